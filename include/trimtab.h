@@ -1,0 +1,1318 @@
+/*
+ * trimtab: load balancing, health and replicated state, linked in.
+ *
+ * Made from the sources by `make header`. Never edit this file.
+ *
+ * SPDX-License-Identifier: MIT OR Apache-2.0
+ */
+
+#ifndef TRIMTAB_H
+#define TRIMTAB_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+/*
+ * How to read this file
+ *
+ * Ask a pool which backend takes the next connection, report how it went:
+ *
+ *     trimtab_pool *pool = NULL;
+ *     trimtab_pool_new(NULL, &pool);
+ *     trimtab_pool_add_backend(pool, trimtab_str_of("10.0.0.1:80"), 1, &id);
+ *
+ *     trimtab_pick pick = {0};
+ *     pick.struct_size = sizeof pick;
+ *     if (trimtab_pool_pick(pool, key, 0, &pick) == TRIMTAB_OK) {
+ *         ... connect to pick.ip, pick.port ...
+ *         trimtab_pool_done(pool, pick.token, TRIMTAB_OUTCOME_SUCCESS, NULL, 0);
+ *     }
+ *
+ * Status. A function that can fail returns a trimtab_status. When it is not TRIMTAB_OK nothing was changed
+ * and no `_out` parameter was written; trimtab_last_error_copy tells this thread more. The docs of each
+ * function list its codes; beside these every function may return TRIMTAB_E_PANIC, and one that takes a
+ * handle TRIMTAB_E_CLOSED or, for what is no handle of its type, TRIMTAB_E_INVALID_ARGUMENT.
+ *
+ * Handles. `_new` makes one, `_free` ends it and accepts NULL. A handle is one of the three types declared
+ * here without a body; never pass one to free().
+ *
+ * Text and bytes that go in come with their length and are read during the call only. NULL with a length
+ * of 0 is empty.
+ *
+ * Text that comes out is copied to `buffer`, which has `size` bytes: as much as fits, cut before a character
+ * that does not, and a closing NUL. `length_out` gets the length of the whole, without the NUL; when that is
+ * not less than `size`, try again with more. It is TRIMTAB_OK both ways. `buffer` may be NULL when `size`
+ * is 0, and `length_out` may be NULL.
+ *
+ * Structs that begin with `struct_size` are larger in later releases. Set it to sizeof the struct; fields
+ * that one side does not know are left alone.
+ *
+ * Numbers that stand for a choice (TRIMTAB_POLICY_... and the like) are checked, so a wrong one is an error.
+ */
+
+
+/**
+ * The release this header belongs to. `trimtab_version_copy` tells that of the library.
+ */
+#define TRIMTAB_VERSION_MAJOR 0
+
+/**
+ * The same.
+ */
+#define TRIMTAB_VERSION_MINOR 1
+
+/**
+ * The same.
+ */
+#define TRIMTAB_VERSION_PATCH 0
+
+/**
+ * Smooth weighted round robin; weights may change while in use. The default.
+ */
+#define TRIMTAB_POLICY_ROUND_ROBIN 0
+
+/**
+ * The same order over the weights the backends were added with; a change of weight is refused.
+ */
+#define TRIMTAB_POLICY_STATIC 1
+
+/**
+ * The first backend, in the order added, that has room below its `maxconn`.
+ */
+#define TRIMTAB_POLICY_FIRST 2
+
+/**
+ * At random, by weight.
+ */
+#define TRIMTAB_POLICY_RANDOM 3
+
+/**
+ * Fewest connections in flight for its weight.
+ */
+#define TRIMTAB_POLICY_LEAST_CONNECTIONS 4
+
+/**
+ * The less loaded of two drawn at random, by weight.
+ */
+#define TRIMTAB_POLICY_POWER_OF_TWO 5
+
+/**
+ * Two choices by peak EWMA of response time, times connections in flight.
+ */
+#define TRIMTAB_POLICY_PEAK_EWMA 6
+
+/**
+ * Shortest response time, with a floor share for every other backend.
+ */
+#define TRIMTAB_POLICY_FASTEST 7
+
+/**
+ * Shares in proportion to connections and response time together.
+ */
+#define TRIMTAB_POLICY_OBSERVED 8
+
+/**
+ * Observed, and the trend of the ranking: who improves gets more.
+ */
+#define TRIMTAB_POLICY_PREDICTIVE 9
+
+/**
+ * By hash of the client's address, which the key holds as 4 or 16 bytes in network order.
+ */
+#define TRIMTAB_POLICY_SOURCE 10
+
+/**
+ * By hash of the key.
+ */
+#define TRIMTAB_POLICY_HASH 11
+
+/**
+ * Consistent hash ring, the placement of ketama as nginx has it. The default.
+ */
+#define TRIMTAB_HASH_RING 0
+
+/**
+ * Maglev lookup table.
+ */
+#define TRIMTAB_HASH_MAGLEV 1
+
+/**
+ * Rendezvous (highest random weight); its cost grows with the number of backends.
+ */
+#define TRIMTAB_HASH_RENDEZVOUS 2
+
+/**
+ * One backup serves: the first usable one of the tier, in the order added. The default.
+ */
+#define TRIMTAB_BACKUPS_ONE 0
+
+/**
+ * All usable ones of the tier serve.
+ */
+#define TRIMTAB_BACKUPS_ALL 1
+
+/**
+ * Connections and response time together. The default.
+ */
+#define TRIMTAB_FORMULA_TRIMTAB 0
+
+/**
+ * F5's article K6406: ratios by connection counts alone.
+ */
+#define TRIMTAB_FORMULA_F5_K6406 1
+
+/**
+ * The most backends a pool takes.
+ */
+#define TRIMTAB_BACKENDS_MAX 65536
+
+/**
+ * The heaviest weight; the lightest is 1.
+ */
+#define TRIMTAB_WEIGHT_MAX 65535
+
+/**
+ * The largest `maxconn`.
+ */
+#define TRIMTAB_MAXCONN_MAX 1073741824
+
+/**
+ * The operator's order: may be picked. The default.
+ */
+#define TRIMTAB_ADMIN_READY 0
+
+/**
+ * No new picks; what is in flight goes on.
+ */
+#define TRIMTAB_ADMIN_DRAIN 1
+
+/**
+ * Out of service.
+ */
+#define TRIMTAB_ADMIN_MAINTENANCE 2
+
+/**
+ * What was observed: nothing yet. Picked, if ready. The default.
+ */
+#define TRIMTAB_OBSERVED_UNKNOWN 0
+
+/**
+ * It answers. Picked, if ready.
+ */
+#define TRIMTAB_OBSERVED_UP 1
+
+/**
+ * It does not answer. Not picked.
+ */
+#define TRIMTAB_OBSERVED_DOWN 2
+
+/**
+ * Set aside for a while because of its failures. Not picked.
+ */
+#define TRIMTAB_OBSERVED_EJECTED 3
+
+/**
+ * The longest key, in bytes.
+ */
+#define TRIMTAB_KEY_MAX 1048576
+
+/**
+ * A time that was not measured, and a deadline that there is not.
+ */
+#define TRIMTAB_NO_TIME 18446744073709551615ull
+
+/**
+ * The backend listens on a unix socket; `trimtab_pool_address_copy` gives its path.
+ */
+#define TRIMTAB_FAMILY_UNIX 0
+
+/**
+ * The backend has an IPv4 address.
+ */
+#define TRIMTAB_FAMILY_INET 4
+
+/**
+ * The backend has an IPv6 address.
+ */
+#define TRIMTAB_FAMILY_INET6 6
+
+/**
+ * The backend answered.
+ */
+#define TRIMTAB_OUTCOME_SUCCESS 0
+
+/**
+ * It could not be reached.
+ */
+#define TRIMTAB_OUTCOME_CONNECT_FAILED 1
+
+/**
+ * It answered with an error, or broke off.
+ */
+#define TRIMTAB_OUTCOME_FAILED 2
+
+/**
+ * It did not answer in time.
+ */
+#define TRIMTAB_OUTCOME_TIMED_OUT 3
+
+/**
+ * The client left, which says nothing about the backend.
+ */
+#define TRIMTAB_OUTCOME_CANCELLED 4
+
+/**
+ * A backend to add to a pool. Adding copies it, so one description may be changed and added again, to this
+ * pool or another.
+ */
+typedef struct trimtab_backend trimtab_backend;
+
+/**
+ * A set of backends a policy picks from. Every function that takes one may be called by any thread at any
+ * time; `trimtab_pool_free` alone must come last.
+ *
+ * A change takes effect as a whole, and when its function returns no pick that contradicts it is handed out
+ * any more. Changes cost time in proportion to the number of backends; picks do not wait for them.
+ *
+ * After `fork` parent and child go on with a pool each, with the same backends and the picks then in
+ * flight. Their draws go on in step too: make a pool per worker, or fork first.
+ */
+typedef struct trimtab_pool trimtab_pool;
+
+/**
+ * How a pool is to be made. Set what differs from the defaults, hand it to `trimtab_pool_new` as often as
+ * needed, free it. A pool keeps nothing of it.
+ */
+typedef struct trimtab_pool_options trimtab_pool_options;
+
+/**
+ * How a call went: 0 is good, errors are negative. A code keeps its number and its meaning for ever; new
+ * ones may come, so treat one you do not know as an error.
+ */
+typedef int32_t trimtab_status;
+
+/**
+ * Text as it enters: UTF-8, no NUL needed. NULL with a length of 0 is the empty string. It is read during
+ * the call only.
+ */
+typedef struct trimtab_str {
+    /**
+     * The first byte.
+     */
+    const char *data;
+    /**
+     * How many bytes.
+     */
+    size_t len;
+} trimtab_str;
+
+/**
+ * Bytes as they enter. NULL with a length of 0 is empty. They are read during the call only.
+ */
+typedef struct trimtab_bytes {
+    /**
+     * The first byte.
+     */
+    const void *data;
+    /**
+     * How many bytes.
+     */
+    size_t len;
+} trimtab_bytes;
+
+/**
+ * The answer to a pick. It counts as in flight on its backend until its token is given to
+ * `trimtab_pool_done`.
+ */
+typedef struct trimtab_pick {
+    /**
+     * `sizeof(trimtab_pick)`, set by the caller before the call.
+     */
+    uint32_t struct_size;
+    /**
+     * One of `TRIMTAB_FAMILY_...`.
+     */
+    uint32_t family;
+    /**
+     * Which backend: its id.
+     */
+    uint64_t backend;
+    /**
+     * The host's own number for it.
+     */
+    uint64_t tag;
+    /**
+     * What `trimtab_pool_done` takes.
+     */
+    uint64_t token;
+    /**
+     * The address in network order: the first 4 bytes for IPv4, all 16 for IPv6. The rest is 0.
+     */
+    uint8_t ip[16];
+    /**
+     * The zone of a link-local IPv6 address, else 0.
+     */
+    uint32_t scope_id;
+    /**
+     * In the host's byte order; 0 for a unix socket.
+     */
+    uint16_t port;
+    /**
+     * 0.
+     */
+    uint16_t reserved;
+} trimtab_pick;
+
+/**
+ * How long a pick took, from when it began, in nanoseconds; `TRIMTAB_NO_TIME` for what was not measured or
+ * never came. The response time that policies use is the first of `first_byte_ns`, `total_ns` and
+ * `connect_ns` that is there.
+ */
+typedef struct trimtab_timings {
+    /**
+     * `sizeof(trimtab_timings)`, set by the caller.
+     */
+    uint32_t struct_size;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+    /**
+     * Until the connection stood.
+     */
+    uint64_t connect_ns;
+    /**
+     * Until the first byte of the answer.
+     */
+    uint64_t first_byte_ns;
+    /**
+     * Until the last.
+     */
+    uint64_t total_ns;
+} trimtab_timings;
+
+/**
+ * What a pool counted. The figures of one answer are read one after another, so under load they may differ
+ * by what happened in between.
+ */
+typedef struct trimtab_pool_statistics {
+    /**
+     * `sizeof(trimtab_pool_statistics)`, set by the caller before the call.
+     */
+    uint32_t struct_size;
+    /**
+     * Backends in the pool.
+     */
+    uint32_t backends;
+    /**
+     * Backends that may be picked now.
+     */
+    uint32_t serving;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+    /**
+     * Picks made of the backends now in the pool.
+     */
+    uint64_t picks;
+    /**
+     * Of these, not reported done.
+     */
+    uint64_t in_flight;
+    /**
+     * Picks that found no backend.
+     */
+    uint64_t refused;
+} trimtab_pool_statistics;
+
+/**
+ * What was counted of one backend since it was added.
+ */
+typedef struct trimtab_backend_statistics {
+    /**
+     * `sizeof(trimtab_backend_statistics)`, set by the caller before the call.
+     */
+    uint32_t struct_size;
+    /**
+     * Its weight now.
+     */
+    uint32_t weight;
+    /**
+     * Its limit; 0 for none.
+     */
+    uint32_t maxconn;
+    /**
+     * Its tier.
+     */
+    uint32_t tier;
+    /**
+     * What was ordered, one of `TRIMTAB_ADMIN_...`.
+     */
+    int32_t admin;
+    /**
+     * What was observed, one of `TRIMTAB_OBSERVED_...`.
+     */
+    int32_t observed;
+    /**
+     * Whether it may be picked now, its `maxconn` aside: 1 or 0.
+     */
+    uint32_t serving;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+    /**
+     * Which one.
+     */
+    uint64_t id;
+    /**
+     * The host's own number for it.
+     */
+    uint64_t tag;
+    /**
+     * Picks made.
+     */
+    uint64_t picks;
+    /**
+     * Picks not reported done.
+     */
+    uint64_t in_flight;
+    /**
+     * Picks reported done, by how they went: it answered.
+     */
+    uint64_t success;
+    /**
+     * It could not be reached.
+     */
+    uint64_t connect_failed;
+    /**
+     * It answered with an error, or broke off.
+     */
+    uint64_t failed;
+    /**
+     * It did not answer in time.
+     */
+    uint64_t timed_out;
+    /**
+     * The client left.
+     */
+    uint64_t cancelled;
+    /**
+     * The mean of the response times reported with success, in nanoseconds; 0 when there was none.
+     */
+    uint64_t response_mean_ns;
+    /**
+     * The part of new picks it is due, 0 to 1: its weight over all, or what its policy measured.
+     */
+    double share;
+} trimtab_backend_statistics;
+
+/**
+ * It worked.
+ */
+#define TRIMTAB_OK 0
+
+/**
+ * A pointer that must not be NULL was. Nothing was changed.
+ */
+#define TRIMTAB_E_NULL (-1)
+
+/**
+ * An argument cannot be right; the detail names it and says what would be. Nothing was changed.
+ */
+#define TRIMTAB_E_INVALID_ARGUMENT (-2)
+
+/**
+ * A backend with this name or address is in the pool already. Nothing was changed.
+ */
+#define TRIMTAB_E_EXISTS (-3)
+
+/**
+ * There is nothing with this name or number (any more).
+ */
+#define TRIMTAB_E_NOT_FOUND (-4)
+
+/**
+ * A named limit is reached; it can be tried again when something was given back. Nothing was changed.
+ */
+#define TRIMTAB_E_CAPACITY (-5)
+
+/**
+ * No backend may take this connection now; the detail says why, and explain tells it one by one.
+ */
+#define TRIMTAB_E_NO_BACKEND (-6)
+
+/**
+ * The pick was reported done before, or is none of this pool's. Nothing was counted.
+ */
+#define TRIMTAB_E_STALE_PICK (-7)
+
+/**
+ * A string is not UTF-8; the detail says from which byte. Nothing was changed.
+ */
+#define TRIMTAB_E_UTF8 (-8)
+
+/**
+ * A struct's `struct_size` is less than the first release's: it was not set, most likely.
+ */
+#define TRIMTAB_E_STRUCT_SIZE (-9)
+
+/**
+ * A bug in trimtab, stopped at this call. The handles it was given answer `TRIMTAB_E_CLOSED` from now on.
+ */
+#define TRIMTAB_E_PANIC (-10)
+
+/**
+ * This handle saw a `TRIMTAB_E_PANIC`; it can only be freed.
+ */
+#define TRIMTAB_E_CLOSED (-11)
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * The library's version as text, like `0.1.0`.
+ *
+ * - `buffer`, `size`, `length_out`: see "Text that comes out" above.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_version_copy(char *buffer, size_t size, size_t *length_out);
+
+/**
+ * The number of the binary interface: the N of `libtrimtab.so.N`. Functions, constants and fields at the
+ * end of structs are added under the same number; nothing else changes under it.
+ *
+ * Leaves the last error as it is.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+uint32_t trimtab_abi_version(void);
+
+/**
+ * Whether the library was built with a part of it.
+ *
+ * - `name`: `balance`, `proxy`, `tls`, `http`, `store`, `replication` or `cli`.
+ * - `has_out`: 1 when it was, else 0; written on success only.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_UTF8`, or `TRIMTAB_E_NOT_FOUND` for a name that this
+ * release does not know.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_feature_has(struct trimtab_str name,
+                                   int32_t *has_out);
+
+/**
+ * The time that `now_ns` arguments mean: `CLOCK_MONOTONIC` in nanoseconds.
+ *
+ * - `now_ns_out`: written on success only.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_now(uint64_t *now_ns_out);
+
+/**
+ * What went wrong in this thread's last call that failed, in one line; empty after a call that worked.
+ * Meant for people: its words may change, a program looks at the status.
+ *
+ * - `buffer`, `size`, `length_out`: see "Text that comes out" above.
+ *
+ * Leaves the last error as it is, even when it fails itself; so do `trimtab_status_name_copy`,
+ * `trimtab_abi_version` and every `_free`, which may come between the failure and this call.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: any thread, at any time; each has its own last error. Does not block.
+ */
+trimtab_status trimtab_last_error_copy(char *buffer,
+                                       size_t size,
+                                       size_t *length_out);
+
+/**
+ * The name of a status, like `TRIMTAB_E_CAPACITY`.
+ *
+ * - `status`: what a function returned.
+ * - `buffer`, `size`, `length_out`: see "Text that comes out" above.
+ *
+ * Leaves the last error as it is.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, or `TRIMTAB_E_NOT_FOUND` for a status that this release does not
+ * know.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_status_name_copy(trimtab_status status,
+                                        char *buffer,
+                                        size_t size,
+                                        size_t *length_out);
+
+/**
+ * Makes options that hold the defaults.
+ *
+ * - `options_out`: written on success only; end it with `trimtab_pool_options_free`.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_pool_options_new(struct trimtab_pool_options **options_out);
+
+/**
+ * Ends options. Pools made with them go on.
+ *
+ * - `options`: may be NULL.
+ *
+ * Leaves the last error as it is.
+ * Thread safety: any thread, once no other uses `options`. Does not block.
+ */
+void trimtab_pool_options_free(struct trimtab_pool_options *options);
+
+/**
+ * Sets how the pool picks.
+ *
+ * - `policy`: one of `TRIMTAB_POLICY_...`; default `TRIMTAB_POLICY_ROUND_ROBIN`, which needs no measuring
+ *   and surprises nobody.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_pool_options_set_policy(struct trimtab_pool_options *options,
+                                               int32_t policy);
+
+/**
+ * Sets how the pool picks, by the policy's name in configuration files.
+ *
+ * - `name`: `round-robin`, `static`, `first`, `random`, `least-connections`, `power-of-two`, `peak-ewma`,
+ *   `fastest`, `observed`, `predictive`, `source` or `hash`.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_UTF8`, or `TRIMTAB_E_INVALID_ARGUMENT` for another
+ * name; the detail lists them.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_pool_options_set_policy_name(struct trimtab_pool_options *options,
+                                                    struct trimtab_str name);
+
+/**
+ * Sets how the policies source and hash place keys.
+ *
+ * - `hash`: one of `TRIMTAB_HASH_...`; default `TRIMTAB_HASH_RING`, the placement nginx and memcached
+ *   clients share.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_pool_options_set_hash(struct trimtab_pool_options *options,
+                                             int32_t hash);
+
+/**
+ * Sets the most load a backend may have under the policies source and hash; a key whose backend has more
+ * goes on to the next one.
+ *
+ * - `factor`: in times the backend's share of the mean, 1.01 to 10; 1.25 to 2 is sensible. 0, the default,
+ *   is off: affinity first. `trimtab_pool_new` refuses it under another policy.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_pool_options_set_bounded_load(struct trimtab_pool_options *options,
+                                                     double factor);
+
+/**
+ * Sets which backends of a tier above 0 serve when the tiers below have none usable.
+ *
+ * - `backups`: one of `TRIMTAB_BACKUPS_...`; default `TRIMTAB_BACKUPS_ONE`: one standby takes over.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_pool_options_set_backups(struct trimtab_pool_options *options,
+                                                int32_t backups);
+
+/**
+ * Sets which reading of the policies observed and predictive is meant; F5 published two.
+ *
+ * - `formula`: one of `TRIMTAB_FORMULA_...`; default `TRIMTAB_FORMULA_TRIMTAB`: connections and response
+ *   time, where the other counts connections only.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_pool_options_set_formula(struct trimtab_pool_options *options,
+                                                int32_t formula);
+
+/**
+ * Sets how often fastest, observed and predictive weigh anew.
+ *
+ * - `tick_ms`: milliseconds, 10 to 60000; default 1000, the interval F5 publishes for predictive.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_pool_options_set_tick_ms(struct trimtab_pool_options *options,
+                                                uint64_t tick_ms);
+
+/**
+ * Sets the connections' part of the score of observed and predictive; the rest is response time's.
+ *
+ * - `blend`: a share, 0 to 1; default 0.5: both weigh the same.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_pool_options_set_blend(struct trimtab_pool_options *options, double blend);
+
+/**
+ * Sets how strongly predictive follows the trend.
+ *
+ * - `gain`: 0 to 4; default 1, which leads a crossing by seconds. From 2 on it begins to oscillate.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_pool_options_set_gain(struct trimtab_pool_options *options, double gain);
+
+/**
+ * Sets over how many ticks predictive fits the trend.
+ *
+ * - `history`: ticks, 2 to 32; default 8: a slope over fewer follows noise.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_pool_options_set_history(struct trimtab_pool_options *options,
+                                                uint32_t history);
+
+/**
+ * Sets the share of traffic that fastest leaves to each backend that is not the fastest.
+ *
+ * - `floor`: a share, 0.001 to 0.2; default 0.02: one pick in fifty finds a recovered server.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_pool_options_set_floor(struct trimtab_pool_options *options, double floor);
+
+/**
+ * Sets after how long without a sample fastest halves a backend's response time.
+ *
+ * - `stale_ms`: milliseconds, 100 to 3600000; default 10000.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_pool_options_set_stale_ms(struct trimtab_pool_options *options,
+                                                 uint64_t stale_ms);
+
+/**
+ * Sets the time constant of peak EWMA: how fast a peak is forgotten.
+ *
+ * - `decay_ms`: milliseconds, 1 to 600000; default 10000, Finagle's.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_pool_options_set_decay_ms(struct trimtab_pool_options *options,
+                                                 uint64_t decay_ms);
+
+/**
+ * Sets where random draws and the first turn start.
+ *
+ * - `seed`: any; 0 gives the documented sequences from their beginning. Default: each pool draws one, so
+ *   that many processes with the same backends do not walk in step.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_pool_options_set_seed(struct trimtab_pool_options *options,
+                                             uint64_t seed);
+
+/**
+ * Moves every key of Maglev and rendezvous. The ring, ketama's, has no seed.
+ *
+ * - `hash_seed`: any; default 0: balancers agree on placement unless told otherwise.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_pool_options_set_hash_seed(struct trimtab_pool_options *options,
+                                                  uint64_t hash_seed);
+
+/**
+ * Sets how many sets of counters there are; threads share one only when there are more threads.
+ *
+ * - `lanes`: 1 to 64; 0, the default, is one per core. 1 makes the order exact over all threads.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_pool_options_set_lanes(struct trimtab_pool_options *options, uint32_t lanes);
+
+/**
+ * Sets the most picks of one lane that may await their done; beyond it a pick is refused with
+ * `TRIMTAB_E_CAPACITY`.
+ *
+ * - `picks_max`: picks, 1 to 16777216; default 262144, above the descriptors a process has. Eight bytes
+ *   each, of which only those ever used are touched.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_pool_options_set_picks_max(struct trimtab_pool_options *options,
+                                                  uint32_t picks_max);
+
+/**
+ * Describes a backend, with defaults for all but its address.
+ *
+ * - `address`: `ip:port`, `[ipv6]:port`, `unix:/path` or `unix:@abstract`; copied before return. Names of
+ *   hosts are not looked up.
+ * - `backend_out`: written on success only; end it with `trimtab_backend_free`.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_UTF8` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_backend_new(struct trimtab_str address,
+                                   struct trimtab_backend **backend_out);
+
+/**
+ * Ends a description. What was added from it stays in its pool.
+ *
+ * - `backend`: may be NULL.
+ *
+ * Leaves the last error as it is.
+ * Thread safety: any thread, once no other uses `backend`. Does not block.
+ */
+void trimtab_backend_free(struct trimtab_backend *backend);
+
+/**
+ * Names a backend.
+ *
+ * - `name`: 1 to 255 bytes without control characters, unique in its pool; copied before return. Default:
+ *   the address. The hash policies place by address, not by name.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_UTF8` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `backend`. Does not block.
+ */
+trimtab_status trimtab_backend_set_name(struct trimtab_backend *backend,
+                                        struct trimtab_str name);
+
+/**
+ * Sets the weight: the share relative to the others in the pool.
+ *
+ * - `weight`: 1 to `TRIMTAB_WEIGHT_MAX`; default 1.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `backend`. Does not block.
+ */
+trimtab_status trimtab_backend_set_weight(struct trimtab_backend *backend, uint32_t weight);
+
+/**
+ * Sets the most picks in flight.
+ *
+ * - `maxconn`: picks, 1 to `TRIMTAB_MAXCONN_MAX`; 0, the default, is no limit.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `backend`. Does not block.
+ */
+trimtab_status trimtab_backend_set_maxconn(struct trimtab_backend *backend, uint32_t maxconn);
+
+/**
+ * Sets the tier. The lowest tier that has a usable backend serves.
+ *
+ * - `tier`: 0, the default, serves; 1 to 255 stand by.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `backend`. Does not block.
+ */
+trimtab_status trimtab_backend_set_tier(struct trimtab_backend *backend, uint32_t tier);
+
+/**
+ * Sets the host's own number for the backend, which comes with every pick: an index or a pointer.
+ *
+ * - `tag`: any; default 0.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: one thread at a time for the same `backend`. Does not block.
+ */
+trimtab_status trimtab_backend_set_tag(struct trimtab_backend *backend, uint64_t tag);
+
+/**
+ * Sets the operator's order it enters the pool with.
+ *
+ * - `admin`: one of `TRIMTAB_ADMIN_...`; default `TRIMTAB_ADMIN_READY`.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `backend`. Does not block.
+ */
+trimtab_status trimtab_backend_set_admin(struct trimtab_backend *backend, int32_t admin);
+
+/**
+ * Sets what is known of it when it enters the pool.
+ *
+ * - `observed`: one of `TRIMTAB_OBSERVED_...`; default `TRIMTAB_OBSERVED_UNKNOWN`.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `backend`. Does not block.
+ */
+trimtab_status trimtab_backend_set_observed(struct trimtab_backend *backend, int32_t observed);
+
+/**
+ * Makes an empty pool.
+ *
+ * - `options`: copied before return; NULL for the defaults.
+ * - `pool_out`: written on success only; end it with `trimtab_pool_free`.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, or `TRIMTAB_E_INVALID_ARGUMENT` when two options contradict each
+ * other (a bounded load goes with source and hash only).
+ * Thread safety: any thread, while none changes `options`. Does not block.
+ */
+trimtab_status trimtab_pool_new(const struct trimtab_pool_options *options,
+                                struct trimtab_pool **pool_out);
+
+/**
+ * Ends a pool and all that belongs to it. Its picks in flight need not be reported.
+ *
+ * - `pool`: may be NULL.
+ *
+ * Leaves the last error as it is.
+ * Thread safety: any thread, once no other uses `pool`. Does not block.
+ */
+void trimtab_pool_free(struct trimtab_pool *pool);
+
+/**
+ * Adds a backend and gives its id.
+ *
+ * - `backend`: copied before return.
+ * - `id_out`: written on success only. Ids start at 1, and a pool never uses one again.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_EXISTS` when its name or address is in the pool, or
+ * `TRIMTAB_E_CAPACITY` at `TRIMTAB_BACKENDS_MAX`.
+ * Thread safety: any thread, at any time, while none changes `backend`. Does not block.
+ */
+trimtab_status trimtab_pool_add(const struct trimtab_pool *pool,
+                                const struct trimtab_backend *backend,
+                                uint64_t *id_out);
+
+/**
+ * Adds a backend of which only address and weight are to be told, and gives its id. It is ready, so it gets
+ * traffic at once.
+ *
+ * - `address`: `ip:port`, `[ipv6]:port`, `unix:/path` or `unix:@abstract`; copied before return.
+ * - `weight`: 1 to `TRIMTAB_WEIGHT_MAX`, relative to the others in the pool.
+ * - `id_out`: written on success only.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_UTF8`, `TRIMTAB_E_INVALID_ARGUMENT`,
+ * `TRIMTAB_E_EXISTS` when the address is in the pool, or `TRIMTAB_E_CAPACITY` at `TRIMTAB_BACKENDS_MAX`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_pool_add_backend(const struct trimtab_pool *pool,
+                                        struct trimtab_str address,
+                                        uint32_t weight,
+                                        uint64_t *id_out);
+
+/**
+ * Adds many backends in one change: all of them or, when one is refused, none. Far quicker than one by one.
+ *
+ * - `backends`: `count` of them, each copied before return; may be NULL when `count` is 0.
+ * - `ids_out`: room for `count` ids, in the same order, written on success only; may be NULL.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_INVALID_ARGUMENT`, `TRIMTAB_E_EXISTS` or
+ * `TRIMTAB_E_CAPACITY`, as `trimtab_pool_add`.
+ * Thread safety: any thread, at any time, while none changes `backends`. Does not block.
+ */
+trimtab_status trimtab_pool_add_all(const struct trimtab_pool *pool,
+                                    const struct trimtab_backend *const *backends,
+                                    size_t count,
+                                    uint64_t *ids_out);
+
+/**
+ * Takes a backend out. Its picks in flight may still be reported done.
+ *
+ * - `id`: as `trimtab_pool_add` gave it.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_NOT_FOUND`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_pool_remove(const struct trimtab_pool *pool, uint64_t id);
+
+/**
+ * Changes a weight.
+ *
+ * - `id`: as `trimtab_pool_add` gave it.
+ * - `weight`: 1 to `TRIMTAB_WEIGHT_MAX`. To give a backend no new traffic, drain it.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_NOT_FOUND`, or `TRIMTAB_E_INVALID_ARGUMENT` for a
+ * weight out of range and under the policy static.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_pool_set_weight(const struct trimtab_pool *pool,
+                                       uint64_t id,
+                                       uint32_t weight);
+
+/**
+ * Changes the most picks in flight. Picks beyond a lowered limit go on.
+ *
+ * - `id`: as `trimtab_pool_add` gave it.
+ * - `maxconn`: picks, 1 to `TRIMTAB_MAXCONN_MAX`; 0 is no limit.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_NOT_FOUND` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_pool_set_maxconn(const struct trimtab_pool *pool,
+                                        uint64_t id,
+                                        uint32_t maxconn);
+
+/**
+ * Changes the tier.
+ *
+ * - `id`: as `trimtab_pool_add` gave it.
+ * - `tier`: 0 serves; 1 to 255 stand by, and serve when no lower tier has a usable backend.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_NOT_FOUND` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_pool_set_tier(const struct trimtab_pool *pool, uint64_t id, uint32_t tier);
+
+/**
+ * Changes the host's own number for a backend, which comes with every pick.
+ *
+ * - `id`: as `trimtab_pool_add` gave it.
+ * - `tag`: any.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_NOT_FOUND`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_pool_set_tag(const struct trimtab_pool *pool, uint64_t id, uint64_t tag);
+
+/**
+ * Carries out an operator's order. Drained or in maintenance, a backend gets nothing new whatever is
+ * observed of it.
+ *
+ * - `id`: as `trimtab_pool_add` gave it.
+ * - `admin`: one of `TRIMTAB_ADMIN_...`.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_NOT_FOUND` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_pool_set_admin(const struct trimtab_pool *pool,
+                                      uint64_t id,
+                                      int32_t admin);
+
+/**
+ * Takes note of what probes or traffic showed. Down or ejected, a backend gets nothing new.
+ *
+ * - `id`: as `trimtab_pool_add` gave it.
+ * - `observed`: one of `TRIMTAB_OBSERVED_...`.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_NOT_FOUND` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_pool_set_observed(const struct trimtab_pool *pool,
+                                         uint64_t id,
+                                         int32_t observed);
+
+/**
+ * The id of the backend of a name.
+ *
+ * - `name`: the name it was given, or its address when it was given none.
+ * - `id_out`: written on success only.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_UTF8` or `TRIMTAB_E_NOT_FOUND`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_pool_find(const struct trimtab_pool *pool,
+                                 struct trimtab_str name,
+                                 uint64_t *id_out);
+
+/**
+ * The ids of all backends, in the order added.
+ *
+ * - `ids`: room for `size` ids; as many as fit are written. May be NULL when `size` is 0.
+ * - `count_out`: how many there are, which may be more than fit; may be NULL.
+ *
+ * Returns `TRIMTAB_OK`, also when not all fit, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_pool_ids_copy(const struct trimtab_pool *pool,
+                                     uint64_t *ids,
+                                     size_t size,
+                                     size_t *count_out);
+
+/**
+ * A backend's address as text, as it was given.
+ *
+ * - `id`: as `trimtab_pool_add` gave it.
+ * - `buffer`, `size`, `length_out`: see "Text that comes out" above.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_NOT_FOUND`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_pool_address_copy(const struct trimtab_pool *pool,
+                                         uint64_t id,
+                                         char *buffer,
+                                         size_t size,
+                                         size_t *length_out);
+
+/**
+ * A backend's name; its address when it was given none.
+ *
+ * - `id`: as `trimtab_pool_add` gave it.
+ * - `buffer`, `size`, `length_out`: see "Text that comes out" above.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_NOT_FOUND`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_pool_name_copy(const struct trimtab_pool *pool,
+                                      uint64_t id,
+                                      char *buffer,
+                                      size_t size,
+                                      size_t *length_out);
+
+/**
+ * Picks a backend.
+ *
+ * - `key`: what the hash policies place: at most `TRIMTAB_KEY_MAX` bytes; empty is a key like any other.
+ *   Source takes the client's address: 4 or 16 bytes in network order. The others ignore it.
+ * - `now_ns`: the time in nanoseconds, of one clock for all calls on one pool. With 0 trimtab reads
+ *   `CLOCK_MONOTONIC`, 20 to 30 ns, if the policy needs it; round robin, static, first, random, and the
+ *   hashes without a bounded load do not.
+ * - `pick_out`: its `struct_size` is read; written on success only. Each success needs one
+ *   `trimtab_pool_done`.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_STRUCT_SIZE`, `TRIMTAB_E_INVALID_ARGUMENT` for a key
+ * too long, `TRIMTAB_E_NO_BACKEND`, or `TRIMTAB_E_CAPACITY` when `picks_max` picks of this thread's lane were
+ * never reported done.
+ * Thread safety: any thread, at any time. Takes no lock, allocates nothing, makes no system call.
+ */
+trimtab_status trimtab_pool_pick(const struct trimtab_pool *pool,
+                                 struct trimtab_bytes key,
+                                 uint64_t now_ns,
+                                 struct trimtab_pick *pick_out);
+
+/**
+ * Picks a backend other than those tried already: for a retry. One of these is picked only when no other can
+ * be.
+ *
+ * - `key`, `now_ns`, `pick_out`: as for `trimtab_pool_pick`.
+ * - `avoid`: `avoid_count` ids; a short list, it is looked through for each candidate. May be NULL when
+ *   `avoid_count` is 0.
+ *
+ * Returns what `trimtab_pool_pick` does.
+ * Thread safety: any thread, at any time. Takes no lock, allocates nothing, makes no system call.
+ */
+trimtab_status trimtab_pool_pick_avoiding(const struct trimtab_pool *pool,
+                                          struct trimtab_bytes key,
+                                          uint64_t now_ns,
+                                          const uint64_t *avoid,
+                                          size_t avoid_count,
+                                          struct trimtab_pick *pick_out);
+
+/**
+ * Reports how a pick went, which takes it out of flight. Also for backends removed since, and from any
+ * thread.
+ *
+ * - `token`: from the pick; good once.
+ * - `outcome`: one of `TRIMTAB_OUTCOME_...`.
+ * - `timings`: its `struct_size` is read; NULL when nothing was measured.
+ * - `now_ns`: as for `trimtab_pool_pick`; needed by peak EWMA, fastest, observed and predictive.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_STRUCT_SIZE`, `TRIMTAB_E_INVALID_ARGUMENT`, or
+ * `TRIMTAB_E_STALE_PICK` when the pick was reported before or is none of this pool's; nothing is counted
+ * then.
+ * Thread safety: any thread, at any time. Takes no lock, allocates nothing, makes no system call.
+ */
+trimtab_status trimtab_pool_done(const struct trimtab_pool *pool,
+                                 uint64_t token,
+                                 int32_t outcome,
+                                 const struct trimtab_timings *timings,
+                                 uint64_t now_ns);
+
+/**
+ * What the next pick by this thread would come to and why, as JSON: the policy, who would be picked or the
+ * reason that nobody would, what was drawn, and of every backend its verdict, score, picks in flight and
+ * share. Nothing is counted. Fields may be added in later releases.
+ *
+ * - `key`, `now_ns`: as for `trimtab_pool_pick`.
+ * - `buffer`, `size`, `length_out`: see "Text that comes out" above.
+ *
+ * Returns `TRIMTAB_OK`, also when nobody would be picked, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: any thread, at any time. Does not block; allocates.
+ */
+trimtab_status trimtab_pool_explain_copy(const struct trimtab_pool *pool,
+                                         struct trimtab_bytes key,
+                                         uint64_t now_ns,
+                                         char *buffer,
+                                         size_t size,
+                                         size_t *length_out);
+
+/**
+ * Weighs anew if fastest, observed or predictive have a tick due. Pick and done do the same; a loop that
+ * calls this at `trimtab_pool_next_deadline` keeps that off their path.
+ *
+ * - `now_ns`: as for `trimtab_pool_pick`; with 0 trimtab reads the clock.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_pool_handle_timeout(const struct trimtab_pool *pool,
+                                           uint64_t now_ns);
+
+/**
+ * When `trimtab_pool_handle_timeout` is next of use.
+ *
+ * - `deadline_ns_out`: on the clock of the `now_ns` arguments, `TRIMTAB_NO_TIME` when the policy measures
+ *   nothing; written on success only.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_pool_next_deadline(const struct trimtab_pool *pool,
+                                          uint64_t *deadline_ns_out);
+
+/**
+ * Reads what a pool counted.
+ *
+ * - `statistics_out`: its `struct_size` is read; written on success only.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_STRUCT_SIZE`.
+ * Thread safety: any thread, at any time. Does not block, and holds nobody up.
+ */
+trimtab_status trimtab_pool_statistics_read(const struct trimtab_pool *pool,
+                                            struct trimtab_pool_statistics *statistics_out);
+
+/**
+ * Reads what was counted of one backend.
+ *
+ * - `id`: as `trimtab_pool_add` gave it.
+ * - `statistics_out`: its `struct_size` is read; written on success only.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_STRUCT_SIZE` or `TRIMTAB_E_NOT_FOUND`.
+ * Thread safety: any thread, at any time. Does not block, and holds nobody up.
+ */
+trimtab_status trimtab_pool_backend_statistics_read(const struct trimtab_pool *pool,
+                                                    uint64_t id,
+                                                    struct trimtab_backend_statistics *statistics_out);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* TRIMTAB_H */
+
+/** A C string as trimtab takes it; NULL is the empty string. */
+static inline trimtab_str trimtab_str_of(const char *text)
+{
+    trimtab_str str;
+    str.data = text;
+    str.len = text != NULL ? strlen(text) : 0;
+    return str;
+}
+
+/** `len` bytes as trimtab takes them. */
+static inline trimtab_bytes trimtab_bytes_of(const void *data, size_t len)
+{
+    trimtab_bytes bytes;
+    bytes.data = data;
+    bytes.len = len;
+    return bytes;
+}

@@ -1,0 +1,76 @@
+//! `maxconn`: a count shared by all lanes, so that the limit is exact over threads. Only backends that
+//! have ever had a limit pay for it.
+
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
+
+/// What the lanes share about one backend.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    /// Places taken below the `maxconn`. While picks made before the limit existed are being counted in
+    /// it may be below zero for a moment, hence read as signed.
+    occupied: AtomicU32,
+    /// Picks reported done without success: connect failed, failed, timed out, cancelled.
+    pub(crate) unsuccessful: [AtomicU64; 4],
+}
+
+impl Shared {
+    /// Whether a place is free; `maxconn` 0 means always.
+    #[inline]
+    pub(crate) fn has_room(&self, maxconn: u32) -> bool {
+        maxconn == 0 || (self.occupied.load(Ordering::Relaxed) as i32) < maxconn as i32
+    }
+
+    /// Takes a place unless `maxconn` are taken.
+    pub(crate) fn reserve(&self, maxconn: u32) -> bool {
+        let mut occupied = self.occupied.load(Ordering::Relaxed);
+        loop {
+            if maxconn != 0 && (occupied as i32) >= maxconn as i32 {
+                return false;
+            }
+            match self.occupied.compare_exchange_weak(
+                occupied,
+                occupied.wrapping_add(1),
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return true,
+                Err(now) => occupied = now,
+            }
+        }
+    }
+
+    /// Gives a place back.
+    #[inline]
+    pub(crate) fn release(&self) {
+        self.occupied.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Counts in picks that were made before there was a limit.
+    pub(crate) fn adopt(&self, picks: u32) {
+        self.occupied.fetch_add(picks, Ordering::AcqRel);
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+    use loom::sync::Arc;
+
+    /// Threads race for the last place: one gets it.
+    #[test]
+    fn loom_maxconn_is_exact() {
+        loom::model(|| {
+            let shared = Arc::new(Shared::default());
+            assert!(shared.reserve(2));
+            let other = {
+                let shared = Arc::clone(&shared);
+                loom::thread::spawn(move || shared.reserve(2))
+            };
+            let here = shared.reserve(2);
+            let there = other.join().unwrap();
+            assert!(here ^ there);
+            shared.release();
+            assert!(shared.has_room(2) && shared.reserve(2) && !shared.reserve(2));
+        });
+    }
+}

@@ -1,0 +1,41 @@
+//! Which backend? The pick core: no socket, no clock, no thread, no lock.
+//!
+//! | file or folder | owns |
+//! |---|---|
+//! | `options` | what a pool is told, with units, ranges, defaults |
+//! | `backend` | addresses, states and the table of who wins |
+//! | `pool` | the life of a pick, from question to `done`; changes |
+//! | `table` | the immutable member table and how the next one is made |
+//! | `lane`, `chunks`, `tickets`, `limit` | the counters threads share |
+//! | `policy/` | one file per policy |
+//! | `draw/` | from weights to an index |
+//! | `hashing/` | from a key to a member, the same in every release |
+//! | `explain`, `statistics` | why, and how many |
+//!
+//! A pick loads the member table, lets the policy choose among its serving backends, takes a ticket and
+//! counts. A `done` gives the ticket back, which is what makes it good once, and counts.
+
+pub mod backend;
+mod chunks;
+pub(crate) mod draw;
+pub mod explain;
+pub(crate) mod hashing;
+mod lane;
+mod limit;
+pub mod options;
+pub mod pick;
+pub(crate) mod policy;
+mod pool;
+#[cfg(all(test, loom))]
+mod pool_loom;
+pub mod statistics;
+mod table;
+mod tickets;
+
+pub use backend::{Address, Admin, Backend, BackendId, Observed};
+pub use explain::{Explanation, Verdict};
+pub use options::{Backups, Formula, Hash, Options, Policy};
+pub use pick::{Outcome, Pick, Request, Timings, Token};
+pub use pool::Pool;
+pub use statistics::{BackendStatistics, Outcomes, PoolStatistics};
+pub use table::{Edit, MAXCONN_MAX};

@@ -1,0 +1,294 @@
+//! What a pool is told when it is made.
+//!
+//! | option | unit | range | default | why that default |
+//! |---|---|---|---|---|
+//! | `policy` | | [`Policy`] | round robin | needs no measuring and surprises nobody |
+//! | `hash` | | [`Hash`] | ring | the placement nginx and memcached clients share |
+//! | `bounded_load` | times the mean | 1.01 to 10 | off | affinity first; 1.25 to 2 is sensible when on |
+//! | `backups` | | [`Backups`] | one | active-passive: one standby takes over |
+//! | `formula` | | [`Formula`] | trimtab | connections and latency; F5's counts connections only |
+//! | `tick` | time | 10 ms to 60 s | 1 s | the interval F5 publishes for predictive |
+//! | `blend` | share | 0 to 1 | 0.5 | connections and latency weigh the same |
+//! | `gain` | | 0 to 4 | 1 | leads a crossing by seconds; 2 begins to oscillate |
+//! | `history` | ticks | 2 to 32 | 8 | a slope over fewer follows noise |
+//! | `floor` | share | 0.001 to 0.2 | 0.02 | one pick in fifty finds a recovered server |
+//! | `stale` | time | 100 ms to 1 h | 10 s | a latency nobody measured since then is halved |
+//! | `decay` | time | 1 ms to 10 min | 10 s | Finagle's default for peak EWMA |
+//! | `seed` | | any | 0 | a run can be repeated; C and the bindings draw one per pool |
+//! | `hash_seed` | | any | 0 | balancers agree on placement unless told otherwise |
+//! | `lanes` | lanes | 0 to 64 | 0: one per core | threads count on lines of their own |
+//! | `picks_max` | picks per lane | 1 to 16,777,216 | 262,144 | above the descriptors a process has |
+
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+
+/// How a pool picks. `docs/policies.md` tells each one's source and cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Policy {
+    /// Smooth weighted round robin; weights may change while in use.
+    #[default]
+    RoundRobin,
+    /// The same order over the weights the backends were added with; a change of weight is refused.
+    Static,
+    /// The first backend, in the order added, that has room below its `maxconn`.
+    First,
+    /// At random, by weight.
+    Random,
+    /// Fewest connections in flight for its weight, exact up to [`SCAN_MAX`] backends and by two choices
+    /// beyond; ties in turn, by weight.
+    LeastConnections,
+    /// The less loaded of two drawn at random, by weight.
+    PowerOfTwo,
+    /// Two choices by Finagle's peak EWMA of response time, times connections in flight.
+    PeakEwma,
+    /// Shortest response time, with a floor share for every other backend.
+    Fastest,
+    /// Shares in proportion to connections and response time together.
+    Observed,
+    /// Observed, and the trend of the ranking: who improves gets more.
+    Predictive,
+    /// By hash of the client's address, given as the key.
+    Source,
+    /// By hash of the key.
+    Hash,
+}
+
+/// How [`Policy::Source`] and [`Policy::Hash`] place keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Hash {
+    /// Consistent hash ring, the placement of ketama as nginx has it.
+    #[default]
+    Ring,
+    /// Maglev lookup table.
+    Maglev,
+    /// Rendezvous (highest random weight): O(backends) a pick, no table.
+    Rendezvous,
+}
+
+/// Which backends of a tier above 0 serve when the tiers below have none usable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Backups {
+    /// The first usable one, in the order added.
+    #[default]
+    One,
+    /// All usable ones of the tier.
+    All,
+}
+
+/// Which reading of observed and predictive is meant. F5 published two that contradict each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Formula {
+    /// Connections and response time together, shares in proportion (after F5 DevCentral's text).
+    #[default]
+    Trimtab,
+    /// F5 article K6406: ratios by connection counts alone.
+    F5K6406,
+}
+
+/// How to make a pool. Ranges, defaults and their reasons stand in the module's table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// How to pick.
+    pub policy: Policy,
+    /// How the hash policies place keys.
+    pub hash: Hash,
+    /// The most load a backend may have under a hash policy, in times its share of the mean.
+    pub bounded_load: Option<f64>,
+    /// How many backups take over.
+    pub backups: Backups,
+    /// Which reading of observed and predictive.
+    pub formula: Formula,
+    /// How often fastest, observed and predictive weigh anew.
+    pub tick: Duration,
+    /// The connections' part of the score of observed and predictive; the rest is response time's.
+    pub blend: f64,
+    /// How strongly predictive follows the trend.
+    pub gain: f64,
+    /// Over how many ticks predictive fits the trend.
+    pub history: u32,
+    /// The share of traffic that fastest leaves to each backend that is not the fastest.
+    pub floor: f64,
+    /// After how long without a sample fastest halves a backend's response time.
+    pub stale: Duration,
+    /// The time constant of peak EWMA.
+    pub decay: Duration,
+    /// Where random draws and the first turn start.
+    pub seed: u64,
+    /// Moves every key of Maglev and rendezvous; ketama has none.
+    pub hash_seed: u64,
+    /// How many sets of counters there are; threads share one only when there are more threads.
+    pub lanes: u32,
+    /// The most picks of one lane that may await their `done`.
+    pub picks_max: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            policy: Policy::default(),
+            hash: Hash::default(),
+            bounded_load: None,
+            backups: Backups::default(),
+            formula: Formula::default(),
+            tick: Duration::from_secs(1),
+            blend: 0.5,
+            gain: 1.0,
+            history: 8,
+            floor: 0.02,
+            stale: Duration::from_secs(10),
+            decay: Duration::from_secs(10),
+            seed: 0,
+            hash_seed: 0,
+            lanes: 0,
+            picks_max: 262_144,
+        }
+    }
+}
+
+/// The most backends a pool takes.
+pub const BACKENDS_MAX: usize = 65_536;
+/// The heaviest weight; the lightest is 1.
+pub const WEIGHT_MAX: u32 = 65_535;
+/// The longest key, in bytes.
+pub const KEY_MAX: usize = 1 << 20;
+/// Up to how many serving backends least connections looks at every one.
+pub const SCAN_MAX: usize = 256;
+/// The most lanes.
+pub const LANES_MAX: u32 = 64;
+/// The most that `picks_max` can be.
+pub const PICKS_MAX: u32 = 1 << 24;
+/// The longest that `history` can be.
+pub(crate) const HISTORY_MAX: usize = 32;
+
+impl Options {
+    /// Refuses what is out of range, naming the option, what was given and what is allowed.
+    pub(crate) fn check(&self) -> Result<()> {
+        if let Some(factor) = self.bounded_load {
+            within("bounded_load", factor, 1.01, 10.0)?;
+            if !self.is_hashed() {
+                return Err(Error::invalid(
+                    "bounded_load",
+                    "it applies to the policies source and hash; leave it out, or choose one of them",
+                ));
+            }
+        }
+        within("blend", self.blend, 0.0, 1.0)?;
+        within("gain", self.gain, 0.0, 4.0)?;
+        within("floor", self.floor, 0.001, 0.2)?;
+        within("history", f64::from(self.history), 2.0, HISTORY_MAX as f64)?;
+        lasting("tick", self.tick, Duration::from_millis(10), Duration::from_secs(60))?;
+        lasting("stale", self.stale, Duration::from_millis(100), Duration::from_secs(3600))?;
+        lasting("decay", self.decay, Duration::from_millis(1), Duration::from_secs(600))?;
+        within("lanes", f64::from(self.lanes), 0.0, f64::from(LANES_MAX))?;
+        within("picks_max", f64::from(self.picks_max), 1.0, f64::from(PICKS_MAX))
+    }
+
+    pub(crate) fn is_hashed(&self) -> bool {
+        matches!(self.policy, Policy::Source | Policy::Hash)
+    }
+
+    /// Whether the policy weighs by what it measured, tick by tick.
+    pub(crate) fn is_measured(&self) -> bool {
+        matches!(self.policy, Policy::Fastest | Policy::Observed | Policy::Predictive)
+    }
+}
+
+fn within(what: &'static str, value: f64, low: f64, high: f64) -> Result<()> {
+    if value >= low && value <= high {
+        return Ok(());
+    }
+    Err(Error::invalid(what, format!("{value} is outside {low} to {high}")))
+}
+
+fn lasting(what: &'static str, value: Duration, low: Duration, high: Duration) -> Result<()> {
+    if value >= low && value <= high {
+        return Ok(());
+    }
+    Err(Error::invalid(what, format!("{value:?} is outside {low:?} to {high:?}")))
+}
+
+impl Policy {
+    /// Every policy with its name in configuration.
+    pub const NAMES: [(&'static str, Policy); 12] = [
+        ("round-robin", Policy::RoundRobin),
+        ("static", Policy::Static),
+        ("first", Policy::First),
+        ("random", Policy::Random),
+        ("least-connections", Policy::LeastConnections),
+        ("power-of-two", Policy::PowerOfTwo),
+        ("peak-ewma", Policy::PeakEwma),
+        ("fastest", Policy::Fastest),
+        ("observed", Policy::Observed),
+        ("predictive", Policy::Predictive),
+        ("source", Policy::Source),
+        ("hash", Policy::Hash),
+    ];
+
+    /// The policy of this name.
+    pub fn from_name(name: &str) -> Option<Policy> {
+        Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, policy)| *policy)
+    }
+
+    /// The name in configuration.
+    pub fn name(self) -> &'static str {
+        Self::NAMES
+            .iter()
+            .find(|(_, policy)| *policy == self)
+            .map(|(name, _)| *name)
+            .expect("NAMES holds every policy")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_in_range() {
+        Options::default().check().unwrap();
+    }
+
+    #[test]
+    fn each_limit_holds_at_the_limit() {
+        let good = Options::default;
+        let cases: [(&str, Options, bool); 14] = [
+            ("blend", Options { blend: 1.0, ..good() }, true),
+            ("blend", Options { blend: 1.0001, ..good() }, false),
+            ("blend", Options { blend: f64::NAN, ..good() }, false),
+            ("gain", Options { gain: -0.1, ..good() }, false),
+            ("floor", Options { floor: 0.2, ..good() }, true),
+            ("floor", Options { floor: 0.0, ..good() }, false),
+            ("history", Options { history: 1, ..good() }, false),
+            ("history", Options { history: 32, ..good() }, true),
+            ("tick", Options { tick: Duration::from_millis(9), ..good() }, false),
+            ("decay", Options { decay: Duration::from_secs(601), ..good() }, false),
+            ("lanes", Options { lanes: 65, ..good() }, false),
+            ("picks_max", Options { picks_max: 0, ..good() }, false),
+            ("picks_max", Options { picks_max: PICKS_MAX, ..good() }, true),
+            ("bounded_load", Options { bounded_load: Some(1.0), policy: Policy::Hash, ..good() }, false),
+        ];
+        for (what, options, fits) in cases {
+            match options.check() {
+                Ok(()) => assert!(fits, "{what} should be refused: {options:?}"),
+                Err(Error::InvalidArgument { what: named, .. }) => {
+                    assert!(!fits && named == what, "{what}: {options:?}");
+                }
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+        let text = Options { bounded_load: Some(1.5), ..good() }.check().unwrap_err().to_string();
+        assert!(text.contains("source and hash"), "{text}");
+    }
+
+    #[test]
+    fn names_go_both_ways() {
+        for (name, policy) in Policy::NAMES {
+            assert_eq!(Policy::from_name(name), Some(policy));
+            assert_eq!(policy.name(), name);
+        }
+        assert_eq!(Policy::from_name("round robin"), None);
+    }
+}

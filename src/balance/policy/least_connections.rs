@@ -1,0 +1,99 @@
+//! Least connections, weighted: the smallest `in flight / weight`, compared by cross-multiplication as
+//! nginx does. Ties are taken in turn by weight, so that a pool with fewer connections than backends is
+//! shared by weight and no light backend starves.
+//!
+//! Up to [`SCAN_MAX`] serving backends every one is looked at. Beyond, two choices come within a fraction
+//! of a connection of that at a cost that does not grow.
+
+use super::{Ask, connections, onward, power_of_two};
+use crate::balance::draw::alias::Alias;
+use crate::balance::explain::Trace;
+use crate::balance::options::SCAN_MAX;
+use crate::rng;
+
+#[derive(Debug)]
+pub(crate) enum Plan {
+    Scan,
+    TwoChoices(Alias),
+}
+
+impl Plan {
+    pub(super) fn build(weights: &[u32]) -> Self {
+        if weights.len() <= SCAN_MAX { Plan::Scan } else { Plan::TwoChoices(Alias::build(weights)) }
+    }
+
+    #[inline]
+    pub(super) fn choose(
+        &self,
+        ask: &Ask<'_>,
+        eligible: impl Fn(u32) -> bool,
+        trace: &mut impl Trace,
+    ) -> Option<u32> {
+        match self {
+            Plan::Scan => scan(ask, eligible, trace),
+            Plan::TwoChoices(alias) => {
+                power_of_two::choose(alias, |index| connections(ask, index), ask, eligible, trace)
+            }
+        }
+    }
+}
+
+fn scan(ask: &Ask<'_>, eligible: impl Fn(u32) -> bool, trace: &mut impl Trace) -> Option<u32> {
+    let mut best: Option<Load> = None;
+    // The weight of all that tie with the best.
+    let mut tied = 0;
+    for index in 0..ask.backends.len() as u32 {
+        if !eligible(index) {
+            continue;
+        }
+        let load = Load::of(ask, index);
+        trace.considered(index, load.connections as f64 / load.weight as f64);
+        match best {
+            Some(least) if load.exceeds(least) => {}
+            Some(least) if !least.exceeds(load) => tied += load.weight,
+            _ => {
+                best = Some(load);
+                tied = load.weight;
+            }
+        }
+    }
+    let best = best?;
+    if tied == best.weight {
+        return Some(best.index);
+    }
+    // The golden-ratio sequence serves the tied ones evenly, turn by turn.
+    let turn = rng::below(ask.turn.position().wrapping_mul(rng::GAMMA), tied);
+    trace.draw("tie", turn);
+    let mut passed = 0;
+    for index in best.index..ask.backends.len() as u32 {
+        let load = Load::of(ask, index);
+        if eligible(index) && !load.exceeds(best) {
+            passed += load.weight;
+            if passed > turn {
+                return Some(index);
+            }
+        }
+    }
+    // Others picked or finished since the first look.
+    onward(ask.backends.len(), best.index, eligible)
+}
+
+#[derive(Clone, Copy)]
+struct Load {
+    index: u32,
+    connections: u64,
+    weight: u64,
+}
+
+impl Load {
+    #[inline]
+    fn of(ask: &Ask<'_>, index: u32) -> Self {
+        let backend = ask.backends[index as usize];
+        Load { index, connections: ask.view.in_flight(backend.slot), weight: u64::from(backend.weight) }
+    }
+
+    #[inline]
+    fn exceeds(self, other: Load) -> bool {
+        self.connections * other.weight > other.connections * self.weight
+    }
+}

@@ -1,0 +1,523 @@
+//! [`Pool`]: the backends of one service, and which of them takes the next connection.
+//!
+//! Any thread may call anything at any time. `pick` and `done` take no lock, allocate nothing and make no
+//! system call. Changes build the next member table and publish it whole; when two threads change a pool at
+//! once, one of them builds again. After `fork` parent and child go on with a pool each.
+
+use std::sync::Arc;
+
+use crossbeam_utils::CachePadded;
+
+use crate::balance::backend::{Admin, Backend, BackendId, Observed};
+use crate::balance::chunks::Chunks;
+use crate::balance::explain::{Explained, Explanation, Notes, Trace, Untraced, Verdict};
+use crate::balance::lane::{self, Lane, View};
+use crate::balance::limit::Shared;
+use crate::balance::options::{KEY_MAX, LANES_MAX, Options, Policy};
+use crate::balance::pick::{Outcome, Pick, Request, Timings, Token};
+use crate::balance::policy::measured::Measures;
+use crate::balance::policy::{Ask, Plan, peak_ewma};
+use crate::balance::statistics::{BackendStatistics, PoolStatistics, Totals};
+use crate::balance::table::{Counters, Edit, Member, Table};
+use crate::balance::tickets::{Held, Ticket};
+use crate::error::{Error, NoBackend, Result};
+use crate::rng;
+use crate::sync::{self, AtomicU64, AtomicUsize, Ordering, Swap};
+use crate::time::Instant;
+
+/// A set of backends a policy picks from.
+pub struct Pool {
+    options: Options,
+    is_measured: bool,
+    /// Peak EWMA's time constants per nanosecond, when that is the policy.
+    decay_per_nano: Option<f64>,
+    /// Whether picks in flight are summed over the pool, for bounded loads.
+    is_bounded: bool,
+    table: Swap<Table>,
+    /// The generation of the newest table whose change has taken effect: a pick from an older one is
+    /// undone. Ahead of it, never behind, is `table`.
+    generation: CachePadded<AtomicU64>,
+    lanes: Box<[Lane]>,
+    /// How many of the lanes were ever picked on: the first so many.
+    lanes_used: CachePadded<AtomicUsize>,
+    shared: Chunks<CachePadded<Shared>>,
+    measures: Measures,
+    /// Mixed into tokens, so that another pool's are refused.
+    salt: u32,
+}
+
+impl Pool {
+    /// Makes an empty pool. `InvalidArgument` names the option that is out of range.
+    pub fn new(options: Options) -> Result<Self> {
+        options.check()?;
+        let lanes = match options.lanes {
+            0 => sync::cores().min(LANES_MAX as usize),
+            lanes => lanes as usize,
+        };
+        Ok(Self {
+            is_measured: options.is_measured(),
+            decay_per_nano: (options.policy == Policy::PeakEwma).then(|| peak_ewma::per_nano(options.decay)),
+            is_bounded: options.bounded_load.is_some(),
+            table: Swap::new(Arc::new(Table::empty(&options))),
+            generation: CachePadded::new(AtomicU64::new(0)),
+            lanes: (0..lanes).map(|index| Lane::new(index, options.seed, options.picks_max)).collect(),
+            lanes_used: CachePadded::new(AtomicUsize::new(0)),
+            shared: Chunks::new(),
+            measures: Measures::new(),
+            // The top bit keeps a token of zero, as in a struct never filled in, from being good.
+            salt: (rng::mix(options.seed) >> 32) as u32 | 1 << 31,
+            options,
+        })
+    }
+
+    /// What the pool was made with.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Changes the pool: `change` works on a copy, and when it returns `Ok` everything it did takes effect
+    /// at once. It runs again when another thread's change came first, so it must not rely on running once.
+    /// When this returns, no pick that contradicts the change is handed out any more: a removed or drained
+    /// backend gets nothing new.
+    pub fn update<R>(&self, mut change: impl FnMut(&mut Edit<'_>) -> Result<R>) -> Result<R> {
+        loop {
+            let before = self.table.load_full();
+            let mut edit = before.edit(&self.options, self);
+            let result = change(&mut edit)?;
+            let after = Arc::new(edit.finish());
+            if !self.table.replace(&before, Arc::clone(&after)) {
+                continue;
+            }
+            self.generation.fetch_max(after.generation, Ordering::AcqRel);
+            // Pairs with the barrier in `pick`: whoever does not see the new generation there has counted
+            // its pick where we look for it now.
+            sync::fence(Ordering::SeqCst);
+            self.count_in_newly_limited(&before, &after);
+            return Ok(result);
+        }
+    }
+
+    /// Adds a backend. See [`Edit::add`] for errors.
+    pub fn add(&self, backend: Backend) -> Result<BackendId> {
+        self.update(|edit| edit.add(backend.clone()))
+    }
+
+    /// Adds all of these or none, in one change, which is far quicker than one by one.
+    pub fn add_all(&self, backends: &[Backend]) -> Result<Vec<BackendId>> {
+        self.update(|edit| backends.iter().map(|backend| edit.add(backend.clone())).collect())
+    }
+
+    /// Takes a backend out. Its picks in flight may still be reported done.
+    pub fn remove(&self, id: BackendId) -> Result<()> {
+        self.update(|edit| edit.remove(id))
+    }
+
+    /// Changes a weight. See [`Edit::set_weight`].
+    pub fn set_weight(&self, id: BackendId, weight: u32) -> Result<()> {
+        self.update(|edit| edit.set_weight(id, weight))
+    }
+
+    /// Changes the most picks in flight. Exact once this has returned.
+    pub fn set_maxconn(&self, id: BackendId, maxconn: u32) -> Result<()> {
+        self.update(|edit| edit.set_maxconn(id, maxconn))
+    }
+
+    /// Changes the tier.
+    pub fn set_tier(&self, id: BackendId, tier: u8) -> Result<()> {
+        self.update(|edit| edit.set_tier(id, tier))
+    }
+
+    /// Carries out an operator's order.
+    pub fn set_admin(&self, id: BackendId, admin: Admin) -> Result<()> {
+        self.update(|edit| edit.set_admin(id, admin))
+    }
+
+    /// Takes note of what was observed.
+    pub fn set_observed(&self, id: BackendId, observed: Observed) -> Result<()> {
+        self.update(|edit| edit.set_observed(id, observed))
+    }
+
+    /// Changes the owner's own number.
+    pub fn set_tag(&self, id: BackendId, tag: u64) -> Result<()> {
+        self.update(|edit| edit.set_tag(id, tag))
+    }
+
+    /// The backend of this name.
+    pub fn find(&self, name: &str) -> Result<BackendId> {
+        let table = self.table.load();
+        let member = table.members.iter().find(|member| &*member.name == name);
+        member
+            .map(|member| member.id)
+            .ok_or_else(|| Error::NotFound { what: "backend", value: format!("{name:?}") })
+    }
+
+    /// The ids of all backends, in the order added.
+    pub fn ids(&self) -> Vec<BackendId> {
+        self.table.load().members.iter().map(|member| member.id).collect()
+    }
+
+    /// Picks a backend.
+    ///
+    /// Errors: `NoBackend` says why there is none, `InvalidArgument` for a key above
+    /// [`KEY_MAX`], `Capacity` when `picks_max` of this lane's picks were never reported done.
+    #[inline]
+    pub fn pick(&self, request: &Request<'_>) -> Result<Pick> {
+        if request.key.len() > KEY_MAX {
+            return Err(key_too_long(request.key.len()));
+        }
+        self.measure_if_due(request.now);
+        let index = self.lane_index(request.lane);
+        let lane = &self.lanes[index];
+        loop {
+            let table = self.table.load();
+            let turn = lane.next_turn();
+            let ask = self.ask(&table, request, index, turn);
+            let Some(chosen) = self.choose(&table, &ask, request.avoid, &mut Untraced) else {
+                lane.refused.fetch_add(1, Ordering::Relaxed);
+                return Err(Error::NoBackend(why_nobody(&table)));
+            };
+            let slot = table.hot[chosen as usize].slot;
+            let serving = &table.serving[chosen as usize];
+            let mut held = Held { slot, reserved: false };
+            if table.is_limited
+                && let Some(maxconn) = serving.maxconn
+            {
+                if !self.shared.at(slot).reserve(maxconn) {
+                    // Another thread took the last place since `choose` saw it.
+                    continue;
+                }
+                held.reserved = true;
+            }
+            let Some(ticket) = lane.tickets.take(turn.position(), held) else {
+                if held.reserved {
+                    self.shared.at(slot).release();
+                }
+                return Err(Error::Capacity { what: "picks_max", limit: u64::from(self.options.picks_max) });
+            };
+            lane.cell(slot).picks.fetch_add(1, Ordering::Relaxed);
+            if self.is_bounded {
+                lane.total.picks.fetch_add(1, Ordering::Relaxed);
+            }
+            // Pairs with the fence in `update`: either the change sees this pick counted, or the pick sees
+            // the change.
+            sync::barrier_after_write();
+            if self.generation.load(Ordering::Relaxed) > table.generation {
+                self.undo(lane, ticket);
+                continue;
+            }
+            return Ok(Pick {
+                backend: serving.id,
+                address: serving.address.clone(),
+                tag: serving.tag,
+                token: Token::new(index as u32, ticket.place, ticket.generation ^ self.salt),
+            });
+        }
+    }
+
+    /// Reports how a pick went, which takes it out of flight. Also for backends removed since.
+    ///
+    /// Errors: `StalePick` when the pick was reported before or is none of this pool's; nothing is
+    /// counted then.
+    #[inline]
+    pub fn done(&self, token: Token, outcome: Outcome, timings: &Timings, now: Instant) -> Result<()> {
+        let lane = self.lanes.get(token.lane()).ok_or(Error::StalePick)?;
+        let ticket = Ticket { place: token.place(), generation: token.generation() ^ self.salt };
+        let held = lane.tickets.give_back(ticket).ok_or(Error::StalePick)?;
+        let cell = lane.cell(held.slot);
+        // The client's leaving tells nothing of the backend's speed.
+        if let Some(nanos) = timings.response()
+            && outcome != Outcome::Cancelled
+        {
+            let failed = outcome != Outcome::Success;
+            if let Some(per_nano) = self.decay_per_nano {
+                peak_ewma::observe(cell, nanos, failed, now, per_nano);
+            }
+            if !failed {
+                cell.add_latency(nanos);
+            }
+        }
+        if outcome != Outcome::Success {
+            let kind = outcome as usize - Outcome::ConnectFailed as usize;
+            self.shared.at(held.slot).unsuccessful[kind].fetch_add(1, Ordering::Relaxed);
+        }
+        if held.reserved {
+            self.shared.at(held.slot).release();
+        }
+        if self.is_bounded {
+            lane.total.dones.fetch_add(1, Ordering::Release);
+        }
+        // Release, and last: whoever sees this pick out of flight sees all that was counted of it.
+        cell.dones.fetch_add(1, Ordering::Release);
+        self.measure_if_due(now);
+        Ok(())
+    }
+
+    /// What the next pick like `request` would come to, and why. Nothing is counted, and other threads'
+    /// picks may come between.
+    pub fn explain(&self, request: &Request<'_>) -> Result<Explanation> {
+        if request.key.len() > KEY_MAX {
+            return Err(key_too_long(request.key.len()));
+        }
+        let table = self.table.load();
+        let index = self.lane_index(request.lane);
+        let ask = self.ask(&table, request, index, self.lanes[index].peek_turn());
+        let mut notes = Notes::default();
+        let chosen = self.choose(&table, &ask, request.avoid, &mut notes);
+        let place_of = |id: BackendId| table.serving.iter().position(|serving| serving.id == id);
+        let backends = table.members.iter().map(|member| {
+            let place = place_of(member.id).map(|place| place as u32);
+            let score = notes.scores.iter().rev().find(|(at, _)| Some(*at) == place);
+            Explained {
+                id: member.id,
+                name: member.name.to_string(),
+                verdict: self.verdict(member, place, chosen, request.avoid),
+                score: score.map(|(_, score)| *score),
+                in_flight: lane::in_flight(&self.lanes, member.slot),
+                share: place.map_or(0.0, |at| table.plan.share(at, member.weight, table.total_weight)),
+            }
+        });
+        Ok(Explanation {
+            policy: self.options.policy.name(),
+            picked: chosen.map(|at| table.serving[at as usize].id),
+            refused: chosen.is_none().then(|| Error::NoBackend(why_nobody(&table)).to_string()),
+            tier: table.tier,
+            backends: backends.collect(),
+            draws: notes.draws,
+        })
+    }
+
+    /// Weighs anew if fastest, observed or predictive have a tick due. `pick` and `done` do the same; a
+    /// loop of its own calls this at [`next_deadline`](Self::next_deadline) to keep that off their path.
+    pub fn handle_timeout(&self, now: Instant) {
+        self.measure_if_due(now);
+    }
+
+    /// When `handle_timeout` is next of use; `None` when the policy measures nothing.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.is_measured.then(|| self.measures.next())
+    }
+
+    /// What the pool counted.
+    pub fn statistics(&self) -> PoolStatistics {
+        let table = self.table.load();
+        let mut statistics = PoolStatistics {
+            backends: table.members.len() as u32,
+            serving: table.serving.len() as u32,
+            refused: self.lanes.iter().map(|lane| lane.refused.load(Ordering::Relaxed)).sum(),
+            ..PoolStatistics::default()
+        };
+        for member in &table.members {
+            let totals = self.totals(member);
+            statistics.picks += totals.picks;
+            statistics.in_flight += totals.picks.saturating_sub(totals.dones);
+        }
+        statistics
+    }
+
+    /// What was counted of one backend.
+    pub fn backend(&self, id: BackendId) -> Result<BackendStatistics> {
+        let table = self.table.load();
+        Ok(self.backend_statistics(&table, table.member(id)?))
+    }
+
+    /// What was counted of every backend, in the order added.
+    pub fn backends(&self) -> Vec<BackendStatistics> {
+        let table = self.table.load();
+        table.members.iter().map(|member| self.backend_statistics(&table, member)).collect()
+    }
+
+    fn backend_statistics(&self, table: &Table, member: &Member) -> BackendStatistics {
+        let totals = self.totals(member);
+        let place = table.serving.binary_search_by_key(&member.id, |serving| serving.id).ok();
+        BackendStatistics {
+            id: member.id,
+            name: member.name.to_string(),
+            address: member.address_text.to_string(),
+            weight: member.weight,
+            maxconn: member.maxconn,
+            tier: member.tier,
+            tag: member.tag,
+            admin: member.admin,
+            observed: member.observed,
+            serving: place.is_some(),
+            picks: totals.picks,
+            in_flight: totals.picks.saturating_sub(totals.dones),
+            outcomes: totals.outcomes(),
+            response_mean_ns: totals.response_mean_ns(),
+            share: place.map_or(0.0, |at| table.plan.share(at as u32, member.weight, table.total_weight)),
+        }
+    }
+
+    fn totals(&self, member: &Member) -> Totals {
+        let shared = self.shared.at(member.slot);
+        Totals::read(&self.lanes, member.slot, &shared.unsuccessful).since(member.base)
+    }
+
+    #[inline]
+    fn lane_index(&self, lane: u32) -> usize {
+        let lane = lane as usize;
+        let index = if lane < self.lanes.len() { lane } else { lane % self.lanes.len() };
+        if index >= self.lanes_used.load(Ordering::Acquire) {
+            self.lanes_used.fetch_max(index + 1, Ordering::AcqRel);
+        }
+        index
+    }
+
+    #[inline]
+    fn ask<'a>(&'a self, table: &'a Table, request: &Request<'a>, lane: usize, turn: lane::Turn) -> Ask<'a> {
+        let used = self.lanes_used.load(Ordering::Relaxed).max(lane + 1);
+        Ask {
+            backends: &table.hot,
+            total_weight: table.total_weight,
+            view: View::new(&self.lanes[..used], lane, turn, request.now),
+            turn,
+            key: request.key,
+            now: request.now,
+        }
+    }
+
+    #[inline]
+    fn choose(
+        &self,
+        table: &Table,
+        ask: &Ask<'_>,
+        avoid: &[BackendId],
+        trace: &mut impl Trace,
+    ) -> Option<u32> {
+        if !table.is_limited && avoid.is_empty() {
+            return table.plan.choose(ask, |_| true, trace);
+        }
+        self.choose_among(table, ask, avoid, trace)
+    }
+
+    #[inline(never)]
+    fn choose_among(
+        &self,
+        table: &Table,
+        ask: &Ask<'_>,
+        avoid: &[BackendId],
+        trace: &mut impl Trace,
+    ) -> Option<u32> {
+        let has_room = |index: u32| {
+            let maxconn = table.serving[index as usize].maxconn;
+            maxconn.is_none_or(|maxconn| self.shared.at(table.hot[index as usize].slot).has_room(maxconn))
+        };
+        let is_new = |index: u32| !avoid.contains(&table.serving[index as usize].id);
+        table.plan.choose(ask, |index| has_room(index) && is_new(index), trace).or_else(|| {
+            // Only those to avoid are left: better one of them than none.
+            if avoid.is_empty() { None } else { table.plan.choose(ask, has_room, trace) }
+        })
+    }
+
+    /// Takes back a pick that a change of the pool overtook.
+    #[cold]
+    fn undo(&self, lane: &Lane, ticket: Ticket) {
+        let held = lane.tickets.give_back(ticket).expect("nobody else has seen this ticket's token");
+        if held.reserved {
+            self.shared.at(held.slot).release();
+        }
+        if self.is_bounded {
+            lane.total.picks.fetch_sub(1, Ordering::Relaxed);
+        }
+        lane.cell(held.slot).picks.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Counts picks made before their backend had a limit towards the limit it has now.
+    fn count_in_newly_limited(&self, before: &Table, after: &Table) {
+        for member in after.members.iter().filter(|member| member.is_limited) {
+            if before.member(member.id).is_ok_and(|earlier| !earlier.is_limited) {
+                let picks = self.lanes.iter().map(|lane| lane.tickets.adopt(member.slot)).sum();
+                self.shared.at(member.slot).adopt(picks);
+            }
+        }
+    }
+
+    #[inline]
+    fn measure_if_due(&self, now: Instant) {
+        if self.is_measured && now >= self.measures.next() {
+            self.measure(now);
+        }
+    }
+
+    #[cold]
+    fn measure(&self, now: Instant) {
+        let table = self.table.load();
+        if let Plan::Measured(turns) = &table.plan {
+            self.measures.run(&table.hot, turns, &self.lanes, &self.options, now);
+        }
+    }
+
+    fn verdict(
+        &self,
+        member: &Member,
+        place: Option<u32>,
+        chosen: Option<u32>,
+        avoid: &[BackendId],
+    ) -> Verdict {
+        match (member.admin, member.observed, place) {
+            (Admin::Drain, ..) => Verdict::Drain,
+            (Admin::Maintenance, ..) => Verdict::Maintenance,
+            (_, Observed::Down, _) => Verdict::Down,
+            (_, Observed::Ejected, _) => Verdict::Ejected,
+            (_, _, None) => Verdict::Standby,
+            (_, _, place) if place == chosen => Verdict::Picked,
+            _ if member.is_limited && !self.shared.at(member.slot).has_room(member.maxconn) => Verdict::Full,
+            _ if avoid.contains(&member.id) => Verdict::Avoided,
+            _ => Verdict::Passed,
+        }
+    }
+}
+
+impl Counters for Pool {
+    fn in_flight(&self, slot: u32) -> u64 {
+        lane::in_flight(&self.lanes, slot)
+    }
+
+    fn grow(&self, slots: u32) {
+        self.lanes.iter().for_each(|lane| lane.grow(slots));
+        self.shared.grow(slots);
+        if self.is_measured {
+            self.measures.grow(slots);
+        }
+    }
+
+    fn restart(&self, slot: u32) -> Totals {
+        for lane in &self.lanes {
+            lane.cell(slot).cost.store(0, Ordering::Relaxed);
+            lane.cell(slot).stamp.store(0, Ordering::Relaxed);
+        }
+        let totals = Totals::read(&self.lanes, slot, &self.shared.at(slot).unsuccessful);
+        if self.is_measured {
+            self.measures.restart(slot, totals.latency_sum, totals.latency_count);
+        }
+        totals
+    }
+
+    fn measured_share(&self, slot: u32) -> f64 {
+        self.measures.share(slot)
+    }
+}
+
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pool")
+            .field("options", &self.options)
+            .field("statistics", &self.statistics())
+            .finish()
+    }
+}
+
+#[cold]
+fn why_nobody(table: &Table) -> NoBackend {
+    let backends = table.members.len() as u32;
+    match (backends, table.serving.len() as u32) {
+        (0, _) => NoBackend::Empty,
+        (_, 0) => NoBackend::Unusable { backends },
+        (_, backends) => NoBackend::Full { backends },
+    }
+}
+
+#[cold]
+fn key_too_long(len: usize) -> Error {
+    Error::invalid("key", format!("it has {len} bytes; {KEY_MAX} fit (hash it down first)"))
+}

@@ -1,0 +1,129 @@
+//! What a pool counted. Reading takes no lock and stops nobody; the figures of one answer are read one
+//! after another, so under load they may differ by what happened in between.
+
+use serde::Serialize;
+
+use crate::balance::backend::{Admin, BackendId, Observed};
+use crate::balance::lane::Lane;
+use crate::sync::{AtomicU64, Ordering};
+
+/// One pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PoolStatistics {
+    /// Backends in the pool.
+    pub backends: u32,
+    /// Backends that may be picked now.
+    pub serving: u32,
+    /// Picks made of the backends now in the pool.
+    pub picks: u64,
+    /// Of these, not reported done.
+    pub in_flight: u64,
+    /// Picks that found no backend.
+    pub refused: u64,
+}
+
+/// One backend, since it was added.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct BackendStatistics {
+    /// Which one.
+    pub id: BackendId,
+    /// Its name.
+    pub name: String,
+    /// Its address as text.
+    pub address: String,
+    /// Its weight now.
+    pub weight: u32,
+    /// Its limit; 0 for none.
+    pub maxconn: u32,
+    /// Its tier.
+    pub tier: u8,
+    /// The owner's number.
+    pub tag: u64,
+    /// What was ordered.
+    pub admin: Admin,
+    /// What was observed.
+    pub observed: Observed,
+    /// Whether it may be picked now, its `maxconn` aside.
+    pub serving: bool,
+    /// Picks made.
+    pub picks: u64,
+    /// Picks not reported done.
+    pub in_flight: u64,
+    /// Reported done, by outcome.
+    pub outcomes: Outcomes,
+    /// The mean of the response times reported, in nanoseconds; 0 when there was none.
+    pub response_mean_ns: u64,
+    /// The part of new picks it is due: its weight over all, or what its policy measured. 0 to 1.
+    pub share: f64,
+}
+
+/// Picks reported done, by how they went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Outcomes {
+    /// It answered.
+    pub success: u64,
+    /// It could not be reached.
+    pub connect_failed: u64,
+    /// It answered with an error, or broke off.
+    pub failed: u64,
+    /// It did not answer in time.
+    pub timed_out: u64,
+    /// The client left, which says nothing about the backend.
+    pub cancelled: u64,
+}
+
+/// One slot's monotonic counters, over all lanes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Totals {
+    pub(crate) picks: u64,
+    pub(crate) dones: u64,
+    pub(crate) latency_sum: u64,
+    pub(crate) latency_count: u64,
+    /// Connect failed, failed, timed out, cancelled.
+    pub(crate) unsuccessful: [u64; 4],
+}
+
+impl Totals {
+    pub(crate) fn read(lanes: &[Lane], slot: u32, unsuccessful: &[AtomicU64; 4]) -> Self {
+        let mut totals = Totals::default();
+        for lane in lanes {
+            let cell = lane.cell(slot);
+            // Dones before picks, as everywhere.
+            totals.dones += cell.dones.load(Ordering::Acquire);
+            totals.picks += cell.picks.load(Ordering::Relaxed);
+            totals.latency_count += cell.latency_count.load(Ordering::Relaxed);
+            totals.latency_sum = totals.latency_sum.wrapping_add(cell.latency_sum.load(Ordering::Relaxed));
+        }
+        totals.unsuccessful = std::array::from_fn(|kind| unsuccessful[kind].load(Ordering::Relaxed));
+        totals
+    }
+
+    /// What came since `base`.
+    pub(crate) fn since(self, base: Totals) -> Self {
+        Totals {
+            picks: self.picks.saturating_sub(base.picks),
+            dones: self.dones.saturating_sub(base.dones),
+            latency_sum: self.latency_sum.wrapping_sub(base.latency_sum),
+            latency_count: self.latency_count.saturating_sub(base.latency_count),
+            unsuccessful: std::array::from_fn(|kind| {
+                self.unsuccessful[kind].saturating_sub(base.unsuccessful[kind])
+            }),
+        }
+    }
+
+    pub(crate) fn outcomes(&self) -> Outcomes {
+        let [connect_failed, failed, timed_out, cancelled] = self.unsuccessful;
+        let unsuccessful = connect_failed + failed + timed_out + cancelled;
+        Outcomes {
+            success: self.dones.saturating_sub(unsuccessful),
+            connect_failed,
+            failed,
+            timed_out,
+            cancelled,
+        }
+    }
+
+    pub(crate) fn response_mean_ns(&self) -> u64 {
+        self.latency_sum.checked_div(self.latency_count).unwrap_or(0)
+    }
+}

@@ -1,0 +1,356 @@
+//! The member table: one immutable view of a pool, built whole and swapped whole.
+//!
+//! Pickers read [`Serving`] entries and the [`Plan`]; writers copy the list of members, change the copy
+//! ([`Edit`]) and publish a new table. Nothing in a table changes after it is published, apart from the
+//! weights that fastest, observed and predictive measure, which are atomics of their plan.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::balance::backend::{self, Address, Admin, Backend, BackendId, Observed};
+use crate::balance::chunks::SLOTS_MAX;
+use crate::balance::options::{BACKENDS_MAX, Backups, Options, Policy};
+use crate::balance::policy::Plan;
+use crate::balance::statistics::Totals;
+use crate::error::{Error, Result};
+
+/// A published view.
+#[derive(Debug)]
+pub(crate) struct Table {
+    /// One more than that of the table before.
+    pub(crate) generation: u64,
+    /// Every backend, in the order added, which is the order of their ids.
+    pub(crate) members: Vec<Arc<Member>>,
+    /// Those that may be picked: the usable ones of the serving tier.
+    pub(crate) serving: Box<[Serving]>,
+    /// What policies read of them, kept small so that many fit the cache.
+    pub(crate) hot: Box<[Hot]>,
+    pub(crate) total_weight: u64,
+    /// The tier that serves, when one does.
+    pub(crate) tier: Option<u8>,
+    /// Whether some serving backend has a `maxconn`.
+    pub(crate) is_limited: bool,
+    pub(crate) plan: Plan,
+    slots: Slots,
+    next_id: u64,
+}
+
+/// One backend as configured.
+#[derive(Clone, Debug)]
+pub(crate) struct Member {
+    pub(crate) id: BackendId,
+    /// Where its counters are.
+    pub(crate) slot: u32,
+    pub(crate) name: Arc<str>,
+    /// Whether the name was given, or is the address.
+    pub(crate) address: Address,
+    pub(crate) address_text: Arc<str>,
+    pub(crate) weight: u32,
+    /// The weight it was added with: that of the policy static.
+    pub(crate) first_weight: u32,
+    pub(crate) maxconn: u32,
+    /// Whether its picks are counted against a `maxconn`: from the moment it first has one.
+    pub(crate) is_limited: bool,
+    pub(crate) tier: u8,
+    pub(crate) tag: u64,
+    pub(crate) admin: Admin,
+    pub(crate) observed: Observed,
+    /// What its slot's counters showed when it took the slot.
+    pub(crate) base: Totals,
+}
+
+/// What a policy reads of a backend that may be picked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hot {
+    pub(crate) slot: u32,
+    pub(crate) weight: u32,
+}
+
+/// A backend that may be picked: what its picks are answered with, in one cache line.
+#[derive(Debug)]
+#[repr(align(64))]
+pub(crate) struct Serving {
+    pub(crate) address: Address,
+    pub(crate) id: BackendId,
+    pub(crate) tag: u64,
+    /// `None`: not counted. `Some(0)`: counted, no limit now.
+    pub(crate) maxconn: Option<u32>,
+}
+
+/// Which counter slots are in use. A removed backend's slot waits until its last pick is done.
+#[derive(Clone, Debug, Default)]
+struct Slots {
+    used: u32,
+    waiting: Vec<u32>,
+}
+
+/// How an [`Edit`] asks the pool about counters.
+pub(crate) trait Counters {
+    /// Picks in flight on `slot`, over all lanes, now.
+    fn in_flight(&self, slot: u32) -> u64;
+    /// Makes the slots below `slots` exist.
+    fn grow(&self, slots: u32);
+    /// Clears what the slot's last owner measured, and reads its totals.
+    fn restart(&self, slot: u32) -> Totals;
+    /// The weight measured for `slot` by fastest, observed or predictive, relative to its own.
+    fn measured_share(&self, slot: u32) -> f64;
+}
+
+impl Table {
+    pub(crate) fn empty(options: &Options) -> Self {
+        Self::build(0, Vec::new(), Slots::default(), 1, options, &|_| 1.0)
+    }
+
+    fn build(
+        generation: u64,
+        members: Vec<Arc<Member>>,
+        slots: Slots,
+        next_id: u64,
+        options: &Options,
+        measured_share: &dyn Fn(u32) -> f64,
+    ) -> Self {
+        let tier = members.iter().filter(|m| m.is_usable()).map(|m| m.tier).min();
+        let mut chosen: Vec<&Member> =
+            members.iter().map(|m| &**m).filter(|m| m.is_usable() && Some(m.tier) == tier).collect();
+        if tier.is_some_and(|tier| tier > 0) && options.backups == Backups::One {
+            chosen.truncate(1);
+        }
+        let plan = Plan::build(options, &chosen, measured_share);
+        let serving: Box<[Serving]> = chosen
+            .iter()
+            .map(|m| Serving {
+                address: m.address.clone(),
+                id: m.id,
+                tag: m.tag,
+                maxconn: m.is_limited.then_some(m.maxconn),
+            })
+            .collect();
+        let hot: Box<[Hot]> = chosen.iter().map(|m| Hot { slot: m.slot, weight: m.weight }).collect();
+        let total_weight = hot.iter().map(|s| u64::from(s.weight)).sum();
+        let is_limited = serving.iter().any(|s| s.maxconn.is_some());
+        Self { generation, members, serving, hot, total_weight, tier, is_limited, plan, slots, next_id }
+    }
+
+    /// The member of this id.
+    pub(crate) fn member(&self, id: BackendId) -> Result<&Arc<Member>> {
+        let index = index_of(&self.members, id)?;
+        Ok(&self.members[index])
+    }
+
+    /// Begins a change.
+    pub(crate) fn edit<'a>(&self, options: &'a Options, counters: &'a dyn Counters) -> Edit<'a> {
+        Edit {
+            members: self.members.clone(),
+            slots: self.slots.clone(),
+            next_id: self.next_id,
+            generation: self.generation + 1,
+            additions: 0,
+            known: None,
+            options,
+            counters,
+        }
+    }
+}
+
+impl Member {
+    pub(crate) fn is_usable(&self) -> bool {
+        backend::is_usable(self.admin, self.observed)
+    }
+}
+
+fn index_of(members: &[Arc<Member>], id: BackendId) -> Result<usize> {
+    members
+        .binary_search_by_key(&id, |m| m.id)
+        .map_err(|_| Error::NotFound { what: "backend", value: id.to_string() })
+}
+
+/// A change to a pool in the making. Nothing of it is seen until all of it is.
+pub struct Edit<'a> {
+    members: Vec<Arc<Member>>,
+    slots: Slots,
+    next_id: u64,
+    generation: u64,
+    additions: usize,
+    known: Option<Known>,
+    options: &'a Options,
+    counters: &'a dyn Counters,
+}
+
+/// Names and addresses in use.
+struct Known {
+    names: HashSet<Arc<str>>,
+    addresses: HashSet<Arc<str>>,
+}
+
+impl Edit<'_> {
+    /// Adds a backend and gives its id.
+    ///
+    /// Errors: `InvalidArgument` for a weight, name or `maxconn` out of range, `Exists` when its name or
+    /// address is in the pool, `Capacity` at [`BACKENDS_MAX`].
+    pub fn add(&mut self, backend: Backend) -> Result<BackendId> {
+        backend::check_weight(backend.weight)?;
+        check_maxconn(backend.maxconn)?;
+        if let Some(name) = &backend.name {
+            backend::check_name(name)?;
+        }
+        if self.members.len() >= BACKENDS_MAX {
+            return Err(Error::Capacity { what: "backends", limit: BACKENDS_MAX as u64 });
+        }
+        let address_text: Arc<str> = backend.address.to_string().into();
+        let name: Arc<str> = match &backend.name {
+            Some(name) => name.as_str().into(),
+            None => Arc::clone(&address_text),
+        };
+        self.check_unique(&name, &address_text)?;
+        let slot = self.take_slot()?;
+        let id = BackendId::from_u64(self.next_id);
+        self.next_id += 1;
+        self.members.push(Arc::new(Member {
+            id,
+            slot,
+            name,
+            address: backend.address,
+            address_text,
+            weight: backend.weight,
+            first_weight: backend.weight,
+            maxconn: backend.maxconn,
+            is_limited: backend.maxconn > 0,
+            tier: backend.tier,
+            tag: backend.tag,
+            admin: backend.admin,
+            observed: backend.observed,
+            base: self.counters.restart(slot),
+        }));
+        Ok(id)
+    }
+
+    /// Takes a backend out. Its picks in flight may still be reported done.
+    pub fn remove(&mut self, id: BackendId) -> Result<()> {
+        let index = index_of(&self.members, id)?;
+        let member = self.members.remove(index);
+        self.slots.waiting.push(member.slot);
+        if let Some(known) = &mut self.known {
+            known.names.remove(&member.name);
+            known.addresses.remove(&member.address_text);
+        }
+        Ok(())
+    }
+
+    /// Changes a weight: 1 to 65,535. Under the policy static it is refused.
+    pub fn set_weight(&mut self, id: BackendId, weight: u32) -> Result<()> {
+        backend::check_weight(weight)?;
+        if self.options.policy == Policy::Static {
+            index_of(&self.members, id)?;
+            return Err(Error::invalid(
+                "weight",
+                "the policy static keeps the weights backends were added with; round-robin takes changes",
+            ));
+        }
+        self.change(id, |member| member.weight = weight)
+    }
+
+    /// Changes the most picks in flight; 0 lifts the limit. Picks beyond a lowered limit go on.
+    pub fn set_maxconn(&mut self, id: BackendId, maxconn: u32) -> Result<()> {
+        check_maxconn(maxconn)?;
+        self.change(id, |member| {
+            member.maxconn = maxconn;
+            member.is_limited |= maxconn > 0;
+        })
+    }
+
+    /// Changes the tier.
+    pub fn set_tier(&mut self, id: BackendId, tier: u8) -> Result<()> {
+        self.change(id, |member| member.tier = tier)
+    }
+
+    /// Carries out an operator's order.
+    pub fn set_admin(&mut self, id: BackendId, admin: Admin) -> Result<()> {
+        self.change(id, |member| member.admin = admin)
+    }
+
+    /// Takes note of what was observed.
+    pub fn set_observed(&mut self, id: BackendId, observed: Observed) -> Result<()> {
+        self.change(id, |member| member.observed = observed)
+    }
+
+    /// Changes the owner's own number.
+    pub fn set_tag(&mut self, id: BackendId, tag: u64) -> Result<()> {
+        self.change(id, |member| member.tag = tag)
+    }
+
+    pub(crate) fn finish(self) -> Table {
+        let share = |slot| self.counters.measured_share(slot);
+        Table::build(self.generation, self.members, self.slots, self.next_id, self.options, &share)
+    }
+
+    fn change(&mut self, id: BackendId, change: impl FnOnce(&mut Member)) -> Result<()> {
+        let index = index_of(&self.members, id)?;
+        change(Arc::make_mut(&mut self.members[index]));
+        Ok(())
+    }
+
+    fn check_unique(&mut self, name: &Arc<str>, address: &Arc<str>) -> Result<()> {
+        let (same_address, same_name) = match &self.known {
+            Some(known) => (known.addresses.contains(address), known.names.contains(name)),
+            None => (
+                self.members.iter().any(|m| m.address_text == *address),
+                self.members.iter().any(|m| m.name == *name),
+            ),
+        };
+        if same_address {
+            return Err(Error::Exists { what: "address", value: address.to_string() });
+        }
+        if same_name {
+            return Err(Error::Exists { what: "name", value: name.to_string() });
+        }
+        // One addition looks through the list; from the second one of an edit an index is worth while.
+        if self.additions == 1 {
+            self.known = Some(Known {
+                names: self.members.iter().map(|m| Arc::clone(&m.name)).collect(),
+                addresses: self.members.iter().map(|m| Arc::clone(&m.address_text)).collect(),
+            });
+        }
+        if let Some(known) = &mut self.known {
+            known.names.insert(Arc::clone(name));
+            known.addresses.insert(Arc::clone(address));
+        }
+        self.additions += 1;
+        Ok(())
+    }
+
+    /// A slot nobody counts on any more, or a new one.
+    fn take_slot(&mut self) -> Result<u32> {
+        // The newest first would be found used soonest; the oldest has had the longest to finish.
+        let looked_at = self.slots.waiting.len().min(SLOTS_LOOKED_AT);
+        let free = (0..looked_at).find(|&at| self.counters.in_flight(self.slots.waiting[at]) == 0);
+        if let Some(at) = free {
+            return Ok(self.slots.waiting.remove(at));
+        }
+        if self.slots.used as usize == SLOTS_MAX {
+            let rest = looked_at..self.slots.waiting.len();
+            let free = rest.into_iter().find(|&at| self.counters.in_flight(self.slots.waiting[at]) == 0);
+            return match free {
+                Some(at) => Ok(self.slots.waiting.remove(at)),
+                None => Err(Error::Capacity {
+                    what: "removed backends with picks not done",
+                    limit: SLOTS_MAX as u64,
+                }),
+            };
+        }
+        self.slots.used += 1;
+        self.counters.grow(self.slots.used);
+        Ok(self.slots.used - 1)
+    }
+}
+
+fn check_maxconn(maxconn: u32) -> Result<()> {
+    if maxconn <= MAXCONN_MAX {
+        return Ok(());
+    }
+    Err(Error::invalid("maxconn", format!("{maxconn} is outside 0 (no limit) to {MAXCONN_MAX}")))
+}
+
+/// The largest `maxconn`: as many picks as can ever be in flight.
+pub const MAXCONN_MAX: u32 = 1 << 30;
+/// How many waiting slots an addition looks at before it takes a new one.
+const SLOTS_LOOKED_AT: usize = 32;

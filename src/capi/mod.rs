@@ -1,0 +1,54 @@
+//! The C interface: what `include/trimtab.h` declares. No logic lives here; each function checks what it
+//! was handed, calls the Rust API and says how that went.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `guard` | the one door: panics, the status, this thread's error detail |
+//! | `handle` | borrowing handles, and writing what the caller gets back |
+//! | `status` | the codes, and which failure gets which |
+//! | `text` | strings and bytes in, text out |
+//! | `lane` | which lane a thread counts on |
+//! | `library` | version, features, clock, last error |
+//! | `pool_options`, `backend`, `pool`, `pick`, `statistics` | the functions, handle by handle |
+//!
+//! Every exported function goes through `guard`, and a test that reads these sources fails on one that does
+//! not. The header is made from these files in the order of the `mod` lines below.
+
+#![allow(unsafe_code)]
+// The names are C's.
+#![allow(non_camel_case_types)]
+// What a caller owes to a pointer stands in the header's introduction and at each parameter.
+#![allow(clippy::missing_safety_doc)]
+
+mod guard;
+mod handle;
+mod lane;
+
+mod status;
+mod text;
+
+mod library;
+
+mod pool_options;
+
+mod backend;
+
+mod pool;
+
+mod pick;
+
+mod statistics;
+
+#[cfg(feature = "test-hook")]
+mod test_hook;
+
+pub use backend::*;
+pub use library::*;
+pub use pick::*;
+pub use pool::*;
+pub use pool_options::*;
+pub use statistics::*;
+pub use status::*;
+#[cfg(feature = "test-hook")]
+pub use test_hook::*;
+pub use text::{trimtab_bytes, trimtab_str};

@@ -1,0 +1,12 @@
+//! What a pool promises, seen through its public interface. One program, so that it links once.
+
+mod changes;
+mod hashed;
+mod measured;
+mod misuse;
+mod model;
+mod order;
+mod support;
+mod threads;
+mod tiers;
+mod two_choices;

@@ -1,0 +1,216 @@
+//! Random operations against a model so simple that it can be read: a list of backends and counts.
+
+use proptest::prelude::*;
+use trimtab::balance::{
+    Admin, BackendId, Backups, Hash, Observed, Options, Outcome, Pick, Policy, Pool, Request, Timings,
+};
+use trimtab::error::{Error, NoBackend};
+use trimtab::time::Instant;
+
+use crate::support::*;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Add { address: usize, weight: u32, maxconn: u32, tier: u8 },
+    Remove(usize),
+    Weight(usize, u32),
+    Maxconn(usize, u32),
+    Tier(usize, u8),
+    Admin(usize, u8),
+    Observed(usize, u8),
+    Pick { key: u8, avoid: bool, lane: u32 },
+    Done(usize, u8),
+    DoneTwice(usize),
+    Wait(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let at = 0..8usize;
+    prop_oneof![
+        3 => (0..12usize, 1..6u32, prop_oneof![Just(0u32), 1..4u32], 0..3u8)
+            .prop_map(|(address, weight, maxconn, tier)| Step::Add { address, weight, maxconn, tier }),
+        1 => at.clone().prop_map(Step::Remove),
+        1 => (at.clone(), 0..6u32).prop_map(|(at, weight)| Step::Weight(at, weight)),
+        1 => (at.clone(), 0..4u32).prop_map(|(at, maxconn)| Step::Maxconn(at, maxconn)),
+        1 => (at.clone(), 0..3u8).prop_map(|(at, tier)| Step::Tier(at, tier)),
+        1 => (at.clone(), 0..3u8).prop_map(|(at, state)| Step::Admin(at, state)),
+        1 => (at, 0..4u8).prop_map(|(at, state)| Step::Observed(at, state)),
+        8 => (any::<u8>(), any::<bool>(), 0..3u32).prop_map(|(key, avoid, lane)| Step::Pick { key, avoid, lane }),
+        6 => (0..64usize, 0..5u8).prop_map(|(at, outcome)| Step::Done(at, outcome)),
+        1 => (0..64usize).prop_map(Step::DoneTwice),
+        1 => (0..3_000u64).prop_map(Step::Wait),
+    ]
+}
+
+struct Known {
+    id: BackendId,
+    address: usize,
+    weight: u32,
+    maxconn: u32,
+    tier: u8,
+    admin: Admin,
+    observed: Observed,
+    picks: u64,
+    in_flight: u32,
+}
+
+impl Known {
+    fn is_usable(&self) -> bool {
+        self.admin == Admin::Ready && matches!(self.observed, Observed::Up | Observed::Unknown)
+    }
+}
+
+/// Who may be picked, by index: written from the documentation, not from the code.
+fn serving(known: &[Known], backups: Backups) -> Vec<usize> {
+    let Some(tier) = known.iter().filter(|k| k.is_usable()).map(|k| k.tier).min() else { return Vec::new() };
+    let mut serving: Vec<_> =
+        (0..known.len()).filter(|&at| known[at].is_usable() && known[at].tier == tier).collect();
+    if tier > 0 && backups == Backups::One {
+        serving.truncate(1);
+    }
+    serving
+}
+
+const ADMIN: [Admin; 3] = [Admin::Ready, Admin::Drain, Admin::Maintenance];
+const OBSERVED: [Observed; 4] = [Observed::Unknown, Observed::Up, Observed::Down, Observed::Ejected];
+const OUTCOMES: [Outcome; 5] =
+    [Outcome::Success, Outcome::ConnectFailed, Outcome::Failed, Outcome::TimedOut, Outcome::Cancelled];
+
+fn run(options: Options, steps: &[Step]) -> Result<(), TestCaseError> {
+    let pool = Pool::new(Options { lanes: 3, ..options.clone() }).unwrap();
+    let mut known: Vec<Known> = Vec::new();
+    let mut held: Vec<Pick> = Vec::new();
+    let mut refused = 0;
+    let mut now_ms = 1_000;
+    for step in steps {
+        let now = Instant::from_millis(now_ms);
+        match step.clone() {
+            Step::Add { address, weight, maxconn, tier } => {
+                let new = trimtab::balance::Backend { maxconn, tier, ..backend(address, weight) };
+                let result = pool.add(new);
+                if known.iter().any(|k| k.address == address) {
+                    let exists = matches!(result, Err(Error::Exists { what: "address", .. }));
+                    prop_assert!(exists, "the address is in the pool");
+                } else {
+                    known.push(Known {
+                        id: result.unwrap(),
+                        address,
+                        weight,
+                        maxconn,
+                        tier,
+                        admin: Admin::Ready,
+                        observed: Observed::Unknown,
+                        picks: 0,
+                        in_flight: 0,
+                    });
+                }
+            }
+            Step::Remove(at) if at < known.len() => pool.remove(known.remove(at).id).unwrap(),
+            Step::Weight(at, weight) if at < known.len() => {
+                let result = pool.set_weight(known[at].id, weight);
+                let takes = weight > 0 && options.policy != Policy::Static;
+                prop_assert_eq!(result.is_ok(), takes);
+                if takes {
+                    known[at].weight = weight;
+                }
+            }
+            Step::Maxconn(at, maxconn) if at < known.len() => {
+                pool.set_maxconn(known[at].id, maxconn).unwrap();
+                known[at].maxconn = maxconn;
+            }
+            Step::Tier(at, tier) if at < known.len() => {
+                pool.set_tier(known[at].id, tier).unwrap();
+                known[at].tier = tier;
+            }
+            Step::Admin(at, state) if at < known.len() => {
+                known[at].admin = ADMIN[state as usize];
+                pool.set_admin(known[at].id, known[at].admin).unwrap();
+            }
+            Step::Observed(at, state) if at < known.len() => {
+                known[at].observed = OBSERVED[state as usize];
+                pool.set_observed(known[at].id, known[at].observed).unwrap();
+            }
+            Step::Pick { key, avoid, lane } => {
+                let avoid: Vec<_> =
+                    if avoid { known.iter().take(2).map(|k| k.id).collect() } else { Vec::new() };
+                let serving = serving(&known, options.backups);
+                let room: Vec<_> = serving
+                    .iter()
+                    .copied()
+                    .filter(|&at| known[at].maxconn == 0 || known[at].in_flight < known[at].maxconn)
+                    .collect();
+                match pool.pick(&Request { lane, key: &[key], now, avoid: &avoid }) {
+                    Ok(pick) => {
+                        let at = known.iter().position(|k| k.id == pick.backend).unwrap();
+                        prop_assert!(room.contains(&at), "{at} of {room:?}");
+                        let others = room.iter().any(|&at| !avoid.contains(&known[at].id));
+                        prop_assert!(!others || !avoid.contains(&pick.backend));
+                        known[at].picks += 1;
+                        known[at].in_flight += 1;
+                        held.push(pick);
+                    }
+                    Err(Error::NoBackend(why)) => {
+                        prop_assert_eq!(&room, &Vec::<usize>::new());
+                        let backends = known.len() as u32;
+                        prop_assert_eq!(
+                            why,
+                            match (known.len(), serving.len()) {
+                                (0, _) => NoBackend::Empty,
+                                (_, 0) => NoBackend::Unusable { backends },
+                                (_, full) => NoBackend::Full { backends: full as u32 },
+                            }
+                        );
+                        refused += 1;
+                    }
+                    Err(other) => prop_assert!(false, "{other:?}"),
+                }
+            }
+            Step::Done(at, outcome) if at < held.len() => {
+                let pick = held.swap_remove(at);
+                let outcome = OUTCOMES[outcome as usize];
+                pool.done(pick.token, outcome, &took(1_000_000), now).unwrap();
+                if let Some(k) = known.iter_mut().find(|k| k.id == pick.backend) {
+                    k.in_flight -= 1;
+                }
+            }
+            Step::DoneTwice(at) if at < held.len() => {
+                let pick = held.swap_remove(at);
+                done(&pool, pick.token);
+                let again = pool.done(pick.token, Outcome::Failed, &Timings::default(), now);
+                prop_assert_eq!(again, Err(Error::StalePick));
+                if let Some(k) = known.iter_mut().find(|k| k.id == pick.backend) {
+                    k.in_flight -= 1;
+                }
+            }
+            Step::Wait(ms) => now_ms += ms,
+            _ => {}
+        }
+    }
+    let statistics = pool.backends();
+    prop_assert_eq!(statistics.len(), known.len());
+    for (had, k) in statistics.iter().zip(&known) {
+        prop_assert_eq!((had.id, had.picks, had.in_flight), (k.id, k.picks, u64::from(k.in_flight)));
+        prop_assert_eq!((had.weight, had.maxconn, had.tier), (k.weight, k.maxconn, k.tier));
+    }
+    prop_assert_eq!(pool.statistics().refused, refused);
+    Ok(())
+}
+
+fn options() -> impl Strategy<Value = Options> {
+    let hash = prop_oneof![Just(Hash::Ring), Just(Hash::Maglev), Just(Hash::Rendezvous)];
+    let backups = prop_oneof![Just(Backups::One), Just(Backups::All)];
+    (0..Policy::NAMES.len(), hash, backups, any::<bool>(), any::<u64>()).prop_map(
+        |(policy, hash, backups, bounded, seed)| {
+            let policy = Policy::NAMES[policy].1;
+            let bounded_load = (bounded && matches!(policy, Policy::Source | Policy::Hash)).then_some(1.25);
+            Options { policy, hash, backups, bounded_load, seed, ..Options::default() }
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn a_pool_does_what_the_model_does(options in options(), steps in prop::collection::vec(step(), 1..120)) {
+        run(options, &steps)?;
+    }
+}
