@@ -1,9 +1,46 @@
-//! trimtab: load balancing, linked in.
+//! Load balancing, linked in: a library that answers "which backend?" in nanoseconds, from Rust, C, C++,
+//! Python and Go.
+//!
+//! # The life of a pick
+//!
+//! A [`balance::Pool`] publishes one immutable member table. [`Pool::pick`](balance::Pool::pick) reads it
+//! without a lock, lets the policy choose among the backends that may serve, counts, and answers with an
+//! address and a token. The caller connects by itself and reports with [`Pool::done`](balance::Pool::done)
+//! how it went; from that the pool learns who is busy, slow or failing. Any change builds the next table and
+//! swaps it in whole.
+//!
+//! ```
+//! use trimtab::balance::{Backend, Options, Outcome, Policy, Pool, Request, Timings};
+//! use trimtab::time::Clock;
+//!
+//! let pool = Pool::new(Options { policy: Policy::LeastConnections, ..Options::default() })?;
+//! pool.add(Backend::parse("10.0.0.1:80")?)?;
+//! pool.add(Backend { weight: 2, ..Backend::parse("10.0.0.2:80")? })?;
+//!
+//! let pick = pool.pick(&Request { now: Clock.now(), ..Request::default() })?;
+//! println!("connect to {}", pick.address);
+//! pool.done(pick.token, Outcome::Success, &Timings::default(), Clock.now())?;
+//! # Ok::<(), trimtab::Error>(())
+//! ```
+//!
+//! # The map
+//!
+//! Dependencies point down the page only.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`capi`], `cli` | the C interface; the command. No logic |
+//! | [`balance`] | pools, policies, picks: no I/O, no clock, no lock |
+//! | [`error`], [`time`], [`rng`], `sync`, `sys` | what everything stands on |
+
 pub mod balance;
 pub mod capi;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod error;
 pub mod rng;
-pub(crate) mod sync;
+mod sync;
 mod sys;
 pub mod time;
+
 pub use error::{Error, Result};

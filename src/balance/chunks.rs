@@ -30,7 +30,7 @@ impl<T: Default> Chunks<T> {
 
 impl<T> Chunks<T> {
     /// The cell at `index`, which a call of `grow` has made.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn at(&self, index: u32) -> &T {
         let chunk = self.chunks[index as usize / CHUNK].get();
         let chunk = chunk.expect("a slot is handed out only after every array has grown to hold it");

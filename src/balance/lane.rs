@@ -129,8 +129,8 @@ impl Turn {
 /// All lanes of a pool, as one of them sees them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct View<'a> {
-    pub(crate) lanes: &'a [Lane],
-    pub(crate) index: usize,
+    lanes: &'a [Lane],
+    own: &'a Lane,
     /// Changes when what the others have in flight is to be read anew.
     epoch: u32,
 }
@@ -141,38 +141,36 @@ impl<'a> View<'a> {
     pub(crate) fn new(lanes: &'a [Lane], index: usize, turn: Turn, now: crate::time::Instant) -> Self {
         // From 1 on: a cell that was never read carries epoch 0.
         let epoch = (now.as_nanos() / FOREIGN_NANOS).wrapping_add(turn.count / FOREIGN_TURNS + 1) as u32;
-        Self { lanes, index, epoch }
+        Self { lanes, own: &lanes[index], epoch }
     }
 
-    #[inline]
+    /// What this lane knows of the backend of `slot`.
+    #[inline(always)]
     pub(crate) fn own(&self, slot: u32) -> &'a Cell {
-        self.lanes[self.index].cell(slot)
+        self.own.cell(slot)
     }
 
     /// Picks in flight on the backend of `slot`, over all lanes.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn in_flight(&self, slot: u32) -> u64 {
-        self.joined(|lane| lane.cell(slot))
+        let own = self.own.cell(slot);
+        own.in_flight() + self.foreign(own, |lane| lane.cell(slot))
     }
 
     /// Picks in flight on all backends.
     #[inline]
     pub(crate) fn total(&self) -> u64 {
-        self.joined(|lane| &lane.total)
+        self.own.total.in_flight() + self.foreign(&self.own.total, |lane| &lane.total)
     }
 
-    #[inline]
-    fn joined(&self, cell: impl Fn(&'a Lane) -> &'a Cell) -> u64 {
-        let own = cell(&self.lanes[self.index]);
-        let here = own.in_flight();
+    /// What the other lanes have in flight.
+    #[inline(always)]
+    fn foreign(&self, own: &Cell, cell: impl Fn(&'a Lane) -> &'a Cell) -> u64 {
         if self.lanes.len() == 1 {
-            return here;
+            return 0;
         }
         let foreign = own.foreign.load(Ordering::Relaxed);
-        if foreign as u32 == self.epoch {
-            return here + (foreign >> 32);
-        }
-        here + self.read_foreign(own, cell)
+        if foreign as u32 == self.epoch { foreign >> 32 } else { self.read_foreign(own, cell) }
     }
 
     #[cold]
@@ -180,8 +178,8 @@ impl<'a> View<'a> {
     fn read_foreign(&self, own: &Cell, cell: impl Fn(&'a Lane) -> &'a Cell) -> u64 {
         let mut sum = 0;
         let mut newest = own.stamp.load(Ordering::Relaxed);
-        for (index, lane) in self.lanes.iter().enumerate() {
-            if index == self.index {
+        for lane in self.lanes {
+            if std::ptr::eq(lane, self.own) {
                 continue;
             }
             let other = cell(lane);

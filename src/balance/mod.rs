@@ -38,4 +38,5 @@ pub use options::{Backups, Formula, Hash, Options, Policy};
 pub use pick::{Outcome, Pick, Request, Timings, Token};
 pub use pool::Pool;
 pub use statistics::{BackendStatistics, Outcomes, PoolStatistics};
+pub(crate) use table::Serving;
 pub use table::{Edit, MAXCONN_MAX};

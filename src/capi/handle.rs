@@ -276,18 +276,21 @@ impl<T: Sized32> OutStruct<'_, T> {
     /// Writes as many of the fields as the caller knows.
     #[inline]
     pub(super) fn write(self, value: T) {
-        if self.size as usize >= size_of::<T>() {
+        // The first half is known when this is compiled, and spares a struct that has never grown the other.
+        if size_of::<T>() == T::FIRST_SIZE || self.size as usize >= size_of::<T>() {
             // SAFETY: the maker of this was promised as many writable bytes as `size` says.
             return unsafe { self.place.write(value) };
         }
-        // SAFETY: as above; the source is a `T` on this stack, longer than `size`, and apart from the target.
-        unsafe {
-            std::ptr::copy_nonoverlapping(
-                (&raw const value).cast::<u8>(),
-                self.place.cast::<u8>(),
-                self.size as usize,
-            );
-        }
+        self.write_first(value);
+    }
+
+    /// Apart and by value, so that `write` need not lay the value out in memory first.
+    #[cold]
+    #[inline(never)]
+    fn write_first(self, value: T) {
+        let from = (&raw const value).cast::<u8>();
+        // SAFETY: the maker of this was promised `size` writable bytes; `value` is longer, and apart from them.
+        unsafe { std::ptr::copy_nonoverlapping(from, self.place.cast::<u8>(), self.size as usize) };
     }
 }
 
@@ -305,15 +308,14 @@ pub(super) unsafe fn in_struct<T: Sized32>(
     }
     // SAFETY: passed on to the caller.
     let size = unsafe { struct_size(pointer, what) }? as usize;
-    if size >= size_of::<T>() {
+    if size_of::<T>() == T::FIRST_SIZE || size >= size_of::<T>() {
         // SAFETY: the caller promises that many readable bytes, and every pattern of them is a `T`.
         return Ok(Some(unsafe { pointer.read() }));
     }
     let mut value = T::UNSAID;
-    // SAFETY: the caller promises `size` readable bytes; the target is longer and on this stack.
-    unsafe {
-        std::ptr::copy_nonoverlapping(pointer.cast::<u8>(), (&raw mut value).cast::<u8>(), size);
-    }
+    let to = (&raw mut value).cast::<u8>();
+    // SAFETY: the caller promises `size` readable bytes; `value` is longer, and apart from them.
+    unsafe { std::ptr::copy_nonoverlapping(pointer.cast::<u8>(), to, size) };
     Ok(Some(value))
 }
 

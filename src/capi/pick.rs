@@ -1,15 +1,15 @@
 //! The hot path: which backend, and how it went.
 
 use std::ffi::c_char;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 
-use crate::balance::{Address, BackendId, Outcome, Pick, Request, Timings, Token};
+use crate::balance::{Address, BackendId, Outcome, Request, Serving, Timings, Token};
 use crate::capi::guard::guard;
-use crate::capi::handle::{self, Sized32};
+use crate::capi::handle::{self, OutStruct, Sized32};
 use crate::capi::lane;
-use crate::capi::pool::trimtab_pool;
+use crate::capi::pool::{TimedPool, trimtab_pool};
 use crate::capi::pool_options::choice;
-use crate::capi::status::trimtab_status;
+use crate::capi::status::{Failure, trimtab_status};
 use crate::capi::text::{self, trimtab_bytes};
 use crate::time::{Clock, Instant};
 
@@ -131,32 +131,39 @@ impl trimtab_timings {
 
 impl trimtab_pick {
     #[inline]
-    fn of(struct_size: u32, pick: &Pick) -> Self {
-        let mut filled = Self {
-            struct_size,
-            backend: pick.backend.as_u64(),
-            tag: pick.tag,
-            token: pick.token.as_u64(),
-            ..Self::UNSAID
+    fn of(struct_size: u32, backend: BackendId, address: &Address, tag: u64, token: Token) -> Self {
+        let (family, ip, scope_id, port) = match address {
+            Address::Inet(SocketAddr::V4(address)) => {
+                let ip = u128::from(address.ip().to_bits()) << 96;
+                (TRIMTAB_FAMILY_INET, ip, 0, address.port())
+            }
+            Address::Inet(SocketAddr::V6(address)) => {
+                (TRIMTAB_FAMILY_INET6, address.ip().to_bits(), address.scope_id(), address.port())
+            }
+            Address::Unix(_) => (TRIMTAB_FAMILY_UNIX, 0, 0, 0),
         };
-        if let Address::Inet(address) = &pick.address {
-            match address.ip() {
-                IpAddr::V4(ip) => {
-                    filled.family = TRIMTAB_FAMILY_INET;
-                    filled.ip[..4].copy_from_slice(&ip.octets());
-                }
-                IpAddr::V6(ip) => {
-                    filled.family = TRIMTAB_FAMILY_INET6;
-                    filled.ip = ip.octets();
-                }
-            }
-            if let std::net::SocketAddr::V6(address) = address {
-                filled.scope_id = address.scope_id();
-            }
-            filled.port = address.port();
+        Self {
+            struct_size,
+            family,
+            backend: backend.as_u64(),
+            tag,
+            token: token.as_u64(),
+            ip: ip.to_be_bytes(),
+            scope_id,
+            port,
+            reserved: 0,
         }
-        filled
     }
+}
+
+/// The body of both picks.
+#[inline]
+fn pick(pool: &TimedPool, request: &Request<'_>, pick_out: OutStruct<'_, trimtab_pick>) -> Result<(), Failure> {
+    let size = pick_out.size();
+    let fill = |serving: &Serving, token| {
+        pick_out.write(trimtab_pick::of(size, serving.id, &serving.address, serving.tag, token));
+    };
+    Ok(pool.pool().pick_with(request, fill)?)
 }
 
 /// Picks a backend.
@@ -189,10 +196,7 @@ pub unsafe extern "C" fn trimtab_pool_pick(
         let pick_out = unsafe { handle::out_struct(pick_out, "pick_out") }?;
         let now = pool.pick_time(now_ns);
         let request = Request { lane: lane::of_this_thread(), key, now, avoid: &[] };
-        let pick = pool.pool().pick(&request)?;
-        let filled = trimtab_pick::of(pick_out.size(), &pick);
-        pick_out.write(filled);
-        Ok(())
+        pick(&pool, &request, pick_out)
     })
 }
 
@@ -226,10 +230,7 @@ pub unsafe extern "C" fn trimtab_pool_pick_avoiding(
         let pick_out = unsafe { handle::out_struct(pick_out, "pick_out") }?;
         let now = pool.pick_time(now_ns);
         let request = Request { lane: lane::of_this_thread(), key, now, avoid };
-        let pick = pool.pool().pick(&request)?;
-        let filled = trimtab_pick::of(pick_out.size(), &pick);
-        pick_out.write(filled);
-        Ok(())
+        pick(&pool, &request, pick_out)
     })
 }
 
@@ -351,13 +352,7 @@ mod tests {
     use super::*;
 
     fn filled(address: &str) -> trimtab_pick {
-        let pick = Pick {
-            backend: BackendId::from_u64(3),
-            address: address.parse().unwrap(),
-            tag: 9,
-            token: Token::from_u64(77),
-        };
-        trimtab_pick::of(56, &pick)
+        trimtab_pick::of(56, BackendId::from_u64(3), &address.parse().unwrap(), 9, Token::from_u64(77))
     }
 
     #[test]

@@ -45,7 +45,7 @@ impl Plan {
         Self { table, hash_seed: options.hash_seed, factor_percent }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn choose(
         &self,
         ask: &Ask<'_>,

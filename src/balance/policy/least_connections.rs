@@ -22,7 +22,7 @@ impl Plan {
         if weights.len() <= SCAN_MAX { Plan::Scan } else { Plan::TwoChoices(Alias::build(weights)) }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn choose(
         &self,
         ask: &Ask<'_>,

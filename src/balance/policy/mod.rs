@@ -106,7 +106,7 @@ impl Plan {
 }
 
 /// Connections in flight.
-#[inline]
+#[inline(always)]
 fn connections(ask: &Ask<'_>, index: u32) -> f64 {
     ask.view.in_flight(ask.backends[index as usize].slot) as f64
 }

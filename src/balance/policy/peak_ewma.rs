@@ -26,7 +26,7 @@ impl Plan {
         Self { alias: Alias::build(weights), per_nano: per_nano(decay) }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn choose(
         &self,
         ask: &Ask<'_>,
@@ -36,7 +36,7 @@ impl Plan {
         power_of_two::choose(&self.alias, |index| self.load(ask, index), ask, eligible, trace)
     }
 
-    #[inline]
+    #[inline(always)]
     fn load(&self, ask: &Ask<'_>, index: u32) -> f64 {
         let slot = ask.backends[index as usize].slot;
         // In flight first: reading the other lanes may bring a newer cost along.

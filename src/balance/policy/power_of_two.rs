@@ -6,7 +6,7 @@ use super::{Ask, TRIES, onward};
 use crate::balance::draw::alias::Alias;
 use crate::balance::explain::Trace;
 
-#[inline]
+#[inline(always)]
 pub(super) fn choose(
     alias: &Alias,
     load: impl Fn(u32) -> f64,

@@ -4,7 +4,7 @@ use super::{Ask, TRIES, onward};
 use crate::balance::draw::alias::Alias;
 use crate::balance::explain::Trace;
 
-#[inline]
+#[inline(always)]
 pub(super) fn choose(
     alias: &Alias,
     ask: &Ask<'_>,

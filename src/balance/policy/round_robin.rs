@@ -8,7 +8,7 @@
 use super::{Ask, TRIES, onward};
 use crate::balance::explain::Trace;
 
-#[inline]
+#[inline(always)]
 pub(super) fn choose(
     at: impl Fn(u64) -> u32,
     ask: &Ask<'_>,

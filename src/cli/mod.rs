@@ -1,0 +1,123 @@
+//! The command: arguments in, text out, an exit code. No logic of its own.
+//!
+//! Exit codes: 0 good, 1 failed, 2 misused. What is asked for goes to standard output, everything else to
+//! standard error; `--json` gives one JSON value instead of text.
+
+mod pick;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+/// Steers traffic: which backend takes the next connection, and why.
+#[derive(Parser)]
+#[command(name = "trimtab", version, max_term_width = 100, after_help = EXIT_CODES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Pick(pick::Arguments),
+    /// Print a completion script
+    Completions {
+        /// The shell to complete for
+        shell: clap_complete::Shell,
+    },
+    /// Print a manual page in roff
+    #[command(hide = true)]
+    Man {
+        /// The subcommand it is of
+        subcommand: Option<String>,
+    },
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 good, 1 failed, 2 misused.";
+
+/// Why a command stops.
+enum Failure {
+    /// It was asked for something that cannot be: exit code 2.
+    Misused(String),
+    /// It did not work: exit code 1.
+    Failed(String),
+}
+
+impl From<crate::Error> for Failure {
+    fn from(error: crate::Error) -> Self {
+        match error {
+            crate::Error::InvalidArgument { .. } | crate::Error::Exists { .. } => {
+                Failure::Misused(error.to_string())
+            }
+            other => Failure::Failed(other.to_string()),
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Failure::Failed(error.to_string())
+    }
+}
+
+/// Runs the command whose name and arguments are `arguments`.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are answers, not errors; clap knows which goes where.
+            let code = if error.use_stderr() { 2 } else { 0 };
+            return match error.print() {
+                Ok(()) => ExitCode::from(code),
+                Err(_) => ExitCode::from(1),
+            };
+        }
+    };
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    match run(arguments.command, &mut out).and_then(|()| Ok(out.flush()?)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Misused(why)) => stop(2, &why),
+        Err(Failure::Failed(why)) => stop(1, &why),
+    }
+}
+
+fn run(command: Command, out: &mut impl Write) -> Result<(), Failure> {
+    match command {
+        Command::Pick(arguments) => pick::run(&arguments, out),
+        Command::Completions { shell } => {
+            // Into memory first: the generator takes a failed write for a bug.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "trimtab", &mut script);
+            Ok(out.write_all(&script)?)
+        }
+        Command::Man { subcommand } => Ok(clap_mangen::Man::new(page(subcommand.as_deref())?).render(out)?),
+    }
+}
+
+/// The command, or a subcommand under its full name.
+fn page(subcommand: Option<&str>) -> Result<clap::Command, Failure> {
+    let mut command = Arguments::command();
+    command.build();
+    let Some(name) = subcommand else { return Ok(command) };
+    match command.find_subcommand(name) {
+        Some(found) => Ok(found.clone()),
+        None => Err(Failure::Misused(format!("there is no subcommand {name:?}"))),
+    }
+}
+
+fn stop(code: u8, why: &str) -> ExitCode {
+    eprintln!("trimtab: {why}");
+    ExitCode::from(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+}
