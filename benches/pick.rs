@@ -9,7 +9,7 @@ use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use trimtab::balance::{Address, Backend, Hash, Options, Outcome, Policy, Pool, Request, Timings};
+use trimtab::balance::{Address, Backend, Hash, Lane, Options, Outcome, Policy, Pool, Request, Timings};
 use trimtab::time::Clock;
 
 const POLICIES: [(&str, Policy, Hash); 14] = [
@@ -52,9 +52,11 @@ fn run(pool: &Pool, lane: u32, picks: u64) {
             now = Clock.now();
         }
         let key = (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from(lane)).to_le_bytes();
-        let pick = pool.pick(&Request { lane, key: &key, now, avoid: &[] }).expect("all are up");
+        let pick =
+            pool.pick(&Request { lane: Lane::Own(lane), key: &key, now, avoid: &[] }).expect("all are up");
         let timings = Timings { first_byte: Some(1_000_000 + (n & 0xffff)), ..Timings::default() };
-        pool.done(black_box(pick).token, Outcome::Success, &timings, now).expect("picked here");
+        pool.done(Lane::Own(lane), black_box(pick).token, Outcome::Success, &timings, now)
+            .expect("picked here");
     }
 }
 

@@ -51,7 +51,6 @@
  * Numbers that stand for a choice (TRIMTAB_POLICY_... and the like) are checked, so a wrong one is an error.
  */
 
-
 /**
  * The release this header belongs to. `trimtab_version_copy` tells that of the library.
  */
@@ -1297,8 +1296,6 @@ trimtab_status trimtab_pool_backend_statistics_read(const struct trimtab_pool *p
 }  // extern "C"
 #endif  // __cplusplus
 
-#endif  /* TRIMTAB_H */
-
 /** A C string as trimtab takes it; NULL is the empty string. */
 static inline trimtab_str trimtab_str_of(const char *text)
 {
@@ -1316,3 +1313,5 @@ static inline trimtab_bytes trimtab_bytes_of(const void *data, size_t len)
     bytes.len = len;
     return bytes;
 }
+
+#endif  /* TRIMTAB_H */

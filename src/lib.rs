@@ -10,7 +10,7 @@
 //! swaps it in whole.
 //!
 //! ```
-//! use trimtab::balance::{Backend, Options, Outcome, Policy, Pool, Request, Timings};
+//! use trimtab::balance::{Backend, Lane, Options, Outcome, Policy, Pool, Request, Timings};
 //! use trimtab::time::Clock;
 //!
 //! let pool = Pool::new(Options { policy: Policy::LeastConnections, ..Options::default() })?;
@@ -19,7 +19,7 @@
 //!
 //! let pick = pool.pick(&Request { now: Clock.now(), ..Request::default() })?;
 //! println!("connect to {}", pick.address);
-//! pool.done(pick.token, Outcome::Success, &Timings::default(), Clock.now())?;
+//! pool.done(Lane::Shared, pick.token, Outcome::Success, &Timings::default(), Clock.now())?;
 //! # Ok::<(), trimtab::Error>(())
 //! ```
 //!
@@ -31,7 +31,7 @@
 //! |---|---|
 //! | [`capi`], `cli` | the C interface; the command. No logic |
 //! | [`balance`] | pools, policies, picks: no I/O, no clock, no lock |
-//! | [`error`], [`time`], [`rng`], `sync`, `sys` | what everything stands on |
+//! | [`error`], [`time`], [`rng`], [`thread`], `sync`, `sys` | what everything stands on |
 
 pub mod balance;
 pub mod capi;
@@ -41,6 +41,7 @@ pub mod error;
 pub mod rng;
 mod sync;
 mod sys;
+pub mod thread;
 pub mod time;
 
 pub use error::{Error, Result};

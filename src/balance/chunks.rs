@@ -6,12 +6,12 @@ use std::sync::OnceLock;
 /// Cells at fixed places, made [`CHUNK`] at a time; a chunk never moves once it is there.
 #[derive(Debug)]
 pub(crate) struct Chunks<T> {
-    chunks: Box<[OnceLock<Box<[T; CHUNK]>>]>,
+    chunks: [OnceLock<Box<[T; CHUNK]>>; CHUNKS],
 }
 
 impl<T: Default> Chunks<T> {
     pub(crate) fn new() -> Self {
-        Self { chunks: (0..CHUNKS).map(|_| OnceLock::new()).collect() }
+        Self { chunks: [const { OnceLock::new() }; CHUNKS] }
     }
 
     /// Makes the cells below `len` exist. Allocates; safe beside readers and other growers.
@@ -39,7 +39,7 @@ impl<T> Chunks<T> {
 }
 
 /// Cells in a chunk.
-const CHUNK: usize = 512;
+const CHUNK: usize = 256;
 const CHUNKS: usize = SLOTS_MAX / CHUNK;
 /// How many cells there can be: twice the backends, since those of removed backends wait for their last
 /// `done`.

@@ -35,7 +35,7 @@ mod tickets;
 pub use backend::{Address, Admin, Backend, BackendId, Observed};
 pub use explain::{Explanation, Verdict};
 pub use options::{Backups, Formula, Hash, Options, Policy};
-pub use pick::{Outcome, Pick, Request, Timings, Token};
+pub use pick::{Lane, Outcome, Pick, Request, Timings, Token};
 pub use pool::Pool;
 pub use statistics::{BackendStatistics, Outcomes, PoolStatistics};
 pub(crate) use table::Serving;

@@ -6,9 +6,8 @@ use crate::time::Instant;
 /// A question: which backend?
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Request<'a> {
-    /// Which worker asks: 0, 1, … A thread of its own number counts without waiting for others; a number
-    /// beyond the pool's lanes wraps around, and any thread may use any number.
-    pub lane: u32,
+    /// Where the pick is counted.
+    pub lane: Lane,
     /// What the hash policies place: at most [`KEY_MAX`](crate::balance::options::KEY_MAX) bytes, empty is
     /// a key like any other. `source` takes the client's address: 4 or 16 bytes in network order.
     pub key: &'a [u8],
@@ -16,6 +15,17 @@ pub struct Request<'a> {
     pub now: Instant,
     /// Backends tried already. One of these is picked only when no other can be.
     pub avoid: &'a [BackendId],
+}
+
+/// Where a call counts. Threads with lanes of their own touch no cache line that another one writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// On a lane that any number of threads share.
+    #[default]
+    Shared,
+    /// On the lane of this number, which the caller promises to use from one thread at a time: counts of
+    /// two at once would be lost. A number the pool has no lane for is shared, and needs no such promise.
+    Own(u32),
 }
 
 /// The answer. It counts as in flight on its backend until its token is given to `done`.
@@ -34,23 +44,23 @@ pub struct Pick {
 /// Names one pick of one pool; good for one `done`.
 ///
 /// ```text
-/// 63          32 31    26 25  24 23     0
-/// | generation  |  lane  |  0   | place |
+/// 63          32 31  24 23     0
+/// | generation  | lane | place |
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Token(u64);
 
 impl Token {
     pub(crate) const fn new(lane: u32, place: u32, generation: u32) -> Self {
-        Self((generation as u64) << 32 | (lane as u64) << 26 | place as u64)
+        Self((generation as u64) << 32 | (lane as u64) << 24 | place as u64)
     }
 
     pub(crate) const fn lane(self) -> usize {
-        (self.0 >> 26 & 0x3f) as usize
+        (self.0 >> 24 & 0xff) as usize
     }
 
     pub(crate) const fn place(self) -> u32 {
-        (self.0 & 0x3ff_ffff) as u32
+        (self.0 & 0xff_ffff) as u32
     }
 
     pub(crate) const fn generation(self) -> u32 {
@@ -110,8 +120,8 @@ mod tests {
 
     #[test]
     fn a_token_holds_what_it_was_made_of() {
-        let token = Token::new(63, (1 << 24) - 1, u32::MAX);
-        assert_eq!((token.lane(), token.place(), token.generation()), (63, (1 << 24) - 1, u32::MAX));
+        let token = Token::new(255, (1 << 24) - 1, u32::MAX);
+        assert_eq!((token.lane(), token.place(), token.generation()), (255, (1 << 24) - 1, u32::MAX));
         assert_eq!(Token::from_u64(token.as_u64()), token);
     }
 }

@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+#[cfg(not(loom))]
+use atomic_refcell::AtomicRefCell;
 use crossbeam_utils::CachePadded;
 
 use crate::balance::backend::{Admin, Backend, BackendId, Observed};
@@ -14,7 +16,7 @@ use crate::balance::explain::{Explained, Explanation, Notes, Trace, Untraced, Ve
 use crate::balance::lane::{self, Lane, View};
 use crate::balance::limit::Shared;
 use crate::balance::options::{KEY_MAX, LANES_MAX, Options, Policy};
-use crate::balance::pick::{Outcome, Pick, Request, Timings, Token};
+use crate::balance::pick::{Lane as LaneChoice, Outcome, Pick, Request, Timings, Token};
 use crate::balance::policy::measured::Measures;
 use crate::balance::policy::{Ask, Plan, peak_ewma};
 use crate::balance::statistics::{BackendStatistics, PoolStatistics, Totals};
@@ -37,7 +39,13 @@ pub struct Pool {
     /// The generation of the newest table whose change has taken effect: a pick from an older one is
     /// undone. Ahead of it, never behind, is `table`.
     generation: CachePadded<AtomicU64>,
+    /// First those of one thread each, then those that threads share.
     lanes: Box<[Lane]>,
+    lanes_own: usize,
+    /// For each lane of one thread's own, the table its last pick read: reading it again takes one
+    /// exchange where taking part in the swap takes several. An idle lane keeps its table.
+    #[cfg(not(loom))]
+    kept: Box<[CachePadded<AtomicRefCell<Arc<Table>>>]>,
     /// How many of the lanes were ever picked on: the first so many.
     lanes_used: CachePadded<AtomicUsize>,
     shared: Chunks<CachePadded<Shared>>,
@@ -50,17 +58,22 @@ impl Pool {
     /// Makes an empty pool. `InvalidArgument` names the option that is out of range.
     pub fn new(options: Options) -> Result<Self> {
         options.check()?;
-        let lanes = match options.lanes {
+        let own = match options.lanes {
             0 => sync::cores().min(LANES_MAX as usize),
             lanes => lanes as usize,
         };
+        let lane = |index| Lane::new(index, index < own, options.seed, options.picks_max);
+        let table = Arc::new(Table::empty(&options));
         Ok(Self {
+            #[cfg(not(loom))]
+            kept: (0..own).map(|_| CachePadded::new(AtomicRefCell::new(Arc::clone(&table)))).collect(),
+            table: Swap::new(table),
             is_measured: options.is_measured(),
             decay_per_nano: (options.policy == Policy::PeakEwma).then(|| peak_ewma::per_nano(options.decay)),
             is_bounded: options.bounded_load.is_some(),
-            table: Swap::new(Arc::new(Table::empty(&options))),
             generation: CachePadded::new(AtomicU64::new(0)),
-            lanes: (0..lanes).map(|index| Lane::new(index, options.seed, options.picks_max)).collect(),
+            lanes: (0..own + own.div_ceil(SHARED_PER_OWN)).map(lane).collect(),
+            lanes_own: own,
             lanes_used: CachePadded::new(AtomicUsize::new(0)),
             shared: Chunks::new(),
             measures: Measures::new(),
@@ -182,59 +195,89 @@ impl Pool {
             return Err(key_too_long(request.key.len()));
         }
         self.measure_if_due(request.now);
-        let index = self.lane_index(request.lane);
-        let lane = &self.lanes[index];
+        let mut index = self.lane_index(request.lane);
+        #[cfg(not(loom))]
+        if let Some(kept) = self.kept.get(index) {
+            if let Ok(mut table) = kept.try_borrow_mut() {
+                loop {
+                    if table.generation < self.generation.load(Ordering::Acquire) {
+                        *table = self.table.load_full();
+                    }
+                    if let Some((chosen, token)) = self.try_pick(&table, index, request)? {
+                        return Ok(answer(&table.serving[chosen as usize], token));
+                    }
+                }
+            }
+            // Two threads on one lane, against the promise: the second one counts where that is allowed.
+            index = self.lane_index(LaneChoice::Shared);
+        }
         loop {
             let table = self.table.load();
-            let turn = lane.next_turn();
-            let ask = self.ask(&table, request, index, turn);
-            let Some(chosen) = self.choose(&table, &ask, request.avoid, &mut Untraced) else {
-                lane.refused.fetch_add(1, Ordering::Relaxed);
-                return Err(Error::NoBackend(why_nobody(&table)));
-            };
-            let slot = table.hot[chosen as usize].slot;
-            let serving = &table.serving[chosen as usize];
-            let mut held = Held { slot, reserved: false };
-            if table.is_limited
-                && let Some(maxconn) = serving.maxconn
-            {
-                if !self.shared.at(slot).reserve(maxconn) {
-                    // Another thread took the last place since `choose` saw it.
-                    continue;
-                }
-                held.reserved = true;
+            if let Some((chosen, token)) = self.try_pick(&table, index, request)? {
+                return Ok(answer(&table.serving[chosen as usize], token));
             }
-            let Some(ticket) = lane.tickets.take(turn.position(), held) else {
-                if held.reserved {
-                    self.shared.at(slot).release();
-                }
-                return Err(Error::Capacity { what: "picks_max", limit: u64::from(self.options.picks_max) });
-            };
-            lane.cell(slot).picks.fetch_add(1, Ordering::Relaxed);
-            if self.is_bounded {
-                lane.total.picks.fetch_add(1, Ordering::Relaxed);
-            }
-            // Pairs with the fence in `update`: either the change sees this pick counted, or the pick sees
-            // the change.
-            sync::barrier_after_write();
-            if self.generation.load(Ordering::Relaxed) > table.generation {
-                self.undo(lane, ticket);
-                continue;
-            }
-            let token = Token::new(index as u32, ticket.place, ticket.generation ^ self.salt);
-            return Ok(answer(serving, token));
         }
     }
 
-    /// Reports how a pick went, which takes it out of flight. Also for backends removed since.
+    /// One try on one table: which of its serving backends, or `None` when another thread came between.
+    #[inline(always)]
+    fn try_pick(&self, table: &Table, index: usize, request: &Request<'_>) -> Result<Option<(u32, Token)>> {
+        let lane = &self.lanes[index];
+        let turn = lane.next_turn();
+        let ask = self.ask(table, request, index, turn);
+        let Some(chosen) = self.choose(table, &ask, request.avoid, &mut Untraced) else {
+            lane.count_refused();
+            return Err(Error::NoBackend(why_nobody(table)));
+        };
+        let slot = table.hot[chosen as usize].slot;
+        let mut held = Held { slot, reserved: false };
+        if table.is_limited
+            && let Some(maxconn) = table.serving[chosen as usize].maxconn
+        {
+            if !self.shared.at(slot).reserve(maxconn) {
+                // Another thread took the last place since `choose` saw it.
+                return Ok(None);
+            }
+            held.reserved = true;
+        }
+        let cell = lane.cell(slot);
+        lane.count_pick(cell, self.is_bounded);
+        let Some(ticket) = lane.tickets.take(turn.position(), held) else {
+            lane.uncount_pick(cell, self.is_bounded);
+            if held.reserved {
+                self.shared.at(slot).release();
+            }
+            return Err(Error::Capacity { what: "picks_max", limit: u64::from(self.options.picks_max) });
+        };
+        // Pairs with the fence in `update`: either the change sees this pick counted, or the pick sees the
+        // change.
+        sync::barrier_after_write();
+        if self.generation.load(Ordering::Relaxed) > table.generation {
+            self.undo(lane, ticket);
+            return Ok(None);
+        }
+        let token = Token::new(index as u32, ticket.place, ticket.generation ^ self.salt);
+        Ok(Some((chosen, token)))
+    }
+
+    /// Reports how a pick went, which takes it out of flight. Also for backends removed since, and from any
+    /// thread: `lane` is the caller's, not the pick's.
     ///
     /// Errors: `StalePick` when the pick was reported before or is none of this pool's; nothing is
     /// counted then.
     #[inline]
-    pub fn done(&self, token: Token, outcome: Outcome, timings: &Timings, now: Instant) -> Result<()> {
-        let lane = self.lanes.get(token.lane()).ok_or(Error::StalePick)?;
+    pub fn done(
+        &self,
+        lane: LaneChoice,
+        token: Token,
+        outcome: Outcome,
+        timings: &Timings,
+        now: Instant,
+    ) -> Result<()> {
+        let picked_on = self.lanes.get(token.lane()).ok_or(Error::StalePick)?;
         let ticket = Ticket { place: token.place(), generation: token.generation() ^ self.salt };
-        let held = lane.tickets.give_back(ticket).ok_or(Error::StalePick)?;
+        let held = picked_on.tickets.give_back(ticket).ok_or(Error::StalePick)?;
+        let lane = &self.lanes[self.lane_index(lane)];
         let cell = lane.cell(held.slot);
         // The client's leaving tells nothing of the backend's speed.
         if let Some(nanos) = timings.response()
@@ -245,7 +288,7 @@ impl Pool {
                 peak_ewma::observe(cell, nanos, failed, now, per_nano);
             }
             if !failed {
-                cell.add_latency(nanos);
+                lane.count_latency(cell, nanos);
             }
         }
         if outcome != Outcome::Success {
@@ -255,11 +298,8 @@ impl Pool {
         if held.reserved {
             self.shared.at(held.slot).release();
         }
-        if self.is_bounded {
-            lane.total.dones.fetch_add(1, Ordering::Release);
-        }
-        // Release, and last: whoever sees this pick out of flight sees all that was counted of it.
-        cell.dones.fetch_add(1, Ordering::Release);
+        // Last: whoever sees this pick out of flight sees all that was counted of it.
+        lane.count_done(cell, self.is_bounded);
         self.measure_if_due(now);
         Ok(())
     }
@@ -315,7 +355,7 @@ impl Pool {
         let mut statistics = PoolStatistics {
             backends: table.members.len() as u32,
             serving: table.serving.len() as u32,
-            refused: self.lanes.iter().map(|lane| lane.refused.load(Ordering::Relaxed)).sum(),
+            refused: self.lanes.iter().map(Lane::refused).sum(),
             ..PoolStatistics::default()
         };
         for member in &table.members {
@@ -366,9 +406,12 @@ impl Pool {
     }
 
     #[inline]
-    fn lane_index(&self, lane: u32) -> usize {
-        let lane = lane as usize;
-        let index = if lane < self.lanes.len() { lane } else { lane % self.lanes.len() };
+    fn lane_index(&self, lane: LaneChoice) -> usize {
+        let index = match lane {
+            LaneChoice::Own(number) if (number as usize) < self.lanes_own => number as usize,
+            LaneChoice::Own(number) => self.lanes_own + number as usize % (self.lanes.len() - self.lanes_own),
+            LaneChoice::Shared => self.lanes_own,
+        };
         if index >= self.lanes_used.load(Ordering::Acquire) {
             self.lanes_used.fetch_max(index + 1, Ordering::AcqRel);
         }
@@ -428,10 +471,7 @@ impl Pool {
         if held.reserved {
             self.shared.at(held.slot).release();
         }
-        if self.is_bounded {
-            lane.total.picks.fetch_sub(1, Ordering::Relaxed);
-        }
-        lane.cell(held.slot).picks.fetch_sub(1, Ordering::Relaxed);
+        lane.uncount_pick(lane.cell(held.slot), self.is_bounded);
     }
 
     /// Counts picks made before their backend had a limit towards the limit it has now.
@@ -518,6 +558,9 @@ impl std::fmt::Debug for Pool {
             .finish()
     }
 }
+
+/// So many lanes of threads' own come with one that threads share.
+const SHARED_PER_OWN: usize = 2;
 
 #[cold]
 fn why_nobody(table: &Table) -> NoBackend {

@@ -3,7 +3,7 @@
 use loom::sync::Arc;
 use loom::thread;
 
-use crate::balance::{Admin, Backend, Options, Outcome, Pool, Request, Timings};
+use crate::balance::{Admin, Backend, Lane, Options, Outcome, Pool, Request, Timings};
 use crate::error::Error;
 use crate::time::Instant;
 
@@ -21,7 +21,7 @@ fn loom_a_removed_backend_gets_nothing_new() {
         let (pool, ids) = pool(&["10.0.0.1:80"]);
         let picker = {
             let pool = Arc::clone(&pool);
-            thread::spawn(move || pool.pick(&Request::default()).is_ok())
+            thread::spawn(move || pool.pick(&Request { lane: Lane::Own(0), ..Request::default() }).is_ok())
         };
         pool.set_admin(ids[0], Admin::Drain).unwrap();
         let at_return = pool.backend(ids[0]).unwrap().picks;
@@ -41,9 +41,11 @@ fn loom_a_slot_is_reused_cleanly() {
         let (pool, ids) = pool(&["10.0.0.1:80"]);
         let picker = {
             let pool = Arc::clone(&pool);
-            thread::spawn(move || match pool.pick(&Request::default()) {
+            thread::spawn(move || match pool.pick(&Request { lane: Lane::Own(0), ..Request::default() }) {
                 Ok(pick) => {
-                    let done = |outcome| pool.done(pick.token, outcome, &Timings::default(), Instant::START);
+                    let done = |outcome| {
+                        pool.done(Lane::Own(0), pick.token, outcome, &Timings::default(), Instant::START)
+                    };
                     done(Outcome::Success).unwrap();
                     assert_eq!(done(Outcome::Success), Err(Error::StalePick));
                 }
@@ -66,7 +68,7 @@ fn loom_a_new_limit_counts_picks_under_way() {
         let (pool, ids) = pool(&["10.0.0.1:80"]);
         let picker = {
             let pool = Arc::clone(&pool);
-            thread::spawn(move || pool.pick(&Request::default()).is_ok())
+            thread::spawn(move || pool.pick(&Request { lane: Lane::Own(0), ..Request::default() }).is_ok())
         };
         pool.set_maxconn(ids[0], 1).unwrap();
         let here = pool.pick(&Request::default()).is_ok();

@@ -86,10 +86,12 @@ pub(crate) struct Totals {
 impl Totals {
     pub(crate) fn read(lanes: &[Lane], slot: u32, unsuccessful: &[AtomicU64; 4]) -> Self {
         let mut totals = Totals::default();
+        // All dones before all picks: a pick made on one lane and done on another is not seen done only.
+        for lane in lanes {
+            totals.dones += lane.cell(slot).dones.load(Ordering::Acquire);
+        }
         for lane in lanes {
             let cell = lane.cell(slot);
-            // Dones before picks, as everywhere.
-            totals.dones += cell.dones.load(Ordering::Acquire);
             totals.picks += cell.picks.load(Ordering::Relaxed);
             totals.latency_count += cell.latency_count.load(Ordering::Relaxed);
             totals.latency_sum = totals.latency_sum.wrapping_add(cell.latency_sum.load(Ordering::Relaxed));

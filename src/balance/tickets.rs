@@ -52,7 +52,15 @@ impl Tickets {
     #[inline]
     pub(crate) fn take(&self, turn: u64, held: Held) -> Option<Ticket> {
         let mask = self.mask.load(Ordering::Relaxed);
-        (0..TRIES)
+        match self.take_at(turn as u32 & mask, held) {
+            Some(ticket) => Some(ticket),
+            None => self.take_further(turn, mask, held),
+        }
+    }
+
+    #[cold]
+    fn take_further(&self, turn: u64, mask: u32, held: Held) -> Option<Ticket> {
+        (1..TRIES)
             .find_map(|further| self.take_at((turn as u32).wrapping_add(further) & mask, held))
             .or_else(|| self.take_any(turn, held))
     }
@@ -100,7 +108,7 @@ impl Tickets {
         adopted
     }
 
-    #[inline]
+    #[inline(always)]
     fn take_at(&self, place: u32, held: Held) -> Option<Ticket> {
         let word = &self.places[place as usize];
         let seen = word.load(Ordering::Relaxed);
@@ -116,7 +124,6 @@ impl Tickets {
     }
 
     /// Widens the window, and at its widest looks at every place.
-    #[cold]
     fn take_any(&self, turn: u64, held: Held) -> Option<Ticket> {
         let len = self.places.len() as u32;
         let mut mask = self.mask.load(Ordering::Relaxed);

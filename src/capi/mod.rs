@@ -7,7 +7,6 @@
 //! | `handle` | borrowing handles, and writing what the caller gets back |
 //! | `status` | the codes, and which failure gets which |
 //! | `text` | strings and bytes in, text out |
-//! | `lane` | which lane a thread counts on |
 //! | `library` | version, features, clock, last error |
 //! | `pool_options`, `backend`, `pool`, `pick`, `statistics` | the functions, handle by handle |
 //!
@@ -22,7 +21,6 @@
 
 mod guard;
 mod handle;
-mod lane;
 
 mod status;
 mod text;

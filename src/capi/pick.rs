@@ -3,14 +3,14 @@
 use std::ffi::c_char;
 use std::net::SocketAddr;
 
-use crate::balance::{Address, BackendId, Outcome, Request, Serving, Timings, Token};
+use crate::balance::{Address, BackendId, Lane, Outcome, Request, Serving, Timings, Token};
 use crate::capi::guard::guard;
-use crate::capi::handle::{self, OutStruct, Sized32};
-use crate::capi::lane;
-use crate::capi::pool::{TimedPool, trimtab_pool};
+use crate::capi::handle::{self, Sized32};
+use crate::capi::pool::trimtab_pool;
 use crate::capi::pool_options::choice;
-use crate::capi::status::{Failure, trimtab_status};
+use crate::capi::status::trimtab_status;
 use crate::capi::text::{self, trimtab_bytes};
+use crate::thread;
 use crate::time::{Clock, Instant};
 
 /// The longest key, in bytes.
@@ -131,8 +131,8 @@ impl trimtab_timings {
 
 impl trimtab_pick {
     #[inline]
-    fn of(struct_size: u32, backend: BackendId, address: &Address, tag: u64, token: Token) -> Self {
-        let (family, ip, scope_id, port) = match address {
+    fn of(struct_size: u32, serving: &Serving, token: Token) -> Self {
+        let (family, ip, scope_id, port) = match &serving.address {
             Address::Inet(SocketAddr::V4(address)) => {
                 let ip = u128::from(address.ip().to_bits()) << 96;
                 (TRIMTAB_FAMILY_INET, ip, 0, address.port())
@@ -145,8 +145,8 @@ impl trimtab_pick {
         Self {
             struct_size,
             family,
-            backend: backend.as_u64(),
-            tag,
+            backend: serving.id.as_u64(),
+            tag: serving.tag,
             token: token.as_u64(),
             ip: ip.to_be_bytes(),
             scope_id,
@@ -154,16 +154,6 @@ impl trimtab_pick {
             reserved: 0,
         }
     }
-}
-
-/// The body of both picks.
-#[inline]
-fn pick(pool: &TimedPool, request: &Request<'_>, pick_out: OutStruct<'_, trimtab_pick>) -> Result<(), Failure> {
-    let size = pick_out.size();
-    let fill = |serving: &Serving, token| {
-        pick_out.write(trimtab_pick::of(size, serving.id, &serving.address, serving.tag, token));
-    };
-    Ok(pool.pool().pick_with(request, fill)?)
 }
 
 /// Picks a backend.
@@ -195,8 +185,10 @@ pub unsafe extern "C" fn trimtab_pool_pick(
         // SAFETY: `pick_out` is null or as large as its `struct_size` says; null is refused.
         let pick_out = unsafe { handle::out_struct(pick_out, "pick_out") }?;
         let now = pool.pick_time(now_ns);
-        let request = Request { lane: lane::of_this_thread(), key, now, avoid: &[] };
-        pick(&pool, &request, pick_out)
+        let request = Request { lane: Lane::Own(thread::number()), key, now, avoid: &[] };
+        let size = pick_out.size();
+        let fill = |serving: &Serving, token| pick_out.write(trimtab_pick::of(size, serving, token));
+        Ok(pool.pool().pick_with(&request, fill)?)
     })
 }
 
@@ -229,8 +221,10 @@ pub unsafe extern "C" fn trimtab_pool_pick_avoiding(
         // SAFETY: `pick_out` is null or as large as its `struct_size` says; null is refused.
         let pick_out = unsafe { handle::out_struct(pick_out, "pick_out") }?;
         let now = pool.pick_time(now_ns);
-        let request = Request { lane: lane::of_this_thread(), key, now, avoid };
-        pick(&pool, &request, pick_out)
+        let request = Request { lane: Lane::Own(thread::number()), key, now, avoid };
+        let size = pick_out.size();
+        let fill = |serving: &Serving, token| pick_out.write(trimtab_pick::of(size, serving, token));
+        Ok(pool.pool().pick_with(&request, fill)?)
     })
 }
 
@@ -261,7 +255,13 @@ pub unsafe extern "C" fn trimtab_pool_done(
         // SAFETY: `timings` is null or readable for as many bytes as its `struct_size` says.
         let timings = unsafe { handle::in_struct(timings, "timings") }?;
         let timings = timings.map_or_else(Timings::default, |timings| timings.timings());
-        Ok(pool.pool().done(Token::from_u64(token), outcome, &timings, pool.done_time(now_ns))?)
+        Ok(pool.pool().done(
+            Lane::Own(thread::number()),
+            Token::from_u64(token),
+            outcome,
+            &timings,
+            pool.done_time(now_ns),
+        )?)
     })
 }
 
@@ -291,7 +291,7 @@ pub unsafe extern "C" fn trimtab_pool_explain_copy(
         // SAFETY: the caller lends `size` writable bytes and one place for a length, either may be null.
         let buffer = unsafe { text::buffer(buffer, size, length_out) }?;
         let now = pool.pick_time(now_ns);
-        let request = Request { lane: lane::of_this_thread(), key, now, avoid: &[] };
+        let request = Request { lane: Lane::Own(thread::number()), key, now, avoid: &[] };
         let explanation = pool.pool().explain(&request)?;
         let json = serde_json::to_string(&explanation);
         buffer.fill(&json.expect("an explanation has no map keys, which alone JSON could refuse"));
@@ -352,7 +352,9 @@ mod tests {
     use super::*;
 
     fn filled(address: &str) -> trimtab_pick {
-        trimtab_pick::of(56, BackendId::from_u64(3), &address.parse().unwrap(), 9, Token::from_u64(77))
+        let serving =
+            Serving { address: address.parse().unwrap(), id: BackendId::from_u64(3), tag: 9, maxconn: None };
+        trimtab_pick::of(56, &serving, Token::from_u64(77))
     }
 
     #[test]

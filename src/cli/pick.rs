@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use crate::balance::options::{BACKENDS_MAX, Policy};
 use crate::balance::{
-    Admin, Backend, BackendStatistics, Backups, Explanation, Formula, Hash, Observed, Options, Outcome, Pool,
-    Request, Timings,
+    Admin, Backend, BackendStatistics, Backups, Explanation, Formula, Hash, Lane, Observed, Options, Outcome,
+    Pool, Request, Timings,
 };
 use crate::cli::Failure;
 use crate::time::Instant;
@@ -187,7 +187,7 @@ fn find(pool: &Pool, name: &str) -> Result<crate::balance::BackendId, Failure> {
 fn request<'a>(arguments: &'a Arguments, number: &'a str, count: u32) -> Request<'a> {
     let key = arguments.key.as_deref().unwrap_or(number).as_bytes();
     // A millisecond between picks.
-    Request { key, now: Instant::from_millis(u64::from(count)), ..Request::default() }
+    Request { lane: Lane::Own(0), key, now: Instant::from_millis(u64::from(count)), ..Request::default() }
 }
 
 /// Picks, and gives the names picked when they are wanted.
@@ -203,7 +203,7 @@ fn pick(arguments: &Arguments, pool: &Pool) -> Result<Vec<String>, Failure> {
             trace.push(name.clone());
         }
         if !arguments.hold {
-            pool.done(pick.token, Outcome::Success, &Timings::default(), request.now)?;
+            pool.done(Lane::Own(0), pick.token, Outcome::Success, &Timings::default(), request.now)?;
         }
     }
     Ok(trace)

@@ -34,11 +34,11 @@ impl World {
                 self.open.pop();
                 let now = Instant::from_millis(at);
                 self.pool
-                    .done(Token::from_u64(token), Outcome::Success, &took(took_ms * 1_000_000), now)
+                    .done(LANE, Token::from_u64(token), Outcome::Success, &took(took_ms * 1_000_000), now)
                     .unwrap();
             }
             let now = Instant::from_millis(self.now_ms);
-            let pick = self.pool.pick(&Request { now, ..Request::default() }).unwrap();
+            let pick = self.pool.pick(&Request { lane: LANE, now, ..Request::default() }).unwrap();
             let server = index_of(&self.ids, pick.backend);
             counts[server] += 1.0;
             let took_ms = time(server, self.now_ms);
@@ -153,7 +153,9 @@ fn the_f5_formula_counts_connections_only() {
             pool.handle_timeout(at(second * 1_000 + part * 125));
         }
         for _ in 0..4 {
-            let pick = pool.pick(&Request { now: at(second * 1_000 + 900), ..Request::default() }).unwrap();
+            let pick = pool
+                .pick(&Request { lane: LANE, now: at(second * 1_000 + 900), ..Request::default() })
+                .unwrap();
             if pick.backend == ids[0] { held.push(pick) } else { done(&pool, pick.token) }
         }
     }

@@ -80,7 +80,7 @@ fn a_pick_is_done_once() {
     let (pool, ids) = pool(Options::default(), &[1]);
     let held = pick(&pool);
     done(&pool, held.token);
-    let again = pool.done(held.token, Outcome::Failed, &Timings::default(), NOW);
+    let again = pool.done(LANE, held.token, Outcome::Failed, &Timings::default(), NOW);
     assert_eq!(again, Err(Error::StalePick));
     let statistics = pool.backend(ids[0]).unwrap();
     assert_eq!((statistics.picks, statistics.in_flight, statistics.outcomes.success), (1, 0, 1));
@@ -108,11 +108,11 @@ fn made_up_tokens_are_refused() {
     let (pool, _) = pool(Options::default(), &[1]);
     let real = pick(&pool).token.as_u64();
     for token in [0, 1, u64::MAX, real ^ 1, real ^ 1 << 26, real ^ 1 << 32, real ^ 1 << 63] {
-        let result = pool.done(Token::from_u64(token), Outcome::Success, &Timings::default(), NOW);
+        let result = pool.done(LANE, Token::from_u64(token), Outcome::Success, &Timings::default(), NOW);
         assert_eq!(result, Err(Error::StalePick), "{token:#x}");
     }
     let other = Pool::new(Options { seed: 5, ..Options::default() }).unwrap();
-    let result = other.done(Token::from_u64(real), Outcome::Success, &Timings::default(), NOW);
+    let result = other.done(LANE, Token::from_u64(real), Outcome::Success, &Timings::default(), NOW);
     assert_eq!(result, Err(Error::StalePick), "another pool's");
     assert_eq!(pool.statistics().in_flight, 1);
 }
@@ -122,7 +122,7 @@ fn made_up_tokens_are_refused() {
 fn picks_never_done_reach_a_limit_that_says_so() {
     let (pool, ids) = pool(Options { picks_max: 1_000, ..Options::default() }, &[1, 1]);
     let held: Vec<_> = (0..1_000).map(|_| pick(&pool)).collect();
-    let request = Request { now: NOW, ..Request::default() };
+    let request = Request { lane: LANE, now: NOW, ..Request::default() };
     for _ in 0..3 {
         assert_eq!(pool.pick(&request).unwrap_err(), Error::Capacity { what: "picks_max", limit: 1_000 });
     }
@@ -139,7 +139,7 @@ fn a_pick_refused_for_picks_max_gives_its_place_back() {
     let (pool, ids) = pool(Options { picks_max: 1, ..Options::default() }, &[1]);
     pool.set_maxconn(ids[0], 2).unwrap();
     let held = pick(&pool);
-    let request = Request { now: NOW, ..Request::default() };
+    let request = Request { lane: LANE, now: NOW, ..Request::default() };
     for _ in 0..5 {
         assert!(matches!(pool.pick(&request), Err(Error::Capacity { .. })));
     }
@@ -151,7 +151,7 @@ fn a_pick_refused_for_picks_max_gives_its_place_back() {
 fn keys_up_to_a_mebibyte() {
     let (pool, _) = pool(Options::default(), &[1]);
     let long = vec![0; (1 << 20) + 1];
-    let request = |key| Request { key, ..Request::default() };
+    let request = |key| Request { lane: LANE, key, ..Request::default() };
     assert!(pool.pick(&request(&long[1..])).is_ok());
     assert!(matches!(pool.pick(&request(&long)), Err(Error::InvalidArgument { what: "key", .. })));
     assert!(matches!(pool.explain(&request(&long)), Err(Error::InvalidArgument { what: "key", .. })));
@@ -164,7 +164,7 @@ fn outcomes_are_counted_apart() {
         [Outcome::Success, Outcome::ConnectFailed, Outcome::Failed, Outcome::TimedOut, Outcome::Cancelled];
     for (times, outcome) in all.into_iter().enumerate() {
         for _ in 0..=times {
-            pool.done(pick(&pool).token, outcome, &took(1_000), NOW).unwrap();
+            pool.done(LANE, pick(&pool).token, outcome, &took(1_000), NOW).unwrap();
         }
     }
     let statistics = pool.backend(ids[0]).unwrap();

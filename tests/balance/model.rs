@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use trimtab::balance::{
-    Admin, BackendId, Backups, Hash, Observed, Options, Outcome, Pick, Policy, Pool, Request, Timings,
+    Admin, BackendId, Backups, Hash, Lane, Observed, Options, Outcome, Pick, Policy, Pool, Request, Timings,
 };
 use trimtab::error::{Error, NoBackend};
 use trimtab::time::Instant;
@@ -35,7 +35,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (at.clone(), 0..3u8).prop_map(|(at, tier)| Step::Tier(at, tier)),
         1 => (at.clone(), 0..3u8).prop_map(|(at, state)| Step::Admin(at, state)),
         1 => (at, 0..4u8).prop_map(|(at, state)| Step::Observed(at, state)),
-        8 => (any::<u8>(), any::<bool>(), 0..3u32).prop_map(|(key, avoid, lane)| Step::Pick { key, avoid, lane }),
+        8 => (any::<u8>(), any::<bool>(), 0..5u32).prop_map(|(key, avoid, lane)| Step::Pick { key, avoid, lane }),
         6 => (0..64usize, 0..5u8).prop_map(|(at, outcome)| Step::Done(at, outcome)),
         1 => (0..64usize).prop_map(Step::DoneTwice),
         1 => (0..3_000u64).prop_map(Step::Wait),
@@ -131,6 +131,7 @@ fn run(options: Options, steps: &[Step]) -> Result<(), TestCaseError> {
                 pool.set_observed(known[at].id, known[at].observed).unwrap();
             }
             Step::Pick { key, avoid, lane } => {
+                let lane = if lane == 0 { Lane::Shared } else { Lane::Own(lane) };
                 let avoid: Vec<_> =
                     if avoid { known.iter().take(2).map(|k| k.id).collect() } else { Vec::new() };
                 let serving = serving(&known, options.backups);
@@ -168,7 +169,7 @@ fn run(options: Options, steps: &[Step]) -> Result<(), TestCaseError> {
             Step::Done(at, outcome) if at < held.len() => {
                 let pick = held.swap_remove(at);
                 let outcome = OUTCOMES[outcome as usize];
-                pool.done(pick.token, outcome, &took(1_000_000), now).unwrap();
+                pool.done(LANE, pick.token, outcome, &took(1_000_000), now).unwrap();
                 if let Some(k) = known.iter_mut().find(|k| k.id == pick.backend) {
                     k.in_flight -= 1;
                 }
@@ -176,7 +177,7 @@ fn run(options: Options, steps: &[Step]) -> Result<(), TestCaseError> {
             Step::DoneTwice(at) if at < held.len() => {
                 let pick = held.swap_remove(at);
                 done(&pool, pick.token);
-                let again = pool.done(pick.token, Outcome::Failed, &Timings::default(), now);
+                let again = pool.done(LANE, pick.token, Outcome::Failed, &Timings::default(), now);
                 prop_assert_eq!(again, Err(Error::StalePick));
                 if let Some(k) = known.iter_mut().find(|k| k.id == pick.backend) {
                     k.in_flight -= 1;

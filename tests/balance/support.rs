@@ -1,10 +1,15 @@
 //! Pools and pickers for the tests.
 
-use trimtab::balance::{Address, Backend, BackendId, Options, Outcome, Pick, Pool, Request, Timings, Token};
+use trimtab::balance::{
+    Address, Backend, BackendId, Lane, Options, Outcome, Pick, Pool, Request, Timings, Token,
+};
 use trimtab::time::Instant;
 
 /// Time stands still.
 pub(crate) const NOW: Instant = Instant::from_millis(1_000);
+
+/// Where the tests count: a lane of their own, whose turns start at 0.
+pub(crate) const LANE: Lane = Lane::Own(0);
 
 /// The address of the `n`th backend.
 pub(crate) fn address(n: usize) -> Address {
@@ -24,15 +29,15 @@ pub(crate) fn pool(options: Options, weights: &[u32]) -> (Pool, Vec<BackendId>) 
 }
 
 pub(crate) fn pick(pool: &Pool) -> Pick {
-    pool.pick(&Request { now: NOW, ..Request::default() }).unwrap()
+    pool.pick(&Request { lane: LANE, now: NOW, ..Request::default() }).unwrap()
 }
 
 pub(crate) fn pick_key(pool: &Pool, key: &[u8]) -> Pick {
-    pool.pick(&Request { now: NOW, key, ..Request::default() }).unwrap()
+    pool.pick(&Request { lane: LANE, now: NOW, key, ..Request::default() }).unwrap()
 }
 
 pub(crate) fn done(pool: &Pool, token: Token) {
-    pool.done(token, Outcome::Success, &Timings::default(), NOW).unwrap();
+    pool.done(LANE, token, Outcome::Success, &Timings::default(), NOW).unwrap();
 }
 
 /// Who is picked, `count` times, each done at once, by index into `ids`.

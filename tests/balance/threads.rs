@@ -3,7 +3,7 @@
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use trimtab::balance::{Admin, Options, Outcome, Policy, Pool, Request, Timings};
+use trimtab::balance::{Admin, Lane, Options, Outcome, Policy, Pool, Request, Timings};
 use trimtab::time::Clock;
 
 use crate::support::*;
@@ -19,7 +19,7 @@ fn counters_are_right_after_threads_picked_and_others_finished() {
         let (sender, receiver) = std::sync::mpsc::channel();
         let picks = 5_000;
         std::thread::scope(|scope| {
-            for lane in 0..THREADS {
+            for lane in (0..THREADS).map(Lane::Own) {
                 let sender = sender.clone();
                 let pool = &pool;
                 scope.spawn(move || {
@@ -31,7 +31,7 @@ fn counters_are_right_after_threads_picked_and_others_finished() {
             }
             drop(sender);
             for token in receiver {
-                pool.done(token, Outcome::Success, &took(1_000), Clock.now()).unwrap();
+                pool.done(Lane::Shared, token, Outcome::Success, &took(1_000), Clock.now()).unwrap();
             }
         });
         let statistics = pool.statistics();
@@ -56,6 +56,7 @@ fn maxconn_is_exact_over_threads() {
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..THREADS)
             .map(|lane| {
+                let lane = Lane::Own(lane);
                 let (pool, held, ids) = (&pool, &held, &ids);
                 scope.spawn(move || {
                     let mut full = 0;
@@ -73,7 +74,7 @@ fn maxconn_is_exact_over_threads() {
                         }
                         for (pick, index) in picks {
                             held[index].fetch_sub(1, Ordering::SeqCst);
-                            pool.done(pick.token, Outcome::Success, &Timings::default(), Clock.now())
+                            pool.done(lane, pick.token, Outcome::Success, &Timings::default(), Clock.now())
                                 .unwrap();
                         }
                     }
@@ -106,7 +107,7 @@ fn a_drained_backend_gets_nothing_new_from_any_thread() {
     let stop = AtomicBool::new(false);
     let start = Barrier::new(THREADS as usize + 1);
     std::thread::scope(|scope| {
-        for lane in 0..THREADS {
+        for lane in (0..THREADS).map(Lane::Own) {
             let (pool, drained, stop, start, ids) = (&pool, &drained, &stop, &start, &ids);
             scope.spawn(move || {
                 start.wait();
@@ -118,7 +119,7 @@ fn a_drained_backend_gets_nothing_new_from_any_thread() {
                     if was_drained && drained.load(Ordering::SeqCst) {
                         assert_ne!(pick.backend, ids[0], "picked while drained");
                     }
-                    pool.done(pick.token, Outcome::Success, &Timings::default(), Clock.now()).unwrap();
+                    pool.done(lane, pick.token, Outcome::Success, &Timings::default(), Clock.now()).unwrap();
                 }
             });
         }

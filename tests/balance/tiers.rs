@@ -56,7 +56,7 @@ fn nobody_up_says_so_and_explain_says_why() {
     pool.set_admin(ids[1], Admin::Maintenance).unwrap();
     pool.set_observed(ids[2], Observed::Down).unwrap();
     pool.set_observed(ids[3], Observed::Ejected).unwrap();
-    let request = Request { now: NOW, ..Request::default() };
+    let request = Request { lane: LANE, now: NOW, ..Request::default() };
     assert_eq!(pool.pick(&request).unwrap_err(), Error::NoBackend(NoBackend::Unusable { backends: 4 }));
     let why = pool.explain(&request).unwrap();
     let verdicts: Vec<_> = why.backends.iter().map(|backend| backend.verdict).collect();
@@ -72,7 +72,7 @@ fn maxconn_is_a_limit_and_full_is_said() {
     pool.set_maxconn(ids[0], 1).unwrap();
     pool.set_maxconn(ids[1], 2).unwrap();
     let held: Vec<_> = (0..3).map(|_| pick(&pool)).collect();
-    let request = Request { now: NOW, ..Request::default() };
+    let request = Request { lane: LANE, now: NOW, ..Request::default() };
     assert_eq!(pool.pick(&request).unwrap_err(), Error::NoBackend(NoBackend::Full { backends: 2 }));
     let why = pool.explain(&request).unwrap();
     assert!(why.backends.iter().all(|backend| backend.verdict == Verdict::Full), "{why:?}");
@@ -86,7 +86,7 @@ fn a_limit_set_later_counts_what_is_in_flight() {
     let (pool, ids) = pool(Options::default(), &[1]);
     let held: Vec<_> = (0..5).map(|_| pick(&pool)).collect();
     pool.set_maxconn(ids[0], 3).unwrap();
-    let request = Request { now: NOW, ..Request::default() };
+    let request = Request { lane: LANE, now: NOW, ..Request::default() };
     for pick in &held[..2] {
         assert!(pool.pick(&request).is_err());
         done(&pool, pick.token);
@@ -105,9 +105,9 @@ fn a_limit_set_later_counts_what_is_in_flight() {
 fn avoided_backends_are_the_last_resort() {
     let (pool, ids) = pool(Options::default(), &[1, 1, 1]);
     for _ in 0..30 {
-        let request = Request { now: NOW, avoid: &ids[..2], ..Request::default() };
+        let request = Request { lane: LANE, now: NOW, avoid: &ids[..2], ..Request::default() };
         assert_eq!(pool.pick(&request).unwrap().backend, ids[2]);
-        let request = Request { now: NOW, avoid: &ids, ..Request::default() };
+        let request = Request { lane: LANE, now: NOW, avoid: &ids, ..Request::default() };
         assert!(pool.pick(&request).is_ok(), "better a tried one than none");
     }
 }
@@ -122,7 +122,7 @@ fn explain_tells_the_next_pick() {
         pool.set_maxconn(ids[0], 4).unwrap();
         for n in 0..200u32 {
             let key = n.to_le_bytes();
-            let request = Request { now: NOW, key: &key, ..Request::default() };
+            let request = Request { lane: LANE, now: NOW, key: &key, ..Request::default() };
             let why = pool.explain(&request).unwrap();
             let picked = pool.pick(&request).unwrap();
             assert_eq!(why.picked, Some(picked.backend), "{name}");

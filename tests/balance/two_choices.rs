@@ -86,18 +86,25 @@ fn serve(
         open.retain(|&(at, token, took_ms)| {
             if at <= now {
                 let time = Instant::from_millis(at);
-                pool.done(token, Outcome::Success, &took(took_ms * 1_000_000), time).unwrap();
+                pool.done(LANE, token, Outcome::Success, &took(took_ms * 1_000_000), time).unwrap();
             }
             at > now
         });
-        let pick = pool.pick(&Request { now: Instant::from_millis(now), ..Request::default() }).unwrap();
+        let pick =
+            pool.pick(&Request { lane: LANE, now: Instant::from_millis(now), ..Request::default() }).unwrap();
         let index = index_of(ids, pick.backend);
         counts[index] += 1;
         open.push((now + times_ms[index], pick.token, times_ms[index]));
     }
     for (_, token, took_ms) in open {
-        pool.done(token, Outcome::Success, &took(took_ms * 1_000_000), Instant::from_millis(from_ms + picks))
-            .unwrap();
+        pool.done(
+            LANE,
+            token,
+            Outcome::Success,
+            &took(took_ms * 1_000_000),
+            Instant::from_millis(from_ms + picks),
+        )
+        .unwrap();
     }
     counts
 }
@@ -120,12 +127,12 @@ fn peak_ewma_does_not_run_to_a_server_that_fails_fast() {
     let mut counts = [0; 2];
     for n in 0..2_000 {
         let now = Instant::from_millis(1_000 + n * 10);
-        let pick = pool.pick(&Request { now, ..Request::default() }).unwrap();
+        let pick = pool.pick(&Request { lane: LANE, now, ..Request::default() }).unwrap();
         let index = index_of(&ids, pick.backend);
         counts[index] += 1;
         let (outcome, took_ns) =
             if index == 0 { (Outcome::Success, 5_000_000) } else { (Outcome::Failed, 1_000) };
-        pool.done(pick.token, outcome, &took(took_ns), now).unwrap();
+        pool.done(LANE, pick.token, outcome, &took(took_ns), now).unwrap();
     }
     assert!(counts[1] <= counts[0], "{counts:?}");
 }

@@ -107,8 +107,8 @@ impl Plan {
 
 /// Connections in flight.
 #[inline(always)]
-fn connections(ask: &Ask<'_>, index: u32) -> f64 {
-    ask.view.in_flight(ask.backends[index as usize].slot) as f64
+fn connections(ask: &Ask<'_>, index: u32) -> u64 {
+    ask.view.in_flight(ask.backends[index as usize].slot)
 }
 
 /// The first eligible index from `from` on, round the table once.

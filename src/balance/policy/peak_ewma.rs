@@ -4,7 +4,7 @@
 //! Departures. In Finagle a look at the load also moves the stamp, which under frequent looks turns the
 //! average into a decaying maximum; here a look leaves no trace. A failure never lowers the cost, since a
 //! backend that fails fast is not a fast one. Each lane measures for itself and takes over whatever
-//! another lane measured later (`lane.rs`). A weight divides the load. `exp` is computed to 10^-7.
+//! another lane measured later (`lane.rs`). A weight divides the load. `exp` is computed to 10^-6.
 
 use std::time::Duration;
 
@@ -19,11 +19,17 @@ use crate::time::{self, Instant};
 pub(crate) struct Plan {
     alias: Alias,
     per_nano: f64,
+    /// So many nanoseconds change a cost by less than a millionth.
+    still: u64,
 }
 
 impl Plan {
     pub(super) fn build(weights: &[u32], decay: Duration) -> Self {
-        Self { alias: Alias::build(weights), per_nano: per_nano(decay) }
+        Self {
+            alias: Alias::build(weights),
+            per_nano: per_nano(decay),
+            still: time::nanos(decay) / 1_000_000,
+        }
     }
 
     #[inline(always)]
@@ -48,7 +54,8 @@ impl Plan {
             return if pending == 0.0 { 0.0 } else { PENALTY_NANOS + pending };
         }
         let since = ask.now.nanos_since(Instant::from_nanos(cell.stamp.load(Ordering::Relaxed)));
-        cost * remaining(since as f64 * self.per_nano) * (pending + 1.0)
+        let cost = if since < self.still { cost } else { cost * remaining(since as f64 * self.per_nano) };
+        cost * (pending + 1.0)
     }
 }
 

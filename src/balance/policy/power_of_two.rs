@@ -7,9 +7,9 @@ use crate::balance::draw::alias::Alias;
 use crate::balance::explain::Trace;
 
 #[inline(always)]
-pub(super) fn choose(
+pub(super) fn choose<L: Load>(
     alias: &Alias,
-    load: impl Fn(u32) -> f64,
+    load: impl Fn(u32) -> L,
     ask: &Ask<'_>,
     eligible: impl Fn(u32) -> bool,
     trace: &mut impl Trace,
@@ -31,11 +31,11 @@ pub(super) fn choose(
         last = second;
         match (eligible(first), eligible(second)) {
             (true, true) => {
-                let weight = |index: u32| f64::from(ask.backends[index as usize].weight);
+                let weight = |index: u32| ask.backends[index as usize].weight;
                 let (one, other) = (load(first), load(second));
-                trace.considered(first, one / weight(first));
-                trace.considered(second, other / weight(second));
-                let is_lighter = other * weight(first) < one * weight(second);
+                trace.considered(first, one.per(weight(first)));
+                trace.considered(second, other.per(weight(second)));
+                let is_lighter = other.times(weight(first)) < one.times(weight(second));
                 // Whichever it is cannot be foreseen: no branch.
                 return Some(first ^ ((first ^ second) & 0u32.wrapping_sub(u32::from(is_lighter))));
             }
@@ -45,6 +45,37 @@ pub(super) fn choose(
         }
     }
     onward(ask.backends.len(), last, eligible)
+}
+
+/// A load that can be compared for weights without a division.
+pub(super) trait Load: Copy + PartialOrd {
+    fn times(self, weight: u32) -> Self;
+    fn per(self, weight: u32) -> f64;
+}
+
+impl Load for u64 {
+    #[inline(always)]
+    fn times(self, weight: u32) -> Self {
+        // Loads stay far below 2^48: a pool has at most 2^31 picks in flight.
+        self * u64::from(weight)
+    }
+
+    #[inline(always)]
+    fn per(self, weight: u32) -> f64 {
+        self as f64 / f64::from(weight)
+    }
+}
+
+impl Load for f64 {
+    #[inline(always)]
+    fn times(self, weight: u32) -> Self {
+        self * f64::from(weight)
+    }
+
+    #[inline(always)]
+    fn per(self, weight: u32) -> f64 {
+        self / f64::from(weight)
+    }
 }
 
 /// Above how many random numbers one drawing of two may take.
