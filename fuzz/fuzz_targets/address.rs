@@ -1,0 +1,21 @@
+//! Addresses: whatever is taken prints back to text that is taken as the same, and whatever is refused is
+//! refused in one line.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use trimtab::balance::Address;
+
+fuzz_target!(|text: &str| {
+    match text.parse::<Address>() {
+        Ok(address) => {
+            let printed = address.to_string();
+            assert_eq!(printed.parse::<Address>().as_ref(), Ok(&address), "{text:?} {printed:?}");
+        }
+        Err(error) => {
+            let told = error.to_string();
+            assert_eq!(told.lines().count(), 1, "{told:?}");
+            assert!(told.len() < 512, "{told:?}");
+        }
+    }
+});

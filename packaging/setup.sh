@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# setup.sh TOOLS: installs what the tests and checks need beyond the compilers: Debian packages for the
+# commands that are missing, and the Python tools of requirements-dev.txt into the virtualenv TOOLS. Done
+# before, it only looks and returns.
+set -euo pipefail
+
+tools=${1:?usage: setup.sh TOOLS}
+python=${PYTHON:-python3}
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
+# These cannot come from a package of a stable distribution in the version that is needed.
+missing=0
+for command in cargo go "$python"; do
+    if ! command -v "$command" >/dev/null; then
+        echo "setup: $command is not on the PATH; install it first" >&2
+        missing=1
+    fi
+done
+(( missing == 0 )) || exit 1
+
+packages=()
+need() {
+    command -v "$1" >/dev/null || packages+=("$2")
+}
+need cc gcc
+need c++ g++
+need readelf binutils
+need cmake cmake
+need pkg-config pkg-config
+need abidiff abigail-tools
+need shellcheck shellcheck
+# A distribution's Python may come without the means to make a virtualenv.
+"$python" -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
+
+if (( ${#packages[@]} )); then
+    echo "setup: installing ${packages[*]}"
+    as_root=()
+    if (( EUID != 0 )); then
+        as_root=(sudo)
+    fi
+    if ! command -v apt-get >/dev/null; then
+        echo "setup: no apt-get here; install these by other means: ${packages[*]}" >&2
+        exit 1
+    fi
+    "${as_root[@]}" apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends \
+        "${packages[@]}" >/dev/null
+fi
+
+# The copy of the requirements beside the virtualenv is written last and says that it is complete.
+if ! cmp -s "$here/requirements-dev.txt" "$tools/requirements-dev.txt"; then
+    echo "setup: installing the Python tools into $tools"
+    rm -rf "$tools"
+    "$python" -m venv "$tools"
+    "$tools/bin/pip" install --quiet -r "$here/requirements-dev.txt"
+    cp "$here/requirements-dev.txt" "$tools/requirements-dev.txt"
+fi
