@@ -29,11 +29,12 @@
 //!
 //! | module | what lives there |
 //! |---|---|
-//! | [`capi`], `cli` | the C interface; the command. No logic |
+//! | `capi`, `cli` | the C interface; the command. No logic |
 //! | [`balance`] | pools, policies, picks: no I/O, no clock, no lock |
 //! | [`error`], [`time`], [`rng`], [`thread`], `sync`, `sys` | what everything stands on |
 
 pub mod balance;
+#[cfg(feature = "capi")]
 pub mod capi;
 #[cfg(feature = "cli")]
 pub mod cli;

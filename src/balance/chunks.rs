@@ -1,17 +1,20 @@
 //! An array that grows without moving what it holds, so that counters keep their place while threads
 //! count on them.
 
-use std::sync::OnceLock;
+use once_cell::race::OnceBox;
 
 /// Cells at fixed places, made [`CHUNK`] at a time; a chunk never moves once it is there.
+///
+/// Two growers at once both make the chunk, and one throws its own away. Nobody ever waits for another, as
+/// with `OnceLock`: a child forked while another thread grew the array would wait for a thread it has not.
 #[derive(Debug)]
 pub(crate) struct Chunks<T> {
-    chunks: [OnceLock<Box<[T; CHUNK]>>; CHUNKS],
+    chunks: [OnceBox<[T; CHUNK]>; CHUNKS],
 }
 
 impl<T: Default> Chunks<T> {
     pub(crate) fn new() -> Self {
-        Self { chunks: [const { OnceLock::new() }; CHUNKS] }
+        Self { chunks: [const { OnceBox::new() }; CHUNKS] }
     }
 
     /// Makes the cells below `len` exist. Allocates; safe beside readers and other growers.

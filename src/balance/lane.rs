@@ -287,8 +287,8 @@ pub(crate) fn in_flight(lanes: &[Lane], slot: u32) -> u64 {
     picks.wrapping_sub(dones)
 }
 
-/// How old, in time, what a lane knows of the others may grow: 16.4 microseconds.
-pub(crate) const FOREIGN_NANOS: u64 = 1 << 14;
+/// How old, in time, what a lane knows of the others may grow: 65.5 microseconds.
+pub(crate) const FOREIGN_NANOS: u64 = 1 << 16;
 /// How old in picks of its own.
 pub(crate) const FOREIGN_TURNS: u64 = 1 << 10;
 

@@ -38,5 +38,6 @@ pub use options::{Backups, Formula, Hash, Options, Policy};
 pub use pick::{Lane, Outcome, Pick, Request, Timings, Token};
 pub use pool::Pool;
 pub use statistics::{BackendStatistics, Outcomes, PoolStatistics};
+#[cfg(feature = "capi")]
 pub(crate) use table::Serving;
 pub use table::{Edit, MAXCONN_MAX};

@@ -58,6 +58,7 @@ impl Plan {
         }
     }
 
+    #[inline(never)]
     fn place_bounded(
         &self,
         factor: u32,

@@ -38,6 +38,7 @@ impl Plan {
     }
 }
 
+#[inline(never)]
 fn scan(ask: &Ask<'_>, eligible: impl Fn(u32) -> bool, trace: &mut impl Trace) -> Option<u32> {
     let mut best: Option<Load> = None;
     // The weight of all that tie with the best.

@@ -74,7 +74,7 @@ impl Plan {
     }
 
     /// The index of the backend to pick among those that `eligible` admits; `None` when there is none.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn choose(
         &self,
         ask: &Ask<'_>,

@@ -1,0 +1,72 @@
+package trimtab
+
+import "strconv"
+
+// Code says what kind of failure an Error is. Match errors with errors.Is and the Err variables rather
+// than codes; a code newer than this package is still an Error, and prints as its number.
+type Code int32
+
+// The codes, as the C interface numbers them.
+const (
+	// CodeNull: a null pointer reached the library; from Go, a Pool that NewPool did not make.
+	CodeNull            Code = -1
+	CodeInvalidArgument Code = -2
+	CodeExists          Code = -3
+	CodeNotFound        Code = -4
+	CodeCapacity        Code = -5
+	CodeNoBackend       Code = -6
+	CodeStalePick       Code = -7
+	CodeUTF8            Code = -8
+	// CodeStructSize: this package and the library it is linked with do not fit together.
+	CodeStructSize Code = -9
+	CodePanic      Code = -10
+	CodeClosed     Code = -11
+)
+
+// String gives the code's name in the C interface, or its number when the library does not know it.
+func (c Code) String() string {
+	if name := statusName(c); name != "" {
+		return name
+	}
+	return "status " + strconv.Itoa(int(c))
+}
+
+// Error is what every failing call gives: what kind, of which operation, and the library's own words.
+type Error struct {
+	Code      Code
+	Operation string
+	Detail    string
+}
+
+// What errors.Is matches an Error with.
+var (
+	ErrNull            error = &Error{Code: CodeNull}
+	ErrInvalidArgument error = &Error{Code: CodeInvalidArgument} // out of range, or does not parse
+	ErrExists          error = &Error{Code: CodeExists}          // the name or address is in the pool
+	ErrNotFound        error = &Error{Code: CodeNotFound}        // no such backend (any more)
+	ErrCapacity        error = &Error{Code: CodeCapacity}        // a named limit is reached
+	ErrNoBackend       error = &Error{Code: CodeNoBackend}       // nobody may take the connection now
+	ErrStalePick       error = &Error{Code: CodeStalePick}       // reported done before, or of another pool
+	ErrUTF8            error = &Error{Code: CodeUTF8}            // a name or address is not UTF-8
+	ErrStructSize      error = &Error{Code: CodeStructSize}
+	ErrPanic           error = &Error{Code: CodePanic}  // a bug in the library; the pool can only be closed
+	ErrClosed          error = &Error{Code: CodeClosed} // after Close, or after a panic
+)
+
+// Error is one line: the operation, then the detail.
+func (e *Error) Error() string {
+	text := "trimtab: "
+	if e.Operation != "" {
+		text += e.Operation + ": "
+	}
+	if e.Detail != "" {
+		return text + e.Detail
+	}
+	return text + e.Code.String()
+}
+
+// Is reports whether target is an Error of the same code that names no operation or detail of its own.
+func (e *Error) Is(target error) bool {
+	other, ok := target.(*Error)
+	return ok && other.Code == e.Code && other.Operation == "" && other.Detail == ""
+}

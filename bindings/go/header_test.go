@@ -1,0 +1,312 @@
+package trimtab
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// header is the C interface, and what follows is where each of its parts is found in Go, or why it is not.
+const header = "../../include/trimtab.h"
+
+var functions = map[string]counterpart{
+	"trimtab_version_copy":     {is: "Version"},
+	"trimtab_abi_version":      {is: "ABIVersion"},
+	"trimtab_feature_has":      {is: "HasFeature"},
+	"trimtab_now":              {is: "Now"},
+	"trimtab_last_error_copy":  {is: "Error.Detail"},
+	"trimtab_status_name_copy": {is: "Code.String"},
+
+	"trimtab_pool_options_new":              {is: "PoolOptions"},
+	"trimtab_pool_options_free":             {is: "PoolOptions"},
+	"trimtab_pool_options_set_policy":       {is: "PoolOptions.Policy"},
+	"trimtab_pool_options_set_policy_name":  {is: "PoolOptions.PolicyName"},
+	"trimtab_pool_options_set_hash":         {is: "PoolOptions.Hash"},
+	"trimtab_pool_options_set_bounded_load": {is: "PoolOptions.BoundedLoad"},
+	"trimtab_pool_options_set_backups":      {is: "PoolOptions.Backups"},
+	"trimtab_pool_options_set_formula":      {is: "PoolOptions.Formula"},
+	"trimtab_pool_options_set_tick_ms":      {is: "PoolOptions.Tick"},
+	"trimtab_pool_options_set_blend":        {is: "PoolOptions.Blend"},
+	"trimtab_pool_options_set_gain":         {is: "PoolOptions.Gain"},
+	"trimtab_pool_options_set_history":      {is: "PoolOptions.History"},
+	"trimtab_pool_options_set_floor":        {is: "PoolOptions.Floor"},
+	"trimtab_pool_options_set_stale_ms":     {is: "PoolOptions.Stale"},
+	"trimtab_pool_options_set_decay_ms":     {is: "PoolOptions.Decay"},
+	"trimtab_pool_options_set_seed":         {is: "PoolOptions.Seed"},
+	"trimtab_pool_options_set_hash_seed":    {is: "PoolOptions.HashSeed"},
+	"trimtab_pool_options_set_lanes":        {is: "PoolOptions.Lanes"},
+	"trimtab_pool_options_set_picks_max":    {is: "PoolOptions.PicksMax"},
+
+	"trimtab_backend_new":          {is: "Backend.Address"},
+	"trimtab_backend_free":         {is: "Backend"},
+	"trimtab_backend_set_name":     {is: "Backend.Name"},
+	"trimtab_backend_set_weight":   {is: "Backend.Weight"},
+	"trimtab_backend_set_maxconn":  {is: "Backend.Maxconn"},
+	"trimtab_backend_set_tier":     {is: "Backend.Tier"},
+	"trimtab_backend_set_tag":      {is: "Backend.Tag"},
+	"trimtab_backend_set_admin":    {is: "Backend.Admin"},
+	"trimtab_backend_set_observed": {is: "Backend.Observed"},
+
+	"trimtab_pool_new":                     {is: "NewPool"},
+	"trimtab_pool_free":                    {is: "Pool.Close"},
+	"trimtab_pool_add":                     {is: "Pool.Add"},
+	"trimtab_pool_add_backend":             {not: "Pool.Add does this with a Backend literal"},
+	"trimtab_pool_add_all":                 {is: "Pool.AddAll"},
+	"trimtab_pool_remove":                  {is: "Pool.Remove"},
+	"trimtab_pool_set_weight":              {is: "Pool.SetWeight"},
+	"trimtab_pool_set_maxconn":             {is: "Pool.SetMaxconn"},
+	"trimtab_pool_set_tier":                {is: "Pool.SetTier"},
+	"trimtab_pool_set_tag":                 {is: "Pool.SetTag"},
+	"trimtab_pool_set_admin":               {is: "Pool.SetAdmin"},
+	"trimtab_pool_set_observed":            {is: "Pool.SetObserved"},
+	"trimtab_pool_find":                    {is: "Pool.Find"},
+	"trimtab_pool_ids_copy":                {is: "Pool.IDs"},
+	"trimtab_pool_address_copy":            {is: "Pick.AddressString"},
+	"trimtab_pool_name_copy":               {is: "BackendStatistics.Name"},
+	"trimtab_pool_pick":                    {is: "Pool.Pick"},
+	"trimtab_pool_pick_avoiding":           {is: "Pool.PickAvoiding"},
+	"trimtab_pool_done":                    {is: "Pool.Done"},
+	"trimtab_pool_explain_copy":            {is: "Pool.Explain"},
+	"trimtab_pool_statistics_read":         {is: "Pool.Statistics"},
+	"trimtab_pool_backend_statistics_read": {is: "Pool.Backend"},
+	"trimtab_pool_handle_timeout":          {is: "Pool.HandleTimeout"},
+	"trimtab_pool_next_deadline":           {is: "Pool.NextDeadline"},
+
+	"trimtab_str_of":   {not: "Go strings know their length"},
+	"trimtab_bytes_of": {not: "Go slices know their length"},
+}
+
+var constants = map[string]constant{
+	"TRIMTAB_OK":                 {not: "a nil error"},
+	"TRIMTAB_E_NULL":             {is: int64(CodeNull)},
+	"TRIMTAB_E_INVALID_ARGUMENT": {is: int64(CodeInvalidArgument)},
+	"TRIMTAB_E_EXISTS":           {is: int64(CodeExists)},
+	"TRIMTAB_E_NOT_FOUND":        {is: int64(CodeNotFound)},
+	"TRIMTAB_E_CAPACITY":         {is: int64(CodeCapacity)},
+	"TRIMTAB_E_NO_BACKEND":       {is: int64(CodeNoBackend)},
+	"TRIMTAB_E_STALE_PICK":       {is: int64(CodeStalePick)},
+	"TRIMTAB_E_UTF8":             {is: int64(CodeUTF8)},
+	"TRIMTAB_E_STRUCT_SIZE":      {is: int64(CodeStructSize)},
+	"TRIMTAB_E_PANIC":            {is: int64(CodePanic)},
+	"TRIMTAB_E_CLOSED":           {is: int64(CodeClosed)},
+
+	"TRIMTAB_POLICY_ROUND_ROBIN":       {is: int64(RoundRobin)},
+	"TRIMTAB_POLICY_STATIC":            {is: int64(Static)},
+	"TRIMTAB_POLICY_FIRST":             {is: int64(First)},
+	"TRIMTAB_POLICY_RANDOM":            {is: int64(Random)},
+	"TRIMTAB_POLICY_LEAST_CONNECTIONS": {is: int64(LeastConnections)},
+	"TRIMTAB_POLICY_POWER_OF_TWO":      {is: int64(PowerOfTwo)},
+	"TRIMTAB_POLICY_PEAK_EWMA":         {is: int64(PeakEWMA)},
+	"TRIMTAB_POLICY_FASTEST":           {is: int64(Fastest)},
+	"TRIMTAB_POLICY_OBSERVED":          {is: int64(Observed)},
+	"TRIMTAB_POLICY_PREDICTIVE":        {is: int64(Predictive)},
+	"TRIMTAB_POLICY_SOURCE":            {is: int64(Source)},
+	"TRIMTAB_POLICY_HASH":              {is: int64(Hash)},
+
+	"TRIMTAB_HASH_RING":       {is: int64(HashRing)},
+	"TRIMTAB_HASH_MAGLEV":     {is: int64(HashMaglev)},
+	"TRIMTAB_HASH_RENDEZVOUS": {is: int64(HashRendezvous)},
+	"TRIMTAB_BACKUPS_ONE":     {is: int64(BackupsOne)},
+	"TRIMTAB_BACKUPS_ALL":     {is: int64(BackupsAll)},
+	"TRIMTAB_FORMULA_TRIMTAB": {is: int64(FormulaTrimtab)},
+	// F5's article, by its number.
+	"TRIMTAB_FORMULA_F5_K6406": {is: int64(FormulaF5K6406)},
+
+	"TRIMTAB_ADMIN_READY":            {is: int64(AdminReady)},
+	"TRIMTAB_ADMIN_DRAIN":            {is: int64(AdminDrain)},
+	"TRIMTAB_ADMIN_MAINTENANCE":      {is: int64(AdminMaintenance)},
+	"TRIMTAB_OBSERVED_UNKNOWN":       {is: int64(ObservedUnknown)},
+	"TRIMTAB_OBSERVED_UP":            {is: int64(ObservedUp)},
+	"TRIMTAB_OBSERVED_DOWN":          {is: int64(ObservedDown)},
+	"TRIMTAB_OBSERVED_EJECTED":       {is: int64(ObservedEjected)},
+	"TRIMTAB_OUTCOME_SUCCESS":        {is: int64(Success)},
+	"TRIMTAB_OUTCOME_CONNECT_FAILED": {is: int64(ConnectFailed)},
+	"TRIMTAB_OUTCOME_FAILED":         {is: int64(Failed)},
+	"TRIMTAB_OUTCOME_TIMED_OUT":      {is: int64(TimedOut)},
+	"TRIMTAB_OUTCOME_CANCELLED":      {is: int64(Cancelled)},
+
+	"TRIMTAB_BACKENDS_MAX": {is: BackendsMax},
+	"TRIMTAB_WEIGHT_MAX":   {is: WeightMax},
+	"TRIMTAB_MAXCONN_MAX":  {is: MaxconnMax},
+	"TRIMTAB_KEY_MAX":      {is: KeyMax},
+
+	"TRIMTAB_NO_TIME":       {not: "a zero Duration is not measured; NextDeadline tells in a bool"},
+	"TRIMTAB_FAMILY_UNIX":   {not: "Pick.Network tells"},
+	"TRIMTAB_FAMILY_INET":   {not: "the netip.AddrPort tells"},
+	"TRIMTAB_FAMILY_INET6":  {not: "the netip.AddrPort tells"},
+	"TRIMTAB_VERSION_MAJOR": {not: "Version tells that of the library linked in"},
+	"TRIMTAB_VERSION_MINOR": {not: "Version tells that of the library linked in"},
+	"TRIMTAB_VERSION_PATCH": {not: "Version tells that of the library linked in"},
+}
+
+// counterpart is the name in Go, or why there is none.
+type counterpart struct{ is, not string }
+
+// constant is the value in Go, or why there is none.
+type constant struct {
+	is  int64
+	not string
+}
+
+func TestEveryFunctionHasACounterpart(t *testing.T) {
+	declared := find(t, `(?m)^[a-z][\w ]*?[ *](trimtab_\w+)\(`)
+	if len(declared) < 50 {
+		t.Fatalf("found only %d functions in %s", len(declared), header)
+	}
+	foreign, err := os.ReadFile("c.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	exported := exportedNames(t)
+	for _, match := range declared {
+		name := match[1]
+		counterpart, known := functions[name]
+		switch {
+		case !known:
+			t.Errorf("%s is new in C: add it here, and to the package", name)
+		case counterpart.not != "":
+		case !exported[counterpart.is]:
+			t.Errorf("%s is said to be %s, which the package does not have", name, counterpart.is)
+		case !regexp.MustCompile(`\b` + name + `\b`).Match(foreign):
+			t.Errorf("%s is said to be %s, but c.go does not use it", name, counterpart.is)
+		}
+	}
+	gone(t, functions, declared)
+}
+
+func TestEveryConstantHasACounterpart(t *testing.T) {
+	declared := find(t, `(?m)^#define (TRIMTAB_[A-Z0-9_]+) \(?(-?\w+)\)?$`)
+	if len(declared) < 50 {
+		t.Fatalf("found only %d constants in %s", len(declared), header)
+	}
+	for _, match := range declared {
+		name := match[1]
+		constant, known := constants[name]
+		if !known {
+			t.Errorf("%s is new in C: add it here, and to the package", name)
+		}
+		if !known || constant.not != "" {
+			continue
+		}
+		if value, err := strconv.ParseInt(match[2], 0, 64); err != nil || value != constant.is {
+			t.Errorf("%s is %s in C and %d in Go (%v)", name, match[2], constant.is, err)
+		}
+	}
+	gone(t, constants, declared)
+}
+
+func TestTheVersionIsTheHeaders(t *testing.T) {
+	var parts []string
+	for _, match := range find(t, `(?m)^#define TRIMTAB_VERSION_\w+ (\d+)$`) {
+		parts = append(parts, match[1])
+	}
+	if want := strings.Join(parts, "."); Version() != want {
+		t.Errorf("the library says %s, the header %s", Version(), want)
+	}
+}
+
+// Only c.go may touch C.
+func TestForeignDeclarationsAreInOneFile(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, imported := range parsed.Imports {
+			if imported.Path.Value == `"C"` && file != "c.go" {
+				t.Errorf("%s imports C", file)
+			}
+		}
+	}
+}
+
+func find(t *testing.T, pattern string) [][]string {
+	t.Helper()
+	text, err := os.ReadFile(header)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return regexp.MustCompile(pattern).FindAllStringSubmatch(string(text), -1)
+}
+
+func gone[V any](t *testing.T, listed map[string]V, declared [][]string) {
+	t.Helper()
+	there := map[string]bool{}
+	for _, match := range declared {
+		there[match[1]] = true
+	}
+	for name := range listed {
+		if !there[name] {
+			t.Errorf("%s is not in %s any more", name, header)
+		}
+	}
+}
+
+// exportedNames is "Name" of every exported declaration, and "Type.Name" of methods and fields.
+func exportedNames(t *testing.T) map[string]bool {
+	t.Helper()
+	names := map[string]bool{}
+	packages, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range packages {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, declaration := range parsed.Decls {
+			switch declaration := declaration.(type) {
+			case *ast.FuncDecl:
+				names[receiver(declaration)+declaration.Name.Name] = true
+			case *ast.GenDecl:
+				for _, spec := range declaration.Specs {
+					addType(names, spec)
+				}
+			}
+		}
+	}
+	return names
+}
+
+func receiver(function *ast.FuncDecl) string {
+	if function.Recv == nil {
+		return ""
+	}
+	of := function.Recv.List[0].Type
+	if pointer, ok := of.(*ast.StarExpr); ok {
+		of = pointer.X
+	}
+	if name, ok := of.(*ast.Ident); ok {
+		return name.Name + "."
+	}
+	return ""
+}
+
+func addType(names map[string]bool, spec ast.Spec) {
+	declared, ok := spec.(*ast.TypeSpec)
+	if !ok {
+		return
+	}
+	names[declared.Name.Name] = true
+	if structure, ok := declared.Type.(*ast.StructType); ok {
+		for _, field := range structure.Fields.List {
+			for _, name := range field.Names {
+				names[declared.Name.Name+"."+name.Name] = true
+			}
+		}
+	}
+}

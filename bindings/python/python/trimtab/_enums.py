@@ -1,0 +1,90 @@
+"""The enumerations of the interface. The numbers are those of C and never change; wherever a member is
+taken, its number and its name in configuration (``"least-connections"``) are too."""
+
+from enum import IntEnum
+
+
+class Policy(IntEnum):
+    """How a pool picks."""
+
+    ROUND_ROBIN = 0
+    """Smooth weighted round robin; weights may change while in use."""
+    STATIC = 1
+    """The same over the weights backends were added with; a change of weight is refused."""
+    FIRST = 2
+    """The first backend, in the order added, that has room below its maxconn."""
+    RANDOM = 3
+    """At random, by weight."""
+    LEAST_CONNECTIONS = 4
+    """Fewest connections in flight for its weight."""
+    POWER_OF_TWO = 5
+    """The less loaded of two drawn at random, by weight."""
+    PEAK_EWMA = 6
+    """Two choices by peak EWMA of response time, times connections in flight."""
+    FASTEST = 7
+    """Shortest response time, with a floor share for every other backend."""
+    OBSERVED = 8
+    """Shares in proportion to connections and response time together."""
+    PREDICTIVE = 9
+    """Observed, and the trend of the ranking."""
+    SOURCE = 10
+    """By hash of the client's address, given as the key."""
+    HASH = 11
+    """By hash of the key."""
+
+
+class Hash(IntEnum):
+    """How the policies source and hash place keys."""
+
+    RING = 0
+    MAGLEV = 1
+    RENDEZVOUS = 2
+
+
+class Backups(IntEnum):
+    """Which backends of a tier above 0 serve when the tiers below have none usable."""
+
+    ONE = 0
+    ALL = 1
+
+
+class Formula(IntEnum):
+    """Which reading of observed and predictive is meant."""
+
+    TRIMTAB = 0
+    F5_K6406 = 1
+
+
+class Admin(IntEnum):
+    """What an operator ordered."""
+
+    READY = 0
+    DRAIN = 1
+    MAINTENANCE = 2
+
+
+class Observed(IntEnum):
+    """What probes or traffic showed."""
+
+    UNKNOWN = 0
+    UP = 1
+    DOWN = 2
+    EJECTED = 3
+
+
+class Outcome(IntEnum):
+    """How a pick went."""
+
+    SUCCESS = 0
+    CONNECT_FAILED = 1
+    FAILED = 2
+    TIMED_OUT = 3
+    CANCELLED = 4
+
+
+class Family(IntEnum):
+    """What kind of address a backend has."""
+
+    UNIX = 0
+    INET = 4
+    INET6 = 6

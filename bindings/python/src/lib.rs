@@ -1,0 +1,51 @@
+//! The extension module `trimtab._trimtab`: the Rust API of trimtab as Python objects.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `pool` | `Pool`, and how a closed or panicked one refuses |
+//! | `pick` | `Pick`, and what leaving its `with` block reports |
+//! | `convert` | arguments: keys, times, numbers, names of choices |
+//! | `errors` | from the library's errors to the exceptions of `trimtab._errors` |
+//!
+//! The binding decides nothing, tries nothing again and keeps nothing. Exceptions, enumerations and the
+//! tuples that statistics come in are Python classes, looked up by name when they are needed.
+
+mod convert;
+mod errors;
+mod pick;
+mod pool;
+
+/// What `import trimtab._trimtab` gives; the package `trimtab` re-exports it.
+///
+/// `gil_used`: picks count on one lane, which the interpreter's lock keeps to one thread at a time.
+#[pyo3::pymodule(gil_used = true)]
+mod _trimtab {
+    use pyo3::prelude::*;
+    use pyo3::types::PyFrozenSet;
+
+    #[pymodule_export]
+    use crate::pick::Pick;
+    #[pymodule_export]
+    use crate::pool::Pool;
+
+    #[pymodule_export]
+    const BACKENDS_MAX: usize = trimtab::balance::options::BACKENDS_MAX;
+    #[pymodule_export]
+    const WEIGHT_MAX: u32 = trimtab::balance::options::WEIGHT_MAX;
+    #[pymodule_export]
+    const KEY_MAX: usize = trimtab::balance::options::KEY_MAX;
+    #[pymodule_export]
+    const MAXCONN_MAX: u32 = trimtab::balance::MAXCONN_MAX;
+
+    /// The parts of trimtab that this build has.
+    #[pyfunction]
+    fn features(py: Python<'_>) -> PyResult<Bound<'_, PyFrozenSet>> {
+        // The dependency on the library takes none of its optional features, so this is all there is.
+        PyFrozenSet::new(py, ["balance"])
+    }
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}

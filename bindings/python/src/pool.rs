@@ -1,0 +1,574 @@
+//! [`Pool`]: the library's pool with a door that can be shut.
+
+use std::hash::{BuildHasher, RandomState};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyString, PyTuple};
+use trimtab::balance::{
+    self, Admin, Backend, BackendId, BackendStatistics, Backups, Formula, Hash, Lane, Observed, Options,
+    Outcome, Policy, Request, Timings, Token,
+};
+use trimtab::time::{Clock, Instant};
+
+use crate::convert::{self, Chosen, Key};
+use crate::errors;
+use crate::pick::Pick;
+
+/// A set of backends that a policy picks from.
+///
+/// Any thread may call anything at any time. A pool is its own context manager: leaving the block closes
+/// it. Options out of range raise InvalidArgumentError. All are keywords but the first:
+///
+/// - policy (default round-robin), hash (ring), backups (one), formula (trimtab): a member of the
+///   enumeration, its number, or its name in configuration.
+/// - bounded_load: times the mean, 1.01 to 10; None (default) for off. Policies source and hash only.
+/// - tick: 0.01 to 60 seconds (1); stale: 0.1 to 3600 seconds (10); decay: 0.001 to 600 seconds (10);
+///   each also as a timedelta.
+/// - blend: 0 to 1 (0.5); gain: 0 to 4 (1); history: 2 to 32 ticks (8); floor: 0.001 to 0.2 (0.02).
+/// - seed: where draws and turns start; None (default) draws one, so that processes do not walk in step.
+///   0 gives the exact sequences that the documentation shows.
+/// - hash_seed: moves every key of Maglev and rendezvous (0).
+/// - lanes: sets of counters, up to 64; 0 (default) for one per core. Python uses the first alone: its
+///   threads pick one at a time, in one order.
+/// - picks_max: picks that may await their done, up to 16,777,216 (262,144).
+#[pyclass(frozen, weakref, module = "trimtab")]
+pub(crate) struct Pool {
+    /// `None` once closed. Whoever works without the interpreter's lock holds an `Arc` of its own; the lock
+    /// here is held for the length of one pick at most, and only ever by the thread that Python runs.
+    core: RwLock<Option<Arc<balance::Pool>>>,
+    /// Whether the policy looks at the time. Where it does not, no clock is read.
+    needs_time: bool,
+}
+
+#[pymethods]
+impl Pool {
+    #[new]
+    #[pyo3(
+        signature = (policy = None, *, hash = None, bounded_load = None, backups = None, formula = None,
+            tick = None, blend = None, gain = None, history = None, floor = None, stale = None, decay = None,
+            seed = None, hash_seed = None, lanes = None, picks_max = None),
+        text_signature = "(policy=..., *, hash=..., bounded_load=None, backups=..., formula=..., tick=1.0, \
+            blend=0.5, gain=1.0, history=8, floor=0.02, stale=10.0, decay=10.0, seed=None, hash_seed=0, \
+            lanes=0, picks_max=262144)"
+    )]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
+    fn new(
+        py: Python<'_>,
+        policy: Option<Chosen<Policy>>,
+        hash: Option<Chosen<Hash>>,
+        bounded_load: Option<f64>,
+        backups: Option<Chosen<Backups>>,
+        formula: Option<Chosen<Formula>>,
+        tick: Option<&Bound<'_, PyAny>>,
+        blend: Option<f64>,
+        gain: Option<f64>,
+        history: Option<&Bound<'_, PyAny>>,
+        floor: Option<f64>,
+        stale: Option<&Bound<'_, PyAny>>,
+        decay: Option<&Bound<'_, PyAny>>,
+        seed: Option<&Bound<'_, PyAny>>,
+        hash_seed: Option<&Bound<'_, PyAny>>,
+        lanes: Option<&Bound<'_, PyAny>>,
+        picks_max: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        let usual = Options::default();
+        let options = Options {
+            policy: policy.map_or(usual.policy, |chosen| chosen.0),
+            hash: hash.map_or(usual.hash, |chosen| chosen.0),
+            bounded_load,
+            backups: backups.map_or(usual.backups, |chosen| chosen.0),
+            formula: formula.map_or(usual.formula, |chosen| chosen.0),
+            tick: tick.map_or(Ok(usual.tick), |span| convert::span("tick", span))?,
+            blend: blend.unwrap_or(usual.blend),
+            gain: gain.unwrap_or(usual.gain),
+            history: history.map_or(Ok(usual.history), |number| convert::whole("history", 32, number))?,
+            floor: floor.unwrap_or(usual.floor),
+            stale: stale.map_or(Ok(usual.stale), |span| convert::span("stale", span))?,
+            decay: decay.map_or(Ok(usual.decay), |span| convert::span("decay", span))?,
+            seed: seed.map_or_else(|| Ok(random_seed()), |number| convert::whole("seed", 64, number))?,
+            hash_seed: hash_seed
+                .map_or(Ok(usual.hash_seed), |number| convert::whole("hash_seed", 64, number))?,
+            lanes: lanes.map_or(Ok(usual.lanes), |number| convert::whole("lanes", 32, number))?,
+            picks_max: picks_max
+                .map_or(Ok(usual.picks_max), |number| convert::whole("picks_max", 32, number))?,
+        };
+        let needs_time = needs_time(options.policy);
+        let made = catch_unwind(|| balance::Pool::new(options))
+            .map_err(|panic| errors::panicked(py, &*panic))?
+            .map_err(|error| errors::raised(py, &error))?;
+        Ok(Self { core: RwLock::new(Some(Arc::new(made))), needs_time })
+    }
+
+    /// Ends the pool and frees what it holds. Whatever is called afterwards raises ClosedError, except for
+    /// close itself and leaving the block of a pick.
+    fn close(&self) {
+        self.core.write().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// Whether close was called, or a panic closed the pool.
+    #[getter]
+    fn closed(&self) -> bool {
+        self.is_closed()
+    }
+
+    fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
+        if slf.get().is_closed() {
+            return Err(errors::closed(slf.py()));
+        }
+        Ok(slf)
+    }
+
+    fn __exit__(&self, _kind: &Bound<'_, PyAny>, _error: &Bound<'_, PyAny>, _trace: &Bound<'_, PyAny>) {
+        self.close();
+    }
+
+    /// Adds a backend and gives its id.
+    ///
+    /// - address: "ip:port", "[ipv6]:port" or "unix:/path"; unique in the pool.
+    /// - name: unique in the pool, 1 to 255 bytes; the address when None.
+    /// - weight: 1 to 65535, relative to the others. maxconn: the most picks in flight; 0 for no limit.
+    /// - tier: 0 serves, 1 to 255 stand by. tag: a number of the caller's, handed out with each pick.
+    /// - admin, observed: what an operator ordered, what was seen.
+    ///
+    /// Raises InvalidArgumentError, ExistsError, or CapacityError at BACKENDS_MAX.
+    #[pyo3(
+        signature = (address, *, name = None, weight = None, maxconn = None, tier = None, tag = None,
+            admin = None, observed = None),
+        text_signature = "($self, address, *, name=None, weight=1, maxconn=0, tier=0, tag=0, admin=..., \
+            observed=...)"
+    )]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
+    fn add(
+        &self,
+        py: Python<'_>,
+        address: &Bound<'_, PyAny>,
+        name: Option<&Bound<'_, PyAny>>,
+        weight: Option<&Bound<'_, PyAny>>,
+        maxconn: Option<&Bound<'_, PyAny>>,
+        tier: Option<&Bound<'_, PyAny>>,
+        tag: Option<&Bound<'_, PyAny>>,
+        admin: Option<Chosen<Admin>>,
+        observed: Option<Chosen<Observed>>,
+    ) -> PyResult<u64> {
+        let mut backend =
+            Backend::parse(convert::text("address", address)?).map_err(|error| errors::raised(py, &error))?;
+        backend.name = name.map(|name| convert::text("name", name).map(str::to_owned)).transpose()?;
+        backend.weight = weight.map_or(Ok(backend.weight), |number| convert::whole("weight", 32, number))?;
+        backend.maxconn =
+            maxconn.map_or(Ok(backend.maxconn), |number| convert::whole("maxconn", 32, number))?;
+        backend.tier = tier.map_or(Ok(backend.tier), |number| convert::whole("tier", 8, number))?;
+        backend.tag = tag.map_or(Ok(backend.tag), |number| convert::whole("tag", 64, number))?;
+        backend.admin = admin.map_or(backend.admin, |chosen| chosen.0);
+        backend.observed = observed.map_or(backend.observed, |chosen| chosen.0);
+        self.detached(py, |core| core.add(backend)).map(BackendId::as_u64)
+    }
+
+    /// Adds all of these Backend objects or none, in one change, which is far quicker than one by one.
+    /// Gives their ids in the same order. Raises what add raises.
+    fn add_all(&self, backends: &Bound<'_, PyAny>) -> PyResult<Vec<u64>> {
+        let py = backends.py();
+        let class = errors::class(py, "trimtab._types", "Backend")?;
+        let mut described = Vec::new();
+        for item in backends.try_iter()? {
+            let item = item?;
+            if !item.is_instance(&class)? {
+                return Err(convert::wrong_type("trimtab.Backend", &item));
+            }
+            described.push(backend(&item)?);
+        }
+        let ids = self.detached(py, |core| core.add_all(&described))?;
+        Ok(ids.into_iter().map(BackendId::as_u64).collect())
+    }
+
+    /// Takes a backend out. Its picks in flight may still be reported done. Raises NotFoundError.
+    fn remove(&self, id: &Bound<'_, PyAny>) -> PyResult<()> {
+        let backend = convert::id(id)?;
+        self.detached(id.py(), |core| core.remove(backend))
+    }
+
+    /// Changes a weight: 1 to 65535. Under the policy static it is refused.
+    fn set_weight(&self, id: &Bound<'_, PyAny>, weight: &Bound<'_, PyAny>) -> PyResult<()> {
+        let (backend, weight) = (convert::id(id)?, convert::whole("weight", 32, weight)?);
+        self.detached(id.py(), |core| core.set_weight(backend, weight))
+    }
+
+    /// Changes the most picks in flight; 0 lifts the limit. Picks beyond a lowered limit go on.
+    fn set_maxconn(&self, id: &Bound<'_, PyAny>, maxconn: &Bound<'_, PyAny>) -> PyResult<()> {
+        let (backend, maxconn) = (convert::id(id)?, convert::whole("maxconn", 32, maxconn)?);
+        self.detached(id.py(), |core| core.set_maxconn(backend, maxconn))
+    }
+
+    /// Changes the tier: 0 serves, 1 to 255 stand by.
+    fn set_tier(&self, id: &Bound<'_, PyAny>, tier: &Bound<'_, PyAny>) -> PyResult<()> {
+        let (backend, tier) = (convert::id(id)?, convert::whole("tier", 8, tier)?);
+        self.detached(id.py(), |core| core.set_tier(backend, tier))
+    }
+
+    /// Changes the caller's own number.
+    fn set_tag(&self, id: &Bound<'_, PyAny>, tag: &Bound<'_, PyAny>) -> PyResult<()> {
+        let (backend, tag) = (convert::id(id)?, convert::whole("tag", 64, tag)?);
+        self.detached(id.py(), |core| core.set_tag(backend, tag))
+    }
+
+    /// Carries out an operator's order. A drained backend gets nothing new once this has returned.
+    fn set_admin(&self, id: &Bound<'_, PyAny>, admin: Chosen<Admin>) -> PyResult<()> {
+        let backend = convert::id(id)?;
+        self.detached(id.py(), |core| core.set_admin(backend, admin.0))
+    }
+
+    /// Takes note of what was observed.
+    fn set_observed(&self, id: &Bound<'_, PyAny>, observed: Chosen<Observed>) -> PyResult<()> {
+        let backend = convert::id(id)?;
+        self.detached(id.py(), |core| core.set_observed(backend, observed.0))
+    }
+
+    /// The id of the backend of this name. Raises NotFoundError.
+    fn find(&self, name: &Bound<'_, PyAny>) -> PyResult<u64> {
+        let text = convert::text("name", name)?;
+        self.detached(name.py(), |core| core.find(text)).map(BackendId::as_u64)
+    }
+
+    /// The ids of all backends, in the order added.
+    fn ids(&self, py: Python<'_>) -> PyResult<Vec<u64>> {
+        let ids = self.held(py, |core| Ok(core.ids()))?;
+        Ok(ids.into_iter().map(BackendId::as_u64).collect())
+    }
+
+    /// Picks a backend. The pick counts as in flight until it is reported done, which leaving its with
+    /// block does, or Pick.done, or Pool.done.
+    ///
+    /// - key: what the policies source and hash place; bytes-like, at most KEY_MAX bytes. For source it is
+    ///   the client's packed address: ipaddress.ip_address(text).packed.
+    /// - now: seconds on one clock for the whole pool; None reads that of time.monotonic(), and only under
+    ///   a policy that looks at the time.
+    /// - avoid: ids tried already; one of them is picked only when no other can be.
+    ///
+    /// Raises NoBackendError, which says why; InvalidArgumentError for a key too long; CapacityError when
+    /// picks_max picks were never reported done.
+    #[pyo3(signature = (key = None, *, now = None, avoid = None),
+        text_signature = "($self, key=b'', *, now=None, avoid=())")]
+    #[inline]
+    fn pick<'py>(
+        slf: &Bound<'py, Self>,
+        key: Option<Key<'_>>,
+        now: Option<&Bound<'_, PyAny>>,
+        avoid: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Bound<'py, Pick>> {
+        let (py, pool) = (slf.py(), slf.get());
+        let avoid = avoid.map(ids).transpose()?;
+        let request = Request {
+            lane: LANE,
+            key: key.as_ref().map_or(&[], |key| &key.0),
+            now: pool.now(now)?,
+            avoid: avoid.as_deref().unwrap_or_default(),
+        };
+        let pick = pool.held(py, |core| core.pick(&request))?;
+        Bound::new(py, Pick::new(pick, slf.clone().unbind()))
+    }
+
+    /// Reports how a pick went, which takes it out of flight; also for backends removed since.
+    ///
+    /// - pick: the Pick, or its token.
+    /// - connect, first_byte, total: how long it took from its beginning until the connection stood, the
+    ///   first byte of the answer, the last; seconds or timedelta; None for what was not measured.
+    ///
+    /// Raises StalePickError when it was reported before or is none of this pool's; nothing is counted then.
+    #[pyo3(signature = (pick, outcome = None, *, connect = None, first_byte = None, total = None, now = None),
+        text_signature = "($self, pick, outcome=..., *, connect=None, first_byte=None, total=None, now=None)")]
+    #[inline]
+    fn done(
+        slf: &Bound<'_, Self>,
+        pick: &Bound<'_, PyAny>,
+        outcome: Option<Chosen<Outcome>>,
+        connect: Option<&Bound<'_, PyAny>>,
+        first_byte: Option<&Bound<'_, PyAny>>,
+        total: Option<&Bound<'_, PyAny>>,
+        now: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let (py, pool) = (slf.py(), slf.get());
+        let outcome = outcome.map_or(Outcome::Success, |chosen| chosen.0);
+        let timings = timings(connect, first_byte, total)?;
+        if let Ok(pick) = pick.cast::<Pick>() {
+            return pick.get().report(py, Some(slf), outcome, &timings, pool.now(now)?);
+        }
+        let token = match pick.extract() {
+            Ok(token) => Token::from_u64(token),
+            Err(_) if pick.is_instance_of::<pyo3::types::PyInt>() => {
+                return Err(errors::raised(py, &trimtab::Error::StalePick));
+            }
+            Err(_) => return Err(convert::wrong_type("a trimtab.Pick or its token", pick)),
+        };
+        pool.report(py, token, outcome, &timings, pool.now(now)?)
+    }
+
+    /// What the next pick with this key by this thread would come to, and why, as a dict (Explanation).
+    /// Nothing is counted.
+    #[pyo3(signature = (key = None, *, now = None, avoid = None),
+        text_signature = "($self, key=b'', *, now=None, avoid=())")]
+    fn explain<'py>(
+        &self,
+        py: Python<'py>,
+        key: Option<Key<'_>>,
+        now: Option<&Bound<'py, PyAny>>,
+        avoid: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let avoid = avoid.map(ids).transpose()?;
+        let key = key.as_ref().map_or(&[][..], |key| &key.0);
+        let request =
+            Request { lane: LANE, key, now: self.now(now)?, avoid: avoid.as_deref().unwrap_or_default() };
+        let text = self.detached(py, |core| {
+            let explanation = core.explain(&request)?;
+            Ok(serde_json::to_string(&explanation).expect("its keys are text and it lives in memory"))
+        })?;
+        py.import("json")?.call_method1("loads", (text,))
+    }
+
+    /// What the pool counted, as a PoolStatistics.
+    fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let counted = self.detached(py, |core| Ok(core.statistics()))?;
+        errors::class(py, "trimtab._types", "PoolStatistics")?.call1((
+            counted.backends,
+            counted.serving,
+            counted.picks,
+            counted.in_flight,
+            counted.refused,
+        ))
+    }
+
+    /// What is known and was counted of one backend, as a BackendStatistics. Raises NotFoundError.
+    fn backend<'py>(&self, id: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let backend = convert::id(id)?;
+        let counted = self.held(id.py(), |core| core.backend(backend))?;
+        Described::new(id.py())?.backend(&counted)
+    }
+
+    /// The same of every backend, in the order added.
+    fn backends<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        let counted = self.detached(py, |core| Ok(core.backends()))?;
+        let described = Described::new(py)?;
+        counted.iter().map(|counted| described.backend(counted)).collect()
+    }
+
+    /// Weighs anew if fastest, observed or predictive have a tick due. pick and done do the same; calling
+    /// this at next_deadline keeps that off their path. now is in seconds; None reads the clock.
+    #[pyo3(signature = (now = None))]
+    fn handle_timeout(&self, py: Python<'_>, now: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let now = now.map_or_else(|| Ok(Clock.now()), convert::moment)?;
+        self.detached(py, |core| {
+            core.handle_timeout(now);
+            Ok(())
+        })
+    }
+
+    /// When handle_timeout is next of use, in seconds on the pool's clock; None when the policy measures
+    /// nothing.
+    fn next_deadline(&self, py: Python<'_>) -> PyResult<Option<f64>> {
+        Ok(self.held(py, |core| Ok(core.next_deadline()))?.map(convert::seconds_of))
+    }
+
+    fn __repr__(&self) -> String {
+        match &*self.core.read().unwrap_or_else(PoisonError::into_inner) {
+            Some(core) => {
+                let (policy, backends) = (core.options().policy.name(), core.statistics().backends);
+                format!("<trimtab.Pool policy={policy} backends={backends}>")
+            }
+            None => "<trimtab.Pool closed>".into(),
+        }
+    }
+
+    /// Panics inside the pool.
+    #[cfg(feature = "test-hook")]
+    fn _test_panic(&self, py: Python<'_>, detached: bool) -> PyResult<()> {
+        if detached {
+            self.detached(py, |_| panic!("asked to"))
+        } else {
+            self.held(py, |_| panic!("asked to"))
+        }
+    }
+}
+
+impl Pool {
+    pub(crate) fn is_closed(&self) -> bool {
+        self.core.read().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
+    /// Reports a pick by its token.
+    #[inline]
+    pub(crate) fn report(
+        &self,
+        py: Python<'_>,
+        token: Token,
+        outcome: Outcome,
+        timings: &Timings,
+        now: Instant,
+    ) -> PyResult<()> {
+        self.held(py, |core| core.done(LANE, token, outcome, timings, now))
+    }
+
+    /// The caller's time, or the clock's where the policy looks at it.
+    #[inline]
+    pub(crate) fn now(&self, given: Option<&Bound<'_, PyAny>>) -> PyResult<Instant> {
+        match given {
+            Some(now) => convert::moment(now),
+            None if self.needs_time => Ok(Clock.now()),
+            None => Ok(Instant::START),
+        }
+    }
+
+    /// Calls into the pool with the interpreter held: for what takes less time than letting go of it.
+    /// `call` must not run Python code.
+    #[inline]
+    fn held<R>(
+        &self,
+        py: Python<'_>,
+        call: impl FnOnce(&balance::Pool) -> trimtab::Result<R>,
+    ) -> PyResult<R> {
+        let core = self.core.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(pool) = &*core else { return Err(errors::closed(py)) };
+        let result = catch_unwind(AssertUnwindSafe(|| call(pool)));
+        drop(core);
+        self.settled(py, result)
+    }
+
+    /// Calls into the pool while other Python threads run.
+    fn detached<R: Send>(
+        &self,
+        py: Python<'_>,
+        call: impl FnOnce(&balance::Pool) -> trimtab::Result<R> + Send,
+    ) -> PyResult<R> {
+        let core = self.core.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(pool) = core else { return Err(errors::closed(py)) };
+        let result = py.detach(|| catch_unwind(AssertUnwindSafe(|| call(&pool))));
+        self.settled(py, result)
+    }
+
+    #[inline]
+    fn settled<R>(&self, py: Python<'_>, result: std::thread::Result<trimtab::Result<R>>) -> PyResult<R> {
+        match result {
+            Ok(result) => result.map_err(|error| errors::raised(py, &error)),
+            Err(panic) => {
+                self.close();
+                Err(errors::panicked(py, &*panic))
+            }
+        }
+    }
+}
+
+/// Makes statistics into Python's tuples.
+struct Described<'py> {
+    tuple: Bound<'py, pyo3::types::PyType>,
+    admin: Bound<'py, pyo3::types::PyType>,
+    observed: Bound<'py, pyo3::types::PyType>,
+}
+
+impl<'py> Described<'py> {
+    fn new(py: Python<'py>) -> PyResult<Self> {
+        Ok(Self {
+            tuple: errors::class(py, "trimtab._types", "BackendStatistics")?,
+            admin: errors::class(py, "trimtab._enums", "Admin")?,
+            observed: errors::class(py, "trimtab._enums", "Observed")?,
+        })
+    }
+
+    fn backend(&self, counted: &BackendStatistics) -> PyResult<Bound<'py, PyAny>> {
+        const NANOS: f64 = 1e9;
+        let py = self.tuple.py();
+        let response_mean = (counted.response_mean_ns > 0).then(|| counted.response_mean_ns as f64 / NANOS);
+        let fields: [Bound<'py, PyAny>; 19] = [
+            counted.id.as_u64().into_pyobject(py)?.into_any(),
+            PyString::new(py, &counted.name).into_any(),
+            PyString::new(py, &counted.address).into_any(),
+            counted.weight.into_pyobject(py)?.into_any(),
+            counted.maxconn.into_pyobject(py)?.into_any(),
+            counted.tier.into_pyobject(py)?.into_any(),
+            counted.tag.into_pyobject(py)?.into_any(),
+            self.admin.call1((convert::number(counted.admin),))?,
+            self.observed.call1((convert::number(counted.observed),))?,
+            counted.serving.into_pyobject(py)?.to_owned().into_any(),
+            counted.picks.into_pyobject(py)?.into_any(),
+            counted.in_flight.into_pyobject(py)?.into_any(),
+            counted.outcomes.success.into_pyobject(py)?.into_any(),
+            counted.outcomes.connect_failed.into_pyobject(py)?.into_any(),
+            counted.outcomes.failed.into_pyobject(py)?.into_any(),
+            counted.outcomes.timed_out.into_pyobject(py)?.into_any(),
+            counted.outcomes.cancelled.into_pyobject(py)?.into_any(),
+            response_mean.into_pyobject(py)?.into_any(),
+            counted.share.into_pyobject(py)?.into_any(),
+        ];
+        self.tuple.call1(PyTuple::new(py, fields)?)
+    }
+}
+
+/// Reads a `trimtab.Backend`.
+fn backend(described: &Bound<'_, PyAny>) -> PyResult<Backend> {
+    let py = described.py();
+    let address = described.getattr("address")?;
+    let mut backend =
+        Backend::parse(convert::text("address", &address)?).map_err(|error| errors::raised(py, &error))?;
+    let name = described.getattr("name")?;
+    if !name.is_none() {
+        backend.name = Some(convert::text("name", &name)?.to_owned());
+    }
+    backend.weight = convert::whole("weight", 32, &described.getattr("weight")?)?;
+    backend.maxconn = convert::whole("maxconn", 32, &described.getattr("maxconn")?)?;
+    backend.tier = convert::whole("tier", 8, &described.getattr("tier")?)?;
+    backend.tag = convert::whole("tag", 64, &described.getattr("tag")?)?;
+    backend.admin = described.getattr("admin")?.extract::<Chosen<Admin>>()?.0;
+    backend.observed = described.getattr("observed")?.extract::<Chosen<Observed>>()?.0;
+    Ok(backend)
+}
+
+/// Backends to avoid. Numbers that no backend can have avoid nothing.
+fn ids(given: &Bound<'_, PyAny>) -> PyResult<Vec<BackendId>> {
+    let mut ids = Vec::new();
+    let items = given.try_iter().map_err(|_| convert::wrong_type("an iterable of backend ids", given))?;
+    for item in items {
+        let item = item?;
+        if item.is_instance_of::<Pick>() {
+            return Err(PyTypeError::new_err("ids wanted, not Pick; write avoid=[pick.backend]"));
+        }
+        ids.push(convert::id(&item)?);
+    }
+    Ok(ids)
+}
+
+#[inline]
+pub(crate) fn timings(
+    connect: Option<&Bound<'_, PyAny>>,
+    first_byte: Option<&Bound<'_, PyAny>>,
+    total: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Timings> {
+    Ok(Timings {
+        connect: convert::span_nanos("connect", connect)?,
+        first_byte: convert::span_nanos("first_byte", first_byte)?,
+        total: convert::span_nanos("total", total)?,
+    })
+}
+
+/// Whether `pick` or `done` of this policy look at the time. One that this binding does not know may.
+/// Least connections and power of two do for what other lanes count, and here there are none.
+fn needs_time(policy: Policy) -> bool {
+    !matches!(
+        policy,
+        Policy::RoundRobin
+            | Policy::Static
+            | Policy::First
+            | Policy::Random
+            | Policy::LeastConnections
+            | Policy::PowerOfTwo
+            | Policy::Source
+            | Policy::Hash
+    )
+}
+
+/// Where every pick counts. The interpreter's lock lets one thread at a time in, which is all that a lane of
+/// one's own asks for; so there is one order of turns and one exact count of what is in flight, however many
+/// threads there are. Nothing that runs without the lock counts.
+const LANE: Lane = Lane::Own(0);
+
+fn random_seed() -> u64 {
+    RandomState::new().hash_one(())
+}

@@ -1,0 +1,182 @@
+"""The C header lists what the interface has; this binding has a counterpart of each, or says why not."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from enum import IntEnum
+
+import pytest
+import trimtab
+from conftest import ROOT
+
+HEADER = ROOT / "include" / "trimtab.h"
+
+# C function: its counterpart here, as `name`, `Class.member` or `Callable(parameter)`; or in words, after
+# a dash, why there is none.
+FUNCTIONS = {
+    "trimtab_version_copy": "__version__",
+    "trimtab_abi_version": "- the wheel shows no C interface",
+    "trimtab_feature_has": "features",
+    "trimtab_now": "- time.monotonic() reads the same clock",
+    "trimtab_last_error_copy": "- str() of the exception",
+    "trimtab_status_name_copy": "- the class of the exception",
+    "trimtab_str_of": "- str",
+    "trimtab_bytes_of": "- bytes",
+    "trimtab_pool_options_new": "Pool",
+    "trimtab_pool_options_free": "- keywords need no handle",
+    "trimtab_pool_options_set_policy": "Pool(policy)",
+    "trimtab_pool_options_set_policy_name": "Pool(policy)",
+    "trimtab_pool_options_set_hash": "Pool(hash)",
+    "trimtab_pool_options_set_bounded_load": "Pool(bounded_load)",
+    "trimtab_pool_options_set_backups": "Pool(backups)",
+    "trimtab_pool_options_set_formula": "Pool(formula)",
+    "trimtab_pool_options_set_tick_ms": "Pool(tick)",
+    "trimtab_pool_options_set_blend": "Pool(blend)",
+    "trimtab_pool_options_set_gain": "Pool(gain)",
+    "trimtab_pool_options_set_history": "Pool(history)",
+    "trimtab_pool_options_set_floor": "Pool(floor)",
+    "trimtab_pool_options_set_stale_ms": "Pool(stale)",
+    "trimtab_pool_options_set_decay_ms": "Pool(decay)",
+    "trimtab_pool_options_set_seed": "Pool(seed)",
+    "trimtab_pool_options_set_hash_seed": "Pool(hash_seed)",
+    "trimtab_pool_options_set_lanes": "Pool(lanes)",
+    "trimtab_pool_options_set_picks_max": "Pool(picks_max)",
+    "trimtab_backend_new": "Backend(address)",
+    "trimtab_backend_free": "- the garbage collector",
+    "trimtab_backend_set_name": "Backend(name)",
+    "trimtab_backend_set_weight": "Backend(weight)",
+    "trimtab_backend_set_maxconn": "Backend(maxconn)",
+    "trimtab_backend_set_tier": "Backend(tier)",
+    "trimtab_backend_set_tag": "Backend(tag)",
+    "trimtab_backend_set_admin": "Backend(admin)",
+    "trimtab_backend_set_observed": "Backend(observed)",
+    "trimtab_pool_new": "Pool",
+    "trimtab_pool_free": "Pool.close",
+    "trimtab_pool_add": "Pool.add",
+    "trimtab_pool_add_backend": "Pool.add",
+    "trimtab_pool_add_all": "Pool.add_all",
+    "trimtab_pool_remove": "Pool.remove",
+    "trimtab_pool_set_weight": "Pool.set_weight",
+    "trimtab_pool_set_maxconn": "Pool.set_maxconn",
+    "trimtab_pool_set_tier": "Pool.set_tier",
+    "trimtab_pool_set_tag": "Pool.set_tag",
+    "trimtab_pool_set_admin": "Pool.set_admin",
+    "trimtab_pool_set_observed": "Pool.set_observed",
+    "trimtab_pool_find": "Pool.find",
+    "trimtab_pool_ids_copy": "Pool.ids",
+    "trimtab_pool_address_copy": "BackendStatistics.address",
+    "trimtab_pool_name_copy": "BackendStatistics.name",
+    "trimtab_pool_pick": "Pool.pick",
+    "trimtab_pool_pick_avoiding": "Pool.pick(avoid)",
+    "trimtab_pool_done": "Pool.done",
+    "trimtab_pool_explain_copy": "Pool.explain",
+    "trimtab_pool_statistics_read": "Pool.statistics",
+    "trimtab_pool_backend_statistics_read": "Pool.backend",
+    "trimtab_pool_handle_timeout": "Pool.handle_timeout",
+    "trimtab_pool_next_deadline": "Pool.next_deadline",
+}
+
+# C constant: the same.
+CONSTANTS = {
+    "TRIMTAB_H": "- the include guard",
+    "TRIMTAB_OK": "- no exception",
+    "TRIMTAB_E_NULL": "- there are no pointers; None is a TypeError",
+    "TRIMTAB_E_UTF8": "- a str with a lone surrogate is an InvalidArgumentError",
+    "TRIMTAB_E_STRUCT_SIZE": "- there are no structs",
+    "TRIMTAB_NO_TIME": "- None",
+    "TRIMTAB_BACKENDS_MAX": "BACKENDS_MAX",
+    "TRIMTAB_WEIGHT_MAX": "WEIGHT_MAX",
+    "TRIMTAB_KEY_MAX": "KEY_MAX",
+    "TRIMTAB_MAXCONN_MAX": "MAXCONN_MAX",
+    "TRIMTAB_VERSION_MAJOR": "__version__",
+    "TRIMTAB_VERSION_MINOR": "__version__",
+    "TRIMTAB_VERSION_PATCH": "__version__",
+}
+
+ENUMERATIONS: dict[str, type[IntEnum]] = {
+    "POLICY": trimtab.Policy,
+    "HASH": trimtab.Hash,
+    "BACKUPS": trimtab.Backups,
+    "FORMULA": trimtab.Formula,
+    "ADMIN": trimtab.Admin,
+    "OBSERVED": trimtab.Observed,
+    "OUTCOME": trimtab.Outcome,
+    "FAMILY": trimtab.Family,
+}
+
+
+def header() -> str:
+    """The header without its comments and without what only a test build has."""
+    text = HEADER.read_text(encoding="utf-8")
+    text = re.sub(r"/\*.*?\*/|//[^\n]*", "", text, flags=re.DOTALL)
+    return re.sub(r"#if defined\(TRIMTAB_TEST_HOOK\).*?#endif", "", text, flags=re.DOTALL)
+
+
+def functions() -> list[str]:
+    return sorted(set(re.findall(r"\b(trimtab_\w+)\s*\(", header())))
+
+
+def constants() -> dict[str, str]:
+    text = header()
+    found = dict(re.findall(r"^#define\s+(TRIMTAB_\w+)[ \t]*(.*)$", text, re.MULTILINE))
+    found.update(re.findall(r"\bconst\s+\w+\s+(TRIMTAB_\w+)\s*=\s*([^;]+);", text))
+    found.update(re.findall(r"^\s*(TRIMTAB_\w+)\s*=\s*([^,}\n]+)", text, re.MULTILINE))
+    return found
+
+
+def has(counterpart: str) -> bool:
+    """Whether the package has what an entry names."""
+    path, _, parameter = counterpart.rstrip(")").partition("(")
+    thing: object = trimtab
+    for name in path.split("."):
+        if not hasattr(thing, name):
+            return False
+        thing = getattr(thing, name)
+    return not parameter or (callable(thing) and parameter in inspect.signature(thing).parameters)
+
+
+@pytest.mark.parametrize("name", functions())
+def test_every_function_has_its_counterpart(name: str) -> None:
+    assert name in FUNCTIONS, f"{name} is new: bind it, or say in FUNCTIONS why not"
+    counterpart = FUNCTIONS[name]
+    assert counterpart.startswith("- ") or has(counterpart), f"{name}: trimtab has no {counterpart}"
+
+
+@pytest.mark.parametrize(("name", "value"), constants().items())
+def test_every_constant_has_its_counterpart(name: str, value: str) -> None:
+    kind, _, member = name.removeprefix("TRIMTAB_").partition("_")
+    if kind in ENUMERATIONS:
+        assert member in ENUMERATIONS[kind].__members__, f"{name} has no member"
+        assert ENUMERATIONS[kind][member] == number(value)
+        return
+    if kind == "E" and name not in CONSTANTS:
+        statuses = {error.status for error in errors()}
+        assert number(value) in statuses, f"{name} has no exception"
+        return
+    assert name in CONSTANTS, f"{name} is new: bind it, or say in CONSTANTS why not"
+    counterpart = CONSTANTS[name]
+    assert counterpart.startswith("- ") or has(counterpart), f"{name}: trimtab has no {counterpart}"
+    if name.endswith("_MAX"):
+        assert getattr(trimtab, counterpart) == number(value)
+
+
+def test_no_entry_is_left_over() -> None:
+    assert set(FUNCTIONS) <= set(functions())
+    assert set(CONSTANTS) <= set(constants())
+    declared = {name.removeprefix("TRIMTAB_") for name in constants()}
+    for kind, enumeration in ENUMERATIONS.items():
+        for member in enumeration.__members__:
+            assert f"{kind}_{member}" in declared
+
+
+def errors() -> list[type[trimtab.TrimtabError]]:
+    found = (getattr(trimtab, name) for name in trimtab.__all__)
+    return [kind for kind in found if isinstance(kind, type) and issubclass(kind, trimtab.TrimtabError)]
+
+
+def number(value: str) -> int:
+    """A C integer constant: in parentheses, cast, with a suffix, perhaps."""
+    found = re.search(r"-?(?:0x[0-9a-fA-F]+|\b\d+)(?=[uUlL]*\)*\s*$)", value.strip())
+    assert found, f"{value!r} is no number"
+    return int(found[0], 0)

@@ -1,0 +1,88 @@
+"""What is installed: version, types, symbols, benchmark and examples."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.resources
+import inspect
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import trimtab
+from conftest import ROOT
+from trimtab import _trimtab
+
+EXTENSION = Path(str(_trimtab.__file__))
+EXAMPLES = sorted((ROOT / "examples" / "python").glob("*.py"))
+
+
+def test_the_version_is_the_librarys() -> None:
+    manifest = (ROOT / "Cargo.toml").read_text(encoding="utf-8")
+    found = re.search(r'^\[package\]\n(?:.+\n)*?version = "(.+)"$', manifest, re.MULTILINE)
+    assert found
+    assert trimtab.__version__ == importlib.metadata.version("trimtab") == found[1]
+
+
+def test_features_and_limits() -> None:
+    assert trimtab.features() == frozenset({"balance"})
+    limits = (trimtab.BACKENDS_MAX, trimtab.WEIGHT_MAX, trimtab.KEY_MAX, trimtab.MAXCONN_MAX)
+    assert limits == (65_536, 65_535, 1 << 20, 1 << 30)
+
+
+def test_the_package_is_typed_and_exports_what_it_says() -> None:
+    files = importlib.resources.files(trimtab)
+    assert (files / "py.typed").is_file() and (files / "_trimtab.pyi").is_file()
+    assert len(set(trimtab.__all__)) == len(trimtab.__all__)
+    public = {name for name in vars(trimtab) if not name.startswith("_")}
+    assert public | {"__version__"} == set(trimtab.__all__)
+
+
+def test_everything_is_documented() -> None:
+    for name in trimtab.__all__:
+        thing = getattr(trimtab, name)
+        if not callable(thing):
+            continue
+        assert inspect.getdoc(thing), name
+        if thing in (trimtab.Pool, trimtab.Pick):
+            for member, value in vars(thing).items():
+                assert member.startswith("_") or inspect.getdoc(value), f"{name}.{member}"
+
+
+def test_the_stubs_say_what_the_extension_has(tmp_path: Path) -> None:
+    pytest.importorskip("mypy", reason="mypy is not installed here; test.sh installs it")
+    command = [sys.executable, "-m", "mypy.stubtest", "trimtab"]
+    # It leaves its cache where it runs.
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads ELF")
+@pytest.mark.skipif(not (shutil.which("nm") and shutil.which("readelf")), reason="binutils are missing")
+def test_the_extension_shows_nothing_but_its_entry() -> None:
+    symbols = subprocess.check_output(["nm", "-D", "--defined-only", EXTENSION], text=True)
+    assert [line.split()[-1] for line in symbols.splitlines()] == ["PyInit__trimtab"]
+    # Bearing the library's soname, it would be taken for the library by a program that needs that.
+    dynamic = subprocess.check_output(["readelf", "-d", EXTENSION], text=True)
+    assert "libtrimtab" not in dynamic
+
+
+def test_the_extension_serves_later_pythons_too() -> None:
+    assert EXTENSION.name.startswith("_trimtab.abi3.")
+
+
+def test_the_benchmark_runs() -> None:
+    bench = ROOT / "bindings" / "python" / "benches" / "pick.py"
+    command = [sys.executable, str(bench), "--rounds", "2", "--picks", "100"]
+    output = subprocess.check_output(command, text=True, timeout=120)
+    for policy in trimtab.Policy:
+        assert policy.name.lower().replace("_", "-") in output
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+def test_the_examples_run(example: Path) -> None:
+    output = subprocess.check_output([sys.executable, str(example)], text=True, timeout=120)
+    assert output.strip()
