@@ -181,8 +181,9 @@ test-install: build ## Install, and build C, C++ and CMake programs against it
 	@WARNINGS="$(WARNINGS)" VERSION=$(VERSION) SOVERSION=$(SOVERSION) tests/install/run.sh
 
 .PHONY: test-bench
-test-bench: ## Run each benchmark once
+test-bench: build ## Run each benchmark once
 	$(CARGO) bench --locked --bench '*' -- --test
+	TRIMTAB_ARCHIVE=$(RELEASE)/libtrimtab.a benches/nohop/run.sh --smoke
 
 # Coverage for libFuzzer, as `cargo fuzz run -s none` sets it; so that neither cargo-fuzz nor a nightly
 # toolchain is needed. With both at hand, `cargo +nightly fuzz run NAME` adds AddressSanitizer.
@@ -229,8 +230,15 @@ sim: ## The property tests with many more random cases (PROPTEST_CASES)
 	PROPTEST_CASES=$(PROPTEST_CASES) $(CARGO) test --locked --release --all-features
 
 .PHONY: bench
-bench: ## Run the benchmarks
+bench: setup build ## Run the benchmarks: Rust, C, Python, Go, and the client without a hop
 	$(CARGO) bench --locked --bench '*'
+	$(MAKE) -C tests/c ROOT=$(ROOT) BUILD=$(BUILD)/c LIB_DIR=$(RELEASE) STATIC_LIBS="$(STATIC_LIBS)" bench
+	@rm -rf $(BUILD)/bench-python && $(PYTHON) -m venv $(BUILD)/bench-python
+	CARGO_TARGET_DIR=$(PYTHON_TARGET) $(BUILD)/bench-python/bin/pip install --quiet ./bindings/python
+	$(BUILD)/bench-python/bin/python bindings/python/benches/pick.py
+	@TRIMTAB_ARCHIVE=$(RELEASE)/libtrimtab.a bindings/go/build-archive.sh
+	cd bindings/go && GOTOOLCHAIN=local CGO_ENABLED=1 $(GO) test -run '^$$' -bench . -count 5 .
+	TRIMTAB_ARCHIVE=$(RELEASE)/libtrimtab.a benches/nohop/run.sh
 
 # --- lint ----------------------------------------------------------------------------------------------
 
@@ -283,7 +291,7 @@ lint-python: ## ruff, and mypy --strict on the package, its stubs, its tests and
 
 .PHONY: lint-shell
 lint-shell: ## shellcheck
-	@find .ci packaging tests -type f \( -name '*.sh' -o -path .ci/run \) -print0 | xargs -0 shellcheck -x
+	@find .ci packaging tests bindings benches -type f \( -name '*.sh' -o -path .ci/run \) -print0 | xargs -0 shellcheck -x
 
 .PHONY: fmt
 fmt: ## Format Rust and Go

@@ -838,14 +838,16 @@ trimtab_status trimtab_pool_options_set_hash_seed(struct trimtab_pool_options *o
                                                   uint64_t hash_seed);
 
 /**
- * Sets how many sets of counters there are; threads share one only when there are more threads.
+ * Sets how many threads count on a lane of their own, which is quicker than sharing one. Threads beyond
+ * these share half as many more. Each lane goes through the policy's order by itself.
  *
- * - `lanes`: 1 to 64; 0, the default, is one per core. 1 makes the order exact over all threads.
+ * - `lanes`: 1 to 64; 0, the default, is one per core.
  *
  * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
  * Thread safety: one thread at a time for the same `options`. Does not block.
  */
-trimtab_status trimtab_pool_options_set_lanes(struct trimtab_pool_options *options, uint32_t lanes);
+trimtab_status trimtab_pool_options_set_lanes(struct trimtab_pool_options *options,
+                                              uint32_t lanes);
 
 /**
  * Sets the most picks of one lane that may await their done; beyond it a pick is refused with

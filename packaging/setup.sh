@@ -29,6 +29,10 @@ need cmake cmake
 need pkg-config pkg-config
 need abidiff abigail-tools
 need shellcheck shellcheck
+# Debian keeps daemons where not every user looks.
+PATH=$PATH:/usr/sbin
+need nginx nginx-light
+need haproxy haproxy
 # A distribution's Python may come without the means to make a virtualenv.
 "$python" -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
 

@@ -3,7 +3,7 @@
 //! | option | unit | range | default | why that default |
 //! |---|---|---|---|---|
 //! | `policy` | | [`Policy`] | round robin | needs no measuring and surprises nobody |
-//! | `hash` | | [`Hash`] | ring | the placement nginx and memcached clients share |
+//! | `hash` | | [`enum@Hash`] | ring | the placement nginx and memcached clients share |
 //! | `bounded_load` | times the mean | 1.01 to 10 | off | affinity first; 1.25 to 2 is sensible when on |
 //! | `backups` | | [`Backups`] | one | active-passive: one standby takes over |
 //! | `formula` | | [`Formula`] | trimtab | connections and latency; F5's counts connections only |

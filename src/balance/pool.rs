@@ -315,7 +315,7 @@ impl Pool {
         let ask = self.ask(&table, request, index, self.lanes[index].peek_turn());
         let mut notes = Notes::default();
         let chosen = self.choose(&table, &ask, request.avoid, &mut notes);
-        let place_of = |id: BackendId| table.serving.iter().position(|serving| serving.id == id);
+        let place_of = |id: BackendId| table.serving.binary_search_by_key(&id, |serving| serving.id).ok();
         let backends = table.members.iter().map(|member| {
             let place = place_of(member.id).map(|place| place as u32);
             let score = notes.scores.iter().rev().find(|(at, _)| Some(*at) == place);

@@ -460,9 +460,10 @@ pub unsafe extern "C" fn trimtab_pool_options_set_hash_seed(
     })
 }
 
-/// Sets how many sets of counters there are; threads share one only when there are more threads.
+/// Sets how many threads count on a lane of their own, which is quicker than sharing one. Threads beyond
+/// these share half as many more. Each lane goes through the policy's order by itself.
 ///
-/// - `lanes`: 1 to 64; 0, the default, is one per core. 1 makes the order exact over all threads.
+/// - `lanes`: 1 to 64; 0, the default, is one per core.
 ///
 /// Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
 /// Thread safety: one thread at a time for the same `options`. Does not block.

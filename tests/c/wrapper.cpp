@@ -1,0 +1,247 @@
+// The C++ header: owners, exceptions, and a pick path that allocates nothing.
+#include "trimtab.hpp"
+
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <stdexcept>
+#include <thread>
+#include <type_traits>
+
+using namespace std::chrono_literals;
+
+namespace {
+
+#define CHECK(condition)                                                                   \
+    do {                                                                                   \
+        if (!(condition)) {                                                                \
+            std::fprintf(stderr, "%s:%d: failed: %s\n", __FILE__, __LINE__, #condition);   \
+            std::exit(1);                                                                  \
+        }                                                                                  \
+    } while (0)
+
+thread_local std::size_t allocations = 0;
+
+// Runs `call`, which must throw, and gives the status.
+template <typename Call>
+trimtab::Status thrown(Call &&call)
+{
+    try {
+        call();
+    } catch (const trimtab::Error &error) {
+        CHECK(std::strlen(error.what()) > 0);
+        return error.status();
+    }
+    return trimtab::Status::ok;
+}
+
+void types()
+{
+    static_assert(!std::is_copy_constructible_v<trimtab::Picked> && !std::is_copy_assignable_v<trimtab::Picked>);
+    static_assert(std::is_nothrow_move_constructible_v<trimtab::Picked>);
+    static_assert(std::is_nothrow_move_assignable_v<trimtab::Picked>);
+    static_assert(!std::is_copy_constructible_v<trimtab::Pool> && std::is_nothrow_move_constructible_v<trimtab::Pool>);
+    static_assert(std::is_nothrow_move_constructible_v<trimtab::Backend>);
+    static_assert(std::is_base_of_v<std::exception, trimtab::Error>);
+    CHECK(trimtab::version() == std::to_string(TRIMTAB_VERSION_MAJOR) + "." + std::to_string(TRIMTAB_VERSION_MINOR) +
+                                    "." + std::to_string(TRIMTAB_VERSION_PATCH));
+    CHECK(trimtab::has_feature("balance"));
+    CHECK(thrown([] { trimtab::has_feature("teleport"); }) == trimtab::Status::not_found);
+    CHECK(trimtab::name(trimtab::Status::capacity) == "TRIMTAB_E_CAPACITY");
+    CHECK(trimtab::name(static_cast<trimtab::Status>(-999)) == "status -999");
+}
+
+void a_pool()
+{
+    trimtab::Pool pool(trimtab::PoolOptions().policy("round-robin").seed(0).lanes(1).tick(500ms).picks_max(1000));
+    const auto first = pool.add("10.0.0.1:80");
+    const auto second = pool.add(
+        trimtab::Backend("[2001:db8::2]:8080").name("web-02").weight(3).tag(22).maxconn(100).tier(0));
+    std::vector<trimtab::Backend> more;
+    more.emplace_back("unix:/run/app.sock");
+    more.emplace_back("10.0.0.4:80");
+    more.back().admin(trimtab::Admin::drain).observed(trimtab::Observed::up);
+    const auto ids = pool.add_all(more);
+    CHECK((pool.ids() == std::vector<trimtab::BackendId>{first, second, ids[0], ids[1]}));
+    CHECK(pool.find("web-02") == second && !pool.find("web-99"));
+    CHECK(pool.name(second) == "web-02" && pool.address(second) == "[2001:db8::2]:8080");
+    CHECK(pool.address(ids[0]) == "unix:/run/app.sock");
+    CHECK(pool.add_all({}).empty());
+
+    pool.remove(ids[0]);
+    pool.set_weight(first, 2);
+    pool.set_maxconn(first, 7);
+    pool.set_tier(ids[1], 1);
+    pool.set_tag(first, 11);
+    pool.set_admin(first, trimtab::Admin::maintenance);
+    pool.set_observed(first, trimtab::Observed::down);
+    const auto statistics = pool.statistics(first);
+    CHECK(statistics.weight == 2 && statistics.maxconn == 7 && statistics.tag == 11 && statistics.serving == 0);
+    CHECK(statistics.admin == TRIMTAB_ADMIN_MAINTENANCE && statistics.observed == TRIMTAB_OBSERVED_DOWN);
+
+    auto picked = pool.pick();
+    CHECK(picked.backend() == second && picked.tag() == 22 && picked.family() == trimtab::Family::inet6);
+    CHECK(picked.port() == 8080 && picked.ip()[0] == 0x20 && picked.ip()[15] == 2 && picked.scope_id() == 0);
+    picked.done(trimtab::Outcome::success, trimtab::Timings().connect(1ms).first_byte(2ms).total(3ms));
+    CHECK(pool.statistics(second).response_mean_ns == 2000000);
+    CHECK(thrown([&] { picked.done(trimtab::Outcome::success); }) == trimtab::Status::stale_pick);
+
+    const std::string explained = pool.explain("a key");
+    CHECK(explained.find("\"maintenance\"") != std::string::npos && explained.back() == '}');
+    trimtab::Pool moved = std::move(pool);
+    CHECK(moved.statistics().backends == 3 && moved.statistics().picks == 1);
+    CHECK(!moved.next_deadline());
+    moved.handle_timeout();
+    trimtab::Pool measured(trimtab::Policy::predictive);
+    measured.handle_timeout(std::chrono::steady_clock::now());
+    CHECK(measured.next_deadline().has_value());
+}
+
+void a_pick_is_given_back()
+{
+    trimtab::Pool pool(trimtab::Policy::least_connections);
+    const auto id = pool.add("10.0.0.1:80");
+    {
+        auto picked = pool.pick();
+        CHECK(pool.statistics().in_flight == 1);
+    }
+    CHECK(pool.statistics().in_flight == 0 && pool.statistics(id).cancelled == 1);
+    try {
+        auto picked = pool.pick();
+        throw std::runtime_error("the connection broke");
+    } catch (const std::runtime_error &) {
+    }
+    CHECK(pool.statistics(id).cancelled == 2);
+
+    // Moved, it is reported once, by whoever has it at the end.
+    auto outer = pool.pick();
+    {
+        auto inner = std::move(outer);
+        CHECK(outer.try_done(trimtab::Outcome::success) == trimtab::Status::stale_pick);
+    }
+    CHECK(pool.statistics().in_flight == 0 && pool.statistics(id).cancelled == 3);
+    // What is assigned over is given back.
+    auto held = pool.pick();
+    held = pool.pick();
+    CHECK(pool.statistics().in_flight == 1);
+    CHECK(held.try_done(trimtab::Outcome::failed) == trimtab::Status::ok && pool.statistics(id).failed == 1);
+
+    const auto token = pool.pick().release();
+    CHECK(pool.statistics().in_flight == 1);
+    pool.done(token, trimtab::Outcome::timed_out);
+    CHECK(pool.statistics().in_flight == 0 && pool.statistics(id).timed_out == 1);
+    CHECK(thrown([&] { pool.done(token, trimtab::Outcome::success); }) == trimtab::Status::stale_pick);
+}
+
+void failures()
+{
+    using trimtab::Status;
+    trimtab::Pool pool;
+    CHECK(thrown([&] { pool.pick(); }) == Status::no_backend);
+    Status status = Status::ok;
+    CHECK(!pool.try_pick({}, {}, &status) && status == Status::no_backend);
+    CHECK(!pool.try_pick());
+    const auto id = pool.add("10.0.0.1:80");
+    CHECK(pool.try_pick({}, {}, &status) && status == Status::ok);
+    CHECK(thrown([&] { pool.add("10.0.0.1:80"); }) == Status::exists);
+    CHECK(thrown([&] { pool.add("10.0.0.2"); }) == Status::invalid_argument);
+    CHECK(thrown([&] { pool.add("\xff"); }) == Status::utf8);
+    CHECK(thrown([&] { pool.remove(99); }) == Status::not_found);
+    CHECK(thrown([&] { pool.set_weight(id, 0); }) == Status::invalid_argument);
+    CHECK(thrown([] { trimtab::PoolOptions().policy("fastests"); }) == Status::invalid_argument);
+    CHECK(thrown([] { trimtab::PoolOptions().tick(-1ms); }) == Status::invalid_argument);
+    CHECK(thrown([] { trimtab::Pool(trimtab::PoolOptions().bounded_load(1.5)); }) == Status::invalid_argument);
+    CHECK(thrown([] { trimtab::Backend("10.0.0.1:80").weight(65536); }) == Status::invalid_argument);
+    try {
+        pool.set_weight(id, 0);
+    } catch (const std::exception &error) {
+        CHECK(std::strstr(error.what(), "drain") != nullptr);
+    }
+}
+
+void retries()
+{
+    trimtab::Pool pool(trimtab::Policy::first);
+    const auto first = pool.add("10.0.0.1:80");
+    const auto second = pool.add("10.0.0.2:80");
+    CHECK(pool.pick_avoiding({}).backend() == first);
+    CHECK(pool.pick_avoiding({first}).backend() == second);
+    CHECK(pool.pick_avoiding({first, second}, "key").backend() == first);
+    // A key may hold any bytes.
+    trimtab::Pool hashed(trimtab::PoolOptions().policy(trimtab::Policy::hash).hash(trimtab::Hash::maglev));
+    hashed.add("10.0.0.1:80");
+    hashed.add("10.0.0.2:80");
+    const std::array<char, 4> client{10, 0, 0, static_cast<char>(0xff)};
+    const std::string_view key(client.data(), client.size());
+    CHECK(hashed.pick(key).backend() == hashed.pick(key).backend());
+}
+
+void no_allocation()
+{
+    trimtab::Pool pool(trimtab::Policy::peak_ewma);
+    pool.add("10.0.0.1:80");
+    pool.add("unix:/run/app.sock");
+    const std::vector<trimtab::BackendId> tried{1};
+    pool.pick();
+    const std::size_t before = allocations;
+    for (int turn = 0; turn < 1000; ++turn) {
+        const auto now = std::chrono::steady_clock::now();
+        auto picked = pool.pick("key", now);
+        picked.done(trimtab::Outcome::success, trimtab::Timings().first_byte(1ms), now);
+        auto other = pool.try_pick();
+        auto third = pool.pick_avoiding(tried);
+    }
+    CHECK(allocations == before);
+}
+
+void threads()
+{
+    trimtab::Pool pool(trimtab::Policy::power_of_two);
+    pool.add("10.0.0.1:80");
+    pool.add("10.0.0.2:80");
+    std::vector<std::thread> pickers;
+    for (int number = 0; number < 4; ++number) {
+        pickers.emplace_back([&pool] {
+            for (int turn = 0; turn < 20000; ++turn) {
+                auto picked = pool.pick();
+                if (turn % 2 == 0) {
+                    picked.done(trimtab::Outcome::success);
+                }
+            }
+        });
+    }
+    for (auto &picker : pickers) {
+        picker.join();
+    }
+    CHECK(pool.statistics().picks == 80000 && pool.statistics().in_flight == 0);
+}
+
+} // namespace
+
+// What the header allocates; allocation.c counts what the library does.
+void *operator new(std::size_t size)
+{
+    ++allocations;
+    if (void *memory = std::malloc(size)) {
+        return memory;
+    }
+    throw std::bad_alloc();
+}
+void operator delete(void *memory) noexcept { std::free(memory); }
+void operator delete(void *memory, std::size_t) noexcept { std::free(memory); }
+
+int main()
+{
+    types();
+    a_pool();
+    a_pick_is_given_back();
+    failures();
+    retries();
+    no_allocation();
+    threads();
+    std::printf("wrapper: C++ works\n");
+    return 0;
+}

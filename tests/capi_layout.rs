@@ -1,0 +1,133 @@
+//! The structs of the header are laid out in C as in Rust. A program with every struct and field that the
+//! header has is compiled and asked; whatever either side moves, adds or forgets makes this fail.
+#![cfg(feature = "capi")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use trimtab::capi::{
+    trimtab_backend_statistics, trimtab_bytes, trimtab_pick, trimtab_pool_statistics, trimtab_str,
+    trimtab_timings,
+};
+
+/// What is measured, with its number: `trimtab_pick.token` is an offset, `trimtab_pick` size and alignment.
+type Layout = BTreeMap<String, String>;
+
+/// The layout of one struct as Rust has it.
+macro_rules! layout {
+    ($layout:ident, $name:ident { $($field:ident),+ $(,)? }) => {
+        $layout.insert(
+            stringify!($name).to_string(),
+            format!("{} {}", size_of::<$name>(), align_of::<$name>()),
+        );
+        $($layout.insert(
+            concat!(stringify!($name), ".", stringify!($field)).to_string(),
+            std::mem::offset_of!($name, $field).to_string(),
+        );)+
+    };
+}
+
+fn in_rust() -> Layout {
+    let mut layout = Layout::new();
+    layout!(layout, trimtab_str { data, len });
+    layout!(layout, trimtab_bytes { data, len });
+    layout!(layout, trimtab_pick { struct_size, family, backend, tag, token, ip, scope_id, port, reserved });
+    layout!(layout, trimtab_timings { struct_size, reserved, connect_ns, first_byte_ns, total_ns });
+    layout!(
+        layout,
+        trimtab_pool_statistics { struct_size, backends, serving, reserved, picks, in_flight, refused }
+    );
+    layout!(
+        layout,
+        trimtab_backend_statistics {
+            struct_size,
+            weight,
+            maxconn,
+            tier,
+            admin,
+            observed,
+            serving,
+            reserved,
+            id,
+            tag,
+            picks,
+            in_flight,
+            success,
+            connect_failed,
+            failed,
+            timed_out,
+            cancelled,
+            response_mean_ns,
+            share,
+        }
+    );
+    layout
+}
+
+#[test]
+fn c_and_rust_agree() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let header = fs::read_to_string(root.join("include/trimtab.h")).unwrap();
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let source = folder.join("layout.c");
+    let program = folder.join("layout");
+    fs::write(&source, c_program(&header)).unwrap();
+    let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_string());
+    let compiled = Command::new(&compiler)
+        .args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-I"])
+        .arg(root.join("include"))
+        .arg(&source)
+        .arg("-o")
+        .arg(&program)
+        .output()
+        .unwrap_or_else(|error| panic!("a C compiler is needed, and {compiler} does not start: {error}"));
+    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+    let output = Command::new(&program).output().unwrap();
+    assert!(output.status.success());
+    let in_c: Layout = String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| line.split_once(": ").unwrap())
+        .map(|(what, number)| (what.to_string(), number.to_string()))
+        .collect();
+    assert_eq!(in_c, in_rust());
+}
+
+/// Prints size and alignment of every struct that `header` defines, and the offset of every field.
+fn c_program(header: &str) -> String {
+    let mut program =
+        "#include <stdalign.h>\n#include <stdio.h>\n#include \"trimtab.h\"\n\nint main(void)\n{\n"
+            .to_string();
+    let mut inside = None;
+    for line in header.lines() {
+        if let Some(name) = line.strip_prefix("typedef struct ").and_then(|rest| rest.strip_suffix(" {")) {
+            program += &format!("    printf(\"{name}: %zu %zu\\n\", sizeof({name}), alignof({name}));\n");
+            inside = Some(name);
+        } else if line.starts_with('}') {
+            inside = None;
+        } else if let (Some(name), Some(declaration)) = (inside, line.trim().strip_suffix(';')) {
+            let field = declaration.rsplit([' ', '*']).next().unwrap().split('[').next().unwrap();
+            program += &format!("    printf(\"{name}.{field}: %zu\\n\", offsetof({name}, {field}));\n");
+        }
+    }
+    program + "    return 0;\n}\n"
+}
+
+#[test]
+fn the_first_release_is_where_it_was() {
+    // Fields come at the end only; what a program built against 0.1 reads stays in its place.
+    let layout = in_rust();
+    for (what, number) in [
+        ("trimtab_str.len", "8"),
+        ("trimtab_bytes.len", "8"),
+        ("trimtab_pick.token", "24"),
+        ("trimtab_pick.reserved", "54"),
+        ("trimtab_timings.total_ns", "24"),
+        ("trimtab_pool_statistics.refused", "32"),
+        ("trimtab_backend_statistics.share", "112"),
+    ] {
+        assert_eq!(layout[what], number, "{what}");
+    }
+}
