@@ -129,7 +129,8 @@ test-header: ## Compare include/trimtab.h with fresh output
 LOOM_ENV := RUSTFLAGS="--cfg loom" CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
 test-loom: ## Explore the interleavings of what threads share
 	@mkdir -p $(BUILD)
-	$(LOOM_ENV) LOOM_MAX_PREEMPTIONS=$${LOOM_MAX_PREEMPTIONS:-3} $(CARGO) test --locked --release --lib \
+	$(LOOM_ENV) timeout 900 env LOOM_MAX_PREEMPTIONS=$${LOOM_MAX_PREEMPTIONS:-3} \
+		$(CARGO) test --locked --release --lib \
 		--no-default-features --target-dir $(CARGO_TARGET_DIR)/loom loom | tee $(BUILD)/loom.log
 	@grep -qE '^test result: ok\. [1-9]' $(BUILD)/loom.log || { echo "no loom test ran" >&2; exit 1; }
 

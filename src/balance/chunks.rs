@@ -9,12 +9,13 @@ use once_cell::race::OnceBox;
 /// with `OnceLock`: a child forked while another thread grew the array would wait for a thread it has not.
 #[derive(Debug)]
 pub(crate) struct Chunks<T> {
-    chunks: [OnceBox<[T; CHUNK]>; CHUNKS],
+    // Boxed: a lane that held the places itself would not fit a small stack while it is made.
+    chunks: Box<[OnceBox<[T; CHUNK]>]>,
 }
 
 impl<T: Default> Chunks<T> {
     pub(crate) fn new() -> Self {
-        Self { chunks: [const { OnceBox::new() }; CHUNKS] }
+        Self { chunks: (0..CHUNKS).map(|_| OnceBox::new()).collect() }
     }
 
     /// Makes the cells below `len` exist. Allocates; safe beside readers and other growers.

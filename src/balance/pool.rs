@@ -195,22 +195,25 @@ impl Pool {
             return Err(key_too_long(request.key.len()));
         }
         self.measure_if_due(request.now);
-        let mut index = self.lane_index(request.lane);
+        let index = self.lane_index(request.lane);
         #[cfg(not(loom))]
-        if let Some(kept) = self.kept.get(index) {
-            if let Ok(mut table) = kept.try_borrow_mut() {
-                loop {
-                    if table.generation < self.generation.load(Ordering::Acquire) {
-                        *table = self.table.load_full();
-                    }
-                    if let Some((chosen, token)) = self.try_pick(&table, index, request)? {
-                        return Ok(answer(&table.serving[chosen as usize], token));
+        let index = match self.kept.get(index) {
+            None => index,
+            Some(kept) => {
+                if let Ok(mut table) = kept.try_borrow_mut() {
+                    loop {
+                        if table.generation < self.generation.load(Ordering::Acquire) {
+                            *table = self.table.load_full();
+                        }
+                        if let Some((chosen, token)) = self.try_pick(&table, index, request)? {
+                            return Ok(answer(&table.serving[chosen as usize], token));
+                        }
                     }
                 }
+                // Two threads on one lane, against the promise: the second counts where that is allowed.
+                self.lane_index(LaneChoice::Shared)
             }
-            // Two threads on one lane, against the promise: the second one counts where that is allowed.
-            index = self.lane_index(LaneChoice::Shared);
-        }
+        };
         loop {
             let table = self.table.load();
             if let Some((chosen, token)) = self.try_pick(&table, index, request)? {
