@@ -38,7 +38,7 @@ STATIC_LIBS := -lutil -lrt -lpthread -lm -ldl
 # Packages of their own beside the library's, and where the two that depend on it are built. It must not be
 # where the library is built: cargo gives a cdylib's files the same names whatever its features are, so the
 # dependent's variant would replace the library's, and cargo would go on to think that fresh.
-MANIFESTS := packaging/header/Cargo.toml bindings/python/Cargo.toml fuzz/Cargo.toml
+MANIFESTS := packaging/header/Cargo.toml bindings/python/Cargo.toml fuzz/Cargo.toml benches/pingora/Cargo.toml
 GO_MODULES = $(patsubst %/go.mod,%,$(wildcard bindings/go/go.mod examples/go/go.mod benches/*/go.mod))
 PYTHON_TARGET := $(CARGO_TARGET_DIR)/python
 FUZZ_TARGET := $(CARGO_TARGET_DIR)/fuzz
@@ -231,8 +231,10 @@ sim: ## The property tests with many more random cases (PROPTEST_CASES)
 	PROPTEST_CASES=$(PROPTEST_CASES) $(CARGO) test --locked --release --all-features
 
 .PHONY: bench
-bench: setup build ## Run the benchmarks: Rust, C, Python, Go, and the client without a hop
+bench: setup build ## Run the benchmarks: Rust, pingora, C, Python, Go, the client without a hop
 	$(CARGO) bench --locked --bench '*'
+	$(CARGO) run --locked --release --manifest-path benches/pingora/Cargo.toml \
+		--target-dir $(CARGO_TARGET_DIR)/pingora -- --bench
 	$(MAKE) -C tests/c ROOT=$(ROOT) BUILD=$(BUILD)/c LIB_DIR=$(RELEASE) STATIC_LIBS="$(STATIC_LIBS)" bench
 	@rm -rf $(BUILD)/bench-python && $(PYTHON) -m venv $(BUILD)/bench-python
 	CARGO_TARGET_DIR=$(PYTHON_TARGET) $(BUILD)/bench-python/bin/pip install --quiet ./bindings/python

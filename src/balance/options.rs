@@ -16,7 +16,7 @@
 //! | `decay` | time | 1 ms to 10 min | 10 s | Finagle's default for peak EWMA |
 //! | `seed` | | any | 0 | a run can be repeated; C and the bindings draw one per pool |
 //! | `hash_seed` | | any | 0 | balancers agree on placement unless told otherwise |
-//! | `lanes` | lanes | 0 to 64 | 0: one per core | threads count on lines of their own |
+//! | `lanes` | threads | 0 to 64 | 0: one per core | each such thread counts on lines of its own |
 //! | `picks_max` | picks per lane | 1 to 16,777,216 | 262,144 | above the descriptors a process has |
 
 use std::time::Duration;
@@ -119,7 +119,7 @@ pub struct Options {
     pub seed: u64,
     /// Moves every key of Maglev and rendezvous; ketama has none.
     pub hash_seed: u64,
-    /// How many sets of counters there are; threads share one only when there are more threads.
+    /// How many threads can have a lane of their own; further threads share half as many more.
     pub lanes: u32,
     /// The most picks of one lane that may await their `done`.
     pub picks_max: u32,
