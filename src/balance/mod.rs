@@ -5,7 +5,7 @@
 //! | `options` | what a pool is told, with units, ranges, defaults |
 //! | `backend` | addresses, states and the table of who wins |
 //! | `pool` | the life of a pick, from question to `done`; changes |
-//! | `table` | the immutable member table and how the next one is made |
+//! | `table`, `member` | the immutable member table and how the next one is made |
 //! | `lane`, `chunks`, `tickets`, `limit` | the counters threads share |
 //! | `policy/` | one file per policy |
 //! | `draw/` | from weights to an index |
@@ -22,6 +22,7 @@ pub mod explain;
 pub(crate) mod hashing;
 mod lane;
 mod limit;
+mod member;
 pub mod options;
 pub mod pick;
 pub(crate) mod policy;
@@ -34,10 +35,10 @@ mod tickets;
 
 pub use backend::{Address, Admin, Backend, BackendId, Observed};
 pub use explain::{Explanation, Verdict};
+#[cfg(feature = "capi")]
+pub(crate) use member::Serving;
 pub use options::{Backups, Formula, Hash, Options, Policy};
 pub use pick::{Lane, Outcome, Pick, Request, Timings, Token};
 pub use pool::Pool;
 pub use statistics::{BackendStatistics, Outcomes, PoolStatistics};
-#[cfg(feature = "capi")]
-pub(crate) use table::Serving;
 pub use table::{Edit, MAXCONN_MAX};

@@ -7,8 +7,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::balance::backend::{self, Address, Admin, Backend, BackendId, Observed};
+use crate::balance::backend::{self, Admin, Backend, BackendId, Observed};
 use crate::balance::chunks::SLOTS_MAX;
+use crate::balance::member::{Hot, Member, Serving};
 use crate::balance::options::{BACKENDS_MAX, Backups, Options, Policy};
 use crate::balance::policy::Plan;
 use crate::balance::statistics::Totals;
@@ -33,48 +34,6 @@ pub(crate) struct Table {
     pub(crate) plan: Plan,
     slots: Slots,
     next_id: u64,
-}
-
-/// One backend as configured.
-#[derive(Clone, Debug)]
-pub(crate) struct Member {
-    pub(crate) id: BackendId,
-    /// Where its counters are.
-    pub(crate) slot: u32,
-    pub(crate) name: Arc<str>,
-    /// Whether the name was given, or is the address.
-    pub(crate) address: Address,
-    pub(crate) address_text: Arc<str>,
-    pub(crate) weight: u32,
-    /// The weight it was added with: that of the policy static.
-    pub(crate) first_weight: u32,
-    pub(crate) maxconn: u32,
-    /// Whether its picks are counted against a `maxconn`: from the moment it first has one.
-    pub(crate) is_limited: bool,
-    pub(crate) tier: u8,
-    pub(crate) tag: u64,
-    pub(crate) admin: Admin,
-    pub(crate) observed: Observed,
-    /// What its slot's counters showed when it took the slot.
-    pub(crate) base: Totals,
-}
-
-/// What a policy reads of a backend that may be picked.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Hot {
-    pub(crate) slot: u32,
-    pub(crate) weight: u32,
-}
-
-/// A backend that may be picked: what its picks are answered with, in one cache line.
-#[derive(Debug)]
-#[repr(align(64))]
-pub(crate) struct Serving {
-    pub(crate) address: Address,
-    pub(crate) id: BackendId,
-    pub(crate) tag: u64,
-    /// `None`: not counted. `Some(0)`: counted, no limit now.
-    pub(crate) maxconn: Option<u32>,
 }
 
 /// Which counter slots are in use. A removed backend's slot waits until its last pick is done.
@@ -149,12 +108,6 @@ impl Table {
             options,
             counters,
         }
-    }
-}
-
-impl Member {
-    pub(crate) fn is_usable(&self) -> bool {
-        backend::is_usable(self.admin, self.observed)
     }
 }
 

@@ -12,8 +12,8 @@ use crate::balance::hashing::key::{hash32, hash64};
 use crate::balance::hashing::maglev::Maglev;
 use crate::balance::hashing::rendezvous::Rendezvous;
 use crate::balance::hashing::ring::Ring;
+use crate::balance::member::Member;
 use crate::balance::options::{Hash, Options};
-use crate::balance::table::Member;
 
 #[derive(Debug)]
 pub(crate) struct Plan {

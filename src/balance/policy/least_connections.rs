@@ -5,6 +5,8 @@
 //! Up to [`SCAN_MAX`] serving backends every one is looked at. Beyond, two choices come within a fraction
 //! of a connection of that at a cost that does not grow.
 
+use std::cmp::Ordering;
+
 use super::{Ask, connections, onward, power_of_two};
 use crate::balance::draw::alias::Alias;
 use crate::balance::explain::Trace;
@@ -40,8 +42,8 @@ impl Plan {
 
 #[inline(never)]
 fn scan(ask: &Ask<'_>, eligible: impl Fn(u32) -> bool, trace: &mut impl Trace) -> Option<u32> {
-    let mut best: Option<Load> = None;
-    // The weight of all that tie with the best.
+    let mut best = Load::NONE;
+    // The weight of all that tie with the best; 0 while there is none.
     let mut tied = 0;
     for index in 0..ask.backends.len() as u32 {
         if !eligible(index) {
@@ -49,18 +51,20 @@ fn scan(ask: &Ask<'_>, eligible: impl Fn(u32) -> bool, trace: &mut impl Trace) -
         }
         let load = Load::of(ask, index);
         trace.considered(index, load.connections as f64 / load.weight as f64);
-        match best {
-            Some(least) if load.exceeds(least) => {}
-            Some(least) if !least.exceeds(load) => tied += load.weight,
-            _ => {
-                best = Some(load);
+        match load.compare(best) {
+            Ordering::Greater => {}
+            Ordering::Equal => tied += load.weight,
+            Ordering::Less => {
+                best = load;
                 tied = load.weight;
             }
         }
     }
-    let best = best?;
     if tied == best.weight {
         return Some(best.index);
+    }
+    if tied == 0 {
+        return None;
     }
     // The golden-ratio sequence serves the tied ones evenly, turn by turn.
     let turn = rng::below(ask.turn.position().wrapping_mul(rng::GAMMA), tied);
@@ -68,7 +72,7 @@ fn scan(ask: &Ask<'_>, eligible: impl Fn(u32) -> bool, trace: &mut impl Trace) -
     let mut passed = 0;
     for index in best.index..ask.backends.len() as u32 {
         let load = Load::of(ask, index);
-        if eligible(index) && !load.exceeds(best) {
+        if load.compare(best) != Ordering::Greater && eligible(index) {
             passed += load.weight;
             if passed > turn {
                 return Some(index);
@@ -87,14 +91,18 @@ struct Load {
 }
 
 impl Load {
-    #[inline]
+    /// Above every load: a pool has at most 2^31 picks in flight.
+    const NONE: Load = Load { index: 0, connections: 1 << 40, weight: 1 };
+
+    #[inline(always)]
     fn of(ask: &Ask<'_>, index: u32) -> Self {
         let backend = ask.backends[index as usize];
         Load { index, connections: ask.view.in_flight(backend.slot), weight: u64::from(backend.weight) }
     }
 
-    #[inline]
-    fn exceeds(self, other: Load) -> bool {
-        self.connections * other.weight > other.connections * self.weight
+    /// Which is greater for its weight.
+    #[inline(always)]
+    fn compare(self, other: Load) -> Ordering {
+        (self.connections * other.weight).cmp(&(other.connections * self.weight))
     }
 }

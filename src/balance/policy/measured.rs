@@ -19,8 +19,8 @@
 use crate::balance::chunks::Chunks;
 use crate::balance::draw::golden::Golden;
 use crate::balance::lane::{self, Lane};
+use crate::balance::member::Hot;
 use crate::balance::options::{Formula, HISTORY_MAX, Options, Policy};
-use crate::balance::table::Hot;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::time::Instant;
 

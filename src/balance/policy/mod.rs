@@ -15,8 +15,8 @@ use crate::balance::draw::golden::Golden;
 use crate::balance::draw::order::Order;
 use crate::balance::explain::Trace;
 use crate::balance::lane::{Turn, View};
+use crate::balance::member::{Hot, Member};
 use crate::balance::options::{Options, Policy};
-use crate::balance::table::{Hot, Member};
 use crate::time::Instant;
 
 /// A policy over the serving backends of one table. Indices count these.

@@ -1,0 +1,53 @@
+//! One backend as a pool knows it: as configured, and cut down to what a pick reads.
+
+use std::sync::Arc;
+
+use crate::balance::backend::{self, Address, Admin, BackendId, Observed};
+use crate::balance::statistics::Totals;
+
+/// One backend as configured.
+#[derive(Clone, Debug)]
+pub(crate) struct Member {
+    pub(crate) id: BackendId,
+    /// Where its counters are.
+    pub(crate) slot: u32,
+    pub(crate) name: Arc<str>,
+    pub(crate) address: Address,
+    pub(crate) address_text: Arc<str>,
+    pub(crate) weight: u32,
+    /// The weight it was added with: that of the policy static.
+    pub(crate) first_weight: u32,
+    pub(crate) maxconn: u32,
+    /// Whether its picks are counted against a `maxconn`: from the moment it first has one.
+    pub(crate) is_limited: bool,
+    pub(crate) tier: u8,
+    pub(crate) tag: u64,
+    pub(crate) admin: Admin,
+    pub(crate) observed: Observed,
+    /// What its slot's counters showed when it took the slot.
+    pub(crate) base: Totals,
+}
+
+/// What a policy reads of a backend that may be picked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hot {
+    pub(crate) slot: u32,
+    pub(crate) weight: u32,
+}
+
+/// A backend that may be picked: what its picks are answered with, in one cache line.
+#[derive(Debug)]
+#[repr(align(64))]
+pub(crate) struct Serving {
+    pub(crate) address: Address,
+    pub(crate) id: BackendId,
+    pub(crate) tag: u64,
+    /// `None`: not counted. `Some(0)`: counted, no limit now.
+    pub(crate) maxconn: Option<u32>,
+}
+
+impl Member {
+    pub(crate) fn is_usable(&self) -> bool {
+        backend::is_usable(self.admin, self.observed)
+    }
+}
