@@ -143,10 +143,22 @@ func TestPoolsThatAreDropped(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// Frees them; what would be freed twice or too early ends the process.
-	runtime.GC()
-	runtime.GC()
-	time.Sleep(10 * time.Millisecond)
+	// Frees them; what would be freed twice or too early ends the process. One more thing dropped, after
+	// them, tells that cleanups have run.
+	cleaned := make(chan struct{})
+	runtime.AddCleanup(new([64]byte), func(cleaned chan struct{}) { close(cleaned) }, cleaned)
+	deadline := time.After(30 * time.Second)
+	for {
+		runtime.GC()
+		select {
+		case <-cleaned:
+			return
+		case <-deadline:
+			t.Fatal("no cleanup ran")
+		default:
+			runtime.Gosched()
+		}
+	}
 }
 
 func TestThePoolChangesWhileItIsPickedFrom(t *testing.T) {

@@ -101,12 +101,16 @@ def test_closing_while_others_use_it() -> None:
     pool.add_all(Backend(f"10.0.{n >> 8}.{n & 255}:80") for n in range(2000))
 
     def work(number: int) -> None:
+        deadline = time.monotonic() + 60
         try:
-            for n in range(100):
+            n = 0
+            # Whoever is quicker than the one that closes goes on until it has.
+            while time.monotonic() < deadline:
                 if number == 0 and n == 20:
                     pool.close()
                 pool.pick().done()
-                pool.set_weight(1, n + 1)
+                pool.set_weight(1, n % 100 + 1)
+                n += 1
         except trimtab.ClosedError:
             pass
         else:
