@@ -109,6 +109,8 @@ func (m *mode) work(worker int, end, deadline time.Time, into *result) error {
 				return err
 			}
 			at = int(pick.Tag)
+		} else if m.turns != nil {
+			at = int(m.turns.Add(1) % uint64(len(m.addresses)))
 		} else if !m.isPinned {
 			at = (at + 1) % len(m.addresses)
 		}

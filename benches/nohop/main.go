@@ -8,10 +8,11 @@
 //	haproxy-http  one HAProxy in front, which picks for each request
 //	haproxy-tcp   one HAProxy in front, which picks for each connection
 //	nginx         one nginx in front, which picks for each request
+//	counter       one counter for all workers: the servers see the order that a pool gives, without a pool
 //	pinned        each worker keeps to one server
 //
-// All modes run the same code but for the pick. Direct and embedded also send in the same pattern, so that
-// what is between them is the pick. Pinned does not: a server that answers is sent its next request while it
+// All modes run the same code but for the pick. Counter and embedded also send in the same order, so that what
+// is between them is the pick; direct lets each worker go round by itself. With pinned a server that answers is sent its next request while it
 // still runs, so processes wake each other less often. It shows what spreading requests costs as such.
 //
 // The modes take turns within a round, and the order moves on from round to round, so that what else the
@@ -26,6 +27,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	trimtab "github.com/trimtab/trimtab/bindings/go"
@@ -40,6 +42,8 @@ type mode struct {
 	pids []int
 	// pool picks among the addresses; nil where nothing does.
 	pool *trimtab.Pool
+	// turns, where it is there, is one counter for all workers: an order of requests like the pool's.
+	turns *atomic.Uint64
 	// isPinned is whether a worker keeps to the address it began with.
 	isPinned bool
 	// idle holds the connections nobody uses, for each address.
@@ -73,6 +77,7 @@ func main() {
 	}
 	modes := []*mode{
 		{name: "direct", addresses: servers},
+		{name: "counter", addresses: servers, turns: new(atomic.Uint64)},
 		{name: "embedded", addresses: servers, pool: pool},
 	}
 	for _, proxy := range strings.FieldsFunc(*proxies, func(r rune) bool { return r == ',' }) {
@@ -155,7 +160,7 @@ func checkShares(summaries []summary, servers int) error {
 	for _, summary := range summaries {
 		slack := 0.9 * even
 		switch summary.Mode {
-		case "direct", "embedded", "haproxy-http", "nginx":
+		case "direct", "counter", "embedded", "haproxy-http", "nginx":
 			slack = 0.05 * even
 		}
 		for server, share := range summary.Shares {
