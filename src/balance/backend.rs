@@ -85,7 +85,7 @@ impl FromStr for Address {
 
 /// Says what about `text` keeps it from being an address.
 fn hint(text: &str) -> String {
-    const MAX_SHOWN: usize = 80;
+    const MAX_SHOWN: usize = 60;
     let shown: String = text.chars().take(MAX_SHOWN).collect();
     let form = "ip:port, [ipv6]:port or unix:/path";
     if text.parse::<std::net::IpAddr>().is_ok() {
