@@ -320,14 +320,18 @@ impl Pool {
         let mut notes = Notes::default();
         let chosen = self.choose(&table, &ask, request.avoid, &mut notes);
         let place_of = |id: BackendId| table.serving.binary_search_by_key(&id, |serving| serving.id).ok();
+        // A backend considered twice keeps the later score.
+        let mut scores = vec![None; table.serving.len()];
+        for (at, score) in notes.scores {
+            scores[at as usize] = Some(score);
+        }
         let backends = table.members.iter().map(|member| {
             let place = place_of(member.id).map(|place| place as u32);
-            let score = notes.scores.iter().rev().find(|(at, _)| Some(*at) == place);
             Explained {
                 id: member.id,
                 name: member.name.to_string(),
                 verdict: self.verdict(member, place, chosen, request.avoid),
-                score: score.map(|(_, score)| *score),
+                score: place.and_then(|at| scores[at as usize]),
                 in_flight: lane::in_flight(&self.lanes, member.slot),
                 share: place.map_or(0.0, |at| table.plan.share(at, member.weight, table.total_weight)),
             }

@@ -2,7 +2,7 @@
 //!
 //! | Type | Used by | Gives |
 //! |---|---|---|
-//! | [`Order`](order::Order) | round robin, ratio | a fixed order in proportion to configured weights |
+//! | [`Order`](order::Order) | round robin, static | a fixed order in proportion to configured weights |
 //! | [`Smooth`](smooth::Smooth) | `Order`, when the period is short | nginx's order, exact in every period |
 //! | [`Golden`](golden::Golden) | `Order` otherwise; measured policies | even turns; weights may change |
 //! | [`Alias`](alias::Alias) | random, power of two choices | independent draws by weight |

@@ -3,14 +3,15 @@
 //! | Type | Used by | Moves when a member leaves |
 //! |---|---|---|
 //! | [`Ring`](ring::Ring) | ring hash, compatible with nginx `hash ... consistent` | its keys only |
-//! | [`Maglev`](maglev::Maglev) | Maglev | its keys and a few others |
+//! | [`Maglev`](maglev::Maglev) | Maglev | its keys and a few others; nearly all where the table changes size |
 //! | [`Rendezvous`](rendezvous::Rendezvous) | rendezvous, for small pools | its keys only |
 //! | [`allowed`](bounded::allowed) | bounded loads, on top of any of them | |
 //!
 //! Placement depends on the members' names and weights, the key and the seed, and on nothing else: not on
-//! the order in which members are listed, nor on which of them are healthy. A policy walks on from a member
-//! that may not be picked. The files in `tests/data/hashing-v1` record outputs; a release that changes one
-//! of them moves its users' keys, so the tests refuse it.
+//! the order in which members are listed. The members are those that serve, so one that goes down moves keys
+//! as one that leaves does. A policy walks on from a member that is full. The files in
+//! `tests/data/hashing-v1` record outputs; a release that changes one of them moves its users' keys, so the
+//! tests refuse it.
 
 pub(crate) mod bounded;
 pub(crate) mod key;
