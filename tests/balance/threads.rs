@@ -114,20 +114,21 @@ fn maxconn_is_exact_over_threads() {
 fn a_drained_backend_gets_nothing_new_from_any_thread() {
     let pool = Pool::new(Options { policy: Policy::Random, lanes: 4, ..Options::default() }).unwrap();
     let ids = pool.add_all(&[backend(0, 1), backend(1, 1)]).unwrap();
-    let drained = AtomicBool::new(false);
+    // Odd while drained. It only grows: the same odd number before and after a pick means that the backend was
+    // drained all along.
+    let phase = AtomicU64::new(0);
     let stop = AtomicBool::new(false);
     let start = Barrier::new(THREADS as usize + 1);
     std::thread::scope(|scope| {
         for lane in (0..THREADS).map(Lane::Own) {
-            let (pool, drained, stop, start, ids) = (&pool, &drained, &stop, &start, &ids);
+            let (pool, phase, stop, start, ids) = (&pool, &phase, &stop, &start, &ids);
             scope.spawn(move || {
                 start.wait();
                 while !stop.load(Ordering::SeqCst) {
-                    let was_drained = drained.load(Ordering::SeqCst);
+                    let before = phase.load(Ordering::SeqCst);
                     let request = Request { lane, now: Clock.now(), ..Request::default() };
                     let pick = pool.pick(&request).unwrap();
-                    // Still drained after the pick: it was drained all along.
-                    if was_drained && drained.load(Ordering::SeqCst) {
+                    if before % 2 == 1 && phase.load(Ordering::SeqCst) == before {
                         assert_ne!(pick.backend, ids[0], "picked while drained");
                     }
                     pool.done(lane, pick.token, Outcome::Success, &Timings::default(), Clock.now()).unwrap();
@@ -138,11 +139,11 @@ fn a_drained_backend_gets_nothing_new_from_any_thread() {
         let _stop = Stop(&stop);
         for _ in 0..2_000 {
             pool.set_admin(ids[0], Admin::Drain).unwrap();
-            drained.store(true, Ordering::SeqCst);
+            phase.fetch_add(1, Ordering::SeqCst);
             for _ in 0..50 {
                 std::hint::spin_loop();
             }
-            drained.store(false, Ordering::SeqCst);
+            phase.fetch_add(1, Ordering::SeqCst);
             pool.set_admin(ids[0], Admin::Ready).unwrap();
         }
     });
