@@ -185,6 +185,7 @@ test-install: build ## Install, and build C, C++ and CMake programs against it
 test-bench: build ## Run each benchmark once
 	$(CARGO) bench --locked --bench '*' -- --test
 	TRIMTAB_ARCHIVE=$(RELEASE)/libtrimtab.a benches/nohop/run.sh --smoke
+	TRIMTAB=$(RELEASE)/trimtab $(PYTHON) benches/peers --smoke
 
 # Coverage for libFuzzer, as `cargo fuzz run -s none` sets it; so that neither cargo-fuzz nor a nightly
 # toolchain is needed. With both at hand, `cargo +nightly fuzz run NAME` adds AddressSanitizer.
@@ -243,6 +244,10 @@ bench: setup build ## Run the benchmarks: Rust, pingora, C, Python, Go, the clie
 	cd bindings/go && GOTOOLCHAIN=local CGO_ENABLED=1 $(GO) test -run '^$$' -bench . -count 5 .
 	TRIMTAB_ARCHIVE=$(RELEASE)/libtrimtab.a benches/nohop/run.sh
 
+.PHONY: bench-peers
+bench-peers: setup build ## Compare the command with HAProxy and nginx on loopback (PEERS='--help' lists options)
+	TRIMTAB=$(RELEASE)/trimtab $(PYTHON) benches/peers $(PEERS)
+
 # --- lint ----------------------------------------------------------------------------------------------
 
 LINT_STEPS := lint-format lint-rust lint-docs lint-go lint-python lint-shell
@@ -283,7 +288,7 @@ lint-go: build ## go vet
 		(cd "$$module" && GOTOOLCHAIN=local CGO_ENABLED=1 $(GO) vet ./...); \
 	done
 
-PYTHON_SOURCES := bindings/python examples/python packaging
+PYTHON_SOURCES := bindings/python examples/python packaging benches/peers
 
 .PHONY: lint-python
 lint-python: ## ruff, and mypy --strict on the package, its stubs, its tests and the examples
@@ -291,6 +296,7 @@ lint-python: ## ruff, and mypy --strict on the package, its stubs, its tests and
 	cd bindings/python && $(TOOLS)/mypy --strict --cache-dir=$(BUILD)/mypy .
 	cd examples/python && MYPYPATH=$(ROOT)/bindings/python/python $(TOOLS)/mypy --strict --cache-dir=$(BUILD)/mypy .
 	$(TOOLS)/mypy --strict --cache-dir=$(BUILD)/mypy packaging
+	$(TOOLS)/mypy --strict --cache-dir=$(BUILD)/mypy benches/peers
 
 .PHONY: lint-shell
 lint-shell: ## shellcheck

@@ -568,6 +568,31 @@ typedef struct trimtab_backend_statistics {
  */
 #define TRIMTAB_E_CLOSED (-11)
 
+/**
+ * A wait reached its deadline; what was waited for goes on.
+ */
+#define TRIMTAB_E_TIMED_OUT (-12)
+
+/**
+ * The system refused something; the detail names it and gives the system's words.
+ */
+#define TRIMTAB_E_IO (-13)
+
+/**
+ * A configuration that cannot be; the detail gives file, line, column and what to do. Nothing was started.
+ */
+#define TRIMTAB_E_CONFIG (-14)
+
+/**
+ * The call does not fit the state of the handle: started twice, turned after its end.
+ */
+#define TRIMTAB_E_STATE (-15)
+
+/**
+ * The process forked since the handle was made: in the child it can only be freed.
+ */
+#define TRIMTAB_E_FORKED (-16)
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus

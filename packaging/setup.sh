@@ -33,6 +33,14 @@ need shellcheck shellcheck
 PATH=$PATH:/usr/sbin
 need nginx nginx-light
 need haproxy haproxy
+need wrk wrk
+need strace strace
+# A distribution's nginx has the stream module, which is no command, in a package of its own.
+nginx_is=$(nginx -V 2>&1 || true)
+if [[ -z $(command -v nginx) || $nginx_is == *--with-stream=dynamic* ]]; then
+    modules=${nginx_is#*--modules-path=}
+    [[ -e ${modules%% *}/ngx_stream_module.so ]] || packages+=(libnginx-mod-stream)
+fi
 # A distribution's Python may come without the means to make a virtualenv.
 "$python" -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
 

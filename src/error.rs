@@ -27,7 +27,7 @@ pub enum Error {
     },
     /// There is nothing with this name or number (any more).
     NotFound {
-        /// What was looked for: `"backend"`.
+        /// What was looked for: `"backend"`, `"pool"`, `"listener"`.
         what: &'static str,
         /// The name or number given.
         value: String,
@@ -43,6 +43,63 @@ pub enum Error {
     NoBackend(NoBackend),
     /// The pick was reported done before, or is none of this pool's. Nothing was counted.
     StalePick,
+    /// A configuration that cannot be: where it is wrong and what would be right. Nothing was started.
+    Config(Vec<Problem>),
+    /// The system refused something.
+    Io {
+        /// What was tried, with its object: `bind 0.0.0.0:80 for the listener web`.
+        what: String,
+        /// The system's number for it (`errno`), 0 when it gave none.
+        code: i32,
+        /// The system's words for it.
+        detail: String,
+    },
+    /// A wait reached its deadline; what was waited for goes on.
+    TimedOut {
+        /// What was waited for.
+        what: &'static str,
+    },
+    /// The call does not fit the state: started twice, turned after its end.
+    State {
+        /// What is in this state: `"server"`.
+        what: &'static str,
+        /// The state it is in, and what may be called then.
+        detail: Cow<'static, str>,
+    },
+    /// The process forked since this was made: in the child it can only be freed.
+    Forked {
+        /// What the parent keeps: `"server"`.
+        what: &'static str,
+    },
+}
+
+/// One thing wrong with a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The file, or what the caller named the text.
+    pub source: String,
+    /// The line, from 1; 0 when the problem is not at one place of the text.
+    pub line: u32,
+    /// The column in characters, from 1; 0 with line 0.
+    pub column: u32,
+    /// What is wrong, in one line.
+    pub message: String,
+    /// What to do instead, in one line; empty when the message says it.
+    pub hint: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.source)?;
+        if self.line > 0 {
+            write!(f, ":{}:{}", self.line, self.column)?;
+        }
+        write!(f, ": {}", self.message)?;
+        if !self.hint.is_empty() {
+            write!(f, "; {}", self.hint)?;
+        }
+        Ok(())
+    }
 }
 
 /// Why no backend could be picked. `Pool::explain` tells it backend by backend.
@@ -67,6 +124,12 @@ impl Error {
     pub(crate) fn invalid(what: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
         Error::InvalidArgument { what, detail: detail.into() }
     }
+
+    /// What `error` says of an attempt to `what`.
+    #[cfg(feature = "proxy")]
+    pub(crate) fn io(what: impl Into<String>, error: &std::io::Error) -> Self {
+        Error::Io { what: what.into(), code: error.raw_os_error().unwrap_or(0), detail: error.to_string() }
+    }
 }
 
 impl fmt::Display for Error {
@@ -76,12 +139,26 @@ impl fmt::Display for Error {
             Error::Exists { what, value } => {
                 write!(f, "a backend with the {what} {value:?} is in the pool already")
             }
-            Error::NotFound { what, value } => write!(f, "no {what} {value} in the pool"),
+            Error::NotFound { what: what @ "backend", value } => write!(f, "no {what} {value} in the pool"),
+            Error::NotFound { what, value } => write!(f, "there is no {what} {value}"),
             Error::Capacity { what, limit } => write!(f, "the limit {what} = {limit} is reached"),
             Error::NoBackend(reason) => write!(f, "no backend: {reason}"),
             Error::StalePick => {
                 f.write_str("this pick was reported done before, or was not made by this pool")
             }
+            Error::Config(problems) => match problems.as_slice() {
+                [] => f.write_str("the configuration is wrong"),
+                [only] => only.fmt(f),
+                [first, rest @ ..] => write!(f, "{first} (and {} more)", rest.len()),
+            },
+            Error::Io { what, detail, .. } => write!(f, "cannot {what}: {detail}"),
+            Error::TimedOut { what } => write!(f, "timed out waiting for {what}"),
+            Error::State { what, detail } => write!(f, "the {what} {detail}"),
+            Error::Forked { what } => write!(
+                f,
+                "this {what} belongs to the process that made it; a child made by fork can only free it and \
+                 make its own"
+            ),
         }
     }
 }

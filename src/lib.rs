@@ -30,6 +30,9 @@
 //! | module | what lives there |
 //! |---|---|
 //! | `capi`, `cli` | the C interface; the command. No logic |
+//! | [`server`] | a running instance: listeners, pools, admin, made from one configuration |
+//! | `driver` | the mio loop: sockets, timers, mailboxes |
+//! | [`proxy`] | the life of a connection, the relay, the PROXY protocol: state machines without I/O |
 //! | [`balance`] | pools, policies, picks: no I/O, no clock, no lock |
 //! | [`error`], [`time`], [`rng`], [`thread`], `sync`, `sys` | what everything stands on |
 
@@ -38,8 +41,14 @@ pub mod balance;
 pub mod capi;
 #[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(any(feature = "proxy", all(test, loom)))]
+mod driver;
 pub mod error;
+#[cfg(feature = "proxy")]
+pub mod proxy;
 pub mod rng;
+#[cfg(feature = "proxy")]
+pub mod server;
 mod sync;
 mod sys;
 pub mod thread;

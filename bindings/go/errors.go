@@ -21,6 +21,11 @@ const (
 	CodeStructSize Code = -9
 	CodePanic      Code = -10
 	CodeClosed     Code = -11
+	CodeTimedOut   Code = -12
+	CodeIO         Code = -13
+	CodeConfig     Code = -14
+	CodeState      Code = -15
+	CodeForked     Code = -16
 )
 
 // String gives the code's name in the C interface, or its number when the library does not know it.
@@ -49,8 +54,13 @@ var (
 	ErrStalePick       error = &Error{Code: CodeStalePick}       // reported done before, or of another pool
 	ErrUTF8            error = &Error{Code: CodeUTF8}            // a name or address is not UTF-8
 	ErrStructSize      error = &Error{Code: CodeStructSize}
-	ErrPanic           error = &Error{Code: CodePanic}  // a bug in the library; the pool can only be closed
-	ErrClosed          error = &Error{Code: CodeClosed} // after Close, or after a panic
+	ErrPanic           error = &Error{Code: CodePanic}    // a bug in the library; the pool can only be closed
+	ErrClosed          error = &Error{Code: CodeClosed}   // after Close, or after a panic
+	ErrTimedOut        error = &Error{Code: CodeTimedOut} // what was waited for goes on
+	ErrIO              error = &Error{Code: CodeIO}       // the system refused something
+	ErrConfig          error = &Error{Code: CodeConfig}   // a configuration that cannot be
+	ErrState           error = &Error{Code: CodeState}    // started twice, turned after its end
+	ErrForked          error = &Error{Code: CodeForked}   // made before a fork, by the parent
 )
 
 // Error is one line: the operation, then the detail.

@@ -9,7 +9,7 @@ import (
 func TestErrorsMatchByKind(t *testing.T) {
 	sentinels := []error{
 		ErrNull, ErrInvalidArgument, ErrExists, ErrNotFound, ErrCapacity, ErrNoBackend, ErrStalePick, ErrUTF8,
-		ErrStructSize, ErrPanic, ErrClosed,
+		ErrStructSize, ErrPanic, ErrClosed, ErrTimedOut, ErrIO, ErrConfig, ErrState, ErrForked,
 	}
 	for at, sentinel := range sentinels {
 		err := fmt.Errorf("wrapped: %w", &Error{Code: Code(-1 - at), Operation: "pick", Detail: "why"})

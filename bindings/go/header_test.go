@@ -95,6 +95,11 @@ var constants = map[string]constant{
 	"TRIMTAB_E_STRUCT_SIZE":      {is: int64(CodeStructSize)},
 	"TRIMTAB_E_PANIC":            {is: int64(CodePanic)},
 	"TRIMTAB_E_CLOSED":           {is: int64(CodeClosed)},
+	"TRIMTAB_E_TIMED_OUT":        {is: int64(CodeTimedOut)},
+	"TRIMTAB_E_IO":               {is: int64(CodeIO)},
+	"TRIMTAB_E_CONFIG":           {is: int64(CodeConfig)},
+	"TRIMTAB_E_STATE":            {is: int64(CodeState)},
+	"TRIMTAB_E_FORKED":           {is: int64(CodeForked)},
 
 	"TRIMTAB_POLICY_ROUND_ROBIN":       {is: int64(RoundRobin)},
 	"TRIMTAB_POLICY_STATIC":            {is: int64(Static)},

@@ -11,6 +11,7 @@
 //! | `draw/` | from weights to an index |
 //! | `hashing/` | from a key to a member, the same in every release |
 //! | `explain`, `statistics` | why, and how many |
+//! | `observer` | who is told of changes and of places that come free |
 //!
 //! A pick loads the member table, lets the policy choose among its serving backends, takes a ticket and
 //! counts. A `done` gives the ticket back, which is what makes it good once, and counts.
@@ -23,6 +24,7 @@ pub(crate) mod hashing;
 mod lane;
 mod limit;
 mod member;
+pub mod observer;
 pub mod options;
 pub mod pick;
 pub(crate) mod policy;
@@ -37,6 +39,7 @@ pub use backend::{Address, Admin, Backend, BackendId, Observed};
 pub use explain::{Explanation, Verdict};
 #[cfg(feature = "capi")]
 pub(crate) use member::Serving;
+pub use observer::{Change, ChangeKind, Observer};
 pub use options::{Backups, Formula, Hash, Options, Policy};
 pub use pick::{Lane, Outcome, Pick, Request, Timings, Token};
 pub use pool::Pool;

@@ -16,6 +16,7 @@ use crate::balance::explain::{Explained, Explanation, Notes, Trace, Untraced, Ve
 use crate::balance::lane::{self, Lane, View};
 use crate::balance::limit::Shared;
 use crate::balance::member::{Member, Serving};
+use crate::balance::observer::{Observer, Watch};
 use crate::balance::options::{KEY_MAX, LANES_MAX, Options, Policy};
 use crate::balance::pick::{Lane as LaneChoice, Outcome, Pick, Request, Timings, Token};
 use crate::balance::policy::measured::Measures;
@@ -51,6 +52,7 @@ pub struct Pool {
     lanes_used: CachePadded<AtomicUsize>,
     shared: Chunks<CachePadded<Shared>>,
     measures: Measures,
+    watch: Watch,
     /// Mixed into tokens, so that another pool's are refused.
     salt: u32,
 }
@@ -78,6 +80,7 @@ impl Pool {
             lanes_used: CachePadded::new(AtomicUsize::new(0)),
             shared: Chunks::new(),
             measures: Measures::new(),
+            watch: Watch::new(),
             // The top bit keeps a token of zero, as in a struct never filled in, from being good.
             salt: (rng::mix(options.seed) >> 32) as u32 | 1 << 31,
             options,
@@ -107,6 +110,7 @@ impl Pool {
             // its pick where we look for it now.
             sync::fence(Ordering::SeqCst);
             self.count_in_newly_limited(&before, &after);
+            self.watch.changed(&before, &after);
             return Ok(result);
         }
     }
@@ -154,6 +158,28 @@ impl Pool {
     /// Changes the owner's own number.
     pub fn set_tag(&self, id: BackendId, tag: u64) -> Result<()> {
         self.update(|edit| edit.set_tag(id, tag))
+    }
+
+    /// Names who is told what changes and when a place comes free. `false` when somebody is already.
+    pub fn observe(&self, observer: Box<dyn Observer>) -> bool {
+        self.watch.set(observer)
+    }
+
+    /// Says that somebody waits for a place below a `maxconn`: the observer is told when one may have come
+    /// free, from now until as many [`Pool::unwant`]. Look for a place once more after this.
+    pub fn want(&self) {
+        self.watch.want();
+    }
+
+    /// One less waits for a place.
+    pub fn unwant(&self) {
+        self.watch.unwant();
+    }
+
+    /// Whether somebody waits for a place.
+    #[inline]
+    pub fn is_wanted(&self) -> bool {
+        self.watch.is_wanted()
     }
 
     /// The backend of this name.
@@ -249,7 +275,7 @@ impl Pool {
         let Some(ticket) = lane.tickets.take(turn.position(), held) else {
             lane.uncount_pick(cell, self.is_bounded);
             if held.reserved {
-                self.shared.at(slot).release();
+                self.release(slot);
             }
             return Err(Error::Capacity { what: "picks_max", limit: u64::from(self.options.picks_max) });
         };
@@ -299,11 +325,11 @@ impl Pool {
             let kind = outcome as usize - Outcome::ConnectFailed as usize;
             self.shared.at(held.slot).unsuccessful[kind].fetch_add(1, Ordering::Relaxed);
         }
-        if held.reserved {
-            self.shared.at(held.slot).release();
-        }
-        // Last: whoever sees this pick out of flight sees all that was counted of it.
+        // Last but for the place: whoever sees this pick out of flight sees all that was counted of it.
         lane.count_done(cell, self.is_bounded);
+        if held.reserved {
+            self.release(held.slot);
+        }
         self.measure_if_due(now);
         Ok(())
     }
@@ -476,10 +502,17 @@ impl Pool {
     #[cold]
     fn undo(&self, lane: &Lane, ticket: Ticket) {
         let held = lane.tickets.give_back(ticket).expect("nobody else has seen this ticket's token");
-        if held.reserved {
-            self.shared.at(held.slot).release();
-        }
         lane.uncount_pick(lane.cell(held.slot), self.is_bounded);
+        if held.reserved {
+            self.release(held.slot);
+        }
+    }
+
+    /// Gives a place below a `maxconn` back, and says so to who wants one.
+    #[inline]
+    fn release(&self, slot: u32) {
+        self.shared.at(slot).release();
+        self.watch.freed();
     }
 
     /// Counts picks made before their backend had a limit towards the limit it has now.

@@ -32,11 +32,20 @@ pub const TRIMTAB_E_STRUCT_SIZE: trimtab_status = -9;
 pub const TRIMTAB_E_PANIC: trimtab_status = -10;
 /// This handle saw a `TRIMTAB_E_PANIC`; it can only be freed.
 pub const TRIMTAB_E_CLOSED: trimtab_status = -11;
-// Kept for later, with these meanings: -12 timed out, -13 input or output, -14 corrupt data, -15 stale epoch,
-// -16 forked, -17 unsupported.
+/// A wait reached its deadline; what was waited for goes on.
+pub const TRIMTAB_E_TIMED_OUT: trimtab_status = -12;
+/// The system refused something; the detail names it and gives the system's words.
+pub const TRIMTAB_E_IO: trimtab_status = -13;
+/// A configuration that cannot be; the detail gives file, line, column and what to do. Nothing was started.
+pub const TRIMTAB_E_CONFIG: trimtab_status = -14;
+/// The call does not fit the state of the handle: started twice, turned after its end.
+pub const TRIMTAB_E_STATE: trimtab_status = -15;
+/// The process forked since the handle was made: in the child it can only be freed.
+pub const TRIMTAB_E_FORKED: trimtab_status = -16;
+// Kept for later, with these meanings: -17 unsupported, -18 corrupt data, -19 stale epoch.
 
 /// Every code with its name.
-const NAMES: [(trimtab_status, &str); 12] = [
+const NAMES: [(trimtab_status, &str); 17] = [
     (TRIMTAB_OK, "TRIMTAB_OK"),
     (TRIMTAB_E_NULL, "TRIMTAB_E_NULL"),
     (TRIMTAB_E_INVALID_ARGUMENT, "TRIMTAB_E_INVALID_ARGUMENT"),
@@ -49,6 +58,11 @@ const NAMES: [(trimtab_status, &str); 12] = [
     (TRIMTAB_E_STRUCT_SIZE, "TRIMTAB_E_STRUCT_SIZE"),
     (TRIMTAB_E_PANIC, "TRIMTAB_E_PANIC"),
     (TRIMTAB_E_CLOSED, "TRIMTAB_E_CLOSED"),
+    (TRIMTAB_E_TIMED_OUT, "TRIMTAB_E_TIMED_OUT"),
+    (TRIMTAB_E_IO, "TRIMTAB_E_IO"),
+    (TRIMTAB_E_CONFIG, "TRIMTAB_E_CONFIG"),
+    (TRIMTAB_E_STATE, "TRIMTAB_E_STATE"),
+    (TRIMTAB_E_FORKED, "TRIMTAB_E_FORKED"),
 ];
 
 /// The constant's name.
@@ -100,6 +114,11 @@ impl Failure {
                 Error::Capacity { .. } => TRIMTAB_E_CAPACITY,
                 Error::NoBackend(_) => TRIMTAB_E_NO_BACKEND,
                 Error::StalePick => TRIMTAB_E_STALE_PICK,
+                Error::TimedOut { .. } => TRIMTAB_E_TIMED_OUT,
+                Error::Io { .. } => TRIMTAB_E_IO,
+                Error::Config(_) => TRIMTAB_E_CONFIG,
+                Error::State { .. } => TRIMTAB_E_STATE,
+                Error::Forked { .. } => TRIMTAB_E_FORKED,
             },
             Failure::Null { .. } => TRIMTAB_E_NULL,
             Failure::Utf8 { .. } => TRIMTAB_E_UTF8,

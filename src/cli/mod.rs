@@ -3,7 +3,9 @@
 //! Exit codes: 0 good, 1 failed, 2 misused. What is asked for goes to standard output, everything else to
 //! standard error; `--json` gives one JSON value instead of text.
 
+mod check;
 mod pick;
+mod run;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -21,7 +23,9 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Check(check::Arguments),
     Pick(pick::Arguments),
+    Run(run::Arguments),
     /// Print a completion script
     Completions {
         /// The shell to complete for
@@ -85,7 +89,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn run(command: Command, out: &mut impl Write) -> Result<(), Failure> {
     match command {
+        Command::Check(arguments) => check::run(&arguments, out),
         Command::Pick(arguments) => pick::run(&arguments, out),
+        Command::Run(arguments) => run::run(&arguments),
         Command::Completions { shell } => {
             // Into memory first: the generator takes a failed write for a bug.
             let mut script = Vec::new();

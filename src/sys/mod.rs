@@ -1,6 +1,14 @@
-//! The system calls that std lacks, each behind a safe function. Unsafe code is allowed here and in
-//! `capi` alone.
+//! The system calls that std and the crates lack, each behind a safe function. Unsafe code is allowed here
+//! and in `capi` alone.
 
 #![allow(unsafe_code)]
 
 pub(crate) mod clock;
+#[cfg(feature = "proxy")]
+pub(crate) mod epoll;
+#[cfg(feature = "proxy")]
+pub(crate) mod fork;
+#[cfg(feature = "proxy")]
+pub(crate) mod pipe;
+#[cfg(feature = "proxy")]
+pub(crate) mod signal;

@@ -17,6 +17,11 @@ pub(crate) fn raised(py: Python<'_>, error: &Error) -> PyErr {
         Error::Capacity { .. } => "CapacityError",
         Error::NoBackend(_) => "NoBackendError",
         Error::StalePick => "StalePickError",
+        Error::TimedOut { .. } => "TimedOutError",
+        Error::Io { .. } => "IoError",
+        Error::Config(_) => "ConfigError",
+        Error::State { .. } => "StateError",
+        Error::Forked { .. } => "ForkedError",
         _ => "TrimtabError",
     };
     new(py, class, error.to_string())

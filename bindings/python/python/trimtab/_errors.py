@@ -58,3 +58,33 @@ class ClosedError(TrimtabError):
     """The pool is closed."""
 
     status: ClassVar[int] = -11
+
+
+class TimedOutError(TrimtabError, TimeoutError):
+    """A wait reached its deadline; what was waited for goes on."""
+
+    status: ClassVar[int] = -12
+
+
+class IoError(TrimtabError, OSError):
+    """The system refused something."""
+
+    status: ClassVar[int] = -13
+
+
+class ConfigError(TrimtabError, ValueError):
+    """A configuration that cannot be; the text gives file, line, column and what to do."""
+
+    status: ClassVar[int] = -14
+
+
+class StateError(TrimtabError, RuntimeError):
+    """The call does not fit the state: started twice, turned after its end."""
+
+    status: ClassVar[int] = -15
+
+
+class ForkedError(TrimtabError, RuntimeError):
+    """The process forked since this was made; in the child it can only be let go."""
+
+    status: ClassVar[int] = -16

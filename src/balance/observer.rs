@@ -1,0 +1,222 @@
+//! Whoever looks after a pool is told what changes in it and when a place may have come free.
+//!
+//! A pool that nobody watches pays one load of a shared line for this, and only where a `maxconn` is in play.
+
+use std::sync::Arc;
+
+use crossbeam_utils::CachePadded;
+use once_cell::race::OnceBox;
+
+use crate::balance::backend::{Admin, BackendId, Observed};
+use crate::balance::table::Table;
+use crate::sync::{self, AtomicUsize, Ordering};
+
+/// Told by the thread that made it happen, after it took effect and with no lock held. Must not block.
+pub trait Observer: Send + Sync {
+    /// A place below some `maxconn` may have come free, and [`Pool::want`](super::Pool::want) says that one
+    /// is wanted.
+    fn handle_room(&self);
+    /// The pool changed. Changes that two threads make at once may be told in either order.
+    fn handle_change(&self, change: &Change);
+}
+
+/// What changed about one backend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Which one.
+    pub backend: BackendId,
+    /// Its name.
+    pub name: Arc<str>,
+    /// What.
+    pub kind: ChangeKind,
+}
+
+/// What a change was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// It was added.
+    Added,
+    /// It was removed.
+    Removed,
+    /// An operator ordered this.
+    Admin(Admin),
+    /// This was observed.
+    Observed(Observed),
+    /// Its weight is this now.
+    Weight(u32),
+    /// Its `maxconn` is this now.
+    Maxconn(u32),
+    /// Its tier is this now.
+    Tier(u8),
+}
+
+/// The observer's place in a pool.
+pub(super) struct Watch {
+    observer: OnceBox<Box<dyn Observer>>,
+    /// How many wait for a place.
+    wanted: CachePadded<AtomicUsize>,
+}
+
+impl Watch {
+    pub(super) fn new() -> Self {
+        Self { observer: OnceBox::new(), wanted: CachePadded::new(AtomicUsize::new(0)) }
+    }
+
+    /// `false` when there is one already.
+    pub(super) fn set(&self, observer: Box<dyn Observer>) -> bool {
+        self.observer.set(Box::new(observer)).is_ok()
+    }
+
+    /// A full fence: whoever wants looks for a place after saying so, whoever frees one looks for the wish
+    /// after freeing, and one of the two sees the other.
+    pub(super) fn want(&self) {
+        self.wanted.fetch_add(1, Ordering::SeqCst);
+        sync::fence(Ordering::SeqCst);
+    }
+
+    pub(super) fn unwant(&self) {
+        self.wanted.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    #[inline]
+    pub(super) fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed) > 0
+    }
+
+    /// A place was given back, by an atomic read-modify-write.
+    #[inline]
+    pub(super) fn freed(&self) {
+        sync::barrier_after_write();
+        if self.is_wanted() {
+            self.tell_room();
+        }
+    }
+
+    #[cold]
+    fn tell_room(&self) {
+        if let Some(observer) = self.observer.get() {
+            observer.handle_room();
+        }
+    }
+
+    /// The pool went from one table to the next.
+    pub(super) fn changed(&self, before: &Table, after: &Table) {
+        let Some(observer) = self.observer.get() else { return };
+        tell_changes(before, after, &mut |change| observer.handle_change(&change));
+        if self.is_wanted() {
+            observer.handle_room();
+        }
+    }
+}
+
+/// Walks both lists in the order of ids.
+fn tell_changes(before: &Table, after: &Table, tell: &mut dyn FnMut(Change)) {
+    let (mut old, mut new) = (before.members.iter().peekable(), after.members.iter().peekable());
+    loop {
+        let (gone, come) = match (old.peek(), new.peek()) {
+            (None, None) => return,
+            (Some(a), Some(b)) if a.id == b.id => (old.next(), new.next()),
+            (Some(a), Some(b)) if a.id < b.id => (old.next(), None),
+            (Some(_), None) => (old.next(), None),
+            _ => (None, new.next()),
+        };
+        let Some(member) = come.or(gone) else { return };
+        let mut say = |kind| tell(Change { backend: member.id, name: Arc::clone(&member.name), kind });
+        match (gone, come) {
+            (Some(_), None) => say(ChangeKind::Removed),
+            (None, Some(_)) => say(ChangeKind::Added),
+            (Some(was), Some(is)) if !Arc::ptr_eq(was, is) => {
+                if was.admin != is.admin {
+                    say(ChangeKind::Admin(is.admin));
+                }
+                if was.observed != is.observed {
+                    say(ChangeKind::Observed(is.observed));
+                }
+                if was.weight != is.weight {
+                    say(ChangeKind::Weight(is.weight));
+                }
+                if was.maxconn != is.maxconn {
+                    say(ChangeKind::Maxconn(is.maxconn));
+                }
+                if was.tier != is.tier {
+                    say(ChangeKind::Tier(is.tier));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::balance::{Backend, Lane, Options, Outcome, Pool, Request, Timings};
+    use crate::time::Instant;
+    use parking_lot::Mutex;
+
+    #[derive(Default)]
+    struct Seen {
+        changes: Mutex<Vec<ChangeKind>>,
+        rooms: Mutex<u32>,
+    }
+
+    struct Forward(Arc<Seen>);
+
+    impl Observer for Forward {
+        fn handle_room(&self) {
+            *self.0.rooms.lock() += 1;
+        }
+        fn handle_change(&self, change: &Change) {
+            self.0.changes.lock().push(change.kind);
+        }
+    }
+
+    #[test]
+    fn changes_are_told_one_by_one() {
+        let seen = Arc::new(Seen::default());
+        let pool = Pool::new(Options::default()).unwrap();
+        let first = pool.add(Backend::parse("10.0.0.1:80").unwrap()).unwrap();
+        assert!(pool.observe(Box::new(Forward(Arc::clone(&seen)))));
+        assert!(!pool.observe(Box::new(Forward(Arc::clone(&seen)))));
+        let second = pool.add(Backend::parse("10.0.0.2:80").unwrap()).unwrap();
+        pool.set_admin(first, Admin::Drain).unwrap();
+        pool.set_admin(first, Admin::Drain).unwrap();
+        pool.update(|edit| {
+            edit.remove(first)?;
+            edit.set_weight(second, 7)?;
+            edit.set_maxconn(second, 9)
+        })
+        .unwrap();
+        let expected = [
+            ChangeKind::Added,
+            ChangeKind::Admin(Admin::Drain),
+            ChangeKind::Removed,
+            ChangeKind::Weight(7),
+            ChangeKind::Maxconn(9),
+        ];
+        assert_eq!(*seen.changes.lock(), expected);
+    }
+
+    #[test]
+    fn room_is_told_to_who_wants_it() {
+        let seen = Arc::new(Seen::default());
+        let pool = Pool::new(Options::default()).unwrap();
+        let mut backend = Backend::parse("10.0.0.1:80").unwrap();
+        backend.maxconn = 1;
+        pool.add(backend).unwrap();
+        pool.observe(Box::new(Forward(Arc::clone(&seen))));
+        let done = |pick: crate::balance::Pick| {
+            pool.done(Lane::Shared, pick.token, Outcome::Success, &Timings::default(), Instant::START)
+                .unwrap();
+        };
+        done(pool.pick(&Request::default()).unwrap());
+        assert_eq!(*seen.rooms.lock(), 0);
+        pool.want();
+        assert!(pool.is_wanted());
+        done(pool.pick(&Request::default()).unwrap());
+        assert_eq!(*seen.rooms.lock(), 1);
+        pool.unwant();
+        done(pool.pick(&Request::default()).unwrap());
+        assert_eq!(*seen.rooms.lock(), 1);
+    }
+}

@@ -1,0 +1,58 @@
+//! `trimtab run`: a server in the foreground until a signal ends it.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::Failure;
+use crate::server::{Server, State};
+
+/// Run a server until it is told to end
+///
+/// SIGTERM and SIGINT end it gracefully: nothing new is accepted, and sessions have the longest
+/// `timeouts.drain` of the listeners to end by themselves. A second one, or SIGQUIT, ends it at once.
+/// What happens is told on standard error, one line each.
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// The configuration; `-` reads standard input
+    file: PathBuf,
+    /// Tell each event as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let config = super::check::load(&arguments.file)?;
+    // Before the server starts, so that a signal that comes meanwhile is not lost.
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGQUIT])?;
+    let handle = signals.handle();
+    let json = arguments.json;
+    let server = Server::with_events(config, move |event| {
+        let line = if json { event.to_json() } else { format!("trimtab: {event}") };
+        // Whoever closed standard error does not want to know.
+        let _ = writeln!(std::io::stderr(), "{line}");
+    })?;
+    server.start()?;
+    std::thread::scope(|scope| {
+        let server = &server;
+        scope.spawn(move || {
+            let mut is_draining = false;
+            for signal in signals.forever() {
+                let told = if signal == SIGQUIT || is_draining { server.stop() } else { server.drain(None) };
+                is_draining = true;
+                if told.is_err() || server.state() == State::Stopped {
+                    break;
+                }
+            }
+        });
+        let ended = server.wait(None);
+        handle.close();
+        ended
+    })?;
+    // The last lines may be on their way.
+    let _ = std::io::stderr().flush();
+    Ok(())
+}

@@ -1,0 +1,137 @@
+//! What a running server tells its owner.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::balance::{Admin, ChangeKind, Observed};
+
+/// Something an operator would want to know. Nothing is told per connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// What happened.
+    pub kind: EventKind,
+    /// The listener it happened to.
+    pub listener: Option<Arc<str>>,
+    /// The pool it happened in.
+    pub pool: Option<Arc<str>>,
+    /// The backend it happened to, by name.
+    pub backend: Option<Arc<str>>,
+    /// More in words, one line; empty when there is no more.
+    pub detail: String,
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EventKind {
+    /// The server listens.
+    Started,
+    /// It accepts nothing new and waits for its sessions to end.
+    Draining,
+    /// It has ended: no session, no listener.
+    Stopped,
+    /// A listener pauses, for the system has no descriptor or memory left; the detail tells which.
+    AcceptPaused,
+    /// The listener goes on.
+    AcceptResumed,
+    /// A thread of the server's own ended before it was told to; the detail says why. The others go on.
+    WorkerFailed,
+    /// Something in a pool changed.
+    Pool(ChangeKind),
+}
+
+impl EventKind {
+    /// Its name: in logs, in JSON and in the bindings.
+    pub fn name(self) -> &'static str {
+        match self {
+            EventKind::Started => "started",
+            EventKind::Draining => "draining",
+            EventKind::Stopped => "stopped",
+            EventKind::AcceptPaused => "accept-paused",
+            EventKind::AcceptResumed => "accept-resumed",
+            EventKind::WorkerFailed => "worker-failed",
+            EventKind::Pool(ChangeKind::Added) => "backend-added",
+            EventKind::Pool(ChangeKind::Removed) => "backend-removed",
+            EventKind::Pool(ChangeKind::Admin(_)) => "backend-admin",
+            EventKind::Pool(ChangeKind::Observed(_)) => "backend-observed",
+            EventKind::Pool(ChangeKind::Weight(_)) => "backend-weight",
+            EventKind::Pool(ChangeKind::Maxconn(_)) => "backend-maxconn",
+            EventKind::Pool(ChangeKind::Tier(_)) => "backend-tier",
+        }
+    }
+
+    /// What the change was to, in a word or a number; empty for what has none.
+    pub fn value(self) -> String {
+        match self {
+            EventKind::Pool(ChangeKind::Admin(admin)) => match admin {
+                Admin::Ready => "ready".into(),
+                Admin::Drain => "drain".into(),
+                Admin::Maintenance => "maintenance".into(),
+            },
+            EventKind::Pool(ChangeKind::Observed(observed)) => match observed {
+                Observed::Unknown => "unknown".into(),
+                Observed::Up => "up".into(),
+                Observed::Down => "down".into(),
+                Observed::Ejected => "ejected".into(),
+            },
+            EventKind::Pool(ChangeKind::Weight(number) | ChangeKind::Maxconn(number)) => number.to_string(),
+            EventKind::Pool(ChangeKind::Tier(tier)) => tier.to_string(),
+            _ => String::new(),
+        }
+    }
+}
+
+/// One line: the event's name and `key=value` facts.
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind.name())?;
+        for (key, value) in [("listener", &self.listener), ("pool", &self.pool), ("backend", &self.backend)] {
+            if let Some(value) = value {
+                write!(f, " {key}={value}")?;
+            }
+        }
+        let value = self.kind.value();
+        if !value.is_empty() {
+            write!(f, " value={value}")?;
+        }
+        if !self.detail.is_empty() {
+            write!(f, " detail={:?}", self.detail)?;
+        }
+        Ok(())
+    }
+}
+
+/// Where events go. Called on the thread that noticed, with no lock held; must not block for long.
+pub(crate) type Sink = Arc<dyn Fn(&Event) + Send + Sync>;
+
+impl Event {
+    /// The event as one JSON object in one line; what it does not have is left out.
+    pub fn to_json(&self) -> String {
+        let mut object = serde_json::Map::new();
+        let value = self.kind.value();
+        let facts = [
+            ("event", Some(self.kind.name())),
+            ("listener", self.listener.as_deref()),
+            ("pool", self.pool.as_deref()),
+            ("backend", self.backend.as_deref()),
+            ("value", Some(&*value)),
+            ("detail", Some(&*self.detail)),
+        ];
+        for (key, fact) in facts {
+            if let Some(fact) = fact.filter(|fact| !fact.is_empty()) {
+                object.insert(key.into(), fact.into());
+            }
+        }
+        serde_json::Value::Object(object).to_string()
+    }
+
+    /// An event of the server as a whole.
+    pub(crate) fn of_server(kind: EventKind, detail: impl Into<String>) -> Self {
+        Self { kind, listener: None, pool: None, backend: None, detail: detail.into() }
+    }
+
+    /// An event of one listener.
+    pub(crate) fn of_listener(kind: EventKind, listener: &Arc<str>, detail: impl Into<String>) -> Self {
+        Self { listener: Some(Arc::clone(listener)), ..Self::of_server(kind, detail) }
+    }
+}

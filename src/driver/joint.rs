@@ -1,0 +1,534 @@
+//! [`Joints`]: a worker's sessions with their sockets. A session says what to do next; this does it.
+
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use mio::event::Event;
+use slab::Slab;
+use socket2::Socket;
+
+use crate::driver::net;
+use crate::driver::pipes::{Broken, Pipe};
+use crate::driver::shared::{Counters, Shared, add};
+use crate::driver::timer::TimerId;
+use crate::driver::token::{GENERATION_MASK, Key, Side, Source};
+use crate::driver::worker::{Core, Timer};
+use crate::proxy::flow::{Flow, Step};
+use crate::proxy::options::SendProxy;
+use crate::proxy::queue::Place;
+use crate::proxy::session::{Cause, Context, Direction, Next, Session};
+use crate::sys;
+use crate::time::Instant;
+
+/// A session and its two sockets.
+struct Joint {
+    session: Session,
+    client: Socket,
+    backend: Option<Socket>,
+    /// Pipes with bytes in them, one for each direction.
+    to_backend: Option<Box<Pipe>>,
+    to_client: Option<Box<Pipe>>,
+    timer: Option<TimerId>,
+    armed: Instant,
+    place: Option<Place>,
+    listener: u32,
+    generation: u32,
+    /// How often the process had forked when this began.
+    forks: u32,
+}
+
+/// A worker's sessions.
+pub(crate) struct Joints {
+    table: Slab<Joint>,
+    shared: Arc<Shared>,
+    generation: u32,
+}
+
+/// How many reads one flow has in a turn before others have theirs.
+const READS_PER_TURN: usize = 16;
+
+impl Joints {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { table: Slab::new(), shared, generation: 0 }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// Begins a session with a client that was accepted and counted in.
+    pub(crate) fn open(
+        &mut self,
+        core: &mut Core,
+        listener: usize,
+        client: Socket,
+        source: Option<SocketAddr>,
+    ) {
+        let shared = &self.shared.listeners[listener];
+        add(&shared.counters(core.index).accepted, 1);
+        let destination = match shared.options.send_proxy {
+            SendProxy::Off => None,
+            _ => client.local_addr().ok().and_then(|address| address.as_socket()),
+        };
+        self.generation = (self.generation + 1) & GENERATION_MASK;
+        let generation = self.generation;
+        let index = self.table.vacant_key();
+        let key = Key { index: index as u32, generation };
+        let registered = core.register(&client, Source::Session(key, Side::Client));
+        self.table.insert(Joint {
+            session: Session::new(source, destination, core.now),
+            client,
+            backend: None,
+            to_backend: None,
+            to_client: None,
+            timer: None,
+            armed: Instant::START,
+            place: None,
+            listener: listener as u32,
+            generation,
+            forks: sys::fork::count(),
+        });
+        if registered.is_err() {
+            return self.close(core, key, Cause::NoDescriptor);
+        }
+        let next = self.step(core, key, |session, context| session.begin(context));
+        self.follow(core, key, next);
+    }
+
+    /// Something happened to one of a session's sockets.
+    #[inline]
+    pub(crate) fn handle_event(&mut self, core: &mut Core, key: Key, side: Side, event: &Event) {
+        let Some(joint) = self.get(key) else { return };
+        let (from, to) = match side {
+            Side::Client => (Direction::ToBackend, Direction::ToClient),
+            Side::Backend => (Direction::ToClient, Direction::ToBackend),
+        };
+        let is_error = event.is_error();
+        // A read stops before urgent data, so a short one does not mean that nothing is left.
+        let is_ending = event.is_read_closed() || is_error || event.is_priority();
+        if event.is_readable() || is_ending {
+            joint.session.flow(from).handle_source_ready(is_ending);
+        }
+        if event.is_writable() || is_error {
+            joint.session.flow(to).handle_sink_ready();
+        }
+        if joint.session.is_relaying() {
+            return self.run(core, key);
+        }
+        match side {
+            Side::Backend => self.handle_connection(core, key, event),
+            Side::Client if joint.session.is_in_header() => self.follow(core, key, Next::Header),
+            Side::Client => {
+                // It takes no answer any more; what it said before that is delivered all the same.
+                let is_closed = event.is_read_closed() && event.is_write_closed();
+                let may_have_left = is_closed || (joint.session.is_queued() && event.is_read_closed());
+                if is_error || (may_have_left && self.has_left(key)) {
+                    self.close(core, key, Cause::ClientLeft);
+                }
+            }
+        }
+    }
+
+    /// A session had more to do than its share of the last turn.
+    pub(crate) fn go_on(&mut self, core: &mut Core, key: Key) {
+        if let Some(joint) = self.get(key)
+            && joint.session.is_relaying()
+        {
+            self.run(core, key);
+        }
+    }
+
+    pub(crate) fn handle_timeout(&mut self, core: &mut Core, key: Key) {
+        let Some(joint) = self.get(key) else { return };
+        joint.timer = None;
+        let is_too_slow = self.step(core, key, |session, context| {
+            session.is_connecting() && session.next_deadline(context.options) <= context.now
+        });
+        if is_too_slow {
+            // It goes before its place is given back.
+            self.table[key.index as usize].backend = None;
+            let next = self.retry(core, key);
+            return self.follow(core, key, next);
+        }
+        match self.step(core, key, |session, context| session.handle_timeout(context)) {
+            None => self.arm(core, key),
+            Some(next) => self.follow(core, key, next),
+        }
+    }
+
+    /// Offers places that came free to this worker's sessions that wait for this pool.
+    pub(crate) fn take_offers(&mut self, core: &mut Core, pool: usize) {
+        let shared = Arc::clone(&self.shared);
+        let (room, pool) = (&shared.pools[pool].room, &*shared.pools[pool].pool);
+        room.begin(core.index);
+        while let Some(offer) = room.take_offer(core.index) {
+            let key = offer.waiter.token;
+            let is_waiting = self.get(key).is_some_and(|joint| joint.place == Some(offer.place));
+            if !is_waiting {
+                // It left after the offer was made.
+                room.settle(pool);
+                continue;
+            }
+            match self.step(core, key, |session, context| session.handle_offer(context)) {
+                Next::Queue => {
+                    room.put_back(offer);
+                    // Nobody else has better luck until another place comes free.
+                    continue;
+                }
+                next => {
+                    if let Some(joint) = self.get(key) {
+                        joint.place = None;
+                    }
+                    room.settle(pool);
+                    self.follow(core, key, next);
+                }
+            }
+        }
+    }
+
+    /// Ends every session.
+    pub(crate) fn close_all(&mut self, core: &mut Core, cause: Cause) {
+        let keys: Vec<Key> = self
+            .table
+            .iter()
+            .map(|(index, joint)| Key { index: index as u32, generation: joint.generation })
+            .collect();
+        for key in keys {
+            self.close(core, key, cause);
+        }
+    }
+
+    #[inline]
+    fn get(&mut self, key: Key) -> Option<&mut Joint> {
+        self.table.get_mut(key.index as usize).filter(|joint| joint.generation == key.generation)
+    }
+
+    /// Takes one step of a session that is there.
+    fn step<R>(&mut self, core: &Core, key: Key, step: impl FnOnce(&mut Session, &Context<'_>) -> R) -> R {
+        let joint = &mut self.table[key.index as usize];
+        let listener = &self.shared.listeners[joint.listener as usize];
+        let context = Context {
+            pool: &self.shared.pools[listener.pool].pool,
+            lane: core.lane,
+            options: &listener.options,
+            now: core.now,
+        };
+        step(&mut joint.session, &context)
+    }
+
+    /// Does what a session says, until it waits for something.
+    fn follow(&mut self, core: &mut Core, key: Key, mut next: Next) {
+        loop {
+            next = match next {
+                Next::Header => match self.read_header(core, key) {
+                    Some(next) => next,
+                    None => return self.arm(core, key),
+                },
+                Next::Connect(address) => match net::connect(&address) {
+                    Ok(socket) => match core.register(&socket, Source::Session(key, Side::Backend)) {
+                        Ok(()) => {
+                            self.table[key.index as usize].backend = Some(socket);
+                            return self.arm(core, key);
+                        }
+                        Err(_) => Next::Close(Cause::NoDescriptor),
+                    },
+                    Err(error) if is_starved(&error) => Next::Close(Cause::NoDescriptor),
+                    Err(_) => self.retry(core, key),
+                },
+                Next::Queue => {
+                    // It may have left while something else was waited for.
+                    let joint = &mut self.table[key.index as usize];
+                    if joint.session.flow(Direction::ToBackend).is_source_ending() && self.has_left(key) {
+                        return self.close(core, key, Cause::ClientLeft);
+                    }
+                    let joint = &mut self.table[key.index as usize];
+                    let listener = &self.shared.listeners[joint.listener as usize];
+                    let pool = &self.shared.pools[listener.pool];
+                    match pool.room.enter(&pool.pool, core.index, key) {
+                        Some(place) => {
+                            add(&listener.counters(core.index).queued, 1);
+                            joint.place = Some(place);
+                            return self.arm(core, key);
+                        }
+                        None => Next::Close(Cause::QueueFull),
+                    }
+                }
+                Next::Relay => {
+                    self.arm(core, key);
+                    return self.run(core, key);
+                }
+                Next::Close(cause) => return self.close(core, key, cause),
+            }
+        }
+    }
+
+    fn retry(&mut self, core: &mut Core, key: Key) -> Next {
+        let next = self.step(core, key, |session, context| session.handle_connect_failed(context));
+        if matches!(next, Next::Connect(_) | Next::Queue) {
+            let listener = self.table[key.index as usize].listener as usize;
+            add(&self.shared.listeners[listener].counters(core.index).retries, 1);
+        }
+        next
+    }
+
+    /// `None` while more of the header is to come.
+    fn read_header(&mut self, core: &mut Core, key: Key) -> Option<Next> {
+        loop {
+            let joint = &mut self.table[key.index as usize];
+            let flow = joint.session.flow(Direction::ToBackend);
+            if !flow.is_source_ready() {
+                return None;
+            }
+            match net::read(&joint.client, &mut core.buffer) {
+                Err(_) => return Some(Next::Close(Cause::ClientLeft)),
+                Ok(None) => flow.handle_source_blocked(),
+                Ok(Some(bytes)) => {
+                    if bytes > 0 {
+                        flow.handle_read(bytes, core.buffer.len());
+                    }
+                    let bytes = &core.buffer[..bytes];
+                    let listener = &self.shared.listeners[joint.listener as usize];
+                    let context = Context {
+                        pool: &self.shared.pools[listener.pool].pool,
+                        lane: core.lane,
+                        options: &listener.options,
+                        now: core.now,
+                    };
+                    match joint.session.handle_header_bytes(bytes, &context) {
+                        Next::Header => {}
+                        next => return Some(next),
+                    }
+                }
+            }
+        }
+    }
+
+    /// A backend's socket tells how the attempt to connect went.
+    #[cold]
+    fn handle_connection(&mut self, core: &mut Core, key: Key, event: &Event) {
+        let joint = &mut self.table[key.index as usize];
+        if !joint.session.is_connecting() {
+            return;
+        }
+        let Some(backend) = &joint.backend else { return };
+        let failed = event.is_error() && !matches!(backend.take_error(), Ok(None));
+        let next = if failed {
+            joint.backend = None;
+            self.retry(core, key)
+        } else if event.is_writable() {
+            self.step(core, key, |session, context| session.handle_connected(context))
+        } else {
+            return;
+        };
+        self.follow(core, key, next);
+    }
+
+    /// Whether a client that ended its half while it waits is taken to have left.
+    fn has_left(&mut self, key: Key) -> bool {
+        let joint = &mut self.table[key.index as usize];
+        let options = &self.shared.listeners[joint.listener as usize].options;
+        options.abort_on_close
+            || (joint.session.flow(Direction::ToBackend).kept().is_empty() && !net::has_unread(&joint.client))
+    }
+
+    /// Runs both flows as far as they go.
+    fn run(&mut self, core: &mut Core, key: Key) {
+        let joint = &mut self.table[key.index as usize];
+        let counters = self.shared.listeners[joint.listener as usize].counters(core.index);
+        let mut ended = false;
+        // In this order: a backend that takes nothing any more may still have something to say.
+        for direction in [Direction::ToBackend, Direction::ToClient] {
+            match joint.run_flow(direction, core, key, counters) {
+                Ran::Waits => {}
+                Ran::HasEnded => ended = true,
+                Ran::Closes(cause) => return self.close(core, key, cause),
+            }
+        }
+        if ended {
+            self.arm(core, key);
+        }
+    }
+
+    /// Sees to it that a timer comes when the session's next deadline does, or before.
+    fn arm(&mut self, core: &mut Core, key: Key) {
+        let joint = &mut self.table[key.index as usize];
+        let deadline = joint.session.next_deadline(&self.shared.listeners[joint.listener as usize].options);
+        // A timer that comes too early looks again; so bytes that move need not touch it.
+        if joint.timer.is_none() || deadline < joint.armed {
+            joint.armed = deadline;
+            core.set_timer(&mut joint.timer, deadline, Timer::Session(key));
+        }
+    }
+
+    fn close(&mut self, core: &mut Core, key: Key, cause: Cause) {
+        let joint = &mut self.table[key.index as usize];
+        let has_forked = joint.forks != sys::fork::count();
+        // The backend's connection goes before its place is given back: another worker may take it at once.
+        if let Some(backend) = joint.backend.take() {
+            if cause.resets_backend() {
+                net::reset_on_close(&backend);
+            }
+            if has_forked {
+                // A child of this process may hold a copy, and must not keep the other side waiting.
+                let _ = backend.shutdown(Shutdown::Both);
+            }
+        }
+        self.step(core, key, |session, context| session.close(cause, context));
+        let joint = self.table.remove(key.index as usize);
+        let index = joint.listener as usize;
+        let listener = &self.shared.listeners[index];
+        if let Some(place) = joint.place {
+            let pool = &self.shared.pools[listener.pool];
+            pool.room.leave(&pool.pool, place);
+        }
+        if let Some(timer) = joint.timer {
+            core.wheel.cancel(timer);
+        }
+        for pipe in [joint.to_backend, joint.to_client].into_iter().flatten() {
+            core.pipes.give(*pipe);
+        }
+        listener.counters(core.index).count_closed(cause);
+        if cause.resets_client() {
+            net::reset_on_close(&joint.client);
+        }
+        if has_forked {
+            let _ = joint.client.shutdown(Shutdown::Both);
+        }
+        drop(joint.client);
+        listener.leave(index, &self.shared.senders);
+        core.has_freed = true;
+    }
+}
+
+/// How far a flow came.
+enum Ran {
+    /// It waits for an event, or for the next turn.
+    Waits,
+    /// Its source has ended, or its sink's half was ended just now: look at the deadline.
+    HasEnded,
+    /// The session ends.
+    Closes(Cause),
+}
+
+impl Joint {
+    #[inline]
+    fn run_flow(&mut self, direction: Direction, core: &mut Core, key: Key, counters: &Counters) -> Ran {
+        let Some(backend) = &self.backend else { return Ran::Waits };
+        let (source, sink, counter) = match direction {
+            Direction::ToBackend => (&self.client, backend, &counters.to_backends),
+            Direction::ToClient => (backend, &self.client, &counters.to_clients),
+        };
+        let session = &mut self.session;
+        let mut reads = 0;
+        let mut ended = false;
+        loop {
+            let flow: &mut Flow = session.flow(direction);
+            let broken = match flow.next() {
+                // An end that waits behind what the sink does not take has a deadline of its own, too.
+                Step::Wait if flow.has_source_ended() => return Ran::HasEnded,
+                Step::Wait | Step::Over => {
+                    return if ended { Ran::HasEnded } else { Ran::Waits };
+                }
+                Step::Read => {
+                    if reads == READS_PER_TURN {
+                        core.again.push(key);
+                        return Ran::Waits;
+                    }
+                    reads += 1;
+                    match net::read(source, &mut core.buffer) {
+                        Ok(None) => {
+                            flow.handle_source_blocked();
+                            None
+                        }
+                        Ok(Some(bytes)) => {
+                            flow.handle_read(bytes, core.buffer.len());
+                            if bytes == 0 {
+                                continue;
+                            }
+                            let read = &core.buffer[..bytes];
+                            match net::write(sink, read) {
+                                Ok(written) => {
+                                    flow.handle_passed(read, written);
+                                    session.handle_movement(direction, core.now);
+                                    add(counter, written as u64);
+                                    None
+                                }
+                                Err(_) => Some(Broken::Sink),
+                            }
+                        }
+                        Err(_) => Some(Broken::Source),
+                    }
+                }
+                Step::Write => match net::write(sink, flow.kept()) {
+                    Ok(written) => {
+                        flow.handle_written(written);
+                        session.handle_movement(direction, core.now);
+                        add(counter, written as u64);
+                        None
+                    }
+                    Err(_) => Some(Broken::Sink),
+                },
+                Step::Move => {
+                    core.mask_pipe();
+                    let held = match direction {
+                        Direction::ToBackend => &mut self.to_backend,
+                        Direction::ToClient => &mut self.to_client,
+                    };
+                    let Some(mut pipe) = held.take().or_else(|| core.pipes.take().map(Box::new)) else {
+                        flow.handle_no_pipe();
+                        continue;
+                    };
+                    let (moved, broken) = pipe.relay(source.as_fd(), sink.as_fd(), flow.has_source_ended());
+                    flow.handle_moved(moved);
+                    let is_share_used = broken.is_none()
+                        && !moved.source_blocked
+                        && !moved.sink_blocked
+                        && !moved.source_ended;
+                    if pipe.held() > 0 {
+                        *held = Some(pipe);
+                    } else {
+                        core.pipes.give(*pipe);
+                    }
+                    if moved.bytes > 0 {
+                        session.handle_movement(direction, core.now);
+                        add(counter, moved.bytes);
+                    }
+                    if is_share_used {
+                        core.again.push(key);
+                        return Ran::Waits;
+                    }
+                    broken
+                }
+                Step::End => {
+                    match session.handle_end(direction) {
+                        Some(Next::Close(cause)) => return Ran::Closes(cause),
+                        _ => {
+                            // Whoever reset the connection meanwhile is met at the next read.
+                            let _ = sink.shutdown(Shutdown::Write);
+                            ended = true;
+                        }
+                    }
+                    None
+                }
+            };
+            let next = match broken {
+                None => continue,
+                Some(Broken::Source) => session.handle_source_broken(direction),
+                Some(Broken::Sink) => session.handle_sink_broken(direction),
+                Some(Broken::Unfit) => {
+                    session.flow(direction).handle_no_pipe();
+                    None
+                }
+            };
+            if let Some(Next::Close(cause)) = next {
+                return Ran::Closes(cause);
+            }
+        }
+    }
+}
+
+fn is_starved(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+}

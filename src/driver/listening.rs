@@ -1,0 +1,129 @@
+//! [`Listening`]: a listening socket of one worker, and why it pauses when it does.
+
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+
+use socket2::Socket;
+
+use crate::driver::event::EventKind;
+use crate::driver::net::{self, Accepted};
+use crate::driver::shared::add;
+use crate::driver::token::Source;
+use crate::driver::worker::Core;
+use crate::sys;
+
+/// A socket to listen on.
+pub(crate) struct ListeningSocket {
+    pub(crate) socket: Socket,
+    /// Other workers wait on the same one.
+    pub(crate) is_shared: bool,
+    /// The host opened it, and may go on with it.
+    pub(crate) is_adopted: bool,
+}
+
+/// A listening socket of one worker.
+pub(crate) struct Listening {
+    index: usize,
+    socket: Socket,
+    is_starved: bool,
+    is_adopted: bool,
+    forks: u32,
+}
+
+/// How a round of accepting ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Nobody is left to accept, or there is no room: an event or a message will tell.
+    Emptied,
+    /// This turn's share is used up.
+    More,
+    /// There is no descriptor: try again later.
+    Starved,
+}
+
+/// How many connections one listener takes in a turn before others have theirs.
+const ACCEPTS_PER_TURN: usize = 64;
+
+impl Listening {
+    pub(crate) fn open(index: usize, from: ListeningSocket, core: &Core) -> io::Result<Self> {
+        let ListeningSocket { socket, is_shared, is_adopted } = from;
+        let source = Source::Listener(index as u32);
+        if is_shared || is_adopted {
+            core.register_exclusive(&socket, source)?;
+        } else {
+            core.register(&socket, source)?;
+        }
+        Ok(Self { index, socket, is_starved: false, is_adopted, forks: sys::fork::count() })
+    }
+
+    pub(crate) fn is_starved(&self) -> bool {
+        self.is_starved
+    }
+
+    /// Accepts until nobody is left, there is no room, or this turn's share is used up.
+    pub(crate) fn accept(
+        &mut self,
+        core: &mut Core,
+        mut open: impl FnMut(&mut Core, Socket, Option<SocketAddr>),
+    ) -> Verdict {
+        for _ in 0..ACCEPTS_PER_TURN {
+            if !core.shared.listeners[self.index].enter(core.index) {
+                return Verdict::Emptied;
+            }
+            let accepted = net::accept(&self.socket);
+            if let Accepted::One(socket, source) = accepted {
+                self.recover(core);
+                open(core, socket, source);
+                continue;
+            }
+            core.shared.listeners[self.index].leave(self.index, &core.shared.senders);
+            match accepted {
+                Accepted::Gone => {
+                    add(&core.shared.listeners[self.index].counters(core.index).accept_errors, 1);
+                }
+                Accepted::Starved(error) => {
+                    add(&core.shared.listeners[self.index].counters(core.index).accept_errors, 1);
+                    self.starve(core, &error);
+                    return Verdict::Starved;
+                }
+                Accepted::Broken(error) => {
+                    add(&core.shared.listeners[self.index].counters(core.index).accept_errors, 1);
+                    core.tell_listener(EventKind::AcceptPaused, self.index, error.to_string());
+                    return Verdict::Emptied;
+                }
+                Accepted::None | Accepted::One(..) => {
+                    self.recover(core);
+                    return Verdict::Emptied;
+                }
+            }
+        }
+        Verdict::More
+    }
+
+    /// Listens no more. What the host or another worker holds of the same socket stays.
+    pub(crate) fn close(mut self, core: &Core) {
+        self.recover(core);
+        if !self.is_adopted && self.forks != sys::fork::count() {
+            // A child of this process holds a copy, and connections would wait there for ever.
+            let _ = self.socket.shutdown(Shutdown::Both);
+        }
+    }
+
+    fn starve(&mut self, core: &Core, error: &io::Error) {
+        if !self.is_starved {
+            self.is_starved = true;
+            if core.shared.listeners[self.index].starve() {
+                core.tell_listener(EventKind::AcceptPaused, self.index, error.to_string());
+            }
+        }
+    }
+
+    fn recover(&mut self, core: &Core) {
+        if self.is_starved {
+            self.is_starved = false;
+            if core.shared.listeners[self.index].recover() {
+                core.tell_listener(EventKind::AcceptResumed, self.index, String::new());
+            }
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The loop: mio, sockets, timers, mailboxes. It does what the state machines of `proxy` say.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `worker` | one loop: its turn, its messages, its end |
+//! | `listening` | a listening socket, and why it pauses |
+//! | `joint` | a worker's sessions with their sockets |
+//! | `conversation` | connections answered from memory: admin |
+//! | `shared`, `room` | what workers share: pools, limits, counters, wait queues |
+//! | `net`, `pipes` | sockets; pipes for splice |
+//! | `mailbox`, `timer`, `token` | messages from other threads, deadlines, what an event is about |
+//! | `event` | what the owner is told |
+
+#[cfg(feature = "proxy")]
+pub(crate) mod conversation;
+#[cfg(feature = "proxy")]
+pub(crate) mod event;
+#[cfg(feature = "proxy")]
+mod joint;
+#[cfg(feature = "proxy")]
+pub(crate) mod listening;
+pub(crate) mod mailbox;
+#[cfg(feature = "proxy")]
+pub(crate) mod net;
+#[cfg(feature = "proxy")]
+mod pipes;
+#[cfg(feature = "proxy")]
+pub(crate) mod room;
+#[cfg(feature = "proxy")]
+pub(crate) mod shared;
+#[cfg(feature = "proxy")]
+pub(crate) mod timer;
+#[cfg(feature = "proxy")]
+pub(crate) mod token;
+#[cfg(feature = "proxy")]
+pub(crate) mod worker;

@@ -1,0 +1,219 @@
+//! Sockets: to listen, to connect, to read and write, to end.
+
+use std::io::{self, ErrorKind, Read};
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use crate::balance::Address;
+use crate::error::{Error, Result};
+use crate::proxy::options::Bind;
+
+/// Opens what `count` workers listen on: sockets of their own for an IP address, which the system spreads
+/// connections over, or one shared by all for a unix path. None accepts before [`start`].
+pub(crate) fn bind(bind: &Bind, who: &str, count: usize) -> Result<Vec<Socket>> {
+    let failed = |error: io::Error| Error::io(format!("bind {bind} for {who}"), &error);
+    match bind {
+        Bind::Inet(address) => {
+            let first = bind_inet(*address, false).map_err(failed)?;
+            if count == 1 {
+                return Ok(vec![first]);
+            }
+            // The port chosen by the system, when it was asked to choose.
+            let address = first.local_addr().map_err(failed)?.as_socket().unwrap_or(*address);
+            // The first is bound alone, so that a port somebody else uses is found out; then it lets the
+            // others in.
+            first.set_reuse_port(true).map_err(failed)?;
+            let mut sockets = vec![first];
+            for _ in 1..count {
+                sockets.push(bind_inet(address, true).map_err(failed)?);
+            }
+            Ok(sockets)
+        }
+        Bind::Unix(path) => {
+            let first = bind_unix(path).map_err(failed)?;
+            share(first, count).map_err(failed)
+        }
+    }
+}
+
+/// `count` descriptors of one listening socket.
+pub(crate) fn share(socket: Socket, count: usize) -> io::Result<Vec<Socket>> {
+    let mut sockets = Vec::with_capacity(count);
+    for _ in 1..count {
+        sockets.push(socket.try_clone()?);
+    }
+    sockets.push(socket);
+    Ok(sockets)
+}
+
+/// Begins to listen.
+pub(crate) fn start(socket: &Socket, backlog: u32) -> io::Result<()> {
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))
+}
+
+fn bind_inet(address: SocketAddr, reuse_port: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), None)?;
+    socket.set_reuse_address(true)?;
+    if reuse_port {
+        socket.set_reuse_port(true)?;
+    }
+    if address.is_ipv6() {
+        // 0.0.0.0 and [::] are two places: each says what it takes.
+        socket.set_only_v6(true)?;
+    }
+    // What is accepted inherits both.
+    socket.set_tcp_nodelay(true)?;
+    ease(&socket, address);
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+fn bind_unix(path: &str) -> io::Result<Socket> {
+    let address = unix_address(path)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+    match socket.bind(&address) {
+        Err(error) if error.kind() == ErrorKind::AddrInUse && !path.starts_with('@') => {
+            // A file that nobody listens on is left from a process that ended without removing it.
+            let probe = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+            match probe.connect(&address) {
+                Err(refused) if refused.kind() == ErrorKind::ConnectionRefused => {
+                    std::fs::remove_file(path)?;
+                    socket.bind(&address)?;
+                }
+                _ => return Err(error),
+            }
+        }
+        other => other?,
+    }
+    Ok(socket)
+}
+
+/// On this machine's own addresses nothing is lost and nothing congested: the simplest control does, and what
+/// the system chose for the world (pacing, with some) only costs time.
+fn ease(socket: &Socket, address: SocketAddr) {
+    if address.ip().to_canonical().is_loopback() {
+        let _ = socket.set_tcp_congestion(b"reno");
+    }
+}
+
+/// Begins to connect. `Ok` says nothing but that it is under way, or done already.
+pub(crate) fn connect(address: &Address) -> io::Result<Socket> {
+    match address {
+        Address::Inet(address) => {
+            let socket = Socket::new(Domain::for_address(*address), Type::STREAM.nonblocking(), None)?;
+            socket.set_tcp_nodelay(true)?;
+            ease(&socket, *address);
+            match socket.connect(&(*address).into()) {
+                Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+                _ => Ok(socket),
+            }
+        }
+        Address::Unix(path) => {
+            let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+            socket.connect(&unix_address(path)?)?;
+            Ok(socket)
+        }
+    }
+}
+
+/// `sockaddr_un` of a path; a leading `@` becomes the NUL of the abstract name space.
+fn unix_address(path: &str) -> io::Result<SockAddr> {
+    match path.strip_prefix('@') {
+        Some(name) => SockAddr::unix(format!("\0{name}")),
+        None => SockAddr::unix(path),
+    }
+}
+
+/// Where a socket is bound.
+pub(crate) fn local_bind(socket: &Socket) -> io::Result<Bind> {
+    let address = socket.local_addr()?;
+    if let Some(inet) = address.as_socket() {
+        return Ok(Bind::Inet(inet));
+    }
+    if let Some(name) = address.as_abstract_namespace() {
+        return Ok(Bind::Unix(format!("@{}", String::from_utf8_lossy(name)).into()));
+    }
+    let path = address.as_pathname().map(|path| path.to_string_lossy().into_owned());
+    Ok(Bind::Unix(path.unwrap_or_default().into()))
+}
+
+/// How an attempt to accept ended.
+pub(crate) enum Accepted {
+    One(Socket, Option<SocketAddr>),
+    /// Nobody is there.
+    None,
+    /// That one left; the next may be there.
+    Gone,
+    /// The system has no descriptor or memory left.
+    Starved(io::Error),
+    /// The listening socket itself is unusable.
+    Broken(io::Error),
+}
+
+/// Accepts one connection.
+#[inline]
+pub(crate) fn accept(listener: &Socket) -> Accepted {
+    match listener.accept4(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC) {
+        Ok((socket, address)) => Accepted::One(socket, address.as_socket()),
+        Err(error) => match error.raw_os_error() {
+            Some(libc::EAGAIN) => Accepted::None,
+            Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => Accepted::Starved(error),
+            Some(libc::EBADF | libc::EINVAL | libc::ENOTSOCK | libc::EOPNOTSUPP | libc::EFAULT) => {
+                Accepted::Broken(error)
+            }
+            // Aborted before it was accepted, or a network error that belongs to that connection.
+            _ => Accepted::Gone,
+        },
+    }
+}
+
+/// Reads. `Ok(None)`: nothing there now; `Ok(Some(0))`: the other side ended its half.
+#[inline]
+pub(crate) fn read(mut socket: &Socket, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+    loop {
+        match socket.read(buffer) {
+            Ok(bytes) => return Ok(Some(bytes)),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Writes. `Ok(0)`: no room now.
+#[inline]
+pub(crate) fn write(socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
+    loop {
+        match socket.send_with_flags(bytes, libc::MSG_NOSIGNAL) {
+            Ok(written) => return Ok(written),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(0),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Whether bytes lie unread.
+pub(crate) fn has_unread(socket: &Socket) -> bool {
+    let mut byte = [std::mem::MaybeUninit::uninit()];
+    matches!(socket.peek(&mut byte), Ok(1..))
+}
+
+/// Makes the close that follows a reset.
+pub(crate) fn reset_on_close(socket: &Socket) {
+    let _ = socket.set_linger(Some(Duration::ZERO));
+}
+
+/// A descriptor the host handed over, made fit for the loop.
+pub(crate) fn adopt(descriptor: OwnedFd) -> io::Result<Socket> {
+    let socket = Socket::from(descriptor);
+    if !socket.is_listener()? || socket.r#type()? != Type::STREAM {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "it is no stream socket that listens"));
+    }
+    socket.set_nonblocking(true)?;
+    socket.set_cloexec(true)?;
+    Ok(socket)
+}

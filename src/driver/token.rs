@@ -1,0 +1,98 @@
+//! What an event is about, in the 64 bits that travel through the system.
+//!
+//! ```text
+//! 63 62  61    60       32 31     0
+//! | kind | side | generation | index |
+//! ```
+//!
+//! The generation tells a session from an earlier one in the same place: an event that was under way when its
+//! session ended finds nobody.
+
+use mio::Token;
+
+/// A place in a worker's table of sessions or conversations, and which of its tenants is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    pub(crate) index: u32,
+    pub(crate) generation: u32,
+}
+
+/// Which connection of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Client,
+    Backend,
+}
+
+/// What an event is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The mailbox.
+    Mailbox,
+    /// A listening socket, by its index.
+    Listener(u32),
+    /// A connection of a session.
+    Session(Key, Side),
+    /// A connection answered from memory.
+    Conversation(Key),
+}
+
+/// Generations count within this.
+pub(crate) const GENERATION_MASK: u32 = (1 << 29) - 1;
+
+const KIND_SHIFT: u32 = 62;
+const SIDE: u64 = 1 << 61;
+const LISTENER: u64 = 1;
+const SESSION: u64 = 2;
+const CONVERSATION: u64 = 3;
+
+impl Source {
+    #[inline]
+    pub(crate) fn to_token(self) -> Token {
+        let pack = |key: Key| u64::from(key.generation & GENERATION_MASK) << 32 | u64::from(key.index);
+        let bits = match self {
+            Source::Mailbox => 0,
+            Source::Listener(index) => LISTENER << KIND_SHIFT | u64::from(index),
+            Source::Session(key, Side::Client) => SESSION << KIND_SHIFT | pack(key),
+            Source::Session(key, Side::Backend) => SESSION << KIND_SHIFT | SIDE | pack(key),
+            Source::Conversation(key) => CONVERSATION << KIND_SHIFT | pack(key),
+        };
+        Token(bits as usize)
+    }
+
+    #[inline]
+    pub(crate) fn from_token(token: Token) -> Self {
+        let bits = token.0 as u64;
+        let key = Key { index: bits as u32, generation: (bits >> 32) as u32 & GENERATION_MASK };
+        match bits >> KIND_SHIFT {
+            LISTENER => Source::Listener(bits as u32),
+            SESSION if bits & SIDE == 0 => Source::Session(key, Side::Client),
+            SESSION => Source::Session(key, Side::Backend),
+            CONVERSATION => Source::Conversation(key),
+            _ => Source::Mailbox,
+        }
+    }
+}
+
+const _: () = assert!(size_of::<usize>() == 8, "tokens are 64 bits wide");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_go_both_ways() {
+        let key = Key { index: u32::MAX, generation: GENERATION_MASK };
+        for source in [
+            Source::Mailbox,
+            Source::Listener(0),
+            Source::Listener(u32::MAX),
+            Source::Session(key, Side::Client),
+            Source::Session(key, Side::Backend),
+            Source::Session(Key { index: 0, generation: 1 }, Side::Backend),
+            Source::Conversation(key),
+        ] {
+            assert_eq!(Source::from_token(source.to_token()), source);
+        }
+    }
+}

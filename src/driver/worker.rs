@@ -1,0 +1,365 @@
+//! [`Worker`]: one loop. It owns its sessions, timers, listening sockets and pipes, and shares with other
+//! workers only what [`Shared`] holds. The thread is somebody else's: the server's own, or the host's.
+
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::{Events, Poll};
+use socket2::Socket;
+
+use crate::balance::Lane;
+use crate::driver::conversation::{Conversations, Listener as ConversationListener};
+use crate::driver::event::EventKind;
+use crate::driver::joint::Joints;
+use crate::driver::listening::{Listening, ListeningSocket, Verdict};
+use crate::driver::mailbox::Receiver;
+use crate::driver::pipes::Pipes;
+use crate::driver::shared::Shared;
+use crate::driver::timer::{TimerId, Wheel};
+use crate::driver::token::{Key, Source};
+use crate::proxy::session::Cause;
+use crate::sys;
+use crate::time::{Clock, Instant};
+
+/// What a worker is told from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Message {
+    /// An offer awaits one of its sessions that queue for this pool.
+    Room(usize),
+    /// This listener may have room below its `maxconn`.
+    Resume(usize),
+    /// The owner gave an order: see [`Orders`](crate::driver::shared::Orders).
+    Order,
+}
+
+/// What a timer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Timer {
+    Session(Key),
+    Conversation(Key),
+    /// Try again to accept: there was no descriptor.
+    Accept(u32),
+    /// The end of the drain.
+    Drain,
+}
+
+/// Everything of a worker but its sessions, which borrow it while they run.
+pub(crate) struct Core {
+    pub(crate) index: usize,
+    pub(crate) poll: Poll,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) wheel: Wheel<Timer>,
+    pub(crate) pipes: Pipes,
+    /// Where every read lands. One for all sessions: what a sink does not take is copied out.
+    pub(crate) buffer: Box<[u8]>,
+    pub(crate) now: Instant,
+    pub(crate) lane: Lane,
+    /// Sessions that had more to do when their turn's share was used up.
+    pub(crate) again: Vec<Key>,
+    /// Listeners likewise.
+    pub(crate) accept_again: Vec<u32>,
+    /// Set while a splice of this turn may raise SIGPIPE in a thread that is the host's.
+    pub(crate) mask: Option<sys::signal::Masked>,
+    /// Whether the thread is the host's.
+    pub(crate) is_hosted: bool,
+    /// Descriptors are free again: paused listeners may go on.
+    pub(crate) has_freed: bool,
+}
+
+pub(crate) struct Worker {
+    core: Core,
+    events: Events,
+    joints: Joints,
+    listening: Vec<Listening>,
+    conversations: Conversations,
+    inbox: Receiver<Message>,
+    phase: Phase,
+    drain_timer: Option<TimerId>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Running,
+    Draining,
+    Over,
+}
+
+/// The size of the buffer that reads land in, and so of what a flow keeps at most. Reads that fill it are
+/// moved by splice from then on.
+pub(crate) const BUFFER_BYTES: usize = 64 * 1024;
+/// Events taken from the system at once.
+const EVENTS_MAX: usize = 512;
+/// How long a listener pauses when there is no descriptor and none comes free here.
+const STARVED_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a worker is made of.
+pub(crate) struct Parts {
+    pub(crate) index: usize,
+    pub(crate) poll: Poll,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) inbox: Receiver<Message>,
+    /// The listening sockets, one for each listener.
+    pub(crate) sockets: Vec<ListeningSocket>,
+    pub(crate) conversations: Vec<ConversationListener>,
+    pub(crate) is_hosted: bool,
+}
+
+impl Worker {
+    pub(crate) fn new(parts: Parts) -> io::Result<Self> {
+        let now = Clock.now();
+        let core = Core {
+            index: parts.index,
+            poll: parts.poll,
+            shared: parts.shared,
+            wheel: Wheel::new(now),
+            pipes: Pipes::new(),
+            buffer: vec![0; BUFFER_BYTES].into(),
+            now,
+            lane: Lane::Own(crate::thread::number()),
+            again: Vec::new(),
+            accept_again: Vec::new(),
+            mask: None,
+            is_hosted: parts.is_hosted,
+            has_freed: false,
+        };
+        let mut listening = Vec::with_capacity(parts.sockets.len());
+        for (index, socket) in parts.sockets.into_iter().enumerate() {
+            listening.push(Listening::open(index, socket, &core)?);
+        }
+        let conversations = Conversations::open(parts.conversations, listening.len(), &core)?;
+        Ok(Self {
+            events: Events::with_capacity(EVENTS_MAX),
+            joints: Joints::new(Arc::clone(&core.shared)),
+            listening,
+            conversations,
+            inbox: parts.inbox,
+            phase: Phase::Running,
+            drain_timer: None,
+            core,
+        })
+    }
+
+    /// The descriptor to poll for reading: it is readable when a turn has something to do.
+    pub(crate) fn poll_fd(&self) -> RawFd {
+        self.core.poll.as_raw_fd()
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn is_over(&self) -> bool {
+        self.phase == Phase::Over
+    }
+
+    /// When a turn is needed even if nothing happens.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        if !self.core.again.is_empty() || !self.core.accept_again.is_empty() {
+            return Some(Instant::START);
+        }
+        self.core.wheel.next_deadline()
+    }
+
+    /// Waits for events, at most for `timeout` or until the next deadline, and handles one batch of them.
+    /// Answers how many there were.
+    pub(crate) fn turn(&mut self, timeout: Option<Duration>) -> io::Result<usize> {
+        let due = match self.next_deadline() {
+            Some(Instant::START) => Some(Duration::ZERO),
+            // To the next whole millisecond, which is what the system counts in: to wake before the deadline
+            // would be to turn in vain.
+            Some(deadline) => {
+                Some(deadline.duration_since(Clock.now()).saturating_add(Duration::from_nanos(999_999)))
+            }
+            None => None,
+        };
+        let wait = match (timeout, due) {
+            (Some(timeout), Some(due)) => Some(timeout.min(due)),
+            (timeout, due) => timeout.or(due),
+        };
+        match self.core.poll.poll(&mut self.events, wait) {
+            Ok(()) => {}
+            // A host's thread takes signals: it may want to see to that now.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        self.core.now = Clock.now();
+        self.core.lane = Lane::Own(crate::thread::number());
+        let again = std::mem::take(&mut self.core.again);
+        let accept_again = std::mem::take(&mut self.core.accept_again);
+        let mut count = again.len() + accept_again.len();
+        let mut is_mail = false;
+        // Sessions first: they give descriptors and places back that new ones can use.
+        for event in &self.events {
+            count += 1;
+            match Source::from_token(event.token()) {
+                Source::Session(key, side) => self.joints.handle_event(&mut self.core, key, side, event),
+                Source::Mailbox => is_mail = true,
+                Source::Conversation(key) => self.conversations.handle_event(&mut self.core, key),
+                Source::Listener(_) => {}
+            }
+        }
+        for key in again {
+            self.joints.go_on(&mut self.core, key);
+        }
+        for event in &self.events {
+            if let Source::Listener(index) = Source::from_token(event.token()) {
+                self.core.accept_again.push(index);
+            }
+        }
+        let fresh = std::mem::take(&mut self.core.accept_again);
+        for index in fresh.into_iter().chain(accept_again) {
+            self.accept(index as usize);
+        }
+        if is_mail {
+            self.read_mail();
+        }
+        self.handle_timers();
+        if std::mem::take(&mut self.core.has_freed) {
+            for index in 0..self.listening.len() {
+                if self.listening[index].is_starved() {
+                    self.accept(index);
+                }
+            }
+        }
+        self.core.mask = None;
+        self.end_if_drained();
+        Ok(count)
+    }
+
+    fn accept(&mut self, index: usize) {
+        if self.conversations.is_listener(index) {
+            return self.conversations.accept(&mut self.core, index);
+        }
+        // After the drain has begun there is none.
+        let Some(listening) = self.listening.get_mut(index) else { return };
+        let joints = &mut self.joints;
+        let verdict = listening.accept(&mut self.core, |core, socket, source| {
+            joints.open(core, index, socket, source);
+        });
+        match verdict {
+            Verdict::Emptied => {}
+            Verdict::More => self.core.accept_again.push(index as u32),
+            Verdict::Starved => {
+                let at = self.core.now.saturating_add(STARVED_PAUSE);
+                self.core.wheel.insert(at, Timer::Accept(index as u32));
+            }
+        }
+    }
+
+    fn read_mail(&mut self) {
+        self.inbox.drain_begin();
+        while let Some(message) = self.inbox.try_recv() {
+            match message {
+                Message::Room(pool) => self.joints.take_offers(&mut self.core, pool),
+                Message::Resume(listener) => self.accept(listener),
+                Message::Order => self.obey(),
+            }
+        }
+    }
+
+    /// Does what the owner ordered.
+    pub(crate) fn obey(&mut self) {
+        if self.core.shared.orders.is_stopped() {
+            self.stop();
+        } else if let Some(until) = self.core.shared.orders.drain_until() {
+            self.drain(until);
+        }
+    }
+
+    fn handle_timers(&mut self) {
+        while let Some(timer) = self.core.wheel.expire(self.core.now) {
+            match timer {
+                Timer::Session(key) => self.joints.handle_timeout(&mut self.core, key),
+                Timer::Conversation(key) => self.conversations.handle_timeout(&mut self.core, key),
+                Timer::Accept(index) => self.accept(index as usize),
+                Timer::Drain => {
+                    self.drain_timer = None;
+                    self.stop();
+                }
+            }
+        }
+    }
+
+    /// Takes in what the system has accepted for us already, then listens no more.
+    fn drain(&mut self, until: Instant) {
+        if self.phase == Phase::Over {
+            return;
+        }
+        if self.phase == Phase::Running {
+            self.phase = Phase::Draining;
+            for index in 0..self.listening.len() {
+                self.accept(index);
+            }
+            self.close_listeners();
+        }
+        // A later order may give less time or more.
+        if let Some(timer) = self.drain_timer.take() {
+            self.core.wheel.cancel(timer);
+        }
+        self.drain_timer = Some(self.core.wheel.insert(until, Timer::Drain));
+    }
+
+    /// Ends it whatever was ordered: its loop failed.
+    pub(crate) fn end(&mut self) {
+        self.stop();
+    }
+
+    fn stop(&mut self) {
+        if self.phase == Phase::Over {
+            return;
+        }
+        self.close_listeners();
+        self.joints.close_all(&mut self.core, Cause::Stopped);
+        self.conversations.close_all(&mut self.core);
+        self.phase = Phase::Over;
+    }
+
+    fn close_listeners(&mut self) {
+        for listening in self.listening.drain(..) {
+            listening.close(&self.core);
+        }
+        self.core.accept_again.clear();
+    }
+
+    fn end_if_drained(&mut self) {
+        if self.phase == Phase::Draining && self.joints.is_empty() {
+            self.stop();
+        }
+    }
+}
+
+impl Core {
+    /// Registers a socket for all its events, edge-triggered.
+    pub(crate) fn register(&self, socket: &Socket, source: Source) -> io::Result<()> {
+        // Urgent data is nothing to pass on, but reads stop before it.
+        let interest = mio::Interest::READABLE | mio::Interest::WRITABLE | mio::Interest::PRIORITY;
+        self.poll.registry().register(
+            &mut mio::unix::SourceFd(&socket.as_raw_fd()),
+            source.to_token(),
+            interest,
+        )
+    }
+
+    /// Registers a listening socket that other workers have too.
+    pub(crate) fn register_exclusive(&self, socket: &Socket, source: Source) -> io::Result<()> {
+        sys::epoll::add_exclusive(&self.poll, socket, source.to_token().0 as u64)
+    }
+
+    /// From here to the end of the turn a SIGPIPE is not the host's.
+    #[inline]
+    pub(crate) fn mask_pipe(&mut self) {
+        if self.is_hosted && self.mask.is_none() {
+            self.mask = sys::signal::mask_pipe();
+        }
+    }
+
+    pub(crate) fn set_timer(&mut self, timer: &mut Option<TimerId>, at: Instant, what: Timer) {
+        match *timer {
+            Some(id) if self.wheel.move_to(id, at) => {}
+            _ => *timer = Some(self.wheel.insert(at, what)),
+        }
+    }
+
+    pub(crate) fn tell_listener(&self, kind: EventKind, listener: usize, detail: String) {
+        self.shared.tell_listener(kind, listener, detail);
+    }
+}

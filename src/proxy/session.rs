@@ -1,0 +1,526 @@
+//! [`Session`]: one client connection and the backend connection it is joined to, from accept to close.
+//!
+//! ```text
+//! begin ─► (header) ─► pick ─► connect ─► relay ─► over
+//!                       │ ▲       │
+//!                  full ▼ │ offer ▼ refused: another backend
+//!                      queue
+//! ```
+//!
+//! Each `handle_*` says what happened and answers with the one thing to do [`Next`]. Whoever drives it owns the
+//! sockets, the timer and the wait queue. A session that picked a backend always reports it done, once, by
+//! [`Session::close`].
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::balance::Address;
+use crate::balance::{BackendId, Lane, Outcome, Policy, Pool, Request, Timings, Token};
+use crate::error::{Error, NoBackend};
+use crate::proxy::flow::Flow;
+use crate::proxy::options::{AcceptProxy, Options, SendProxy};
+use crate::proxy::proxy_protocol::{self, Addresses, Header, Version};
+use crate::time::Instant;
+
+/// What to do next for a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Wait for the client's bytes, then call `handle_header_bytes`.
+    Header,
+    /// Begin to connect there; then call `handle_connected` or `handle_connect_failed`.
+    Connect(Address),
+    /// Every backend is at its `maxconn`: wait in the pool's queue, then call `handle_offer`.
+    Queue,
+    /// Run the two flows.
+    Relay,
+    /// Call `close` and end both connections.
+    Close(Cause),
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Cause {
+    /// Both sides ended their half.
+    Finished,
+    /// The client broke off.
+    ClientReset,
+    /// The backend broke off.
+    BackendReset,
+    /// The client left before it had a backend.
+    ClientLeft,
+    /// What should have been a PROXY header is none.
+    HeaderInvalid,
+    /// The PROXY header took too long.
+    HeaderTimeout,
+    /// No backend may be picked.
+    NoBackend,
+    /// Backends could not be reached, as many as may be tried.
+    ConnectFailed,
+    /// The queue for a backend is full.
+    QueueFull,
+    /// No backend came free in time.
+    QueueTimeout,
+    /// Silence in both directions.
+    IdleTimeout,
+    /// Silence after one side had ended its half.
+    HalfClosedTimeout,
+    /// The server stopped.
+    Stopped,
+    /// The system had no descriptor or memory for the backend's connection.
+    NoDescriptor,
+}
+
+impl Cause {
+    /// Every cause with its name in statistics.
+    pub const NAMES: [(&'static str, Cause); 14] = [
+        ("finished", Cause::Finished),
+        ("client_reset", Cause::ClientReset),
+        ("backend_reset", Cause::BackendReset),
+        ("client_left", Cause::ClientLeft),
+        ("header_invalid", Cause::HeaderInvalid),
+        ("header_timeout", Cause::HeaderTimeout),
+        ("no_backend", Cause::NoBackend),
+        ("connect_failed", Cause::ConnectFailed),
+        ("queue_full", Cause::QueueFull),
+        ("queue_timeout", Cause::QueueTimeout),
+        ("idle_timeout", Cause::IdleTimeout),
+        ("half_closed_timeout", Cause::HalfClosedTimeout),
+        ("stopped", Cause::Stopped),
+        ("no_descriptor", Cause::NoDescriptor),
+    ];
+
+    /// Whether the client is to see a reset: what it got is not all there was.
+    pub fn resets_client(self) -> bool {
+        matches!(self, Cause::BackendReset | Cause::HeaderInvalid)
+    }
+
+    /// Whether the backend is to see a reset: the client broke off.
+    pub fn resets_backend(self) -> bool {
+        matches!(self, Cause::ClientReset)
+    }
+}
+
+/// Which way bytes go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From the client.
+    ToBackend,
+    /// From the backend.
+    ToClient,
+}
+
+impl Direction {
+    /// The other way.
+    pub fn opposite(self) -> Self {
+        match self {
+            Direction::ToBackend => Direction::ToClient,
+            Direction::ToClient => Direction::ToBackend,
+        }
+    }
+}
+
+/// What a session needs of its surroundings for one step.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// Where it picks.
+    pub pool: &'a Pool,
+    /// Where its picks are counted.
+    pub lane: Lane,
+    /// What its listener was told.
+    pub options: &'a Options,
+    /// The present moment.
+    pub now: Instant,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Opened,
+    Header,
+    Queued,
+    Connecting,
+    Relaying,
+    Closed,
+}
+
+/// One client connection and its backend connection.
+#[derive(Debug)]
+pub struct Session {
+    to_backend: Flow,
+    to_client: Flow,
+    pick: Option<Token>,
+    /// When the phase began; while relaying, when bytes last moved.
+    active: Instant,
+    /// When the backend was picked, then when its answer began to be waited for.
+    since: Instant,
+    /// Nanoseconds it took to connect, and then until the answer began.
+    connect_nanos: u64,
+    answer_nanos: Option<u64>,
+    /// What is needed only until the relay runs.
+    opening: Option<Box<Opening>>,
+    phase: Phase,
+    /// The bytes that moved last came from the client: an answer is awaited.
+    is_answer_due: bool,
+    has_backend_broken: bool,
+}
+
+#[derive(Debug)]
+struct Opening {
+    source: Option<SocketAddr>,
+    destination: Option<SocketAddr>,
+    /// What came of a PROXY header so far.
+    received: Vec<u8>,
+    header: Option<Header>,
+    /// Backends that could not be reached.
+    tried: Vec<BackendId>,
+    backend: Option<BackendId>,
+}
+
+impl Session {
+    /// A session of a client at `source` that came to `destination`; `None` for a unix socket, and where the
+    /// destination is not needed because backends are sent no PROXY header.
+    pub fn new(source: Option<SocketAddr>, destination: Option<SocketAddr>, now: Instant) -> Self {
+        let opening = Opening {
+            source,
+            destination,
+            received: Vec::new(),
+            header: None,
+            tried: Vec::new(),
+            backend: None,
+        };
+        Self {
+            to_backend: Flow::new(),
+            to_client: Flow::new(),
+            pick: None,
+            active: now,
+            since: now,
+            connect_nanos: 0,
+            answer_nanos: None,
+            opening: Some(Box::new(opening)),
+            phase: Phase::Opened,
+            is_answer_due: false,
+            has_backend_broken: false,
+        }
+    }
+
+    /// Begins.
+    pub fn begin(&mut self, context: &Context<'_>) -> Next {
+        debug_assert_eq!(self.phase, Phase::Opened);
+        if context.options.accept_proxy == AcceptProxy::Required {
+            self.phase = Phase::Header;
+            return Next::Header;
+        }
+        self.pick(context, false)
+    }
+
+    /// The client sent these bytes while its PROXY header was awaited; empty when it ended its half.
+    pub fn handle_header_bytes(&mut self, bytes: &[u8], context: &Context<'_>) -> Next {
+        let Some(opening) = &mut self.opening else { return Next::Close(Cause::HeaderInvalid) };
+        if bytes.is_empty() {
+            let nothing_came = opening.received.is_empty();
+            return Next::Close(if nothing_came { Cause::ClientLeft } else { Cause::HeaderInvalid });
+        }
+        // Most headers come whole: then nothing is copied but what lies behind.
+        let all = if opening.received.is_empty() {
+            bytes
+        } else {
+            opening.received.extend_from_slice(bytes);
+            &opening.received
+        };
+        match proxy_protocol::parse(all) {
+            Err(_) => Next::Close(Cause::HeaderInvalid),
+            Ok(None) => {
+                if opening.received.is_empty() {
+                    opening.received.extend_from_slice(bytes);
+                }
+                Next::Header
+            }
+            Ok(Some((header, length))) => {
+                if length < all.len() {
+                    self.to_backend.keep(&all[length..]);
+                }
+                opening.received = Vec::new();
+                opening.header = Some(header);
+                self.pick(context, false)
+            }
+        }
+    }
+
+    /// A place may have come free. [`Next::Queue`] means that there was none: back to where it stood.
+    pub fn handle_offer(&mut self, context: &Context<'_>) -> Next {
+        debug_assert_eq!(self.phase, Phase::Queued);
+        self.pick(context, true)
+    }
+
+    /// The backend's connection stands.
+    pub fn handle_connected(&mut self, context: &Context<'_>) -> Next {
+        self.connect_nanos = context.now.nanos_since(self.since);
+        self.phase = Phase::Relaying;
+        self.active = context.now;
+        self.since = context.now;
+        if let Some(opening) = self.opening.take() {
+            opening.introduce(context.options.send_proxy, &mut self.to_backend);
+        }
+        Next::Relay
+    }
+
+    /// The backend could not be reached: refused, unreachable, or too late.
+    pub fn handle_connect_failed(&mut self, context: &Context<'_>) -> Next {
+        self.report(Outcome::ConnectFailed, context);
+        let Some(opening) = &mut self.opening else { return Next::Close(Cause::ConnectFailed) };
+        opening.tried.extend(opening.backend.take());
+        if opening.tried.len() >= context.options.attempts as usize {
+            return Next::Close(Cause::ConnectFailed);
+        }
+        self.pick(context, false)
+    }
+
+    /// When `handle_timeout` is next needed. Moves on while bytes move, so look again when it comes.
+    pub fn next_deadline(&self, options: &Options) -> Instant {
+        let timeouts = &options.timeouts;
+        let time = match self.phase {
+            Phase::Opened | Phase::Header => timeouts.header,
+            Phase::Queued => timeouts.queue,
+            Phase::Connecting => timeouts.connect,
+            Phase::Relaying | Phase::Closed => {
+                let ended = |flow: &Flow| flow.is_over() || flow.has_source_ended();
+                if ended(&self.to_backend) || ended(&self.to_client) {
+                    timeouts.half_closed
+                } else {
+                    timeouts.idle
+                }
+            }
+        };
+        self.active.saturating_add(time)
+    }
+
+    /// Does what is due at or before `context.now`; `None` when it is too early.
+    pub fn handle_timeout(&mut self, context: &Context<'_>) -> Option<Next> {
+        if self.next_deadline(context.options) > context.now {
+            return None;
+        }
+        Some(match self.phase {
+            Phase::Opened | Phase::Header => Next::Close(Cause::HeaderTimeout),
+            Phase::Queued => Next::Close(Cause::QueueTimeout),
+            Phase::Connecting => self.handle_connect_failed(context),
+            Phase::Relaying | Phase::Closed => {
+                let half = self.to_backend.has_source_ended()
+                    || self.to_backend.is_over()
+                    || self.to_client.has_source_ended()
+                    || self.to_client.is_over();
+                Next::Close(if half { Cause::HalfClosedTimeout } else { Cause::IdleTimeout })
+            }
+        })
+    }
+
+    /// One of the two flows.
+    #[inline]
+    pub fn flow(&mut self, direction: Direction) -> &mut Flow {
+        match direction {
+            Direction::ToBackend => &mut self.to_backend,
+            Direction::ToClient => &mut self.to_client,
+        }
+    }
+
+    /// Bytes delivered, to the backend and to the client.
+    pub fn delivered(&self) -> (u64, u64) {
+        (self.to_backend.delivered(), self.to_client.delivered())
+    }
+
+    /// Bytes moved this way.
+    #[inline]
+    pub fn handle_movement(&mut self, direction: Direction, now: Instant) {
+        self.active = now;
+        let is_answer_due = direction == Direction::ToBackend;
+        if self.answer_nanos.is_none() {
+            if !is_answer_due {
+                // A client that sent nothing was waiting since the connection stood.
+                self.answer_nanos = Some(now.nanos_since(self.since));
+            } else if !self.is_answer_due {
+                // The time a client takes before it asks is not the backend's.
+                self.since = now;
+            }
+        }
+        self.is_answer_due = is_answer_due;
+    }
+
+    /// The source of this direction broke off. `None` while something is left to deliver.
+    pub fn handle_source_broken(&mut self, direction: Direction) -> Option<Next> {
+        if direction == Direction::ToBackend {
+            return Some(Next::Close(Cause::ClientReset));
+        }
+        self.has_backend_broken = true;
+        self.to_client.handle_read(0, 1);
+        None
+    }
+
+    /// The sink of this direction broke off. `None` while the other direction has something to deliver: a
+    /// backend that closed early may have said why.
+    pub fn handle_sink_broken(&mut self, direction: Direction) -> Option<Next> {
+        if direction == Direction::ToClient {
+            return Some(Next::Close(Cause::ClientReset));
+        }
+        self.has_backend_broken = true;
+        self.to_backend.handle_ended();
+        self.to_client.handle_source_ready(true);
+        self.to_client.is_over().then_some(Next::Close(Cause::BackendReset))
+    }
+
+    /// The flow of this direction came to its [`Step::End`](crate::proxy::flow::Step). `None`: end the sink's
+    /// half and go on.
+    pub fn handle_end(&mut self, direction: Direction) -> Option<Next> {
+        if direction == Direction::ToClient && self.has_backend_broken {
+            return Some(Next::Close(Cause::BackendReset));
+        }
+        self.flow(direction).handle_ended();
+        if self.flow(direction.opposite()).is_over() {
+            return Some(Next::Close(Cause::Finished));
+        }
+        None
+    }
+
+    /// Ends the session and reports its pick done. Does nothing the second time.
+    pub fn close(&mut self, cause: Cause, context: &Context<'_>) {
+        let outcome = match cause {
+            Cause::Finished
+                if self.is_answer_due && self.answer_nanos.is_none() && !self.client_ended_first() =>
+            {
+                Outcome::Failed
+            }
+            Cause::Finished => Outcome::Success,
+            Cause::BackendReset => Outcome::Failed,
+            Cause::ConnectFailed => Outcome::ConnectFailed,
+            Cause::IdleTimeout | Cause::HalfClosedTimeout if self.is_answer_due => Outcome::TimedOut,
+            Cause::IdleTimeout | Cause::HalfClosedTimeout => Outcome::Success,
+            Cause::ClientReset
+            | Cause::ClientLeft
+            | Cause::HeaderInvalid
+            | Cause::HeaderTimeout
+            | Cause::NoBackend
+            | Cause::QueueFull
+            | Cause::QueueTimeout
+            | Cause::Stopped
+            | Cause::NoDescriptor => Outcome::Cancelled,
+        };
+        self.report(outcome, context);
+        self.phase = Phase::Closed;
+    }
+
+    /// Whether the client was heard to end before the backend did.
+    fn client_ended_first(&self) -> bool {
+        self.to_backend.is_over() && self.to_backend.has_source_ended() && !self.to_client.is_over()
+    }
+
+    /// Whether it waits for its PROXY header.
+    pub fn is_in_header(&self) -> bool {
+        self.phase == Phase::Header
+    }
+
+    /// Whether it waits for a place at a backend.
+    pub fn is_queued(&self) -> bool {
+        self.phase == Phase::Queued
+    }
+
+    /// Whether it waits for its backend's connection.
+    pub fn is_connecting(&self) -> bool {
+        self.phase == Phase::Connecting
+    }
+
+    /// Whether the flows run.
+    #[inline]
+    pub fn is_relaying(&self) -> bool {
+        self.phase == Phase::Relaying
+    }
+
+    fn pick(&mut self, context: &Context<'_>, offered: bool) -> Next {
+        let Some(opening) = &mut self.opening else { return Next::Close(Cause::NoBackend) };
+        // Who comes later waits behind those who wait.
+        if !offered && context.pool.is_wanted() {
+            return self.queue(context.now);
+        }
+        let mut key = [0; 16];
+        let key = match context.pool.options().policy {
+            Policy::Source | Policy::Hash => opening.key(&mut key),
+            _ => &[],
+        };
+        let request = Request { lane: context.lane, key, now: context.now, avoid: &opening.tried };
+        let pick = match context.pool.pick(&request) {
+            Ok(pick) => pick,
+            Err(Error::NoBackend(NoBackend::Full { .. })) => return self.queue(context.now),
+            Err(_) if !opening.tried.is_empty() => return Next::Close(Cause::ConnectFailed),
+            Err(_) => return Next::Close(Cause::NoBackend),
+        };
+        let is_old = opening.tried.contains(&pick.backend);
+        opening.backend = Some(pick.backend);
+        self.pick = Some(pick.token);
+        if is_old {
+            // All were tried; to try one again at once would only add to its trouble.
+            self.report(Outcome::Cancelled, context);
+            return Next::Close(Cause::ConnectFailed);
+        }
+        self.phase = Phase::Connecting;
+        self.active = context.now;
+        self.since = context.now;
+        Next::Connect(pick.address)
+    }
+
+    fn queue(&mut self, now: Instant) -> Next {
+        if self.phase != Phase::Queued {
+            self.phase = Phase::Queued;
+            self.active = now;
+        }
+        Next::Queue
+    }
+
+    fn report(&mut self, outcome: Outcome, context: &Context<'_>) {
+        let Some(token) = self.pick.take() else { return };
+        let connected = self.phase == Phase::Relaying;
+        let timings = Timings {
+            connect: connected.then_some(self.connect_nanos),
+            first_byte: self.answer_nanos.map(|nanos| nanos.saturating_add(self.connect_nanos)),
+            total: None,
+        };
+        let done = context.pool.done(context.lane, token, outcome, &timings, context.now);
+        debug_assert_eq!(done, Ok(()), "a session's pick is reported once");
+    }
+}
+
+impl Opening {
+    /// What hash policies place: the client's address as its PROXY header or its socket tells.
+    fn key<'a>(&self, place: &'a mut [u8; 16]) -> &'a [u8] {
+        let source = match self.header.as_ref().map(|header| &header.addresses) {
+            Some(Addresses::Inet { source, .. }) => Some(*source),
+            _ => self.source,
+        };
+        match source.map(|source| source.ip().to_canonical()) {
+            None => &[],
+            Some(IpAddr::V4(ip)) => {
+                place[..4].copy_from_slice(&ip.octets());
+                &place[..4]
+            }
+            Some(IpAddr::V6(ip)) => {
+                *place = ip.octets();
+                place
+            }
+        }
+    }
+
+    /// Puts the PROXY header in front of what the backend is sent.
+    fn introduce(self, send: SendProxy, to_backend: &mut Flow) {
+        let version = match send {
+            SendProxy::Off => return,
+            SendProxy::V1 => Version::V1,
+            SendProxy::V2 => Version::V2,
+        };
+        let own = match (self.source, self.destination) {
+            (Some(source), Some(destination)) => Addresses::Inet { source, destination },
+            _ => Addresses::Unspecified,
+        };
+        let (addresses, tlvs) = match &self.header {
+            Some(header) if header.addresses == Addresses::Unspecified => (&own, &header.tlvs[..]),
+            Some(header) => (&header.addresses, &header.tlvs[..]),
+            None => (&own, &[][..]),
+        };
+        let mut bytes = Vec::new();
+        proxy_protocol::write(version, addresses, tlvs, &mut bytes);
+        to_backend.keep_before(&bytes);
+    }
+}

@@ -1,0 +1,208 @@
+//! From a configuration to what runs: sockets bound, pools watched, workers made.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use mio::{Poll, Waker};
+use socket2::Socket;
+
+use crate::balance;
+use crate::driver::conversation;
+use crate::driver::event::{Event, EventKind, Sink};
+use crate::driver::listening::ListeningSocket;
+use crate::driver::mailbox::{self, Sender};
+use crate::driver::net;
+use crate::driver::room::{Room, RoomObserver};
+use crate::driver::shared::{Orders, Shared, SharedListener, SharedPool};
+use crate::driver::token::Source;
+use crate::driver::worker::{Message, Parts, Worker};
+use crate::error::{Error, Result};
+use crate::proxy::options::{Bind, Options};
+use crate::server::config::{Config, Position};
+
+/// What a server runs with.
+pub(super) struct Assembly {
+    pub(super) shared: Arc<Shared>,
+    pub(super) workers: Vec<Worker>,
+    /// Where each listener listens in truth.
+    pub(super) addresses: Vec<Bind>,
+    /// Where the admin socket does.
+    pub(super) admin: Option<Bind>,
+    pub(super) files: Files,
+}
+
+/// Builds the pools of a configuration, which was found right before.
+pub(super) fn pools(config: &Config) -> Result<Vec<Arc<balance::Pool>>> {
+    let build = |from: &crate::server::config::Pool| {
+        let pool = balance::Pool::new(from.options.clone())?;
+        pool.add_all(&from.backends)?;
+        Ok(Arc::new(pool))
+    };
+    config.pools.iter().map(build).collect()
+}
+
+/// How one worker's loop is reached.
+struct Loop {
+    poll: Poll,
+    inbox: mailbox::Receiver<Message>,
+    outbox: Sender<Message>,
+}
+
+/// Binds every socket and makes the workers. Nothing accepts yet when this fails.
+pub(super) fn assemble(
+    config: &Config,
+    pools: &[Arc<balance::Pool>],
+    mut adopted: BTreeMap<usize, Socket>,
+    sink: &Sink,
+    make_conversation: impl Fn() -> Box<dyn conversation::Conversation> + Send + 'static,
+    is_hosted: bool,
+) -> Result<Assembly> {
+    let count = if is_hosted { 1 } else { config.runtime.workers as usize };
+    let mut files = Files::default();
+    let mut sockets: Vec<Vec<ListeningSocket>> = (0..count).map(|_| Vec::new()).collect();
+    let mut addresses = Vec::new();
+    for (index, listener) in config.listeners.iter().enumerate() {
+        let who = at(config, &format!("the listener {}", listener.name), listener.bind_at);
+        let failed = |error: io::Error| Error::io(format!("listen on {} for {who}", listener.bind), &error);
+        let given = adopted.remove(&index);
+        let is_adopted = given.is_some();
+        let bound = match given {
+            Some(socket) => net::share(socket, count).map_err(failed)?,
+            None => {
+                let bound = net::bind(&listener.bind, &who, count)?;
+                files.note(&listener.bind);
+                for socket in &bound {
+                    net::start(socket, listener.backlog).map_err(failed)?;
+                }
+                bound
+            }
+        };
+        addresses.push(net::local_bind(&bound[0]).map_err(failed)?);
+        let is_shared = count > 1 && (is_adopted || matches!(listener.bind, Bind::Unix(_)));
+        for (worker, socket) in bound.into_iter().enumerate() {
+            sockets[worker].push(ListeningSocket { socket, is_shared, is_adopted });
+        }
+    }
+    let mut admin = None;
+    let mut conversations = Vec::new();
+    if let Some(from) = &config.admin {
+        let who = at(config, "admin", from.bind_at);
+        let failed = |error: io::Error| Error::io(format!("listen on {} for {who}", from.bind), &error);
+        let socket = net::bind(&from.bind, &who, 1)?.remove(0);
+        files.note(&from.bind);
+        net::start(&socket, ADMIN_BACKLOG).map_err(failed)?;
+        admin = Some(net::local_bind(&socket).map_err(failed)?);
+        conversations.push(conversation::Listener { socket, make: Box::new(make_conversation) });
+    }
+
+    let capacity = MAIL_BESIDES + config.pools.len() + config.listeners.len();
+    let loops = (0..count).map(|_| open_loop(capacity)).collect::<io::Result<Vec<Loop>>>();
+    let loops = loops.map_err(|error| Error::io("make an event loop", &error))?;
+    let shared = Arc::new(share(config, pools, &loops, sink));
+
+    let mut conversations = Some(conversations);
+    let mut workers = Vec::with_capacity(count);
+    for (index, (one, sockets)) in loops.into_iter().zip(sockets).enumerate() {
+        let parts = Parts {
+            index,
+            poll: one.poll,
+            shared: Arc::clone(&shared),
+            inbox: one.inbox,
+            sockets,
+            conversations: conversations.take().unwrap_or_default(),
+            is_hosted,
+        };
+        workers.push(Worker::new(parts).map_err(|error| Error::io("register a listening socket", &error))?);
+    }
+    Ok(Assembly { shared, workers, addresses, admin, files })
+}
+
+fn open_loop(capacity: usize) -> io::Result<Loop> {
+    let poll = Poll::new()?;
+    let waker = Waker::new(poll.registry(), Source::Mailbox.to_token())?;
+    let (outbox, inbox) = mailbox::mailbox(capacity, waker);
+    Ok(Loop { poll, inbox, outbox })
+}
+
+fn share(config: &Config, pools: &[Arc<balance::Pool>], loops: &[Loop], sink: &Sink) -> Shared {
+    let senders: Box<[Sender<Message>]> = loops.iter().map(|one| one.outbox.clone()).collect();
+    let shared_pool = |(index, from): (usize, &crate::server::config::Pool)| {
+        let name: Arc<str> = from.name.as_str().into();
+        let room = Arc::new(Room::new(index, from.queue_max as usize, &senders));
+        let on_change = {
+            let (sink, pool) = (Arc::clone(sink), Arc::clone(&name));
+            move |change: &balance::Change| {
+                sink(&Event {
+                    kind: EventKind::Pool(change.kind),
+                    listener: None,
+                    pool: Some(Arc::clone(&pool)),
+                    backend: Some(Arc::clone(&change.name)),
+                    detail: String::new(),
+                });
+            }
+        };
+        let observer = RoomObserver { room: Arc::clone(&room), on_change: Box::new(on_change) };
+        let is_first = pools[index].observe(Box::new(observer));
+        assert!(is_first, "a server makes its pools and starts once");
+        SharedPool { name, pool: Arc::clone(&pools[index]), room }
+    };
+    let shared_listener = |from: &crate::server::config::Listener| {
+        let pool = &config.pools[from.pool];
+        let options = Options {
+            accept_proxy: from.proxy_protocol,
+            send_proxy: pool.proxy_protocol,
+            abort_on_close: from.abort_on_close,
+            attempts: pool.attempts,
+            timeouts: from.timeouts,
+        };
+        SharedListener::new(&from.name, from.pool, options, from.maxconn, loops.len())
+    };
+    Shared {
+        pools: config.pools.iter().enumerate().map(shared_pool).collect(),
+        listeners: config.listeners.iter().map(shared_listener).collect(),
+        sink: Arc::clone(sink),
+        orders: Orders::default(),
+        senders,
+    }
+}
+
+/// `what` and where the configuration asks for it.
+fn at(config: &Config, what: &str, position: Position) -> String {
+    format!("{what} ({}:{}:{})", config.source, position.line, position.column)
+}
+
+/// The files of unix sockets that were made here, to be removed at the end.
+#[derive(Default)]
+pub(super) struct Files(Vec<(PathBuf, u64, u64)>);
+
+impl Files {
+    fn note(&mut self, bind: &Bind) {
+        let Bind::Unix(path) = bind else { return };
+        if path.starts_with('@') {
+            return;
+        }
+        let path = PathBuf::from(&**path);
+        if let Ok(found) = std::fs::symlink_metadata(&path) {
+            self.0.push((path, found.dev(), found.ino()));
+        }
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        for (path, device, inode) in &self.0 {
+            // Another server may have put its own there since.
+            if std::fs::symlink_metadata(path).is_ok_and(|is| is.dev() == *device && is.ino() == *inode) {
+                let _ = std::fs::remove_file(path);
+            }
+        }
+    }
+}
+
+/// Places in a mailbox beside one for each pool and listener, which is what else can be on its way at once.
+const MAIL_BESIDES: usize = 16;
+/// Who waits to be answered by the admin socket.
+const ADMIN_BACKLOG: u32 = 128;

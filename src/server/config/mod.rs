@@ -1,0 +1,206 @@
+//! The configuration: one TOML text for the command, C, Python and Go.
+//!
+//! | key | unit | range | default | why that default |
+//! |---|---|---|---|---|
+//! | `runtime.workers` | threads | 0 to 64 | 0: one per core | one loop keeps one core busy |
+//! | `listener.name` | | 1 to 255 bytes | required | logs and metrics name it |
+//! | `listener.bind` | | an address | required | what to open to the world is said, not guessed |
+//! | `listener.mode` | | `tcp` | `tcp` | the one this version has |
+//! | `listener.pool` | | a pool's name | required | a listener leads somewhere |
+//! | `listener.maxconn` | sessions | 0 to 1,073,741,824 | 0: no limit | the system's limit on descriptors holds |
+//! | `listener.backlog` | connections | 1 to 65,535 | 4096 | the most that Linux keeps unless told otherwise |
+//! | `listener.proxy_protocol` | | `off`, `accept` | `off` | a header from anybody would be believed |
+//! | `listener.abort_on_close` | | true, false | false | a client may end its half and wait for the answer |
+//! | `listener.timeouts.connect` | time | 1 ms to 30 d | 1 s | after that another backend is a better try than another SYN |
+//! | `listener.timeouts.header` | time | 1 ms to 30 d | 10 s | a balancer sends its header at once |
+//! | `listener.timeouts.idle` | time | 1 ms to 30 d | 60 s | as nginx's `proxy_read_timeout` |
+//! | `listener.timeouts.half_closed` | time | 1 ms to 30 d | 30 s | the rest of an answer comes soon or not at all |
+//! | `listener.timeouts.queue` | time | 1 ms to 30 d | 5 s | about as long as a person waits |
+//! | `listener.timeouts.drain` | time | 1 ms to 30 d | 30 s | what Kubernetes gives a process to stop |
+//! | `pool.name` | | 1 to 255 bytes, no `/` | required | listeners and `POOL/BACKEND` name it |
+//! | `pool.policy`, `hash`, `bounded_load`, `backups`, `formula`, `tick`, `blend`, `gain`, `history`, `floor`, `stale`, `decay`, `seed`, `hash_seed` | | see [`crate::balance::options`] | the same | the same |
+//! | `pool.queue_max` | clients | 0 to 1,048,576 | 1024 | a burst waits, an outage does not fill the memory |
+//! | `pool.proxy_protocol` | | `off`, `v1`, `v2` | `off` | a backend must expect it |
+//! | `pool.retry.attempts` | connects | 1 to 100 | 3 | two backends may be down at once |
+//! | `pool.backend.name` | | 1 to 255 bytes | its address | |
+//! | `pool.backend.address` | | an address | required | |
+//! | `pool.backend.weight` | | 1 to 65,535 | 1 | all alike |
+//! | `pool.backend.maxconn` | sessions | 0 to 1,073,741,824 | 0: no limit | |
+//! | `pool.backend.backup` | | true, false | false | |
+//! | `pool.backend.tier` | | 0 to 255 | 0 | serves |
+//! | `pool.backend.admin` | | `ready`, `drain`, `maintenance` | `ready` | |
+//! | `admin.bind` | | an address | no admin | |
+//!
+//! `docs/configuration.md` tells them at length. A text is read in three steps:
+//!
+//! | file | owns |
+//! |---|---|
+//! | `syntax` | from text to TOML's tables, every key and value with its place |
+//! | `schema` | which keys there are, and which are known but not in this version |
+//! | `fields` | from a key to a value of the right type and range |
+//! | `listener`, `pool` | one such table each, to what runs |
+//! | `resolve` | the whole: names, references, addresses used twice |
+//! | `bind`, `duration`, `suggest`, `position`, `problems`, `read` | what these stand on |
+//!
+//! TOML's own tables are walked rather than derived into structs: a derived reader stops at the first unknown
+//! key or wrong type, and this one tells all there are.
+
+mod bind;
+mod duration;
+mod fields;
+mod listener;
+mod pool;
+mod position;
+mod problems;
+mod read;
+mod resolve;
+mod schema;
+mod suggest;
+mod syntax;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::balance::{Backend, Options};
+use crate::error::Result;
+
+pub use crate::proxy::options::{AcceptProxy, Bind, SendProxy, Timeouts};
+pub use position::excerpt;
+pub use read::{read_text, text_from};
+
+/// The longest text, in bytes: twice what the largest pool takes.
+pub const TEXT_MAX: usize = 16 << 20;
+/// The most problems that are told; what is beyond is counted.
+pub const PROBLEMS_MAX: usize = 100;
+/// The most workers.
+pub const WORKERS_MAX: u32 = crate::balance::options::LANES_MAX;
+/// The most listeners.
+pub const LISTENERS_MAX: usize = 1024;
+/// The most pools.
+pub const POOLS_MAX: usize = 4096;
+/// The longest backlog.
+pub const BACKLOG_MAX: u32 = 65_535;
+/// The most that [`Pool::queue_max`] can be.
+pub const QUEUE_MAX: u32 = 1 << 20;
+/// The most that [`Pool::attempts`] can be.
+pub const ATTEMPTS_MAX: u32 = 100;
+/// The shortest of [`Timeouts`].
+pub const TIMEOUT_MIN: Duration = Duration::from_millis(1);
+/// The longest of [`Timeouts`]: 30 days.
+pub const TIMEOUT_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// A configuration that was read and found right: every reference resolved, every value in range.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The file, or what the caller named the text.
+    pub source: String,
+    /// How it runs.
+    pub runtime: Runtime,
+    /// Where it listens. Names are unique.
+    pub listeners: Vec<Listener>,
+    /// What it sends connections to. Names are unique.
+    pub pools: Vec<Pool>,
+    /// Where it is asked and told things while running.
+    pub admin: Option<Admin>,
+}
+
+impl Config {
+    /// Reads `text`. `source` is what problems call it: the file's path, or any name.
+    ///
+    /// Errors: `Config` with everything found wrong, in the order of the text, at most [`PROBLEMS_MAX`]. An
+    /// error of TOML's own grammar is told alone, for what follows it cannot be trusted.
+    ///
+    /// Touches no file and does not block; any thread.
+    pub fn parse(text: &str, source: &str) -> Result<Self> {
+        resolve::config(text, source)
+    }
+
+    /// Reads the file at `path`. Blocks while it is read.
+    ///
+    /// Errors: those of [`Config::parse`], and of [`read_text`].
+    pub fn read(path: &Path) -> Result<Self> {
+        Self::parse(&read_text(path)?, &path.display().to_string())
+    }
+}
+
+/// `[runtime]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Runtime {
+    /// Threads of the server's own, 1 to 64; 0 in the file means one per core and is resolved here.
+    pub workers: u32,
+}
+
+/// A place in the configuration's text, both from 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Position {
+    /// The line.
+    pub line: u32,
+    /// The column, in characters.
+    pub column: u32,
+}
+
+/// `[[listener]]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listener {
+    /// Its name, 1 to 255 bytes.
+    pub name: String,
+    /// Where it listens.
+    pub bind: Bind,
+    /// Where in the text `bind` stands.
+    pub bind_at: Position,
+    /// The pool it sends connections to: an index into [`Config::pools`].
+    pub pool: usize,
+    /// The most sessions at once over all workers; further clients wait in the system's backlog. 0: no limit.
+    pub maxconn: u32,
+    /// How many connections the system keeps for us to accept: 1 to 65,535.
+    pub backlog: u32,
+    /// Whether each connection must begin with a PROXY header.
+    pub proxy_protocol: AcceptProxy,
+    /// Whether a client that has sent its FIN while it waits for a backend is taken to have left, even when
+    /// what it sent before is unread. Without, it is taken to have closed one half only.
+    pub abort_on_close: bool,
+    /// How long each phase may take.
+    pub timeouts: Timeouts,
+}
+
+/// Those of a listener that says nothing else.
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(1),
+            header: Duration::from_secs(10),
+            idle: Duration::from_secs(60),
+            half_closed: Duration::from_secs(30),
+            queue: Duration::from_secs(5),
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+/// `[[pool]]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pool {
+    /// Its name, 1 to 255 bytes, without `/`.
+    pub name: String,
+    /// How it picks.
+    pub options: Options,
+    /// The most clients that wait for a place at once: 0 to 1,048,576.
+    pub queue_max: u32,
+    /// Which PROXY header backends are sent.
+    pub proxy_protocol: SendProxy,
+    /// How many backends one connection may try, the first included: 1 to 100.
+    pub attempts: u32,
+    /// Its backends.
+    pub backends: Vec<Backend>,
+}
+
+/// `[admin]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Admin {
+    /// Where it listens.
+    pub bind: Bind,
+    /// Where in the text `bind` stands.
+    pub bind_at: Position,
+}

@@ -1,0 +1,254 @@
+//! `[[pool]]` and its backends.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::balance::options::{BACKENDS_MAX, HISTORY_MAX, WEIGHT_MAX};
+use crate::balance::{Address, Admin, Backend, Backups, Formula, Hash, MAXCONN_MAX, Options, Policy};
+use crate::server::config::bind::is_host_name;
+use crate::server::config::fields::{At, Fields};
+use crate::server::config::listener::{check_name, detail, name};
+use crate::server::config::problems::Problems;
+use crate::server::config::schema::{BACKEND, RETRY};
+use crate::server::config::suggest::{nearest_or_all, shown};
+use crate::server::config::{ATTEMPTS_MAX, Pool, QUEUE_MAX, SendProxy};
+
+const QUEUE_DEFAULT: u32 = 1024;
+const ATTEMPTS_DEFAULT: u32 = 3;
+
+const HASHES: [(&str, Hash); 3] =
+    [("ring", Hash::Ring), ("maglev", Hash::Maglev), ("rendezvous", Hash::Rendezvous)];
+
+/// Reads one pool, whose lanes are to be `workers`. What is wrong with it is told and left at its default; a
+/// name that is wrong is `None`.
+pub(super) fn read<'a>(
+    fields: &Fields<'a, '_>,
+    workers: u32,
+    problems: &mut Problems<'_>,
+) -> (Option<At<&'a str>>, Pool) {
+    let name = name(fields, problems).filter(|name| {
+        let is_good = !name.value.contains('/');
+        if !is_good {
+            let message = "the name of a pool holds no /".to_string();
+            problems.add(name.at, message, "POOL/BACKEND is how a backend is named from outside");
+        }
+        is_good
+    });
+    let send = [("off", SendProxy::Off), ("v1", SendProxy::V1), ("v2", SendProxy::V2)];
+    let retry = fields.table("retry", &RETRY, problems);
+    let attempts = retry.and_then(|retry| retry.integer("attempts", 1..=i128::from(ATTEMPTS_MAX), problems));
+    let pool = Pool {
+        name: name.map_or_else(String::new, |name| name.value.to_string()),
+        options: options(fields, workers, problems),
+        queue_max: fields
+            .integer("queue_max", 0..=i128::from(QUEUE_MAX), problems)
+            .map_or(QUEUE_DEFAULT, |max| max.value),
+        proxy_protocol: fields
+            .choice("proxy_protocol", &send, &[], problems)
+            .map_or(SendProxy::default(), |choice| choice.value),
+        attempts: attempts.map_or(ATTEMPTS_DEFAULT, |attempts| attempts.value),
+        backends: backends(fields, problems),
+    };
+    (name, pool)
+}
+
+fn options(fields: &Fields<'_, '_>, workers: u32, problems: &mut Problems<'_>) -> Options {
+    let mut options = Options { lanes: workers, ..Options::default() };
+    if let Some(policy) = policy(fields, problems) {
+        options.policy = policy;
+    }
+    if let Some(hash) = fields.choice("hash", &HASHES, &[], problems) {
+        options.hash = hash.value;
+    }
+    let backups = [("one", Backups::One), ("all", Backups::All)];
+    if let Some(backups) = fields.choice("backups", &backups, &[], problems) {
+        options.backups = backups.value;
+    }
+    let formulas = [("trimtab", Formula::Trimtab), ("f5-k6406", Formula::F5K6406)];
+    if let Some(formula) = fields.choice("formula", &formulas, &[], problems) {
+        options.formula = formula.value;
+    }
+    if let Some(history) = fields.integer("history", 2..=HISTORY_MAX as i128, problems) {
+        options.history = history.value;
+    }
+    if let Some(seed) = fields.integer("seed", 0..=i128::from(u64::MAX), problems) {
+        options.seed = seed.value;
+    }
+    if let Some(seed) = fields.integer("hash_seed", 0..=i128::from(u64::MAX), problems) {
+        options.hash_seed = seed.value;
+    }
+    let mut ranged = Ranged { fields, options, problems };
+    ranged.number("blend", |options, value| options.blend = value);
+    ranged.number("gain", |options, value| options.gain = value);
+    ranged.number("floor", |options, value| options.floor = value);
+    ranged.duration("tick", |options, value| options.tick = value);
+    ranged.duration("stale", |options, value| options.stale = value);
+    ranged.duration("decay", |options, value| options.decay = value);
+    ranged.bounded_load();
+    let options = ranged.options;
+    if let Err(error) = options.check() {
+        // Each was checked on its own; should two of them not go together, the pool is where it is.
+        problems.add(fields.at(), error.to_string(), "");
+    }
+    options
+}
+
+/// Options whose ranges are the pool's own to say.
+struct Ranged<'r, 'a, 't, 'p> {
+    fields: &'r Fields<'a, 't>,
+    options: Options,
+    problems: &'r mut Problems<'p>,
+}
+
+impl Ranged<'_, '_, '_, '_> {
+    fn number(&mut self, key: &'static str, set: impl Fn(&mut Options, f64)) {
+        if let Some(At { at, value }) = self.fields.number(key, self.problems) {
+            self.set(key, at, |options| set(options, value));
+        }
+    }
+
+    fn duration(&mut self, key: &'static str, set: impl Fn(&mut Options, Duration)) {
+        if let Some(At { at, value }) = self.fields.duration(key, self.problems) {
+            self.set(key, at, |options| set(options, value));
+        }
+    }
+
+    fn bounded_load(&mut self) {
+        let Some(At { at, value }) = self.fields.number("bounded_load", self.problems) else { return };
+        if !self.options.is_hashed() {
+            let policy = self.options.policy.name();
+            let message = format!("bounded_load does not go with the policy {policy}");
+            self.problems.add(at, message, "leave it out, or choose source or hash");
+            return;
+        }
+        self.set("bounded_load", at, |options| options.bounded_load = Some(value));
+    }
+
+    /// Makes a change when the pool takes it.
+    fn set(&mut self, key: &'static str, at: usize, change: impl Fn(&mut Options)) {
+        let mut options = self.options.clone();
+        change(&mut options);
+        match options.check() {
+            Ok(()) => self.options = options,
+            Err(error) => self.problems.add(at, format!("{key} {}", detail(error)), ""),
+        }
+    }
+}
+
+fn policy(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<Policy> {
+    let At { at, value: name } = fields.text("policy", problems)?;
+    let policy = Policy::from_name(name);
+    if policy.is_none() {
+        let hint = if HASHES.iter().any(|(hash, _)| *hash == name) {
+            format!("write policy = \"hash\" and hash = \"{name}\"")
+        } else {
+            nearest_or_all(name, "known", Policy::NAMES.map(|(name, _)| name))
+        };
+        problems.add(at, format!("unknown policy {}", shown(name)), hint);
+    }
+    policy
+}
+
+/// Reads the backends of a pool; those with something wrong are left out.
+fn backends(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Vec<Backend> {
+    let tables = fields.tables("backend", &BACKEND, problems);
+    let mut backends = Vec::with_capacity(tables.len());
+    // From what is taken to where it was.
+    let mut addresses: HashMap<Address, usize> = HashMap::new();
+    let mut names: HashMap<String, usize> = HashMap::new();
+    for (index, fields) in tables.iter().enumerate() {
+        if index == BACKENDS_MAX {
+            let message = format!("a pool takes {BACKENDS_MAX} backends; this is one more");
+            problems.add(fields.at(), message, "divide them among pools");
+            break;
+        }
+        let address = address(fields, problems);
+        let given_name = fields.text("name", problems).filter(|name| check_name(*name, problems));
+        if let Some(At { at, value }) = &address {
+            if let Some(&first) = addresses.get(value) {
+                let message = format!("the pool has {value} already, on line {}", problems.line(first));
+                problems.add(*at, message, "take one out; a weight gives a backend a larger share");
+                continue;
+            }
+            addresses.insert(value.clone(), *at);
+        }
+        // As in the pool itself: who has no name goes by the address.
+        let name = match (given_name, &address) {
+            (Some(name), _) => Some((name.value.to_string(), name.at)),
+            (None, Some(address)) if !fields.has("name") => Some((address.value.to_string(), address.at)),
+            _ => None,
+        };
+        if let Some((name, at)) = name {
+            if let Some(&first) = names.get(&name) {
+                let line = problems.line(first);
+                let message =
+                    format!("the pool has a backend named {} already, on line {line}", shown(&name));
+                problems.add(at, message, "choose another name");
+            } else {
+                names.insert(name, at);
+            }
+        }
+        let backend = Backend {
+            name: given_name.map(|name| name.value.to_string()),
+            ..backend(fields, address.map(|address| address.value), problems)
+        };
+        backends.push(backend);
+    }
+    backends
+}
+
+/// Reads one backend but for its name. Without an address, which was told, it gets one that is never used.
+fn backend(fields: &Fields<'_, '_>, address: Option<Address>, problems: &mut Problems<'_>) -> Backend {
+    let admins = [("ready", Admin::Ready), ("drain", Admin::Drain), ("maintenance", Admin::Maintenance)];
+    let weight_hint = |weight| if weight == 0 { "to stop new traffic, set admin = \"drain\"" } else { "" };
+    let weight = fields.integer_with("weight", 1..=i128::from(WEIGHT_MAX), weight_hint, problems);
+    let maxconn = fields.integer("maxconn", 0..=i128::from(MAXCONN_MAX), problems);
+    let backup = fields.boolean("backup", problems);
+    let tier = fields.integer("tier", 0..=i128::from(u8::MAX), problems);
+    let admin = fields.choice("admin", &admins, &[], problems);
+    if fields.has("backup") && fields.has("tier") {
+        let at = fields.value_at("backup").max(fields.value_at("tier"));
+        problems.add(at, "a backend has backup or tier, not both", "backup = true means tier = 1");
+    }
+    let mut backend = Backend::new(address.unwrap_or_else(|| Address::Unix("".into())));
+    if let Some(weight) = weight {
+        backend.weight = weight.value;
+    }
+    if let Some(maxconn) = maxconn {
+        backend.maxconn = maxconn.value;
+    }
+    if let Some(tier) = tier {
+        backend.tier = tier.value;
+    } else if backup.is_some_and(|backup| backup.value) {
+        backend.tier = 1;
+    }
+    if let Some(admin) = admin {
+        backend.admin = admin.value;
+    }
+    backend
+}
+
+fn address(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<At<Address>> {
+    let At { at, value: text } = fields.required_text("address", problems)?;
+    let error = match text.parse() {
+        Ok(value) => return Some(At { at, value }),
+        Err(error) => error,
+    };
+    let (host, port) = text.rsplit_once(':').unwrap_or((text, "80"));
+    if text.starts_with("srv:") {
+        let message = format!("{} asks DNS for members, which is not in this version yet", shown(text));
+        problems.add(at, message, "write each backend's ip:port");
+    } else if text.contains("://") {
+        problems.add(at, format!("address {} is a URL", shown(text)), "write ip:port");
+    } else if host == "localhost" {
+        let message = format!("{} is a host name; names are not in this version yet", shown(text));
+        let port = if port.parse::<u16>().is_ok() { port } else { "80" };
+        problems.add(at, message, format!("write 127.0.0.1:{port} or [::1]:{port}"));
+    } else if is_host_name(host) {
+        let message = format!("{} is a host name; names are not in this version yet", shown(text));
+        problems.add(at, message, "write ip:port");
+    } else {
+        problems.add(at, format!("address {}", detail(error)), "");
+    }
+    None
+}

@@ -1,0 +1,192 @@
+//! The whole: from tables to a [`Config`] in which every reference holds.
+
+use std::collections::HashMap;
+
+use toml::de::DeTable;
+
+use crate::error::{Error, Result};
+use crate::server::config::bind::is_port_chosen;
+use crate::server::config::fields::{At, Fields};
+use crate::server::config::problems::Problems;
+use crate::server::config::schema::{ADMIN, LISTENER, POOL, ROOT, RUNTIME};
+use crate::server::config::suggest::{nearest_or_all, shown};
+use crate::server::config::{
+    Admin, Bind, Config, LISTENERS_MAX, Listener, POOLS_MAX, Pool, Runtime, TEXT_MAX, WORKERS_MAX, listener,
+    pool, read, syntax,
+};
+
+/// Reads a configuration.
+pub(super) fn config(text: &str, source: &str) -> Result<Config> {
+    if text.len() > TEXT_MAX {
+        return Err(Error::Config(vec![read::too_long(source)]));
+    }
+    let mut problems = Problems::new(text, source);
+    let config = syntax::parse(text, &mut problems).map(|root| whole(&root, &mut problems));
+    let problems = problems.finish();
+    match config {
+        Some(config) if problems.is_empty() => Ok(config),
+        _ => Err(Error::Config(problems)),
+    }
+}
+
+/// Reads everything there is. What it gives is right when no problem was added.
+fn whole(root: &DeTable<'_>, problems: &mut Problems<'_>) -> Config {
+    let root = Fields::new(root, &ROOT, 0, problems);
+    let runtime = root.table("runtime", &RUNTIME, problems);
+    let workers = runtime
+        .and_then(|runtime| runtime.integer("workers", 0..=i128::from(WORKERS_MAX), problems))
+        .map_or(0, |workers| workers.value);
+    let workers = if workers == 0 { cores() } else { workers };
+    let mut binds = Binds::default();
+    let pools = pools(&root, workers, problems);
+    let listeners = listeners(&root, &pools, &mut binds, problems);
+    let admin = root.table("admin", &ADMIN, problems).and_then(|admin| {
+        let bind = listener::bind(&admin, problems)?;
+        binds.add(&bind, "the admin".to_string(), problems);
+        Some(Admin { bind_at: problems.position(bind.at), bind: bind.value })
+    });
+    if !root.has("listener") {
+        problems.add_overall(
+            "there is no [[listener]], so there is nothing to do",
+            "add one with name, bind and pool",
+        );
+    }
+    Config {
+        source: problems.source().to_string(),
+        runtime: Runtime { workers },
+        listeners,
+        pools: pools.pools,
+        admin,
+    }
+}
+
+/// The machine's cores, as many as can be workers.
+fn cores() -> u32 {
+    u32::try_from(crate::sync::cores()).unwrap_or(u32::MAX).clamp(1, WORKERS_MAX)
+}
+
+#[derive(Default)]
+struct Pools<'a> {
+    pools: Vec<Pool>,
+    /// From each name to the pool's index and where the name stands.
+    names: HashMap<&'a str, (usize, usize)>,
+    /// The names in order.
+    ordered: Vec<&'a str>,
+}
+
+fn pools<'a>(root: &Fields<'a, '_>, workers: u32, problems: &mut Problems<'_>) -> Pools<'a> {
+    let mut read = Pools::default();
+    for (index, fields) in root.tables("pool", &POOL, problems).iter().enumerate() {
+        if index == POOLS_MAX {
+            let message = format!("a server takes {POOLS_MAX} pools; this is one more");
+            problems.add(fields.at(), message, "divide them among servers");
+            break;
+        }
+        let (name, pool) = pool::read(fields, workers, problems);
+        let Some(At { at, value: name }) = name else { continue };
+        if let Some((_, first)) = read.names.get(name) {
+            let line = problems.line(*first);
+            let message = format!("there is a pool named {} already, on line {line}", shown(name));
+            problems.add(at, message, "choose another name");
+            continue;
+        }
+        read.names.insert(name, (read.pools.len(), at));
+        read.ordered.push(name);
+        read.pools.push(pool);
+    }
+    read
+}
+
+fn listeners(
+    root: &Fields<'_, '_>,
+    pools: &Pools<'_>,
+    binds: &mut Binds,
+    problems: &mut Problems<'_>,
+) -> Vec<Listener> {
+    let tables = root.tables("listener", &LISTENER, problems);
+    if root.is_empty_list("listener") {
+        problems.add(
+            root.value_at("listener"),
+            "there is no listener, so there is nothing to do",
+            "add one with name, bind and pool",
+        );
+    }
+    let mut listeners = Vec::with_capacity(tables.len());
+    let mut names: HashMap<&str, usize> = HashMap::new();
+    for (index, fields) in tables.iter().enumerate() {
+        if index == LISTENERS_MAX {
+            let message = format!("a server takes {LISTENERS_MAX} listeners; this is one more");
+            problems.add(fields.at(), message, "divide them among servers");
+            break;
+        }
+        let read = listener::read(fields, problems);
+        if let Some(name) = read.name {
+            if let Some(&first) = names.get(name.value) {
+                let line = problems.line(first);
+                let message =
+                    format!("there is a listener named {} already, on line {line}", shown(name.value));
+                problems.add(name.at, message, "choose another name");
+            } else {
+                names.insert(name.value, name.at);
+            }
+        }
+        if let Some(bind) = &read.bind {
+            let who = read
+                .name
+                .map_or("a listener".to_string(), |name| format!("the listener {}", shown(name.value)));
+            binds.add(bind, who, problems);
+        }
+        let pool = read.pool.and_then(|pool| pool_of(pool, pools, problems));
+        // Each that is missing was told above.
+        let (Some(name), Some(bind), Some(pool)) = (read.name, read.bind, pool) else { continue };
+        listeners.push(Listener {
+            name: name.value.to_string(),
+            bind_at: problems.position(bind.at),
+            bind: bind.value,
+            pool,
+            maxconn: read.maxconn,
+            backlog: read.backlog,
+            proxy_protocol: read.proxy_protocol,
+            abort_on_close: read.abort_on_close,
+            timeouts: read.timeouts,
+        });
+    }
+    listeners
+}
+
+/// The index of the pool that a listener names.
+fn pool_of(wanted: At<&str>, pools: &Pools<'_>, problems: &mut Problems<'_>) -> Option<usize> {
+    if let Some((index, _)) = pools.names.get(wanted.value) {
+        return Some(*index);
+    }
+    problems.add_with(wanted.at, format!("there is no pool named {}", shown(wanted.value)), || {
+        if pools.ordered.is_empty() {
+            "add a [[pool]] with this name".to_string()
+        } else {
+            nearest_or_all(wanted.value, "pools", pools.ordered.iter().copied())
+        }
+    });
+    None
+}
+
+/// Who listens where.
+#[derive(Default)]
+struct Binds {
+    /// From each place to who has it and where that is said.
+    taken: HashMap<Bind, (String, usize)>,
+}
+
+impl Binds {
+    fn add(&mut self, bind: &At<Bind>, who: String, problems: &mut Problems<'_>) {
+        if is_port_chosen(&bind.value) {
+            return;
+        }
+        if let Some((other, first)) = self.taken.get(&bind.value) {
+            let line = problems.line(*first);
+            let message = format!("{other} listens on {} already, on line {line}", bind.value);
+            problems.add(bind.at, message, "choose another address or port");
+            return;
+        }
+        self.taken.insert(bind.value.clone(), (who, bind.at));
+    }
+}

@@ -1,0 +1,127 @@
+//! Which keys there are. The names are fixed for every release to come; those this version lacks are known
+//! all the same, so that they are refused for what they are.
+
+/// One kind of table.
+pub(super) struct Schema {
+    /// How messages call it: `in [[listener]]`.
+    pub(super) place: &'static str,
+    /// The keys it may have, in the order of the documentation.
+    pub(super) keys: &'static [Key],
+    /// The keys that later versions have.
+    pub(super) later: &'static [&'static str],
+}
+
+/// One key.
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    /// A value it may have, as it is written.
+    pub(super) example: &'static str,
+}
+
+impl Schema {
+    /// The key of this name.
+    pub(super) fn key(&self, name: &str) -> Option<&'static Key> {
+        self.keys.iter().find(|key| key.name == name)
+    }
+
+    /// The names of all keys.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'static str> + Clone {
+        self.keys.iter().map(|key| key.name)
+    }
+}
+
+const fn key(name: &'static str, example: &'static str) -> Key {
+    Key { name, example }
+}
+
+pub(super) const ROOT: Schema = Schema {
+    place: "at the top",
+    keys: &[
+        key("runtime", "{ workers = 2 }"),
+        key("listener", "[{ name = \"web\", bind = \"0.0.0.0:8080\", pool = \"app\" }]"),
+        key("pool", "[{ name = \"app\" }]"),
+        key("admin", "{ bind = \"unix:/run/trimtab.sock\" }"),
+    ],
+    later: &["guard", "store", "log"],
+};
+
+pub(super) const RUNTIME: Schema = Schema { place: "in [runtime]", keys: &[key("workers", "2")], later: &[] };
+
+pub(super) const ADMIN: Schema =
+    Schema { place: "in [admin]", keys: &[key("bind", "\"unix:/run/trimtab.sock\"")], later: &[] };
+
+pub(super) const LISTENER: Schema = Schema {
+    place: "in [[listener]]",
+    keys: &[
+        key("name", "\"web\""),
+        key("bind", "\"0.0.0.0:8080\""),
+        key("mode", "\"tcp\""),
+        key("pool", "\"app\""),
+        key("maxconn", "20000"),
+        key("backlog", "4096"),
+        key("proxy_protocol", "\"accept\""),
+        key("abort_on_close", "true"),
+        key("timeouts", "{ connect = \"1s\", idle = \"60s\" }"),
+    ],
+    later: &["guard", "tls", "route"],
+};
+
+pub(super) const TIMEOUTS: Schema = Schema {
+    place: "in listener.timeouts",
+    keys: &[
+        key("connect", "\"1s\""),
+        key("header", "\"10s\""),
+        key("idle", "\"60s\""),
+        key("half_closed", "\"30s\""),
+        key("queue", "\"5s\""),
+        key("drain", "\"30s\""),
+    ],
+    later: &["tunnel"],
+};
+
+pub(super) const POOL: Schema = Schema {
+    place: "in [[pool]]",
+    keys: &[
+        key("name", "\"app\""),
+        key("policy", "\"least-connections\""),
+        key("hash", "\"ring\""),
+        key("bounded_load", "1.5"),
+        key("backups", "\"one\""),
+        key("formula", "\"trimtab\""),
+        key("tick", "\"1s\""),
+        key("blend", "0.5"),
+        key("gain", "1.0"),
+        key("history", "8"),
+        key("floor", "0.02"),
+        key("stale", "\"10s\""),
+        key("decay", "\"10s\""),
+        key("seed", "0"),
+        key("hash_seed", "0"),
+        key("queue_max", "1024"),
+        key("proxy_protocol", "\"v2\""),
+        key("retry", "{ attempts = 3 }"),
+        key("backend", "[{ address = \"10.0.0.1:80\" }]"),
+    ],
+    later: &["check", "sticky", "tls"],
+};
+
+pub(super) const RETRY: Schema =
+    Schema { place: "in pool.retry", keys: &[key("attempts", "3")], later: &["budget"] };
+
+pub(super) const BACKEND: Schema = Schema {
+    place: "in [[pool.backend]]",
+    keys: &[
+        key("name", "\"app-01\""),
+        key("address", "\"10.0.0.1:80\""),
+        key("weight", "2"),
+        key("maxconn", "500"),
+        key("backup", "true"),
+        key("tier", "1"),
+        key("admin", "\"drain\""),
+    ],
+    later: &[],
+};
+
+/// Every kind of table.
+#[cfg(test)]
+pub(super) const ALL: [&Schema; 8] = [&ROOT, &RUNTIME, &LISTENER, &TIMEOUTS, &POOL, &RETRY, &BACKEND, &ADMIN];

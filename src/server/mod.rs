@@ -1,0 +1,19 @@
+//! A running instance, made from one configuration: listeners, pools, admin.
+//!
+//! | file or folder | owns |
+//! |---|---|
+//! | `config/` | the configuration's text and what is wrong with it |
+//! | `server` | [`Server`]: the life of an instance |
+//! | `assembly` | from a configuration to sockets, pools and workers |
+//! | `statistics` | what it counted |
+
+mod assembly;
+pub mod config;
+#[expect(clippy::module_inception, reason = "the type of the folder's name has a file of its own")]
+mod server;
+pub mod statistics;
+
+pub use crate::driver::event::{Event, EventKind};
+pub use config::Config;
+pub use server::{Server, State};
+pub use statistics::{ListenerStatistics, PoolStatus, ServerStatistics, Status};

@@ -1,0 +1,579 @@
+//! [`Server`]: the life of one instance.
+//!
+//! ```text
+//! new ──► started (threads of its own) ──► draining ──► stopped
+//!     └─► hosted (the caller turns it) ──►    "     ──►    "
+//! ```
+
+use std::collections::BTreeMap;
+use std::os::fd::{OwnedFd, RawFd};
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::thread::{JoinHandle, ThreadId};
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use socket2::Socket;
+
+use crate::balance;
+use crate::driver::conversation::{Conversation, Progress};
+use crate::driver::event::{Event, EventKind, Sink};
+use crate::driver::net;
+use crate::driver::shared::Shared;
+use crate::driver::worker::Worker;
+use crate::error::{Error, Result};
+use crate::proxy::options::Bind;
+use crate::server::assembly::{self, Files};
+use crate::server::config::Config;
+use crate::server::statistics::{ListenerStatistics, PoolStatus, ServerStatistics, Status};
+use crate::sys;
+use crate::time::{Clock, Instant};
+
+/// Listeners that relay connections to pools.
+///
+/// Any thread may call anything at any time, except where a function says otherwise. Dropping it ends it as
+/// [`Server::stop`] does and waits for its threads.
+pub struct Server {
+    inner: Arc<Inner>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+struct Inner {
+    config: Config,
+    pools: Vec<Arc<balance::Pool>>,
+    sink: Sink,
+    pid: u32,
+    /// [`State`] as a number, for who reads it often.
+    state: AtomicU8,
+    life: Mutex<Life>,
+    ended: Condvar,
+    /// The one worker that the host turns.
+    hosted: Mutex<Option<Worker>>,
+}
+
+#[derive(Default)]
+struct Life {
+    adopted: BTreeMap<usize, Socket>,
+    shared: Option<Arc<Shared>>,
+    addresses: Vec<Bind>,
+    admin: Option<Bind>,
+    files: Files,
+    workers: u32,
+    is_hosted: bool,
+    /// Workers that have not ended.
+    running: usize,
+    thread_ids: Vec<ThreadId>,
+}
+
+/// What a server does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum State {
+    /// Made, not started.
+    New = 0,
+    /// Accepts and relays.
+    Running = 1,
+    /// Accepts nothing new; its sessions go on.
+    Draining = 2,
+    /// Ended.
+    Stopped = 3,
+}
+
+impl State {
+    /// Its name in JSON and in the bindings.
+    pub fn name(self) -> &'static str {
+        match self {
+            State::New => "new",
+            State::Running => "running",
+            State::Draining => "draining",
+            State::Stopped => "stopped",
+        }
+    }
+
+    fn from_number(number: u8) -> Self {
+        match number {
+            0 => State::New,
+            1 => State::Running,
+            2 => State::Draining,
+            _ => State::Stopped,
+        }
+    }
+}
+
+impl Server {
+    /// Makes a server. Nothing is opened and no thread made before it is started.
+    pub fn new(config: Config) -> Result<Self> {
+        Self::with_events(config, |_| {})
+    }
+
+    /// Makes a server that tells `on_event` what happens.
+    ///
+    /// Events come on the thread that made them happen: a worker, whoever turns a hosted server, or whoever
+    /// called. No lock is held meanwhile, so `on_event` may call the server, except [`Server::turn`]; it must
+    /// not block for long, and two threads may call it at once.
+    pub fn with_events(config: Config, on_event: impl Fn(&Event) + Send + Sync + 'static) -> Result<Self> {
+        let pools = assembly::pools(&config)?;
+        let inner = Inner {
+            config,
+            pools,
+            sink: Arc::new(on_event),
+            pid: std::process::id(),
+            state: AtomicU8::new(State::New as u8),
+            life: Mutex::new(Life::default()),
+            ended: Condvar::new(),
+            hosted: Mutex::new(None),
+        };
+        Ok(Self { inner: Arc::new(inner), threads: Mutex::new(Vec::new()) })
+    }
+
+    /// Makes a server from a configuration's text; `source` names it in errors.
+    pub fn from_toml(text: &str, source: &str) -> Result<Self> {
+        Self::new(Config::parse(text, source)?)
+    }
+
+    /// Makes a server from a configuration's file.
+    pub fn from_file(path: &Path) -> Result<Self> {
+        Self::new(Config::read(path)?)
+    }
+
+    /// What it was made from.
+    pub fn config(&self) -> &Config {
+        &self.inner.config
+    }
+
+    /// Hands over a socket that listens already, in place of the listener's `bind`. The server's copy is
+    /// closed when it ends; what the caller keeps of the same socket stays open.
+    ///
+    /// Errors: `NotFound`, `Io` for what is no listening stream socket, `State` once started.
+    pub fn adopt(&self, listener: &str, descriptor: OwnedFd) -> Result<()> {
+        self.inner.check_process()?;
+        let mut life = self.inner.life.lock();
+        self.inner.expect_new()?;
+        let index = self.inner.listener_index(listener)?;
+        let socket = net::adopt(descriptor)
+            .map_err(|error| Error::io(format!("adopt a socket for {listener}"), &error))?;
+        life.adopted.insert(index, socket);
+        Ok(())
+    }
+
+    /// Listens, and relays on threads of its own. Returns once every listener listens.
+    ///
+    /// Errors: `Io` names what could not be bound, and where the configuration asks for it; nothing is left
+    /// open then, and it may be tried again. `State` when started before.
+    pub fn start(&self) -> Result<()> {
+        let workers = self.inner.open(false)?;
+        let mut threads = self.threads.lock();
+        let mask = sys::signal::mask_all();
+        let mut refused = None;
+        for (index, worker) in workers.into_iter().enumerate() {
+            let inner = Arc::clone(&self.inner);
+            let thread = std::thread::Builder::new().name(format!("trimtab/{index}"));
+            match thread.spawn(move || inner.run(worker)) {
+                Ok(thread) => {
+                    self.inner.life.lock().thread_ids.push(thread.thread().id());
+                    threads.push(thread);
+                }
+                Err(error) => {
+                    self.inner.worker_ended();
+                    refused = Some(Error::io("make a thread", &error));
+                }
+            }
+        }
+        drop(mask);
+        drop(threads);
+        if let Some(error) = refused {
+            self.stop()?;
+            return Err(error);
+        }
+        self.inner.tell(EventKind::Started, &self.inner.addresses());
+        Ok(())
+    }
+
+    /// Listens, and relays only while the caller turns it: no thread is made. Wait until [`Server::poll_fd`]
+    /// is readable or [`Server::next_deadline`] has come, then call [`Server::turn`].
+    pub fn start_hosted(&self) -> Result<()> {
+        let mut workers = self.inner.open(true)?;
+        *self.inner.hosted.lock() = workers.pop();
+        self.inner.tell(EventKind::Started, &self.inner.addresses());
+        Ok(())
+    }
+
+    /// The descriptor to poll for reading. It belongs to the server: neither read nor close it.
+    pub fn poll_fd(&self) -> Result<RawFd> {
+        self.inner.check_process()?;
+        let hosted = self.inner.hosted.lock();
+        hosted.as_ref().map(Worker::poll_fd).ok_or_else(|| self.inner.not_hosted())
+    }
+
+    /// When [`Server::turn`] is needed even if nothing happens; `None` while nothing is pending. Ask again
+    /// after each turn.
+    pub fn next_deadline(&self) -> Result<Option<Instant>> {
+        self.inner.check_process()?;
+        let hosted = self.inner.hosted.lock();
+        hosted.as_ref().map(Worker::next_deadline).ok_or_else(|| self.inner.not_hosted())
+    }
+
+    /// Handles what has happened, waiting at most `timeout` for something to (`None`: until something does),
+    /// and answers how much there was. It returns early when the thread takes a signal.
+    ///
+    /// Errors: `State` when it is not hosted, has ended, or is being turned already, by another thread or
+    /// around this call.
+    pub fn turn(&self, timeout: Option<Duration>) -> Result<usize> {
+        self.inner.check_process()?;
+        let Some(mut hosted) = self.inner.hosted.try_lock() else {
+            return Err(state("is being turned already; one thread turns it at a time"));
+        };
+        let Some(worker) = hosted.as_mut() else { return Err(self.inner.not_hosted()) };
+        let count = worker.turn(timeout).map_err(|error| Error::io("wait for events", &error));
+        if count.is_err() {
+            worker.end();
+        }
+        self.inner.reap(hosted);
+        count
+    }
+
+    /// Accepts nothing new and lets sessions end by themselves until `timeout` is over, then ends them. Does
+    /// not wait: see [`Server::wait`]. `None` takes the longest `timeouts.drain` of the listeners. Calling it
+    /// again sets the time anew.
+    pub fn drain(&self, timeout: Option<Duration>) -> Result<()> {
+        self.inner.check_process()?;
+        let configured = || self.inner.config.listeners.iter().map(|listener| listener.timeouts.drain).max();
+        let timeout = timeout.or_else(configured).unwrap_or_default();
+        let until = Clock.now().saturating_add(timeout);
+        let shared = {
+            let life = self.inner.life.lock();
+            match self.inner.state() {
+                State::New => return Err(state("is not started")),
+                State::Stopped => return Ok(()),
+                State::Running => self.inner.set_state(State::Draining),
+                State::Draining => {}
+            }
+            life.shared.clone()
+        };
+        self.inner.tell(EventKind::Draining, "");
+        if let Some(shared) = shared {
+            shared.order_drain(until);
+        }
+        self.inner.obey_here();
+        Ok(())
+    }
+
+    /// Ends it: every session is cut. Does not wait: see [`Server::wait`]. Good at any time and more than
+    /// once.
+    pub fn stop(&self) -> Result<()> {
+        self.inner.check_process()?;
+        let shared = {
+            let life = self.inner.life.lock();
+            if self.inner.state() == State::New {
+                self.inner.set_state(State::Stopped);
+                drop(life);
+                self.inner.tell(EventKind::Stopped, "");
+                return Ok(());
+            }
+            life.shared.clone()
+        };
+        if let Some(shared) = shared {
+            shared.order_stop();
+        }
+        self.inner.obey_here();
+        Ok(())
+    }
+
+    /// Waits until it has ended, at most `timeout`; `None` waits for ever.
+    ///
+    /// Errors: `TimedOut`; `State` when it is not started, when it is hosted (turn it until
+    /// [`Server::state`] says stopped), and on a thread of the server's own.
+    pub fn wait(&self, timeout: Option<Duration>) -> Result<()> {
+        self.inner.check_process()?;
+        {
+            let mut life = self.inner.life.lock();
+            if self.inner.state() == State::New {
+                return Err(state("is not started"));
+            }
+            if life.is_hosted && self.inner.state() != State::Stopped {
+                return Err(state("is hosted: turn it until it has stopped"));
+            }
+            if life.thread_ids.contains(&std::thread::current().id()) {
+                return Err(state("cannot be waited for by one of its own threads"));
+            }
+            let until = timeout.and_then(|timeout| std::time::Instant::now().checked_add(timeout));
+            while self.inner.state() != State::Stopped {
+                match until {
+                    None => self.inner.ended.wait(&mut life),
+                    Some(until) => {
+                        if self.inner.ended.wait_until(&mut life, until).timed_out()
+                            && self.inner.state() != State::Stopped
+                        {
+                            return Err(Error::TimedOut { what: "the server to end" });
+                        }
+                    }
+                }
+            }
+        }
+        self.join();
+        Ok(())
+    }
+
+    /// What it does.
+    pub fn state(&self) -> State {
+        self.inner.state()
+    }
+
+    /// Where a listener listens, with the port that the system chose if it was asked to.
+    ///
+    /// Errors: `NotFound`, `State` before it is started.
+    pub fn address(&self, listener: &str) -> Result<Bind> {
+        self.inner.check_process()?;
+        let index = self.inner.listener_index(listener)?;
+        let life = self.inner.life.lock();
+        life.addresses.get(index).cloned().ok_or_else(|| state("is not started"))
+    }
+
+    /// Where the admin socket listens; `None` when the configuration asks for none.
+    pub fn admin_address(&self) -> Option<Bind> {
+        self.inner.life.lock().admin.clone()
+    }
+
+    /// A pool, to add, remove and change backends while the server runs, to pick from, to ask.
+    pub fn pool(&self, name: &str) -> Result<Arc<balance::Pool>> {
+        self.inner.check_process()?;
+        let at = self.inner.config.pools.iter().position(|pool| pool.name == name);
+        let at = at.ok_or_else(|| Error::NotFound { what: "pool", value: format!("{name:?}") })?;
+        Ok(Arc::clone(&self.inner.pools[at]))
+    }
+
+    /// What it counted, all listeners together.
+    pub fn statistics(&self) -> Result<ServerStatistics> {
+        self.inner.check_process()?;
+        let shared = self.inner.life.lock().shared.clone();
+        Ok(shared.map(|shared| ServerStatistics::read(&shared)).unwrap_or_default())
+    }
+
+    /// What one listener counted.
+    pub fn listener_statistics(&self, name: &str) -> Result<ListenerStatistics> {
+        self.inner.check_process()?;
+        let index = self.inner.listener_index(name)?;
+        let (shared, address) = {
+            let life = self.inner.life.lock();
+            (life.shared.clone(), life.addresses.get(index).cloned())
+        };
+        match (shared, address) {
+            (Some(shared), Some(address)) => {
+                Ok(ListenerStatistics::read(&shared, index, address.to_string()))
+            }
+            _ => Err(state("is not started")),
+        }
+    }
+
+    /// Everything there is to see.
+    pub fn status(&self) -> Result<Status> {
+        self.inner.check_process()?;
+        Ok(self.inner.status())
+    }
+
+    /// Joins threads that have ended or are about to. Not on one of them.
+    fn join(&self) {
+        let threads = std::mem::take(&mut *self.threads.lock());
+        for thread in threads {
+            if thread.thread().id() != std::thread::current().id() {
+                // What a worker panicked of was told as an event.
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.inner.check_process().is_err() {
+            // The parent's threads are not here, and its sockets are not ours to end.
+            for thread in std::mem::take(self.threads.get_mut()) {
+                std::mem::forget(thread);
+            }
+            std::mem::forget(Arc::clone(&self.inner));
+            return;
+        }
+        let _ = self.stop();
+        self.join();
+        // A hosted worker goes before the locks around it do.
+        drop(self.inner.hosted.lock().take());
+    }
+}
+
+impl Inner {
+    fn state(&self) -> State {
+        State::from_number(self.state.load(Ordering::Acquire))
+    }
+
+    /// With `life` locked, so that states follow each other.
+    fn set_state(&self, state: State) {
+        self.state.store(state as u8, Ordering::Release);
+    }
+
+    fn check_process(&self) -> Result<()> {
+        if self.pid == std::process::id() { Ok(()) } else { Err(Error::Forked { what: "server" }) }
+    }
+
+    fn expect_new(&self) -> Result<()> {
+        match self.state() {
+            State::New => Ok(()),
+            State::Stopped => Err(state("has ended; make another")),
+            _ => Err(state("is started already")),
+        }
+    }
+
+    fn not_hosted(&self) -> Error {
+        match self.state() {
+            State::New => state("is not started; start it hosted first"),
+            State::Stopped => state("has ended"),
+            _ => state("runs on threads of its own; start it hosted to turn it"),
+        }
+    }
+
+    fn listener_index(&self, name: &str) -> Result<usize> {
+        let at = self.config.listeners.iter().position(|listener| listener.name == name);
+        at.ok_or_else(|| Error::NotFound { what: "listener", value: format!("{name:?}") })
+    }
+
+    fn tell(&self, kind: EventKind, detail: &str) {
+        (self.sink)(&Event::of_server(kind, detail));
+    }
+
+    /// Binds and makes the workers.
+    fn open(self: &Arc<Self>, is_hosted: bool) -> Result<Vec<Worker>> {
+        self.check_process()?;
+        sys::fork::watch();
+        let mut life = self.life.lock();
+        self.expect_new()?;
+        let adopted = life
+            .adopted
+            .iter()
+            .map(|(index, socket)| Ok((*index, socket.try_clone()?)))
+            .collect::<std::io::Result<_>>()
+            .map_err(|error| Error::io("copy an adopted socket", &error))?;
+        let weak = Arc::downgrade(self);
+        let make = move || -> Box<dyn Conversation> {
+            let _ = &weak;
+            Box::new(Mute)
+        };
+        let assembly = assembly::assemble(&self.config, &self.pools, adopted, &self.sink, make, is_hosted)?;
+        life.adopted.clear();
+        life.shared = Some(assembly.shared);
+        life.addresses = assembly.addresses;
+        life.admin = assembly.admin;
+        life.files = assembly.files;
+        life.is_hosted = is_hosted;
+        life.running = assembly.workers.len();
+        life.workers = if is_hosted { 0 } else { life.running as u32 };
+        self.set_state(State::Running);
+        Ok(assembly.workers)
+    }
+
+    /// The body of a worker's thread.
+    fn run(&self, mut worker: Worker) {
+        // Whatever a panic left half done goes with the worker, which nobody else sees.
+        let ran = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            while !worker.is_over() {
+                if let Err(error) = worker.turn(None) {
+                    worker.end();
+                    return Some(error.to_string());
+                }
+            }
+            None
+        }));
+        drop(worker);
+        match ran {
+            Ok(None) => {}
+            Ok(Some(why)) => self.tell(EventKind::WorkerFailed, &why),
+            Err(_) => self.tell(EventKind::WorkerFailed, "a bug in trimtab: a worker panicked"),
+        }
+        self.worker_ended();
+    }
+
+    fn worker_ended(&self) {
+        let mut life = self.life.lock();
+        life.running -= 1;
+        if life.running > 0 {
+            return;
+        }
+        let files = std::mem::take(&mut life.files);
+        drop(life);
+        drop(files);
+        self.tell(EventKind::Stopped, "");
+        let life = self.life.lock();
+        self.set_state(State::Stopped);
+        self.ended.notify_all();
+        drop(life);
+    }
+
+    /// Does what was ordered on this thread, if the worker is hosted and nobody turns it at the moment. Who
+    /// turns it does so by itself.
+    fn obey_here(&self) {
+        if let Some(mut hosted) = self.hosted.try_lock() {
+            if let Some(worker) = hosted.as_mut() {
+                worker.obey();
+            }
+            self.reap(hosted);
+        }
+    }
+
+    /// Lets a hosted worker go that has ended.
+    fn reap(&self, mut hosted: MutexGuard<'_, Option<Worker>>) {
+        if hosted.as_ref().is_some_and(Worker::is_over) {
+            let worker = hosted.take();
+            drop(hosted);
+            drop(worker);
+            self.worker_ended();
+        }
+    }
+
+    fn addresses(&self) -> String {
+        let life = self.life.lock();
+        let text = |(listener, address): (&crate::server::config::Listener, &Bind)| {
+            format!("{} on {address}", listener.name)
+        };
+        self.config.listeners.iter().zip(&life.addresses).map(text).collect::<Vec<_>>().join(", ")
+    }
+
+    fn status(&self) -> Status {
+        let (shared, addresses, workers) = {
+            let life = self.life.lock();
+            (life.shared.clone(), life.addresses.clone(), life.workers)
+        };
+        let waiting = |index: usize| shared.as_ref().map_or(0, |shared| shared.pools[index].room.waiting());
+        let pools = self.config.pools.iter().zip(&self.pools).enumerate();
+        Status {
+            version: env!("CARGO_PKG_VERSION"),
+            state: self.state().name(),
+            pid: self.pid,
+            workers,
+            totals: shared.as_ref().map(|shared| ServerStatistics::read(shared)).unwrap_or_default(),
+            listeners: match &shared {
+                None => Vec::new(),
+                Some(shared) => addresses
+                    .iter()
+                    .enumerate()
+                    .map(|(index, address)| ListenerStatistics::read(shared, index, address.to_string()))
+                    .collect(),
+            },
+            pools: pools
+                .map(|(index, (from, pool))| PoolStatus::read(&from.name, pool, waiting(index)))
+                .collect(),
+        }
+    }
+}
+
+/// Listens and says nothing: what it will answer is to come.
+struct Mute;
+
+impl Conversation for Mute {
+    fn handle_bytes(&mut self, bytes: &[u8], _: &mut Vec<u8>) -> Progress {
+        if bytes.is_empty() { Progress::Close } else { Progress::More }
+    }
+}
+
+fn state(detail: &'static str) -> Error {
+    Error::State { what: "server", detail: detail.into() }
+}

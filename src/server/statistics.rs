@@ -1,0 +1,165 @@
+//! What a server counted. Reading stops nobody; the figures of one answer are read one after another, so under
+//! load they may differ by what happened in between.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::Serialize;
+
+use crate::balance::{BackendStatistics, Pool, PoolStatistics};
+use crate::driver::shared::{Counters, Shared, SharedListener};
+use crate::proxy::session::Cause;
+
+/// A server, all listeners together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ServerStatistics {
+    /// Sessions at present.
+    pub sessions: u64,
+    /// Clients that wait for a place at a backend.
+    pub waiting: u64,
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Sessions that ended after both sides had.
+    pub finished: u64,
+    /// Sessions that ended otherwise; the listeners' `closed` tells how.
+    pub failed: u64,
+    /// Attempts at another backend after one could not be reached.
+    pub retries: u64,
+    /// Bytes delivered to backends.
+    pub bytes_to_backends: u64,
+    /// Bytes delivered to clients.
+    pub bytes_to_clients: u64,
+}
+
+/// One listener.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ListenerStatistics {
+    /// Its name.
+    pub name: String,
+    /// Where it listens in truth: with the port the system chose, when it was asked to.
+    pub address: String,
+    /// The pool it sends connections to.
+    pub pool: String,
+    /// Its limit; 0 for none.
+    pub maxconn: u32,
+    /// Sessions at present.
+    pub sessions: u64,
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Attempts to accept that failed: aborted connections, and each time no descriptor was free.
+    pub accept_errors: u64,
+    /// Attempts at another backend after one could not be reached.
+    pub retries: u64,
+    /// Sessions that had to wait for a place at a backend.
+    pub queued: u64,
+    /// Bytes delivered to backends.
+    pub bytes_to_backends: u64,
+    /// Bytes delivered to clients.
+    pub bytes_to_clients: u64,
+    /// Sessions that ended, by cause.
+    pub closed: BTreeMap<&'static str, u64>,
+}
+
+/// A server with everything in it, as `trimtab ctl status` shows it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Status {
+    /// This library's version.
+    pub version: &'static str,
+    /// What it does.
+    pub state: &'static str,
+    /// Its process.
+    pub pid: u32,
+    /// Its threads; 0 when the host drives it.
+    pub workers: u32,
+    /// All listeners together.
+    pub totals: ServerStatistics,
+    /// Its listeners.
+    pub listeners: Vec<ListenerStatistics>,
+    /// Its pools.
+    pub pools: Vec<PoolStatus>,
+}
+
+/// One pool of a [`Status`].
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PoolStatus {
+    /// Its name.
+    pub name: String,
+    /// How it picks.
+    pub policy: &'static str,
+    /// Clients that wait for a place.
+    pub waiting: u64,
+    /// Its counters.
+    #[serde(flatten)]
+    pub statistics: PoolStatistics,
+    /// Its backends.
+    pub backends: Vec<BackendStatistics>,
+}
+
+fn sum(listener: &SharedListener, counter: impl Fn(&Counters) -> &AtomicU64) -> u64 {
+    listener.all_counters().map(|counters| counter(counters).load(Ordering::Relaxed)).sum()
+}
+
+fn closed(listener: &SharedListener, cause: Cause) -> u64 {
+    listener.all_counters().map(|counters| counters.closed(cause)).sum()
+}
+
+impl ServerStatistics {
+    pub(super) fn read(shared: &Shared) -> Self {
+        let mut totals = Self {
+            waiting: shared.pools.iter().map(|pool| pool.room.waiting() as u64).sum(),
+            ..Self::default()
+        };
+        for listener in &shared.listeners {
+            for (_, cause) in Cause::NAMES {
+                let count = closed(listener, cause);
+                if cause == Cause::Finished {
+                    totals.finished += count;
+                } else {
+                    totals.failed += count;
+                }
+            }
+            totals.accepted += sum(listener, |counters| &counters.accepted);
+            totals.retries += sum(listener, |counters| &counters.retries);
+            totals.bytes_to_backends += sum(listener, |counters| &counters.to_backends);
+            totals.bytes_to_clients += sum(listener, |counters| &counters.to_clients);
+        }
+        // What ended was read before what began.
+        totals.sessions = totals.accepted.saturating_sub(totals.finished + totals.failed);
+        totals
+    }
+}
+
+impl ListenerStatistics {
+    pub(super) fn read(shared: &Shared, index: usize, address: String) -> Self {
+        let listener = &shared.listeners[index];
+        let closed: BTreeMap<_, _> =
+            Cause::NAMES.iter().map(|(name, cause)| (*name, closed(listener, *cause))).collect();
+        let accepted = sum(listener, |counters| &counters.accepted);
+        Self {
+            name: listener.name.to_string(),
+            address,
+            pool: shared.pools[listener.pool].name.to_string(),
+            maxconn: listener.maxconn,
+            sessions: accepted.saturating_sub(closed.values().sum()),
+            accepted,
+            accept_errors: sum(listener, |counters| &counters.accept_errors),
+            retries: sum(listener, |counters| &counters.retries),
+            queued: sum(listener, |counters| &counters.queued),
+            bytes_to_backends: sum(listener, |counters| &counters.to_backends),
+            bytes_to_clients: sum(listener, |counters| &counters.to_clients),
+            closed,
+        }
+    }
+}
+
+impl PoolStatus {
+    pub(super) fn read(name: &str, pool: &Pool, waiting: usize) -> Self {
+        Self {
+            name: name.to_string(),
+            policy: pool.options().policy.name(),
+            waiting: waiting as u64,
+            statistics: pool.statistics(),
+            backends: pool.backends(),
+        }
+    }
+}

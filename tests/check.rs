@@ -1,0 +1,197 @@
+//! `trimtab check` as a user runs it.
+
+#![cfg(feature = "cli")]
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+/// Runs `trimtab check` in the package's folder, with `input` on standard input.
+fn check(arguments: &[&str], input: &[u8]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_trimtab"));
+    command.arg("check").args(arguments).current_dir(env!("CARGO_MANIFEST_DIR"));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the command is built");
+    // It may be done, and its end closed, before it was read.
+    let _ = child.stdin.take().expect("it is piped").write_all(input);
+    child.wait_with_output().expect("it ends")
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("UTF-8")
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("UTF-8")
+}
+
+/// A file that goes when the test is over.
+struct File(PathBuf);
+
+impl File {
+    fn new(name: &str, bytes: &[u8]) -> Self {
+        let path = std::env::temp_dir().join(format!("trimtab-check-{}-{name}", std::process::id()));
+        std::fs::write(&path, bytes).expect("the temporary folder is writable");
+        Self(path)
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().expect("UTF-8")
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+const GOOD: &str = "\
+[runtime]
+workers = 1
+
+[[listener]]
+name = \"web\"
+bind = \"127.0.0.1:8080\"
+pool = \"app\"
+maxconn = 100
+proxy_protocol = \"accept\"
+
+[[pool]]
+name = \"app\"
+policy = \"source\"
+hash = \"maglev\"
+proxy_protocol = \"v2\"
+[[pool.backend]]
+address = \"10.0.0.1:80\"
+[[pool.backend]]
+name = \"spare\"
+address = \"unix:@spare\"
+backup = true
+admin = \"drain\"
+
+[[pool]]
+name = \"unused\"
+
+[admin]
+bind = \"unix:/run/trimtab.sock\"
+";
+
+const WRONG: &str = "\
+[[listener]]
+name = \"web\"
+bind = \"*:80\"
+pool = \"ap\"
+
+[[pool]]
+name = \"app\"
+";
+
+#[test]
+fn the_example_is_good() {
+    let output = check(&["examples/trimtab.toml"], b"");
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    assert!(out(&output).starts_with("examples/trimtab.toml is good; it runs "), "{}", out(&output));
+    assert_eq!(err(&output), "");
+}
+
+#[test]
+fn what_would_run_is_told() {
+    let expected = "\
+<stdin> is good; it runs 1 worker:
+  listener web on 127.0.0.1:8080, to pool app, at most 100 sessions, each with a PROXY header
+  pool app: source over maglev, 2 backends (1 in reserve, 1 drained), sending PROXY v2
+  pool unused: round-robin, no backend, so nothing can be picked; no listener leads to it
+  admin on unix:/run/trimtab.sock
+";
+    let output = check(&["-"], GOOD.as_bytes());
+    assert_eq!((out(&output).as_str(), err(&output).as_str()), (expected, ""));
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn everything_wrong_is_shown_where_it_stands() {
+    let file = File::new("wrong.toml", WRONG.as_bytes());
+    let path = file.path();
+    let output = check(&[path], b"");
+    let expected = format!(
+        "\
+{path}:3:8: bind \"*:80\" names no address; write 0.0.0.0:80 or [::]:80
+    3 | bind = \"*:80\"
+      |        ^
+{path}:4:8: there is no pool named \"ap\"; did you mean \"app\"?
+    4 | pool = \"ap\"
+      |        ^
+trimtab: the configuration {path} cannot run
+"
+    );
+    assert_eq!(err(&output), expected);
+    assert_eq!((out(&output).as_str(), output.status.code()), ("", Some(1)));
+}
+
+#[test]
+fn what_is_about_no_line_shows_none() {
+    let output = check(&["-"], b"");
+    let expected = "<stdin>: there is no [[listener]], so there is nothing to do; add one with name, bind and pool\n\
+                    trimtab: the configuration <stdin> cannot run\n";
+    assert_eq!((err(&output).as_str(), output.status.code()), (expected, Some(1)));
+}
+
+#[test]
+fn json_tells_the_same() {
+    let output = check(&["--json", "-"], GOOD.as_bytes());
+    assert_eq!((output.status.code(), err(&output).as_str()), (Some(0), ""));
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(value["good"], true);
+    assert_eq!(value["problems"], serde_json::json!([]));
+    assert_eq!((&value["workers"], &value["admin"]), (&1.into(), &"unix:/run/trimtab.sock".into()));
+    let listener = &value["listeners"][0];
+    assert_eq!((&listener["bind"], &listener["pool"]), (&"127.0.0.1:8080".into(), &"app".into()));
+    assert_eq!(listener["timeouts_ms"]["idle"], 60_000);
+    assert_eq!(listener["proxy_protocol"], "accept");
+    let pool = &value["pools"][0];
+    assert_eq!((&pool["policy"], &pool["hash"]), (&"source".into(), &"maglev".into()));
+    let spare = serde_json::json!({
+        "name": "spare", "address": "unix:@spare", "weight": 1, "maxconn": 0, "tier": 1, "admin": "drain"
+    });
+    assert_eq!(pool["backends"][1], spare);
+    assert_eq!(value["pools"][1]["hash"], serde_json::Value::Null);
+
+    let output = check(&["--json", "-"], WRONG.as_bytes());
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(err(&output), "trimtab: the configuration <stdin> cannot run\n");
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let expected = serde_json::json!({ "good": false, "source": "<stdin>", "problems": [
+        { "line": 3, "column": 8, "message": "bind \"*:80\" names no address; write 0.0.0.0:80 or [::]:80", "hint": "" },
+        { "line": 4, "column": 8, "message": "there is no pool named \"ap\"", "hint": "did you mean \"app\"?" },
+    ] });
+    assert_eq!(value, expected);
+}
+
+#[test]
+fn what_cannot_be_read_is_1_and_misuse_is_2() {
+    let binary = File::new("binary.toml", b"a = 1\n\xff");
+    for (arguments, code, part) in [
+        (&["/nowhere/trimtab.toml"][..], 1, "trimtab: cannot read the configuration /nowhere/trimtab.toml: "),
+        (&["/"], 1, "trimtab: cannot read the configuration /: it is a directory; name a file\n"),
+        (&[binary.path()], 1, ":2:1: byte 7 of the text, 0xff, is not UTF-8; save the file as UTF-8\n"),
+        (&[], 2, "<FILE>"),
+        (&["a", "b"], 2, "unexpected argument"),
+    ] {
+        let output = check(arguments, b"");
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", err(&output));
+        assert!(err(&output).contains(part), "{arguments:?}: {}", err(&output));
+        assert_eq!(out(&output), "");
+    }
+    let output = check(&["--json", "/nowhere/trimtab.toml"], b"");
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((output.status.code(), &value["good"]), (Some(1), &false.into()));
+    assert!(value["problems"][0]["message"].as_str().unwrap().starts_with("cannot read the configuration"));
+}
+
+#[test]
+fn the_help_says_what_the_codes_mean() {
+    let output = check(&["--help"], b"");
+    assert!(out(&output).contains("1 it is wrong or cannot be read"), "{}", out(&output));
+    assert_eq!(output.status.code(), Some(0));
+}
