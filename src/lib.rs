@@ -49,6 +49,8 @@ pub mod proxy;
 pub mod rng;
 #[cfg(feature = "proxy")]
 pub mod server;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod sync;
 mod sys;
 pub mod thread;

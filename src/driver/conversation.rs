@@ -84,8 +84,7 @@ impl Conversations {
                 Accepted::Gone => {}
                 Accepted::None | Accepted::Broken(_) => return,
                 Accepted::Starved(_) => {
-                    let at = core.now.saturating_add(Duration::from_millis(100));
-                    core.wheel.insert(at, Timer::Accept(index as u32));
+                    core.pause(index as u32);
                     return;
                 }
             }

@@ -1,5 +1,6 @@
 //! [`Joints`]: a worker's sessions with their sockets. A session says what to do next; this does it.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::AsFd;
@@ -37,6 +38,13 @@ struct Joint {
     generation: u32,
     /// How often the process had forked when this began.
     forks: u32,
+    /// Somebody sent urgent data: a read that stops short need not be the last.
+    has_urgent: bool,
+    /// Whether the client's socket is registered for writing too.
+    is_client_writable_asked: bool,
+    /// Whether the backend's socket was told of small writes to come, and of bulk.
+    is_tuned_for_messages: bool,
+    is_tuned_for_bulk: bool,
 }
 
 /// A worker's sessions.
@@ -44,6 +52,8 @@ pub(crate) struct Joints {
     table: Slab<Joint>,
     shared: Arc<Shared>,
     generation: u32,
+    /// Sessions that wait for a descriptor, those that wait longest first; some may be gone.
+    starved: VecDeque<Key>,
 }
 
 /// How many reads one flow has in a turn before others have theirs.
@@ -51,11 +61,32 @@ const READS_PER_TURN: usize = 16;
 
 impl Joints {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { table: Slab::new(), shared, generation: 0 }
+        Self { table: Slab::new(), shared, generation: 0, starved: VecDeque::new() }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.table.is_empty()
+    }
+
+    /// Whether sessions wait for a descriptor: then no client more is to be accepted.
+    pub(crate) fn is_starved(&self) -> bool {
+        !self.starved.is_empty()
+    }
+
+    /// Descriptors may be free again.
+    pub(crate) fn feed(&mut self, core: &mut Core) {
+        while let Some(key) = self.starved.pop_front() {
+            if self.get(key).is_none_or(|joint| !joint.session.is_starved()) {
+                continue;
+            }
+            let next = self.step(core, key, |session, context| session.handle_descriptor(context));
+            self.follow(core, key, next);
+            if self.starved.back() == Some(&key) {
+                // There is none. It keeps its place, and the others would have no better luck.
+                self.starved.rotate_right(1);
+                return;
+            }
+        }
     }
 
     /// Begins a session with a client that was accepted and counted in.
@@ -76,7 +107,8 @@ impl Joints {
         let generation = self.generation;
         let index = self.table.vacant_key();
         let key = Key { index: index as u32, generation };
-        let registered = core.register(&client, Source::Session(key, Side::Client));
+        // A fresh socket has room to write, which is no news: that is asked for once it has had none.
+        let registered = core.register_for_reading(&client, Source::Session(key, Side::Client));
         self.table.insert(Joint {
             session: Session::new(source, destination, core.now),
             client,
@@ -89,6 +121,10 @@ impl Joints {
             listener: listener as u32,
             generation,
             forks: sys::fork::count(),
+            has_urgent: false,
+            is_client_writable_asked: false,
+            is_tuned_for_messages: false,
+            is_tuned_for_bulk: false,
         });
         if registered.is_err() {
             return self.close(core, key, Cause::NoDescriptor);
@@ -111,6 +147,12 @@ impl Joints {
         if event.is_readable() || is_ending {
             joint.session.flow(from).handle_source_ready(is_ending);
         }
+        if event.is_priority() {
+            joint.has_urgent = true;
+        }
+        if event.is_read_closed() && !is_error && !event.is_write_closed() && !joint.has_urgent {
+            joint.session.flow(from).handle_end_known();
+        }
         if event.is_writable() || is_error {
             joint.session.flow(to).handle_sink_ready();
         }
@@ -123,7 +165,8 @@ impl Joints {
             Side::Client => {
                 // It takes no answer any more; what it said before that is delivered all the same.
                 let is_closed = event.is_read_closed() && event.is_write_closed();
-                let may_have_left = is_closed || (joint.session.is_queued() && event.is_read_closed());
+                let is_waiting = joint.session.is_queued() || joint.session.is_starved();
+                let may_have_left = is_closed || (is_waiting && event.is_read_closed());
                 if is_error || (may_have_left && self.has_left(key)) {
                     self.close(core, key, Cause::ClientLeft);
                 }
@@ -234,9 +277,20 @@ impl Joints {
                         }
                         Err(_) => Next::Close(Cause::NoDescriptor),
                     },
-                    Err(error) if is_starved(&error) => Next::Close(Cause::NoDescriptor),
+                    Err(error) if is_starved(&error) => {
+                        if core.pipes.release() {
+                            Next::Connect(address)
+                        } else {
+                            self.step(core, key, |session, context| session.handle_no_descriptor(context))
+                        }
+                    }
                     Err(_) => self.retry(core, key),
                 },
+                Next::Starve => {
+                    self.starved.push_back(key);
+                    core.starve();
+                    return self.arm(core, key);
+                }
                 Next::Queue => {
                     // It may have left while something else was waited for.
                     let joint = &mut self.table[key.index as usize];
@@ -330,7 +384,7 @@ impl Joints {
         let joint = &mut self.table[key.index as usize];
         let options = &self.shared.listeners[joint.listener as usize].options;
         options.abort_on_close
-            || (joint.session.flow(Direction::ToBackend).kept().is_empty() && !net::has_unread(&joint.client))
+            || (joint.session.flow(Direction::ToBackend).kept().is_empty() && net::is_at_end(&joint.client))
     }
 
     /// Runs both flows as far as they go.
@@ -344,6 +398,12 @@ impl Joints {
                 Ran::Waits => {}
                 Ran::HasEnded => ended = true,
                 Ran::Closes(cause) => return self.close(core, key, cause),
+            }
+        }
+        if joint.session.flow(Direction::ToClient).is_sink_blocked() && !joint.is_client_writable_asked {
+            joint.is_client_writable_asked = true;
+            if core.ask_for_writing(&joint.client, Source::Session(key, Side::Client)).is_err() {
+                return self.close(core, key, Cause::NoDescriptor);
             }
         }
         if ended {
@@ -432,6 +492,13 @@ impl Joint {
                     return if ended { Ran::HasEnded } else { Ran::Waits };
                 }
                 Step::Read => {
+                    if direction == Direction::ToBackend
+                        && !self.is_tuned_for_messages
+                        && flow.delivered() > 0
+                    {
+                        self.is_tuned_for_messages = true;
+                        net::tune_for_messages(sink);
+                    }
                     if reads == READS_PER_TURN {
                         core.again.push(key);
                         return Ran::Waits;
@@ -448,7 +515,12 @@ impl Joint {
                                 continue;
                             }
                             let read = &core.buffer[..bytes];
-                            match net::write(sink, read) {
+                            let written = if flow.has_source_ended() {
+                                net::write_last(sink, read)
+                            } else {
+                                net::write(sink, read)
+                            };
+                            match written {
                                 Ok(written) => {
                                     flow.handle_passed(read, written);
                                     session.handle_movement(direction, core.now);
@@ -472,6 +544,10 @@ impl Joint {
                 },
                 Step::Move => {
                     core.mask_pipe();
+                    if direction == Direction::ToBackend && !self.is_tuned_for_bulk {
+                        self.is_tuned_for_bulk = true;
+                        net::tune_for_bulk(sink);
+                    }
                     let held = match direction {
                         Direction::ToBackend => &mut self.to_backend,
                         Direction::ToClient => &mut self.to_client,

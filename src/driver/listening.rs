@@ -60,20 +60,36 @@ impl Listening {
         self.is_starved
     }
 
-    /// Accepts until nobody is left, there is no room, or this turn's share is used up.
+    /// Accepts until nobody is left, there is no room, or this turn's share is used up. `open` answers whether
+    /// there was no descriptor for the backend's connection.
     pub(crate) fn accept(
         &mut self,
         core: &mut Core,
-        mut open: impl FnMut(&mut Core, Socket, Option<SocketAddr>),
+        is_starved: bool,
+        mut open: impl FnMut(&mut Core, Socket, Option<SocketAddr>) -> bool,
     ) -> Verdict {
-        for _ in 0..ACCEPTS_PER_TURN {
+        if is_starved {
+            // Who was accepted before has the next descriptor.
+            self.starve(core, &io::Error::from_raw_os_error(libc::EMFILE));
+            return Verdict::Starved;
+        }
+        for turn in 0..ACCEPTS_PER_TURN {
             if !core.shared.listeners[self.index].enter(core.index) {
+                if turn > 0 {
+                    self.recover(core);
+                }
                 return Verdict::Emptied;
             }
             let accepted = net::accept(&self.socket);
             if let Accepted::One(socket, source) = accepted {
-                self.recover(core);
-                open(core, socket, source);
+                if self.is_adopted {
+                    // A socket of our own hands this on; on the host's it is not ours to set.
+                    let _ = socket.set_tcp_nodelay(true);
+                }
+                if open(core, socket, source) {
+                    self.starve(core, &io::Error::from_raw_os_error(libc::EMFILE));
+                    return Verdict::Starved;
+                }
                 continue;
             }
             core.shared.listeners[self.index].leave(self.index, &core.shared.senders);
@@ -81,6 +97,8 @@ impl Listening {
                 Accepted::Gone => {
                     add(&core.shared.listeners[self.index].counters(core.index).accept_errors, 1);
                 }
+                // Pipes that carry nothing are of less use than a client.
+                Accepted::Starved(_) if core.pipes.release() => {}
                 Accepted::Starved(error) => {
                     add(&core.shared.listeners[self.index].counters(core.index).accept_errors, 1);
                     self.starve(core, &error);
@@ -97,6 +115,7 @@ impl Listening {
                 }
             }
         }
+        self.recover(core);
         Verdict::More
     }
 

@@ -91,6 +91,22 @@ fn bind_unix(path: &str) -> io::Result<Socket> {
     Ok(socket)
 }
 
+/// Lets small writes go at once even while earlier ones are not acknowledged. The first write of a connection
+/// does anyway, so this is for who writes again.
+#[cold]
+pub(crate) fn tune_for_messages(socket: &Socket) {
+    // A unix socket has no such option, nor the need.
+    let _ = socket.set_tcp_nodelay(true);
+}
+
+/// For who sends in bulk.
+#[cold]
+pub(crate) fn tune_for_bulk(socket: &Socket) {
+    if let Some(address) = socket.peer_addr().ok().and_then(|address| address.as_socket()) {
+        ease(socket, address);
+    }
+}
+
 /// On this machine's own addresses nothing is lost and nothing congested: the simplest control does, and what
 /// the system chose for the world (pacing, with some) only costs time.
 fn ease(socket: &Socket, address: SocketAddr) {
@@ -104,8 +120,6 @@ pub(crate) fn connect(address: &Address) -> io::Result<Socket> {
     match address {
         Address::Inet(address) => {
             let socket = Socket::new(Domain::for_address(*address), Type::STREAM.nonblocking(), None)?;
-            socket.set_tcp_nodelay(true)?;
-            ease(&socket, *address);
             match socket.connect(&(*address).into()) {
                 Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
                 _ => Ok(socket),
@@ -186,8 +200,19 @@ pub(crate) fn read(mut socket: &Socket, buffer: &mut [u8]) -> io::Result<Option<
 /// Writes. `Ok(0)`: no room now.
 #[inline]
 pub(crate) fn write(socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
+    send(socket, bytes, libc::MSG_NOSIGNAL)
+}
+
+/// Writes what the end of the socket's half follows at once: it goes with them, in one segment.
+#[inline]
+pub(crate) fn write_last(socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
+    send(socket, bytes, libc::MSG_NOSIGNAL | libc::MSG_MORE)
+}
+
+#[inline]
+fn send(socket: &Socket, bytes: &[u8], flags: i32) -> io::Result<usize> {
     loop {
-        match socket.send_with_flags(bytes, libc::MSG_NOSIGNAL) {
+        match socket.send_with_flags(bytes, flags) {
             Ok(written) => return Ok(written),
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(0),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -196,10 +221,13 @@ pub(crate) fn write(socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
     }
 }
 
-/// Whether bytes lie unread.
-pub(crate) fn has_unread(socket: &Socket) -> bool {
+/// Whether the other side has ended its half, or broke off, and nothing it sent lies unread.
+pub(crate) fn is_at_end(socket: &Socket) -> bool {
     let mut byte = [std::mem::MaybeUninit::uninit()];
-    matches!(socket.peek(&mut byte), Ok(1..))
+    match socket.peek(&mut byte) {
+        Ok(bytes) => bytes == 0,
+        Err(error) => error.kind() != ErrorKind::WouldBlock,
+    }
 }
 
 /// Makes the close that follows a reset.

@@ -16,7 +16,7 @@ pub(crate) struct Pipe {
 /// A worker's pipes that carry nothing now.
 pub(crate) struct Pipes {
     free: Vec<Pipe>,
-    /// No more are made: the system refused one. Cleared when one is given back.
+    /// No more are made: the system refused one. Cleared when descriptors are free again.
     is_refused: bool,
 }
 
@@ -54,6 +54,18 @@ impl Pipes {
                 None
             }
         }
+    }
+
+    /// Descriptors are free again: the next pipe asked for is asked of the system.
+    pub(crate) fn refill(&mut self) {
+        self.is_refused = false;
+    }
+
+    /// Closes those that carry nothing, where descriptors are short. `false` when there was none.
+    pub(crate) fn release(&mut self) -> bool {
+        let had_some = !self.free.is_empty();
+        self.free.clear();
+        had_some
     }
 
     /// Takes a pipe back. One with bytes in it is closed.

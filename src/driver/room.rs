@@ -40,7 +40,7 @@ impl Room {
         Some(place)
     }
 
-    /// Waits no more. `false` when an offer is on its way already, which then must be passed on.
+    /// Waits no more. With an offer on its way already, that is said by [`Room::settle`] when it comes.
     pub(crate) fn leave(&self, pool: &Pool, place: Place) {
         if self.queue.lock().leave(place) {
             pool.unwant();
@@ -50,7 +50,8 @@ impl Room {
     /// Somebody who took an offer waits no more; there may be room for the next.
     pub(crate) fn settle(&self, pool: &Pool) {
         pool.unwant();
-        self.free();
+        let worker = self.queue.lock().settle();
+        self.tell(worker);
     }
 
     /// A place may have come free.
@@ -93,16 +94,22 @@ impl Room {
 
 /// Passes a pool's word that a place came free on to who waits.
 pub(crate) struct RoomObserver {
+    /// Whose waiters they are. A child made by fork has a copy of the pool, and no server.
+    pub(crate) pid: u32,
     pub(crate) room: Arc<Room>,
     pub(crate) on_change: Box<dyn Fn(&crate::balance::Change) + Send + Sync>,
 }
 
 impl crate::balance::Observer for RoomObserver {
     fn handle_room(&self) {
-        self.room.free();
+        if self.pid == std::process::id() {
+            self.room.free();
+        }
     }
 
     fn handle_change(&self, change: &crate::balance::Change) {
-        (self.on_change)(change);
+        if self.pid == std::process::id() {
+            (self.on_change)(change);
+        }
     }
 }

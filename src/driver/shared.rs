@@ -61,6 +61,8 @@ pub(crate) struct SharedListener {
     active: CachePadded<AtomicU32>,
     /// For each worker, whether it waits for a session to end before it accepts again.
     is_waiting: Box<[AtomicBool]>,
+    /// For each worker, whether it has a [`Message::Resume`] of this listener on its way: one is enough.
+    is_told: Box<[AtomicBool]>,
     /// Whether some worker is paused for want of descriptors, which is told once.
     starved: AtomicU32,
     counters: Box<[CachePadded<Counters>]>,
@@ -105,6 +107,7 @@ impl SharedListener {
             maxconn,
             active: CachePadded::new(AtomicU32::new(0)),
             is_waiting: (0..workers).map(|_| AtomicBool::new(false)).collect(),
+            is_told: (0..workers).map(|_| AtomicBool::new(false)).collect(),
             starved: AtomicU32::new(0),
             counters: (0..workers).map(|_| CachePadded::new(Counters::default())).collect(),
         }
@@ -149,11 +152,19 @@ impl SharedListener {
             return;
         }
         for (worker, is_waiting) in self.is_waiting.iter().enumerate() {
-            if is_waiting.load(Ordering::SeqCst) && is_waiting.swap(false, Ordering::SeqCst) {
+            if is_waiting.load(Ordering::SeqCst)
+                && is_waiting.swap(false, Ordering::SeqCst)
+                && !self.is_told[worker].swap(true, Ordering::SeqCst)
+            {
                 // The mailbox has a place for one message of each pool and listener.
                 let _ = senders[worker].try_send(Message::Resume(index));
             }
         }
+    }
+
+    /// A worker has taken its [`Message::Resume`], and looks for a place after this.
+    pub(crate) fn resume(&self, worker: usize) {
+        self.is_told[worker].swap(false, Ordering::SeqCst);
     }
 
     /// A worker has no descriptor for another connection. `true` for the first.

@@ -41,6 +41,8 @@ pub(crate) enum Timer {
     Conversation(Key),
     /// Try again to accept: there was no descriptor.
     Accept(u32),
+    /// Try again to connect sessions: there was no descriptor.
+    Starved,
     /// The end of the drain.
     Drain,
 }
@@ -60,6 +62,10 @@ pub(crate) struct Core {
     pub(crate) again: Vec<Key>,
     /// Listeners likewise.
     pub(crate) accept_again: Vec<u32>,
+    /// Listeners with a [`Timer::Accept`]: one is enough, however often they find no descriptor.
+    paused: Vec<u32>,
+    /// Whether there is a [`Timer::Starved`].
+    is_starved: bool,
     /// Set while a splice of this turn may raise SIGPIPE in a thread that is the host's.
     pub(crate) mask: Option<sys::signal::Masked>,
     /// Whether the thread is the host's.
@@ -89,8 +95,12 @@ enum Phase {
 /// The size of the buffer that reads land in, and so of what a flow keeps at most. Reads that fill it are
 /// moved by splice from then on.
 pub(crate) const BUFFER_BYTES: usize = 64 * 1024;
+/// Urgent data is nothing to pass on, but reads stop before it.
+const READING: mio::Interest = mio::Interest::READABLE.add(mio::Interest::PRIORITY);
 /// Events taken from the system at once.
 const EVENTS_MAX: usize = 512;
+/// Rounds of accepting before a listener closes: more than the longest backlog takes.
+const BACKLOG_ROUNDS: usize = 2048;
 /// How long a listener pauses when there is no descriptor and none comes free here.
 const STARVED_PAUSE: Duration = Duration::from_millis(100);
 
@@ -120,6 +130,8 @@ impl Worker {
             lane: Lane::Own(crate::thread::number()),
             again: Vec::new(),
             accept_again: Vec::new(),
+            paused: Vec::new(),
+            is_starved: false,
             mask: None,
             is_hosted: parts.is_hosted,
             has_freed: false,
@@ -181,8 +193,7 @@ impl Worker {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
-        self.core.now = Clock.now();
-        self.core.lane = Lane::Own(crate::thread::number());
+        self.core.begin();
         let again = std::mem::take(&mut self.core.again);
         let accept_again = std::mem::take(&mut self.core.accept_again);
         let mut count = again.len() + accept_again.len();
@@ -214,6 +225,8 @@ impl Worker {
         }
         self.handle_timers();
         if std::mem::take(&mut self.core.has_freed) {
+            self.core.pipes.refill();
+            self.joints.feed(&mut self.core);
             for index in 0..self.listening.len() {
                 if self.listening[index].is_starved() {
                     self.accept(index);
@@ -232,16 +245,18 @@ impl Worker {
         // After the drain has begun there is none.
         let Some(listening) = self.listening.get_mut(index) else { return };
         let joints = &mut self.joints;
-        let verdict = listening.accept(&mut self.core, |core, socket, source| {
+        let verdict = listening.accept(&mut self.core, joints.is_starved(), |core, socket, source| {
             joints.open(core, index, socket, source);
+            joints.is_starved()
         });
         match verdict {
             Verdict::Emptied => {}
-            Verdict::More => self.core.accept_again.push(index as u32),
-            Verdict::Starved => {
-                let at = self.core.now.saturating_add(STARVED_PAUSE);
-                self.core.wheel.insert(at, Timer::Accept(index as u32));
+            Verdict::More => {
+                if !self.core.accept_again.contains(&(index as u32)) {
+                    self.core.accept_again.push(index as u32);
+                }
             }
+            Verdict::Starved => self.core.pause(index as u32),
         }
     }
 
@@ -250,7 +265,10 @@ impl Worker {
         while let Some(message) = self.inbox.try_recv() {
             match message {
                 Message::Room(pool) => self.joints.take_offers(&mut self.core, pool),
-                Message::Resume(listener) => self.accept(listener),
+                Message::Resume(listener) => {
+                    self.core.shared.listeners[listener].resume(self.core.index);
+                    self.accept(listener);
+                }
                 Message::Order => self.obey(),
             }
         }
@@ -258,6 +276,8 @@ impl Worker {
 
     /// Does what the owner ordered.
     pub(crate) fn obey(&mut self) {
+        // Who orders may do so on a thread of its own, long after the last turn.
+        self.core.begin();
         if self.core.shared.orders.is_stopped() {
             self.stop();
         } else if let Some(until) = self.core.shared.orders.drain_until() {
@@ -270,7 +290,17 @@ impl Worker {
             match timer {
                 Timer::Session(key) => self.joints.handle_timeout(&mut self.core, key),
                 Timer::Conversation(key) => self.conversations.handle_timeout(&mut self.core, key),
-                Timer::Accept(index) => self.accept(index as usize),
+                Timer::Accept(index) => {
+                    self.core.paused.retain(|&paused| paused != index);
+                    self.accept(index as usize);
+                }
+                Timer::Starved => {
+                    self.core.is_starved = false;
+                    self.joints.feed(&mut self.core);
+                    if self.joints.is_starved() {
+                        self.core.starve();
+                    }
+                }
                 Timer::Drain => {
                     self.drain_timer = None;
                     self.stop();
@@ -287,7 +317,13 @@ impl Worker {
         if self.phase == Phase::Running {
             self.phase = Phase::Draining;
             for index in 0..self.listening.len() {
-                self.accept(index);
+                for _ in 0..BACKLOG_ROUNDS {
+                    self.accept(index);
+                    if !self.core.accept_again.contains(&(index as u32)) {
+                        break;
+                    }
+                    self.core.accept_again.clear();
+                }
             }
             self.close_listeners();
         }
@@ -309,6 +345,10 @@ impl Worker {
         }
         self.close_listeners();
         self.joints.close_all(&mut self.core, Cause::Stopped);
+        // Places offered to those go to whoever waits on other workers.
+        for pool in 0..self.core.shared.pools.len() {
+            self.joints.take_offers(&mut self.core, pool);
+        }
         self.conversations.close_all(&mut self.core);
         self.phase = Phase::Over;
     }
@@ -328,15 +368,48 @@ impl Worker {
 }
 
 impl Core {
+    /// What a step begins with: the time, and the lane of the thread that takes it.
+    fn begin(&mut self) {
+        self.now = Clock.now();
+        self.lane = Lane::Own(crate::thread::number());
+    }
+
+    /// Has a listener try again in a while to accept: there was no descriptor.
+    pub(crate) fn pause(&mut self, listener: u32) {
+        if !self.paused.contains(&listener) {
+            self.paused.push(listener);
+            self.wheel.insert(self.now.saturating_add(STARVED_PAUSE), Timer::Accept(listener));
+        }
+    }
+
+    /// Has sessions try again in a while to connect: there was no descriptor.
+    pub(crate) fn starve(&mut self) {
+        if !self.is_starved {
+            self.is_starved = true;
+            self.wheel.insert(self.now.saturating_add(STARVED_PAUSE), Timer::Starved);
+        }
+    }
+
     /// Registers a socket for all its events, edge-triggered.
     pub(crate) fn register(&self, socket: &Socket, source: Source) -> io::Result<()> {
-        // Urgent data is nothing to pass on, but reads stop before it.
-        let interest = mio::Interest::READABLE | mio::Interest::WRITABLE | mio::Interest::PRIORITY;
-        self.poll.registry().register(
-            &mut mio::unix::SourceFd(&socket.as_raw_fd()),
-            source.to_token(),
-            interest,
-        )
+        self.register_for(socket, source, READING | mio::Interest::WRITABLE)
+    }
+
+    /// Registers a socket for everything but its room to write.
+    pub(crate) fn register_for_reading(&self, socket: &Socket, source: Source) -> io::Result<()> {
+        self.register_for(socket, source, READING)
+    }
+
+    /// Registers for room to write too. What there is at the moment makes an event.
+    pub(crate) fn ask_for_writing(&self, socket: &Socket, source: Source) -> io::Result<()> {
+        let descriptor = socket.as_raw_fd();
+        let mut socket = mio::unix::SourceFd(&descriptor);
+        self.poll.registry().reregister(&mut socket, source.to_token(), READING | mio::Interest::WRITABLE)
+    }
+
+    fn register_for(&self, socket: &Socket, source: Source, interest: mio::Interest) -> io::Result<()> {
+        let descriptor = socket.as_raw_fd();
+        self.poll.registry().register(&mut mio::unix::SourceFd(&descriptor), source.to_token(), interest)
     }
 
     /// Registers a listening socket that other workers have too.

@@ -64,6 +64,9 @@ const BULK: u16 = 1 << 5;
 /// The mover's pipe holds bytes.
 const IN_PIPE: u16 = 1 << 6;
 
+/// The source's end follows what it has, and nothing but its end stops a read short.
+const END_KNOWN: u16 = 1 << 7;
+
 /// A move that brought less than this per wake-up costs more than reading and writing.
 const BULK_LEAST: u64 = 16 * 1024;
 
@@ -78,6 +81,13 @@ impl Flow {
     #[inline]
     pub fn handle_source_ready(&mut self, ending: bool) {
         self.state |= if ending { SOURCE_READY | SOURCE_ENDING } else { SOURCE_READY };
+    }
+
+    /// The source has all it will ever have: whatever a read leaves room behind was the last. Not to be said
+    /// of a source that broke off, nor of one with urgent data, where reads stop short.
+    #[inline]
+    pub fn handle_end_known(&mut self) {
+        self.state |= END_KNOWN;
     }
 
     /// The sink may take bytes.
@@ -114,6 +124,8 @@ impl Flow {
             self.state |= SOURCE_ENDED;
         } else if read == asked {
             self.state |= BULK;
+        } else if self.has(END_KNOWN) {
+            self.state |= SOURCE_ENDED;
         } else if self.state & SOURCE_ENDING == 0 {
             // A short read emptied it; what comes later makes an event of its own.
             self.state &= !SOURCE_READY;
@@ -176,7 +188,7 @@ impl Flow {
         if moved.source_ended {
             self.state |= SOURCE_ENDED;
         } else if moved.source_blocked {
-            if self.has(SOURCE_ENDING) && moved.in_pipe == 0 {
+            if self.has(SOURCE_ENDING) {
                 // Moving stops for good where urgent data is, and reading goes past it.
                 self.state &= !BULK;
                 return;
@@ -203,6 +215,12 @@ impl Flow {
     /// Whether the source has ended.
     pub fn has_source_ended(&self) -> bool {
         self.has(SOURCE_ENDED)
+    }
+
+    /// Whether the sink took less than there was, and has not said since that it takes more.
+    #[inline]
+    pub fn is_sink_blocked(&self) -> bool {
+        !self.has(SINK_READY)
     }
 
     /// Whether nothing more will be delivered.
@@ -290,6 +308,25 @@ mod tests {
     }
 
     #[test]
+    fn a_known_end_costs_no_read_of_its_own() {
+        let mut flow = Flow::new();
+        flow.handle_source_ready(true);
+        flow.handle_end_known();
+        flow.handle_read(ROOM, ROOM);
+        flow.handle_passed(&[0; ROOM], ROOM);
+        assert!(!flow.has_source_ended(), "a full read may not be the last");
+        flow.handle_no_pipe();
+        assert_eq!(flow.next(), Step::Read);
+        flow.handle_read(3, ROOM);
+        assert!(flow.has_source_ended());
+        flow.handle_passed(b"abc", 1);
+        assert_eq!(flow.next(), Step::Wait);
+        flow.handle_sink_ready();
+        flow.handle_written(2);
+        assert_eq!(flow.next(), Step::End);
+    }
+
+    #[test]
     fn bulk_is_moved_and_small_messages_are_not() {
         let mut flow = ready();
         flow.handle_read(ROOM, ROOM);
@@ -334,6 +371,28 @@ mod tests {
             source_ended: true,
         });
         assert_eq!(flow.next(), Step::End);
+    }
+
+    #[test]
+    fn what_stops_a_move_is_read() {
+        let mut flow = ready();
+        flow.handle_read(ROOM, ROOM);
+        flow.handle_passed(&[0; ROOM], ROOM);
+        // Urgent data: the move ends before it, and so would every other.
+        flow.handle_source_ready(true);
+        let moved = Moved {
+            bytes: 1 << 20,
+            in_pipe: 7,
+            source_blocked: true,
+            sink_blocked: true,
+            source_ended: false,
+        };
+        flow.handle_moved(moved);
+        assert_eq!(flow.next(), Step::Wait);
+        flow.handle_sink_ready();
+        assert_eq!(flow.next(), Step::Move);
+        flow.handle_moved(Moved { bytes: 7, in_pipe: 0, sink_blocked: false, ..moved });
+        assert_eq!(flow.next(), Step::Read);
     }
 
     #[test]

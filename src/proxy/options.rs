@@ -55,7 +55,7 @@ pub struct Timeouts {
     pub idle: Duration,
     /// Silence once one side has ended its half.
     pub half_closed: Duration,
-    /// For a place at a backend, when all are at their `maxconn`.
+    /// For a place at a backend, when all are at their `maxconn`, and for a descriptor, when there is none.
     pub queue: Duration,
     /// For sessions to end by themselves when the server stops gracefully.
     pub drain: Duration,

@@ -37,6 +37,8 @@ pub struct Queue<T> {
     waiting: BTreeMap<Place, Waiter<T>>,
     /// Offers their workers have not taken yet.
     offered: Vec<VecDeque<(Place, T)>>,
+    /// Offers under way: made, and neither put back nor settled.
+    trying: usize,
     next: u64,
     /// How often a place came free.
     freed: u64,
@@ -47,22 +49,22 @@ impl<T: Copy> Queue<T> {
     /// A queue of at most `max` over `workers` workers.
     pub fn new(max: usize, workers: usize) -> Self {
         let offered = (0..workers).map(|_| VecDeque::new()).collect();
-        Self { waiting: BTreeMap::new(), offered, next: 0, freed: 0, max }
+        Self { waiting: BTreeMap::new(), offered, trying: 0, next: 0, freed: 0, max }
     }
 
-    /// How many wait, those with an offer not counted.
+    /// How many wait, those with an offer too.
     pub fn len(&self) -> usize {
-        self.waiting.len()
+        self.waiting.len() + self.trying
     }
 
     /// Whether nobody waits.
     pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.len() == 0
     }
 
     /// Puts somebody at the end; `None` when the queue is full.
     pub fn push(&mut self, waiter: Waiter<T>) -> Option<Place> {
-        if self.waiting.len() >= self.max {
+        if self.len() >= self.max {
             return None;
         }
         let place = Place(self.next);
@@ -72,7 +74,7 @@ impl<T: Copy> Queue<T> {
     }
 
     /// Takes somebody out who does not wait any more. `false` when it was offered a place already: then the
-    /// offer must be passed on by [`Queue::free`] once its worker takes it.
+    /// offer must be passed on by [`Queue::settle`] once its worker takes it.
     pub fn leave(&mut self, place: Place) -> bool {
         self.waiting.remove(&place).is_some()
     }
@@ -80,9 +82,14 @@ impl<T: Copy> Queue<T> {
     /// A place came free, or may have: offers it to who waits longest. Returns the worker to be told.
     pub fn free(&mut self) -> Option<usize> {
         self.freed += 1;
-        let (place, waiter) = self.waiting.pop_first()?;
-        self.offered[waiter.worker].push_back((place, waiter.token));
-        Some(waiter.worker)
+        self.offer()
+    }
+
+    /// Who was offered a place has one, or left: it waits no more, and there may be room for the next. Returns
+    /// the worker to be told.
+    pub fn settle(&mut self) -> Option<usize> {
+        self.trying -= 1;
+        self.free()
     }
 
     /// The next offer to one of this worker's.
@@ -94,8 +101,17 @@ impl<T: Copy> Queue<T> {
     /// Who was offered a place found none: back to where it stood. Returns the worker to be told when a place
     /// came free meanwhile.
     pub fn put_back(&mut self, offer: Offer<T>) -> Option<usize> {
+        self.trying -= 1;
         self.waiting.insert(offer.place, offer.waiter);
-        if self.freed == offer.seen { None } else { self.free() }
+        // Not counted as another one, or two workers that try at once would call each other for ever.
+        if self.freed == offer.seen { None } else { self.offer() }
+    }
+
+    fn offer(&mut self) -> Option<usize> {
+        let (place, waiter) = self.waiting.pop_first()?;
+        self.trying += 1;
+        self.offered[waiter.worker].push_back((place, waiter.token));
+        Some(waiter.worker)
     }
 }
 
@@ -120,7 +136,11 @@ mod tests {
         assert_eq!(queue.take_offer(0).unwrap().waiter.token, 10);
         assert_eq!(queue.free(), Some(1));
         assert_eq!(queue.take_offer(1).unwrap().waiter.token, 11);
-        assert_eq!(queue.len(), 1);
+        assert_eq!(queue.len(), 3);
+        assert_eq!(queue.push(Waiter { worker: 0, token: 13 }), None, "who tries may have to wait on");
+        assert_eq!(queue.settle(), Some(0));
+        assert_eq!(queue.len(), 2);
+        assert!(queue.push(Waiter { worker: 0, token: 13 }).is_some());
     }
 
     #[test]
@@ -152,6 +172,30 @@ mod tests {
         queue.free();
         assert!(!queue.leave(first));
         assert!(queue.leave(second));
+        assert_eq!(queue.take_offer(0).unwrap().waiter.token, 1);
+        assert_eq!(queue.settle(), None);
         assert!(queue.is_empty());
+    }
+
+    /// Two workers try at once for one place that came free and was taken by somebody else.
+    #[test]
+    fn tries_that_overlap_come_to_an_end() {
+        let mut queue = Queue::new(4, 2);
+        for worker in [0, 1] {
+            queue.push(Waiter { worker, token: worker }).unwrap();
+            queue.free();
+        }
+        let mut trying = [queue.take_offer(0), queue.take_offer(1)];
+        queue.free();
+        for turn in 0..10 {
+            let offer = trying[turn % 2].take();
+            offer.map(|offer| queue.put_back(offer));
+            for worker in [0, 1] {
+                if trying[worker].is_none() && turn % 2 != worker {
+                    trying[worker] = queue.take_offer(worker);
+                }
+            }
+        }
+        assert_eq!((trying, queue.trying, queue.len()), ([None, None], 0, 2));
     }
 }

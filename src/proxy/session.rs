@@ -30,6 +30,8 @@ pub enum Next {
     Connect(Address),
     /// Every backend is at its `maxconn`: wait in the pool's queue, then call `handle_offer`.
     Queue,
+    /// Wait until the system may have a descriptor again, then call `handle_descriptor`.
+    Starve,
     /// Run the two flows.
     Relay,
     /// Call `close` and end both connections.
@@ -136,6 +138,7 @@ enum Phase {
     Opened,
     Header,
     Queued,
+    Starved,
     Connecting,
     Relaying,
     Closed,
@@ -157,6 +160,8 @@ pub struct Session {
     /// What is needed only until the relay runs.
     opening: Option<Box<Opening>>,
     phase: Phase,
+    /// Bytes of the PROXY header that the backend is sent: they are not the client's.
+    introduction: u16,
     /// The bytes that moved last came from the client: an answer is awaited.
     is_answer_due: bool,
     has_backend_broken: bool,
@@ -172,6 +177,8 @@ struct Opening {
     /// Backends that could not be reached.
     tried: Vec<BackendId>,
     backend: Option<BackendId>,
+    /// Since when there is no descriptor for the backend's connection.
+    starved: Option<Instant>,
 }
 
 impl Session {
@@ -185,6 +192,7 @@ impl Session {
             header: None,
             tried: Vec::new(),
             backend: None,
+            starved: None,
         };
         Self {
             to_backend: Flow::new(),
@@ -196,6 +204,7 @@ impl Session {
             answer_nanos: None,
             opening: Some(Box::new(opening)),
             phase: Phase::Opened,
+            introduction: 0,
             is_answer_due: false,
             has_backend_broken: false,
         }
@@ -257,7 +266,7 @@ impl Session {
         self.active = context.now;
         self.since = context.now;
         if let Some(opening) = self.opening.take() {
-            opening.introduce(context.options.send_proxy, &mut self.to_backend);
+            self.introduction = opening.introduce(context.options.send_proxy, &mut self.to_backend);
         }
         Next::Relay
     }
@@ -273,12 +282,30 @@ impl Session {
         self.pick(context, false)
     }
 
+    /// The system has no descriptor or memory for the backend's connection, which is not the backend's fault:
+    /// the pick is taken back.
+    pub fn handle_no_descriptor(&mut self, context: &Context<'_>) -> Next {
+        self.report(Outcome::Cancelled, context);
+        let Some(opening) = &mut self.opening else { return Next::Close(Cause::NoDescriptor) };
+        opening.backend = None;
+        // However often it is tried in vain, this is one wait.
+        self.active = *opening.starved.get_or_insert(context.now);
+        self.phase = Phase::Starved;
+        Next::Starve
+    }
+
+    /// The system may have a descriptor again. [`Next::Starve`], some steps later, means that it had none.
+    pub fn handle_descriptor(&mut self, context: &Context<'_>) -> Next {
+        debug_assert_eq!(self.phase, Phase::Starved);
+        self.pick(context, false)
+    }
+
     /// When `handle_timeout` is next needed. Moves on while bytes move, so look again when it comes.
     pub fn next_deadline(&self, options: &Options) -> Instant {
         let timeouts = &options.timeouts;
         let time = match self.phase {
             Phase::Opened | Phase::Header => timeouts.header,
-            Phase::Queued => timeouts.queue,
+            Phase::Queued | Phase::Starved => timeouts.queue,
             Phase::Connecting => timeouts.connect,
             Phase::Relaying | Phase::Closed => {
                 let ended = |flow: &Flow| flow.is_over() || flow.has_source_ended();
@@ -300,6 +327,7 @@ impl Session {
         Some(match self.phase {
             Phase::Opened | Phase::Header => Next::Close(Cause::HeaderTimeout),
             Phase::Queued => Next::Close(Cause::QueueTimeout),
+            Phase::Starved => Next::Close(Cause::NoDescriptor),
             Phase::Connecting => self.handle_connect_failed(context),
             Phase::Relaying | Phase::Closed => {
                 let half = self.to_backend.has_source_ended()
@@ -330,6 +358,10 @@ impl Session {
     pub fn handle_movement(&mut self, direction: Direction, now: Instant) {
         self.active = now;
         let is_answer_due = direction == Direction::ToBackend;
+        if is_answer_due && self.to_backend.delivered() <= u64::from(self.introduction) {
+            // Nothing of it asks for an answer.
+            return;
+        }
         if self.answer_nanos.is_none() {
             if !is_answer_due {
                 // A client that sent nothing was waiting since the connection stood.
@@ -419,6 +451,11 @@ impl Session {
         self.phase == Phase::Queued
     }
 
+    /// Whether it waits for a descriptor.
+    pub fn is_starved(&self) -> bool {
+        self.phase == Phase::Starved
+    }
+
     /// Whether it waits for its backend's connection.
     pub fn is_connecting(&self) -> bool {
         self.phase == Phase::Connecting
@@ -503,10 +540,10 @@ impl Opening {
         }
     }
 
-    /// Puts the PROXY header in front of what the backend is sent.
-    fn introduce(self, send: SendProxy, to_backend: &mut Flow) {
+    /// Puts the PROXY header in front of what the backend is sent. Answers how long it is.
+    fn introduce(self, send: SendProxy, to_backend: &mut Flow) -> u16 {
         let version = match send {
-            SendProxy::Off => return,
+            SendProxy::Off => return 0,
             SendProxy::V1 => Version::V1,
             SendProxy::V2 => Version::V2,
         };
@@ -522,5 +559,6 @@ impl Opening {
         let mut bytes = Vec::new();
         proxy_protocol::write(version, addresses, tlvs, &mut bytes);
         to_backend.keep_before(&bytes);
+        u16::try_from(bytes.len()).expect("no header is longer than HEADER_MAX")
     }
 }

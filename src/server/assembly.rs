@@ -144,7 +144,8 @@ fn share(config: &Config, pools: &[Arc<balance::Pool>], loops: &[Loop], sink: &S
                 });
             }
         };
-        let observer = RoomObserver { room: Arc::clone(&room), on_change: Box::new(on_change) };
+        let pid = std::process::id();
+        let observer = RoomObserver { pid, room: Arc::clone(&room), on_change: Box::new(on_change) };
         let is_first = pools[index].observe(Box::new(observer));
         assert!(is_first, "a server makes its pools and starts once");
         SharedPool { name, pool: Arc::clone(&pools[index]), room }

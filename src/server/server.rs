@@ -10,7 +10,7 @@ use std::os::fd::{OwnedFd, RawFd};
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::thread::{JoinHandle, ThreadId};
 use std::time::Duration;
 
@@ -49,9 +49,14 @@ struct Inner {
     state: AtomicU8,
     life: Mutex<Life>,
     ended: Condvar,
-    /// The one worker that the host turns.
+    /// The one worker that the host turns. Locked for as long as a turn lasts, so nothing else waits for it.
     hosted: Mutex<Option<Worker>>,
+    /// When the next turn is due, in nanoseconds, as of the end of the last one; [`NO_DEADLINE`] for none.
+    hosted_deadline: AtomicU64,
 }
+
+/// What stands for no deadline.
+const NO_DEADLINE: u64 = u64::MAX;
 
 #[derive(Default)]
 struct Life {
@@ -62,6 +67,8 @@ struct Life {
     files: Files,
     workers: u32,
     is_hosted: bool,
+    /// What the host polls, until it has ended.
+    poll_fd: Option<RawFd>,
     /// Workers that have not ended.
     running: usize,
     thread_ids: Vec<ThreadId>,
@@ -124,6 +131,7 @@ impl Server {
             life: Mutex::new(Life::default()),
             ended: Condvar::new(),
             hosted: Mutex::new(None),
+            hosted_deadline: AtomicU64::new(NO_DEADLINE),
         };
         Ok(Self { inner: Arc::new(inner), threads: Mutex::new(Vec::new()) })
     }
@@ -195,7 +203,10 @@ impl Server {
     /// is readable or [`Server::next_deadline`] has come, then call [`Server::turn`].
     pub fn start_hosted(&self) -> Result<()> {
         let mut workers = self.inner.open(true)?;
-        *self.inner.hosted.lock() = workers.pop();
+        let worker = workers.pop();
+        self.inner.life.lock().poll_fd = worker.as_ref().map(Worker::poll_fd);
+        self.inner.note_deadline(worker.as_ref());
+        *self.inner.hosted.lock() = worker;
         self.inner.tell(EventKind::Started, &self.inner.addresses());
         Ok(())
     }
@@ -203,16 +214,16 @@ impl Server {
     /// The descriptor to poll for reading. It belongs to the server: neither read nor close it.
     pub fn poll_fd(&self) -> Result<RawFd> {
         self.inner.check_process()?;
-        let hosted = self.inner.hosted.lock();
-        hosted.as_ref().map(Worker::poll_fd).ok_or_else(|| self.inner.not_hosted())
+        self.inner.life.lock().poll_fd.ok_or_else(|| self.inner.not_hosted())
     }
 
     /// When [`Server::turn`] is needed even if nothing happens; `None` while nothing is pending. Ask again
     /// after each turn.
     pub fn next_deadline(&self) -> Result<Option<Instant>> {
         self.inner.check_process()?;
-        let hosted = self.inner.hosted.lock();
-        hosted.as_ref().map(Worker::next_deadline).ok_or_else(|| self.inner.not_hosted())
+        self.poll_fd()?;
+        let nanos = self.inner.hosted_deadline.load(Ordering::Acquire);
+        Ok((nanos != NO_DEADLINE).then(|| Instant::from_nanos(nanos)))
     }
 
     /// Handles what has happened, waiting at most `timeout` for something to (`None`: until something does),
@@ -230,12 +241,14 @@ impl Server {
         if count.is_err() {
             worker.end();
         }
+        self.inner.note_deadline(Some(worker));
         self.inner.reap(hosted);
         count
     }
 
     /// Accepts nothing new and lets sessions end by themselves until `timeout` is over, then ends them. Does
-    /// not wait: see [`Server::wait`]. `None` takes the longest `timeouts.drain` of the listeners. Calling it
+    /// not wait: see [`Server::wait`]; a hosted server does it in its next turns, for which its descriptor
+    /// becomes readable. `None` takes the longest `timeouts.drain` of the listeners. Calling it
     /// again sets the time anew.
     pub fn drain(&self, timeout: Option<Duration>) -> Result<()> {
         self.inner.check_process()?;
@@ -256,11 +269,11 @@ impl Server {
         if let Some(shared) = shared {
             shared.order_drain(until);
         }
-        self.inner.obey_here();
         Ok(())
     }
 
-    /// Ends it: every session is cut. Does not wait: see [`Server::wait`]. Good at any time and more than
+    /// Ends it: every session is cut. Does not wait: see [`Server::wait`]; a hosted server ends in its next
+    /// turn, for which its descriptor becomes readable, or when it is dropped. Good at any time and more than
     /// once.
     pub fn stop(&self) -> Result<()> {
         self.inner.check_process()?;
@@ -277,7 +290,6 @@ impl Server {
         if let Some(shared) = shared {
             shared.order_stop();
         }
-        self.inner.obey_here();
         Ok(())
     }
 
@@ -333,6 +345,7 @@ impl Server {
 
     /// Where the admin socket listens; `None` when the configuration asks for none.
     pub fn admin_address(&self) -> Option<Bind> {
+        self.inner.check_process().ok()?;
         self.inner.life.lock().admin.clone()
     }
 
@@ -397,8 +410,12 @@ impl Drop for Server {
         }
         let _ = self.stop();
         self.join();
-        // A hosted worker goes before the locks around it do.
-        drop(self.inner.hosted.lock().take());
+        // Nobody will turn a hosted worker any more.
+        let mut hosted = self.inner.hosted.lock();
+        if let Some(worker) = hosted.as_mut() {
+            worker.obey();
+        }
+        self.inner.reap(hosted);
     }
 }
 
@@ -494,6 +511,7 @@ impl Inner {
 
     fn worker_ended(&self) {
         let mut life = self.life.lock();
+        life.poll_fd = None;
         life.running -= 1;
         if life.running > 0 {
             return;
@@ -508,15 +526,10 @@ impl Inner {
         drop(life);
     }
 
-    /// Does what was ordered on this thread, if the worker is hosted and nobody turns it at the moment. Who
-    /// turns it does so by itself.
-    fn obey_here(&self) {
-        if let Some(mut hosted) = self.hosted.try_lock() {
-            if let Some(worker) = hosted.as_mut() {
-                worker.obey();
-            }
-            self.reap(hosted);
-        }
+    /// Remembers when a hosted worker's next turn is due, for who asks meanwhile.
+    fn note_deadline(&self, worker: Option<&Worker>) {
+        let deadline = worker.and_then(Worker::next_deadline).map_or(NO_DEADLINE, Instant::as_nanos);
+        self.hosted_deadline.store(deadline, Ordering::Release);
     }
 
     /// Lets a hosted worker go that has ended.

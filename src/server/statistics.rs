@@ -88,9 +88,14 @@ pub struct PoolStatus {
     pub policy: &'static str,
     /// Clients that wait for a place.
     pub waiting: u64,
-    /// Its counters.
-    #[serde(flatten)]
-    pub statistics: PoolStatistics,
+    /// Backends that may be picked now.
+    pub serving: u32,
+    /// Picks made of the backends now in the pool.
+    pub picks: u64,
+    /// Of these, not reported done.
+    pub in_flight: u64,
+    /// Picks that found no backend.
+    pub refused: u64,
     /// Its backends.
     pub backends: Vec<BackendStatistics>,
 }
@@ -154,11 +159,15 @@ impl ListenerStatistics {
 
 impl PoolStatus {
     pub(super) fn read(name: &str, pool: &Pool, waiting: usize) -> Self {
+        let PoolStatistics { serving, picks, in_flight, refused, .. } = pool.statistics();
         Self {
             name: name.to_string(),
             policy: pool.options().policy.name(),
             waiting: waiting as u64,
-            statistics: pool.statistics(),
+            serving,
+            picks,
+            in_flight,
+            refused,
             backends: pool.backends(),
         }
     }

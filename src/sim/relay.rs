@@ -1,0 +1,543 @@
+//! Sessions under a random world: clients and backends that talk, dawdle, end, break off and refuse; backends that
+//! are drained, limited and freed; time that passes. Checked all along:
+//!
+//! - what arrives is what was sent, byte by byte and in order, and after a clean end all of it has arrived;
+//! - an end is passed on only behind everything that came before it;
+//! - a flow keeps one read at most;
+//! - no backend has more sessions than its `maxconn`, and a drained one gets nothing new;
+//! - nobody waits in the queue while there is room and no offer under way, and who waits longest goes first;
+//! - every pick is reported done once, and no session outlives its deadlines.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::balance::{
+    Address, Admin, Backend, BackendId, Change, Lane, Observer, Options as PoolOptions, Policy, Pool,
+};
+use crate::proxy::flow::{Moved, Step};
+use crate::proxy::options::{AcceptProxy, Options, SendProxy, Timeouts};
+use crate::proxy::queue::{Place, Queue, Waiter};
+use crate::proxy::session::{Cause, Context, Direction, Next, Session};
+use crate::rng::Rng;
+use crate::sim::socket::{Got, Socket};
+use crate::sync::{AtomicU64, Ordering};
+use crate::time::Instant;
+
+/// What came of a run, to see that it was not an empty one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Sessions by the cause of their end.
+    pub ended: BTreeMap<Cause, u64>,
+    /// Sessions that waited in the queue.
+    pub queued: u64,
+    /// Bytes that reached a peer.
+    pub delivered: u64,
+}
+
+/// Counts the places that came free, for the world to offer.
+struct Freed(Arc<AtomicU64>);
+
+impl Observer for Freed {
+    fn handle_room(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn handle_change(&self, _: &Change) {}
+}
+
+struct Live {
+    session: Session,
+    client: Socket,
+    backend: Option<Socket>,
+    address: Option<Address>,
+    place: Option<Place>,
+    worker: usize,
+    /// What a simulated pipe holds, for each direction.
+    pipes: [Vec<u8>; 2],
+}
+
+struct World {
+    rng: Rng,
+    now: Instant,
+    pool: Pool,
+    backends: Vec<(BackendId, Address)>,
+    limits: Vec<u32>,
+    admins: Vec<Admin>,
+    options: Options,
+    queue: Queue<u64>,
+    freed: Arc<AtomicU64>,
+    live: BTreeMap<u64, Live>,
+    next: u64,
+    buffer: Vec<u8>,
+    summary: Summary,
+    step: u32,
+}
+
+/// How far a run goes.
+const STEPS: u32 = 4_000;
+/// Simulated workers.
+const WORKERS: usize = 3;
+/// Sessions at once.
+const SESSIONS_MAX: usize = 24;
+/// The simulated worker's buffer. Small, so that reads fill it.
+const BUFFER: usize = 256;
+/// The longest queue.
+const QUEUE_MAX: usize = 6;
+
+/// Plays one world. An error says what did not hold, and at which step.
+pub fn run(seed: u64) -> Result<Summary, String> {
+    let mut world = World::new(seed);
+    let mut play = || -> Result<(), String> {
+        while world.step < STEPS {
+            world.step += 1;
+            world.happen()?;
+            world.check()?;
+        }
+        world.wind_down()
+    };
+    let played = play();
+    played.map_err(|what| format!("seed {seed}, step {}: {what}", world.step))?;
+    Ok(world.summary)
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut rng = Rng::new(seed);
+        let policies = [Policy::RoundRobin, Policy::LeastConnections, Policy::Random, Policy::PowerOfTwo];
+        let policy = policies[rng.below(4) as usize];
+        let pool = Pool::new(PoolOptions { policy, seed, lanes: WORKERS as u32, ..PoolOptions::default() })
+            .expect("these options are in range");
+        let freed = Arc::new(AtomicU64::new(0));
+        assert!(pool.observe(Box::new(Freed(Arc::clone(&freed)))));
+        let mut backends = Vec::new();
+        let mut limits = Vec::new();
+        for number in 0..1 + rng.below(4) {
+            let mut backend = Backend::parse(&format!("10.0.0.{}:80", number + 1)).expect("it is an address");
+            backend.maxconn = rng.below(5) as u32;
+            limits.push(backend.maxconn);
+            let address = backend.address.clone();
+            backends.push((pool.add(backend).expect("names and addresses differ"), address));
+        }
+        let second = Duration::from_secs(1);
+        let timeouts = Timeouts {
+            connect: second,
+            header: second,
+            idle: 10 * second,
+            half_closed: 5 * second,
+            queue: 3 * second,
+            drain: second,
+        };
+        let options = Options {
+            accept_proxy: AcceptProxy::Off,
+            send_proxy: SendProxy::Off,
+            abort_on_close: false,
+            attempts: 1 + rng.below(4) as u32,
+            timeouts,
+        };
+        Self {
+            admins: vec![Admin::Ready; backends.len()],
+            rng,
+            now: Instant::from_millis(1),
+            pool,
+            backends,
+            limits,
+            options,
+            queue: Queue::new(QUEUE_MAX, WORKERS),
+            freed,
+            live: BTreeMap::new(),
+            next: 0,
+            buffer: vec![0; BUFFER],
+            summary: Summary::default(),
+            step: 0,
+        }
+    }
+
+    /// One thing happens somewhere.
+    fn happen(&mut self) -> Result<(), String> {
+        match self.rng.below(100) {
+            0..8 if self.live.len() < SESSIONS_MAX => self.arrive()?,
+            8..14 => {
+                self.now = self.now.saturating_add(Duration::from_millis(self.rng.below(400)));
+                self.time_passes()?;
+            }
+            14..16 => self.operate()?,
+            16..24 => self.answer_a_connection()?,
+            _ => self.a_peer_acts()?,
+        }
+        self.offer_rooms()
+    }
+
+    fn arrive(&mut self) -> Result<(), String> {
+        let key = self.next;
+        self.next += 1;
+        let capacity = 64 << self.rng.below(5);
+        let session = Session::new(None, None, self.now);
+        let worker = self.rng.below(WORKERS as u64) as usize;
+        self.live.insert(
+            key,
+            Live {
+                session,
+                client: Socket::new(capacity),
+                backend: None,
+                address: None,
+                place: None,
+                worker,
+                pipes: [Vec::new(), Vec::new()],
+            },
+        );
+        let next = self.with(key, |session, context| session.begin(context));
+        self.follow(key, next)
+    }
+
+    /// An operator changes something.
+    fn operate(&mut self) -> Result<(), String> {
+        let at = self.rng.below(self.backends.len() as u64) as usize;
+        let id = self.backends[at].0;
+        if self.rng.below(2) == 0 {
+            self.limits[at] = self.rng.below(5) as u32;
+            self.pool.set_maxconn(id, self.limits[at]).map_err(|error| error.to_string())
+        } else {
+            let admin = [Admin::Ready, Admin::Ready, Admin::Drain][self.rng.below(3) as usize];
+            self.admins[at] = admin;
+            self.pool.set_admin(id, admin).map_err(|error| error.to_string())
+        }
+    }
+
+    /// An attempt to connect comes to an end, or does not.
+    fn answer_a_connection(&mut self) -> Result<(), String> {
+        let connecting: Vec<u64> =
+            self.live.iter().filter(|(_, live)| live.session.is_connecting()).map(|(key, _)| *key).collect();
+        if connecting.is_empty() {
+            return Ok(());
+        }
+        let key = connecting[self.rng.below(connecting.len() as u64) as usize];
+        let next = if self.rng.below(4) == 0 {
+            self.with(key, |session, context| session.handle_connect_failed(context))
+        } else {
+            let capacity = 64 << self.rng.below(5);
+            if let Some(live) = self.live.get_mut(&key) {
+                live.backend = Some(Socket::new(capacity));
+            }
+            self.with(key, |session, context| session.handle_connected(context))
+        };
+        self.follow(key, next)
+    }
+
+    /// A client or a backend sends, reads, ends or breaks off; the relay hears of it, later or now.
+    fn a_peer_acts(&mut self) -> Result<(), String> {
+        let count = self.live.len() as u64;
+        if count == 0 {
+            return Ok(());
+        }
+        let chosen = self.rng.below(count) as usize;
+        let Some(key) = self.live.keys().nth(chosen).copied() else { return Ok(()) };
+        let Some(live) = self.live.get_mut(&key) else { return Ok(()) };
+        let is_client = live.backend.is_none() || self.rng.below(2) == 0;
+        let socket = match &mut live.backend {
+            Some(backend) if !is_client => backend,
+            _ => &mut live.client,
+        };
+        match self.rng.below(40) {
+            0 => socket.peer_ends(),
+            1 if self.rng.below(3) == 0 => socket.peer_resets(),
+            2..20 => socket.peer_sends(self.rng.below(700) as usize),
+            _ => socket.peer_reads(self.rng.below(700) as usize)?,
+        }
+        if self.rng.below(3) > 0 {
+            self.deliver(key)?;
+        }
+        Ok(())
+    }
+
+    /// Tells the relay what happened to one session's sockets, as one event each, and lets it act.
+    fn deliver(&mut self, key: u64) -> Result<(), String> {
+        let Some(live) = self.live.get_mut(&key) else { return Ok(()) };
+        for side in [Direction::ToBackend, Direction::ToClient] {
+            let socket = match (side, &mut live.backend) {
+                (Direction::ToBackend, _) => &mut live.client,
+                (Direction::ToClient, Some(backend)) => backend,
+                (Direction::ToClient, None) => continue,
+            };
+            if std::mem::take(&mut socket.readable_edge) {
+                let is_ending = socket.peer_ended || socket.peer_reset;
+                live.session.flow(side).handle_source_ready(is_ending);
+                if socket.peer_ended && !socket.peer_reset {
+                    live.session.flow(side).handle_end_known();
+                }
+            }
+            if std::mem::take(&mut socket.writable_edge) {
+                live.session.flow(side.opposite()).handle_sink_ready();
+            }
+        }
+        if live.session.is_relaying() {
+            return self.relay(key);
+        }
+        if live.client.peer_reset {
+            return self.follow(key, Next::Close(Cause::ClientLeft));
+        }
+        Ok(())
+    }
+
+    /// Runs both flows as the driver does.
+    fn relay(&mut self, key: u64) -> Result<(), String> {
+        for direction in [Direction::ToBackend, Direction::ToClient] {
+            if let Some(Next::Close(cause)) = self.run_flow(key, direction)? {
+                return self.follow(key, Next::Close(cause));
+            }
+        }
+        Ok(())
+    }
+
+    fn run_flow(&mut self, key: u64, direction: Direction) -> Result<Option<Next>, String> {
+        let Some(live) = self.live.get_mut(&key) else { return Ok(None) };
+        let Live { session, client, backend: Some(backend), pipes, .. } = live else { return Ok(None) };
+        let (source, sink, pipe) = match direction {
+            Direction::ToBackend => (client, backend, &mut pipes[0]),
+            Direction::ToClient => (backend, client, &mut pipes[1]),
+        };
+        for _ in 0..1_000 {
+            let flow = session.flow(direction);
+            if flow.kept().len() > BUFFER {
+                return Err(format!("a flow keeps {} bytes", flow.kept().len()));
+            }
+            let mut broken = None;
+            match flow.next() {
+                Step::Wait | Step::Over => return Ok(None),
+                Step::Read => match source.read(&mut self.buffer) {
+                    Got::Blocked => flow.handle_source_blocked(),
+                    Got::Broken => broken = Some(true),
+                    Got::Bytes(bytes) => {
+                        flow.handle_read(bytes, BUFFER);
+                        if bytes > 0 {
+                            let read = &self.buffer[..bytes];
+                            match sink.write(read, &mut self.rng) {
+                                Got::Broken => broken = Some(false),
+                                Got::Blocked => flow.handle_passed(read, 0),
+                                Got::Bytes(written) => {
+                                    flow.handle_passed(read, written);
+                                    session.handle_movement(direction, self.now);
+                                }
+                            }
+                        }
+                    }
+                },
+                Step::Write => match sink.write(flow.kept(), &mut self.rng) {
+                    Got::Broken => broken = Some(false),
+                    Got::Blocked => flow.handle_written(0),
+                    Got::Bytes(written) => {
+                        flow.handle_written(written);
+                        session.handle_movement(direction, self.now);
+                    }
+                },
+                Step::Move if self.rng.below(8) == 0 && pipe.is_empty() => flow.handle_no_pipe(),
+                Step::Move => {
+                    let mut moved = Moved {
+                        bytes: 0,
+                        in_pipe: 0,
+                        source_blocked: false,
+                        sink_blocked: false,
+                        source_ended: flow.has_source_ended(),
+                    };
+                    if pipe.is_empty() && !moved.source_ended {
+                        match source.read(&mut self.buffer) {
+                            Got::Blocked => moved.source_blocked = true,
+                            Got::Broken => broken = Some(true),
+                            Got::Bytes(0) => moved.source_ended = true,
+                            Got::Bytes(bytes) => pipe.extend_from_slice(&self.buffer[..bytes]),
+                        }
+                    }
+                    if !pipe.is_empty() {
+                        match sink.write(pipe, &mut self.rng) {
+                            Got::Broken => broken = Some(false),
+                            Got::Blocked => moved.sink_blocked = true,
+                            Got::Bytes(written) => {
+                                pipe.drain(..written);
+                                moved.bytes = written as u64;
+                                moved.sink_blocked = !pipe.is_empty();
+                            }
+                        }
+                    }
+                    moved.in_pipe = pipe.len();
+                    flow.handle_moved(moved);
+                    if moved.bytes > 0 {
+                        session.handle_movement(direction, self.now);
+                    }
+                }
+                Step::End => {
+                    if source.sent != flow.delivered() && !source.peer_reset {
+                        return Err(format!("an end overtook {} bytes", source.sent - flow.delivered()));
+                    }
+                    match session.handle_end(direction) {
+                        Some(next) => return Ok(Some(next)),
+                        None => sink.relay_ended = true,
+                    }
+                }
+            }
+            let next = match broken {
+                None => continue,
+                Some(true) => session.handle_source_broken(direction),
+                Some(false) => session.handle_sink_broken(direction),
+            };
+            if next.is_some() {
+                return Ok(next);
+            }
+        }
+        Err("a flow goes round in circles".into())
+    }
+
+    fn time_passes(&mut self) -> Result<(), String> {
+        let keys: Vec<u64> = self.live.keys().copied().collect();
+        for key in keys {
+            let next = self.with(key, |session, context| session.handle_timeout(context));
+            if let Some(next) = next {
+                self.follow(key, next)?;
+            }
+            let Some(live) = self.live.get(&key) else { continue };
+            if live.session.next_deadline(&self.options) <= self.now {
+                return Err("a session outlives its deadline".into());
+            }
+        }
+        Ok(())
+    }
+
+    fn with<R>(&mut self, key: u64, step: impl FnOnce(&mut Session, &Context<'_>) -> R) -> R {
+        let live = self.live.get_mut(&key).expect("the caller has just seen it");
+        let lane = Lane::Own(live.worker as u32);
+        step(&mut live.session, &Context { pool: &self.pool, lane, options: &self.options, now: self.now })
+    }
+
+    fn follow(&mut self, key: u64, next: Next) -> Result<(), String> {
+        match next {
+            Next::Header | Next::Starve => Err(format!("{next:?} is none of this world's")),
+            Next::Connect(address) => {
+                let at = self.backends.iter().position(|(_, known)| *known == address);
+                if at.is_none_or(|at| self.admins[at] != Admin::Ready) {
+                    return Err(format!("{address} gets a session and is drained, or none of the pool's"));
+                }
+                if let Some(live) = self.live.get_mut(&key) {
+                    live.address = Some(address);
+                    live.backend = None;
+                }
+                Ok(())
+            }
+            Next::Queue => {
+                let Some(live) = self.live.get_mut(&key) else { return Ok(()) };
+                live.address = None;
+                match self.queue.push(Waiter { worker: live.worker, token: key }) {
+                    Some(place) => {
+                        live.place = Some(place);
+                        self.pool.want();
+                        self.queue.free();
+                        self.summary.queued += 1;
+                        Ok(())
+                    }
+                    None => self.close(key, Cause::QueueFull),
+                }
+            }
+            Next::Relay => {
+                if let Some(live) = self.live.get_mut(&key) {
+                    live.client.readable_edge = true;
+                }
+                self.deliver(key)
+            }
+            Next::Close(cause) => self.close(key, cause),
+        }
+    }
+
+    fn close(&mut self, key: u64, cause: Cause) -> Result<(), String> {
+        self.with(key, |session, context| session.close(cause, context));
+        let Some(mut live) = self.live.remove(&key) else { return Ok(()) };
+        if let Some(place) = live.place
+            && self.queue.leave(place)
+        {
+            self.pool.unwant();
+        }
+        *self.summary.ended.entry(cause).or_default() += 1;
+        if let (Cause::Finished, Some(backend)) = (cause, &mut live.backend) {
+            let sent = [live.client.sent, backend.sent];
+            for (sent, to) in sent.into_iter().zip([backend, &mut live.client]) {
+                to.peer_reads(to.unread_by_peer())?;
+                if to.received != sent && !to.peer_reset {
+                    return Err(format!("{} of {sent} bytes arrived, and the end was clean", to.received));
+                }
+            }
+        }
+        if let Some(backend) = &live.backend {
+            self.summary.delivered += backend.received + live.client.received;
+        }
+        Ok(())
+    }
+
+    /// Passes on what the pool said of places that came free, in a random order of workers.
+    fn offer_rooms(&mut self) -> Result<(), String> {
+        for _ in 0..1_000 {
+            for _ in 0..self.freed.swap(0, Ordering::Relaxed) {
+                self.queue.free();
+            }
+            let first = self.rng.below(WORKERS as u64) as usize;
+            let offer = (0..WORKERS).find_map(|step| self.queue.take_offer((first + step) % WORKERS));
+            let Some(offer) = offer else { return Ok(()) };
+            let key = offer.waiter.token;
+            if self.live.get(&key).is_none_or(|live| live.place != Some(offer.place)) {
+                self.pool.unwant();
+                self.queue.settle();
+                continue;
+            }
+            match self.with(key, |session, context| session.handle_offer(context)) {
+                Next::Queue => {
+                    self.queue.put_back(offer);
+                }
+                next => {
+                    if let Some(live) = self.live.get_mut(&key) {
+                        live.place = None;
+                    }
+                    self.pool.unwant();
+                    self.queue.settle();
+                    self.follow(key, next)?;
+                }
+            }
+        }
+        Err("offers go round in circles".into())
+    }
+
+    /// What holds between any two steps.
+    fn check(&mut self) -> Result<(), String> {
+        let mut has_room = false;
+        for (at, (id, address)) in self.backends.iter().enumerate() {
+            let sessions =
+                self.live.values().filter(|live| live.address.as_ref() == Some(address)).count() as u64;
+            let counted = self.pool.backend(*id).map_err(|error| error.to_string())?.in_flight;
+            if counted != sessions {
+                return Err(format!("{address} has {sessions} sessions and the pool counts {counted}"));
+            }
+            let limit = u64::from(self.limits[at]);
+            has_room |= self.admins[at] == Admin::Ready && (limit == 0 || sessions < limit);
+        }
+        let waiting = self.live.values().filter(|live| live.place.is_some()).count();
+        if waiting != self.queue.len() {
+            return Err(format!("{waiting} sessions wait and the queue has {}", self.queue.len()));
+        }
+        if has_room && waiting > 0 {
+            return Err(format!("{waiting} wait although there is room"));
+        }
+        Ok(())
+    }
+
+    /// Everybody goes; nothing is left behind.
+    fn wind_down(&mut self) -> Result<(), String> {
+        for _ in 0..100 {
+            self.now = self.now.saturating_add(Duration::from_secs(2));
+            self.time_passes()?;
+            self.offer_rooms()?;
+        }
+        if !self.live.is_empty() {
+            return Err(format!("{} sessions outlive every deadline", self.live.len()));
+        }
+        let counted = self.pool.statistics();
+        if counted.in_flight != 0 || !self.queue.is_empty() || self.pool.is_wanted() {
+            return Err(format!("something is left behind: {counted:?}, {} wait", self.queue.len()));
+        }
+        Ok(())
+    }
+}
