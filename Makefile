@@ -16,6 +16,8 @@ MAKEFLAGS += --no-print-directory
 VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml | head -n 1)
 SOVERSION := $(firstword $(subst ., ,$(VERSION)))
 
+HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
+
 ROOT := $(CURDIR)
 BUILD := $(ROOT)/build
 export CARGO_TARGET_DIR := $(abspath $(or $(CARGO_TARGET_DIR),target))
@@ -106,8 +108,8 @@ setup: ## Install what the tests and checks need (Debian packages, Python tools)
 
 # --- test ----------------------------------------------------------------------------------------------
 
-TEST_STEPS := test-rust test-header test-loom test-c test-abi test-python test-go test-examples test-install \
-	test-bench test-fuzz
+TEST_STEPS := test-rust test-header test-loom test-c test-tsan test-abi test-python test-go test-examples \
+	test-install test-bench test-fuzz
 
 .PHONY: test
 test: setup ## Run every test
@@ -146,6 +148,19 @@ hook:
 test-c: build hook ## C and C++ tests on the header and the library
 	$(MAKE) -C tests/c ROOT=$(ROOT) BUILD=$(BUILD)/c LIB_DIR=$(RELEASE) HOOK_LIB_DIR=$(BUILD)/hook \
 		STATIC_LIBS="$(STATIC_LIBS)"
+
+# Stable will do, since nothing of this is shipped. With --target the flags keep off build scripts and macros.
+# std is not built anew; LTO would only cost time.
+TSAN_TARGET := $(CARGO_TARGET_DIR)/tsan
+TSAN_ENV := RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer" \
+	CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_DEBUG=1
+
+.PHONY: test-tsan
+test-tsan: ## A server under load from C, under ThreadSanitizer
+	$(TSAN_ENV) $(CARGO) rustc --locked --release --lib --crate-type staticlib --target $(HOST) \
+		--target-dir $(TSAN_TARGET) --no-default-features --features capi,proxy
+	$(MAKE) -C tests/c ROOT=$(ROOT) BUILD=$(BUILD)/c TSAN_LIB_DIR=$(TSAN_TARGET)/$(HOST)/release \
+		STATIC_LIBS="$(STATIC_LIBS)" tsan
 
 .PHONY: abi-library
 abi-library:
@@ -192,7 +207,6 @@ test-bench: build ## Run each benchmark once
 FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 	-Cllvm-args=-sanitizer-coverage-trace-compares -Cdebug-assertions -Ccodegen-units=1
-FUZZ_HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 FUZZ_TARGETS = $(notdir $(basename $(wildcard fuzz/fuzz_targets/*.rs)))
 FUZZ_SECONDS ?= 60
 
@@ -200,14 +214,14 @@ FUZZ_SECONDS ?= 60
 fuzz-targets:
 	@[[ -n "$(FUZZ_TARGETS)" ]] || { echo "fuzz/fuzz_targets is empty" >&2; exit 1; }
 	RUSTFLAGS="$(FUZZ_FLAGS)" $(CARGO) build --locked --release --manifest-path fuzz/Cargo.toml \
-		--target $(FUZZ_HOST) --target-dir $(FUZZ_TARGET)
+		--target $(HOST) --target-dir $(FUZZ_TARGET)
 
 # $(1): the flags that bound a run.
 define run_fuzzers
 @for name in $(FUZZ_TARGETS); do \
 	echo "fuzz: $$name"; \
 	mkdir -p fuzz/corpus/$$name fuzz/artifacts/$$name; \
-	$(FUZZ_TARGET)/$(FUZZ_HOST)/release/$$name $(1) \
+	$(FUZZ_TARGET)/$(HOST)/release/$$name $(1) \
 		-artifact_prefix=fuzz/artifacts/$$name/ fuzz/corpus/$$name >$(BUILD)/fuzz-$$name.log 2>&1 || \
 		{ tail -40 $(BUILD)/fuzz-$$name.log >&2; exit 1; }; \
 	tail -1 $(BUILD)/fuzz-$$name.log; \

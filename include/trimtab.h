@@ -29,13 +29,24 @@
  *         trimtab_pool_done(pool, pick.token, TRIMTAB_OUTCOME_SUCCESS, NULL, 0);
  *     }
  *
+ * Or let a server listen, pick, connect and relay, on threads of its own or in the loop you have
+ * (trimtab_server_start_hosted):
+ *
+ *     trimtab_server *server = NULL;
+ *     trimtab_server_new_from_file(trimtab_str_of("trimtab.toml"), &server, NULL, NULL);
+ *     trimtab_server_start(server);
+ *     ...
+ *     trimtab_server_drain(server, -1);
+ *     trimtab_server_wait(server, -1);
+ *     trimtab_server_free(server);
+ *
  * Status. A function that can fail returns a trimtab_status. When it is not TRIMTAB_OK nothing was changed
  * and no `_out` parameter was written; trimtab_last_error_copy tells this thread more. The docs of each
  * function list its codes; beside these every function may return TRIMTAB_E_PANIC, and one that takes a
  * handle TRIMTAB_E_CLOSED or, for what is no handle of its type, TRIMTAB_E_INVALID_ARGUMENT.
  *
- * Handles. `_new` makes one, `_free` ends it and accepts NULL. A handle is one of the three types declared
- * here without a body; never pass one to free().
+ * Handles. `_new` makes one, `_free` ends it and accepts NULL. A handle is one of the types declared here
+ * without a body; never pass one to free().
  *
  * Text and bytes that go in come with their length and are read during the call only. NULL with a length
  * of 0 is empty.
@@ -262,6 +273,91 @@
 #define TRIMTAB_OUTCOME_CANCELLED 4
 
 /**
+ * The server listens; the detail says where.
+ */
+#define TRIMTAB_EVENT_STARTED 0
+
+/**
+ * It accepts nothing new and waits for its sessions to end.
+ */
+#define TRIMTAB_EVENT_DRAINING 1
+
+/**
+ * It has ended: no session, no listener.
+ */
+#define TRIMTAB_EVENT_STOPPED 2
+
+/**
+ * A listener pauses, for the system has no descriptor or memory left; the detail tells which.
+ */
+#define TRIMTAB_EVENT_ACCEPT_PAUSED 3
+
+/**
+ * The listener goes on.
+ */
+#define TRIMTAB_EVENT_ACCEPT_RESUMED 4
+
+/**
+ * A thread of the server's own ended before it was told to; the detail says why. The others go on.
+ */
+#define TRIMTAB_EVENT_WORKER_FAILED 5
+
+/**
+ * A backend was added to a pool.
+ */
+#define TRIMTAB_EVENT_BACKEND_ADDED 6
+
+/**
+ * A backend was taken out.
+ */
+#define TRIMTAB_EVENT_BACKEND_REMOVED 7
+
+/**
+ * An operator's order; the number is one of `TRIMTAB_ADMIN_...`.
+ */
+#define TRIMTAB_EVENT_BACKEND_ADMIN 8
+
+/**
+ * Something was observed; the number is one of `TRIMTAB_OBSERVED_...`.
+ */
+#define TRIMTAB_EVENT_BACKEND_OBSERVED 9
+
+/**
+ * A backend has another weight; the number is the new one.
+ */
+#define TRIMTAB_EVENT_BACKEND_WEIGHT 10
+
+/**
+ * A backend has another `maxconn`; the number is the new one, 0 for no limit.
+ */
+#define TRIMTAB_EVENT_BACKEND_MAXCONN 11
+
+/**
+ * A backend has another tier; the number is the new one.
+ */
+#define TRIMTAB_EVENT_BACKEND_TIER 12
+
+/**
+ * Made, not started.
+ */
+#define TRIMTAB_SERVER_NEW 0
+
+/**
+ * Accepts and relays.
+ */
+#define TRIMTAB_SERVER_RUNNING 1
+
+/**
+ * Accepts nothing new; its sessions go on.
+ */
+#define TRIMTAB_SERVER_DRAINING 2
+
+/**
+ * Ended.
+ */
+#define TRIMTAB_SERVER_STOPPED 3
+
+/**
  * A backend to add to a pool. Adding copies it, so one description may be changed and added again, to this
  * pool or another.
  */
@@ -275,7 +371,8 @@ typedef struct trimtab_backend trimtab_backend;
  * any more. Changes cost time in proportion to the number of backends; picks do not wait for them.
  *
  * After `fork` parent and child go on with a pool each, with the same backends and the picks then in
- * flight. Their draws go on in step too: make a pool per worker, or fork first.
+ * flight; the child's is no server's any more. Their draws go on in step too: make a pool per worker, or
+ * fork first.
  */
 typedef struct trimtab_pool trimtab_pool;
 
@@ -284,6 +381,21 @@ typedef struct trimtab_pool trimtab_pool;
  * needed, free it. A pool keeps nothing of it.
  */
 typedef struct trimtab_pool_options trimtab_pool_options;
+
+/**
+ * Listeners that relay connections to pools, made from one configuration. It runs on threads of its own
+ * (`trimtab_server_start`) or on the caller's, in the caller's loop (`trimtab_server_start_hosted`).
+ *
+ * Any thread may call anything at any time, where a function says nothing else; `trimtab_server_free` alone
+ * must come last.
+ *
+ * After `fork` the server is the parent's alone. In the child `trimtab_server_free` lets go of it, and every
+ * other function answers `TRIMTAB_E_FORKED`; none of them waits.
+ *
+ * The functions `trimtab_server_...` are there in a library built with the feature `proxy`, which every
+ * release is; `trimtab_feature_has` tells.
+ */
+typedef struct trimtab_server trimtab_server;
 
 /**
  * How a call went: 0 is good, errors are negative. A code keeps its number and its meaning for ever; new
@@ -507,6 +619,236 @@ typedef struct trimtab_backend_statistics {
      */
     double share;
 } trimtab_backend_statistics;
+
+/**
+ * Something an operator would want to know; nothing is told per connection. Each text ends with a NUL that
+ * its `_len` does not count, is empty where there is nothing to say, and is never NULL. Texts and struct are
+ * trimtab's: they are good until the callback returns.
+ */
+typedef struct trimtab_event {
+    /**
+     * The size of this struct as the library has it: fields beyond it are not there.
+     */
+    uint32_t struct_size;
+    /**
+     * What happened: one of `TRIMTAB_EVENT_...`. Later releases have more of them.
+     */
+    int32_t kind;
+    /**
+     * What a backend changed to, as the kind tells; else 0.
+     */
+    uint32_t number;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+    /**
+     * The kind in a word for logs, like `backend-admin`.
+     */
+    const char *name;
+    /**
+     * Its length in bytes.
+     */
+    size_t name_len;
+    /**
+     * The listener that it happened to.
+     */
+    const char *listener;
+    /**
+     * Its length in bytes.
+     */
+    size_t listener_len;
+    /**
+     * The pool that it happened in.
+     */
+    const char *pool;
+    /**
+     * Its length in bytes.
+     */
+    size_t pool_len;
+    /**
+     * The name of the backend that it happened to.
+     */
+    const char *backend;
+    /**
+     * Its length in bytes.
+     */
+    size_t backend_len;
+    /**
+     * What a backend changed to, in a word or digits, like `drain` or `7`.
+     */
+    const char *value;
+    /**
+     * Its length in bytes.
+     */
+    size_t value_len;
+    /**
+     * More in words, one line.
+     */
+    const char *detail;
+    /**
+     * Its length in bytes.
+     */
+    size_t detail_len;
+} trimtab_event;
+
+/**
+ * Gets a server's events, with the `user_data` that came with it.
+ *
+ * It runs on the thread that made the event happen: one of the server's own, the one that turns a hosted
+ * server, or one that is in a call on the server or on one of its pools. Two threads may be in it at once. No
+ * lock is held meanwhile, so it may call anything on the server and its pools except `trimtab_server_turn`,
+ * which answers `TRIMTAB_E_STATE`, and `trimtab_server_free`, which does nothing; `trimtab_server_wait`
+ * answers `TRIMTAB_E_STATE` on a thread of the server's own. It must not block for long: that thread's
+ * sessions wait. It must return: no exception and no `longjmp` may leave it. None runs after
+ * `trimtab_server_free` has returned, nor in a child made by `fork`.
+ */
+typedef void (*trimtab_event_fn)(const struct trimtab_event *event, void *user_data);
+
+/**
+ * What a server counted since it was started, all listeners together. The figures of one answer are read one
+ * after another, so under load they may differ by what happened in between.
+ */
+typedef struct trimtab_server_statistics {
+    /**
+     * `sizeof(trimtab_server_statistics)`, set by the caller before the call.
+     */
+    uint32_t struct_size;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+    /**
+     * Sessions at present.
+     */
+    uint64_t sessions;
+    /**
+     * Clients that wait for a place at a backend at present.
+     */
+    uint64_t waiting;
+    /**
+     * Connections accepted.
+     */
+    uint64_t accepted;
+    /**
+     * Sessions that ended after both sides had.
+     */
+    uint64_t finished;
+    /**
+     * Sessions that ended otherwise; the listeners' statistics tell how.
+     */
+    uint64_t failed;
+    /**
+     * Attempts at another backend after one could not be reached.
+     */
+    uint64_t retries;
+    /**
+     * Bytes delivered to backends.
+     */
+    uint64_t bytes_to_backends;
+    /**
+     * Bytes delivered to clients.
+     */
+    uint64_t bytes_to_clients;
+} trimtab_server_statistics;
+
+/**
+ * What a server counted of one listener since it was started.
+ */
+typedef struct trimtab_listener_statistics {
+    /**
+     * `sizeof(trimtab_listener_statistics)`, set by the caller before the call.
+     */
+    uint32_t struct_size;
+    /**
+     * Its limit; 0 for none.
+     */
+    uint32_t maxconn;
+    /**
+     * Sessions at present.
+     */
+    uint64_t sessions;
+    /**
+     * Connections accepted.
+     */
+    uint64_t accepted;
+    /**
+     * Attempts to accept that failed: aborted connections, and each time no descriptor was free.
+     */
+    uint64_t accept_errors;
+    /**
+     * Attempts at another backend after one could not be reached.
+     */
+    uint64_t retries;
+    /**
+     * Sessions that had to wait for a place at a backend.
+     */
+    uint64_t queued;
+    /**
+     * Bytes delivered to backends.
+     */
+    uint64_t bytes_to_backends;
+    /**
+     * Bytes delivered to clients.
+     */
+    uint64_t bytes_to_clients;
+    /**
+     * Sessions that ended, by cause: both sides ended their half.
+     */
+    uint64_t closed_finished;
+    /**
+     * The client broke off.
+     */
+    uint64_t closed_client_reset;
+    /**
+     * The backend broke off.
+     */
+    uint64_t closed_backend_reset;
+    /**
+     * The client left before it had a backend.
+     */
+    uint64_t closed_client_left;
+    /**
+     * What should have been a PROXY header is none.
+     */
+    uint64_t closed_header_invalid;
+    /**
+     * The PROXY header took too long.
+     */
+    uint64_t closed_header_timeout;
+    /**
+     * No backend could be picked.
+     */
+    uint64_t closed_no_backend;
+    /**
+     * Backends could not be reached, as many as may be tried.
+     */
+    uint64_t closed_connect_failed;
+    /**
+     * The queue for a backend was full.
+     */
+    uint64_t closed_queue_full;
+    /**
+     * No backend came free in time.
+     */
+    uint64_t closed_queue_timeout;
+    /**
+     * Silence in both directions.
+     */
+    uint64_t closed_idle_timeout;
+    /**
+     * Silence after one side had ended its half.
+     */
+    uint64_t closed_half_closed_timeout;
+    /**
+     * The server stopped.
+     */
+    uint64_t closed_stopped;
+    /**
+     * The system had no descriptor or memory for the backend's connection.
+     */
+    uint64_t closed_no_descriptor;
+} trimtab_listener_statistics;
 
 /**
  * It worked.
@@ -996,7 +1338,8 @@ trimtab_status trimtab_pool_new(const struct trimtab_pool_options *options,
                                 struct trimtab_pool **pool_out);
 
 /**
- * Ends a pool and all that belongs to it. Its picks in flight need not be reported.
+ * Ends a pool and all that belongs to it; one of a server (`trimtab_server_pool`) goes on as long as the
+ * server does. Its picks in flight need not be reported.
  *
  * - `pool`: may be NULL.
  *
@@ -1318,6 +1661,295 @@ trimtab_status trimtab_pool_statistics_read(const struct trimtab_pool *pool,
 trimtab_status trimtab_pool_backend_statistics_read(const struct trimtab_pool *pool,
                                                     uint64_t id,
                                                     struct trimtab_backend_statistics *statistics_out);
+
+/**
+ * Makes a server from a configuration's text, which the command `trimtab` takes as a file. Nothing is opened
+ * and no thread made before it is started.
+ *
+ * - `config`: TOML; copied before return.
+ * - `source_name`: what errors call the text, like the name of its file; copied before return. When it is
+ *   empty they call it `config`.
+ * - `server_out`: written on success only; end it with `trimtab_server_free`.
+ * - `on_event`: gets the server's events; may be NULL.
+ * - `user_data`: goes to `on_event` as it is; must be good until `trimtab_server_free` has returned.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_UTF8`, or `TRIMTAB_E_CONFIG`: the detail gives name,
+ * line and column of the first thing wrong, what to do instead, and how many more there are.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_server_new(struct trimtab_str config,
+                                  struct trimtab_str source_name,
+                                  struct trimtab_server **server_out,
+                                  trimtab_event_fn on_event,
+                                  void *user_data);
+
+/**
+ * Makes a server from a configuration's file.
+ *
+ * - `path`: as the system has it: any bytes but NUL; read during the call only.
+ * - `server_out`, `on_event`, `user_data`: as for `trimtab_server_new`.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_CONFIG` as `trimtab_server_new` and for a file that is
+ * not UTF-8 or too long, or `TRIMTAB_E_IO` when it cannot be read.
+ * Thread safety: any thread, at any time. Blocks while the file is read.
+ */
+trimtab_status trimtab_server_new_from_file(struct trimtab_str path,
+                                            struct trimtab_server **server_out,
+                                            trimtab_event_fn on_event,
+                                            void *user_data);
+
+/**
+ * Ends a server as `trimtab_server_stop` does, waits for its threads and for whoever is in its callback, and
+ * gives back all that belongs to it. The callback is not called any more once this has returned. Pools got
+ * by `trimtab_server_pool` go on.
+ *
+ * In a child made by `fork` it gives back what memory can be given back there, at once, and leaves alone
+ * what is the parent's: the child keeps its copies of the descriptors until it ends.
+ *
+ * - `server`: may be NULL.
+ *
+ * In the server's own callback it does nothing: the call that waits for the callback is still on.
+ *
+ * Leaves the last error as it is.
+ * Thread safety: any thread, once no other uses `server`. Blocks until its threads have ended, which they do
+ * at once, and its callback has returned.
+ */
+void trimtab_server_free(struct trimtab_server *server);
+
+/**
+ * Hands over a socket that listens already, in place of the listener's `bind`: from a service manager, or
+ * from the process that this one replaces.
+ *
+ * - `listener`: its name in the configuration.
+ * - `fd`: the server takes a duplicate of it: the caller's stays the caller's, to close now or later. Both
+ *   are one socket, which is non-blocking from now on. It stays open as long as one of them is, so clients
+ *   that come after the server has ended wait for whoever holds the other.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_UTF8`, `TRIMTAB_E_NOT_FOUND` for a listener that the
+ * configuration does not have, `TRIMTAB_E_INVALID_ARGUMENT` for a negative `fd`, `TRIMTAB_E_IO` for what is
+ * no stream socket that listens, `TRIMTAB_E_STATE` once it is started, or `TRIMTAB_E_FORKED`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_server_adopt(const struct trimtab_server *server,
+                                    struct trimtab_str listener,
+                                    int32_t fd);
+
+/**
+ * Starts it on threads of its own, as many as `runtime.workers` says, with all signals blocked. Every
+ * listener listens when this returns.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_IO`: the detail says what could not be bound, and where
+ * the configuration asks for it; nothing is left open then and it may be tried again, `TRIMTAB_E_STATE` when
+ * it was started before, or `TRIMTAB_E_FORKED`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_server_start(const struct trimtab_server *server);
+
+/**
+ * Accepts nothing new and lets sessions end by themselves until the time is over, then ends them. Does not
+ * wait for that: see `trimtab_server_wait`; a hosted server does it in its next turns. Called again it sets
+ * the time anew.
+ *
+ * - `timeout_ms`: milliseconds; negative for the longest `timeouts.drain` of the listeners.
+ *
+ * Returns `TRIMTAB_OK`, also when it has ended already, `TRIMTAB_E_NULL`, `TRIMTAB_E_STATE` before it is
+ * started, or `TRIMTAB_E_FORKED`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_server_drain(const struct trimtab_server *server,
+                                    int64_t timeout_ms);
+
+/**
+ * Ends it: every session is cut. Does not wait for that: see `trimtab_server_wait`; a hosted server ends in
+ * its next turn. Good in any state and more than once; a server that was not started never will be.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_FORKED`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_server_stop(const struct trimtab_server *server);
+
+/**
+ * Waits until it has ended and its threads are gone.
+ *
+ * - `timeout_ms`: at most so many milliseconds; negative for ever, 0 only looks.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_TIMED_OUT`, `TRIMTAB_E_STATE` before it is started,
+ * when it is hosted (turn it until `trimtab_server_state` says stopped) and on a thread of its own, or
+ * `TRIMTAB_E_FORKED`.
+ * Thread safety: any thread, at any time. Blocks for as long as `timeout_ms` allows.
+ */
+trimtab_status trimtab_server_wait(const struct trimtab_server *server,
+                                   int64_t timeout_ms);
+
+/**
+ * What it does.
+ *
+ * - `state_out`: one of `TRIMTAB_SERVER_...`; written on success only.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_FORKED`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_server_state(const struct trimtab_server *server, int32_t *state_out);
+
+/**
+ * Where a listener listens, as the configuration writes addresses: `ip:port`, `[ipv6]:port`, `unix:/path` or
+ * `unix:@abstract`. Port 0 in the configuration has become the one that the system chose.
+ *
+ * - `listener`: its name in the configuration.
+ * - `buffer`, `size`, `length_out`: see "Text that comes out" above.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_UTF8`, `TRIMTAB_E_NOT_FOUND`, `TRIMTAB_E_STATE` before
+ * it is started, or `TRIMTAB_E_FORKED`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_server_address_copy(const struct trimtab_server *server,
+                                           struct trimtab_str listener,
+                                           char *buffer,
+                                           size_t size,
+                                           size_t *length_out);
+
+/**
+ * Where the admin socket listens, written as by `trimtab_server_address_copy`.
+ *
+ * - `buffer`, `size`, `length_out`: see "Text that comes out" above.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_NOT_FOUND` when the configuration has no `[admin]`,
+ * `TRIMTAB_E_STATE` before it is started, or `TRIMTAB_E_FORKED`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_server_admin_address_copy(const struct trimtab_server *server,
+                                                 char *buffer,
+                                                 size_t size,
+                                                 size_t *length_out);
+
+/**
+ * A pool of the server, to add, remove and change backends while it runs, to pick from, to ask: everything
+ * that `trimtab_pool_...` can do. Changes hold for the relay at once. It is timed by `trimtab_now`: give its
+ * functions a `now_ns` of that clock, or 0.
+ *
+ * - `name`: its name in the configuration.
+ * - `pool_out`: written on success only; end it with `trimtab_pool_free`, before or after the server. The
+ *   server's part in the pool ends with the server.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_UTF8`, `TRIMTAB_E_NOT_FOUND` or `TRIMTAB_E_FORKED`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_server_pool(const struct trimtab_server *server,
+                                   struct trimtab_str name,
+                                   struct trimtab_pool **pool_out);
+
+/**
+ * Starts it on the caller's threads: it makes none, and relays only in `trimtab_server_turn`. Every listener
+ * listens when this returns. A loop does three things:
+ *
+ * 1. wait until the descriptor of `trimtab_server_poll_fd` is readable, for as long as
+ *    `trimtab_server_next_timeout` says at most;
+ * 2. call `trimtab_server_turn` with 0;
+ * 3. go on until `trimtab_server_state` says stopped.
+ *
+ * A drain or a stop, by whatever thread, makes the descriptor readable, and the next turn carries it out.
+ *
+ * Returns what `trimtab_server_start` does.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_server_start_hosted(const struct trimtab_server *server);
+
+/**
+ * The descriptor of a hosted server: it is readable when a turn has something to do. For poll, epoll, kqueue
+ * and whatever is built on them, level-triggered.
+ *
+ * - `fd_out`: it stays the server's: neither read nor close it. It is closed in the turn that ends the
+ *   server, or in `trimtab_server_free`; the system takes it out of an epoll set then. Written on success
+ *   only.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_STATE` when it is not hosted, not started or has ended,
+ * or `TRIMTAB_E_FORKED`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_server_poll_fd(const struct trimtab_server *server,
+                                      int32_t *fd_out);
+
+/**
+ * When `trimtab_server_turn` is needed even if the descriptor is not readable. Ask again after each turn;
+ * what other threads do in between makes the descriptor readable.
+ *
+ * - `deadline_ns_out`: on the clock of `trimtab_now`; in the past (0, it may be) for at once;
+ *   `TRIMTAB_NO_TIME` while nothing is pending. Written on success only.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_STATE` when it is not hosted, not started or has ended,
+ * or `TRIMTAB_E_FORKED`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_server_next_deadline(const struct trimtab_server *server,
+                                            uint64_t *deadline_ns_out);
+
+/**
+ * The same as `poll` and `epoll_wait` take it: how long from now.
+ *
+ * - `timeout_ms_out`: milliseconds, rounded up so that the deadline has come when they are over; 0 for at
+ *   once, -1 while nothing is pending. Written on success only.
+ *
+ * Returns what `trimtab_server_next_deadline` does.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_server_next_timeout(const struct trimtab_server *server,
+                                           int32_t *timeout_ms_out);
+
+/**
+ * Handles what has happened on a hosted server: accepts, relays, lets deadlines pass. It returns early when
+ * the thread takes a signal.
+ *
+ * - `timeout_ms`: waits at most so many milliseconds for something to happen; negative for as long as it
+ *   takes, 0 not at all.
+ * - `count_out`: how much there was; may be NULL. Written on success only.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_STATE` when it is not hosted, not started, has ended,
+ * or is being turned already, by another thread or around this call (in a callback), `TRIMTAB_E_IO` when
+ * the system refuses to wait, which ends it, or `TRIMTAB_E_FORKED`.
+ * Thread safety: one thread at a time. Blocks for as long as `timeout_ms` allows.
+ */
+trimtab_status trimtab_server_turn(const struct trimtab_server *server,
+                                   int64_t timeout_ms,
+                                   size_t *count_out);
+
+/**
+ * Reads what a server counted; zeros before it is started.
+ *
+ * - `statistics_out`: its `struct_size` is read; written on success only.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_STRUCT_SIZE` or `TRIMTAB_E_FORKED`.
+ * Thread safety: any thread, at any time. Does not block, and holds no session up.
+ */
+trimtab_status trimtab_server_statistics_read(const struct trimtab_server *server,
+                                              struct trimtab_server_statistics *statistics_out);
+
+/**
+ * Reads what was counted of one listener.
+ *
+ * - `listener`: its name in the configuration.
+ * - `statistics_out`: its `struct_size` is read; written on success only.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_UTF8`, `TRIMTAB_E_STRUCT_SIZE`, `TRIMTAB_E_NOT_FOUND`,
+ * `TRIMTAB_E_STATE` before it is started, or `TRIMTAB_E_FORKED`.
+ * Thread safety: any thread, at any time. Does not block, and holds no session up.
+ */
+trimtab_status trimtab_server_listener_statistics_read(const struct trimtab_server *server,
+                                                       struct trimtab_str listener,
+                                                       struct trimtab_listener_statistics *statistics_out);
+
+/**
+ * Everything there is to see of a server, as JSON: what it does, its totals, its listeners, its pools and
+ * their backends; what `trimtab ctl status` shows. Fields may be added in later releases.
+ *
+ * - `buffer`, `size`, `length_out`: see "Text that comes out" above. It may be longer each time.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_FORKED`.
+ * Thread safety: any thread, at any time. Does not block, and holds no session up; allocates.
+ */
+trimtab_status trimtab_server_status_copy(const struct trimtab_server *server,
+                                          char *buffer,
+                                          size_t size,
+                                          size_t *length_out);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -8,9 +8,15 @@
  *     connect(picked.family(), picked.ip(), picked.port());
  *     picked.done(trimtab::Outcome::success);
  *
+ *     trimtab::Server server = trimtab::Server::from_file("trimtab.toml");
+ *     server.start();
+ *     ...
+ *     server.drain();
+ *     server.wait();
+ *
  * What fails throws trimtab::Error, apart from the `try_` functions, which return a trimtab::Status. Picking
  * and reporting allocate nothing. The docs of trimtab.h hold here too: ranges, defaults, thread safety (a
- * Pool may be used by any thread at any time; PoolOptions, Backend and Picked by one at a time).
+ * Pool and a Server may be used by any thread at any time; PoolOptions, Backend and Picked by one at a time).
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0
  */
@@ -21,6 +27,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -46,6 +53,11 @@ enum class Status : trimtab_status {
     struct_size = TRIMTAB_E_STRUCT_SIZE,
     panic = TRIMTAB_E_PANIC,
     closed = TRIMTAB_E_CLOSED,
+    timed_out = TRIMTAB_E_TIMED_OUT,
+    io = TRIMTAB_E_IO,
+    config = TRIMTAB_E_CONFIG,
+    state = TRIMTAB_E_STATE,
+    forked = TRIMTAB_E_FORKED,
 };
 
 enum class Policy : std::int32_t {
@@ -104,6 +116,30 @@ enum class Family : std::uint32_t {
     unix_socket = TRIMTAB_FAMILY_UNIX,
     inet = TRIMTAB_FAMILY_INET,
     inet6 = TRIMTAB_FAMILY_INET6,
+};
+
+enum class ServerState : std::int32_t {
+    made = TRIMTAB_SERVER_NEW,
+    running = TRIMTAB_SERVER_RUNNING,
+    draining = TRIMTAB_SERVER_DRAINING,
+    stopped = TRIMTAB_SERVER_STOPPED,
+};
+
+/// What happened. One newer than this header is none of these.
+enum class EventKind : std::int32_t {
+    started = TRIMTAB_EVENT_STARTED,
+    draining = TRIMTAB_EVENT_DRAINING,
+    stopped = TRIMTAB_EVENT_STOPPED,
+    accept_paused = TRIMTAB_EVENT_ACCEPT_PAUSED,
+    accept_resumed = TRIMTAB_EVENT_ACCEPT_RESUMED,
+    worker_failed = TRIMTAB_EVENT_WORKER_FAILED,
+    backend_added = TRIMTAB_EVENT_BACKEND_ADDED,
+    backend_removed = TRIMTAB_EVENT_BACKEND_REMOVED,
+    backend_admin = TRIMTAB_EVENT_BACKEND_ADMIN,
+    backend_observed = TRIMTAB_EVENT_BACKEND_OBSERVED,
+    backend_weight = TRIMTAB_EVENT_BACKEND_WEIGHT,
+    backend_maxconn = TRIMTAB_EVENT_BACKEND_MAXCONN,
+    backend_tier = TRIMTAB_EVENT_BACKEND_TIER,
 };
 
 /// Names a backend of one pool.
@@ -626,6 +662,10 @@ public:
     const trimtab_pool *get() const noexcept { return pool_.get(); }
 
 private:
+    friend class Server;
+
+    explicit Pool(trimtab_pool *pool) noexcept : pool_(pool) {}
+
     static trimtab_pick blank() noexcept
     {
         trimtab_pick pick{};
@@ -641,6 +681,218 @@ private:
     }
 
     std::unique_ptr<trimtab_pool, detail::Deleter<trimtab_pool_free>> pool_;
+};
+
+/// What a server tells. Good during the call that brings it; the views end with a NUL, and are empty where there
+/// is nothing to say.
+class Event {
+public:
+    explicit Event(const trimtab_event &event) noexcept : event_(&event) {}
+
+    EventKind kind() const noexcept { return static_cast<EventKind>(event_->kind); }
+    /// The kind in a word for logs, like "backend-admin".
+    std::string_view name() const noexcept { return {event_->name, event_->name_len}; }
+    std::string_view listener() const noexcept { return {event_->listener, event_->listener_len}; }
+    std::string_view pool() const noexcept { return {event_->pool, event_->pool_len}; }
+    std::string_view backend() const noexcept { return {event_->backend, event_->backend_len}; }
+    /// What a backend changed to: in a word or digits, and as a number (an Admin, an Observed, a weight, ...).
+    std::string_view value() const noexcept { return {event_->value, event_->value_len}; }
+    std::uint32_t number() const noexcept { return event_->number; }
+    /// More in words.
+    std::string_view detail() const noexcept { return {event_->detail, event_->detail_len}; }
+
+    const trimtab_event &get() const noexcept { return *event_; }
+
+private:
+    const trimtab_event *event_;
+};
+
+/// Listeners that relay connections to pools, on threads of its own (`start`) or in the host's loop
+/// (`start_hosted`). Any thread may call anything at any time. Destroying it ends it, and waits for its threads.
+class Server {
+public:
+    using Duration = std::chrono::milliseconds;
+    /// Gets the events, on the thread that made them happen; two at once may be in it. It may call the server,
+    /// except `turn`; an exception that leaves it ends the program.
+    using OnEvent = std::function<void(const Event &)>;
+
+    /// From a configuration's text; errors call it `source_name`.
+    explicit Server(std::string_view config, std::string_view source_name = {}, OnEvent on_event = {})
+        : on_event_(keep(std::move(on_event)))
+    {
+        trimtab_server *server = nullptr;
+        detail::check(trimtab_server_new(detail::str(config), detail::str(source_name), &server, function(),
+                                         on_event_.get()));
+        server_.reset(server);
+    }
+    /// From a configuration's file.
+    static Server from_file(std::string_view path, OnEvent on_event = {})
+    {
+        Server made(keep(std::move(on_event)));
+        trimtab_server *server = nullptr;
+        detail::check(
+            trimtab_server_new_from_file(detail::str(path), &server, made.function(), made.on_event_.get()));
+        made.server_.reset(server);
+        return made;
+    }
+
+    Server(Server &&) noexcept = default;
+    Server &operator=(Server &&other) noexcept
+    {
+        if (this != &other) {
+            // In this order: the server that goes may call its own function until it is gone.
+            server_ = std::move(other.server_);
+            on_event_ = std::move(other.on_event_);
+        }
+        return *this;
+    }
+
+    /// Hands over a socket that listens already. The server takes a duplicate; `fd` stays the caller's.
+    void adopt(std::string_view listener, int fd)
+    {
+        detail::check(trimtab_server_adopt(get(), detail::str(listener), fd));
+    }
+
+    /// On threads of its own.
+    void start() { detail::check(trimtab_server_start(get())); }
+    /// Without a thread: it runs while it is turned.
+    void start_hosted() { detail::check(trimtab_server_start_hosted(get())); }
+
+    /// Accepts nothing new, and ends sessions when the configured time is over. Does not wait.
+    void drain() { detail::check(trimtab_server_drain(get(), -1)); }
+    /// The same with another time.
+    void drain(Duration timeout) { detail::check(trimtab_server_drain(get(), count(timeout))); }
+    /// Cuts every session and ends. Does not wait.
+    void stop() { detail::check(trimtab_server_stop(get())); }
+    /// Waits until it has ended.
+    void wait() { detail::check(trimtab_server_wait(get(), -1)); }
+    /// Waits until it has ended; false when it had not in time.
+    bool wait_for(Duration timeout)
+    {
+        const trimtab_status status = trimtab_server_wait(get(), count(timeout));
+        if (status == TRIMTAB_E_TIMED_OUT) {
+            return false;
+        }
+        detail::check(status);
+        return true;
+    }
+
+    ServerState state() const
+    {
+        std::int32_t state = 0;
+        detail::check(trimtab_server_state(get(), &state));
+        return static_cast<ServerState>(state);
+    }
+
+    /// Readable when a turn has something to do. Stays the server's.
+    int poll_fd() const
+    {
+        std::int32_t fd = -1;
+        detail::check(trimtab_server_poll_fd(get(), &fd));
+        return fd;
+    }
+    /// When a turn is needed even if the descriptor is not readable, in nanoseconds of `steady_clock`; nothing
+    /// while nothing is pending.
+    std::optional<std::uint64_t> next_deadline() const
+    {
+        std::uint64_t deadline = TRIMTAB_NO_TIME;
+        detail::check(trimtab_server_next_deadline(get(), &deadline));
+        return deadline == TRIMTAB_NO_TIME ? std::nullopt : std::optional<std::uint64_t>(deadline);
+    }
+    /// The same as `poll` and `epoll_wait` take it: milliseconds from now, -1 while nothing is pending.
+    int next_timeout() const
+    {
+        std::int32_t timeout = -1;
+        detail::check(trimtab_server_next_timeout(get(), &timeout));
+        return timeout;
+    }
+    /// Waits until something happens and handles it; gives how much there was.
+    std::size_t turn() { return turn_for(-1); }
+    /// The same, waiting at most so long; not at all for 0.
+    std::size_t turn(Duration timeout) { return turn_for(count(timeout)); }
+
+    /// Where a listener listens, like "127.0.0.1:8080".
+    std::string address(std::string_view listener) const
+    {
+        return detail::text([this, listener](char *buffer, std::size_t size, std::size_t *length) {
+            return trimtab_server_address_copy(get(), detail::str(listener), buffer, size, length);
+        });
+    }
+    /// Where the admin socket listens; nothing when the configuration has none.
+    std::optional<std::string> admin_address() const
+    {
+        std::string text;
+        const trimtab_status status =
+            detail::read(text, [this](char *buffer, std::size_t size, std::size_t *length) {
+                return trimtab_server_admin_address_copy(get(), buffer, size, length);
+            });
+        if (status == TRIMTAB_E_NOT_FOUND) {
+            return std::nullopt;
+        }
+        detail::check(status);
+        return text;
+    }
+
+    /// A pool of the configuration, to look at and change while the server runs; good after its end too.
+    Pool pool(std::string_view name) const
+    {
+        trimtab_pool *pool = nullptr;
+        detail::check(trimtab_server_pool(get(), detail::str(name), &pool));
+        return Pool(pool);
+    }
+
+    trimtab_server_statistics statistics() const
+    {
+        trimtab_server_statistics statistics{};
+        statistics.struct_size = sizeof statistics;
+        detail::check(trimtab_server_statistics_read(get(), &statistics));
+        return statistics;
+    }
+    trimtab_listener_statistics statistics(std::string_view listener) const
+    {
+        trimtab_listener_statistics statistics{};
+        statistics.struct_size = sizeof statistics;
+        detail::check(trimtab_server_listener_statistics_read(get(), detail::str(listener), &statistics));
+        return statistics;
+    }
+    /// Everything there is to see, as JSON.
+    std::string status() const
+    {
+        return detail::text([this](char *buffer, std::size_t size, std::size_t *length) {
+            return trimtab_server_status_copy(get(), buffer, size, length);
+        });
+    }
+
+    /// For the C interface; stays the property of this object.
+    const trimtab_server *get() const noexcept { return server_.get(); }
+
+private:
+    explicit Server(std::unique_ptr<OnEvent> on_event) noexcept : on_event_(std::move(on_event)) {}
+
+    static std::unique_ptr<OnEvent> keep(OnEvent on_event)
+    {
+        return on_event ? std::make_unique<OnEvent>(std::move(on_event)) : nullptr;
+    }
+
+    static void tell(const trimtab_event *event, void *on_event) noexcept
+    {
+        (*static_cast<const OnEvent *>(on_event))(Event(*event));
+    }
+
+    trimtab_event_fn function() const noexcept { return on_event_ ? &Server::tell : nullptr; }
+
+    static std::int64_t count(Duration timeout) noexcept { return timeout.count() < 0 ? 0 : timeout.count(); }
+
+    std::size_t turn_for(std::int64_t timeout_ms)
+    {
+        std::size_t count = 0;
+        detail::check(trimtab_server_turn(get(), timeout_ms, &count));
+        return count;
+    }
+
+    /// Where C finds it however this object moves. Before the server, so that it outlives it.
+    std::unique_ptr<OnEvent> on_event_;
+    std::unique_ptr<trimtab_server, detail::Deleter<trimtab_server_free>> server_;
 };
 
 } // namespace trimtab

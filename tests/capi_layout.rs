@@ -1,6 +1,7 @@
 //! The structs of the header are laid out in C as in Rust. A program with every struct and field that the
 //! header has is compiled and asked; whatever either side moves, adds or forgets makes this fail.
-#![cfg(feature = "capi")]
+// The header has what a build with both has.
+#![cfg(all(feature = "capi", feature = "proxy"))]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,8 +9,8 @@ use std::path::Path;
 use std::process::Command;
 
 use trimtab::capi::{
-    trimtab_backend_statistics, trimtab_bytes, trimtab_pick, trimtab_pool_statistics, trimtab_str,
-    trimtab_timings,
+    trimtab_backend_statistics, trimtab_bytes, trimtab_event, trimtab_listener_statistics, trimtab_pick,
+    trimtab_pool_statistics, trimtab_server_statistics, trimtab_str, trimtab_timings,
 };
 
 /// What is measured, with its number: `trimtab_pick.token` is an offset, `trimtab_pick` size and alignment.
@@ -61,6 +62,70 @@ fn in_rust() -> Layout {
             cancelled,
             response_mean_ns,
             share,
+        }
+    );
+    layout!(
+        layout,
+        trimtab_event {
+            struct_size,
+            kind,
+            number,
+            reserved,
+            name,
+            name_len,
+            listener,
+            listener_len,
+            pool,
+            pool_len,
+            backend,
+            backend_len,
+            value,
+            value_len,
+            detail,
+            detail_len,
+        }
+    );
+    layout!(
+        layout,
+        trimtab_server_statistics {
+            struct_size,
+            reserved,
+            sessions,
+            waiting,
+            accepted,
+            finished,
+            failed,
+            retries,
+            bytes_to_backends,
+            bytes_to_clients,
+        }
+    );
+    layout!(
+        layout,
+        trimtab_listener_statistics {
+            struct_size,
+            maxconn,
+            sessions,
+            accepted,
+            accept_errors,
+            retries,
+            queued,
+            bytes_to_backends,
+            bytes_to_clients,
+            closed_finished,
+            closed_client_reset,
+            closed_backend_reset,
+            closed_client_left,
+            closed_header_invalid,
+            closed_header_timeout,
+            closed_no_backend,
+            closed_connect_failed,
+            closed_queue_full,
+            closed_queue_timeout,
+            closed_idle_timeout,
+            closed_half_closed_timeout,
+            closed_stopped,
+            closed_no_descriptor,
         }
     );
     layout
@@ -127,6 +192,9 @@ fn the_first_release_is_where_it_was() {
         ("trimtab_timings.total_ns", "24"),
         ("trimtab_pool_statistics.refused", "32"),
         ("trimtab_backend_statistics.share", "112"),
+        ("trimtab_event.detail_len", "104"),
+        ("trimtab_server_statistics.bytes_to_clients", "64"),
+        ("trimtab_listener_statistics.closed_no_descriptor", "168"),
     ] {
         assert_eq!(layout[what], number, "{what}");
     }

@@ -9,6 +9,7 @@
 //! | `text` | strings and bytes in, text out |
 //! | `library` | version, features, clock, last error |
 //! | `pool_options`, `backend`, `pool`, `pick`, `statistics` | the functions, handle by handle |
+//! | `server_events`, `server`, `server_hosted`, `server_statistics` | likewise, with the feature `proxy` |
 //!
 //! Every exported function goes through `guard`, and a test that reads these sources fails on one that does
 //! not. The header is made from these files in the order of the `mod` lines below.
@@ -37,6 +38,18 @@ mod pick;
 
 mod statistics;
 
+#[cfg(feature = "proxy")]
+mod server_events;
+
+#[cfg(feature = "proxy")]
+mod server;
+
+#[cfg(feature = "proxy")]
+mod server_hosted;
+
+#[cfg(feature = "proxy")]
+mod server_statistics;
+
 #[cfg(feature = "test-hook")]
 mod test_hook;
 
@@ -45,6 +58,14 @@ pub use library::*;
 pub use pick::*;
 pub use pool::*;
 pub use pool_options::*;
+#[cfg(feature = "proxy")]
+pub use server::*;
+#[cfg(feature = "proxy")]
+pub use server_events::*;
+#[cfg(feature = "proxy")]
+pub use server_hosted::*;
+#[cfg(feature = "proxy")]
+pub use server_statistics::*;
 pub use statistics::*;
 pub use status::*;
 #[cfg(feature = "test-hook")]

@@ -1,6 +1,7 @@
 //! The set of backends: `trimtab_pool`, and how it is changed.
 
 use std::ffi::c_char;
+use std::sync::Arc;
 
 use crate::balance::{Backend, BackendId, Options, Policy, Pool};
 use crate::capi::backend::{admin_from, observed_from, tier_from, trimtab_backend};
@@ -18,7 +19,8 @@ use crate::time::{Clock, Instant};
 /// any more. Changes cost time in proportion to the number of backends; picks do not wait for them.
 ///
 /// After `fork` parent and child go on with a pool each, with the same backends and the picks then in
-/// flight. Their draws go on in step too: make a pool per worker, or fork first.
+/// flight; the child's is no server's any more. Their draws go on in step too: make a pool per worker, or
+/// fork first.
 pub struct trimtab_pool {
     _opaque: (),
 }
@@ -33,11 +35,18 @@ pub(super) struct TimedPool {
     /// Whether a pick, or a done, that comes without a time is given one.
     times_picks: bool,
     times_dones: bool,
-    pool: Pool,
+    /// A server may have a part in it.
+    pool: Arc<Pool>,
 }
 
 impl TimedPool {
     fn new(options: Options) -> Result<Self, Failure> {
+        Ok(Self::sharing(Arc::new(Pool::new(options)?)))
+    }
+
+    /// A part in a pool that others have one in too.
+    pub(super) fn sharing(pool: Arc<Pool>) -> Self {
+        let options = pool.options();
         let measures = matches!(
             options.policy,
             Policy::PeakEwma | Policy::Fastest | Policy::Observed | Policy::Predictive
@@ -45,7 +54,7 @@ impl TimedPool {
         // By the time a pick tells how old what it knows of other threads' picks in flight has grown.
         let compares = matches!(options.policy, Policy::LeastConnections | Policy::PowerOfTwo)
             || options.bounded_load.is_some();
-        Ok(Self { times_picks: measures || compares, times_dones: measures, pool: Pool::new(options)? })
+        Self { times_picks: measures || compares, times_dones: measures, pool }
     }
 
     #[inline]
@@ -93,7 +102,8 @@ pub unsafe extern "C" fn trimtab_pool_new(
     })
 }
 
-/// Ends a pool and all that belongs to it. Its picks in flight need not be reported.
+/// Ends a pool and all that belongs to it; one of a server (`trimtab_server_pool`) goes on as long as the
+/// server does. Its picks in flight need not be reported.
 ///
 /// - `pool`: may be NULL.
 ///

@@ -34,6 +34,16 @@ impl trimtab_str {
         let bytes = unsafe { handle::slice(self.data.cast::<u8>(), self.len, what) }?;
         std::str::from_utf8(bytes).map_err(|error| Failure::Utf8 { what, valid: error.valid_up_to() })
     }
+
+    /// Its bytes as they are: for paths, which need not be UTF-8.
+    ///
+    /// # Safety
+    /// As for [`trimtab_str::text`].
+    #[cfg(feature = "proxy")]
+    pub(super) unsafe fn raw<'a>(self, what: &'static str) -> Result<&'a [u8], Failure> {
+        // SAFETY: passed on to the caller.
+        unsafe { handle::slice(self.data.cast::<u8>(), self.len, what) }
+    }
 }
 
 impl trimtab_bytes {

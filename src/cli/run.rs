@@ -9,12 +9,14 @@ use signal_hook::iterator::Signals;
 
 use super::Failure;
 use crate::server::{Server, State};
+use crate::sys;
 
 /// Run a server until it is told to end
 ///
 /// SIGTERM and SIGINT end it gracefully: nothing new is accepted, and sessions have the longest
 /// `timeouts.drain` of the listeners to end by themselves. A second one, or SIGQUIT, ends it at once.
-/// What happens is told on standard error, one line each.
+/// What happens is told on standard error, one line each. The limit of open descriptors is raised as far as the
+/// system lets it: each session takes two, and bulk four more while it moves.
 #[derive(Args)]
 pub(super) struct Arguments {
     /// The configuration; `-` reads standard input
@@ -26,6 +28,8 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let config = super::check::load(&arguments.file)?;
+    // A limit that cannot be raised is still one to run with.
+    let _ = sys::limits::raise_descriptors();
     // Before the server starts, so that a signal that comes meanwhile is not lost.
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGQUIT])?;
     let handle = signals.handle();

@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind, Read};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileTypeExt;
 use std::time::Duration;
 
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -76,7 +77,11 @@ fn bind_unix(path: &str) -> io::Result<Socket> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
     match socket.bind(&address) {
         Err(error) if error.kind() == ErrorKind::AddrInUse && !path.starts_with('@') => {
-            // A file that nobody listens on is left from a process that ended without removing it.
+            // A socket that nobody listens on is left from a process that ended without removing it. What is no
+            // socket refuses connections too, and is not ours to remove.
+            if !std::fs::symlink_metadata(path)?.file_type().is_socket() {
+                return Err(error);
+            }
             let probe = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
             match probe.connect(&address) {
                 Err(refused) if refused.kind() == ErrorKind::ConnectionRefused => {

@@ -6,7 +6,9 @@
 //! | `server` | [`Server`]: the life of an instance |
 //! | `assembly` | from a configuration to sockets, pools and workers |
 //! | `statistics` | what it counted |
+//! | `admin/` | what it is asked and told while running, over HTTP |
 
+pub mod admin;
 mod assembly;
 pub mod config;
 #[expect(clippy::module_inception, reason = "the type of the folder's name has a file of its own")]

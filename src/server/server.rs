@@ -18,13 +18,14 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use socket2::Socket;
 
 use crate::balance;
-use crate::driver::conversation::{Conversation, Progress};
+use crate::driver::conversation::Conversation;
 use crate::driver::event::{Event, EventKind, Sink};
 use crate::driver::net;
 use crate::driver::shared::Shared;
 use crate::driver::worker::Worker;
 use crate::error::{Error, Result};
 use crate::proxy::options::Bind;
+use crate::server::admin::{self, Dialogue, Instance};
 use crate::server::assembly::{self, Files};
 use crate::server::config::Config;
 use crate::server::statistics::{ListenerStatistics, PoolStatus, ServerStatistics, Status};
@@ -251,46 +252,14 @@ impl Server {
     /// becomes readable. `None` takes the longest `timeouts.drain` of the listeners. Calling it
     /// again sets the time anew.
     pub fn drain(&self, timeout: Option<Duration>) -> Result<()> {
-        self.inner.check_process()?;
-        let configured = || self.inner.config.listeners.iter().map(|listener| listener.timeouts.drain).max();
-        let timeout = timeout.or_else(configured).unwrap_or_default();
-        let until = Clock.now().saturating_add(timeout);
-        let shared = {
-            let life = self.inner.life.lock();
-            match self.inner.state() {
-                State::New => return Err(state("is not started")),
-                State::Stopped => return Ok(()),
-                State::Running => self.inner.set_state(State::Draining),
-                State::Draining => {}
-            }
-            life.shared.clone()
-        };
-        self.inner.tell(EventKind::Draining, "");
-        if let Some(shared) = shared {
-            shared.order_drain(until);
-        }
-        Ok(())
+        self.inner.drain(timeout)
     }
 
     /// Ends it: every session is cut. Does not wait: see [`Server::wait`]; a hosted server ends in its next
     /// turn, for which its descriptor becomes readable, or when it is dropped. Good at any time and more than
     /// once.
     pub fn stop(&self) -> Result<()> {
-        self.inner.check_process()?;
-        let shared = {
-            let life = self.inner.life.lock();
-            if self.inner.state() == State::New {
-                self.inner.set_state(State::Stopped);
-                drop(life);
-                self.inner.tell(EventKind::Stopped, "");
-                return Ok(());
-            }
-            life.shared.clone()
-        };
-        if let Some(shared) = shared {
-            shared.order_stop();
-        }
-        Ok(())
+        self.inner.stop()
     }
 
     /// Waits until it has ended, at most `timeout`; `None` waits for ever.
@@ -352,9 +321,16 @@ impl Server {
     /// A pool, to add, remove and change backends while the server runs, to pick from, to ask.
     pub fn pool(&self, name: &str) -> Result<Arc<balance::Pool>> {
         self.inner.check_process()?;
-        let at = self.inner.config.pools.iter().position(|pool| pool.name == name);
-        let at = at.ok_or_else(|| Error::NotFound { what: "pool", value: format!("{name:?}") })?;
-        Ok(Arc::clone(&self.inner.pools[at]))
+        let pool = Instance::pool(&*self.inner, name);
+        pool.ok_or_else(|| Error::NotFound { what: "pool", value: format!("{name:?}") })
+    }
+
+    /// The admin interface for one client, for a host that gives access to it by a transport of its own: it
+    /// takes the client's bytes and gives what to answer, as the admin socket does. Who may be a client is the
+    /// host's to say.
+    pub fn admin(&self) -> Dialogue {
+        let weak = Arc::downgrade(&self.inner);
+        Dialogue::new(weak, false)
     }
 
     /// What it counted, all listeners together.
@@ -454,6 +430,10 @@ impl Inner {
         at.ok_or_else(|| Error::NotFound { what: "listener", value: format!("{name:?}") })
     }
 
+    fn pool_index(&self, name: &str) -> Option<usize> {
+        self.config.pools.iter().position(|pool| pool.name == name)
+    }
+
     fn tell(&self, kind: EventKind, detail: &str) {
         (self.sink)(&Event::of_server(kind, detail));
     }
@@ -471,10 +451,8 @@ impl Inner {
             .collect::<std::io::Result<_>>()
             .map_err(|error| Error::io("copy an adopted socket", &error))?;
         let weak = Arc::downgrade(self);
-        let make = move || -> Box<dyn Conversation> {
-            let _ = &weak;
-            Box::new(Mute)
-        };
+        let is_loopback = self.config.admin.as_ref().is_some_and(|admin| is_loopback(&admin.bind));
+        let make = move || -> Box<dyn Conversation> { Box::new(Dialogue::new(weak.clone(), is_loopback)) };
         let assembly = assembly::assemble(&self.config, &self.pools, adopted, &self.sink, make, is_hosted)?;
         life.adopted.clear();
         life.shared = Some(assembly.shared);
@@ -579,12 +557,72 @@ impl Inner {
 }
 
 /// Listens and says nothing: what it will answer is to come.
-struct Mute;
-
-impl Conversation for Mute {
-    fn handle_bytes(&mut self, bytes: &[u8], _: &mut Vec<u8>) -> Progress {
-        if bytes.is_empty() { Progress::Close } else { Progress::More }
+impl admin::Instance for Inner {
+    fn check(&self) -> Result<()> {
+        self.check_process()
     }
+
+    fn status(&self) -> Status {
+        Inner::status(self)
+    }
+
+    fn pool_names(&self) -> Vec<&str> {
+        self.config.pools.iter().map(|pool| &*pool.name).collect()
+    }
+
+    fn pool(&self, name: &str) -> Option<Arc<balance::Pool>> {
+        self.pool_index(name).map(|at| Arc::clone(&self.pools[at]))
+    }
+
+    fn pool_status(&self, name: &str) -> Option<PoolStatus> {
+        let at = self.pool_index(name)?;
+        let waiting = self.life.lock().shared.as_ref().map_or(0, |shared| shared.pools[at].room.waiting());
+        Some(PoolStatus::read(name, &self.pools[at], waiting))
+    }
+
+    fn drain(&self, timeout: Option<Duration>) -> Result<()> {
+        self.check_process()?;
+        let configured = || self.config.listeners.iter().map(|listener| listener.timeouts.drain).max();
+        let timeout = timeout.or_else(configured).unwrap_or_default();
+        let until = Clock.now().saturating_add(timeout);
+        let shared = {
+            let life = self.life.lock();
+            match self.state() {
+                State::New => return Err(state("is not started")),
+                State::Stopped => return Ok(()),
+                State::Running => self.set_state(State::Draining),
+                State::Draining => {}
+            }
+            life.shared.clone()
+        };
+        self.tell(EventKind::Draining, "");
+        if let Some(shared) = shared {
+            shared.order_drain(until);
+        }
+        Ok(())
+    }
+
+    fn stop(&self) -> Result<()> {
+        self.check_process()?;
+        let shared = {
+            let life = self.life.lock();
+            if self.state() == State::New {
+                self.set_state(State::Stopped);
+                drop(life);
+                self.tell(EventKind::Stopped, "");
+                return Ok(());
+            }
+            life.shared.clone()
+        };
+        if let Some(shared) = shared {
+            shared.order_stop();
+        }
+        Ok(())
+    }
+}
+
+fn is_loopback(bind: &Bind) -> bool {
+    matches!(bind, Bind::Inet(address) if address.ip().to_canonical().is_loopback())
 }
 
 fn state(detail: &'static str) -> Error {

@@ -8,6 +8,8 @@ pub(crate) mod clock;
 pub(crate) mod epoll;
 #[cfg(feature = "proxy")]
 pub(crate) mod fork;
+#[cfg(feature = "cli")]
+pub(crate) mod limits;
 #[cfg(feature = "proxy")]
 pub(crate) mod pipe;
 #[cfg(feature = "proxy")]

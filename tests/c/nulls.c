@@ -19,6 +19,16 @@ static size_t length;
 static trimtab_pick out;
 static trimtab_pool_statistics pool_statistics;
 static trimtab_backend_statistics backend_statistics;
+static trimtab_server *server; /* started */
+static trimtab_server *hosted;
+static trimtab_server *made;
+static trimtab_pool *shared;
+static trimtab_server_statistics server_statistics;
+static trimtab_listener_statistics listener_statistics;
+
+#define CONFIG                                                                               \
+    "[[listener]]\nname = \"web\"\nbind = \"127.0.0.1:0\"\npool = \"app\"\n"                   \
+    "[[pool]]\nname = \"app\"\n[admin]\nbind = \"127.0.0.1:0\"\n"
 
 /* Bytes that are not there. */
 static trimtab_str missing_str(void)
@@ -151,7 +161,46 @@ struct row {
     R(one_out, trimtab_pool_backend_statistics_read, statistics_out, BAD, pool, id, NULL)    \
     R(timeout_pool, trimtab_pool_handle_timeout, pool, BAD, NULL, 0)                         \
     R(deadline_pool, trimtab_pool_next_deadline, pool, BAD, NULL, &number)                   \
-    R(deadline_out, trimtab_pool_next_deadline, deadline_ns_out, BAD, pool, NULL)
+    R(deadline_out, trimtab_pool_next_deadline, deadline_ns_out, BAD, pool, NULL)            \
+    R(server_config, trimtab_server_new, config, BAD, missing_str(), STR("x"), &made, NULL, NULL) \
+    R(server_source, trimtab_server_new, source_name, BAD, STR(CONFIG), missing_str(), &made, NULL, NULL) \
+    R(server_out, trimtab_server_new, server_out, BAD, STR(CONFIG), STR("x"), NULL, NULL, NULL) \
+    R(server_path, trimtab_server_new_from_file, path, BAD, missing_str(), &made, NULL, NULL) \
+    R(server_file_out, trimtab_server_new_from_file, server_out, BAD, STR("/dev/null"), NULL, NULL, NULL) \
+    V(server_free, trimtab_server_free, server, FINE, NULL)                                  \
+    R(adopt_server, trimtab_server_adopt, server, BAD, NULL, STR("web"), 0)                  \
+    R(adopt_listener, trimtab_server_adopt, listener, BAD, server, missing_str(), 0)         \
+    R(start_server, trimtab_server_start, server, BAD, NULL)                                 \
+    R(start_hosted_server, trimtab_server_start_hosted, server, BAD, NULL)                   \
+    R(drain_server, trimtab_server_drain, server, BAD, NULL, 0)                              \
+    R(stop_server, trimtab_server_stop, server, BAD, NULL)                                   \
+    R(wait_server, trimtab_server_wait, server, BAD, NULL, 0)                                \
+    R(state_server, trimtab_server_state, server, BAD, NULL, &flag)                          \
+    R(state_out, trimtab_server_state, state_out, BAD, server, NULL)                         \
+    R(web_server, trimtab_server_address_copy, server, BAD, NULL, STR("web"), buffer, sizeof buffer, &length) \
+    R(web_listener, trimtab_server_address_copy, listener, BAD, server, missing_str(), buffer, sizeof buffer, &length) \
+    COPY_ROWS(R, trimtab_server_address_copy, server, STR("web"), )                          \
+    R(admin_server, trimtab_server_admin_address_copy, server, BAD, NULL, buffer, sizeof buffer, &length) \
+    COPY_ROWS(R, trimtab_server_admin_address_copy, server, )                                \
+    R(shared_server, trimtab_server_pool, server, BAD, NULL, STR("app"), &shared)            \
+    R(shared_name, trimtab_server_pool, name, BAD, server, missing_str(), &shared)           \
+    R(shared_out, trimtab_server_pool, pool_out, BAD, server, STR("app"), NULL)              \
+    R(fd_server, trimtab_server_poll_fd, server, BAD, NULL, &flag)                           \
+    R(fd_out, trimtab_server_poll_fd, fd_out, BAD, hosted, NULL)                             \
+    R(next_server, trimtab_server_next_deadline, server, BAD, NULL, &number)                 \
+    R(next_out, trimtab_server_next_deadline, deadline_ns_out, BAD, hosted, NULL)            \
+    R(in_server, trimtab_server_next_timeout, server, BAD, NULL, &flag)                      \
+    R(in_out, trimtab_server_next_timeout, timeout_ms_out, BAD, hosted, NULL)                \
+    R(turn_server, trimtab_server_turn, server, BAD, NULL, 0, &length)                       \
+    R(turn_count, trimtab_server_turn, count_out, FINE, hosted, 0, NULL)                     \
+    R(totals_server, trimtab_server_statistics_read, server, BAD, NULL, &server_statistics)  \
+    R(totals_out, trimtab_server_statistics_read, statistics_out, BAD, server, NULL)         \
+    R(counts_server, trimtab_server_listener_statistics_read, server, BAD, NULL, STR("web"), &listener_statistics) \
+    R(counts_listener, trimtab_server_listener_statistics_read, listener, BAD, server, missing_str(), \
+      &listener_statistics)                                                                  \
+    R(counts_out, trimtab_server_listener_statistics_read, statistics_out, BAD, server, STR("web"), NULL) \
+    R(status_server, trimtab_server_status_copy, server, BAD, NULL, buffer, sizeof buffer, &length) \
+    COPY_ROWS(R, trimtab_server_status_copy, server, )
 
 ROWS(ROW, VOID_ROW)
 
@@ -161,9 +210,13 @@ static const struct row rows[] = {ROWS(ENTRY, ENTRY)};
 /* Those whose success needs something cleaned up, or which have two calls that belong together. */
 static void the_rest(void)
 {
-    trimtab_pool *made = NULL;
-    OK(trimtab_pool_new(NULL, &made));
-    trimtab_pool_free(made);
+    trimtab_pool *made_pool = NULL;
+    OK(trimtab_pool_new(NULL, &made_pool));
+    trimtab_pool_free(made_pool);
+    /* The callback and what goes with it may both be missing. */
+    CHECK(made == NULL && shared == NULL);
+    OK(trimtab_server_new(STR(CONFIG), STR(""), &made, NULL, NULL));
+    trimtab_server_free(made);
     const trimtab_backend *holes[2] = {backend, NULL};
     EXPECT(TRIMTAB_E_NULL, trimtab_pool_add_all(pool, holes, 2, NULL));
     trimtab_pick pick = new_pick();
@@ -190,6 +243,12 @@ int main(int argc, char **argv)
     pool_statistics.struct_size = sizeof pool_statistics;
     memset(&backend_statistics, 0, sizeof backend_statistics);
     backend_statistics.struct_size = sizeof backend_statistics;
+    server_statistics.struct_size = sizeof server_statistics;
+    listener_statistics.struct_size = sizeof listener_statistics;
+    OK(trimtab_server_new(STR(CONFIG), STR("nulls"), &server, NULL, NULL));
+    OK(trimtab_server_start(server));
+    OK(trimtab_server_new(STR(CONFIG), STR("nulls"), &hosted, NULL, NULL));
+    OK(trimtab_server_start_hosted(hosted));
 
     for (size_t at = 0; at < count; at++) {
         const struct row *row = &rows[at];
@@ -223,6 +282,8 @@ int main(int argc, char **argv)
     trimtab_backend_free(backend);
     trimtab_pool_options_free(options);
     trimtab_pool_free(pool);
+    trimtab_server_free(server);
+    trimtab_server_free(hosted);
     printf("nulls: %zu cases\n", count);
     return 0;
 }

@@ -196,6 +196,24 @@ pub(crate) fn span(what: &'static str, object: &Bound<'_, PyAny>) -> PyResult<Du
     Duration::try_from_secs_f64(seconds).map_err(|_| not_a_time(object.py(), what, seconds))
 }
 
+/// How long to wait at most: a span of time, or for ever.
+pub(crate) struct Timeout(pub(crate) Option<Duration>);
+
+impl Timeout {
+    /// Only looks.
+    pub(crate) const NONE: Self = Self(Some(Duration::ZERO));
+    /// As long as it takes.
+    pub(crate) const EVER: Self = Self(None);
+}
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Timeout {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        if object.is_none() { Ok(Self::EVER) } else { span("timeout", &object).map(|span| Self(Some(span))) }
+    }
+}
+
 /// A span of time in nanoseconds: what a timing is reported in.
 #[inline]
 pub(crate) fn span_nanos(what: &'static str, object: Option<&Bound<'_, PyAny>>) -> PyResult<Option<u64>> {
@@ -242,7 +260,7 @@ pub(crate) fn wrong_type(wanted: &str, object: &Bound<'_, PyAny>) -> PyErr {
 
 /// `wrong_type` with the argument's name.
 #[cold]
-fn wrong_argument(what: &str, wanted: &str, object: &Bound<'_, PyAny>) -> PyErr {
+pub(crate) fn wrong_argument(what: &str, wanted: &str, object: &Bound<'_, PyAny>) -> PyErr {
     wrong_type(&format!("argument '{what}': {wanted}"), object)
 }
 

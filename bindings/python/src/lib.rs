@@ -4,6 +4,10 @@
 //! |---|---|
 //! | `pool` | `Pool`, and how a closed or panicked one refuses |
 //! | `pick` | `Pick`, and what leaving its `with` block reports |
+//! | `server` | `Server`: its life, and who waits for it how |
+//! | `events` | from a server's events to calls of a Python function |
+//! | `exit` | the end of the interpreter, which no server's thread may outlive |
+//! | `descriptor` | a socket that Python has, for the server |
 //! | `convert` | arguments: keys, times, numbers, names of choices |
 //! | `errors` | from the library's errors to the exceptions of `trimtab._errors` |
 //!
@@ -11,13 +15,18 @@
 //! tuples that statistics come in are Python classes, looked up by name when they are needed.
 
 mod convert;
+mod descriptor;
 mod errors;
+mod events;
+mod exit;
 mod pick;
 mod pool;
+mod server;
 
 /// What `import trimtab._trimtab` gives; the package `trimtab` re-exports it.
 ///
-/// `gil_used`: picks count on one lane, which the interpreter's lock keeps to one thread at a time.
+/// `gil_used`: picks count on one lane, which the interpreter's lock keeps to one thread at a time, and what
+/// servers and their callbacks keep is locked by it too.
 #[pyo3::pymodule(gil_used = true)]
 mod _trimtab {
     use pyo3::prelude::*;
@@ -27,6 +36,8 @@ mod _trimtab {
     use crate::pick::Pick;
     #[pymodule_export]
     use crate::pool::Pool;
+    #[pymodule_export]
+    use crate::server::Server;
 
     #[pymodule_export]
     const BACKENDS_MAX: usize = trimtab::balance::options::BACKENDS_MAX;
@@ -40,12 +51,13 @@ mod _trimtab {
     /// The parts of trimtab that this build has.
     #[pyfunction]
     fn features(py: Python<'_>) -> PyResult<Bound<'_, PyFrozenSet>> {
-        // The dependency on the library takes none of its optional features, so this is all there is.
-        PyFrozenSet::new(py, ["balance"])
+        // Of the library's optional features the manifest here takes this one.
+        PyFrozenSet::new(py, ["balance", "proxy"])
     }
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::exit::register(module.py())?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

@@ -19,7 +19,8 @@ use crate::pool::{self, Pool};
 /// total, unless it was reported inside. Success when nothing was raised; timed-out for TimeoutError,
 /// connect-failed for ConnectionRefusedError, failed for any other Exception; cancelled for what is raised
 /// to end the work and says nothing about the backend: asyncio.CancelledError, KeyboardInterrupt,
-/// SystemExit, GeneratorExit. Nothing is held back. A pool closed meanwhile is told nothing.
+/// SystemExit, GeneratorExit. Nothing is held back. A pool closed meanwhile is told nothing, nor one of a
+/// server by a child made by fork.
 #[pyclass(frozen, module = "trimtab")]
 pub(crate) struct Pick {
     inner: balance::Pick,
@@ -118,7 +119,7 @@ impl Pick {
         error: &Bound<'_, PyAny>,
         _trace: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
-        if self.is_reported.load(Ordering::Relaxed) || self.pool.get().is_closed() {
+        if self.is_reported.load(Ordering::Relaxed) || self.pool.get().is_gone() {
             return Ok(());
         }
         let outcome = outcome_of(error);
@@ -139,7 +140,7 @@ impl Pick {
         Self { inner, pool, entered: AtomicU64::new(0), is_reported: AtomicBool::new(false) }
     }
 
-    /// Reports the pick to its pool. `asked` is the pool that was asked to, which another one refuses.
+    /// Reports the pick to its pool. `asked` is the one that was asked to: another pool refuses.
     #[inline]
     pub(crate) fn report(
         &self,
@@ -149,10 +150,11 @@ impl Pick {
         timings: &Timings,
         now: Instant,
     ) -> PyResult<()> {
-        if asked.is_some_and(|asked| !asked.is(&self.pool)) {
+        let pool = asked.map_or(self.pool.get(), |asked| asked.get());
+        if !pool.is_same(self.pool.get()) {
             return Err(errors::raised(py, &Error::StalePick));
         }
-        self.pool.get().report(py, self.inner.token, outcome, timings, now)?;
+        pool.report(py, self.inner.token, outcome, timings, now)?;
         self.is_reported.store(true, Ordering::Relaxed);
         Ok(())
     }

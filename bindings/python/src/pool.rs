@@ -20,7 +20,8 @@ use crate::pick::Pick;
 /// A set of backends that a policy picks from.
 ///
 /// Any thread may call anything at any time. A pool is its own context manager: leaving the block closes
-/// it. Options out of range raise InvalidArgumentError. All are keywords but the first:
+/// it. Options out of range raise InvalidArgumentError. Server.pool gives one that the server picks from as
+/// well: closing that shuts this door to it, not the pool. All are keywords but the first:
 ///
 /// - policy (default round-robin), hash (ring), backups (one), formula (trimtab): a member of the
 ///   enumeration, its number, or its name in configuration.
@@ -41,6 +42,13 @@ pub(crate) struct Pool {
     core: RwLock<Option<Arc<balance::Pool>>>,
     /// Whether the policy looks at the time. Where it does not, no clock is read.
     needs_time: bool,
+    /// Where picks count.
+    lane: Lane,
+    /// The process of the server that the pool belongs to, if it belongs to one.
+    owner: Option<u32>,
+    /// Where the pool is, also when this door to it is closed. A later one that comes to lie there refuses the
+    /// tokens of this one.
+    identity: usize,
 }
 
 #[pymethods]
@@ -97,9 +105,9 @@ impl Pool {
         };
         let needs_time = needs_time(options.policy);
         let made = catch_unwind(|| balance::Pool::new(options))
-            .map_err(|panic| errors::panicked(py, &*panic))?
+            .map_err(|panic| errors::panicked(py, "pool", &*panic))?
             .map_err(|error| errors::raised(py, &error))?;
-        Ok(Self { core: RwLock::new(Some(Arc::new(made))), needs_time })
+        Ok(Self::new_door(Arc::new(made), needs_time, OWN_LANE, None))
     }
 
     /// Ends the pool and frees what it holds. Whatever is called afterwards raises ClosedError, except for
@@ -116,7 +124,7 @@ impl Pool {
 
     fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
         if slf.get().is_closed() {
-            return Err(errors::closed(slf.py()));
+            return Err(errors::closed(slf.py(), "pool"));
         }
         Ok(slf)
     }
@@ -260,7 +268,7 @@ impl Pool {
         let (py, pool) = (slf.py(), slf.get());
         let avoid = avoid.map(ids).transpose()?;
         let request = Request {
-            lane: LANE,
+            lane: pool.lane,
             key: key.as_ref().map_or(&[], |key| &key.0),
             now: pool.now(now)?,
             avoid: avoid.as_deref().unwrap_or_default(),
@@ -317,8 +325,8 @@ impl Pool {
     ) -> PyResult<Bound<'py, PyAny>> {
         let avoid = avoid.map(ids).transpose()?;
         let key = key.as_ref().map_or(&[][..], |key| &key.0);
-        let request =
-            Request { lane: LANE, key, now: self.now(now)?, avoid: avoid.as_deref().unwrap_or_default() };
+        let (lane, avoid) = (self.lane, avoid.as_deref().unwrap_or_default());
+        let request = Request { lane, key, now: self.now(now)?, avoid };
         let text = self.detached(py, |core| {
             let explanation = core.explain(&request)?;
             Ok(serde_json::to_string(&explanation).expect("its keys are text and it lives in memory"))
@@ -391,8 +399,40 @@ impl Pool {
 }
 
 impl Pool {
+    /// The pool of a server in the process `owner`, whose threads pick from it too.
+    pub(crate) fn of_server(pool: Arc<balance::Pool>, owner: u32) -> Self {
+        Self::new_door(pool, true, Lane::Shared, Some(owner))
+    }
+
+    fn new_door(pool: Arc<balance::Pool>, needs_time: bool, lane: Lane, owner: Option<u32>) -> Self {
+        let identity = Arc::as_ptr(&pool).addr();
+        Self { core: RwLock::new(Some(pool)), needs_time, lane, owner, identity }
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.core.read().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
+    /// Whether nothing can be reported any more: it is closed, or the parent's.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.is_closed() || self.is_foreign()
+    }
+
+    /// Whether both are doors to one pool.
+    #[inline]
+    pub(crate) fn is_same(&self, other: &Pool) -> bool {
+        self.identity == other.identity
+    }
+
+    #[inline]
+    fn is_foreign(&self) -> bool {
+        self.owner.is_some_and(|owner| owner != std::process::id())
+    }
+
+    /// Refuses a server's pool in a child made by fork: what its changes set off are the parent's threads.
+    #[inline]
+    fn check_process(&self, py: Python<'_>) -> PyResult<()> {
+        if self.is_foreign() { Err(errors::forked(py)) } else { Ok(()) }
     }
 
     /// Reports a pick by its token.
@@ -405,7 +445,7 @@ impl Pool {
         timings: &Timings,
         now: Instant,
     ) -> PyResult<()> {
-        self.held(py, |core| core.done(LANE, token, outcome, timings, now))
+        self.held(py, |core| core.done(self.lane, token, outcome, timings, now))
     }
 
     /// The caller's time, or the clock's where the policy looks at it.
@@ -427,7 +467,8 @@ impl Pool {
         call: impl FnOnce(&balance::Pool) -> trimtab::Result<R>,
     ) -> PyResult<R> {
         let core = self.core.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(pool) = &*core else { return Err(errors::closed(py)) };
+        let Some(pool) = &*core else { return Err(errors::closed(py, "pool")) };
+        self.check_process(py)?;
         let result = catch_unwind(AssertUnwindSafe(|| call(pool)));
         drop(core);
         self.settled(py, result)
@@ -440,7 +481,8 @@ impl Pool {
         call: impl FnOnce(&balance::Pool) -> trimtab::Result<R> + Send,
     ) -> PyResult<R> {
         let core = self.core.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let Some(pool) = core else { return Err(errors::closed(py)) };
+        let Some(pool) = core else { return Err(errors::closed(py, "pool")) };
+        self.check_process(py)?;
         let result = py.detach(|| catch_unwind(AssertUnwindSafe(|| call(&pool))));
         self.settled(py, result)
     }
@@ -451,7 +493,7 @@ impl Pool {
             Ok(result) => result.map_err(|error| errors::raised(py, &error)),
             Err(panic) => {
                 self.close();
-                Err(errors::panicked(py, &*panic))
+                Err(errors::panicked(py, "pool", &*panic))
             }
         }
     }
@@ -549,7 +591,7 @@ pub(crate) fn timings(
 }
 
 /// Whether `pick` or `done` of this policy look at the time. One that this binding does not know may.
-/// Least connections and power of two do for what other lanes count, and here there are none.
+/// Least connections and power of two do for what other lanes count; only a server's pool has any.
 fn needs_time(policy: Policy) -> bool {
     !matches!(
         policy,
@@ -564,10 +606,11 @@ fn needs_time(policy: Policy) -> bool {
     )
 }
 
-/// Where every pick counts. The interpreter's lock lets one thread at a time in, which is all that a lane of
-/// one's own asks for; so there is one order of turns and one exact count of what is in flight, however many
-/// threads there are. Nothing that runs without the lock counts.
-const LANE: Lane = Lane::Own(0);
+/// Where every pick counts, but those of a server's pool: its threads count without the interpreter's lock, on
+/// lanes of their own, so Python counts on one that is shared. Elsewhere the lock lets one thread at a time in,
+/// which is all that a lane of one's own asks for; so there is one order of turns and one exact count of what
+/// is in flight, however many threads there are. Nothing that runs without the lock counts there.
+const OWN_LANE: Lane = Lane::Own(0);
 
 fn random_seed() -> u64 {
     RandomState::new().hash_one(())

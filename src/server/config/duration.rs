@@ -8,13 +8,13 @@ use crate::server::config::suggest::shown;
 const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
 
 /// What a duration looks like.
-pub(super) const FORM: &str =
+pub(crate) const FORM: &str =
     "write whole numbers with the units d, h, m, s, ms: \"200ms\", \"5s\", \"1m30s\"";
 
 /// Reads one or more whole numbers, each with its unit, from large units to small, without blanks.
 ///
 /// Gives what is wrong with it otherwise.
-pub(super) fn parse(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     let wrong = |why: &str| format!("{} is not a duration: {why}", shown(text));
     let mut rest = text;
     let mut millis: u64 = 0;

@@ -46,7 +46,7 @@
 //! key or wrong type, and this one tells all there are.
 
 mod bind;
-mod duration;
+pub(crate) mod duration;
 mod fields;
 mod listener;
 mod pool;
@@ -55,7 +55,7 @@ mod problems;
 mod read;
 mod resolve;
 mod schema;
-mod suggest;
+pub(in crate::server) mod suggest;
 mod syntax;
 #[cfg(test)]
 mod tests;

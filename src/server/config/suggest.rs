@@ -10,7 +10,7 @@ const LISTED_MAX: usize = 20;
 const SHOWN_MAX: usize = 60;
 
 /// `text` in quotes, without anything a terminal would act on, cut when it is long.
-pub(super) fn shown(text: &str) -> String {
+pub(in crate::server) fn shown(text: &str) -> String {
     match text.char_indices().nth(SHOWN_MAX) {
         Some((cut, _)) => format!("{:?}…", &text[..cut]),
         None => format!("{text:?}"),
@@ -19,7 +19,7 @@ pub(super) fn shown(text: &str) -> String {
 
 /// The one of `known` that `word` was most likely meant to be: equal but for case, dashes and underscores,
 /// its beginning or end when that says enough, else the one with the fewest typing errors.
-pub(super) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+pub(in crate::server) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     if word.chars().nth(WORD_MAX).is_some() {
         return None;
     }
@@ -53,7 +53,7 @@ pub(super) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) 
 }
 
 /// `did you mean "…"?`, or the list of what there is.
-pub(super) fn nearest_or_all<'k>(
+pub(in crate::server) fn nearest_or_all<'k>(
     word: &str,
     what: &str,
     known: impl IntoIterator<Item = &'k str> + Clone,
@@ -65,7 +65,7 @@ pub(super) fn nearest_or_all<'k>(
 }
 
 /// What there is, quoted and separated by commas.
-pub(super) fn all<'k>(what: &str, known: impl IntoIterator<Item = &'k str>) -> String {
+pub(in crate::server) fn all<'k>(what: &str, known: impl IntoIterator<Item = &'k str>) -> String {
     let mut known = known.into_iter();
     let listed: Vec<String> = known.by_ref().take(LISTED_MAX).map(shown).collect();
     let rest = known.count();

@@ -4,9 +4,25 @@
         pool.add("10.0.0.7:8080", weight=2)
         with pool.pick() as pick:
             connect(pick.host, pick.port)
+
+A :class:`Server` listens, picks and relays by itself; :mod:`trimtab.aio` runs one in asyncio.
+
+    with trimtab.Server(configuration) as server:
+        server.wait()
 """
 
-from ._enums import Admin, Backups, Family, Formula, Hash, Observed, Outcome, Policy
+from ._enums import (
+    Admin,
+    Backups,
+    EventKind,
+    Family,
+    Formula,
+    Hash,
+    Observed,
+    Outcome,
+    Policy,
+    ServerState,
+)
 from ._errors import (
     CapacityError,
     ClosedError,
@@ -30,21 +46,45 @@ from ._trimtab import (
     WEIGHT_MAX,
     Pick,
     Pool,
+    Server,
     __version__,
     features,
 )
-from ._types import Backend, BackendStatistics, Draw, Explained, Explanation, PoolStatistics
+from ._types import (
+    Backend,
+    BackendStatistics,
+    BackendStatus,
+    Draw,
+    Event,
+    Explained,
+    Explanation,
+    ListenerStatistics,
+    ListenerStatus,
+    Outcomes,
+    PoolStatistics,
+    PoolStatus,
+    Problem,
+    ServerStatistics,
+    Status,
+    Totals,
+)
 
 __all__ = [
-    "Admin",
     "BACKENDS_MAX",
+    "KEY_MAX",
+    "MAXCONN_MAX",
+    "WEIGHT_MAX",
+    "Admin",
     "Backend",
     "BackendStatistics",
+    "BackendStatus",
     "Backups",
     "CapacityError",
     "ClosedError",
     "ConfigError",
     "Draw",
+    "Event",
+    "EventKind",
     "ExistsError",
     "Explained",
     "Explanation",
@@ -54,22 +94,29 @@ __all__ = [
     "Hash",
     "InvalidArgumentError",
     "IoError",
-    "KEY_MAX",
-    "MAXCONN_MAX",
+    "ListenerStatistics",
+    "ListenerStatus",
     "NoBackendError",
     "NotFoundError",
     "Observed",
     "Outcome",
+    "Outcomes",
     "PanicError",
     "Pick",
     "Policy",
     "Pool",
     "PoolStatistics",
+    "PoolStatus",
+    "Problem",
+    "Server",
+    "ServerState",
+    "ServerStatistics",
     "StalePickError",
     "StateError",
+    "Status",
     "TimedOutError",
+    "Totals",
     "TrimtabError",
-    "WEIGHT_MAX",
     "__version__",
     "features",
 ]

@@ -88,3 +88,47 @@ class Family(IntEnum):
     UNIX = 0
     INET = 4
     INET6 = 6
+
+
+class ServerState(IntEnum):
+    """What a server does."""
+
+    NEW = 0
+    """Made, not started."""
+    RUNNING = 1
+    """Accepts and relays."""
+    DRAINING = 2
+    """Accepts nothing new; its sessions go on."""
+    STOPPED = 3
+    """Ended."""
+
+
+class EventKind(IntEnum):
+    """What happened to a server."""
+
+    STARTED = 0
+    """It listens; the detail says where."""
+    DRAINING = 1
+    """It accepts nothing new and waits for its sessions to end."""
+    STOPPED = 2
+    """It has ended: no session, no listener."""
+    ACCEPT_PAUSED = 3
+    """A listener pauses, for the system has no descriptor or memory left; the detail tells which."""
+    ACCEPT_RESUMED = 4
+    """The listener goes on."""
+    WORKER_FAILED = 5
+    """A thread of its own ended before it was told to; the detail says why. The others go on."""
+    BACKEND_ADDED = 6
+    """A backend was added to a pool."""
+    BACKEND_REMOVED = 7
+    """A backend was taken out."""
+    BACKEND_ADMIN = 8
+    """An operator's order; the value is an Admin."""
+    BACKEND_OBSERVED = 9
+    """Something was observed; the value is an Observed."""
+    BACKEND_WEIGHT = 10
+    """A backend has another weight, the value."""
+    BACKEND_MAXCONN = 11
+    """A backend has another maxconn, the value; 0 for no limit."""
+    BACKEND_TIER = 12
+    """A backend has another tier, the value."""

@@ -3,7 +3,10 @@ gives the same failure."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
+
+from ._types import Problem
 
 
 class TrimtabError(Exception):
@@ -25,7 +28,7 @@ class ExistsError(TrimtabError):
 
 
 class NotFoundError(TrimtabError, LookupError):
-    """There is no backend of this name or id (any more)."""
+    """There is no backend, pool or listener of this name or id (any more)."""
 
     status: ClassVar[int] = -4
 
@@ -49,42 +52,50 @@ class StalePickError(TrimtabError):
 
 
 class PanicError(TrimtabError):
-    """A bug in trimtab, caught. The pool is closed."""
+    """A bug in trimtab, caught. The pool or server is closed."""
 
     status: ClassVar[int] = -10
 
 
 class ClosedError(TrimtabError):
-    """The pool is closed."""
+    """The pool or server is closed."""
 
     status: ClassVar[int] = -11
 
 
 class TimedOutError(TrimtabError, TimeoutError):
-    """A wait reached its deadline; what was waited for goes on."""
+    """A wait reached its end; what was waited for goes on."""
 
     status: ClassVar[int] = -12
 
 
 class IoError(TrimtabError, OSError):
-    """The system refused something."""
+    """The system refused something; the text says what. ``errno`` is the system's number for it, or None when
+    it gave none."""
 
     status: ClassVar[int] = -13
 
 
 class ConfigError(TrimtabError, ValueError):
-    """A configuration that cannot be; the text gives file, line, column and what to do."""
+    """A configuration that cannot be. Nothing was started."""
 
     status: ClassVar[int] = -14
 
+    problems: list[Problem]
+    """All that is wrong, in the order of the text; the text of the exception is the first."""
+
+    def __init__(self, text: str, problems: Iterable[Problem] = ()) -> None:
+        super().__init__(text)
+        self.problems = list(problems)
+
 
 class StateError(TrimtabError, RuntimeError):
-    """The call does not fit the state: started twice, turned after its end."""
+    """The call does not fit the state of the server: started twice, turned after its end."""
 
     status: ClassVar[int] = -15
 
 
 class ForkedError(TrimtabError, RuntimeError):
-    """The process forked since this was made; in the child it can only be let go."""
+    """The server is the parent's, and this is a child made by fork: it can close it, and make its own."""
 
     status: ClassVar[int] = -16

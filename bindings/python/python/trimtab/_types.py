@@ -1,12 +1,12 @@
-"""What goes into ``Pool.add_all`` and what statistics and explanations come in. Fields are added at the
-end only."""
+"""What goes into ``Pool.add_all`` and what statistics, explanations, events and problems come in. Fields are
+added at the end only."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import NamedTuple, TypedDict
 
-from ._enums import Admin, Observed
+from ._enums import Admin, EventKind, Observed
 
 
 @dataclass(frozen=True)
@@ -97,3 +97,187 @@ class Explanation(TypedDict):
     tier: int | None
     draws: list[Draw]
     backends: list[Explained]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with a configuration."""
+
+    source: str
+    """The file, or what the caller named the text."""
+    line: int
+    """From 1; 0 when it is about no place of the text."""
+    column: int
+    """In characters, from 1; 0 with line 0."""
+    message: str
+    """What is wrong, in one line."""
+    hint: str
+    """What to do instead; empty when the message says it."""
+
+    def __str__(self) -> str:
+        place = f"{self.source}:{self.line}:{self.column}" if self.line else self.source
+        return f"{place}: {self.message}" + (f"; {self.hint}" if self.hint else "")
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something an operator would want to know of a server. Nothing is told per connection. As text it is one
+    line for a log."""
+
+    kind: EventKind
+    """What happened."""
+    listener: str | None
+    """The name of the listener that it happened to."""
+    pool: str | None
+    """The name of the pool that it happened in."""
+    backend: str | None
+    """The name of the backend that it happened to."""
+    value: Admin | Observed | int | None
+    """What a backend changed to; the kind tells which of these it is."""
+    detail: str
+    """More in words, one line; empty when there is no more."""
+
+    def __str__(self) -> str:
+        value = self.value.name.lower() if isinstance(self.value, Admin | Observed) else self.value
+        facts = {"listener": self.listener, "pool": self.pool, "backend": self.backend, "value": value}
+        words = [self.kind.name.lower().replace("_", "-")]
+        words += [f"{key}={fact}" for key, fact in facts.items() if fact is not None]
+        if self.detail:
+            words.append(f"detail={self.detail!r}")
+        return " ".join(words)
+
+
+class ServerStatistics(NamedTuple):
+    """What a server counted since it was started, all listeners together. Figures are read one after another;
+    under load they may differ by what happened in between."""
+
+    sessions: int
+    """Sessions at present."""
+    waiting: int
+    """Clients that wait for a place at a backend at present."""
+    accepted: int
+    """Connections accepted."""
+    finished: int
+    """Sessions that ended after both sides had."""
+    failed: int
+    """Sessions that ended otherwise; ``ListenerStatistics.closed`` tells how."""
+    retries: int
+    """Attempts at another backend after one could not be reached."""
+    bytes_to_backends: int
+    """Bytes delivered to backends."""
+    bytes_to_clients: int
+    """Bytes delivered to clients."""
+
+
+class ListenerStatistics(NamedTuple):
+    """What a server counted of one listener since it was started."""
+
+    name: str
+    address: str
+    """Where it listens, with the port that the system chose where it was asked to."""
+    pool: str
+    """The pool it sends connections to."""
+    maxconn: int
+    """Its limit; 0 for none."""
+    sessions: int
+    """Sessions at present."""
+    accepted: int
+    """Connections accepted."""
+    accept_errors: int
+    """Attempts to accept that failed: aborted connections, and each time no descriptor was free."""
+    retries: int
+    """Attempts at another backend after one could not be reached."""
+    queued: int
+    """Sessions that had to wait for a place at a backend."""
+    bytes_to_backends: int
+    """Bytes delivered to backends."""
+    bytes_to_clients: int
+    """Bytes delivered to clients."""
+    closed: dict[str, int]
+    """Sessions that ended, by cause, like ``"finished"`` or ``"client-reset"``."""
+
+
+class Totals(TypedDict):
+    """The fields of ``ServerStatistics``."""
+
+    sessions: int
+    waiting: int
+    accepted: int
+    finished: int
+    failed: int
+    retries: int
+    bytes_to_backends: int
+    bytes_to_clients: int
+
+
+class ListenerStatus(TypedDict):
+    """The fields of ``ListenerStatistics``."""
+
+    name: str
+    address: str
+    pool: str
+    maxconn: int
+    sessions: int
+    accepted: int
+    accept_errors: int
+    retries: int
+    queued: int
+    bytes_to_backends: int
+    bytes_to_clients: int
+    closed: dict[str, int]
+
+
+class Outcomes(TypedDict):
+    """Picks of a backend reported done, by how they went."""
+
+    success: int
+    connect_failed: int
+    failed: int
+    timed_out: int
+    cancelled: int
+
+
+class BackendStatus(TypedDict):
+    """One backend of a ``PoolStatus``."""
+
+    id: int
+    name: str
+    address: str
+    weight: int
+    maxconn: int
+    tier: int
+    tag: int
+    admin: str
+    observed: str
+    serving: bool
+    picks: int
+    in_flight: int
+    outcomes: Outcomes
+    response_mean_ns: int
+    share: float
+
+
+class PoolStatus(TypedDict):
+    """One pool of a ``Status``."""
+
+    name: str
+    policy: str
+    waiting: int
+    backends: list[BackendStatus]
+    serving: int
+    picks: int
+    in_flight: int
+    refused: int
+
+
+class Status(TypedDict):
+    """What ``Server.status`` returns. Later releases may add to it."""
+
+    version: str
+    state: str
+    pid: int
+    workers: int
+    """Its threads; 0 when it is hosted."""
+    totals: Totals
+    listeners: list[ListenerStatus]
+    pools: list[PoolStatus]

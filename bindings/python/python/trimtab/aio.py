@@ -1,0 +1,202 @@
+"""A server in asyncio: the loop turns it, on the loop's own thread, and no other thread is made.
+
+    async with trimtab.aio.serve(trimtab.Server(configuration)) as hosted:
+        await shutdown_asked_for()
+        await hosted.drain(30)
+
+As many servers as you like run in one loop. Of the loop only what every asyncio loop with ``add_reader`` has
+is used, so uvloop's does as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from datetime import timedelta
+from types import TracebackType
+from typing import final
+
+from ._enums import ServerState
+from ._trimtab import Server
+
+__all__ = ["Hosted", "serve"]
+
+
+def serve(server: Server) -> Hosted:
+    """A server for an ``async with`` block: entering starts it, unless it was started hosted already; leaving
+    closes it, which cuts what sessions are left. ``await`` its ``drain`` first to let them end by themselves."""
+    return Hosted(server)
+
+
+@final
+class Hosted:
+    """A server that an asyncio loop turns. Use it on that loop's thread; ``Server.drain``, ``Server.stop`` and
+    ``Server.close`` may also be called directly and by any thread, and what runs here comes to its end too."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopped: asyncio.Future[None] | None = None
+        # A duplicate, so that the loop never watches a number that is somebody else's by now: the server
+        # closes its own at its end, whoever ends it.
+        self._descriptor = -1
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self._soon: asyncio.Handle | None = None
+
+    @property
+    def server(self) -> Server:
+        """The server itself."""
+        return self._server
+
+    def start(self) -> None:
+        """Starts the server in the running loop; entering the ``async with`` block does. Raises what
+        ``Server.start_hosted`` does, and ``StateError`` when it runs on threads of its own or was started
+        here before."""
+        loop = asyncio.get_running_loop()
+        server = self._server
+        if self._loop is not None or server.state in (ServerState.NEW, ServerState.STOPPED):
+            server.start_hosted()
+        descriptor = os.dup(server.fileno())
+        try:
+            loop.add_reader(descriptor, self._turn)
+        except BaseException:
+            os.close(descriptor)
+            server.stop()
+            raise
+        self._loop = loop
+        self._stopped = loop.create_future()
+        self._descriptor = descriptor
+        server._set_host(self._handle_end)
+        self._arm()
+
+    async def drain(self, timeout: float | timedelta | None = None) -> None:
+        """Accepts nothing new, lets sessions end by themselves, cuts those that have not when ``timeout``
+        (seconds or timedelta; None for the longest ``timeouts.drain``) is over, and returns when the server
+        has ended. Cancelling this does not cancel the drain."""
+        self._server.drain(timeout)
+        await self.wait_stopped()
+
+    async def stop(self) -> None:
+        """Ends the server: every session is cut."""
+        self._server.stop()
+        await self.wait_stopped()
+
+    async def wait_stopped(self) -> None:
+        """Returns when the server has ended, whoever ended it. Raises what ended it, if it was an error."""
+        if self._stopped is None:
+            raise RuntimeError("the server was not started here; use async with, or call start")
+        # Whoever is cancelled in here is not the only one that waits.
+        await asyncio.shield(self._stopped)
+
+    async def __aenter__(self) -> Hosted:
+        self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self._server.close()
+        self._remove()
+        # What ended the server by itself is told, unless something else is on its way already.
+        stopped = self._stopped
+        if stopped is not None and stopped.done() and not stopped.cancelled():
+            failure = stopped.exception()
+            if failure is not None and kind is None:
+                raise failure
+
+    def __del__(self) -> None:
+        # The loop went without it: there is nobody to tell.
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+
+    def _turn(self) -> None:
+        """One turn, which is bounded. The loop calls again as long as there is something to do."""
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
+        if self._descriptor < 0:
+            return
+        try:
+            self._server.turn(0)
+        except (KeyboardInterrupt, SystemExit):
+            # It came between; the turn itself is done.
+            self._arm()
+            raise
+        except BaseException as error:
+            if self._descriptor >= 0:
+                self._remove(error)
+                self._server.stop()
+            return
+        self._arm()
+
+    def _arm(self) -> None:
+        """Sees to it that the next turn comes in time."""
+        if self._descriptor < 0:
+            return
+        assert self._loop is not None, "it has a descriptor since it has a loop"
+        deadline = self._server.next_deadline()
+        if deadline is None:
+            self._disarm()
+            return
+        # The loop's own clock may be another, and a coarser one.
+        delay = deadline - time.monotonic()
+        if delay <= 0:
+            if self._soon is None:
+                self._soon = self._loop.call_soon(self._turn)
+        elif self._timer is None or deadline < self._timer_at:
+            self._disarm()
+            self._timer = self._loop.call_later(delay, self._handle_timeout)
+            self._timer_at = deadline
+        # Else the timer comes early, which costs a turn less often than a timer each turn would.
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _handle_timeout(self) -> None:
+        self._timer = None
+        self._turn()
+
+    def _handle_end(self) -> None:
+        """The server has ended, by a call on some thread."""
+        loop = self._loop
+        assert loop is not None, "start sets both"
+        try:
+            is_here = asyncio.get_running_loop() is loop
+        except RuntimeError:
+            is_here = False
+        if is_here:
+            self._remove()
+            return
+        try:
+            loop.call_soon_threadsafe(self._remove)
+        except RuntimeError:
+            # The loop is closed: nobody watches or waits any more.
+            if not loop.is_closed():
+                raise
+
+    def _remove(self, error: BaseException | None = None) -> None:
+        """Takes everything out of the loop. Once is enough, and more does no harm."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor < 0:
+            return
+        loop, stopped = self._loop, self._stopped
+        assert loop is not None and stopped is not None, "start sets all three"
+        if not loop.is_closed():
+            loop.remove_reader(descriptor)
+        os.close(descriptor)
+        self._disarm()
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
+        if not stopped.done() and not loop.is_closed():
+            if error is None:
+                stopped.set_result(None)
+            else:
+                stopped.set_exception(error)

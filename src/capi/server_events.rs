@@ -1,0 +1,245 @@
+//! What a server tells: `trimtab_event`, and the caller's function that gets it.
+
+use std::ffi::{CString, c_char, c_void};
+use std::thread::ThreadId;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::balance::ChangeKind;
+use crate::capi::backend::{admin_number, observed_number};
+use crate::server::{Event, EventKind};
+
+/// The server listens; the detail says where.
+pub const TRIMTAB_EVENT_STARTED: i32 = 0;
+/// It accepts nothing new and waits for its sessions to end.
+pub const TRIMTAB_EVENT_DRAINING: i32 = 1;
+/// It has ended: no session, no listener.
+pub const TRIMTAB_EVENT_STOPPED: i32 = 2;
+/// A listener pauses, for the system has no descriptor or memory left; the detail tells which.
+pub const TRIMTAB_EVENT_ACCEPT_PAUSED: i32 = 3;
+/// The listener goes on.
+pub const TRIMTAB_EVENT_ACCEPT_RESUMED: i32 = 4;
+/// A thread of the server's own ended before it was told to; the detail says why. The others go on.
+pub const TRIMTAB_EVENT_WORKER_FAILED: i32 = 5;
+/// A backend was added to a pool.
+pub const TRIMTAB_EVENT_BACKEND_ADDED: i32 = 6;
+/// A backend was taken out.
+pub const TRIMTAB_EVENT_BACKEND_REMOVED: i32 = 7;
+/// An operator's order; the number is one of `TRIMTAB_ADMIN_...`.
+pub const TRIMTAB_EVENT_BACKEND_ADMIN: i32 = 8;
+/// Something was observed; the number is one of `TRIMTAB_OBSERVED_...`.
+pub const TRIMTAB_EVENT_BACKEND_OBSERVED: i32 = 9;
+/// A backend has another weight; the number is the new one.
+pub const TRIMTAB_EVENT_BACKEND_WEIGHT: i32 = 10;
+/// A backend has another `maxconn`; the number is the new one, 0 for no limit.
+pub const TRIMTAB_EVENT_BACKEND_MAXCONN: i32 = 11;
+/// A backend has another tier; the number is the new one.
+pub const TRIMTAB_EVENT_BACKEND_TIER: i32 = 12;
+
+/// Something an operator would want to know; nothing is told per connection. Each text ends with a NUL that
+/// its `_len` does not count, is empty where there is nothing to say, and is never NULL. Texts and struct are
+/// trimtab's: they are good until the callback returns.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct trimtab_event {
+    /// The size of this struct as the library has it: fields beyond it are not there.
+    pub struct_size: u32,
+    /// What happened: one of `TRIMTAB_EVENT_...`. Later releases have more of them.
+    pub kind: i32,
+    /// What a backend changed to, as the kind tells; else 0.
+    pub number: u32,
+    /// 0.
+    pub reserved: u32,
+    /// The kind in a word for logs, like `backend-admin`.
+    pub name: *const c_char,
+    /// Its length in bytes.
+    pub name_len: usize,
+    /// The listener that it happened to.
+    pub listener: *const c_char,
+    /// Its length in bytes.
+    pub listener_len: usize,
+    /// The pool that it happened in.
+    pub pool: *const c_char,
+    /// Its length in bytes.
+    pub pool_len: usize,
+    /// The name of the backend that it happened to.
+    pub backend: *const c_char,
+    /// Its length in bytes.
+    pub backend_len: usize,
+    /// What a backend changed to, in a word or digits, like `drain` or `7`.
+    pub value: *const c_char,
+    /// Its length in bytes.
+    pub value_len: usize,
+    /// More in words, one line.
+    pub detail: *const c_char,
+    /// Its length in bytes.
+    pub detail_len: usize,
+}
+
+/// Gets a server's events, with the `user_data` that came with it.
+///
+/// It runs on the thread that made the event happen: one of the server's own, the one that turns a hosted
+/// server, or one that is in a call on the server or on one of its pools. Two threads may be in it at once. No
+/// lock is held meanwhile, so it may call anything on the server and its pools except `trimtab_server_turn`,
+/// which answers `TRIMTAB_E_STATE`, and `trimtab_server_free`, which does nothing; `trimtab_server_wait`
+/// answers `TRIMTAB_E_STATE` on a thread of the server's own. It must not block for long: that thread's
+/// sessions wait. It must return: no exception and no `longjmp` may leave it. None runs after
+/// `trimtab_server_free` has returned, nor in a child made by `fork`.
+pub type trimtab_event_fn = Option<unsafe extern "C" fn(event: *const trimtab_event, user_data: *mut c_void)>;
+
+/// The caller's function, for as long as the server lives.
+pub(super) struct Teller {
+    function: unsafe extern "C" fn(*const trimtab_event, *mut c_void),
+    user_data: UserData,
+    pid: u32,
+    calls: Mutex<Calls>,
+    /// Told whenever a call ends while `is_closed`.
+    ended: Condvar,
+}
+
+struct UserData(*mut c_void);
+
+// SAFETY: nothing here looks behind the pointer; it goes back to the caller's function, of which the header
+// says that any thread may run it, and two at once.
+unsafe impl Send for UserData {}
+// SAFETY: as above.
+unsafe impl Sync for UserData {}
+
+/// Which threads are in the function. One that causes an event there is in it twice.
+#[derive(Default)]
+struct Calls {
+    threads: Vec<ThreadId>,
+    is_closed: bool,
+}
+
+impl Teller {
+    /// `None` for a function that is NULL.
+    pub(super) fn new(function: trimtab_event_fn, user_data: *mut c_void) -> Option<Self> {
+        Some(Self {
+            function: function?,
+            user_data: UserData(user_data),
+            pid: std::process::id(),
+            calls: Mutex::new(Calls::default()),
+            ended: Condvar::new(),
+        })
+    }
+
+    pub(super) fn tell(&self, event: &Event) {
+        // A child got the lock in whatever state the parent's threads had it.
+        if self.pid != std::process::id() {
+            return;
+        }
+        let here = std::thread::current().id();
+        {
+            let mut calls = self.calls.lock();
+            if calls.is_closed {
+                return;
+            }
+            calls.threads.push(here);
+        }
+        let texts = Texts::of(event);
+        let event = texts.event(event.kind);
+        // SAFETY: the caller of `trimtab_server_new` gave this function for such calls, with this `user_data`;
+        // `event` and its texts live until it returns, and the server is not freed meanwhile: `close` waits.
+        unsafe { (self.function)(&raw const event, self.user_data.0) };
+        let mut calls = self.calls.lock();
+        let at = calls.threads.iter().rposition(|thread| *thread == here);
+        calls.threads.swap_remove(at.expect("this thread was put in above, and takes itself out once"));
+        if calls.is_closed {
+            self.ended.notify_all();
+        }
+    }
+
+    /// Whether this thread is in the function.
+    pub(super) fn is_telling_here(&self) -> bool {
+        let here = std::thread::current().id();
+        self.pid == std::process::id() && self.calls.lock().threads.contains(&here)
+    }
+
+    /// Tells nothing any more, and returns when no thread is in the function.
+    pub(super) fn close(&self) {
+        if self.pid != std::process::id() {
+            return;
+        }
+        let mut calls = self.calls.lock();
+        calls.is_closed = true;
+        while !calls.threads.is_empty() {
+            self.ended.wait(&mut calls);
+        }
+    }
+}
+
+/// The texts of one event as C wants them.
+struct Texts {
+    name: CString,
+    listener: CString,
+    pool: CString,
+    backend: CString,
+    value: CString,
+    detail: CString,
+}
+
+impl Texts {
+    fn of(event: &Event) -> Self {
+        Self {
+            name: closed(event.kind.name()),
+            listener: closed(event.listener.as_deref().unwrap_or_default()),
+            pool: closed(event.pool.as_deref().unwrap_or_default()),
+            backend: closed(event.backend.as_deref().unwrap_or_default()),
+            value: closed(&event.kind.value()),
+            detail: closed(&event.detail),
+        }
+    }
+
+    fn event(&self, kind: EventKind) -> trimtab_event {
+        let (kind, number) = numbers(kind);
+        let len = |text: &CString| text.as_bytes().len();
+        trimtab_event {
+            struct_size: size_of::<trimtab_event>() as u32,
+            kind,
+            number,
+            reserved: 0,
+            name: self.name.as_ptr(),
+            name_len: len(&self.name),
+            listener: self.listener.as_ptr(),
+            listener_len: len(&self.listener),
+            pool: self.pool.as_ptr(),
+            pool_len: len(&self.pool),
+            backend: self.backend.as_ptr(),
+            backend_len: len(&self.backend),
+            value: self.value.as_ptr(),
+            value_len: len(&self.value),
+            detail: self.detail.as_ptr(),
+            detail_len: len(&self.detail),
+        }
+    }
+}
+
+/// `text` with a NUL at its end. One within, which a name may have, becomes U+FFFD, so that the text is as
+/// long to who counts as to who looks for the end.
+fn closed(text: &str) -> CString {
+    CString::new(text.replace('\0', "\u{fffd}")).expect("every NUL was replaced")
+}
+
+/// The kind's constant, and what was changed to.
+fn numbers(kind: EventKind) -> (i32, u32) {
+    match kind {
+        EventKind::Started => (TRIMTAB_EVENT_STARTED, 0),
+        EventKind::Draining => (TRIMTAB_EVENT_DRAINING, 0),
+        EventKind::Stopped => (TRIMTAB_EVENT_STOPPED, 0),
+        EventKind::AcceptPaused => (TRIMTAB_EVENT_ACCEPT_PAUSED, 0),
+        EventKind::AcceptResumed => (TRIMTAB_EVENT_ACCEPT_RESUMED, 0),
+        EventKind::WorkerFailed => (TRIMTAB_EVENT_WORKER_FAILED, 0),
+        EventKind::Pool(change) => match change {
+            ChangeKind::Added => (TRIMTAB_EVENT_BACKEND_ADDED, 0),
+            ChangeKind::Removed => (TRIMTAB_EVENT_BACKEND_REMOVED, 0),
+            ChangeKind::Admin(admin) => (TRIMTAB_EVENT_BACKEND_ADMIN, admin_number(admin) as u32),
+            ChangeKind::Observed(observed) => {
+                (TRIMTAB_EVENT_BACKEND_OBSERVED, observed_number(observed) as u32)
+            }
+            ChangeKind::Weight(weight) => (TRIMTAB_EVENT_BACKEND_WEIGHT, weight),
+            ChangeKind::Maxconn(maxconn) => (TRIMTAB_EVENT_BACKEND_MAXCONN, maxconn),
+            ChangeKind::Tier(tier) => (TRIMTAB_EVENT_BACKEND_TIER, u32::from(tier)),
+        },
+    }
+}

@@ -1,0 +1,99 @@
+//! What each request does.
+
+use serde::Serialize;
+
+use crate::balance::{BackendId, Pool};
+use crate::error::Error;
+use crate::server::admin::Instance;
+use crate::server::admin::answer::Answer;
+use crate::server::admin::body::{Addition, Changes, check_empty, timeout};
+use crate::server::admin::head::{Head, Method};
+use crate::server::admin::path::Resource;
+use crate::server::config::suggest::{all as list, nearest, nearest_or_all, shown};
+
+/// What was ordered.
+#[derive(Serialize)]
+struct Ordered {
+    ordered: &'static str,
+}
+
+/// Among how many backends a near name is sought: the loop waits meanwhile.
+const NEAR_AMONG_MAX: usize = 4096;
+
+/// Does what a request asks for.
+pub(super) fn carry_out(head: &Head, body: &[u8], instance: &dyn Instance) -> Answer {
+    match answer(head, body, instance) {
+        Ok(answer) | Err(answer) => answer,
+    }
+}
+
+fn answer(head: &Head, body: &[u8], instance: &dyn Instance) -> Result<Answer, Answer> {
+    instance.check()?;
+    match &head.resource {
+        Resource::Status => Ok(Answer::json(200, &instance.status())),
+        Resource::Pool(name) => {
+            let status = instance.pool_status(name).ok_or_else(|| no_pool(name, instance))?;
+            Ok(Answer::json(200, &status))
+        }
+        Resource::Backend { pool: pool_name, backend: name } => {
+            let pool = instance.pool(pool_name).ok_or_else(|| no_pool(pool_name, instance))?;
+            match head.method {
+                Method::Get | Method::Head => told(200, &pool, find(&pool, pool_name, name)?),
+                Method::Post => {
+                    let changes = Changes::parse(body).map_err(|why| Answer::error(400, &why))?;
+                    let id = find(&pool, pool_name, name)?;
+                    changes.apply(&pool, id)?;
+                    told(200, &pool, id)
+                }
+                Method::Put => {
+                    let addition = Addition::parse(body).map_err(|why| Answer::error(400, &why))?;
+                    let id = pool.add(addition.into_backend(name.clone())?)?;
+                    told(201, &pool, id)
+                }
+                Method::Delete => {
+                    check_empty(body).map_err(|why| Answer::error(400, &why))?;
+                    pool.remove(find(&pool, pool_name, name)?)?;
+                    Ok(Answer::nothing())
+                }
+            }
+        }
+        Resource::Drain => {
+            let timeout = timeout(body).map_err(|why| Answer::error(400, &why))?;
+            instance.drain(timeout)?;
+            Ok(Answer::json(202, &Ordered { ordered: "drain" }))
+        }
+        Resource::Stop => {
+            check_empty(body).map_err(|why| Answer::error(400, &why))?;
+            instance.stop()?;
+            Ok(Answer::json(202, &Ordered { ordered: "stop" }).last())
+        }
+    }
+}
+
+/// The backend as it is now.
+fn told(status: u16, pool: &Pool, id: BackendId) -> Result<Answer, Answer> {
+    Ok(Answer::json(status, &pool.backend(id)?))
+}
+
+fn no_pool(name: &str, instance: &dyn Instance) -> Answer {
+    let hint = nearest_or_all(name, "there are", instance.pool_names());
+    Answer::error(404, &format!("there is no pool {}; {hint}", shown(name)))
+}
+
+fn find(pool: &Pool, pool_name: &str, name: &str) -> Result<BackendId, Answer> {
+    match pool.find(name) {
+        Ok(id) => Ok(id),
+        Err(Error::NotFound { .. }) => {
+            let all: Vec<String> = pool.backends().into_iter().map(|backend| backend.name).collect();
+            let some = all.iter().take(NEAR_AMONG_MAX).map(String::as_str);
+            let hint = match nearest(name, some.clone()) {
+                Some(near) => format!("did you mean {}?", shown(near)),
+                None if all.is_empty() => "the pool is empty".to_string(),
+                None => list("there are", all.iter().map(String::as_str)),
+            };
+            let (name, pool_name) = (shown(name), shown(pool_name));
+            Err(Answer::error(404, &format!("there is no backend {name} in the pool {pool_name}; {hint}")))
+        }
+        Err(other) => Err(other.into()),
+    }
+}

@@ -1,0 +1,78 @@
+//! The admin interface: HTTP/1.1 and JSON over the admin socket, for `trimtab ctl`, curl and scripts.
+//!
+//! | request | does | answers |
+//! |---|---|---|
+//! | `GET /v1/status` | | 200, a [`Status`] |
+//! | `GET /v1/pools/{pool}` | | 200, a [`PoolStatus`] |
+//! | `GET /v1/pools/{pool}/backends/{backend}` | | 200, a [`BackendStatistics`](crate::balance::BackendStatistics) |
+//! | `POST` likewise, `{"admin": "drain", "weight": 50, "maxconn": 9, "tier": 1}` | changes what is named, all or nothing | 200, the backend |
+//! | `PUT` likewise, `{"address": "10.0.0.4:80", ...}` | adds it | 201, the backend |
+//! | `DELETE` likewise | removes it | 204 |
+//! | `POST /v1/drain`, `{"timeout_ms": 30000}` | [`Server::drain`](super::Server::drain) | 202 |
+//! | `POST /v1/stop` | [`Server::stop`](super::Server::stop) | 202 |
+//!
+//! `GET` may be `HEAD`. Names are percent-encoded, a `/` in one as `%2F`. What is refused is answered with
+//! `{"error": "..."}`: 400 what cannot be, 403 what a browser's page sent, 404 what is not there, 405 with
+//! `Allow`, 409 what is there already or does not fit the state, 411 no length, 413 a body above
+//! [`BODY_MAX`], 415 no JSON, 417 an expectation, 431 a head above [`HEAD_MAX`], 501 a body in chunks, 503 the
+//! server is gone, 505 another version of HTTP.
+//!
+//! Whoever reaches the socket commands the server, so a web page must not be able to. A request that changes
+//! something is refused when it has an `Origin`, as browsers add, or no `Content-Type: application/json`, which a
+//! page may not send to a foreign server unasked. On a loopback address a `Host` that is not this machine's
+//! loopback is refused too: a page's own name can be made to resolve to 127.0.0.1.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `dialogue` | [`Dialogue`]: one connection, bytes in, bytes out |
+//! | `head` | from bytes to one request's head |
+//! | `path` | percent-encoding, and which path means what |
+//! | `answer` | what is answered, as bytes |
+//! | `actions` | what each request does |
+//! | `body` | the JSON of requests |
+
+mod actions;
+mod answer;
+mod body;
+mod dialogue;
+mod head;
+mod path;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::balance::Pool;
+use crate::error::Result;
+use crate::server::statistics::{PoolStatus, Status};
+
+pub use dialogue::{AHEAD_MAX, Dialogue};
+#[cfg(feature = "cli")]
+pub(crate) use path::encode;
+
+/// The longest head of a request, in bytes, its closing empty line included.
+pub const HEAD_MAX: usize = 16 * 1024;
+/// The most header fields of a request.
+pub const FIELDS_MAX: usize = 64;
+/// The longest body of a request, in bytes.
+pub const BODY_MAX: usize = 64 * 1024;
+
+/// What a dialogue speaks of and gives orders to. Called on the thread that drives the dialogue; none of it may
+/// block.
+pub(super) trait Instance: Send + Sync {
+    /// Whether it may be asked: not in a child of the process that made it.
+    fn check(&self) -> Result<()>;
+    /// Everything there is to see.
+    fn status(&self) -> Status;
+    /// The names of the pools.
+    fn pool_names(&self) -> Vec<&str>;
+    /// A pool.
+    fn pool(&self, name: &str) -> Option<Arc<Pool>>;
+    /// What is to see of a pool.
+    fn pool_status(&self, name: &str) -> Option<PoolStatus>;
+    /// Ends it gracefully.
+    fn drain(&self, timeout: Option<Duration>) -> Result<()>;
+    /// Ends it.
+    fn stop(&self) -> Result<()>;
+}

@@ -1,0 +1,182 @@
+//! Paths: which one means what, and names within them.
+
+use crate::server::config::suggest::shown;
+
+/// What a path leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Resource {
+    Status,
+    Pool(String),
+    Backend { pool: String, backend: String },
+    Drain,
+    Stop,
+}
+
+/// Why a path leads nowhere.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Nowhere {
+    /// It cannot be a path.
+    Malformed(String),
+    /// There is no such thing.
+    Unknown(String),
+}
+
+const KNOWN: &str = "/v1/status, /v1/pools/{pool}, /v1/pools/{pool}/backends/{backend}, /v1/drain, /v1/stop";
+
+impl Resource {
+    /// Reads the target of a request, which begins with `/`.
+    pub(super) fn parse(target: &str) -> Result<Self, Nowhere> {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        if !query.is_empty() {
+            let query = shown(query);
+            return Err(Nowhere::Malformed(format!(
+                "the query {query} means nothing here; changes go in a JSON body"
+            )));
+        }
+        let mut segments = Vec::new();
+        for segment in path.split('/').skip(1) {
+            let name =
+                decode(segment).map_err(|why| Nowhere::Malformed(format!("{}: {why}", shown(path))))?;
+            segments.push(name);
+        }
+        let names: Vec<&str> = segments.iter().map(String::as_str).collect();
+        match names[..] {
+            ["v1", "status"] => Ok(Resource::Status),
+            ["v1", "drain"] => Ok(Resource::Drain),
+            ["v1", "stop"] => Ok(Resource::Stop),
+            ["v1", "pools", pool] if !pool.is_empty() => Ok(Resource::Pool(pool.into())),
+            ["v1", "pools", pool, "backends", backend] if !pool.is_empty() && !backend.is_empty() => {
+                Ok(Resource::Backend { pool: pool.into(), backend: backend.into() })
+            }
+            ["v1", "pools", _, "backends", _, _, ..] => Err(Nowhere::Unknown(format!(
+                "there is nothing at {}; a / within a name is written %2F",
+                shown(path)
+            ))),
+            _ => Err(Nowhere::Unknown(format!("there is nothing at {}; there are {KNOWN}", shown(path)))),
+        }
+    }
+
+    /// The methods it takes, as the field `Allow` has them.
+    pub(super) fn allowed(&self) -> &'static str {
+        match self {
+            Resource::Status | Resource::Pool(_) => "GET, HEAD",
+            Resource::Backend { .. } => "GET, HEAD, POST, PUT, DELETE",
+            Resource::Drain | Resource::Stop => "POST",
+        }
+    }
+}
+
+/// `name` as one segment of a path: all but letters, digits, `-`, `_` and `~` percent-encoded. A dot too, or a
+/// name of dots alone would be taken for the way up.
+#[cfg(any(test, feature = "cli"))]
+pub(crate) fn encode(name: &str) -> String {
+    let mut segment = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~') {
+            segment.push(char::from(byte));
+        } else {
+            segment.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    segment
+}
+
+/// The name that one segment of a path stands for.
+fn decode(segment: &str) -> Result<String, &'static str> {
+    let mut bytes = Vec::with_capacity(segment.len());
+    let mut rest = segment.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let mut digit = || rest.next().and_then(|digit| char::from(digit).to_digit(16));
+        match (digit(), digit()) {
+            (Some(high), Some(low)) => bytes.push((high * 16 + low) as u8),
+            _ => return Err("after a % come two hexadecimal digits; a % itself is written %25"),
+        }
+    }
+    String::from_utf8(bytes).map_err(|_| "what is percent-encoded is not UTF-8")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn backend(pool: &str, backend: &str) -> Resource {
+        Resource::Backend { pool: pool.into(), backend: backend.into() }
+    }
+
+    #[test]
+    fn paths_lead_to_what_they_name() {
+        for (path, resource) in [
+            ("/v1/status", Resource::Status),
+            ("/v1/status?", Resource::Status),
+            ("/v1/%73tatus", Resource::Status),
+            ("/v1/drain", Resource::Drain),
+            ("/v1/stop", Resource::Stop),
+            ("/v1/pools/app", Resource::Pool("app".into())),
+            ("/v1/pools/a%20p%C3%A9", Resource::Pool("a pé".into())),
+            ("/v1/pools/app/backends/web-01", backend("app", "web-01")),
+            ("/v1/pools/app/backends/10.0.0.1:80", backend("app", "10.0.0.1:80")),
+            ("/v1/pools/app/backends/unix:%2frun%2Fa.sock", backend("app", "unix:/run/a.sock")),
+            ("/v1/pools/backends/backends/backends", backend("backends", "backends")),
+            ("/v1/pools/app/backends/50%25", backend("app", "50%")),
+            ("/v1/pools/app/backends/%2E%2e", backend("app", "..")),
+        ] {
+            assert_eq!(Resource::parse(path), Ok(resource), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_leads_nowhere_is_told_why() {
+        for (path, part) in [
+            ("/", "there are /v1/status"),
+            ("/v1", "there are /v1/status"),
+            ("/v1/", "there are /v1/status"),
+            ("/v2/status", "there are /v1/status"),
+            ("/v1/status/", "there are /v1/status"),
+            ("//v1/status", "there are /v1/status"),
+            ("/V1/status", "there are /v1/status"),
+            ("/v1/pools/", "there are /v1/status"),
+            ("/v1/pools/app/", "there are /v1/status"),
+            ("/v1/pools/app/backends", "there are /v1/status"),
+            ("/v1/pools/app/backends/", "there are /v1/status"),
+            ("/v1/pools//backends/a", "there are /v1/status"),
+            ("/v1/pools/app/backends/unix:/run/a.sock", "written %2F"),
+        ] {
+            let Err(Nowhere::Unknown(why)) = Resource::parse(path) else { panic!("{path}") };
+            assert!(why.contains(part), "{path}: {why}");
+        }
+        for (path, part) in [
+            ("/v1/pools/%", "two hexadecimal"),
+            ("/v1/pools/a%2", "two hexadecimal"),
+            ("/v1/pools/a%+1", "two hexadecimal"),
+            ("/v1/pools/50%/backends/a", "two hexadecimal"),
+            ("/v1/pools/%ff", "UTF-8"),
+            ("/v1/pools/%C3", "UTF-8"),
+            ("/v1/pools/app/backends/a?weight=5", "JSON body"),
+        ] {
+            let Err(Nowhere::Malformed(why)) = Resource::parse(path) else { panic!("{path}") };
+            assert!(why.contains(part), "{path}: {why}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_name_survives_its_path(pool in ".{1,20}", name in "\\PC{1,40}|[./%?#&+ ]{1,5}") {
+            let path = format!("/v1/pools/{}/backends/{}", encode(&pool), encode(&name));
+            prop_assert!(path.is_ascii());
+            prop_assert_eq!(Resource::parse(&path), Ok(backend(&pool, &name)));
+        }
+
+        #[test]
+        fn any_path_is_taken_or_refused_in_one_line(path in "/[ -~]{0,60}|/v1/pools/\\PC{0,80}") {
+            if let Err(Nowhere::Malformed(why) | Nowhere::Unknown(why)) = Resource::parse(&path) {
+                prop_assert_eq!(why.lines().count(), 1);
+            }
+        }
+    }
+}

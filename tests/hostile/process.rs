@@ -1,0 +1,159 @@
+//! `trimtab run` as a process, and what can be seen of it from outside.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// After this long nothing will come any more, and the test fails.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Waits until `condition` holds.
+#[track_caller]
+pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let end = Instant::now() + DEADLINE;
+    while !condition() {
+        assert!(Instant::now() < end, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A running command.
+pub(crate) struct Running {
+    child: Child,
+    folder: PathBuf,
+    events: Arc<Mutex<Vec<Value>>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Running {
+    /// Starts it on a configuration without `[admin]`, with at most so many descriptors.
+    pub(crate) fn start(config: &str, descriptors: Option<u32>) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let name = format!("trimtab-hostile-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir(&folder).expect("the temporary folder is writable");
+        let file = folder.join("trimtab.toml");
+        let admin = folder.join("admin");
+        std::fs::write(&file, format!("{config}\n[admin]\nbind = \"unix:{}\"\n", admin.display())).unwrap();
+        let limit = descriptors.map_or(String::new(), |count| format!("ulimit -n {count} && "));
+        let mut child = Command::new("sh")
+            .arg("-c")
+            .arg(format!("{limit}exec \"$0\" run --json \"$1\""))
+            .arg(env!("CARGO_BIN_EXE_trimtab"))
+            .arg(&file)
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("there is a shell");
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let lines = BufReader::new(child.stderr.take().expect("it is piped"));
+        let reader = {
+            let events = Arc::clone(&events);
+            std::thread::spawn(move || {
+                for line in lines.lines().map_while(Result::ok) {
+                    let event = serde_json::from_str(&line).unwrap_or(Value::String(line));
+                    events.lock().unwrap().push(event);
+                }
+            })
+        };
+        let running = Self { child, folder, events, reader: Some(reader) };
+        until("it starts", || running.count("started") == 1);
+        running
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How many events of this name it told.
+    pub(crate) fn count(&self, event: &str) -> usize {
+        self.events.lock().unwrap().iter().filter(|told| told["event"] == event).count()
+    }
+
+    /// What it says of itself.
+    pub(crate) fn status(&self) -> Value {
+        let mut admin = UnixStream::connect(self.folder.join("admin")).expect("the admin socket");
+        admin.write_all(b"GET /v1/status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        admin.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").expect("an answer");
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        serde_json::from_str(body).expect("JSON")
+    }
+
+    /// The one listener's part of the status.
+    pub(crate) fn listener(&self) -> Value {
+        self.status()["listeners"][0].clone()
+    }
+
+    /// Where the one listener listens.
+    pub(crate) fn address(&self) -> std::net::SocketAddr {
+        self.listener()["address"].as_str().expect("a text").parse().expect("an address")
+    }
+
+    /// A number of the listener.
+    pub(crate) fn number(&self, key: &str) -> u64 {
+        self.listener()[key].as_u64().unwrap_or_else(|| panic!("no number {key}"))
+    }
+
+    /// Sessions that ended for this reason.
+    pub(crate) fn closed(&self, cause: &str) -> u64 {
+        self.listener()["closed"][cause].as_u64().unwrap_or_else(|| panic!("no cause {cause}"))
+    }
+
+    pub(crate) fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("it runs").count()
+    }
+
+    /// Kibibytes of memory that are its own.
+    pub(crate) fn memory_kib(&self) -> u64 {
+        let smaps = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid())).expect("it runs");
+        let line = smaps.lines().find(|line| line.starts_with("Pss:")).expect("a line of it");
+        line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
+    }
+
+    /// The processor's time it took so far.
+    fn cpu(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("it runs");
+        // The name, in brackets, may hold anything.
+        let rest = stat.rsplit_once(") ").expect("a name").1;
+        let ticks: u64 = rest.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+        Duration::from_millis(ticks * 10)
+    }
+
+    /// Measures a second in which nothing happens: it is to take hardly any of the processor's time. A loop that
+    /// spins takes all of it, on however busy a machine.
+    #[track_caller]
+    pub(crate) fn expect_idle(&self) {
+        let before = self.cpu();
+        std::thread::sleep(Duration::from_secs(1));
+        let took = self.cpu() - before;
+        assert!(took <= Duration::from_millis(50), "it took {took:?} of a second in which nothing happened");
+    }
+
+    /// Ends it gracefully.
+    #[track_caller]
+    pub(crate) fn end(mut self) {
+        let told = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status().unwrap();
+        assert!(told.success());
+        let status = self.child.wait().unwrap();
+        self.reader.take().expect("once").join().unwrap();
+        assert_eq!(status.code(), Some(0), "{:?}", self.events.lock().unwrap());
+        assert_eq!(self.count("worker-failed"), 0);
+        assert_eq!(self.count("stopped"), 1);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
