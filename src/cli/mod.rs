@@ -4,6 +4,7 @@
 //! standard error; `--json` gives one JSON value instead of text.
 
 mod check;
+mod demo;
 mod pick;
 mod run;
 
@@ -24,6 +25,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Check(check::Arguments),
+    Demo(demo::Arguments),
     Pick(pick::Arguments),
     Run(run::Arguments),
     /// Print a completion script
@@ -47,6 +49,8 @@ enum Failure {
     Misused(String),
     /// It did not work: exit code 1.
     Failed(String),
+    /// Likewise, and what is to be said about it was said: exit code 1.
+    Told,
 }
 
 impl From<crate::Error> for Failure {
@@ -80,8 +84,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let mut out = io::BufWriter::new(io::stdout().lock());
-    match run(arguments.command, &mut out).and_then(|()| Ok(out.flush()?)) {
+    let ran = run(arguments.command, &mut out);
+    match out.flush().map_err(Failure::from).and(ran) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Told) => ExitCode::from(1),
         Err(Failure::Misused(why)) => stop(2, &why),
         Err(Failure::Failed(why)) => stop(1, &why),
     }
@@ -90,6 +96,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn run(command: Command, out: &mut impl Write) -> Result<(), Failure> {
     match command {
         Command::Check(arguments) => check::run(&arguments, out),
+        Command::Demo(arguments) => demo::run(&arguments, out),
         Command::Pick(arguments) => pick::run(&arguments, out),
         Command::Run(arguments) => run::run(&arguments),
         Command::Completions { shell } => {

@@ -1,0 +1,136 @@
+//! [`Stage`]: everything that runs, for the steps to act upon: backends, a server in front of them, clients.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::backend::Backend;
+use super::desk::Desk;
+use super::judge::Testimony;
+use super::load::Load;
+use super::plan::{BACKENDS, PATIENCE, WORKERS};
+use crate::balance::{BackendId, BackendStatistics, Pool};
+use crate::error::Result;
+use crate::server::config::Bind;
+use crate::server::{Config, EventKind, Server};
+
+pub(super) struct Stage {
+    // In this order they go: who asks, who passes on, who answers.
+    load: Option<Load>,
+    server: Server,
+    pub(super) backends: Vec<Backend>,
+    pub(super) pool: Arc<Pool>,
+    pub(super) desk: Arc<Desk>,
+    /// The configuration that the server runs.
+    pub(super) text: String,
+    /// Where the server listens.
+    pub(super) address: SocketAddr,
+}
+
+const LISTENER: &str = "web";
+const POOL: &str = "app";
+
+impl Stage {
+    /// Starts the backends and the server. Nobody asks yet.
+    pub(super) fn set(desk: &Arc<Desk>) -> Result<Self> {
+        let backends = BACKENDS.into_iter().map(Backend::start).collect::<Result<Vec<_>>>()?;
+        let text = text(backends.iter().map(|backend| (backend.name(), backend.address())));
+        let config = Config::parse(&text, "demo.toml")?;
+        let sink = Arc::clone(desk);
+        let server = Server::with_events(config, move |event| {
+            // The others are what the steps order.
+            if matches!(event.kind, EventKind::WorkerFailed | EventKind::AcceptPaused) {
+                sink.write(|ledger| ledger.fail(format!("the server says {event}")));
+            }
+        })?;
+        server.start()?;
+        let Bind::Inet(address) = server.address(LISTENER)? else { unreachable!("bound to an IP address") };
+        let pool = server.pool(POOL)?;
+        Ok(Self { load: None, server, backends, pool, desk: Arc::clone(desk), text, address })
+    }
+
+    /// Lets the clients ask.
+    pub(super) fn start_load(&mut self) -> Result<()> {
+        let names = BACKENDS.map(str::to_string);
+        self.load = Some(Load::start(self.address, &names, &self.desk)?);
+        Ok(())
+    }
+
+    /// Has the clients finish what they do.
+    pub(super) fn end_load(&mut self) {
+        self.load = None;
+    }
+
+    /// Ends it all at once, whatever is on its way.
+    pub(super) fn stop(&mut self) {
+        // Who waits for an answer gets an end.
+        let _ = self.server.stop();
+        self.end_load();
+    }
+
+    /// Ends the server in good order, when no client is left, and answers with what it counted.
+    pub(super) fn finish(&mut self) -> Result<Testimony> {
+        self.server.drain(Some(PATIENCE))?;
+        self.server.wait(Some(PATIENCE + Duration::from_secs(5)))?;
+        let listener = self.server.listener_statistics(LISTENER)?;
+        Ok(Testimony { accepted: listener.accepted, retries: listener.retries, closed: listener.closed })
+    }
+
+    /// The pool's name for a backend.
+    pub(super) fn id(&self, backend: usize) -> Result<BackendId> {
+        self.pool.find(self.backends[backend].name())
+    }
+
+    /// What the pool counted of a backend.
+    pub(super) fn statistics(&self, backend: usize) -> Result<BackendStatistics> {
+        let id = self.id(backend)?;
+        let found = self.pool.backends().into_iter().find(|statistics| statistics.id == id);
+        Ok(found.expect("the demo takes no backend out"))
+    }
+
+    /// Attempts at another backend after one could not be reached.
+    pub(super) fn retries(&self) -> Result<u64> {
+        Ok(self.server.statistics()?.retries)
+    }
+}
+
+/// The configuration for these backends.
+fn text<'a>(backends: impl Iterator<Item = (&'a str, SocketAddr)>) -> String {
+    let mut text = format!(
+        "\
+[runtime]
+workers = {WORKERS}
+
+[[listener]]
+name = \"{LISTENER}\"
+bind = \"127.0.0.1:0\"       # port 0: the system chooses
+pool = \"{POOL}\"
+
+[[pool]]
+name = \"{POOL}\"
+policy = \"round-robin\"
+retry = {{ attempts = 3 }}   # whoever finds a backend gone is sent on to the others
+"
+    );
+    for (name, address) in backends {
+        text += &format!("\n[[pool.backend]]\nname = \"{name}\"\naddress = \"{address}\"\n");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_configuration_is_good_and_says_what_the_demo_relies_on() {
+        let addresses = [1, 2, 3].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let config = Config::parse(&text(BACKENDS.into_iter().zip(addresses)), "demo.toml").unwrap();
+        assert_eq!(config.runtime.workers, WORKERS);
+        let pool = &config.pools[config.listeners[0].pool];
+        let names: Vec<_> = pool.backends.iter().filter_map(|backend| backend.name.as_deref()).collect();
+        assert_eq!(names, BACKENDS);
+        // Each backend can be tried, so that one that answers is found.
+        assert!(pool.attempts as usize >= BACKENDS.len());
+    }
+}

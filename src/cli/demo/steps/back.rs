@@ -1,0 +1,37 @@
+//! A backend that was stopped comes back on the same address.
+
+use super::{Judgement, Step, are_shares_seen, judge_shares};
+use crate::cli::demo::ledger::{Counts, Ledger};
+use crate::cli::demo::plan::BACKENDS;
+use crate::cli::demo::stage::Stage;
+use crate::error::Result;
+
+pub(super) struct Back {
+    pub(super) backend: usize,
+}
+
+impl Step for Back {
+    fn name(&self) -> String {
+        format!("{} back", BACKENDS[self.backend])
+    }
+
+    fn weight(&self) -> u32 {
+        2
+    }
+
+    fn announce(&self) -> String {
+        format!("{} is started again on the same address", BACKENDS[self.backend])
+    }
+
+    fn act(&mut self, stage: &mut Stage) -> Result<()> {
+        stage.backends[self.backend].start_again()
+    }
+
+    fn is_seen(&self, ledger: &Ledger) -> bool {
+        are_shares_seen(ledger)
+    }
+
+    fn judge(&mut self, _: &Stage, counts: &Counts) -> Result<Judgement> {
+        Ok(judge_shares(counts))
+    }
+}
