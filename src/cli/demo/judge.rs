@@ -59,8 +59,8 @@ pub(super) fn every_request_ended(total: &Counts, begun: u64) -> Option<String> 
     (ended < begun).then(|| format!("of {} only {ended} came to an end", number(begun, "request")))
 }
 
-/// What the server counted agrees with the clients: nothing was turned away or timed out, and backends broke no
-/// more than the connections `open` when one was stopped.
+/// What the server counted agrees with the clients: nothing was turned away or timed out, and backends broke
+/// no more than the connections `open` when one was stopped.
 pub(super) fn server_agrees(testimony: &Testimony, open: u64) -> Option<String> {
     let good = ["finished", "backend_reset", "client_reset"];
     let bad = testimony.closed.iter().find(|(cause, count)| **count > 0 && !good.contains(*cause));

@@ -1,5 +1,5 @@
-//! `trimtab demo`: three web backends behind a server, load, and steps that break something; what they cost is
-//! counted, and the counts decide how it ends. Everything is in this process and on loopback.
+//! `trimtab demo`: three web backends behind a server, load, and steps that break something; what they cost
+//! is counted, and the counts decide how it ends. Everything is in this process and on loopback.
 //!
 //! | file | owns |
 //! |---|---|
@@ -41,16 +41,17 @@ use self::plan::{BACKENDS, CLIENTS, SECONDS_DEFAULT, SECONDS_MAX};
 use self::voice::Voice;
 use super::Failure;
 
-/// Show what it is for: backends stop and are drained under load, and losses are counted
+/// Show what trimtab is for: backends stop and are drained under load, and losses are counted
 ///
 /// Runs three small web backends, a server in front of them and clients in this process, on ports of loopback
 /// that the system chooses. One backend is stopped abruptly and comes back, another is drained and made ready
-/// again. Ends with a table and with `demo: ok` when no request was lost but those on their way to the backend
-/// that was stopped, and every backend was given what it should be; otherwise with `demo: failed: WHAT`.
+/// again. Ends with a table and with `demo: ok` when no request was lost but those on their way to the
+/// backend that was stopped, and every backend was given what it should be; otherwise with
+/// `demo: failed: WHAT`.
 #[derive(Args)]
 #[command(after_help = "Exit codes: 0 the counts hold, 1 they do not or it was interrupted, 2 misused.")]
 pub(super) struct Arguments {
-    /// About how long it takes; at least what it takes to have enough to count
+    /// About how long it takes in seconds, 1 to 3600; it goes on until there is enough to judge by
     #[arg(long, value_name = "N", default_value_t = SECONDS_DEFAULT,
           value_parser = clap::value_parser!(u32).range(1..=i64::from(SECONDS_MAX)))]
     seconds: u32,

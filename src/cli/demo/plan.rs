@@ -6,7 +6,8 @@ use std::time::Duration;
 pub(super) const KEPT_CLIENTS: usize = 6;
 /// These, and those that connect anew for each request.
 pub(super) const CLIENTS: usize = KEPT_CLIENTS + 3;
-/// How often a client of either kind asks. Together 480 requests a second: enough to count, and little for two cores.
+/// How often a client of either kind asks. Together 480 requests a second: enough to count, and little for
+/// two cores.
 pub(super) const KEPT_EVERY: Duration = Duration::from_millis(25);
 pub(super) const FRESH_EVERY: Duration = Duration::from_micros(12_500);
 /// Requests over one kept connection: half a second, so that a drained backend is soon without one.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::desk::{Desk, Waited};
-use super::judge;
+use super::judge::{self, number};
 use super::ledger::{Counts, Ledger};
 use super::plan::{
     BACKENDS, CLIENTS, FAILURES_MAX, KEPT_CLIENTS, PATIENCE, PATIENCE_OF_STEP, WORK, requests_per_second,
@@ -21,7 +21,7 @@ use crate::time::{Clock, Instant};
 /// How often it is told how it goes.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Plays everything in about so many seconds. What goes wrong is in the report; an error is one of the output.
+/// Plays everything in about so many seconds. What goes wrong is in the report; an error is the output's.
 pub(super) fn play(seconds: u32, desk: &Arc<Desk>, voice: &mut Voice<'_>) -> io::Result<Report> {
     let mut report = Report::default();
     let mut stage = match Stage::set(desk) {
@@ -34,7 +34,8 @@ pub(super) fn play(seconds: u32, desk: &Arc<Desk>, voice: &mut Voice<'_>) -> io:
     report.config.clone_from(&stage.text);
     report.listener = stage.address.to_string();
     introduce(&stage, voice)?;
-    let mut player = Player { seconds, start: Clock.now(), broke: 0, voice };
+    let start = Clock.now();
+    let mut player = Player { seconds, start, begun: start, broke: 0, voice };
     let played = player.play_all(&mut stage, &mut report)?;
     match played {
         Ok(End::Played) => {
@@ -85,9 +86,19 @@ enum End {
     Interrupted,
 }
 
+/// How watching a step ended.
+enum Watched {
+    Seen,
+    /// It will not get better; why, where that is not told by what failed.
+    Hopeless(Option<String>),
+    Interrupted,
+}
+
 struct Player<'v, 'o> {
     seconds: u32,
     start: Instant,
+    /// When the present step acted.
+    begun: Instant,
     /// Connections that steps broke on purpose, at most.
     broke: u64,
     voice: &'v mut Voice<'o>,
@@ -97,99 +108,108 @@ impl Player<'_, '_> {
     fn play_all(&mut self, stage: &mut Stage, report: &mut Report) -> io::Result<Result<End>> {
         let mut steps = steps::all();
         let weights = steps.iter().map(|step| step.weight()).sum();
-        let count = steps.len();
         if let Err(error) = stage.start_load() {
             return Ok(Err(error));
         }
-        for (index, step) in steps.iter_mut().enumerate() {
-            let time = step_time(self.seconds, step.weight(), weights);
-            let is_last = index + 1 == count;
-            match self.play_one(&mut **step, time, is_last, stage, report)? {
-                Ok(End::Played) => {}
-                ended => return Ok(ended),
+        for index in 0..steps.len() {
+            let time = step_time(self.seconds, steps[index].weight(), weights);
+            if let Err(error) = self.begin(&mut steps, index, stage, report)? {
+                return Ok(Err(error));
+            }
+            match self.watch(&*steps[index], time, &stage.desk)? {
+                Watched::Seen => {}
+                Watched::Interrupted => return Ok(Ok(End::Interrupted)),
+                Watched::Hopeless(why) => {
+                    let closed = self.close(&mut *steps[index], why, stage, report);
+                    return Ok(closed.map(|()| End::GivenUp));
+                }
             }
         }
-        Ok(Ok(End::Played))
+        // What is on its way belongs to the last step.
+        stage.end_load();
+        let closed = steps.last_mut().map_or(Ok(()), |last| self.close(&mut **last, None, stage, report));
+        Ok(closed.map(|()| End::Played))
     }
 
-    fn play_one(
+    /// Has a step act, which ends the one before.
+    fn begin(
         &mut self,
-        step: &mut dyn Step,
-        time: Duration,
-        is_last: bool,
+        steps: &mut [Box<dyn Step>],
+        index: usize,
         stage: &mut Stage,
         report: &mut Report,
-    ) -> io::Result<Result<End>> {
-        let begun = Clock.now();
-        self.voice.say(&format!("{} {}", self.clock(begun), step.announce()))?;
-        let last = begun.saturating_add(PATIENCE);
-        if stage.desk.wait(last, |ledger| step.is_moment(ledger)) == Waited::Interrupted {
-            return Ok(Ok(End::Interrupted));
-        }
-        if let Err(error) = step.act(stage) {
+    ) -> io::Result<Result<()>> {
+        let now = Clock.now();
+        self.voice.say(&format!("{} {}", self.clock(now), steps[index].announce()))?;
+        // An interruption is met by the wait that follows.
+        stage.desk.wait(now.saturating_add(PATIENCE), |ledger| steps[index].is_moment(ledger));
+        if let Some(before) = index.checked_sub(1)
+            && let Err(error) = self.close(&mut *steps[before], None, stage, report)
+        {
             return Ok(Err(error));
         }
+        self.begun = Clock.now();
+        let acted = steps[index].act(stage);
         stage.desk.ledger().acted();
-        let (name, mut problems) = (step.name(), Vec::new());
-        let waited = self.watch(step, begun, time, &stage.desk)?;
-        if waited == Waited::Interrupted {
-            return Ok(Ok(End::Interrupted));
-        }
-        if waited == Waited::TimedOut {
-            let sum = stage.desk.ledger().counts().connections_sum();
-            let seconds = Clock.now().duration_since(begun).as_secs();
-            problems
-                .push(format!("after {seconds} s there is too little to judge by: {sum} new connections"));
-        }
-        if is_last {
-            // What is on its way belongs to this step, and nothing comes after it.
-            stage.end_load();
-        }
+        Ok(acted)
+    }
+
+    /// Ends a step, and judges it by what was counted until now.
+    fn close(
+        &mut self,
+        step: &mut dyn Step,
+        hopeless: Option<String>,
+        stage: &Stage,
+        report: &mut Report,
+    ) -> Result<()> {
         let counts = stage.desk.ledger().next_step();
-        let is_hopeless = waited == Waited::TimedOut || counts.failed >= FAILURES_MAX;
-        let mut judgement = match step.judge(stage, &counts) {
-            Ok(judgement) => judgement,
-            Err(error) => return Ok(Err(error)),
-        };
-        // A failure says more than the shares that follow from it.
-        problems.splice(0..0, judge::nothing_failed(&counts));
-        problems.append(&mut judgement.wrong);
-        judgement.wrong = problems;
+        let seconds = Clock.now().duration_since(self.begun).as_secs_f64();
+        let mut judgement = step.judge(stage, &counts)?;
+        // A failure says more than what follows from it.
+        judgement.wrong.splice(0..0, judge::nothing_failed(&counts).into_iter().chain(hopeless));
         if !judgement.wrong.is_empty() {
             judgement.cost = "more than it should: see below".into();
         }
         self.broke += step.broke();
+        let name = step.name();
         report.problems.extend(judgement.wrong.iter().map(|wrong| format!("{name}: {wrong}")));
-        let seconds = Clock.now().duration_since(begun).as_secs_f64();
         report.rows.push(Row { name, seconds, counts, judgement });
-        Ok(Ok(if is_hopeless { End::GivenUp } else { End::Played }))
+        Ok(())
     }
 
-    /// Waits for the end of a step: its time is over and enough was seen, or it is hopeless.
-    fn watch(&mut self, step: &dyn Step, begun: Instant, time: Duration, desk: &Desk) -> io::Result<Waited> {
-        let (end, last) = (begun.saturating_add(time), begun.saturating_add(time + PATIENCE_OF_STEP));
+    /// Waits until a step's time is over and enough was seen to judge it by.
+    fn watch(&mut self, step: &dyn Step, time: Duration, desk: &Desk) -> io::Result<Watched> {
+        let end = self.begun.saturating_add(time);
+        let last = end.saturating_add(PATIENCE_OF_STEP);
+        let is_hopeless = |ledger: &Ledger| ledger.counts().failed >= FAILURES_MAX;
         let mut before = Counts::new(BACKENDS.len());
-        let mut tick = begun;
+        let mut tick = self.begun;
         loop {
-            tick = tick.saturating_add(TICK);
-            let is_hopeless = |ledger: &Ledger| ledger.counts().failed >= FAILURES_MAX;
-            let waited = if tick < end {
-                desk.wait(tick, is_hopeless)
-            } else {
-                match desk.wait(end, is_hopeless) {
-                    Waited::TimedOut => {
-                        desk.wait(tick.min(last), |ledger| is_hopeless(ledger) || step.is_seen(ledger))
-                    }
-                    waited => waited,
-                }
-            };
             let now = Clock.now();
-            if waited != Waited::TimedOut || now >= last {
-                return Ok(waited);
-            }
+            // One that was missed, because the process was suspended, is not made up for.
+            tick = tick.saturating_add(TICK).max(now);
+            let waited = match desk.wait(tick.min(end), is_hopeless) {
+                Waited::TimedOut if tick >= end => {
+                    desk.wait(tick.min(last), |ledger| is_hopeless(ledger) || step.is_seen(ledger))
+                }
+                waited => waited,
+            };
             let counts = desk.ledger().counts().clone();
-            self.voice.tick(&format!("{} {}", self.clock(now), since(&counts, &before)))?;
-            before = counts;
+            match waited {
+                Waited::Interrupted => return Ok(Watched::Interrupted),
+                Waited::Seen if counts.failed >= FAILURES_MAX => return Ok(Watched::Hopeless(None)),
+                Waited::Seen => return Ok(Watched::Seen),
+                Waited::TimedOut if tick >= last => {
+                    let connections = number(counts.connections_sum(), "new connection");
+                    let seconds = (time + PATIENCE_OF_STEP).as_secs();
+                    let why = format!("after {seconds} s there is too little to judge by, {connections}");
+                    return Ok(Watched::Hopeless(Some(why)));
+                }
+                Waited::TimedOut => {
+                    self.voice.tick(&format!("{} {}", self.clock(Clock.now()), since(&counts, &before)))?;
+                    before = counts;
+                }
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use crate::error::Result;
 
 pub(super) struct Drain {
     backend: usize,
-    /// Connections that clients kept to it when it was drained.
+    /// Connections that were open to it when it was drained.
     open: u64,
 }
 
@@ -40,7 +40,7 @@ impl Step for Drain {
 
     fn act(&mut self, stage: &mut Stage) -> Result<()> {
         stage.pool.set_admin(stage.id(self.backend)?, Admin::Drain)?;
-        self.open = stage.desk.ledger().open_to(self.backend) as u64;
+        self.open = stage.statistics(self.backend)?.in_flight;
         Ok(())
     }
 

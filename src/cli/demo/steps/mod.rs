@@ -24,7 +24,8 @@ pub(super) trait Step {
     /// What it is about to do, in a sentence.
     fn announce(&self) -> String;
 
-    /// Whether this is a moment to act at. When none comes it acts all the same. Asked with the ledger locked.
+    /// Whether this is a moment to act at. When none comes it acts all the same. Asked with the ledger
+    /// locked.
     fn is_moment(&self, _: &Ledger) -> bool {
         true
     }

@@ -43,7 +43,7 @@ impl Step for Stop {
         stage.desk.ledger().excuse(self.backend);
         let before = stage.statistics(self.backend)?;
         stage.backends[self.backend].stop();
-        // Whoever is picked for it from now on is refused. So what was open is what the pool counted in flight
+        // Whoever is sent to it from now on is refused. So what was open is what the pool counted in flight
         // before, and what it gave to the backend until here.
         let after = stage.statistics(self.backend)?;
         self.open = before.in_flight + after.picks.saturating_sub(before.picks);
