@@ -82,12 +82,9 @@ header: ## Write include/trimtab.h from the sources
 	$(CARGO) run --quiet --locked --manifest-path packaging/header/Cargo.toml -- . include/trimtab.h
 
 .PHONY: demo
-demo: ## Build the library and make a first pick from C
-	$(CARGO) build --release --locked --lib
-	@mkdir -p $(BUILD)/demo
-	$(CC) -std=c99 -O2 -Iinclude examples/c/first_pick.c $(RELEASE)/libtrimtab.a $(STATIC_LIBS) \
-		-o $(BUILD)/demo/first_pick
-	@$(BUILD)/demo/first_pick
+demo: ## Stop and drain backends under load and count what is lost (DEMO='--help' lists options)
+	$(CARGO) build --release --locked --bin trimtab
+	@$(RELEASE)/trimtab demo $(DEMO)
 
 .PHONY: install
 # As root there is often no cargo: then what was built before is installed.
