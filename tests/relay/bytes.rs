@@ -219,7 +219,8 @@ fn small_socket_buffers() {
         // What is accepted inherits it.
         listen.socket.set_recv_buffer_size(1).unwrap();
         let relay = Setup::new(&[&listen.address]).start(mode);
-        let client = connect_with(&relay.address(), |socket| socket.set_recv_buffer_size(1).unwrap()).unwrap();
+        let client =
+            connect_with(&relay.address(), |socket| socket.set_recv_buffer_size(1).unwrap()).unwrap();
         let backend = listen.accept();
         let (request, answer) = (payload(500_000, 7), payload(500_000, 8));
         std::thread::scope(|scope| {

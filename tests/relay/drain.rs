@@ -78,7 +78,8 @@ fn the_deadline_cuts() {
     for mode in Mode::BOTH {
         for configured in [true, false] {
             let listen = Listen::new(Family::V4);
-            let relay = Setup::new(&[&listen.address]).listener("timeouts = { drain = \"300ms\" }").start(mode);
+            let relay =
+                Setup::new(&[&listen.address]).listener("timeouts = { drain = \"300ms\" }").start(mode);
             let (client, backend) = relay.join(&listen);
             client.put(b"x");
             backend.expect(b"x");

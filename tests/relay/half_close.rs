@@ -262,7 +262,8 @@ fn a_reset_in_the_midst_of_bulk() {
 fn half_open_is_as_good_as_open() {
     for mode in Mode::BOTH {
         let listen = Listen::new(Family::V4);
-        let relay = Setup::new(&[&listen.address]).listener("timeouts = { half_closed = \"1h\" }").start(mode);
+        let relay =
+            Setup::new(&[&listen.address]).listener("timeouts = { half_closed = \"1h\" }").start(mode);
         let (client, backend) = relay.join(&listen);
         client.end();
         backend.expect_end();

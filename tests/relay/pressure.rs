@@ -74,7 +74,10 @@ fn hold_up(from: &Socket, to: &Socket) {
     let [third, fourth] = [(last_other, last_own), (last_own, last_other)].map(|ports| queues[&ports]);
     let in_buffers = first.sending + second.received + third.sending + fourth.received;
     let held = (sent as u64).checked_sub(in_buffers).expect("what was sent and is not in a buffer");
-    assert!(held <= HELD_MAX, "{held} bytes are held: {sent} sent, {first:?} {second:?} {third:?} {fourth:?}");
+    assert!(
+        held <= HELD_MAX,
+        "{held} bytes are held: {sent} sent, {first:?} {second:?} {third:?} {fourth:?}"
+    );
     std::thread::scope(|scope| {
         scope.spawn(|| {
             from.put(&bytes[sent..]);

@@ -51,7 +51,8 @@ fn ends(socket: &Socket) -> (SocketAddr, SocketAddr) {
 
 #[test]
 fn a_header_is_taken_off() {
-    let addresses = [inet(SOURCE, DESTINATION), inet("[2001:db8::1]:1", "[2001:db8::2]:2"), Addresses::Unspecified];
+    let addresses =
+        [inet(SOURCE, DESTINATION), inet("[2001:db8::1]:1", "[2001:db8::2]:2"), Addresses::Unspecified];
     for mode in Mode::BOTH {
         let listen = Listen::new(Family::V4);
         let relay = accepting(&listen).start(mode);
@@ -291,7 +292,8 @@ fn the_headers_address_decides() {
     for mode in Mode::BOTH {
         let listens: Vec<_> = (0..4).map(|_| Listen::new(Family::V4)).collect();
         let addresses: Vec<_> = listens.iter().map(|listen| &*listen.address).collect();
-        let setup = Setup::new(&addresses).pool("policy = \"source\"").listener("proxy_protocol = \"accept\"");
+        let setup =
+            Setup::new(&addresses).pool("policy = \"source\"").listener("proxy_protocol = \"accept\"");
         let relay = setup.start(mode);
         let mut used = HashMap::new();
         for number in 0..32u8 {

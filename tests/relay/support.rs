@@ -152,7 +152,8 @@ pub(crate) fn refused(family: Family) -> (String, Option<Socket>) {
     match family {
         Family::V4 | Family::V6 => {
             // Bound, so that nobody else gets it meanwhile; not listening, so that it refuses.
-            let ip = if family == Family::V4 { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+            let ip =
+                if family == Family::V4 { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
             let address = SocketAddr::new(ip, 0);
             let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
             socket.bind(&address.into()).unwrap();
@@ -461,7 +462,9 @@ impl Relay {
     /// Waits until so many sessions have ended for this reason, and no other.
     #[track_caller]
     pub(crate) fn expect_closed(&self, cause: &str, count: u64) {
-        self.until(&format!("{count} sessions closed by {cause}"), |statistics| statistics.closed[cause] >= count);
+        self.until(&format!("{count} sessions closed by {cause}"), |statistics| {
+            statistics.closed[cause] >= count
+        });
         let closed = self.statistics().closed;
         let others: Vec<_> = closed.iter().filter(|(name, n)| **name != cause && **n > 0).collect();
         assert_eq!((closed[cause], others), (count, vec![]));

@@ -46,7 +46,8 @@ fn a_header_that_trickles() {
         let mut writer = &client;
         for byte in b"PROXY UNKNOWN".iter().chain(std::iter::repeat(&b' ')) {
             // Also the pause between two.
-            if system::is_readable(&client, Duration::from_millis(50)) || writer.write_all(&[*byte]).is_err() {
+            if system::is_readable(&client, Duration::from_millis(50)) || writer.write_all(&[*byte]).is_err()
+            {
                 break;
             }
         }
@@ -89,7 +90,8 @@ fn half_closed() {
     for mode in Mode::BOTH {
         for client_ends in [true, false] {
             let listen = Listen::new(Family::V4);
-            let relay = Setup::new(&[&listen.address]).listener(&timeouts("half_closed", "300ms")).start(mode);
+            let relay =
+                Setup::new(&[&listen.address]).listener(&timeouts("half_closed", "300ms")).start(mode);
             let (client, backend) = relay.join(&listen);
             let (ends, stays) = if client_ends { (&client, &backend) } else { (&backend, &client) };
             let start = Instant::now();
@@ -167,7 +169,11 @@ fn activity_keeps_a_session_alive() {
                     }
                     let start = Instant::now();
                     while start.elapsed() < Duration::from_millis(2500) {
-                        assert!(!system::is_readable(to, STEP), "it ended {:?} after its start", start.elapsed());
+                        assert!(
+                            !system::is_readable(to, STEP),
+                            "it ended {:?} after its start",
+                            start.elapsed()
+                        );
                         from.put(b"x");
                         to.expect(b"x");
                     }

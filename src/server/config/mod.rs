@@ -30,6 +30,7 @@
 //! | `pool.backend.tier` | | 0 to 255 | 0 | serves |
 //! | `pool.backend.admin` | | `ready`, `drain`, `maintenance` | `ready` | |
 //! | `admin.bind` | | an address | no admin | |
+//! | `admin.mode` | | three octal digits | `0600` | whoever reaches it commands the server |
 //!
 //! `docs/configuration.md` tells them at length. A text is read in three steps:
 //!
@@ -38,13 +39,14 @@
 //! | `syntax` | from text to TOML's tables, every key and value with its place |
 //! | `schema` | which keys there are, and which are known but not in this version |
 //! | `fields` | from a key to a value of the right type and range |
-//! | `listener`, `pool` | one such table each, to what runs |
+//! | `listener`, `pool`, `admin` | one such table each, to what runs |
 //! | `resolve` | the whole: names, references, addresses used twice |
 //! | `bind`, `duration`, `suggest`, `position`, `problems`, `read` | what these stand on |
 //!
 //! TOML's own tables are walked rather than derived into structs: a derived reader stops at the first unknown
 //! key or wrong type, and this one tells all there are.
 
+mod admin;
 mod bind;
 pub(crate) mod duration;
 mod fields;
@@ -203,4 +205,6 @@ pub struct Admin {
     pub bind: Bind,
     /// Where in the text `bind` stands.
     pub bind_at: Position,
+    /// Who may connect to the path of a unix socket, as bits: 0 to 0o777.
+    pub mode: u32,
 }

@@ -11,8 +11,8 @@ use crate::server::config::problems::Problems;
 use crate::server::config::schema::{ADMIN, LISTENER, POOL, ROOT, RUNTIME};
 use crate::server::config::suggest::{nearest_or_all, shown};
 use crate::server::config::{
-    Admin, Bind, Config, LISTENERS_MAX, Listener, POOLS_MAX, Pool, Runtime, TEXT_MAX, WORKERS_MAX, listener,
-    pool, read, syntax,
+    Admin, Bind, Config, LISTENERS_MAX, Listener, POOLS_MAX, Pool, Runtime, TEXT_MAX, WORKERS_MAX, admin,
+    listener, pool, read, syntax,
 };
 
 /// Reads a configuration.
@@ -41,9 +41,10 @@ fn whole(root: &DeTable<'_>, problems: &mut Problems<'_>) -> Config {
     let pools = pools(&root, workers, problems);
     let listeners = listeners(&root, &pools, &mut binds, problems);
     let admin = root.table("admin", &ADMIN, problems).and_then(|admin| {
-        let bind = listener::bind(&admin, problems)?;
-        binds.add(&bind, "the admin".to_string(), problems);
-        Some(Admin { bind_at: problems.position(bind.at), bind: bind.value })
+        let read = admin::read(&admin, problems)?;
+        binds.add(&read.bind, "the admin".to_string(), problems);
+        let bind_at = problems.position(read.bind.at);
+        Some(Admin { bind_at, bind: read.bind.value, mode: read.mode })
     });
     if !root.has("listener") {
         problems.add_overall(

@@ -47,8 +47,11 @@ pub(super) const ROOT: Schema = Schema {
 
 pub(super) const RUNTIME: Schema = Schema { place: "in [runtime]", keys: &[key("workers", "2")], later: &[] };
 
-pub(super) const ADMIN: Schema =
-    Schema { place: "in [admin]", keys: &[key("bind", "\"unix:/run/trimtab.sock\"")], later: &[] };
+pub(super) const ADMIN: Schema = Schema {
+    place: "in [admin]",
+    keys: &[key("bind", "\"unix:/run/trimtab.sock\""), key("mode", "\"0600\"")],
+    later: &[],
+};
 
 pub(super) const LISTENER: Schema = Schema {
     place: "in [[listener]]",

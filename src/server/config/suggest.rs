@@ -19,7 +19,10 @@ pub(in crate::server) fn shown(text: &str) -> String {
 
 /// The one of `known` that `word` was most likely meant to be: equal but for case, dashes and underscores,
 /// its beginning or end when that says enough, else the one with the fewest typing errors.
-pub(in crate::server) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+pub(in crate::server) fn nearest<'k>(
+    word: &str,
+    known: impl IntoIterator<Item = &'k str>,
+) -> Option<&'k str> {
     if word.chars().nth(WORD_MAX).is_some() {
         return None;
     }

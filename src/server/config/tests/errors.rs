@@ -46,7 +46,7 @@ fn keys() {
         ),
         (
             format!("{BASE}[admin]\nbind = \"unix:@a\"\n\"b\\u001bd\" = 1"),
-            &[":10:1: unknown key \"b\\u{1b}d\" in [admin]; known here: \"bind\""],
+            &[":10:1: unknown key \"b\\u{1b}d\" in [admin]; known here: \"bind\", \"mode\""],
         ),
         (
             format!("runtime.worker = 1\n{BASE}"),
@@ -442,6 +442,32 @@ fn addresses() {
             format!("{BASE}[admin]\n"),
             &[":8:1: bind is missing in [admin]; add bind = \"unix:/run/trimtab.sock\""],
         ),
+        (
+            format!("{BASE}[admin]\nmode = \"0600\""),
+            &[":8:1: bind is missing in [admin]; add bind = \"unix:/run/trimtab.sock\""],
+        ),
+        (
+            format!("{BASE}[admin]\nbind = \"unix:/a\"\nmode = \"rw\""),
+            &[
+                ":10:8: mode \"rw\" is no mode of a file; write octal digits: \"0600\" for the owner alone, \"0660\" for a group too",
+            ],
+        ),
+        (
+            format!("{BASE}[admin]\nbind = \"unix:/a\"\nmode = 0o660"),
+            &[":10:8: mode is the whole number 0o660, where text is expected; for example mode = \"0600\""],
+        ),
+        (
+            format!("{BASE}[admin]\nbind = \"127.0.0.1:9900\"\nmode = \"0600\""),
+            &[
+                ":10:8: mode is for the path of a unix socket, and 127.0.0.1:9900 is none; take it out, or bind a path: bind = \"unix:/run/trimtab.sock\"",
+            ],
+        ),
+        (
+            format!("{BASE}[admin]\nbind = \"unix:@a\"\nmode = \"0600\""),
+            &[
+                ":10:8: mode is for the path of a unix socket, and unix:@a is none; take it out, or bind a path: bind = \"unix:/run/trimtab.sock\"",
+            ],
+        ),
         (format!("{BASE}[admin]\nbind = \"unix:\""), &[":9:8: bind \"unix:\" names no path after unix:"]),
     ]);
 }
@@ -548,6 +574,7 @@ fn every_key_is_documented_and_in_the_example() {
 fn what_hints_suggest_is_taken() {
     let at = |schema: &Schema, line: &str| match schema.place {
         "in [runtime]" => format!("[runtime]\n{line}\n{BASE}"),
+        "in [admin]" if line.starts_with("mode") => format!("{BASE}[admin]\nbind = \"unix:/a\"\n{line}\n"),
         "in [admin]" => format!("{BASE}[admin]\n{line}\n"),
         "in listener.timeouts" => listener(&format!("timeouts.{line}")),
         "in pool.retry" => pool(&format!("retry.{line}")),

@@ -10,6 +10,17 @@ use crate::server::config::{
 };
 
 #[test]
+fn the_mode_of_the_admin_socket_is_octal() {
+    let read =
+        |text: &str| super::good(&format!("{BASE}[admin]\nbind = \"unix:/a\"\n{text}")).admin.unwrap().mode;
+    for (text, mode) in
+        [("", 0o600), ("mode = \"0660\"", 0o660), ("mode = '777'", 0o777), ("mode = \"0000\"", 0)]
+    {
+        assert_eq!(read(text), mode, "{text}");
+    }
+}
+
+#[test]
 fn what_is_not_said_has_its_default() {
     let config = good(BASE);
     assert_eq!(config.source, "t");
@@ -93,7 +104,7 @@ bind = "unix:/run/trimtab.sock"  # or 127.0.0.1:9900; metrics, JSON API, dashboa
     let second = Backend { name: named("web-02"), tier: 1, ..Backend::parse("10.0.0.2:80").unwrap() };
     assert_eq!(pool.backends, [first, second]);
     let admin = config.admin.unwrap();
-    assert_eq!(admin.bind, Bind::Unix("/run/trimtab.sock".into()));
+    assert_eq!((admin.bind, admin.mode), (Bind::Unix("/run/trimtab.sock".into()), 0o600));
     assert_eq!(admin.bind_at, Position { line: 32, column: 8 });
 }
 
