@@ -107,6 +107,10 @@ pub(crate) type Sink = Arc<dyn Fn(&Event) + Send + Sync>;
 impl Event {
     /// The event as one JSON object in one line; what it does not have is left out.
     pub fn to_json(&self) -> String {
+        serde_json::Value::Object(self.to_object()).to_string()
+    }
+
+    pub(crate) fn to_object(&self) -> serde_json::Map<String, serde_json::Value> {
         let mut object = serde_json::Map::new();
         let value = self.kind.value();
         let facts = [
@@ -122,7 +126,7 @@ impl Event {
                 object.insert(key.into(), fact.into());
             }
         }
-        serde_json::Value::Object(object).to_string()
+        object
     }
 
     /// An event of the server as a whole.

@@ -2,11 +2,12 @@
 //! else belongs to one worker.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use crossbeam_utils::CachePadded;
 
 use crate::balance::Pool;
+use crate::driver::conversation;
 use crate::driver::event::{Event, EventKind, Sink};
 use crate::driver::mailbox::Sender;
 use crate::driver::room::Room;
@@ -22,6 +23,9 @@ pub(crate) struct Shared {
     pub(crate) senders: Box<[Sender<Message>]>,
     pub(crate) sink: Sink,
     pub(crate) orders: Orders,
+    pub(crate) conversations: conversation::Counters,
+    /// Workers that are not over.
+    pub(crate) present: AtomicUsize,
 }
 
 /// What the owner ordered. Kept here rather than sent, so that no mailbox can be too full for it.
@@ -198,7 +202,34 @@ impl Shared {
         }
     }
 
+    /// Whether one worker is left.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.present.load(Ordering::Acquire) <= 1
+    }
+
     pub(crate) fn tell_listener(&self, kind: EventKind, listener: usize, detail: impl Into<String>) {
         (self.sink)(&Event::of_listener(kind, &self.listeners[listener].name, detail));
+    }
+}
+
+/// That a worker is not over. Dropping it, be it by a panic, tells the last one left.
+pub(crate) struct Presence(Arc<Shared>);
+
+impl Presence {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
+        shared.present.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(shared))
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        if self.0.present.fetch_sub(1, Ordering::AcqRel) != 2 {
+            return;
+        }
+        for sender in &self.0.senders {
+            // Once in a server's life, so each mailbox has a place for it; those of the others are gone.
+            let _ = sender.try_send(Message::Alone);
+        }
     }
 }

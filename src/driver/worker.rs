@@ -10,13 +10,13 @@ use mio::{Events, Poll};
 use socket2::Socket;
 
 use crate::balance::Lane;
-use crate::driver::conversation::{Conversations, Listener as ConversationListener};
+use crate::driver::conversation::{Bell, Conversations, Listener as ConversationListener};
 use crate::driver::event::EventKind;
 use crate::driver::joint::Joints;
 use crate::driver::listening::{Listening, ListeningSocket, Verdict};
 use crate::driver::mailbox::Receiver;
 use crate::driver::pipes::Pipes;
-use crate::driver::shared::Shared;
+use crate::driver::shared::{Presence, Shared};
 use crate::driver::timer::{TimerId, Wheel};
 use crate::driver::token::{Key, Source};
 use crate::proxy::session::Cause;
@@ -32,6 +32,10 @@ pub(crate) enum Message {
     Resume(usize),
     /// The owner gave an order: see [`Orders`](crate::driver::shared::Orders).
     Order,
+    /// There is news for those who follow.
+    News,
+    /// No other worker is left.
+    Alone,
 }
 
 /// What a timer is for.
@@ -62,6 +66,8 @@ pub(crate) struct Core {
     pub(crate) again: Vec<Key>,
     /// Listeners likewise.
     pub(crate) accept_again: Vec<u32>,
+    /// Conversations likewise.
+    pub(crate) talk_again: Vec<Key>,
     /// Listeners with a [`Timer::Accept`]: one is enough, however often they find no descriptor.
     paused: Vec<u32>,
     /// Whether there is a [`Timer::Starved`].
@@ -83,6 +89,8 @@ pub(crate) struct Worker {
     inbox: Receiver<Message>,
     phase: Phase,
     drain_timer: Option<TimerId>,
+    /// Until it is over.
+    presence: Option<Presence>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,6 +121,8 @@ pub(crate) struct Parts {
     /// The listening sockets, one for each listener.
     pub(crate) sockets: Vec<ListeningSocket>,
     pub(crate) conversations: Vec<ConversationListener>,
+    /// What tells its conversations that there is news.
+    pub(crate) bell: Option<Bell>,
     pub(crate) is_hosted: bool,
 }
 
@@ -130,6 +140,7 @@ impl Worker {
             lane: Lane::Own(crate::thread::number()),
             again: Vec::new(),
             accept_again: Vec::new(),
+            talk_again: Vec::new(),
             paused: Vec::new(),
             is_starved: false,
             mask: None,
@@ -140,7 +151,7 @@ impl Worker {
         for (index, socket) in parts.sockets.into_iter().enumerate() {
             listening.push(Listening::open(index, socket, &core)?);
         }
-        let conversations = Conversations::open(parts.conversations, listening.len(), &core)?;
+        let conversations = Conversations::open(parts.conversations, parts.bell, listening.len(), &core)?;
         Ok(Self {
             events: Events::with_capacity(EVENTS_MAX),
             joints: Joints::new(Arc::clone(&core.shared)),
@@ -149,6 +160,7 @@ impl Worker {
             inbox: parts.inbox,
             phase: Phase::Running,
             drain_timer: None,
+            presence: Some(Presence::new(&core.shared)),
             core,
         })
     }
@@ -165,7 +177,8 @@ impl Worker {
 
     /// When a turn is needed even if nothing happens.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        if !self.core.again.is_empty() || !self.core.accept_again.is_empty() {
+        let Core { again, accept_again, talk_again, .. } = &self.core;
+        if !again.is_empty() || !accept_again.is_empty() || !talk_again.is_empty() {
             return Some(Instant::START);
         }
         self.core.wheel.next_deadline()
@@ -196,7 +209,8 @@ impl Worker {
         self.core.begin();
         let again = std::mem::take(&mut self.core.again);
         let accept_again = std::mem::take(&mut self.core.accept_again);
-        let mut count = again.len() + accept_again.len();
+        let talk_again = std::mem::take(&mut self.core.talk_again);
+        let mut count = again.len() + accept_again.len() + talk_again.len();
         let mut is_mail = false;
         // Sessions first: they give descriptors and places back that new ones can use.
         for event in &self.events {
@@ -210,6 +224,9 @@ impl Worker {
         }
         for key in again {
             self.joints.go_on(&mut self.core, key);
+        }
+        for key in talk_again {
+            self.conversations.handle_event(&mut self.core, key);
         }
         for event in &self.events {
             if let Source::Listener(index) = Source::from_token(event.token()) {
@@ -270,6 +287,9 @@ impl Worker {
                     self.accept(listener);
                 }
                 Message::Order => self.obey(),
+                Message::News => self.conversations.handle_news(&mut self.core),
+                // Whether that ends it is looked at after every turn.
+                Message::Alone => {}
             }
         }
     }
@@ -322,7 +342,7 @@ impl Worker {
                     if !self.core.accept_again.contains(&(index as u32)) {
                         break;
                     }
-                    self.core.accept_again.clear();
+                    self.core.accept_again.retain(|&again| again != index as u32);
                 }
             }
             self.close_listeners();
@@ -351,19 +371,26 @@ impl Worker {
         }
         self.conversations.close_all(&mut self.core);
         self.phase = Phase::Over;
+        self.presence = None;
     }
 
     fn close_listeners(&mut self) {
         for listening in self.listening.drain(..) {
             listening.close(&self.core);
         }
-        self.core.accept_again.clear();
+        let conversations = &self.conversations;
+        self.core.accept_again.retain(|&index| conversations.is_listener(index as usize));
     }
 
     fn end_if_drained(&mut self) {
-        if self.phase == Phase::Draining && self.joints.is_empty() {
-            self.stop();
+        if self.phase != Phase::Draining || !self.joints.is_empty() {
+            return;
         }
+        // Who looks on while the server drains sees it to the end.
+        if self.conversations.is_listening() && !self.core.shared.is_alone() {
+            return;
+        }
+        self.stop();
     }
 }
 

@@ -1,16 +1,18 @@
 //! From a configuration to what runs: sockets bound, pools watched, workers made.
 
 use std::collections::BTreeMap;
+use std::fs::Permissions;
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use mio::{Poll, Waker};
 use socket2::Socket;
 
 use crate::balance;
-use crate::driver::conversation;
+use crate::driver::conversation::{self, Bell};
 use crate::driver::event::{Event, EventKind, Sink};
 use crate::driver::listening::ListeningSocket;
 use crate::driver::mailbox::{self, Sender};
@@ -32,6 +34,8 @@ pub(super) struct Assembly {
     /// Where the admin socket does.
     pub(super) admin: Option<Bind>,
     pub(super) files: Files,
+    /// What tells those who follow events that there are some.
+    pub(super) bell: Bell,
 }
 
 /// Builds the pools of a configuration, which was found right before.
@@ -93,6 +97,13 @@ pub(super) fn assemble(
         let failed = |error: io::Error| Error::io(format!("listen on {} for {who}", from.bind), &error);
         let socket = net::bind(&from.bind, &who, 1)?.remove(0);
         files.note(&from.bind);
+        if let Bind::Unix(path) = &from.bind
+            && !path.starts_with('@')
+        {
+            // Nobody can have connected: it does not listen yet.
+            std::fs::set_permissions(&**path, Permissions::from_mode(from.mode))
+                .map_err(|error| Error::io(format!("set the mode of {} for {who}", from.bind), &error))?;
+        }
         net::start(&socket, ADMIN_BACKLOG).map_err(failed)?;
         admin = Some(net::local_bind(&socket).map_err(failed)?);
         conversations.push(conversation::Listener { socket, make: Box::new(make_conversation) });
@@ -103,21 +114,25 @@ pub(super) fn assemble(
     let loops = loops.map_err(|error| Error::io("make an event loop", &error))?;
     let shared = Arc::new(share(config, pools, &loops, sink));
 
-    let mut conversations = Some(conversations);
+    // The first worker has the conversations.
+    let bell = Bell::new(shared.senders[0].clone());
+    let mut conversations = Some((conversations, bell.clone()));
     let mut workers = Vec::with_capacity(count);
     for (index, (one, sockets)) in loops.into_iter().zip(sockets).enumerate() {
+        let (conversations, bell) = conversations.take().unzip();
         let parts = Parts {
             index,
             poll: one.poll,
             shared: Arc::clone(&shared),
             inbox: one.inbox,
             sockets,
-            conversations: conversations.take().unwrap_or_default(),
+            conversations: conversations.unwrap_or_default(),
+            bell,
             is_hosted,
         };
         workers.push(Worker::new(parts).map_err(|error| Error::io("register a listening socket", &error))?);
     }
-    Ok(Assembly { shared, workers, addresses, admin, files })
+    Ok(Assembly { shared, workers, addresses, admin, files, bell })
 }
 
 fn open_loop(capacity: usize) -> io::Result<Loop> {
@@ -166,6 +181,8 @@ fn share(config: &Config, pools: &[Arc<balance::Pool>], loops: &[Loop], sink: &S
         listeners: config.listeners.iter().map(shared_listener).collect(),
         sink: Arc::clone(sink),
         orders: Orders::default(),
+        conversations: conversation::Counters::default(),
+        present: AtomicUsize::new(0),
         senders,
     }
 }

@@ -6,11 +6,13 @@
 //! | `server` | [`Server`]: the life of an instance |
 //! | `assembly` | from a configuration to sockets, pools and workers |
 //! | `statistics` | what it counted |
+//! | `journal` | its last events, and who follows them |
 //! | `admin/` | what it is asked and told while running, over HTTP |
 
 pub mod admin;
 mod assembly;
 pub mod config;
+mod journal;
 #[expect(clippy::module_inception, reason = "the type of the folder's name has a file of its own")]
 mod server;
 pub mod statistics;
@@ -18,4 +20,4 @@ pub mod statistics;
 pub use crate::driver::event::{Event, EventKind};
 pub use config::Config;
 pub use server::{Server, State};
-pub use statistics::{ListenerStatistics, PoolStatus, ServerStatistics, Status};
+pub use statistics::{AdminStatistics, ListenerStatistics, PoolStatus, ServerStatistics, Status};

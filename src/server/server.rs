@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::thread::{JoinHandle, ThreadId};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use socket2::Socket;
@@ -28,7 +28,8 @@ use crate::proxy::options::Bind;
 use crate::server::admin::{self, Dialogue, Instance};
 use crate::server::assembly::{self, Files};
 use crate::server::config::Config;
-use crate::server::statistics::{ListenerStatistics, PoolStatus, ServerStatistics, Status};
+use crate::server::journal::{Follower, Journal, Start};
+use crate::server::statistics::{AdminStatistics, ListenerStatistics, PoolStatus, ServerStatistics, Status};
 use crate::sys;
 use crate::time::{Clock, Instant};
 
@@ -45,6 +46,7 @@ struct Inner {
     config: Config,
     pools: Vec<Arc<balance::Pool>>,
     sink: Sink,
+    journal: Arc<Journal>,
     pid: u32,
     /// [`State`] as a number, for who reads it often.
     state: AtomicU8,
@@ -123,10 +125,17 @@ impl Server {
     /// not block for long, and two threads may call it at once.
     pub fn with_events(config: Config, on_event: impl Fn(&Event) + Send + Sync + 'static) -> Result<Self> {
         let pools = assembly::pools(&config)?;
+        let journal = Arc::new(Journal::default());
+        let noting = Arc::clone(&journal);
+        let sink = move |event: &Event| {
+            noting.note(event, unix_ms());
+            on_event(event);
+        };
         let inner = Inner {
             config,
             pools,
-            sink: Arc::new(on_event),
+            sink: Arc::new(sink),
+            journal,
             pid: std::process::id(),
             state: AtomicU8::new(State::New as u8),
             life: Mutex::new(Life::default()),
@@ -455,6 +464,7 @@ impl Inner {
         let make = move || -> Box<dyn Conversation> { Box::new(Dialogue::new(weak.clone(), is_loopback)) };
         let assembly = assembly::assemble(&self.config, &self.pools, adopted, &self.sink, make, is_hosted)?;
         life.adopted.clear();
+        self.journal.attach(assembly.bell);
         life.shared = Some(assembly.shared);
         life.addresses = assembly.addresses;
         life.admin = assembly.admin;
@@ -522,10 +532,9 @@ impl Inner {
 
     fn addresses(&self) -> String {
         let life = self.life.lock();
-        let text = |(listener, address): (&crate::server::config::Listener, &Bind)| {
-            format!("{} on {address}", listener.name)
-        };
-        self.config.listeners.iter().zip(&life.addresses).map(text).collect::<Vec<_>>().join(", ")
+        let names = self.config.listeners.iter().map(|listener| &*listener.name);
+        let listeners = names.zip(&life.addresses).chain(life.admin.iter().map(|bind| ("admin", bind)));
+        listeners.map(|(name, bind)| format!("{name} on {bind}")).collect::<Vec<_>>().join(", ")
     }
 
     fn status(&self) -> Status {
@@ -541,6 +550,7 @@ impl Inner {
             pid: self.pid,
             workers,
             totals: shared.as_ref().map(|shared| ServerStatistics::read(shared)).unwrap_or_default(),
+            admin: AdminStatistics::read(shared.as_deref(), &self.journal),
             listeners: match &shared {
                 None => Vec::new(),
                 Some(shared) => addresses
@@ -556,7 +566,6 @@ impl Inner {
     }
 }
 
-/// Listens and says nothing: what it will answer is to come.
 impl admin::Instance for Inner {
     fn check(&self) -> Result<()> {
         self.check_process()
@@ -578,6 +587,10 @@ impl admin::Instance for Inner {
         let at = self.pool_index(name)?;
         let waiting = self.life.lock().shared.as_ref().map_or(0, |shared| shared.pools[at].room.waiting());
         Some(PoolStatus::read(name, &self.pools[at], waiting))
+    }
+
+    fn follow(&self, start: Start, goes_on: bool) -> Result<Follower> {
+        self.journal.follow(start, goes_on)
     }
 
     fn drain(&self, timeout: Option<Duration>) -> Result<()> {
@@ -619,6 +632,12 @@ impl admin::Instance for Inner {
         }
         Ok(())
     }
+}
+
+/// The time of day, for logs.
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn is_loopback(bind: &Bind) -> bool {

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::balance::{BackendStatistics, Pool, PoolStatistics};
 use crate::driver::shared::{Counters, Shared, SharedListener};
 use crate::proxy::session::Cause;
+use crate::server::journal::{Counts, Journal};
 
 /// A server, all listeners together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -77,6 +78,29 @@ pub struct Status {
     pub listeners: Vec<ListenerStatistics>,
     /// Its pools.
     pub pools: Vec<PoolStatus>,
+    /// Its admin interface.
+    pub admin: AdminStatistics,
+}
+
+/// What the admin interface of a [`Status`] came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct AdminStatistics {
+    /// Clients at present.
+    pub clients: u64,
+    /// Of all there are, those that follow events.
+    pub followers: u64,
+    /// Clients accepted.
+    pub accepted: u64,
+    /// Idle clients that were ended to make room for others.
+    pub displaced: u64,
+    /// Clients whose request did not come to its end in time.
+    pub late: u64,
+    /// Clients that did not take what they were answered.
+    pub stalled: u64,
+    /// Events so far; also the number of the latest.
+    pub events: u64,
+    /// Events that followers were too slow for, over all followers.
+    pub events_lost: u64,
 }
 
 /// One pool of a [`Status`].
@@ -131,6 +155,24 @@ impl ServerStatistics {
         // What ended was read before what began.
         totals.sessions = totals.accepted.saturating_sub(totals.finished + totals.failed);
         totals
+    }
+}
+
+impl AdminStatistics {
+    pub(super) fn read(shared: Option<&Shared>, journal: &Journal) -> Self {
+        let Counts { newest, followers, lost } = journal.counts();
+        let all = Self { followers: followers as u64, events: newest, events_lost: lost, ..Self::default() };
+        let Some(shared) = shared else { return all };
+        let counters = &shared.conversations;
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Self {
+            clients: load(&counters.present),
+            accepted: load(&counters.accepted),
+            displaced: load(&counters.displaced),
+            late: load(&counters.late),
+            stalled: load(&counters.stalled),
+            ..all
+        }
     }
 }
 

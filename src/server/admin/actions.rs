@@ -10,6 +10,14 @@ use crate::server::admin::body::{Addition, Changes, check_empty, timeout};
 use crate::server::admin::head::{Head, Method};
 use crate::server::admin::path::Resource;
 use crate::server::config::suggest::{all as list, nearest, nearest_or_all, shown};
+use crate::server::journal::Follower;
+
+/// What came of a request.
+pub(super) enum Done {
+    Told(Answer),
+    /// Events are told as they come.
+    Follows(Follower),
+}
 
 /// What was ordered.
 #[derive(Serialize)]
@@ -21,16 +29,17 @@ struct Ordered {
 const NEAR_AMONG_MAX: usize = 4096;
 
 /// Does what a request asks for.
-pub(super) fn carry_out(head: &Head, body: &[u8], instance: &dyn Instance) -> Answer {
-    match answer(head, body, instance) {
-        Ok(answer) | Err(answer) => answer,
-    }
+pub(super) fn carry_out(head: &Head, body: &[u8], instance: &dyn Instance) -> Done {
+    done(head, body, instance).unwrap_or_else(Done::Told)
 }
 
-fn answer(head: &Head, body: &[u8], instance: &dyn Instance) -> Result<Answer, Answer> {
+fn done(head: &Head, body: &[u8], instance: &dyn Instance) -> Result<Done, Answer> {
     instance.check()?;
-    match &head.resource {
+    let told = match &head.resource {
         Resource::Status => Ok(Answer::json(200, &instance.status())),
+        Resource::Events(wanted) => {
+            return Ok(Done::Follows(instance.follow(wanted.start, wanted.goes_on)?));
+        }
         Resource::Pool(name) => {
             let status = instance.pool_status(name).ok_or_else(|| no_pool(name, instance))?;
             Ok(Answer::json(200, &status))
@@ -67,7 +76,8 @@ fn answer(head: &Head, body: &[u8], instance: &dyn Instance) -> Result<Answer, A
             instance.stop()?;
             Ok(Answer::json(202, &Ordered { ordered: "stop" }).last())
         }
-    }
+    };
+    told.map(Done::Told)
 }
 
 /// The backend as it is now.

@@ -17,7 +17,7 @@ pub(super) struct Answer {
 }
 
 /// The statuses there are, with their phrases.
-const STATUSES: [(u16, &str); 18] = [
+const STATUSES: [(u16, &str); 19] = [
     (200, "OK"),
     (201, "Created"),
     (202, "Accepted"),
@@ -26,6 +26,7 @@ const STATUSES: [(u16, &str); 18] = [
     (403, "Forbidden"),
     (404, "Not Found"),
     (405, "Method Not Allowed"),
+    (408, "Request Timeout"),
     (409, "Conflict"),
     (411, "Length Required"),
     (413, "Content Too Large"),
@@ -37,6 +38,13 @@ const STATUSES: [(u16, &str); 18] = [
     (503, "Service Unavailable"),
     (505, "HTTP Version Not Supported"),
 ];
+
+/// What every answer bears. A client knows by `Server` whom it speaks with.
+const ALWAYS: &str = concat!(
+    "Server: trimtab/",
+    env!("CARGO_PKG_VERSION"),
+    "\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
+);
 
 #[derive(Serialize)]
 struct Told<'a> {
@@ -72,12 +80,11 @@ impl Answer {
     pub(super) fn write(&self, is_last: bool, without_body: bool, to: &mut Vec<u8>) {
         let phrase =
             STATUSES.iter().find(|(status, _)| *status == self.status).map_or("", |(_, phrase)| phrase);
-        let mut head = format!("HTTP/1.1 {} {phrase}\r\n", self.status);
+        let mut head = format!("HTTP/1.1 {} {phrase}\r\n{ALWAYS}", self.status);
         if self.status != 204 {
             head.push_str("Content-Type: application/json\r\n");
             head.push_str(&format!("Content-Length: {}\r\n", self.body.len()));
         }
-        head.push_str("Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n");
         if let Some(allow) = self.allow {
             head.push_str(&format!("Allow: {allow}\r\n"));
         }
@@ -88,6 +95,46 @@ impl Answer {
         to.extend_from_slice(head.as_bytes());
         if !without_body {
             to.extend_from_slice(&self.body);
+        }
+    }
+}
+
+/// Lines of JSON, one by one, for as long as it takes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stream {
+    /// In chunks, so that a cut can be told from an end. HTTP/1.0 has none.
+    pub(super) is_chunked: bool,
+}
+
+impl Stream {
+    /// Appends the head of the answer.
+    pub(super) fn begin(self, to: &mut Vec<u8>) {
+        let chunked = if self.is_chunked { "Transfer-Encoding: chunked\r\n" } else { "" };
+        let head = format!(
+            "HTTP/1.1 200 OK\r\n{ALWAYS}Content-Type: application/x-ndjson\r\n{chunked}Connection: close\r\n\r\n"
+        );
+        to.extend_from_slice(head.as_bytes());
+    }
+
+    /// Appends some lines.
+    pub(super) fn write(self, lines: &[u8], to: &mut Vec<u8>) {
+        if lines.is_empty() {
+            // A chunk of nothing would be the end.
+            return;
+        }
+        if self.is_chunked {
+            to.extend_from_slice(format!("{:x}\r\n", lines.len()).as_bytes());
+        }
+        to.extend_from_slice(lines);
+        if self.is_chunked {
+            to.extend_from_slice(b"\r\n");
+        }
+    }
+
+    /// Appends the end.
+    pub(super) fn end(self, to: &mut Vec<u8>) {
+        if self.is_chunked {
+            to.extend_from_slice(b"0\r\n\r\n");
         }
     }
 }

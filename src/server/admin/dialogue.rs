@@ -3,16 +3,19 @@
 use std::sync::Weak;
 
 use crate::driver::conversation::{Conversation, Progress};
-use crate::server::admin::answer::Answer;
+use crate::server::admin::Instance;
+use crate::server::admin::actions::{Done, carry_out};
+use crate::server::admin::answer::{Answer, Stream};
 use crate::server::admin::head::{Head, Method, Parsed, Refused, parse};
-use crate::server::admin::{Instance, actions};
+use crate::server::journal::Follower;
 
 /// One client of the admin interface, without its connection: bytes in, bytes out. A server makes one for each
 /// connection to its admin socket; a host that has a transport of its own gets one from
 /// [`Server::admin`](crate::server::Server::admin).
 ///
 /// Requests are answered in their order and may be sent ahead; up to [`AHEAD_MAX`] of those that come at once
-/// are, and none once 1 MiB of answers waits: then the connection ends and the client asks again.
+/// are, and none once 1 MiB of answers waits: then the connection ends and the client asks again. Events are told
+/// by [`Dialogue::handle_news`] to who follows them, and nothing else on that connection any more.
 pub struct Dialogue {
     instance: Weak<dyn Instance>,
     /// Whether it is over a loopback address, where only loopback's names are good.
@@ -20,6 +23,8 @@ pub struct Dialogue {
     /// What came and is not dealt with.
     buffer: Vec<u8>,
     phase: Phase,
+    /// Requests answered.
+    answered: u64,
 }
 
 enum Phase {
@@ -32,6 +37,8 @@ enum Phase {
         left: u64,
         then_ends: bool,
     },
+    /// Events are told as they come. What the client says is thrown away.
+    Follow(Follower, Stream),
     Over,
 }
 
@@ -44,7 +51,7 @@ const DISCARDED_MAX: u64 = 1 << 20;
 
 impl Dialogue {
     pub(in crate::server) fn new(instance: Weak<dyn Instance>, is_loopback: bool) -> Self {
-        Self { instance, is_loopback, buffer: Vec::new(), phase: Phase::Head }
+        Self { instance, is_loopback, buffer: Vec::new(), phase: Phase::Head, answered: 0 }
     }
 
     /// Takes bytes from the client and appends what it is to be sent to `answer`. Empty `bytes` say that the
@@ -78,6 +85,33 @@ impl Dialogue {
         true
     }
 
+    /// Appends some of the events that came since, for a client that follows them; nothing when there is no
+    /// more at present. `false` as with [`Dialogue::handle_bytes`].
+    ///
+    /// To be called once a client's request was taken, and again whenever all that was appended is sent and
+    /// there may be more. A client that takes its answers too slowly misses events, and is told how many.
+    pub fn handle_news(&mut self, answer: &mut Vec<u8>) -> bool {
+        if let Phase::Follow(follower, stream) = &mut self.phase {
+            let mut lines = Vec::new();
+            follower.read(&mut lines);
+            stream.write(&lines, answer);
+            if follower.is_over() {
+                stream.end(answer);
+                self.phase = Phase::Over;
+            }
+        }
+        !matches!(self.phase, Phase::Over)
+    }
+
+    fn progress(&self) -> Progress {
+        match self.phase {
+            Phase::Head if self.buffer.is_empty() => Progress::Idle,
+            Phase::Head | Phase::Body(_) | Phase::Discard { .. } => Progress::Begun(self.answered),
+            Phase::Follow(..) => Progress::Following,
+            Phase::Over => Progress::Closing,
+        }
+    }
+
     /// Goes as far as the bytes at hand allow. Gives how many of them are dealt with.
     fn advance(&mut self, answer: &mut Vec<u8>) -> usize {
         let mut used = 0;
@@ -86,12 +120,14 @@ impl Dialogue {
             let bytes = &self.buffer[used..];
             match &mut self.phase {
                 Phase::Over => return used,
+                Phase::Follow(..) => return self.buffer.len(),
                 Phase::Head if bytes.is_empty() => return used,
                 Phase::Head => match parse(bytes, self.is_loopback) {
                     Parsed::Partial => return used,
                     Parsed::Refused(refused, length) => {
                         used += length;
                         answered += 1;
+                        self.answered += 1;
                         let is_last = refused.answer.is_last || self.is_enough(answered, used, answer);
                         refused.answer.write(is_last, refused.is_head, answer);
                         self.phase = after_refusal(&refused, is_last);
@@ -107,15 +143,25 @@ impl Dialogue {
                 Phase::Body(head) if bytes.len() < head.body => return used,
                 Phase::Body(head) => {
                     let done = match self.instance.upgrade() {
-                        Some(instance) => actions::carry_out(head, &bytes[..head.body], &*instance),
-                        None => Answer::error(503, "the server has ended").last(),
+                        Some(instance) => carry_out(head, &bytes[..head.body], &*instance),
+                        None => Done::Told(Answer::error(503, "the server has ended").last()),
                     };
-                    let (is_last, is_head) = (head.is_last || done.is_last, head.method == Method::Head);
+                    let (is_last, is_head) = (head.is_last, head.method == Method::Head);
+                    let stream = Stream { is_chunked: !head.is_old };
                     used += head.body;
                     answered += 1;
-                    let is_last = is_last || self.is_enough(answered, used, answer);
-                    done.write(is_last, is_head, answer);
-                    self.phase = if is_last { Phase::Over } else { Phase::Head };
+                    self.answered += 1;
+                    match done {
+                        Done::Told(told) => {
+                            let is_last = is_last || told.is_last || self.is_enough(answered, used, answer);
+                            told.write(is_last, is_head, answer);
+                            self.phase = if is_last { Phase::Over } else { Phase::Head };
+                        }
+                        Done::Follows(follower) => {
+                            stream.begin(answer);
+                            self.phase = if is_head { Phase::Over } else { Phase::Follow(follower, stream) };
+                        }
+                    }
                 }
                 Phase::Discard { left, then_ends } => {
                     let now = bytes.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
@@ -148,7 +194,34 @@ fn after_refusal(refused: &Refused, is_last: bool) -> Phase {
 
 impl Conversation for Dialogue {
     fn handle_bytes(&mut self, bytes: &[u8], answer: &mut Vec<u8>) -> Progress {
-        if Dialogue::handle_bytes(self, bytes, answer) { Progress::More } else { Progress::Close }
+        Dialogue::handle_bytes(self, bytes, answer);
+        self.progress()
+    }
+
+    fn handle_news(&mut self, answer: &mut Vec<u8>) -> Progress {
+        Dialogue::handle_news(self, answer);
+        self.progress()
+    }
+
+    fn handle_timeout(&mut self, answer: &mut Vec<u8>) -> Progress {
+        match (&self.phase, self.progress()) {
+            // An empty line, which is no event. It also finds out whether somebody is there.
+            (Phase::Follow(_, stream), _) => stream.write(b"\n", answer),
+            (Phase::Head | Phase::Body(_), Progress::Begun(_)) => {
+                let late = Answer::error(408, "the request did not come to its end in time");
+                late.write(true, false, answer);
+                self.phase = Phase::Over;
+            }
+            _ => self.phase = Phase::Over,
+        }
+        self.progress()
+    }
+
+    fn handle_end(&mut self, answer: &mut Vec<u8>) {
+        if let Phase::Follow(_, stream) = self.phase {
+            stream.end(answer);
+        }
+        self.phase = Phase::Over;
     }
 }
 

@@ -18,6 +18,8 @@ pub(super) struct Head {
     pub(super) expects: bool,
     /// Whether the connection ends after it.
     pub(super) is_last: bool,
+    /// Whether the client speaks HTTP/1.0, which has no chunks.
+    pub(super) is_old: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,6 +137,9 @@ fn check(request: &httparse::Request<'_, '_>, is_loopback: bool) -> Result<Head,
     if !matches!(method, Method::Get | Method::Head) {
         check_change(&fields).map_err(refuse)?;
     }
+    if matches!(resource, Resource::Events(_)) {
+        check_follower(&fields).map_err(refuse)?;
+    }
     let needs_body = matches!((method, &resource), (Method::Post | Method::Put, Resource::Backend { .. }));
     if needs_body && !fields.has("content-length") {
         return Err(refuse(Answer::error(
@@ -152,7 +157,7 @@ fn check(request: &httparse::Request<'_, '_>, is_loopback: bool) -> Result<Head,
         let why = format!("the body has {body} bytes; {BODY_MAX} are taken");
         return Err(refuse(Answer::error(413, &why).last()));
     }
-    Ok(Head { method, resource, body: length, expects, is_last })
+    Ok(Head { method, resource, body: length, expects, is_last, is_old })
 }
 
 fn method_of(name: &str, resource: &Resource) -> Result<Method, Answer> {
@@ -183,6 +188,15 @@ fn check_change(fields: &Fields<'_>) -> Result<(), Answer> {
         let why =
             "what changes something needs the header Content-Type: application/json, with or without a body";
         return Err(Answer::error(415, why));
+    }
+    Ok(())
+}
+
+/// Refuses a page of a foreign site: it could not read what it follows, but it would take a place.
+fn check_follower(fields: &Fields<'_>) -> Result<(), Answer> {
+    let site = fields.only("sec-fetch-site").ok().flatten();
+    if fields.has("sec-fetch-site") && !matches!(site, Some(b"none" | b"same-origin")) {
+        return Err(Answer::error(403, "a page of another site does not follow events here"));
     }
     Ok(())
 }

@@ -8,12 +8,13 @@
 //! | `POST` likewise, `{"admin": "drain", "weight": 50, "maxconn": 9, "tier": 1}` | changes what is named, all or nothing | 200, the backend |
 //! | `PUT` likewise, `{"address": "10.0.0.4:80", ...}` | adds it | 201, the backend |
 //! | `DELETE` likewise | removes it | 204 |
+//! | `GET /v1/events?recent=20&since=17&follow=false` | | 200, events as they come, each a line of JSON |
 //! | `POST /v1/drain`, `{"timeout_ms": 30000}` | [`Server::drain`](super::Server::drain) | 202 |
 //! | `POST /v1/stop` | [`Server::stop`](super::Server::stop) | 202 |
 //!
 //! `GET` may be `HEAD`. Names are percent-encoded, a `/` in one as `%2F`. What is refused is answered with
 //! `{"error": "..."}`: 400 what cannot be, 403 what a browser's page sent, 404 what is not there, 405 with
-//! `Allow`, 409 what is there already or does not fit the state, 411 no length, 413 a body above
+//! `Allow`, 408 a request that does not come to its end, 409 what is there already or does not fit the state, 411 no length, 413 a body above
 //! [`BODY_MAX`], 415 no JSON, 417 an expectation, 431 a head above [`HEAD_MAX`], 501 a body in chunks, 503 the
 //! server is gone, 505 another version of HTTP.
 //!
@@ -45,6 +46,7 @@ use std::time::Duration;
 
 use crate::balance::Pool;
 use crate::error::Result;
+use crate::server::journal::{Follower, Start};
 use crate::server::statistics::{PoolStatus, Status};
 
 pub use dialogue::{AHEAD_MAX, Dialogue};
@@ -71,6 +73,8 @@ pub(super) trait Instance: Send + Sync {
     fn pool(&self, name: &str) -> Option<Arc<Pool>>;
     /// What is to see of a pool.
     fn pool_status(&self, name: &str) -> Option<PoolStatus>;
+    /// Its events from somewhere on, up to now unless `goes_on`.
+    fn follow(&self, start: Start, goes_on: bool) -> Result<Follower>;
     /// Ends it gracefully.
     fn drain(&self, timeout: Option<Duration>) -> Result<()>;
     /// Ends it.

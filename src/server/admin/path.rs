@@ -1,6 +1,7 @@
 //! Paths: which one means what, and names within them.
 
-use crate::server::config::suggest::shown;
+use crate::server::config::suggest::{nearest_or_all, shown};
+use crate::server::journal::Start;
 
 /// What a path leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -8,8 +9,17 @@ pub(super) enum Resource {
     Status,
     Pool(String),
     Backend { pool: String, backend: String },
+    Events(Wanted),
     Drain,
     Stop,
+}
+
+/// Which events are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Wanted {
+    pub(super) start: Start,
+    /// Whether those to come are, too.
+    pub(super) goes_on: bool,
 }
 
 /// Why a path leads nowhere.
@@ -21,18 +31,13 @@ pub(super) enum Nowhere {
     Unknown(String),
 }
 
-const KNOWN: &str = "/v1/status, /v1/pools/{pool}, /v1/pools/{pool}/backends/{backend}, /v1/drain, /v1/stop";
+const KNOWN: &str =
+    "/v1/status, /v1/pools/{pool}, /v1/pools/{pool}/backends/{backend}, /v1/events, /v1/drain, /v1/stop";
 
 impl Resource {
     /// Reads the target of a request, which begins with `/`.
     pub(super) fn parse(target: &str) -> Result<Self, Nowhere> {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        if !query.is_empty() {
-            let query = shown(query);
-            return Err(Nowhere::Malformed(format!(
-                "the query {query} means nothing here; changes go in a JSON body"
-            )));
-        }
         let mut segments = Vec::new();
         for segment in path.split('/').skip(1) {
             let name =
@@ -40,8 +45,15 @@ impl Resource {
             segments.push(name);
         }
         let names: Vec<&str> = segments.iter().map(String::as_str).collect();
+        if !query.is_empty() && names != ["v1", "events"] {
+            let query = shown(query);
+            return Err(Nowhere::Malformed(format!(
+                "the query {query} means nothing here; changes go in a JSON body"
+            )));
+        }
         match names[..] {
             ["v1", "status"] => Ok(Resource::Status),
+            ["v1", "events"] => Ok(Resource::Events(Wanted::parse(query).map_err(Nowhere::Malformed)?)),
             ["v1", "drain"] => Ok(Resource::Drain),
             ["v1", "stop"] => Ok(Resource::Stop),
             ["v1", "pools", pool] if !pool.is_empty() => Ok(Resource::Pool(pool.into())),
@@ -59,10 +71,48 @@ impl Resource {
     /// The methods it takes, as the field `Allow` has them.
     pub(super) fn allowed(&self) -> &'static str {
         match self {
-            Resource::Status | Resource::Pool(_) => "GET, HEAD",
+            Resource::Status | Resource::Pool(_) | Resource::Events(_) => "GET, HEAD",
             Resource::Backend { .. } => "GET, HEAD, POST, PUT, DELETE",
             Resource::Drain | Resource::Stop => "POST",
         }
+    }
+}
+
+impl Wanted {
+    /// Reads a query: `recent=20`, `since=17`, `follow=false`. Without any, what is to come.
+    fn parse(query: &str) -> Result<Self, String> {
+        let (mut recent, mut since, mut follow) = (None, None, None);
+        for one in query.split('&').filter(|one| !one.is_empty()) {
+            let (key, value) = one.split_once('=').unwrap_or((one, ""));
+            let slot = match key {
+                "recent" => &mut recent,
+                "since" => &mut since,
+                "follow" => &mut follow,
+                _ => {
+                    let hint = nearest_or_all(key, "known", ["recent", "since", "follow"]);
+                    return Err(format!("unknown {} in the query; {hint}", shown(key)));
+                }
+            };
+            if slot.replace(value).is_some() {
+                return Err(format!("the query has {key} twice"));
+            }
+        }
+        let number = |key: &str, value: &str| match value.parse() {
+            Ok(number) if value.bytes().all(|byte| byte.is_ascii_digit()) => Ok(number),
+            _ => Err(format!("{key} {} is not a whole number", shown(value))),
+        };
+        let start = match (recent, since) {
+            (Some(_), Some(_)) => return Err("the query has recent and since; ask for one of them".into()),
+            (Some(count), None) => Start::Recent(number("recent", count)?),
+            (None, Some(sequence)) => Start::Since(number("since", sequence)?),
+            (None, None) => Start::Recent(0),
+        };
+        let goes_on = match follow {
+            None | Some("true") => true,
+            Some("false") => false,
+            Some(other) => return Err(format!("follow {} is neither true nor false", shown(other))),
+        };
+        Ok(Self { start, goes_on })
     }
 }
 
@@ -116,6 +166,17 @@ mod tests {
             ("/v1/status?", Resource::Status),
             ("/v1/%73tatus", Resource::Status),
             ("/v1/drain", Resource::Drain),
+            ("/v1/events", Resource::Events(Wanted { start: Start::Recent(0), goes_on: true })),
+            ("/v1/events?&", Resource::Events(Wanted { start: Start::Recent(0), goes_on: true })),
+            ("/v1/events?recent=20", Resource::Events(Wanted { start: Start::Recent(20), goes_on: true })),
+            (
+                "/v1/events?follow=false&since=18446744073709551615",
+                Resource::Events(Wanted { start: Start::Since(u64::MAX), goes_on: false }),
+            ),
+            (
+                "/v1/events?follow=true&recent=0",
+                Resource::Events(Wanted { start: Start::Recent(0), goes_on: true }),
+            ),
             ("/v1/stop", Resource::Stop),
             ("/v1/pools/app", Resource::Pool("app".into())),
             ("/v1/pools/a%20p%C3%A9", Resource::Pool("a pé".into())),
@@ -158,6 +219,17 @@ mod tests {
             ("/v1/pools/%ff", "UTF-8"),
             ("/v1/pools/%C3", "UTF-8"),
             ("/v1/pools/app/backends/a?weight=5", "JSON body"),
+            ("/v1/status?recent=5", "JSON body"),
+            ("/v1/events?recnet=5", "did you mean \"recent\"?"),
+            ("/v1/events?x", "known: \"recent\", \"since\", \"follow\""),
+            ("/v1/events?recent", "recent \"\" is not a whole number"),
+            ("/v1/events?recent=-1", "not a whole number"),
+            ("/v1/events?since=%2B1", "not a whole number"),
+            ("/v1/events?since=+1", "not a whole number"),
+            ("/v1/events?since=18446744073709551616", "not a whole number"),
+            ("/v1/events?since=1&recent=1", "one of them"),
+            ("/v1/events?since=1&since=1", "since twice"),
+            ("/v1/events?follow=no", "neither true nor false"),
         ] {
             let Err(Nowhere::Malformed(why)) = Resource::parse(path) else { panic!("{path}") };
             assert!(why.contains(part), "{path}: {why}");
@@ -173,7 +245,9 @@ mod tests {
         }
 
         #[test]
-        fn any_path_is_taken_or_refused_in_one_line(path in "/[ -~]{0,60}|/v1/pools/\\PC{0,80}") {
+        fn any_path_is_taken_or_refused_in_one_line(
+            path in "/[ -~]{0,60}|/v1/pools/\\PC{0,80}|/v1/events\\?(recent|since|follow|\\PC|&|=){0,8}",
+        ) {
             if let Err(Nowhere::Malformed(why) | Nowhere::Unknown(why)) = Resource::parse(&path) {
                 prop_assert_eq!(why.lines().count(), 1);
             }
