@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::balance::options::Hash;
 use crate::balance::{Admin, Policy};
-use crate::cli::Failure;
+use crate::cli::{Failure, count};
 use crate::error::{Error, Problem};
 use crate::server::config::{
     AcceptProxy, Config, Listener, Pool, SendProxy, Timeouts, excerpt, read_text, text_from,
@@ -250,10 +250,6 @@ impl Told {
             maintained: are(Admin::Maintenance),
         }
     }
-}
-
-fn count(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn hash(pool: &Pool) -> Option<&'static str> {

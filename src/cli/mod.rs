@@ -4,6 +4,7 @@
 //! standard error; `--json` gives one JSON value instead of text.
 
 mod check;
+mod ctl;
 mod demo;
 mod pick;
 mod run;
@@ -25,6 +26,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Check(check::Arguments),
+    Ctl(ctl::Arguments),
     Demo(demo::Arguments),
     Pick(pick::Arguments),
     Run(run::Arguments),
@@ -36,8 +38,8 @@ enum Command {
     /// Print a manual page in roff
     #[command(hide = true)]
     Man {
-        /// The subcommand it is of
-        subcommand: Option<String>,
+        /// The subcommand it is of, and that one's own: `ctl drain`
+        subcommand: Vec<String>,
     },
 }
 
@@ -96,6 +98,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn run(command: Command, out: &mut impl Write) -> Result<(), Failure> {
     match command {
         Command::Check(arguments) => check::run(&arguments, out),
+        Command::Ctl(arguments) => ctl::run(&arguments, out),
         Command::Demo(arguments) => demo::run(&arguments, out),
         Command::Pick(arguments) => pick::run(&arguments, out),
         Command::Run(arguments) => run::run(&arguments),
@@ -105,19 +108,26 @@ fn run(command: Command, out: &mut impl Write) -> Result<(), Failure> {
             clap_complete::generate(shell, &mut Arguments::command(), "trimtab", &mut script);
             Ok(out.write_all(&script)?)
         }
-        Command::Man { subcommand } => Ok(clap_mangen::Man::new(page(subcommand.as_deref())?).render(out)?),
+        Command::Man { subcommand } => Ok(clap_mangen::Man::new(page(&subcommand)?).render(out)?),
     }
 }
 
 /// The command, or a subcommand under its full name.
-fn page(subcommand: Option<&str>) -> Result<clap::Command, Failure> {
+fn page(path: &[String]) -> Result<clap::Command, Failure> {
     let mut command = Arguments::command();
     command.build();
-    let Some(name) = subcommand else { return Ok(command) };
-    match command.find_subcommand(name) {
-        Some(found) => Ok(found.clone()),
-        None => Err(Failure::Misused(format!("there is no subcommand {name:?}"))),
+    for name in path {
+        command = match command.find_subcommand(name) {
+            Some(found) => found.clone(),
+            None => return Err(Failure::Misused(format!("there is no subcommand {name:?}"))),
+        };
     }
+    Ok(command)
+}
+
+/// `1 worker`, `2 workers`.
+fn count(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn stop(code: u8, why: &str) -> ExitCode {

@@ -49,6 +49,8 @@ use crate::error::Result;
 use crate::server::journal::{Follower, Start};
 use crate::server::statistics::{PoolStatus, Status};
 
+#[cfg(feature = "cli")]
+pub(crate) use crate::driver::conversation::FOLLOW_SILENCE_MAX;
 pub use dialogue::{AHEAD_MAX, Dialogue};
 #[cfg(feature = "cli")]
 pub(crate) use path::encode;

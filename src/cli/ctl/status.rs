@@ -1,0 +1,280 @@
+//! `ctl status`
+
+use std::io::{self, Write};
+
+use clap::Args;
+use serde::de::DeserializeOwned;
+
+use crate::cli::ctl::client::Client;
+use crate::cli::ctl::member::{Target, pool_path};
+use crate::cli::ctl::table::{Side, Table, bytes, limit, printable, time};
+use crate::cli::ctl::told::{Backend, Listener, Pool, Status};
+use crate::cli::{Failure, count};
+
+/// Show what there is: listeners, pools and backends
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// POOL or POOL/BACKEND; everything without
+    #[arg(value_name = "POOL[/BACKEND]")]
+    target: Option<String>,
+}
+
+pub(super) fn run(
+    arguments: &Arguments,
+    client: &Client,
+    json: bool,
+    out: &mut impl Write,
+) -> Result<(), Failure> {
+    let target = Target::parse(arguments.target.as_deref())?;
+    let path = match &target {
+        Target::Server => "/v1/status".to_string(),
+        Target::Pool(pool) => pool_path(pool),
+        Target::Backend(member) => member.path(),
+    };
+    let answer = client.ask("GET", &path, None)?;
+    if json {
+        return Ok(out.write_all(&answer)?);
+    }
+    match target {
+        Target::Server => print_server(&read(&answer)?, out)?,
+        Target::Pool(_) => print_pool(&read(&answer)?, out)?,
+        Target::Backend(member) => print_backend(&member.to_string(), &read(&answer)?, out)?,
+    }
+    Ok(())
+}
+
+/// What an answer tells.
+pub(super) fn read<T: DeserializeOwned>(answer: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(answer)
+        .map_err(|error| Failure::Failed(format!("the server's answer makes no sense here: {error}")))
+}
+
+fn print_server(status: &Status, out: &mut impl Write) -> io::Result<()> {
+    let Status { version, state, pid, workers, totals, admin, .. } = status;
+    let workers = match workers {
+        0 => "turned by its host".to_string(),
+        _ => count(*workers as usize, "worker"),
+    };
+    writeln!(out, "trimtab {} is {}: process {pid}, {workers}", printable(version), printable(state))?;
+    writeln!(
+        out,
+        "  sessions {}, waiting {}, accepted {}, finished {}, failed {}, retries {}, {} to backends, {} to clients",
+        totals.sessions,
+        totals.waiting,
+        totals.accepted,
+        totals.finished,
+        totals.failed,
+        totals.retries,
+        bytes(totals.bytes_to_backends),
+        bytes(totals.bytes_to_clients)
+    )?;
+    write!(out, "  admin clients {}, followers {}, events {}", admin.clients, admin.followers, admin.events)?;
+    match admin.events_lost {
+        0 => writeln!(out)?,
+        lost => writeln!(out, " ({lost} lost by slow followers)")?,
+    }
+    writeln!(out)?;
+    print_listeners(&status.listeners, out)?;
+    for pool in &status.pools {
+        writeln!(out)?;
+        print_pool(pool, out)?;
+    }
+    Ok(())
+}
+
+fn print_listeners(listeners: &[Listener], out: &mut impl Write) -> io::Result<()> {
+    use Side::{Left, Right};
+    let mut table = Table::new([
+        ("listener", Left),
+        ("address", Left),
+        ("pool", Left),
+        ("maxconn", Right),
+        ("sessions", Right),
+        ("accepted", Right),
+        ("failed", Right),
+        ("queued", Right),
+        ("retries", Right),
+        ("to backends", Right),
+        ("to clients", Right),
+    ]);
+    for listener in listeners {
+        table.push([
+            listener.name.clone(),
+            listener.address.clone(),
+            listener.pool.clone(),
+            limit(listener.maxconn),
+            listener.sessions.to_string(),
+            listener.accepted.to_string(),
+            listener.failed().to_string(),
+            listener.queued.to_string(),
+            listener.retries.to_string(),
+            bytes(listener.bytes_to_backends),
+            bytes(listener.bytes_to_clients),
+        ]);
+    }
+    table.print("", out)
+}
+
+fn print_pool(pool: &Pool, out: &mut impl Write) -> io::Result<()> {
+    use Side::{Left, Right};
+    writeln!(
+        out,
+        "pool {}: {}, {} of {} serving, waiting {}, picks {}, in flight {}, refused {}",
+        printable(&pool.name),
+        printable(&pool.policy),
+        pool.serving,
+        count(pool.backends.len(), "backend"),
+        pool.waiting,
+        pool.picks,
+        pool.in_flight,
+        pool.refused
+    )?;
+    if pool.backends.is_empty() {
+        return Ok(());
+    }
+    let mut table = Table::new([
+        ("backend", Left),
+        ("address", Left),
+        ("admin", Left),
+        ("observed", Left),
+        ("tier", Right),
+        ("weight", Right),
+        ("share", Right),
+        ("maxconn", Right),
+        ("in flight", Right),
+        ("picks", Right),
+        ("failures", Right),
+        ("response", Right),
+    ]);
+    for backend in &pool.backends {
+        table.push([
+            backend.name.clone(),
+            backend.address.clone(),
+            backend.admin.clone(),
+            backend.observed.clone(),
+            backend.tier.to_string(),
+            backend.weight.to_string(),
+            share(backend),
+            limit(backend.maxconn),
+            backend.in_flight.to_string(),
+            backend.picks.to_string(),
+            backend.outcomes.failures().to_string(),
+            time(backend.response_mean_ns),
+        ]);
+    }
+    table.print("  ", out)
+}
+
+fn print_backend(member: &str, backend: &Backend, out: &mut impl Write) -> io::Result<()> {
+    let outcomes = &backend.outcomes;
+    writeln!(out, "{}", printable(member))?;
+    for (what, value) in [
+        ("address", printable(&backend.address)),
+        ("admin", printable(&backend.admin)),
+        ("observed", printable(&backend.observed)),
+        ("serving", if backend.serving { "yes".into() } else { "no".to_string() }),
+        ("tier", backend.tier.to_string()),
+        ("weight", backend.weight.to_string()),
+        ("share", share(backend)),
+        ("maxconn", limit(backend.maxconn)),
+        ("in flight", backend.in_flight.to_string()),
+        ("picks", backend.picks.to_string()),
+        ("succeeded", outcomes.success.to_string()),
+        ("not reached", outcomes.connect_failed.to_string()),
+        ("failed", outcomes.failed.to_string()),
+        ("timed out", outcomes.timed_out.to_string()),
+        ("cancelled", outcomes.cancelled.to_string()),
+        ("response", time(backend.response_mean_ns)),
+    ] {
+        writeln!(out, "  {what:12} {value}")?;
+    }
+    Ok(())
+}
+
+fn share(backend: &Backend) -> String {
+    format!("{:.1}%", 100.0 * backend.share)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn shown<T: DeserializeOwned>(
+        value: serde_json::Value,
+        print: impl FnOnce(&T, &mut Vec<u8>) -> io::Result<()>,
+    ) -> String {
+        let mut out = Vec::new();
+        let told = read(value.to_string().as_bytes()).unwrap_or_else(|_| panic!("it is not read"));
+        print(&told, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    fn backend(name: &str) -> serde_json::Value {
+        json!({
+            "id": 1, "name": name, "address": "10.0.0.1:80", "weight": 2, "maxconn": 500, "tier": 0, "tag": 0,
+            "admin": "ready", "observed": "unknown", "serving": true, "picks": 1200, "in_flight": 3,
+            "outcomes": { "success": 1190, "connect_failed": 4, "failed": 2, "timed_out": 1, "cancelled": 7 },
+            "response_mean_ns": 1_234_567, "share": 0.6667
+        })
+    }
+
+    #[test]
+    fn a_server_is_shown_as_tables() {
+        let value = json!({
+            "version": "0.1.0", "state": "running", "pid": 4711, "workers": 2,
+            "totals": { "sessions": 3, "waiting": 1, "accepted": 120, "finished": 110, "failed": 7, "retries": 2,
+                "bytes_to_backends": 1500, "bytes_to_clients": 35_000_000 },
+            "listeners": [{ "name": "web", "address": "127.0.0.1:8080", "pool": "app", "maxconn": 0, "sessions": 3,
+                "accepted": 120, "retries": 2, "queued": 5, "bytes_to_backends": 1500,
+                "bytes_to_clients": 35_000_000, "closed": { "finished": 110, "client_reset": 4, "no_backend": 3 } }],
+            "pools": [
+                { "name": "app", "policy": "round-robin", "waiting": 1, "serving": 1, "picks": 1200, "in_flight": 3,
+                    "refused": 3, "backends": [backend("web-01")] },
+                { "name": "cache", "policy": "source" }
+            ],
+            "admin": { "clients": 2, "followers": 1, "events": 12, "events_lost": 9 }
+        });
+        let expected = "\
+trimtab 0.1.0 is running: process 4711, 2 workers
+  sessions 3, waiting 1, accepted 120, finished 110, failed 7, retries 2, 1.5 KiB to backends, 33 MiB to clients
+  admin clients 2, followers 1, events 12 (9 lost by slow followers)
+
+listener  address         pool  maxconn  sessions  accepted  failed  queued  retries  to backends  to clients
+web       127.0.0.1:8080  app         -         3       120       7       5        2      1.5 KiB      33 MiB
+
+pool app: round-robin, 1 of 1 backend serving, waiting 1, picks 1200, in flight 3, refused 3
+  backend  address      admin  observed  tier  weight  share  maxconn  in flight  picks  failures  response
+  web-01   10.0.0.1:80  ready  unknown      0       2  66.7%      500          3   1200         7    1.2 ms
+
+pool cache: source, 0 of 0 backends serving, waiting 0, picks 0, in flight 0, refused 0
+";
+        assert_eq!(shown(value, |status: &Status, out| print_server(status, out)), expected);
+    }
+
+    #[test]
+    fn a_backend_is_shown_with_all_there_is() {
+        let text =
+            shown(backend("web\u{1b}01"), |told: &Backend, out| print_backend("app/w\u{1b}", told, out));
+        for line in [
+            "app/w\u{fffd}\n",
+            "  address      10.0.0.1:80\n",
+            "  serving      yes\n",
+            "  share        66.7%\n",
+            "  not reached  4\n",
+            "  cancelled    7\n",
+            "  response     1.2 ms\n",
+        ] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
+    }
+
+    #[test]
+    fn what_another_version_tells_is_shown_as_far_as_it_goes() {
+        let text =
+            shown(json!({ "state": "new", "later": [1] }), |status: &Status, out| print_server(status, out));
+        assert!(text.starts_with("trimtab  is new: process 0, turned by its host\n"), "{text}");
+        assert!(read::<Status>(b"[]").is_err() && read::<Status>(b"nonsense").is_err());
+    }
+}

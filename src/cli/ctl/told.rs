@@ -1,0 +1,125 @@
+//! What a server tells, as far as the text of `ctl` shows it. What another version leaves out is taken for
+//! nothing, and what it adds is passed over.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Status {
+    pub(super) version: String,
+    pub(super) state: String,
+    pub(super) pid: u32,
+    pub(super) workers: u32,
+    pub(super) totals: Totals,
+    pub(super) listeners: Vec<Listener>,
+    pub(super) pools: Vec<Pool>,
+    pub(super) admin: Admin,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Totals {
+    pub(super) sessions: u64,
+    pub(super) waiting: u64,
+    pub(super) accepted: u64,
+    pub(super) finished: u64,
+    pub(super) failed: u64,
+    pub(super) retries: u64,
+    pub(super) bytes_to_backends: u64,
+    pub(super) bytes_to_clients: u64,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Listener {
+    pub(super) name: String,
+    pub(super) address: String,
+    pub(super) pool: String,
+    pub(super) maxconn: u64,
+    pub(super) sessions: u64,
+    pub(super) accepted: u64,
+    pub(super) retries: u64,
+    pub(super) queued: u64,
+    pub(super) bytes_to_backends: u64,
+    pub(super) bytes_to_clients: u64,
+    pub(super) closed: BTreeMap<String, u64>,
+}
+
+impl Listener {
+    /// Sessions that ended otherwise than by themselves.
+    pub(super) fn failed(&self) -> u64 {
+        self.closed.iter().filter(|(cause, _)| *cause != "finished").map(|(_, count)| count).sum()
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Pool {
+    pub(super) name: String,
+    pub(super) policy: String,
+    pub(super) waiting: u64,
+    pub(super) serving: u64,
+    pub(super) picks: u64,
+    pub(super) in_flight: u64,
+    pub(super) refused: u64,
+    pub(super) backends: Vec<Backend>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Backend {
+    pub(super) name: String,
+    pub(super) address: String,
+    pub(super) weight: u64,
+    pub(super) maxconn: u64,
+    pub(super) tier: u64,
+    pub(super) admin: String,
+    pub(super) observed: String,
+    pub(super) serving: bool,
+    pub(super) picks: u64,
+    pub(super) in_flight: u64,
+    pub(super) outcomes: Outcomes,
+    pub(super) response_mean_ns: u64,
+    pub(super) share: f64,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Outcomes {
+    pub(super) success: u64,
+    pub(super) connect_failed: u64,
+    pub(super) failed: u64,
+    pub(super) timed_out: u64,
+    pub(super) cancelled: u64,
+}
+
+impl Outcomes {
+    /// What the backend is to blame for.
+    pub(super) fn failures(&self) -> u64 {
+        self.connect_failed + self.failed + self.timed_out
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Admin {
+    pub(super) clients: u64,
+    pub(super) followers: u64,
+    pub(super) events: u64,
+    pub(super) events_lost: u64,
+}
+
+/// One line of the events.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Event {
+    pub(super) event: String,
+    pub(super) unix_ms: u64,
+    pub(super) listener: Option<String>,
+    pub(super) pool: Option<String>,
+    pub(super) backend: Option<String>,
+    pub(super) value: Option<String>,
+    pub(super) detail: Option<String>,
+}
