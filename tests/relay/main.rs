@@ -4,6 +4,7 @@
 //! other. Nothing sleeps for a time that is hoped to be long enough: waits end with what they wait for, or
 //! fail at [`support::DEADLINE`].
 
+mod admin;
 mod bytes;
 mod connect;
 mod drain;

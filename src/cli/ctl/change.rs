@@ -34,7 +34,7 @@ pub(super) struct Drain {
     #[arg(long, group = "what")]
     all: bool,
     /// With --all: cut what has not ended by then [default: the longest timeouts.drain of the listeners]
-    #[arg(long, value_name = "TIME", requires = "all", value_parser = time)]
+    #[arg(long, value_name = "TIME", conflicts_with = "member", value_parser = time)]
     within: Option<Duration>,
 }
 

@@ -275,6 +275,6 @@ pool cache: source, 0 of 0 backends serving, waiting 0, picks 0, in flight 0, re
         let text =
             shown(json!({ "state": "new", "later": [1] }), |status: &Status, out| print_server(status, out));
         assert!(text.starts_with("trimtab  is new: process 0, turned by its host\n"), "{text}");
-        assert!(read::<Status>(b"[]").is_err() && read::<Status>(b"nonsense").is_err());
+        assert!(read::<Status>(b"5").is_err() && read::<Status>(b"nonsense").is_err());
     }
 }

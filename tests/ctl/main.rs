@@ -1,0 +1,12 @@
+//! `trimtab ctl` and the admin interface: a server in a process of its own, asked by the command, by curl and by
+//! clients that misbehave.
+
+#![cfg(feature = "cli")]
+
+mod clients;
+mod events;
+mod http;
+mod life;
+mod strangers;
+mod support;
+mod verbs;
