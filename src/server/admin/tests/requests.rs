@@ -1,0 +1,278 @@
+//! What requests do, and whose are refused.
+
+use super::*;
+
+#[test]
+fn what_there_is_can_be_read() {
+    let fake = Fake::new();
+    let status = ask(&fake, get("/v1/status"));
+    assert_eq!((status.status, &status.body["state"]), (200, &Value::from("running")));
+    assert_eq!(status.body["pools"][0]["backends"][1]["name"], "web-02");
+    let pool = ask(&fake, get("/v1/pools/app"));
+    assert_eq!((pool.status, &pool.body["policy"]), (200, &Value::from("round-robin")));
+    assert_eq!(pool.body, status.body["pools"][0]);
+    let backend = ask(&fake, get(WEB_01));
+    assert_eq!(backend.body, pool.body["backends"][0]);
+    let encoded = ask(&fake, get("/v1/pools/app/backends/unix:%2Frun%2Fapp.sock"));
+    assert_eq!(encoded.body["address"], SOCKET);
+    let whole = ask(&fake, "GET http://any.example:80/v1/pools/app HTTP/1.1\r\nHost: other\r\n\r\n");
+    assert_eq!(whole.body, pool.body);
+}
+
+#[test]
+fn a_backend_is_changed_all_or_nothing() {
+    let fake = Fake::new();
+    let drained =
+        ask(&fake, change("POST", WEB_01, r#"{"admin": "drain", "weight": 50, "maxconn": 7, "tier": 255}"#));
+    assert_eq!(drained.status, 200);
+    for (key, value) in
+        [("admin", Value::from("drain")), ("weight", 50.into()), ("maxconn", 7.into()), ("tier", 255.into())]
+    {
+        assert_eq!(drained.body[key], value, "{key}");
+    }
+    assert_eq!(drained.body, ask(&fake, get(WEB_01)).body);
+    let partly = ask(&fake, change("POST", WEB_01, r#"{"admin": "ready", "weight": 70000}"#));
+    assert_eq!(partly.status, 400);
+    // What the pool itself refuses leaves everything as it was too.
+    let still = "/v1/pools/still/backends/web-01";
+    let refused = ask(&fake, change("POST", still, r#"{"admin": "drain", "weight": 2}"#));
+    assert_eq!(refused.status, 400);
+    assert!(refused.error().contains("static"), "{}", refused.error());
+    assert_eq!(ask(&fake, get(still)).body["admin"], "ready");
+    assert_eq!(fake.admin_of("web-01"), Admin::Drain);
+}
+
+#[test]
+fn backends_are_added_and_removed() {
+    let fake = Fake::new();
+    let path = "/v1/pools/app/backends/a%20%2F%C3%A9";
+    let body = r#"{"address": "10.0.0.9:80", "weight": 3, "maxconn": 4, "tier": 1, "admin": "maintenance"}"#;
+    let added = ask(&fake, change("PUT", path, body));
+    assert_eq!((added.status, &added.body["name"]), (201, &Value::from("a /é")));
+    assert_eq!(ask(&fake, get(path)).body, added.body);
+    let again = ask(&fake, change("PUT", path, r#"{"address": "10.0.0.8:80"}"#));
+    assert_eq!((again.status, again.error().contains("name")), (409, true));
+    let twice = ask(&fake, change("PUT", "/v1/pools/app/backends/other", body));
+    assert_eq!((twice.status, twice.error().contains("10.0.0.9:80")), (409, true));
+    let removed = ask(&fake, change("DELETE", path, ""));
+    assert_eq!((removed.status, &removed.body), (204, &Value::Null));
+    assert_eq!(ask(&fake, change("DELETE", path, "{}")).status, 404);
+    // A name like the address is none of its own: it goes with it.
+    let unnamed =
+        ask(&fake, change("PUT", "/v1/pools/app/backends/10.0.0.7:80", r#"{"address": "10.0.0.7:80"}"#));
+    assert_eq!((unnamed.status, &unnamed.body["name"]), (201, &Value::from("10.0.0.7:80")));
+    let long = "n".repeat(256);
+    let too_long =
+        ask(&fake, change("PUT", &format!("/v1/pools/app/backends/{long}"), r#"{"address": "10.0.0.6:80"}"#));
+    assert_eq!(too_long.status, 400);
+    let fits = ask(
+        &fake,
+        change("PUT", &format!("/v1/pools/app/backends/{}", &long[1..]), r#"{"address": "10.0.0.6:80"}"#),
+    );
+    assert_eq!(fits.status, 201);
+    assert_eq!(
+        ask(&fake, change("PUT", "/v1/pools/app/backends/a%0Ab", r#"{"address": "10.0.0.5:80"}"#)).status,
+        400
+    );
+}
+
+#[test]
+fn the_server_is_told_to_end() {
+    let fake = Fake::new();
+    let head = format!("POST /v1/drain HTTP/1.1\r\n{JSON}\r\n");
+    for (text, order) in [
+        (head, "drain None"),
+        (change("POST", "/v1/drain", "{}"), "drain None"),
+        (change("POST", "/v1/drain", r#"{"timeout_ms": 0}"#), "drain Some(0ns)"),
+        (change("POST", "/v1/drain", r#"{"timeout_ms": 2592000000}"#), "drain Some(2592000s)"),
+    ] {
+        let told = ask(&fake, &text);
+        assert_eq!((told.status, &told.body["ordered"]), (202, &Value::from("drain")), "{text}");
+        assert_eq!(fake.orders.lock().pop().as_deref(), Some(order), "{text}");
+    }
+    assert_eq!(ask(&fake, change("POST", "/v1/drain", r#"{"timeout_ms": 2592000001}"#)).status, 400);
+    let stopped = ask(&fake, change("POST", "/v1/stop", ""));
+    assert_eq!((stopped.status, stopped.error()), (409, "the server has ended"));
+    assert_eq!(*fake.orders.lock(), ["stop"]);
+}
+
+#[test]
+fn what_is_not_there_is_named_with_what_is() {
+    let fake = Fake::new();
+    for (path, parts) in [
+        ("/v1/pools/ap", &["pool \"ap\"", "did you mean \"app\"?"][..]),
+        ("/v1/pools/x", &["there are: \"app\", \"still\""]),
+        (
+            "/v1/pools/app/backends/web-1",
+            &["no backend \"web-1\" in the pool \"app\"", "did you mean \"web-01\"?"],
+        ),
+        ("/v1/pools/app/backends/zzz", &["there are: \"web-01\", \"web-02\", \"unix:/run/app.sock\""]),
+        ("/v1/pools/nope/backends/web-01", &["no pool \"nope\""]),
+        ("/v1/statu", &["nothing at \"/v1/statu\"", "/v1/status"]),
+        ("/", &["/v1/status"]),
+    ] {
+        let answer = ask(&fake, get(path));
+        assert_eq!(answer.status, 404, "{path}");
+        for part in parts {
+            assert!(answer.error().contains(part), "{path}: {}", answer.error());
+        }
+    }
+    for (method, body) in [("POST", r#"{"weight": 2}"#), ("DELETE", "")] {
+        assert_eq!(ask(&fake, change(method, "/v1/pools/app/backends/web", body)).status, 404);
+        assert_eq!(ask(&fake, change(method, "/v1/pools/a/backends/web-01", body)).status, 404);
+    }
+    assert_eq!(
+        ask(&fake, change("PUT", "/v1/pools/a/backends/b", r#"{"address": "10.0.0.9:80"}"#)).status,
+        404
+    );
+    fake.app().update(|edit| fake.app().ids().into_iter().try_for_each(|id| edit.remove(id))).unwrap();
+    assert!(ask(&fake, get(WEB_01)).error().ends_with("the pool is empty"));
+}
+
+#[test]
+fn a_method_that_is_not_for_it_is_told_which_are() {
+    let fake = Fake::new();
+    for (method, path, allow) in [
+        ("POST", "/v1/status", "GET, HEAD"),
+        ("DELETE", "/v1/pools/app", "GET, HEAD"),
+        ("PATCH", WEB_01, "GET, HEAD, POST, PUT, DELETE"),
+        ("get", "/v1/status", "GET, HEAD"),
+        ("OPTIONS", "/v1/stop", "POST"),
+        ("GET", "/v1/stop", "POST"),
+    ] {
+        let answer = ask(&fake, change(method, path, ""));
+        assert_eq!((answer.status, answer.field("allow")), (405, Some(allow)), "{method} {path}");
+    }
+    for method in ["GET,", "GET, HEAD", ""] {
+        assert_eq!(ask(&fake, change(method, "/v1/status", "")).status, 400, "{method}");
+    }
+    assert!(fake.orders.lock().is_empty());
+}
+
+#[test]
+fn bodies_are_refused_for_what_is_wrong() {
+    let fake = Fake::new();
+    for (body, part) in [
+        ("", "no JSON object"),
+        ("   ", "no JSON object"),
+        ("[]", "no JSON object"),
+        ("\"drain\"", "no JSON object"),
+        ("{", "EOF"),
+        ("{} {}", "trailing"),
+        ("{}", "changes nothing"),
+        (r#"{"wieght": 5}"#, "unknown field `wieght`, expected one of `admin`, `weight`"),
+        (r#"{"address": "10.0.0.1:80"}"#, "unknown field `address`"),
+        (r#"{"weight": 5, "weight": 6}"#, "duplicate field `weight`"),
+        (r#"{"weight": "5"}"#, "weight is the text \"5\", where a whole number is expected"),
+        (r#"{"weight": null}"#, "weight is null"),
+        (r#"{"weight": true}"#, "weight is true"),
+        (r#"{"weight": [5]}"#, "weight is a list"),
+        (r#"{"weight": {}}"#, "weight is an object"),
+        (r#"{"weight": 0}"#, "set admin to \"drain\""),
+        (r#"{"weight": 65536}"#, "outside 1 to 65535"),
+        (r#"{"weight": -1}"#, "-1 is outside 1 to 65535"),
+        (r#"{"weight": 1.5}"#, "not a whole number"),
+        (r#"{"weight": 99999999999999999999}"#, "not a whole number"),
+        (r#"{"maxconn": 1073741825}"#, "outside 0 to 1073741824"),
+        (r#"{"tier": 256}"#, "outside 0 to 255"),
+        (r#"{"admin": "drian"}"#, "did you mean \"drain\"?"),
+        (r#"{"admin": "x"}"#, "known: \"ready\", \"drain\", \"maintenance\""),
+        (r#"{"admin": 1}"#, "admin is the number 1"),
+        ("{\"\u{1b}[0m\": 1}", "control character"),
+        ("{\"a\\u001b\\n\": 1}", "unknown field `a\u{fffd}\u{fffd}`"),
+    ] {
+        let answer = ask(&fake, change("POST", WEB_01, body));
+        assert_eq!(answer.status, 400, "{body}");
+        assert!(answer.error().contains(part), "{body}: {}", answer.error());
+        assert!(!answer.error().contains(char::is_control), "{body}");
+    }
+    for (body, part) in [
+        ("{}", "has no address"),
+        (r#"{"address": 80}"#, "address is the number 80"),
+        (r#"{"address": "10.0.0.4"}"#, "write 10.0.0.4:80"),
+        (r#"{"address": "10.0.0.4:80", "weight": 0}"#, "outside 1 to"),
+        (r#"{"address": "10.0.0.4:80", "name": "x"}"#, "unknown field `name`"),
+    ] {
+        let answer = ask(&fake, change("PUT", "/v1/pools/app/backends/new", body));
+        assert_eq!((answer.status, answer.error().contains(part)), (400, true), "{body}: {}", answer.error());
+    }
+    for (method, path) in [("DELETE", WEB_01), ("POST", "/v1/stop"), ("POST", "/v1/drain")] {
+        for body in [r#"{"x": 1}"#, "[]", "now"] {
+            assert_eq!(ask(&fake, change(method, path, body)).status, 400, "{method} {path} {body}");
+        }
+    }
+    let deep = format!("{{\"weight\": {}", "[".repeat(60_000));
+    assert_eq!(ask(&fake, change("POST", WEB_01, &deep)).status, 400);
+    assert!(fake.orders.lock().is_empty());
+    assert_eq!(fake.app().ids().len(), 3);
+}
+
+#[test]
+fn a_web_page_changes_nothing() {
+    let fake = Fake::new();
+    let drain = r#"{"admin": "drain"}"#;
+    let post = |fields: &str| {
+        format!("POST {WEB_01} HTTP/1.1\r\nHost: x\r\n{fields}Content-Length: 18\r\n\r\n{drain}")
+    };
+    for (fields, status) in [
+        ("", 415),
+        ("Content-Type: text/plain\r\n", 415),
+        ("Content-Type: application/x-www-form-urlencoded\r\n", 415),
+        ("Content-Type: application/jsonx\r\n", 415),
+        ("Content-Type: application/json\r\nContent-Type: text/plain\r\n", 415),
+        ("Content-Type: text/plain; application/json\r\n", 415),
+        ("Origin: http://evil.example\r\nContent-Type: application/json\r\n", 403),
+        ("origin: null\r\nContent-Type: application/json\r\n", 403),
+        ("Origin:\r\nContent-Type: application/json\r\n", 403),
+    ] {
+        assert_eq!(ask(&fake, post(fields)).status, status, "{fields}");
+        assert_eq!(fake.admin_of("web-01"), Admin::Ready, "{fields}");
+    }
+    for path in ["/v1/stop", "/v1/drain"] {
+        assert_eq!(ask(&fake, format!("POST {path} HTTP/1.1\r\nHost: x\r\n\r\n")).status, 415);
+    }
+    assert_eq!(ask(&fake, format!("DELETE {WEB_01} HTTP/1.1\r\nHost: x\r\n\r\n")).status, 415);
+    assert!(fake.orders.lock().is_empty());
+    for fields in ["Content-Type: application/json\r\n", "content-type:APPLICATION/JSON; charset=utf-8\r\n"] {
+        assert_eq!(ask(&fake, post(fields)).status, 200, "{fields}");
+    }
+    // To look is free: a page cannot read what is answered.
+    assert_eq!(
+        ask(&fake, "GET /v1/status HTTP/1.1\r\nHost: x\r\nOrigin: http://evil.example\r\n\r\n").status,
+        200
+    );
+}
+
+#[test]
+fn on_loopback_only_loopbacks_names_are_good() {
+    let fake = Fake::new();
+    for (host, is_good) in [
+        ("localhost", true),
+        ("LocalHost:9900", true),
+        ("127.0.0.1", true),
+        ("127.0.0.1:9900", true),
+        ("127.8.9.10:1", true),
+        ("[::1]", true),
+        ("[::1]:9900", true),
+        ("[::ffff:127.0.0.1]:80", true),
+        ("evil.example", false),
+        ("evil.example:9900", false),
+        ("localhost.evil.example", false),
+        ("10.0.0.1:9900", false),
+        ("[2001:db8::1]", false),
+        ("::1", false),
+        ("127.0.0.1:x", false),
+        ("", false),
+    ] {
+        for text in [
+            format!("GET /v1/status HTTP/1.1\r\nHost: {host}\r\n\r\n"),
+            format!("GET http://{host}/v1/status HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+        ] {
+            let mut answer = Vec::new();
+            assert!(dialogue(&fake, true).handle_bytes(text.as_bytes(), &mut answer));
+            assert_eq!(heard(&answer, &[])[0].status, if is_good { 200 } else { 403 }, "{text}");
+            // Over a unix socket or the network any name does.
+            assert_eq!(ask(&fake, &text).status, 200, "{text}");
+        }
+    }
+}
