@@ -56,13 +56,20 @@ fill packaging/trimtabConfig.cmake.in "$libdir/cmake/trimtab/trimtabConfig.cmake
 fill packaging/trimtabConfigVersion.cmake.in "$libdir/cmake/trimtab/trimtabConfigVersion.cmake"
 
 put 755 "$command" "$prefix/bin/trimtab"
-"$command" man >"$work/trimtab.1"
-put 644 "$work/trimtab.1" "$prefix/share/man/man1/trimtab.1"
-# A page for each subcommand that the first page names; `help` has none to itself.
-while read -r subcommand; do
-    "$command" man "$subcommand" >"$work/subcommand"
-    put 644 "$work/subcommand" "$prefix/share/man/man1/trimtab-$subcommand.1"
-done < <(sed -nE 's/^trimtab\\-([a-z]+)\(1\)$/\1/p' "$work/trimtab.1" | grep -vx help)
+# pages [SUBCOMMAND...]: the page of the command or of a subcommand, and those of all that this one names; `help`
+# has none to itself.
+pages() {
+    local page subcommand named
+    page=$(IFS=-; echo "$*")
+    page=trimtab${page:+-$page}
+    "$command" man "$@" >"$work/$page.1"
+    put 644 "$work/$page.1" "$prefix/share/man/man1/$page.1"
+    named=$(sed -nE "s/^${page//-/\\\\-}\\\\-([a-z]+)\(1\)\$/\1/p" "$work/$page.1")
+    for subcommand in $named; do
+        [[ $subcommand = help ]] || pages "$@" "$subcommand"
+    done
+}
+pages
 "$command" completions bash >"$work/bash"
 "$command" completions zsh >"$work/zsh"
 "$command" completions fish >"$work/fish"

@@ -29,6 +29,7 @@ need cmake cmake
 need pkg-config pkg-config
 need abidiff abigail-tools
 need shellcheck shellcheck
+need curl curl
 # Debian keeps daemons where not every user looks.
 PATH=$PATH:/usr/sbin
 need nginx nginx-light

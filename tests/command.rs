@@ -86,9 +86,17 @@ fn misuse_is_2_and_failure_is_1_each_with_a_reason() {
 #[test]
 fn completions_and_the_manual_name_the_subcommands() {
     for shell in ["bash", "zsh", "fish"] {
-        assert!(out(&trimtab(&["completions", shell])).contains("pick"), "{shell}");
+        let script = out(&trimtab(&["completions", shell]));
+        for word in ["pick", "ctl", "maxconn", "no-follow"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
     }
     assert!(out(&trimtab(&["man"])).contains("trimtab\\-pick"));
     assert!(out(&trimtab(&["man", "pick"])).contains(".TH trimtab-pick 1"));
-    assert_eq!(trimtab(&["man", "nonsense"]).status.code(), Some(2));
+    assert!(out(&trimtab(&["man", "ctl"])).contains("trimtab\\-ctl\\-drain"));
+    let drain = out(&trimtab(&["man", "ctl", "drain"]));
+    assert!(drain.contains(".TH trimtab-ctl-drain 1") && drain.contains("TRIMTAB_ADMIN"), "{drain}");
+    for nonsense in [&["nonsense"][..], &["ctl", "nonsense"], &["pick", "ctl"]] {
+        assert_eq!(trimtab(&[&["man"], nonsense].concat()).status.code(), Some(2), "{nonsense:?}");
+    }
 }

@@ -20,6 +20,11 @@ die() {
     exit 1
 }
 
+# subcommands [SUBCOMMAND]: what the help says there are, of the command or of a subcommand.
+subcommands() {
+    "$prefix/bin/trimtab" "$@" --help | sed -nE '/^Commands:/,/^$/s/^  ([a-z]+) .*/\1/p' | { grep -vx help || true; }
+}
+
 make -C "$root" install DESTDIR="$work/stage" PREFIX=/opt/trimtab >"$work/install.log" 2>&1 ||
     { cat "$work/install.log" >&2; die "make install failed"; }
 prefix=$work/stage/opt/trimtab
@@ -51,8 +56,10 @@ FILES
     for page in "$root"/docs/*.md; do
         echo "share/doc/trimtab/$(basename "$page")"
     done
-    "$prefix/bin/trimtab" --help | sed -nE '/^Commands:/,/^$/s/^  ([a-z]+) .*/\1/p' | grep -vx help |
-        sed 's|.*|share/man/man1/trimtab-&.1|'
+    subcommands | sed 's|.*|share/man/man1/trimtab-&.1|'
+    for subcommand in $(subcommands); do
+        subcommands "$subcommand" | sed "s|.*|share/man/man1/trimtab-$subcommand-&.1|"
+    done
 } >>"$work/expected"
 LC_ALL=C sort -o "$work/expected" "$work/expected"
 (cd "$work/stage" && find . -type f -o -type l) | sed 's|^\./opt/trimtab/||' | LC_ALL=C sort >"$work/installed"
@@ -62,6 +69,11 @@ while read -r file; do
 done <"$work/installed"
 for page in "$prefix"/share/man/man1/*; do
     grep -q "^\.TH $(basename "$page" .1) 1 " "$page" || die "$page is no man page, or another's"
+done
+[[ -s $prefix/share/man/man1/trimtab-ctl-drain.1 ]] || die "the subcommands of subcommands have no pages"
+for completions in bash-completion/completions/trimtab zsh/site-functions/_trimtab \
+    fish/vendor_completions.d/trimtab.fish; do
+    grep -q maxconn "$prefix/share/$completions" || die "$completions does not know the verbs of ctl"
 done
 bash -n "$prefix/share/bash-completion/completions/trimtab" || die "the bash completions do not parse"
 if grep -rlE "@[A-Z_]+@" "$prefix/lib/pkgconfig" "$prefix/lib/cmake"; then

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import trimtab
 from peers import TIMEOUT, Echo, assert_cut, config, connect, eventually, exchange, read_all, session
-from trimtab import Admin, Server, ServerState, StateError
+from trimtab import Admin, AdminStatus, Server, ServerState, StateError
 
 
 @pytest.fixture
@@ -43,6 +43,7 @@ def test_bytes_arrive_unchanged_and_are_counted(echo: Echo) -> None:
         assert status["totals"] == counted._asdict()
         assert status["listeners"] == [of_listener._asdict()]
         assert (status["state"], status["workers"], status["pid"]) == ("running", 2, os.getpid())
+        assert set(status["admin"]) == set(AdminStatus.__annotations__) and status["admin"]["events"] == 1
         (pool,) = status["pools"]
         (backend,) = pool["backends"]
         assert (pool["name"], pool["picks"], backend["name"]) == ("app", 16, "b1")

@@ -51,6 +51,7 @@ from ._trimtab import (
     features,
 )
 from ._types import (
+    AdminStatus,
     Backend,
     BackendStatistics,
     BackendStatus,
@@ -75,6 +76,7 @@ __all__ = [
     "MAXCONN_MAX",
     "WEIGHT_MAX",
     "Admin",
+    "AdminStatus",
     "Backend",
     "BackendStatistics",
     "BackendStatus",

@@ -270,6 +270,25 @@ class PoolStatus(TypedDict):
     refused: int
 
 
+class AdminStatus(TypedDict):
+    """What the admin interface of a ``Status`` came to."""
+
+    clients: int
+    followers: int
+    """Clients that follow events."""
+    accepted: int
+    displaced: int
+    """Idle clients that were ended to make room for others."""
+    late: int
+    """Clients whose request did not come to its end in time."""
+    stalled: int
+    """Clients that did not take what they were answered."""
+    events: int
+    """Events so far; also the number of the latest."""
+    events_lost: int
+    """Events that followers were too slow for."""
+
+
 class Status(TypedDict):
     """What ``Server.status`` returns. Later releases may add to it."""
 
@@ -281,3 +300,4 @@ class Status(TypedDict):
     totals: Totals
     listeners: list[ListenerStatus]
     pools: list[PoolStatus]
+    admin: AdminStatus
