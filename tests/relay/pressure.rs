@@ -136,7 +136,7 @@ fn until_still(from: &Socket) {
     let mut before = None;
     until("the sender stands still", || {
         let now = queues().get(&ports).map_or(0, |queues| queues.sending);
-        std::mem::replace(&mut before, Some(now)) == Some(now)
+        before.replace(now) == Some(now)
     });
 }
 
