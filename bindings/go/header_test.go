@@ -164,10 +164,7 @@ func TestEveryFunctionHasACounterpart(t *testing.T) {
 	if len(declared) < 50 {
 		t.Fatalf("found only %d functions in %s", len(declared), header)
 	}
-	foreign, err := os.ReadFile("c.go")
-	if err != nil {
-		t.Fatal(err)
-	}
+	foreign := foreignText(t)
 	exported := exportedNames(t)
 	for _, match := range declared {
 		name := match[1]
@@ -178,8 +175,8 @@ func TestEveryFunctionHasACounterpart(t *testing.T) {
 		case counterpart.not != "":
 		case !exported[counterpart.is]:
 			t.Errorf("%s is said to be %s, which the package does not have", name, counterpart.is)
-		case !regexp.MustCompile(`\b` + name + `\b`).Match(foreign):
-			t.Errorf("%s is said to be %s, but c.go does not use it", name, counterpart.is)
+		case !regexp.MustCompile(`\b` + name + `\b`).MatchString(foreign):
+			t.Errorf("%s is said to be %s, but no c.go, c.h, c_*.go or c_*.h uses it", name, counterpart.is)
 		}
 	}
 	gone(t, functions, declared)
@@ -216,23 +213,48 @@ func TestTheVersionIsTheHeaders(t *testing.T) {
 	}
 }
 
-// Only c.go may touch C.
-func TestForeignDeclarationsAreInOneFile(t *testing.T) {
-	files, err := filepath.Glob("*.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, file := range files {
+// Only c.go and c_*.go may touch C.
+func TestForeignDeclarationsStandApart(t *testing.T) {
+	for _, file := range glob(t, "*.go") {
 		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, imported := range parsed.Imports {
-			if imported.Path.Value == `"C"` && file != "c.go" {
+			if imported.Path.Value == `"C"` && file != "c.go" && !strings.HasPrefix(file, "c_") {
 				t.Errorf("%s imports C", file)
 			}
 		}
 	}
+}
+
+// foreignText is what the package has in C and calls of it.
+func foreignText(t *testing.T) string {
+	t.Helper()
+	var all strings.Builder
+	for _, pattern := range []string{"c.go", "c.h", "c_*.go", "c_*.h"} {
+		files := glob(t, pattern)
+		if len(files) == 0 {
+			t.Fatalf("there is no %s", pattern)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all.Write(text)
+		}
+	}
+	return all.String()
+}
+
+func glob(t *testing.T, pattern string) []string {
+	t.Helper()
+	files, err := filepath.Glob(pattern)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
 }
 
 func find(t *testing.T, pattern string) [][]string {
@@ -261,11 +283,7 @@ func gone[V any](t *testing.T, listed map[string]V, declared [][]string) {
 func exportedNames(t *testing.T) map[string]bool {
 	t.Helper()
 	names := map[string]bool{}
-	packages, err := filepath.Glob("*.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, file := range packages {
+	for _, file := range glob(t, "*.go") {
 		if strings.HasSuffix(file, "_test.go") {
 			continue
 		}

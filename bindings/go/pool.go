@@ -73,7 +73,7 @@ func NewPool(options PoolOptions) (*Pool, error) {
 // flight are forgotten.
 func (p *Pool) Close() error {
 	p.close.Do(func() {
-		p.native.shut()
+		shut(&p.native.gate)
 		if p.native.pool != nil {
 			p.cleanup.Stop()
 			freeNative(p.native.pool)
