@@ -102,6 +102,11 @@ func statusName(code Code) string {
 
 // failure turns what a call came to into an error, nil for none, and frees its text in that case.
 func failure(operation string, result C.trimtab_go_result) error {
+	return failureOf("pool", operation, result)
+}
+
+// failureOf is failure for a call on another handle than a pool.
+func failureOf(handle, operation string, result C.trimtab_go_result) error {
 	if result.status == C.TRIMTAB_OK {
 		return nil
 	}
@@ -110,7 +115,7 @@ func failure(operation string, result C.trimtab_go_result) error {
 	case result.text != nil:
 		err.Detail = take(result.text, result.length)
 	case err.Code == CodeClosed:
-		err.Detail = "the pool is closed"
+		err.Detail = "the " + handle + " is closed"
 	}
 	return err
 }

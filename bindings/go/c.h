@@ -70,6 +70,11 @@ typedef struct trimtab_go_number {
     uint64_t number;
 } trimtab_go_number;
 
+typedef struct trimtab_go_pool {
+    trimtab_go_result result;
+    trimtab_pool *pool;
+} trimtab_go_pool;
+
 static __attribute__((noinline, cold, unused)) trimtab_go_result trimtab_go_failed(trimtab_status status) {
     trimtab_go_result result = {.status = status};
     size_t length = 0;

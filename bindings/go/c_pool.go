@@ -84,6 +84,13 @@ func newNative(options *PoolOptions, ticks, stale, decay uint64) (*C.trimtab_poo
 	return made.pool, failure("new pool", made.result)
 }
 
+// poolOf makes the Pool that a pool on the other side is for Go.
+func poolOf(made *C.trimtab_pool) *Pool {
+	pool := &Pool{native: native{pool: made}}
+	pool.cleanup = runtime.AddCleanup(pool, freeNative, made)
+	return pool
+}
+
 func freeNative(pool *C.trimtab_pool) {
 	C.trimtab_go_free(pool)
 }

@@ -13,11 +13,6 @@ typedef struct trimtab_go_options {
     uint8_t has_blend, has_gain, has_seed;
 } trimtab_go_options;
 
-typedef struct trimtab_go_pool {
-    trimtab_go_result result;
-    trimtab_pool *pool;
-} trimtab_go_pool;
-
 static trimtab_status trimtab_go_set(trimtab_pool_options *options, const trimtab_go_options *given,
                                      const char *policy_name, size_t policy_name_length) {
     trimtab_status status = trimtab_pool_options_set_policy(options, given->policy);

@@ -8,7 +8,8 @@ type Code int32
 
 // The codes, as the C interface numbers them.
 const (
-	// CodeNull: a null pointer reached the library; from Go, a Pool that NewPool did not make.
+	// CodeNull: a null pointer reached the library; from Go, a Pool that NewPool did not make, or a Server
+	// that NewServer did not.
 	CodeNull            Code = -1
 	CodeInvalidArgument Code = -2
 	CodeExists          Code = -3
@@ -48,13 +49,13 @@ var (
 	ErrNull            error = &Error{Code: CodeNull}
 	ErrInvalidArgument error = &Error{Code: CodeInvalidArgument} // out of range, or does not parse
 	ErrExists          error = &Error{Code: CodeExists}          // the name or address is in the pool
-	ErrNotFound        error = &Error{Code: CodeNotFound}        // no such backend (any more)
+	ErrNotFound        error = &Error{Code: CodeNotFound}        // nothing of this name or number (any more)
 	ErrCapacity        error = &Error{Code: CodeCapacity}        // a named limit is reached
 	ErrNoBackend       error = &Error{Code: CodeNoBackend}       // nobody may take the connection now
 	ErrStalePick       error = &Error{Code: CodeStalePick}       // reported done before, or of another pool
 	ErrUTF8            error = &Error{Code: CodeUTF8}            // a name or address is not UTF-8
 	ErrStructSize      error = &Error{Code: CodeStructSize}
-	ErrPanic           error = &Error{Code: CodePanic}    // a bug in the library; the pool can only be closed
+	ErrPanic           error = &Error{Code: CodePanic}    // a bug in the library; what it happened to can only be closed
 	ErrClosed          error = &Error{Code: CodeClosed}   // after Close, or after a panic
 	ErrTimedOut        error = &Error{Code: CodeTimedOut} // what was waited for goes on
 	ErrIO              error = &Error{Code: CodeIO}       // the system refused something

@@ -15,9 +15,23 @@
 //	// ...
 //	pool.Done(pick, trimtab.Success, trimtab.Timings{Total: elapsed})
 //
+// A Server listens and relays to such pools, on threads of its own or in the caller's hands:
+//
+//	server, err := trimtab.NewServer(trimtab.ServerOptions{File: "trimtab.toml"})
+//	if err != nil {
+//		return err // errors.Is(err, trimtab.ErrConfig): the line, the column and what to write instead
+//	}
+//	defer server.Close()
+//	if err := server.Start(); err != nil {
+//		return err
+//	}
+//	<-ctx.Done()
+//	server.Drain()
+//	return server.Wait(context.Background())
+//
 // The package is a thin layer over trimtab's C interface: no policy, no retries and no caches of its own.
 // Every method may be called from any goroutine at any time. None of them waits for the network or for a
-// lock held over I/O.
+// lock held over I/O, except those that take a context, and Close of a Server.
 package trimtab
 
 import (
@@ -63,9 +77,7 @@ func NewPool(options PoolOptions) (*Pool, error) {
 	if err != nil {
 		return nil, err
 	}
-	pool := &Pool{native: native{pool: made}}
-	pool.cleanup = runtime.AddCleanup(pool, freeNative, made)
-	return pool, nil
+	return poolOf(made), nil
 }
 
 // Close frees the pool and always returns nil. It may be called more than once and while other goroutines

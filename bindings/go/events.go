@@ -1,0 +1,209 @@
+package trimtab
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"syscall"
+)
+
+// Event is something an operator would want to know; nothing is told per connection. A text is empty where
+// there is nothing to say.
+type Event struct {
+	// Kind is what happened. Later releases have more of them.
+	Kind EventKind
+	// Name is the kind in a word for logs, like "backend-admin".
+	Name string
+	// Listener is the listener that it happened to.
+	Listener string
+	// Pool is the pool that it happened in.
+	Pool string
+	// Backend is the name of the backend that it happened to.
+	Backend string
+	// Number is what a backend changed to, as the kind tells.
+	Number uint64
+	// Value is that in a word or digits, like "drain" or "7".
+	Value string
+	// Detail is more in words, one line.
+	Detail string
+}
+
+// EventKind is what happened.
+type EventKind int32
+
+const (
+	// EventStarted: the server listens; the detail says where.
+	EventStarted EventKind = 0
+	// EventDraining: it accepts nothing new and waits for its sessions to end.
+	EventDraining EventKind = 1
+	// EventStopped: it has ended: no session, no listener.
+	EventStopped EventKind = 2
+	// EventAcceptPaused: a listener pauses, for the system has no descriptor or memory left; the detail
+	// tells which.
+	EventAcceptPaused EventKind = 3
+	// EventAcceptResumed: the listener goes on.
+	EventAcceptResumed EventKind = 4
+	// EventWorkerFailed: a thread of the server's own ended before it was told to; the detail says why. The
+	// others go on.
+	EventWorkerFailed EventKind = 5
+	// EventBackendAdded: a backend was added to a pool.
+	EventBackendAdded EventKind = 6
+	// EventBackendRemoved: a backend was taken out.
+	EventBackendRemoved EventKind = 7
+	// EventBackendAdmin: an operator's order; the number is an AdminState.
+	EventBackendAdmin EventKind = 8
+	// EventBackendObserved: something was observed; the number is an ObservedState.
+	EventBackendObserved EventKind = 9
+	// EventBackendWeight: a backend has another weight; the number is the new one.
+	EventBackendWeight EventKind = 10
+	// EventBackendMaxconn: a backend has another Maxconn; the number is the new one, 0 for no limit.
+	EventBackendMaxconn EventKind = 11
+	// EventBackendTier: a backend has another tier; the number is the new one.
+	EventBackendTier EventKind = 12
+
+	// EventsLost is this package's own: OnEvent kept so many events waiting that there was no room for the
+	// next ones; the number is how many were dropped here.
+	EventsLost EventKind = -1
+)
+
+// String is the event in one line: its name and key=value facts.
+func (e Event) String() string {
+	var line strings.Builder
+	line.WriteString(e.Name)
+	for _, fact := range [...]struct{ key, value string }{
+		{"listener", e.Listener}, {"pool", e.Pool}, {"backend", e.Backend}, {"value", e.Value},
+	} {
+		if fact.value != "" {
+			fmt.Fprintf(&line, " %s=%s", fact.key, fact.value)
+		}
+	}
+	if e.Detail != "" {
+		fmt.Fprintf(&line, " detail=%q", e.Detail)
+	}
+	return line.String()
+}
+
+func eventsLost(count uint64) Event {
+	return Event{
+		Kind:   EventsLost,
+		Name:   "events-lost",
+		Number: count,
+		Value:  fmt.Sprint(count),
+		Detail: fmt.Sprintf("%d events waited for OnEvent to return, and no more may", eventsMax),
+	}
+}
+
+// events brings what a server tells to OnEvent, and its end to whoever waits for that. One goroutine reads,
+// so that it is there for the end whatever OnEvent does, and one is in OnEvent.
+//
+// It knows nothing of the Server, which can be collected meanwhile.
+type events struct {
+	mailbox mailbox
+	onEvent func(Event)
+	// wake is readable when there is something new in the mailbox.
+	wake *os.File
+	// stopped is closed when the server has told of its end, or was freed.
+	stopped chan struct{}
+	// freed is closed when the server was freed: nothing is put into the mailbox any more.
+	freed chan struct{}
+	// over is closed when OnEvent has returned and will not be called again.
+	over chan struct{}
+	// telling is the thread that is in OnEvent, 0 for none.
+	telling atomic.Int32
+	// isDeaf is set to tell OnEvent nothing more.
+	isDeaf atomic.Bool
+}
+
+func newEvents(onEvent func(Event)) (*events, error) {
+	// EFD_CLOEXEC and EFD_NONBLOCK are these two by other names.
+	const flags = syscall.O_CLOEXEC | syscall.O_NONBLOCK
+	descriptor, _, errno := syscall.Syscall(syscall.SYS_EVENTFD2, 0, flags, 0)
+	if errno != 0 {
+		return nil, systemRefused("new server", "make a descriptor for its events", errno)
+	}
+	wake := os.NewFile(descriptor, "trimtab events")
+	box, err := newMailbox(int(descriptor), onEvent != nil)
+	if err != nil {
+		wake.Close()
+		return nil, err
+	}
+	return &events{
+		mailbox: box,
+		onEvent: onEvent,
+		wake:    wake,
+		stopped: make(chan struct{}),
+		freed:   make(chan struct{}),
+		over:    make(chan struct{}),
+	}, nil
+}
+
+// end is for when the server was freed, or never came to be.
+func (e *events) end() {
+	close(e.freed)
+	e.wake.Close()
+}
+
+// isTellingHere tells whether the caller is OnEvent, or was called by it.
+func (e *events) isTellingHere() bool {
+	// The goroutine in OnEvent has its thread for itself.
+	return e.telling.Load() == int32(syscall.Gettid())
+}
+
+// read runs until end.
+func (e *events) read() {
+	defer close(e.over)
+	news := make(chan struct{}, 1)
+	told := make(chan struct{})
+	if e.onEvent != nil {
+		go e.tell(news, told)
+	} else {
+		close(told)
+	}
+	var stopped chan<- struct{} = e.stopped
+	for {
+		var count [8]byte
+		_, err := e.wake.Read(count[:])
+		if err != nil {
+			break
+		}
+		if stopped != nil && e.mailbox.hasStopped() {
+			close(stopped)
+			stopped = nil
+		}
+		select {
+		case news <- struct{}{}:
+		default: // it was told so before, and takes all
+		}
+	}
+	<-e.freed
+	if stopped != nil {
+		close(stopped)
+	}
+	close(news)
+	<-told
+	e.mailbox.free()
+}
+
+func (e *events) tell(news <-chan struct{}, told chan<- struct{}) {
+	defer close(told)
+	for range news {
+		e.tellAll()
+	}
+	e.tellAll()
+}
+
+func (e *events) tellAll() {
+	// For isTellingHere.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	e.telling.Store(int32(syscall.Gettid()))
+	defer e.telling.Store(0)
+	for _, event := range e.mailbox.take() {
+		if e.isDeaf.Load() {
+			return
+		}
+		e.onEvent(event)
+	}
+}

@@ -1,0 +1,142 @@
+package trimtab
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// ServerStatistics is what a server counted since it was started, all listeners together. Reading stops
+// nobody, so under load the figures may differ by what happened in between.
+type ServerStatistics struct {
+	Sessions        uint64 `json:"sessions"`          // at present
+	Waiting         uint64 `json:"waiting"`           // clients that wait for a place at a backend at present
+	Accepted        uint64 `json:"accepted"`          // connections accepted
+	Finished        uint64 `json:"finished"`          // sessions that ended after both sides had
+	Failed          uint64 `json:"failed"`            // sessions that ended otherwise; ListenerStatistics.Closed tells how
+	Retries         uint64 `json:"retries"`           // attempts at another backend after one could not be reached
+	BytesToBackends uint64 `json:"bytes_to_backends"` // delivered
+	BytesToClients  uint64 `json:"bytes_to_clients"`  // delivered
+}
+
+// ListenerStatistics is what a server counted of one listener since it was started.
+type ListenerStatistics struct {
+	Maxconn         uint32         `json:"maxconn"`           // its limit; 0 for none
+	Sessions        uint64         `json:"sessions"`          // at present
+	Accepted        uint64         `json:"accepted"`          // connections accepted
+	AcceptErrors    uint64         `json:"accept_errors"`     // aborted connections, and each time no descriptor was free
+	Retries         uint64         `json:"retries"`           // attempts at another backend after one could not be reached
+	Queued          uint64         `json:"queued"`            // sessions that had to wait for a place at a backend
+	BytesToBackends uint64         `json:"bytes_to_backends"` // delivered
+	BytesToClients  uint64         `json:"bytes_to_clients"`  // delivered
+	Closed          ClosedSessions `json:"closed"`            // sessions that ended, by cause
+}
+
+// ClosedSessions is sessions that ended, by cause.
+type ClosedSessions struct {
+	Finished          uint64 `json:"finished"`            // both sides ended their half
+	ClientReset       uint64 `json:"client_reset"`        // the client broke off
+	BackendReset      uint64 `json:"backend_reset"`       // the backend broke off
+	ClientLeft        uint64 `json:"client_left"`         // the client left before it had a backend
+	HeaderInvalid     uint64 `json:"header_invalid"`      // what should have been a PROXY header is none
+	HeaderTimeout     uint64 `json:"header_timeout"`      // the PROXY header took too long
+	NoBackend         uint64 `json:"no_backend"`          // no backend could be picked
+	ConnectFailed     uint64 `json:"connect_failed"`      // backends could not be reached, as many as may be tried
+	QueueFull         uint64 `json:"queue_full"`          // the queue for a backend was full
+	QueueTimeout      uint64 `json:"queue_timeout"`       // no backend came free in time
+	IdleTimeout       uint64 `json:"idle_timeout"`        // silence in both directions
+	HalfClosedTimeout uint64 `json:"half_closed_timeout"` // silence after one side had ended its half
+	Stopped           uint64 `json:"stopped"`             // the server stopped
+	NoDescriptor      uint64 `json:"no_descriptor"`       // the system had none, or no memory, for the backend's connection
+}
+
+// Status is everything there is to see of a server; what `trimtab ctl status` shows.
+type Status struct {
+	Version   string           `json:"version"`
+	State     string           `json:"state"`   // a ServerState by name
+	PID       int              `json:"pid"`     // of its process
+	Workers   int              `json:"workers"` // its threads; 0 when it is hosted
+	Totals    ServerStatistics `json:"totals"`
+	Listeners []ListenerStatus `json:"listeners"` // none before it is started
+	Pools     []PoolStatus     `json:"pools"`
+}
+
+// ListenerStatus is one listener in a Status.
+type ListenerStatus struct {
+	Name    string `json:"name"`
+	Address string `json:"address"` // where it listens in truth: port 0 has become the one that the system chose
+	Pool    string `json:"pool"`    // that it sends connections to
+	ListenerStatistics
+}
+
+// PoolStatus is one pool in a Status.
+type PoolStatus struct {
+	Name     string          `json:"name"`
+	Policy   string          `json:"policy"`
+	Waiting  uint64          `json:"waiting"`   // clients that wait for a place
+	Serving  uint32          `json:"serving"`   // backends that may be picked now
+	Picks    uint64          `json:"picks"`     // made of the backends now in the pool
+	InFlight uint64          `json:"in_flight"` // of these, not reported done
+	Refused  uint64          `json:"refused"`   // picks that found no backend
+	Backends []BackendStatus `json:"backends"`
+}
+
+// BackendStatus is one backend in a Status; Pool.Backends tells the same of one pool.
+type BackendStatus struct {
+	ID           BackendID     `json:"id"`
+	Name         string        `json:"name"`
+	Address      string        `json:"address"`
+	Weight       uint32        `json:"weight"`
+	Maxconn      uint32        `json:"maxconn"` // 0 for no limit
+	Tier         uint8         `json:"tier"`
+	Tag          uint64        `json:"tag"`
+	Admin        string        `json:"admin"`    // "ready", "drain", "maintenance"
+	Observed     string        `json:"observed"` // "unknown", "up", "down", "ejected"
+	Serving      bool          `json:"serving"`  // whether it may be picked now, its Maxconn aside
+	Picks        uint64        `json:"picks"`
+	InFlight     uint64        `json:"in_flight"`
+	Outcomes     Outcomes      `json:"outcomes"`
+	ResponseMean time.Duration `json:"response_mean_ns"` // of the response times reported; 0 when there was none
+	Share        float64       `json:"share"`            // the part of new picks it is due, 0 to 1
+}
+
+// Outcomes is picks reported done, by how they went.
+type Outcomes struct {
+	Success       uint64 `json:"success"`
+	ConnectFailed uint64 `json:"connect_failed"`
+	Failed        uint64 `json:"failed"`
+	TimedOut      uint64 `json:"timed_out"`
+	Cancelled     uint64 `json:"cancelled"`
+}
+
+// Statistics tells what the server counted; zeros before it is started.
+func (s *Server) Statistics() (ServerStatistics, error) {
+	return s.native.statistics()
+}
+
+// ListenerStatistics tells what was counted of one listener, by its name in the configuration. ErrNotFound, or
+// ErrState before it is started.
+func (s *Server) ListenerStatistics(listener string) (ListenerStatistics, error) {
+	return s.native.listenerStatistics(listener)
+}
+
+// Status tells everything there is to see.
+func (s *Server) Status() (Status, error) {
+	text, err := s.native.status()
+	if err != nil {
+		return Status{}, err
+	}
+	var status Status
+	if err := json.Unmarshal([]byte(text), &status); err != nil {
+		return Status{}, &Error{Code: CodeStructSize, Operation: "status", Detail: err.Error()}
+	}
+	return status, nil
+}
+
+// StatusJSON is Status as the library writes it, to be passed on as it is.
+func (s *Server) StatusJSON() ([]byte, error) {
+	text, err := s.native.status()
+	if err != nil {
+		return nil, err
+	}
+	return []byte(text), nil
+}
