@@ -69,8 +69,8 @@ func (s ServerState) String() string {
 // returns ErrClosed.
 //
 // A server that was started runs until it is told to stop, or the program ends, even when the Server itself
-// was dropped. One that was not started, or is hosted, is freed when the garbage collector finds it dropped.
-// Call Close.
+// was dropped. One that was not started, or is hosted, is freed when the garbage collector finds it dropped,
+// which it does not while its OnEvent refers to it. Call Close.
 type Server struct {
 	native   nativeServer
 	events   *events

@@ -26,8 +26,21 @@ go test -run '^$' -bench . -benchtime 100x . >/dev/null
 
 bin=$(mktemp -d)
 trap 'rm -rf "$bin"' EXIT
-for example in first_pick httpclient; do
+for example in first_pick httpclient relay hosted; do
     (cd "$root/examples/go" && go build -o "$bin/$example" "./$example")
     echo "== $example"
     "$bin/$example"
 done
+
+# Served until it is told to stop, then stopped gracefully, which is no failure.
+echo "== relay -serve"
+"$bin/relay" -serve >"$bin/said" &
+relay=$!
+for ((tries = 0; tries < 200; tries++)); do
+    if grep -q '^started ' "$bin/said" || ! kill -0 "$relay" 2>/dev/null; then break; fi
+    sleep 0.05
+done
+kill -TERM "$relay"
+wait "$relay"
+cat "$bin/said"
+grep -q '^stopped' "$bin/said"
