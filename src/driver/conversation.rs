@@ -26,7 +26,7 @@ use crate::driver::shared::add;
 use crate::driver::timer::TimerId;
 use crate::driver::token::{GENERATION_MASK, Key, Source};
 use crate::driver::worker::{Core, Message, Timer};
-use crate::sys;
+use crate::sys::fork::Moment;
 use crate::time::Instant;
 
 /// One connection's side of a conversation, without its socket.
@@ -60,6 +60,8 @@ pub(crate) enum Progress {
 /// Where conversations begin.
 pub(crate) struct Listener {
     pub(crate) socket: Socket,
+    /// Before it was made.
+    pub(crate) since: Moment,
     pub(crate) make: Box<dyn FnMut() -> Box<dyn Conversation> + Send>,
 }
 
@@ -114,8 +116,6 @@ pub(crate) struct Conversations {
     generation: u32,
     /// A listener whose next client waits for a place.
     waiting: Option<u32>,
-    /// How often the process had forked when the listeners were opened.
-    forks: u32,
 }
 
 struct Talk {
@@ -174,8 +174,7 @@ impl Conversations {
         for (at, listener) in listeners.iter().enumerate() {
             core.register(&listener.socket, Source::Listener((base + at) as u32))?;
         }
-        let forks = sys::fork::count();
-        Ok(Self { listeners, base, bell, table: Slab::new(), generation: 0, waiting: None, forks })
+        Ok(Self { listeners, base, bell, table: Slab::new(), generation: 0, waiting: None })
     }
 
     pub(crate) fn is_listener(&self, index: usize) -> bool {
@@ -256,10 +255,7 @@ impl Conversations {
 
     pub(crate) fn close_all(&mut self, core: &mut Core) {
         for listener in self.listeners.drain(..) {
-            if self.forks != sys::fork::count() {
-                // A child of this process holds a copy, and connections would wait there for ever.
-                let _ = listener.socket.shutdown(Shutdown::Both);
-            }
+            net::close(listener.socket, listener.since);
         }
         for mut talk in self.table.drain() {
             if let Some(timer) = talk.timer {

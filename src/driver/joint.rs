@@ -20,7 +20,7 @@ use crate::proxy::flow::{Flow, Step};
 use crate::proxy::options::SendProxy;
 use crate::proxy::queue::Place;
 use crate::proxy::session::{Cause, Context, Direction, Next, Session};
-use crate::sys;
+use crate::sys::fork::Moment;
 use crate::time::Instant;
 
 /// A session and its two sockets.
@@ -36,8 +36,8 @@ struct Joint {
     place: Option<Place>,
     listener: u32,
     generation: u32,
-    /// How often the process had forked when this began.
-    forks: u32,
+    /// Before its sockets were made.
+    since: Moment,
     /// Somebody sent urgent data: a read that stops short need not be the last.
     has_urgent: bool,
     /// Whether the client's socket is registered for writing too.
@@ -96,6 +96,7 @@ impl Joints {
         listener: usize,
         client: Socket,
         source: Option<SocketAddr>,
+        since: Moment,
     ) {
         let shared = &self.shared.listeners[listener];
         add(&shared.counters(core.index).accepted, 1);
@@ -120,7 +121,7 @@ impl Joints {
             place: None,
             listener: listener as u32,
             generation,
-            forks: sys::fork::count(),
+            since,
             has_urgent: false,
             is_client_writable_asked: false,
             is_tuned_for_messages: false,
@@ -191,7 +192,10 @@ impl Joints {
         });
         if is_too_slow {
             // It goes before its place is given back.
-            self.table[key.index as usize].backend = None;
+            let joint = &mut self.table[key.index as usize];
+            if let Some(backend) = joint.backend.take() {
+                net::close(backend, joint.since);
+            }
             let next = self.retry(core, key);
             return self.follow(core, key, next);
         }
@@ -424,16 +428,10 @@ impl Joints {
 
     fn close(&mut self, core: &mut Core, key: Key, cause: Cause) {
         let joint = &mut self.table[key.index as usize];
-        let has_forked = joint.forks != sys::fork::count();
         // The backend's connection goes before its place is given back: another worker may take it at once.
         if let Some(backend) = joint.backend.take() {
-            if cause.resets_backend() {
-                net::reset_on_close(&backend);
-            }
-            if has_forked {
-                // A child of this process may hold a copy, and must not keep the other side waiting.
-                let _ = backend.shutdown(Shutdown::Both);
-            }
+            let close = if cause.resets_backend() { net::reset } else { net::close };
+            close(backend, joint.since);
         }
         self.step(core, key, |session, context| session.close(cause, context));
         let joint = self.table.remove(key.index as usize);
@@ -450,13 +448,8 @@ impl Joints {
             core.pipes.give(*pipe);
         }
         listener.counters(core.index).count_closed(cause);
-        if cause.resets_client() {
-            net::reset_on_close(&joint.client);
-        }
-        if has_forked {
-            let _ = joint.client.shutdown(Shutdown::Both);
-        }
-        drop(joint.client);
+        let close = if cause.resets_client() { net::reset } else { net::close };
+        close(joint.client, joint.since);
         listener.leave(index, &self.shared.senders);
         core.has_freed = true;
     }

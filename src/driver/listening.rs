@@ -1,7 +1,7 @@
 //! [`Listening`]: a listening socket of one worker, and why it pauses when it does.
 
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::SocketAddr;
 
 use socket2::Socket;
 
@@ -10,7 +10,7 @@ use crate::driver::net::{self, Accepted};
 use crate::driver::shared::add;
 use crate::driver::token::Source;
 use crate::driver::worker::Core;
-use crate::sys;
+use crate::sys::fork::Moment;
 
 /// A socket to listen on.
 pub(crate) struct ListeningSocket {
@@ -19,6 +19,8 @@ pub(crate) struct ListeningSocket {
     pub(crate) is_shared: bool,
     /// The host opened it, and may go on with it.
     pub(crate) is_adopted: bool,
+    /// Before it was made.
+    pub(crate) since: Moment,
 }
 
 /// A listening socket of one worker.
@@ -27,7 +29,7 @@ pub(crate) struct Listening {
     socket: Socket,
     is_starved: bool,
     is_adopted: bool,
-    forks: u32,
+    since: Moment,
 }
 
 /// How a round of accepting ended.
@@ -46,14 +48,14 @@ const ACCEPTS_PER_TURN: usize = 64;
 
 impl Listening {
     pub(crate) fn open(index: usize, from: ListeningSocket, core: &Core) -> io::Result<Self> {
-        let ListeningSocket { socket, is_shared, is_adopted } = from;
+        let ListeningSocket { socket, is_shared, is_adopted, since } = from;
         let source = Source::Listener(index as u32);
         if is_shared || is_adopted {
             core.register_exclusive(&socket, source)?;
         } else {
             core.register(&socket, source)?;
         }
-        Ok(Self { index, socket, is_starved: false, is_adopted, forks: sys::fork::count() })
+        Ok(Self { index, socket, is_starved: false, is_adopted, since })
     }
 
     pub(crate) fn is_starved(&self) -> bool {
@@ -66,7 +68,7 @@ impl Listening {
         &mut self,
         core: &mut Core,
         is_starved: bool,
-        mut open: impl FnMut(&mut Core, Socket, Option<SocketAddr>) -> bool,
+        mut open: impl FnMut(&mut Core, Socket, Option<SocketAddr>, Moment) -> bool,
     ) -> Verdict {
         if is_starved {
             // Who was accepted before has the next descriptor.
@@ -80,13 +82,14 @@ impl Listening {
                 }
                 return Verdict::Emptied;
             }
+            let since = Moment::now();
             let accepted = net::accept(&self.socket);
             if let Accepted::One(socket, source) = accepted {
                 if self.is_adopted {
                     // A socket of our own hands this on; on the host's it is not ours to set.
                     let _ = socket.set_tcp_nodelay(true);
                 }
-                if open(core, socket, source) {
+                if open(core, socket, source, since) {
                     self.starve(core, &io::Error::from_raw_os_error(libc::EMFILE));
                     return Verdict::Starved;
                 }
@@ -122,9 +125,9 @@ impl Listening {
     /// Listens no more. What the host or another worker holds of the same socket stays.
     pub(crate) fn close(mut self, core: &Core) {
         self.recover(core);
-        if !self.is_adopted && self.forks != sys::fork::count() {
-            // A child of this process holds a copy, and connections would wait there for ever.
-            let _ = self.socket.shutdown(Shutdown::Both);
+        if !self.is_adopted {
+            // Connections would wait for ever at a copy that a child has.
+            net::close(self.socket, self.since);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Sockets: to listen, to connect, to read and write, to end.
 
 use std::io::{self, ErrorKind, Read};
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt;
 use std::time::Duration;
@@ -11,6 +11,8 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use crate::balance::Address;
 use crate::error::{Error, Result};
 use crate::proxy::options::Bind;
+use crate::sys;
+use crate::sys::fork::Moment;
 
 /// Opens what `count` workers listen on: sockets of their own for an IP address, which the system spreads
 /// connections over, or one shared by all for a unix path. None accepts before [`start`].
@@ -235,9 +237,23 @@ pub(crate) fn is_at_end(socket: &Socket) -> bool {
     }
 }
 
-/// Makes the close that follows a reset.
-pub(crate) fn reset_on_close(socket: &Socket) {
+/// Closes a socket that was made after `since`, so that the other side learns of it whoever has a copy.
+#[inline]
+pub(crate) fn close(socket: Socket, since: Moment) {
+    if since.has_forked_since() {
+        // A child of this process may have one, and must not keep the other side waiting.
+        let _ = socket.shutdown(Shutdown::Both);
+    }
+}
+
+/// The same, and the other side sees that it was broken off.
+#[cold]
+pub(crate) fn reset(socket: Socket, since: Moment) {
     let _ = socket.set_linger(Some(Duration::ZERO));
+    // With a copy somewhere the last close is not here. A unix socket knows no reset.
+    if since.has_forked_since() && sys::socket::disconnect(&socket).is_err() {
+        let _ = socket.shutdown(Shutdown::Both);
+    }
 }
 
 /// A descriptor the host handed over, made fit for the loop.

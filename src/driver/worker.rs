@@ -262,8 +262,8 @@ impl Worker {
         // After the drain has begun there is none.
         let Some(listening) = self.listening.get_mut(index) else { return };
         let joints = &mut self.joints;
-        let verdict = listening.accept(&mut self.core, joints.is_starved(), |core, socket, source| {
-            joints.open(core, index, socket, source);
+        let verdict = listening.accept(&mut self.core, joints.is_starved(), |core, socket, source, since| {
+            joints.open(core, index, socket, source, since);
             joints.is_starved()
         });
         match verdict {

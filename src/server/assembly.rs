@@ -24,6 +24,7 @@ use crate::driver::worker::{Message, Parts, Worker};
 use crate::error::{Error, Result};
 use crate::proxy::options::{Bind, Options};
 use crate::server::config::{Config, Position};
+use crate::sys::fork::Moment;
 
 /// What a server runs with.
 pub(super) struct Assembly {
@@ -71,6 +72,7 @@ pub(super) fn assemble(
     for (index, listener) in config.listeners.iter().enumerate() {
         let who = at(config, &format!("the listener {}", listener.name), listener.bind_at);
         let failed = |error: io::Error| Error::io(format!("listen on {} for {who}", listener.bind), &error);
+        let since = Moment::now();
         let given = adopted.remove(&index);
         let is_adopted = given.is_some();
         let bound = match given {
@@ -87,7 +89,7 @@ pub(super) fn assemble(
         addresses.push(net::local_bind(&bound[0]).map_err(failed)?);
         let is_shared = count > 1 && (is_adopted || matches!(listener.bind, Bind::Unix(_)));
         for (worker, socket) in bound.into_iter().enumerate() {
-            sockets[worker].push(ListeningSocket { socket, is_shared, is_adopted });
+            sockets[worker].push(ListeningSocket { socket, is_shared, is_adopted, since });
         }
     }
     let mut admin = None;
@@ -95,6 +97,7 @@ pub(super) fn assemble(
     if let Some(from) = &config.admin {
         let who = at(config, "admin", from.bind_at);
         let failed = |error: io::Error| Error::io(format!("listen on {} for {who}", from.bind), &error);
+        let since = Moment::now();
         let socket = net::bind(&from.bind, &who, 1)?.remove(0);
         files.note(&from.bind);
         if let Bind::Unix(path) = &from.bind
@@ -106,7 +109,7 @@ pub(super) fn assemble(
         }
         net::start(&socket, ADMIN_BACKLOG).map_err(failed)?;
         admin = Some(net::local_bind(&socket).map_err(failed)?);
-        conversations.push(conversation::Listener { socket, make: Box::new(make_conversation) });
+        conversations.push(conversation::Listener { socket, since, make: Box::new(make_conversation) });
     }
 
     let capacity = MAIL_BESIDES + config.pools.len() + config.listeners.len();

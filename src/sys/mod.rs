@@ -14,3 +14,5 @@ pub(crate) mod limits;
 pub(crate) mod pipe;
 #[cfg(feature = "proxy")]
 pub(crate) mod signal;
+#[cfg(feature = "proxy")]
+pub(crate) mod socket;
