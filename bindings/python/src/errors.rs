@@ -2,6 +2,7 @@
 
 use std::any::Any;
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyType};
 use trimtab::Error;
@@ -52,6 +53,14 @@ pub(crate) fn closed(py: Python<'_>, what: &str) -> PyErr {
 #[cold]
 pub(crate) fn forked(py: Python<'_>) -> PyErr {
     raised(py, &Error::Forked { what: "server" })
+}
+
+/// Somebody wants to pickle it or to copy it: `multiprocessing` does, where it does not fork.
+#[cold]
+pub(crate) fn stays(what: &str) -> PyErr {
+    PyTypeError::new_err(format!(
+        "a trimtab.{what} stays in the process that made it; make one in each process instead"
+    ))
 }
 
 /// A bug of ours that was caught; what it happened in, the pool or the server, is closed.

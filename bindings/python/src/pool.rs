@@ -387,6 +387,10 @@ impl Pool {
         }
     }
 
+    fn __reduce__(&self) -> PyResult<()> {
+        Err(errors::stays("Pool"))
+    }
+
     /// Panics inside the pool.
     #[cfg(feature = "test-hook")]
     fn _test_panic(&self, py: Python<'_>, detached: bool) -> PyResult<()> {

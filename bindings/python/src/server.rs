@@ -53,6 +53,8 @@ pub(crate) struct Server {
 pub(crate) struct Core {
     server: server::Server,
     is_hosted: AtomicBool,
+    /// Somebody brings it to its end, in which a hosted server is turned.
+    is_closing: AtomicBool,
 }
 
 #[pymethods]
@@ -354,6 +356,10 @@ impl Server {
         }
     }
 
+    fn __reduce__(&self) -> PyResult<()> {
+        Err(errors::stays("Server"))
+    }
+
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         if let Some(listener) = &self.listener {
             listener.traverse(&visit)?;
@@ -403,7 +409,8 @@ impl Server {
             .detach(|| catch_unwind(AssertUnwindSafe(make)))
             .map_err(|panic| errors::panicked(py, "server", &*panic))?
             .map_err(|error| errors::raised(py, &error))?;
-        let core = Core { server: made, is_hosted: AtomicBool::new(false) };
+        let core =
+            Core { server: made, is_hosted: AtomicBool::new(false), is_closing: AtomicBool::new(false) };
         Ok(Self {
             core: RwLock::new(Some(Arc::new(core))),
             listener,
@@ -467,6 +474,10 @@ impl Server {
             let (count, is_due) = self.detached(py, Arc::clone(core), move |core| match turn(core) {
                 // Another thread ended it between two slices of one wait.
                 Err(Error::State { .. }) if !is_first && core.server.state() == State::Stopped => {
+                    Ok((0, true))
+                }
+                // Another thread closes it, and does what there was to do.
+                Err(Error::State { .. }) if core.is_closing() && core.server.state() != State::Stopped => {
                     Ok((0, true))
                 }
                 turned => turned,
@@ -545,8 +556,13 @@ impl Drop for Server {
 }
 
 impl Core {
-    /// Orders it to end.
+    fn is_closing(&self) -> bool {
+        self.is_closing.load(Ordering::Acquire)
+    }
+
+    /// Orders it to end, for who brings it there.
     pub(crate) fn order_stop(&self, py: Python<'_>) {
+        self.is_closing.store(true, Ordering::Release);
         // All that it can answer is that it is the parent's.
         let _ = py.detach(|| self.server.stop());
     }

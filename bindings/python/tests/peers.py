@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from trimtab import Server, ServerState
 
-TIMEOUT = 60.0
+TIMEOUT = 10.0
 """How long anything may take that takes no time."""
 
 STRICT = ("-W", "error", "-W", "ignore:unclosed <socket:ResourceWarning")
@@ -73,7 +74,9 @@ class Echo:
         self.close()
 
 
-def config(*backends: str, bind: str = "127.0.0.1:0", workers: int = 2, listener: str = "", more: str = "") -> str:
+def config(
+    *backends: str, bind: str = "127.0.0.1:0", workers: int = 2, listener: str = "", more: str = ""
+) -> str:
     """One listener, ``web``, that leads to one pool, ``app``, whose backends are b1, b2, ..."""
     described = ", ".join(
         f'{{ name = "b{n}", address = "{address}" }}' for n, address in enumerate(backends, 1)
@@ -157,6 +160,11 @@ def eventually(condition: Callable[[], bool]) -> None:
         time.sleep(0.002)
 
 
+def state(server: Server) -> ServerState:
+    """What it does. mypy takes what an attribute was once for what it still is; a call it makes anew."""
+    return server.state
+
+
 def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
@@ -164,6 +172,19 @@ def descriptors() -> int:
 def threads() -> int:
     """Those of the process, not only Python's."""
     return len(os.listdir("/proc/self/task"))
+
+
+def workers() -> int:
+    """Threads that servers of this process run on; those of other tests' clients and backends, which may end
+    at any time, are not counted."""
+    count = 0
+    for task in os.listdir("/proc/self/task"):
+        try:
+            count += Path(f"/proc/self/task/{task}/comm").read_text().startswith("trimtab/")
+        except (FileNotFoundError, ProcessLookupError):
+            # It ended between the two looks.
+            pass
+    return count
 
 
 def script(code: str, *arguments: str, expect: int = 0) -> str:

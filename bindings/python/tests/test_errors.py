@@ -28,6 +28,11 @@ def test_the_classes() -> None:
         "StalePickError": -7,
         "PanicError": -10,
         "ClosedError": -11,
+        "TimedOutError": -12,
+        "IoError": -13,
+        "ConfigError": -14,
+        "StateError": -15,
+        "ForkedError": -16,
     }
     assert trimtab.TrimtabError.status is None
 

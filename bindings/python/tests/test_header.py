@@ -9,6 +9,7 @@ from enum import IntEnum
 import pytest
 import trimtab
 from conftest import ROOT
+from peers import config
 
 HEADER = ROOT / "include" / "trimtab.h"
 
@@ -75,6 +76,26 @@ FUNCTIONS = {
     "trimtab_pool_backend_statistics_read": "Pool.backend",
     "trimtab_pool_handle_timeout": "Pool.handle_timeout",
     "trimtab_pool_next_deadline": "Pool.next_deadline",
+    "trimtab_server_new": "Server(on_event)",
+    "trimtab_server_new_from_file": "Server.from_file(on_event)",
+    "trimtab_server_free": "Server.close",
+    "trimtab_server_adopt": "Server.adopt",
+    "trimtab_server_start": "Server.start",
+    "trimtab_server_drain": "Server.drain(timeout)",
+    "trimtab_server_stop": "Server.stop",
+    "trimtab_server_wait": "Server.wait(timeout)",
+    "trimtab_server_state": "Server.state",
+    "trimtab_server_address_copy": "Server.address",
+    "trimtab_server_admin_address_copy": "Server.admin_address",
+    "trimtab_server_pool": "Server.pool",
+    "trimtab_server_start_hosted": "Server.start_hosted",
+    "trimtab_server_poll_fd": "Server.fileno",
+    "trimtab_server_next_deadline": "Server.next_deadline",
+    "trimtab_server_next_timeout": "Server.next_timeout",
+    "trimtab_server_turn": "Server.turn(timeout)",
+    "trimtab_server_statistics_read": "Server.statistics",
+    "trimtab_server_listener_statistics_read": "Server.listener_statistics",
+    "trimtab_server_status_copy": "Server.status",
 }
 
 # C constant: the same.
@@ -103,6 +124,30 @@ ENUMERATIONS: dict[str, type[IntEnum]] = {
     "OBSERVED": trimtab.Observed,
     "OUTCOME": trimtab.Outcome,
     "FAMILY": trimtab.Family,
+    "SERVER": trimtab.ServerState,
+    "EVENT": trimtab.EventKind,
+}
+
+# C struct: the class that comes in its place, or in words, after a dash, why there is none.
+STRUCTS: dict[str, type | str] = {
+    "trimtab_str": "- str",
+    "trimtab_bytes": "- bytes",
+    "trimtab_timings": "- keywords of done",
+    "trimtab_pick": trimtab.Pick,
+    "trimtab_pool_statistics": trimtab.PoolStatistics,
+    "trimtab_backend_statistics": trimtab.BackendStatistics,
+    "trimtab_server_statistics": trimtab.ServerStatistics,
+    "trimtab_listener_statistics": trimtab.ListenerStatistics,
+    "trimtab_event": trimtab.Event,
+}
+
+# Fields of those structs that have another name there, or none.
+FIELDS = {
+    ("trimtab_pick", "ip"): "host",
+    ("trimtab_pick", "scope_id"): "host",
+    ("trimtab_backend_statistics", "response_mean_ns"): "response_mean",
+    ("trimtab_event", "name"): "kind",
+    ("trimtab_event", "number"): "value",
 }
 
 
@@ -122,6 +167,16 @@ def constants() -> dict[str, str]:
     found = dict(re.findall(r"^#define\s+(TRIMTAB_\w+)[ \t]*(.*)$", text, re.MULTILINE))
     found.update(re.findall(r"\bconst\s+\w+\s+(TRIMTAB_\w+)\s*=\s*([^;]+);", text))
     found.update(re.findall(r"^\s*(TRIMTAB_\w+)\s*=\s*([^,}\n]+)", text, re.MULTILINE))
+    return found
+
+
+def structs() -> dict[str, list[str]]:
+    """The fields of each struct, without those that only C needs: sizes, lengths and filling."""
+    found = {}
+    for name, body in re.findall(r"typedef struct (\w+) \{(.*?)\}", header(), re.DOTALL):
+        fields = re.findall(r"(\w+)(?:\[\d+\])?;", body)
+        lengths = {"len", *(f"{field}_len" for field in fields)}
+        found[name] = [field for field in fields if field not in {"struct_size", "reserved", *lengths}]
     return found
 
 
@@ -161,9 +216,30 @@ def test_every_constant_has_its_counterpart(name: str, value: str) -> None:
         assert getattr(trimtab, counterpart) == number(value)
 
 
+@pytest.mark.parametrize(("name", "fields"), structs().items())
+def test_every_field_of_a_struct_has_its_counterpart(name: str, fields: list[str]) -> None:
+    assert name in STRUCTS, f"{name} is new: bind it, or say in STRUCTS why not"
+    counterpart = STRUCTS[name]
+    if isinstance(counterpart, str):
+        assert counterpart.startswith("- ")
+        return
+    # Of a dataclass only the annotations tell what has no default.
+    known = {*dir(counterpart), *inspect.get_annotations(counterpart)}
+    causes = [field for field in fields if field.startswith("closed_")]
+    for field in fields:
+        if field not in causes:
+            assert FIELDS.get((name, field), field) in known, f"{name}.{field}"
+    if causes:
+        with trimtab.Server(config()) as server:
+            closed = server.listener_statistics("web").closed
+        assert {f"closed_{cause}" for cause in closed} == set(causes)
+
+
 def test_no_entry_is_left_over() -> None:
     assert set(FUNCTIONS) <= set(functions())
     assert set(CONSTANTS) <= set(constants())
+    assert set(STRUCTS) == set(structs())
+    assert {(name, field) for name, fields in structs().items() for field in fields} >= set(FIELDS)
     declared = {name.removeprefix("TRIMTAB_") for name in constants()}
     for kind, enumeration in ENUMERATIONS.items():
         for member in enumeration.__members__:

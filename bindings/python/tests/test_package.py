@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.resources
 import inspect
+import pkgutil
 import re
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 import trimtab
 from conftest import ROOT
-from trimtab import _trimtab
+from trimtab import _trimtab, aio
 
 EXTENSION = Path(str(_trimtab.__file__))
 EXAMPLES = sorted((ROOT / "examples" / "python").glob("*.py"))
@@ -28,7 +29,7 @@ def test_the_version_is_the_librarys() -> None:
 
 
 def test_features_and_limits() -> None:
-    assert trimtab.features() == frozenset({"balance"})
+    assert trimtab.features() == frozenset({"balance", "proxy"})
     limits = (trimtab.BACKENDS_MAX, trimtab.WEIGHT_MAX, trimtab.KEY_MAX, trimtab.MAXCONN_MAX)
     assert limits == (65_536, 65_535, 1 << 20, 1 << 30)
 
@@ -38,16 +39,21 @@ def test_the_package_is_typed_and_exports_what_it_says() -> None:
     assert (files / "py.typed").is_file() and (files / "_trimtab.pyi").is_file()
     assert len(set(trimtab.__all__)) == len(trimtab.__all__)
     public = {name for name in vars(trimtab) if not name.startswith("_")}
-    assert public | {"__version__"} == set(trimtab.__all__)
+    # Modules of the package are there as soon as somebody imports them.
+    modules = {module.name for module in pkgutil.iter_modules(trimtab.__path__)}
+    assert public - modules | {"__version__"} == set(trimtab.__all__)
+    assert {module for module in modules if not module.startswith("_")} == {"aio"}
+    own = {name for name, thing in vars(aio).items() if getattr(thing, "__module__", "") == "trimtab.aio"}
+    assert own == set(aio.__all__)
 
 
 def test_everything_is_documented() -> None:
-    for name in trimtab.__all__:
-        thing = getattr(trimtab, name)
+    exported = [(name, getattr(module, name)) for module in (trimtab, aio) for name in module.__all__]
+    for name, thing in exported:
         if not callable(thing):
             continue
         assert inspect.getdoc(thing), name
-        if thing in (trimtab.Pool, trimtab.Pick):
+        if thing in (trimtab.Pool, trimtab.Pick, trimtab.Server, aio.Hosted):
             for member, value in vars(thing).items():
                 assert member.startswith("_") or inspect.getdoc(value), f"{name}.{member}"
 
@@ -80,6 +86,16 @@ def test_the_benchmark_runs() -> None:
     output = subprocess.check_output(command, text=True, timeout=120)
     for policy in trimtab.Policy:
         assert policy.name.lower().replace("_", "-") in output
+
+
+@pytest.mark.parametrize("number", range(2))
+def test_what_the_readme_shows_can_be_pasted(number: int) -> None:
+    text = (ROOT / "bindings" / "python" / "README.md").read_text(encoding="utf-8")
+    shown = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(shown) == 2
+    command = [sys.executable, "-W", "error", "-c", shown[number]]
+    output = subprocess.check_output(command, text=True, timeout=120)
+    assert ("10.0.0.7 8080", "b'hello'")[number] in output
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)

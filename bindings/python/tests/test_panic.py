@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import trimtab
+from peers import config, workers
 
 pytestmark = pytest.mark.skipif(
     not hasattr(trimtab.Pool, "_test_panic"), reason="built without the feature test-hook, as a release is"
@@ -30,3 +31,23 @@ def test_a_panic_is_an_error_and_closes_the_pool(detached: bool, capfd: pytest.C
     with trimtab.Pool() as other:
         other.add("10.0.0.1:80")
         other.pick().done()
+
+
+@pytest.mark.parametrize("how", ["new", "own threads", "hosted"])
+def test_a_panic_is_an_error_and_closes_the_server(how: str, capfd: pytest.CaptureFixture[str]) -> None:
+    told: list[str] = []
+    server: Any = trimtab.Server(config(), on_event=lambda event: told.append(event.kind.name))
+    if how != "new":
+        server.start() if how == "own threads" else server.start_hosted()
+    pool = server.pool("app")
+    before = len(told)
+    with pytest.raises(trimtab.PanicError, match="trimtab panicked: asked to; the server is closed"):
+        server._test_panic()
+    assert server.closed and workers() == 0
+    with pytest.raises(trimtab.ClosedError):
+        server.statistics()
+    server.close()
+    assert "asked to" in capfd.readouterr().err
+    # Its end is told like any other.
+    assert told[before:] == ["STOPPED"]
+    assert pool.ids() == []

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import trimtab
-from peers import TIMEOUT, Echo, assert_cut, config, connect, eventually, exchange, read_all, session
+from peers import TIMEOUT, Echo, assert_cut, config, connect, eventually, exchange, read_all, session, state
 from trimtab import Admin, AdminStatus, Server, ServerState, StateError
 
 
@@ -73,7 +73,7 @@ def test_the_life_of_a_server(echo: Echo) -> None:
         with pytest.raises(StateError, match="^the server is not started"):
             call()
     server.start()
-    assert server.state is ServerState.RUNNING
+    assert state(server) is ServerState.RUNNING
     assert repr(server) == "<trimtab.Server state=running listeners=web>"
     started: list[Callable[[], object]] = [
         server.start,
@@ -92,7 +92,7 @@ def test_the_life_of_a_server(echo: Echo) -> None:
     server.wait(TIMEOUT)
     server.wait()
     server.drain()
-    assert server.state is ServerState.STOPPED
+    assert state(server) is ServerState.STOPPED
     with pytest.raises(StateError, match="has ended; make another"):
         server.start()
     with pytest.raises(StateError), server:
@@ -239,7 +239,7 @@ def test_what_cannot_be_bound_can_be_tried_again(echo: Echo) -> None:
 def test_times_and_their_types(echo: Echo) -> None:
     with Server(config(echo.address)) as server:
         for timeout in (0, 0.01, timedelta(milliseconds=10)):
-            with pytest.raises(trimtab.TimedOutError, match="timed out waiting for the server to end") as caught:
+            with pytest.raises(trimtab.TimedOutError, match="waiting for the server to end$") as caught:
                 server.wait(timeout)
             assert isinstance(caught.value, TimeoutError) and caught.value.status == -12
         before = time.monotonic()
@@ -284,7 +284,7 @@ def test_a_drain_lets_sessions_end_by_themselves(echo: Echo) -> None:
             client.shutdown(socket.SHUT_WR)
             assert read_all(client) == b""
         server.wait(TIMEOUT)
-        assert server.state is ServerState.STOPPED
+        assert state(server) is ServerState.STOPPED
         # Looking whether it is open may have been a session too.
         assert server.statistics().finished >= 1 and server.statistics().failed == 0
         server.drain(0)
@@ -293,7 +293,8 @@ def test_a_drain_lets_sessions_end_by_themselves(echo: Echo) -> None:
 def test_a_drain_ends_in_time(echo: Echo) -> None:
     usual = 'timeouts = { drain = "100ms" }'
     for listener, timeout in ((usual, None), ("", 0.1), ("", timedelta(milliseconds=100)), ("", 0)):
-        with Server(config(echo.address, listener=listener)) as server, session(server.address("web")) as client:
+        text = config(echo.address, listener=listener)
+        with Server(text) as server, session(server.address("web")) as client:
             server.drain(3600)
             server.drain(timeout)
             server.wait(TIMEOUT)
@@ -460,7 +461,7 @@ def test_an_adopted_socket_may_be_closed_at_once(echo: Echo) -> None:
 def test_sockets_that_cannot_be_adopted(echo: Echo) -> None:
     server = Server(config(echo.address))
     with socket.socket() as mute, socket.create_server(("127.0.0.1", 0)) as mine:
-        with pytest.raises(trimtab.IoError, match="cannot adopt a socket for web: it is no stream socket that"):
+        with pytest.raises(trimtab.IoError, match="a socket for web: it is no stream socket that"):
             server.adopt("web", mute)
         with pytest.raises(trimtab.NotFoundError, match='there is no listener "wep"'):
             server.adopt("wep", mine)
@@ -469,7 +470,7 @@ def test_sockets_that_cannot_be_adopted(echo: Echo) -> None:
                 server.adopt("web", bad)  # type: ignore[arg-type]
         with pytest.raises(trimtab.InvalidArgumentError, match="invalid socket: x is no descriptor"):
             server.adopt("web", Descriptor("x"))  # type: ignore[arg-type]
-    with pytest.raises(trimtab.InvalidArgumentError, match="invalid socket: -1 is no descriptor; was it closed"):
+    with pytest.raises(trimtab.InvalidArgumentError, match="socket: -1 is no descriptor; was it closed"):
         server.adopt("web", mine)
     with pytest.raises(trimtab.IoError, match="cannot adopt a socket for web: ") as caught:
         server.adopt("web", 1_000_000)

@@ -100,7 +100,7 @@ def test_arguments_of_the_wrong_type() -> None:
     with pytest.raises(TypeError):
         Server.from_file(1)  # type: ignore[arg-type]
     with pytest.raises(TypeError):
-        Server(config(), "source")  # type: ignore[misc]
+        Server(config(), "source")  # type: ignore[call-arg]
     with pytest.raises(trimtab.InvalidArgumentError, match="invalid config: .*surrogate"):
         Server("\ud800")
 

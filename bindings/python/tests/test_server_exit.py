@@ -110,7 +110,8 @@ def test_a_server_that_runs_at_the_exit_is_stopped(how: str, end: str) -> None:
         from peers import Echo, config, session
 
         echo = Echo()
-        server = trimtab.Server(config(echo.address, workers=4), on_event=lambda event: print(event.kind.name, flush=True))
+        text = config(echo.address, workers=4)
+        server = trimtab.Server(text, on_event=lambda event: print(event.kind.name, flush=True))
         if sys.argv[1] == "hosted":
             server.start_hosted()
         else:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import multiprocessing
 import os
+import pickle
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -14,13 +17,29 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from http.client import HTTPConnection
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trimtab
-from peers import STRICT, TIMEOUT, Echo, config, connect, eventually, exchange, script, session, waited
+from peers import (
+    STRICT,
+    TIMEOUT,
+    Echo,
+    config,
+    connect,
+    eventually,
+    exchange,
+    line,
+    read_all,
+    running,
+    script,
+    session,
+    waited,
+)
 from trimtab import ForkedError, Pool, Server
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
@@ -139,7 +158,8 @@ def test_a_child_is_refused_and_makes_its_own(how: str) -> None:
 
 def test_a_child_never_hangs_whatever_the_parents_threads_do() -> None:
     told: list[int] = []
-    with Echo() as echo, Server(config(echo.address), on_event=lambda event: told.append(event.kind)) as server:
+    hear = told.append
+    with Echo() as echo, Server(config(echo.address), on_event=lambda event: hear(event.kind)) as server:
         address, pool, over = server.address("web"), server.pool("app"), threading.Event()
 
         def relay() -> None:
@@ -200,32 +220,244 @@ def test_a_child_that_drops_it_or_ends_as_python_does() -> None:
     assert output.split() == ["good"]
 
 
-def in_process(server: Server, pool: Pool, pick: trimtab.Pick, answers: SimpleQueue[object]) -> None:
+def test_what_a_backend_breaks_off_the_client_sees_broken_off_though_a_child_has_a_copy() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as backend:
+        host, port = backend.getsockname()
+        with Server(config(f"{host}:{port}")) as server, connect(server.address("web")) as client:
+            client.sendall(b"?")
+            accepted, _ = backend.accept()
+            here, there = socket.socketpair()
+
+            def hold() -> None:
+                # Of these two it has no copies, only of the server's.
+                accepted.close()
+                client.close()
+                here.close()
+                there.sendall(b".")
+                there.recv(1)
+
+            with here:
+                pid = child(hold)
+                there.close()
+                assert here.recv(1) == b"."
+                accepted.sendall(b"half of it")
+                assert client.recv(100) == b"half of it"
+                accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                accepted.close()
+                with pytest.raises(ConnectionResetError):
+                    client.recv(1)
+            assert waited(pid) == 0
+            assert server.listener_statistics("web").closed["backend_reset"] == 1
+
+
+def test_the_admin_socket_ends_though_a_child_has_a_copy() -> None:
+    with Server(config(more='[admin]\nbind = "127.0.0.1:0"')) as server:
+        address = server.admin_address
+        assert address is not None
+        here, there = socket.socketpair()
+
+        def hold() -> None:
+            client.close()
+            here.close()
+            there.sendall(b".")
+            there.recv(1)
+
+        with here, connect(address) as client:
+            # With an answer, the connection is one that the child gets a copy of.
+            request = f"GET / HTTP/1.1\r\nHost: {address}\r\n"
+            client.sendall(f"{request}\r\n".encode())
+            assert client.recv(1) == b"H"
+            pid = child(hold)
+            there.close()
+            assert here.recv(1) == b"."
+            client.sendall(f"{request}Connection: close\r\n\r\n".encode())
+            assert read_all(client).count(b"HTTP/1.1 ") == 1
+            server.stop()
+            server.wait(TIMEOUT)
+            with pytest.raises(ConnectionRefusedError):
+                connect(address)
+        assert waited(pid) == 0
+
+
+@pytest.mark.parametrize("how", ["own threads", "hosted"])
+def test_sessions_that_end_while_the_process_forks_end_for_the_clients_too(how: str) -> None:
+    # Each child lives on and has copies of whatever was open when it was made. Clients and backends are of
+    # another process, so that nothing of theirs is copied.
+    code = """
+        import os, sys, threading, time, warnings
+        warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+        import trimtab
+        from peers import TIMEOUT, config
+
+        until = time.monotonic() + TIMEOUT
+        server = trimtab.Server(config(sys.argv[1]))
+        if sys.argv[2] == "hosted":
+            def turn():
+                while server.state is not trimtab.ServerState.STOPPED:
+                    server.turn(None)
+            server.start_hosted()
+            turner = threading.Thread(target=turn)
+            turner.start()
+        else:
+            server.start()
+        print(server.address("web"), flush=True)
+        sys.stdin.readline()
+        reading, writing = os.pipe()
+        for count in range(100):
+            # Sessions that began after the last one.
+            while server.statistics().accepted <= 2 * count and time.monotonic() < until:
+                os.sched_yield()
+            if not os.fork():
+                os.close(writing)
+                os.read(reading, 1)
+                os._exit(0)
+        print("forked", flush=True)
+        sys.stdin.readline()
+        os.close(writing)
+        for _ in range(100):
+            os.wait()
+        server.stop()
+        if sys.argv[2] == "hosted":
+            turner.join()
+        server.close()
+        """
+    with Echo() as echo, running(code, echo.address, how) as process, ThreadPoolExecutor(4) as executor:
+        address, over = line(process), threading.Event()
+
+        def relay() -> int:
+            count = 0
+            while not over.is_set():
+                assert exchange(address) == b"hello"
+                count += 1
+            return count
+
+        relays = [executor.submit(relay) for _ in range(4)]
+        try:
+            assert process.stdin is not None
+            process.stdin.write("\n")
+            process.stdin.flush()
+            assert line(process) == "forked"
+        finally:
+            over.set()
+        assert sum(relayed.result(TIMEOUT) for relayed in relays) >= 200
+        _, errors = process.communicate("\n", timeout=TIMEOUT)
+        assert process.returncode == 0 and errors == ""
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_child_that_leaves_the_block_takes_nothing_out_of_its_parents_loop(loop: str) -> None:
+    # The loop's selector is one for both after the fork.
+    if loop == "uvloop":
+        pytest.importorskip("uvloop", reason="uvloop is not installed here; test.sh installs it")
+    output = script(
+        """
+        import asyncio, os, sys, warnings
+        warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+        import trimtab, trimtab.aio
+        from peers import Echo, config, exchange, waited
+
+        async def main():
+            echo = Echo()
+            async with trimtab.aio.serve(trimtab.Server(config(echo.address))) as hosted:
+                address = hosted.server.address("web")
+                if not os.fork():
+                    for call in (hosted.drain, hosted.stop, hosted.wait_stopped):
+                        try:
+                            await call()
+                        except trimtab.ForkedError as error:
+                            assert "belongs to the process that made it" in str(error)
+                        else:
+                            os._exit(1)
+                    raise KeyError("child")
+                loop = asyncio.get_running_loop()
+                assert await loop.run_in_executor(None, lambda: waited(-1)) == 7
+                for _ in range(3):
+                    print((await loop.run_in_executor(None, exchange, address)).decode())
+                await hosted.drain(10)
+                await loop.shutdown_default_executor()
+            echo.close()
+
+        async def guarded():
+            try:
+                await main()
+            except KeyError:
+                os._exit(7)
+
+        if sys.argv[1] == "uvloop":
+            import uvloop
+            loop = uvloop.new_event_loop()
+        else:
+            loop = asyncio.new_event_loop()
+        loop.run_until_complete(guarded())
+        loop.close()
+        """,
+        loop,
+    )
+    assert output.split() == ["hello"] * 3
+
+
+def in_process(answers: SimpleQueue[object], *made: Any) -> None:
+    """``made``: what the parent made, where a child can be given that: server, pool and pick."""
     try:
-        refuse_all(server, pool, pick)
+        if made:
+            refuse_all(*made)
         make_ones_own()
         answers.put("good")
     except BaseException:
         answers.put(traceback.format_exc())
 
 
-@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="the system has no fork")
-def test_multiprocessing() -> None:
-    context = multiprocessing.get_context("fork")
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+def test_multiprocessing(method: str) -> None:
+    context: Any = multiprocessing.get_context(method)
     with Echo() as echo, Server(config(echo.address), on_event=lambda event: None) as server:
         pool = server.pool("app")
-        answers = context.SimpleQueue()
-        workers = [
-            context.Process(target=in_process, args=(server, pool, pool.pick(), answers)) for _ in range(4)
-        ]
+        answers: SimpleQueue[object] = context.SimpleQueue()
+        if method == "fork":
+            given: list[tuple[object, ...]] = [(server, pool, pool.pick()) for _ in range(4)]
+        else:
+            # These send what they give, and a server stays where it is.
+            for what in (server, pool):
+                process = context.Process(target=in_process, args=(answers, what))
+                with pytest.raises(TypeError, match="stays in the process that made it; make one in each"):
+                    process.start()
+            given = [()] * 2
+        workers = [context.Process(target=in_process, args=(answers, *made)) for made in given]
         for worker in workers:
             worker.start()
-        assert [answers.get() for _ in workers] == ["good"] * 4
+        assert [answers.get() for _ in workers] == ["good"] * len(workers)
         for worker in workers:
             worker.join(TIMEOUT)
             assert worker.exitcode == 0
+        answers.close()
         assert exchange(server.address("web")) == b"hello"
-        assert pool.statistics().in_flight == 4
+        assert pool.statistics().in_flight == sum(1 for made in given if made)
+
+
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+def test_a_pool_of_processes(method: str) -> None:
+    # What a program has that shares its work out: workers that each relay by a server of their own.
+    context = multiprocessing.get_context(method)
+    with Echo() as echo, Server(config(echo.address)) as server:
+        with ProcessPoolExecutor(2, mp_context=context) as executor:
+            for done in executor.map(relayed, [echo.address] * 6):
+                assert done == b"hello"
+        assert exchange(server.address("web")) == b"hello"
+
+
+def relayed(backend: str) -> bytes:
+    with Server(config(backend)) as server:
+        return exchange(server.address("web"))
+
+
+def test_neither_servers_nor_pools_can_be_copied() -> None:
+    server = Server(config())
+    pools = [Pool(), server.pool("app")]
+    for what in (server, *pools):
+        for call in (pickle.dumps, copy.copy, copy.deepcopy):
+            with pytest.raises(TypeError, match="stays in the process that made it; make one in each"):
+                call(what)
+    server.close()
 
 
 def test_a_session_of_the_parents_ends_though_a_child_has_its_sockets() -> None:
@@ -283,12 +515,10 @@ def application(environ, start_response):
 '''
 
 
-def ask(path: str) -> list[str]:
-    """One request to a unix socket."""
+def ask(address: str) -> list[str]:
+    """One request to where gunicorn says that it listens."""
     connection = HTTPConnection("site", timeout=TIMEOUT)
-    connection.sock = socket.socket(socket.AF_UNIX)
-    connection.sock.settimeout(TIMEOUT)
-    connection.sock.connect(path)
+    connection.sock = connect(address.removeprefix("http://"))
     connection.request("GET", "/")
     response = connection.getresponse()
     body = response.read().decode()
@@ -297,15 +527,15 @@ def ask(path: str) -> list[str]:
     return body.split()
 
 
-@pytest.mark.parametrize("workers", ["sync", "gthread"])
-def test_gunicorn_with_a_preloaded_application(tmp_path: Path, workers: str) -> None:
+@pytest.mark.parametrize(("workers", "bind"), [("sync", "127.0.0.1:0"), ("gthread", "unix:site.sock")])
+def test_gunicorn_with_a_preloaded_application(tmp_path: Path, workers: str, bind: str) -> None:
     pytest.importorskip("gunicorn", reason="gunicorn is not installed here; test.sh installs it")
     (tmp_path / "site_application.py").write_text(APPLICATION, encoding="utf-8")
-    listen, address = str(tmp_path / "site.sock"), tmp_path / "address"
+    address, log = tmp_path / "address", tmp_path / "log"
     # The control socket would lie in the home of whoever runs this.
     command = ["--no-control-socket", "--preload", "--workers", "2", "--worker-class", workers]
-    command += ["--bind", f"unix:{listen}"]
-    with Echo() as echo:
+    command += ["--bind", bind]
+    with Echo() as echo, log.open("wb") as output:
         environment = {
             **os.environ,
             "TESTS": str(Path(__file__).parent),
@@ -316,18 +546,18 @@ def test_gunicorn_with_a_preloaded_application(tmp_path: Path, workers: str) -> 
             [sys.executable, *STRICT[2:], "-m", "gunicorn", *command, "site_application:application"],
             cwd=tmp_path,
             env=environment,
-            stdout=subprocess.PIPE,
+            stdout=output,
             stderr=subprocess.STDOUT,
-            text=True,
         )
         try:
             until = time.monotonic() + TIMEOUT
-            while not (os.path.exists(listen) and address.exists() and address.read_text().endswith("\n")):
-                assert master.poll() is None and time.monotonic() < until, "gunicorn does not start"
+            while not (found := re.search(r"Listening at: (\S+)", log.read_text())):
+                assert master.poll() is None and time.monotonic() < until, log.read_text()
                 time.sleep(0.01)
+            listen = found[1].replace("unix:", f"unix:{tmp_path}/")
             pid, of_master = address.read_text().split()
             assert int(pid) == master.pid
-            seen = {ask(listen)[0] for _ in range(20)}
+            seen = set()
             for _ in range(20):
                 worker, *answers = ask(listen)
                 seen.add(worker)
@@ -343,12 +573,13 @@ def test_gunicorn_with_a_preloaded_application(tmp_path: Path, workers: str) -> 
             assert worker not in seen and answers == ["forked"] * 5 + ["hello"]
             assert exchange(of_master) == b"hello"
             master.terminate()
-            log = master.communicate(timeout=TIMEOUT)[0]
+            master.wait(TIMEOUT)
         finally:
             if master.poll() is None:
                 master.kill()
-                master.communicate()
-        assert master.returncode == 0, log
-        assert "Shutting down: Master" in log and not re.search("Traceback|Error|Exception", log), log
+                master.wait()
+        text = log.read_text()
+        assert master.returncode == 0, text
+        assert "Shutting down: Master" in text and not re.search("Traceback|Error|Exception", text), text
         with pytest.raises(ConnectionRefusedError):
             connect(of_master)

@@ -8,33 +8,22 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import trimtab
-from peers import TIMEOUT, Echo, assert_cut, config, connect, descriptors, exchange, session, threads
+from peers import TIMEOUT, Echo, assert_cut, config, connect, descriptors, exchange, session, state, workers
 from trimtab import Server, ServerState, StateError
 
 
-def host(server: Server, until: Callable[[], bool]) -> None:
-    """The loop of the documentation, with the object itself in a selector."""
-    with selectors.DefaultSelector() as selector:
-        selector.register(server, selectors.EVENT_READ)
-        deadline = time.monotonic() + TIMEOUT
-        while server.state is not ServerState.STOPPED and not until():
-            assert time.monotonic() < deadline
-            timeout = server.next_timeout()
-            selector.select(1.0 if timeout is None else min(timeout, 1.0))
-            server.turn()
-        selector.unregister(server)
-
-
 class Meanwhile:
-    """What a client does while this thread hosts."""
+    """What a client does while this thread hosts. It is readable when that is over."""
 
     def __init__(self, work: Callable[[], object]) -> None:
         self.result: object = None
         self.is_over = False
         self._work = work
+        self._here, self._there = socket.socketpair()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
@@ -43,11 +32,37 @@ class Meanwhile:
             self.result = self._work()
         finally:
             self.is_over = True
+            self._there.close()
+
+    def fileno(self) -> int:
+        return self._here.fileno()
 
     def over(self) -> bool:
         if self.is_over:
             self._thread.join(TIMEOUT)
+            self._here.close()
         return self.is_over
+
+
+def host(server: Server, *clients: Meanwhile, until: Callable[[], bool] = lambda: True) -> None:
+    """The loop of the documentation, with the object itself in a selector: until the server has ended or,
+    when there are clients, until all of them are through and it is so."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(server, selectors.EVENT_READ)
+        for client in clients:
+            selector.register(client, selectors.EVENT_READ)
+        waiting = set(clients)
+        deadline = time.monotonic() + TIMEOUT
+        while server.state is not ServerState.STOPPED and not (clients and not waiting and until()):
+            assert time.monotonic() < deadline
+            timeout = server.next_timeout()
+            for key, _ in selector.select(TIMEOUT if timeout is None else timeout):
+                if isinstance(key.fileobj, Meanwhile):
+                    selector.unregister(key.fileobj)
+                    waiting.remove(key.fileobj)
+            server.turn()
+        selector.unregister(server)
+    assert all([client.over() for client in clients])
 
 
 def test_a_selector_takes_the_server_itself() -> None:
@@ -55,15 +70,14 @@ def test_a_selector_takes_the_server_itself() -> None:
     with Echo() as echo, Server(config(echo.address)) as closed_at_the_end:
         closed_at_the_end.close()
         server = Server(config(echo.address))
-        threads_before = threads()
         server.start_hosted()
-        assert threads() == threads_before, "no thread is made"
+        assert workers() == 0, "no thread is made"
         address = server.address("web")
         clients = [Meanwhile(lambda: exchange(address, payload)) for _ in range(4)]
-        host(server, lambda: all([client.over() for client in clients]))
+        host(server, *clients)
         assert [client.result for client in clients] == [payload] * 4
         server.drain()
-        host(server, lambda: False)
+        host(server)
         assert server.state is ServerState.STOPPED
         assert server.statistics().finished == 4
         server.wait()
@@ -128,7 +142,7 @@ def test_a_stop_by_another_thread_ends_a_turn_that_waits() -> None:
                 server.turn(None)
             except StateError:
                 # It ended between the look at its state and the turn.
-                assert server.state is ServerState.STOPPED
+                assert state(server) is ServerState.STOPPED
             turns += 1
             assert turns < 100
         stopper.join(TIMEOUT)
@@ -189,7 +203,13 @@ def test_waiting_for_a_hosted_server_is_refused_until_it_has_ended() -> None:
     server.start_hosted()
     with pytest.raises(StateError, match="is hosted: turn it until it has stopped"):
         server.wait()
+    # A stop is carried out in the next turn, for which the server is readable.
     server.stop()
+    with pytest.raises(StateError, match="is hosted: turn it until it has stopped"):
+        server.wait()
+    assert select.select([server], [], [], 0)[0] == [server] and server.state is ServerState.RUNNING
+    server.turn()
+    assert state(server) is ServerState.STOPPED
     server.wait()
     server.close()
 
@@ -201,6 +221,8 @@ def test_it_can_be_taken_out_of_a_selector_after_its_end() -> None:
     with selectors.DefaultSelector() as selector:
         selector.register(server, selectors.EVENT_READ)
         server.stop()
+        assert [key.fileobj for key, _ in selector.select(0)] == [server]
+        server.turn()
         assert server.fileno() == -1
         selector.unregister(server)
         assert not selector.get_map()
@@ -215,7 +237,7 @@ def test_several_in_one_loop() -> None:
         servers = [Server(config(echo.address)) for _ in range(5)]
         for server in servers:
             server.start_hosted()
-        clients = [Meanwhile(lambda at=server.address("web"): exchange(at)) for server in servers]  # type: ignore[misc]
+        clients = [Meanwhile(partial(exchange, server.address("web"))) for server in servers]
         with selectors.DefaultSelector() as selector:
             for server in servers:
                 selector.register(server, selectors.EVENT_READ)
@@ -235,7 +257,7 @@ def test_a_hosted_server_may_change_threads() -> None:
         address = server.address("web")
         for _ in range(8):
             client = Meanwhile(lambda: exchange(address))
-            turner = threading.Thread(target=host, args=(server, client.over))
+            turner = threading.Thread(target=host, args=(server, client))
             turner.start()
             turner.join(TIMEOUT)
             assert client.result == b"hello"
@@ -256,7 +278,7 @@ def test_signals_of_a_host_stay_the_hosts() -> None:
                 client.sendall(b"x" * (1 << 20))
 
         client = Meanwhile(cut)
-        host(server, lambda: client.over() and server.statistics().sessions == 0)
+        host(server, client, until=lambda: server.statistics().sessions == 0)
         server.close()
 
 
@@ -278,13 +300,13 @@ def test_an_orderly_end_needs_turns() -> None:
         server = Server(config(echo.address))
         server.start_hosted()
         client = Meanwhile(lambda: session(server.address("web")))
-        host(server, client.over)
+        host(server, client)
         open_session = client.result
         assert isinstance(open_session, socket.socket)
         server.drain(0.1)
         assert server.state is ServerState.DRAINING
-        host(server, lambda: False)
-        assert server.state is ServerState.STOPPED
+        host(server)
+        assert state(server) is ServerState.STOPPED
         assert_cut(open_session)
         open_session.close()
         with pytest.raises(trimtab.StateError):

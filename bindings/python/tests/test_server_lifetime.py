@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import sys
 import warnings
@@ -9,7 +10,8 @@ import weakref
 
 import pytest
 import trimtab
-from peers import Echo, config, descriptors, eventually, exchange, threads
+import trimtab.aio
+from peers import Echo, config, descriptors, eventually, exchange, threads, workers
 from test_lifetime import on_linux, resident_bytes
 from trimtab import Server
 
@@ -39,20 +41,48 @@ def use(echo: Echo, number: int) -> None:
 
 
 @on_linux
-def test_two_hundred_servers_leave_nothing_behind() -> None:
+def test_a_thousand_servers_leave_nothing_behind() -> None:
     with Echo() as echo, warnings.catch_warnings():
         # Some are dropped while they run.
         warnings.filterwarnings("ignore", "a trimtab.Server that runs was dropped", ResourceWarning)
         before = descriptors(), threads()
+        # What is made once is made by these.
         for number in range(200):
             use(echo, number)
         gc.collect()
+        resident = resident_bytes()
+        for number in range(1000):
+            use(echo, number)
+        gc.collect()
+        grown = resident_bytes() - resident
         # What tests before this one left may end meanwhile.
-        eventually(lambda: descriptors() <= before[0] and threads() <= before[1])
+        eventually(lambda: workers() == 0 and descriptors() <= before[0] and threads() <= before[1])
+        assert grown < 8 << 20, f"{grown} bytes more after 1000 servers"
 
 
 @on_linux
-def test_thousands_of_servers_leave_no_memory_behind() -> None:
+def test_a_thousand_hosted_one_after_the_other_in_asyncio_leave_nothing_behind() -> None:
+    async def main(count: int) -> None:
+        for number in range(count):
+            async with trimtab.aio.serve(Server(text, on_event=lambda event: None)) as hosted:
+                if number % 2:
+                    await hosted.drain()
+
+    text = config("10.0.0.1:80")
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(main(200))
+    gc.collect()
+    before = descriptors(), threads(), resident_bytes()
+    loop.run_until_complete(main(1000))
+    gc.collect()
+    grown = resident_bytes() - before[2]
+    assert workers() == 0 and descriptors() <= before[0] and threads() <= before[1]
+    assert grown < 8 << 20, f"{grown} bytes more after 1000 servers"
+    loop.close()
+
+
+@on_linux
+def test_thousands_of_servers_that_do_little_leave_no_memory_behind() -> None:
     text = config(*(f"10.0.0.{n}:80" for n in range(1, 20)))
 
     def make(count: int) -> None:
@@ -79,7 +109,6 @@ def test_thousands_of_servers_leave_no_memory_behind() -> None:
 
 
 def test_a_server_that_runs_and_is_dropped_is_warned_of_and_stopped() -> None:
-    before = threads()
     with Echo() as echo:
         server = Server(config(echo.address))
         server.start()
@@ -88,7 +117,7 @@ def test_a_server_that_runs_and_is_dropped_is_warned_of_and_stopped() -> None:
             del server
         with pytest.raises(ConnectionRefusedError):
             exchange(address)
-    eventually(lambda: threads() <= before)
+    assert workers() == 0
 
 
 def test_an_exception_on_its_way_is_not_disturbed_by_a_server_that_goes() -> None:

@@ -194,7 +194,7 @@ class ListenerStatistics(NamedTuple):
     bytes_to_clients: int
     """Bytes delivered to clients."""
     closed: dict[str, int]
-    """Sessions that ended, by cause, like ``"finished"`` or ``"client-reset"``."""
+    """Sessions that ended, by cause, like ``"finished"`` or ``"client_reset"``."""
 
 
 class Totals(TypedDict):

@@ -13,11 +13,13 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from contextlib import suppress
 from datetime import timedelta
 from types import TracebackType
 from typing import final
 
 from ._enums import ServerState
+from ._errors import ClosedError, ForkedError, StateError
 from ._trimtab import Server
 
 __all__ = ["Hosted", "serve"]
@@ -25,17 +27,21 @@ __all__ = ["Hosted", "serve"]
 
 def serve(server: Server) -> Hosted:
     """A server for an ``async with`` block: entering starts it, unless it was started hosted already; leaving
-    closes it, which cuts what sessions are left. ``await`` its ``drain`` first to let them end by themselves."""
+    closes it, which cuts what sessions are left. ``await`` its ``drain`` first to let them end by
+    themselves."""
     return Hosted(server)
 
 
 @final
 class Hosted:
-    """A server that an asyncio loop turns. Use it on that loop's thread; ``Server.drain``, ``Server.stop`` and
-    ``Server.close`` may also be called directly and by any thread, and what runs here comes to its end too."""
+    """A server that an asyncio loop turns. Use it on that loop's thread; ``Server.drain``, ``Server.stop``
+    and ``Server.close`` may also be called directly and by any thread, and what runs here comes to its end
+    too. In a child made by fork its methods raise ``ForkedError``; leaving the block disturbs nobody there.
+    """
 
     def __init__(self, server: Server) -> None:
         self._server = server
+        self._pid = os.getpid()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped: asyncio.Future[None] | None = None
         # A duplicate, so that the loop never watches a number that is somebody else's by now: the server
@@ -87,6 +93,11 @@ class Hosted:
         """Returns when the server has ended, whoever ended it. Raises what ended it, if it was an error."""
         if self._stopped is None:
             raise RuntimeError("the server was not started here; use async with, or call start")
+        if self._is_foreign():
+            raise ForkedError(
+                "this server belongs to the process that made it; a child made by fork can only leave the "
+                "block and make its own"
+            )
         # Whoever is cancelled in here is not the only one that waits.
         await asyncio.shield(self._stopped)
 
@@ -114,6 +125,10 @@ class Hosted:
         if self._descriptor >= 0:
             os.close(self._descriptor)
 
+    def _is_foreign(self) -> bool:
+        """Whether loop and server are the parent's, and this a child made by fork."""
+        return self._pid != os.getpid()
+
     def _turn(self) -> None:
         """One turn, which is bounded. The loop calls again as long as there is something to do."""
         if self._soon is not None:
@@ -128,18 +143,36 @@ class Hosted:
             self._arm()
             raise
         except BaseException as error:
-            if self._descriptor >= 0:
+            if self._has_ended(error):
+                self._remove()
+            elif self._descriptor >= 0:
                 self._remove(error)
-                self._server.stop()
+                # After a panic it is closed already, and in a child made by fork it is the parent's.
+                with suppress(ClosedError, ForkedError):
+                    self._server.stop()
             return
         self._arm()
+
+    def _has_ended(self, error: BaseException) -> bool:
+        """Whether a call was refused for no other reason than that another thread has ended the server."""
+        try:
+            return isinstance(error, ClosedError) or (
+                isinstance(error, StateError) and self._server.state is ServerState.STOPPED
+            )
+        except ClosedError:
+            return True
 
     def _arm(self) -> None:
         """Sees to it that the next turn comes in time."""
         if self._descriptor < 0:
             return
         assert self._loop is not None, "it has a descriptor since it has a loop"
-        deadline = self._server.next_deadline()
+        try:
+            deadline = self._server.next_deadline()
+        except (StateError, ClosedError):
+            # Another thread has ended it since the turn.
+            self._remove()
+            return
         if deadline is None:
             self._disarm()
             return
@@ -186,15 +219,19 @@ class Hosted:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor < 0:
             return
+        self._disarm()
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
+        if self._is_foreign():
+            # The loop's selector is one for both: what the child takes out of it the parent has no more.
+            os.close(descriptor)
+            return
         loop, stopped = self._loop, self._stopped
         assert loop is not None and stopped is not None, "start sets all three"
         if not loop.is_closed():
             loop.remove_reader(descriptor)
         os.close(descriptor)
-        self._disarm()
-        if self._soon is not None:
-            self._soon.cancel()
-            self._soon = None
         if not stopped.done() and not loop.is_closed():
             if error is None:
                 stopped.set_result(None)
