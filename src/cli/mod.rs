@@ -53,6 +53,8 @@ enum Failure {
     Failed(String),
     /// Likewise, and what is to be said about it was said: exit code 1.
     Told,
+    /// Whoever reads what it says has seen enough: exit code 0.
+    Unread,
 }
 
 impl From<crate::Error> for Failure {
@@ -68,7 +70,10 @@ impl From<crate::Error> for Failure {
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        Failure::Failed(error.to_string())
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Failure::Unread,
+            _ => Failure::Failed(error.to_string()),
+        }
     }
 }
 
@@ -87,8 +92,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let mut out = io::BufWriter::new(io::stdout().lock());
     let ran = run(arguments.command, &mut out);
-    match out.flush().map_err(Failure::from).and(ran) {
-        Ok(()) => ExitCode::SUCCESS,
+    let flushed = out.flush().map_err(Failure::from);
+    match ran.and(flushed) {
+        Ok(()) | Err(Failure::Unread) => ExitCode::SUCCESS,
         Err(Failure::Told) => ExitCode::from(1),
         Err(Failure::Misused(why)) => stop(2, &why),
         Err(Failure::Failed(why)) => stop(1, &why),
@@ -99,7 +105,11 @@ fn run(command: Command, out: &mut impl Write) -> Result<(), Failure> {
     match command {
         Command::Check(arguments) => check::run(&arguments, out),
         Command::Ctl(arguments) => ctl::run(&arguments, out),
-        Command::Demo(arguments) => demo::run(&arguments, out),
+        // Its exit code is an answer too, which is not to be good because nobody heard the rest.
+        Command::Demo(arguments) => demo::run(&arguments, out).map_err(|failure| match failure {
+            Failure::Unread => Failure::Failed("nobody reads what the demo tells".into()),
+            other => other,
+        }),
         Command::Pick(arguments) => pick::run(&arguments, out),
         Command::Run(arguments) => run::run(&arguments),
         Command::Completions { shell } => {
@@ -131,7 +141,8 @@ fn count(count: usize, what: &str) -> String {
 }
 
 fn stop(code: u8, why: &str) -> ExitCode {
-    eprintln!("trimtab: {why}");
+    // Whoever closed standard error does not want to know.
+    let _ = writeln!(io::stderr(), "trimtab: {why}");
     ExitCode::from(code)
 }
 

@@ -1,5 +1,7 @@
 //! What each verb does, what it says, and how it refuses.
 
+use std::process::Stdio;
+
 use serde_json::{Value, json};
 
 use crate::support::{Server, command, ctl, err, out};
@@ -203,4 +205,22 @@ fn the_address_comes_from_where_it_is_said() {
     let output = ctl(&["status", "--config", &chosen]);
     assert!(err(&output).contains("lets the system choose the port"), "{}", err(&output));
     assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let server = Server::start_with(&crate::support::relaying_beside(2000), "unix:FOLDER/admin.sock");
+    for arguments in [&["status"][..], &["events", "--recent", "1"]] {
+        let mut child = command(&[&["--admin", &server.admin], arguments].concat())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        // Should it have said all it had before, there is more.
+        server.good(&["drain", "app/web-01"]);
+        server.good(&["ready", "app/web-01"]);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), err(&output).as_str()), (Some(0), ""), "{arguments:?}");
+    }
 }

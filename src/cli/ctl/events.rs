@@ -1,6 +1,6 @@
 //! `ctl events`
 
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 
 use clap::Args;
 
@@ -49,11 +49,8 @@ pub(super) fn run(
         };
         let text =
             if json { String::from_utf8_lossy(&line).into_owned() } else { shown(&status::read(&line)?) };
-        match writeln!(out, "{text}").and_then(|()| out.flush()) {
-            // Whoever reads has seen enough.
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
-            written => written?,
-        }
+        writeln!(out, "{text}")?;
+        out.flush()?;
         shown_so_far += 1;
     }
     Ok(())
