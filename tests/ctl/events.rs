@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdout, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -276,22 +277,29 @@ fn a_follower_that_reads_nothing_is_cut_and_counted() {
     expect_echo(&mut relayed, b"meanwhile");
 }
 
-/// Between events an empty line says every fifteen seconds that the server is there.
+/// Between events an empty line says every fifteen seconds that the server is there. Who follows nothing is
+/// ended after thirty, without a word.
 #[test]
-fn silence_is_broken_by_empty_lines() {
+fn silence_is_broken_for_who_follows_and_ends_who_does_not() {
     let server = Server::start();
-    let stream = server.connect();
+    let (idle, stream) = (server.connect(), server.connect());
+    let mut idle_reader = BufReader::new(&idle);
+    (&idle).write_all(get("/v1/pools/app").as_bytes()).unwrap();
+    assert_eq!(answer(&mut idle_reader).0, 200);
     (&stream).write_all(get("/v1/events").as_bytes()).unwrap();
     let mut reader = BufReader::new(&stream);
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         reader.read_line(&mut head).unwrap();
     }
-    for _ in 0..2 {
-        let mut chunk = [0; 6];
-        reader.read_exact(&mut chunk).unwrap();
-        assert_eq!(&chunk, b"1\r\n\n\r\n");
-    }
+    let begun = Instant::now();
+    let mut chunk = [0; 6];
+    reader.read_exact(&mut chunk).unwrap();
+    assert_eq!(&chunk, b"1\r\n\n\r\n");
+    assert!(begun.elapsed() > Duration::from_secs(14), "{:?}", begun.elapsed());
+    assert_eq!(idle_reader.read(&mut [0; 64]).unwrap(), 0);
+    assert!(begun.elapsed() > Duration::from_secs(29), "{:?}", begun.elapsed());
+    reader.read_exact(&mut chunk).unwrap();
     server.good(&["stop"]);
     let mut rest = String::new();
     reader.read_to_string(&mut rest).unwrap();
