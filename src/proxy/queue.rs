@@ -2,8 +2,8 @@
 //! nothing of threads; whoever shares one among workers puts it behind a lock.
 //!
 //! A place that came free is offered to the one who waits longest, who tries to pick. Who succeeds passes the
-//! baton on, since there may be room for more; who fails goes back to where it stood. Places that come free
-//! while somebody is trying are counted, so that none is missed.
+//! baton on, since there may be room for more; who fails goes back to where it stood. One tries at a time, or one
+//! who came later could be served before: places that come free meanwhile are counted, so that none is missed.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -79,10 +79,11 @@ impl<T: Copy> Queue<T> {
         self.waiting.remove(&place).is_some()
     }
 
-    /// A place came free, or may have: offers it to who waits longest. Returns the worker to be told.
+    /// A place came free, or may have: offers it to who waits longest, unless somebody is trying, who then passes
+    /// it on or tries again. Returns the worker to be told.
     pub fn free(&mut self) -> Option<usize> {
         self.freed += 1;
-        self.offer()
+        if self.trying > 0 { None } else { self.offer() }
     }
 
     /// Who was offered a place has one, or left: it waits no more, and there may be room for the next. Returns
@@ -103,7 +104,7 @@ impl<T: Copy> Queue<T> {
     pub fn put_back(&mut self, offer: Offer<T>) -> Option<usize> {
         self.trying -= 1;
         self.waiting.insert(offer.place, offer.waiter);
-        // Not counted as another one, or two workers that try at once would call each other for ever.
+        // Not counted as another one, or it would try for ever.
         if self.freed == offer.seen { None } else { self.offer() }
     }
 
@@ -134,11 +135,12 @@ mod tests {
         assert_eq!(queue.free(), Some(0));
         assert_eq!(queue.take_offer(1), None);
         assert_eq!(queue.take_offer(0).unwrap().waiter.token, 10);
-        assert_eq!(queue.free(), Some(1));
-        assert_eq!(queue.take_offer(1).unwrap().waiter.token, 11);
+        assert_eq!(queue.free(), None, "the next has its turn when the first has a place");
+        assert_eq!(queue.take_offer(1), None);
         assert_eq!(queue.len(), 3);
         assert_eq!(queue.push(Waiter { worker: 0, token: 13 }), None, "who tries may have to wait on");
-        assert_eq!(queue.settle(), Some(0));
+        assert_eq!(queue.settle(), Some(1));
+        assert_eq!(queue.take_offer(1).unwrap().waiter.token, 11);
         assert_eq!(queue.len(), 2);
         assert!(queue.push(Waiter { worker: 0, token: 13 }).is_some());
     }
@@ -177,25 +179,22 @@ mod tests {
         assert!(queue.is_empty());
     }
 
-    /// Two workers try at once for one place that came free and was taken by somebody else.
+    /// Whoever is first stays first, however often others free places while it tries in vain.
     #[test]
-    fn tries_that_overlap_come_to_an_end() {
+    fn nobody_overtakes_who_tries() {
         let mut queue = Queue::new(4, 2);
         for worker in [0, 1] {
             queue.push(Waiter { worker, token: worker }).unwrap();
-            queue.free();
         }
-        let mut trying = [queue.take_offer(0), queue.take_offer(1)];
         queue.free();
-        for turn in 0..10 {
-            let offer = trying[turn % 2].take();
-            offer.map(|offer| queue.put_back(offer));
-            for worker in [0, 1] {
-                if trying[worker].is_none() && turn % 2 != worker {
-                    trying[worker] = queue.take_offer(worker);
-                }
-            }
+        for _ in 0..3 {
+            let offer = queue.take_offer(0).unwrap();
+            assert_eq!(queue.free(), None);
+            assert_eq!(queue.take_offer(1), None);
+            assert_eq!(queue.put_back(offer), Some(0));
         }
-        assert_eq!((trying, queue.trying, queue.len()), ([None, None], 0, 2));
+        let offer = queue.take_offer(0).unwrap();
+        assert_eq!(queue.put_back(offer), None, "no place came free meanwhile");
+        assert_eq!((queue.trying, queue.len()), (0, 2));
     }
 }

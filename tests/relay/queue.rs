@@ -197,21 +197,32 @@ fn a_change_of_the_pool_makes_room() {
         let (listen, second) = (Listen::new(Family::V4), Listen::new(Family::V4));
         let relay = full(&listen).start(mode);
         let pool = relay.pool();
-        let mut sessions = vec![relay.join(&listen)];
+        let (client, backend) = relay.join(&listen);
+        let (mut sessions, mut backends) = (vec![client], vec![backend]);
         let mut waiting = queue_up(&relay, 8).into_iter();
-        let mut next = |from: &Listen| {
-            let backend = from.accept();
-            let number = backend.receive(1)[0];
-            backend.put(&[number]);
-            let client = waiting.next().unwrap();
-            client.expect(&[number]);
-            sessions.push((client, backend));
+        let mut first = 0;
+        // The next so many are offered places at once, and may be of two workers: which of them connects first is
+        // open.
+        let mut next = |from: &Listen, count: u8| {
+            let clients: Vec<Socket> = waiting.by_ref().take(count.into()).collect();
+            let mut numbers = Vec::new();
+            for _ in 0..count {
+                let backend = from.accept();
+                let number = backend.receive(1)[0];
+                backend.put(&[number]);
+                numbers.push(number);
+                backends.push(backend);
+            }
+            numbers.sort_unstable();
+            assert_eq!(numbers, (first..first + count).collect::<Vec<_>>());
+            clients.iter().zip(&numbers).for_each(|(client, number)| client.expect(&[*number]));
+            sessions.extend(clients);
+            first += count;
         };
         // More room at the backend there is: as many as fit, and no more.
-        let first = pool.find("b0").unwrap();
-        pool.set_maxconn(first, 3).unwrap();
-        next(&listen);
-        next(&listen);
+        let there = pool.find("b0").unwrap();
+        pool.set_maxconn(there, 3).unwrap();
+        next(&listen, 2);
         relay.until_waiting(6);
         // Another backend.
         let mut added = Backend::parse(&second.address).unwrap();
@@ -221,12 +232,11 @@ fn a_change_of_the_pool_makes_room() {
         assert!(!listen.has_somebody() && !second.has_somebody());
         // One that is ready again.
         pool.set_admin(added, Admin::Ready).unwrap();
-        next(&second);
-        next(&second);
+        next(&second, 2);
         relay.until_waiting(4);
         // No limit any more.
         pool.set_maxconn(added, 0).unwrap();
-        (0..4).for_each(|_| next(&second));
+        next(&second, 4);
         relay.until_waiting(0);
         assert!(!listen.has_somebody());
     }
