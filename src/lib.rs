@@ -44,6 +44,7 @@ pub mod cli;
 #[cfg(any(feature = "proxy", all(test, loom)))]
 mod driver;
 pub mod error;
+pub mod health;
 #[cfg(feature = "proxy")]
 pub mod proxy;
 pub mod rng;
