@@ -2,6 +2,7 @@
 pub mod check;
 pub mod facts;
 pub mod options;
+pub mod passive;
 pub mod probe;
 pub mod reason;
 pub mod schedule;
