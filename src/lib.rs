@@ -34,6 +34,7 @@
 //! | `driver` | the mio loop: sockets, timers, mailboxes |
 //! | [`proxy`] | the life of a connection, the relay, the PROXY protocol: state machines without I/O |
 //! | [`balance`] | pools, policies, picks: no I/O, no clock, no lock |
+//! | [`health`] | checks, their schedule, probes as dialogues, passive detection: state machines without I/O |
 //! | [`error`], [`time`], [`rng`], [`thread`], `sync`, `sys` | what everything stands on |
 
 pub mod balance;

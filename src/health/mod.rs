@@ -1,4 +1,21 @@
-//! Which backend is fit?
+//! Which backend is fit? No socket, no clock, no thread, no lock: state machines that are told what happened and
+//! say what to do. `docs/health.md` tells users of it.
+//!
+//! | file or folder | owns |
+//! |---|---|
+//! | `options` | what a check is told, with units, ranges, defaults |
+//! | `check` | one backend: verdicts in a row, the state, why it changed |
+//! | `schedule` | many checks: when each probe begins, how many at once |
+//! | `probe/` | what to say to a backend and whether its answer is good, a file or folder for each kind |
+//! | `passive/` | the same judged by traffic: outliers are ejected |
+//! | `facts`, `reason`, `secret` | what a good probe learnt, why one was bad, passwords |
+//!
+//! A driver turns three wheels. Of the [`Schedule`] it takes actions: at [`Action::Start`] it connects to
+//! [`Options::target`] and begins the check's [`Dialogue`], whose answer it reports as a [`Verdict`]; at
+//! [`Action::Cancel`] it closes. A [`passive::Detector`] it tells the outcomes of traffic, and takes ejections. What
+//! both say goes into the pool: `Up`, `Down` and `Unknown` of a [`Check`], `Ejected` of a detector while a check does
+//! not say `Down`.
+
 pub mod check;
 pub mod facts;
 pub mod options;
@@ -7,8 +24,11 @@ pub mod probe;
 pub mod reason;
 pub mod schedule;
 pub mod secret;
+
 pub use check::{Action, Cause, Change, Check, Counts, Failure, ProbeId, State, Verdict};
+pub use facts::{Facts, Link, Operational, Ordered, Orders, Position, Role};
 pub use options::{Initial, Options, Settings, Target};
 pub use probe::{Dialogue, Entropy, Kind, Probe, Progress};
 pub use reason::{Reason, Source};
 pub use schedule::{CheckId, Schedule};
+pub use secret::Secret;

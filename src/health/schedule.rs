@@ -205,11 +205,11 @@ impl Schedule {
     pub fn poll_action(&mut self) -> Option<Action> {
         while let Some(&slot) = self.active.front() {
             let place = &mut self.slots[slot as usize];
-            if let Some(entry) = &mut place.entry {
-                if let Some(action) = entry.check.poll_action() {
-                    let check = CheckId { slot, generation: place.generation };
-                    return Some(Action { check, action });
-                }
+            if let Some(entry) = &mut place.entry
+                && let Some(action) = entry.check.poll_action()
+            {
+                let check = CheckId { slot, generation: place.generation };
+                return Some(Action { check, action });
             }
             place.is_active = false;
             self.active.pop_front();

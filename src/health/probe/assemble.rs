@@ -49,6 +49,9 @@ impl Line {
     }
 }
 
+/// A packet that is whole: its header, its body.
+type Whole<'a, const HEADER: usize> = (&'a [u8; HEADER], &'a [u8]);
+
 /// A packet: a header of `HEADER` bytes, which tells how many follow.
 #[derive(Debug, Default)]
 pub(super) struct Packet<const HEADER: usize> {
@@ -65,7 +68,7 @@ impl<const HEADER: usize> Packet<HEADER> {
         &mut self,
         input: &mut &[u8],
         length: impl FnOnce(&[u8; HEADER]) -> Result<usize, Reason>,
-    ) -> Result<Option<(&[u8; HEADER], &[u8])>, Reason> {
+    ) -> Result<Option<Whole<'_, HEADER>>, Reason> {
         if self.is_whole {
             self.clear();
         }

@@ -40,6 +40,8 @@ pub mod mysql;
 pub mod pattern;
 #[cfg(feature = "probes-sql")]
 pub mod postgres;
+#[cfg(test)]
+mod recorded;
 pub mod redis;
 #[cfg(feature = "probes")]
 pub mod script;

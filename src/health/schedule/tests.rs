@@ -82,7 +82,7 @@ impl World {
                     self.coming.insert((at, check, probe), is_good);
                 }
             }
-            self.most_probing = self.most_probing.max(self.schedule.statistics(self.now).probing);
+            self.most_probing = self.most_probing.max(self.schedule.probing());
         }
         self.now = end;
     }

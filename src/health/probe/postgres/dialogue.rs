@@ -338,7 +338,7 @@ mod tests {
             (vec![error("42883", "function does not exist")], "function does not exist (42883)"),
             (vec![message(b'D', &two_rows), message(b'D', &two_rows)], "another row"),
         ] {
-            let came = said(&asks, &[vec![login(0, b""), ready()].concat(), rows.concat()]);
+            let came = said(&asks, &[login(0, b""), ready(), rows.concat()]);
             assert!(came.reason().contains(part), "{}", came.reason());
         }
     }
