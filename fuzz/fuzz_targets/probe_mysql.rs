@@ -56,7 +56,7 @@ fuzz_target!(|run: Run<'_>| {
             Part::Raw(raw) => bytes.extend_from_slice(raw),
             Part::Packet(number, body) => packet(*number, body, &mut bytes),
             Part::Greeting(plugin, missing) => {
-                let [a, b, c, d] = (0xffff_ffff & !(missing & missing.rotate_left(7))).to_le_bytes();
+                let [a, b, c, d] = (!(missing & missing.rotate_left(7))).to_le_bytes();
                 let mut body = b"\x0a10.11.19-MariaDB\0\x01\0\0\x0001234567\0".to_vec();
                 body.extend_from_slice(&[a, b, 45, 2, 0, c, d, 21, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
                 body.extend_from_slice(b"89abcdefghij\0");

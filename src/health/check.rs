@@ -43,6 +43,13 @@ pub enum State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProbeId(u64);
 
+impl ProbeId {
+    /// The number itself, from 0.
+    pub fn get(self) -> u64 {
+        self.0
+    }
+}
+
 /// What came of a probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {

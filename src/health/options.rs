@@ -3,7 +3,7 @@
 //! | option | unit | range | default | why that default |
 //! |---|---|---|---|---|
 //! | `kind` | | [`Kind`] | tcp | asks nothing of a protocol |
-//! | `interval` | time | 50 ms to 1 day | 2 s | HAProxy's: with `fall` 3 a silent backend is out within 7 s |
+//! | `interval` | time | 50 ms to 1 day | 2 s | HAProxy's: with `fall` 3 a silent backend is out within 8 s |
 //! | `interval_transition` | time | as `interval` | `interval` | while the verdicts do not agree with the state |
 //! | `interval_down` | time | as `interval` | `interval` | a backend that is down may be asked less often |
 //! | `timeout` | time | 10 ms to 1 h | 1 s | nobody waits longer for an answer |

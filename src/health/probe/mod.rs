@@ -185,7 +185,7 @@ impl Kind {
 
     /// A dialogue of this kind with one backend. It is made once and begun anew for each probe: what a login
     /// took long to compute is kept. `authority` is the backend's address as it was configured, which HTTP
-    /// sends as `Host` where no other is given.
+    /// sends as `Host` where no other is given; a unix socket's is sent as `localhost`.
     pub fn dialogue(&self, authority: &str, entropy: Entropy) -> Dialogue {
         // Kinds come and go with features: each may need only one of the two.
         let _ = authority;

@@ -59,7 +59,10 @@ impl Head {
 
 impl Dialogue {
     pub(in super::super) fn new(http: Arc<Http>, authority: &str) -> Self {
-        Self { http, authority: authority.into(), head: Head::default(), interim: 0, body: None }
+        // A unix socket is no host; its path may hold anything.
+        let is_host = super::is_visible(authority) && !authority.starts_with("unix:");
+        let authority = if is_host { authority } else { "localhost" }.into();
+        Self { http, authority, head: Head::default(), interim: 0, body: None }
     }
 
     fn step(&mut self, mut input: &[u8]) -> Result<Progress, Reason> {
@@ -203,6 +206,21 @@ mod tests {
             assert_eq!(*answer(&plain(), head.as_bytes(), false).facts(), Facts::default(), "{head}");
             let short = &head.as_bytes()[..head.len() - 1];
             assert_eq!(answer(&plain(), short, false).answer, Progress::More, "{head}");
+        }
+    }
+
+    #[test]
+    fn a_unix_socket_is_asked_as_localhost() {
+        for (authority, host) in [
+            ("[fe80::1%3]:80", "[fe80::1%3]:80"),
+            ("unix:/run/app.sock", "localhost"),
+            ("unix:@app", "localhost"),
+            ("/run/a\r\nX: y", "localhost"),
+        ] {
+            let mut out = Vec::new();
+            Dialogue::new(Arc::new(Http::new(Options::default()).unwrap()), authority).begin(&mut out);
+            let sent = String::from_utf8(out).unwrap();
+            assert_eq!(sent.lines().nth(1).unwrap(), format!("Host: {host}"));
         }
     }
 
