@@ -4,6 +4,8 @@
 //! system call. Changes build the next member table and publish it whole; when two threads change a pool at
 //! once, one of them builds again. After `fork` parent and child go on with a pool each.
 
+mod telling;
+
 use std::sync::Arc;
 
 #[cfg(not(loom))]
@@ -12,16 +14,16 @@ use crossbeam_utils::CachePadded;
 
 use crate::balance::backend::{Admin, Backend, BackendId, Observed};
 use crate::balance::chunks::Chunks;
-use crate::balance::explain::{Explained, Explanation, Notes, Trace, Untraced, Verdict};
+use crate::balance::explain::{Trace, Untraced};
 use crate::balance::lane::{self, Lane, View};
 use crate::balance::limit::Shared;
-use crate::balance::member::{Member, Serving};
+use crate::balance::member::Serving;
 use crate::balance::observer::{Observer, Watch};
 use crate::balance::options::{KEY_MAX, LANES_MAX, Options, Policy};
 use crate::balance::pick::{Lane as LaneChoice, Outcome, Pick, Request, Timings, Token};
 use crate::balance::policy::measured::Measures;
 use crate::balance::policy::{Ask, Plan, peak_ewma};
-use crate::balance::statistics::{BackendStatistics, PoolStatistics, Totals};
+use crate::balance::statistics::Totals;
 use crate::balance::table::{Counters, Edit, Table};
 use crate::balance::tickets::{Held, Ticket};
 use crate::error::{Error, NoBackend, Result};
@@ -334,44 +336,6 @@ impl Pool {
         Ok(())
     }
 
-    /// What the next pick like `request` would come to, and why. Nothing is counted, and other threads'
-    /// picks may come between.
-    pub fn explain(&self, request: &Request<'_>) -> Result<Explanation> {
-        if request.key.len() > KEY_MAX {
-            return Err(key_too_long(request.key.len()));
-        }
-        let table = self.table.load();
-        let index = self.lane_index(request.lane);
-        let ask = self.ask(&table, request, index, self.lanes[index].peek_turn());
-        let mut notes = Notes::default();
-        let chosen = self.choose(&table, &ask, request.avoid, &mut notes);
-        let place_of = |id: BackendId| table.serving.binary_search_by_key(&id, |serving| serving.id).ok();
-        // A backend considered twice keeps the later score.
-        let mut scores = vec![None; table.serving.len()];
-        for (at, score) in notes.scores {
-            scores[at as usize] = Some(score);
-        }
-        let backends = table.members.iter().map(|member| {
-            let place = place_of(member.id).map(|place| place as u32);
-            Explained {
-                id: member.id,
-                name: member.name.to_string(),
-                verdict: self.verdict(member, place, chosen, request.avoid),
-                score: place.and_then(|at| scores[at as usize]),
-                in_flight: lane::in_flight(&self.lanes, member.slot),
-                share: place.map_or(0.0, |at| table.plan.share(at, member.weight, table.total_weight)),
-            }
-        });
-        Ok(Explanation {
-            policy: self.options.policy.name(),
-            picked: chosen.map(|at| table.serving[at as usize].id),
-            refused: chosen.is_none().then(|| Error::NoBackend(why_nobody(&table)).to_string()),
-            tier: table.tier,
-            backends: backends.collect(),
-            draws: notes.draws,
-        })
-    }
-
     /// Weighs anew if fastest, observed or predictive have a tick due. `pick` and `done` do the same; a
     /// loop of its own calls this at [`next_deadline`](Self::next_deadline) to keep that off their path.
     pub fn handle_timeout(&self, now: Instant) {
@@ -381,62 +345,6 @@ impl Pool {
     /// When `handle_timeout` is next of use; `None` when the policy measures nothing.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.is_measured.then(|| self.measures.next())
-    }
-
-    /// What the pool counted.
-    pub fn statistics(&self) -> PoolStatistics {
-        let table = self.table.load();
-        let mut statistics = PoolStatistics {
-            backends: table.members.len() as u32,
-            serving: table.serving.len() as u32,
-            refused: self.lanes.iter().map(Lane::refused).sum(),
-            ..PoolStatistics::default()
-        };
-        for member in &table.members {
-            let totals = self.totals(member);
-            statistics.picks += totals.picks;
-            statistics.in_flight += totals.picks.saturating_sub(totals.dones);
-        }
-        statistics
-    }
-
-    /// What was counted of one backend.
-    pub fn backend(&self, id: BackendId) -> Result<BackendStatistics> {
-        let table = self.table.load();
-        Ok(self.backend_statistics(&table, table.member(id)?))
-    }
-
-    /// What was counted of every backend, in the order added.
-    pub fn backends(&self) -> Vec<BackendStatistics> {
-        let table = self.table.load();
-        table.members.iter().map(|member| self.backend_statistics(&table, member)).collect()
-    }
-
-    fn backend_statistics(&self, table: &Table, member: &Member) -> BackendStatistics {
-        let totals = self.totals(member);
-        let place = table.serving.binary_search_by_key(&member.id, |serving| serving.id).ok();
-        BackendStatistics {
-            id: member.id,
-            name: member.name.to_string(),
-            address: member.address_text.to_string(),
-            weight: member.weight,
-            maxconn: member.maxconn,
-            tier: member.tier,
-            tag: member.tag,
-            admin: member.admin,
-            observed: member.observed,
-            serving: place.is_some(),
-            picks: totals.picks,
-            in_flight: totals.picks.saturating_sub(totals.dones),
-            outcomes: totals.outcomes(),
-            response_mean_ns: totals.response_mean_ns(),
-            share: place.map_or(0.0, |at| table.plan.share(at as u32, member.weight, table.total_weight)),
-        }
-    }
-
-    fn totals(&self, member: &Member) -> Totals {
-        let shared = self.shared.at(member.slot);
-        Totals::read(&self.lanes, member.slot, &shared.unsuccessful).since(member.base)
     }
 
     #[inline]
@@ -537,26 +445,6 @@ impl Pool {
         let table = self.table.load();
         if let Plan::Measured(turns) = &table.plan {
             self.measures.run(&table.hot, turns, &self.lanes, &self.options, now);
-        }
-    }
-
-    fn verdict(
-        &self,
-        member: &Member,
-        place: Option<u32>,
-        chosen: Option<u32>,
-        avoid: &[BackendId],
-    ) -> Verdict {
-        match (member.admin, member.observed, place) {
-            (Admin::Drain, ..) => Verdict::Drain,
-            (Admin::Maintenance, ..) => Verdict::Maintenance,
-            (_, Observed::Down, _) => Verdict::Down,
-            (_, Observed::Ejected, _) => Verdict::Ejected,
-            (_, _, None) => Verdict::Standby,
-            (_, _, place) if place == chosen => Verdict::Picked,
-            _ if member.is_limited && !self.shared.at(member.slot).has_room(member.maxconn) => Verdict::Full,
-            _ if avoid.contains(&member.id) => Verdict::Avoided,
-            _ => Verdict::Passed,
         }
     }
 }
