@@ -39,6 +39,10 @@ pub struct Explained {
     pub name: String,
     /// What became of it.
     pub verdict: Verdict,
+    /// When what is observed of it came to be, on the pool's clock, when that was said.
+    pub observed_since_ns: Option<u64>,
+    /// Why it is observed so, when that was said.
+    pub reason: Option<String>,
     /// What its policy compared, where it does: lower is better, except for rendezvous.
     pub score: Option<f64>,
     /// Picks in flight.

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::balance::backend::{self, Address, Admin, BackendId, Observed};
+use crate::balance::backend::{self, Address, Admin, BackendId};
+use crate::balance::observation::Observation;
 use crate::balance::statistics::Totals;
 
 /// One backend as configured.
@@ -23,7 +24,7 @@ pub(crate) struct Member {
     pub(crate) tier: u8,
     pub(crate) tag: u64,
     pub(crate) admin: Admin,
-    pub(crate) observed: Observed,
+    pub(crate) observation: Observation,
     /// What its slot's counters showed when it took the slot.
     pub(crate) base: Totals,
 }
@@ -48,6 +49,6 @@ pub(crate) struct Serving {
 
 impl Member {
     pub(crate) fn is_usable(&self) -> bool {
-        backend::is_usable(self.admin, self.observed)
+        backend::is_usable(self.admin, self.observation.observed)
     }
 }

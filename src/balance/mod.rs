@@ -5,6 +5,7 @@
 //! | `options` | what a pool is told, with units, ranges, defaults |
 //! | `backend` | addresses, states and the table of who wins |
 //! | `pool` | the life of a pick, from question to `done`; changes |
+//! | `observation` | what was observed, since when and why |
 //! | `table`, `member` | the immutable member table and how the next one is made |
 //! | `lane`, `chunks`, `tickets`, `limit` | the counters threads share |
 //! | `policy/` | one file per policy |
@@ -24,6 +25,7 @@ pub(crate) mod hashing;
 mod lane;
 mod limit;
 mod member;
+pub mod observation;
 pub mod observer;
 pub mod options;
 pub mod pick;

@@ -29,6 +29,8 @@ pub struct Change {
     pub name: Arc<str>,
     /// What.
     pub kind: ChangeKind,
+    /// Why, when that was said; of [`ChangeKind::Observed`] only.
+    pub reason: Option<Arc<str>>,
 }
 
 /// What a change was.
@@ -121,7 +123,13 @@ fn tell_changes(before: &Table, after: &Table, tell: &mut dyn FnMut(Change)) {
             _ => (None, new.next()),
         };
         let Some(member) = come.or(gone) else { return };
-        let mut say = |kind| tell(Change { backend: member.id, name: Arc::clone(&member.name), kind });
+        let mut say = |kind| {
+            let reason = match kind {
+                ChangeKind::Observed(_) => member.observation.reason.clone(),
+                _ => None,
+            };
+            tell(Change { backend: member.id, name: Arc::clone(&member.name), kind, reason });
+        };
         match (gone, come) {
             (Some(_), None) => say(ChangeKind::Removed),
             (None, Some(_)) => say(ChangeKind::Added),
@@ -129,8 +137,8 @@ fn tell_changes(before: &Table, after: &Table, tell: &mut dyn FnMut(Change)) {
                 if was.admin != is.admin {
                     say(ChangeKind::Admin(is.admin));
                 }
-                if was.observed != is.observed {
-                    say(ChangeKind::Observed(is.observed));
+                if was.observation.observed != is.observation.observed {
+                    say(ChangeKind::Observed(is.observation.observed));
                 }
                 if was.weight != is.weight {
                     say(ChangeKind::Weight(is.weight));

@@ -152,9 +152,25 @@ impl Pool {
         self.update(|edit| edit.set_admin(id, admin))
     }
 
-    /// Takes note of what was observed.
+    /// Takes note of what was observed. Whoever knows when, says so: [`Pool::set_observed_at`].
     pub fn set_observed(&self, id: BackendId, observed: Observed) -> Result<()> {
         self.update(|edit| edit.set_observed(id, observed))
+    }
+
+    /// Takes note of what was observed, and when.
+    pub fn set_observed_at(&self, id: BackendId, observed: Observed, now: Instant) -> Result<()> {
+        self.update(|edit| edit.set_observed_at(id, observed, now))
+    }
+
+    /// Takes note of what was observed, when and why. See [`Edit::set_observed_with`].
+    pub fn set_observed_with(
+        &self,
+        id: BackendId,
+        observed: Observed,
+        reason: &str,
+        now: Instant,
+    ) -> Result<()> {
+        self.update(|edit| edit.set_observed_with(id, observed, reason, now))
     }
 
     /// Changes the owner's own number.

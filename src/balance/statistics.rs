@@ -43,6 +43,10 @@ pub struct BackendStatistics {
     pub admin: Admin,
     /// What was observed.
     pub observed: Observed,
+    /// When that came to be, on the pool's clock; `None` while nobody has said.
+    pub observed_since_ns: Option<u64>,
+    /// Why, in one line, when that was said.
+    pub reason: Option<String>,
     /// Whether it may be picked now, its `maxconn` aside.
     pub serving: bool,
     /// Picks made.

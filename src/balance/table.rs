@@ -10,10 +10,12 @@ use std::sync::Arc;
 use crate::balance::backend::{self, Admin, Backend, BackendId, Observed};
 use crate::balance::chunks::SLOTS_MAX;
 use crate::balance::member::{Hot, Member, Serving};
+use crate::balance::observation::Observation;
 use crate::balance::options::{BACKENDS_MAX, Backups, Options, Policy};
 use crate::balance::policy::Plan;
 use crate::balance::statistics::Totals;
 use crate::error::{Error, Result};
+use crate::time::Instant;
 
 /// A published view.
 #[derive(Debug)]
@@ -171,7 +173,7 @@ impl Edit<'_> {
             tier: backend.tier,
             tag: backend.tag,
             admin: backend.admin,
-            observed: backend.observed,
+            observation: Observation::new(backend.observed),
             base: self.counters.restart(slot),
         }));
         Ok(id)
@@ -221,9 +223,26 @@ impl Edit<'_> {
         self.change(id, |member| member.admin = admin)
     }
 
-    /// Takes note of what was observed.
+    /// Takes note of what was observed, at a time nobody says and for no reason given.
     pub fn set_observed(&mut self, id: BackendId, observed: Observed) -> Result<()> {
-        self.change(id, |member| member.observed = observed)
+        self.change(id, |member| member.observation.set(observed, None, None))
+    }
+
+    /// Takes note of what was observed, and when.
+    pub fn set_observed_at(&mut self, id: BackendId, observed: Observed, now: Instant) -> Result<()> {
+        self.change(id, |member| member.observation.set(observed, None, Some(now)))
+    }
+
+    /// Takes note of what was observed, when and why. Of `reason` one line of
+    /// [`REASON_MAX`](crate::balance::observation::REASON_MAX) bytes is kept; an empty one is none.
+    pub fn set_observed_with(
+        &mut self,
+        id: BackendId,
+        observed: Observed,
+        reason: &str,
+        now: Instant,
+    ) -> Result<()> {
+        self.change(id, |member| member.observation.set(observed, Some(reason), Some(now)))
     }
 
     /// Changes the owner's own number.

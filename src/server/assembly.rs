@@ -158,7 +158,7 @@ fn share(config: &Config, pools: &[Arc<balance::Pool>], loops: &[Loop], sink: &S
                     listener: None,
                     pool: Some(Arc::clone(&pool)),
                     backend: Some(Arc::clone(&change.name)),
-                    detail: String::new(),
+                    detail: change.reason.as_deref().unwrap_or_default().into(),
                 });
             }
         };

@@ -5,6 +5,7 @@ mod hashed;
 mod measured;
 mod misuse;
 mod model;
+mod observed;
 mod order;
 mod support;
 mod threads;

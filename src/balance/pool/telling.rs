@@ -11,6 +11,7 @@ use crate::balance::pick::Request;
 use crate::balance::statistics::{BackendStatistics, PoolStatistics, Totals};
 use crate::balance::table::Table;
 use crate::error::{Error, Result};
+use crate::time::Instant;
 
 impl Pool {
     /// What the next pick like `request` would come to, and why. Nothing is counted, and other threads'
@@ -36,6 +37,8 @@ impl Pool {
                 id: member.id,
                 name: member.name.to_string(),
                 verdict: self.verdict(member, place, chosen, request.avoid),
+                observed_since_ns: member.observation.since.map(Instant::as_nanos),
+                reason: member.observation.reason.as_deref().map(String::from),
                 score: place.and_then(|at| scores[at as usize]),
                 in_flight: lane::in_flight(&self.lanes, member.slot),
                 share: place.map_or(0.0, |at| table.plan.share(at, member.weight, table.total_weight)),
@@ -92,7 +95,9 @@ impl Pool {
             tier: member.tier,
             tag: member.tag,
             admin: member.admin,
-            observed: member.observed,
+            observed: member.observation.observed,
+            observed_since_ns: member.observation.since.map(Instant::as_nanos),
+            reason: member.observation.reason.as_deref().map(String::from),
             serving: place.is_some(),
             picks: totals.picks,
             in_flight: totals.picks.saturating_sub(totals.dones),
@@ -114,7 +119,7 @@ impl Pool {
         chosen: Option<u32>,
         avoid: &[BackendId],
     ) -> Verdict {
-        match (member.admin, member.observed, place) {
+        match (member.admin, member.observation.observed, place) {
             (Admin::Drain, ..) => Verdict::Drain,
             (Admin::Maintenance, ..) => Verdict::Maintenance,
             (_, Observed::Down, _) => Verdict::Down,

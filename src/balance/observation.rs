@@ -1,0 +1,92 @@
+//! What was observed of a backend, since when, and why. The reason may hold what a peer sent, so it is cut
+//! and its control characters are replaced.
+
+use std::sync::Arc;
+
+use crate::balance::backend::Observed;
+use crate::time::Instant;
+
+/// The longest reason kept, in bytes. What is longer is cut and ends in `…`.
+pub const REASON_MAX: usize = 200;
+
+/// One backend's observed state.
+#[derive(Clone, Debug)]
+pub(crate) struct Observation {
+    pub(crate) observed: Observed,
+    /// When that came to be; `None` while nobody has said.
+    pub(crate) since: Option<Instant>,
+    pub(crate) reason: Option<Arc<str>>,
+}
+
+impl Observation {
+    pub(crate) fn new(observed: Observed) -> Self {
+        Self { observed, since: None, reason: None }
+    }
+
+    /// Takes note. The same state again keeps its `since`, and its reason unless there is a new one. A state
+    /// without a reason forgets the last state's.
+    pub(crate) fn set(&mut self, observed: Observed, reason: Option<&str>, now: Option<Instant>) {
+        let is_new = self.observed != observed;
+        self.observed = observed;
+        if is_new {
+            self.since = now;
+            self.reason = None;
+        }
+        if let Some(reason) = reason.filter(|reason| !reason.is_empty()) {
+            self.reason = Some(cleaned(reason));
+        }
+    }
+}
+
+/// One line without control characters, of at most [`REASON_MAX`] bytes.
+fn cleaned(text: &str) -> Arc<str> {
+    const CUT: char = '…';
+    let mut clean = String::with_capacity(text.len().min(REASON_MAX));
+    for char in text.chars() {
+        let char = if char.is_control() { '·' } else { char };
+        if clean.len() + char.len_utf8() > REASON_MAX {
+            while clean.len() + CUT.len_utf8() > REASON_MAX {
+                clean.pop();
+            }
+            clean.push(CUT);
+            break;
+        }
+        clean.push(char);
+    }
+    clean.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EARLY: Option<Instant> = Some(Instant::from_millis(1));
+    const LATE: Option<Instant> = Some(Instant::from_millis(2));
+
+    #[test]
+    fn the_same_state_again_keeps_when_it_began() {
+        let mut seen = Observation::new(Observed::Unknown);
+        seen.set(Observed::Down, Some("refused"), EARLY);
+        assert_eq!((seen.since, seen.reason.as_deref()), (EARLY, Some("refused")));
+        seen.set(Observed::Down, None, LATE);
+        assert_eq!((seen.since, seen.reason.as_deref()), (EARLY, Some("refused")));
+        seen.set(Observed::Down, Some("timed out"), LATE);
+        assert_eq!((seen.since, seen.reason.as_deref()), (EARLY, Some("timed out")));
+        seen.set(Observed::Up, None, LATE);
+        assert_eq!((seen.since, seen.reason.as_deref()), (LATE, None));
+        seen.set(Observed::Down, Some(""), None);
+        assert_eq!((seen.since, seen.reason.as_deref()), (None, None), "nobody said when or why");
+    }
+
+    #[test]
+    fn a_reason_is_one_clean_line_within_its_bound() {
+        let at_limit = "x".repeat(REASON_MAX);
+        assert_eq!(&*cleaned(&at_limit), at_limit);
+        let beyond = cleaned(&format!("{at_limit}y"));
+        assert!(beyond.len() <= REASON_MAX && beyond.ends_with("xx…"), "{beyond}");
+        // Characters of three bytes do not end at the limit: none is cut in two.
+        let wide = cleaned(&"€".repeat(REASON_MAX));
+        assert!(wide.len() <= REASON_MAX && wide.ends_with("€…"), "{wide}");
+        assert_eq!(&*cleaned("503\r\n\x1b[31mred\0"), "503···[31mred·");
+    }
+}
