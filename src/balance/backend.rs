@@ -9,7 +9,8 @@
 //! | **maintenance** | no | no | no | no |
 //!
 //! A backend that is not picked keeps its connections in flight; `done` counts them down as ever.
-//! `unknown` is picked so that a pool whose owner runs no checks works.
+//! `unknown` is picked so that a pool whose owner runs no checks works. When a tier panics, what was observed is
+//! ignored and the first row is picked throughout (`panic.rs`).
 
 use std::fmt;
 use std::net::SocketAddr;

@@ -15,6 +15,8 @@ pub struct Explanation {
     pub refused: Option<String>,
     /// The tier that serves.
     pub tier: Option<u8>,
+    /// Whether that tier panics: what was observed of its backends is ignored.
+    pub panic: bool,
     /// What was drawn or computed, in order: a position, a hash, a random choice.
     pub draws: Vec<Draw>,
     /// Every backend of the pool.

@@ -47,8 +47,24 @@ pub(crate) struct Serving {
     pub(crate) maxconn: Option<u32>,
 }
 
+impl Serving {
+    pub(crate) fn of(member: &Member) -> Self {
+        Self {
+            address: member.address.clone(),
+            id: member.id,
+            tag: member.tag,
+            maxconn: member.is_limited.then_some(member.maxconn),
+        }
+    }
+}
+
 impl Member {
     pub(crate) fn is_usable(&self) -> bool {
         backend::is_usable(self.admin, self.observation.observed)
+    }
+
+    /// Whether it may be picked while its tier serves, panicking or not.
+    pub(crate) fn serves(&self, is_panicking: bool) -> bool {
+        if is_panicking { self.admin == Admin::Ready } else { self.is_usable() }
     }
 }

@@ -6,7 +6,8 @@
 //! | `backend` | addresses, states and the table of who wins |
 //! | `pool` | the life of a pick, from question to `done`; changes |
 //! | `observation` | what was observed, since when and why |
-//! | `table`, `member` | the immutable member table and how the next one is made |
+//! | `table`, `tier`, `member` | the immutable member table and how the next one is made |
+//! | `panic` | when health is ignored |
 //! | `lane`, `chunks`, `tickets`, `limit` | the counters threads share |
 //! | `policy/` | one file per policy |
 //! | `draw/` | from weights to an index |
@@ -28,6 +29,7 @@ mod member;
 pub mod observation;
 pub mod observer;
 pub mod options;
+mod panic;
 pub mod pick;
 pub(crate) mod policy;
 mod pool;
@@ -36,6 +38,7 @@ mod pool_loom;
 pub mod statistics;
 mod table;
 mod tickets;
+mod tier;
 
 pub use backend::{Address, Admin, Backend, BackendId, Observed};
 pub use explain::{Explanation, Verdict};

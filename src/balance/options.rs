@@ -6,6 +6,8 @@
 //! | `hash` | | [`enum@Hash`] | ring | the placement nginx and memcached clients share |
 //! | `bounded_load` | times the mean | 1.01 to 10 | off | affinity first; 1.25 to 2 is sensible when on |
 //! | `backups` | | [`Backups`] | one | active-passive: one standby takes over |
+//! | `panic_threshold` | percent | 0 to 100 | 0: off | one survivor of three takes all, as users expect |
+//! | `fail_open` | | | false | a backend that is known to be down gets nothing |
 //! | `formula` | | [`Formula`] | trimtab | connections and latency; F5's counts connections only |
 //! | `tick` | time | 10 ms to 60 s | 1 s | the interval F5 publishes for predictive |
 //! | `blend` | share | 0 to 1 | 0.5 | connections and latency weigh the same |
@@ -99,6 +101,10 @@ pub struct Options {
     pub bounded_load: Option<f64>,
     /// How many backups take over.
     pub backups: Backups,
+    /// Below which share of a tier's ready backends being usable health is ignored; 0 for never.
+    pub panic_threshold: u32,
+    /// Whether health is ignored when no backend of the pool is usable.
+    pub fail_open: bool,
     /// Which reading of observed and predictive.
     pub formula: Formula,
     /// How often fastest, observed and predictive weigh anew.
@@ -132,6 +138,8 @@ impl Default for Options {
             hash: Hash::default(),
             bounded_load: None,
             backups: Backups::default(),
+            panic_threshold: 0,
+            fail_open: false,
             formula: Formula::default(),
             tick: Duration::from_secs(1),
             blend: 0.5,
@@ -175,6 +183,7 @@ impl Options {
                 ));
             }
         }
+        within("panic_threshold", f64::from(self.panic_threshold), 0.0, 100.0)?;
         within("blend", self.blend, 0.0, 1.0)?;
         within("gain", self.gain, 0.0, 4.0)?;
         within("floor", self.floor, 0.001, 0.2)?;
@@ -254,7 +263,9 @@ mod tests {
     #[test]
     fn each_limit_holds_at_the_limit() {
         let good = Options::default;
-        let cases: [(&str, Options, bool); 14] = [
+        let cases = [
+            ("panic_threshold", Options { panic_threshold: 100, ..good() }, true),
+            ("panic_threshold", Options { panic_threshold: 101, ..good() }, false),
             ("blend", Options { blend: 1.0, ..good() }, true),
             ("blend", Options { blend: 1.0001, ..good() }, false),
             ("blend", Options { blend: f64::NAN, ..good() }, false),

@@ -251,7 +251,7 @@ impl Pool {
                             *table = self.table.load_full();
                         }
                         if let Some((chosen, token)) = self.try_pick(&table, index, request)? {
-                            return Ok(answer(&table.serving[chosen as usize], token));
+                            return Ok(answer(&table.front.serving[chosen as usize], token));
                         }
                     }
                 }
@@ -262,7 +262,7 @@ impl Pool {
         loop {
             let table = self.table.load();
             if let Some((chosen, token)) = self.try_pick(&table, index, request)? {
-                return Ok(answer(&table.serving[chosen as usize], token));
+                return Ok(answer(&table.front.serving[chosen as usize], token));
             }
         }
     }
@@ -277,10 +277,10 @@ impl Pool {
             lane.count_refused();
             return Err(Error::NoBackend(why_nobody(table)));
         };
-        let slot = table.hot[chosen as usize].slot;
+        let slot = table.front.hot[chosen as usize].slot;
         let mut held = Held { slot, reserved: false };
         if table.is_limited
-            && let Some(maxconn) = table.serving[chosen as usize].maxconn
+            && let Some(maxconn) = table.front.serving[chosen as usize].maxconn
         {
             if !self.shared.at(slot).reserve(maxconn) {
                 // Another thread took the last place since `choose` saw it.
@@ -380,8 +380,8 @@ impl Pool {
     fn ask<'a>(&'a self, table: &'a Table, request: &Request<'a>, lane: usize, turn: lane::Turn) -> Ask<'a> {
         let used = self.lanes_used.load(Ordering::Relaxed).max(lane + 1);
         Ask {
-            backends: &table.hot,
-            total_weight: table.total_weight,
+            backends: &table.front.hot,
+            total_weight: table.front.total_weight,
             view: View::new(&self.lanes[..used], lane, turn, request.now),
             turn,
             key: request.key,
@@ -398,7 +398,7 @@ impl Pool {
         trace: &mut impl Trace,
     ) -> Option<u32> {
         if !table.is_limited && avoid.is_empty() {
-            return table.plan.choose(ask, |_| true, trace);
+            return table.front.plan.choose(ask, |_| true, trace);
         }
         self.choose_among(table, ask, avoid, trace)
     }
@@ -411,14 +411,15 @@ impl Pool {
         avoid: &[BackendId],
         trace: &mut impl Trace,
     ) -> Option<u32> {
+        let tier = &table.front;
         let has_room = |index: u32| {
-            let maxconn = table.serving[index as usize].maxconn;
-            maxconn.is_none_or(|maxconn| self.shared.at(table.hot[index as usize].slot).has_room(maxconn))
+            let maxconn = tier.serving[index as usize].maxconn;
+            maxconn.is_none_or(|maxconn| self.shared.at(tier.hot[index as usize].slot).has_room(maxconn))
         };
-        let is_new = |index: u32| !avoid.contains(&table.serving[index as usize].id);
-        table.plan.choose(ask, |index| has_room(index) && is_new(index), trace).or_else(|| {
+        let is_new = |index: u32| !avoid.contains(&tier.serving[index as usize].id);
+        tier.plan.choose(ask, |index| has_room(index) && is_new(index), trace).or_else(|| {
             // Only those to avoid are left: better one of them than none.
-            if avoid.is_empty() { None } else { table.plan.choose(ask, has_room, trace) }
+            if avoid.is_empty() { None } else { tier.plan.choose(ask, has_room, trace) }
         })
     }
 
@@ -459,8 +460,8 @@ impl Pool {
     #[cold]
     fn measure(&self, now: Instant) {
         let table = self.table.load();
-        if let Plan::Measured(turns) = &table.plan {
-            self.measures.run(&table.hot, turns, &self.lanes, &self.options, now);
+        if let Plan::Measured(turns) = &table.front.plan {
+            self.measures.run(&table.front.hot, turns, &self.lanes, &self.options, now);
         }
     }
 }
@@ -510,7 +511,7 @@ const SHARED_PER_OWN: usize = 2;
 #[cold]
 fn why_nobody(table: &Table) -> NoBackend {
     let backends = table.members.len() as u32;
-    match (backends, table.serving.len() as u32) {
+    match (backends, table.front.serving.len() as u32) {
         (0, _) => NoBackend::Empty,
         (_, 0) => NoBackend::Unusable { backends },
         (_, backends) => NoBackend::Full { backends },

@@ -14,6 +14,8 @@ pub struct PoolStatistics {
     pub backends: u32,
     /// Backends that may be picked now.
     pub serving: u32,
+    /// Whether a tier panics: it serves whatever was observed of its backends.
+    pub panic: bool,
     /// Picks made of the backends now in the pool.
     pub picks: u64,
     /// Of these, not reported done.

@@ -1,6 +1,6 @@
 //! The member table: one immutable view of a pool, built whole and swapped whole.
 //!
-//! Pickers read [`Serving`] entries and the [`Plan`]; writers copy the list of members, change the copy
+//! Pickers read a [`Tier`]; writers copy the list of members, change the copy
 //! ([`Edit`]) and publish a new table. Nothing in a table changes after it is published, apart from the
 //! weights that fastest, observed and predictive measure, which are atomics of their plan.
 
@@ -9,11 +9,12 @@ use std::sync::Arc;
 
 use crate::balance::backend::{self, Admin, Backend, BackendId, Observed};
 use crate::balance::chunks::SLOTS_MAX;
-use crate::balance::member::{Hot, Member, Serving};
+use crate::balance::member::Member;
 use crate::balance::observation::Observation;
 use crate::balance::options::{BACKENDS_MAX, Backups, Options, Policy};
-use crate::balance::policy::Plan;
+use crate::balance::panic;
 use crate::balance::statistics::Totals;
+use crate::balance::tier::{Health, Tier};
 use crate::error::{Error, Result};
 use crate::time::Instant;
 
@@ -24,16 +25,10 @@ pub(crate) struct Table {
     pub(crate) generation: u64,
     /// Every backend, in the order added, which is the order of their ids.
     pub(crate) members: Vec<Arc<Member>>,
-    /// Those that may be picked: the usable ones of the serving tier.
-    pub(crate) serving: Box<[Serving]>,
-    /// What policies read of them, kept small so that many fit the cache.
-    pub(crate) hot: Box<[Hot]>,
-    pub(crate) total_weight: u64,
-    /// The tier that serves, when one does.
-    pub(crate) tier: Option<u8>,
+    /// The tier that serves; an empty one when none does.
+    pub(crate) front: Tier,
     /// Whether some serving backend has a `maxconn`.
     pub(crate) is_limited: bool,
-    pub(crate) plan: Plan,
     slots: Slots,
     next_id: u64,
 }
@@ -70,26 +65,14 @@ impl Table {
         options: &Options,
         measured_share: &dyn Fn(u32) -> f64,
     ) -> Self {
-        let tier = members.iter().filter(|m| m.is_usable()).map(|m| m.tier).min();
-        let mut chosen: Vec<&Member> =
-            members.iter().map(|m| &**m).filter(|m| m.is_usable() && Some(m.tier) == tier).collect();
-        if tier.is_some_and(|tier| tier > 0) && options.backups == Backups::One {
-            chosen.truncate(1);
-        }
-        let plan = Plan::build(options, &chosen, measured_share);
-        let serving: Box<[Serving]> = chosen
-            .iter()
-            .map(|m| Serving {
-                address: m.address.clone(),
-                id: m.id,
-                tag: m.tag,
-                maxconn: m.is_limited.then_some(m.maxconn),
-            })
-            .collect();
-        let hot: Box<[Hot]> = chosen.iter().map(|m| Hot { slot: m.slot, weight: m.weight }).collect();
-        let total_weight = hot.iter().map(|s| u64::from(s.weight)).sum();
-        let is_limited = serving.iter().any(|s| s.maxconn.is_some());
-        Self { generation, members, serving, hot, total_weight, tier, is_limited, plan, slots, next_id }
+        let front = front(&members, options, measured_share);
+        let is_limited = front.serving.iter().any(|serving| serving.maxconn.is_some());
+        Self { generation, members, front, is_limited, slots, next_id }
+    }
+
+    /// The tier that serves, when one does.
+    pub(crate) fn tier(&self) -> Option<u8> {
+        (!self.front.serving.is_empty()).then_some(self.front.number)
     }
 
     /// The member of this id.
@@ -111,6 +94,26 @@ impl Table {
             counters,
         }
     }
+}
+
+/// The lowest tier with a usable backend, or with a ready one where a pool without any fails open.
+fn front(members: &[Arc<Member>], options: &Options, measured_share: &dyn Fn(u32) -> f64) -> Tier {
+    let tiers = Health::survey(members);
+    let lowest = tiers.iter().find(|tier| tier.usable > 0);
+    let lowest = lowest.or_else(|| tiers.first().filter(|_| panic::fails_open(options)));
+    let Some(lowest) = lowest else { return Tier::build(0, false, &[], options, measured_share) };
+    let takes_one = lowest.number > 0 && options.backups == Backups::One;
+    // Where one is enough to serve, one that is usable is enough not to panic.
+    let is_panicking = panic::is_panicking(lowest, &tiers, options) && !(takes_one && lowest.usable > 0);
+    let mut chosen: Vec<&Member> = members
+        .iter()
+        .map(|member| &**member)
+        .filter(|member| member.tier == lowest.number && member.serves(is_panicking))
+        .collect();
+    if takes_one {
+        chosen.truncate(1);
+    }
+    Tier::build(lowest.number, is_panicking, &chosen, options, measured_share)
 }
 
 fn index_of(members: &[Arc<Member>], id: BackendId) -> Result<usize> {

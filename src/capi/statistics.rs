@@ -121,7 +121,7 @@ pub unsafe extern "C" fn trimtab_pool_statistics_read(
         let pool = unsafe { handle::borrow(pool, "pool") }?;
         // SAFETY: `statistics_out` is null or as large as its `struct_size` says; null is refused.
         let statistics_out = unsafe { handle::out_struct(statistics_out, "statistics_out") }?;
-        let PoolStatistics { backends, serving, picks, in_flight, refused } = pool.pool().statistics();
+        let PoolStatistics { backends, serving, picks, in_flight, refused, .. } = pool.pool().statistics();
         let struct_size = statistics_out.size();
         statistics_out.write(trimtab_pool_statistics {
             struct_size,

@@ -7,6 +7,7 @@ mod misuse;
 mod model;
 mod observed;
 mod order;
+mod panic;
 mod support;
 mod threads;
 mod tiers;

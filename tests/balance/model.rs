@@ -61,11 +61,24 @@ impl Known {
 }
 
 /// Who may be picked, by index: written from the documentation, not from the code.
-fn serving(known: &[Known], backups: Backups) -> Vec<usize> {
-    let Some(tier) = known.iter().filter(|k| k.is_usable()).map(|k| k.tier).min() else { return Vec::new() };
+fn serving(known: &[Known], options: &Options) -> Vec<usize> {
+    let is_ready = |k: &&Known| k.admin == Admin::Ready;
+    let count = |tier: u8, of: &dyn Fn(&&Known) -> bool| {
+        known.iter().filter(|k| k.tier == tier).filter(|k| of(k)).count() as f64
+    };
+    let share = |tier: u8| count(tier, &|k| k.is_usable()) / count(tier, &is_ready).max(1.0);
+    let usable_tier = known.iter().filter(|k| k.is_usable()).map(|k| k.tier).min();
+    let fails_open = options.fail_open || options.panic_threshold > 0;
+    let open_tier = known.iter().filter(is_ready).map(|k| k.tier).min().filter(|_| fails_open);
+    let Some(tier) = usable_tier.or(open_tier) else { return Vec::new() };
+    let takes_one = tier > 0 && options.backups == Backups::One;
+    let carried: f64 = (0..3).map(|tier| (1.4 * share(tier)).min(1.0)).sum();
+    let is_below = share(tier) * 100.0 < f64::from(options.panic_threshold);
+    let is_panicking = usable_tier.is_none() || (is_below && carried < 0.999_999 && !takes_one);
+    let serves = |k: &Known| k.is_usable() || (is_panicking && is_ready(&k));
     let mut serving: Vec<_> =
-        (0..known.len()).filter(|&at| known[at].is_usable() && known[at].tier == tier).collect();
-    if tier > 0 && backups == Backups::One {
+        (0..known.len()).filter(|&at| known[at].tier == tier && serves(&known[at])).collect();
+    if takes_one {
         serving.truncate(1);
     }
     serving
@@ -134,7 +147,7 @@ fn run(options: Options, steps: &[Step]) -> Result<(), TestCaseError> {
                 let lane = if lane == 0 { Lane::Shared } else { Lane::Own(lane) };
                 let avoid: Vec<_> =
                     if avoid { known.iter().take(2).map(|k| k.id).collect() } else { Vec::new() };
-                let serving = serving(&known, options.backups);
+                let serving = serving(&known, &options);
                 let room: Vec<_> = serving
                     .iter()
                     .copied()
@@ -200,11 +213,21 @@ fn run(options: Options, steps: &[Step]) -> Result<(), TestCaseError> {
 fn options() -> impl Strategy<Value = Options> {
     let hash = prop_oneof![Just(Hash::Ring), Just(Hash::Maglev), Just(Hash::Rendezvous)];
     let backups = prop_oneof![Just(Backups::One), Just(Backups::All)];
-    (0..Policy::NAMES.len(), hash, backups, any::<bool>(), any::<u64>()).prop_map(
-        |(policy, hash, backups, bounded, seed)| {
+    let panic = (prop_oneof![2 => Just(0u32), 1 => Just(50u32), 1 => Just(100u32)], any::<bool>());
+    (0..Policy::NAMES.len(), hash, backups, any::<bool>(), panic, any::<u64>()).prop_map(
+        |(policy, hash, backups, bounded, (panic_threshold, fail_open), seed)| {
             let policy = Policy::NAMES[policy].1;
             let bounded_load = (bounded && matches!(policy, Policy::Source | Policy::Hash)).then_some(1.25);
-            Options { policy, hash, backups, bounded_load, seed, ..Options::default() }
+            Options {
+                policy,
+                hash,
+                backups,
+                bounded_load,
+                panic_threshold,
+                fail_open,
+                seed,
+                ..Options::default()
+            }
         },
     )
 }

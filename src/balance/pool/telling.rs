@@ -25,14 +25,14 @@ impl Pool {
         let ask = self.ask(&table, request, index, self.lanes[index].peek_turn());
         let mut notes = Notes::default();
         let chosen = self.choose(&table, &ask, request.avoid, &mut notes);
-        let place_of = |id: BackendId| table.serving.binary_search_by_key(&id, |serving| serving.id).ok();
+        let tier = &table.front;
         // A backend considered twice keeps the later score.
-        let mut scores = vec![None; table.serving.len()];
+        let mut scores = vec![None; tier.serving.len()];
         for (at, score) in notes.scores {
             scores[at as usize] = Some(score);
         }
         let backends = table.members.iter().map(|member| {
-            let place = place_of(member.id).map(|place| place as u32);
+            let place = tier.place_of(member);
             Explained {
                 id: member.id,
                 name: member.name.to_string(),
@@ -41,14 +41,15 @@ impl Pool {
                 reason: member.observation.reason.as_deref().map(String::from),
                 score: place.and_then(|at| scores[at as usize]),
                 in_flight: lane::in_flight(&self.lanes, member.slot),
-                share: place.map_or(0.0, |at| table.plan.share(at, member.weight, table.total_weight)),
+                share: place.map_or(0.0, |at| tier.share(at)),
             }
         });
         Ok(Explanation {
             policy: self.options.policy.name(),
-            picked: chosen.map(|at| table.serving[at as usize].id),
+            picked: chosen.map(|at| tier.serving[at as usize].id),
             refused: chosen.is_none().then(|| Error::NoBackend(why_nobody(&table)).to_string()),
-            tier: table.tier,
+            tier: table.tier(),
+            panic: tier.is_panicking,
             backends: backends.collect(),
             draws: notes.draws,
         })
@@ -59,7 +60,8 @@ impl Pool {
         let table = self.table.load();
         let mut statistics = PoolStatistics {
             backends: table.members.len() as u32,
-            serving: table.serving.len() as u32,
+            serving: table.front.serving.len() as u32,
+            panic: table.front.is_panicking,
             refused: self.lanes.iter().map(Lane::refused).sum(),
             ..PoolStatistics::default()
         };
@@ -85,7 +87,7 @@ impl Pool {
 
     fn backend_statistics(&self, table: &Table, member: &Member) -> BackendStatistics {
         let totals = self.totals(member);
-        let place = table.serving.binary_search_by_key(&member.id, |serving| serving.id).ok();
+        let place = table.front.place_of(member);
         BackendStatistics {
             id: member.id,
             name: member.name.to_string(),
@@ -103,7 +105,7 @@ impl Pool {
             in_flight: totals.picks.saturating_sub(totals.dones),
             outcomes: totals.outcomes(),
             response_mean_ns: totals.response_mean_ns(),
-            share: place.map_or(0.0, |at| table.plan.share(at as u32, member.weight, table.total_weight)),
+            share: place.map_or(0.0, |at| table.front.share(at)),
         }
     }
 
@@ -119,13 +121,13 @@ impl Pool {
         chosen: Option<u32>,
         avoid: &[BackendId],
     ) -> Verdict {
-        match (member.admin, member.observation.observed, place) {
-            (Admin::Drain, ..) => Verdict::Drain,
-            (Admin::Maintenance, ..) => Verdict::Maintenance,
-            (_, Observed::Down, _) => Verdict::Down,
-            (_, Observed::Ejected, _) => Verdict::Ejected,
-            (_, _, None) => Verdict::Standby,
-            (_, _, place) if place == chosen => Verdict::Picked,
+        match (place, member.admin, member.observation.observed) {
+            (None, Admin::Drain, _) => Verdict::Drain,
+            (None, Admin::Maintenance, _) => Verdict::Maintenance,
+            (None, _, Observed::Down) => Verdict::Down,
+            (None, _, Observed::Ejected) => Verdict::Ejected,
+            (None, ..) => Verdict::Standby,
+            _ if place == chosen => Verdict::Picked,
             _ if member.is_limited && !self.shared.at(member.slot).has_room(member.maxconn) => Verdict::Full,
             _ if avoid.contains(&member.id) => Verdict::Avoided,
             _ => Verdict::Passed,
