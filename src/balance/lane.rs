@@ -93,6 +93,11 @@ impl Lane {
         self.cells.at(slot)
     }
 
+    /// Whether a pick was ever begun here.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.turns.count.load(Ordering::Relaxed) > 0
+    }
+
     /// Begins a pick.
     #[inline(always)]
     pub(crate) fn next_turn(&self) -> Turn {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::balance::backend::{self, Address, Admin, BackendId};
 use crate::balance::observation::Observation;
+use crate::balance::slow_start::Start;
 use crate::balance::statistics::Totals;
 
 /// One backend as configured.
@@ -25,6 +26,8 @@ pub(crate) struct Member {
     pub(crate) tag: u64,
     pub(crate) admin: Admin,
     pub(crate) observation: Observation,
+    /// How far its slow start has come; `None` when it is over.
+    pub(crate) start: Option<Start>,
     /// What its slot's counters showed when it took the slot.
     pub(crate) base: Totals,
 }
@@ -33,6 +36,7 @@ pub(crate) struct Member {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hot {
     pub(crate) slot: u32,
+    /// In percent where backends start slowly.
     pub(crate) weight: u32,
 }
 

@@ -8,6 +8,7 @@
 //! | `observation` | what was observed, since when and why |
 //! | `table`, `tier`, `member` | the immutable member table and how the next one is made |
 //! | `panic` | when health is ignored |
+//! | `slow_start` | how a backend comes into service |
 //! | `lane`, `chunks`, `tickets`, `limit` | the counters threads share |
 //! | `policy/` | one file per policy |
 //! | `draw/` | from weights to an index |
@@ -35,6 +36,7 @@ pub(crate) mod policy;
 mod pool;
 #[cfg(all(test, loom))]
 mod pool_loom;
+mod slow_start;
 pub mod statistics;
 mod table;
 mod tickets;

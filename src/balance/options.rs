@@ -8,6 +8,9 @@
 //! | `backups` | | [`Backups`] | one | active-passive: one standby takes over |
 //! | `panic_threshold` | percent | 0 to 100 | 0: off | one survivor of three takes all, as users expect |
 //! | `fail_open` | | | false | a backend that is known to be down gets nothing |
+//! | `slow_start` | time | 0, 100 ms to 1 h | 0: off | most backends serve at full speed at once |
+//! | `slow_start_aggression` | | 0.1 to 10 | 1 | a straight line, HAProxy's and Envoy's default |
+//! | `slow_start_min` | share | 0.01 to 1 | 0.1 | Envoy's: enough traffic to warm up with |
 //! | `formula` | | [`Formula`] | trimtab | connections and latency; F5's counts connections only |
 //! | `tick` | time | 10 ms to 60 s | 1 s | the interval F5 publishes for predictive |
 //! | `blend` | share | 0 to 1 | 0.5 | connections and latency weigh the same |
@@ -23,6 +26,7 @@
 
 use std::time::Duration;
 
+use crate::balance::slow_start;
 use crate::error::{Error, Result};
 
 /// How a pool picks. `docs/policies.md` tells each one's source and cost.
@@ -105,6 +109,12 @@ pub struct Options {
     pub panic_threshold: u32,
     /// Whether health is ignored when no backend of the pool is usable.
     pub fail_open: bool,
+    /// Over how long a backend that comes into service reaches its weight; zero for at once.
+    pub slow_start: Duration,
+    /// How steeply it begins: above 1 more steeply than a straight line, below 1 less.
+    pub slow_start_aggression: f64,
+    /// The part of its weight it begins with.
+    pub slow_start_min: f64,
     /// Which reading of observed and predictive.
     pub formula: Formula,
     /// How often fastest, observed and predictive weigh anew.
@@ -140,6 +150,9 @@ impl Default for Options {
             backups: Backups::default(),
             panic_threshold: 0,
             fail_open: false,
+            slow_start: Duration::ZERO,
+            slow_start_aggression: 1.0,
+            slow_start_min: 0.1,
             formula: Formula::default(),
             tick: Duration::from_secs(1),
             blend: 0.5,
@@ -184,6 +197,12 @@ impl Options {
             }
         }
         within("panic_threshold", f64::from(self.panic_threshold), 0.0, 100.0)?;
+        if !self.slow_start.is_zero() {
+            let hour = Duration::from_secs(3600);
+            lasting("slow_start", self.slow_start, Duration::from_millis(100), hour)?;
+        }
+        within("slow_start_aggression", self.slow_start_aggression, 0.1, 10.0)?;
+        within("slow_start_min", self.slow_start_min, 0.01, 1.0)?;
         within("blend", self.blend, 0.0, 1.0)?;
         within("gain", self.gain, 0.0, 4.0)?;
         within("floor", self.floor, 0.001, 0.2)?;
@@ -197,6 +216,12 @@ impl Options {
 
     pub(crate) fn is_hashed(&self) -> bool {
         matches!(self.policy, Policy::Source | Policy::Hash)
+    }
+
+    /// Whether the pool does something from time to time: then every pick and every done needs the present
+    /// time. Without, only some policies look at it.
+    pub fn needs_time(&self) -> bool {
+        self.is_measured() || slow_start::is_on(self)
     }
 
     /// Whether the policy weighs by what it measured, tick by tick.
@@ -266,6 +291,10 @@ mod tests {
         let cases = [
             ("panic_threshold", Options { panic_threshold: 100, ..good() }, true),
             ("panic_threshold", Options { panic_threshold: 101, ..good() }, false),
+            ("slow_start", Options { slow_start: Duration::from_millis(100), ..good() }, true),
+            ("slow_start", Options { slow_start: Duration::from_millis(99), ..good() }, false),
+            ("slow_start_aggression", Options { slow_start_aggression: 10.1, ..good() }, false),
+            ("slow_start_min", Options { slow_start_min: 0.0, ..good() }, false),
             ("blend", Options { blend: 1.0, ..good() }, true),
             ("blend", Options { blend: 1.0001, ..good() }, false),
             ("blend", Options { blend: f64::NAN, ..good() }, false),

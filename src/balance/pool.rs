@@ -23,6 +23,7 @@ use crate::balance::options::{KEY_MAX, LANES_MAX, Options, Policy};
 use crate::balance::pick::{Lane as LaneChoice, Outcome, Pick, Request, Timings, Token};
 use crate::balance::policy::measured::Measures;
 use crate::balance::policy::{Ask, Plan, peak_ewma};
+use crate::balance::slow_start::{self, Steps};
 use crate::balance::statistics::Totals;
 use crate::balance::table::{Counters, Edit, Table};
 use crate::balance::tickets::{Held, Ticket};
@@ -34,7 +35,10 @@ use crate::time::Instant;
 /// A set of backends a policy picks from.
 pub struct Pool {
     options: Options,
+    /// Whether there is something to do from time to time: one test tells a pick that there is not.
+    is_attended: bool,
     is_measured: bool,
+    starts_slowly: bool,
     /// Peak EWMA's time constants per nanosecond, when that is the policy.
     decay_per_nano: Option<f64>,
     /// Whether picks in flight are summed over the pool, for bounded loads.
@@ -54,6 +58,7 @@ pub struct Pool {
     lanes_used: CachePadded<AtomicUsize>,
     shared: Chunks<CachePadded<Shared>>,
     measures: Measures,
+    steps: Steps,
     watch: Watch,
     /// Mixed into tokens, so that another pool's are refused.
     salt: u32,
@@ -73,7 +78,9 @@ impl Pool {
             #[cfg(not(loom))]
             kept: (0..own).map(|_| CachePadded::new(AtomicRefCell::new(Arc::clone(&table)))).collect(),
             table: Swap::new(table),
+            is_attended: options.needs_time(),
             is_measured: options.is_measured(),
+            starts_slowly: slow_start::is_on(&options),
             decay_per_nano: (options.policy == Policy::PeakEwma).then(|| peak_ewma::per_nano(options.decay)),
             is_bounded: options.bounded_load.is_some(),
             generation: CachePadded::new(AtomicU64::new(0)),
@@ -82,6 +89,7 @@ impl Pool {
             lanes_used: CachePadded::new(AtomicUsize::new(0)),
             shared: Chunks::new(),
             measures: Measures::new(),
+            steps: Steps::new(),
             watch: Watch::new(),
             // The top bit keeps a token of zero, as in a struct never filled in, from being good.
             salt: (rng::mix(options.seed) >> 32) as u32 | 1 << 31,
@@ -239,7 +247,7 @@ impl Pool {
         if request.key.len() > KEY_MAX {
             return Err(key_too_long(request.key.len()));
         }
-        self.measure_if_due(request.now);
+        self.attend(request.now);
         let index = self.lane_index(request.lane);
         #[cfg(not(loom))]
         let index = match self.kept.get(index) {
@@ -348,19 +356,22 @@ impl Pool {
         if held.reserved {
             self.release(held.slot);
         }
-        self.measure_if_due(now);
+        self.attend(now);
         Ok(())
     }
 
-    /// Weighs anew if fastest, observed or predictive have a tick due. `pick` and `done` do the same; a
-    /// loop of its own calls this at [`next_deadline`](Self::next_deadline) to keep that off their path.
+    /// Does what is due: weighs anew if fastest, observed or predictive have a tick due, and takes the next
+    /// step of a slow start. `pick` and `done` do the same; a loop of its own calls this at
+    /// [`next_deadline`](Self::next_deadline) to keep that off their path.
     pub fn handle_timeout(&self, now: Instant) {
-        self.measure_if_due(now);
+        self.attend(now);
     }
 
-    /// When `handle_timeout` is next of use; `None` when the policy measures nothing.
+    /// When `handle_timeout` is next of use; `None` when nothing is to be done.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.is_measured.then(|| self.measures.next())
+        let measure = self.is_measured.then(|| self.measures.next());
+        let step = (self.starts_slowly && self.table.load().is_starting).then(|| self.steps.next());
+        [measure, step].into_iter().flatten().min()
     }
 
     #[inline]
@@ -450,10 +461,28 @@ impl Pool {
         }
     }
 
+    /// Does what is due.
     #[inline]
-    fn measure_if_due(&self, now: Instant) {
+    fn attend(&self, now: Instant) {
+        if !self.is_attended {
+            return;
+        }
         if self.is_measured && now >= self.measures.next() {
             self.measure(now);
+        }
+        if self.starts_slowly && now >= self.steps.next() {
+            self.step(now);
+        }
+    }
+
+    #[cold]
+    fn step(&self, now: Instant) {
+        if self.steps.claim(&self.options, now) && self.table.load().is_starting {
+            let done = self.update(|edit| {
+                edit.step(now);
+                Ok(())
+            });
+            debug_assert_eq!(done, Ok(()), "a step changes weights and refuses nothing");
         }
     }
 
@@ -493,6 +522,10 @@ impl Counters for Pool {
 
     fn measured_share(&self, slot: u32) -> f64 {
         self.measures.share(slot)
+    }
+
+    fn has_begun(&self) -> bool {
+        self.lanes.iter().any(Lane::has_begun)
     }
 }
 

@@ -51,6 +51,8 @@ pub struct BackendStatistics {
     pub reason: Option<String>,
     /// Whether it may be picked now, its `maxconn` aside.
     pub serving: bool,
+    /// The part of its weight that counts: below 1 while it starts slowly.
+    pub slow_start: f64,
     /// Picks made.
     pub picks: u64,
     /// Picks not reported done.

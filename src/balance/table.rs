@@ -13,6 +13,7 @@ use crate::balance::member::Member;
 use crate::balance::observation::Observation;
 use crate::balance::options::{BACKENDS_MAX, Backups, Options, Policy};
 use crate::balance::panic;
+use crate::balance::slow_start::Start;
 use crate::balance::statistics::Totals;
 use crate::balance::tier::{Health, Tier};
 use crate::error::{Error, Result};
@@ -29,6 +30,8 @@ pub(crate) struct Table {
     pub(crate) front: Tier,
     /// Whether some serving backend has a `maxconn`.
     pub(crate) is_limited: bool,
+    /// Whether some backend starts slowly.
+    pub(crate) is_starting: bool,
     slots: Slots,
     next_id: u64,
 }
@@ -50,6 +53,8 @@ pub(crate) trait Counters {
     fn restart(&self, slot: u32) -> Totals;
     /// The weight measured for `slot` by fastest, observed or predictive, relative to its own.
     fn measured_share(&self, slot: u32) -> f64;
+    /// Whether the pool is in use: something was picked of it, or would have been.
+    fn has_begun(&self) -> bool;
 }
 
 impl Table {
@@ -67,7 +72,8 @@ impl Table {
     ) -> Self {
         let front = front(&members, options, measured_share);
         let is_limited = front.serving.iter().any(|serving| serving.maxconn.is_some());
-        Self { generation, members, front, is_limited, slots, next_id }
+        let is_starting = members.iter().any(|member| member.start.is_some());
+        Self { generation, members, front, is_limited, is_starting, slots, next_id }
     }
 
     /// The tier that serves, when one does.
@@ -163,6 +169,8 @@ impl Edit<'_> {
         let slot = self.take_slot()?;
         let id = BackendId::from_u64(self.next_id);
         self.next_id += 1;
+        let is_usable = backend::is_usable(backend.admin, backend.observed);
+        let start = (is_usable && self.counters.has_begun()).then(|| Start::begin(self.options, None));
         self.members.push(Arc::new(Member {
             id,
             slot,
@@ -177,6 +185,7 @@ impl Edit<'_> {
             tag: backend.tag,
             admin: backend.admin,
             observation: Observation::new(backend.observed),
+            start: start.flatten(),
             base: self.counters.restart(slot),
         }));
         Ok(id)
@@ -223,17 +232,17 @@ impl Edit<'_> {
 
     /// Carries out an operator's order.
     pub fn set_admin(&mut self, id: BackendId, admin: Admin) -> Result<()> {
-        self.change(id, |member| member.admin = admin)
+        self.change_state(id, None, |member| member.admin = admin)
     }
 
     /// Takes note of what was observed, at a time nobody says and for no reason given.
     pub fn set_observed(&mut self, id: BackendId, observed: Observed) -> Result<()> {
-        self.change(id, |member| member.observation.set(observed, None, None))
+        self.change_state(id, None, |member| member.observation.set(observed, None, None))
     }
 
     /// Takes note of what was observed, and when.
     pub fn set_observed_at(&mut self, id: BackendId, observed: Observed, now: Instant) -> Result<()> {
-        self.change(id, |member| member.observation.set(observed, None, Some(now)))
+        self.change_state(id, Some(now), |member| member.observation.set(observed, None, Some(now)))
     }
 
     /// Takes note of what was observed, when and why. Of `reason` one line of
@@ -245,12 +254,21 @@ impl Edit<'_> {
         reason: &str,
         now: Instant,
     ) -> Result<()> {
-        self.change(id, |member| member.observation.set(observed, Some(reason), Some(now)))
+        self.change_state(id, Some(now), |member| member.observation.set(observed, Some(reason), Some(now)))
     }
 
     /// Changes the owner's own number.
     pub fn set_tag(&mut self, id: BackendId, tag: u64) -> Result<()> {
         self.change(id, |member| member.tag = tag)
+    }
+
+    /// Gives those that start slowly the weights of `now`.
+    pub(crate) fn step(&mut self, now: Instant) {
+        for member in self.members.iter_mut() {
+            if let Some(start) = member.start {
+                Arc::make_mut(member).start = start.at(self.options, now);
+            }
+        }
     }
 
     pub(crate) fn finish(self) -> Table {
@@ -262,6 +280,25 @@ impl Edit<'_> {
         let index = index_of(&self.members, id)?;
         change(Arc::make_mut(&mut self.members[index]));
         Ok(())
+    }
+
+    /// Makes a change by which the backend may come into service or go out of it.
+    fn change_state(
+        &mut self,
+        id: BackendId,
+        now: Option<Instant>,
+        change: impl FnOnce(&mut Member),
+    ) -> Result<()> {
+        let (options, has_begun) = (self.options, self.counters.has_begun());
+        self.change(id, |member| {
+            let was_usable = member.is_usable();
+            change(member);
+            if !member.is_usable() {
+                member.start = None;
+            } else if !was_usable && has_begun {
+                member.start = Start::begin(options, now);
+            }
+        })
     }
 
     fn check_unique(&mut self, name: &Arc<str>, address: &Arc<str>) -> Result<()> {

@@ -6,6 +6,7 @@ use crate::balance::backend::Admin;
 use crate::balance::member::{Hot, Member, Serving};
 use crate::balance::options::Options;
 use crate::balance::policy::Plan;
+use crate::balance::slow_start;
 
 /// A tier that serves: what a pick reads of it.
 #[derive(Debug)]
@@ -31,10 +32,15 @@ impl Tier {
         measured_share: &dyn Fn(u32) -> f64,
     ) -> Self {
         let serving = chosen.iter().map(|member| Serving::of(member)).collect();
-        let hot: Box<[Hot]> =
-            chosen.iter().map(|member| Hot { slot: member.slot, weight: member.weight }).collect();
+        let hot: Box<[Hot]> = chosen
+            .iter()
+            .map(|member| Hot {
+                slot: member.slot,
+                weight: slow_start::weight(options, member.weight, member.start),
+            })
+            .collect();
         let total_weight = hot.iter().map(|backend| u64::from(backend.weight)).sum();
-        let plan = Plan::build(options, chosen, measured_share);
+        let plan = Plan::build(options, chosen, &hot, measured_share);
         Self { number, serving, hot, total_weight, plan, is_panicking }
     }
 

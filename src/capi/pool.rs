@@ -47,10 +47,7 @@ impl TimedPool {
     /// A part in a pool that others have one in too.
     pub(super) fn sharing(pool: Arc<Pool>) -> Self {
         let options = pool.options();
-        let measures = matches!(
-            options.policy,
-            Policy::PeakEwma | Policy::Fastest | Policy::Observed | Policy::Predictive
-        );
+        let measures = options.policy == Policy::PeakEwma || options.needs_time();
         // By the time a pick tells how old what it knows of other threads' picks in flight has grown.
         let compares = matches!(options.policy, Policy::LeastConnections | Policy::PowerOfTwo)
             || options.bounded_load.is_some();

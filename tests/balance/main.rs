@@ -8,6 +8,7 @@ mod model;
 mod observed;
 mod order;
 mod panic;
+mod slow_start;
 mod support;
 mod threads;
 mod tiers;

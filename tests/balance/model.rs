@@ -1,5 +1,7 @@
 //! Random operations against a model so simple that it can be read: a list of backends and counts.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 use trimtab::balance::{
     Admin, BackendId, Backups, Hash, Lane, Observed, Options, Outcome, Pick, Policy, Pool, Request, Timings,
@@ -213,9 +215,10 @@ fn run(options: Options, steps: &[Step]) -> Result<(), TestCaseError> {
 fn options() -> impl Strategy<Value = Options> {
     let hash = prop_oneof![Just(Hash::Ring), Just(Hash::Maglev), Just(Hash::Rendezvous)];
     let backups = prop_oneof![Just(Backups::One), Just(Backups::All)];
+    let starts = prop_oneof![Just(0u64), Just(1_000u64)];
     let panic = (prop_oneof![2 => Just(0u32), 1 => Just(50u32), 1 => Just(100u32)], any::<bool>());
-    (0..Policy::NAMES.len(), hash, backups, any::<bool>(), panic, any::<u64>()).prop_map(
-        |(policy, hash, backups, bounded, (panic_threshold, fail_open), seed)| {
+    (0..Policy::NAMES.len(), hash, backups, any::<bool>(), panic, starts, any::<u64>()).prop_map(
+        |(policy, hash, backups, bounded, (panic_threshold, fail_open), starts, seed)| {
             let policy = Policy::NAMES[policy].1;
             let bounded_load = (bounded && matches!(policy, Policy::Source | Policy::Hash)).then_some(1.25);
             Options {
@@ -225,6 +228,7 @@ fn options() -> impl Strategy<Value = Options> {
                 bounded_load,
                 panic_threshold,
                 fail_open,
+                slow_start: Duration::from_millis(starts),
                 seed,
                 ..Options::default()
             }

@@ -16,7 +16,7 @@ pub(crate) struct Alias {
 }
 
 impl Alias {
-    /// The draw for `weights` (1 to 65,535 each). Chances are exact to 2^-48. No weights give a draw that
+    /// The draw for `weights` (1 to 6,553,500 each). Chances are exact to 2^-48. No weights give a draw that
     /// always names index 0.
     pub(crate) fn build(weights: &[u32]) -> Self {
         assert!(weights.len() <= MEMBERS_MAX);
@@ -27,7 +27,7 @@ impl Alias {
         }
 
         // Everything times `len`: a column holds the sum of the weights, and a member brings its weight
-        // `len` times. At most 2^48 in all.
+        // `len` times. Below 2^55 in all.
         let mut left: Vec<u64> = weights.iter().map(|&weight| u64::from(weight) * len).collect();
         let (mut small, mut large): (Vec<u16>, Vec<u16>) =
             (0..=(len - 1) as u16).partition(|&index| left[usize::from(index)] < capacity);

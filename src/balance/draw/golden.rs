@@ -47,7 +47,7 @@ impl Golden {
         golden
     }
 
-    /// Members of these weights (1 to 65,535).
+    /// Members of these weights (1 to 6,553,500).
     pub(crate) fn from_weights(weights: &[u32]) -> Self {
         let golden = Self::new(weights.len());
         let total = weights.iter().map(|&weight| u64::from(weight)).sum();

@@ -8,8 +8,9 @@
 //! | [`Alias`](alias::Alias) | random, power of two choices | independent draws by weight |
 //!
 //! An order turns a position (a counter the policy bumps) into an index; a draw turns a random number into
-//! one. Neither holds a counter or a generator. Weights are 1 to 65,535 and there are at most
-//! [`MEMBERS_MAX`] of them; each pick takes constant time and touches one or two cache lines.
+//! one. Neither holds a counter or a generator. Weights are 1 to 6,553,500 (65,535, in percent
+//! where backends start slowly) and there are at most [`MEMBERS_MAX`] of them; each pick takes constant time and
+//! touches one or two cache lines.
 
 pub(crate) mod alias;
 pub(crate) mod golden;

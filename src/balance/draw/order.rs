@@ -14,7 +14,7 @@ pub(crate) enum Order {
 }
 
 impl Order {
-    /// The order of `weights` (1 to 65,535 each, at most 65,536 of them). No weights give an order that
+    /// The order of `weights` (1 to 6,553,500 each, at most 65,536 of them). No weights give an order that
     /// always names index 0.
     pub(crate) fn build(weights: &[u32]) -> Self {
         match Smooth::build(weights) {

@@ -13,7 +13,7 @@ pub(crate) struct Smooth {
 }
 
 impl Smooth {
-    /// The order of `weights` (1 to 65,535 each). `None` when there are none, when the period (the sum of
+    /// The order of `weights` (1 to 6,553,500 each). `None` when there are none, when the period (the sum of
     /// the weights divided by their greatest common divisor) exceeds [`PERIOD_MAX`], or when it would take
     /// more than [`BUILD_STEPS_MAX`] steps to write down.
     ///

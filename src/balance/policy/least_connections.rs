@@ -7,7 +7,7 @@
 
 use std::cmp::Ordering;
 
-use super::{Ask, connections, onward, power_of_two};
+use super::{Ask, connections, onward, power_of_two, weight};
 use crate::balance::draw::alias::Alias;
 use crate::balance::explain::Trace;
 use crate::balance::options::SCAN_MAX;
@@ -34,7 +34,8 @@ impl Plan {
         match self {
             Plan::Scan => scan(ask, eligible, trace),
             Plan::TwoChoices(alias) => {
-                power_of_two::choose(alias, |index| connections(ask, index), ask, eligible, trace)
+                let load = |index| connections(ask, index);
+                power_of_two::choose(alias, load, |index| weight(ask, index), ask, eligible, trace)
             }
         }
     }

@@ -17,6 +17,7 @@ use crate::balance::explain::Trace;
 use crate::balance::lane::{Turn, View};
 use crate::balance::member::{Hot, Member};
 use crate::balance::options::{Options, Policy};
+use crate::balance::slow_start;
 use crate::time::Instant;
 
 /// A policy over the serving backends of one table. Indices count these.
@@ -48,11 +49,17 @@ pub(crate) struct Ask<'a> {
 }
 
 impl Plan {
-    pub(crate) fn build(options: &Options, serving: &[&Member], share: &dyn Fn(u32) -> f64) -> Self {
+    /// `hot` are the weights by which `serving` share.
+    pub(crate) fn build(
+        options: &Options,
+        serving: &[&Member],
+        hot: &[Hot],
+        share: &dyn Fn(u32) -> f64,
+    ) -> Self {
         if serving.is_empty() {
             return Plan::Nobody;
         }
-        let weights: Vec<u32> = serving.iter().map(|member| member.weight).collect();
+        let weights: Vec<u32> = hot.iter().map(|backend| backend.weight).collect();
         match options.policy {
             Policy::RoundRobin => Plan::Turns(Order::build(&weights)),
             Policy::Static => {
@@ -63,7 +70,12 @@ impl Plan {
             Policy::Random => Plan::Random(Alias::build(&weights)),
             Policy::LeastConnections => Plan::LeastConnections(least_connections::Plan::build(&weights)),
             Policy::PowerOfTwo => Plan::PowerOfTwo(Alias::build(&weights)),
-            Policy::PeakEwma => Plan::PeakEwma(peak_ewma::Plan::build(&weights, options.decay)),
+            Policy::PeakEwma => {
+                let is_starting = serving.iter().any(|member| member.start.is_some());
+                let whole = |member: &&Member| slow_start::weight(options, member.weight, None);
+                let whole = if is_starting { serving.iter().map(whole).collect() } else { Box::default() };
+                Plan::PeakEwma(peak_ewma::Plan::build(&weights, whole, options.decay))
+            }
             Policy::Fastest | Policy::Observed | Policy::Predictive => {
                 let turns = Golden::from_weights(&weights);
                 turns.update(|index| f64::from(weights[index]) * share(serving[index].slot));
@@ -88,7 +100,8 @@ impl Plan {
             Plan::Random(alias) => random::choose(alias, ask, eligible, trace),
             Plan::LeastConnections(plan) => plan.choose(ask, eligible, trace),
             Plan::PowerOfTwo(alias) => {
-                power_of_two::choose(alias, |index| connections(ask, index), ask, eligible, trace)
+                let load = |index| connections(ask, index);
+                power_of_two::choose(alias, load, |index| weight(ask, index), ask, eligible, trace)
             }
             Plan::PeakEwma(plan) => plan.choose(ask, eligible, trace),
             Plan::Measured(turns) => round_robin::choose(|at| turns.at(at), ask, eligible, trace),
@@ -109,6 +122,12 @@ impl Plan {
 #[inline(always)]
 fn connections(ask: &Ask<'_>, index: u32) -> u64 {
     ask.view.in_flight(ask.backends[index as usize].slot)
+}
+
+/// By what the policy weighs.
+#[inline(always)]
+fn weight(ask: &Ask<'_>, index: u32) -> u32 {
+    ask.backends[index as usize].weight
 }
 
 /// The first eligible index from `from` on, round the table once.

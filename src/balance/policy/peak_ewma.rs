@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use super::{Ask, power_of_two};
+use super::{Ask, power_of_two, weight};
 use crate::balance::draw::alias::Alias;
 use crate::balance::explain::Trace;
 use crate::balance::lane::Cell;
@@ -18,15 +18,20 @@ use crate::time::{self, Instant};
 #[derive(Debug)]
 pub(crate) struct Plan {
     alias: Alias,
+    /// The weights that divide loads, when they are others than those of the draws.
+    whole: Box<[u32]>,
     per_nano: f64,
     /// So many nanoseconds change a cost by less than a millionth.
     still: u64,
 }
 
 impl Plan {
-    pub(super) fn build(weights: &[u32], decay: Duration) -> Self {
+    /// Backends are drawn by `weights`. Whoever starts slowly is compared by its `whole` weight: a load of ten
+    /// times its worth would never be the lower of two, and it would get nothing in place of little.
+    pub(super) fn build(weights: &[u32], whole: Box<[u32]>, decay: Duration) -> Self {
         Self {
             alias: Alias::build(weights),
+            whole,
             per_nano: per_nano(decay),
             still: time::nanos(decay) / 1_000_000,
         }
@@ -39,7 +44,10 @@ impl Plan {
         eligible: impl Fn(u32) -> bool,
         trace: &mut impl Trace,
     ) -> Option<u32> {
-        power_of_two::choose(&self.alias, |index| self.load(ask, index), ask, eligible, trace)
+        let load = |index| self.load(ask, index);
+        let weight =
+            |index: u32| self.whole.get(index as usize).copied().unwrap_or_else(|| weight(ask, index));
+        power_of_two::choose(&self.alias, load, weight, ask, eligible, trace)
     }
 
     #[inline(always)]

@@ -10,6 +10,7 @@ use crate::balance::explain::Trace;
 pub(super) fn choose<L: Load>(
     alias: &Alias,
     load: impl Fn(u32) -> L,
+    weight: impl Fn(u32) -> u32,
     ask: &Ask<'_>,
     eligible: impl Fn(u32) -> bool,
     trace: &mut impl Trace,
@@ -31,7 +32,6 @@ pub(super) fn choose<L: Load>(
         last = second;
         match (eligible(first), eligible(second)) {
             (true, true) => {
-                let weight = |index: u32| ask.backends[index as usize].weight;
                 let (one, other) = (load(first), load(second));
                 trace.considered(first, one.per(weight(first)));
                 trace.considered(second, other.per(weight(second)));

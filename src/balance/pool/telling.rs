@@ -8,6 +8,7 @@ use crate::balance::lane::{self, Lane};
 use crate::balance::member::Member;
 use crate::balance::options::KEY_MAX;
 use crate::balance::pick::Request;
+use crate::balance::slow_start::Start;
 use crate::balance::statistics::{BackendStatistics, PoolStatistics, Totals};
 use crate::balance::table::Table;
 use crate::error::{Error, Result};
@@ -101,6 +102,7 @@ impl Pool {
             observed_since_ns: member.observation.since.map(Instant::as_nanos),
             reason: member.observation.reason.as_deref().map(String::from),
             serving: place.is_some(),
+            slow_start: member.start.map_or(1.0, Start::part),
             picks: totals.picks,
             in_flight: totals.picks.saturating_sub(totals.dones),
             outcomes: totals.outcomes(),
