@@ -13,14 +13,31 @@ pub struct Explanation {
     pub picked: Option<BackendId>,
     /// Why nobody would be, when nobody would.
     pub refused: Option<String>,
-    /// The tier that serves.
+    /// The tier that serves, or that this pick was drawn to where tiers share.
     pub tier: Option<u8>,
     /// Whether that tier panics: what was observed of its backends is ignored.
     pub panic: bool,
+    /// Every tier with a backend that the operator has ready, the lowest first.
+    pub tiers: Vec<ExplainedTier>,
     /// What was drawn or computed, in order: a position, a hash, a random choice.
     pub draws: Vec<Draw>,
     /// Every backend of the pool.
     pub backends: Vec<Explained>,
+}
+
+/// One tier's part in a choice.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ExplainedTier {
+    /// Its number.
+    pub tier: u8,
+    /// How many of its backends the operator has ready.
+    pub ready: u32,
+    /// How many of these are observed up or unknown.
+    pub usable: u32,
+    /// The part of new picks it is due, 0 to 1.
+    pub load: f64,
+    /// Whether it panics.
+    pub panic: bool,
 }
 
 /// One step of a choice.
@@ -81,6 +98,8 @@ pub enum Verdict {
 pub(crate) trait Trace {
     /// Whether notes are kept.
     fn is_on(&self) -> bool;
+    /// A tier is asked; what was compared in another is of no account.
+    fn tier(&mut self, number: u8);
     /// A step of the choice.
     fn draw(&mut self, what: &'static str, value: u64);
     /// A backend compared, by its index among the serving ones.
@@ -95,6 +114,9 @@ impl Trace for Untraced {
     fn is_on(&self) -> bool {
         false
     }
+
+    #[inline]
+    fn tier(&mut self, _number: u8) {}
 
     #[inline]
     fn draw(&mut self, _what: &'static str, _value: u64) {}
@@ -113,6 +135,11 @@ pub(crate) struct Notes {
 impl Trace for Notes {
     fn is_on(&self) -> bool {
         true
+    }
+
+    fn tier(&mut self, number: u8) {
+        self.scores.clear();
+        self.draw("tier", u64::from(number));
     }
 
     fn draw(&mut self, what: &'static str, value: u64) {

@@ -7,7 +7,7 @@
 //! | `pool` | the life of a pick, from question to `done`; changes |
 //! | `observation` | what was observed, since when and why |
 //! | `table`, `tier`, `member` | the immutable member table and how the next one is made |
-//! | `panic` | when health is ignored |
+//! | `panic`, `spill` | when health is ignored, how tiers share |
 //! | `slow_start` | how a backend comes into service |
 //! | `lane`, `chunks`, `tickets`, `limit` | the counters threads share |
 //! | `policy/` | one file per policy |
@@ -37,6 +37,7 @@ mod pool;
 #[cfg(all(test, loom))]
 mod pool_loom;
 mod slow_start;
+mod spill;
 pub mod statistics;
 mod table;
 mod tickets;

@@ -82,6 +82,9 @@ pub enum Backups {
     One,
     /// All usable ones of the tier.
     All,
+    /// All usable ones of every tier, which share by how many of its backends each has usable: a tier takes
+    /// over what those below it cannot carry, before they have none.
+    Spill,
 }
 
 /// Which reading of observed and predictive is meant. F5 published two that contradict each other.

@@ -15,6 +15,7 @@ use crossbeam_utils::CachePadded;
 use crate::balance::backend::{Admin, Backend, BackendId, Observed};
 use crate::balance::chunks::Chunks;
 use crate::balance::explain::{Trace, Untraced};
+use crate::balance::hashing::key::hash64;
 use crate::balance::lane::{self, Lane, View};
 use crate::balance::limit::Shared;
 use crate::balance::member::Serving;
@@ -24,9 +25,11 @@ use crate::balance::pick::{Lane as LaneChoice, Outcome, Pick, Request, Timings, 
 use crate::balance::policy::measured::Measures;
 use crate::balance::policy::{Ask, Plan, peak_ewma};
 use crate::balance::slow_start::{self, Steps};
+use crate::balance::spill;
 use crate::balance::statistics::Totals;
 use crate::balance::table::{Counters, Edit, Table};
 use crate::balance::tickets::{Held, Ticket};
+use crate::balance::tier::Tier;
 use crate::error::{Error, NoBackend, Result};
 use crate::rng;
 use crate::sync::{self, AtomicU64, AtomicUsize, Ordering, Swap};
@@ -259,7 +262,7 @@ impl Pool {
                             *table = self.table.load_full();
                         }
                         if let Some((chosen, token)) = self.try_pick(&table, index, request)? {
-                            return Ok(answer(&table.front.serving[chosen as usize], token));
+                            return Ok(answer(chosen, token));
                         }
                     }
                 }
@@ -270,25 +273,31 @@ impl Pool {
         loop {
             let table = self.table.load();
             if let Some((chosen, token)) = self.try_pick(&table, index, request)? {
-                return Ok(answer(&table.front.serving[chosen as usize], token));
+                return Ok(answer(chosen, token));
             }
         }
     }
 
     /// One try on one table: which of its serving backends, or `None` when another thread came between.
     #[inline(always)]
-    fn try_pick(&self, table: &Table, index: usize, request: &Request<'_>) -> Result<Option<(u32, Token)>> {
+    fn try_pick<'t>(
+        &self,
+        table: &'t Table,
+        index: usize,
+        request: &Request<'_>,
+    ) -> Result<Option<(&'t Serving, Token)>> {
         let lane = &self.lanes[index];
         let turn = lane.next_turn();
         let ask = self.ask(table, request, index, turn);
-        let Some(chosen) = self.choose(table, &ask, request.avoid, &mut Untraced) else {
+        let Some((tier, chosen)) = self.choose(table, &ask, request.avoid, &mut Untraced) else {
             lane.count_refused();
             return Err(Error::NoBackend(why_nobody(table)));
         };
-        let slot = table.front.hot[chosen as usize].slot;
+        let serving = &tier.serving[chosen as usize];
+        let slot = tier.hot[chosen as usize].slot;
         let mut held = Held { slot, reserved: false };
         if table.is_limited
-            && let Some(maxconn) = table.front.serving[chosen as usize].maxconn
+            && let Some(maxconn) = serving.maxconn
         {
             if !self.shared.at(slot).reserve(maxconn) {
                 // Another thread took the last place since `choose` saw it.
@@ -313,7 +322,7 @@ impl Pool {
             return Ok(None);
         }
         let token = Token::new(index as u32, ticket.place, ticket.generation ^ self.salt);
-        Ok(Some((chosen, token)))
+        Ok(Some((serving, token)))
     }
 
     /// Reports how a pick went, which takes it out of flight. Also for backends removed since, and from any
@@ -400,38 +409,72 @@ impl Pool {
         }
     }
 
+    /// Which backend, as a tier and a place in it.
     #[inline]
-    fn choose(
+    fn choose<'t>(
         &self,
-        table: &Table,
+        table: &'t Table,
         ask: &Ask<'_>,
         avoid: &[BackendId],
         trace: &mut impl Trace,
-    ) -> Option<u32> {
-        if !table.is_limited && avoid.is_empty() {
-            return table.front.plan.choose(ask, |_| true, trace);
+    ) -> Option<(&'t Tier, u32)> {
+        if table.is_plain && avoid.is_empty() {
+            return table.front.plan.choose(ask, |_| true, trace).map(|chosen| (&table.front, chosen));
         }
         self.choose_among(table, ask, avoid, trace)
     }
 
     #[inline(never)]
-    fn choose_among(
+    fn choose_among<'t>(
         &self,
-        table: &Table,
+        table: &'t Table,
+        ask: &Ask<'_>,
+        avoid: &[BackendId],
+        trace: &mut impl Trace,
+    ) -> Option<(&'t Tier, u32)> {
+        if table.spill.is_none() {
+            let tier = &table.front;
+            let chosen = self.choose_in(tier, ask, avoid, trace).or_else(|| {
+                // Only those to avoid are left: better one of them than none.
+                if avoid.is_empty() { None } else { self.choose_in(tier, ask, &[], trace) }
+            });
+            return chosen.map(|chosen| (tier, chosen));
+        }
+        let tiers = table.tiers_from(self.fraction(ask));
+        let mut choose = |avoid: &[BackendId]| {
+            tiers.clone().find_map(|tier| {
+                trace.tier(tier.number);
+                let ask = Ask { backends: &tier.hot, total_weight: tier.weight_of_all(), ..*ask };
+                self.choose_in(tier, &ask, avoid, trace).map(|chosen| (tier, chosen))
+            })
+        };
+        choose(avoid).or_else(|| if avoid.is_empty() { None } else { choose(&[]) })
+    }
+
+    /// Which backend of `tier`, with room and not to avoid.
+    #[inline]
+    fn choose_in(
+        &self,
+        tier: &Tier,
         ask: &Ask<'_>,
         avoid: &[BackendId],
         trace: &mut impl Trace,
     ) -> Option<u32> {
-        let tier = &table.front;
         let has_room = |index: u32| {
             let maxconn = tier.serving[index as usize].maxconn;
             maxconn.is_none_or(|maxconn| self.shared.at(tier.hot[index as usize].slot).has_room(maxconn))
         };
         let is_new = |index: u32| !avoid.contains(&tier.serving[index as usize].id);
-        tier.plan.choose(ask, |index| has_room(index) && is_new(index), trace).or_else(|| {
-            // Only those to avoid are left: better one of them than none.
-            if avoid.is_empty() { None } else { tier.plan.choose(ask, has_room, trace) }
-        })
+        tier.plan.choose(ask, |index| has_room(index) && is_new(index), trace)
+    }
+
+    /// Where a pick falls among the tiers that share: by its key where keys have places, else by its turn.
+    fn fraction(&self, ask: &Ask<'_>) -> u64 {
+        if self.options.is_hashed() {
+            hash64(ask.key, self.options.hash_seed ^ rng::GAMMA)
+        } else {
+            spill::fraction(ask.turn.position())
+        }
     }
 
     /// Takes back a pick that a change of the pool overtook.
@@ -489,9 +532,11 @@ impl Pool {
     #[cold]
     fn measure(&self, now: Instant) {
         let table = self.table.load();
-        if let Plan::Measured(turns) = &table.front.plan {
-            self.measures.run(&table.front.hot, turns, &self.lanes, &self.options, now);
-        }
+        let tiers = table.tiers().filter_map(|tier| match &tier.plan {
+            Plan::Measured(turns) => Some((&*tier.hot, turns)),
+            _ => None,
+        });
+        self.measures.run(tiers, &self.lanes, &self.options, now);
     }
 }
 
@@ -544,7 +589,7 @@ const SHARED_PER_OWN: usize = 2;
 #[cold]
 fn why_nobody(table: &Table) -> NoBackend {
     let backends = table.members.len() as u32;
-    match (backends, table.front.serving.len() as u32) {
+    match (backends, table.serving()) {
         (0, _) => NoBackend::Empty,
         (_, 0) => NoBackend::Unusable { backends },
         (_, backends) => NoBackend::Full { backends },

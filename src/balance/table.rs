@@ -14,8 +14,9 @@ use crate::balance::observation::Observation;
 use crate::balance::options::{BACKENDS_MAX, Backups, Options, Policy};
 use crate::balance::panic;
 use crate::balance::slow_start::Start;
+use crate::balance::spill::{self, Spill};
 use crate::balance::statistics::Totals;
-use crate::balance::tier::{Health, Tier};
+use crate::balance::tier::{Health, Tier, WHOLE};
 use crate::error::{Error, Result};
 use crate::time::Instant;
 
@@ -26,8 +27,12 @@ pub(crate) struct Table {
     pub(crate) generation: u64,
     /// Every backend, in the order added, which is the order of their ids.
     pub(crate) members: Vec<Arc<Member>>,
-    /// The tier that serves; an empty one when none does.
+    /// The tier that serves, the lowest where several do; an empty one when none does.
     pub(crate) front: Tier,
+    /// The other tiers that serve.
+    pub(crate) spill: Option<Spill>,
+    /// Whether a pick that avoids nobody may take whomever the front's policy chooses.
+    pub(crate) is_plain: bool,
     /// Whether some serving backend has a `maxconn`.
     pub(crate) is_limited: bool,
     /// Whether some backend starts slowly.
@@ -70,15 +75,43 @@ impl Table {
         options: &Options,
         measured_share: &dyn Fn(u32) -> f64,
     ) -> Self {
-        let front = front(&members, options, measured_share);
-        let is_limited = front.serving.iter().any(|serving| serving.maxconn.is_some());
+        let (front, spill) = serve(&members, options, measured_share);
+        let others = spill.as_ref().map_or(&[][..], |spill| &spill.others);
+        let is_limited = std::iter::once(&front)
+            .chain(others)
+            .flat_map(|tier| &tier.serving)
+            .any(|serving| serving.maxconn.is_some());
+        let is_plain = !is_limited && spill.is_none();
         let is_starting = members.iter().any(|member| member.start.is_some());
-        Self { generation, members, front, is_limited, is_starting, slots, next_id }
+        Self { generation, members, front, spill, is_plain, is_limited, is_starting, slots, next_id }
     }
 
-    /// The tier that serves, when one does.
-    pub(crate) fn tier(&self) -> Option<u8> {
-        (!self.front.serving.is_empty()).then_some(self.front.number)
+    /// The tiers that serve, the lowest first; an empty one when none does.
+    pub(crate) fn tiers(&self) -> impl Iterator<Item = &Tier> + Clone {
+        std::iter::once(&self.front).chain(self.others())
+    }
+
+    /// The tiers that serve, first the one that the pick at `fraction` of the load goes to, then the others from
+    /// the lowest on, for when it has no room.
+    pub(crate) fn tiers_from(&self, fraction: u64) -> impl Iterator<Item = &Tier> + Clone {
+        let drawn = self.spill.as_ref().map_or(0, |spill| spill.draw(fraction));
+        let rest = self.tiers().enumerate().filter(move |(at, _)| *at != drawn);
+        self.tiers().skip(drawn).take(1).chain(rest.map(|(_, tier)| tier))
+    }
+
+    fn others(&self) -> &[Tier] {
+        self.spill.as_ref().map_or(&[], |spill| &spill.others)
+    }
+
+    /// How many backends may be picked.
+    pub(crate) fn serving(&self) -> u32 {
+        self.tiers().map(|tier| tier.serving.len() as u32).sum()
+    }
+
+    /// In which tier `member` may be picked, and where it stands there.
+    pub(crate) fn place_of(&self, member: &Member) -> Option<(&Tier, u32)> {
+        let tier = self.tiers().find(|tier| tier.number == member.tier)?;
+        tier.place_of(member).map(|place| (tier, place))
     }
 
     /// The member of this id.
@@ -102,24 +135,43 @@ impl Table {
     }
 }
 
-/// The lowest tier with a usable backend, or with a ready one where a pool without any fails open.
-fn front(members: &[Arc<Member>], options: &Options, measured_share: &dyn Fn(u32) -> f64) -> Tier {
+/// The tiers that serve: where they spill over those that have a part of the load, else the lowest with a usable
+/// backend. A pool without any that fails open takes the lowest with a ready one.
+fn serve(
+    members: &[Arc<Member>],
+    options: &Options,
+    measured_share: &dyn Fn(u32) -> f64,
+) -> (Tier, Option<Spill>) {
     let tiers = Health::survey(members);
-    let lowest = tiers.iter().find(|tier| tier.usable > 0);
-    let lowest = lowest.or_else(|| tiers.first().filter(|_| panic::fails_open(options)));
-    let Some(lowest) = lowest else { return Tier::build(0, false, &[], options, measured_share) };
-    let takes_one = lowest.number > 0 && options.backups == Backups::One;
-    // Where one is enough to serve, one that is usable is enough not to panic.
-    let is_panicking = panic::is_panicking(lowest, &tiers, options) && !(takes_one && lowest.usable > 0);
-    let mut chosen: Vec<&Member> = members
-        .iter()
-        .map(|member| &**member)
-        .filter(|member| member.tier == lowest.number && member.serves(is_panicking))
-        .collect();
-    if takes_one {
-        chosen.truncate(1);
-    }
-    Tier::build(lowest.number, is_panicking, &chosen, options, measured_share)
+    let parts = match options.backups {
+        _ if tiers.iter().all(|tier| tier.usable == 0) => {
+            vec![WHOLE; usize::from(panic::fails_open(options))]
+        }
+        Backups::Spill => spill::parts(&tiers),
+        Backups::One | Backups::All => {
+            tiers.iter().map(|tier| if tier.usable > 0 { WHOLE } else { 0 }).collect()
+        }
+    };
+    let serving = tiers.iter().zip(parts).filter(|(_, part)| *part > 0);
+    let count = if options.backups == Backups::Spill { usize::MAX } else { 1 };
+    let build = |(tier, part): (&Health, u32)| {
+        let takes_one = tier.number > 0 && options.backups == Backups::One;
+        // Where one is enough to serve, one that is usable is enough not to panic.
+        let is_panicking = panic::is_panicking(tier, &tiers, options) && !(takes_one && tier.usable > 0);
+        let mut chosen: Vec<&Member> = members
+            .iter()
+            .map(|member| &**member)
+            .filter(|member| member.tier == tier.number && member.serves(is_panicking))
+            .collect();
+        if takes_one {
+            chosen.truncate(1);
+        }
+        Tier::build(tier.number, part, is_panicking, &chosen, options, measured_share)
+    };
+    let mut built = serving.take(count).map(build);
+    let front = built.next().unwrap_or_else(|| Tier::nobody(0));
+    let spill = Spill::new(&front, built.collect());
+    (front, spill)
 }
 
 fn index_of(members: &[Arc<Member>], id: BackendId) -> Result<usize> {

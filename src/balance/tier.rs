@@ -12,6 +12,8 @@ use crate::balance::slow_start;
 #[derive(Debug)]
 pub(crate) struct Tier {
     pub(crate) number: u8,
+    /// Its part of the pool's picks, in parts of [`WHOLE`].
+    pub(crate) part: u32,
     /// Those that may be picked.
     pub(crate) serving: Box<[Serving]>,
     /// What policies read of them, kept small so that many fit the cache.
@@ -23,9 +25,16 @@ pub(crate) struct Tier {
 }
 
 impl Tier {
+    /// A tier in which nobody serves.
+    pub(crate) fn nobody(number: u8) -> Self {
+        let (serving, hot) = (Box::default(), Box::default());
+        Self { number, part: 0, serving, hot, total_weight: 0, plan: Plan::Nobody, is_panicking: false }
+    }
+
     /// The tier in which `chosen` serve, in the order added.
     pub(crate) fn build(
         number: u8,
+        part: u32,
         is_panicking: bool,
         chosen: &[&Member],
         options: &Options,
@@ -41,7 +50,7 @@ impl Tier {
             .collect();
         let total_weight = hot.iter().map(|backend| u64::from(backend.weight)).sum();
         let plan = Plan::build(options, chosen, &hot, measured_share);
-        Self { number, serving, hot, total_weight, plan, is_panicking }
+        Self { number, part, serving, hot, total_weight, plan, is_panicking }
     }
 
     /// Where `member` stands among those that may be picked.
@@ -49,9 +58,16 @@ impl Tier {
         self.serving.binary_search_by_key(&member.id, |serving| serving.id).ok().map(|place| place as u32)
     }
 
-    /// The part of the tier's picks that the one at `place` is due.
+    /// The part of the pool's picks that the one at `place` is due.
     pub(crate) fn share(&self, place: u32) -> f64 {
-        self.plan.share(place, self.hot[place as usize].weight, self.total_weight)
+        let within = self.plan.share(place, self.hot[place as usize].weight, self.total_weight);
+        within * f64::from(self.part) / f64::from(WHOLE)
+    }
+
+    /// What its weights would add up to if it had all of the pool's picks.
+    pub(crate) fn weight_of_all(&self) -> u64 {
+        let weight = u128::from(self.total_weight) * u128::from(WHOLE);
+        (weight / u128::from(self.part.max(1))) as u64
     }
 }
 
@@ -84,8 +100,9 @@ impl Health {
     /// How much of the pool's load it can carry, in parts of [`WHOLE`]. A tier is taken to be built for
     /// [`OVERPROVISIONED_PERCENT`] of its load, as Envoy takes it: with 72 % of its backends it carries all.
     pub(crate) fn capacity(&self) -> u32 {
-        let capacity = u64::from(self.usable) * u64::from(WHOLE) * OVERPROVISIONED_PERCENT
-            / (u64::from(self.ready.max(1)) * 100);
+        let capacity = u64::from(self.usable) * u64::from(WHOLE) * OVERPROVISIONED_PERCENT;
+        // Up: thirds that make a whole are one.
+        let capacity = capacity.div_ceil(u64::from(self.ready.max(1)) * 100);
         capacity.min(u64::from(WHOLE)) as u32
     }
 }

@@ -9,6 +9,7 @@ mod observed;
 mod order;
 mod panic;
 mod slow_start;
+mod spill;
 mod support;
 mod threads;
 mod tiers;

@@ -69,17 +69,21 @@ fn serving(known: &[Known], options: &Options) -> Vec<usize> {
         known.iter().filter(|k| k.tier == tier).filter(|k| of(k)).count() as f64
     };
     let share = |tier: u8| count(tier, &|k| k.is_usable()) / count(tier, &is_ready).max(1.0);
+    // What the tiers below one carry together.
+    let below = |tier: u8| (0..tier).map(|tier| (1.4 * share(tier)).min(1.0)).sum::<f64>();
     let usable_tier = known.iter().filter(|k| k.is_usable()).map(|k| k.tier).min();
     let fails_open = options.fail_open || options.panic_threshold > 0;
     let open_tier = known.iter().filter(is_ready).map(|k| k.tier).min().filter(|_| fails_open);
     let Some(tier) = usable_tier.or(open_tier) else { return Vec::new() };
     let takes_one = tier > 0 && options.backups == Backups::One;
-    let carried: f64 = (0..3).map(|tier| (1.4 * share(tier)).min(1.0)).sum();
-    let is_below = share(tier) * 100.0 < f64::from(options.panic_threshold);
-    let is_panicking = usable_tier.is_none() || (is_below && carried < 0.999_999 && !takes_one);
-    let serves = |k: &Known| k.is_usable() || (is_panicking && is_ready(&k));
-    let mut serving: Vec<_> =
-        (0..known.len()).filter(|&at| known[at].tier == tier && serves(&known[at])).collect();
+    let is_panicking = |tier: u8| {
+        let is_below = share(tier) * 100.0 < f64::from(options.panic_threshold);
+        usable_tier.is_none() || (is_below && below(3) < 0.999_999 && !takes_one)
+    };
+    let spills = options.backups == Backups::Spill && usable_tier.is_some();
+    let has_part = |of: u8| of == tier || (spills && share(of) > 0.0 && below(of) < 0.999_999);
+    let serves = |k: &Known| has_part(k.tier) && (k.is_usable() || (is_panicking(k.tier) && is_ready(&k)));
+    let mut serving: Vec<_> = (0..known.len()).filter(|&at| serves(&known[at])).collect();
     if takes_one {
         serving.truncate(1);
     }
@@ -214,7 +218,7 @@ fn run(options: Options, steps: &[Step]) -> Result<(), TestCaseError> {
 
 fn options() -> impl Strategy<Value = Options> {
     let hash = prop_oneof![Just(Hash::Ring), Just(Hash::Maglev), Just(Hash::Rendezvous)];
-    let backups = prop_oneof![Just(Backups::One), Just(Backups::All)];
+    let backups = prop_oneof![Just(Backups::One), Just(Backups::All), Just(Backups::Spill)];
     let starts = prop_oneof![Just(0u64), Just(1_000u64)];
     let panic = (prop_oneof![2 => Just(0u32), 1 => Just(50u32), 1 => Just(100u32)], any::<bool>());
     (0..Policy::NAMES.len(), hash, backups, any::<bool>(), panic, starts, any::<u64>()).prop_map(

@@ -92,12 +92,11 @@ impl Measures {
     }
 
     /// Takes the sample that is due at `now`, once however many threads call, and weighs anew when a tick
-    /// is complete.
+    /// is complete. Backends are compared with those of their own tier.
     #[cold]
-    pub(crate) fn run(
+    pub(crate) fn run<'a>(
         &self,
-        backends: &[Hot],
-        turns: &Golden,
+        tiers: impl Iterator<Item = (&'a [Hot], &'a Golden)> + Clone,
         lanes: &[Lane],
         options: &Options,
         now: Instant,
@@ -110,7 +109,7 @@ impl Measures {
         {
             return;
         }
-        for backend in backends {
+        for backend in tiers.clone().flat_map(|(backends, _)| backends) {
             let measure = self.slots.at(backend.slot);
             let in_flight = lane::in_flight(lanes, backend.slot) as f64 / f64::from(backend.weight);
             let before = load(&measure.connections);
@@ -120,8 +119,10 @@ impl Measures {
             return;
         }
         self.samples.store(0, Ordering::Relaxed);
-        self.weigh(backends, lanes, options, now);
-        turns.update(|index| f64::from(backends[index].weight) * self.share(backends[index].slot));
+        for (backends, turns) in tiers {
+            self.weigh(backends, lanes, options, now);
+            turns.update(|index| f64::from(backends[index].weight) * self.share(backends[index].slot));
+        }
     }
 
     fn weigh(&self, backends: &[Hot], lanes: &[Lane], options: &Options, now: Instant) {

@@ -3,7 +3,7 @@
 
 use super::{Pool, key_too_long, why_nobody};
 use crate::balance::backend::{Admin, BackendId, Observed};
-use crate::balance::explain::{Explained, Explanation, Notes, Verdict};
+use crate::balance::explain::{Explained, ExplainedTier, Explanation, Notes, Verdict};
 use crate::balance::lane::{self, Lane};
 use crate::balance::member::Member;
 use crate::balance::options::KEY_MAX;
@@ -11,6 +11,7 @@ use crate::balance::pick::Request;
 use crate::balance::slow_start::Start;
 use crate::balance::statistics::{BackendStatistics, PoolStatistics, Totals};
 use crate::balance::table::Table;
+use crate::balance::tier::{Health, Tier, WHOLE};
 use crate::error::{Error, Result};
 use crate::time::Instant;
 
@@ -26,31 +27,37 @@ impl Pool {
         let ask = self.ask(&table, request, index, self.lanes[index].peek_turn());
         let mut notes = Notes::default();
         let chosen = self.choose(&table, &ask, request.avoid, &mut notes);
-        let tier = &table.front;
+        // Nobody was chosen: then the tier that was drawn is what there is to tell of.
+        let drawn = || table.tiers_from(self.fraction(&ask)).next();
+        let tier = chosen.map(|(tier, _)| tier).or_else(drawn).filter(|tier| !tier.serving.is_empty());
         // A backend considered twice keeps the later score.
-        let mut scores = vec![None; tier.serving.len()];
+        let mut scores = vec![None; tier.map_or(0, |tier| tier.serving.len())];
         for (at, score) in notes.scores {
             scores[at as usize] = Some(score);
         }
+        let picked = chosen.map(|(tier, at)| tier.serving[at as usize].id);
         let backends = table.members.iter().map(|member| {
-            let place = tier.place_of(member);
+            let place = table.place_of(member);
+            let score_of = |at: u32| scores.get(at as usize).copied().flatten();
+            let is_in = |(of, _): &(&Tier, u32)| tier.is_some_and(|tier| tier.number == of.number);
             Explained {
                 id: member.id,
                 name: member.name.to_string(),
-                verdict: self.verdict(member, place, chosen, request.avoid),
+                verdict: self.verdict(member, place.is_some(), picked == Some(member.id), request.avoid),
                 observed_since_ns: member.observation.since.map(Instant::as_nanos),
                 reason: member.observation.reason.as_deref().map(String::from),
-                score: place.and_then(|at| scores[at as usize]),
+                score: place.filter(is_in).and_then(|(_, at)| score_of(at)),
                 in_flight: lane::in_flight(&self.lanes, member.slot),
-                share: place.map_or(0.0, |at| tier.share(at)),
+                share: place.map_or(0.0, |(tier, at)| tier.share(at)),
             }
         });
         Ok(Explanation {
             policy: self.options.policy.name(),
-            picked: chosen.map(|at| tier.serving[at as usize].id),
+            picked,
             refused: chosen.is_none().then(|| Error::NoBackend(why_nobody(&table)).to_string()),
-            tier: table.tier(),
-            panic: tier.is_panicking,
+            tier: tier.map(|tier| tier.number),
+            panic: tier.is_some_and(|tier| tier.is_panicking),
+            tiers: explain_tiers(&table),
             backends: backends.collect(),
             draws: notes.draws,
         })
@@ -61,8 +68,8 @@ impl Pool {
         let table = self.table.load();
         let mut statistics = PoolStatistics {
             backends: table.members.len() as u32,
-            serving: table.front.serving.len() as u32,
-            panic: table.front.is_panicking,
+            serving: table.serving(),
+            panic: table.tiers().any(|tier| tier.is_panicking),
             refused: self.lanes.iter().map(Lane::refused).sum(),
             ..PoolStatistics::default()
         };
@@ -88,7 +95,7 @@ impl Pool {
 
     fn backend_statistics(&self, table: &Table, member: &Member) -> BackendStatistics {
         let totals = self.totals(member);
-        let place = table.front.place_of(member);
+        let place = table.place_of(member);
         BackendStatistics {
             id: member.id,
             name: member.name.to_string(),
@@ -107,7 +114,7 @@ impl Pool {
             in_flight: totals.picks.saturating_sub(totals.dones),
             outcomes: totals.outcomes(),
             response_mean_ns: totals.response_mean_ns(),
-            share: place.map_or(0.0, |at| table.front.share(at)),
+            share: place.map_or(0.0, |(tier, at)| tier.share(at)),
         }
     }
 
@@ -116,23 +123,31 @@ impl Pool {
         Totals::read(&self.lanes, member.slot, &shared.unsuccessful).since(member.base)
     }
 
-    fn verdict(
-        &self,
-        member: &Member,
-        place: Option<u32>,
-        chosen: Option<u32>,
-        avoid: &[BackendId],
-    ) -> Verdict {
-        match (place, member.admin, member.observation.observed) {
-            (None, Admin::Drain, _) => Verdict::Drain,
-            (None, Admin::Maintenance, _) => Verdict::Maintenance,
-            (None, _, Observed::Down) => Verdict::Down,
-            (None, _, Observed::Ejected) => Verdict::Ejected,
-            (None, ..) => Verdict::Standby,
-            _ if place == chosen => Verdict::Picked,
+    fn verdict(&self, member: &Member, serves: bool, is_picked: bool, avoid: &[BackendId]) -> Verdict {
+        match (serves, member.admin, member.observation.observed) {
+            (false, Admin::Drain, _) => Verdict::Drain,
+            (false, Admin::Maintenance, _) => Verdict::Maintenance,
+            (false, _, Observed::Down) => Verdict::Down,
+            (false, _, Observed::Ejected) => Verdict::Ejected,
+            (false, ..) => Verdict::Standby,
+            _ if is_picked => Verdict::Picked,
             _ if member.is_limited && !self.shared.at(member.slot).has_room(member.maxconn) => Verdict::Full,
             _ if avoid.contains(&member.id) => Verdict::Avoided,
             _ => Verdict::Passed,
         }
     }
+}
+
+fn explain_tiers(table: &Table) -> Vec<ExplainedTier> {
+    let explain = |Health { number, ready, usable }| {
+        let serving = table.tiers().find(|tier| tier.number == number && tier.part > 0);
+        ExplainedTier {
+            tier: number,
+            ready,
+            usable,
+            load: serving.map_or(0.0, |tier| f64::from(tier.part) / f64::from(WHOLE)),
+            panic: serving.is_some_and(|tier| tier.is_panicking),
+        }
+    };
+    Health::survey(&table.members).into_iter().map(explain).collect()
 }
