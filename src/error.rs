@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
 /// The result of a call that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -118,6 +119,25 @@ pub enum NoBackend {
         /// How many backends are at their limit.
         backends: u32,
     },
+    /// The pool is at its own `maxconn`.
+    PoolFull {
+        /// The most picks in flight on all backends together.
+        maxconn: u32,
+    },
+    /// Every usable backend that has room is at its `connection_rate`.
+    RateLimited {
+        /// How many backends there are to pick from.
+        backends: u32,
+        /// After how long one may be picked again, if nobody picks meanwhile.
+        wait: Duration,
+    },
+    /// The pool is at its own `connection_rate`.
+    PoolRateLimited {
+        /// The most picks a second on all backends together.
+        rate: u32,
+        /// After how long a pick may come again, if nobody picks meanwhile.
+        wait: Duration,
+    },
 }
 
 impl Error {
@@ -176,6 +196,16 @@ impl fmt::Display for NoBackend {
                 f,
                 "all {backends} usable ones are at their maxconn; wait for one to finish or raise it"
             ),
+            NoBackend::PoolFull { maxconn } => {
+                write!(f, "the pool is at its maxconn = {maxconn}; wait for a pick to finish or raise it")
+            }
+            NoBackend::RateLimited { backends, wait } => write!(
+                f,
+                "all {backends} usable ones are at their connection_rate or maxconn; wait {wait:?} or raise them"
+            ),
+            NoBackend::PoolRateLimited { rate, wait } => {
+                write!(f, "the pool is at its connection_rate = {rate}; wait {wait:?} or raise it")
+            }
         }
     }
 }
@@ -195,6 +225,9 @@ mod tests {
         for error in [
             error,
             Error::NoBackend(NoBackend::Full { backends: 2 }),
+            Error::NoBackend(NoBackend::PoolFull { maxconn: 2 }),
+            Error::NoBackend(NoBackend::RateLimited { backends: 2, wait: Duration::from_millis(3) }),
+            Error::NoBackend(NoBackend::PoolRateLimited { rate: 2, wait: Duration::from_millis(3) }),
             Error::Capacity { what: "picks_max", limit: 5 },
             Error::StalePick,
         ] {

@@ -172,6 +172,10 @@ pub struct Backend {
     pub weight: u32,
     /// The most picks in flight; 0 (default) for no limit.
     pub maxconn: u32,
+    /// The most picks a second; 0 (default) for no limit. Needs the time of every pick.
+    pub connection_rate: u32,
+    /// How many of them may come at once; 0 (default) for one second's.
+    pub connection_burst: u32,
     /// 0 (default) serves; 1 and up stand by, and serve when no lower tier has a usable backend.
     pub tier: u8,
     /// The owner's own number for it, handed out with each pick. Default 0.
@@ -190,6 +194,8 @@ impl Backend {
             name: None,
             weight: 1,
             maxconn: 0,
+            connection_rate: 0,
+            connection_burst: 0,
             tier: 0,
             tag: 0,
             admin: Admin::Ready,

@@ -88,7 +88,7 @@ pub enum Verdict {
     Down,
     /// It was set aside for its failures.
     Ejected,
-    /// It is at its `maxconn`.
+    /// It is at its `maxconn` or its rate, or the pool is at its own.
     Full,
     /// The caller asked for another one.
     Avoided,

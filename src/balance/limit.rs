@@ -1,19 +1,28 @@
 //! `maxconn`: a count shared by all lanes, so that the limit is exact over threads. Only backends that
 //! have ever had a limit pay for it.
 
+use crate::balance::pace::Bucket;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// What the lanes share about one backend.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
-    /// Places taken below the `maxconn`. While picks made before the limit existed are being counted in
-    /// it may be below zero for a moment, hence read as signed.
-    occupied: AtomicU32,
+    pub(crate) places: Places,
+    /// Of its connection rate, where it has one.
+    pub(crate) bucket: Bucket,
     /// Picks reported done without success: connect failed, failed, timed out, cancelled.
     pub(crate) unsuccessful: [AtomicU64; 4],
 }
 
-impl Shared {
+/// How many places below a `maxconn` are taken.
+#[derive(Debug, Default)]
+pub(crate) struct Places {
+    /// While picks made before the limit existed are being counted in it may be below zero for a moment, hence
+    /// read as signed.
+    occupied: AtomicU32,
+}
+
+impl Places {
     /// Whether a place is free; `maxconn` 0 means always.
     #[inline]
     pub(crate) fn has_room(&self, maxconn: u32) -> bool {
@@ -60,7 +69,7 @@ mod loom_tests {
     #[test]
     fn loom_maxconn_is_exact() {
         loom::model(|| {
-            let shared = Arc::new(Shared::default());
+            let shared = Arc::new(Places::default());
             assert!(shared.reserve(2));
             let other = {
                 let shared = Arc::clone(&shared);

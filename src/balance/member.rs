@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::balance::backend::{self, Address, Admin, BackendId};
 use crate::balance::observation::Observation;
+use crate::balance::pace::Pace;
 use crate::balance::slow_start::Start;
 use crate::balance::statistics::Totals;
 
@@ -20,8 +21,10 @@ pub(crate) struct Member {
     /// The weight it was added with: that of the policy static.
     pub(crate) first_weight: u32,
     pub(crate) maxconn: u32,
-    /// Whether its picks are counted against a `maxconn`: from the moment it first has one.
+    /// Whether its picks are counted against a `maxconn`: from the moment it first has one, or the pool's.
     pub(crate) is_limited: bool,
+    pub(crate) connection_rate: u32,
+    pub(crate) connection_burst: u32,
     pub(crate) tier: u8,
     pub(crate) tag: u64,
     pub(crate) admin: Admin,
@@ -49,6 +52,8 @@ pub(crate) struct Serving {
     pub(crate) tag: u64,
     /// `None`: not counted. `Some(0)`: counted, no limit now.
     pub(crate) maxconn: Option<u32>,
+    /// Its connection rate, when it has one.
+    pub(crate) pace: Option<Pace>,
 }
 
 impl Serving {
@@ -58,6 +63,7 @@ impl Serving {
             id: member.id,
             tag: member.tag,
             maxconn: member.is_limited.then_some(member.maxconn),
+            pace: Pace::new(member.connection_rate, member.connection_burst),
         }
     }
 }
@@ -70,5 +76,13 @@ impl Member {
     /// Whether it may be picked while its tier serves, panicking or not.
     pub(crate) fn serves(&self, is_panicking: bool) -> bool {
         if is_panicking { self.admin == Admin::Ready } else { self.is_usable() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_answers_a_pick_is_one_cache_line() {
+        assert_eq!(size_of::<super::Serving>(), 64);
     }
 }

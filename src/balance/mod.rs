@@ -9,7 +9,8 @@
 //! | `table`, `tier`, `member` | the immutable member table and how the next one is made |
 //! | `panic`, `spill` | when health is ignored, how tiers share |
 //! | `slow_start` | how a backend comes into service |
-//! | `lane`, `chunks`, `tickets`, `limit` | the counters threads share |
+//! | `lane`, `chunks`, `tickets`, `limit`, `pace` | the counters threads share |
+//! | `gate`, `retry` | the limits of the pool as a whole |
 //! | `policy/` | one file per policy |
 //! | `draw/` | from weights to an index |
 //! | `hashing/` | from a key to a member, the same in every release |
@@ -23,6 +24,7 @@ pub mod backend;
 mod chunks;
 pub(crate) mod draw;
 pub mod explain;
+mod gate;
 pub(crate) mod hashing;
 mod lane;
 mod limit;
@@ -30,12 +32,14 @@ mod member;
 pub mod observation;
 pub mod observer;
 pub mod options;
+mod pace;
 mod panic;
 pub mod pick;
 pub(crate) mod policy;
 mod pool;
 #[cfg(all(test, loom))]
 mod pool_loom;
+mod retry;
 mod slow_start;
 mod spill;
 pub mod statistics;
@@ -49,7 +53,9 @@ pub use explain::{Explanation, Verdict};
 pub(crate) use member::Serving;
 pub use observer::{Change, ChangeKind, Observer};
 pub use options::{Backups, Formula, Hash, Options, Policy};
+pub use pace::CONNECTION_RATE_MAX;
 pub use pick::{Lane, Outcome, Pick, Request, Timings, Token};
 pub use pool::Pool;
+pub use retry::Retry;
 pub use statistics::{BackendStatistics, Outcomes, PoolStatistics};
 pub use table::{Edit, MAXCONN_MAX};

@@ -76,13 +76,26 @@ impl Watch {
         sync::fence(Ordering::SeqCst);
     }
 
+    /// The same, unless as many as `most` want one.
+    pub(super) fn try_want(&self, most: usize) -> bool {
+        let more = |wanted: usize| (wanted < most).then(|| wanted + 1);
+        let may = self.wanted.fetch_update(Ordering::SeqCst, Ordering::Relaxed, more).is_ok();
+        sync::fence(Ordering::SeqCst);
+        may
+    }
+
     pub(super) fn unwant(&self) {
         self.wanted.fetch_sub(1, Ordering::SeqCst);
     }
 
     #[inline]
     pub(super) fn is_wanted(&self) -> bool {
-        self.wanted.load(Ordering::Relaxed) > 0
+        self.wanted() > 0
+    }
+
+    #[inline]
+    pub(super) fn wanted(&self) -> usize {
+        self.wanted.load(Ordering::Relaxed)
     }
 
     /// A place was given back, by an atomic read-modify-write.

@@ -11,6 +11,13 @@
 //! | `slow_start` | time | 0, 100 ms to 1 h | 0: off | most backends serve at full speed at once |
 //! | `slow_start_aggression` | | 0.1 to 10 | 1 | a straight line, HAProxy's and Envoy's default |
 //! | `slow_start_min` | share | 0.01 to 1 | 0.1 | Envoy's: enough traffic to warm up with |
+//! | `maxconn` | picks | 0 to 1,073,741,824 | 0: no limit | backends have limits of their own |
+//! | `connection_rate` | picks a second | 0 to 1,000,000 | 0: no limit | as above |
+//! | `connection_burst` | picks | 0 to 1,000,000 | 0: one second's | as above |
+//! | `pending_max` | waiting | 0 to 1,073,741,824 | 0: no limit | whoever queues has a bound of its own |
+//! | `retry_budget` | share | 0 to 1, or none | 0.2 | Envoy's: retries must not double the load on what fails |
+//! | `retry_min` | retries | 0 to 65,536 | 3 | Envoy's: a quiet pool may retry |
+//! | `retries_max` | retries | 0 to 65,536 | 0: no limit | the budget grows with the load, as it should |
 //! | `formula` | | [`Formula`] | trimtab | connections and latency; F5's counts connections only |
 //! | `tick` | time | 10 ms to 60 s | 1 s | the interval F5 publishes for predictive |
 //! | `blend` | share | 0 to 1 | 0.5 | connections and latency weigh the same |
@@ -26,7 +33,10 @@
 
 use std::time::Duration;
 
+use crate::balance::pace::CONNECTION_RATE_MAX;
+use crate::balance::retry::RETRIES_MAX;
 use crate::balance::slow_start;
+use crate::balance::table::MAXCONN_MAX;
 use crate::error::{Error, Result};
 
 /// How a pool picks. `docs/policies.md` tells each one's source and cost.
@@ -118,6 +128,20 @@ pub struct Options {
     pub slow_start_aggression: f64,
     /// The part of its weight it begins with.
     pub slow_start_min: f64,
+    /// The most picks in flight on all backends together; 0 for no limit.
+    pub maxconn: u32,
+    /// The most picks a second on all backends together; 0 for no limit.
+    pub connection_rate: u32,
+    /// How many of them may come at once; 0 for one second's.
+    pub connection_burst: u32,
+    /// How many may wait for a place at once; 0 for no limit.
+    pub pending_max: u32,
+    /// The most retries in flight, in parts of the picks in flight and waiting; `None` for no limit.
+    pub retry_budget: Option<f64>,
+    /// So many retries in flight are within the budget always.
+    pub retry_min: u32,
+    /// The most retries in flight, whatever the load; 0 for no limit.
+    pub retries_max: u32,
     /// Which reading of observed and predictive.
     pub formula: Formula,
     /// How often fastest, observed and predictive weigh anew.
@@ -156,6 +180,13 @@ impl Default for Options {
             slow_start: Duration::ZERO,
             slow_start_aggression: 1.0,
             slow_start_min: 0.1,
+            maxconn: 0,
+            connection_rate: 0,
+            connection_burst: 0,
+            pending_max: 0,
+            retry_budget: Some(0.2),
+            retry_min: 3,
+            retries_max: 0,
             formula: Formula::default(),
             tick: Duration::from_secs(1),
             blend: 0.5,
@@ -206,6 +237,18 @@ impl Options {
         }
         within("slow_start_aggression", self.slow_start_aggression, 0.1, 10.0)?;
         within("slow_start_min", self.slow_start_min, 0.01, 1.0)?;
+        let limits = [
+            ("maxconn", self.maxconn, MAXCONN_MAX),
+            ("connection_rate", self.connection_rate, CONNECTION_RATE_MAX),
+            ("connection_burst", self.connection_burst, CONNECTION_RATE_MAX),
+            ("pending_max", self.pending_max, MAXCONN_MAX),
+            ("retry_min", self.retry_min, RETRIES_MAX),
+            ("retries_max", self.retries_max, RETRIES_MAX),
+        ];
+        for (what, value, most) in limits {
+            within(what, f64::from(value), 0.0, f64::from(most))?;
+        }
+        within("retry_budget", self.retry_budget.unwrap_or(0.0), 0.0, 1.0)?;
         within("blend", self.blend, 0.0, 1.0)?;
         within("gain", self.gain, 0.0, 4.0)?;
         within("floor", self.floor, 0.001, 0.2)?;
@@ -224,7 +267,12 @@ impl Options {
     /// Whether the pool does something from time to time: then every pick and every done needs the present
     /// time. Without, only some policies look at it.
     pub fn needs_time(&self) -> bool {
-        self.is_measured() || slow_start::is_on(self)
+        self.is_measured() || slow_start::is_on(self) || self.connection_rate > 0
+    }
+
+    /// Whether the pool as a whole has a limit that a pick looks at.
+    pub(crate) fn is_gated(&self) -> bool {
+        self.maxconn > 0 || self.connection_rate > 0
     }
 
     /// Whether the policy weighs by what it measured, tick by tick.
@@ -298,6 +346,12 @@ mod tests {
             ("slow_start", Options { slow_start: Duration::from_millis(99), ..good() }, false),
             ("slow_start_aggression", Options { slow_start_aggression: 10.1, ..good() }, false),
             ("slow_start_min", Options { slow_start_min: 0.0, ..good() }, false),
+            ("maxconn", Options { maxconn: MAXCONN_MAX + 1, ..good() }, false),
+            ("connection_rate", Options { connection_rate: 1_000_000, ..good() }, true),
+            ("connection_rate", Options { connection_rate: 1_000_001, ..good() }, false),
+            ("retry_budget", Options { retry_budget: Some(1.1), ..good() }, false),
+            ("retry_budget", Options { retry_budget: None, ..good() }, true),
+            ("retries_max", Options { retries_max: RETRIES_MAX + 1, ..good() }, false),
             ("blend", Options { blend: 1.0, ..good() }, true),
             ("blend", Options { blend: 1.0001, ..good() }, false),
             ("blend", Options { blend: f64::NAN, ..good() }, false),

@@ -4,6 +4,7 @@
 //! system call. Changes build the next member table and publish it whole; when two threads change a pool at
 //! once, one of them builds again. After `fork` parent and child go on with a pool each.
 
+mod limits;
 mod telling;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use crossbeam_utils::CachePadded;
 use crate::balance::backend::{Admin, Backend, BackendId, Observed};
 use crate::balance::chunks::Chunks;
 use crate::balance::explain::{Trace, Untraced};
+use crate::balance::gate::Gate;
 use crate::balance::hashing::key::hash64;
 use crate::balance::lane::{self, Lane, View};
 use crate::balance::limit::Shared;
@@ -24,13 +26,14 @@ use crate::balance::options::{KEY_MAX, LANES_MAX, Options, Policy};
 use crate::balance::pick::{Lane as LaneChoice, Outcome, Pick, Request, Timings, Token};
 use crate::balance::policy::measured::Measures;
 use crate::balance::policy::{Ask, Plan, peak_ewma};
+use crate::balance::retry::Retries;
 use crate::balance::slow_start::{self, Steps};
 use crate::balance::spill;
 use crate::balance::statistics::Totals;
 use crate::balance::table::{Counters, Edit, Table};
 use crate::balance::tickets::{Held, Ticket};
 use crate::balance::tier::Tier;
-use crate::error::{Error, NoBackend, Result};
+use crate::error::{Error, Result};
 use crate::rng;
 use crate::sync::{self, AtomicU64, AtomicUsize, Ordering, Swap};
 use crate::time::Instant;
@@ -42,6 +45,8 @@ pub struct Pool {
     is_attended: bool,
     is_measured: bool,
     starts_slowly: bool,
+    /// Whether the pool as a whole has a limit.
+    is_gated: bool,
     /// Peak EWMA's time constants per nanosecond, when that is the policy.
     decay_per_nano: Option<f64>,
     /// Whether picks in flight are summed over the pool, for bounded loads.
@@ -63,6 +68,8 @@ pub struct Pool {
     measures: Measures,
     steps: Steps,
     watch: Watch,
+    gate: Gate,
+    retries: Retries,
     /// Mixed into tokens, so that another pool's are refused.
     salt: u32,
 }
@@ -84,6 +91,9 @@ impl Pool {
             is_attended: options.needs_time(),
             is_measured: options.is_measured(),
             starts_slowly: slow_start::is_on(&options),
+            is_gated: options.is_gated(),
+            gate: Gate::new(&options),
+            retries: Retries::new(&options),
             decay_per_nano: (options.policy == Policy::PeakEwma).then(|| peak_ewma::per_nano(options.decay)),
             is_bounded: options.bounded_load.is_some(),
             generation: CachePadded::new(AtomicU64::new(0)),
@@ -151,6 +161,11 @@ impl Pool {
     /// Changes the most picks in flight. Exact once this has returned.
     pub fn set_maxconn(&self, id: BackendId, maxconn: u32) -> Result<()> {
         self.update(|edit| edit.set_maxconn(id, maxconn))
+    }
+
+    /// Changes the most picks a second, and how many may come at once. See [`Edit::set_connection_rate`].
+    pub fn set_connection_rate(&self, id: BackendId, rate: u32, burst: u32) -> Result<()> {
+        self.update(|edit| edit.set_connection_rate(id, rate, burst))
     }
 
     /// Changes the tier.
@@ -291,34 +306,27 @@ impl Pool {
         let ask = self.ask(table, request, index, turn);
         let Some((tier, chosen)) = self.choose(table, &ask, request.avoid, &mut Untraced) else {
             lane.count_refused();
-            return Err(Error::NoBackend(why_nobody(table)));
+            return Err(Error::NoBackend(self.why_nobody(table, request)));
         };
         let serving = &tier.serving[chosen as usize];
         let slot = tier.hot[chosen as usize].slot;
         let mut held = Held { slot, reserved: false };
-        if table.is_limited
-            && let Some(maxconn) = serving.maxconn
-        {
-            if !self.shared.at(slot).reserve(maxconn) {
-                // Another thread took the last place since `choose` saw it.
-                return Ok(None);
-            }
-            held.reserved = true;
+        if table.is_limited {
+            let Some(reserved) = self.reserve(serving, slot, request.now) else { return Ok(None) };
+            held.reserved = reserved;
         }
         let cell = lane.cell(slot);
         lane.count_pick(cell, self.is_bounded);
         let Some(ticket) = lane.tickets.take(turn.position(), held) else {
             lane.uncount_pick(cell, self.is_bounded);
-            if held.reserved {
-                self.release(slot);
-            }
+            self.unreserve(serving, held);
             return Err(Error::Capacity { what: "picks_max", limit: u64::from(self.options.picks_max) });
         };
         // Pairs with the fence in `update`: either the change sees this pick counted, or the pick sees the
         // change.
         sync::barrier_after_write();
         if self.generation.load(Ordering::Relaxed) > table.generation {
-            self.undo(lane, ticket);
+            self.undo(lane, ticket, serving);
             return Ok(None);
         }
         let token = Token::new(index as u32, ticket.place, ticket.generation ^ self.salt);
@@ -432,6 +440,9 @@ impl Pool {
         avoid: &[BackendId],
         trace: &mut impl Trace,
     ) -> Option<(&'t Tier, u32)> {
+        if self.is_gated && self.gate.closed(ask.now).is_some() {
+            return None;
+        }
         if table.spill.is_none() {
             let tier = &table.front;
             let chosen = self.choose_in(tier, ask, avoid, trace).or_else(|| {
@@ -461,8 +472,8 @@ impl Pool {
         trace: &mut impl Trace,
     ) -> Option<u32> {
         let has_room = |index: u32| {
-            let maxconn = tier.serving[index as usize].maxconn;
-            maxconn.is_none_or(|maxconn| self.shared.at(tier.hot[index as usize].slot).has_room(maxconn))
+            let (serving, slot) = (&tier.serving[index as usize], tier.hot[index as usize].slot);
+            self.has_room(serving, slot, ask.now)
         };
         let is_new = |index: u32| !avoid.contains(&tier.serving[index as usize].id);
         tier.plan.choose(ask, |index| has_room(index) && is_new(index), trace)
@@ -479,19 +490,10 @@ impl Pool {
 
     /// Takes back a pick that a change of the pool overtook.
     #[cold]
-    fn undo(&self, lane: &Lane, ticket: Ticket) {
+    fn undo(&self, lane: &Lane, ticket: Ticket, serving: &Serving) {
         let held = lane.tickets.give_back(ticket).expect("nobody else has seen this ticket's token");
         lane.uncount_pick(lane.cell(held.slot), self.is_bounded);
-        if held.reserved {
-            self.release(held.slot);
-        }
-    }
-
-    /// Gives a place below a `maxconn` back, and says so to who wants one.
-    #[inline]
-    fn release(&self, slot: u32) {
-        self.shared.at(slot).release();
-        self.watch.freed();
+        self.unreserve(serving, held);
     }
 
     /// Counts picks made before their backend had a limit towards the limit it has now.
@@ -499,7 +501,7 @@ impl Pool {
         for member in after.members.iter().filter(|member| member.is_limited) {
             if before.member(member.id).is_ok_and(|earlier| !earlier.is_limited) {
                 let picks = self.lanes.iter().map(|lane| lane.tickets.adopt(member.slot)).sum();
-                self.shared.at(member.slot).adopt(picks);
+                self.shared.at(member.slot).places.adopt(picks);
             }
         }
     }
@@ -558,6 +560,7 @@ impl Counters for Pool {
             lane.cell(slot).cost.store(0, Ordering::Relaxed);
             lane.cell(slot).stamp.store(0, Ordering::Relaxed);
         }
+        self.shared.at(slot).bucket.reset();
         let totals = Totals::read(&self.lanes, slot, &self.shared.at(slot).unsuccessful);
         if self.is_measured {
             self.measures.restart(slot, totals.latency_sum, totals.latency_count);
@@ -585,16 +588,6 @@ impl std::fmt::Debug for Pool {
 
 /// So many lanes of threads' own come with one that threads share.
 const SHARED_PER_OWN: usize = 2;
-
-#[cold]
-fn why_nobody(table: &Table) -> NoBackend {
-    let backends = table.members.len() as u32;
-    match (backends, table.serving()) {
-        (0, _) => NoBackend::Empty,
-        (_, 0) => NoBackend::Unusable { backends },
-        (_, backends) => NoBackend::Full { backends },
-    }
-}
 
 #[cold]
 fn key_too_long(len: usize) -> Error {

@@ -22,6 +22,12 @@ pub struct PoolStatistics {
     pub in_flight: u64,
     /// Picks that found no backend.
     pub refused: u64,
+    /// How many wait for a place.
+    pub pending: u64,
+    /// Retries in flight.
+    pub retries: u32,
+    /// Retries that were not within the budget.
+    pub retries_refused: u64,
 }
 
 /// One backend, since it was added.
@@ -37,6 +43,10 @@ pub struct BackendStatistics {
     pub weight: u32,
     /// Its limit; 0 for none.
     pub maxconn: u32,
+    /// The most picks a second; 0 for no limit.
+    pub connection_rate: u32,
+    /// How many of them may come at once; 0 for one second's.
+    pub connection_burst: u32,
     /// Its tier.
     pub tier: u8,
     /// The owner's number.

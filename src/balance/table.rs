@@ -12,6 +12,7 @@ use crate::balance::chunks::SLOTS_MAX;
 use crate::balance::member::Member;
 use crate::balance::observation::Observation;
 use crate::balance::options::{BACKENDS_MAX, Backups, Options, Policy};
+use crate::balance::pace::CONNECTION_RATE_MAX;
 use crate::balance::panic;
 use crate::balance::slow_start::Start;
 use crate::balance::spill::{self, Spill};
@@ -33,7 +34,7 @@ pub(crate) struct Table {
     pub(crate) spill: Option<Spill>,
     /// Whether a pick that avoids nobody may take whomever the front's policy chooses.
     pub(crate) is_plain: bool,
-    /// Whether some serving backend has a `maxconn`.
+    /// Whether some serving backend, or the pool, has a `maxconn` or a rate.
     pub(crate) is_limited: bool,
     /// Whether some backend starts slowly.
     pub(crate) is_starting: bool,
@@ -80,7 +81,8 @@ impl Table {
         let is_limited = std::iter::once(&front)
             .chain(others)
             .flat_map(|tier| &tier.serving)
-            .any(|serving| serving.maxconn.is_some());
+            .any(|serving| serving.maxconn.is_some() || serving.pace.is_some());
+        let is_limited = is_limited || options.is_gated();
         let is_plain = !is_limited && spill.is_none();
         let is_starting = members.iter().any(|member| member.start.is_some());
         Self { generation, members, front, spill, is_plain, is_limited, is_starting, slots, next_id }
@@ -201,11 +203,12 @@ struct Known {
 impl Edit<'_> {
     /// Adds a backend and gives its id.
     ///
-    /// Errors: `InvalidArgument` for a weight, name or `maxconn` out of range, `Exists` when its name or
+    /// Errors: `InvalidArgument` for a weight, name, `maxconn` or rate out of range, `Exists` when its name or
     /// address is in the pool, `Capacity` at [`BACKENDS_MAX`].
     pub fn add(&mut self, backend: Backend) -> Result<BackendId> {
         backend::check_weight(backend.weight)?;
         check_maxconn(backend.maxconn)?;
+        check_rate(backend.connection_rate, backend.connection_burst)?;
         if let Some(name) = &backend.name {
             backend::check_name(name)?;
         }
@@ -232,7 +235,9 @@ impl Edit<'_> {
             weight: backend.weight,
             first_weight: backend.weight,
             maxconn: backend.maxconn,
-            is_limited: backend.maxconn > 0,
+            is_limited: backend.maxconn > 0 || self.options.maxconn > 0,
+            connection_rate: backend.connection_rate,
+            connection_burst: backend.connection_burst,
             tier: backend.tier,
             tag: backend.tag,
             admin: backend.admin,
@@ -274,6 +279,15 @@ impl Edit<'_> {
         self.change(id, |member| {
             member.maxconn = maxconn;
             member.is_limited |= maxconn > 0;
+        })
+    }
+
+    /// Changes the most picks a second, 0 for no limit, and how many may come at once, 0 for one second's.
+    pub fn set_connection_rate(&mut self, id: BackendId, rate: u32, burst: u32) -> Result<()> {
+        check_rate(rate, burst)?;
+        self.change(id, |member| {
+            member.connection_rate = rate;
+            member.connection_burst = burst;
         })
     }
 
@@ -405,6 +419,15 @@ impl Edit<'_> {
         self.counters.grow(self.slots.used);
         Ok(self.slots.used - 1)
     }
+}
+
+fn check_rate(rate: u32, burst: u32) -> Result<()> {
+    for (what, value) in [("connection_rate", rate), ("connection_burst", burst)] {
+        if value > CONNECTION_RATE_MAX {
+            return Err(Error::invalid(what, format!("{value} is outside 0 to {CONNECTION_RATE_MAX}")));
+        }
+    }
+    Ok(())
 }
 
 fn check_maxconn(maxconn: u32) -> Result<()> {

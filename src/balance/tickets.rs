@@ -48,6 +48,11 @@ impl Tickets {
         Self { places: zeroed(places as usize), mask: AtomicU32::new(window - 1), full: AtomicU32::new(0) }
     }
 
+    /// How many places there are.
+    pub(crate) fn places(&self) -> u32 {
+        self.places.len() as u32
+    }
+
     /// Takes a place; `None` when all are taken.
     #[inline]
     pub(crate) fn take(&self, turn: u64, held: Held) -> Option<Ticket> {

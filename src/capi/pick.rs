@@ -352,8 +352,13 @@ mod tests {
     use super::*;
 
     fn filled(address: &str) -> trimtab_pick {
-        let serving =
-            Serving { address: address.parse().unwrap(), id: BackendId::from_u64(3), tag: 9, maxconn: None };
+        let serving = Serving {
+            address: address.parse().unwrap(),
+            id: BackendId::from_u64(3),
+            tag: 9,
+            maxconn: None,
+            pace: None,
+        };
         trimtab_pick::of(56, &serving, Token::from_u64(77))
     }
 

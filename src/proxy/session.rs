@@ -481,7 +481,9 @@ impl Session {
         let request = Request { lane: context.lane, key, now: context.now, avoid: &opening.tried };
         let pick = match context.pool.pick(&request) {
             Ok(pick) => pick,
-            Err(Error::NoBackend(NoBackend::Full { .. })) => return self.queue(context.now),
+            Err(Error::NoBackend(NoBackend::Full { .. } | NoBackend::PoolFull { .. })) => {
+                return self.queue(context.now);
+            }
             Err(_) if !opening.tried.is_empty() => return Next::Close(Cause::ConnectFailed),
             Err(_) => return Next::Close(Cause::NoBackend),
         };

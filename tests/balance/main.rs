@@ -2,6 +2,7 @@
 
 mod changes;
 mod hashed;
+mod limits;
 mod measured;
 mod misuse;
 mod model;

@@ -154,9 +154,11 @@ fn run(options: Options, steps: &[Step]) -> Result<(), TestCaseError> {
                 let avoid: Vec<_> =
                     if avoid { known.iter().take(2).map(|k| k.id).collect() } else { Vec::new() };
                 let serving = serving(&known, &options);
+                let is_full = options.maxconn > 0 && held.len() >= options.maxconn as usize;
                 let room: Vec<_> = serving
                     .iter()
                     .copied()
+                    .filter(|_| !is_full)
                     .filter(|&at| known[at].maxconn == 0 || known[at].in_flight < known[at].maxconn)
                     .collect();
                 match pool.pick(&Request { lane, key: &[key], now, avoid: &avoid }) {
@@ -177,6 +179,7 @@ fn run(options: Options, steps: &[Step]) -> Result<(), TestCaseError> {
                             match (known.len(), serving.len()) {
                                 (0, _) => NoBackend::Empty,
                                 (_, 0) => NoBackend::Unusable { backends },
+                                _ if is_full => NoBackend::PoolFull { maxconn: options.maxconn },
                                 (_, full) => NoBackend::Full { backends: full as u32 },
                             }
                         );
@@ -219,10 +222,11 @@ fn run(options: Options, steps: &[Step]) -> Result<(), TestCaseError> {
 fn options() -> impl Strategy<Value = Options> {
     let hash = prop_oneof![Just(Hash::Ring), Just(Hash::Maglev), Just(Hash::Rendezvous)];
     let backups = prop_oneof![Just(Backups::One), Just(Backups::All), Just(Backups::Spill)];
-    let starts = prop_oneof![Just(0u64), Just(1_000u64)];
+    let maxconn = prop_oneof![2 => Just(0u32), 1 => 1..8u32];
+    let starts = (maxconn, prop_oneof![Just(0u64), Just(1_000u64)]);
     let panic = (prop_oneof![2 => Just(0u32), 1 => Just(50u32), 1 => Just(100u32)], any::<bool>());
     (0..Policy::NAMES.len(), hash, backups, any::<bool>(), panic, starts, any::<u64>()).prop_map(
-        |(policy, hash, backups, bounded, (panic_threshold, fail_open), starts, seed)| {
+        |(policy, hash, backups, bounded, (panic_threshold, fail_open), (maxconn, starts), seed)| {
             let policy = Policy::NAMES[policy].1;
             let bounded_load = (bounded && matches!(policy, Policy::Source | Policy::Hash)).then_some(1.25);
             Options {
@@ -232,6 +236,7 @@ fn options() -> impl Strategy<Value = Options> {
                 bounded_load,
                 panic_threshold,
                 fail_open,
+                maxconn,
                 slow_start: Duration::from_millis(starts),
                 seed,
                 ..Options::default()

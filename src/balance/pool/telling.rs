@@ -1,7 +1,7 @@
 //! What a pool tells of itself: what it counted, and why a pick goes where it goes. Reading takes no lock and
 //! stops nobody.
 
-use super::{Pool, key_too_long, why_nobody};
+use super::{Pool, key_too_long};
 use crate::balance::backend::{Admin, BackendId, Observed};
 use crate::balance::explain::{Explained, ExplainedTier, Explanation, Notes, Verdict};
 use crate::balance::lane::{self, Lane};
@@ -36,6 +36,7 @@ impl Pool {
             scores[at as usize] = Some(score);
         }
         let picked = chosen.map(|(tier, at)| tier.serving[at as usize].id);
+        let is_closed = self.is_gated && self.gate.closed(request.now).is_some();
         let backends = table.members.iter().map(|member| {
             let place = table.place_of(member);
             let score_of = |at: u32| scores.get(at as usize).copied().flatten();
@@ -43,7 +44,18 @@ impl Pool {
             Explained {
                 id: member.id,
                 name: member.name.to_string(),
-                verdict: self.verdict(member, place.is_some(), picked == Some(member.id), request.avoid),
+                verdict: match place {
+                    None => why_not(member),
+                    Some(_) if picked == Some(member.id) => Verdict::Picked,
+                    Some((tier, at))
+                        if is_closed
+                            || !self.has_room(&tier.serving[at as usize], member.slot, request.now) =>
+                    {
+                        Verdict::Full
+                    }
+                    Some(_) if request.avoid.contains(&member.id) => Verdict::Avoided,
+                    Some(_) => Verdict::Passed,
+                },
                 observed_since_ns: member.observation.since.map(Instant::as_nanos),
                 reason: member.observation.reason.as_deref().map(String::from),
                 score: place.filter(is_in).and_then(|(_, at)| score_of(at)),
@@ -54,7 +66,7 @@ impl Pool {
         Ok(Explanation {
             policy: self.options.policy.name(),
             picked,
-            refused: chosen.is_none().then(|| Error::NoBackend(why_nobody(&table)).to_string()),
+            refused: chosen.is_none().then(|| Error::NoBackend(self.why_nobody(&table, request)).to_string()),
             tier: tier.map(|tier| tier.number),
             panic: tier.is_some_and(|tier| tier.is_panicking),
             tiers: explain_tiers(&table),
@@ -71,6 +83,9 @@ impl Pool {
             serving: table.serving(),
             panic: table.tiers().any(|tier| tier.is_panicking),
             refused: self.lanes.iter().map(Lane::refused).sum(),
+            pending: self.pending() as u64,
+            retries: self.retries.in_flight(),
+            retries_refused: self.retries.refused(),
             ..PoolStatistics::default()
         };
         for member in &table.members {
@@ -102,6 +117,8 @@ impl Pool {
             address: member.address_text.to_string(),
             weight: member.weight,
             maxconn: member.maxconn,
+            connection_rate: member.connection_rate,
+            connection_burst: member.connection_burst,
             tier: member.tier,
             tag: member.tag,
             admin: member.admin,
@@ -122,19 +139,16 @@ impl Pool {
         let shared = self.shared.at(member.slot);
         Totals::read(&self.lanes, member.slot, &shared.unsuccessful).since(member.base)
     }
+}
 
-    fn verdict(&self, member: &Member, serves: bool, is_picked: bool, avoid: &[BackendId]) -> Verdict {
-        match (serves, member.admin, member.observation.observed) {
-            (false, Admin::Drain, _) => Verdict::Drain,
-            (false, Admin::Maintenance, _) => Verdict::Maintenance,
-            (false, _, Observed::Down) => Verdict::Down,
-            (false, _, Observed::Ejected) => Verdict::Ejected,
-            (false, ..) => Verdict::Standby,
-            _ if is_picked => Verdict::Picked,
-            _ if member.is_limited && !self.shared.at(member.slot).has_room(member.maxconn) => Verdict::Full,
-            _ if avoid.contains(&member.id) => Verdict::Avoided,
-            _ => Verdict::Passed,
-        }
+/// Why `member` may not be picked.
+fn why_not(member: &Member) -> Verdict {
+    match (member.admin, member.observation.observed) {
+        (Admin::Drain, _) => Verdict::Drain,
+        (Admin::Maintenance, _) => Verdict::Maintenance,
+        (_, Observed::Down) => Verdict::Down,
+        (_, Observed::Ejected) => Verdict::Ejected,
+        _ => Verdict::Standby,
     }
 }
 

@@ -1,0 +1,168 @@
+//! The limits of a pool: places and rates that a pick takes, who may wait, who may try again.
+
+use super::Pool;
+use crate::balance::lane;
+use crate::balance::member::Serving;
+use crate::balance::pick::Request;
+use crate::balance::retry::{Limit, Retry};
+use crate::balance::table::Table;
+use crate::balance::tickets::Held;
+use crate::error::{Error, NoBackend, Result};
+use crate::sync::Ordering;
+use crate::time::Instant;
+
+impl Pool {
+    /// Says that somebody waits for a place, as [`Pool::want`] does, unless `pending_max` do already.
+    ///
+    /// Errors: `Capacity`.
+    pub fn try_want(&self) -> Result<()> {
+        let most = match self.options.pending_max {
+            0 => usize::MAX,
+            most => most as usize,
+        };
+        if self.watch.try_want(most) {
+            return Ok(());
+        }
+        Err(Error::Capacity { what: "pending_max", limit: u64::from(self.options.pending_max) })
+    }
+
+    /// How many wait for a place.
+    pub fn pending(&self) -> usize {
+        self.watch.wanted()
+    }
+
+    /// Begins a retry: another pick, or another try at a connection, for what failed. It is in flight until its
+    /// token is given to [`Pool::retry_end`]; so many may be as the retry budget has.
+    ///
+    /// Errors: `Capacity` names the limit that is reached: `retry_budget`, `retries_max` or `retries`. Nothing is in
+    /// flight then, and what failed should fail.
+    pub fn retry_begin(&self, now: Instant) -> Result<Retry> {
+        loop {
+            let limit = self.retry_limit(now);
+            if let Some(begun) = self.retries.begin(limit, self.salt) {
+                return begun;
+            }
+            // Others began meanwhile what is within the budget at any load: now it has to be counted.
+            if limit.is_counted {
+                return Err(self.retries.refuse(limit));
+            }
+        }
+    }
+
+    /// Ends a retry, however it went.
+    ///
+    /// Errors: `StalePick` when it ended before or is none of this pool's.
+    pub fn retry_end(&self, retry: Retry) -> Result<()> {
+        self.retries.end(retry, self.salt)
+    }
+
+    /// Whether [`Pool::retry_begin`] would find room in the budget now. Another thread may take it first.
+    pub fn may_retry(&self, now: Instant) -> bool {
+        u64::from(self.retries.in_flight()) < self.retry_limit(now).most
+    }
+
+    fn retry_limit(&self, now: Instant) -> Limit {
+        let table = self.table.load();
+        let lanes = &self.lanes[..self.lanes_used.load(Ordering::Acquire)];
+        let cells = table.members.len() * lanes.len();
+        let active = || table.members.iter().map(|member| lane::in_flight(lanes, member.slot)).sum();
+        self.retries.limit(&self.options, self.pending() as u64, cells, active, now)
+    }
+
+    /// Whether the backend of `slot` has room and is within its rate.
+    #[inline]
+    pub(super) fn has_room(&self, serving: &Serving, slot: u32, now: Instant) -> bool {
+        let shared = self.shared.at(slot);
+        serving.maxconn.is_none_or(|maxconn| shared.places.has_room(maxconn))
+            && serving.pace.is_none_or(|pace| shared.bucket.wait(pace, now).is_zero())
+    }
+
+    /// Takes what the chosen backend and the pool limit, all of it or nothing: whether a place is held, or `None`
+    /// when another thread took the last of something since it was looked at.
+    #[inline]
+    pub(super) fn reserve(&self, serving: &Serving, slot: u32, now: Instant) -> Option<bool> {
+        let reserved = match serving.maxconn {
+            None => false,
+            Some(maxconn) => {
+                if !self.shared.at(slot).places.reserve(maxconn) {
+                    return None;
+                }
+                true
+            }
+        };
+        if !self.is_gated && serving.pace.is_none() {
+            return Some(reserved);
+        }
+        self.reserve_further(serving, slot, now, reserved)
+    }
+
+    #[inline(never)]
+    fn reserve_further(&self, serving: &Serving, slot: u32, now: Instant, reserved: bool) -> Option<bool> {
+        let shared = self.shared.at(slot);
+        if !self.is_gated || self.gate.enter(now) {
+            if serving.pace.is_none_or(|pace| shared.bucket.take(pace, now)) {
+                return Some(reserved);
+            }
+            if self.is_gated {
+                self.gate.put_back();
+                self.gate.leave();
+            }
+        }
+        if reserved {
+            shared.places.release();
+        }
+        None
+    }
+
+    /// Gives back what a pick holds, and says so to who wants a place.
+    #[inline]
+    pub(super) fn release(&self, slot: u32) {
+        self.shared.at(slot).places.release();
+        if self.is_gated {
+            self.gate.leave();
+        }
+        self.watch.freed();
+    }
+
+    /// Gives back all that a pick took which came to nothing.
+    pub(super) fn unreserve(&self, serving: &Serving, held: Held) {
+        if let Some(pace) = serving.pace {
+            self.shared.at(held.slot).bucket.put_back(pace);
+        }
+        if self.is_gated {
+            self.gate.put_back();
+        }
+        if held.reserved {
+            self.release(held.slot);
+        }
+    }
+
+    /// Why a pick like `request` found no backend in `table`.
+    #[cold]
+    pub(super) fn why_nobody(&self, table: &Table, request: &Request<'_>) -> NoBackend {
+        let backends = table.members.len() as u32;
+        match (backends, table.serving()) {
+            (0, _) => NoBackend::Empty,
+            (_, 0) => NoBackend::Unusable { backends },
+            (_, backends) => self.why_no_room(table, backends, request.now),
+        }
+    }
+
+    fn why_no_room(&self, table: &Table, backends: u32, now: Instant) -> NoBackend {
+        if self.is_gated
+            && let Some(closed) = self.gate.closed(now)
+        {
+            return closed;
+        }
+        let serving = table.tiers().flat_map(|tier| tier.serving.iter().zip(&tier.hot));
+        let waits = serving.filter_map(|(serving, hot)| {
+            let shared = self.shared.at(hot.slot);
+            let has_place = serving.maxconn.is_none_or(|maxconn| shared.places.has_room(maxconn));
+            serving.pace.filter(|_| has_place).map(|pace| shared.bucket.wait(pace, now))
+        });
+        match waits.min() {
+            Some(wait) => NoBackend::RateLimited { backends, wait },
+            None => NoBackend::Full { backends },
+        }
+    }
+}
