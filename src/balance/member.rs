@@ -36,7 +36,7 @@ pub(crate) struct Member {
 }
 
 /// What a policy reads of a backend that may be picked.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Hot {
     pub(crate) slot: u32,
     /// In percent where backends start slowly.

@@ -65,7 +65,7 @@ pub(crate) trait Counters {
 
 impl Table {
     pub(crate) fn empty(options: &Options) -> Self {
-        Self::build(0, Vec::new(), Slots::default(), 1, options, &|_| 1.0)
+        Self::build(0, Vec::new(), Slots::default(), 1, options, &[], &|_| 1.0)
     }
 
     fn build(
@@ -74,9 +74,10 @@ impl Table {
         slots: Slots,
         next_id: u64,
         options: &Options,
+        before: &[&Tier],
         measured_share: &dyn Fn(u32) -> f64,
     ) -> Self {
-        let (front, spill) = serve(&members, options, measured_share);
+        let (front, spill) = serve(&members, options, before, measured_share);
         let others = spill.as_ref().map_or(&[][..], |spill| &spill.others);
         let is_limited = std::iter::once(&front)
             .chain(others)
@@ -123,8 +124,9 @@ impl Table {
     }
 
     /// Begins a change.
-    pub(crate) fn edit<'a>(&self, options: &'a Options, counters: &'a dyn Counters) -> Edit<'a> {
+    pub(crate) fn edit<'a>(&'a self, options: &'a Options, counters: &'a dyn Counters) -> Edit<'a> {
         Edit {
+            before: self,
             members: self.members.clone(),
             slots: self.slots.clone(),
             next_id: self.next_id,
@@ -142,6 +144,7 @@ impl Table {
 fn serve(
     members: &[Arc<Member>],
     options: &Options,
+    before: &[&Tier],
     measured_share: &dyn Fn(u32) -> f64,
 ) -> (Tier, Option<Spill>) {
     let tiers = Health::survey(members);
@@ -168,7 +171,7 @@ fn serve(
         if takes_one {
             chosen.truncate(1);
         }
-        Tier::build(tier.number, part, is_panicking, &chosen, options, measured_share)
+        Tier::build(tier.number, part, is_panicking, &chosen, options, before, measured_share)
     };
     let mut built = serving.take(count).map(build);
     let front = built.next().unwrap_or_else(|| Tier::nobody(0));
@@ -184,6 +187,7 @@ fn index_of(members: &[Arc<Member>], id: BackendId) -> Result<usize> {
 
 /// A change to a pool in the making. Nothing of it is seen until all of it is.
 pub struct Edit<'a> {
+    before: &'a Table,
     members: Vec<Arc<Member>>,
     slots: Slots,
     next_id: u64,
@@ -339,7 +343,8 @@ impl Edit<'_> {
 
     pub(crate) fn finish(self) -> Table {
         let share = |slot| self.counters.measured_share(slot);
-        Table::build(self.generation, self.members, self.slots, self.next_id, self.options, &share)
+        let before: Vec<&Tier> = self.before.tiers().collect();
+        Table::build(self.generation, self.members, self.slots, self.next_id, self.options, &before, &share)
     }
 
     fn change(&mut self, id: BackendId, change: impl FnOnce(&mut Member)) -> Result<()> {

@@ -22,22 +22,35 @@ pub(crate) struct Tier {
     pub(crate) plan: Plan,
     /// Whether it serves whatever was observed of its backends.
     pub(crate) is_panicking: bool,
+    /// Whether one of its backends starts slowly.
+    pub(crate) is_starting: bool,
 }
 
 impl Tier {
     /// A tier in which nobody serves.
     pub(crate) fn nobody(number: u8) -> Self {
         let (serving, hot) = (Box::default(), Box::default());
-        Self { number, part: 0, serving, hot, total_weight: 0, plan: Plan::Nobody, is_panicking: false }
+        Self {
+            number,
+            part: 0,
+            serving,
+            hot,
+            total_weight: 0,
+            plan: Plan::Nobody,
+            is_panicking: false,
+            is_starting: false,
+        }
     }
 
-    /// The tier in which `chosen` serve, in the order added.
+    /// The tier in which `chosen` serve, in the order added. One of `before` in which the same serve by the same
+    /// weights lends its plan, which is what takes time.
     pub(crate) fn build(
         number: u8,
         part: u32,
         is_panicking: bool,
         chosen: &[&Member],
         options: &Options,
+        before: &[&Tier],
         measured_share: &dyn Fn(u32) -> f64,
     ) -> Self {
         let serving = chosen.iter().map(|member| Serving::of(member)).collect();
@@ -49,8 +62,20 @@ impl Tier {
             })
             .collect();
         let total_weight = hot.iter().map(|backend| u64::from(backend.weight)).sum();
-        let plan = Plan::build(options, chosen, &hot, measured_share);
-        Self { number, part, serving, hot, total_weight, plan, is_panicking }
+        let is_starting = chosen.iter().any(|member| member.start.is_some());
+        let is_like = |tier: &&&Tier| {
+            let is_same = |(serving, member): (&Serving, &&Member)| serving.id == member.id;
+            !is_starting
+                && !tier.is_starting
+                && tier.hot == hot
+                && tier.serving.iter().zip(chosen).all(is_same)
+        };
+        // What plans are made of beside ids and weights is fixed for a pool or a backend.
+        let plan = match before.iter().find(is_like) {
+            Some(tier) => tier.plan.clone(),
+            None => Plan::build(options, chosen, &hot, measured_share),
+        };
+        Self { number, part, serving, hot, total_weight, plan, is_panicking, is_starting }
     }
 
     /// Where `member` stands among those that may be picked.

@@ -3,16 +3,18 @@
 //! Departure: integers instead of floating point, so that every machine builds the same table and nothing
 //! is lost to rounding but the last step.
 
+use std::sync::Arc;
+
 use crate::balance::draw::MEMBERS_MAX;
 use crate::rng::below;
 
 /// A table of columns, each shared by its own member and one alias.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Alias {
     len: u64,
     /// Per column, from the low bit: the alias (16 bits), and how much of the column is its owner's (48
     /// bits, in units of 2^-48). Empty when all weights are equal: then the column is the answer.
-    columns: Box<[u64]>,
+    columns: Arc<[u64]>,
 }
 
 impl Alias {
@@ -23,7 +25,7 @@ impl Alias {
         let len = weights.len().max(1) as u64;
         let capacity = weights.iter().map(|&weight| u64::from(weight)).sum::<u64>();
         if capacity == 0 || weights.iter().all(|weight| *weight == weights[0]) {
-            return Self { len, columns: Box::new([]) };
+            return Self { len, columns: Arc::default() };
         }
 
         // Everything times `len`: a column holds the sum of the weights, and a member brings its weight
@@ -44,7 +46,7 @@ impl Alias {
                 small.push(rich);
             }
         }
-        Self { len, columns: columns.into_boxed_slice() }
+        Self { len, columns: columns.into() }
     }
 
     /// The member that `random`, uniform over 64 bits, stands for.

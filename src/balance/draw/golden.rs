@@ -13,24 +13,26 @@
 //! ends, so that a pick mostly reads one word, and the rest of a crowded bucket is searched by halving, so
 //! that no pick is slow.
 
+use std::sync::Arc;
+
 use crate::balance::draw::MEMBERS_MAX;
 use crate::rng::GAMMA;
 use crate::sync::{AtomicU64, Ordering};
 
-/// Intervals of [0, 1) visited at golden-ratio steps.
+/// Intervals of [0, 1) visited at golden-ratio steps. A clone is another handle to the same weights.
 ///
 /// Any thread may call any method at any time; nothing blocks or allocates. Every access is relaxed, since
 /// each word is meaningful by itself: a pick that runs during [`update`](Self::update) may be placed by a
 /// mixture of old and new weights, but always within range and within the same number of steps. Two
 /// updates at once leave such a mixture behind until the next one.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Golden {
     /// Where each interval ends, exclusive, in units of 2^-64. The last is `u64::MAX` and owns that too.
-    ends: Box<[AtomicU64]>,
+    ends: Arc<[AtomicU64]>,
     /// For each bucket, from the low bit: the index of the first interval (16 bits), whether more than two
     /// reach into the bucket ([`MANY`]), and how much of the bucket the first one owns (47 bits, in units
     /// of 2^-46 of it). The last interval owns its bucket to the end, so the index after it is never taken.
-    guide: Box<[AtomicU64]>,
+    guide: Arc<[AtomicU64]>,
     /// 64 less the binary logarithm of the number of buckets.
     shift: u32,
 }
@@ -343,8 +345,11 @@ mod tests {
                 let other = Golden::new(len);
                 layout(&other);
                 let mut rng = crate::rng::Rng::new(len as u64);
-                for (mine, theirs) in
-                    golden.ends.iter().zip(&other.ends).chain(golden.guide.iter().zip(&other.guide))
+                for (mine, theirs) in golden
+                    .ends
+                    .iter()
+                    .zip(other.ends.iter())
+                    .chain(golden.guide.iter().zip(other.guide.iter()))
                 {
                     if rng.below(2) == 0 {
                         mine.store(theirs.load(Ordering::Relaxed), Ordering::Relaxed);

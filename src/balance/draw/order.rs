@@ -5,7 +5,7 @@ use crate::balance::draw::golden::Golden;
 use crate::balance::draw::smooth::Smooth;
 
 /// A fixed order in proportion to weights.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Order {
     /// nginx's order: every period gives each member exactly its weight.
     Smooth(Smooth),

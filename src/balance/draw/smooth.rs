@@ -1,12 +1,14 @@
 //! Smooth weighted round robin as nginx does it (`ngx_http_upstream_get_peer`), written down once as a table
 //! of turns so that a pick is one look-up: weights 5, 1, 1 give `a a b a c a a`.
 
+use std::sync::Arc;
+
 use crate::balance::draw::MEMBERS_MAX;
 
 /// One whole period of turns. Every member appears exactly `weight / gcd` times in it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Smooth {
-    turns: Box<[u16]>,
+    turns: Arc<[u16]>,
     period: u64,
     /// `floor((2^64 - 1) / period)`, to divide by multiplication.
     inverse: u64,
@@ -78,7 +80,7 @@ impl Smooth {
             }
             class.front = members[class.at].1;
         }
-        Some(Self { turns: turns.into_boxed_slice(), period, inverse: u64::MAX / period })
+        Some(Self { turns: turns.into(), period, inverse: u64::MAX / period })
     }
 
     /// Whose turn it is at `position`, counted from 0 and taken modulo the period.

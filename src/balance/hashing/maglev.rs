@@ -14,15 +14,17 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use std::sync::Arc;
+
 use crate::balance::draw::MEMBERS_MAX;
 use crate::balance::hashing::Place;
 use crate::balance::hashing::key::hash64;
 use crate::rng::{GAMMA, below};
 
 /// A filled table.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Maglev {
-    slots: Box<[u16]>,
+    slots: Arc<[u16]>,
 }
 
 impl Maglev {
@@ -31,7 +33,7 @@ impl Maglev {
         assert!(places.len() <= MEMBERS_MAX);
         let greatest = places.iter().map(|place| place.weight).max().unwrap_or(0);
         if greatest == 0 {
-            return Self { slots: Box::new([]) };
+            return Self { slots: Arc::default() };
         }
         let wanted = places.len() as u32 * SLOTS_PER_MEMBER;
         let size = SIZES.into_iter().find(|size| *size >= wanted).unwrap_or(SIZES[SIZES.len() - 1]);
@@ -51,7 +53,7 @@ impl Maglev {
         } else {
             fill_by_weight(&mut table, &mut fillers, greatest);
         }
-        Self { slots: table.slots.into_boxed_slice() }
+        Self { slots: table.slots.into() }
     }
 
     /// The slot of a key's 64-bit hash. 0 when there are none.

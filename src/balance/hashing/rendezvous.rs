@@ -9,17 +9,19 @@
 //! bit and the compiler neither reorders nor fuses, so that every machine (with 64-bit floating point
 //! registers, which all but the oldest x86 have) agrees on every key.
 
+use std::sync::Arc;
+
 use crate::balance::draw::MEMBERS_MAX;
 use crate::balance::hashing::Place;
 use crate::balance::hashing::key::hash64;
 use crate::rng::mix;
 
 /// The members to be scored.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Rendezvous {
-    names: Box<[u64]>,
+    names: Arc<[u64]>,
     /// One over the weight. Empty when all weights are equal: then the greatest hash has the best score.
-    inverses: Box<[f64]>,
+    inverses: Arc<[f64]>,
     /// The weight all members have, if `inverses` is empty.
     weight: u32,
 }
@@ -33,7 +35,7 @@ impl Rendezvous {
         let equal = places.iter().all(|place| place.weight == weight);
         Self {
             names: places.iter().map(|place| hash64(place.name, seed)).collect(),
-            inverses: if equal { Box::new([]) } else { places.iter().map(inverse).collect() },
+            inverses: if equal { Arc::default() } else { places.iter().map(inverse).collect() },
             weight,
         }
     }
@@ -54,7 +56,7 @@ impl Rendezvous {
             }
             return best;
         }
-        for (index, (&name, &inverse)) in self.names.iter().zip(&self.inverses).enumerate() {
+        for (index, (&name, &inverse)) in self.names.iter().zip(self.inverses.iter()).enumerate() {
             let hash = mix(key_hash ^ name);
             let u = unit(hash);
             // -ln(u) is at least 1 - u, and nearly every member is out by that alone. The margin is far

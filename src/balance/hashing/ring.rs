@@ -16,17 +16,19 @@
 //! for the point after it. So the owner of a key is in the first slot, from the key's own on, that is not
 //! below the key.
 
+use std::sync::Arc;
+
 use crate::balance::draw::MEMBERS_MAX;
 use crate::balance::hashing::Place;
 
 /// The points of all members, in order.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Ring {
     /// The low bits of the hash, then `member_bits` of member. The high bits of the hash are left out: all
     /// that a look-up meets is so close to the key that the difference, modulo what is left, has the right
     /// sign. A gap holds the greatest hash of its slot and the member of the point after it. Behind the
     /// slots that hashes name come those that points were moved to, and [`WINDOW`] gaps.
-    slots: Box<[u32]>,
+    slots: Arc<[u32]>,
     /// 32 less the binary logarithm of the number of slots that hashes name.
     shift: u32,
     member_bits: u32,
@@ -64,7 +66,7 @@ impl Ring {
         });
 
         if points.is_empty() {
-            return Self { slots: Box::new([]), shift: 31, member_bits: 0 };
+            return Self { slots: Arc::default(), shift: 31, member_bits: 0 };
         }
         let member_bits = usize::BITS - (places.len() - 1).leading_zeros();
         // At most four slots in five are taken, or moved points pile up. 160 points a member, or 64 where
@@ -151,7 +153,7 @@ fn lay_out(points: &[u64], bits: u32, member_bits: u32) -> (Ring, usize) {
     while slots.len() < len {
         slots.push(gap(slots.len(), first));
     }
-    (Ring { slots: slots.into_boxed_slice(), shift, member_bits }, left_out)
+    (Ring { slots: slots.into(), shift, member_bits }, left_out)
 }
 
 /// CRC-32 over host, a zero byte and port. As in nginx, a name without a port counts as a host alone, and

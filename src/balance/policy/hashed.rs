@@ -15,7 +15,7 @@ use crate::balance::hashing::ring::Ring;
 use crate::balance::member::Member;
 use crate::balance::options::{Hash, Options};
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Plan {
     table: Table,
     hash_seed: u64,
@@ -23,7 +23,7 @@ pub(crate) struct Plan {
     factor_percent: Option<u32>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Table {
     Ring(Ring),
     Maglev(Maglev),

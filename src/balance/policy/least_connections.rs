@@ -13,7 +13,7 @@ use crate::balance::explain::Trace;
 use crate::balance::options::SCAN_MAX;
 use crate::rng;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Plan {
     Scan,
     TwoChoices(Alias),

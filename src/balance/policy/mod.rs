@@ -10,6 +10,8 @@ mod power_of_two;
 mod random;
 mod round_robin;
 
+use std::sync::Arc;
+
 use crate::balance::draw::alias::Alias;
 use crate::balance::draw::golden::Golden;
 use crate::balance::draw::order::Order;
@@ -20,8 +22,8 @@ use crate::balance::options::{Options, Policy};
 use crate::balance::slow_start;
 use crate::time::Instant;
 
-/// A policy over the serving backends of one table. Indices count these.
-#[derive(Debug)]
+/// A policy over the serving backends of one table. Indices count these. A clone shares the arrays.
+#[derive(Clone, Debug)]
 pub(crate) enum Plan {
     /// Nothing serves.
     Nobody,
@@ -73,7 +75,7 @@ impl Plan {
             Policy::PeakEwma => {
                 let is_starting = serving.iter().any(|member| member.start.is_some());
                 let whole = |member: &&Member| slow_start::weight(options, member.weight, None);
-                let whole = if is_starting { serving.iter().map(whole).collect() } else { Box::default() };
+                let whole = if is_starting { serving.iter().map(whole).collect() } else { Arc::default() };
                 Plan::PeakEwma(peak_ewma::Plan::build(&weights, whole, options.decay))
             }
             Policy::Fastest | Policy::Observed | Policy::Predictive => {

@@ -6,6 +6,7 @@
 //! backend that fails fast is not a fast one. Each lane measures for itself and takes over whatever
 //! another lane measured later (`lane.rs`). A weight divides the load. `exp` is computed to 10^-6.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Ask, power_of_two, weight};
@@ -15,11 +16,11 @@ use crate::balance::lane::Cell;
 use crate::sync::Ordering;
 use crate::time::{self, Instant};
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Plan {
     alias: Alias,
     /// The weights that divide loads, when they are others than those of the draws.
-    whole: Box<[u32]>,
+    whole: Arc<[u32]>,
     per_nano: f64,
     /// So many nanoseconds change a cost by less than a millionth.
     still: u64,
@@ -28,7 +29,7 @@ pub(crate) struct Plan {
 impl Plan {
     /// Backends are drawn by `weights`. Whoever starts slowly is compared by its `whole` weight: a load of ten
     /// times its worth would never be the lower of two, and it would get nothing in place of little.
-    pub(super) fn build(weights: &[u32], whole: Box<[u32]>, decay: Duration) -> Self {
+    pub(super) fn build(weights: &[u32], whole: Arc<[u32]>, decay: Duration) -> Self {
         Self {
             alias: Alias::build(weights),
             whole,
