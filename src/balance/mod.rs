@@ -6,9 +6,11 @@
 //! | `backend` | addresses, states and the table of who wins |
 //! | `pool` | the life of a pick, from question to `done`; changes |
 //! | `observation` | what was observed, since when and why |
-//! | `table`, `tier`, `member` | the immutable member table and how the next one is made |
+//! | `table`, `tier`, `member` | the immutable member table |
+//! | `edit` | how the next one is made |
 //! | `panic`, `spill` | when health is ignored, how tiers share |
 //! | `slow_start` | how a backend comes into service |
+//! | `outlier` | who is set aside for failing |
 //! | `lane`, `chunks`, `tickets`, `limit`, `pace` | the counters threads share |
 //! | `gate`, `retry` | the limits of the pool as a whole |
 //! | `policy/` | one file per policy |
@@ -23,6 +25,7 @@
 pub mod backend;
 mod chunks;
 pub(crate) mod draw;
+mod edit;
 pub mod explain;
 mod gate;
 pub(crate) mod hashing;
@@ -32,6 +35,7 @@ mod member;
 pub mod observation;
 pub mod observer;
 pub mod options;
+mod outlier;
 mod pace;
 mod panic;
 pub mod pick;
@@ -48,6 +52,7 @@ mod tickets;
 mod tier;
 
 pub use backend::{Address, Admin, Backend, BackendId, Observed};
+pub use edit::{Edit, MAXCONN_MAX};
 pub use explain::{Explanation, Verdict};
 #[cfg(feature = "capi")]
 pub(crate) use member::Serving;
@@ -58,4 +63,3 @@ pub use pick::{Lane, Outcome, Pick, Request, Timings, Token};
 pub use pool::Pool;
 pub use retry::Retry;
 pub use statistics::{BackendStatistics, Outcomes, PoolStatistics};
-pub use table::{Edit, MAXCONN_MAX};

@@ -16,11 +16,13 @@ pub(crate) struct Observation {
     /// When that came to be; `None` while nobody has said.
     pub(crate) since: Option<Instant>,
     pub(crate) reason: Option<Arc<str>>,
+    /// What it was before the pool ejected it as an outlier, while that lasts.
+    before: Option<Observed>,
 }
 
 impl Observation {
     pub(crate) fn new(observed: Observed) -> Self {
-        Self { observed, since: None, reason: None }
+        Self { observed, since: None, reason: None, before: None }
     }
 
     /// Takes note. The same state again keeps its `since`, and its reason unless there is a new one. A state
@@ -31,9 +33,31 @@ impl Observation {
         if is_new {
             self.since = now;
             self.reason = None;
+            self.before = None;
         }
         if let Some(reason) = reason.filter(|reason| !reason.is_empty()) {
             self.reason = Some(cleaned(reason));
+        }
+    }
+}
+
+impl Observation {
+    /// Whether the pool itself ejected it.
+    pub(crate) fn is_set_aside(&self) -> bool {
+        self.before.is_some()
+    }
+
+    /// The pool ejects it.
+    pub(crate) fn set_aside(&mut self, reason: &str, now: Instant) {
+        let before = self.observed;
+        self.set(Observed::Ejected, Some(reason), Some(now));
+        self.before = Some(before);
+    }
+
+    /// An ejection of the pool's is over: it is what it was.
+    pub(crate) fn take_back(&mut self, now: Option<Instant>) {
+        if let Some(before) = self.before {
+            self.set(before, None, now);
         }
     }
 }

@@ -126,7 +126,7 @@ impl Watch {
 
 /// Walks both lists in the order of ids.
 fn tell_changes(before: &Table, after: &Table, tell: &mut dyn FnMut(Change)) {
-    let (mut old, mut new) = (before.members.iter().peekable(), after.members.iter().peekable());
+    let (mut old, mut new) = (before.members().iter().peekable(), after.members().iter().peekable());
     loop {
         let (gone, come) = match (old.peek(), new.peek()) {
             (None, None) => return,

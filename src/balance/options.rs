@@ -18,6 +18,7 @@
 //! | `retry_budget` | share | 0 to 1, or none | 0.2 | Envoy's: retries must not double the load on what fails |
 //! | `retry_min` | retries | 0 to 65,536 | 3 | Envoy's: a quiet pool may retry |
 //! | `retries_max` | retries | 0 to 65,536 | 0: no limit | the budget grows with the load, as it should |
+//! | `outlier` | | [`passive::Options`] | off | what counts as an error depends on the protocol |
 //! | `formula` | | [`Formula`] | trimtab | connections and latency; F5's counts connections only |
 //! | `tick` | time | 10 ms to 60 s | 1 s | the interval F5 publishes for predictive |
 //! | `blend` | share | 0 to 1 | 0.5 | connections and latency weigh the same |
@@ -33,11 +34,12 @@
 
 use std::time::Duration;
 
+use crate::balance::edit::MAXCONN_MAX;
 use crate::balance::pace::CONNECTION_RATE_MAX;
 use crate::balance::retry::RETRIES_MAX;
 use crate::balance::slow_start;
-use crate::balance::table::MAXCONN_MAX;
 use crate::error::{Error, Result};
+use crate::health::passive;
 
 /// How a pool picks. `docs/policies.md` tells each one's source and cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -142,6 +144,8 @@ pub struct Options {
     pub retry_min: u32,
     /// The most retries in flight, whatever the load; 0 for no limit.
     pub retries_max: u32,
+    /// Whether and how backends that fail more than others are ejected.
+    pub outlier: Option<passive::Options>,
     /// Which reading of observed and predictive.
     pub formula: Formula,
     /// How often fastest, observed and predictive weigh anew.
@@ -187,6 +191,7 @@ impl Default for Options {
             retry_budget: Some(0.2),
             retry_min: 3,
             retries_max: 0,
+            outlier: None,
             formula: Formula::default(),
             tick: Duration::from_secs(1),
             blend: 0.5,
@@ -249,6 +254,9 @@ impl Options {
             within(what, f64::from(value), 0.0, f64::from(most))?;
         }
         within("retry_budget", self.retry_budget.unwrap_or(0.0), 0.0, 1.0)?;
+        if let Some(outlier) = &self.outlier {
+            outlier.check()?;
+        }
         within("blend", self.blend, 0.0, 1.0)?;
         within("gain", self.gain, 0.0, 4.0)?;
         within("floor", self.floor, 0.001, 0.2)?;
@@ -267,7 +275,7 @@ impl Options {
     /// Whether the pool does something from time to time: then every pick and every done needs the present
     /// time. Without, only some policies look at it.
     pub fn needs_time(&self) -> bool {
-        self.is_measured() || slow_start::is_on(self) || self.connection_rate > 0
+        self.is_measured() || slow_start::is_on(self) || self.connection_rate > 0 || self.outlier.is_some()
     }
 
     /// Whether the pool as a whole has a limit that a pick looks at.

@@ -23,7 +23,7 @@ pub(crate) struct Pace {
 impl Pace {
     /// `rate` picks a second, 0 for no limit; `burst` 0 means one second's.
     pub(crate) fn new(rate: u32, burst: u32) -> Option<Self> {
-        let interval = NonZeroU32::new(SECOND.checked_div(rate)? + u32::from(SECOND % rate > 0))?;
+        let interval = NonZeroU32::new(rate).and_then(|rate| NonZeroU32::new(SECOND.div_ceil(rate.get())))?;
         Some(Self { interval, burst: if burst == 0 { rate } else { burst } })
     }
 

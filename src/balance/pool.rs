@@ -4,6 +4,7 @@
 //! system call. Changes build the next member table and publish it whole; when two threads change a pool at
 //! once, one of them builds again. After `fork` parent and child go on with a pool each.
 
+mod chores;
 mod limits;
 mod telling;
 
@@ -15,6 +16,7 @@ use crossbeam_utils::CachePadded;
 
 use crate::balance::backend::{Admin, Backend, BackendId, Observed};
 use crate::balance::chunks::Chunks;
+use crate::balance::edit::{Counters, Edit};
 use crate::balance::explain::{Trace, Untraced};
 use crate::balance::gate::Gate;
 use crate::balance::hashing::key::hash64;
@@ -23,14 +25,15 @@ use crate::balance::limit::Shared;
 use crate::balance::member::Serving;
 use crate::balance::observer::{Observer, Watch};
 use crate::balance::options::{KEY_MAX, LANES_MAX, Options, Policy};
+use crate::balance::outlier::{Counted, Outliers};
 use crate::balance::pick::{Lane as LaneChoice, Outcome, Pick, Request, Timings, Token};
 use crate::balance::policy::measured::Measures;
-use crate::balance::policy::{Ask, Plan, peak_ewma};
+use crate::balance::policy::{Ask, peak_ewma};
 use crate::balance::retry::Retries;
 use crate::balance::slow_start::{self, Steps};
 use crate::balance::spill;
 use crate::balance::statistics::Totals;
-use crate::balance::table::{Counters, Edit, Table};
+use crate::balance::table::Table;
 use crate::balance::tickets::{Held, Ticket};
 use crate::balance::tier::Tier;
 use crate::error::{Error, Result};
@@ -67,6 +70,7 @@ pub struct Pool {
     shared: Chunks<CachePadded<Shared>>,
     measures: Measures,
     steps: Steps,
+    outliers: Option<Outliers>,
     watch: Watch,
     gate: Gate,
     retries: Retries,
@@ -103,6 +107,7 @@ impl Pool {
             shared: Chunks::new(),
             measures: Measures::new(),
             steps: Steps::new(),
+            outliers: Outliers::new(&options),
             watch: Watch::new(),
             // The top bit keeps a token of zero, as in a struct never filled in, from being good.
             salt: (rng::mix(options.seed) >> 32) as u32 | 1 << 31,
@@ -134,6 +139,10 @@ impl Pool {
             sync::fence(Ordering::SeqCst);
             self.count_in_newly_limited(&before, &after);
             self.watch.changed(&before, &after);
+            if let Some(outliers) = &self.outliers {
+                let next = after.judge().and_then(|judge| judge.detector().next_deadline());
+                outliers.changed(before.members(), after.members(), next);
+            }
             return Ok(result);
         }
     }
@@ -229,7 +238,7 @@ impl Pool {
     /// The backend of this name.
     pub fn find(&self, name: &str) -> Result<BackendId> {
         let table = self.table.load();
-        let member = table.members.iter().find(|member| &*member.name == name);
+        let member = table.members().iter().find(|member| &*member.name == name);
         member
             .map(|member| member.id)
             .ok_or_else(|| Error::NotFound { what: "backend", value: format!("{name:?}") })
@@ -237,7 +246,7 @@ impl Pool {
 
     /// The ids of all backends, in the order added.
     pub fn ids(&self) -> Vec<BackendId> {
-        self.table.load().members.iter().map(|member| member.id).collect()
+        self.table.load().members().iter().map(|member| member.id).collect()
     }
 
     /// Picks a backend.
@@ -368,6 +377,9 @@ impl Pool {
             let kind = outcome as usize - Outcome::ConnectFailed as usize;
             self.shared.at(held.slot).unsuccessful[kind].fetch_add(1, Ordering::Relaxed);
         }
+        if self.is_attended {
+            self.note(held.slot, outcome, now);
+        }
         // Last but for the place: whoever sees this pick out of flight sees all that was counted of it.
         lane.count_done(cell, self.is_bounded);
         if held.reserved {
@@ -375,20 +387,6 @@ impl Pool {
         }
         self.attend(now);
         Ok(())
-    }
-
-    /// Does what is due: weighs anew if fastest, observed or predictive have a tick due, and takes the next
-    /// step of a slow start. `pick` and `done` do the same; a loop of its own calls this at
-    /// [`next_deadline`](Self::next_deadline) to keep that off their path.
-    pub fn handle_timeout(&self, now: Instant) {
-        self.attend(now);
-    }
-
-    /// When `handle_timeout` is next of use; `None` when nothing is to be done.
-    pub fn next_deadline(&self) -> Option<Instant> {
-        let measure = self.is_measured.then(|| self.measures.next());
-        let step = (self.starts_slowly && self.table.load().is_starting).then(|| self.steps.next());
-        [measure, step].into_iter().flatten().min()
     }
 
     #[inline]
@@ -498,47 +496,12 @@ impl Pool {
 
     /// Counts picks made before their backend had a limit towards the limit it has now.
     fn count_in_newly_limited(&self, before: &Table, after: &Table) {
-        for member in after.members.iter().filter(|member| member.is_limited) {
+        for member in after.members().iter().filter(|member| member.is_limited) {
             if before.member(member.id).is_ok_and(|earlier| !earlier.is_limited) {
                 let picks = self.lanes.iter().map(|lane| lane.tickets.adopt(member.slot)).sum();
                 self.shared.at(member.slot).places.adopt(picks);
             }
         }
-    }
-
-    /// Does what is due.
-    #[inline]
-    fn attend(&self, now: Instant) {
-        if !self.is_attended {
-            return;
-        }
-        if self.is_measured && now >= self.measures.next() {
-            self.measure(now);
-        }
-        if self.starts_slowly && now >= self.steps.next() {
-            self.step(now);
-        }
-    }
-
-    #[cold]
-    fn step(&self, now: Instant) {
-        if self.steps.claim(&self.options, now) && self.table.load().is_starting {
-            let done = self.update(|edit| {
-                edit.step(now);
-                Ok(())
-            });
-            debug_assert_eq!(done, Ok(()), "a step changes weights and refuses nothing");
-        }
-    }
-
-    #[cold]
-    fn measure(&self, now: Instant) {
-        let table = self.table.load();
-        let tiers = table.tiers().filter_map(|tier| match &tier.plan {
-            Plan::Measured(turns) => Some((&*tier.hot, turns)),
-            _ => None,
-        });
-        self.measures.run(tiers, &self.lanes, &self.options, now);
     }
 }
 
@@ -553,6 +516,9 @@ impl Counters for Pool {
         if self.is_measured {
             self.measures.grow(slots);
         }
+        if let Some(outliers) = &self.outliers {
+            outliers.grow(slots);
+        }
     }
 
     fn restart(&self, slot: u32) -> Totals {
@@ -561,6 +527,9 @@ impl Counters for Pool {
             lane.cell(slot).stamp.store(0, Ordering::Relaxed);
         }
         self.shared.at(slot).bucket.reset();
+        if let Some(outliers) = &self.outliers {
+            outliers.reset(slot);
+        }
         let totals = Totals::read(&self.lanes, slot, &self.shared.at(slot).unsuccessful);
         if self.is_measured {
             self.measures.restart(slot, totals.latency_sum, totals.latency_count);
@@ -574,6 +543,13 @@ impl Counters for Pool {
 
     fn has_begun(&self) -> bool {
         self.lanes.iter().any(Lane::has_begun)
+    }
+
+    fn counted(&self, slot: u32) -> Counted {
+        let totals = Totals::read(&self.lanes, slot, &self.shared.at(slot).unsuccessful);
+        let [connect_failed, failed, timed_out, cancelled] = totals.unsuccessful;
+        let failures = connect_failed + failed + timed_out;
+        Counted { successes: totals.dones.saturating_sub(failures + cancelled), failures }
     }
 }
 

@@ -28,6 +28,8 @@ pub struct PoolStatistics {
     pub retries: u32,
     /// Retries that were not within the budget.
     pub retries_refused: u64,
+    /// How often a backend was ejected as an outlier.
+    pub ejections: u64,
 }
 
 /// One backend, since it was added.
@@ -63,6 +65,8 @@ pub struct BackendStatistics {
     pub serving: bool,
     /// The part of its weight that counts: below 1 while it starts slowly.
     pub slow_start: f64,
+    /// Errors in a row, where outliers are ejected.
+    pub consecutive_errors: u32,
     /// Picks made.
     pub picks: u64,
     /// Picks not reported done.

@@ -8,6 +8,7 @@ mod misuse;
 mod model;
 mod observed;
 mod order;
+mod outlier;
 mod panic;
 mod slow_start;
 mod spill;

@@ -64,8 +64,8 @@ impl Pool {
     fn retry_limit(&self, now: Instant) -> Limit {
         let table = self.table.load();
         let lanes = &self.lanes[..self.lanes_used.load(Ordering::Acquire)];
-        let cells = table.members.len() * lanes.len();
-        let active = || table.members.iter().map(|member| lane::in_flight(lanes, member.slot)).sum();
+        let cells = table.members().len() * lanes.len();
+        let active = || table.members().iter().map(|member| lane::in_flight(lanes, member.slot)).sum();
         self.retries.limit(&self.options, self.pending() as u64, cells, active, now)
     }
 
@@ -140,7 +140,7 @@ impl Pool {
     /// Why a pick like `request` found no backend in `table`.
     #[cold]
     pub(super) fn why_nobody(&self, table: &Table, request: &Request<'_>) -> NoBackend {
-        let backends = table.members.len() as u32;
+        let backends = table.members().len() as u32;
         match (backends, table.serving()) {
             (0, _) => NoBackend::Empty,
             (_, 0) => NoBackend::Unusable { backends },

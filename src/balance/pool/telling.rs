@@ -37,7 +37,7 @@ impl Pool {
         }
         let picked = chosen.map(|(tier, at)| tier.serving[at as usize].id);
         let is_closed = self.is_gated && self.gate.closed(request.now).is_some();
-        let backends = table.members.iter().map(|member| {
+        let backends = table.members().iter().map(|member| {
             let place = table.place_of(member);
             let score_of = |at: u32| scores.get(at as usize).copied().flatten();
             let is_in = |(of, _): &(&Tier, u32)| tier.is_some_and(|tier| tier.number == of.number);
@@ -79,16 +79,17 @@ impl Pool {
     pub fn statistics(&self) -> PoolStatistics {
         let table = self.table.load();
         let mut statistics = PoolStatistics {
-            backends: table.members.len() as u32,
+            backends: table.members().len() as u32,
             serving: table.serving(),
             panic: table.tiers().any(|tier| tier.is_panicking),
             refused: self.lanes.iter().map(Lane::refused).sum(),
             pending: self.pending() as u64,
             retries: self.retries.in_flight(),
             retries_refused: self.retries.refused(),
+            ejections: table.judge().map_or(0, |judge| judge.detector().statistics().ejections),
             ..PoolStatistics::default()
         };
-        for member in &table.members {
+        for member in table.members() {
             let totals = self.totals(member);
             statistics.picks += totals.picks;
             statistics.in_flight += totals.picks.saturating_sub(totals.dones);
@@ -105,7 +106,7 @@ impl Pool {
     /// What was counted of every backend, in the order added.
     pub fn backends(&self) -> Vec<BackendStatistics> {
         let table = self.table.load();
-        table.members.iter().map(|member| self.backend_statistics(&table, member)).collect()
+        table.members().iter().map(|member| self.backend_statistics(&table, member)).collect()
     }
 
     fn backend_statistics(&self, table: &Table, member: &Member) -> BackendStatistics {
@@ -127,6 +128,7 @@ impl Pool {
             reason: member.observation.reason.as_deref().map(String::from),
             serving: place.is_some(),
             slow_start: member.start.map_or(1.0, Start::part),
+            consecutive_errors: self.outliers.as_ref().map_or(0, |outliers| outliers.errors(member.slot)),
             picks: totals.picks,
             in_flight: totals.picks.saturating_sub(totals.dones),
             outcomes: totals.outcomes(),
@@ -163,5 +165,5 @@ fn explain_tiers(table: &Table) -> Vec<ExplainedTier> {
             panic: serving.is_some_and(|tier| tier.is_panicking),
         }
     };
-    Health::survey(&table.members).into_iter().map(explain).collect()
+    Health::survey(&table.members()).into_iter().map(explain).collect()
 }

@@ -10,7 +10,7 @@ use crate::rng::Rng;
 use crate::time::{self, Instant};
 
 /// Looks after the backends of one pool. A backend is named by its owner's number.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Detector {
     options: Options,
     backends: BTreeMap<u64, Backend>,
@@ -88,7 +88,20 @@ pub struct Statistics {
     pub spared: u64,
 }
 
-#[derive(Debug)]
+/// Outcomes of one backend that its owner counted, since it last told them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// How many went well.
+    pub successes: u64,
+    /// How many did not.
+    pub failures: u64,
+    /// Errors in a row, now.
+    pub errors: u32,
+    /// The most errors in a row there were since.
+    pub errors_most: u32,
+}
+
+#[derive(Clone, Debug)]
 struct Backend {
     successes: u64,
     failures: u64,
@@ -172,6 +185,21 @@ impl Detector {
         state.errors = state.errors.saturating_add(1);
         state.failures = state.failures.saturating_add(1);
         self.eject_by_errors(backend, now);
+    }
+
+    /// Many connections or requests to a backend went so: for an owner who counts them and tells now and then. One
+    /// whose errors reached the limit meanwhile is ejected although others went well since.
+    pub fn handle_tally(&mut self, backend: u64, tally: Tally, now: Instant) {
+        let Some(state) = self.backends.get_mut(&backend).filter(|state| state.ejection.is_none()) else {
+            return;
+        };
+        state.successes = state.successes.saturating_add(tally.successes);
+        state.failures = state.failures.saturating_add(tally.failures);
+        state.errors = tally.errors_most;
+        self.eject_by_errors(backend, now);
+        if let Some(state) = self.backends.get_mut(&backend) {
+            state.errors = tally.errors;
+        }
     }
 
     /// A check of the backend passed: if it is ejected, it is taken back.

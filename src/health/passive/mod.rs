@@ -61,7 +61,7 @@ use crate::error::{Error, Result};
 mod detector;
 mod outlier;
 
-pub use detector::{Action, Detector, EjectCause, RestoreCause, Statistics};
+pub use detector::{Action, Detector, EjectCause, RestoreCause, Statistics, Tally};
 
 /// How to judge backends by their traffic. Ranges, defaults and their reasons stand in the module's table.
 #[derive(Clone, Debug, PartialEq)]

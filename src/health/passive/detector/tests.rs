@@ -389,3 +389,32 @@ proptest! {
         }
     }
 }
+
+/// Told in sums, it decides as if it were told one by one.
+#[test]
+fn sums_count_like_outcomes() {
+    let rates = Options {
+        success_rate: Some(SuccessRate { factor: 1.0, hosts_min: 4, requests_min: 10 }),
+        ..steady()
+    };
+    let (mut singly, mut summed) = (detector(4, rates.clone()), detector(4, rates));
+    for (backend, failures) in [(0, 1), (1, 0), (2, 9), (3, 1)] {
+        outcomes(&mut singly, backend, 10, failures, at(1));
+        let tally = Tally { successes: 10, failures: u64::from(failures), errors: 0, errors_most: 1 };
+        summed.handle_tally(backend, tally, at(1));
+    }
+    for detector in [&mut singly, &mut summed] {
+        detector.handle_timeout(at(10 * SECOND));
+    }
+    let told = actions(&mut summed);
+    assert_eq!((told.len(), &told), (1, &actions(&mut singly)));
+
+    // Errors that reached the limit eject although a success came since; those of an ejected backend do not count.
+    let mut detector = detector(4, steady());
+    detector.handle_tally(0, Tally { errors_most: 4, ..Tally::default() }, at(1));
+    detector.handle_tally(1, Tally { errors_most: 5, ..Tally::default() }, at(1));
+    assert_eq!(ejected(&detector), [1]);
+    detector.handle_tally(1, Tally { failures: 100, errors: 100, errors_most: 100, successes: 0 }, at(2));
+    detector.handle_timeout(at(100 * SECOND));
+    assert_eq!((ejected(&detector), detector.statistics().ejections), (vec![], 1));
+}
