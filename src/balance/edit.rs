@@ -96,7 +96,7 @@ impl Edit<'_> {
             weight: backend.weight,
             first_weight: backend.weight,
             maxconn: backend.maxconn,
-            is_limited: backend.maxconn > 0 || self.options.maxconn > 0,
+            is_limited: backend.maxconn > 0 || self.options.counts_all(),
             connection_rate: backend.connection_rate,
             connection_burst: backend.connection_burst,
             tier: backend.tier,

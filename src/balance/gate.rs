@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
 
+use crate::balance::gradient::Scope;
 use crate::balance::limit::Places;
 use crate::balance::options::Options;
 use crate::balance::pace::{Bucket, Pace};
@@ -15,6 +16,8 @@ use crate::time::Instant;
 #[derive(Debug)]
 pub(crate) struct Gate {
     maxconn: u32,
+    /// Whether the most picks in flight are found by response times.
+    is_adaptive: bool,
     rate: u32,
     pace: Option<Pace>,
     shared: CachePadded<(Places, Bucket)>,
@@ -23,15 +26,20 @@ pub(crate) struct Gate {
 impl Gate {
     pub(crate) fn new(options: &Options) -> Self {
         let pace = Pace::new(options.connection_rate, options.connection_burst);
-        let shared = CachePadded::default();
-        Self { maxconn: options.maxconn, rate: options.connection_rate, pace, shared }
+        let shared: CachePadded<(Places, Bucket)> = CachePadded::default();
+        let adaptive = options.adaptive.filter(|adaptive| adaptive.scope == Scope::Pool);
+        if let Some(adaptive) = adaptive {
+            shared.0.set_ceiling(adaptive.min);
+        }
+        let is_adaptive = adaptive.is_some();
+        Self { maxconn: options.maxconn, is_adaptive, rate: options.connection_rate, pace, shared }
     }
 
     /// Why no pick may come now, when none may.
     pub(crate) fn closed(&self, now: Instant) -> Option<NoBackend> {
         let (places, bucket) = &*self.shared;
         if !places.has_room(self.maxconn) {
-            return Some(NoBackend::PoolFull { maxconn: self.maxconn });
+            return Some(NoBackend::PoolFull { maxconn: self.most() });
         }
         let wait = bucket.wait(self.pace?, now);
         (wait > Duration::ZERO).then_some(NoBackend::PoolRateLimited { rate: self.rate, wait })
@@ -40,7 +48,7 @@ impl Gate {
     /// Takes a place and counts against the rate, or does neither.
     pub(crate) fn enter(&self, now: Instant) -> bool {
         let (places, bucket) = &*self.shared;
-        if self.has_maxconn() && !places.reserve(self.maxconn) {
+        if self.counts() && !places.reserve(self.maxconn) {
             return false;
         }
         let is_in_time = self.pace.is_none_or(|pace| bucket.take(pace, now));
@@ -52,7 +60,7 @@ impl Gate {
 
     /// Gives the place back.
     pub(crate) fn leave(&self) {
-        if self.has_maxconn() {
+        if self.counts() {
             self.shared.0.release();
         }
     }
@@ -66,7 +74,17 @@ impl Gate {
 
     /// Whether picks are counted here. Then every backend counts its own as well, so that each pick in flight
     /// knows that it holds a place.
-    fn has_maxconn(&self) -> bool {
-        self.maxconn > 0
+    fn counts(&self) -> bool {
+        self.maxconn > 0 || self.is_adaptive
+    }
+
+    /// The most picks in flight, 0 for no limit.
+    pub(crate) fn most(&self) -> u32 {
+        self.shared.0.most(self.maxconn)
+    }
+
+    /// Where they are counted.
+    pub(crate) fn places(&self) -> &Places {
+        &self.shared.0
     }
 }

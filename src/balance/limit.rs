@@ -20,20 +20,44 @@ pub(crate) struct Places {
     /// While picks made before the limit existed are being counted in it may be below zero for a moment, hence
     /// read as signed.
     occupied: AtomicU32,
+    /// A lower limit that was found by response times; 0 for none.
+    ceiling: AtomicU32,
 }
 
 impl Places {
+    /// The most that may be taken: `maxconn`, or the ceiling where that is lower; 0 for no limit.
+    #[inline]
+    pub(crate) fn most(&self, maxconn: u32) -> u32 {
+        match self.ceiling.load(Ordering::Relaxed) {
+            0 => maxconn,
+            ceiling if maxconn == 0 => ceiling,
+            ceiling => ceiling.min(maxconn),
+        }
+    }
+
+    /// Sets the ceiling and says whether it is higher than it was.
+    pub(crate) fn set_ceiling(&self, ceiling: u32) -> bool {
+        self.ceiling.swap(ceiling, Ordering::AcqRel) < ceiling
+    }
+
+    /// Places taken now.
+    pub(crate) fn occupied(&self) -> u32 {
+        (self.occupied.load(Ordering::Relaxed) as i32).max(0) as u32
+    }
+
     /// Whether a place is free; `maxconn` 0 means always.
     #[inline]
     pub(crate) fn has_room(&self, maxconn: u32) -> bool {
-        maxconn == 0 || (self.occupied.load(Ordering::Relaxed) as i32) < maxconn as i32
+        let most = self.most(maxconn);
+        most == 0 || (self.occupied.load(Ordering::Relaxed) as i32) < most as i32
     }
 
     /// Takes a place unless `maxconn` are taken.
     pub(crate) fn reserve(&self, maxconn: u32) -> bool {
+        let most = self.most(maxconn);
         let mut occupied = self.occupied.load(Ordering::Relaxed);
         loop {
-            if maxconn != 0 && (occupied as i32) >= maxconn as i32 {
+            if most != 0 && (occupied as i32) >= most as i32 {
                 return false;
             }
             match self.occupied.compare_exchange_weak(

@@ -21,7 +21,8 @@ pub(crate) struct Member {
     /// The weight it was added with: that of the policy static.
     pub(crate) first_weight: u32,
     pub(crate) maxconn: u32,
-    /// Whether its picks are counted against a `maxconn`: from the moment it first has one, or the pool's.
+    /// Whether its picks are counted against a `maxconn`: from the moment it first has
+    /// one, or always where the pool asks for it.
     pub(crate) is_limited: bool,
     pub(crate) connection_rate: u32,
     pub(crate) connection_burst: u32,

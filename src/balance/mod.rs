@@ -13,6 +13,7 @@
 //! | `outlier` | who is set aside for failing |
 //! | `lane`, `chunks`, `tickets`, `limit`, `pace` | the counters threads share |
 //! | `gate`, `retry` | the limits of the pool as a whole |
+//! | `gradient`, `adaptive` | limits found by response times |
 //! | `policy/` | one file per policy |
 //! | `draw/` | from weights to an index |
 //! | `hashing/` | from a key to a member, the same in every release |
@@ -22,12 +23,14 @@
 //! A pick loads the member table, lets the policy choose among its serving backends, takes a ticket and
 //! counts. A `done` gives the ticket back, which is what makes it good once, and counts.
 
+mod adaptive;
 pub mod backend;
 mod chunks;
 pub(crate) mod draw;
 mod edit;
 pub mod explain;
 mod gate;
+mod gradient;
 pub(crate) mod hashing;
 mod lane;
 mod limit;
@@ -54,6 +57,7 @@ mod tier;
 pub use backend::{Address, Admin, Backend, BackendId, Observed};
 pub use edit::{Edit, MAXCONN_MAX};
 pub use explain::{Explanation, Verdict};
+pub use gradient::{Adaptive, Scope};
 #[cfg(feature = "capi")]
 pub(crate) use member::Serving;
 pub use observer::{Change, ChangeKind, Observer};

@@ -18,6 +18,7 @@
 //! | `retry_budget` | share | 0 to 1, or none | 0.2 | Envoy's: retries must not double the load on what fails |
 //! | `retry_min` | retries | 0 to 65,536 | 3 | Envoy's: a quiet pool may retry |
 //! | `retries_max` | retries | 0 to 65,536 | 0: no limit | the budget grows with the load, as it should |
+//! | `adaptive` | | [`Adaptive`] | off | refuses picks while it learns |
 //! | `outlier` | | [`passive::Options`] | off | what counts as an error depends on the protocol |
 //! | `formula` | | [`Formula`] | trimtab | connections and latency; F5's counts connections only |
 //! | `tick` | time | 10 ms to 60 s | 1 s | the interval F5 publishes for predictive |
@@ -35,6 +36,7 @@
 use std::time::Duration;
 
 use crate::balance::edit::MAXCONN_MAX;
+use crate::balance::gradient::{Adaptive, Scope};
 use crate::balance::pace::CONNECTION_RATE_MAX;
 use crate::balance::retry::RETRIES_MAX;
 use crate::balance::slow_start;
@@ -144,6 +146,8 @@ pub struct Options {
     pub retry_min: u32,
     /// The most retries in flight, whatever the load; 0 for no limit.
     pub retries_max: u32,
+    /// Whether and how the most picks in flight are found by response times.
+    pub adaptive: Option<Adaptive>,
     /// Whether and how backends that fail more than others are ejected.
     pub outlier: Option<passive::Options>,
     /// Which reading of observed and predictive.
@@ -191,6 +195,7 @@ impl Default for Options {
             retry_budget: Some(0.2),
             retry_min: 3,
             retries_max: 0,
+            adaptive: None,
             outlier: None,
             formula: Formula::default(),
             tick: Duration::from_secs(1),
@@ -257,6 +262,9 @@ impl Options {
         if let Some(outlier) = &self.outlier {
             outlier.check()?;
         }
+        if let Some(adaptive) = &self.adaptive {
+            adaptive.check()?;
+        }
         within("blend", self.blend, 0.0, 1.0)?;
         within("gain", self.gain, 0.0, 4.0)?;
         within("floor", self.floor, 0.001, 0.2)?;
@@ -275,12 +283,19 @@ impl Options {
     /// Whether the pool does something from time to time: then every pick and every done needs the present
     /// time. Without, only some policies look at it.
     pub fn needs_time(&self) -> bool {
-        self.is_measured() || slow_start::is_on(self) || self.connection_rate > 0 || self.outlier.is_some()
+        let acts = self.is_measured() || slow_start::is_on(self) || self.outlier.is_some();
+        acts || self.adaptive.is_some() || self.connection_rate > 0
     }
 
     /// Whether the pool as a whole has a limit that a pick looks at.
     pub(crate) fn is_gated(&self) -> bool {
-        self.maxconn > 0 || self.connection_rate > 0
+        let is_adaptive = self.adaptive.is_some_and(|adaptive| adaptive.scope == Scope::Pool);
+        self.maxconn > 0 || self.connection_rate > 0 || is_adaptive
+    }
+
+    /// Whether every backend's picks in flight are counted in one place, whether it has a `maxconn` or not.
+    pub(crate) fn counts_all(&self) -> bool {
+        self.maxconn > 0 || self.adaptive.is_some()
     }
 
     /// Whether the policy weighs by what it measured, tick by tick.

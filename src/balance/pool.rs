@@ -14,6 +14,7 @@ use std::sync::Arc;
 use atomic_refcell::AtomicRefCell;
 use crossbeam_utils::CachePadded;
 
+use crate::balance::adaptive::Limiter;
 use crate::balance::backend::{Admin, Backend, BackendId, Observed};
 use crate::balance::chunks::Chunks;
 use crate::balance::edit::{Counters, Edit};
@@ -71,6 +72,7 @@ pub struct Pool {
     measures: Measures,
     steps: Steps,
     outliers: Option<Outliers>,
+    limiter: Option<Limiter>,
     watch: Watch,
     gate: Gate,
     retries: Retries,
@@ -108,6 +110,7 @@ impl Pool {
             measures: Measures::new(),
             steps: Steps::new(),
             outliers: Outliers::new(&options),
+            limiter: Limiter::new(&options),
             watch: Watch::new(),
             // The top bit keeps a token of zero, as in a struct never filled in, from being good.
             salt: (rng::mix(options.seed) >> 32) as u32 | 1 << 31,
@@ -378,7 +381,7 @@ impl Pool {
             self.shared.at(held.slot).unsuccessful[kind].fetch_add(1, Ordering::Relaxed);
         }
         if self.is_attended {
-            self.note(held.slot, outcome, now);
+            self.note(held.slot, outcome, timings, now);
         }
         // Last but for the place: whoever sees this pick out of flight sees all that was counted of it.
         lane.count_done(cell, self.is_bounded);
@@ -519,6 +522,9 @@ impl Counters for Pool {
         if let Some(outliers) = &self.outliers {
             outliers.grow(slots);
         }
+        if let Some(limiter) = &self.limiter {
+            limiter.grow(slots);
+        }
     }
 
     fn restart(&self, slot: u32) -> Totals {
@@ -529,6 +535,10 @@ impl Counters for Pool {
         self.shared.at(slot).bucket.reset();
         if let Some(outliers) = &self.outliers {
             outliers.reset(slot);
+        }
+        if let Some(limiter) = self.limiter.as_ref().filter(|limiter| !limiter.is_for_the_pool()) {
+            limiter.restart(slot);
+            self.shared.at(slot).places.set_ceiling(limiter.first());
         }
         let totals = Totals::read(&self.lanes, slot, &self.shared.at(slot).unsuccessful);
         if self.is_measured {

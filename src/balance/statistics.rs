@@ -22,6 +22,8 @@ pub struct PoolStatistics {
     pub in_flight: u64,
     /// Picks that found no backend.
     pub refused: u64,
+    /// The most picks in flight now: the pool's `maxconn`, or a lower one found by response times; 0 for none.
+    pub limit: u32,
     /// How many wait for a place.
     pub pending: u64,
     /// Retries in flight.
@@ -45,6 +47,8 @@ pub struct BackendStatistics {
     pub weight: u32,
     /// Its limit; 0 for none.
     pub maxconn: u32,
+    /// The most picks in flight now: its `maxconn`, or a lower one found by response times; 0 for none.
+    pub limit: u32,
     /// The most picks a second; 0 for no limit.
     pub connection_rate: u32,
     /// How many of them may come at once; 0 for one second's.

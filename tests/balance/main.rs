@@ -1,5 +1,6 @@
 //! What a pool promises, seen through its public interface. One program, so that it links once.
 
+mod adaptive;
 mod changes;
 mod hashed;
 mod limits;
