@@ -42,6 +42,8 @@ pub mod balance;
 pub mod capi;
 #[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "proxy")]
+pub mod discovery;
 #[cfg(any(feature = "proxy", all(test, loom)))]
 mod driver;
 pub mod error;

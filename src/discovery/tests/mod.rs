@@ -1,0 +1,16 @@
+//! The state machines of discovery in a simulated world: resolvers with a zone, and a network between that
+//! loses, delays, repeats and forges.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `zone` | what there is to know, and what an honest resolver says of it |
+//! | `world` | the network, the resolvers' faults, and how a machine is driven |
+//! | `query`, `lookup`, `watch` | behaviour of one machine, at its limits |
+//! | `random` | random worlds against the zone |
+
+mod lookup;
+mod query;
+mod random;
+mod watch;
+mod world;
+pub(super) mod zone;
