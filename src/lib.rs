@@ -33,6 +33,7 @@
 //! | [`server`] | a running instance: listeners, pools, admin, made from one configuration |
 //! | `driver` | the mio loop: sockets, timers, mailboxes |
 //! | [`proxy`] | the life of a connection, the relay, the PROXY protocol: state machines without I/O |
+//! | [`discovery`] | members from DNS and files: state machines without I/O |
 //! | [`balance`] | pools, policies, picks: no I/O, no clock, no lock |
 //! | [`health`] | checks, their schedule, probes as dialogues, passive detection: state machines without I/O |
 //! | [`error`], [`time`], [`rng`], [`thread`], `sync`, `sys` | what everything stands on |

@@ -14,7 +14,7 @@
 //! - **What cannot be done is told**: a socket that cannot be had, a network that cannot be reached, a refusal
 //!   by ICMP are [`Event::Failed`], and the next resolver is tried at once.
 //!
-//! The driver needs no timer for an exchange: `next_deadline` covers it. Events of an exchange that is over
+//! A buffer of 2 KiB takes every datagram that was asked for. The driver needs no timer for an exchange: `next_deadline` covers it. Events of an exchange that is over
 //! are ignored and counted.
 
 use std::net::SocketAddr;

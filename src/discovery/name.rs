@@ -156,6 +156,7 @@ impl fmt::Display for WatchedName {
 fn service(text: &str, name: &str) -> Result<Source> {
     if let Some((host, port)) = name.rsplit_once(':')
         && port.bytes().all(|byte| byte.is_ascii_digit())
+        && let Ok(host) = GivenName::parse(host)
     {
         let told = format!("{} has a port, which comes with the SRV records; write srv:{host}", shown(text));
         return Err(invalid(told));
@@ -217,6 +218,7 @@ mod tests {
     #[test]
     fn what_is_none_is_told_why() {
         let long = format!("{}.example:80", "l".repeat(64));
+        let longest = format!("srv:{}:80", "long.".repeat(1000));
         for (text, part) in [
             ("", "is not an address"),
             ("app", "has no port; write app:80"),
@@ -242,12 +244,15 @@ mod tests {
             ("srv:", "expected srv:_service._tcp.domain"),
             ("srv:_http._tcp.example:80", "write srv:_http._tcp.example"),
             ("srv:a b", "holds ' '"),
+            ("srv:a\n:80", "holds '"),
+            (longest.as_str(), "at most 253"),
             ("unix:", "names no path"),
         ] {
             let error = text.parse::<Source>().unwrap_err();
             let Error::InvalidArgument { what: "address", .. } = error else { panic!("{text:?}: {error:?}") };
             assert!(error.to_string().contains(part), "{text:?}: {error}");
             assert_eq!(error.to_string().lines().count(), 1, "{error}");
+            assert!(error.to_string().len() < 300, "{error}");
         }
     }
 

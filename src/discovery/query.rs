@@ -13,6 +13,7 @@
 //! - Each round tries every resolver once, in order, beginning with the first or, with `rotate`, with one drawn
 //!   at random. A try ends after `timeout`; going over to TCP begins a new one. After the last round the
 //!   question has failed, with what each resolver said last.
+//! - From the second round on a resolver that gave no answer is asked without EDNS, which some ways to one drop.
 //! - A datagram that is late is still good: sockets stay open until the question is done.
 //! - **Ignored and counted**: what does not come from the resolver asked, bears another number or another
 //!   question, or belongs to no exchange. It never ends anything. A connection over which more than
@@ -296,7 +297,9 @@ impl Query {
 
     /// Begins an exchange, which the deadline is about from now on.
     fn send(&mut self, server: usize, over_tcp: bool, now: Instant, rng: &mut Rng) {
-        let is_edns = self.resolvers.edns && !self.said[server].is_plain;
+        let said = &self.said[server];
+        let is_first_round = self.turn < self.resolvers.servers.len();
+        let is_edns = self.resolvers.edns && !said.is_plain && (is_first_round || said.reason.is_none());
         let id = (rng.next_u64() >> 48) as u16;
         let asked = message::write(id, &self.question, is_edns);
         let attempt = self.next_attempt;

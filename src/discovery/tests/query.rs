@@ -260,6 +260,13 @@ fn who_does_not_know_edns_is_asked_again_without() {
         let edns: Vec<bool> = world.asked.iter().map(|asked| asked.is_edns()).collect();
         assert_eq!(edns, [true, false, false, false]);
     }
+    // Where it does not arrive the second round is without.
+    let deaf = Behaviour { drops_edns: true, ..Behaviour::HONEST };
+    let mut world = World::new(1, zone(), &[deaf, Behaviour::UNREACHABLE]);
+    let answer = ask(&mut world, resolvers(2), "app.test", Kind::A);
+    assert_eq!(addresses(&answer).len(), 2);
+    let edns: Vec<bool> = world.asked.iter().map(|asked| asked.is_edns()).collect();
+    assert_eq!(edns, [true, true, false]);
     // FORMERR to a question without EDNS is an error like any other.
     let (mut query, exchange, asked) = begun(&Resolvers { edns: false, attempts: 1, ..resolvers(1) });
     let mut reply = asked[..12].to_vec();

@@ -35,6 +35,8 @@ pub(super) struct Behaviour {
     pub(super) fails: f64,
     /// Whether it answers FORMERR to EDNS.
     pub(super) is_old: bool,
+    /// Whether questions with EDNS are lost.
+    pub(super) drops_edns: bool,
     /// Whether all connections fail.
     pub(super) is_tcp_refused: bool,
 }
@@ -50,6 +52,7 @@ impl Behaviour {
         babbles: 0.0,
         fails: 0.0,
         is_old: false,
+        drops_edns: false,
         is_tcp_refused: false,
     };
     pub(super) const SILENT: Behaviour = Behaviour { loss: 1.0, ..Behaviour::HONEST };
@@ -383,7 +386,8 @@ impl World {
             self.after(delay, exchange, Owned::Failed);
             return;
         }
-        if self.chance(behaviour.loss) {
+        let is_dropped = behaviour.drops_edns && self.asked.last().is_some_and(Asked::is_edns);
+        if is_dropped || self.chance(behaviour.loss) {
             return;
         }
         let (answer, is_good) = self.answer(&behaviour, &bytes, is_tcp);
