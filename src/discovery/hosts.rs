@@ -3,7 +3,7 @@
 //! Read as `hosts(5)` says: an address, its name, more names; `#` begins a comment; a line that is none is
 //! passed over. Case does not count. A name on several lines has all their addresses.
 //!
-//! `localhost` and names below it are this machine's whatever the file says, and are never asked of DNS
+//! `localhost` and names below it are this machine unless the file says otherwise, and are never asked of DNS
 //! (RFC 6761, 6.3).
 
 use std::collections::BTreeMap;
@@ -45,7 +45,8 @@ impl Hosts {
         Self { names }
     }
 
-    /// The addresses of `name`, in the order of the text; empty when DNS is to be asked.
+    /// The addresses of `name`, in the order of the text; empty when DNS is to be asked, which for `localhost`
+    /// it never is.
     pub fn lookup(&self, name: &DomainName) -> &[IpAddr] {
         match self.names.get(name) {
             Some(addresses) => addresses,

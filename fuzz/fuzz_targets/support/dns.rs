@@ -24,7 +24,8 @@ pub struct Reply {
 struct Record {
     owner: u8,
     class: u8,
-    ttl: u32,
+    /// In seconds, so that it is over soon; 255 for the most there is.
+    ttl: u8,
     /// Added to the length of the data.
     lies: u8,
     data: Data,
@@ -117,7 +118,8 @@ impl Record {
             bytes.extend_from_slice(name_of(self.owner));
             bytes.extend(u16::to_be_bytes(kind));
             bytes.extend(u16::to_be_bytes(if self.class < 0xe0 { 1 } else { u16::from(self.class) }));
-            bytes.extend(self.ttl.to_be_bytes());
+            let ttl = if self.ttl == u8::MAX { u32::MAX } else { u32::from(self.ttl) };
+            bytes.extend(ttl.to_be_bytes());
             let length =
                 (data.len().min(60_000) as u16).wrapping_add(u16::from(self.lies.saturating_sub(0xf8)));
             bytes.extend(length.to_be_bytes());
