@@ -45,6 +45,21 @@ impl fmt::Display for BackendId {
     }
 }
 
+/// A backend as it was ordered: what does not come from counting or observing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Which one.
+    pub id: BackendId,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Where it listens.
+    pub address: Address,
+    /// Its weight.
+    pub weight: u32,
+    /// What was ordered.
+    pub admin: Admin,
+}
+
 /// Where a backend listens: `10.0.0.1:80`, `[2001:db8::1]:80`, `unix:/run/app.sock` or `unix:@abstract`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Address {

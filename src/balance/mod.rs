@@ -54,7 +54,7 @@ mod table;
 mod tickets;
 mod tier;
 
-pub use backend::{Address, Admin, Backend, BackendId, Observed};
+pub use backend::{Address, Admin, Backend, BackendId, Listed, Observed};
 pub use edit::{Edit, MAXCONN_MAX};
 pub use explain::{Explanation, Verdict};
 pub use gradient::{Adaptive, Scope};

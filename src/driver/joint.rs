@@ -1,7 +1,6 @@
 //! [`Joints`]: a worker's sessions with their sockets. A session says what to do next; this does it.
 
 use std::collections::VecDeque;
-use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -281,7 +280,7 @@ impl Joints {
                         }
                         Err(_) => Next::Close(Cause::NoDescriptor),
                     },
-                    Err(error) if is_starved(&error) => {
+                    Err(error) if net::is_starved(&error) => {
                         if core.pipes.release() {
                             Next::Connect(address)
                         } else {
@@ -323,7 +322,12 @@ impl Joints {
     }
 
     fn retry(&mut self, core: &mut Core, key: Key) -> Next {
+        let suspect = self.table[key.index as usize].session.backend();
         let next = self.step(core, key, |session, context| session.handle_connect_failed(context));
+        if let Some(backend) = suspect {
+            let listener = self.table[key.index as usize].listener as usize;
+            self.shared.suspect(self.shared.listeners[listener].pool, backend);
+        }
         if matches!(next, Next::Connect(_) | Next::Queue) {
             let listener = self.table[key.index as usize].listener as usize;
             add(&self.shared.listeners[listener].counters(core.index).retries, 1);
@@ -596,8 +600,4 @@ impl Joint {
             }
         }
     }
-}
-
-fn is_starved(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
 }

@@ -5,6 +5,7 @@
 //! | `worker` | one loop: its turn, its messages, its end |
 //! | `listening` | a listening socket, and why it pauses |
 //! | `joint` | a worker's sessions with their sockets |
+//! | `probing`, `standing` | active checks, and what they found for who asks |
 //! | `conversation` | connections answered from memory: admin |
 //! | `shared`, `room` | what workers share: pools, limits, counters, wait queues |
 //! | `net`, `pipes` | sockets; pipes for splice |
@@ -25,9 +26,13 @@ pub(crate) mod net;
 #[cfg(feature = "proxy")]
 mod pipes;
 #[cfg(feature = "proxy")]
+pub(crate) mod probing;
+#[cfg(feature = "proxy")]
 pub(crate) mod room;
 #[cfg(feature = "proxy")]
 pub(crate) mod shared;
+#[cfg(feature = "proxy")]
+pub(crate) mod standing;
 #[cfg(feature = "proxy")]
 pub(crate) mod timer;
 #[cfg(feature = "proxy")]

@@ -266,3 +266,8 @@ pub(crate) fn adopt(descriptor: OwnedFd) -> io::Result<Socket> {
     socket.set_cloexec(true)?;
     Ok(socket)
 }
+
+/// Whether the system had no descriptor or memory for it, rather than the other side no will.
+pub(crate) fn is_starved(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+}

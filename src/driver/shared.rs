@@ -6,15 +6,19 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 
 use crossbeam_utils::CachePadded;
 
-use crate::balance::Pool;
+use crate::balance::{BackendId, Pool};
 use crate::driver::conversation;
 use crate::driver::event::{Event, EventKind, Sink};
 use crate::driver::mailbox::Sender;
 use crate::driver::room::Room;
+use crate::driver::standing::Standing;
 use crate::driver::worker::Message;
 use crate::proxy::options::Options;
 use crate::proxy::session::Cause;
 use crate::time::Instant;
+
+/// The worker that runs the checks.
+pub(crate) const CHECKER: usize = 0;
 
 pub(crate) struct Shared {
     pub(crate) pools: Vec<SharedPool>,
@@ -53,6 +57,20 @@ pub(crate) struct SharedPool {
     pub(crate) name: Arc<str>,
     pub(crate) pool: Arc<Pool>,
     pub(crate) room: Arc<Room>,
+    /// Whether its backends are checked.
+    pub(crate) is_checked: bool,
+    /// What the checks know of its backends.
+    pub(crate) standing: Arc<Standing>,
+    /// Whether the worker that checks has a [`Message::Pool`] of this pool on its way: one is enough.
+    pub(crate) is_change_told: Arc<AtomicBool>,
+}
+
+impl SharedPool {
+    /// The worker that checks has taken its [`Message::Pool`], and looks at the pool after this.
+    pub(crate) fn begin_change(&self) {
+        // A read-modify-write, so that the looking that follows is not done before it.
+        self.is_change_told.swap(false, Ordering::AcqRel);
+    }
 }
 
 pub(crate) struct SharedListener {
@@ -183,6 +201,16 @@ impl SharedListener {
 }
 
 impl Shared {
+    /// A session could not reach this backend: its next probe need not wait.
+    #[cold]
+    pub(crate) fn suspect(&self, pool: usize, backend: BackendId) {
+        let shared = &self.pools[pool];
+        if shared.is_checked && shared.standing.suspect(backend) {
+            // The mailbox has a place for one such message of each pool.
+            let _ = self.senders[CHECKER].try_send(Message::Suspects(pool));
+        }
+    }
+
     /// Orders every worker to end now.
     pub(crate) fn order_stop(&self) {
         self.orders.is_stopped.store(true, Ordering::Release);

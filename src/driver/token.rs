@@ -35,6 +35,8 @@ pub(crate) enum Source {
     Session(Key, Side),
     /// A connection answered from memory.
     Conversation(Key),
+    /// The connection of a probe.
+    Probe(Key),
 }
 
 /// Generations count within this.
@@ -44,6 +46,7 @@ const KIND_SHIFT: u32 = 62;
 const SIDE: u64 = 1 << 61;
 const LISTENER: u64 = 1;
 const SESSION: u64 = 2;
+/// Conversations and, on the other side, probes.
 const CONVERSATION: u64 = 3;
 
 impl Source {
@@ -56,6 +59,7 @@ impl Source {
             Source::Session(key, Side::Client) => SESSION << KIND_SHIFT | pack(key),
             Source::Session(key, Side::Backend) => SESSION << KIND_SHIFT | SIDE | pack(key),
             Source::Conversation(key) => CONVERSATION << KIND_SHIFT | pack(key),
+            Source::Probe(key) => CONVERSATION << KIND_SHIFT | SIDE | pack(key),
         };
         Token(bits as usize)
     }
@@ -68,7 +72,8 @@ impl Source {
             LISTENER => Source::Listener(bits as u32),
             SESSION if bits & SIDE == 0 => Source::Session(key, Side::Client),
             SESSION => Source::Session(key, Side::Backend),
-            CONVERSATION => Source::Conversation(key),
+            CONVERSATION if bits & SIDE == 0 => Source::Conversation(key),
+            CONVERSATION => Source::Probe(key),
             _ => Source::Mailbox,
         }
     }
@@ -91,6 +96,7 @@ mod tests {
             Source::Session(key, Side::Backend),
             Source::Session(Key { index: 0, generation: 1 }, Side::Backend),
             Source::Conversation(key),
+            Source::Probe(key),
         ] {
             assert_eq!(Source::from_token(source.to_token()), source);
         }

@@ -16,6 +16,7 @@ use crate::driver::joint::Joints;
 use crate::driver::listening::{Listening, ListeningSocket, Verdict};
 use crate::driver::mailbox::Receiver;
 use crate::driver::pipes::Pipes;
+use crate::driver::probing::Probing;
 use crate::driver::shared::{Presence, Shared};
 use crate::driver::timer::{TimerId, Wheel};
 use crate::driver::token::{Key, Source};
@@ -30,6 +31,10 @@ pub(crate) enum Message {
     Room(usize),
     /// This listener may have room below its `maxconn`.
     Resume(usize),
+    /// Who is in this pool, or what was ordered of them, has changed.
+    Pool(usize),
+    /// Sessions could not reach some backends of this pool.
+    Suspects(usize),
     /// The owner gave an order: see [`Orders`](crate::driver::shared::Orders).
     Order,
     /// There is news for those who follow.
@@ -47,6 +52,8 @@ pub(crate) enum Timer {
     Accept(u32),
     /// Try again to connect sessions: there was no descriptor.
     Starved,
+    /// Something of the checks is due.
+    Probing,
     /// The end of the drain.
     Drain,
 }
@@ -86,6 +93,8 @@ pub(crate) struct Worker {
     joints: Joints,
     listening: Vec<Listening>,
     conversations: Conversations,
+    /// The checks, on one worker of the server.
+    probing: Option<Probing>,
     inbox: Receiver<Message>,
     phase: Phase,
     drain_timer: Option<TimerId>,
@@ -123,6 +132,7 @@ pub(crate) struct Parts {
     pub(crate) conversations: Vec<ConversationListener>,
     /// What tells its conversations that there is news.
     pub(crate) bell: Option<Bell>,
+    pub(crate) probing: Option<Probing>,
     pub(crate) is_hosted: bool,
 }
 
@@ -152,17 +162,22 @@ impl Worker {
             listening.push(Listening::open(index, socket, &core)?);
         }
         let conversations = Conversations::open(parts.conversations, parts.bell, listening.len(), &core)?;
-        Ok(Self {
+        let mut worker = Self {
             events: Events::with_capacity(EVENTS_MAX),
             joints: Joints::new(Arc::clone(&core.shared)),
             listening,
             conversations,
+            probing: parts.probing,
             inbox: parts.inbox,
             phase: Phase::Running,
             drain_timer: None,
             presence: Some(Presence::new(&core.shared)),
             core,
-        })
+        };
+        if let Some(probing) = &mut worker.probing {
+            probing.begin(&mut worker.core);
+        }
+        Ok(worker)
     }
 
     /// The descriptor to poll for reading: it is readable when a turn has something to do.
@@ -219,6 +234,11 @@ impl Worker {
                 Source::Session(key, side) => self.joints.handle_event(&mut self.core, key, side, event),
                 Source::Mailbox => is_mail = true,
                 Source::Conversation(key) => self.conversations.handle_event(&mut self.core, key),
+                Source::Probe(key) => {
+                    if let Some(probing) = &mut self.probing {
+                        probing.handle_event(&mut self.core, key, event);
+                    }
+                }
                 Source::Listener(_) => {}
             }
         }
@@ -286,6 +306,17 @@ impl Worker {
                     self.core.shared.listeners[listener].resume(self.core.index);
                     self.accept(listener);
                 }
+                Message::Pool(pool) => {
+                    self.core.shared.pools[pool].begin_change();
+                    if let Some(probing) = &mut self.probing {
+                        probing.handle_pool_changed(&mut self.core, pool);
+                    }
+                }
+                Message::Suspects(pool) => {
+                    if let Some(probing) = &mut self.probing {
+                        probing.handle_suspects(&mut self.core, pool);
+                    }
+                }
                 Message::Order => self.obey(),
                 Message::News => self.conversations.handle_news(&mut self.core),
                 // Whether that ends it is looked at after every turn.
@@ -310,6 +341,11 @@ impl Worker {
             match timer {
                 Timer::Session(key) => self.joints.handle_timeout(&mut self.core, key),
                 Timer::Conversation(key) => self.conversations.handle_timeout(&mut self.core, key),
+                Timer::Probing => {
+                    if let Some(probing) = &mut self.probing {
+                        probing.handle_timeout(&mut self.core);
+                    }
+                }
                 Timer::Accept(index) => {
                     self.core.paused.retain(|&paused| paused != index);
                     self.accept(index as usize);
@@ -370,6 +406,9 @@ impl Worker {
             self.joints.take_offers(&mut self.core, pool);
         }
         self.conversations.close_all(&mut self.core);
+        if let Some(mut probing) = self.probing.take() {
+            probing.close_all(&mut self.core);
+        }
         self.phase = Phase::Over;
         self.presence = None;
     }

@@ -47,7 +47,7 @@ pub const JITTER_MAX: f64 = 0.5;
 pub const LAG_MAX: Duration = Duration::from_secs(86_400);
 
 /// How to check a backend. Ranges, defaults and their reasons stand in the module's table.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     /// What to ask.
     pub kind: Kind,
@@ -222,7 +222,7 @@ fn lasting(what: &'static str, value: Duration, low: Duration, high: Duration) -
 }
 
 /// Options that were checked. All checks of a pool share one.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     options: Options,
     interval: u64,

@@ -300,6 +300,11 @@ impl Session {
         self.pick(context, false)
     }
 
+    /// The backend it connects to; `None` once the connection stands.
+    pub fn backend(&self) -> Option<BackendId> {
+        self.opening.as_ref().and_then(|opening| opening.backend)
+    }
+
     /// When `handle_timeout` is next needed. Moves on while bytes move, so look again when it comes.
     pub fn next_deadline(&self, options: &Options) -> Instant {
         let timeouts = &options.timeouts;

@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use mio::{Poll, Waker};
 use socket2::Socket;
@@ -17,14 +17,19 @@ use crate::driver::event::{Event, EventKind, Sink};
 use crate::driver::listening::ListeningSocket;
 use crate::driver::mailbox::{self, Sender};
 use crate::driver::net;
+use crate::driver::probing::{Checked, Probing};
 use crate::driver::room::{Room, RoomObserver};
-use crate::driver::shared::{Orders, Shared, SharedListener, SharedPool};
+use crate::driver::shared::{CHECKER, Orders, Shared, SharedListener, SharedPool};
+use crate::driver::standing::Standing;
 use crate::driver::token::Source;
 use crate::driver::worker::{Message, Parts, Worker};
 use crate::error::{Error, Result};
+use crate::health::options::Settings;
+use crate::health::secret::Secret;
 use crate::proxy::options::{Bind, Options};
-use crate::server::config::{Config, Position};
+use crate::server::config::{Check, Config, Position};
 use crate::sys::fork::Moment;
+use crate::{rng, sys};
 
 /// What a server runs with.
 pub(super) struct Assembly {
@@ -112,7 +117,7 @@ pub(super) fn assemble(
         conversations.push(conversation::Listener { socket, since, make: Box::new(make_conversation) });
     }
 
-    let capacity = MAIL_BESIDES + config.pools.len() + config.listeners.len();
+    let capacity = MAIL_BESIDES + 3 * config.pools.len() + config.listeners.len();
     let loops = (0..count).map(|_| open_loop(capacity)).collect::<io::Result<Vec<Loop>>>();
     let loops = loops.map_err(|error| Error::io("make an event loop", &error))?;
     let shared = Arc::new(share(config, pools, &loops, sink));
@@ -120,6 +125,7 @@ pub(super) fn assemble(
     // The first worker has the conversations.
     let bell = Bell::new(shared.senders[0].clone());
     let mut conversations = Some((conversations, bell.clone()));
+    let mut probing = Some(probing(config, &shared)?);
     let mut workers = Vec::with_capacity(count);
     for (index, (one, sockets)) in loops.into_iter().zip(sockets).enumerate() {
         let (conversations, bell) = conversations.take().unzip();
@@ -131,11 +137,42 @@ pub(super) fn assemble(
             sockets,
             conversations: conversations.unwrap_or_default(),
             bell,
+            probing: if index == CHECKER { probing.take() } else { None },
             is_hosted,
         };
         workers.push(Worker::new(parts).map_err(|error| Error::io("register a listening socket", &error))?);
     }
     Ok(Assembly { shared, workers, addresses, admin, files, bell })
+}
+
+/// The checks, for one of the workers.
+fn probing(config: &Config, shared: &Shared) -> Result<Probing> {
+    let entropy =
+        sys::entropy::bytes().map_err(|error| Error::io("ask the system for random bytes", &error))?;
+    let seed = u64::from_le_bytes(entropy[..8].try_into().expect("8 is less than 32"));
+    let mut pools = Vec::with_capacity(config.pools.len());
+    for (pool, from) in shared.pools.iter().zip(&config.pools) {
+        let settings = from.check.as_ref().map(|check| settings(config, check)).transpose()?;
+        pools.push(Checked::new(Arc::clone(&pool.pool), settings, Arc::clone(&pool.standing)));
+    }
+    Probing::new(pools, config.runtime.probes_max, rng::mix(seed), entropy)
+}
+
+/// How a pool is checked, its password read.
+fn settings(config: &Config, check: &Check) -> Result<Arc<Settings>> {
+    let mut options = check.options.clone();
+    if let Some(login) = &check.login {
+        let read = |path: &PathBuf| {
+            let what = || at(config, &format!("read the password in {}", path.display()), login.password_at);
+            let mut bytes = std::fs::read(path).map_err(|error| Error::io(what(), &error))?;
+            let end =
+                bytes.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |last| last + 1);
+            bytes.truncate(end);
+            Ok::<_, Error>(Secret::new(bytes))
+        };
+        options.kind = login.ask(login.password_file.as_ref().map(read).transpose()?)?;
+    }
+    options.parse().map(Arc::new)
 }
 
 fn open_loop(capacity: usize) -> io::Result<Loop> {
@@ -149,10 +186,21 @@ fn share(config: &Config, pools: &[Arc<balance::Pool>], loops: &[Loop], sink: &S
     let senders: Box<[Sender<Message>]> = loops.iter().map(|one| one.outbox.clone()).collect();
     let shared_pool = |(index, from): (usize, &crate::server::config::Pool)| {
         let name: Arc<str> = from.name.as_str().into();
+        let is_change_told = Arc::new(AtomicBool::new(false));
         let room = Arc::new(Room::new(index, from.queue_max as usize, &senders));
         let on_change = {
             let (sink, pool) = (Arc::clone(sink), Arc::clone(&name));
+            let (is_change_told, checker) = (Arc::clone(&is_change_told), senders.get(CHECKER).cloned());
             move |change: &balance::Change| {
+                use balance::ChangeKind::{Added, Admin, Removed};
+                if matches!(change.kind, Added | Admin(_) | Removed)
+                    && let Some(checker) = &checker
+                    && !is_change_told.swap(true, Ordering::AcqRel)
+                {
+                    // The mailbox has a place for one such message of each pool. It refuses only when the worker
+                    // is gone, and the checks with it.
+                    let _ = checker.try_send(Message::Pool(index));
+                }
                 sink(&Event {
                     kind: EventKind::Pool(change.kind),
                     listener: None,
@@ -166,7 +214,8 @@ fn share(config: &Config, pools: &[Arc<balance::Pool>], loops: &[Loop], sink: &S
         let observer = RoomObserver { pid, room: Arc::clone(&room), on_change: Box::new(on_change) };
         let is_first = pools[index].observe(Box::new(observer));
         assert!(is_first, "a server makes its pools and starts once");
-        SharedPool { name, pool: Arc::clone(&pools[index]), room }
+        let (pool, standing) = (Arc::clone(&pools[index]), Arc::new(Standing::default()));
+        SharedPool { name, pool, room, is_checked: from.check.is_some(), standing, is_change_told }
     };
     let shared_listener = |from: &crate::server::config::Listener| {
         let pool = &config.pools[from.pool];
@@ -223,7 +272,7 @@ impl Drop for Files {
     }
 }
 
-/// Places in a mailbox beside one for each pool and listener, which is what else can be on its way at once.
+/// Places in a mailbox beside three for each pool and one for each listener, which is what else can be on its way at once.
 const MAIL_BESIDES: usize = 16;
 /// Who waits to be answered by the admin socket.
 const ADMIN_BACKLOG: u32 = 128;

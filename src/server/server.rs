@@ -542,7 +542,6 @@ impl Inner {
             let life = self.life.lock();
             (life.shared.clone(), life.addresses.clone(), life.workers)
         };
-        let waiting = |index: usize| shared.as_ref().map_or(0, |shared| shared.pools[index].room.waiting());
         let pools = self.config.pools.iter().zip(&self.pools).enumerate();
         Status {
             version: env!("CARGO_PKG_VERSION"),
@@ -560,7 +559,9 @@ impl Inner {
                     .collect(),
             },
             pools: pools
-                .map(|(index, (from, pool))| PoolStatus::read(&from.name, pool, waiting(index)))
+                .map(|(index, (from, pool))| {
+                    PoolStatus::read(&from.name, pool, shared.as_ref().map(|shared| &shared.pools[index]))
+                })
                 .collect(),
         }
     }
@@ -585,8 +586,8 @@ impl admin::Instance for Inner {
 
     fn pool_status(&self, name: &str) -> Option<PoolStatus> {
         let at = self.pool_index(name)?;
-        let waiting = self.life.lock().shared.as_ref().map_or(0, |shared| shared.pools[at].room.waiting());
-        Some(PoolStatus::read(name, &self.pools[at], waiting))
+        let shared = self.life.lock().shared.clone();
+        Some(PoolStatus::read(name, &self.pools[at], shared.as_ref().map(|shared| &shared.pools[at])))
     }
 
     fn follow(&self, start: Start, goes_on: bool) -> Result<Follower> {

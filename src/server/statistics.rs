@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::Serialize;
 
 use crate::balance::{BackendStatistics, Pool, PoolStatistics};
-use crate::driver::shared::{Counters, Shared, SharedListener};
+use crate::driver::shared::{Counters, Shared, SharedListener, SharedPool};
+pub use crate::driver::standing::CheckStatus;
 use crate::proxy::session::Cause;
 use crate::server::journal::{Counts, Journal};
+use crate::time::Clock;
 
 /// A server, all listeners together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -121,7 +123,18 @@ pub struct PoolStatus {
     /// Picks that found no backend.
     pub refused: u64,
     /// Its backends.
-    pub backends: Vec<BackendStatistics>,
+    pub backends: Vec<BackendStatus>,
+}
+
+/// One backend of a [`PoolStatus`].
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct BackendStatus {
+    /// What was counted of it.
+    #[serde(flatten)]
+    pub statistics: BackendStatistics,
+    /// How its check stands; `None` before the first verdict, and when there is no check.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check: Option<CheckStatus>,
 }
 
 fn sum(listener: &SharedListener, counter: impl Fn(&Counters) -> &AtomicU64) -> u64 {
@@ -200,17 +213,22 @@ impl ListenerStatistics {
 }
 
 impl PoolStatus {
-    pub(super) fn read(name: &str, pool: &Pool, waiting: usize) -> Self {
+    pub(super) fn read(name: &str, pool: &Pool, shared: Option<&SharedPool>) -> Self {
+        let now = Clock.now();
+        let with_check = |statistics: BackendStatistics| BackendStatus {
+            check: shared.and_then(|shared| shared.standing.of(statistics.id, now)),
+            statistics,
+        };
         let PoolStatistics { serving, picks, in_flight, refused, .. } = pool.statistics();
         Self {
             name: name.to_string(),
             policy: pool.options().policy.name(),
-            waiting: waiting as u64,
+            waiting: shared.map_or(0, |shared| shared.room.waiting() as u64),
             serving,
             picks,
             in_flight,
             refused,
-            backends: pool.backends(),
+            backends: pool.backends().into_iter().map(with_check).collect(),
         }
     }
 }

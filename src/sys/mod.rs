@@ -5,6 +5,8 @@
 
 pub(crate) mod clock;
 #[cfg(feature = "proxy")]
+pub(crate) mod entropy;
+#[cfg(feature = "proxy")]
 pub(crate) mod epoll;
 #[cfg(feature = "proxy")]
 pub(crate) mod fork;

@@ -1,8 +1,10 @@
 //! What a pool tells of itself: what it counted, and why a pick goes where it goes. Reading takes no lock and
 //! stops nobody.
 
+use std::sync::Arc;
+
 use super::{Pool, key_too_long};
-use crate::balance::backend::{Admin, BackendId, Observed};
+use crate::balance::backend::{Admin, BackendId, Listed, Observed};
 use crate::balance::explain::{Explained, ExplainedTier, Explanation, Notes, Verdict};
 use crate::balance::lane::{self, Lane};
 use crate::balance::member::Member;
@@ -16,6 +18,18 @@ use crate::error::{Error, Result};
 use crate::time::Instant;
 
 impl Pool {
+    /// Every backend as it was ordered, in the order added.
+    pub fn members(&self) -> Vec<Listed> {
+        let list = |member: &Arc<Member>| Listed {
+            id: member.id,
+            name: Arc::clone(&member.name),
+            address: member.address.clone(),
+            weight: member.weight,
+            admin: member.admin,
+        };
+        self.table.load().members().iter().map(list).collect()
+    }
+
     /// What the next pick like `request` would come to, and why. Nothing is counted, and other threads'
     /// picks may come between.
     pub fn explain(&self, request: &Request<'_>) -> Result<Explanation> {

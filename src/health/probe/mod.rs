@@ -93,6 +93,19 @@ impl Entropy {
         Self(bytes)
     }
 
+    /// Other bytes for each `number`, as hard to guess as these: one owner draws once for many dialogues.
+    #[must_use]
+    pub fn varied(&self, number: u64) -> Self {
+        let mut bytes = self.0;
+        let mut rng = Rng::new(number);
+        let mut mask = [0; 32];
+        fill(&mut mask, &mut rng);
+        for (byte, mask) in bytes.iter_mut().zip(mask) {
+            *byte ^= mask;
+        }
+        Self(bytes)
+    }
+
     #[cfg(feature = "probes-sql")]
     fn bytes(&self) -> &[u8; 32] {
         &self.0
@@ -118,7 +131,7 @@ fn fill(bytes: &mut [u8], rng: &mut Rng) {
 }
 
 /// What a check asks. Each holds options that were checked when it was made; copies share them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Kind {
     /// A connection is enough.

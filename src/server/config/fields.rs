@@ -96,6 +96,19 @@ impl<'a, 't> Fields<'a, 't> {
         None
     }
 
+    /// A list of texts.
+    pub(super) fn texts(&self, key: &str, problems: &mut Problems<'_>) -> Option<Vec<String>> {
+        let value = self.get(key)?;
+        let DeValue::Array(items) = value.get_ref() else {
+            return self.wrong_type(key, value, "a list of texts", problems);
+        };
+        let text = |item: &Spanned<DeValue<'t>>| match item.get_ref() {
+            DeValue::String(text) => Some(text.to_string()),
+            _ => self.wrong_type(key, item, "a text", problems),
+        };
+        items.iter().map(text).collect()
+    }
+
     /// `true` or `false`.
     pub(super) fn boolean(&self, key: &str, problems: &mut Problems<'_>) -> Option<At<bool>> {
         let value = self.get(key)?;

@@ -48,6 +48,7 @@
 
 mod admin;
 mod bind;
+mod check;
 pub(crate) mod duration;
 mod fields;
 mod listener;
@@ -62,11 +63,12 @@ mod syntax;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::balance::{Backend, Options};
 use crate::error::Result;
+use crate::health;
 
 pub use crate::proxy::options::{AcceptProxy, Bind, SendProxy, Timeouts};
 pub use position::excerpt;
@@ -132,6 +134,8 @@ impl Config {
 pub struct Runtime {
     /// Threads of the server's own, 1 to 64; 0 in the file means one per core and is resolved here.
     pub workers: u32,
+    /// Probes under way at once, over all pools: 1 to 65,536.
+    pub probes_max: u32,
 }
 
 /// A place in the configuration's text, both from 1.
@@ -194,8 +198,49 @@ pub struct Pool {
     pub proxy_protocol: SendProxy,
     /// How many backends one connection may try, the first included: 1 to 100.
     pub attempts: u32,
+    /// How its backends are checked; `None` for not at all.
+    pub check: Option<Check>,
     /// Its backends.
     pub backends: Vec<Backend>,
+}
+
+/// `check` of a pool, with the role and lag that the pool asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Check {
+    /// How to check. What needs a login is without its password here.
+    pub options: health::Options,
+    /// Who the check logs in as.
+    pub login: Option<Login>,
+}
+
+/// A login for checks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Login {
+    /// At what.
+    pub kind: LoginKind,
+    /// As whom.
+    pub user: Option<String>,
+    /// The file that holds the password; a line end after it is not part of it. Read when the server starts.
+    pub password_file: Option<PathBuf>,
+    /// Where in the text that stands.
+    pub password_at: Position,
+    /// The database.
+    pub database: Option<String>,
+    /// Whether the password may be sent as it is.
+    pub allow_cleartext: bool,
+    /// Whether to ask for role and lag.
+    pub role: bool,
+}
+
+/// What a check logs in to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoginKind {
+    /// Redis and Valkey.
+    Redis,
+    /// PostgreSQL.
+    Postgres,
+    /// MySQL and MariaDB.
+    Mysql,
 }
 
 /// `[admin]`

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::balance::options::{BACKENDS_MAX, HISTORY_MAX, WEIGHT_MAX};
 use crate::balance::{Address, Admin, Backend, Backups, Formula, Hash, MAXCONN_MAX, Options, Policy};
 use crate::server::config::bind::is_host_name;
+use crate::server::config::check;
 use crate::server::config::fields::{At, Fields};
 use crate::server::config::listener::{check_name, detail, name};
 use crate::server::config::problems::Problems;
@@ -47,6 +48,7 @@ pub(super) fn read<'a>(
             .choice("proxy_protocol", &send, &[], problems)
             .map_or(SendProxy::default(), |choice| choice.value),
         attempts: attempts.map_or(ATTEMPTS_DEFAULT, |attempts| attempts.value),
+        check: check::read(fields, problems),
         backends: backends(fields, problems),
     };
     (name, pool)

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use toml::de::DeTable;
 
 use crate::error::{Error, Result};
+use crate::health::schedule::{PROBES_DEFAULT, PROBES_MAX};
 use crate::server::config::bind::is_port_chosen;
 use crate::server::config::fields::{At, Fields};
 use crate::server::config::problems::Problems;
@@ -33,6 +34,10 @@ pub(super) fn config(text: &str, source: &str) -> Result<Config> {
 fn whole(root: &DeTable<'_>, problems: &mut Problems<'_>) -> Config {
     let root = Fields::new(root, &ROOT, 0, problems);
     let runtime = root.table("runtime", &RUNTIME, problems);
+    let probes_max = runtime
+        .as_ref()
+        .and_then(|runtime| runtime.integer("probes_max", 1..=i128::from(PROBES_MAX), problems))
+        .map_or(PROBES_DEFAULT, |probes_max| probes_max.value);
     let workers = runtime
         .and_then(|runtime| runtime.integer("workers", 0..=i128::from(WORKERS_MAX), problems))
         .map_or(0, |workers| workers.value);
@@ -54,7 +59,7 @@ fn whole(root: &DeTable<'_>, problems: &mut Problems<'_>) -> Config {
     }
     Config {
         source: problems.source().to_string(),
-        runtime: Runtime { workers },
+        runtime: Runtime { workers, probes_max },
         listeners,
         pools: pools.pools,
         admin,

@@ -45,7 +45,8 @@ pub(super) const ROOT: Schema = Schema {
     later: &["guard", "store", "log"],
 };
 
-pub(super) const RUNTIME: Schema = Schema { place: "in [runtime]", keys: &[key("workers", "2")], later: &[] };
+pub(super) const RUNTIME: Schema =
+    Schema { place: "in [runtime]", keys: &[key("workers", "2"), key("probes_max", "1024")], later: &[] };
 
 pub(super) const ADMIN: Schema = Schema {
     place: "in [admin]",
@@ -102,14 +103,76 @@ pub(super) const POOL: Schema = Schema {
         key("hash_seed", "0"),
         key("queue_max", "1024"),
         key("proxy_protocol", "\"v2\""),
+        key("check", "{ kind = \"http\", path = \"/healthz\" }"),
+        key("role", "\"primary\""),
+        key("lag_max", "\"5s\""),
         key("retry", "{ attempts = 3 }"),
         key("backend", "[{ address = \"10.0.0.1:80\" }]"),
     ],
-    later: &["check", "sticky", "tls"],
+    later: &["sticky", "tls"],
 };
 
 pub(super) const RETRY: Schema =
     Schema { place: "in pool.retry", keys: &[key("attempts", "3")], later: &["budget"] };
+
+pub(super) const CHECK: Schema = Schema {
+    place: "in pool.check",
+    keys: &[
+        key("kind", "\"http\""),
+        key("interval", "\"2s\""),
+        key("interval_transition", "\"200ms\""),
+        key("interval_down", "\"5s\""),
+        key("timeout", "\"1s\""),
+        key("rise", "2"),
+        key("fall", "3"),
+        key("initial", "\"unknown\""),
+        key("jitter", "0.1"),
+        key("port", "8081"),
+        key("address", "\"10.0.0.1:8081\""),
+        key("method", "\"GET\""),
+        key("path", "\"/healthz\""),
+        key("host", "\"example.org\""),
+        key("headers", "[{ name = \"Accept\", value = \"*/*\" }]"),
+        key("statuses", "[\"200-299\"]"),
+        key("expect", "\"ok\""),
+        key("expect_regex", "\"ok|fine\""),
+        key("expect_headers", "[{ name = \"X-Ready\", value = \"yes\" }]"),
+        key("steps", "[{ send = \"PING\\r\\n\" }, { expect = \"+PONG\" }]"),
+        key("server_name", "\"example.org\""),
+        key("alpn", "[\"http/1.1\"]"),
+        key("user", "\"monitor\""),
+        key("password_file", "\"/etc/trimtab/monitor.password\""),
+        key("database", "\"postgres\""),
+        key("allow_cleartext", "true"),
+        key("name", "\"localhost\""),
+        key("send", "\"app-01\\n\""),
+    ],
+    later: &[],
+};
+
+pub(super) const HEADER: Schema = Schema {
+    place: "in pool.check.headers",
+    keys: &[key("name", "\"Accept\""), key("value", "\"*/*\"")],
+    later: &[],
+};
+
+pub(super) const EXPECT_HEADER: Schema = Schema {
+    place: "in pool.check.expect_headers",
+    keys: &[key("name", "\"X-Ready\""), key("value", "\"yes\""), key("value_regex", "\"y|yes\"")],
+    later: &[],
+};
+
+pub(super) const STEP: Schema = Schema {
+    place: "in pool.check.steps",
+    keys: &[
+        key("send", "\"PING\\r\\n\""),
+        key("send_hex", "\"50494e470d0a\""),
+        key("expect", "\"+PONG\""),
+        key("expect_hex", "\"2b504f4e47\""),
+        key("expect_regex", "\"^\\\\+(PONG|OK)\""),
+    ],
+    later: &[],
+};
 
 pub(super) const BACKEND: Schema = Schema {
     place: "in [[pool.backend]]",
@@ -127,4 +190,17 @@ pub(super) const BACKEND: Schema = Schema {
 
 /// Every kind of table.
 #[cfg(test)]
-pub(super) const ALL: [&Schema; 8] = [&ROOT, &RUNTIME, &LISTENER, &TIMEOUTS, &POOL, &RETRY, &BACKEND, &ADMIN];
+pub(super) const ALL: [&Schema; 12] = [
+    &ROOT,
+    &RUNTIME,
+    &LISTENER,
+    &TIMEOUTS,
+    &POOL,
+    &CHECK,
+    &HEADER,
+    &EXPECT_HEADER,
+    &STEP,
+    &RETRY,
+    &BACKEND,
+    &ADMIN,
+];
