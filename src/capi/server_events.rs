@@ -35,6 +35,8 @@ pub const TRIMTAB_EVENT_BACKEND_WEIGHT: i32 = 10;
 pub const TRIMTAB_EVENT_BACKEND_MAXCONN: i32 = 11;
 /// A backend has another tier; the number is the new one.
 pub const TRIMTAB_EVENT_BACKEND_TIER: i32 = 12;
+/// Members could not be found out, by name or from a file; the detail says why. Those there were stay.
+pub const TRIMTAB_EVENT_DISCOVERY_FAILED: i32 = 13;
 
 /// Something an operator would want to know; nothing is told per connection. Each text ends with a NUL that
 /// its `_len` does not count, is empty where there is nothing to say, and is never NULL. Texts and struct are
@@ -230,6 +232,7 @@ fn numbers(kind: EventKind) -> (i32, u32) {
         EventKind::AcceptPaused => (TRIMTAB_EVENT_ACCEPT_PAUSED, 0),
         EventKind::AcceptResumed => (TRIMTAB_EVENT_ACCEPT_RESUMED, 0),
         EventKind::WorkerFailed => (TRIMTAB_EVENT_WORKER_FAILED, 0),
+        EventKind::DiscoveryFailed => (TRIMTAB_EVENT_DISCOVERY_FAILED, 0),
         EventKind::Pool(change) => match change {
             ChangeKind::Added => (TRIMTAB_EVENT_BACKEND_ADDED, 0),
             ChangeKind::Removed => (TRIMTAB_EVENT_BACKEND_REMOVED, 0),

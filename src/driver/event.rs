@@ -36,6 +36,8 @@ pub enum EventKind {
     AcceptResumed,
     /// A thread of the server's own ended before it was told to; the detail says why. The others go on.
     WorkerFailed,
+    /// Members could not be found out, by name or from a file; the detail says why. Those there were stay.
+    DiscoveryFailed,
     /// Something in a pool changed.
     Pool(ChangeKind),
 }
@@ -50,6 +52,7 @@ impl EventKind {
             EventKind::AcceptPaused => "accept-paused",
             EventKind::AcceptResumed => "accept-resumed",
             EventKind::WorkerFailed => "worker-failed",
+            EventKind::DiscoveryFailed => "discovery-failed",
             EventKind::Pool(ChangeKind::Added) => "backend-added",
             EventKind::Pool(ChangeKind::Removed) => "backend-removed",
             EventKind::Pool(ChangeKind::Admin(_)) => "backend-admin",

@@ -5,6 +5,7 @@
 //! | `worker` | one loop: its turn, its messages, its end |
 //! | `listening` | a listening socket, and why it pauses |
 //! | `joint` | a worker's sessions with their sockets |
+//! | `discovering` | members from DNS and from files |
 //! | `probing`, `standing` | active checks, and what they found for who asks |
 //! | `conversation` | connections answered from memory: admin |
 //! | `shared`, `room` | what workers share: pools, limits, counters, wait queues |
@@ -14,6 +15,8 @@
 
 #[cfg(feature = "proxy")]
 pub(crate) mod conversation;
+#[cfg(feature = "proxy")]
+pub(crate) mod discovering;
 #[cfg(feature = "proxy")]
 pub(crate) mod event;
 #[cfg(feature = "proxy")]

@@ -37,6 +37,8 @@ pub(crate) enum Source {
     Conversation(Key),
     /// The connection of a probe.
     Probe(Key),
+    /// A socket of a lookup.
+    Lookup(Key),
 }
 
 /// Generations count within this.
@@ -44,6 +46,7 @@ pub(crate) const GENERATION_MASK: u32 = (1 << 29) - 1;
 
 const KIND_SHIFT: u32 = 62;
 const SIDE: u64 = 1 << 61;
+/// Listeners and, on the other side, lookups.
 const LISTENER: u64 = 1;
 const SESSION: u64 = 2;
 /// Conversations and, on the other side, probes.
@@ -59,6 +62,7 @@ impl Source {
             Source::Session(key, Side::Client) => SESSION << KIND_SHIFT | pack(key),
             Source::Session(key, Side::Backend) => SESSION << KIND_SHIFT | SIDE | pack(key),
             Source::Conversation(key) => CONVERSATION << KIND_SHIFT | pack(key),
+            Source::Lookup(key) => LISTENER << KIND_SHIFT | SIDE | pack(key),
             Source::Probe(key) => CONVERSATION << KIND_SHIFT | SIDE | pack(key),
         };
         Token(bits as usize)
@@ -69,7 +73,8 @@ impl Source {
         let bits = token.0 as u64;
         let key = Key { index: bits as u32, generation: (bits >> 32) as u32 & GENERATION_MASK };
         match bits >> KIND_SHIFT {
-            LISTENER => Source::Listener(bits as u32),
+            LISTENER if bits & SIDE == 0 => Source::Listener(bits as u32),
+            LISTENER => Source::Lookup(key),
             SESSION if bits & SIDE == 0 => Source::Session(key, Side::Client),
             SESSION => Source::Session(key, Side::Backend),
             CONVERSATION if bits & SIDE == 0 => Source::Conversation(key),
@@ -97,6 +102,7 @@ mod tests {
             Source::Session(Key { index: 0, generation: 1 }, Side::Backend),
             Source::Conversation(key),
             Source::Probe(key),
+            Source::Lookup(key),
         ] {
             assert_eq!(Source::from_token(source.to_token()), source);
         }

@@ -11,6 +11,7 @@ use socket2::Socket;
 
 use crate::balance::Lane;
 use crate::driver::conversation::{Bell, Conversations, Listener as ConversationListener};
+use crate::driver::discovering::Discovering;
 use crate::driver::event::EventKind;
 use crate::driver::joint::Joints;
 use crate::driver::listening::{Listening, ListeningSocket, Verdict};
@@ -52,6 +53,8 @@ pub(crate) enum Timer {
     Accept(u32),
     /// Try again to connect sessions: there was no descriptor.
     Starved,
+    /// A lookup or a look at a file is due.
+    Discovering,
     /// Something of the checks is due.
     Probing,
     /// The end of the drain.
@@ -95,6 +98,8 @@ pub(crate) struct Worker {
     conversations: Conversations,
     /// The checks, on one worker of the server.
     probing: Option<Probing>,
+    /// Members from elsewhere, likewise.
+    discovering: Option<Discovering>,
     inbox: Receiver<Message>,
     phase: Phase,
     drain_timer: Option<TimerId>,
@@ -133,6 +138,7 @@ pub(crate) struct Parts {
     /// What tells its conversations that there is news.
     pub(crate) bell: Option<Bell>,
     pub(crate) probing: Option<Probing>,
+    pub(crate) discovering: Option<Discovering>,
     pub(crate) is_hosted: bool,
 }
 
@@ -168,12 +174,16 @@ impl Worker {
             listening,
             conversations,
             probing: parts.probing,
+            discovering: parts.discovering,
             inbox: parts.inbox,
             phase: Phase::Running,
             drain_timer: None,
             presence: Some(Presence::new(&core.shared)),
             core,
         };
+        if let Some(discovering) = &mut worker.discovering {
+            discovering.begin(&mut worker.core);
+        }
         if let Some(probing) = &mut worker.probing {
             probing.begin(&mut worker.core);
         }
@@ -237,6 +247,11 @@ impl Worker {
                 Source::Probe(key) => {
                     if let Some(probing) = &mut self.probing {
                         probing.handle_event(&mut self.core, key, event);
+                    }
+                }
+                Source::Lookup(key) => {
+                    if let Some(discovering) = &mut self.discovering {
+                        discovering.handle_event(&mut self.core, key, event);
                     }
                 }
                 Source::Listener(_) => {}
@@ -341,6 +356,11 @@ impl Worker {
             match timer {
                 Timer::Session(key) => self.joints.handle_timeout(&mut self.core, key),
                 Timer::Conversation(key) => self.conversations.handle_timeout(&mut self.core, key),
+                Timer::Discovering => {
+                    if let Some(discovering) = &mut self.discovering {
+                        discovering.handle_timeout(&mut self.core);
+                    }
+                }
                 Timer::Probing => {
                     if let Some(probing) = &mut self.probing {
                         probing.handle_timeout(&mut self.core);
@@ -406,6 +426,9 @@ impl Worker {
             self.joints.take_offers(&mut self.core, pool);
         }
         self.conversations.close_all(&mut self.core);
+        if let Some(mut discovering) = self.discovering.take() {
+            discovering.close_all(&mut self.core);
+        }
         if let Some(mut probing) = self.probing.take() {
             probing.close_all(&mut self.core);
         }

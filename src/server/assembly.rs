@@ -12,7 +12,11 @@ use mio::{Poll, Waker};
 use socket2::Socket;
 
 use crate::balance;
+use crate::discovery::hosts::Hosts;
+use crate::discovery::lookup::Environment;
+use crate::discovery::resolv_conf::Resolvers;
 use crate::driver::conversation::{self, Bell};
+use crate::driver::discovering::{Discovering, Plan, PoolPlan};
 use crate::driver::event::{Event, EventKind, Sink};
 use crate::driver::listening::ListeningSocket;
 use crate::driver::mailbox::{self, Sender};
@@ -27,9 +31,10 @@ use crate::error::{Error, Result};
 use crate::health::options::Settings;
 use crate::health::secret::Secret;
 use crate::proxy::options::{Bind, Options};
-use crate::server::config::{Check, Config, Position};
+use crate::server::config::{Check, Config, Discovery, Position};
+use crate::sys;
 use crate::sys::fork::Moment;
-use crate::{rng, sys};
+use crate::time::Clock;
 
 /// What a server runs with.
 pub(super) struct Assembly {
@@ -125,7 +130,9 @@ pub(super) fn assemble(
     // The first worker has the conversations.
     let bell = Bell::new(shared.senders[0].clone());
     let mut conversations = Some((conversations, bell.clone()));
-    let mut probing = Some(probing(config, &shared)?);
+    let mut discovering = Some(discovering(config, &shared)?).filter(Discovering::is_needed);
+    let is_checked = config.pools.iter().any(|pool| pool.check.is_some());
+    let mut probing = is_checked.then(|| probing(config, &shared)).transpose()?;
     let mut workers = Vec::with_capacity(count);
     for (index, (one, sockets)) in loops.into_iter().zip(sockets).enumerate() {
         let (conversations, bell) = conversations.take().unzip();
@@ -137,6 +144,7 @@ pub(super) fn assemble(
             sockets,
             conversations: conversations.unwrap_or_default(),
             bell,
+            discovering: if index == CHECKER { discovering.take() } else { None },
             probing: if index == CHECKER { probing.take() } else { None },
             is_hosted,
         };
@@ -147,15 +155,55 @@ pub(super) fn assemble(
 
 /// The checks, for one of the workers.
 fn probing(config: &Config, shared: &Shared) -> Result<Probing> {
-    let entropy =
-        sys::entropy::bytes().map_err(|error| Error::io("ask the system for random bytes", &error))?;
-    let seed = u64::from_le_bytes(entropy[..8].try_into().expect("8 is less than 32"));
     let mut pools = Vec::with_capacity(config.pools.len());
     for (pool, from) in shared.pools.iter().zip(&config.pools) {
         let settings = from.check.as_ref().map(|check| settings(config, check)).transpose()?;
         pools.push(Checked::new(Arc::clone(&pool.pool), settings, Arc::clone(&pool.standing)));
     }
-    Probing::new(pools, config.runtime.probes_max, rng::mix(seed), entropy)
+    Probing::new(pools, config.runtime.probes_max, seed()?, entropy()?)
+}
+
+/// Where members come from beside the configuration.
+fn discovering(config: &Config, shared: &Shared) -> Result<Discovering> {
+    let plan = |(pool, from): (&SharedPool, &crate::server::config::Pool)| PoolPlan {
+        name: Arc::clone(&pool.name),
+        pool: Arc::clone(&pool.pool),
+        fixed: from.backends.clone(),
+        watched: from.watched.clone(),
+        files: from.members_file.iter().cloned().collect(),
+    };
+    let from = config.discovery.clone();
+    let plan = Plan {
+        pools: shared.pools.iter().zip(&config.pools).map(plan).collect(),
+        options: from.options.clone(),
+        resolv_conf: from.resolv_conf.clone(),
+        hosts: from.hosts.clone(),
+        read: Box::new(move || environment(&from)),
+        seed: seed()?,
+    };
+    Discovering::new(plan, Clock.now())
+}
+
+/// What the system's files say now, and the configuration in their place. A file that is not there says nothing.
+fn environment(from: &Discovery) -> Environment {
+    let resolv_conf = std::fs::read(&from.resolv_conf).unwrap_or_default();
+    let mut resolvers = Resolvers::parse(&resolv_conf, sys::interface::number);
+    if !from.nameservers.is_empty() {
+        resolvers.servers.clone_from(&from.nameservers);
+    }
+    if let Some(search) = &from.search {
+        resolvers.search.clone_from(search);
+    }
+    let hosts = Hosts::parse(&std::fs::read(&from.hosts).unwrap_or_default());
+    Environment { resolvers: Arc::new(resolvers), hosts: Arc::new(hosts) }
+}
+
+fn entropy() -> Result<[u8; 32]> {
+    sys::entropy::bytes().map_err(|error| Error::io("ask the system for random bytes", &error))
+}
+
+fn seed() -> Result<u64> {
+    Ok(u64::from_le_bytes(entropy()?[..8].try_into().expect("8 is less than 32")))
 }
 
 /// How a pool is checked, its password read.

@@ -10,6 +10,8 @@ pub(crate) mod entropy;
 pub(crate) mod epoll;
 #[cfg(feature = "proxy")]
 pub(crate) mod fork;
+#[cfg(feature = "proxy")]
+pub(crate) mod interface;
 #[cfg(feature = "cli")]
 pub(crate) mod limits;
 #[cfg(feature = "proxy")]

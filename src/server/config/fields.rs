@@ -96,6 +96,11 @@ impl<'a, 't> Fields<'a, 't> {
         None
     }
 
+    /// Whether the key is there with this very text.
+    pub(super) fn text_is(&self, key: &str, text: &str) -> bool {
+        matches!(self.get(key).map(Spanned::get_ref), Some(DeValue::String(found)) if found == text)
+    }
+
     /// A list of texts.
     pub(super) fn texts(&self, key: &str, problems: &mut Problems<'_>) -> Option<Vec<String>> {
         let value = self.get(key)?;

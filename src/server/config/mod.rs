@@ -49,6 +49,7 @@
 mod admin;
 mod bind;
 mod check;
+mod discovery;
 pub(crate) mod duration;
 mod fields;
 mod listener;
@@ -63,10 +64,14 @@ mod syntax;
 #[cfg(test)]
 mod tests;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::balance::{Backend, Options};
+use crate::discovery::domain::DomainName;
+use crate::discovery::members::Template;
+use crate::discovery::name::WatchedName;
 use crate::error::Result;
 use crate::health;
 
@@ -106,6 +111,8 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// What it sends connections to. Names are unique.
     pub pools: Vec<Pool>,
+    /// How names of members are looked up.
+    pub discovery: Discovery,
     /// Where it is asked and told things while running.
     pub admin: Option<Admin>,
 }
@@ -202,6 +209,25 @@ pub struct Pool {
     pub check: Option<Check>,
     /// Its backends.
     pub backends: Vec<Backend>,
+    /// Names whose members are backends of it, and what these have in common.
+    pub watched: Vec<(WatchedName, Template)>,
+    /// A file with more backends, followed as it changes.
+    pub members_file: Option<PathBuf>,
+}
+
+/// `[discovery]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Discovery {
+    /// The system's list of resolvers.
+    pub resolv_conf: PathBuf,
+    /// The system's own names.
+    pub hosts: PathBuf,
+    /// Who is asked in place of those in `resolv_conf`; empty for those.
+    pub nameservers: Vec<SocketAddr>,
+    /// What names are completed with in place of what `resolv_conf` says.
+    pub search: Option<Vec<DomainName>>,
+    /// How long answers hold, and what is done without one.
+    pub options: crate::discovery::options::Options,
 }
 
 /// `check` of a pool, with the role and lag that the pool asks for.

@@ -1,11 +1,13 @@
 //! `[[pool]]` and its backends.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::balance::options::{BACKENDS_MAX, HISTORY_MAX, WEIGHT_MAX};
 use crate::balance::{Address, Admin, Backend, Backups, Formula, Hash, MAXCONN_MAX, Options, Policy};
-use crate::server::config::bind::is_host_name;
+use crate::discovery::members::Template;
+use crate::discovery::name::{Source, WatchedName};
 use crate::server::config::check;
 use crate::server::config::fields::{At, Fields};
 use crate::server::config::listener::{check_name, detail, name};
@@ -36,6 +38,7 @@ pub(super) fn read<'a>(
         is_good
     });
     let send = [("off", SendProxy::Off), ("v1", SendProxy::V1), ("v2", SendProxy::V2)];
+    let members = backends(fields, problems);
     let retry = fields.table("retry", &RETRY, problems);
     let attempts = retry.and_then(|retry| retry.integer("attempts", 1..=i128::from(ATTEMPTS_MAX), problems));
     let pool = Pool {
@@ -49,7 +52,9 @@ pub(super) fn read<'a>(
             .map_or(SendProxy::default(), |choice| choice.value),
         attempts: attempts.map_or(ATTEMPTS_DEFAULT, |attempts| attempts.value),
         check: check::read(fields, problems),
-        backends: backends(fields, problems),
+        backends: members.backends,
+        watched: members.watched,
+        members_file: fields.text("members_file", problems).map(|path| PathBuf::from(path.value)),
     };
     (name, pool)
 }
@@ -151,12 +156,19 @@ fn policy(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<Policy
     policy
 }
 
+/// The backends of a pool, as far as the text names them.
+#[derive(Default)]
+struct Members {
+    backends: Vec<Backend>,
+    watched: Vec<(WatchedName, Template)>,
+}
+
 /// Reads the backends of a pool; those with something wrong are left out.
-fn backends(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Vec<Backend> {
+fn backends(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Members {
     let tables = fields.tables("backend", &BACKEND, problems);
-    let mut backends = Vec::with_capacity(tables.len());
+    let mut members = Members::default();
     // From what is taken to where it was.
-    let mut addresses: HashMap<Address, usize> = HashMap::new();
+    let mut addresses: HashMap<Source, usize> = HashMap::new();
     let mut names: HashMap<String, usize> = HashMap::new();
     for (index, fields) in tables.iter().enumerate() {
         if index == BACKENDS_MAX {
@@ -190,13 +202,20 @@ fn backends(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Vec<Backend
                 names.insert(name, at);
             }
         }
-        let backend = Backend {
-            name: given_name.map(|name| name.value.to_string()),
-            ..backend(fields, address.map(|address| address.value), problems)
-        };
-        backends.push(backend);
+        let name = given_name.map(|name| name.value.to_string());
+        match address.map(|address| address.value) {
+            Some(Source::Watched(watched)) => {
+                let Backend { weight, tier, maxconn, admin, .. } = backend(fields, None, problems);
+                let name = name.unwrap_or_else(|| watched.to_string());
+                members.watched.push((watched, Template { name, weight, tier, maxconn, admin }));
+            }
+            Some(Source::Fixed(address)) => {
+                members.backends.push(Backend { name, ..backend(fields, Some(address), problems) });
+            }
+            None => drop(backend(fields, None, problems)),
+        }
     }
-    backends
+    members
 }
 
 /// Reads one backend but for its name. Without an address, which was told, it gets one that is never used.
@@ -230,27 +249,13 @@ fn backend(fields: &Fields<'_, '_>, address: Option<Address>, problems: &mut Pro
     backend
 }
 
-fn address(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<At<Address>> {
+fn address(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<At<Source>> {
     let At { at, value: text } = fields.required_text("address", problems)?;
-    let error = match text.parse() {
-        Ok(value) => return Some(At { at, value }),
-        Err(error) => error,
-    };
-    let (host, port) = text.rsplit_once(':').unwrap_or((text, "80"));
-    if text.starts_with("srv:") {
-        let message = format!("{} asks DNS for members, which is not in this version yet", shown(text));
-        problems.add(at, message, "write each backend's ip:port");
-    } else if text.contains("://") {
-        problems.add(at, format!("address {} is a URL", shown(text)), "write ip:port");
-    } else if host == "localhost" {
-        let message = format!("{} is a host name; names are not in this version yet", shown(text));
-        let port = if port.parse::<u16>().is_ok() { port } else { "80" };
-        problems.add(at, message, format!("write 127.0.0.1:{port} or [::1]:{port}"));
-    } else if is_host_name(host) {
-        let message = format!("{} is a host name; names are not in this version yet", shown(text));
-        problems.add(at, message, "write ip:port");
-    } else {
-        problems.add(at, format!("address {}", detail(error)), "");
+    match text.parse() {
+        Ok(value) => Some(At { at, value }),
+        Err(error) => {
+            problems.add(at, format!("address {}", detail(error)), "");
+            None
+        }
     }
-    None
 }

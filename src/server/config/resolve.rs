@@ -9,7 +9,7 @@ use crate::health::schedule::{PROBES_DEFAULT, PROBES_MAX};
 use crate::server::config::bind::is_port_chosen;
 use crate::server::config::fields::{At, Fields};
 use crate::server::config::problems::Problems;
-use crate::server::config::schema::{ADMIN, LISTENER, POOL, ROOT, RUNTIME};
+use crate::server::config::schema::{ADMIN, DISCOVERY, LISTENER, POOL, ROOT, RUNTIME};
 use crate::server::config::suggest::{nearest_or_all, shown};
 use crate::server::config::{
     Admin, Bind, Config, LISTENERS_MAX, Listener, POOLS_MAX, Pool, Runtime, TEXT_MAX, WORKERS_MAX, admin,
@@ -51,6 +51,9 @@ fn whole(root: &DeTable<'_>, problems: &mut Problems<'_>) -> Config {
         let bind_at = problems.position(read.bind.at);
         Some(Admin { bind_at, bind: read.bind.value, mode: read.mode })
     });
+    let discovery = root.table("discovery", &DISCOVERY, problems);
+    let discovery =
+        discovery.map(|fields| crate::server::config::discovery::read(&fields, problems)).unwrap_or_default();
     if !root.has("listener") {
         problems.add_overall(
             "there is no [[listener]], so there is nothing to do",
@@ -62,6 +65,7 @@ fn whole(root: &DeTable<'_>, problems: &mut Problems<'_>) -> Config {
         runtime: Runtime { workers, probes_max },
         listeners,
         pools: pools.pools,
+        discovery,
         admin,
     }
 }

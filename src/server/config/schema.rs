@@ -40,6 +40,7 @@ pub(super) const ROOT: Schema = Schema {
         key("runtime", "{ workers = 2 }"),
         key("listener", "[{ name = \"web\", bind = \"0.0.0.0:8080\", pool = \"app\" }]"),
         key("pool", "[{ name = \"app\" }]"),
+        key("discovery", "{ nameservers = [\"10.0.0.2\"] }"),
         key("admin", "{ bind = \"unix:/run/trimtab.sock\" }"),
     ],
     later: &["guard", "store", "log"],
@@ -47,6 +48,26 @@ pub(super) const ROOT: Schema = Schema {
 
 pub(super) const RUNTIME: Schema =
     Schema { place: "in [runtime]", keys: &[key("workers", "2"), key("probes_max", "1024")], later: &[] };
+
+pub(super) const DISCOVERY: Schema = Schema {
+    place: "in [discovery]",
+    keys: &[
+        key("nameservers", "[\"10.0.0.2\", \"10.0.0.3:5353\"]"),
+        key("search", "[\"example.org\"]"),
+        key("resolv_conf", "\"/etc/resolv.conf\""),
+        key("hosts", "\"/etc/hosts\""),
+        key("families", "\"both\""),
+        key("ttl_min", "\"1s\""),
+        key("ttl_max", "\"1h\""),
+        key("ttl_negative_max", "\"30s\""),
+        key("hold", "\"30s\""),
+        key("retry_min", "\"1s\""),
+        key("retry_max", "\"30s\""),
+        key("lookup_max", "\"60s\""),
+        key("endpoints_max", "10000"),
+    ],
+    later: &[],
+};
 
 pub(super) const ADMIN: Schema = Schema {
     place: "in [admin]",
@@ -107,6 +128,7 @@ pub(super) const POOL: Schema = Schema {
         key("role", "\"primary\""),
         key("lag_max", "\"5s\""),
         key("retry", "{ attempts = 3 }"),
+        key("members_file", "\"/etc/trimtab/app.members\""),
         key("backend", "[{ address = \"10.0.0.1:80\" }]"),
     ],
     later: &["sticky", "tls"],
@@ -190,8 +212,9 @@ pub(super) const BACKEND: Schema = Schema {
 
 /// Every kind of table.
 #[cfg(test)]
-pub(super) const ALL: [&Schema; 12] = [
+pub(super) const ALL: [&Schema; 13] = [
     &ROOT,
+    &DISCOVERY,
     &RUNTIME,
     &LISTENER,
     &TIMEOUTS,

@@ -1,0 +1,503 @@
+//! [`Discovering`]: members that come from DNS and from files, on one worker. What is asked, when, and what an
+//! answer means is said by the watches; this has the sockets, reads the files, and tells the pools.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use mio::event::Event;
+use slab::Slab;
+use socket2::{Domain, Socket, Type};
+
+use crate::balance::{Address, Backend, Pool};
+use crate::discovery::exchange::{self, Exchange, Io};
+use crate::discovery::file::MembersFile;
+use crate::discovery::lookup::Environment;
+use crate::discovery::members::{Changes, Roster, Template};
+use crate::discovery::name::WatchedName;
+use crate::discovery::options::Options;
+use crate::discovery::watch::{self, Watch};
+use crate::driver::event::{Event as Told, EventKind};
+use crate::driver::net;
+use crate::driver::timer::TimerId;
+use crate::driver::token::{GENERATION_MASK, Key, Source};
+use crate::driver::worker::{Core, Timer};
+use crate::error::Result;
+use crate::rng::Rng;
+use crate::time::Instant;
+
+/// Where the members of the pools come from.
+pub(crate) struct Discovering {
+    pools: Vec<Found>,
+    watches: Vec<Watched>,
+    files: Vec<Followed>,
+    system: System,
+    rng: Rng,
+    table: Slab<Talk>,
+    exchanges: BTreeMap<(usize, Exchange), usize>,
+    generation: u32,
+    timer: Option<TimerId>,
+    /// When files are looked at next.
+    look: Instant,
+}
+
+/// One pool, and everybody who is in it by configuration, name or file.
+struct Found {
+    name: Arc<str>,
+    pool: Arc<Pool>,
+    roster: Roster,
+}
+
+/// A name whose members are looked up again and again.
+struct Watched {
+    pool: usize,
+    /// Its number among the sources of its pool.
+    source: usize,
+    template: Template,
+    watch: Watch,
+    /// What was told of it last, so that the same is not told with every lookup.
+    told: String,
+}
+
+/// A file of members.
+struct Followed {
+    pool: usize,
+    source: usize,
+    path: PathBuf,
+    file: MembersFile,
+    seen: Seen,
+    told: String,
+}
+
+/// The system's own files, and what they said.
+struct System {
+    resolv_conf: PathBuf,
+    hosts: PathBuf,
+    seen: (Seen, Seen),
+    read: Box<dyn Fn() -> Environment + Send>,
+}
+
+/// What tells one version of a file from another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Seen {
+    Nothing,
+    File { modified: Option<SystemTime>, length: u64, inode: u64 },
+}
+
+/// What a server looks up and follows.
+pub(crate) struct Plan {
+    pub(crate) pools: Vec<PoolPlan>,
+    pub(crate) options: Options,
+    pub(crate) resolv_conf: PathBuf,
+    pub(crate) hosts: PathBuf,
+    /// Reads both, and what the configuration says in their place.
+    pub(crate) read: Box<dyn Fn() -> Environment + Send>,
+    pub(crate) seed: u64,
+}
+
+/// What one pool looks up and follows.
+pub(crate) struct PoolPlan {
+    pub(crate) name: Arc<str>,
+    pub(crate) pool: Arc<Pool>,
+    /// Its members by configuration.
+    pub(crate) fixed: Vec<Backend>,
+    pub(crate) watched: Vec<(WatchedName, Template)>,
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// One socket of an exchange.
+struct Talk {
+    socket: Socket,
+    watch: usize,
+    exchange: Exchange,
+    server: SocketAddr,
+    kind: Transport,
+    generation: u32,
+}
+
+enum Transport {
+    Udp,
+    Tcp { is_connected: bool, out: Vec<u8>, sent: usize },
+}
+
+/// How often files are looked at. A look is one call to the system, and a change is rarely in a hurry.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The longest file of members, in bytes.
+const FILE_MAX: u64 = 16 << 20;
+
+impl Discovering {
+    /// Begins to look up and to read. Files are read here and now; names are looked up as the worker turns.
+    pub(crate) fn new(plan: Plan, now: Instant) -> Result<Self> {
+        let mut rng = Rng::new(plan.seed);
+        let environment = (plan.read)();
+        let (mut pools, mut watches, mut files) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, from) in plan.pools.into_iter().enumerate() {
+            let mut roster = Roster::new();
+            // They are in the pool already.
+            roster.set(0, from.fixed);
+            let mut source = 0;
+            for (name, template) in from.watched {
+                source += 1;
+                let watch = Watch::new(name, environment.clone(), plan.options.clone(), now, &mut rng)?;
+                watches.push(Watched { pool: index, source, template, watch, told: String::new() });
+            }
+            for path in from.files {
+                source += 1;
+                let file = MembersFile::new(&path.display().to_string());
+                let told = String::new();
+                files.push(Followed { pool: index, source, path, file, seen: Seen::Nothing, told });
+            }
+            pools.push(Found { name: from.name, pool: from.pool, roster });
+        }
+        let seen = (Seen::of(&plan.resolv_conf), Seen::of(&plan.hosts));
+        Ok(Self {
+            pools,
+            watches,
+            files,
+            system: System { resolv_conf: plan.resolv_conf, hosts: plan.hosts, seen, read: plan.read },
+            rng,
+            table: Slab::new(),
+            exchanges: BTreeMap::new(),
+            generation: 0,
+            timer: None,
+            look: now,
+        })
+    }
+
+    /// Whether there is anything to look up or to follow.
+    pub(crate) fn is_needed(&self) -> bool {
+        !self.watches.is_empty() || !self.files.is_empty()
+    }
+
+    pub(crate) fn begin(&mut self, core: &mut Core) {
+        self.run(core);
+    }
+
+    pub(crate) fn handle_timeout(&mut self, core: &mut Core) {
+        self.timer = None;
+        self.run(core);
+    }
+
+    /// Something happened to the socket of an exchange.
+    pub(crate) fn handle_event(&mut self, core: &mut Core, key: Key, event: &Event) {
+        let index = key.index as usize;
+        if self.table.get(index).is_some_and(|talk| talk.generation == key.generation) {
+            self.talk(core, index, event.is_error());
+            self.run(core);
+        }
+    }
+
+    /// Closes every socket. The members stay as they are.
+    pub(crate) fn close_all(&mut self, core: &mut Core) {
+        self.table.clear();
+        self.exchanges.clear();
+        if let Some(timer) = self.timer.take() {
+            core.wheel.cancel(timer);
+        }
+    }
+
+    /// Does what is due and what the watches say.
+    fn run(&mut self, core: &mut Core) {
+        if core.now >= self.look {
+            self.look = core.now.saturating_add(LOOK_EVERY);
+            self.look_at_files(core);
+        }
+        for at in 0..self.watches.len() {
+            let watched = &mut self.watches[at];
+            if watched.watch.next_deadline().is_some_and(|deadline| deadline <= core.now) {
+                watched.watch.handle_timeout(core.now, &mut self.rng);
+            }
+            self.follow(core, at);
+        }
+        let lookups = self.watches.iter().filter_map(|watched| watched.watch.next_deadline());
+        if let Some(deadline) = lookups.chain([self.look]).min() {
+            core.set_timer(&mut self.timer, deadline, Timer::Discovering);
+        }
+    }
+
+    /// Takes a watch's actions.
+    fn follow(&mut self, core: &mut Core, at: usize) {
+        while let Some(action) = self.watches[at].watch.poll_action() {
+            match action {
+                watch::Action::Io(io) => self.exchange(core, at, io),
+                watch::Action::Members(endpoints) => {
+                    let watched = &mut self.watches[at];
+                    watched.told = String::new();
+                    let members = watched.template.members(&endpoints);
+                    let (pool, source) = (watched.pool, watched.source);
+                    self.set(core, pool, source, members);
+                }
+                watch::Action::Trouble(trouble) => {
+                    let watched = &mut self.watches[at];
+                    let text = format!("{}: {trouble}", watched.watch.name());
+                    if watched.told != text {
+                        watched.told.clone_from(&text);
+                        let pool = watched.pool;
+                        self.tell(core, pool, text);
+                    }
+                }
+            }
+        }
+    }
+
+    fn exchange(&mut self, core: &mut Core, at: usize, io: Io) {
+        match io {
+            Io::SendUdp { exchange, server, bytes } => {
+                let opened = self.open(core, at, exchange, server, Transport::Udp, |socket| {
+                    socket.connect(&server.into())?;
+                    socket.send(&bytes).map(drop)
+                });
+                self.check(core, at, exchange, opened);
+            }
+            Io::OpenTcp { exchange, server } => {
+                let tcp = Transport::Tcp { is_connected: false, out: Vec::new(), sent: 0 };
+                let opened = self.open(core, at, exchange, server, tcp, |socket| {
+                    match socket.connect(&server.into()) {
+                        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+                        _ => Ok(()),
+                    }
+                });
+                self.check(core, at, exchange, opened);
+            }
+            Io::SendTcp { exchange, bytes } => {
+                let Some(&index) = self.exchanges.get(&(at, exchange)) else { return };
+                let talk = &mut self.table[index];
+                if let Transport::Tcp { out, .. } = &mut talk.kind {
+                    out.extend_from_slice(&bytes);
+                }
+                let sent = talk.send();
+                self.check(core, at, exchange, sent);
+            }
+            Io::Close { exchange } => {
+                if let Some(index) = self.exchanges.remove(&(at, exchange)) {
+                    self.table.remove(index);
+                }
+            }
+        }
+    }
+
+    fn open(
+        &mut self,
+        core: &Core,
+        watch: usize,
+        exchange: Exchange,
+        server: SocketAddr,
+        kind: Transport,
+        begin: impl FnOnce(&Socket) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let form = if matches!(kind, Transport::Udp) { Type::DGRAM } else { Type::STREAM };
+        let socket = Socket::new(Domain::for_address(server), form.nonblocking(), None)?;
+        begin(&socket)?;
+        self.generation = (self.generation + 1) & GENERATION_MASK;
+        let key = Key { index: self.table.vacant_key() as u32, generation: self.generation };
+        core.register(&socket, Source::Lookup(key))?;
+        let generation = self.generation;
+        let index = self.table.insert(Talk { socket, watch, exchange, server, kind, generation });
+        self.exchanges.insert((watch, exchange), index);
+        Ok(())
+    }
+
+    /// Tells the watch what the system refused.
+    fn check(&mut self, core: &Core, at: usize, exchange: Exchange, result: io::Result<()>) {
+        if let Err(error) = result {
+            let why = error.to_string();
+            let event = exchange::Event::Failed(&why);
+            self.watches[at].watch.handle_event(exchange, event, core.now, &mut self.rng);
+        }
+    }
+
+    /// Reads, writes and hands over as far as it goes.
+    fn talk(&mut self, core: &mut Core, index: usize, is_error: bool) {
+        loop {
+            // What was handed over before may have ended the exchange.
+            let Some(talk) = self.table.get_mut(index) else { return };
+            let (at, exchange, server) = (talk.watch, talk.exchange, talk.server);
+            let watch = &mut self.watches[at].watch;
+            let mut failed = |error: io::Error, rng: &mut Rng| {
+                let why = error.to_string();
+                watch.handle_event(exchange, exchange::Event::Failed(&why), core.now, rng);
+            };
+            if is_error && let Ok(Some(error)) = talk.socket.take_error() {
+                failed(error, &mut self.rng);
+                return self.follow(core, at);
+            }
+            if let Transport::Tcp { is_connected, .. } = &mut talk.kind
+                && !*is_connected
+            {
+                match talk.socket.peer_addr() {
+                    Ok(_) => {
+                        *is_connected = true;
+                        watch.handle_event(exchange, exchange::Event::Connected, core.now, &mut self.rng);
+                        self.follow(core, at);
+                        continue;
+                    }
+                    Err(_) => return,
+                }
+            }
+            if let Err(error) = talk.send() {
+                failed(error, &mut self.rng);
+                return self.follow(core, at);
+            }
+            let is_udp = matches!(talk.kind, Transport::Udp);
+            match net::read(&talk.socket, &mut core.buffer) {
+                Ok(None) => return,
+                Ok(Some(0)) if !is_udp => {
+                    watch.handle_event(exchange, exchange::Event::Closed, core.now, &mut self.rng);
+                    return self.follow(core, at);
+                }
+                Ok(Some(bytes)) => {
+                    let bytes = &core.buffer[..bytes];
+                    let event = match is_udp {
+                        true => exchange::Event::Datagram { from: server, bytes },
+                        false => exchange::Event::Bytes(bytes),
+                    };
+                    watch.handle_event(exchange, event, core.now, &mut self.rng);
+                    self.follow(core, at);
+                }
+                Err(error) => {
+                    failed(error, &mut self.rng);
+                    return self.follow(core, at);
+                }
+            }
+        }
+    }
+
+    /// Reads what has changed.
+    fn look_at_files(&mut self, core: &Core) {
+        if !self.watches.is_empty() {
+            let seen = (Seen::of(&self.system.resolv_conf), Seen::of(&self.system.hosts));
+            if seen != self.system.seen {
+                self.system.seen = seen;
+                let environment = (self.system.read)();
+                for watched in &mut self.watches {
+                    watched.watch.handle_environment(environment.clone(), core.now, &mut self.rng);
+                }
+            }
+        }
+        for at in 0..self.files.len() {
+            let followed = &mut self.files[at];
+            let seen = Seen::of(&followed.path);
+            if seen == followed.seen && seen != Seen::Nothing {
+                continue;
+            }
+            followed.seen = seen;
+            let read = read(&followed.path);
+            let (pool, source) = (followed.pool, followed.source);
+            let trouble = match read {
+                Ok(text) => match followed.file.handle_text(&text) {
+                    Ok(is_new) => {
+                        if is_new {
+                            let members = followed.file.members().to_vec();
+                            self.set(core, pool, source, members);
+                        }
+                        String::new()
+                    }
+                    Err(error) => error.to_string(),
+                },
+                Err(error) => format!("cannot read {}: {error}", followed.path.display()),
+            };
+            let followed = &mut self.files[at];
+            if followed.told != trouble {
+                followed.told.clone_from(&trouble);
+                if !trouble.is_empty() {
+                    self.tell(core, pool, format!("{trouble}; the members stay as they are"));
+                }
+            }
+        }
+    }
+
+    /// A source of a pool has these members now.
+    fn set(&mut self, core: &Core, pool: usize, source: usize, members: Vec<Backend>) {
+        let changes = self.pools[pool].roster.set(source, members);
+        if changes.is_empty() {
+            return;
+        }
+        if let Err(error) = apply(&self.pools[pool].pool, &changes) {
+            self.tell(core, pool, error.to_string());
+        }
+    }
+
+    fn tell(&self, core: &Core, pool: usize, detail: String) {
+        (core.shared.sink)(&Told {
+            kind: EventKind::DiscoveryFailed,
+            listener: None,
+            pool: Some(Arc::clone(&self.pools[pool].name)),
+            backend: None,
+            detail,
+        });
+    }
+}
+
+impl Talk {
+    /// Sends what is left of what a TCP connection is to carry, once it stands.
+    fn send(&mut self) -> io::Result<()> {
+        let Transport::Tcp { is_connected: true, out, sent } = &mut self.kind else { return Ok(()) };
+        while *sent < out.len() {
+            match net::write(&self.socket, &out[*sent..])? {
+                0 => return Ok(()),
+                more => *sent += more,
+            }
+        }
+        out.clear();
+        *sent = 0;
+        Ok(())
+    }
+}
+
+impl Seen {
+    fn of(path: &std::path::Path) -> Self {
+        use std::os::unix::fs::MetadataExt;
+        match std::fs::metadata(path) {
+            Ok(found) => {
+                Seen::File { modified: found.modified().ok(), length: found.len(), inode: found.ino() }
+            }
+            Err(_) => Seen::Nothing,
+        }
+    }
+}
+
+fn read(path: &std::path::Path) -> io::Result<String> {
+    let length = std::fs::metadata(path)?.len();
+    if length > FILE_MAX {
+        let why = format!("it has {length} bytes; {FILE_MAX} are read");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
+    }
+    std::fs::read_to_string(path)
+}
+
+/// Changes a pool as its sources say, all in one step. Who is there already by other means, added while the server
+/// runs, stays as it is; who is gone already is no error.
+fn apply(pool: &Pool, changes: &Changes) -> Result<()> {
+    let id_of = |backend: &Backend| pool.find(&name_of(backend)).ok();
+    pool.update(|edit| {
+        for id in changes.removed.iter().filter_map(id_of) {
+            edit.remove(id)?;
+        }
+        for backend in &changes.changed {
+            let Some(id) = id_of(backend) else { continue };
+            edit.set_weight(id, backend.weight)?;
+            edit.set_maxconn(id, backend.maxconn)?;
+            edit.set_tier(id, backend.tier)?;
+        }
+        for backend in &changes.added {
+            match edit.add(backend.clone()) {
+                Ok(_) | Err(crate::error::Error::Exists { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    })
+}
+
+fn name_of(backend: &Backend) -> String {
+    match &backend.name {
+        Some(name) => name.clone(),
+        None => match &backend.address {
+            Address::Inet(address) => address.to_string(),
+            Address::Unix(path) => format!("unix:{path}"),
+        },
+    }
+}
