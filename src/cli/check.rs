@@ -91,6 +91,14 @@ struct PoolTold<'a> {
     proxy_protocol: &'static str,
     attempts: u32,
     backends: Vec<BackendTold<'a>>,
+    /// Names that are looked up for more backends.
+    names: Vec<String>,
+    /// A file with more backends.
+    members_file: Option<String>,
+    /// What kind of check, if any.
+    check: Option<&'static str>,
+    /// Which role is asked for.
+    role: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -217,11 +225,24 @@ fn print(config: &Config, out: &mut impl Write) -> io::Result<()> {
         if !parts.is_empty() {
             write!(out, " ({})", parts.join(", "))?;
         }
-        if backends == drained + maintained {
+        for (name, _) in &pool.watched {
+            write!(out, ", those of {name}")?;
+        }
+        if let Some(path) = &pool.members_file {
+            write!(out, ", those in {}", path.display())?;
+        }
+        let is_found = !pool.watched.is_empty() || pool.members_file.is_some();
+        if backends == drained + maintained && !is_found {
             write!(out, ", so nothing can be picked")?;
         }
         if pool.proxy_protocol != SendProxy::Off {
             write!(out, ", sending PROXY {}", send(pool))?;
+        }
+        if let Some(check) = &pool.check {
+            write!(out, ", checked by {}", check.options.kind.name())?;
+            if let Some(role) = check.options.role {
+                write!(out, " to be a {}", role.name())?;
+            }
         }
         let is_used = config.listeners.iter().any(|listener| listener.pool == index);
         writeln!(out, "{}", if is_used { "" } else { "; no listener leads to it" })?;
@@ -324,6 +345,10 @@ impl<'a> PoolTold<'a> {
             proxy_protocol: send(pool),
             attempts: pool.attempts,
             backends: backends.collect(),
+            names: pool.watched.iter().map(|(name, _)| name.to_string()).collect(),
+            members_file: pool.members_file.as_ref().map(|path| path.display().to_string()),
+            check: pool.check.as_ref().map(|check| check.options.kind.name()),
+            role: pool.check.as_ref().and_then(|check| check.options.role).map(|role| role.name()),
         }
     }
 }

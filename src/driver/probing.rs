@@ -315,10 +315,10 @@ impl Probing {
             progress = subject.dialogue.begin(&mut talk.out);
         }
         loop {
-            if let Err(error) = talk.send() {
-                if progress == Progress::More {
-                    return self.fail(core, index, Some(error));
-                }
+            if let Err(error) = talk.send()
+                && progress == Progress::More
+            {
+                return self.fail(core, index, Some(error));
             }
             if let Some(verdict) = Verdict::of(progress) {
                 return self.finish(core, index, verdict);

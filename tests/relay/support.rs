@@ -540,13 +540,17 @@ impl Drop for Relay {
         for pool in &status.pools {
             assert_eq!(pool.in_flight, 0, "{status:?}");
             for backend in &pool.backends {
-                let outcomes = backend.outcomes;
+                let outcomes = backend.statistics.outcomes;
                 let done = outcomes.success
                     + outcomes.connect_failed
                     + outcomes.failed
                     + outcomes.timed_out
                     + outcomes.cancelled;
-                assert_eq!((backend.picks, backend.in_flight), (done, 0), "{backend:?}");
+                assert_eq!(
+                    (backend.statistics.picks, backend.statistics.in_flight),
+                    (done, 0),
+                    "{backend:?}"
+                );
             }
         }
     }

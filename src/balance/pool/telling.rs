@@ -181,5 +181,5 @@ fn explain_tiers(table: &Table) -> Vec<ExplainedTier> {
             panic: serving.is_some_and(|tier| tier.is_panicking),
         }
     };
-    Health::survey(&table.members()).into_iter().map(explain).collect()
+    Health::survey(table.members()).into_iter().map(explain).collect()
 }

@@ -8,11 +8,12 @@ use crate::balance::options::{BACKENDS_MAX, HISTORY_MAX, WEIGHT_MAX};
 use crate::balance::{Address, Admin, Backend, Backups, Formula, Hash, MAXCONN_MAX, Options, Policy};
 use crate::discovery::members::Template;
 use crate::discovery::name::{Source, WatchedName};
+use crate::health::passive;
 use crate::server::config::check;
 use crate::server::config::fields::{At, Fields};
 use crate::server::config::listener::{check_name, detail, name};
 use crate::server::config::problems::Problems;
-use crate::server::config::schema::{BACKEND, RETRY};
+use crate::server::config::schema::{BACKEND, OUTLIER, RETRY};
 use crate::server::config::suggest::{nearest_or_all, shown};
 use crate::server::config::{ATTEMPTS_MAX, Pool, QUEUE_MAX, SendProxy};
 
@@ -67,9 +68,18 @@ fn options(fields: &Fields<'_, '_>, workers: u32, problems: &mut Problems<'_>) -
     if let Some(hash) = fields.choice("hash", &HASHES, &[], problems) {
         options.hash = hash.value;
     }
-    let backups = [("one", Backups::One), ("all", Backups::All)];
+    let backups = [("one", Backups::One), ("all", Backups::All), ("spill", Backups::Spill)];
     if let Some(backups) = fields.choice("backups", &backups, &[], problems) {
         options.backups = backups.value;
+    }
+    if let Some(percent) = fields.integer("panic_threshold", 0..=100, problems) {
+        options.panic_threshold = percent.value;
+    }
+    if let Some(fail_open) = fields.boolean("fail_open", problems) {
+        options.fail_open = fail_open.value;
+    }
+    if let Some(outlier) = fields.table("outlier", &OUTLIER, problems) {
+        options.outlier = Some(read_outlier(&outlier, problems));
     }
     let formulas = [("trimtab", Formula::Trimtab), ("f5-k6406", Formula::F5K6406)];
     if let Some(formula) = fields.choice("formula", &formulas, &[], problems) {
@@ -88,6 +98,9 @@ fn options(fields: &Fields<'_, '_>, workers: u32, problems: &mut Problems<'_>) -
     ranged.number("blend", |options, value| options.blend = value);
     ranged.number("gain", |options, value| options.gain = value);
     ranged.number("floor", |options, value| options.floor = value);
+    ranged.number("slow_start_aggression", |options, value| options.slow_start_aggression = value);
+    ranged.number("slow_start_min", |options, value| options.slow_start_min = value);
+    ranged.duration("slow_start", |options, value| options.slow_start = value);
     ranged.duration("tick", |options, value| options.tick = value);
     ranged.duration("stale", |options, value| options.stale = value);
     ranged.duration("decay", |options, value| options.decay = value);
@@ -98,6 +111,36 @@ fn options(fields: &Fields<'_, '_>, workers: u32, problems: &mut Problems<'_>) -
         problems.add(fields.at(), error.to_string(), "");
     }
     options
+}
+
+/// Reads how backends are judged by how traffic to them goes.
+fn read_outlier(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> passive::Options {
+    let mut options = passive::Options::default();
+    if let Some(errors) = fields.integer("consecutive_errors", 1..=10_000, problems) {
+        options.consecutive_errors = Some(errors.value);
+    }
+    if let Some(percent) = fields.integer("ejection_percent_max", 0..=100, problems) {
+        options.ejection_percent_max = percent.value;
+    }
+    type Set = fn(&mut passive::Options, Duration);
+    let durations: [(&'static str, Set); 3] = [
+        ("interval", |options, value| options.interval = value),
+        ("ejection_time", |options, value| options.ejection_time = value),
+        ("ejection_time_max", |options, value| options.ejection_time_max = value),
+    ];
+    for (key, set) in durations {
+        if let Some(duration) = fields.duration(key, problems) {
+            set(&mut options, duration.value);
+        }
+    }
+    // They bound each other, so they are looked at together.
+    match options.check() {
+        Ok(()) => options,
+        Err(error) => {
+            problems.add(fields.at(), error.to_string(), "");
+            passive::Options::default()
+        }
+    }
 }
 
 /// Options whose ranges are the pool's own to say.

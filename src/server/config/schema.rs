@@ -112,6 +112,12 @@ pub(super) const POOL: Schema = Schema {
         key("hash", "\"ring\""),
         key("bounded_load", "1.5"),
         key("backups", "\"one\""),
+        key("panic_threshold", "50"),
+        key("fail_open", "true"),
+        key("slow_start", "\"30s\""),
+        key("slow_start_aggression", "1.0"),
+        key("slow_start_min", "0.1"),
+        key("outlier", "{ consecutive_errors = 5 }"),
         key("formula", "\"trimtab\""),
         key("tick", "\"1s\""),
         key("blend", "0.5"),
@@ -136,6 +142,18 @@ pub(super) const POOL: Schema = Schema {
 
 pub(super) const RETRY: Schema =
     Schema { place: "in pool.retry", keys: &[key("attempts", "3")], later: &["budget"] };
+
+pub(super) const OUTLIER: Schema = Schema {
+    place: "in pool.outlier",
+    keys: &[
+        key("consecutive_errors", "5"),
+        key("interval", "\"10s\""),
+        key("ejection_time", "\"30s\""),
+        key("ejection_time_max", "\"5m\""),
+        key("ejection_percent_max", "10"),
+    ],
+    later: &[],
+};
 
 pub(super) const CHECK: Schema = Schema {
     place: "in pool.check",
@@ -212,13 +230,14 @@ pub(super) const BACKEND: Schema = Schema {
 
 /// Every kind of table.
 #[cfg(test)]
-pub(super) const ALL: [&Schema; 13] = [
+pub(super) const ALL: [&Schema; 14] = [
     &ROOT,
     &DISCOVERY,
     &RUNTIME,
     &LISTENER,
     &TIMEOUTS,
     &POOL,
+    &OUTLIER,
     &CHECK,
     &HEADER,
     &EXPECT_HEADER,

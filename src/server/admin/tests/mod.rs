@@ -63,7 +63,7 @@ impl Instance for Fake {
             workers: 1,
             totals: ServerStatistics::default(),
             listeners: Vec::new(),
-            pools: self.pools.iter().map(|(name, pool)| PoolStatus::read(name, pool, 0)).collect(),
+            pools: self.pools.iter().map(|(name, pool)| PoolStatus::read(name, pool, None)).collect(),
             admin: AdminStatistics::default(),
         }
     }
@@ -77,7 +77,7 @@ impl Instance for Fake {
     }
 
     fn pool_status(&self, name: &str) -> Option<PoolStatus> {
-        self.pool(name).map(|pool| PoolStatus::read(name, &pool, 0))
+        self.pool(name).map(|pool| PoolStatus::read(name, &pool, None))
     }
 
     fn follow(&self, start: Start, goes_on: bool) -> Result<Follower> {

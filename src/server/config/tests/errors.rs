@@ -27,7 +27,7 @@ fn keys() {
         (
             format!("frontends = 1\n{BASE}"),
             &[
-                ":1:1: unknown key \"frontends\" at the top; known here: \"runtime\", \"listener\", \"pool\", \"admin\"",
+                ":1:1: unknown key \"frontends\" at the top; known here: \"runtime\", \"listener\", \"pool\", \"discovery\", \"admin\"",
             ],
         ),
         (
@@ -85,34 +85,85 @@ fn what_later_versions_have() {
             BASE.replace("\n[[pool]]", "[[listener.route]]\n[[pool]]"),
             &[":5:12: \"route\" in [[listener]] is not in this version yet; take it out"],
         ),
-        (pool("check = {}"), &[":8:1: \"check\" in [[pool]] is not in this version yet; take it out"]),
         (pool("sticky = {}"), &[":8:1: \"sticky\" in [[pool]] is not in this version yet; take it out"]),
         (pool("tls = {}"), &[":8:1: \"tls\" in [[pool]] is not in this version yet; take it out"]),
         (
             pool("retry = { budget = 0.2 }"),
             &[":8:11: \"budget\" in pool.retry is not in this version yet; take it out"],
         ),
+    ]);
+}
+
+#[test]
+fn checks() {
+    let at = |text: &str| pool(&format!("check = {text}"));
+    check(&[
+        (at("{ kind = \"htp\" }"), &[":8:18: unknown kind \"htp\"; did you mean \"http\"?"]),
         (
-            backend("address = \"app.internal:80\""),
-            &[":9:11: \"app.internal:80\" is a host name; names are not in this version yet; write ip:port"],
+            at("{ kind = \"tcp\", path = \"/\" }"),
+            &[":8:32: path does not go with the kind tcp; take it out, or choose the kind http"],
+        ),
+        (at("{ interval = \"1ms\" }"), &[":8:22: interval: 1ms is outside 50ms to 86400s"]),
+        (at("{ rise = 0 }"), &[":8:18: rise 0 is outside 1 to 100"]),
+        (at("{ jitter = 0.6 }"), &[":8:20: jitter: 0.6 is outside 0 to 0.5"]),
+        (
+            at("{ port = 1, address = \"10.0.0.1:2\" }"),
+            &[":8:31: a check has port or address, not both; the address has a port of its own"],
         ),
         (
-            backend("address = \"app\""),
-            &[":9:11: \"app\" is a host name; names are not in this version yet; write ip:port"],
+            at("{ kind = \"http\", statuses = [\"2xx\"] }"),
+            &[":8:37: statuses: \"2xx\" is no status and no range of them; write [\"200-299\", \"401\"]"],
         ),
         (
-            backend("address = \"localhost:81\""),
+            at("{ kind = \"script\", steps = [{ send = \"a\", expect = \"b\" }] }"),
             &[
-                ":9:11: \"localhost:81\" is a host name; names are not in this version yet; write 127.0.0.1:81 or [::1]:81",
+                ":8:37: a step has one key, which says what it does; known are send, send_hex, expect, expect_hex, expect_regex",
             ],
         ),
         (
-            backend("address = \"srv:_http._tcp.example\""),
+            pool("role = \"primary\""),
             &[
-                ":9:11: \"srv:_http._tcp.example\" asks DNS for members, which is not in this version yet; write each backend's ip:port",
+                ":8:8: role needs a check that tells it; add check = { kind = \"postgres\", user = \"monitor\" }, or mysql or redis",
             ],
+        ),
+        (
+            pool("role = \"master\"\ncheck.kind = \"redis\""),
+            &[":8:8: unknown role \"master\"; known: \"primary\", \"replica\""],
         ),
     ]);
+    for (text, part) in [
+        ("{ kind = \"http\", expect_regex = \"(\" }", "expect_regex: "),
+        ("{ kind = \"http\", expect = \"a\", expect_regex = \"b\" }", "exclude each other"),
+        ("{ kind = \"script\" }", "steps is missing"),
+        ("{ kind = \"mysql\", password_file = \"/x\" }", "give a user beside it"),
+    ] {
+        let all = told(&at(text));
+        assert!(all.len() == 1 && all[0].contains(part), "{all:?}");
+    }
+}
+
+#[test]
+fn discovery() {
+    let at = |text: &str| format!("{BASE}[discovery]\n{text}\n");
+    check(&[
+        (
+            at("nameservers = [\"resolver\"]"),
+            &[":9:15: \"resolver\" is no address of a resolver; write [\"10.0.0.2\", \"10.0.0.3:5353\"]"],
+        ),
+        (
+            at("families = \"v4\""),
+            &[
+                ":9:12: unknown families \"v4\"; known: \"both\", \"ipv4\", \"ipv6\", \"prefer-ipv4\", \"prefer-ipv6\"",
+            ],
+        ),
+        (backend("address = \"app\""), &[":9:11: address \"app\" has no port; write app:80"]),
+    ]);
+    for (text, part) in
+        [("ttl_min = \"2h\"", "ttl_min"), ("search = [\"a..b\"]", "search: "), ("hold = \"8d\"", "hold: ")]
+    {
+        let all = told(&at(text));
+        assert!(all.len() == 1 && all[0].contains(part), "{all:?}");
+    }
 }
 
 #[test]
@@ -362,7 +413,10 @@ fn names_and_references() {
             ],
         ),
         (pool("hash = \"rings\""), &[":8:8: unknown hash \"rings\"; did you mean \"ring\"?"]),
-        (pool("backups = \"both\""), &[":8:11: unknown backups \"both\"; known: \"one\", \"all\""]),
+        (
+            pool("backups = \"both\""),
+            &[":8:11: unknown backups \"both\"; known: \"one\", \"all\", \"spill\""],
+        ),
         (pool("formula = \"f5\""), &[":8:11: unknown formula \"f5\"; known: \"trimtab\", \"f5-k6406\""]),
         (
             pool("proxy_protocol = \"accept\""),
@@ -395,7 +449,7 @@ fn addresses() {
         ),
         (
             backend("address = \"http://10.0.0.1:80\""),
-            &[":9:11: address \"http://10.0.0.1:80\" is a URL; write ip:port"],
+            &[":9:11: address \"http://10.0.0.1:80\" is a URL; write host:port"],
         ),
         (
             two(at, at),
@@ -578,11 +632,45 @@ fn what_hints_suggest_is_taken() {
         "in [admin]" => format!("{BASE}[admin]\n{line}\n"),
         "in listener.timeouts" => listener(&format!("timeouts.{line}")),
         "in pool.retry" => pool(&format!("retry.{line}")),
+        "in [discovery]" => format!("{BASE}[discovery]\n{line}\n"),
+        "in pool.outlier" => pool(&format!("outlier.{line}")),
+        "in pool.check" if line.starts_with("kind") => pool(&format!("check.{line}")),
+        "in pool.check" => {
+            let key = line.split_once(' ').unwrap().0;
+            let kind = match key {
+                "method" | "path" | "host" | "headers" | "statuses" | "expect" | "expect_regex" => "http",
+                "expect_headers" => "http",
+                "steps" => "script",
+                "server_name" | "alpn" => "tls",
+                "user" => "postgres",
+                "database" | "password_file" | "allow_cleartext" => "postgres\"\ncheck.user = \"monitor",
+                "name" => "smtp",
+                "send" => "agent",
+                _ => "tcp",
+            };
+            pool(&format!("check.kind = \"{kind}\"\ncheck.{line}"))
+        }
+        "in pool.check.headers" => {
+            let other = if line.starts_with("name") { "value = \"x\"" } else { "name = \"X\"" };
+            pool(&format!("check = {{ kind = \"http\", headers = [{{ {line}, {other} }}] }}"))
+        }
+        "in pool.check.expect_headers" => {
+            let other = if line.starts_with("name") { "" } else { ", name = \"X\"" };
+            pool(&format!("check = {{ kind = \"http\", expect_headers = [{{ {line}{other} }}] }}"))
+        }
+        "in pool.check.steps" => {
+            let other = if line.starts_with("send") { ", { expect = \"ok\" }" } else { "" };
+            pool(&format!("check = {{ kind = \"script\", steps = [{{ {line} }}{other}] }}"))
+        }
         "in [[listener]]" => {
             listener(&line.replace("name", "#name").replace("bind", "#bind").replace("pool", "#pool"))
         }
         "in [[pool]]" if line.starts_with("name") => BASE.to_string(),
         "in [[pool]]" if line.starts_with("bounded_load") => pool(&format!("policy = \"hash\"\n{line}")),
+        "in [[pool]]" if line.starts_with("role") || line.starts_with("lag_max") => pool(&format!(
+            "check = {{ kind = \"postgres\", user = \"monitor\" }}\n{}",
+            line.replace("primary", "replica")
+        )),
         "in [[pool]]" => pool(line),
         "in [[pool.backend]]" if line.starts_with("address") => backend(line),
         "in [[pool.backend]]" => backend(&format!("address = \"10.0.0.1:80\"\n{line}")),
