@@ -6,7 +6,7 @@ use std::time::Duration;
 use crossbeam_utils::CachePadded;
 
 use crate::balance::gradient::Scope;
-use crate::balance::limit::Places;
+use crate::balance::limit::{Most, Places};
 use crate::balance::options::Options;
 use crate::balance::pace::{Bucket, Pace};
 use crate::error::NoBackend;
@@ -15,7 +15,7 @@ use crate::time::Instant;
 /// What the lanes share about the pool.
 #[derive(Debug)]
 pub(crate) struct Gate {
-    maxconn: u32,
+    most: Most,
     /// Whether the most picks in flight are found by response times.
     is_adaptive: bool,
     rate: u32,
@@ -32,14 +32,14 @@ impl Gate {
             shared.0.set_ceiling(adaptive.min);
         }
         let is_adaptive = adaptive.is_some();
-        Self { maxconn: options.maxconn, is_adaptive, rate: options.connection_rate, pace, shared }
+        Self { most: Most::of(options.maxconn), is_adaptive, rate: options.connection_rate, pace, shared }
     }
 
     /// Why no pick may come now, when none may.
     pub(crate) fn closed(&self, now: Instant) -> Option<NoBackend> {
         let (places, bucket) = &*self.shared;
-        if !places.has_room(self.maxconn) {
-            return Some(NoBackend::PoolFull { maxconn: self.most() });
+        if !places.has_room(self.most) {
+            return Some(NoBackend::PoolFull { maxconn: self.maxconn() });
         }
         let wait = bucket.wait(self.pace?, now);
         (wait > Duration::ZERO).then_some(NoBackend::PoolRateLimited { rate: self.rate, wait })
@@ -48,7 +48,7 @@ impl Gate {
     /// Takes a place and counts against the rate, or does neither.
     pub(crate) fn enter(&self, now: Instant) -> bool {
         let (places, bucket) = &*self.shared;
-        if self.counts() && !places.reserve(self.maxconn) {
+        if self.counts() && !places.reserve(self.most) {
             return false;
         }
         let is_in_time = self.pace.is_none_or(|pace| bucket.take(pace, now));
@@ -75,12 +75,12 @@ impl Gate {
     /// Whether picks are counted here. Then every backend counts its own as well, so that each pick in flight
     /// knows that it holds a place.
     fn counts(&self) -> bool {
-        self.maxconn > 0 || self.is_adaptive
+        self.most != Most::of(0) || self.is_adaptive
     }
 
     /// The most picks in flight, 0 for no limit.
-    pub(crate) fn most(&self) -> u32 {
-        self.shared.0.most(self.maxconn)
+    pub(crate) fn maxconn(&self) -> u32 {
+        self.shared.0.most(self.most).maxconn()
     }
 
     /// Where they are counted.

@@ -14,29 +14,49 @@ pub(crate) struct Shared {
     pub(crate) unsuccessful: [AtomicU64; 4],
 }
 
+/// The most places that may be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Most(i32);
+
+impl Most {
+    /// As a `maxconn` has it: 0 for no limit.
+    pub(crate) fn of(maxconn: u32) -> Self {
+        // Above MAXCONN_MAX, which is as many as there can ever be.
+        Self(if maxconn == 0 { i32::MAX } else { maxconn as i32 })
+    }
+
+    /// As a `maxconn` has it.
+    pub(crate) fn maxconn(self) -> u32 {
+        if self.0 == i32::MAX { 0 } else { self.0 as u32 }
+    }
+}
+
 /// How many places below a `maxconn` are taken.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Places {
     /// While picks made before the limit existed are being counted in it may be below zero for a moment, hence
     /// read as signed.
     occupied: AtomicU32,
-    /// A lower limit that was found by response times; 0 for none.
+    /// A [`Most`] of its own, found by response times.
     ceiling: AtomicU32,
 }
 
+impl Default for Places {
+    fn default() -> Self {
+        Self { occupied: AtomicU32::new(0), ceiling: AtomicU32::new(Most::of(0).0 as u32) }
+    }
+}
+
 impl Places {
-    /// The most that may be taken: `maxconn`, or the ceiling where that is lower; 0 for no limit.
+    /// The most that may be taken: as told, or less where the ceiling is lower.
     #[inline]
-    pub(crate) fn most(&self, maxconn: u32) -> u32 {
-        match self.ceiling.load(Ordering::Relaxed) {
-            0 => maxconn,
-            ceiling if maxconn == 0 => ceiling,
-            ceiling => ceiling.min(maxconn),
-        }
+    pub(crate) fn most(&self, most: Most) -> Most {
+        most.min(Most(self.ceiling.load(Ordering::Relaxed) as i32))
     }
 
     /// Sets the ceiling and says whether it is higher than it was.
     pub(crate) fn set_ceiling(&self, ceiling: u32) -> bool {
+        let ceiling = Most::of(ceiling).0 as u32;
         self.ceiling.swap(ceiling, Ordering::AcqRel) < ceiling
     }
 
@@ -45,19 +65,19 @@ impl Places {
         (self.occupied.load(Ordering::Relaxed) as i32).max(0) as u32
     }
 
-    /// Whether a place is free; `maxconn` 0 means always.
+    /// Whether a place is free.
     #[inline]
-    pub(crate) fn has_room(&self, maxconn: u32) -> bool {
-        let most = self.most(maxconn);
-        most == 0 || (self.occupied.load(Ordering::Relaxed) as i32) < most as i32
+    pub(crate) fn has_room(&self, most: Most) -> bool {
+        (self.occupied.load(Ordering::Relaxed) as i32) < self.most(most).0
     }
 
-    /// Takes a place unless `maxconn` are taken.
-    pub(crate) fn reserve(&self, maxconn: u32) -> bool {
-        let most = self.most(maxconn);
+    /// Takes a place unless so many are taken.
+    #[inline]
+    pub(crate) fn reserve(&self, most: Most) -> bool {
+        let most = self.most(most).0;
         let mut occupied = self.occupied.load(Ordering::Relaxed);
         loop {
-            if most != 0 && (occupied as i32) >= most as i32 {
+            if (occupied as i32) >= most {
                 return false;
             }
             match self.occupied.compare_exchange_weak(
@@ -94,16 +114,18 @@ mod loom_tests {
     fn loom_maxconn_is_exact() {
         loom::model(|| {
             let shared = Arc::new(Places::default());
-            assert!(shared.reserve(2));
+            assert!(shared.reserve(Most::of(2)));
             let other = {
                 let shared = Arc::clone(&shared);
-                loom::thread::spawn(move || shared.reserve(2))
+                loom::thread::spawn(move || shared.reserve(Most::of(2)))
             };
-            let here = shared.reserve(2);
+            let here = shared.reserve(Most::of(2));
             let there = other.join().unwrap();
             assert!(here ^ there);
             shared.release();
-            assert!(shared.has_room(2) && shared.reserve(2) && !shared.reserve(2));
+            assert!(
+                shared.has_room(Most::of(2)) && shared.reserve(Most::of(2)) && !shared.reserve(Most::of(2))
+            );
         });
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::balance::backend::{self, Address, Admin, BackendId};
+use crate::balance::limit::Most;
 use crate::balance::observation::Observation;
 use crate::balance::pace::Pace;
 use crate::balance::slow_start::Start;
@@ -51,8 +52,8 @@ pub(crate) struct Serving {
     pub(crate) address: Address,
     pub(crate) id: BackendId,
     pub(crate) tag: u64,
-    /// `None`: not counted. `Some(0)`: counted, no limit now.
-    pub(crate) maxconn: Option<u32>,
+    /// `None`: not counted.
+    pub(crate) most: Option<Most>,
     /// Its connection rate, when it has one.
     pub(crate) pace: Option<Pace>,
 }
@@ -63,7 +64,7 @@ impl Serving {
             address: member.address.clone(),
             id: member.id,
             tag: member.tag,
-            maxconn: member.is_limited.then_some(member.maxconn),
+            most: member.is_limited.then_some(Most::of(member.maxconn)),
             pace: Pace::new(member.connection_rate, member.connection_burst),
         }
     }

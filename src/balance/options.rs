@@ -280,11 +280,15 @@ impl Options {
         matches!(self.policy, Policy::Source | Policy::Hash)
     }
 
-    /// Whether the pool does something from time to time: then every pick and every done needs the present
-    /// time. Without, only some policies look at it.
+    /// Whether the pool does something from time to time, or has a rate: then every pick and every done needs the
+    /// present time, as those of a pool with a rate for a backend do. Else only some policies look at it.
     pub fn needs_time(&self) -> bool {
-        let acts = self.is_measured() || slow_start::is_on(self) || self.outlier.is_some();
-        acts || self.adaptive.is_some() || self.connection_rate > 0
+        self.is_measured() || self.has_chores() || self.connection_rate > 0
+    }
+
+    /// Whether the pool does something from time to time beside measuring.
+    pub(crate) fn has_chores(&self) -> bool {
+        slow_start::is_on(self) || self.outlier.is_some() || self.adaptive.is_some()
     }
 
     /// Whether the pool as a whole has a limit that a pick looks at.

@@ -354,3 +354,36 @@ mod tests {
         assert_eq!(outliers.due(), at(1_001));
     }
 }
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+    use crate::health::passive;
+    use loom::sync::Arc;
+    use loom::thread;
+
+    /// An error that comes while others are judged is judged with them or asks for the next judgement.
+    #[test]
+    fn loom_no_error_is_forgotten() {
+        loom::model(|| {
+            let outlier = passive::Options { consecutive_errors: Some(1), ..passive::Options::default() };
+            let options = Options { outlier: Some(outlier), ..Options::default() };
+            let outliers = Arc::new(Outliers::new(&options).unwrap());
+            outliers.grow(1);
+            outliers.due.store(0, Ordering::Relaxed);
+            let (now, later) = (Instant::from_millis(10), Instant::from_millis(100_000));
+            let judge = {
+                let outliers = Arc::clone(&outliers);
+                thread::spawn(move || {
+                    let claimed = outliers.claim(now)?;
+                    let seen = outliers.streaks.at(0).most.swap(0, Ordering::Relaxed);
+                    outliers.settle(claimed, 1, Some(later), now);
+                    Some(seen)
+                })
+            };
+            outliers.count(0, Outcome::Failed, now);
+            let seen = judge.join().unwrap();
+            assert!(seen == Some(1) || outliers.due() < later, "{seen:?}");
+        });
+    }
+}

@@ -47,6 +47,10 @@ pub struct Pool {
     options: Options,
     /// Whether there is something to do from time to time: one test tells a pick that there is not.
     is_attended: bool,
+    /// Whether there is more to it than measuring.
+    has_chores: bool,
+    /// Whether somebody looks at how picks went, one by one.
+    is_noted: bool,
     is_measured: bool,
     starts_slowly: bool,
     /// Whether the pool as a whole has a limit.
@@ -94,7 +98,9 @@ impl Pool {
             #[cfg(not(loom))]
             kept: (0..own).map(|_| CachePadded::new(AtomicRefCell::new(Arc::clone(&table)))).collect(),
             table: Swap::new(table),
-            is_attended: options.needs_time(),
+            is_attended: options.is_measured() || options.has_chores(),
+            has_chores: options.has_chores(),
+            is_noted: options.outlier.is_some() || options.adaptive.is_some(),
             is_measured: options.is_measured(),
             starts_slowly: slow_start::is_on(&options),
             is_gated: options.is_gated(),
@@ -380,7 +386,7 @@ impl Pool {
             let kind = outcome as usize - Outcome::ConnectFailed as usize;
             self.shared.at(held.slot).unsuccessful[kind].fetch_add(1, Ordering::Relaxed);
         }
-        if self.is_attended {
+        if self.is_noted {
             self.note(held.slot, outcome, timings, now);
         }
         // Last but for the place: whoever sees this pick out of flight sees all that was counted of it.
@@ -419,7 +425,7 @@ impl Pool {
     }
 
     /// Which backend, as a tier and a place in it.
-    #[inline]
+    #[inline(always)]
     fn choose<'t>(
         &self,
         table: &'t Table,

@@ -208,3 +208,30 @@ mod tests {
         assert_eq!((most(100, 5), most(1_000, 5), most(1_000, 6)), (20, 20, 200));
     }
 }
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+    use loom::sync::Arc;
+
+    /// Threads race for the last retry of the budget: one gets it, and what ended can be begun again.
+    #[test]
+    fn loom_the_budget_is_exact() {
+        loom::model(|| {
+            let retries = Arc::new(Retries::new(&Options { picks_max: 2, ..Options::default() }));
+            let limit = Limit { what: "retry_budget", most: 1, is_counted: true };
+            let run = move |retries: &Retries| {
+                let begun = retries.begin(limit, 1).map(|begun| begun.unwrap());
+                begun.inspect(|retry| retries.end(*retry, 1).unwrap()).is_some()
+            };
+            let other = {
+                let retries = Arc::clone(&retries);
+                loom::thread::spawn(move || run(&retries))
+            };
+            let here = run(&retries);
+            assert!(here | other.join().unwrap());
+            assert_eq!(retries.in_flight(), 0);
+            assert!(retries.begin(limit, 1).is_some() && retries.begin(limit, 1).is_none());
+        });
+    }
+}

@@ -72,7 +72,7 @@ impl Table {
         let is_limited = std::iter::once(&front)
             .chain(others)
             .flat_map(|tier| &tier.serving)
-            .any(|serving| serving.maxconn.is_some() || serving.pace.is_some());
+            .any(|serving| serving.most.is_some() || serving.pace.is_some());
         let is_limited = is_limited || options.is_gated();
         let is_plain = !is_limited && spill.is_none();
         let is_starting = roster.members.iter().any(|member| member.start.is_some());

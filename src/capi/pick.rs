@@ -356,7 +356,7 @@ mod tests {
             address: address.parse().unwrap(),
             id: BackendId::from_u64(3),
             tag: 9,
-            maxconn: None,
+            most: None,
             pace: None,
         };
         trimtab_pick::of(56, &serving, Token::from_u64(77))

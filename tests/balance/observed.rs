@@ -8,9 +8,12 @@ use trimtab::time::Instant;
 
 use crate::support::*;
 
-/// Keeps what changed and why.
+/// What changed and why.
+type Changes = Vec<(ChangeKind, Option<String>)>;
+
+/// Keeps them.
 #[derive(Clone, Default)]
-struct Told(Arc<Mutex<Vec<(ChangeKind, Option<String>)>>>);
+struct Told(Arc<Mutex<Changes>>);
 
 impl Observer for Told {
     fn handle_room(&self) {}

@@ -38,6 +38,13 @@ impl Pool {
         if self.is_measured && now >= self.measures.next() {
             self.measure(now);
         }
+        if self.has_chores {
+            self.do_chores(now);
+        }
+    }
+
+    #[inline(never)]
+    fn do_chores(&self, now: Instant) {
         if self.starts_slowly && now >= self.steps.next() {
             self.step(now);
         }

@@ -73,7 +73,7 @@ impl Pool {
     #[inline]
     pub(super) fn has_room(&self, serving: &Serving, slot: u32, now: Instant) -> bool {
         let shared = self.shared.at(slot);
-        serving.maxconn.is_none_or(|maxconn| shared.places.has_room(maxconn))
+        serving.most.is_none_or(|most| shared.places.has_room(most))
             && serving.pace.is_none_or(|pace| shared.bucket.wait(pace, now).is_zero())
     }
 
@@ -81,10 +81,10 @@ impl Pool {
     /// when another thread took the last of something since it was looked at.
     #[inline]
     pub(super) fn reserve(&self, serving: &Serving, slot: u32, now: Instant) -> Option<bool> {
-        let reserved = match serving.maxconn {
+        let reserved = match serving.most {
             None => false,
-            Some(maxconn) => {
-                if !self.shared.at(slot).places.reserve(maxconn) {
+            Some(most) => {
+                if !self.shared.at(slot).places.reserve(most) {
                     return None;
                 }
                 true
@@ -157,7 +157,7 @@ impl Pool {
         let serving = table.tiers().flat_map(|tier| tier.serving.iter().zip(&tier.hot));
         let waits = serving.filter_map(|(serving, hot)| {
             let shared = self.shared.at(hot.slot);
-            let has_place = serving.maxconn.is_none_or(|maxconn| shared.places.has_room(maxconn));
+            let has_place = serving.most.is_none_or(|most| shared.places.has_room(most));
             serving.pace.filter(|_| has_place).map(|pace| shared.bucket.wait(pace, now))
         });
         match waits.min() {

@@ -7,6 +7,7 @@ use super::{Pool, key_too_long};
 use crate::balance::backend::{Admin, BackendId, Listed, Observed};
 use crate::balance::explain::{Explained, ExplainedTier, Explanation, Notes, Verdict};
 use crate::balance::lane::{self, Lane};
+use crate::balance::limit::Most;
 use crate::balance::member::Member;
 use crate::balance::options::KEY_MAX;
 use crate::balance::pick::Request;
@@ -97,7 +98,7 @@ impl Pool {
             serving: table.serving(),
             panic: table.tiers().any(|tier| tier.is_panicking),
             refused: self.lanes.iter().map(Lane::refused).sum(),
-            limit: self.gate.most(),
+            limit: self.gate.maxconn(),
             pending: self.pending() as u64,
             retries: self.retries.in_flight(),
             retries_refused: self.retries.refused(),
@@ -133,7 +134,7 @@ impl Pool {
             address: member.address_text.to_string(),
             weight: member.weight,
             maxconn: member.maxconn,
-            limit: self.shared.at(member.slot).places.most(member.maxconn),
+            limit: self.shared.at(member.slot).places.most(Most::of(member.maxconn)).maxconn(),
             connection_rate: member.connection_rate,
             connection_burst: member.connection_burst,
             tier: member.tier,
