@@ -339,7 +339,7 @@ def test_sessions_that_end_while_the_process_forks_end_for_the_clients_too(how: 
             assert line(process) == "forked"
         finally:
             over.set()
-        assert sum(relayed.result(TIMEOUT) for relayed in relays) >= 200
+        assert sum(relayed.result(TIMEOUT) for relayed in relays) > 2 * 99
         _, errors = process.communicate("\n", timeout=TIMEOUT)
         assert process.returncode == 0 and errors == ""
 
