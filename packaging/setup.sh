@@ -36,6 +36,8 @@ need nginx nginx-light
 need haproxy haproxy
 need wrk wrk
 need strace strace
+need redis-server redis-server
+need dnsmasq dnsmasq-base
 # A distribution's nginx has the stream module, which is no command, in a package of its own.
 nginx_is=$(nginx -V 2>&1 || true)
 if [[ -z $(command -v nginx) || $nginx_is == *--with-stream=dynamic* ]]; then

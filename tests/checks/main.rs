@@ -1,0 +1,93 @@
+//! Checks and discovery of `trimtab run` against real nginx, Redis and dnsmasq.
+
+#![cfg(target_os = "linux")]
+
+mod dns;
+mod nginx;
+#[path = "../hostile/process.rs"]
+#[allow(dead_code, reason = "what the tests of hostile clients measure is not measured here")]
+mod process;
+mod redis;
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde_json::Value;
+
+use process::Running;
+
+/// A folder that goes with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let name = format!("trimtab-checks-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).expect("the temporary folder is writable");
+        Self(path)
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A server of another make, which ends with the test.
+struct Server {
+    child: Child,
+    port: u16,
+    _folder: Folder,
+}
+
+impl Server {
+    fn start(command: &mut Command, port: u16, folder: Folder) -> Self {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let child = child.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        Self { child, port, _folder: folder }
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A port that nobody listens on. Somebody may take it before its owner does: tests run one at a time where it
+/// would matter.
+fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// The program of this name, also where not every user's PATH leads.
+fn program(name: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    folders.push("/usr/sbin".into());
+    let found = folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file());
+    found.unwrap_or_else(|| panic!("there is no {name}; install it (packaging/setup.sh does)"))
+}
+
+/// A backend's part of the status.
+fn backend(running: &Running, pool: usize, name: &str) -> Value {
+    let status = running.status();
+    let backends = status["pools"][pool]["backends"].as_array().unwrap().clone();
+    backends.into_iter().find(|backend| backend["name"] == name).unwrap_or(Value::Null)
+}
