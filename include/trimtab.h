@@ -338,6 +338,11 @@
 #define TRIMTAB_EVENT_BACKEND_TIER 12
 
 /**
+ * Members could not be found out, by name or from a file; the detail says why. Those there were stay.
+ */
+#define TRIMTAB_EVENT_DISCOVERY_FAILED 13
+
+/**
  * Made, not started.
  */
 #define TRIMTAB_SERVER_NEW 0

@@ -140,6 +140,7 @@ enum class EventKind : std::int32_t {
     backend_weight = TRIMTAB_EVENT_BACKEND_WEIGHT,
     backend_maxconn = TRIMTAB_EVENT_BACKEND_MAXCONN,
     backend_tier = TRIMTAB_EVENT_BACKEND_TIER,
+    discovery_failed = TRIMTAB_EVENT_DISCOVERY_FAILED,
 };
 
 /// Names a backend of one pool.

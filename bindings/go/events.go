@@ -62,6 +62,9 @@ const (
 	EventBackendMaxconn EventKind = 11
 	// EventBackendTier: a backend has another tier; the number is the new one.
 	EventBackendTier EventKind = 12
+	// EventDiscoveryFailed: members could not be found out, by name or from a file; the detail says why. Those
+	// there were stay.
+	EventDiscoveryFailed EventKind = 13
 
 	// EventsLost is this package's own: OnEvent kept so many events waiting that there was no room for the
 	// next ones; the number is how many were dropped here.

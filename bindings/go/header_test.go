@@ -174,6 +174,7 @@ var constants = map[string]constant{
 	"TRIMTAB_EVENT_BACKEND_WEIGHT":   {is: int64(EventBackendWeight)},
 	"TRIMTAB_EVENT_BACKEND_MAXCONN":  {is: int64(EventBackendMaxconn)},
 	"TRIMTAB_EVENT_BACKEND_TIER":     {is: int64(EventBackendTier)},
+	"TRIMTAB_EVENT_DISCOVERY_FAILED": {is: int64(EventDiscoveryFailed)},
 
 	"TRIMTAB_BACKENDS_MAX": {is: BackendsMax},
 	"TRIMTAB_WEIGHT_MAX":   {is: WeightMax},

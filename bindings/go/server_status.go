@@ -91,12 +91,34 @@ type BackendStatus struct {
 	Tag          uint64        `json:"tag"`
 	Admin        string        `json:"admin"`    // "ready", "drain", "maintenance"
 	Observed     string        `json:"observed"` // "unknown", "up", "down", "ejected"
+	Reason       string        `json:"reason"`   // why, in one line; empty when nobody said
 	Serving      bool          `json:"serving"`  // whether it may be picked now, its Maxconn aside
 	Picks        uint64        `json:"picks"`
 	InFlight     uint64        `json:"in_flight"`
 	Outcomes     Outcomes      `json:"outcomes"`
 	ResponseMean time.Duration `json:"response_mean_ns"` // of the response times reported; 0 when there was none
 	Share        float64       `json:"share"`            // the part of new picks it is due, 0 to 1
+	// SlowStart is the part of its weight that counts: below 1 while it starts slowly.
+	SlowStart float64 `json:"slow_start"`
+	// Check is how its check stands; nil before the first verdict, and when there is no check.
+	Check *CheckStatus `json:"check"`
+}
+
+// CheckStatus is how one backend's check stands.
+type CheckStatus struct {
+	Kind          string `json:"kind"`
+	State         string `json:"state"`    // "unknown", "up", "down"
+	SinceMs       uint64 `json:"since_ms"` // for how long
+	GoodInARow    uint32 `json:"good_in_a_row"`
+	BadInARow     uint32 `json:"bad_in_a_row"`
+	Probes        uint64 `json:"probes"`
+	Failed        uint64 `json:"failed"`         // of these, timeouts included
+	FailureSource string `json:"failure_source"` // "connection", "timeout", "answer", "requirement", "agent"; empty for none
+	Failure       string `json:"failure"`        // why the last bad one was bad
+	FailureAgoMs  uint64 `json:"failure_ago_ms"`
+	Role          string `json:"role"` // "primary", "replica"; empty where the kind does not tell
+	LagMs         uint64 `json:"lag_ms"`
+	LagBytes      uint64 `json:"lag_bytes"`
 }
 
 // Outcomes is picks reported done, by how they went.

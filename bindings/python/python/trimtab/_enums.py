@@ -132,3 +132,5 @@ class EventKind(IntEnum):
     """A backend has another maxconn, the value; 0 for no limit."""
     BACKEND_TIER = 12
     """A backend has another tier, the value."""
+    DISCOVERY_FAILED = 13
+    """Members could not be found out, by name or from a file; the detail says why. Those there were stay."""

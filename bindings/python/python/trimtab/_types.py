@@ -237,7 +237,37 @@ class Outcomes(TypedDict):
     cancelled: int
 
 
-class BackendStatus(TypedDict):
+class _CheckFacts(TypedDict, total=False):
+    failure_source: str
+    """Where the last bad verdict came from: connection, timeout, answer, requirement or agent."""
+    failure: str
+    failure_ago_ms: int
+    role: str
+    """primary or replica."""
+    lag_ms: int
+    lag_bytes: int
+
+
+class CheckStatus(_CheckFacts):
+    """How one backend's check stands."""
+
+    kind: str
+    state: str
+    """unknown, up or down."""
+    since_ms: int
+    good_in_a_row: int
+    bad_in_a_row: int
+    probes: int
+    failed: int
+    """Of the probes, timeouts included."""
+
+
+class _Checked(TypedDict, total=False):
+    check: CheckStatus
+    """Not before the first verdict, and not without a check."""
+
+
+class BackendStatus(_Checked):
     """One backend of a ``PoolStatus``."""
 
     id: int
@@ -245,11 +275,21 @@ class BackendStatus(TypedDict):
     address: str
     weight: int
     maxconn: int
+    limit: int
+    """The most picks in flight now: its maxconn, or a lower one found by response times; 0 for none."""
+    connection_rate: int
+    connection_burst: int
     tier: int
     tag: int
     admin: str
     observed: str
+    observed_since_ns: int | None
+    reason: str | None
+    """Why, in one line, when that was said."""
     serving: bool
+    slow_start: float
+    """The part of its weight that counts: below 1 while it starts slowly."""
+    consecutive_errors: int
     picks: int
     in_flight: int
     outcomes: Outcomes
