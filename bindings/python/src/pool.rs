@@ -102,6 +102,7 @@ impl Pool {
             lanes: lanes.map_or(Ok(usual.lanes), |number| convert::whole("lanes", 32, number))?,
             picks_max: picks_max
                 .map_or(Ok(usual.picks_max), |number| convert::whole("picks_max", 32, number))?,
+            ..Options::default()
         };
         let needs_time = needs_time(options.policy);
         let made = catch_unwind(|| balance::Pool::new(options))
