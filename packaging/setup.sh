@@ -38,6 +38,12 @@ need wrk wrk
 need strace strace
 need redis-server redis-server
 need dnsmasq dnsmasq-base
+need mariadbd mariadb-server
+# Of PostgreSQL only the client is where everybody looks: each version's server has a folder of its own.
+for bin in /usr/lib/postgresql/*/bin; do
+    PATH=$PATH:$bin
+done
+need postgres postgresql
 # A distribution's nginx has the stream module, which is no command, in a package of its own.
 nginx_is=$(nginx -V 2>&1 || true)
 if [[ -z $(command -v nginx) || $nginx_is == *--with-stream=dynamic* ]]; then
