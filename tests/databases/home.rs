@@ -1,9 +1,9 @@
 //! Where a test's database servers live: a folder, an address and a user that are not those of any other server of
 //! the machine.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -13,8 +13,10 @@ use crate::process::until;
 /// A folder, which goes when the test is over.
 pub(crate) struct Home {
     path: PathBuf,
-    /// Who owns it and runs what runs in it; `None` for who runs the test.
-    user: Option<u32>,
+    /// The name of who owns it and runs what runs in it.
+    user: String,
+    /// The numbers of that user and its group; `None` for who runs the test.
+    become_ids: Option<[u32; 2]>,
     address: Ipv4Addr,
 }
 
@@ -23,22 +25,26 @@ impl Home {
     pub(crate) fn new(user: &str) -> Self {
         let process = std::process::id();
         let path = std::env::temp_dir().join(format!("trimtab-databases-{process}-{user}"));
-        fs::create_dir(&path).expect("the temporary folder is writable");
+        // Within, who may do everything needs no password.
+        DirBuilder::new().mode(0o700).create(&path).expect("the temporary folder is writable");
         let is_root = fs::metadata(&path).unwrap().uid() == 0;
-        let user = is_root.then(|| {
-            let found = Command::new("id").args(["-u", user]).output().unwrap();
-            let number = String::from_utf8(found.stdout).unwrap();
-            let number = number.trim().parse().unwrap_or_else(|_| panic!("no user {user}; run `make setup`"));
-            chown(&path, Some(number), None).unwrap();
-            number
+        let become_ids = is_root.then(|| {
+            let ids = ["-u", "-g"].map(|what| id(&[what, user]).parse().expect("a number"));
+            chown(&path, Some(ids[0]), Some(ids[1])).unwrap();
+            ids
         });
+        let user = if is_root { user.to_string() } else { id(&["-un"]) };
         // Whatever else asks for a port meanwhile asks for one of another address.
         let [_, a, b, c] = process.to_be_bytes();
-        Self { path, user, address: Ipv4Addr::new(127, 64 | (a & 63), b, c) }
+        Self { path, user, become_ids, address: Ipv4Addr::new(127, 64 | (a & 63), b, c) }
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    pub(crate) fn user(&self) -> &str {
+        &self.user
     }
 
     /// Addresses for two servers.
@@ -51,8 +57,8 @@ impl Home {
     pub(crate) fn command(&self, program: impl AsRef<Path>) -> Command {
         let mut command = Command::new(program.as_ref());
         command.current_dir(&self.path).stdin(Stdio::null()).env("HOME", &self.path).env("LC_ALL", "C");
-        if let Some(user) = self.user {
-            command.uid(user);
+        if let Some([user, group]) = self.become_ids {
+            command.uid(user).gid(group);
         }
         command
     }
@@ -114,6 +120,13 @@ pub(crate) fn run(mut command: Command) -> Result<String, String> {
     } else {
         Err(format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim_end()))
     }
+}
+
+/// What the system says of a user.
+fn id(arguments: &[&str]) -> String {
+    let mut command = Command::new("id");
+    command.args(arguments);
+    run(command).unwrap_or_else(|why| panic!("id {arguments:?}: {why}; `make setup` installs its server"))
 }
 
 fn spawned<T>(started: std::io::Result<T>, command: &Command) -> T {

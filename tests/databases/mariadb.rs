@@ -1,7 +1,7 @@
 //! MariaDB: a primary and a replica, which change roles as an operator has it.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
@@ -60,9 +60,9 @@ fn client(home: &Home, sql: &str) -> Command {
     command
 }
 
-fn administrator(home: &Home, socket: &std::path::Path, sql: &str) -> Command {
+fn administrator(home: &Home, socket: &Path, sql: &str) -> Command {
     let mut command = client(home, sql);
-    command.arg("--user=root").arg(format!("--socket={}", socket.display()));
+    command.arg(format!("--user={}", home.user())).arg(format!("--socket={}", socket.display()));
     command
 }
 
@@ -77,7 +77,8 @@ fn ask(home: &Home, port: u16, sql: &str) -> Result<String, String> {
 /// Fresh data in the folders `one` and `two`.
 fn init(home: &Home) {
     let mut install = home.command("mariadb-install-db");
-    install.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
+    install.args(["--no-defaults", "--skip-test-db", "--auth-root-authentication-method=socket"]);
+    install.arg(format!("--auth-root-socket-user={}", home.user()));
     install.arg(format!("--datadir={}", home.path().join("one").display()));
     run(install).unwrap();
     let mut copy = home.command("cp");
