@@ -129,7 +129,7 @@ func TestAServerRelays(t *testing.T) {
 			ID: is.ID, Name: is.Name, Address: is.Address, Weight: is.Weight, Maxconn: is.Maxconn, Tier: is.Tier, Tag: is.Tag,
 			Admin: "ready", Observed: "unknown", Serving: is.Serving, Picks: is.Picks, InFlight: is.InFlight,
 			Outcomes:     Outcomes{is.Success, is.ConnectFailed, is.Failed, is.TimedOut, is.Cancelled},
-			ResponseMean: is.ResponseMean, Share: is.Share,
+			ResponseMean: is.ResponseMean, Share: is.Share, SlowStart: 1,
 		}
 		if told != same {
 			t.Errorf("%+v, and asked alone %+v", told, same)
