@@ -173,7 +173,7 @@ impl Edit<'_> {
     }
 
     /// Takes note of what was observed, when and why. Of `reason` one line of
-    /// [`REASON_MAX`](crate::balance::observation::REASON_MAX) bytes is kept; an empty one is none.
+    /// [`REASON_MAX`](crate::health::reason::REASON_MAX) bytes is kept; an empty one is none.
     pub fn set_observed_with(
         &mut self,
         id: BackendId,

@@ -4,10 +4,9 @@
 use std::sync::Arc;
 
 use crate::balance::backend::Observed;
+pub use crate::health::reason::REASON_MAX;
+use crate::health::reason::cleaned;
 use crate::time::Instant;
-
-/// The longest reason kept, in bytes. What is longer is cut and ends in `…`.
-pub const REASON_MAX: usize = 200;
 
 /// One backend's observed state.
 #[derive(Clone, Debug)]
@@ -36,7 +35,7 @@ impl Observation {
             self.before = None;
         }
         if let Some(reason) = reason.filter(|reason| !reason.is_empty()) {
-            self.reason = Some(cleaned(reason));
+            self.reason = Some(cleaned(reason).into());
         }
     }
 }
@@ -62,24 +61,6 @@ impl Observation {
     }
 }
 
-/// One line without control characters, of at most [`REASON_MAX`] bytes.
-fn cleaned(text: &str) -> Arc<str> {
-    const CUT: char = '…';
-    let mut clean = String::with_capacity(text.len().min(REASON_MAX));
-    for char in text.chars() {
-        let char = if char.is_control() { '·' } else { char };
-        if clean.len() + char.len_utf8() > REASON_MAX {
-            while clean.len() + CUT.len_utf8() > REASON_MAX {
-                clean.pop();
-            }
-            clean.push(CUT);
-            break;
-        }
-        clean.push(char);
-    }
-    clean.into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,17 +81,5 @@ mod tests {
         assert_eq!((seen.since, seen.reason.as_deref()), (LATE, None));
         seen.set(Observed::Down, Some(""), None);
         assert_eq!((seen.since, seen.reason.as_deref()), (None, None), "nobody said when or why");
-    }
-
-    #[test]
-    fn a_reason_is_one_clean_line_within_its_bound() {
-        let at_limit = "x".repeat(REASON_MAX);
-        assert_eq!(&*cleaned(&at_limit), at_limit);
-        let beyond = cleaned(&format!("{at_limit}y"));
-        assert!(beyond.len() <= REASON_MAX && beyond.ends_with("xx…"), "{beyond}");
-        // Characters of three bytes do not end at the limit: none is cut in two.
-        let wide = cleaned(&"€".repeat(REASON_MAX));
-        assert!(wide.len() <= REASON_MAX && wide.ends_with("€…"), "{wide}");
-        assert_eq!(&*cleaned("503\r\n\x1b[31mred\0"), "503···[31mred·");
     }
 }

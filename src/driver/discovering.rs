@@ -1,8 +1,9 @@
 //! [`Discovering`]: members that come from DNS and from files, on one worker. What is asked, when, and what an
 //! answer means is said by the watches; this has the sockets, reads the files, and tells the pools.
 
-use std::collections::BTreeMap;
-use std::io;
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use mio::event::Event;
 use slab::Slab;
 use socket2::{Domain, Socket, Type};
 
-use crate::balance::{Address, Backend, Pool};
+use crate::balance::{Address, Backend, BackendId, Pool};
 use crate::discovery::exchange::{self, Exchange, Io};
 use crate::discovery::file::MembersFile;
 use crate::discovery::lookup::Environment;
@@ -21,11 +22,11 @@ use crate::discovery::name::WatchedName;
 use crate::discovery::options::Options;
 use crate::discovery::watch::{self, Watch};
 use crate::driver::event::{Event as Told, EventKind};
-use crate::driver::net;
+use crate::driver::net::{self, Outgoing};
 use crate::driver::timer::TimerId;
 use crate::driver::token::{GENERATION_MASK, Key, Source};
 use crate::driver::worker::{Core, Timer};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::rng::Rng;
 use crate::time::Instant;
 
@@ -120,7 +121,7 @@ struct Talk {
 
 enum Transport {
     Udp,
-    Tcp { is_connected: bool, out: Vec<u8>, sent: usize },
+    Tcp { is_connected: bool, out: Outgoing },
 }
 
 /// How often files are looked at. A look is one call to the system, and a change is rarely in a hurry.
@@ -186,7 +187,7 @@ impl Discovering {
         let index = key.index as usize;
         if self.table.get(index).is_some_and(|talk| talk.generation == key.generation) {
             self.talk(core, index, event.is_error());
-            self.run(core);
+            self.arm(core);
         }
     }
 
@@ -212,6 +213,11 @@ impl Discovering {
             }
             self.follow(core, at);
         }
+        self.arm(core);
+    }
+
+    /// Sets the timer for what is due next.
+    fn arm(&mut self, core: &mut Core) {
         let lookups = self.watches.iter().filter_map(|watched| watched.watch.next_deadline());
         if let Some(deadline) = lookups.chain([self.look]).min() {
             core.set_timer(&mut self.timer, deadline, Timer::Discovering);
@@ -246,27 +252,21 @@ impl Discovering {
     fn exchange(&mut self, core: &mut Core, at: usize, io: Io) {
         match io {
             Io::SendUdp { exchange, server, bytes } => {
-                let opened = self.open(core, at, exchange, server, Transport::Udp, |socket| {
-                    socket.connect(&server.into())?;
-                    socket.send(&bytes).map(drop)
-                });
+                let opened = datagram(server, &bytes)
+                    .and_then(|socket| self.open(core, at, exchange, server, socket, Transport::Udp));
                 self.check(core, at, exchange, opened);
             }
             Io::OpenTcp { exchange, server } => {
-                let tcp = Transport::Tcp { is_connected: false, out: Vec::new(), sent: 0 };
-                let opened = self.open(core, at, exchange, server, tcp, |socket| {
-                    match socket.connect(&server.into()) {
-                        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
-                        _ => Ok(()),
-                    }
-                });
+                let tcp = Transport::Tcp { is_connected: false, out: Outgoing::default() };
+                let opened = net::connect(&Address::Inet(server))
+                    .and_then(|socket| self.open(core, at, exchange, server, socket, tcp));
                 self.check(core, at, exchange, opened);
             }
             Io::SendTcp { exchange, bytes } => {
                 let Some(&index) = self.exchanges.get(&(at, exchange)) else { return };
                 let talk = &mut self.table[index];
                 if let Transport::Tcp { out, .. } = &mut talk.kind {
-                    out.extend_from_slice(&bytes);
+                    out.bytes.extend_from_slice(&bytes);
                 }
                 let sent = talk.send();
                 self.check(core, at, exchange, sent);
@@ -285,12 +285,9 @@ impl Discovering {
         watch: usize,
         exchange: Exchange,
         server: SocketAddr,
+        socket: Socket,
         kind: Transport,
-        begin: impl FnOnce(&Socket) -> io::Result<()>,
     ) -> io::Result<()> {
-        let form = if matches!(kind, Transport::Udp) { Type::DGRAM } else { Type::STREAM };
-        let socket = Socket::new(Domain::for_address(server), form.nonblocking(), None)?;
-        begin(&socket)?;
         self.generation = (self.generation + 1) & GENERATION_MASK;
         let key = Key { index: self.table.vacant_key() as u32, generation: self.generation };
         core.register(&socket, Source::Lookup(key))?;
@@ -434,16 +431,10 @@ impl Discovering {
 impl Talk {
     /// Sends what is left of what a TCP connection is to carry, once it stands.
     fn send(&mut self) -> io::Result<()> {
-        let Transport::Tcp { is_connected: true, out, sent } = &mut self.kind else { return Ok(()) };
-        while *sent < out.len() {
-            match net::write(&self.socket, &out[*sent..])? {
-                0 => return Ok(()),
-                more => *sent += more,
-            }
+        match &mut self.kind {
+            Transport::Tcp { is_connected: true, out } => out.send(&self.socket),
+            _ => Ok(()),
         }
-        out.clear();
-        *sent = 0;
-        Ok(())
     }
 }
 
@@ -459,45 +450,93 @@ impl Seen {
     }
 }
 
+/// A socket that has sent this one datagram, and hears nobody but `server`.
+fn datagram(server: SocketAddr, bytes: &[u8]) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(server), Type::DGRAM.nonblocking(), None)?;
+    socket.connect(&server.into())?;
+    socket.send(bytes)?;
+    Ok(socket)
+}
+
+/// A pipe or a device is no list of members, and would hold up the loop.
 fn read(path: &std::path::Path) -> io::Result<String> {
-    let length = std::fs::metadata(path)?.len();
-    if length > FILE_MAX {
-        let why = format!("it has {length} bytes; {FILE_MAX} are read");
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+    }
+    let mut text = String::new();
+    // It may grow while it is read: one byte above tells what is too long from what fits.
+    let length = File::open(path)?.take(FILE_MAX + 1).read_to_string(&mut text)?;
+    if length as u64 > FILE_MAX {
+        let why = format!("it has more than {FILE_MAX} bytes");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
     }
-    std::fs::read_to_string(path)
+    Ok(text)
 }
 
 /// Changes a pool as its sources say, all in one step. Who is there already by other means, added while the server
-/// runs, stays as it is; who is gone already is no error.
+/// runs, stays as it is; who is gone already is no error. What the pool refuses of one member is told in the end, and
+/// is no reason to keep back the rest: the sources will not say it again.
 fn apply(pool: &Pool, changes: &Changes) -> Result<()> {
-    let id_of = |backend: &Backend| pool.find(&name_of(backend)).ok();
+    let ids: HashMap<Arc<str>, BackendId> = match changes.removed.is_empty() && changes.changed.is_empty() {
+        true => HashMap::new(),
+        false => pool.members().into_iter().map(|member| (member.name, member.id)).collect(),
+    };
+    let id_of = |backend: &Backend| ids.get(name_of(backend).as_str()).copied();
     pool.update(|edit| {
+        let mut refused = Ok(());
+        let mut note = |result: Result<()>| match result {
+            Ok(()) | Err(Error::NotFound { .. } | Error::Exists { .. }) => {}
+            Err(error) => refused = Err(error),
+        };
         for id in changes.removed.iter().filter_map(id_of) {
-            edit.remove(id)?;
+            note(edit.remove(id));
         }
         for backend in &changes.changed {
             let Some(id) = id_of(backend) else { continue };
-            edit.set_weight(id, backend.weight)?;
-            edit.set_maxconn(id, backend.maxconn)?;
-            edit.set_tier(id, backend.tier)?;
+            note(edit.set_weight(id, backend.weight));
+            note(edit.set_maxconn(id, backend.maxconn));
+            note(edit.set_tier(id, backend.tier));
         }
         for backend in &changes.added {
-            match edit.add(backend.clone()) {
-                Ok(_) | Err(crate::error::Error::Exists { .. }) => {}
-                Err(error) => return Err(error),
-            }
+            note(edit.add(backend.clone()).map(drop));
         }
-        Ok(())
-    })
+        Ok(refused)
+    })?
 }
 
+/// As the pool names it.
 fn name_of(backend: &Backend) -> String {
-    match &backend.name {
-        Some(name) => name.clone(),
-        None => match &backend.address {
-            Address::Inet(address) => address.to_string(),
-            Address::Unix(path) => format!("unix:{path}"),
-        },
+    backend.name.clone().unwrap_or_else(|| backend.address.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::balance::{self, Policy};
+
+    fn backend(address: &str, weight: u32) -> Backend {
+        Backend { weight, ..Backend::parse(address).unwrap() }
+    }
+
+    /// The policy static refuses another weight; who comes and goes with the same step does so all the same.
+    #[test]
+    fn what_is_refused_of_one_keeps_nobody_else_back() {
+        let options = balance::Options { policy: Policy::Static, ..balance::Options::default() };
+        let pool = Pool::new(options).unwrap();
+        pool.add_all(&[backend("10.0.0.1:80", 1), backend("10.0.0.2:80", 1)]).unwrap();
+        let changes = Changes {
+            removed: vec![backend("10.0.0.2:80", 1), backend("10.0.0.9:80", 1)],
+            changed: vec![backend("10.0.0.1:80", 5)],
+            added: vec![backend("10.0.0.3:80", 1), backend("10.0.0.1:80", 1)],
+        };
+        let refused = apply(&pool, &changes).unwrap_err();
+        assert!(matches!(refused, Error::InvalidArgument { .. }), "{refused}");
+        let names: Vec<_> = pool.members().iter().map(|member| member.name.to_string()).collect();
+        assert_eq!(names, ["10.0.0.1:80", "10.0.0.3:80"]);
+    }
+
+    #[test]
+    fn a_device_is_no_list_of_members() {
+        assert_eq!(read("/dev/zero".as_ref()).unwrap_err().kind(), io::ErrorKind::InvalidInput);
     }
 }

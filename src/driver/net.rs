@@ -267,6 +267,27 @@ pub(crate) fn adopt(descriptor: OwnedFd) -> io::Result<Socket> {
     Ok(socket)
 }
 
+/// Bytes on their way out, as far as the system takes them.
+#[derive(Default)]
+pub(crate) struct Outgoing {
+    pub(crate) bytes: Vec<u8>,
+    sent: usize,
+}
+
+impl Outgoing {
+    /// Sends what is left, or as much as goes at once. Nothing is held once all is sent.
+    pub(crate) fn send(&mut self, socket: &Socket) -> io::Result<()> {
+        while self.sent < self.bytes.len() {
+            match write(socket, &self.bytes[self.sent..])? {
+                0 => return Ok(()),
+                sent => self.sent += sent,
+            }
+        }
+        *self = Self::default();
+        Ok(())
+    }
+}
+
 /// Whether the system had no descriptor or memory for it, rather than the other side no will.
 pub(crate) fn is_starved(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))

@@ -12,7 +12,7 @@ use socket2::Socket;
 
 use crate::balance::options::WEIGHT_MAX;
 use crate::balance::{Address, Admin, BackendId, MAXCONN_MAX, Observed, Pool};
-use crate::driver::net;
+use crate::driver::net::{self, Outgoing};
 use crate::driver::standing::Standing;
 use crate::driver::timer::TimerId;
 use crate::driver::token::{GENERATION_MASK, Key, Source};
@@ -25,6 +25,7 @@ use crate::health::{
     Verdict,
 };
 use crate::rng::Rng;
+use crate::sys::fork::Moment;
 use crate::time::Instant;
 
 /// The checks of one server.
@@ -66,9 +67,9 @@ struct Talk {
     socket: Socket,
     check: CheckId,
     probe: ProbeId,
-    /// What is to be sent, and how much of it was.
-    out: Vec<u8>,
-    sent: usize,
+    /// Before it was made.
+    since: Moment,
+    out: Outgoing,
     is_connected: bool,
     generation: u32,
 }
@@ -152,7 +153,9 @@ impl Probing {
 
     /// Ends every probe. Nothing is told.
     pub(crate) fn close_all(&mut self, core: &mut Core) {
-        self.table.clear();
+        for talk in self.table.drain() {
+            net::close(talk.socket, talk.since);
+        }
         self.subjects.clear();
         if let Some(timer) = self.timer.take() {
             core.wheel.cancel(timer);
@@ -175,7 +178,8 @@ impl Probing {
             checked.standing.forget(id);
             self.schedule.remove(check);
             if let Some(talk) = self.subjects.remove(&check).and_then(|subject| subject.talk) {
-                self.table.remove(talk);
+                let talk = self.table.remove(talk);
+                net::close(talk.socket, talk.since);
             }
         }
         for member in members {
@@ -191,7 +195,7 @@ impl Probing {
                     match settings.options().initial {
                         Initial::Unknown => {}
                         Initial::Up => {
-                            note(&checked.pool, member.id, Observed::Up, "up until proven down", core.now)
+                            note(&checked.pool, member.id, Observed::Up, "up until proven down", core.now);
                         }
                         Initial::Down => {
                             note(&checked.pool, member.id, Observed::Down, "down until proven up", core.now);
@@ -236,7 +240,8 @@ impl Probing {
                     if let Some(talk) =
                         self.subjects.get_mut(&next.check).and_then(|subject| subject.talk.take())
                     {
-                        self.table.remove(talk);
+                        let talk = self.table.remove(talk);
+                        net::close(talk.socket, talk.since);
                     }
                     self.tell_standing(next.check);
                 }
@@ -259,6 +264,7 @@ impl Probing {
         let Some(settings) = &self.pools[subject.pool].settings else { return };
         let target = target(&settings.options().target, &subject.address);
         self.generation = (self.generation + 1) & GENERATION_MASK;
+        let since = Moment::now();
         let key = Key { index: self.table.vacant_key() as u32, generation: self.generation };
         let opened = net::connect(&target).and_then(|socket| {
             core.register(&socket, Source::Probe(key))?;
@@ -270,8 +276,8 @@ impl Probing {
                     socket,
                     check,
                     probe,
-                    out: Vec::new(),
-                    sent: 0,
+                    since,
+                    out: Outgoing::default(),
                     is_connected: false,
                     generation: self.generation,
                 }));
@@ -312,10 +318,10 @@ impl Probing {
         if !talk.is_connected {
             talk.is_connected = true;
             self.schedule.handle_connected(talk.check, talk.probe);
-            progress = subject.dialogue.begin(&mut talk.out);
+            progress = subject.dialogue.begin(&mut talk.out.bytes);
         }
         loop {
-            if let Err(error) = talk.send()
+            if let Err(error) = talk.out.send(&talk.socket)
                 && progress == Progress::More
             {
                 return self.fail(core, index, Some(error));
@@ -326,7 +332,7 @@ impl Probing {
             progress = match net::read(&talk.socket, &mut core.buffer) {
                 Ok(None) => return,
                 Ok(Some(0)) => subject.dialogue.handle_end(),
-                Ok(Some(bytes)) => subject.dialogue.handle_bytes(&core.buffer[..bytes], &mut talk.out),
+                Ok(Some(bytes)) => subject.dialogue.handle_bytes(&core.buffer[..bytes], &mut talk.out.bytes),
                 Err(error) => return self.fail(core, index, Some(error)),
             };
         }
@@ -343,6 +349,7 @@ impl Probing {
                 let _ = talk.socket.set_linger(Some(Duration::ZERO));
             }
         }
+        net::close(talk.socket, talk.since);
         self.schedule.handle_verdict(talk.check, talk.probe, verdict, core.now);
         self.tell_standing(talk.check);
     }
@@ -378,20 +385,6 @@ impl Probing {
         if let (Some(subject), Some(check)) = (self.subjects.get(&id), self.schedule.check(id)) {
             self.pools[subject.pool].standing.note(subject.backend, check);
         }
-    }
-}
-
-impl Talk {
-    fn send(&mut self) -> io::Result<()> {
-        while self.sent < self.out.len() {
-            match net::write(&self.socket, &self.out[self.sent..])? {
-                0 => return Ok(()),
-                sent => self.sent += sent,
-            }
-        }
-        self.out.clear();
-        self.sent = 0;
-        Ok(())
     }
 }
 

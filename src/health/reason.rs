@@ -76,7 +76,8 @@ impl fmt::Display for Reason {
     }
 }
 
-fn cleaned(text: &str) -> Box<str> {
+/// One line without control characters, of at most [`REASON_MAX`] bytes.
+pub(crate) fn cleaned(text: &str) -> Box<str> {
     const CUT: char = '…';
     let mut clean = String::with_capacity(text.len().min(REASON_MAX));
     for char in text.chars() {

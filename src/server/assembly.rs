@@ -122,6 +122,9 @@ pub(super) fn assemble(
         conversations.push(conversation::Listener { socket, since, make: Box::new(make_conversation) });
     }
 
+    // Whatever can be refused comes before the pools are observed, which is done once: a start may be tried again.
+    let checks = checks(config)?;
+    let (seeds, secret) = ([seed()?, seed()?], entropy()?);
     let capacity = MAIL_BESIDES + 3 * config.pools.len() + config.listeners.len();
     let loops = (0..count).map(|_| open_loop(capacity)).collect::<io::Result<Vec<Loop>>>();
     let loops = loops.map_err(|error| Error::io("make an event loop", &error))?;
@@ -130,9 +133,9 @@ pub(super) fn assemble(
     // The first worker has the conversations.
     let bell = Bell::new(shared.senders[0].clone());
     let mut conversations = Some((conversations, bell.clone()));
-    let mut discovering = Some(discovering(config, &shared)?).filter(Discovering::is_needed);
-    let is_checked = config.pools.iter().any(|pool| pool.check.is_some());
-    let mut probing = is_checked.then(|| probing(config, &shared)).transpose()?;
+    let mut discovering = Some(discovering(config, &shared, seeds[0])?).filter(Discovering::is_needed);
+    let is_checked = checks.iter().any(Option::is_some);
+    let mut probing = is_checked.then(|| probing(config, &shared, checks, seeds[1], secret)).transpose()?;
     let mut workers = Vec::with_capacity(count);
     for (index, (one, sockets)) in loops.into_iter().zip(sockets).enumerate() {
         let (conversations, bell) = conversations.take().unzip();
@@ -153,18 +156,29 @@ pub(super) fn assemble(
     Ok(Assembly { shared, workers, addresses, admin, files, bell })
 }
 
+/// How each pool is checked, where it is; passwords are read.
+fn checks(config: &Config) -> Result<Vec<Option<Arc<Settings>>>> {
+    let pools = config.pools.iter();
+    pools.map(|pool| pool.check.as_ref().map(|check| settings(config, check)).transpose()).collect()
+}
+
 /// The checks, for one of the workers.
-fn probing(config: &Config, shared: &Shared) -> Result<Probing> {
-    let mut pools = Vec::with_capacity(config.pools.len());
-    for (pool, from) in shared.pools.iter().zip(&config.pools) {
-        let settings = from.check.as_ref().map(|check| settings(config, check)).transpose()?;
-        pools.push(Checked::new(Arc::clone(&pool.pool), settings, Arc::clone(&pool.standing)));
-    }
-    Probing::new(pools, config.runtime.probes_max, seed()?, entropy()?)
+fn probing(
+    config: &Config,
+    shared: &Shared,
+    checks: Vec<Option<Arc<Settings>>>,
+    seed: u64,
+    secret: [u8; 32],
+) -> Result<Probing> {
+    let checked = |(pool, settings): (&SharedPool, _)| {
+        Checked::new(Arc::clone(&pool.pool), settings, Arc::clone(&pool.standing))
+    };
+    let pools = shared.pools.iter().zip(checks).map(checked).collect();
+    Probing::new(pools, config.runtime.probes_max, seed, secret)
 }
 
 /// Where members come from beside the configuration.
-fn discovering(config: &Config, shared: &Shared) -> Result<Discovering> {
+fn discovering(config: &Config, shared: &Shared, seed: u64) -> Result<Discovering> {
     let plan = |(pool, from): (&SharedPool, &crate::server::config::Pool)| PoolPlan {
         name: Arc::clone(&pool.name),
         pool: Arc::clone(&pool.pool),
@@ -179,7 +193,7 @@ fn discovering(config: &Config, shared: &Shared) -> Result<Discovering> {
         resolv_conf: from.resolv_conf.clone(),
         hosts: from.hosts.clone(),
         read: Box::new(move || environment(&from)),
-        seed: seed()?,
+        seed,
     };
     Discovering::new(plan, Clock.now())
 }
@@ -238,7 +252,9 @@ fn share(config: &Config, pools: &[Arc<balance::Pool>], loops: &[Loop], sink: &S
         let room = Arc::new(Room::new(index, from.queue_max as usize, &senders));
         let on_change = {
             let (sink, pool) = (Arc::clone(sink), Arc::clone(&name));
-            let (is_change_told, checker) = (Arc::clone(&is_change_told), senders.get(CHECKER).cloned());
+            let is_change_told = Arc::clone(&is_change_told);
+            // Who checks nothing here need not know.
+            let checker = senders.get(CHECKER).filter(|_| from.check.is_some()).cloned();
             move |change: &balance::Change| {
                 use balance::ChangeKind::{Added, Admin, Removed};
                 if matches!(change.kind, Added | Admin(_) | Removed)
@@ -320,7 +336,8 @@ impl Drop for Files {
     }
 }
 
-/// Places in a mailbox beside three for each pool and one for each listener, which is what else can be on its way at once.
+/// Places in a mailbox beside three for each pool and one for each listener, which is what else can be on its way at
+/// once.
 const MAIL_BESIDES: usize = 16;
 /// Who waits to be answered by the admin socket.
 const ADMIN_BACKLOG: u32 = 128;

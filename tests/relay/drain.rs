@@ -274,6 +274,26 @@ fn a_start_that_fails_may_be_tried_again() {
     }
 }
 
+/// What the configuration names may be missing at first; once it is there, the same server starts.
+#[test]
+fn a_password_that_comes_later() {
+    let folder = Folder::new();
+    let check = format!("check = {{ kind = \"redis\", password_file = \"{}\" }}", folder.file("password"));
+    for hosted in [false, true] {
+        let server = Server::from_toml(&Setup::new(&[]).pool(&check).text(), "site.toml").unwrap();
+        let start = || if hosted { server.start_hosted() } else { server.start() };
+        for _ in 0..2 {
+            let error = start().unwrap_err();
+            assert!(matches!(&error, Error::Io { .. }), "{error}");
+            assert!(error.to_string().contains("(site.toml:"), "{error}");
+            assert_eq!(server.state(), State::New);
+        }
+        std::fs::write(folder.file("password"), "secret\n").unwrap();
+        start().unwrap();
+        std::fs::remove_file(folder.file("password")).unwrap();
+    }
+}
+
 /// The file of a unix socket that nobody listens on any more is replaced; one in use is not.
 #[test]
 fn a_file_left_behind_is_replaced() {
