@@ -94,32 +94,3 @@ fn every_policy_lives_through_every_change() {
         step("ready");
     }
 }
-
-/// A change that leaves who serves as it is leaves every key, turn and measured weight as it is, and takes no
-/// time to speak of even where a plan takes long to build.
-#[test]
-fn what_changes_nothing_about_who_serves_keeps_the_plan() {
-    use trimtab::balance::{Hash, Observed};
-    for (name, policy) in Policy::NAMES {
-        let (pool, ids) = pool(Options { policy, ..Options::default() }, &[3, 1, 2]);
-        let (other, others) = self::pool(Options { policy, ..Options::default() }, &[3, 1, 2]);
-        for n in 0..300u32 {
-            let id = ids[n as usize % 3];
-            match n % 4 {
-                0 => pool.set_observed(id, Observed::Up).unwrap(),
-                1 => pool.set_tag(id, u64::from(n)).unwrap(),
-                2 => pool.set_maxconn(id, 1_000).unwrap(),
-                _ => pool.set_admin(id, Admin::Ready).unwrap(),
-            }
-            let (here, there) = (pick_key(&pool, &n.to_le_bytes()), pick_key(&other, &n.to_le_bytes()));
-            assert_eq!(index_of(&ids, here.backend), index_of(&others, there.backend), "{name} at {n}");
-            assert_eq!(here.tag, pool.backend(here.backend).unwrap().tag);
-        }
-    }
-    let options = Options { policy: Policy::Hash, hash: Hash::Maglev, ..Options::default() };
-    let (pool, ids) = pool(options, &vec![1; 10_000]);
-    // Two hundred tables of a million slots each would take minutes.
-    for &id in ids.iter().take(200) {
-        pool.set_observed(id, Observed::Up).unwrap();
-    }
-}

@@ -108,6 +108,26 @@ fn rates_hold_per_backend_and_per_pool() {
     assert!(matches!(beyond, Err(Error::InvalidArgument { what: "connection_burst", .. })));
 }
 
+/// What was used of one rate is no debt at the next: a hundred at once of one a second would be a minute and a half.
+#[test]
+fn another_rate_begins_anew() {
+    let (pool, ids) = pool(Options::default(), &[1]);
+    let took = |ms| (0..200).filter(|_| pool.pick(&at(ms)).is_ok()).count();
+    pool.set_connection_rate(ids[0], 1, 100).unwrap();
+    assert_eq!(took(1_000), 100);
+    pool.set_connection_rate(ids[0], 1, 100).unwrap();
+    pool.set_weight(ids[0], 2).unwrap();
+    assert_eq!(took(1_000), 0, "the same rate goes on");
+    pool.set_connection_rate(ids[0], 1_000, 10).unwrap();
+    assert_eq!((took(1_000), took(1_001), took(1_006)), (10, 1, 5));
+    pool.set_connection_rate(ids[0], 1_000, 20).unwrap();
+    assert_eq!(took(1_006), 20, "another burst");
+    pool.set_connection_rate(ids[0], 0, 0).unwrap();
+    assert_eq!(took(1_006), 200);
+    pool.set_connection_rate(ids[0], 1_000, 20).unwrap();
+    assert_eq!(took(1_006), 20, "nothing is counted while there is no rate");
+}
+
 /// Threads at once, while changes overtake their picks, get a burst and not one more.
 #[test]
 fn rates_are_exact_over_threads() {

@@ -202,14 +202,23 @@ fn checks_and_operators_have_the_last_word() {
     pool.set_admin(ids[0], Admin::Ready).unwrap();
     pool.handle_timeout(at(40_000));
     assert_eq!((observed(&pool, ids[0]), ejected(&pool)), (Observed::Up, vec![]));
-    // What somebody else ejected is theirs to take back.
+    // What somebody else ejected is theirs to take back, also when the pool had ejected it before.
     pool.set_observed(ids[1], Observed::Ejected).unwrap();
     pool.handle_timeout(at(400_000));
     assert_eq!(ejected(&pool), [ids[1]]);
+    eject(&pool, ids[3], at(401_000));
+    pool.set_observed_with(ids[3], Observed::Ejected, "by hand", at(401_100)).unwrap();
+    pool.handle_timeout(at(401_900));
+    let told = pool.backend(ids[3]).unwrap();
+    assert_eq!((told.observed, told.reason.as_deref()), (Observed::Ejected, Some("by hand")));
+    assert_eq!(told.observed_since_ns, Some(at(401_000).as_nanos()), "it is out since then");
+    pool.handle_timeout(at(800_000));
+    assert_eq!(ejected(&pool), [ids[1], ids[3]]);
+    pool.set_observed(ids[3], Observed::Up).unwrap();
     // A removed one leaves nothing behind.
-    eject(&pool, ids[2], at(401_000));
+    eject(&pool, ids[2], at(801_000));
     pool.remove(ids[2]).unwrap();
-    pool.handle_timeout(at(500_000));
+    pool.handle_timeout(at(900_000));
     assert_eq!(ejected(&pool), [ids[1]]);
 }
 

@@ -118,6 +118,14 @@ static trimtab_server *hosted(const char *timeouts, uint16_t backend_port, trimt
     return server;
 }
 
+/* Until the server's first session has reached the backend. */
+static void turn_until_open(const trimtab_server *server, const struct backend *backend)
+{
+    while (__atomic_load_n(&backend->open, __ATOMIC_ACQUIRE) == 0) {
+        OK(trimtab_server_turn(server, 1, NULL));
+    }
+}
+
 static void everything_on_one_thread(void)
 {
     uint16_t backend_port = 0;
@@ -226,9 +234,7 @@ static void time_passes(void)
     int client = dial(port_of(server, "web"));
     OK(trimtab_server_turn(server, -1, &count));
     CHECK(count >= 1);
-    while (__atomic_load_n(&backend.open, __ATOMIC_ACQUIRE) == 0) {
-        OK(trimtab_server_turn(server, 1, NULL));
-    }
+    turn_until_open(server, &backend);
     OK(trimtab_now(&now));
     OK(trimtab_server_next_deadline(server, &deadline));
     OK(trimtab_server_next_timeout(server, &timeout_ms));
@@ -338,9 +344,7 @@ static void pestered(void)
     backend_start(&backend, 'x');
     trimtab_server *server = hosted("", backend.port, NULL, NULL);
     int client = dial(port_of(server, "web"));
-    while (__atomic_load_n(&backend.open, __ATOMIC_ACQUIRE) == 0) {
-        OK(trimtab_server_turn(server, 1, NULL));
-    }
+    turn_until_open(server, &backend);
     CHECK(pthread_create(&other, NULL, pester, server) == 0);
     while (state_of(server) != TRIMTAB_SERVER_STOPPED) {
         OK(trimtab_server_turn(server, -1, NULL));
@@ -372,9 +376,7 @@ static void freed_elsewhere(void)
     trimtab_server *server = hosted("", backend.port, count_stopped, &stopped);
     trimtab_pool *pool = pool_of(server, "app");
     int client = dial(port_of(server, "web"));
-    while (__atomic_load_n(&backend.open, __ATOMIC_ACQUIRE) == 0) {
-        OK(trimtab_server_turn(server, 1, NULL));
-    }
+    turn_until_open(server, &backend);
     CHECK(statistics_of(pool).in_flight == 1);
     CHECK(pthread_create(&other, NULL, free_it, server) == 0);
     CHECK(pthread_join(other, NULL) == 0);

@@ -123,11 +123,7 @@ int main(int argc, char **argv)
         one_server(round);
     }
     expect_threads(3);
-    uint64_t until = now_ms() + DEADLINE_S * 1000;
-    while (descriptors() > before && now_ms() < until) {
-        sched_yield();
-    }
-    CHECK(descriptors() == before);
+    expect_descriptors(before);
     backend_stop(&a);
     backend_stop(&b);
     printf("server_leaks: %d servers made, used and freed\n", SERVERS);

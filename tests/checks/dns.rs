@@ -95,7 +95,7 @@ fn addresses_come_and_go_with_the_records() {
 
     // No resolver at all: what was good last is held.
     dns.server = None;
-    until("the failure is told", || running.count("discovery-failed") > 0);
+    running.until_told("the failure is told", |count| count("discovery-failed") > 0);
     assert_eq!(members(&running), plain(&["127.0.0.3:8000", "127.0.0.4:8000"]));
     // The name is gone: held for a second, then obeyed.
     dns.say("");
@@ -153,7 +153,7 @@ fn a_file_of_members_is_followed() {
     std::fs::rename(next, &path).unwrap();
     until("a change is read", || members(&running) == with(&[("127.0.0.2:80", 5), ("127.0.0.3:80", 1)]));
     std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"nonsense\n").unwrap();
-    until("a mistake is told", || running.count("discovery-failed") > 0);
+    running.until_told("a mistake is told", |count| count("discovery-failed") > 0);
     assert_eq!(members(&running), with(&[("127.0.0.2:80", 5), ("127.0.0.3:80", 1)]), "and changes nothing");
     running.end();
 }
@@ -167,7 +167,7 @@ fn a_name_that_cannot_be_found_stops_nobody() {
          \"app.test:1\" }}]\n[discovery]\nnameservers = [\"127.0.0.1:{port}\"]\n"
     );
     let running = Running::start(&config, None);
-    until("the failure is told", || running.count("discovery-failed") > 0);
+    running.until_told("the failure is told", |count| count("discovery-failed") > 0);
     assert!(members(&running).is_empty());
     assert!(std::net::TcpStream::connect::<SocketAddr>(running.address()).is_ok());
     running.end();

@@ -3,8 +3,11 @@
 #![cfg(target_os = "linux")]
 
 mod dns;
+#[path = "../shared/folder.rs"]
+#[allow(dead_code, reason = "each of the tests needs a part of it")]
+mod folder;
 mod nginx;
-#[path = "../hostile/process.rs"]
+#[path = "../shared/process.rs"]
 #[allow(dead_code, reason = "what the tests of hostile clients measure is not measured here")]
 mod process;
 mod redis;
@@ -12,36 +15,11 @@ mod redis;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::Value;
 
+use folder::Folder;
 use process::Running;
-
-/// A folder that goes with the test.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let name = format!("trimtab-checks-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir(&path).expect("the temporary folder is writable");
-        Self(path)
-    }
-
-    fn write(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.0.join(name);
-        std::fs::write(&path, text).unwrap();
-        path
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
 
 /// A server of another make, which ends with the test.
 struct Server {

@@ -13,7 +13,7 @@ use crate::{Folder, Server, backend, free_port, program};
 fn nginx(name: &str) -> (Server, std::path::PathBuf) {
     let folder = Folder::new();
     let port = free_port();
-    let root = folder.0.display();
+    let root = folder.path().display();
     let config = folder.write(
         "nginx.conf",
         &format!(
@@ -25,9 +25,9 @@ fn nginx(name: &str) -> (Server, std::path::PathBuf) {
              location / {{ return 200 \"{name}\"; }} }}\n}}\n"
         ),
     );
-    let broken = folder.0.join("broken");
+    let broken = folder.path().join("broken");
     let mut command = Command::new(program("nginx"));
-    command.arg("-p").arg(&folder.0).arg("-e").arg(folder.0.join("error.log")).arg("-c").arg(config);
+    command.arg("-p").arg(folder.path()).arg("-e").arg(folder.path().join("error.log")).arg("-c").arg(config);
     (Server::start(&mut command, port, folder), broken)
 }
 

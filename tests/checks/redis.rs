@@ -13,7 +13,7 @@ fn redis(more: &[&str]) -> Server {
     let mut command = Command::new(program("redis-server"));
     command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
     command.args(["--requirepass", "secret", "--masterauth", "secret", "--repl-diskless-sync-delay", "0"]);
-    command.arg("--dir").arg(&folder.0).args(more);
+    command.arg("--dir").arg(folder.path()).args(more);
     Server::start(&mut command, port, folder)
 }
 

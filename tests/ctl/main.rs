@@ -5,6 +5,9 @@
 
 mod clients;
 mod events;
+#[path = "../shared/folder.rs"]
+#[allow(dead_code, reason = "each of the tests needs a part of it")]
+mod folder;
 mod http;
 mod life;
 mod strangers;

@@ -3,11 +3,14 @@
 
 #![cfg(target_os = "linux")]
 
+#[path = "../shared/folder.rs"]
+#[allow(dead_code, reason = "each of the tests needs a part of it")]
+mod folder;
 mod home;
 mod mariadb;
 mod postgres;
+#[path = "../shared/process.rs"]
 #[allow(dead_code, reason = "not all that can be seen from outside is looked at here")]
-#[path = "../hostile/process.rs"]
 mod process;
 
 use std::net::SocketAddr;

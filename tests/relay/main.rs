@@ -8,6 +8,9 @@ mod admin;
 mod bytes;
 mod connect;
 mod drain;
+#[path = "../shared/folder.rs"]
+#[allow(dead_code, reason = "each of the tests needs a part of it")]
+mod folder;
 mod half_close;
 mod maxconn;
 mod pressure;

@@ -2,14 +2,14 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+
+use crate::folder::Folder;
 
 /// After this long nothing will come any more, and the test fails.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
@@ -27,21 +27,24 @@ pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
 /// A running command.
 pub(crate) struct Running {
     child: Child,
-    folder: PathBuf,
-    events: Arc<Mutex<Vec<Value>>>,
+    folder: Folder,
+    told: Arc<Told>,
     reader: Option<JoinHandle<()>>,
+}
+
+/// What it told of.
+#[derive(Default)]
+struct Told {
+    events: Mutex<Vec<Value>>,
+    came: Condvar,
 }
 
 impl Running {
     /// Starts it on a configuration without `[admin]`, with at most so many descriptors.
     pub(crate) fn start(config: &str, descriptors: Option<u32>) -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let name = format!("trimtab-hostile-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let folder = std::env::temp_dir().join(name);
-        std::fs::create_dir(&folder).expect("the temporary folder is writable");
-        let file = folder.join("trimtab.toml");
-        let admin = folder.join("admin");
-        std::fs::write(&file, format!("{config}\n[admin]\nbind = \"unix:{}\"\n", admin.display())).unwrap();
+        let folder = Folder::new();
+        let admin = folder.file("admin");
+        let file = folder.write("trimtab.toml", &format!("{config}\n[admin]\nbind = \"unix:{admin}\"\n"));
         let limit = descriptors.map_or(String::new(), |count| format!("ulimit -n {count} && "));
         let mut child = Command::new("sh")
             .arg("-c")
@@ -51,19 +54,20 @@ impl Running {
             .stderr(Stdio::piped())
             .spawn()
             .expect("there is a shell");
-        let events = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::new(Told::default());
         let lines = BufReader::new(child.stderr.take().expect("it is piped"));
         let reader = {
-            let events = Arc::clone(&events);
+            let told = Arc::clone(&told);
             std::thread::spawn(move || {
                 for line in lines.lines().map_while(Result::ok) {
                     let event = serde_json::from_str(&line).unwrap_or(Value::String(line));
-                    events.lock().unwrap().push(event);
+                    told.events.lock().unwrap().push(event);
+                    told.came.notify_all();
                 }
             })
         };
-        let running = Self { child, folder, events, reader: Some(reader) };
-        until("it starts", || running.count("started") == 1);
+        let running = Self { child, folder, told, reader: Some(reader) };
+        running.until_told("it starts", |count| count("started") == 1);
         running
     }
 
@@ -73,12 +77,23 @@ impl Running {
 
     /// How many events of this name it told.
     pub(crate) fn count(&self, event: &str) -> usize {
-        self.events.lock().unwrap().iter().filter(|told| told["event"] == event).count()
+        count(&self.told.events.lock().unwrap(), event)
+    }
+
+    /// Waits until `condition` holds of how many events of each name it told.
+    #[track_caller]
+    pub(crate) fn until_told(&self, what: &str, condition: impl Fn(&dyn Fn(&str) -> usize) -> bool) {
+        let mut events = self.told.events.lock().unwrap();
+        while !condition(&|event| count(&events, event)) {
+            let (now, waited) = self.told.came.wait_timeout(events, DEADLINE).unwrap();
+            assert!(!waited.timed_out(), "waited in vain: {what}: {now:?}");
+            events = now;
+        }
     }
 
     /// What it says of itself.
     pub(crate) fn status(&self) -> Value {
-        let mut admin = UnixStream::connect(self.folder.join("admin")).expect("the admin socket");
+        let mut admin = UnixStream::connect(self.folder.file("admin")).expect("the admin socket");
         admin.write_all(b"GET /v1/status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
         admin.read_to_string(&mut answer).unwrap();
@@ -144,7 +159,7 @@ impl Running {
         assert!(told.success());
         let status = self.child.wait().unwrap();
         self.reader.take().expect("once").join().unwrap();
-        assert_eq!(status.code(), Some(0), "{:?}", self.events.lock().unwrap());
+        assert_eq!(status.code(), Some(0), "{:?}", self.told.events.lock().unwrap());
         assert_eq!(self.count("worker-failed"), 0);
         assert_eq!(self.count("stopped"), 1);
     }
@@ -154,6 +169,9 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
+}
+
+fn count(events: &[Value], name: &str) -> usize {
+    events.iter().filter(|told| told["event"] == name).count()
 }
