@@ -135,4 +135,30 @@ static inline trimtab_bytes trimtab_go_bytes(const uint8_t *data, size_t length)
 // to spare. The bound is for a library that never comes to an end; the text is cut then.
 #define TRIMTAB_GO_TRIES_MAX 8
 
+// Copies a text as trimtab's functions do: what fits, and the length of all of it.
+typedef trimtab_status (*trimtab_go_copy)(const void *context, char *buffer, size_t size, size_t *length);
+
+static inline trimtab_go_result trimtab_go_leave_with_text(uint32_t *calls, trimtab_go_copy copy,
+                                                           const void *context) {
+    char *text = NULL;
+    size_t size = 0, length = 0;
+    trimtab_status status = TRIMTAB_OK;
+    for (int tries = 0; tries < TRIMTAB_GO_TRIES_MAX; tries++) {
+        status = copy(context, text, size, &length);
+        if (status != TRIMTAB_OK || length < size) break;
+        free(text);
+        size = length + length / 4 + 256;
+        text = malloc(size);
+        if (text == NULL) size = 0;
+    }
+    trimtab_go_result result = trimtab_go_leave(calls, status);
+    if (status != TRIMTAB_OK || text == NULL) {
+        free(text);
+        return result;
+    }
+    result.text = text;
+    result.length = length < size ? length : size - 1;
+    return result;
+}
+
 #endif

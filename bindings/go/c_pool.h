@@ -220,36 +220,29 @@ static trimtab_status trimtab_go_done(trimtab_go_gate *gate, const trimtab_pool 
 
 // What a pool tells of itself.
 
+typedef struct trimtab_go_explained {
+    const trimtab_pool *pool;
+    trimtab_bytes key;
+    uint64_t now_ns;
+} trimtab_go_explained;
+
+static trimtab_status trimtab_go_explain_copy(const void *context, char *buffer, size_t size, size_t *length) {
+    const trimtab_go_explained *asked = context;
+    return trimtab_pool_explain_copy(asked->pool, asked->key, asked->now_ns, buffer, size, length);
+}
+
 static trimtab_go_result trimtab_go_explain(trimtab_go_gate *gate, const trimtab_pool *pool, const uint8_t *key,
                                             size_t key_length, uint64_t now_ns) {
     uint32_t *calls = trimtab_go_enter(gate);
     if (calls == NULL) return trimtab_go_closed();
-    trimtab_bytes bytes = trimtab_go_bytes(key, key_length);
-    char *text = NULL;
-    size_t size = 0, length = 0;
-    trimtab_status status = TRIMTAB_OK;
-    for (int tries = 0; tries < TRIMTAB_GO_TRIES_MAX; tries++) {
-        status = trimtab_pool_explain_copy(pool, bytes, now_ns, text, size, &length);
-        if (status != TRIMTAB_OK || length < size) break;
-        free(text);
-        size = length + length / 4 + 256;
-        text = malloc(size);
-        if (text == NULL) size = 0;
-    }
-    trimtab_go_result result = trimtab_go_leave(calls, status);
-    if (status != TRIMTAB_OK || text == NULL) {
-        free(text);
-        return result;
-    }
-    result.text = text;
-    result.length = length < size ? length : size - 1;
-    return result;
+    trimtab_go_explained asked = {.pool = pool, .key = trimtab_go_bytes(key, key_length), .now_ns = now_ns};
+    return trimtab_go_leave_with_text(calls, trimtab_go_explain_copy, &asked);
 }
 
-typedef trimtab_status (*trimtab_go_copy)(const trimtab_pool *, uint64_t, char *, size_t, size_t *);
+typedef trimtab_status (*trimtab_go_fixed)(const trimtab_pool *, uint64_t, char *, size_t, size_t *);
 
 // A backend's name or address, which never changes.
-static trimtab_status trimtab_go_text_of(const trimtab_pool *pool, uint64_t id, trimtab_go_copy copy, char **text_out,
+static trimtab_status trimtab_go_text_of(const trimtab_pool *pool, uint64_t id, trimtab_go_fixed copy, char **text_out,
                                          size_t *length_out) {
     size_t length = 0;
     trimtab_status status = copy(pool, id, NULL, 0, &length);

@@ -143,34 +143,33 @@ enum {
     TRIMTAB_GO_STATUS,
 };
 
+typedef struct trimtab_go_server_asked {
+    const trimtab_server *server;
+    int what;
+    trimtab_str listener;
+} trimtab_go_server_asked;
+
+static trimtab_status trimtab_go_server_copy(const void *context, char *buffer, size_t size, size_t *length) {
+    const trimtab_go_server_asked *asked = context;
+    switch (asked->what) {
+    case TRIMTAB_GO_ADDRESS:
+        return trimtab_server_address_copy(asked->server, asked->listener, buffer, size, length);
+    case TRIMTAB_GO_ADMIN_ADDRESS: return trimtab_server_admin_address_copy(asked->server, buffer, size, length);
+    case TRIMTAB_GO_STATUS: return trimtab_server_status_copy(asked->server, buffer, size, length);
+    }
+    return TRIMTAB_E_INVALID_ARGUMENT;
+}
+
 static trimtab_go_result trimtab_go_server_text(trimtab_go_gate *gate, const trimtab_server *server, int what,
                                                 const char *listener, size_t listener_length) {
     uint32_t *calls = trimtab_go_enter(gate);
     if (calls == NULL) return trimtab_go_closed();
-    trimtab_str name = trimtab_go_str(listener, listener_length);
-    char *text = NULL;
-    size_t size = 0, length = 0;
-    trimtab_status status = TRIMTAB_E_INVALID_ARGUMENT;
-    for (int tries = 0; tries < TRIMTAB_GO_TRIES_MAX; tries++) {
-        switch (what) {
-        case TRIMTAB_GO_ADDRESS: status = trimtab_server_address_copy(server, name, text, size, &length); break;
-        case TRIMTAB_GO_ADMIN_ADDRESS: status = trimtab_server_admin_address_copy(server, text, size, &length); break;
-        case TRIMTAB_GO_STATUS: status = trimtab_server_status_copy(server, text, size, &length); break;
-        }
-        if (status != TRIMTAB_OK || length < size) break;
-        free(text);
-        size = length + length / 4 + 256;
-        text = malloc(size);
-        if (text == NULL) size = 0;
-    }
-    trimtab_go_result result = trimtab_go_leave(calls, status);
-    if (status != TRIMTAB_OK || text == NULL) {
-        free(text);
-        return result;
-    }
-    result.text = text;
-    result.length = length < size ? length : size - 1;
-    return result;
+    trimtab_go_server_asked asked = {
+        .server = server,
+        .what = what,
+        .listener = trimtab_go_str(listener, listener_length),
+    };
+    return trimtab_go_leave_with_text(calls, trimtab_go_server_copy, &asked);
 }
 
 static trimtab_go_pool trimtab_go_server_pool(trimtab_go_gate *gate, const trimtab_server *server, const char *name,

@@ -62,8 +62,8 @@ const (
 	EventBackendMaxconn EventKind = 11
 	// EventBackendTier: a backend has another tier; the number is the new one.
 	EventBackendTier EventKind = 12
-	// EventDiscoveryFailed: members could not be found out, by name or from a file; the detail says why. Those
-	// there were stay.
+	// EventDiscoveryFailed: members could not be found out, by name or from a file, or some of them are left
+	// out; the detail says why, and what becomes of those there were.
 	EventDiscoveryFailed EventKind = 13
 
 	// EventsLost is this package's own: OnEvent kept so many events waiting that there was no room for the

@@ -58,6 +58,19 @@ type Status struct {
 	Totals    ServerStatistics `json:"totals"`
 	Listeners []ListenerStatus `json:"listeners"` // none before it is started
 	Pools     []PoolStatus     `json:"pools"`
+	Admin     AdminStatistics  `json:"admin"`
+}
+
+// AdminStatistics is what a server counted of its admin interface, and of events.
+type AdminStatistics struct {
+	Clients    uint64 `json:"clients"`     // at present
+	Followers  uint64 `json:"followers"`   // of all there are, those that follow events
+	Accepted   uint64 `json:"accepted"`    // clients accepted
+	Displaced  uint64 `json:"displaced"`   // idle clients that were ended to make room for others
+	Late       uint64 `json:"late"`        // clients whose request did not come to its end in time
+	Stalled    uint64 `json:"stalled"`     // clients that did not take what they were answered
+	Events     uint64 `json:"events"`      // events so far; also the number of the latest
+	EventsLost uint64 `json:"events_lost"` // events that followers were too slow for, over all followers
 }
 
 // ListenerStatus is one listener in a Status.
@@ -80,24 +93,31 @@ type PoolStatus struct {
 	Backends []BackendStatus `json:"backends"`
 }
 
-// BackendStatus is one backend in a Status; Pool.Backends tells the same of one pool.
+// BackendStatus is one backend in a Status; Pool.Backends tells most of it of one pool.
 type BackendStatus struct {
-	ID           BackendID     `json:"id"`
-	Name         string        `json:"name"`
-	Address      string        `json:"address"`
-	Weight       uint32        `json:"weight"`
-	Maxconn      uint32        `json:"maxconn"` // 0 for no limit
-	Tier         uint8         `json:"tier"`
-	Tag          uint64        `json:"tag"`
-	Admin        string        `json:"admin"`    // "ready", "drain", "maintenance"
-	Observed     string        `json:"observed"` // "unknown", "up", "down", "ejected"
-	Reason       string        `json:"reason"`   // why, in one line; empty when nobody said
-	Serving      bool          `json:"serving"`  // whether it may be picked now, its Maxconn aside
-	Picks        uint64        `json:"picks"`
-	InFlight     uint64        `json:"in_flight"`
-	Outcomes     Outcomes      `json:"outcomes"`
-	ResponseMean time.Duration `json:"response_mean_ns"` // of the response times reported; 0 when there was none
-	Share        float64       `json:"share"`            // the part of new picks it is due, 0 to 1
+	ID      BackendID `json:"id"`
+	Name    string    `json:"name"`
+	Address string    `json:"address"`
+	Weight  uint32    `json:"weight"`
+	Maxconn uint32    `json:"maxconn"` // 0 for no limit
+	// Limit is the most picks in flight now: its Maxconn, or a lower one found by response times; 0 for none.
+	Limit           uint32  `json:"limit"`
+	ConnectionRate  uint32  `json:"connection_rate"`  // the most picks a second; 0 for no limit
+	ConnectionBurst uint32  `json:"connection_burst"` // how many of them may come at once; 0 for one second's
+	Tier            uint8   `json:"tier"`
+	Tag             uint64  `json:"tag"`
+	Admin           string  `json:"admin"`             // "ready", "drain", "maintenance"
+	Observed        string  `json:"observed"`          // "unknown", "up", "down", "ejected"
+	ObservedSince   Instant `json:"observed_since_ns"` // 0 while nobody has said
+	Reason          string  `json:"reason"`            // why, in one line; empty when nobody said
+	Serving         bool    `json:"serving"`           // whether it may be picked now, its Maxconn aside
+	// ConsecutiveErrors is errors in a row, where outliers are ejected.
+	ConsecutiveErrors uint32        `json:"consecutive_errors"`
+	Picks             uint64        `json:"picks"`
+	InFlight          uint64        `json:"in_flight"`
+	Outcomes          Outcomes      `json:"outcomes"`
+	ResponseMean      time.Duration `json:"response_mean_ns"` // of the response times reported; 0 when there was none
+	Share             float64       `json:"share"`            // the part of new picks it is due, 0 to 1
 	// SlowStart is the part of its weight that counts: below 1 while it starts slowly.
 	SlowStart float64 `json:"slow_start"`
 	// Check is how its check stands; nil before the first verdict, and when there is no check.

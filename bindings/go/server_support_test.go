@@ -3,6 +3,7 @@ package trimtab
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -106,6 +107,18 @@ func eventually(t testing.TB, what string, holds func() bool) {
 			t.Fatalf("%v have passed, and not yet: %s", patience, what)
 		}
 	}
+}
+
+// statusIn reads a status, and fails where it tells of what Status does not know.
+func statusIn(t testing.TB, from io.Reader) Status {
+	t.Helper()
+	var status Status
+	decoder := json.NewDecoder(from)
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&status); err != nil {
+		t.Fatal(err)
+	}
+	return status
 }
 
 // httpBackend answers with its letter and the request's body.

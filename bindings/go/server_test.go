@@ -126,7 +126,7 @@ func TestAServerRelays(t *testing.T) {
 	for at, is := range backends {
 		told := pool.Backends[at]
 		same := BackendStatus{
-			ID: is.ID, Name: is.Name, Address: is.Address, Weight: is.Weight, Maxconn: is.Maxconn, Tier: is.Tier, Tag: is.Tag,
+			ID: is.ID, Name: is.Name, Address: is.Address, Weight: is.Weight, Maxconn: is.Maxconn, Limit: is.Maxconn, Tier: is.Tier, Tag: is.Tag,
 			Admin: "ready", Observed: "unknown", Serving: is.Serving, Picks: is.Picks, InFlight: is.InFlight,
 			Outcomes:     Outcomes{is.Success, is.ConnectFailed, is.Failed, is.TimedOut, is.Cancelled},
 			ResponseMean: is.ResponseMean, Share: is.Share, SlowStart: 1,
@@ -138,6 +138,56 @@ func TestAServerRelays(t *testing.T) {
 	raw, err := server.StatusJSON()
 	if err != nil || !json.Valid(raw) {
 		t.Errorf("%s %v", raw, err)
+	}
+	if known := statusIn(t, strings.NewReader(string(raw))); known.Totals != total || known.Admin != status.Admin {
+		t.Errorf("%+v, and read before %+v", known, status)
+	}
+}
+
+// What is told of a backend only where there is a check, a limit or an outlier.
+func TestStatusOfBackends(t *testing.T) {
+	config := strings.Replace(configOf(1, "", addressOfNobody(t), echoBackend(t, "b")), "seed = 0\n",
+		"seed = 0\ncheck = { interval = \"50ms\" }\noutlier = { consecutive_errors = 5 }\n", 1)
+	before := Now()
+	server := startServer(t, config)
+	pool := poolNamed(t, server, "app")
+	var a, b BackendStatus
+	look := func() Status {
+		raw, err := server.StatusJSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		status := statusIn(t, strings.NewReader(string(raw)))
+		a, b = status.Pools[0].Backends[0], status.Pools[0].Backends[1]
+		return status
+	}
+	eventually(t, "the checks have told", func() bool {
+		look()
+		return a.Observed == "down" && b.Observed == "up"
+	})
+	for _, each := range []BackendStatus{a, b} {
+		if each.Check == nil || each.Check.Kind != "tcp" || each.Check.State != each.Observed || each.Check.Probes == 0 ||
+			each.Reason == "" || each.ObservedSince < before || each.ObservedSince > Now() || each.Limit != 0 {
+			t.Errorf("%+v, its check %+v", each, each.Check)
+		}
+	}
+	if a.Check.Failed == 0 || a.Check.FailureSource != "connection" || a.Check.Failure == "" {
+		t.Errorf("%+v", a.Check)
+	}
+
+	told := look().Admin.Events
+	if err := pool.SetMaxconn(b.ID, 9); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		mustDone(t, pool, mustPick(t, pool, ""), Failed, Timings{})
+	}
+	status := look()
+	if b.Maxconn != 9 || b.Limit != 9 || b.ConsecutiveErrors != 2 || b.Outcomes.Failed != 2 {
+		t.Errorf("%+v", b)
+	}
+	if want := (AdminStatistics{Events: told + 1}); status.Admin != want {
+		t.Errorf("%+v, expected %+v", status.Admin, want)
 	}
 }
 
@@ -425,9 +475,13 @@ func TestUnixAndAdminAddresses(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer response.Body.Close()
-	var status Status
-	if err := json.NewDecoder(response.Body).Decode(&status); err != nil || status.State != "running" || status.Listeners[0].Address != "unix:"+path {
-		t.Errorf("%+v %v", status, err)
+	status := statusIn(t, response.Body)
+	if status.State != "running" || status.Listeners[0].Address != "unix:"+path {
+		t.Errorf("%+v", status)
+	}
+	// Who asks is one of them; started.
+	if want := (AdminStatistics{Clients: 1, Accepted: 1, Events: 1}); status.Admin != want {
+		t.Errorf("%+v, expected %+v", status.Admin, want)
 	}
 	for text, want := range map[string]string{
 		"127.0.0.1:80": "127.0.0.1:80", "[2001:db8::1]:80": "[2001:db8::1]:80", "[fe80::1%2]:80": "[fe80::1%2]:80",

@@ -34,13 +34,18 @@ done
 
 # Served until it is told to stop, then stopped gracefully, which is no failure.
 echo "== relay -serve"
+mkfifo "$bin/said"
 "$bin/relay" -serve >"$bin/said" &
 relay=$!
-for ((tries = 0; tries < 200; tries++)); do
-    if grep -q '^started ' "$bin/said" || ! kill -0 "$relay" 2>/dev/null; then break; fi
-    sleep 0.05
-done
+exec {said}<"$bin/said"
+if ! read -r -t 10 -u "$said" line || [[ $line != 'started '* ]]; then
+    echo "test.sh: relay -serve ended, or did not say within 10 s that it has started; it said: ${line:-nothing}" >&2
+    kill -KILL "$relay" 2>/dev/null || true
+    exit 1
+fi
+echo "$line"
 kill -TERM "$relay"
+rest=$(cat <&"$said")
+echo "$rest"
 wait "$relay"
-cat "$bin/said"
-grep -q '^stopped' "$bin/said"
+grep -q '^stopped' <<<"$rest"
