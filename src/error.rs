@@ -145,10 +145,47 @@ impl Error {
         Error::InvalidArgument { what, detail: detail.into() }
     }
 
+    /// What it says of a single argument, without the argument's name.
+    #[cfg(feature = "proxy")]
+    pub(crate) fn into_detail(self) -> String {
+        match self {
+            Error::InvalidArgument { detail, .. } => detail.into_owned(),
+            other => other.to_string(),
+        }
+    }
+
     /// What `error` says of an attempt to `what`.
     #[cfg(feature = "proxy")]
     pub(crate) fn io(what: impl Into<String>, error: &std::io::Error) -> Self {
         Error::Io { what: what.into(), code: error.raw_os_error().unwrap_or(0), detail: error.to_string() }
+    }
+}
+
+/// Refuses what is not within `low` to `high`; NaN is within nothing.
+pub(crate) fn within<T: PartialOrd + fmt::Debug>(
+    what: &'static str,
+    value: T,
+    low: T,
+    high: T,
+) -> Result<()> {
+    if value >= low && value <= high {
+        return Ok(());
+    }
+    // A duration has no other form than that for debugging, in which a whole float has a `.0`.
+    let show = |number: T| {
+        let text = format!("{number:?}");
+        text.strip_suffix(".0").map(String::from).unwrap_or(text)
+    };
+    Err(Error::invalid(what, format!("{} is outside {} to {}", show(value), show(low), show(high))))
+}
+
+/// `text` in quotes, without anything a terminal would act on, cut when it is long.
+#[cfg(feature = "proxy")]
+pub(crate) fn shown(text: &str) -> String {
+    const SHOWN_MAX: usize = 60;
+    match text.char_indices().nth(SHOWN_MAX) {
+        Some((cut, _)) => format!("{:?}…", &text[..cut]),
+        None => format!("{text:?}"),
     }
 }
 
@@ -215,6 +252,18 @@ impl std::error::Error for Error {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_range_holds_at_its_ends() {
+        let text = |result: Result<()>| result.unwrap_err().to_string();
+        assert_eq!((within("n", 1, 1, 3), within("n", 3, 1, 3)), (Ok(()), Ok(())));
+        assert_eq!(text(within("n", 0, 1, 3)), "invalid n: 0 is outside 1 to 3");
+        assert_eq!(text(within("share", 1.5, 0.0, 1.0)), "invalid share: 1.5 is outside 0 to 1");
+        assert_eq!(text(within("share", 2.0, 0.25, 1.0)), "invalid share: 2 is outside 0.25 to 1");
+        assert_eq!(text(within("share", f64::NAN, 0.0, 1.0)), "invalid share: NaN is outside 0 to 1");
+        let ms = Duration::from_millis;
+        assert_eq!(text(within("wait", ms(9), ms(10), ms(1_000))), "invalid wait: 9ms is outside 10ms to 1s");
+    }
 
     #[test]
     fn a_message_is_one_line_and_says_what_to_do() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use trimtab::health::passive::{Action, Detector, FailurePercentage, Options, Outcome, SuccessRate};
+use trimtab::health::passive::{Action, Detector, FailurePercentage, Options, SuccessRate, Tally};
 use trimtab::rng::Rng;
 use trimtab::time::Instant;
 
@@ -28,21 +28,13 @@ struct Run {
 enum Step {
     Add(u8),
     Remove(u8),
-    Outcome(u8, u8, u8),
+    /// Successes, failures, errors in a row, and how many more there were at most.
+    Tally(u8, u64, u64, u32, u8),
     Wait(u32),
     Jump(u64),
     Passed(u8),
     Leave,
 }
-
-const OUTCOMES: [Outcome; 6] = [
-    Outcome::Success,
-    Outcome::ConnectFailed,
-    Outcome::Reset,
-    Outcome::TimedOut,
-    Outcome::GatewayError,
-    Outcome::Rejected,
-];
 
 fuzz_target!(|run: Run| {
     let ejection_time = Duration::from_millis(u64::from(run.ejection_ms).max(100));
@@ -65,6 +57,7 @@ fuzz_target!(|run: Run| {
         }),
     };
     let percent = options.ejection_percent_max as usize;
+    let limit = options.consecutive_errors;
     let longest = options.ejection_time_max + options.ejection_jitter;
     let mut detector = Detector::new(options, Instant::START).expect("it is within the ranges");
     let mut rng = Rng::new(run.seed);
@@ -83,10 +76,14 @@ fuzz_target!(|run: Run| {
                 all.remove(&u64::from(backend));
                 listener.remove(&u64::from(backend));
             }
-            Step::Outcome(backend, outcome, times) => {
-                for _ in 0..times {
-                    detector.handle_outcome(backend.into(), OUTCOMES[usize::from(outcome) % 6], now);
-                }
+            Step::Tally(backend, successes, failures, errors, more) => {
+                let was_ejected = detector.is_ejected(backend.into());
+                let errors_most = errors.saturating_add(more.into());
+                let tally = Tally { successes, failures, errors, errors_most };
+                detector.handle_tally(backend.into(), tally, now);
+                let is_ejected = detector.is_ejected(backend.into());
+                assert!(is_ejected >= was_ejected);
+                assert!(is_ejected == was_ejected || limit.is_some_and(|limit| errors_most >= limit));
             }
             Step::Wait(millis) => now = now.saturating_add(Duration::from_millis((millis % 100_000).into())),
             Step::Jump(nanos) => now = Instant::from_nanos(now.as_nanos().saturating_add(nanos)),

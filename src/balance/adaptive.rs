@@ -124,16 +124,24 @@ impl Limiter {
         Instant::from_nanos(self.due.load(Ordering::Relaxed))
     }
 
-    /// Takes the window that is over at `now`, once however many threads call, and tells the limits.
-    pub(crate) fn run(&self, subjects: &[Subject], now: Instant, mut tell: impl FnMut(u32, u32)) {
+    /// Makes the caller the one to take the window that is over at `now`, and gives what [`run`](Self::run) takes.
+    /// Whoever never comes to its end, in a process that forked meanwhile, delays the next by one window.
+    pub(crate) fn claim(&self, now: Instant) -> Option<u64> {
         let due = self.due.load(Ordering::Relaxed);
-        // Whoever never comes to its end, in a process that forked meanwhile, delays the next by one window.
         let later = now.saturating_add(self.options.window).as_nanos();
-        if now.as_nanos() < due
-            || self.due.compare_exchange(due, later, Ordering::AcqRel, Ordering::Relaxed).is_err()
-        {
-            return;
-        }
+        let is_ours = now.as_nanos() >= due
+            && self.due.compare_exchange(due, later, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        is_ours.then_some(later)
+    }
+
+    /// Takes the window that was `claimed`, and tells the limits.
+    pub(crate) fn run(
+        &self,
+        claimed: u64,
+        subjects: &[Subject],
+        now: Instant,
+        mut tell: impl FnMut(u32, u32),
+    ) {
         let before = self.state.load_full();
         let mut after = State::clone(&before);
         let mut has_news = false;
@@ -147,7 +155,7 @@ impl Limiter {
         }
         limits.into_iter().for_each(|(slot, limit)| tell(slot, limit));
         if !has_news {
-            let _ = self.due.compare_exchange(later, u64::MAX, Ordering::AcqRel, Ordering::Relaxed);
+            let _ = self.due.compare_exchange(claimed, u64::MAX, Ordering::AcqRel, Ordering::Relaxed);
         }
     }
 }

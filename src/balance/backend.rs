@@ -156,6 +156,18 @@ pub enum Admin {
     Maintenance,
 }
 
+impl Admin {
+    /// Every order with its name in configuration, in JSON and in events.
+    pub const NAMES: [(&'static str, Admin); 3] =
+        [("ready", Admin::Ready), ("drain", Admin::Drain), ("maintenance", Admin::Maintenance)];
+
+    /// The name in configuration.
+    pub fn name(self) -> &'static str {
+        let found = Self::NAMES.iter().find(|(_, admin)| *admin == self);
+        found.map(|(name, _)| *name).expect("NAMES holds every order")
+    }
+}
+
 /// What probes or traffic showed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize)]
 #[serde(rename_all = "kebab-case")]

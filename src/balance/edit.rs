@@ -14,7 +14,7 @@ use crate::balance::slow_start::Start;
 use crate::balance::statistics::Totals;
 use crate::balance::table::{Roster, Table, index_of};
 use crate::balance::tier::Tier;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, within};
 use crate::time::Instant;
 
 /// How an [`Edit`] asks the pool about counters.
@@ -143,7 +143,8 @@ impl Edit<'_> {
         })
     }
 
-    /// Changes the most picks a second, 0 for no limit, and how many may come at once, 0 for one second's.
+    /// Changes the most picks a second, 0 for no limit, and how many may come at once, 0 for one second's. Another rate
+    /// than before begins with all that may come at once.
     pub fn set_connection_rate(&mut self, id: BackendId, rate: u32, burst: u32) -> Result<()> {
         check_rate(rate, burst)?;
         self.change(id, |member| {
@@ -323,12 +324,8 @@ impl Edit<'_> {
 }
 
 fn check_rate(rate: u32, burst: u32) -> Result<()> {
-    for (what, value) in [("connection_rate", rate), ("connection_burst", burst)] {
-        if value > CONNECTION_RATE_MAX {
-            return Err(Error::invalid(what, format!("{value} is outside 0 to {CONNECTION_RATE_MAX}")));
-        }
-    }
-    Ok(())
+    within("connection_rate", rate, 0, CONNECTION_RATE_MAX)?;
+    within("connection_burst", burst, 0, CONNECTION_RATE_MAX)
 }
 
 fn check_maxconn(maxconn: u32) -> Result<()> {

@@ -34,7 +34,7 @@
 
 use std::time::Duration;
 
-use crate::error::{Error, Result};
+use crate::error::{Result, within};
 use crate::rng::Rng;
 use crate::time::{Instant, nanos};
 
@@ -93,27 +93,14 @@ impl Default for Adaptive {
 impl Adaptive {
     /// Refuses what is out of range, naming the option, what was given and what is allowed.
     pub fn check(&self) -> Result<()> {
-        let within = |what, value: f64, low: f64, high: f64| {
-            let fits = value >= low && value <= high;
-            if fits {
-                Ok(())
-            } else {
-                Err(Error::invalid(what, format!("{value} is outside {low} to {high}")))
-            }
-        };
-        let lasting = |what, value: Duration, low: Duration, high: Duration| {
-            let fits = value >= low && value <= high;
-            let detail = || format!("{value:?} is outside {low:?} to {high:?}");
-            if fits { Ok(()) } else { Err(Error::invalid(what, detail())) }
-        };
-        within("adaptive.min", f64::from(self.min), 1.0, f64::from(LIMIT_MAX))?;
-        within("adaptive.max", f64::from(self.max), f64::from(self.min), f64::from(LIMIT_MAX))?;
-        lasting("adaptive.window", self.window, Duration::from_millis(10), Duration::from_secs(60))?;
+        within("adaptive.min", self.min, 1, LIMIT_MAX)?;
+        within("adaptive.max", self.max, self.min, LIMIT_MAX)?;
+        within("adaptive.window", self.window, Duration::from_millis(10), Duration::from_secs(60))?;
         within("adaptive.percentile", self.percentile, 0.01, 1.0)?;
         let day = Duration::from_secs(86_400);
-        lasting("adaptive.rtt_interval", self.rtt_interval, Duration::from_secs(1), day)?;
+        within("adaptive.rtt_interval", self.rtt_interval, Duration::from_secs(1), day)?;
         within("adaptive.rtt_jitter", self.rtt_jitter, 0.0, 1.0)?;
-        within("adaptive.rtt_requests", f64::from(self.rtt_requests), 1.0, f64::from(LIMIT_MAX))?;
+        within("adaptive.rtt_requests", self.rtt_requests, 1, LIMIT_MAX)?;
         within("adaptive.rtt_buffer", self.rtt_buffer, 0.0, 10.0)
     }
 }
@@ -247,6 +234,7 @@ const LIMIT_MAX: u32 = 1_000_000;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
 
     /// A backend that serves so many at once in `base` nanoseconds, and more of them as much slower.
     struct Server {
@@ -320,7 +308,7 @@ mod tests {
         assert!(limits[60..].iter().all(|limit| (60..=80).contains(limit)), "{limits:?}");
     }
 
-    /// A server that is three times as slow at any load, for good: the limit falls to the least, is measured there,
+    /// A server that is four times as slow at any load, for good: the limit falls to the least, is measured there,
     /// and grows again by the new measure.
     #[test]
     fn what_is_slower_for_good_is_measured_anew() {

@@ -25,14 +25,15 @@ impl Observation {
     }
 
     /// Takes note. The same state again keeps its `since`, and its reason unless there is a new one. A state
-    /// without a reason forgets the last state's.
+    /// without a reason forgets the last state's. Whatever is noted is the owner's word, so an ejection of the
+    /// pool's is over.
     pub(crate) fn set(&mut self, observed: Observed, reason: Option<&str>, now: Option<Instant>) {
         let is_new = self.observed != observed;
         self.observed = observed;
+        self.before = None;
         if is_new {
             self.since = now;
             self.reason = None;
-            self.before = None;
         }
         if let Some(reason) = reason.filter(|reason| !reason.is_empty()) {
             self.reason = Some(cleaned(reason).into());

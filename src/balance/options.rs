@@ -40,7 +40,7 @@ use crate::balance::gradient::{Adaptive, Scope};
 use crate::balance::pace::CONNECTION_RATE_MAX;
 use crate::balance::retry::RETRIES_MAX;
 use crate::balance::slow_start;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, within};
 use crate::health::passive;
 
 /// How a pool picks. `docs/policies.md` tells each one's source and cost.
@@ -240,10 +240,10 @@ impl Options {
                 ));
             }
         }
-        within("panic_threshold", f64::from(self.panic_threshold), 0.0, 100.0)?;
+        within("panic_threshold", self.panic_threshold, 0, 100)?;
         if !self.slow_start.is_zero() {
             let hour = Duration::from_secs(3600);
-            lasting("slow_start", self.slow_start, Duration::from_millis(100), hour)?;
+            within("slow_start", self.slow_start, Duration::from_millis(100), hour)?;
         }
         within("slow_start_aggression", self.slow_start_aggression, 0.1, 10.0)?;
         within("slow_start_min", self.slow_start_min, 0.01, 1.0)?;
@@ -256,7 +256,7 @@ impl Options {
             ("retries_max", self.retries_max, RETRIES_MAX),
         ];
         for (what, value, most) in limits {
-            within(what, f64::from(value), 0.0, f64::from(most))?;
+            within(what, value, 0, most)?;
         }
         within("retry_budget", self.retry_budget.unwrap_or(0.0), 0.0, 1.0)?;
         if let Some(outlier) = &self.outlier {
@@ -268,12 +268,12 @@ impl Options {
         within("blend", self.blend, 0.0, 1.0)?;
         within("gain", self.gain, 0.0, 4.0)?;
         within("floor", self.floor, 0.001, 0.2)?;
-        within("history", f64::from(self.history), 2.0, HISTORY_MAX as f64)?;
-        lasting("tick", self.tick, Duration::from_millis(10), Duration::from_secs(60))?;
-        lasting("stale", self.stale, Duration::from_millis(100), Duration::from_secs(3600))?;
-        lasting("decay", self.decay, Duration::from_millis(1), Duration::from_secs(600))?;
-        within("lanes", f64::from(self.lanes), 0.0, f64::from(LANES_MAX))?;
-        within("picks_max", f64::from(self.picks_max), 1.0, f64::from(PICKS_MAX))
+        within("history", self.history, 2, HISTORY_MAX as u32)?;
+        within("tick", self.tick, Duration::from_millis(10), Duration::from_secs(60))?;
+        within("stale", self.stale, Duration::from_millis(100), Duration::from_secs(3600))?;
+        within("decay", self.decay, Duration::from_millis(1), Duration::from_secs(600))?;
+        within("lanes", self.lanes, 0, LANES_MAX)?;
+        within("picks_max", self.picks_max, 1, PICKS_MAX)
     }
 
     pub(crate) fn is_hashed(&self) -> bool {
@@ -306,20 +306,6 @@ impl Options {
     pub(crate) fn is_measured(&self) -> bool {
         matches!(self.policy, Policy::Fastest | Policy::Observed | Policy::Predictive)
     }
-}
-
-fn within(what: &'static str, value: f64, low: f64, high: f64) -> Result<()> {
-    if value >= low && value <= high {
-        return Ok(());
-    }
-    Err(Error::invalid(what, format!("{value} is outside {low} to {high}")))
-}
-
-fn lasting(what: &'static str, value: Duration, low: Duration, high: Duration) -> Result<()> {
-    if value >= low && value <= high {
-        return Ok(());
-    }
-    Err(Error::invalid(what, format!("{value:?} is outside {low:?} to {high:?}")))
 }
 
 impl Policy {

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
 
-use crate::balance::backend::{Admin, BackendId, Observed};
+use crate::balance::backend::{Admin, BackendId};
 use crate::balance::chunks::Chunks;
 use crate::balance::member::Member;
 use crate::balance::options::Options;
@@ -270,8 +270,7 @@ pub(crate) enum Decision {
 
 /// Whether the detector looks after it.
 fn is_looked_after(member: &Member) -> bool {
-    let is_usable = matches!(member.observation.observed, Observed::Up | Observed::Unknown);
-    member.admin == Admin::Ready && (is_usable || member.observation.is_set_aside())
+    member.is_usable() || (member.admin == Admin::Ready && member.observation.is_set_aside())
 }
 
 fn reason(cause: EjectCause) -> String {

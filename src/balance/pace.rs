@@ -60,9 +60,10 @@ impl Bucket {
         self.full.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
-    /// Takes one back as if it had not been counted.
+    /// Takes one back as if it had not been counted. Of a bucket that was reset meanwhile there is nothing to take.
     pub(crate) fn put_back(&self, pace: Pace) {
-        self.full.fetch_sub(pace.interval(), Ordering::Relaxed);
+        let less = |full: u64| Some(full.saturating_sub(pace.interval()));
+        let _ = self.full.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 
     /// Forgets what was used.
@@ -96,6 +97,17 @@ mod tests {
         bucket.put_back(pace);
         assert_eq!(took(at(60_000)), 1);
         assert_eq!((Pace::new(0, 5), Pace::new(7, 0).unwrap().burst), (None, 7));
+    }
+
+    /// The slot of an overtaken pick may have another owner before the pick is undone.
+    #[test]
+    fn what_was_forgotten_is_not_taken_back() {
+        let (bucket, pace) = (Bucket::default(), Pace::new(10, 3).unwrap());
+        assert!(bucket.take(pace, at(1_000)));
+        bucket.reset();
+        bucket.put_back(pace);
+        assert_eq!(bucket.wait(pace, at(1_000)), Duration::ZERO);
+        assert_eq!((0..10).filter(|_| bucket.take(pace, at(1_000))).count(), 3);
     }
 
     proptest! {

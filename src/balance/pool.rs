@@ -1,8 +1,11 @@
 //! [`Pool`]: the backends of one service, and which of them takes the next connection.
 //!
 //! Any thread may call anything at any time. `pick` and `done` take no lock, allocate nothing and make no
-//! system call. Changes build the next member table and publish it whole; when two threads change a pool at
-//! once, one of them builds again. After `fork` parent and child go on with a pool each.
+//! system call, except where the pool has chores: with `slow_start`, `outlier` or `adaptive` the first call after
+//! something is due does it. That takes O(backends), allocates and may call the observer. A loop that calls
+//! `handle_timeout` takes over most of it; not errors in a row, which the `done` that reports the last of them judges.
+//! Changes build the next member table and publish it whole; when two threads change a pool at once, one of them
+//! builds again. After `fork` parent and child go on with a pool each.
 
 mod chores;
 mod limits;
@@ -23,7 +26,7 @@ use crate::balance::gate::Gate;
 use crate::balance::hashing::key::hash64;
 use crate::balance::lane::{self, Lane, View};
 use crate::balance::limit::Shared;
-use crate::balance::member::Serving;
+use crate::balance::member::{Member, Serving};
 use crate::balance::observer::{Observer, Watch};
 use crate::balance::options::{KEY_MAX, LANES_MAX, Options, Policy};
 use crate::balance::outlier::{Counted, Outliers};
@@ -147,6 +150,7 @@ impl Pool {
             // its pick where we look for it now.
             sync::fence(Ordering::SeqCst);
             self.count_in_newly_limited(&before, &after);
+            self.forget_other_rates(&before, &after);
             self.watch.changed(&before, &after);
             if let Some(outliers) = &self.outliers {
                 let next = after.judge().and_then(|judge| judge.detector().next_deadline());
@@ -512,6 +516,16 @@ impl Pool {
             }
         }
     }
+
+    /// Lets a rate that was changed begin with a full bucket: what was used of another one may be hours of it.
+    fn forget_other_rates(&self, before: &Table, after: &Table) {
+        let rate = |member: &Member| (member.connection_rate, member.connection_burst);
+        for member in after.members().iter().filter(|member| member.connection_rate > 0) {
+            if before.member(member.id).is_ok_and(|earlier| rate(earlier) != rate(member)) {
+                self.shared.at(member.slot).bucket.reset();
+            }
+        }
+    }
 }
 
 impl Counters for Pool {
@@ -563,9 +577,9 @@ impl Counters for Pool {
 
     fn counted(&self, slot: u32) -> Counted {
         let totals = Totals::read(&self.lanes, slot, &self.shared.at(slot).unsuccessful);
-        let [connect_failed, failed, timed_out, cancelled] = totals.unsuccessful;
-        let failures = connect_failed + failed + timed_out;
-        Counted { successes: totals.dones.saturating_sub(failures + cancelled), failures }
+        let outcomes = totals.outcomes();
+        let failures = outcomes.connect_failed + outcomes.failed + outcomes.timed_out;
+        Counted { successes: outcomes.success, failures }
     }
 }
 

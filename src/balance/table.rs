@@ -175,3 +175,71 @@ pub(crate) fn index_of(members: &[Arc<Member>], id: BackendId) -> Result<usize> 
         .binary_search_by_key(&id, |m| m.id)
         .map_err(|_| Error::NotFound { what: "backend", value: id.to_string() })
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::balance::backend::{Backend, Observed};
+    use crate::balance::options::{Hash, Policy};
+    use crate::balance::pool::Pool;
+
+    /// A change that leaves who serves in a tier and by which weights as it is takes over the tier's plan: the same
+    /// arrays, not others like them, which for Maglev would take a second to fill and for measured weights would forget
+    /// them.
+    #[test]
+    fn a_tier_that_stays_as_it_is_keeps_its_plan() {
+        for policy in [Policy::Fastest, Policy::Hash] {
+            let options =
+                Options { policy, hash: Hash::Maglev, backups: Backups::Spill, ..Options::default() };
+            // Only for its counters.
+            let pool = Pool::new(options.clone()).unwrap();
+            let after = |table: &Table, change: &dyn Fn(&mut Edit<'_>) -> Result<()>| {
+                let mut edit = table.edit(&options, &pool);
+                change(&mut edit).unwrap();
+                edit.finish()
+            };
+            let kept = |table: &Table, next: &Table| -> Vec<bool> {
+                table
+                    .tiers()
+                    .zip(next.tiers())
+                    .map(|(tier, next)| next.plan.is_clone_of(&tier.plan))
+                    .collect()
+            };
+            let table = after(&Table::empty(&options), &|edit| {
+                for (n, tier) in [0, 0, 0, 0, 1, 1].into_iter().enumerate() {
+                    let backend = Backend::parse(&format!("10.0.0.{n}:80"))?;
+                    edit.add(Backend { tier, weight: 1 + n as u32, ..backend })?;
+                }
+                // So that both tiers serve.
+                edit.set_observed(BackendId::from_u64(1), Observed::Down)?;
+                edit.set_observed(BackendId::from_u64(2), Observed::Down)
+            });
+            let id = BackendId::from_u64(4);
+            type Change = fn(&mut Edit<'_>, BackendId) -> Result<()>;
+            let cases: [(&str, Change, [bool; 2]); 7] = [
+                ("observed", |edit, id| edit.set_observed(id, Observed::Up), [true, true]),
+                ("tag", |edit, id| edit.set_tag(id, 7), [true, true]),
+                ("maxconn", |edit, id| edit.set_maxconn(id, 7), [true, true]),
+                ("rate", |edit, id| edit.set_connection_rate(id, 7, 7), [true, true]),
+                ("weight", |edit, id| edit.set_weight(id, 7), [false, true]),
+                ("weight above", |edit, _| edit.set_weight(BackendId::from_u64(5), 7), [true, false]),
+                (
+                    "another one on the same slot",
+                    |edit, id| {
+                        edit.remove(id)?;
+                        edit.add(Backend { weight: 4, ..Backend::parse("10.0.0.9:80")? }).map(drop)
+                    },
+                    [false, true],
+                ),
+            ];
+            assert_eq!(table.tiers().count(), 2);
+            for (what, change, expected) in cases {
+                let next = after(&table, &|edit| change(edit, id));
+                assert_eq!(kept(&table, &next), expected, "{what} under {policy:?}");
+                if what.starts_with("another") {
+                    assert_eq!(next.front.hot, table.front.hot, "only the id tells them apart");
+                }
+            }
+        }
+    }
+}

@@ -10,11 +10,10 @@
 //! | `passive/` | the same judged by traffic: outliers are ejected |
 //! | `facts`, `reason`, `secret` | what a good probe learnt, why one was bad, passwords |
 //!
-//! A driver turns three wheels. Of the [`Schedule`] it takes actions: at [`Action::Start`] it connects to
-//! [`Options::target`] and begins the check's [`Dialogue`], whose answer it reports as a [`Verdict`]; at
-//! [`Action::Cancel`] it closes. A [`passive::Detector`] it tells the outcomes of traffic, and takes ejections. What
-//! both say goes into the pool: `Up`, `Down` and `Unknown` of a [`Check`], `Ejected` of a detector while a check does
-//! not say `Down`.
+//! A driver takes actions of the [`Schedule`]: at [`Action::Start`] it connects to [`Options::target`] and begins the
+//! check's [`Dialogue`], whose answer it reports as a [`Verdict`]; at [`Action::Cancel`] it closes. `Up`, `Down` and
+//! `Unknown` of a [`Check`] it tells the pool. A [`passive::Detector`] is the pool's own: the pool counts the outcomes
+//! it is told, and what the detector makes of them it does itself, `Ejected` while nobody says `Down`.
 
 pub mod check;
 pub mod facts;

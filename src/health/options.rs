@@ -24,7 +24,7 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, within};
 use crate::health::check::State;
 use crate::health::facts::{Facts, Role};
 use crate::health::probe::Kind;
@@ -153,23 +153,17 @@ impl Options {
     /// Refuses what is out of range or does not go together, naming the option, what was given and what is
     /// allowed.
     pub fn check(&self) -> Result<()> {
-        lasting("interval", self.interval, INTERVAL_MIN, INTERVAL_MAX)?;
+        within("interval", self.interval, INTERVAL_MIN, INTERVAL_MAX)?;
         if let Some(interval) = self.interval_transition {
-            lasting("interval_transition", interval, INTERVAL_MIN, INTERVAL_MAX)?;
+            within("interval_transition", interval, INTERVAL_MIN, INTERVAL_MAX)?;
         }
         if let Some(interval) = self.interval_down {
-            lasting("interval_down", interval, INTERVAL_MIN, INTERVAL_MAX)?;
+            within("interval_down", interval, INTERVAL_MIN, INTERVAL_MAX)?;
         }
-        lasting("timeout", self.timeout, TIMEOUT_MIN, TIMEOUT_MAX)?;
-        for (what, verdicts) in [("rise", self.rise), ("fall", self.fall)] {
-            if !(1..=VERDICTS_MAX).contains(&verdicts) {
-                return Err(Error::invalid(what, format!("{verdicts} is outside 1 to {VERDICTS_MAX}")));
-            }
-        }
-        if !(0.0..=JITTER_MAX).contains(&self.jitter) {
-            let jitter = self.jitter;
-            return Err(Error::invalid("jitter", format!("{jitter} is outside 0 to {JITTER_MAX}")));
-        }
+        within("timeout", self.timeout, TIMEOUT_MIN, TIMEOUT_MAX)?;
+        within("rise", self.rise, 1, VERDICTS_MAX)?;
+        within("fall", self.fall, 1, VERDICTS_MAX)?;
+        within("jitter", self.jitter, 0.0, JITTER_MAX)?;
         if let Target::Unix(path) = &self.target
             && (path.is_empty() || path.as_ref() == "@" || path.contains('\0'))
         {
@@ -197,7 +191,7 @@ impl Options {
                     "a primary has no lag; leave it out, or ask for replicas",
                 ));
             }
-            lasting("lag_max", lag, Duration::ZERO, LAG_MAX)?;
+            within("lag_max", lag, Duration::ZERO, LAG_MAX)?;
         }
         Ok(())
     }
@@ -212,13 +206,6 @@ impl Options {
             options: self,
         })
     }
-}
-
-fn lasting(what: &'static str, value: Duration, low: Duration, high: Duration) -> Result<()> {
-    if value >= low && value <= high {
-        return Ok(());
-    }
-    Err(Error::invalid(what, format!("{value:?} is outside {low:?} to {high:?}")))
 }
 
 /// Options that were checked. All checks of a pool share one.
@@ -236,7 +223,7 @@ impl Settings {
         &self.options
     }
 
-    /// The nanoseconds of the longest interval.
+    /// The nanoseconds of `interval`, which the first probes are spread over.
     pub(super) fn interval(&self) -> u64 {
         self.interval
     }

@@ -77,6 +77,12 @@ impl Golden {
         self.lay_out((0..len).map(units).sum(), units);
     }
 
+    /// Whether it is another handle to the weights of `other`.
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn is_clone_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.ends, &other.ends)
+    }
+
     /// Whose turn it is at `position`.
     #[inline]
     pub(crate) fn at(&self, position: u64) -> u32 {

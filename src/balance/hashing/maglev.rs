@@ -56,6 +56,12 @@ impl Maglev {
         Self { slots: table.slots.into() }
     }
 
+    /// Whether it has its slots from `other`.
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn is_clone_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.slots, &other.slots)
+    }
+
     /// The slot of a key's 64-bit hash. 0 when there are none.
     #[inline]
     pub(crate) fn locate(&self, hash: u64) -> u32 {

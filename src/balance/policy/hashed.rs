@@ -45,6 +45,14 @@ impl Plan {
         Self { table, hash_seed: options.hash_seed, factor_percent }
     }
 
+    #[cfg(all(test, not(loom)))]
+    pub(super) fn is_clone_of(&self, other: &Self) -> bool {
+        match (&self.table, &other.table) {
+            (Table::Maglev(maglev), Table::Maglev(other)) => maglev.is_clone_of(other),
+            _ => false,
+        }
+    }
+
     #[inline(always)]
     pub(super) fn choose(
         &self,

@@ -111,6 +111,16 @@ impl Plan {
         }
     }
 
+    /// Whether it has its arrays from `other`, for policies whose arrays take long to build or are measured.
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn is_clone_of(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Plan::Measured(turns), Plan::Measured(others)) => turns.is_clone_of(others),
+            (Plan::Hashed(plan), Plan::Hashed(other)) => plan.is_clone_of(other),
+            _ => false,
+        }
+    }
+
     /// The part of new picks that the serving backend at `index` is due, all else being equal.
     pub(crate) fn share(&self, index: u32, weight: u32, total_weight: u64) -> f64 {
         match self {

@@ -13,8 +13,9 @@ use crate::time::Instant;
 
 impl Pool {
     /// Does what is due: weighs anew if fastest, observed or predictive have a tick due, takes the next step of a
-    /// slow start, ejects outliers and takes them back, sets adaptive limits anew. `pick` and `done` do the same; a loop of its own calls this at
-    /// [`next_deadline`](Self::next_deadline) to keep that off their path.
+    /// slow start, ejects outliers and takes them back, sets adaptive limits anew. `pick` and `done` do the same; a
+    /// loop of its own calls this at [`next_deadline`](Self::next_deadline) to keep most of that off their path. Errors
+    /// in a row stay there: the `done` that makes too many of them judges at once.
     pub fn handle_timeout(&self, now: Instant) {
         self.attend(now);
     }
@@ -73,6 +74,7 @@ impl Pool {
 
     #[cold]
     fn adapt(&self, limiter: &Limiter, now: Instant) {
+        let Some(claimed) = limiter.claim(now) else { return };
         let table = self.table.load();
         let of_pool = [Subject { slot: 0, id: None, in_flight: self.gate.places().occupied() }];
         let of_backend = |member: &Arc<Member>| {
@@ -87,7 +89,7 @@ impl Pool {
             &of_backends
         };
         let mut has_grown = false;
-        limiter.run(subjects, now, |slot, limit| {
+        limiter.run(claimed, subjects, now, |slot, limit| {
             let places =
                 if limiter.is_for_the_pool() { self.gate.places() } else { &self.shared.at(slot).places };
             has_grown |= places.set_ceiling(limit);

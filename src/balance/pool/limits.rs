@@ -110,6 +110,8 @@ impl Pool {
         }
         if reserved {
             shared.places.release();
+            // Whoever looked for a place meanwhile found none.
+            self.watch.freed();
         }
         None
     }
@@ -163,6 +165,51 @@ impl Pool {
         match waits.min() {
             Some(wait) => NoBackend::RateLimited { backends, wait },
             None => NoBackend::Full { backends },
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicU32;
+
+    use super::*;
+    use crate::balance::backend::{Address, Backend};
+    use crate::balance::observer::{Change, Observer};
+    use crate::balance::options::Options;
+
+    /// Counts how often a place may have come free.
+    struct Rooms(Arc<AtomicU32>);
+
+    impl Observer for Rooms {
+        fn handle_room(&self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn handle_change(&self, _: &Change) {}
+    }
+
+    /// Whoever looks for a place while one is held that comes to nothing is told that it is free again.
+    #[test]
+    fn a_place_taken_in_vain_is_told_of() {
+        let now = Instant::from_millis(1_000);
+        let backend = Backend::new(Address::Inet(([10, 0, 0, 1], 80).into()));
+        let one_a_second = Backend { maxconn: 1, connection_rate: 1, connection_burst: 1, ..backend.clone() };
+        let gated = Options { maxconn: 1, connection_rate: 1, connection_burst: 1, ..Options::default() };
+        for (options, backend) in [(Options::default(), one_a_second), (gated, backend)] {
+            let pool = Pool::new(options).unwrap();
+            pool.add(backend).unwrap();
+            let rooms = Arc::new(AtomicU32::new(0));
+            assert!(pool.observe(Box::new(Rooms(Arc::clone(&rooms)))));
+            let table = pool.table.load();
+            let (serving, slot) = (&table.front.serving[0], table.front.hot[0].slot);
+            assert_eq!(pool.reserve(serving, slot, now), Some(true));
+            pool.release(slot);
+            pool.want();
+            assert_eq!(pool.reserve(serving, slot, now), None, "the rate is used up");
+            assert_eq!(rooms.load(Ordering::Relaxed), 1);
+            assert_eq!(pool.shared.at(slot).places.occupied() + pool.gate.places().occupied(), 0);
         }
     }
 }

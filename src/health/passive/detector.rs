@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::Options;
 use super::outlier::{self, Outlier, Sample};
-use super::{Options, Outcome};
 use crate::error::Result;
 use crate::rng::Rng;
 use crate::time::{self, Instant};
@@ -24,7 +24,7 @@ pub struct Detector {
     ejections: u64,
 }
 
-/// What the driver is to tell the pool.
+/// What the pool is to do.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Action {
     /// Set the backend aside.
@@ -88,7 +88,8 @@ pub struct Statistics {
     pub spared: u64,
 }
 
-/// Outcomes of one backend that its owner counted, since it last told them.
+/// How connections or requests to one backend went, as its owner counted them since it last told. What was refused
+/// before any backend was asked is none of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// How many went well.
@@ -171,24 +172,8 @@ impl Detector {
         }
     }
 
-    /// A connection or a request to a backend went so.
-    pub fn handle_outcome(&mut self, backend: u64, outcome: Outcome, now: Instant) {
-        let Some(state) = self.backends.get_mut(&backend) else { return };
-        if state.ejection.is_some() || outcome == Outcome::Rejected {
-            return;
-        }
-        if outcome == Outcome::Success {
-            state.errors = 0;
-            state.successes = state.successes.saturating_add(1);
-            return;
-        }
-        state.errors = state.errors.saturating_add(1);
-        state.failures = state.failures.saturating_add(1);
-        self.eject_by_errors(backend, now);
-    }
-
-    /// Many connections or requests to a backend went so: for an owner who counts them and tells now and then. One
-    /// whose errors reached the limit meanwhile is ejected although others went well since.
+    /// Connections or requests to a backend went so, since its owner last told. One whose errors reached the limit
+    /// meanwhile is ejected although others went well since. Those of an ejected backend do not count.
     pub fn handle_tally(&mut self, backend: u64, tally: Tally, now: Instant) {
         let Some(state) = self.backends.get_mut(&backend).filter(|state| state.ejection.is_none()) else {
             return;
@@ -220,7 +205,7 @@ impl Detector {
         }
     }
 
-    /// Something to tell, or `None` when the driver may wait. A backend that was ejected and taken back before
+    /// Something to tell, or `None` until something happens. A backend that was ejected and taken back before
     /// anybody asked is not told of.
     pub fn poll_action(&mut self) -> Option<Action> {
         while let Some(backend) = self.untold.pop_first() {

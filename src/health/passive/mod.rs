@@ -11,16 +11,16 @@
 //! | failure percentage | each `interval` | who fails in `percent` of `requests_min` or more, when there are `hosts_min` with so many |
 //!
 //! An ejection lasts `ejection_time` times how often it happened in a row, up to `ejection_time_max`, and up to
-//! `ejection_jitter` more. The count comes down by one with each whole interval without an ejection. A check that
-//! passes ends an ejection at once.
+//! `ejection_jitter` more. The count comes down by one with each whole interval without an ejection. A check
+//! that comes up ends an ejection at once.
 //!
 //! No more than `ejection_percent_max` of the backends are ejected, rounded down, but one may always be. That holds
 //! when backends are removed too: then those whose time ends soonest come back.
 //!
-//! A connection that failed, broke or took too long is an error, as is an answer by which a gateway says that it
-//! got none (502, 503, 504). What was refused here, before any backend was asked, is no outcome at all: a limit that
-//! is reached must not eject a backend. Outcomes of an ejected backend are of connections from before, and do not
-//! count.
+//! A connection that failed, broke or took too long is an error. An answer by which a gateway says that it got none
+//! (502, 503, 504) counts once HTTP reports it; today nobody here reads answers, and a host that does may report it as
+//! failed. What was refused here, before any backend was asked, is no outcome at all: a limit that is reached must not
+//! eject a backend. Outcomes of an ejected backend are of connections from before, and do not count.
 //!
 //! Departures from Envoy:
 //!
@@ -56,7 +56,7 @@
 
 use std::time::Duration;
 
-use crate::error::{Error, Result};
+use crate::error::{Result, within};
 
 mod detector;
 mod outlier;
@@ -118,23 +118,6 @@ impl Default for FailurePercentage {
     }
 }
 
-/// How a connection or a request to a backend went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Outcome {
-    /// Well, whatever it was that the backend said.
-    Success,
-    /// The connection could not be made.
-    ConnectFailed,
-    /// The connection broke.
-    Reset,
-    /// It took too long.
-    TimedOut,
-    /// The backend said that it got no answer itself: 502, 503, 504.
-    GatewayError,
-    /// It was refused here, before any backend was asked. Never counts.
-    Rejected,
-}
-
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -159,16 +142,13 @@ impl Options {
         if let Some(errors) = self.consecutive_errors {
             within("consecutive_errors", errors, 1, 10_000)?;
         }
-        lasting("interval", self.interval, SHORTEST, HOUR)?;
-        lasting("ejection_time", self.ejection_time, SHORTEST, DAY)?;
-        lasting("ejection_time_max", self.ejection_time_max, self.ejection_time, DAY)?;
-        lasting("ejection_jitter", self.ejection_jitter, Duration::ZERO, HOUR)?;
+        within("interval", self.interval, SHORTEST, HOUR)?;
+        within("ejection_time", self.ejection_time, SHORTEST, DAY)?;
+        within("ejection_time_max", self.ejection_time_max, self.ejection_time, DAY)?;
+        within("ejection_jitter", self.ejection_jitter, Duration::ZERO, HOUR)?;
         within("ejection_percent_max", self.ejection_percent_max, 0, 100)?;
         if let Some(rate) = self.success_rate {
-            if !(0.0..=10.0).contains(&rate.factor) {
-                let factor = rate.factor;
-                return Err(Error::invalid("success_rate.factor", format!("{factor} is outside 0 to 10")));
-            }
+            within("success_rate.factor", rate.factor, 0.0, 10.0)?;
             within("success_rate.hosts_min", rate.hosts_min, 2, 65_536)?;
             within("success_rate.requests_min", rate.requests_min, 1, u32::MAX)?;
         }
@@ -181,23 +161,10 @@ impl Options {
     }
 }
 
-fn within(what: &'static str, value: u32, low: u32, high: u32) -> Result<()> {
-    if (low..=high).contains(&value) {
-        return Ok(());
-    }
-    Err(Error::invalid(what, format!("{value} is outside {low} to {high}")))
-}
-
-fn lasting(what: &'static str, value: Duration, low: Duration, high: Duration) -> Result<()> {
-    if value >= low && value <= high {
-        return Ok(());
-    }
-    Err(Error::invalid(what, format!("{value:?} is outside {low:?} to {high:?}")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
 
     #[test]
     fn each_limit_holds_at_the_limit() {

@@ -22,21 +22,25 @@ fn detector(backends: u64, options: Options) -> Detector {
     detector
 }
 
+/// One outcome, told at once.
+fn tell(detector: &mut Detector, backend: u64, is_good: bool, now: Instant) {
+    let before = detector.backends.get(&backend).map_or(0, |state| state.errors);
+    let errors = if is_good { 0 } else { before.saturating_add(1) };
+    let (successes, failures) = (u64::from(is_good), u64::from(!is_good));
+    detector.handle_tally(backend, Tally { successes, failures, errors, errors_most: errors }, now);
+}
+
 fn fail(detector: &mut Detector, backend: u64, times: u32, now: Instant) {
-    for _ in 0..times {
-        detector.handle_outcome(backend, Outcome::Reset, now);
-    }
+    (0..times).for_each(|_| tell(detector, backend, false, now));
 }
 
 fn outcomes(detector: &mut Detector, backend: u64, successes: u32, failures: u32, now: Instant) {
     // A success last: no errors in a row.
     for _ in 0..failures {
-        detector.handle_outcome(backend, Outcome::GatewayError, now);
-        detector.handle_outcome(backend, Outcome::Success, now);
+        tell(detector, backend, false, now);
+        tell(detector, backend, true, now);
     }
-    for _ in failures..successes {
-        detector.handle_outcome(backend, Outcome::Success, now);
-    }
+    (failures..successes).for_each(|_| tell(detector, backend, true, now));
 }
 
 fn actions(detector: &mut Detector) -> Vec<Action> {
@@ -51,14 +55,9 @@ fn ejected(detector: &Detector) -> Vec<u64> {
 fn errors_in_a_row_eject_and_time_restores() {
     let mut detector = detector(4, steady());
     fail(&mut detector, 1, 4, at(0));
-    detector.handle_outcome(1, Outcome::Success, at(0));
+    tell(&mut detector, 1, true, at(0));
     fail(&mut detector, 1, 4, at(0));
     assert_eq!(actions(&mut detector), [], "a success begins the count anew");
-    for outcome in [Outcome::ConnectFailed, Outcome::Reset, Outcome::TimedOut, Outcome::GatewayError] {
-        let mut each = super::tests::detector(4, steady());
-        (0..5).for_each(|_| each.handle_outcome(1, outcome, at(0)));
-        assert_eq!(ejected(&each), [1], "{outcome:?}");
-    }
     fail(&mut detector, 1, 1, at(100));
     let cause = EjectCause::ConsecutiveErrors(5);
     assert_eq!(actions(&mut detector), [Action::Eject { backend: 1, cause, until: at(30_100) }]);
@@ -74,16 +73,16 @@ fn errors_in_a_row_eject_and_time_restores() {
 }
 
 #[test]
-fn what_was_refused_here_never_counts() {
+fn nothing_new_never_counts() {
     let mut detector = detector(4, steady());
     fail(&mut detector, 1, 4, at(0));
     for _ in 0..1000 {
-        detector.handle_outcome(1, Outcome::Rejected, at(0));
+        detector.handle_tally(1, Tally { errors: 4, errors_most: 4, ..Tally::default() }, at(0));
     }
     assert!(ejected(&detector).is_empty());
     fail(&mut detector, 1, 1, at(0));
     assert_eq!(ejected(&detector), [1], "nor does it break a row");
-    detector.handle_outcome(99, Outcome::Reset, at(0));
+    fail(&mut detector, 99, 5, at(0));
     detector.handle_check_passed(99);
     assert_eq!(detector.statistics().backends, 4, "one that is not known is nobody's");
 }
@@ -184,7 +183,7 @@ fn a_check_that_passes_ends_an_ejection() {
     let mut detector = detector(4, steady());
     fail(&mut detector, 3, 5, at(0));
     actions(&mut detector);
-    detector.handle_outcome(3, Outcome::Success, at(1));
+    tell(&mut detector, 3, true, at(1));
     assert_eq!(ejected(&detector), [3], "traffic from before does not");
     detector.handle_check_passed(3);
     assert_eq!(actions(&mut detector), [Action::Restore { backend: 3, cause: RestoreCause::CheckPassed }]);
@@ -294,7 +293,8 @@ fn a_fixed_share_ejects_even_when_all_fail_alike() {
 enum Step {
     Add(u64),
     Remove(u64),
-    Outcomes(u64, u8, u8),
+    Outcomes(u64, bool, u8),
+    Sum(u64, Tally),
     Wait(u64),
     Jump(u64),
     Passed(u64),
@@ -305,12 +305,25 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (0u64..12).prop_map(Step::Add),
         1 => (0u64..12).prop_map(Step::Remove),
-        12 => (0u64..12, 0u8..6, any::<u8>()).prop_map(|(backend, kind, times)| Step::Outcomes(backend, kind, times)),
+        12 => (0u64..12, any::<bool>(), any::<u8>())
+            .prop_map(|(backend, is_good, times)| Step::Outcomes(backend, is_good, times)),
+        6 => (0u64..12, tally()).prop_map(|(backend, tally)| Step::Sum(backend, tally)),
         8 => (0u64..20 * SECOND).prop_map(Step::Wait),
         1 => any::<u64>().prop_map(Step::Jump),
         1 => (0u64..12).prop_map(Step::Passed),
         6 => Just(Step::Poll),
     ]
+}
+
+fn tally() -> impl Strategy<Value = Tally> {
+    let outcomes = || prop_oneof![9 => 0u64..200, 1 => any::<u64>()];
+    let errors = || prop_oneof![9 => 0u32..10, 1 => any::<u32>()];
+    (outcomes(), outcomes(), errors(), errors()).prop_map(|(successes, failures, errors, most)| Tally {
+        successes,
+        failures,
+        errors,
+        errors_most: most.max(errors),
+    })
 }
 
 proptest! {
@@ -342,17 +355,16 @@ proptest! {
                     detector.remove(backend);
                     listener.remove(&backend);
                 }
-                Step::Outcomes(backend, kind, times) => {
-                    let outcome = [
-                        Outcome::Success, Outcome::ConnectFailed, Outcome::Reset, Outcome::TimedOut,
-                        Outcome::GatewayError, Outcome::Rejected,
-                    ][usize::from(kind)];
+                Step::Outcomes(backend, is_good, times) => {
                     let was = detector.is_ejected(backend);
-                    for _ in 0..times {
-                        detector.handle_outcome(backend, outcome, now);
-                    }
-                    let is_error = !matches!(outcome, Outcome::Success | Outcome::Rejected);
-                    prop_assert!(is_error || detector.is_ejected(backend) == was);
+                    (0..times).for_each(|_| tell(&mut detector, backend, is_good, now));
+                    prop_assert!(!is_good || detector.is_ejected(backend) == was);
+                }
+                Step::Sum(backend, tally) => {
+                    let was = detector.is_ejected(backend);
+                    detector.handle_tally(backend, tally, now);
+                    let reaches = errors.is_some_and(|limit| tally.errors_most >= limit);
+                    prop_assert!(reaches || detector.is_ejected(backend) == was);
                 }
                 Step::Wait(millis) => now = now.saturating_add(Duration::from_millis(millis)),
                 Step::Jump(nanos) => now = Instant::from_nanos(now.as_nanos().saturating_add(nanos >> 8)),

@@ -44,7 +44,7 @@ pub const REQUEST_MAX: usize = 16_384;
 /// | `headers` | | up to 32, not those of the framing | `User-Agent` alone | |
 /// | `statuses` | | 100 to 599 | 200 to 399 | HAProxy's |
 /// | `expect_headers` | | up to 16 | none | |
-/// | `body` | | a pattern | none | the status is the answer |
+/// | `body` | | a pattern; not with `HEAD` | none | the status is the answer |
 ///
 /// A request has at most [`REQUEST_MAX`] bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,7 +95,6 @@ pub struct Http {
     before_host: Vec<u8>,
     host: Option<String>,
     behind_host: Vec<u8>,
-    is_head: bool,
     statuses: Statuses,
     expect_headers: Vec<ExpectHeader>,
     body: Option<Pattern>,
@@ -122,6 +121,10 @@ impl Http {
         check_path(&options.path)?;
         if options.host.as_ref().is_some_and(|host| host.is_empty() || !is_visible(host)) {
             return Err(Error::invalid("host", "it is empty or holds other than visible ASCII characters"));
+        }
+        if options.method == "HEAD" && options.body.is_some() {
+            let detail = "an answer to HEAD has no body, so what is wanted of it is never there; use GET";
+            return Err(Error::invalid("method", detail));
         }
         if options.statuses.is_empty() {
             return Err(Error::invalid("statuses", "no status is accepted, so no answer could be good"));
@@ -162,7 +165,6 @@ impl Http {
             before_host,
             host: options.host,
             behind_host,
-            is_head: options.method == "HEAD",
             statuses: options.statuses,
             expect_headers: options.expect_headers,
             body: options.body,
@@ -276,6 +278,11 @@ mod tests {
             ("method", "no word", Options { method: "GET /x".into(), ..good() }),
             ("method", "no word", Options { method: "G".repeat(33), ..good() }),
             ("method", "CONNECT", Options { method: "CONNECT".into(), ..good() }),
+            (
+                "method",
+                "use GET",
+                Options { method: "HEAD".into(), body: Some(Pattern::bytes(*b"ok").unwrap()), ..good() },
+            ),
             ("path", "begin with /", Options { path: "".into(), ..good() }),
             ("path", "begin with /", Options { path: "http://x/".into(), ..good() }),
             ("path", "%20", Options { path: "/a b".into(), ..good() }),
