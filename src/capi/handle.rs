@@ -49,6 +49,20 @@ pub(super) unsafe fn borrow<'a, H: Handle>(
     Ok(Borrowed(unsafe { &*pointer.cast::<Shell<H::Value>>() }))
 }
 
+/// What a handle stands for, also after a panic; `None` for null, and for what is none of this type. For who ends it.
+///
+/// # Safety
+/// As for [`borrow`].
+pub(super) unsafe fn peek<'a, H: Handle>(pointer: *const H) -> Option<&'a H::Value> {
+    // SAFETY: passed on to the caller.
+    let checked = unsafe { check(pointer, "handle") };
+    if !matches!(checked, Ok(()) | Err(Failure::Closed { .. })) {
+        return None;
+    }
+    // SAFETY: the caller promises a live handle, and its word confirms the type.
+    Some(&unsafe { &*pointer.cast::<Shell<H::Value>>() }.value)
+}
+
 /// A handle in use by one call and no other.
 pub(super) struct BorrowedMut<'a, T>(&'a mut Shell<T>);
 

@@ -26,8 +26,10 @@ const fn is_number(text: &str, number: u32) -> bool {
 }
 
 /// What `cargo` was built with, by the names of the package's features.
-const FEATURES: [(&str, bool); 7] = [
+const FEATURES: [(&str, bool); 9] = [
     ("balance", true),
+    ("probes", cfg!(feature = "probes")),
+    ("probes-sql", cfg!(feature = "probes-sql")),
     ("proxy", cfg!(feature = "proxy")),
     ("tls", cfg!(feature = "tls")),
     ("http", cfg!(feature = "http")),

@@ -195,11 +195,13 @@ pub unsafe extern "C" fn trimtab_server_new_from_file(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trimtab_server_free(server: *mut trimtab_server) {
     guard_value((), || {
+        // SAFETY: `server` is null or a live result of `trimtab_server_new`; null is none.
+        let owned = unsafe { handle::peek(server) };
+        if owned.is_some_and(OwnedServer::is_telling_here) {
+            return;
+        }
         // SAFETY: `server` is null or a live result of `trimtab_server_new`; null is refused.
         if let Ok(server) = unsafe { borrow(server) } {
-            if server.is_telling_here() {
-                return;
-            }
             server.end();
         }
         // SAFETY: `server` is null or a live result of `trimtab_server_new` that nobody else uses.
@@ -388,12 +390,8 @@ pub unsafe extern "C" fn trimtab_server_admin_address_copy(
         // SAFETY: the caller lends `size` writable bytes and one place for a length, either may be null.
         let buffer = unsafe { text::buffer(buffer, size, length_out) }?;
         let server = server.server()?;
-        if server.config().admin.is_none() {
-            let value = "address; give the configuration an [admin]".to_string();
-            return Err(Error::NotFound { what: "admin", value }.into());
-        }
-        let address = server.admin_address();
-        let address = address.ok_or(Error::State { what: "server", detail: "is not started".into() })?;
+        let value = "address; give the configuration an [admin]".to_string();
+        let address = server.admin_address()?.ok_or(Error::NotFound { what: "admin", value })?;
         buffer.fill(&address.to_string());
         Ok(())
     })

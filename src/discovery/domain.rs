@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use simple_dns::{Label, Name};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shown};
 
 /// The longest name as text, in bytes, a dot at its end not counted: 255 on the wire (RFC 1035, 2.3.4).
 pub const NAME_MAX: usize = 253;
@@ -152,15 +152,6 @@ fn check(bare: &str) -> std::result::Result<(), String> {
         return Err("ends in a number, as addresses do; no name in DNS does".to_string());
     }
     Ok(())
-}
-
-/// `text` in quotes, without anything a terminal would act on, cut when it is long.
-pub(super) fn shown(text: &str) -> String {
-    const SHOWN_MAX: usize = 60;
-    match text.char_indices().nth(SHOWN_MAX) {
-        Some((cut, _)) => format!("{:?}…", &text[..cut]),
-        None => format!("{text:?}"),
-    }
 }
 
 #[cfg(test)]

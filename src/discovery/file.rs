@@ -26,17 +26,13 @@ use std::fmt::Display;
 use crate::balance::backend::check_name;
 use crate::balance::options::{BACKENDS_MAX, WEIGHT_MAX};
 use crate::balance::{Address, Admin, Backend, MAXCONN_MAX};
-use crate::discovery::domain::shown;
 use crate::discovery::name::Source;
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, Problem, Result, shown};
 
 /// The longest text, in bytes.
 pub const TEXT_MAX: usize = 16 << 20;
 /// The most problems that are told; what is beyond is counted.
 pub const PROBLEMS_MAX: usize = 100;
-
-const ADMINS: [(&str, Admin); 3] =
-    [("ready", Admin::Ready), ("drain", Admin::Drain), ("maintenance", Admin::Maintenance)];
 
 /// The members of the last text that was good.
 #[derive(Clone, Debug)]
@@ -165,7 +161,7 @@ impl Members {
                 None
             }
             Err(error) => {
-                problems.add(place, format!("address {}", detail(error)), "");
+                problems.add(place, format!("address {}", error.into_detail()), "");
                 None
             }
         };
@@ -217,7 +213,7 @@ impl Members {
 fn set(backend: &mut Backend, key: &str, value: &str) -> std::result::Result<(), (String, &'static str)> {
     match key {
         "name" => {
-            check_name(value).map_err(|error| (format!("this is no name: {}", detail(error)), ""))?;
+            check_name(value).map_err(|error| (format!("this is no name: {}", error.into_detail()), ""))?;
             backend.name = Some(value.to_string());
         }
         "weight" => {
@@ -234,7 +230,7 @@ fn set(backend: &mut Backend, key: &str, value: &str) -> std::result::Result<(),
             "false" => {}
             _ => return Err((format!("backup is {}, where true or false is expected", shown(value)), "")),
         },
-        "admin" => match ADMINS.iter().find(|(name, _)| *name == value) {
+        "admin" => match Admin::NAMES.iter().find(|(name, _)| *name == value) {
             Some((_, admin)) => backend.admin = *admin,
             None => {
                 return Err((format!("unknown admin {}", shown(value)), "known: ready, drain, maintenance"));
@@ -260,14 +256,6 @@ fn number(key: &str, value: &str, least: u32, most: u32) -> std::result::Result<
 /// The first digits of a number that may have a million of them.
 fn cut(digits: &str) -> &str {
     &digits[..digits.len().min(40)]
-}
-
-/// What an error of a single argument says, without the argument's name.
-fn detail(error: Error) -> String {
-    match error {
-        Error::InvalidArgument { detail, .. } => detail.into_owned(),
-        other => other.to_string(),
-    }
 }
 
 /// Everything found wrong, within a bound.

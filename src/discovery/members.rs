@@ -83,8 +83,17 @@ pub struct Changes {
     pub removed: Vec<Backend>,
     /// Who comes.
     pub added: Vec<Backend>,
-    /// Who stays with another weight, tier, `maxconn` or order: as it is to be.
-    pub changed: Vec<Backend>,
+    /// Who stays with another weight, tier, `maxconn` or order. What an operator set beside stays as it was set.
+    pub changed: Vec<Change>,
+}
+
+/// A member that stays as who it is, and is to be otherwise.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// As the sources had it.
+    pub before: Backend,
+    /// As they have it now.
+    pub after: Backend,
 }
 
 impl Changes {
@@ -174,7 +183,7 @@ fn renew(member: &mut Member, backend: &Backend, changes: &mut Changes) {
     }
     let before = std::mem::replace(&mut member.backend, backend.clone());
     if before.name == backend.name {
-        changes.changed.push(backend);
+        changes.changed.push(Change { before, after: backend });
     } else {
         changes.removed.push(before);
         changes.added.push(backend);
@@ -217,6 +226,10 @@ mod tests {
 
     fn addresses(backends: &[Backend]) -> Vec<String> {
         backends.iter().map(|backend| backend.address.to_string()).collect()
+    }
+
+    fn after(changes: &Changes) -> Vec<Backend> {
+        changes.changed.iter().map(|change| change.after.clone()).collect()
     }
 
     #[test]
@@ -268,7 +281,7 @@ mod tests {
         let changes = roster.set(0, next.to_vec());
         assert_eq!(addresses(&changes.added), ["10.0.0.3:80"]);
         assert_eq!(addresses(&changes.removed), ["10.0.0.1:80"]);
-        assert_eq!(changes.changed, [backend("10.0.0.2:80", 7)]);
+        assert_eq!(after(&changes), [backend("10.0.0.2:80", 7)]);
         let changes = roster.set(0, Vec::new());
         assert_eq!(changes.removed.len(), 3);
         assert_eq!(roster.members().count(), 0);
@@ -292,10 +305,10 @@ mod tests {
         assert!(roster.set(9, vec![shared("nine", 9)]).is_empty());
         assert!(roster.set(1, vec![shared("one", 2)]).is_empty());
         // It goes over to the first there is, and is who it was.
-        assert_eq!(roster.set(5, vec![]).changed, [shared("five", 2)]);
-        assert_eq!(roster.set(1, vec![shared("one", 3)]).changed, [shared("five", 3)]);
+        assert_eq!(after(&roster.set(5, vec![])), [shared("five", 2)]);
+        assert_eq!(after(&roster.set(1, vec![shared("one", 3)])), [shared("five", 3)]);
         assert!(roster.set(5, vec![shared("five", 5)]).is_empty());
-        assert_eq!(roster.set(1, vec![]).changed, [shared("five", 5)]);
+        assert_eq!(after(&roster.set(1, vec![])), [shared("five", 5)]);
         assert!(roster.set(9, vec![]).is_empty());
         assert_eq!(roster.set(5, vec![]).removed, [shared("five", 5)]);
     }
@@ -308,9 +321,9 @@ mod tests {
         for backend in changes.added {
             assert_eq!(pool.insert(Key::of(&backend.address), backend), None);
         }
-        for backend in changes.changed {
-            let before = pool.insert(Key::of(&backend.address), backend.clone()).expect("it is there");
-            assert!(before.name == backend.name && before != backend);
+        for Change { before, after } in changes.changed {
+            assert!(before.name == after.name && before != after);
+            assert_eq!(pool.insert(Key::of(&after.address), after), Some(before));
         }
     }
 

@@ -14,8 +14,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::balance::Address;
-use crate::discovery::domain::{DomainName, shown};
-use crate::error::{Error, Result};
+use crate::discovery::domain::DomainName;
+use crate::error::{Error, Result, shown};
 
 /// A name as it was given: absolute, or to be completed from the search list.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -121,7 +121,7 @@ impl FromStr for Source {
         let name = match GivenName::parse(host) {
             Ok(name) => name,
             Err(_) if host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') => return Err(error),
-            Err(why) => return Err(invalid(detail(why))),
+            Err(why) => return Err(invalid(why.into_detail())),
         };
         match digits.parse::<u16>() {
             // `+80` is a number, and no port.
@@ -163,7 +163,7 @@ fn service(text: &str, name: &str) -> Result<Source> {
     }
     match GivenName::parse(name) {
         Ok(name) => Ok(Source::Watched(WatchedName::Service { name })),
-        Err(why) => Err(invalid(format!("{}; expected srv:_service._tcp.domain", detail(why)))),
+        Err(why) => Err(invalid(format!("{}; expected srv:_service._tcp.domain", why.into_detail()))),
     }
 }
 
@@ -173,14 +173,6 @@ fn no_port(text: &str) -> Error {
 
 fn invalid(detail: String) -> Error {
     Error::invalid("address", detail)
-}
-
-/// What an error of a single argument says, without the argument's name.
-fn detail(error: Error) -> String {
-    match error {
-        Error::InvalidArgument { detail, .. } => detail.into_owned(),
-        other => other.to_string(),
-    }
 }
 
 #[cfg(test)]

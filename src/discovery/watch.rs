@@ -81,18 +81,31 @@ pub enum Trouble {
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Trouble::Failed { error, again } => write!(f, "{error}; again in {again:.1?}"),
-            Trouble::Partial { failure, again } => write!(f, "{failure}; again in {again:.1?}"),
-            Trouble::Nothing { negative, held: None } => write!(f, "{negative}"),
-            Trouble::Nothing { negative, held: Some(held) } => {
-                write!(f, "{negative}; its members are kept for {held:.1?}")
+            Trouble::Failed { again, .. } | Trouble::Partial { again, .. } => {
+                write!(f, "{}; again in {again:.1?}", self.cause())
             }
+            Trouble::Nothing { held: Some(held), .. } => {
+                write!(f, "{}; its members are kept for {held:.1?}", self.cause())
+            }
+            Trouble::Nothing { held: None, .. } => f.write_str(&self.cause()),
             Trouble::Dropped { endpoints } => {
                 write!(f, "{endpoints} members are left out; endpoints_max allows no more")
             }
             Trouble::Unusable { addresses } => {
                 write!(f, "{addresses} of its addresses are unspecified, multicast or link-local")
             }
+        }
+    }
+}
+
+impl Trouble {
+    /// What it is, without the times, which differ from lookup to lookup: for who tells the same once.
+    pub fn cause(&self) -> String {
+        match self {
+            Trouble::Failed { error, .. } => error.to_string(),
+            Trouble::Partial { failure, .. } => failure.to_string(),
+            Trouble::Nothing { negative, .. } => negative.to_string(),
+            other => other.to_string(),
         }
     }
 }
@@ -128,6 +141,7 @@ pub struct Watch {
     /// Lookups in a row that failed in whole or in part.
     failures: u32,
     is_settled: bool,
+    is_well: bool,
     actions: VecDeque<Action>,
     statistics: Statistics,
 }
@@ -162,6 +176,7 @@ impl Watch {
             ends: None,
             failures: 0,
             is_settled: false,
+            is_well: false,
             actions: VecDeque::new(),
             statistics: Statistics::default(),
         };
@@ -244,6 +259,11 @@ impl Watch {
         self.is_settled
     }
 
+    /// Whether the last lookup that ended found members, in every part.
+    pub fn is_well(&self) -> bool {
+        self.is_well
+    }
+
     /// What was counted.
     pub fn statistics(&self) -> Statistics {
         let mut statistics = self.statistics;
@@ -296,6 +316,7 @@ impl Watch {
         rng: &mut Rng,
     ) -> Duration {
         self.is_settled = true;
+        self.is_well = matches!(&result, Ok(Outcome::Found(found)) if found.failure.is_none());
         match result {
             Ok(Outcome::Found(found)) => self.take_found(found, rng),
             Ok(Outcome::Nothing { negative, ttl }) => {

@@ -9,7 +9,7 @@
 //! | was answered for the last time and does not leave | after [`LINGER_MAX`] |
 //!
 //! Each has one read a turn; there are [`CONVERSATIONS_MAX`] at once, and the next waits in the backlog until one
-//! has gone or has been idle for [`IDLE_MIN`].
+//! has gone or has stood still for [`IDLE_MIN`]: idle ones first, then who is in the middle of something.
 
 use std::io;
 use std::net::Shutdown;

@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use mio::event::Event;
 use slab::Slab;
@@ -15,9 +15,9 @@ use socket2::{Domain, Socket, Type};
 
 use crate::balance::{Address, Backend, BackendId, Pool};
 use crate::discovery::exchange::{self, Exchange, Io};
-use crate::discovery::file::MembersFile;
+use crate::discovery::file::{self, MembersFile};
 use crate::discovery::lookup::Environment;
-use crate::discovery::members::{Changes, Roster, Template};
+use crate::discovery::members::{Change, Changes, Roster, Template};
 use crate::discovery::name::WatchedName;
 use crate::discovery::options::Options;
 use crate::discovery::watch::{self, Watch};
@@ -78,14 +78,22 @@ struct System {
     resolv_conf: PathBuf,
     hosts: PathBuf,
     seen: (Seen, Seen),
-    read: Box<dyn Fn() -> Environment + Send>,
+    last: Environment,
+    read: ReadSystem,
 }
 
 /// What tells one version of a file from another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Seen {
+    /// Whatever it is, it is to be read.
+    Unread,
     Nothing,
-    File { modified: Option<SystemTime>, length: u64, inode: u64 },
+    /// When what it says, or who may read it, last changed.
+    File {
+        changed: (i64, i64),
+        length: u64,
+        inode: u64,
+    },
 }
 
 /// What a server looks up and follows.
@@ -94,10 +102,13 @@ pub(crate) struct Plan {
     pub(crate) options: Options,
     pub(crate) resolv_conf: PathBuf,
     pub(crate) hosts: PathBuf,
-    /// Reads both, and what the configuration says in their place.
-    pub(crate) read: Box<dyn Fn() -> Environment + Send>,
+    pub(crate) read: ReadSystem,
     pub(crate) seed: u64,
 }
+
+/// Reads both, and what the configuration says in their place. One that is there and cannot be read says what it said
+/// last.
+pub(crate) type ReadSystem = Box<dyn Fn(Option<&Environment>) -> Environment + Send>;
 
 /// What one pool looks up and follows.
 pub(crate) struct PoolPlan {
@@ -126,14 +137,13 @@ enum Transport {
 
 /// How often files are looked at. A look is one call to the system, and a change is rarely in a hurry.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// The longest file of members, in bytes.
-const FILE_MAX: u64 = 16 << 20;
 
 impl Discovering {
     /// Begins to look up and to read. Files are read here and now; names are looked up as the worker turns.
     pub(crate) fn new(plan: Plan, now: Instant) -> Result<Self> {
         let mut rng = Rng::new(plan.seed);
-        let environment = (plan.read)();
+        let seen = (Seen::of(&plan.resolv_conf), Seen::of(&plan.hosts));
+        let environment = (plan.read)(None);
         let (mut pools, mut watches, mut files) = (Vec::new(), Vec::new(), Vec::new());
         for (index, from) in plan.pools.into_iter().enumerate() {
             let mut roster = Roster::new();
@@ -149,16 +159,21 @@ impl Discovering {
                 source += 1;
                 let file = MembersFile::new(&path.display().to_string());
                 let told = String::new();
-                files.push(Followed { pool: index, source, path, file, seen: Seen::Nothing, told });
+                files.push(Followed { pool: index, source, path, file, seen: Seen::Unread, told });
             }
             pools.push(Found { name: from.name, pool: from.pool, roster });
         }
-        let seen = (Seen::of(&plan.resolv_conf), Seen::of(&plan.hosts));
         Ok(Self {
             pools,
             watches,
             files,
-            system: System { resolv_conf: plan.resolv_conf, hosts: plan.hosts, seen, read: plan.read },
+            system: System {
+                resolv_conf: plan.resolv_conf,
+                hosts: plan.hosts,
+                seen,
+                last: environment,
+                read: plan.read,
+            },
             rng,
             table: Slab::new(),
             exchanges: BTreeMap::new(),
@@ -226,26 +241,32 @@ impl Discovering {
 
     /// Takes a watch's actions.
     fn follow(&mut self, core: &mut Core, at: usize) {
+        let mut is_troubled = false;
         while let Some(action) = self.watches[at].watch.poll_action() {
             match action {
                 watch::Action::Io(io) => self.exchange(core, at, io),
                 watch::Action::Members(endpoints) => {
-                    let watched = &mut self.watches[at];
-                    watched.told = String::new();
+                    let watched = &self.watches[at];
                     let members = watched.template.members(&endpoints);
                     let (pool, source) = (watched.pool, watched.source);
                     self.set(core, pool, source, members);
                 }
                 watch::Action::Trouble(trouble) => {
+                    is_troubled = true;
                     let watched = &mut self.watches[at];
-                    let text = format!("{}: {trouble}", watched.watch.name());
-                    if watched.told != text {
-                        watched.told.clone_from(&text);
+                    let cause = trouble.cause();
+                    if watched.told != cause {
+                        watched.told = cause;
+                        let text = format!("{}: {trouble}", watched.watch.name());
                         let pool = watched.pool;
                         self.tell(core, pool, text);
                     }
                 }
             }
+        }
+        // What is over and comes again is news.
+        if !is_troubled && self.watches[at].watch.is_well() {
+            self.watches[at].told = String::new();
         }
     }
 
@@ -368,7 +389,8 @@ impl Discovering {
             let seen = (Seen::of(&self.system.resolv_conf), Seen::of(&self.system.hosts));
             if seen != self.system.seen {
                 self.system.seen = seen;
-                let environment = (self.system.read)();
+                let environment = (self.system.read)(Some(&self.system.last));
+                self.system.last = environment.clone();
                 for watched in &mut self.watches {
                     watched.watch.handle_environment(environment.clone(), core.now, &mut self.rng);
                 }
@@ -377,7 +399,7 @@ impl Discovering {
         for at in 0..self.files.len() {
             let followed = &mut self.files[at];
             let seen = Seen::of(&followed.path);
-            if seen == followed.seen && seen != Seen::Nothing {
+            if seen == followed.seen {
                 continue;
             }
             followed.seen = seen;
@@ -394,7 +416,11 @@ impl Discovering {
                     }
                     Err(error) => error.to_string(),
                 },
-                Err(error) => format!("cannot read {}: {error}", followed.path.display()),
+                Err(error) => {
+                    // It may be readable the next time without looking otherwise.
+                    followed.seen = Seen::Unread;
+                    format!("cannot read {}: {error}", followed.path.display())
+                }
             };
             let followed = &mut self.files[at];
             if followed.told != trouble {
@@ -443,7 +469,8 @@ impl Seen {
         use std::os::unix::fs::MetadataExt;
         match std::fs::metadata(path) {
             Ok(found) => {
-                Seen::File { modified: found.modified().ok(), length: found.len(), inode: found.ino() }
+                let changed = (found.ctime(), found.ctime_nsec());
+                Seen::File { changed, length: found.len(), inode: found.ino() }
             }
             Err(_) => Seen::Nothing,
         }
@@ -473,29 +500,52 @@ fn read(path: &std::path::Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// Changes a pool as its sources say, all in one step. Who is there already by other means, added while the server
-/// runs, stays as it is; who is gone already is no error. What the pool refuses of one member is told in the end, and
-/// is no reason to keep back the rest: the sources will not say it again.
+/// The longest file of members is the longest text of one.
+const FILE_MAX: u64 = file::TEXT_MAX as u64;
+
+/// Changes a pool as its sources say, all in one step. Who is who is told by address and name together: a backend
+/// that an operator put at a member's address, or under its name, is not the member. Who is gone already is no error,
+/// nor who is there already at the same address. What else the pool refuses of one member is told in the end, and is
+/// no reason to keep back the rest.
 fn apply(pool: &Pool, changes: &Changes) -> Result<()> {
-    let ids: HashMap<Arc<str>, BackendId> = match changes.removed.is_empty() && changes.changed.is_empty() {
-        true => HashMap::new(),
-        false => pool.members().into_iter().map(|member| (member.name, member.id)).collect(),
+    let ids: HashMap<Address, (Arc<str>, BackendId)> =
+        match changes.removed.is_empty() && changes.changed.is_empty() {
+            true => HashMap::new(),
+            false => {
+                pool.members().into_iter().map(|member| (member.address, (member.name, member.id))).collect()
+            }
+        };
+    let id_of = |backend: &Backend| {
+        let (name, id) = ids.get(&backend.address)?;
+        let is_same = match &backend.name {
+            Some(given) => **given == **name,
+            None => backend.address.to_string() == **name,
+        };
+        is_same.then_some(*id)
     };
-    let id_of = |backend: &Backend| ids.get(name_of(backend).as_str()).copied();
     pool.update(|edit| {
         let mut refused = Ok(());
         let mut note = |result: Result<()>| match result {
-            Ok(()) | Err(Error::NotFound { .. } | Error::Exists { .. }) => {}
+            Ok(()) | Err(Error::NotFound { .. } | Error::Exists { what: "address", .. }) => {}
             Err(error) => refused = Err(error),
         };
         for id in changes.removed.iter().filter_map(id_of) {
             note(edit.remove(id));
         }
-        for backend in &changes.changed {
-            let Some(id) = id_of(backend) else { continue };
-            note(edit.set_weight(id, backend.weight));
-            note(edit.set_maxconn(id, backend.maxconn));
-            note(edit.set_tier(id, backend.tier));
+        for Change { before, after } in &changes.changed {
+            let Some(id) = id_of(after) else { continue };
+            if before.weight != after.weight {
+                note(edit.set_weight(id, after.weight));
+            }
+            if before.maxconn != after.maxconn {
+                note(edit.set_maxconn(id, after.maxconn));
+            }
+            if before.tier != after.tier {
+                note(edit.set_tier(id, after.tier));
+            }
+            if before.admin != after.admin {
+                note(edit.set_admin(id, after.admin));
+            }
         }
         for backend in &changes.added {
             note(edit.add(backend.clone()).map(drop));
@@ -504,35 +554,87 @@ fn apply(pool: &Pool, changes: &Changes) -> Result<()> {
     })?
 }
 
-/// As the pool names it.
-fn name_of(backend: &Backend) -> String {
-    backend.name.clone().unwrap_or_else(|| backend.address.to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balance::{self, Policy};
+    use crate::balance::{self, Admin, Policy};
 
-    fn backend(address: &str, weight: u32) -> Backend {
-        Backend { weight, ..Backend::parse(address).unwrap() }
+    fn backend(address: &str) -> Backend {
+        Backend::parse(address).unwrap()
     }
 
-    /// The policy static refuses another weight; who comes and goes with the same step does so all the same.
+    fn named(name: &str, address: &str) -> Backend {
+        Backend { name: Some(name.to_string()), ..backend(address) }
+    }
+
+    fn pool(policy: Policy, backends: &[Backend]) -> Pool {
+        let pool = Pool::new(balance::Options { policy, ..balance::Options::default() }).unwrap();
+        pool.add_all(backends).unwrap();
+        pool
+    }
+
+    fn names(pool: &Pool) -> Vec<String> {
+        pool.members().iter().map(|member| member.name.to_string()).collect()
+    }
+
+    /// The policy static refuses another weight; who comes and goes with the same step does so all the same, and who
+    /// changes otherwise is not refused.
     #[test]
     fn what_is_refused_of_one_keeps_nobody_else_back() {
-        let options = balance::Options { policy: Policy::Static, ..balance::Options::default() };
-        let pool = Pool::new(options).unwrap();
-        pool.add_all(&[backend("10.0.0.1:80", 1), backend("10.0.0.2:80", 1)]).unwrap();
-        let changes = Changes {
-            removed: vec![backend("10.0.0.2:80", 1), backend("10.0.0.9:80", 1)],
-            changed: vec![backend("10.0.0.1:80", 5)],
-            added: vec![backend("10.0.0.3:80", 1), backend("10.0.0.1:80", 1)],
+        let pool =
+            pool(Policy::Static, &[backend("10.0.0.1:80"), backend("10.0.0.2:80"), backend("10.0.0.4:80")]);
+        let change = |address: &str, change: fn(&mut Backend)| {
+            let before = backend(address);
+            let mut after = before.clone();
+            change(&mut after);
+            Change { before, after }
+        };
+        let mut changes = Changes {
+            removed: vec![backend("10.0.0.2:80"), backend("10.0.0.9:80")],
+            changed: vec![change("10.0.0.1:80", |backend| backend.weight = 5)],
+            added: vec![backend("10.0.0.3:80"), backend("10.0.0.1:80")],
         };
         let refused = apply(&pool, &changes).unwrap_err();
         assert!(matches!(refused, Error::InvalidArgument { .. }), "{refused}");
-        let names: Vec<_> = pool.members().iter().map(|member| member.name.to_string()).collect();
-        assert_eq!(names, ["10.0.0.1:80", "10.0.0.3:80"]);
+        assert_eq!(names(&pool), ["10.0.0.1:80", "10.0.0.4:80", "10.0.0.3:80"]);
+        changes = Changes {
+            changed: vec![change("10.0.0.4:80", |backend| {
+                backend.maxconn = 7;
+                backend.admin = Admin::Drain;
+            })],
+            ..Changes::default()
+        };
+        apply(&pool, &changes).unwrap();
+        let changed = pool.backend(pool.find("10.0.0.4:80").unwrap()).unwrap();
+        assert_eq!((changed.maxconn, changed.admin), (7, Admin::Drain));
+    }
+
+    /// What an operator ordered of a member outlasts a change of something else.
+    #[test]
+    fn an_order_of_the_operators_stays() {
+        let pool = pool(Policy::RoundRobin, &[backend("10.0.0.1:80")]);
+        let id = pool.find("10.0.0.1:80").unwrap();
+        pool.set_admin(id, Admin::Drain).unwrap();
+        pool.set_weight(id, 50).unwrap();
+        let (before, after) = (backend("10.0.0.1:80"), Backend { maxconn: 3, ..backend("10.0.0.1:80") });
+        apply(&pool, &Changes { changed: vec![Change { before, after }], ..Changes::default() }).unwrap();
+        let is = pool.backend(id).unwrap();
+        assert_eq!((is.admin, is.weight, is.maxconn), (Admin::Drain, 50, 3));
+    }
+
+    /// A member that never came, for its name was taken, takes nobody with it when it goes.
+    #[test]
+    fn who_bears_a_members_name_is_not_the_member() {
+        let pool = pool(Policy::RoundRobin, &[named("web-01", "10.0.0.1:80")]);
+        let member = named("web-01", "10.0.0.2:80");
+        let refused =
+            apply(&pool, &Changes { added: vec![member.clone()], ..Changes::default() }).unwrap_err();
+        assert!(refused.to_string().contains("web-01"), "{refused}");
+        let change = Change { before: member.clone(), after: Backend { weight: 9, ..member.clone() } };
+        apply(&pool, &Changes { changed: vec![change], ..Changes::default() }).unwrap();
+        apply(&pool, &Changes { removed: vec![member], ..Changes::default() }).unwrap();
+        let is = pool.backend(pool.find("web-01").unwrap()).unwrap();
+        assert_eq!((is.address.as_str(), is.weight), ("10.0.0.1:80", 1));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::balance::{Admin, ChangeKind, Observed};
+use crate::balance::{ChangeKind, Observed};
 
 /// Something an operator would want to know. Nothing is told per connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +36,8 @@ pub enum EventKind {
     AcceptResumed,
     /// A thread of the server's own ended before it was told to; the detail says why. The others go on.
     WorkerFailed,
-    /// Members could not be found out, by name or from a file; the detail says why. Those there were stay.
+    /// Members could not be found out, by name or from a file, or some of them are left out; the detail says why, and
+    /// what becomes of those there were.
     DiscoveryFailed,
     /// Something in a pool changed.
     Pool(ChangeKind),
@@ -66,11 +67,7 @@ impl EventKind {
     /// What the change was to, in a word or a number; empty for what has none.
     pub fn value(self) -> String {
         match self {
-            EventKind::Pool(ChangeKind::Admin(admin)) => match admin {
-                Admin::Ready => "ready".into(),
-                Admin::Drain => "drain".into(),
-                Admin::Maintenance => "maintenance".into(),
-            },
+            EventKind::Pool(ChangeKind::Admin(admin)) => admin.name().into(),
             EventKind::Pool(ChangeKind::Observed(observed)) => match observed {
                 Observed::Unknown => "unknown".into(),
                 Observed::Up => "up".into(),

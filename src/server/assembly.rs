@@ -192,24 +192,34 @@ fn discovering(config: &Config, shared: &Shared, seed: u64) -> Result<Discoverin
         options: from.options.clone(),
         resolv_conf: from.resolv_conf.clone(),
         hosts: from.hosts.clone(),
-        read: Box::new(move || environment(&from)),
+        read: Box::new(move |last| environment(&from, last)),
         seed,
     };
     Discovering::new(plan, Clock.now())
 }
 
-/// What the system's files say now, and the configuration in their place. A file that is not there says nothing.
-fn environment(from: &Discovery) -> Environment {
-    let resolv_conf = std::fs::read(&from.resolv_conf).unwrap_or_default();
-    let mut resolvers = Resolvers::parse(&resolv_conf, sys::interface::number);
-    if !from.nameservers.is_empty() {
-        resolvers.servers.clone_from(&from.nameservers);
+/// What the system's files say now, and the configuration in their place. A file that is not there says nothing; one
+/// that cannot be read says what it said `last`.
+fn environment(from: &Discovery, last: Option<&Environment>) -> Environment {
+    let read = |path: &PathBuf| match std::fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound || last.is_none() => Some(Vec::new()),
+        read => read.ok(),
+    };
+    let resolvers = |text: Vec<u8>| {
+        let mut resolvers = Resolvers::parse(&text, sys::interface::number);
+        if !from.nameservers.is_empty() {
+            resolvers.servers.clone_from(&from.nameservers);
+        }
+        if let Some(search) = &from.search {
+            resolvers.search.clone_from(search);
+        }
+        Arc::new(resolvers)
+    };
+    let last = || last.cloned().unwrap_or_default();
+    Environment {
+        resolvers: read(&from.resolv_conf).map_or_else(|| last().resolvers, resolvers),
+        hosts: read(&from.hosts).map_or_else(|| last().hosts, |text| Arc::new(Hosts::parse(&text))),
     }
-    if let Some(search) = &from.search {
-        resolvers.search.clone_from(search);
-    }
-    let hosts = Hosts::parse(&std::fs::read(&from.hosts).unwrap_or_default());
-    Environment { resolvers: Arc::new(resolvers), hosts: Arc::new(hosts) }
 }
 
 fn entropy() -> Result<[u8; 32]> {

@@ -5,6 +5,8 @@
 //!     └─► hosted (the caller turns it) ──►    "     ──►    "
 //! ```
 
+mod instance;
+
 use std::collections::BTreeMap;
 use std::os::fd::{OwnedFd, RawFd};
 use std::panic::AssertUnwindSafe;
@@ -25,13 +27,13 @@ use crate::driver::shared::Shared;
 use crate::driver::worker::Worker;
 use crate::error::{Error, Result};
 use crate::proxy::options::Bind;
-use crate::server::admin::{self, Dialogue, Instance};
+use crate::server::admin::{Dialogue, Instance};
 use crate::server::assembly::{self, Files};
 use crate::server::config::Config;
-use crate::server::journal::{Follower, Journal, Start};
+use crate::server::journal::Journal;
 use crate::server::statistics::{AdminStatistics, ListenerStatistics, PoolStatus, ServerStatistics, Status};
 use crate::sys;
-use crate::time::{Clock, Instant};
+use crate::time::Instant;
 
 /// Listeners that relay connections to pools.
 ///
@@ -322,9 +324,15 @@ impl Server {
     }
 
     /// Where the admin socket listens; `None` when the configuration asks for none.
-    pub fn admin_address(&self) -> Option<Bind> {
-        self.inner.check_process().ok()?;
-        self.inner.life.lock().admin.clone()
+    ///
+    /// Errors: `State` before it is started.
+    pub fn admin_address(&self) -> Result<Option<Bind>> {
+        self.inner.check_process()?;
+        if self.inner.config.admin.is_none() {
+            return Ok(None);
+        }
+        let admin = self.inner.life.lock().admin.clone();
+        admin.map(Some).ok_or_else(|| state("is not started"))
     }
 
     /// A pool, to add, remove and change backends while the server runs, to pick from, to ask.
@@ -564,74 +572,6 @@ impl Inner {
                 })
                 .collect(),
         }
-    }
-}
-
-impl admin::Instance for Inner {
-    fn check(&self) -> Result<()> {
-        self.check_process()
-    }
-
-    fn status(&self) -> Status {
-        Inner::status(self)
-    }
-
-    fn pool_names(&self) -> Vec<&str> {
-        self.config.pools.iter().map(|pool| &*pool.name).collect()
-    }
-
-    fn pool(&self, name: &str) -> Option<Arc<balance::Pool>> {
-        self.pool_index(name).map(|at| Arc::clone(&self.pools[at]))
-    }
-
-    fn pool_status(&self, name: &str) -> Option<PoolStatus> {
-        let at = self.pool_index(name)?;
-        let shared = self.life.lock().shared.clone();
-        Some(PoolStatus::read(name, &self.pools[at], shared.as_ref().map(|shared| &shared.pools[at])))
-    }
-
-    fn follow(&self, start: Start, goes_on: bool) -> Result<Follower> {
-        self.journal.follow(start, goes_on)
-    }
-
-    fn drain(&self, timeout: Option<Duration>) -> Result<()> {
-        self.check_process()?;
-        let configured = || self.config.listeners.iter().map(|listener| listener.timeouts.drain).max();
-        let timeout = timeout.or_else(configured).unwrap_or_default();
-        let until = Clock.now().saturating_add(timeout);
-        let shared = {
-            let life = self.life.lock();
-            match self.state() {
-                State::New => return Err(state("is not started")),
-                State::Stopped => return Ok(()),
-                State::Running => self.set_state(State::Draining),
-                State::Draining => {}
-            }
-            life.shared.clone()
-        };
-        self.tell(EventKind::Draining, "");
-        if let Some(shared) = shared {
-            shared.order_drain(until);
-        }
-        Ok(())
-    }
-
-    fn stop(&self) -> Result<()> {
-        self.check_process()?;
-        let shared = {
-            let life = self.life.lock();
-            if self.state() == State::New {
-                self.set_state(State::Stopped);
-                drop(life);
-                self.tell(EventKind::Stopped, "");
-                return Ok(());
-            }
-            life.shared.clone()
-        };
-        if let Some(shared) = shared {
-            shared.order_stop();
-        }
-        Ok(())
     }
 }
 

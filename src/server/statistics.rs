@@ -93,7 +93,7 @@ pub struct AdminStatistics {
     pub followers: u64,
     /// Clients accepted.
     pub accepted: u64,
-    /// Idle clients that were ended to make room for others.
+    /// Clients that stood still and were ended to make room for others, idle ones first.
     pub displaced: u64,
     /// Clients whose request did not come to its end in time.
     pub late: u64,
@@ -212,13 +212,14 @@ impl ListenerStatistics {
     }
 }
 
+impl BackendStatus {
+    pub(super) fn read(statistics: BackendStatistics, shared: Option<&SharedPool>) -> Self {
+        Self { check: shared.and_then(|shared| shared.standing.of(statistics.id, Clock.now())), statistics }
+    }
+}
+
 impl PoolStatus {
     pub(super) fn read(name: &str, pool: &Pool, shared: Option<&SharedPool>) -> Self {
-        let now = Clock.now();
-        let with_check = |statistics: BackendStatistics| BackendStatus {
-            check: shared.and_then(|shared| shared.standing.of(statistics.id, now)),
-            statistics,
-        };
         let PoolStatistics { serving, picks, in_flight, refused, .. } = pool.statistics();
         Self {
             name: name.to_string(),
@@ -228,7 +229,11 @@ impl PoolStatus {
             picks,
             in_flight,
             refused,
-            backends: pool.backends().into_iter().map(with_check).collect(),
+            backends: pool
+                .backends()
+                .into_iter()
+                .map(|backend| BackendStatus::read(backend, shared))
+                .collect(),
         }
     }
 }

@@ -245,12 +245,8 @@ impl Server {
     /// is started.
     #[getter]
     fn admin_address(&self, py: Python<'_>) -> PyResult<Option<String>> {
-        self.detached(py, self.core(py)?, |core| match core.server.admin_address() {
-            Some(address) => Ok(Some(address.to_string())),
-            None if core.server.config().admin.is_some() && core.server.state() == State::New => {
-                Err(Error::State { what: "server", detail: "is not started".into() })
-            }
-            None => Ok(None),
+        self.detached(py, self.core(py)?, |core| {
+            Ok(core.server.admin_address()?.map(|address| address.to_string()))
         })
     }
 

@@ -9,7 +9,7 @@ use crate::server::admin::answer::Answer;
 use crate::server::admin::body::{Addition, Changes, check_empty, timeout};
 use crate::server::admin::head::{Head, Method};
 use crate::server::admin::path::Resource;
-use crate::server::config::suggest::{all as list, nearest, nearest_or_all, shown};
+use crate::server::config::suggest::{nearest_or_all, shown};
 use crate::server::journal::Follower;
 
 /// What came of a request.
@@ -24,9 +24,6 @@ pub(super) enum Done {
 struct Ordered {
     ordered: &'static str,
 }
-
-/// Among how many backends a near name is sought: the loop waits meanwhile.
-const NEAR_AMONG_MAX: usize = 4096;
 
 /// Does what a request asks for.
 pub(super) fn carry_out(head: &Head, body: &[u8], instance: &dyn Instance) -> Done {
@@ -46,18 +43,21 @@ fn done(head: &Head, body: &[u8], instance: &dyn Instance) -> Result<Done, Answe
         }
         Resource::Backend { pool: pool_name, backend: name } => {
             let pool = instance.pool(pool_name).ok_or_else(|| no_pool(pool_name, instance))?;
+            // The backend as it is now, as a status has it.
+            let told =
+                |status, id| Ok(Answer::json(status, &instance.backend_status(pool_name, pool.backend(id)?)));
             match head.method {
-                Method::Get | Method::Head => told(200, &pool, find(&pool, pool_name, name)?),
+                Method::Get | Method::Head => told(200, find(&pool, pool_name, name)?),
                 Method::Post => {
                     let changes = Changes::parse(body).map_err(|why| Answer::error(400, &why))?;
                     let id = find(&pool, pool_name, name)?;
                     changes.apply(&pool, id)?;
-                    told(200, &pool, id)
+                    told(200, id)
                 }
                 Method::Put => {
                     let addition = Addition::parse(body).map_err(|why| Answer::error(400, &why))?;
                     let id = pool.add(addition.into_backend(name.clone())?)?;
-                    told(201, &pool, id)
+                    told(201, id)
                 }
                 Method::Delete => {
                     check_empty(body).map_err(|why| Answer::error(400, &why))?;
@@ -80,11 +80,6 @@ fn done(head: &Head, body: &[u8], instance: &dyn Instance) -> Result<Done, Answe
     told.map(Done::Told)
 }
 
-/// The backend as it is now.
-fn told(status: u16, pool: &Pool, id: BackendId) -> Result<Answer, Answer> {
-    Ok(Answer::json(status, &pool.backend(id)?))
-}
-
 fn no_pool(name: &str, instance: &dyn Instance) -> Answer {
     let hint = nearest_or_all(name, "there are", instance.pool_names());
     Answer::error(404, &format!("there is no pool {}; {hint}", shown(name)))
@@ -94,12 +89,10 @@ fn find(pool: &Pool, pool_name: &str, name: &str) -> Result<BackendId, Answer> {
     match pool.find(name) {
         Ok(id) => Ok(id),
         Err(Error::NotFound { .. }) => {
-            let all: Vec<String> = pool.backends().into_iter().map(|backend| backend.name).collect();
-            let some = all.iter().take(NEAR_AMONG_MAX).map(String::as_str);
-            let hint = match nearest(name, some.clone()) {
-                Some(near) => format!("did you mean {}?", shown(near)),
-                None if all.is_empty() => "the pool is empty".to_string(),
-                None => list("there are", all.iter().map(String::as_str)),
+            let all: Vec<_> = pool.members().into_iter().map(|member| member.name).collect();
+            let hint = match all.is_empty() {
+                true => "the pool is empty".to_string(),
+                false => nearest_or_all(name, "there are", all.iter().map(|name| &**name)),
             };
             let (name, pool_name) = (shown(name), shown(pool_name));
             Err(Answer::error(404, &format!("there is no backend {name} in the pool {pool_name}; {hint}")))

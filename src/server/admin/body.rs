@@ -179,13 +179,11 @@ fn one_line(text: &str) -> String {
 }
 
 fn admin(value: Value) -> std::result::Result<Admin, String> {
-    const NAMES: [(&str, Admin); 3] =
-        [("ready", Admin::Ready), ("drain", Admin::Drain), ("maintenance", Admin::Maintenance)];
     let Value::String(text) = value else { return Err(wrong_type("admin", &value, "a text")) };
-    match NAMES.iter().find(|(name, _)| *name == text) {
+    match Admin::NAMES.iter().find(|(name, _)| *name == text) {
         Some((_, admin)) => Ok(*admin),
         None => {
-            let hint = nearest_or_all(&text, "known", NAMES.iter().map(|(name, _)| *name));
+            let hint = nearest_or_all(&text, "known", Admin::NAMES.iter().map(|(name, _)| *name));
             Err(format!("unknown admin {}; {hint}", shown(&text)))
         }
     }

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `GET /v1/status` | | 200, a [`Status`] |
 //! | `GET /v1/pools/{pool}` | | 200, a [`PoolStatus`] |
-//! | `GET /v1/pools/{pool}/backends/{backend}` | | 200, a [`BackendStatistics`](crate::balance::BackendStatistics) |
+//! | `GET /v1/pools/{pool}/backends/{backend}` | | 200, a a [`BackendStatus`] |
 //! | `POST` likewise, `{"admin": "drain", "weight": 50, "maxconn": 9, "tier": 1}` | changes what is named, all or nothing | 200, the backend |
 //! | `PUT` likewise, `{"address": "10.0.0.4:80", ...}` | adds it | 201, the backend |
 //! | `DELETE` likewise | removes it | 204 |
@@ -44,10 +44,10 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::balance::Pool;
+use crate::balance::{BackendStatistics, Pool};
 use crate::error::Result;
 use crate::server::journal::{Follower, Start};
-use crate::server::statistics::{PoolStatus, Status};
+use crate::server::statistics::{BackendStatus, PoolStatus, Status};
 
 #[cfg(feature = "cli")]
 pub(crate) use crate::driver::conversation::FOLLOW_SILENCE_MAX;
@@ -73,6 +73,8 @@ pub(super) trait Instance: Send + Sync {
     fn pool_names(&self) -> Vec<&str>;
     /// A pool.
     fn pool(&self, name: &str) -> Option<Arc<Pool>>;
+    /// What is to see of a backend of that pool, of which this was counted.
+    fn backend_status(&self, pool: &str, statistics: BackendStatistics) -> BackendStatus;
     /// What is to see of a pool.
     fn pool_status(&self, name: &str) -> Option<PoolStatus>;
     /// Its events from somewhere on, up to now unless `goes_on`.

@@ -12,7 +12,6 @@ use crate::health::probe::pattern::Pattern;
 use crate::health::probe::{Kind, agent, http, mysql, postgres, redis, script, smtp, tls};
 use crate::health::secret::Secret;
 use crate::server::config::fields::{At, Fields};
-use crate::server::config::listener::detail;
 use crate::server::config::problems::Problems;
 use crate::server::config::schema::{CHECK, EXPECT_HEADER, HEADER, STEP};
 use crate::server::config::suggest::shown;
@@ -179,7 +178,7 @@ fn common(fields: &Fields<'_, '_>, kind: Kind, problems: &mut Problems<'_>) -> O
         match text.parse::<Address>() {
             Ok(Address::Inet(address)) => options.target = Target::Inet(address),
             Ok(Address::Unix(path)) => options.target = Target::Unix(path),
-            Err(error) => problems.add(at, format!("address {}", detail(error)), ""),
+            Err(error) => problems.add(at, format!("address {}", error.into_detail()), ""),
         }
     }
     options
@@ -197,7 +196,7 @@ fn set(
     change(&mut changed);
     match changed.check() {
         Ok(()) => *options = changed,
-        Err(error) => problems.add(at, format!("{key}: {}", detail(error)), ""),
+        Err(error) => problems.add(at, format!("{key}: {}", error.into_detail()), ""),
     }
 }
 
@@ -271,7 +270,7 @@ impl Asking<'_, '_, '_, '_, '_> {
             for range in ranges {
                 let (first, last) = range.split_once('-').unwrap_or((&range, &range));
                 let added = match (first.trim().parse(), last.trim().parse()) {
-                    (Ok(first), Ok(last)) => options.statuses.add(first, last).map_err(detail),
+                    (Ok(first), Ok(last)) => options.statuses.add(first, last).map_err(Error::into_detail),
                     _ => Err(format!("{} is no status and no range of them", shown(&range))),
                 };
                 if let Err(why) = added {
@@ -315,7 +314,7 @@ impl Asking<'_, '_, '_, '_, '_> {
             match step {
                 Ok(step) => steps.push(step),
                 Err(error) => {
-                    self.problems.add(at, format!("{key}: {}", detail(error)), "");
+                    self.problems.add(at, format!("{key}: {}", error.into_detail()), "");
                     return None;
                 }
             }
@@ -341,7 +340,7 @@ impl Asking<'_, '_, '_, '_, '_> {
         match made {
             Ok(pattern) => Some(Some(pattern)),
             Err(error) => {
-                self.problems.add(fields.value_at(key), format!("{key}: {}", detail(error)), "");
+                self.problems.add(fields.value_at(key), format!("{key}: {}", error.into_detail()), "");
                 None
             }
         }

@@ -9,7 +9,6 @@ use crate::discovery::options::{Families, Hold, Options};
 use crate::discovery::resolv_conf::Resolvers;
 use crate::server::config::Discovery;
 use crate::server::config::fields::{At, Fields};
-use crate::server::config::listener::detail;
 use crate::server::config::problems::Problems;
 use crate::server::config::suggest::shown;
 
@@ -56,7 +55,7 @@ pub(super) fn read(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Disc
         for text in suffixes {
             match DomainName::parse(&text) {
                 Ok(name) => search.push(name),
-                Err(error) => problems.add(at, format!("search: {}", detail(error)), ""),
+                Err(error) => problems.add(at, format!("search: {}", error.into_detail()), ""),
             }
         }
         read.search = Some(search);
@@ -125,6 +124,6 @@ fn set(
     change(&mut changed);
     match changed.check() {
         Ok(()) => *options = changed,
-        Err(error) => problems.add(at, format!("{key}: {}", detail(error)), ""),
+        Err(error) => problems.add(at, format!("{key}: {}", error.into_detail()), ""),
     }
 }

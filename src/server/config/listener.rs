@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::balance::MAXCONN_MAX;
-use crate::error::Error;
 use crate::server::config::duration::show;
 use crate::server::config::fields::{At, Fields};
 use crate::server::config::problems::Problems;
@@ -54,7 +53,7 @@ pub(super) fn bind(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Opti
     match text.parse() {
         Ok(value) => Some(At { at, value }),
         Err(error) => {
-            problems.add(at, format!("bind {}", detail(error)), "");
+            problems.add(at, format!("bind {}", error.into_detail()), "");
             None
         }
     }
@@ -71,17 +70,9 @@ pub(super) fn check_name(name: At<&str>, problems: &mut Problems<'_>) -> bool {
     match crate::balance::backend::check_name(name.value) {
         Ok(()) => true,
         Err(error) => {
-            problems.add(name.at, format!("this is no name: {}", detail(error)), "");
+            problems.add(name.at, format!("this is no name: {}", error.into_detail()), "");
             false
         }
-    }
-}
-
-/// What an error of a single argument says, without the argument's name.
-pub(super) fn detail(error: Error) -> String {
-    match error {
-        Error::InvalidArgument { detail, .. } => detail.into_owned(),
-        other => other.to_string(),
     }
 }
 

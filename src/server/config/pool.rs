@@ -11,7 +11,7 @@ use crate::discovery::name::{Source, WatchedName};
 use crate::health::passive;
 use crate::server::config::check;
 use crate::server::config::fields::{At, Fields};
-use crate::server::config::listener::{check_name, detail, name};
+use crate::server::config::listener::{check_name, name};
 use crate::server::config::problems::Problems;
 use crate::server::config::schema::{BACKEND, OUTLIER, RETRY};
 use crate::server::config::suggest::{nearest_or_all, shown};
@@ -180,7 +180,7 @@ impl Ranged<'_, '_, '_, '_> {
         change(&mut options);
         match options.check() {
             Ok(()) => self.options = options,
-            Err(error) => self.problems.add(at, format!("{key} {}", detail(error)), ""),
+            Err(error) => self.problems.add(at, format!("{key} {}", error.into_detail()), ""),
         }
     }
 }
@@ -263,13 +263,12 @@ fn backends(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Members {
 
 /// Reads one backend but for its name. Without an address, which was told, it gets one that is never used.
 fn backend(fields: &Fields<'_, '_>, address: Option<Address>, problems: &mut Problems<'_>) -> Backend {
-    let admins = [("ready", Admin::Ready), ("drain", Admin::Drain), ("maintenance", Admin::Maintenance)];
     let weight_hint = |weight| if weight == 0 { "to stop new traffic, set admin = \"drain\"" } else { "" };
     let weight = fields.integer_with("weight", 1..=i128::from(WEIGHT_MAX), weight_hint, problems);
     let maxconn = fields.integer("maxconn", 0..=i128::from(MAXCONN_MAX), problems);
     let backup = fields.boolean("backup", problems);
     let tier = fields.integer("tier", 0..=i128::from(u8::MAX), problems);
-    let admin = fields.choice("admin", &admins, &[], problems);
+    let admin = fields.choice("admin", &Admin::NAMES, &[], problems);
     if fields.has("backup") && fields.has("tier") {
         let at = fields.value_at("backup").max(fields.value_at("tier"));
         problems.add(at, "a backend has backup or tier, not both", "backup = true means tier = 1");
@@ -297,7 +296,7 @@ fn address(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<At<So
     match text.parse() {
         Ok(value) => Some(At { at, value }),
         Err(error) => {
-            problems.add(at, format!("address {}", detail(error)), "");
+            problems.add(at, format!("address {}", error.into_detail()), "");
             None
         }
     }

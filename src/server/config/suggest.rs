@@ -1,21 +1,13 @@
 //! What might have been meant.
 
+pub(in crate::server) use crate::error::shown;
+
 /// The longest word a suggestion is sought for, in characters: nothing known is nearly as long.
 const WORD_MAX: usize = 64;
 /// How many known words are compared: those of a file can be thousands, and each may be asked after.
 const COMPARED_MAX: usize = 1024;
 /// How many known words are listed when none is near.
 const LISTED_MAX: usize = 20;
-/// How many characters of the user's text a message repeats.
-const SHOWN_MAX: usize = 60;
-
-/// `text` in quotes, without anything a terminal would act on, cut when it is long.
-pub(in crate::server) fn shown(text: &str) -> String {
-    match text.char_indices().nth(SHOWN_MAX) {
-        Some((cut, _)) => format!("{:?}…", &text[..cut]),
-        None => format!("{text:?}"),
-    }
-}
 
 /// The one of `known` that `word` was most likely meant to be: equal but for case, dashes and underscores,
 /// its beginning or end when that says enough, else the one with the fewest typing errors.

@@ -15,7 +15,7 @@ use super::*;
 use crate::balance::{Admin, Backend, Options, Policy};
 use crate::error::Error;
 use crate::server::journal::Journal;
-use crate::server::statistics::{AdminStatistics, ServerStatistics};
+use crate::server::statistics::{AdminStatistics, CheckStatus, ServerStatistics};
 
 /// One pool `app` of `web-01`, `web-02` and a backend that is named like its address, and one `still` with the
 /// policy static. What is ordered is written down.
@@ -23,6 +23,32 @@ struct Fake {
     pools: Vec<(&'static str, Arc<Pool>)>,
     orders: Mutex<Vec<String>>,
     journal: Arc<Journal>,
+}
+
+/// How the check of every backend stands here.
+fn check() -> CheckStatus {
+    CheckStatus {
+        kind: "tcp",
+        state: "up",
+        since_ms: 1,
+        good_in_a_row: 2,
+        bad_in_a_row: 0,
+        probes: 2,
+        failed: 0,
+        failure_source: None,
+        failure: None,
+        failure_ago_ms: None,
+        role: None,
+        lag_ms: None,
+        lag_bytes: None,
+    }
+}
+
+fn with_checks(mut pool: PoolStatus) -> PoolStatus {
+    for backend in &mut pool.backends {
+        backend.check = Some(check());
+    }
+    pool
 }
 
 impl Fake {
@@ -63,7 +89,11 @@ impl Instance for Fake {
             workers: 1,
             totals: ServerStatistics::default(),
             listeners: Vec::new(),
-            pools: self.pools.iter().map(|(name, pool)| PoolStatus::read(name, pool, None)).collect(),
+            pools: self
+                .pools
+                .iter()
+                .map(|(name, pool)| with_checks(PoolStatus::read(name, pool, None)))
+                .collect(),
             admin: AdminStatistics::default(),
         }
     }
@@ -76,8 +106,12 @@ impl Instance for Fake {
         self.pools.iter().find(|(known, _)| *known == name).map(|(_, pool)| Arc::clone(pool))
     }
 
+    fn backend_status(&self, _: &str, statistics: BackendStatistics) -> BackendStatus {
+        BackendStatus { check: Some(check()), statistics }
+    }
+
     fn pool_status(&self, name: &str) -> Option<PoolStatus> {
-        self.pool(name).map(|pool| PoolStatus::read(name, &pool, None))
+        self.pool(name).map(|pool| with_checks(PoolStatus::read(name, &pool, None)))
     }
 
     fn follow(&self, start: Start, goes_on: bool) -> Result<Follower> {

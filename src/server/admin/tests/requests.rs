@@ -13,6 +13,7 @@ fn what_there_is_can_be_read() {
     assert_eq!(pool.body, status.body["pools"][0]);
     let backend = ask(&fake, get(WEB_01));
     assert_eq!(backend.body, pool.body["backends"][0]);
+    assert_eq!(backend.body["check"]["state"], "up", "as everywhere");
     let encoded = ask(&fake, get("/v1/pools/app/backends/unix:%2Frun%2Fapp.sock"));
     assert_eq!(encoded.body["address"], SOCKET);
     let whole = ask(&fake, "GET http://any.example:80/v1/pools/app HTTP/1.1\r\nHost: other\r\n\r\n");

@@ -1,6 +1,7 @@
 //! What the parts make of whole texts.
 
 mod errors;
+mod members;
 mod properties;
 mod values;
 

@@ -1,0 +1,87 @@
+//! What the admin interface asks of a running server, and orders it to do.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Inner, State, state};
+use crate::balance::{self, BackendStatistics};
+use crate::driver::event::EventKind;
+use crate::error::Result;
+use crate::server::admin;
+use crate::server::journal::{Follower, Start};
+use crate::server::statistics::{BackendStatus, PoolStatus, Status};
+use crate::time::Clock;
+
+impl admin::Instance for Inner {
+    fn check(&self) -> Result<()> {
+        self.check_process()
+    }
+
+    fn status(&self) -> Status {
+        Inner::status(self)
+    }
+
+    fn pool_names(&self) -> Vec<&str> {
+        self.config.pools.iter().map(|pool| &*pool.name).collect()
+    }
+
+    fn pool(&self, name: &str) -> Option<Arc<balance::Pool>> {
+        self.pool_index(name).map(|at| Arc::clone(&self.pools[at]))
+    }
+
+    fn backend_status(&self, pool: &str, statistics: BackendStatistics) -> BackendStatus {
+        let shared = self.life.lock().shared.clone();
+        let pool = self.pool_index(pool).and_then(|at| shared.as_ref().map(|shared| &shared.pools[at]));
+        BackendStatus::read(statistics, pool)
+    }
+
+    fn pool_status(&self, name: &str) -> Option<PoolStatus> {
+        let at = self.pool_index(name)?;
+        let shared = self.life.lock().shared.clone();
+        Some(PoolStatus::read(name, &self.pools[at], shared.as_ref().map(|shared| &shared.pools[at])))
+    }
+
+    fn follow(&self, start: Start, goes_on: bool) -> Result<Follower> {
+        self.journal.follow(start, goes_on)
+    }
+
+    fn drain(&self, timeout: Option<Duration>) -> Result<()> {
+        self.check_process()?;
+        let configured = || self.config.listeners.iter().map(|listener| listener.timeouts.drain).max();
+        let timeout = timeout.or_else(configured).unwrap_or_default();
+        let until = Clock.now().saturating_add(timeout);
+        let shared = {
+            let life = self.life.lock();
+            match self.state() {
+                State::New => return Err(state("is not started")),
+                State::Stopped => return Ok(()),
+                State::Running => self.set_state(State::Draining),
+                State::Draining => {}
+            }
+            life.shared.clone()
+        };
+        self.tell(EventKind::Draining, "");
+        if let Some(shared) = shared {
+            shared.order_drain(until);
+        }
+        Ok(())
+    }
+
+    fn stop(&self) -> Result<()> {
+        self.check_process()?;
+        let shared = {
+            let life = self.life.lock();
+            if self.state() == State::New {
+                self.set_state(State::Stopped);
+                drop(life);
+                self.tell(EventKind::Stopped, "");
+                return Ok(());
+            }
+            life.shared.clone()
+        };
+        if let Some(shared) = shared {
+            shared.order_stop();
+        }
+        Ok(())
+    }
+}
