@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::cli::ctl::client::Client;
 use crate::cli::ctl::member::{Target, pool_path};
 use crate::cli::ctl::table::{Side, Table, bytes, limit, printable, time};
-use crate::cli::ctl::told::{Backend, Listener, Pool, Status};
+use crate::cli::ctl::told::{Backend, Check, Listener, Pool, Status};
 use crate::cli::{Failure, count};
 
 /// Show what there is: listeners, pools and backends
@@ -151,7 +151,7 @@ fn print_pool(pool: &Pool, out: &mut impl Write) -> io::Result<()> {
             backend.name.clone(),
             backend.address.clone(),
             backend.admin.clone(),
-            backend.observed.clone(),
+            observed(backend),
             backend.tier.to_string(),
             backend.weight.to_string(),
             share(backend),
@@ -162,7 +162,13 @@ fn print_pool(pool: &Pool, out: &mut impl Write) -> io::Result<()> {
             time(backend.response_mean_ns),
         ]);
     }
-    table.print("  ", out)
+    table.print("  ", out)?;
+    for backend in pool.backends.iter().filter(|backend| !backend.serving) {
+        if let Some(reason) = &backend.reason {
+            writeln!(out, "  {}: {}", printable(&backend.name), printable(reason))?;
+        }
+    }
+    Ok(())
 }
 
 fn print_backend(member: &str, backend: &Backend, out: &mut impl Write) -> io::Result<()> {
@@ -171,12 +177,14 @@ fn print_backend(member: &str, backend: &Backend, out: &mut impl Write) -> io::R
     for (what, value) in [
         ("address", printable(&backend.address)),
         ("admin", printable(&backend.admin)),
-        ("observed", printable(&backend.observed)),
+        ("observed", printable(&observed(backend))),
+        ("reason", backend.reason.as_deref().map_or("-".into(), printable)),
         ("serving", if backend.serving { "yes".into() } else { "no".to_string() }),
         ("tier", backend.tier.to_string()),
         ("weight", backend.weight.to_string()),
         ("share", share(backend)),
         ("maxconn", limit(backend.maxconn)),
+        ("limit", limit(backend.limit)),
         ("in flight", backend.in_flight.to_string()),
         ("picks", backend.picks.to_string()),
         ("succeeded", outcomes.success.to_string()),
@@ -188,7 +196,36 @@ fn print_backend(member: &str, backend: &Backend, out: &mut impl Write) -> io::R
     ] {
         writeln!(out, "  {what:12} {value}")?;
     }
+    if let Some(part) = backend.slow_start.filter(|part| *part < 1.0) {
+        writeln!(out, "  {:12} {:.0}% of its weight so far", "slow start", 100.0 * part)?;
+    }
+    if let Some(check) = &backend.check {
+        writeln!(out, "  {:12} {}", "check", checked(check))?;
+    }
     Ok(())
+}
+
+/// What is known of it: its state, and of a database its role too.
+fn observed(backend: &Backend) -> String {
+    let role = backend.check.as_ref().and_then(|check| check.role.as_deref().map(|role| (check, role)));
+    let Some((check, role)) = role else { return backend.observed.clone() };
+    let behind = match (check.lag_ms, check.lag_bytes) {
+        (Some(ms), _) => format!(", {} behind", time(ms.max(1) * 1_000_000)),
+        (None, Some(lag)) => format!(", {} behind", bytes(lag)),
+        (None, None) => String::new(),
+    };
+    format!("{} ({role}{behind})", backend.observed)
+}
+
+/// How its check stands, in a line.
+fn checked(check: &Check) -> String {
+    let Check { kind, state, since_ms, probes, failed, failure, failure_ago_ms, .. } = check;
+    let ago = |ms: u64| time(ms.max(1) * 1_000_000);
+    let mut text = format!("{kind}, {state} for {}, {failed} of {probes} failed", ago(*since_ms));
+    if let (Some(why), Some(ms)) = (failure, failure_ago_ms) {
+        text += &format!(", the last one {} ago: {why}", ago(*ms));
+    }
+    printable(&text)
 }
 
 fn share(backend: &Backend) -> String {
@@ -216,7 +253,7 @@ mod tests {
             "id": 1, "name": name, "address": "10.0.0.1:80", "weight": 2, "maxconn": 500, "tier": 0, "tag": 0,
             "admin": "ready", "observed": "unknown", "serving": true, "picks": 1200, "in_flight": 3,
             "outcomes": { "success": 1190, "connect_failed": 4, "failed": 2, "timed_out": 1, "cancelled": 7 },
-            "response_mean_ns": 1_234_567, "share": 0.6667
+            "response_mean_ns": 1_234_567, "share": 0.6667, "reason": null
         })
     }
 
@@ -265,6 +302,56 @@ pool cache: source, 0 of 0 backends serving, waiting 0, picks 0, in flight 0, re
             "  not reached  4\n",
             "  cancelled    7\n",
             "  response     1.2 ms\n",
+            "  reason       -\n",
+            "  limit        -\n",
+        ] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
+        assert!(!text.contains("check") && !text.contains("slow start"), "{text}");
+    }
+
+    #[test]
+    fn it_is_told_why_and_of_databases_which_is_which() {
+        let with = |name: &str, more: serde_json::Value| {
+            let mut told = backend(name);
+            told.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            told
+        };
+        let check = |role: &str, more: serde_json::Value| {
+            let mut told = json!({ "kind": "postgres", "state": "up", "since_ms": 1500, "probes": 9, "failed": 0,
+                "role": role });
+            told.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            told
+        };
+        let down = with(
+            "db-03",
+            json!({ "observed": "down", "serving": false, "reason": "connection refused",
+            "slow_start": 0.25, "limit": 40, "check": { "kind": "postgres", "state": "down", "since_ms": 61_000,
+            "probes": 50, "failed": 3, "failure": "connection refused", "failure_ago_ms": 900 } }),
+        );
+        let pool = json!({ "name": "db", "policy": "round-robin", "serving": 2, "backends": [
+            with("db-01", json!({ "observed": "up", "reason": "primary", "check": check("primary", json!({})) })),
+            with("db-02", json!({ "observed": "up", "check": check("replica", json!({ "lag_ms": 12 })) })),
+            with("db-04", json!({ "observed": "up", "check": check("replica", json!({ "lag_bytes": 4096 })) })),
+            down.clone(),
+        ]});
+        let text = shown(pool, |told: &Pool, out| print_pool(told, out));
+        for part in
+            ["ready  up (primary)", "ready  up (replica, 12 ms behind)", "up (replica, 4.0 KiB behind)"]
+        {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert!(
+            text.ends_with("\n  db-03: connection refused\n"),
+            "a reason where it does not serve: {text}"
+        );
+        let text = shown(down, |told: &Backend, out| print_backend("db/db-03", told, out));
+        for line in [
+            "  observed     down\n",
+            "  reason       connection refused\n",
+            "  limit        40\n",
+            "  slow start   25% of its weight so far\n",
+            "  check        postgres, down for 61 s, 3 of 50 failed, the last one 900 ms ago: connection refused\n",
         ] {
             assert!(text.contains(line), "{line}: {text}");
         }

@@ -83,6 +83,29 @@ pub(super) struct Backend {
     pub(super) outcomes: Outcomes,
     pub(super) response_mean_ns: u64,
     pub(super) share: f64,
+    /// The most in flight now, where response times decide.
+    pub(super) limit: u64,
+    /// The part of its weight that counts while it starts slowly.
+    pub(super) slow_start: Option<f64>,
+    /// Why it is observed so.
+    pub(super) reason: Option<String>,
+    pub(super) check: Option<Check>,
+}
+
+/// How a backend's check stands.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Check {
+    pub(super) kind: String,
+    pub(super) state: String,
+    pub(super) since_ms: u64,
+    pub(super) probes: u64,
+    pub(super) failed: u64,
+    pub(super) failure: Option<String>,
+    pub(super) failure_ago_ms: Option<u64>,
+    pub(super) role: Option<String>,
+    pub(super) lag_ms: Option<u64>,
+    pub(super) lag_bytes: Option<u64>,
 }
 
 #[derive(Default, Deserialize)]
