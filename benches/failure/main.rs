@@ -24,7 +24,7 @@ const CASES: [Case; 3] = [
     Case {
         name: "SIGSTOP, check",
         signal: "STOP",
-        pool: "check = { kind = \"http\", interval = \"200ms\", interval_transition = \"200ms\", timeout = \"200ms\", fall = 2 }\n",
+        pool: "check = { kind = \"http\", interval = \"200ms\", interval_transition = \"200ms\", jitter = 0.0, timeout = \"200ms\", fall = 2 }\n",
     },
     Case {
         name: "SIGSTOP, traffic alone",
