@@ -56,6 +56,8 @@ pub mod rng;
 pub mod server;
 #[cfg(feature = "sim")]
 pub mod sim;
+#[cfg(feature = "store")]
+pub mod store;
 mod sync;
 mod sys;
 pub mod thread;

@@ -1,0 +1,3 @@
+//! The index.
+pub(crate) mod tree;
+mod wire;
