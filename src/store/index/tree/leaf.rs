@@ -48,7 +48,13 @@ impl Leaf {
     }
 
     /// Puts `cell` where [`Page::search`] found `at`.
-    pub(super) fn put(&mut self, at: Result<usize, usize>, key: &[u8], cell: Cell<'_>, scratch: &mut Scratch) {
+    pub(super) fn put(
+        &mut self,
+        at: Result<usize, usize>,
+        key: &[u8],
+        cell: Cell<'_>,
+        scratch: &mut Scratch,
+    ) {
         if let Ok(at) = at {
             self.free(at);
         }
@@ -72,16 +78,14 @@ impl Leaf {
     pub(super) fn assemble(parts: &[(&Leaf, Range<usize>)], scratch: &mut Scratch) -> Leaf {
         let mut larges = Vec::new();
         let pages: Vec<_> = parts.iter().map(|(leaf, range)| (&leaf.page, range.clone())).collect();
-        let prefix = match (pages.iter().find(|(_, r)| !r.is_empty()), pages.iter().rfind(|(_, r)| !r.is_empty()))
-        {
-            (Some((first, from)), Some((last, to))) => first.common_with(from.start, last, to.end - 1),
-            _ => 0,
-        };
+        let prefix =
+            match (pages.iter().find(|(_, r)| !r.is_empty()), pages.iter().rfind(|(_, r)| !r.is_empty())) {
+                (Some((first, from)), Some((last, to))) => first.common_with(from.start, last, to.end - 1),
+                _ => 0,
+            };
         let page = Page::assemble(&pages, prefix, scratch, |from, payload, out| {
             let (place, small) = split_payload(payload);
-            let place = place.map(|place| {
-                take_place(&mut larges, parts[from].0.large(place))
-            });
+            let place = place.map(|place| take_place(&mut larges, parts[from].0.large(place)));
             put_place(out, place);
             out.extend_from_slice(small);
         });

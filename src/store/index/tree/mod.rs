@@ -16,15 +16,15 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use self::leaf::Leaf;
-pub(in crate::store::index) use self::{leaf::Cell, page::Scratch};
 use self::page::Page;
+pub(in crate::store::index) use self::{leaf::Cell, page::Scratch};
 
 /// Bytes a leaf may have before it is split in two, unless it has one entry only.
-const LEAF_MAX: usize = 2_048;
+const LEAF_MAX: usize = 4_096;
 /// Entries a leaf may have before it is split in two.
 const LEAF_ENTRIES_MAX: usize = 64;
 /// Below this a leaf is joined with its neighbour, if both fit.
-const LEAF_MIN: usize = 512;
+const LEAF_MIN: usize = 1_024;
 /// Children an inner node may have.
 const CHILDREN_MAX: usize = 16;
 /// Below this many children an inner node is joined with its neighbour, if both fit.

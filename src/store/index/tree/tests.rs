@@ -180,7 +180,11 @@ fn keys_in_order_fill_their_leaves() {
     fn bytes(node: &Node) -> (usize, usize) {
         match node {
             Node::Leaf(leaf) => (1, leaf.page().size()),
-            Node::Inner(inner) => inner.children.iter().map(|child| bytes(&child.node)).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1)),
+            Node::Inner(inner) => inner
+                .children
+                .iter()
+                .map(|child| bytes(&child.node))
+                .fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1)),
         }
     }
     let (mut tree, mut scratch) = (Tree::default(), Scratch::default());
@@ -188,5 +192,8 @@ fn keys_in_order_fill_their_leaves() {
         tree.put(format!("key:{n:012}").as_bytes(), Cell::small(b"12345678"), &mut scratch);
     }
     let (leaves, size) = bytes(tree.root.as_ref().unwrap());
-    assert!(20_000 / leaves > LEAF_ENTRIES_MAX * 3 / 4 || size / leaves > LEAF_MAX * 3 / 4, "{leaves} {size}");
+    assert!(
+        20_000 / leaves > LEAF_ENTRIES_MAX * 3 / 4 || size / leaves > LEAF_MAX * 3 / 4,
+        "{leaves} {size}"
+    );
 }
