@@ -1,6 +1,5 @@
 //! What each operation does to the state.
 
-use super::clients::enforce;
 use super::command::{
     Comparison, Condition, Lifetime, LifetimeCondition, OnRefusal, Operand, Operation, Range, Relation, Step,
     Transaction,
@@ -67,7 +66,6 @@ impl<'a> Run<'a> {
             }
             Operation::Configure(settings) => {
                 self.writer.configure(*settings);
-                enforce(&mut self.writer);
                 Ok(Answer::Configured)
             }
         }

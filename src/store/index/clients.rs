@@ -48,7 +48,7 @@ pub(super) fn fate(state: &State, request: &RequestId) -> Fate {
     Fate::New
 }
 
-/// Remembers what was answered to `request`, and forgets whoever asked longest ago beyond the bounds.
+/// Remembers what was answered to `request`.
 pub(super) fn remember(writer: &mut Writer<'_>, request: &RequestId, answer: &Answer) {
     let mut encoded = Vec::new();
     answer.encode(&mut encoded);
@@ -73,7 +73,6 @@ pub(super) fn remember(writer: &mut Writer<'_>, request: &RequestId, answer: &An
     writer.state.client_bytes += new_len;
     let order = writer.sequence.to_be_bytes();
     writer.state.client_order.put(&order, Cell::small(&request.client), &mut writer.scratch.tree);
-    enforce(writer);
 }
 
 /// Forgets those who asked longest ago while there are too many, or too much of them; never the last one.

@@ -145,6 +145,7 @@ impl Index {
         if let (Some(request), Ok(answer)) = (&command.request, &answer) {
             clients::remember(&mut run.writer, request, answer);
         }
+        clients::enforce(&mut run.writer);
         self.history.append(self.events.drain(..));
         Ok(Outcome { sequence, is_repeated: false, answer })
     }

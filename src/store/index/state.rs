@@ -116,6 +116,11 @@ impl State {
         self.clients.len()
     }
 
+    /// Bytes of the answers remembered for them.
+    pub fn client_bytes(&self) -> u64 {
+        self.client_bytes
+    }
+
     /// What `key` has at `now`.
     pub fn get(&self, key: &[u8], now: Timestamp) -> Option<Entry<'_>> {
         self.entries.get(key).map(Entry::of).filter(|entry| self.is_live(entry, now))

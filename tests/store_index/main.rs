@@ -1,0 +1,9 @@
+//! The index, from outside: against a model, against itself on another node, read by threads while it is
+//! written, and watched.
+
+mod commands;
+mod harness;
+mod model;
+mod operations;
+mod threads;
+mod watching;
