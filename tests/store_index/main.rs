@@ -2,8 +2,10 @@
 //! written, and watched.
 
 mod commands;
+mod evicting;
 mod harness;
 mod model;
 mod operations;
+mod snapshots;
 mod threads;
 mod watching;

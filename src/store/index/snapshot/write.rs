@@ -53,7 +53,7 @@ impl SnapshotWriter {
         out.push(SNAPSHOT_VERSION);
         put_varint(out, self.at.sequence);
         put_varint(out, self.at.chunk);
-        let full = out.len() + bytes;
+        let full = out.len().saturating_add(bytes.max(1));
         if self.at.kind == 0 {
             self.header(out);
         }
