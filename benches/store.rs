@@ -13,7 +13,7 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, criterion_group, criterion_main};
 use trimtab::store::index::{
     Command, Condition, Index, Lifetime, Operation, Options, Reader, Step, Timestamp,
 };
@@ -129,7 +129,7 @@ fn store(criterion: &mut Criterion) {
         let value = vec![b'v'; len];
         let mut index = filled(&keys, &value);
         let reader = index.reader();
-        criterion.bench_function(BenchmarkId::new("get", len), |bencher| {
+        criterion.bench_function(&format!("get/{len}"), |bencher| {
             let mut offset = 0;
             bencher.iter_custom(|count| {
                 offset += 1_000_003;
@@ -139,16 +139,12 @@ fn store(criterion: &mut Criterion) {
             });
         });
         for threads in [1, 2] {
-            criterion.bench_function(
-                BenchmarkId::new("get-while-writing", format!("{len}/{threads}")),
-                |bencher| {
-                    bencher
-                        .iter_custom(|count| gets_while_writing(&mut index, &keys, &value, threads, count));
-                },
-            );
+            criterion.bench_function(&format!("get-while-writing/{len}/{threads}"), |bencher| {
+                bencher.iter_custom(|count| gets_while_writing(&mut index, &keys, &value, threads, count));
+            });
         }
         for batch in [1, 16] {
-            criterion.bench_function(BenchmarkId::new("put", format!("{len}/{batch}")), |bencher| {
+            criterion.bench_function(&format!("put/{len}/{batch}"), |bencher| {
                 bencher.iter_custom(|count| {
                     let begun = Instant::now();
                     writes(&mut index, &keys, &value, batch, count);

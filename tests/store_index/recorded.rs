@@ -135,10 +135,9 @@ fn limits_and_ranges_are_kept() {
     let decode = |operation, settings: &Settings| {
         let mut encoded = Vec::new();
         Command { time, request: None, operation }.encode(&mut encoded);
-        Command::decode(&encoded, settings).map(|_| ()).map_err(|error| {
-            assert_eq!(error.to_string().lines().count(), 1);
-            error
-        })
+        Command::decode(&encoded, settings)
+            .map(|_| ())
+            .inspect_err(|error| assert_eq!(error.to_string().lines().count(), 1))
     };
     let defaults = Settings::default();
     assert_eq!(decode(Operation::Step(Step::Get { key: &key[1..] }), &defaults), Ok(()));
