@@ -35,6 +35,7 @@
 //! | [`proxy`] | the life of a connection, the relay, the PROXY protocol: state machines without I/O |
 //! | [`discovery`] | members from DNS and files: state machines without I/O |
 //! | [`balance`] | pools, policies, picks: no I/O, no clock, no lock |
+//! | `resp` | the protocol of Redis: requests parsed, replies written |
 //! | `store` | the store's index: a pure state machine that the log's commands drive |
 //! | [`health`] | checks, their schedule, probes as dialogues, passive detection: state machines without I/O |
 //! | [`error`], [`time`], [`rng`], [`thread`], `sync`, `sys` | what everything stands on |
@@ -52,6 +53,8 @@ pub mod error;
 pub mod health;
 #[cfg(feature = "proxy")]
 pub mod proxy;
+#[cfg(feature = "store")]
+pub mod resp;
 pub mod rng;
 #[cfg(feature = "proxy")]
 pub mod server;
