@@ -76,7 +76,7 @@ impl Writer<'_> {
             shared,
             version: self.sequence,
             created: old.map_or(self.sequence, |(_, old)| old.created),
-            changes: old.map_or(1, |(_, old)| old.changes + 1),
+            changes: old.map_or(1, |(_, old)| old.changes.saturating_add(1)),
             lifetime,
         };
         let memory = entry_memory(key, &new);
@@ -211,7 +211,7 @@ impl Writer<'_> {
         let state = &mut *self.state;
         state.hash = state.hash.wrapping_sub(old_hash).wrapping_add(hash);
         state.memory = state.memory - old_memory + memory;
-        state.changes += 1;
+        state.changes = state.changes.saturating_add(1);
     }
 }
 

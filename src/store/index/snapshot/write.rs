@@ -60,7 +60,7 @@ impl SnapshotWriter {
         self.records(out, full);
         let sum = xxhash_rust::xxh3::xxh3_64(&out[start..]);
         out.extend_from_slice(&sum.to_le_bytes());
-        self.at.chunk += 1;
+        self.at.chunk = self.at.chunk.saturating_add(1);
         true
     }
 
