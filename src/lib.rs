@@ -35,6 +35,8 @@
 //! | [`proxy`] | the life of a connection, the relay, the PROXY protocol: state machines without I/O |
 //! | [`discovery`] | members from DNS and files: state machines without I/O |
 //! | [`balance`] | pools, policies, picks: no I/O, no clock, no lock |
+//! | `resp` | the protocol of Redis: requests parsed, replies written |
+//! | `store` | the store's index: a pure state machine that the log's commands drive |
 //! | [`health`] | checks, their schedule, probes as dialogues, passive detection: state machines without I/O |
 //! | [`error`], [`time`], [`rng`], [`thread`], `sync`, `sys` | what everything stands on |
 
@@ -51,11 +53,15 @@ pub mod error;
 pub mod health;
 #[cfg(feature = "proxy")]
 pub mod proxy;
+#[cfg(feature = "store")]
+pub mod resp;
 pub mod rng;
 #[cfg(feature = "proxy")]
 pub mod server;
 #[cfg(feature = "sim")]
 pub mod sim;
+#[cfg(feature = "store")]
+pub mod store;
 mod sync;
 mod sys;
 pub mod thread;

@@ -58,6 +58,17 @@ impl<T> Swap<T> {
         self.load()
     }
 
+    /// Replaces whatever is there by `new`.
+    #[cfg(feature = "store")]
+    pub(crate) fn set(&self, new: Arc<T>) {
+        #[cfg(not(loom))]
+        self.inner.store(new);
+        #[cfg(loom)]
+        {
+            *self.inner.write().expect("no holder of this lock panics") = new;
+        }
+    }
+
     /// Replaces `old` by `new` and says whether it did; it does not when another change came between.
     pub(crate) fn replace(&self, old: &Arc<T>, new: Arc<T>) -> bool {
         #[cfg(not(loom))]

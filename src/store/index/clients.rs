@@ -1,0 +1,154 @@
+//! What is remembered of clients that number their requests, so that a retry gets its first answer.
+//!
+//! What a client's cell has, all numbers varints:
+//!
+//! ```text
+//! sequence of the client's last request
+//! count
+//! count times, the numbers rising:  number, sequence, length of the answer, answer
+//! ```
+
+use super::command::RequestId;
+use super::entry::INLINE_MAX;
+use super::outcome::{Answer, Outcome, Refusal};
+use super::state::{CLIENT_MEMORY, Part, State};
+use super::tree::Cell;
+use super::wire::{put_bytes, put_varint, take_bytes, take_varint};
+use super::writer::Writer;
+
+/// How many answers are remembered of a client: those to its highest numbers, this many from the highest down.
+pub const WINDOW: u64 = 32;
+
+/// What a request is to the index.
+pub(super) enum Fate {
+    New,
+    Known(Outcome),
+}
+
+struct Remembered<'a> {
+    last: u64,
+    /// Number, sequence, answer.
+    answers: Vec<(u64, u64, &'a [u8])>,
+}
+
+pub(super) fn fate(state: &State, request: &RequestId) -> Fate {
+    let Some(cell) = state.clients.get(&request.client) else { return Fate::New };
+    let remembered = Remembered::of(cell);
+    let known = remembered.answers.binary_search_by_key(&request.number, |(number, ..)| *number);
+    if let Ok(at) = known {
+        let (_, sequence, mut answer) = remembered.answers[at];
+        let answer = Answer::decode(&mut answer).expect("an answer is written by us");
+        return Fate::Known(Outcome { sequence, is_repeated: true, answer: Ok(answer) });
+    }
+    let lowest = remembered.answers.last().map_or(0, |(highest, ..)| lowest(*highest));
+    if request.number < lowest {
+        let answer = Err(Refusal::StaleRequest { lowest });
+        return Fate::Known(Outcome { sequence: state.sequence, is_repeated: false, answer });
+    }
+    Fate::New
+}
+
+/// Remembers what was answered to `request`.
+pub(super) fn remember(writer: &mut Writer<'_>, request: &RequestId, answer: &Answer) {
+    let mut encoded = Vec::new();
+    answer.encode(&mut encoded);
+    let old = writer.state.clients.get(&request.client);
+    let old_len = old.map(len);
+    let mut remembered = old.map_or(Remembered { last: 0, answers: Vec::new() }, Remembered::of);
+    let last = remembered.last;
+    remembered.last = writer.sequence;
+    let at = remembered.answers.partition_point(|(number, ..)| *number < request.number);
+    remembered.answers.insert(at, (request.number, writer.sequence, &encoded));
+    let highest = remembered.answers.last().map_or(0, |(highest, ..)| *highest);
+    remembered.answers.retain(|(number, ..)| *number >= lowest(highest));
+    let packed = remembered.pack();
+    let new_len = packed.len() as u64;
+    put(writer, &request.client, Some(&packed));
+    if let Some(old_len) = old_len {
+        writer.state.memory -= CLIENT_MEMORY + old_len;
+        writer.state.client_bytes -= old_len;
+        writer.state.client_order.remove(&last.to_be_bytes(), &mut writer.scratch.tree);
+    }
+    writer.state.memory += CLIENT_MEMORY + new_len;
+    writer.state.client_bytes += new_len;
+    let order = writer.sequence.to_be_bytes();
+    writer.state.client_order.put(&order, Cell::small(&request.client), &mut writer.scratch.tree);
+}
+
+/// Forgets those who asked longest ago while there are too many, or too much of them; never the last one.
+pub(super) fn enforce(writer: &mut Writer<'_>) {
+    let settings = writer.state.settings;
+    while writer.state.clients.len() > 1
+        && (writer.state.clients.len() > settings.clients_max
+            || writer.state.client_bytes > settings.client_bytes_max)
+    {
+        let (order, cell) = writer.state.client_order.first_from(b"").expect("each client has its place");
+        let client = cell.small.to_vec();
+        let gone = len(writer.state.clients.get(&client).expect("each place has its client"));
+        put(writer, &client, None);
+        writer.state.memory -= CLIENT_MEMORY + gone;
+        writer.state.client_bytes -= gone;
+        writer.state.client_order.remove(&order, &mut writer.scratch.tree);
+    }
+}
+
+/// The sequence of the client's last request and how long the cell is, if it is one.
+pub(super) fn check(cell: Cell<'_>) -> Option<(u64, u64)> {
+    let remembered = Remembered::parse(cell)?;
+    let is_rising = remembered.answers.is_sorted_by(|(a, ..), (b, ..)| a < b);
+    let (lowest_number, highest) = (remembered.answers.first()?.0, remembered.answers.last()?.0);
+    let is_right = remembered.answers.iter().all(|(_, sequence, answer)| {
+        let mut rest = *answer;
+        *sequence <= remembered.last && Answer::decode(&mut rest).is_some() && rest.is_empty()
+    });
+    (is_rising && is_right && lowest_number >= lowest(highest)).then(|| (remembered.last, len(cell)))
+}
+
+fn put(writer: &mut Writer<'_>, client: &[u8], packed: Option<&[u8]>) {
+    let large = packed.filter(|packed| packed.len() > INLINE_MAX).map(std::sync::Arc::from);
+    let cell = packed.map(|packed| match &large {
+        Some(large) => Cell { small: b"", large: Some(large) },
+        None => Cell::small(packed),
+    });
+    writer.put_hashed(Part::Client, |state| &mut state.clients, client, cell);
+}
+
+fn lowest(highest: u64) -> u64 {
+    highest.saturating_sub(WINDOW - 1)
+}
+
+fn len(cell: Cell<'_>) -> u64 {
+    cell.large.map_or(cell.small.len(), |large| large.len()) as u64
+}
+
+impl<'a> Remembered<'a> {
+    fn parse(cell: Cell<'a>) -> Option<Self> {
+        let mut bytes = match cell.large {
+            Some(large) if cell.small.is_empty() && large.len() > INLINE_MAX => &large[..],
+            Some(_) => return None,
+            None => cell.small,
+        };
+        let last = take_varint(&mut bytes)?;
+        let mut answers = Vec::new();
+        for _ in 0..take_varint(&mut bytes)? {
+            answers.push((take_varint(&mut bytes)?, take_varint(&mut bytes)?, take_bytes(&mut bytes)?));
+        }
+        bytes.is_empty().then_some(Self { last, answers })
+    }
+
+    fn of(cell: Cell<'a>) -> Self {
+        Self::parse(cell).expect("what is remembered is written by us")
+    }
+
+    fn pack(&self) -> Vec<u8> {
+        let mut packed = Vec::new();
+        put_varint(&mut packed, self.last);
+        put_varint(&mut packed, self.answers.len() as u64);
+        for (number, sequence, answer) in &self.answers {
+            put_varint(&mut packed, *number);
+            put_varint(&mut packed, *sequence);
+            put_bytes(&mut packed, answer);
+        }
+        packed
+    }
+}

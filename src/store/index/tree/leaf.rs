@@ -1,0 +1,128 @@
+//! A leaf: a page whose payloads are cells. What is small lies in the page; what is large lies beside it and
+//! is shared by every version of the leaf.
+//!
+//! Payload: `0`, or `1 +` the place of the large part (varint), then the small part.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::page::{Page, Scratch};
+use crate::store::index::wire::{put_varint, take_varint};
+
+/// What a key has in a tree.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::store::index) struct Cell<'a> {
+    /// The small part, copied with each change nearby.
+    pub(in crate::store::index) small: &'a [u8],
+    /// The large part, shared.
+    pub(in crate::store::index) large: Option<&'a Arc<[u8]>>,
+}
+
+impl<'a> Cell<'a> {
+    pub(in crate::store::index) fn small(small: &'a [u8]) -> Self {
+        Self { small, large: None }
+    }
+}
+
+#[derive(Clone)]
+pub(super) struct Leaf {
+    page: Page,
+    /// The large parts. A place is free when its cell is gone, and taken again by the next.
+    larges: Option<Arc<Larges>>,
+}
+
+type Larges = Vec<Option<Arc<[u8]>>>;
+
+impl Leaf {
+    pub(super) fn empty() -> Self {
+        Self { page: Page::empty(), larges: None }
+    }
+
+    pub(super) fn page(&self) -> &Page {
+        &self.page
+    }
+
+    pub(super) fn cell(&self, at: usize) -> Cell<'_> {
+        let (place, small) = split_payload(self.page.payload(at));
+        Cell { small, large: place.map(|place| self.large(place)) }
+    }
+
+    /// Puts `cell` where [`Page::search`] found `at`.
+    pub(super) fn put(
+        &mut self,
+        at: Result<usize, usize>,
+        key: &[u8],
+        cell: Cell<'_>,
+        scratch: &mut Scratch,
+    ) {
+        if let Ok(at) = at {
+            self.free(at);
+        }
+        let place =
+            cell.large.map(|large| take_place(Arc::make_mut(self.larges.get_or_insert_default()), large));
+        let mut tag = vec![];
+        if place.is_some() {
+            put_place(&mut tag, place);
+        }
+        let payload = [if place.is_some() { &tag[..] } else { &[0] }, cell.small];
+        self.page = match at {
+            Ok(at) => self.page.replace(at, &payload, scratch),
+            Err(at) => self.page.insert(at, key, &payload, scratch),
+        };
+    }
+
+    pub(super) fn remove(&mut self, at: usize, scratch: &mut Scratch) {
+        self.free(at);
+        self.page = self.page.remove(at, scratch);
+    }
+
+    /// The cells of `parts` in a row.
+    pub(super) fn assemble(parts: &[(&Leaf, Range<usize>)], scratch: &mut Scratch) -> Leaf {
+        let mut larges = Vec::new();
+        let pages: Vec<_> = parts.iter().map(|(leaf, range)| (&leaf.page, range.clone())).collect();
+        let prefix =
+            match (pages.iter().find(|(_, r)| !r.is_empty()), pages.iter().rfind(|(_, r)| !r.is_empty())) {
+                (Some((first, from)), Some((last, to))) => first.common_with(from.start, last, to.end - 1),
+                _ => 0,
+            };
+        let page = Page::assemble(&pages, prefix, scratch, |from, payload, out| {
+            let (place, small) = split_payload(payload);
+            let place = place.map(|place| take_place(&mut larges, parts[from].0.large(place)));
+            put_place(out, place);
+            out.extend_from_slice(small);
+        });
+        Leaf { page, larges: (!larges.is_empty()).then(|| Arc::new(larges)) }
+    }
+
+    fn large(&self, place: usize) -> &Arc<[u8]> {
+        self.larges.as_ref().and_then(|larges| larges[place].as_ref()).expect("the place is taken")
+    }
+
+    fn free(&mut self, at: usize) {
+        let Some(place) = split_payload(self.page.payload(at)).0 else { return };
+        let larges = Arc::make_mut(self.larges.as_mut().expect("the place is taken"));
+        larges[place] = None;
+        if larges.iter().all(Option::is_none) {
+            self.larges = None;
+        }
+    }
+}
+
+fn split_payload(mut payload: &[u8]) -> (Option<usize>, &[u8]) {
+    let tag = take_varint(&mut payload).expect("a payload is written by us");
+    ((tag as usize).checked_sub(1), payload)
+}
+
+fn put_place(out: &mut Vec<u8>, place: Option<usize>) {
+    put_varint(out, place.map_or(0, |place| place as u64 + 1));
+}
+
+fn take_place(larges: &mut Vec<Option<Arc<[u8]>>>, large: &Arc<[u8]>) -> usize {
+    let free = larges.iter().position(Option::is_none);
+    let place = free.unwrap_or_else(|| {
+        larges.push(None);
+        larges.len() - 1
+    });
+    larges[place] = Some(Arc::clone(large));
+    place
+}

@@ -1,0 +1,382 @@
+//! An ordered map from bytes to bytes whose versions share what they have in common: a B+ tree copied on
+//! write.
+//!
+//! A clone costs one reference and never changes afterwards, so a view is a clone. A change copies one leaf
+//! and the few nodes above it that a clone still holds; nodes nobody else holds are changed in place, so a
+//! batch of changes between two clones copies each node once at most.
+//!
+//! Copying an inner node touches the reference count of each child, which is what such a tree's writes cost
+//! most: hence its narrow nodes. Leaves have no references inside (large values aside) and are copied as plain
+//! bytes: hence their width.
+
+mod leaf;
+mod page;
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use self::leaf::Leaf;
+use self::page::Page;
+pub(in crate::store::index) use self::{leaf::Cell, page::Scratch};
+
+/// Bytes a leaf may have before it is split in two, unless it has one entry only.
+const LEAF_MAX: usize = 4_096;
+/// Entries a leaf may have before it is split in two.
+const LEAF_ENTRIES_MAX: usize = 64;
+/// Below this a leaf is joined with its neighbour, if both fit.
+const LEAF_MIN: usize = 1_024;
+/// Children an inner node may have.
+const CHILDREN_MAX: usize = 16;
+/// Below this many children an inner node is joined with its neighbour, if both fit.
+const CHILDREN_MIN: usize = 5;
+
+/// One version of the map.
+#[derive(Clone, Default)]
+pub(in crate::store::index) struct Tree {
+    root: Option<Node>,
+    len: u64,
+}
+
+#[derive(Clone)]
+enum Node {
+    Leaf(Leaf),
+    Inner(Arc<Inner>),
+}
+
+#[derive(Clone)]
+struct Inner {
+    /// The least key of each child but the first, or something between it and the last key before.
+    fences: Page,
+    children: Vec<Child>,
+}
+
+#[derive(Clone)]
+struct Child {
+    node: Node,
+    /// Entries below.
+    len: u64,
+}
+
+/// The new right half of a node that became too large, and what separates them.
+struct Split {
+    fence: Vec<u8>,
+    right: Child,
+}
+
+impl Tree {
+    pub(in crate::store::index) fn len(&self) -> u64 {
+        self.len
+    }
+
+    pub(in crate::store::index) fn get(&self, key: &[u8]) -> Option<Cell<'_>> {
+        let mut node = self.root.as_ref()?;
+        loop {
+            match node {
+                Node::Inner(inner) => node = &inner.children[inner.fences.child(key)].node,
+                Node::Leaf(leaf) => return leaf.page().search(key).ok().map(|at| leaf.cell(at)),
+            }
+        }
+    }
+
+    /// Puts `cell` at `key`, in place of what was there.
+    pub(in crate::store::index) fn put(&mut self, key: &[u8], cell: Cell<'_>, scratch: &mut Scratch) {
+        let root = self.root.get_or_insert_with(|| Node::Leaf(Leaf::empty()));
+        let (is_new, split) = put(root, key, cell, scratch);
+        self.len += u64::from(is_new);
+        if let Some(Split { fence, right }) = split {
+            let left = Child { node: root.clone(), len: self.len - right.len };
+            let fences = Page::empty().insert(0, &fence, &[], scratch);
+            *root = Node::Inner(Arc::new(Inner { fences, children: vec![left, right] }));
+        }
+    }
+
+    /// Takes `key` out and says whether it was there.
+    pub(in crate::store::index) fn remove(&mut self, key: &[u8], scratch: &mut Scratch) -> bool {
+        let Some(root) = &mut self.root else { return false };
+        // Looked for first: a removal that finds nothing must not copy the path.
+        let was_there = contains(root, key) && remove(root, key, scratch);
+        self.len -= u64::from(was_there);
+        while let Some(Node::Inner(inner)) = &self.root
+            && inner.children.len() == 1
+        {
+            self.root = Some(inner.children[0].node.clone());
+        }
+        if self.len == 0 {
+            self.root = None;
+        }
+        was_there
+    }
+
+    /// How many keys are before `key`.
+    pub(in crate::store::index) fn rank(&self, key: &[u8]) -> u64 {
+        let Some(mut node) = self.root.as_ref() else { return 0 };
+        let mut before = 0;
+        loop {
+            match node {
+                Node::Inner(inner) => {
+                    let at = inner.fences.child(key);
+                    before += inner.children[..at].iter().map(|child| child.len).sum::<u64>();
+                    node = &inner.children[at].node;
+                }
+                Node::Leaf(leaf) => {
+                    return before + leaf.page().search(key).unwrap_or_else(|at| at) as u64;
+                }
+            }
+        }
+    }
+
+    /// How many keys are at or after `start` and before `end`.
+    pub(in crate::store::index) fn count(&self, start: &[u8], end: Option<&[u8]>) -> u64 {
+        end.map_or(self.len, |end| self.rank(end)).saturating_sub(self.rank(start))
+    }
+
+    /// Puts the key with `at` keys before it into `key`, and gives its cell.
+    pub(in crate::store::index) fn nth(&self, mut at: u64, key: &mut Vec<u8>) -> Option<Cell<'_>> {
+        if at >= self.len {
+            return None;
+        }
+        let mut node = self.root.as_ref()?;
+        loop {
+            match node {
+                Node::Inner(inner) => {
+                    let child = inner.children.iter().find(|child| {
+                        let is_here = at < child.len;
+                        if !is_here {
+                            at -= child.len;
+                        }
+                        is_here
+                    });
+                    node = &child?.node;
+                }
+                Node::Leaf(leaf) => {
+                    key.clear();
+                    leaf.page().key_into(at as usize, key);
+                    return Some(leaf.cell(at as usize));
+                }
+            }
+        }
+    }
+
+    /// Shows each entry at or after `start` and before `end` to `visit`, from the last to the first if
+    /// `reverse`, until it breaks.
+    pub(in crate::store::index) fn scan<'a, B>(
+        &'a self,
+        start: &[u8],
+        end: Option<&[u8]>,
+        reverse: bool,
+        mut visit: impl FnMut(&[u8], Cell<'a>) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        if end.is_some_and(|end| end <= start) {
+            return ControlFlow::Continue(());
+        }
+        let Some(root) = &self.root else { return ControlFlow::Continue(()) };
+        scan(root, Some(start), end, reverse, &mut Vec::new(), &mut visit)
+    }
+
+    /// The first entry at or after `start`: its key and cell.
+    pub(in crate::store::index) fn first_from(&self, start: &[u8]) -> Option<(Vec<u8>, Cell<'_>)> {
+        match self.scan(start, None, false, |key, cell| ControlFlow::Break((key.to_vec(), cell))) {
+            ControlFlow::Break(found) => Some(found),
+            ControlFlow::Continue(()) => None,
+        }
+    }
+}
+
+impl std::fmt::Debug for Tree {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tree").field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+fn contains(mut node: &Node, key: &[u8]) -> bool {
+    loop {
+        match node {
+            Node::Inner(inner) => node = &inner.children[inner.fences.child(key)].node,
+            Node::Leaf(leaf) => return leaf.page().search(key).is_ok(),
+        }
+    }
+}
+
+fn put(node: &mut Node, key: &[u8], cell: Cell<'_>, scratch: &mut Scratch) -> (bool, Option<Split>) {
+    match node {
+        Node::Leaf(leaf) => {
+            let at = leaf.page().search(key);
+            leaf.put(at, key, cell, scratch);
+            let split = is_leaf_full(leaf).then(|| split_leaf(leaf, at, scratch));
+            (at.is_err(), split)
+        }
+        Node::Inner(inner) => {
+            let inner = own(inner);
+            let at = inner.fences.child(key);
+            let (is_new, split) = put(&mut inner.children[at].node, key, cell, scratch);
+            inner.children[at].len += u64::from(is_new);
+            let Some(Split { fence, right }) = split else { return (is_new, None) };
+            inner.children[at].len -= right.len;
+            inner.fences = inner.fences.insert(at, &fence, &[], scratch);
+            inner.children.insert(at + 1, right);
+            let is_last = at + 2 == inner.children.len();
+            let split = (inner.children.len() > CHILDREN_MAX).then(|| split_inner(inner, is_last, scratch));
+            (is_new, split)
+        }
+    }
+}
+
+/// The node, to be changed: a copy unless nobody else holds it.
+fn own(inner: &mut Arc<Inner>) -> &mut Inner {
+    if Arc::get_mut(inner).is_none() {
+        // The copy increments the count of each child, one after the other, and each may be far away in
+        // memory. Plain reads before have all of them fetched at the same time.
+        let held = inner.children.iter().map(|child| match &child.node {
+            Node::Leaf(leaf) => leaf.page().holders(),
+            Node::Inner(inner) => Arc::strong_count(inner),
+        });
+        std::hint::black_box(held.fold(0, usize::wrapping_add));
+    }
+    Arc::make_mut(inner)
+}
+
+fn is_leaf_full(leaf: &Leaf) -> bool {
+    let page = leaf.page();
+    page.len() > LEAF_ENTRIES_MAX || (page.size() > LEAF_MAX && page.len() > 1)
+}
+
+fn split_leaf(leaf: &mut Leaf, put_at: Result<usize, usize>, scratch: &mut Scratch) -> Split {
+    let page = leaf.page();
+    let len = page.len();
+    // Keys that come in order leave full leaves behind.
+    let middle = if put_at == Err(len - 1) {
+        len - 1
+    } else {
+        let half = page.bytes_of_records() / 2;
+        (1..len).find(|at| page.bytes_before(*at) >= half).unwrap_or(len - 1)
+    };
+    let right = Leaf::assemble(&[(leaf, middle..len)], scratch);
+    let left = Leaf::assemble(&[(leaf, 0..middle)], scratch);
+    // The shortest string that is after the left's last key and not after the right's first.
+    let (mut last, mut fence) = (Vec::new(), Vec::new());
+    left.page().key_into(middle - 1, &mut last);
+    right.page().key_into(0, &mut fence);
+    fence.truncate(page::common_prefix(&last, &fence) + 1);
+    *leaf = left;
+    Split { fence, right: Child { node: Node::Leaf(right), len: (len - middle) as u64 } }
+}
+
+fn split_inner(inner: &mut Inner, is_last: bool, scratch: &mut Scratch) -> Split {
+    let len = inner.children.len();
+    let middle = if is_last { len - CHILDREN_MIN } else { len / 2 };
+    let children = inner.children.split_off(middle);
+    inner.children.shrink_to_fit();
+    let fences = cut_fences(&inner.fences, middle..len - 1, scratch);
+    let mut fence = Vec::new();
+    inner.fences.key_into(middle - 1, &mut fence);
+    inner.fences = cut_fences(&inner.fences, 0..middle - 1, scratch);
+    let below = children.iter().map(|child| child.len).sum();
+    Split { fence, right: Child { node: Node::Inner(Arc::new(Inner { fences, children })), len: below } }
+}
+
+fn cut_fences(fences: &Page, range: std::ops::Range<usize>, scratch: &mut Scratch) -> Page {
+    let prefix = if range.is_empty() { 0 } else { fences.common_with(range.start, fences, range.end - 1) };
+    Page::assemble(&[(fences, range)], prefix, scratch, |_, _, _| ())
+}
+
+/// Removes `key`, which is below `node`.
+fn remove(node: &mut Node, key: &[u8], scratch: &mut Scratch) -> bool {
+    match node {
+        Node::Leaf(leaf) => {
+            let Ok(at) = leaf.page().search(key) else { return false };
+            leaf.remove(at, scratch);
+            true
+        }
+        Node::Inner(inner) => {
+            let inner = own(inner);
+            let at = inner.fences.child(key);
+            if !remove(&mut inner.children[at].node, key, scratch) {
+                return false;
+            }
+            inner.children[at].len -= 1;
+            if inner.children.len() > 1 && is_small(&inner.children[at].node) {
+                let left = at.min(inner.children.len() - 2);
+                join(inner, left, scratch);
+            }
+            true
+        }
+    }
+}
+
+fn is_small(node: &Node) -> bool {
+    match node {
+        Node::Leaf(leaf) => leaf.page().len() == 0 || leaf.page().size() < LEAF_MIN,
+        Node::Inner(inner) => inner.children.len() < CHILDREN_MIN,
+    }
+}
+
+/// Joins the children at `left` and after it, if they fit into one or either is empty.
+fn join(parent: &mut Inner, left: usize, scratch: &mut Scratch) {
+    let right = left + 1;
+    let joined = match (&parent.children[left].node, &parent.children[right].node) {
+        (Node::Leaf(a), Node::Leaf(b)) => {
+            let (bytes, entries) = (a.page().size() + b.page().size(), a.page().len() + b.page().len());
+            let is_one_empty = a.page().len() == 0 || b.page().len() == 0;
+            if !is_one_empty && (bytes > LEAF_MAX * 3 / 4 || entries > LEAF_ENTRIES_MAX * 3 / 4) {
+                return;
+            }
+            Node::Leaf(Leaf::assemble(&[(a, 0..a.page().len()), (b, 0..b.page().len())], scratch))
+        }
+        (Node::Inner(a), Node::Inner(b)) => {
+            if a.children.len() + b.children.len() > CHILDREN_MAX {
+                return;
+            }
+            let mut fence = Vec::new();
+            parent.fences.key_into(left, &mut fence);
+            let between = Page::empty().insert(0, &fence, &[], scratch);
+            let parts = [(&a.fences, 0..a.fences.len()), (&between, 0..1), (&b.fences, 0..b.fences.len())];
+            let first = if a.fences.len() > 0 { &a.fences } else { &between };
+            let last = if b.fences.len() > 0 { &b.fences } else { &between };
+            let prefix = first.common_with(0, last, last.len() - 1);
+            let fences = Page::assemble(&parts, prefix, scratch, |_, _, _| ());
+            Node::Inner(Arc::new(Inner { fences, children: [&a.children[..], &b.children].concat() }))
+        }
+        _ => unreachable!("all leaves are equally deep"),
+    };
+    let len = parent.children[left].len + parent.children[right].len;
+    parent.children[left] = Child { node: joined, len };
+    parent.children.remove(right);
+    parent.fences = parent.fences.remove(left, scratch);
+}
+
+fn scan<'a, B>(
+    node: &'a Node,
+    start: Option<&[u8]>,
+    end: Option<&[u8]>,
+    reverse: bool,
+    key: &mut Vec<u8>,
+    visit: &mut impl FnMut(&[u8], Cell<'a>) -> ControlFlow<B>,
+) -> ControlFlow<B> {
+    match node {
+        Node::Leaf(leaf) => {
+            let page = leaf.page();
+            let position = |bound: &[u8]| page.search(bound).unwrap_or_else(|at| at);
+            let (from, to) = (start.map_or(0, position), end.map_or(page.len(), position));
+            for step in 0..to.saturating_sub(from) {
+                let at = if reverse { to - 1 - step } else { from + step };
+                key.clear();
+                page.key_into(at, key);
+                visit(key, leaf.cell(at))?;
+            }
+        }
+        Node::Inner(inner) => {
+            let last = inner.children.len() - 1;
+            let from = start.map_or(0, |start| inner.fences.child(start));
+            let to = end.map_or(last, |end| inner.fences.child(end));
+            for step in 0..=to - from {
+                let at = if reverse { to - step } else { from + step };
+                let (start, end) = (start.filter(|_| at == from), end.filter(|_| at == to));
+                scan(&inner.children[at].node, start, end, reverse, key, visit)?;
+            }
+        }
+    }
+    ControlFlow::Continue(())
+}
+
+#[cfg(test)]
+mod tests;
