@@ -18,6 +18,10 @@ pub trait Observer: Send + Sync {
     fn handle_room(&self);
     /// The pool changed. Changes that two threads make at once may be told in either order.
     fn handle_change(&self, change: &Change);
+    /// A tier began to panic, or no longer does: it serves whatever is observed of its backends.
+    fn handle_panic(&self, tier: u8, panics: bool) {
+        let _ = (tier, panics);
+    }
 }
 
 /// What changed about one backend.
@@ -88,6 +92,12 @@ impl Watch {
         self.wanted.fetch_sub(1, Ordering::SeqCst);
     }
 
+    /// The same, unless nobody wants one.
+    pub(super) fn try_unwant(&self) -> bool {
+        let less = |wanted: usize| wanted.checked_sub(1);
+        self.wanted.fetch_update(Ordering::SeqCst, Ordering::Relaxed, less).is_ok()
+    }
+
     #[inline]
     pub(super) fn is_wanted(&self) -> bool {
         self.wanted() > 0
@@ -118,8 +128,21 @@ impl Watch {
     pub(super) fn changed(&self, before: &Table, after: &Table) {
         let Some(observer) = self.observer.get() else { return };
         tell_changes(before, after, &mut |change| observer.handle_change(&change));
+        tell_panic(before, after, &mut |tier, panics| observer.handle_panic(tier, panics));
         if self.is_wanted() {
             observer.handle_room();
+        }
+    }
+}
+
+/// Which tiers panic in one table and not in the other.
+fn tell_panic(before: &Table, after: &Table, tell: &mut dyn FnMut(u8, bool)) {
+    fn panicking(table: &Table) -> impl Iterator<Item = u8> + Clone {
+        table.tiers().filter(|tier| tier.is_panicking).map(|tier| tier.number)
+    }
+    for (table, other, panics) in [(before, after, false), (after, before, true)] {
+        for tier in panicking(table).filter(|tier| !panicking(other).any(|number| number == *tier)) {
+            tell(tier, panics);
         }
     }
 }

@@ -25,10 +25,17 @@ static trimtab_server *made;
 static trimtab_pool *shared;
 static trimtab_server_statistics server_statistics;
 static trimtab_listener_statistics listener_statistics;
+static trimtab_outlier outlier;
+static trimtab_adaptive adaptive;
 
 #define CONFIG                                                                               \
     "[[listener]]\nname = \"web\"\nbind = \"127.0.0.1:0\"\npool = \"app\"\n"                   \
     "[[pool]]\nname = \"app\"\n[admin]\nbind = \"127.0.0.1:0\"\n"
+
+static void told(const trimtab_pool_event *event, void *user_data)
+{
+    CHECK(event->struct_size >= sizeof *event && user_data == NULL);
+}
 
 /* Bytes that are not there. */
 static trimtab_str missing_str(void)
@@ -70,12 +77,12 @@ struct row {
     R(function##_buffer, function, buffer, BAD, __VA_ARGS__ NULL, sizeof buffer, &length)    \
     R(function##_nothing, function, buffer, FINE, __VA_ARGS__ NULL, 0, &length)              \
     R(function##_length, function, length_out, FINE, __VA_ARGS__ buffer, sizeof buffer, NULL)
-#define OPTION_ROWS(R, name, value)                                                          \
-    R(options_set_##name, trimtab_pool_options_set_##name, options, BAD, NULL, value)
-#define BACKEND_ROWS(R, name, value)                                                         \
-    R(backend_set_##name, trimtab_backend_set_##name, backend, BAD, NULL, value)
-#define CHANGE_ROWS(R, name, value)                                                          \
-    R(pool_set_##name, trimtab_pool_set_##name, pool, BAD, NULL, id, value)
+#define OPTION_ROWS(R, name, ...)                                                            \
+    R(options_set_##name, trimtab_pool_options_set_##name, options, BAD, NULL, __VA_ARGS__)
+#define BACKEND_ROWS(R, name, ...)                                                           \
+    R(backend_set_##name, trimtab_backend_set_##name, backend, BAD, NULL, __VA_ARGS__)
+#define CHANGE_ROWS(R, name, ...)                                                            \
+    R(pool_set_##name, trimtab_pool_set_##name, pool, BAD, NULL, id, __VA_ARGS__)
 #define ROWS(R, V)                                                                           \
     COPY_ROWS(R, trimtab_version_copy, )                                                     \
     V(abi_version, trimtab_abi_version, , NONE, )                                            \
@@ -162,6 +169,40 @@ struct row {
     R(timeout_pool, trimtab_pool_handle_timeout, pool, BAD, NULL, 0)                         \
     R(deadline_pool, trimtab_pool_next_deadline, pool, BAD, NULL, &number)                   \
     R(deadline_out, trimtab_pool_next_deadline, deadline_ns_out, BAD, pool, NULL)            \
+    OPTION_ROWS(R, panic_threshold, 50)                                                      \
+    OPTION_ROWS(R, fail_open, 1)                                                             \
+    OPTION_ROWS(R, slow_start_ms, 1000)                                                      \
+    OPTION_ROWS(R, slow_start_aggression, 1)                                                 \
+    OPTION_ROWS(R, slow_start_min, 0.1)                                                      \
+    OPTION_ROWS(R, maxconn, 1)                                                               \
+    OPTION_ROWS(R, connection_rate, 1, 1)                                                    \
+    OPTION_ROWS(R, pending_max, 1)                                                           \
+    OPTION_ROWS(R, retry_budget, 0.2)                                                        \
+    OPTION_ROWS(R, retry_min, 3)                                                             \
+    OPTION_ROWS(R, retries_max, 1)                                                           \
+    OPTION_ROWS(R, outlier, &outlier)                                                        \
+    OPTION_ROWS(R, adaptive, &adaptive)                                                      \
+    R(options_set_off, trimtab_pool_options_set_retry_budget_off, options, BAD, NULL)        \
+    R(options_no_outlier, trimtab_pool_options_set_outlier, outlier, FINE, options, NULL)    \
+    R(options_no_adaptive, trimtab_pool_options_set_adaptive, adaptive, FINE, options, NULL) \
+    R(outlier_defaults, trimtab_outlier_defaults_read, outlier_out, BAD, NULL)               \
+    R(adaptive_defaults, trimtab_adaptive_defaults_read, adaptive_out, BAD, NULL)            \
+    BACKEND_ROWS(R, connection_rate, 1, 1)                                                   \
+    CHANGE_ROWS(R, connection_rate, 2, 2)                                                    \
+    R(with_pool, trimtab_pool_set_observed_with, pool, BAD, NULL, id, TRIMTAB_OBSERVED_UP, STR("ok"), 0) \
+    R(with_reason, trimtab_pool_set_observed_with, reason, BAD, pool, id, TRIMTAB_OBSERVED_UP, missing_str(), 0) \
+    R(reason_pool, trimtab_pool_reason_copy, pool, BAD, NULL, id, buffer, sizeof buffer, &length) \
+    COPY_ROWS(R, trimtab_pool_reason_copy, pool, id, )                                       \
+    R(begin_pool, trimtab_pool_retry_begin, pool, BAD, NULL, 0, &number)                     \
+    R(begin_out, trimtab_pool_retry_begin, retry_out, BAD, pool, 0, NULL)                    \
+    R(end_pool, trimtab_pool_retry_end, pool, BAD, NULL, 1)                                  \
+    R(may_pool, trimtab_pool_may_retry, pool, BAD, NULL, 0, &flag)                           \
+    R(may_out, trimtab_pool_may_retry, may_out, BAD, pool, 0, NULL)                          \
+    R(want_pool, trimtab_pool_try_want, pool, BAD, NULL)                                     \
+    R(unwant_pool, trimtab_pool_unwant, pool, BAD, NULL)                                     \
+    R(observe_pool, trimtab_pool_observe, pool, BAD, NULL, told, NULL)                       \
+    R(observe_fn, trimtab_pool_observe, event_fn, BAD, pool, NULL, NULL)                     \
+    R(observe_data, trimtab_pool_observe, user_data, FINE, pool, told, NULL)                 \
     R(server_config, trimtab_server_new, config, BAD, missing_str(), STR("x"), &made, NULL, NULL) \
     R(server_source, trimtab_server_new, source_name, BAD, STR(CONFIG), missing_str(), &made, NULL, NULL) \
     R(server_out, trimtab_server_new, server_out, BAD, STR(CONFIG), STR("x"), NULL, NULL, NULL) \
@@ -245,6 +286,10 @@ int main(int argc, char **argv)
     backend_statistics.struct_size = sizeof backend_statistics;
     server_statistics.struct_size = sizeof server_statistics;
     listener_statistics.struct_size = sizeof listener_statistics;
+    outlier.struct_size = sizeof outlier;
+    adaptive.struct_size = sizeof adaptive;
+    OK(trimtab_outlier_defaults_read(&outlier));
+    OK(trimtab_adaptive_defaults_read(&adaptive));
     OK(trimtab_server_new(STR(CONFIG), STR("nulls"), &server, NULL, NULL));
     OK(trimtab_server_start(server));
     OK(trimtab_server_new(STR(CONFIG), STR("nulls"), &hosted, NULL, NULL));
