@@ -351,6 +351,54 @@
 #define TRIMTAB_EVENT_ROOM 34
 
 /**
+ * Nothing is to be done until something happens to the connection, or the deadline is there.
+ */
+#define TRIMTAB_STEP_WAIT 0
+
+/**
+ * Connect to `trimtab_check_target_copy`, without waiting for it, and tell how that went.
+ */
+#define TRIMTAB_STEP_CONNECT 1
+
+/**
+ * Write the data as far as the socket takes it, and tell how far. When it takes no more, wait for it to be writable, or
+ * for the deadline.
+ */
+#define TRIMTAB_STEP_WRITE 2
+
+/**
+ * Close the connection, or give up making it. If there are data they may be written before, should the socket take
+ * them at once.
+ */
+#define TRIMTAB_STEP_CLOSE 3
+
+/**
+ * The backend is observed to be something else: `trimtab_check_status_read` and `trimtab_check_reason_copy` tell what
+ * and why, for `trimtab_pool_set_observed_with`.
+ */
+#define TRIMTAB_STEP_CHANGE 4
+
+/**
+ * A good probe learnt something new of the backend, its role or its lag.
+ */
+#define TRIMTAB_STEP_LEARN 5
+
+/**
+ * The role is not known.
+ */
+#define TRIMTAB_ROLE_UNKNOWN 0
+
+/**
+ * It takes writes.
+ */
+#define TRIMTAB_ROLE_PRIMARY 1
+
+/**
+ * It follows a primary.
+ */
+#define TRIMTAB_ROLE_REPLICA 2
+
+/**
  * The server listens; the detail says where.
  */
 #define TRIMTAB_EVENT_STARTED 0
@@ -410,6 +458,21 @@
  * pool or another.
  */
 typedef struct trimtab_backend trimtab_backend;
+
+/**
+ * A health check of one backend, for a host that runs probes on its own loop. It has no socket, clock or thread: the
+ * host tells what happened to the probe's connection, of which there is one at a time, and takes steps:
+ *
+ *     for (;;) {
+ *         trimtab_check_take_step(check, 0, &step);
+ *         if (step.kind == TRIMTAB_STEP_WAIT) break;
+ *         ... do it ...
+ *     }
+ *     ... wait for the connection, until step.deadline_ns at most ...
+ *
+ * One thread at a time may use the same check. It keeps nothing that a child made by `fork` must not use.
+ */
+typedef struct trimtab_check trimtab_check;
 
 /**
  * A set of backends a policy picks from. Every function that takes one may be called by any thread at any
@@ -896,6 +959,83 @@ typedef struct trimtab_backend_statistics {
      */
     double slow_start;
 } trimtab_backend_statistics;
+
+/**
+ * What a check wants done.
+ */
+typedef struct trimtab_check_step {
+    /**
+     * `sizeof(trimtab_check_step)`, set by the caller before the call.
+     */
+    uint32_t struct_size;
+    /**
+     * One of `TRIMTAB_STEP_...`.
+     */
+    int32_t kind;
+    /**
+     * When to take the next step if nothing happens before, on the clock of the `now_ns` arguments;
+     * `TRIMTAB_NO_TIME` for never.
+     */
+    uint64_t deadline_ns;
+    /**
+     * What is to be written. It is the check's, good until the next call on it.
+     */
+    const void *data;
+    /**
+     * How many bytes.
+     */
+    size_t len;
+} trimtab_check_step;
+
+/**
+ * How a backend stands by its check.
+ */
+typedef struct trimtab_check_status {
+    /**
+     * `sizeof(trimtab_check_status)`, set by the caller before the call.
+     */
+    uint32_t struct_size;
+    /**
+     * What is observed: `TRIMTAB_OBSERVED_UNKNOWN`, `TRIMTAB_OBSERVED_UP` or `TRIMTAB_OBSERVED_DOWN`.
+     */
+    int32_t observed;
+    /**
+     * Since when, on the clock of the `now_ns` arguments.
+     */
+    uint64_t since_ns;
+    /**
+     * Good verdicts in a row.
+     */
+    uint32_t good_in_a_row;
+    /**
+     * Bad verdicts in a row.
+     */
+    uint32_t bad_in_a_row;
+    /**
+     * Probes begun.
+     */
+    uint64_t probes;
+    /**
+     * Bad verdicts, timeouts included.
+     */
+    uint64_t failed;
+    /**
+     * What the last good probe learnt: one of `TRIMTAB_ROLE_...`.
+     */
+    int32_t role;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+    /**
+     * How far a replica is behind, in nanoseconds; `TRIMTAB_NO_TIME` where that is not told.
+     */
+    uint64_t lag_ns;
+    /**
+     * How far it is behind what it has received, in bytes of log; UINT64_MAX where that is not told.
+     */
+    uint64_t lag_bytes;
+} trimtab_check_status;
 
 /**
  * Something an operator would want to know; nothing is told per connection. Each text ends with a NUL that
@@ -2255,6 +2395,179 @@ trimtab_status trimtab_pool_statistics_read(const struct trimtab_pool *pool,
 trimtab_status trimtab_pool_backend_statistics_read(const struct trimtab_pool *pool,
                                                     uint64_t id,
                                                     struct trimtab_backend_statistics *statistics_out);
+
+/**
+ * Makes a check of one backend. Its first probe falls due within one `interval` of `now_ns`.
+ *
+ * - `config`: TOML, the keys `check`, `role` and `lag_max` as a `[[pool]]` of a configuration has them, like
+ *   `check = { kind = "http", path = "/up" }`; copied before return.
+ * - `address`: the backend's, `ip:port`, `[ipv6]:port`, `unix:/path` or `unix:@abstract`; copied before return.
+ * - `now_ns`: nanoseconds of `CLOCK_MONOTONIC`, or of a clock of the host's own, then in all calls on this check;
+ *   with 0 trimtab reads the clock.
+ * - `check_out`: written on success only; end it with `trimtab_check_free`.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_UTF8`, `TRIMTAB_E_CONFIG`, whose detail gives line, column and
+ * what to write instead, `TRIMTAB_E_INVALID_ARGUMENT`, or `TRIMTAB_E_IO` when a password cannot be read.
+ * Thread safety: any thread, at any time. Blocks while a `password_file` is read.
+ */
+trimtab_status trimtab_check_new(struct trimtab_str config,
+                                 struct trimtab_str address,
+                                 uint64_t now_ns,
+                                 struct trimtab_check **check_out);
+
+/**
+ * Ends a check. The probe's connection is the host's to close.
+ *
+ * - `check`: may be NULL.
+ *
+ * Leaves the last error as it is.
+ * Thread safety: any thread, once no other uses `check`. Does not block.
+ */
+void trimtab_check_free(struct trimtab_check *check);
+
+/**
+ * Does what is due, and says what to do next. Take steps until it is `TRIMTAB_STEP_WAIT`, or `TRIMTAB_STEP_WRITE` and
+ * the socket takes no more now.
+ *
+ * - `now_ns`: as for `trimtab_check_new`.
+ * - `step_out`: its `struct_size` is read; written on success only.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_STRUCT_SIZE`.
+ * Thread safety: one thread at a time for the same `check`. Does not block.
+ */
+trimtab_status trimtab_check_take_step(struct trimtab_check *check,
+                                       uint64_t now_ns,
+                                       struct trimtab_check_step *step_out);
+
+/**
+ * The probe's connection stands.
+ *
+ * - `now_ns`: as for `trimtab_check_new`.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: one thread at a time for the same `check`. Does not block.
+ */
+trimtab_status trimtab_check_handle_connected(struct trimtab_check *check, uint64_t now_ns);
+
+/**
+ * The socket took so much of a step's data.
+ *
+ * - `bytes`: how many, from the first on.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: one thread at a time for the same `check`. Does not block.
+ */
+trimtab_status trimtab_check_handle_written(struct trimtab_check *check, size_t bytes);
+
+/**
+ * This came on the probe's connection.
+ *
+ * - `bytes`: in whatever pieces they come; read during the call only.
+ * - `now_ns`: as for `trimtab_check_new`.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: one thread at a time for the same `check`. Does not block.
+ */
+trimtab_status trimtab_check_handle_bytes(struct trimtab_check *check,
+                                          struct trimtab_bytes bytes,
+                                          uint64_t now_ns);
+
+/**
+ * The backend ended its half of the probe's connection: nothing more will come.
+ *
+ * - `now_ns`: as for `trimtab_check_new`.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: one thread at a time for the same `check`. Does not block.
+ */
+trimtab_status trimtab_check_handle_end(struct trimtab_check *check, uint64_t now_ns);
+
+/**
+ * The probe's connection could not be made, or broke: a bad verdict.
+ *
+ * - `why`: one line for the reason, like the system's words for the error.
+ * - `now_ns`: as for `trimtab_check_new`.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_UTF8`.
+ * Thread safety: one thread at a time for the same `check`. Does not block.
+ */
+trimtab_status trimtab_check_handle_failed(struct trimtab_check *check,
+                                           struct trimtab_str why,
+                                           uint64_t now_ns);
+
+/**
+ * The probe could not be made for a reason of the host's own, such as a want of descriptors. It is no verdict; the next
+ * probe comes at its time.
+ *
+ * - `now_ns`: as for `trimtab_check_new`.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: one thread at a time for the same `check`. Does not block.
+ */
+trimtab_status trimtab_check_handle_abandoned(struct trimtab_check *check,
+                                              uint64_t now_ns);
+
+/**
+ * Traffic gave cause for doubt: the next probe comes as soon as `interval_transition` allows. However often it is said,
+ * the backend is not asked more often than that.
+ *
+ * - `now_ns`: as for `trimtab_check_new`.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: one thread at a time for the same `check`. Does not block.
+ */
+trimtab_status trimtab_check_handle_suspicion(struct trimtab_check *check,
+                                              uint64_t now_ns);
+
+/**
+ * Where the check's probes connect, as an address is written: the backend's address, or what the check asks for.
+ *
+ * - `buffer`, `size`, `length_out`: see "Text that comes out" above.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: one thread at a time for the same `check`. Does not block.
+ */
+trimtab_status trimtab_check_target_copy(const struct trimtab_check *check,
+                                         char *buffer,
+                                         size_t size,
+                                         size_t *length_out);
+
+/**
+ * How the backend stands.
+ *
+ * - `status_out`: its `struct_size` is read; written on success only.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_STRUCT_SIZE`.
+ * Thread safety: one thread at a time for the same `check`. Does not block.
+ */
+trimtab_status trimtab_check_status_read(const struct trimtab_check *check,
+                                         struct trimtab_check_status *status_out);
+
+/**
+ * Why the backend is observed to be what it is, in one line; empty while nothing is known.
+ *
+ * - `buffer`, `size`, `length_out`: see "Text that comes out" above.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: one thread at a time for the same `check`. Does not block.
+ */
+trimtab_status trimtab_check_reason_copy(const struct trimtab_check *check,
+                                         char *buffer,
+                                         size_t size,
+                                         size_t *length_out);
+
+/**
+ * Why the last bad probe was bad, in one line, though good ones may have followed; empty when there was none.
+ *
+ * - `buffer`, `size`, `length_out`: see "Text that comes out" above.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: one thread at a time for the same `check`. Does not block.
+ */
+trimtab_status trimtab_check_failure_copy(const struct trimtab_check *check,
+                                          char *buffer,
+                                          size_t size,
+                                          size_t *length_out);
 
 /**
  * Makes a server from a configuration's text, which the command `trimtab` takes as a file. Nothing is opened

@@ -9,8 +9,9 @@ use std::path::Path;
 use std::process::Command;
 
 use trimtab::capi::{
-    trimtab_adaptive, trimtab_backend_statistics, trimtab_bytes, trimtab_event, trimtab_listener_statistics,
-    trimtab_outlier, trimtab_pick, trimtab_pool_event, trimtab_pool_statistics, trimtab_server_statistics, trimtab_str, trimtab_timings,
+    trimtab_adaptive, trimtab_backend_statistics, trimtab_bytes, trimtab_check_status, trimtab_check_step,
+    trimtab_event, trimtab_listener_statistics, trimtab_outlier, trimtab_pick, trimtab_pool_event,
+    trimtab_pool_statistics, trimtab_server_statistics, trimtab_str, trimtab_timings,
 };
 
 /// What is measured, with its number: `trimtab_pick.token` is an offset, `trimtab_pick` size and alignment.
@@ -119,6 +120,23 @@ fn in_rust() -> Layout {
             rtt_buffer,
             rtt_requests,
             rtt_pins,
+        }
+    );
+    layout!(layout, trimtab_check_step { struct_size, kind, deadline_ns, data, len });
+    layout!(
+        layout,
+        trimtab_check_status {
+            struct_size,
+            observed,
+            since_ns,
+            good_in_a_row,
+            bad_in_a_row,
+            probes,
+            failed,
+            role,
+            reserved,
+            lag_ns,
+            lag_bytes,
         }
     );
     layout!(
@@ -266,6 +284,8 @@ fn the_first_release_is_where_it_was() {
         ("trimtab_outlier.reserved", "76"),
         ("trimtab_adaptive.rtt_pins", "60"),
         ("trimtab_pool_event.reason_len", "48"),
+        ("trimtab_check_step.len", "24"),
+        ("trimtab_check_status.lag_bytes", "56"),
         ("trimtab_event.detail_len", "104"),
         ("trimtab_server_statistics.bytes_to_clients", "64"),
         ("trimtab_listener_statistics.closed_no_descriptor", "168"),

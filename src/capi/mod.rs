@@ -10,7 +10,7 @@
 //! | `library` | version, features, clock, last error |
 //! | `pool_options`, `failure_options` | what a pool is made with |
 //! | `backend`, `pool`, `pick`, `pool_limits`, `pool_events`, `statistics` | the functions, handle by handle |
-//! | `server_events`, `server`, `server_hosted`, `server_statistics` | likewise, with the feature `proxy` |
+//! | `check`, `server_events`, `server`, `server_hosted`, `server_statistics` | likewise, with the feature `proxy` |
 //!
 //! Every exported function goes through `guard`, and a test that reads these sources fails on one that does
 //! not. The header is made from these files in the order of the `mod` lines below.
@@ -46,6 +46,9 @@ mod pool_events;
 mod statistics;
 
 #[cfg(feature = "proxy")]
+mod check;
+
+#[cfg(feature = "proxy")]
 mod server_events;
 
 #[cfg(feature = "proxy")]
@@ -61,6 +64,8 @@ mod server_statistics;
 mod test_hook;
 
 pub use backend::*;
+#[cfg(feature = "proxy")]
+pub use check::*;
 pub use failure_options::*;
 pub use library::*;
 pub use pick::*;
