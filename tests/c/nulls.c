@@ -26,11 +26,17 @@ static trimtab_pool *shared;
 static trimtab_server_statistics server_statistics;
 static trimtab_listener_statistics listener_statistics;
 static trimtab_outlier outlier;
+static trimtab_check *check;
+static trimtab_check *made_check;
+static trimtab_check_step step;
+static trimtab_check_status check_status;
 static trimtab_adaptive adaptive;
 
 #define CONFIG                                                                               \
     "[[listener]]\nname = \"web\"\nbind = \"127.0.0.1:0\"\npool = \"app\"\n"                   \
     "[[pool]]\nname = \"app\"\n[admin]\nbind = \"127.0.0.1:0\"\n"
+
+#define CHECK_TEXT "check = { kind = \"tcp\" }"
 
 static void told(const trimtab_pool_event *event, void *user_data)
 {
@@ -203,6 +209,29 @@ struct row {
     R(observe_pool, trimtab_pool_observe, pool, BAD, NULL, told, NULL)                       \
     R(observe_fn, trimtab_pool_observe, event_fn, BAD, pool, NULL, NULL)                     \
     R(observe_data, trimtab_pool_observe, user_data, FINE, pool, told, NULL)                 \
+    R(check_config, trimtab_check_new, config, BAD, missing_str(), STR("10.0.0.1:80"), 0, &made_check) \
+    R(check_address, trimtab_check_new, address, BAD, STR(CHECK_TEXT), missing_str(), 0, &made_check) \
+    R(check_out, trimtab_check_new, check_out, BAD, STR(CHECK_TEXT), STR("10.0.0.1:80"), 0, NULL) \
+    V(check_free, trimtab_check_free, check, FINE, NULL)                                     \
+    R(step_check, trimtab_check_take_step, check, BAD, NULL, 0, &step)                       \
+    R(step_out, trimtab_check_take_step, step_out, BAD, check, 0, NULL)                      \
+    R(connected_check, trimtab_check_handle_connected, check, BAD, NULL, 0)                  \
+    R(written_check, trimtab_check_handle_written, check, BAD, NULL, 0)                      \
+    R(bytes_check, trimtab_check_handle_bytes, check, BAD, NULL, NO_KEY, 0)                  \
+    R(end_check, trimtab_check_handle_end, check, BAD, NULL, 0)                              \
+    R(failed_check, trimtab_check_handle_failed, check, BAD, NULL, STR("no"), 0)             \
+    R(abandoned_check, trimtab_check_handle_abandoned, check, BAD, NULL, 0)                  \
+    R(suspicion_check, trimtab_check_handle_suspicion, check, BAD, NULL, 0)                  \
+    R(bytes_bytes, trimtab_check_handle_bytes, bytes, BAD, check, missing_bytes(), 0)        \
+    R(failed_why, trimtab_check_handle_failed, why, BAD, check, missing_str(), 0)            \
+    R(status_check, trimtab_check_status_read, check, BAD, NULL, &check_status)                    \
+    R(status_out, trimtab_check_status_read, status_out, BAD, check, NULL)                   \
+    R(check_target_check, trimtab_check_target_copy, check, BAD, NULL, buffer, sizeof buffer, &length) \
+    COPY_ROWS(R, trimtab_check_target_copy, check, )                                         \
+    R(check_reason_check, trimtab_check_reason_copy, check, BAD, NULL, buffer, sizeof buffer, &length) \
+    COPY_ROWS(R, trimtab_check_reason_copy, check, )                                         \
+    R(check_failure_check, trimtab_check_failure_copy, check, BAD, NULL, buffer, sizeof buffer, &length) \
+    COPY_ROWS(R, trimtab_check_failure_copy, check, )                                        \
     R(server_config, trimtab_server_new, config, BAD, missing_str(), STR("x"), &made, NULL, NULL) \
     R(server_source, trimtab_server_new, source_name, BAD, STR(CONFIG), missing_str(), &made, NULL, NULL) \
     R(server_out, trimtab_server_new, server_out, BAD, STR(CONFIG), STR("x"), NULL, NULL, NULL) \
@@ -289,6 +318,9 @@ int main(int argc, char **argv)
     outlier.struct_size = sizeof outlier;
     adaptive.struct_size = sizeof adaptive;
     OK(trimtab_outlier_defaults_read(&outlier));
+    step.struct_size = sizeof step;
+    check_status.struct_size = sizeof check_status;
+    OK(trimtab_check_new(STR(CHECK_TEXT), STR("10.0.0.1:80"), 0, &check));
     OK(trimtab_adaptive_defaults_read(&adaptive));
     OK(trimtab_server_new(STR(CONFIG), STR("nulls"), &server, NULL, NULL));
     OK(trimtab_server_start(server));
@@ -324,6 +356,8 @@ int main(int argc, char **argv)
     the_rest();
     trimtab_pool_statistics after = statistics_of(pool);
     CHECK(after.backends == 1 && after.picks == 1 && after.in_flight == 0);
+    CHECK(made_check == NULL);
+    trimtab_check_free(check);
     trimtab_backend_free(backend);
     trimtab_pool_options_free(options);
     trimtab_pool_free(pool);

@@ -130,7 +130,7 @@ static void values(void)
     } while (0)
     ENUM(trimtab_pool_options_set_policy(options, value), TRIMTAB_POLICY_HASH);
     ENUM(trimtab_pool_options_set_hash(options, value), TRIMTAB_HASH_RENDEZVOUS);
-    ENUM(trimtab_pool_options_set_backups(options, value), TRIMTAB_BACKUPS_ALL);
+    ENUM(trimtab_pool_options_set_backups(options, value), TRIMTAB_BACKUPS_SPILL);
     ENUM(trimtab_pool_options_set_formula(options, value), TRIMTAB_FORMULA_F5_K6406);
     ENUM(trimtab_backend_set_admin(backend, value), TRIMTAB_ADMIN_MAINTENANCE);
     ENUM(trimtab_backend_set_observed(backend, value), TRIMTAB_OBSERVED_EJECTED);
