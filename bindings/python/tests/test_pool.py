@@ -132,7 +132,7 @@ def test_every_policy_by_member_number_and_name(policy: Policy) -> None:
             assert pool.explain(b"key")["policy"] == kebab(policy)
             for _ in range(20):
                 pool.done(pool.pick(b"key"), total=0.01)
-            assert pool.statistics() == (5, 5, 20, 0, 0)
+            assert pool.statistics()[:5] == (5, 5, 20, 0, 0)
 
 
 def placement(**options: object) -> list[int]:

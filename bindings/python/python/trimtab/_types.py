@@ -113,19 +113,19 @@ class PoolStatistics(NamedTuple):
     """Of these, not reported done."""
     refused: int
     """Picks that found no backend."""
-    limit: int
+    limit: int = 0
     """The most picks in flight now: the pool's maxconn, or a lower one found by response times; 0 for none."""
-    panic: bool
+    panic: bool = False
     """Whether a tier panics: it serves whatever is observed of its backends. Explain tells which."""
-    pending: int
+    pending: int = 0
     """How many wait for a place."""
-    retries: int
+    retries: int = 0
     """Retries in flight."""
-    ejected: int
+    ejected: int = 0
     """Backends that are ejected now, by whoever it was."""
-    retries_refused: int
+    retries_refused: int = 0
     """Retries that were not within the budget."""
-    ejections: int
+    ejections: int = 0
     """How often a backend was ejected as an outlier."""
 
 
@@ -155,19 +155,19 @@ class BackendStatistics(NamedTuple):
     """The mean of the response times reported, in seconds; None when there was none."""
     share: float
     """The part of new picks it is due, 0 to 1."""
-    limit: int
+    limit: int = 0
     """The most picks in flight now: its maxconn, or a lower one found by response times; 0 for none."""
-    consecutive_errors: int
+    consecutive_errors: int = 0
     """Errors in a row, where outliers are ejected."""
-    connection_rate: int
+    connection_rate: int = 0
     """The most picks a second; 0 for no limit."""
-    connection_burst: int
+    connection_burst: int = 0
     """How many of them may come at once; 0 for one second's."""
-    observed_since: float | None
+    observed_since: float | None = None
     """When it came to be observed so, in seconds on the pool's clock; None while nobody has said."""
-    slow_start: float
+    slow_start: float = 1.0
     """The part of its weight that counts: below 1 while it starts slowly."""
-    reason: str | None
+    reason: str | None = None
     """Why it is observed so, in one line, when that was said."""
 
 
