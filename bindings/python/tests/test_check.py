@@ -70,9 +70,9 @@ def probe(check: Check, pool: Pool, backend: int, until: Observed) -> CheckState
                 if not ready or conn is None:
                     continue
                 if not is_connected:
-                    error = conn.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-                    if error:
-                        check.handle_failed(f"errno {error}")
+                    number = conn.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                    if number:
+                        check.handle_failed(f"errno {number}")
                     else:
                         is_connected = True
                         selector.modify(conn, selectors.EVENT_READ)
@@ -176,7 +176,7 @@ def test_asyncio() -> None:
             if step.kind is Step.CONNECT:
                 try:
                     reader, writer = await asyncio.wait_for(asyncio.open_connection(check.host, check.port), left)
-                except TimeoutError:
+                except asyncio.TimeoutError:
                     continue
                 except OSError as error:
                     check.handle_failed(str(error))
@@ -200,7 +200,7 @@ def test_asyncio() -> None:
                 assert reader is not None
                 try:
                     came = await asyncio.wait_for(reader.read(100), left)
-                except (TimeoutError, asyncio.TimeoutError):
+                except asyncio.TimeoutError:
                     continue
                 if came:
                     check.handle_bytes(came)

@@ -84,7 +84,14 @@ def test_an_option_out_of_range_is_named_with_its_value_and_range(
     assert says in str(caught.value)
 
 
-@pytest.mark.parametrize("options", [{"outlier": 5}, {"adaptive": Outlier()}, {"outlier": Outlier(success_rate=5)}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"outlier": 5},
+        {"adaptive": Outlier()},
+        {"outlier": Outlier(success_rate=5)},  # type: ignore[arg-type]
+    ],
+)
 def test_what_is_no_such_group_is_a_type_error(options: dict[str, Any]) -> None:
     with pytest.raises(TypeError, match="wanted, not"):
         Pool(**options)
