@@ -142,6 +142,10 @@ func TestOutcomesEjectAndTimeTakesBack(t *testing.T) {
 	if event := await(t, told, EventPanicBegan); event.Number != 0 || event.Backend != 0 {
 		t.Errorf("%+v", event)
 	}
+	explained, err := pool.ExplainAt(nil, now)
+	if err != nil || !explained.Panic || len(explained.Tiers) != 1 || !explained.Tiers[0].Panic || explained.Backends[1].Reason != backend.Reason {
+		t.Errorf("%+v, %v", explained, err)
+	}
 	statistics, err := pool.Statistics()
 	if err != nil || statistics.Ejected != 1 || statistics.Ejections != 1 || !statistics.Panic {
 		t.Errorf("%+v, %v", statistics, err)

@@ -116,8 +116,11 @@ def test_outcomes_eject_and_time_takes_back() -> None:
         assert (ejected.kind, ejected.backend, ejected.name) == (EventKind.BACKEND_OBSERVED, bad, "second")
         assert ejected.value is Observed.EJECTED
         assert panics == PoolEvent(EventKind.PANIC_BEGAN, None, None, 0, None)
+        explanation = pool.explain(now=now)
+        assert explanation["panic"] and [tier["panic"] for tier in explanation["tiers"]] == [True]
         backend = pool.backend(bad)
         assert backend.reason
+        assert explanation["backends"][1]["reason"] == backend.reason
         assert backend.reason == ejected.reason
         assert backend.observed_since is not None
         assert 100 <= backend.observed_since < now

@@ -189,6 +189,21 @@ class Explained(TypedDict):
     """What the policy compared, where it does: lower is better, except for rendezvous."""
     in_flight: int
     share: float
+    observed_since_ns: int | None
+    reason: str | None
+    """Why it is observed so, in one line, when that was said."""
+
+
+class ExplainedTier(TypedDict):
+    """One tier's part in a choice."""
+
+    tier: int
+    ready: int
+    usable: int
+    load: float
+    """Its part of the picks, 0 to 1."""
+    panic: bool
+    """Whether it serves whatever is observed of its backends."""
 
 
 class Explanation(TypedDict):
@@ -199,6 +214,8 @@ class Explanation(TypedDict):
     refused: str | None
     """Why nobody would be picked, when nobody would."""
     tier: int | None
+    panic: bool
+    tiers: list[ExplainedTier]
     draws: list[Draw]
     backends: list[Explained]
 
