@@ -263,4 +263,38 @@ mod tests {
         done(pool.pick(&Request::default()).unwrap());
         assert_eq!(*seen.rooms.lock(), 1);
     }
+
+    #[test]
+    fn panic_is_told_when_it_begins_and_when_it_ends() {
+        struct Panics(Arc<Mutex<Vec<(u8, bool)>>>);
+        impl Observer for Panics {
+            fn handle_room(&self) {}
+            fn handle_change(&self, _: &Change) {}
+            fn handle_panic(&self, tier: u8, panics: bool) {
+                self.0.lock().push((tier, panics));
+            }
+        }
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let pool = Pool::new(Options { panic_threshold: 60, ..Options::default() }).unwrap();
+        let backend = |address: &str| Backend::parse(address).unwrap();
+        let first = pool.add(backend("10.0.0.1:80")).unwrap();
+        pool.add(backend("10.0.0.2:80")).unwrap();
+        assert!(pool.observe(Box::new(Panics(Arc::clone(&seen)))));
+        pool.set_observed(first, Observed::Down).unwrap();
+        pool.set_weight(first, 2).unwrap();
+        assert_eq!(*seen.lock(), [(0, true)]);
+        pool.set_observed(first, Observed::Up).unwrap();
+        assert_eq!(*seen.lock(), [(0, true), (0, false)]);
+    }
+
+    #[test]
+    fn nobody_is_taken_off_who_does_not_wait() {
+        let pool = Pool::new(Options { pending_max: 1, ..Options::default() }).unwrap();
+        assert!(pool.try_unwant().is_err());
+        pool.try_want().unwrap();
+        assert!(pool.try_want().is_err());
+        pool.try_unwant().unwrap();
+        assert!(pool.try_unwant().is_err());
+        assert_eq!(pool.pending(), 0);
+    }
 }

@@ -639,7 +639,7 @@ impl Pool {
         self.settled(py, result)
     }
 
-    /// Calls into the pool while other Python threads run.
+    /// Calls into the pool while other Python threads run, unless somebody is told its events.
     fn detached<R: Send>(
         &self,
         py: Python<'_>,
@@ -648,7 +648,10 @@ impl Pool {
         let core = self.core.read().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(pool) = core else { return Err(errors::closed(py, "pool")) };
         self.check_process(py)?;
-        let result = py.detach(|| catch_unwind(AssertUnwindSafe(|| call(&pool))));
+        let call = || catch_unwind(AssertUnwindSafe(|| call(&pool)));
+        // What happens is queued behind a lock, which a fork by another thread must find free: so it is only ever
+        // taken by the thread that Python runs.
+        let result = if self.events.is_some() { call() } else { py.detach(call) };
         self.tell(py);
         self.settled(py, result)
     }

@@ -17,6 +17,7 @@ pub(crate) struct Events {
     function: RwLock<Option<Py<PyAny>>>,
 }
 
+/// Locked only by the thread that Python runs, so a fork finds it free.
 #[derive(Default)]
 struct Queue(Mutex<VecDeque<Happened>>);
 
