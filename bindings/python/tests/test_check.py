@@ -175,7 +175,8 @@ def test_asyncio() -> None:
             left = None if step.deadline is None else max(step.deadline - time.monotonic(), 0)
             if step.kind is Step.CONNECT:
                 try:
-                    reader, writer = await asyncio.wait_for(asyncio.open_connection(check.host, check.port), left)
+                    connecting = asyncio.open_connection(check.host, check.port)
+                    reader, writer = await asyncio.wait_for(connecting, left)
                 except asyncio.TimeoutError:
                     continue
                 except OSError as error:
@@ -221,7 +222,7 @@ def test_asyncio() -> None:
         ('check = { kind = "http", user = "x" }', "10.0.0.1:80", trimtab.ConfigError, "<check>:1:"),
         ("", "10.0.0.1:80", trimtab.InvalidArgumentError, "check"),
         ("check = {}", "nowhere", trimtab.InvalidArgumentError, "nowhere"),
-        ('check = { kind = "redis", password_file = "/nowhere" }', "10.0.0.1:80", trimtab.IoError, "/nowhere"),
+        ('check = { kind = "redis", password_file = "/nowhere" }', "10.0.0.1:8", trimtab.IoError, "/nowhere"),
     ],
 )
 def test_a_check_that_cannot_be(config: str, address: str, error: type[Exception], says: str) -> None:
@@ -230,7 +231,8 @@ def test_a_check_that_cannot_be(config: str, address: str, error: type[Exception
 
 
 def test_a_clock_of_ones_own() -> None:
-    check = Check('check = { initial = "down", interval = "10s", jitter = 0.0 }', "[2001:db8::1]:80", now=100.0)
+    config = 'check = { initial = "down", interval = "10s", jitter = 0.0 }'
+    check = Check(config, "[2001:db8::1]:80", now=100.0)
     assert (check.host, check.port, check.family) == ("2001:db8::1", 80, trimtab.Family.INET6)
     step = check.take_step(100.0)
     assert step.kind is Step.CHANGE

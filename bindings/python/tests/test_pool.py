@@ -35,8 +35,9 @@ def test_ids_count_up_and_are_not_used_again() -> None:
 
 def test_what_was_given_is_told_back() -> None:
     with Pool() as pool:
+        address, tag = "10.0.0.1:80", 2**64 - 1
         id = pool.add(
-            "10.0.0.1:80", name="one", weight=7, maxconn=9, tier=2, tag=2**64 - 1, admin="drain", observed="up"
+            address, name="one", weight=7, maxconn=9, tier=2, tag=tag, admin="drain", observed="up"
         )
         told = pool.backend(id)
         assert told.id == id == pool.find("one")

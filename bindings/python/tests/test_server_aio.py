@@ -213,7 +213,7 @@ def test_much_to_do_does_not_keep_the_loop_from_the_rest(run: Run, echo: Echo) -
     async def main() -> None:
         beats, longest = 0, 0.0
         async with trimtab.aio.serve(Server(config(echo.address))) as hosted:
-            # In a process of their own, so that nothing but the server is busy here; they go on until they are told.
+            # In a process of their own, so that nothing but the server is busy here; until they are told.
             clients = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-c",
@@ -242,8 +242,8 @@ def test_much_to_do_does_not_keep_the_loop_from_the_rest(run: Run, echo: Echo) -
     run(main)
 
 
-# Four sessions at full speed, each with a thread that writes and one that reads, until the end of stdin; after
-# TIMEOUT at the latest, so that a loop that is kept from everything fails in the end.
+# Four sessions at full speed, each with a thread that writes and one that reads, until the end of stdin;
+# after TIMEOUT at the latest, so that a loop that is kept from everything fails in the end.
 FLOOD = """
 import os, sys, threading
 from peers import TIMEOUT, connect

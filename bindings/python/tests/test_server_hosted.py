@@ -279,8 +279,8 @@ def test_a_hosted_server_may_change_threads() -> None:
 
 
 def test_signals_of_a_host_stay_the_hosts() -> None:
-    # A peer that is gone while much is on its way to it raises SIGPIPE where nobody keeps it off. Python ignores
-    # it unless told otherwise; here it ends the process, and last of all does.
+    # A peer that is gone while much is on its way to it raises SIGPIPE where nobody keeps it off. Python
+    # ignores it unless told otherwise; here it ends the process, and last of all does.
     program = """
         import os, signal, socket, sys, threading, trimtab
         from peers import config

@@ -111,8 +111,8 @@ class Step(IntEnum):
     WRITE = 2
     """Write the data as far as the socket takes it, and tell how far."""
     CLOSE = 3
-    """Close the connection, or give up making it. If there are data they may be written before, should the socket
-    take them at once."""
+    """Close the connection, or give up making it. If there are data they may be written before, should the
+    socket take them at once."""
     CHANGE = 4
     """The backend is observed to be something else: ``Check.status`` tells what and why."""
     LEARN = 5

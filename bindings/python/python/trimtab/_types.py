@@ -52,15 +52,16 @@ class FailurePercentage:
 
 @dataclass(frozen=True)
 class Outlier:
-    """When a backend that fails more than others is ejected, and for how long; for ``Pool``. Times are seconds or
-    timedelta."""
+    """When a backend that fails more than others is ejected, and for how long; for ``Pool``. Times are
+    seconds or timedelta."""
 
     consecutive_errors: int | None = 5
     """How many errors in a row eject: 1 to 10,000; None for any number."""
     interval: float | timedelta = 10.0
     """How often rates are compared: 0.1 to 3600 seconds."""
     ejection_time: float | timedelta = 30.0
-    """How long the first ejection lasts: 0.1 to 86,400 seconds. The next in a row lasts twice as long, and so on."""
+    """How long the first ejection lasts: 0.1 to 86,400 seconds. The next in a row lasts twice as long, and
+    so on."""
     ejection_time_max: float | timedelta = 300.0
     """How long one lasts at most: ejection_time to 86,400 seconds."""
     ejection_jitter: float | timedelta = 1.0
@@ -75,7 +76,8 @@ class Outlier:
 
 @dataclass(frozen=True)
 class Adaptive:
-    """How the most picks in flight are found by response times; for ``Pool``. Times are seconds or timedelta."""
+    """How the most picks in flight are found by response times; for ``Pool``. Times are seconds or
+    timedelta."""
 
     scope: Scope | int | str = Scope.BACKEND
     """Whose picks are limited."""
@@ -114,7 +116,7 @@ class PoolStatistics(NamedTuple):
     refused: int
     """Picks that found no backend."""
     limit: int = 0
-    """The most picks in flight now: the pool's maxconn, or a lower one found by response times; 0 for none."""
+    """The most picks in flight now: maxconn, or a lower limit found by response times; 0 for none."""
     panic: bool = False
     """Whether a tier panics: it serves whatever is observed of its backends. Explain tells which."""
     pending: int = 0
@@ -298,7 +300,7 @@ class CheckStep(NamedTuple):
 
     kind: Step
     deadline: float | None
-    """When to take the next step if nothing happens before, in seconds on the check's clock; None for never."""
+    """When to take the next step if nothing happens before, in seconds on the check's clock; None: never."""
     data: bytes
     """What is to be written."""
 
