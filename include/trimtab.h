@@ -163,6 +163,12 @@
 #define TRIMTAB_BACKUPS_ALL 1
 
 /**
+ * All usable ones of every tier serve, which share by how many of its backends each has usable: a tier takes over
+ * what those below it cannot carry, before they have none.
+ */
+#define TRIMTAB_BACKUPS_SPILL 2
+
+/**
  * Connections and response time together. The default.
  */
 #define TRIMTAB_FORMULA_TRIMTAB 0
@@ -171,6 +177,26 @@
  * F5's article K6406: ratios by connection counts alone.
  */
 #define TRIMTAB_FORMULA_F5_K6406 1
+
+/**
+ * The most picks a second that a limit can be.
+ */
+#define TRIMTAB_CONNECTION_RATE_MAX 1000000
+
+/**
+ * The most retries that can be in flight.
+ */
+#define TRIMTAB_RETRIES_MAX 65536
+
+/**
+ * An adaptive limit for each backend. The default.
+ */
+#define TRIMTAB_SCOPE_BACKEND 0
+
+/**
+ * One adaptive limit for the pool.
+ */
+#define TRIMTAB_SCOPE_POOL 1
 
 /**
  * The most backends a pool takes.
@@ -273,36 +299,6 @@
 #define TRIMTAB_OUTCOME_CANCELLED 4
 
 /**
- * The server listens; the detail says where.
- */
-#define TRIMTAB_EVENT_STARTED 0
-
-/**
- * It accepts nothing new and waits for its sessions to end.
- */
-#define TRIMTAB_EVENT_DRAINING 1
-
-/**
- * It has ended: no session, no listener.
- */
-#define TRIMTAB_EVENT_STOPPED 2
-
-/**
- * A listener pauses, for the system has no descriptor or memory left; the detail tells which.
- */
-#define TRIMTAB_EVENT_ACCEPT_PAUSED 3
-
-/**
- * The listener goes on.
- */
-#define TRIMTAB_EVENT_ACCEPT_RESUMED 4
-
-/**
- * A thread of the server's own ended before it was told to; the detail says why. The others go on.
- */
-#define TRIMTAB_EVENT_WORKER_FAILED 5
-
-/**
  * A backend was added to a pool.
  */
 #define TRIMTAB_EVENT_BACKEND_ADDED 6
@@ -338,6 +334,101 @@
 #define TRIMTAB_EVENT_BACKEND_TIER 12
 
 /**
+ * A tier panics: it serves whatever is observed of its backends. The number is the tier. Told by
+ * `trimtab_pool_observe` only.
+ */
+#define TRIMTAB_EVENT_PANIC_BEGAN 32
+
+/**
+ * A tier no longer panics. The number is the tier. Told by `trimtab_pool_observe` only.
+ */
+#define TRIMTAB_EVENT_PANIC_ENDED 33
+
+/**
+ * A place below a limit may have come free, and somebody waits for one (`trimtab_pool_try_want`). Told by
+ * `trimtab_pool_observe` only.
+ */
+#define TRIMTAB_EVENT_ROOM 34
+
+/**
+ * Nothing is to be done until something happens to the connection, or the deadline is there.
+ */
+#define TRIMTAB_STEP_WAIT 0
+
+/**
+ * Connect to `trimtab_check_target_copy`, without waiting for it, and tell how that went.
+ */
+#define TRIMTAB_STEP_CONNECT 1
+
+/**
+ * Write the data as far as the socket takes it, and tell how far. When it takes no more, wait for it to be writable, or
+ * for the deadline.
+ */
+#define TRIMTAB_STEP_WRITE 2
+
+/**
+ * Close the connection, or give up making it. If there are data they may be written before, should the socket take
+ * them at once.
+ */
+#define TRIMTAB_STEP_CLOSE 3
+
+/**
+ * The backend is observed to be something else: `trimtab_check_status_read` and `trimtab_check_reason_copy` tell what
+ * and why, for `trimtab_pool_set_observed_with`.
+ */
+#define TRIMTAB_STEP_CHANGE 4
+
+/**
+ * A good probe learnt something new of the backend, its role or its lag.
+ */
+#define TRIMTAB_STEP_LEARN 5
+
+/**
+ * The role is not known.
+ */
+#define TRIMTAB_ROLE_UNKNOWN 0
+
+/**
+ * It takes writes.
+ */
+#define TRIMTAB_ROLE_PRIMARY 1
+
+/**
+ * It follows a primary.
+ */
+#define TRIMTAB_ROLE_REPLICA 2
+
+/**
+ * The server listens; the detail says where.
+ */
+#define TRIMTAB_EVENT_STARTED 0
+
+/**
+ * It accepts nothing new and waits for its sessions to end.
+ */
+#define TRIMTAB_EVENT_DRAINING 1
+
+/**
+ * It has ended: no session, no listener.
+ */
+#define TRIMTAB_EVENT_STOPPED 2
+
+/**
+ * A listener pauses, for the system has no descriptor or memory left; the detail tells which.
+ */
+#define TRIMTAB_EVENT_ACCEPT_PAUSED 3
+
+/**
+ * The listener goes on.
+ */
+#define TRIMTAB_EVENT_ACCEPT_RESUMED 4
+
+/**
+ * A thread of the server's own ended before it was told to; the detail says why. The others go on.
+ */
+#define TRIMTAB_EVENT_WORKER_FAILED 5
+
+/**
  * Members could not be found out, by name or from a file; the detail says why. Those there were stay.
  */
 #define TRIMTAB_EVENT_DISCOVERY_FAILED 13
@@ -367,6 +458,21 @@
  * pool or another.
  */
 typedef struct trimtab_backend trimtab_backend;
+
+/**
+ * A health check of one backend, for a host that runs probes on its own loop. It has no socket, clock or thread: the
+ * host tells what happened to the probe's connection, of which there is one at a time, and takes steps:
+ *
+ *     for (;;) {
+ *         trimtab_check_take_step(check, 0, &step);
+ *         if (step.kind == TRIMTAB_STEP_WAIT) break;
+ *         ... do it ...
+ *     }
+ *     ... wait for the connection, until step.deadline_ns at most ...
+ *
+ * One thread at a time may use the same check. It keeps nothing that a child made by `fork` must not use.
+ */
+typedef struct trimtab_check trimtab_check;
 
 /**
  * A set of backends a policy picks from. Every function that takes one may be called by any thread at any
@@ -422,6 +528,125 @@ typedef struct trimtab_str {
      */
     size_t len;
 } trimtab_str;
+
+/**
+ * When a backend that fails more than others is ejected, and for how long. What is observed of it is
+ * `TRIMTAB_OBSERVED_EJECTED` meanwhile.
+ */
+typedef struct trimtab_outlier {
+    /**
+     * `sizeof(trimtab_outlier)`, set by the caller before the call.
+     */
+    uint32_t struct_size;
+    /**
+     * How many errors in a row eject, 1 to 10000; 0 for any number. Default 5.
+     */
+    uint32_t consecutive_errors;
+    /**
+     * How often rates are compared, in milliseconds: 100 to 3600000. Default 10000.
+     */
+    uint64_t interval_ms;
+    /**
+     * How long the first ejection lasts, in milliseconds: 100 to 86400000. Default 30000. The next in a row lasts
+     * twice as long, and so on.
+     */
+    uint64_t ejection_time_ms;
+    /**
+     * How long one lasts at most, in milliseconds: `ejection_time_ms` to 86400000. Default 300000.
+     */
+    uint64_t ejection_time_max_ms;
+    /**
+     * How much longer one may last, at random, in milliseconds: 0 to 3600000. Default 1000.
+     */
+    uint64_t ejection_jitter_ms;
+    /**
+     * How many of the backends may be ejected, in percent: 0 (never one) to 100. One may be from 1 on. Default 10.
+     */
+    uint32_t ejection_percent_max;
+    /**
+     * Whether success rates are compared with each other: 1, the default, or 0.
+     */
+    uint32_t success_rate;
+    /**
+     * How many standard deviations below the mean are too many: 0 to 10. Default 1.9.
+     */
+    double success_rate_factor;
+    /**
+     * How many backends must have had enough outcomes: 2 to 65536. Default 5.
+     */
+    uint32_t success_rate_hosts_min;
+    /**
+     * How many outcomes in an interval are enough: from 1 on. Default 100.
+     */
+    uint32_t success_rate_requests_min;
+    /**
+     * Which share of failures in an interval is too much, in percent: 1 to 100; 0, the default, for any.
+     */
+    uint32_t failure_percent;
+    /**
+     * How many backends must have had enough outcomes: 1 to 65536. Default 5.
+     */
+    uint32_t failure_hosts_min;
+    /**
+     * How many outcomes in an interval are enough: from 1 on. Default 50.
+     */
+    uint32_t failure_requests_min;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+} trimtab_outlier;
+
+/**
+ * How the most picks in flight are found by response times.
+ */
+typedef struct trimtab_adaptive {
+    /**
+     * `sizeof(trimtab_adaptive)`, set by the caller before the call.
+     */
+    uint32_t struct_size;
+    /**
+     * Whose picks are limited: one of `TRIMTAB_SCOPE_...`. Default `TRIMTAB_SCOPE_BACKEND`.
+     */
+    int32_t scope;
+    /**
+     * The least the limit is, and where it starts, in picks: 1 to 1000000. Default 3.
+     */
+    uint32_t min;
+    /**
+     * The most it is, in picks: `min` to 1000000. Default 1000.
+     */
+    uint32_t max;
+    /**
+     * How often it is set anew, in milliseconds: 10 to 60000. Default 100.
+     */
+    uint64_t window_ms;
+    /**
+     * Which of a window's response times stands for them, a share: 0.01 to 1. Default 0.5.
+     */
+    double percentile;
+    /**
+     * How often the response time of a backend that is hardly used is measured, in milliseconds: 1000 to
+     * 86400000. Default 60000.
+     */
+    uint64_t rtt_interval_ms;
+    /**
+     * How much later than that it may be, at random, a share: 0 to 1. Default 0.15.
+     */
+    double rtt_jitter;
+    /**
+     * How much slower than that is no reason for a lower limit, a share: 0 to 10. Default 0.25.
+     */
+    double rtt_buffer;
+    /**
+     * How many response times measuring takes: 1 to 1000000. Default 50.
+     */
+    uint32_t rtt_requests;
+    /**
+     * Whether the limit is `min` meanwhile: 1, the default, or 0.
+     */
+    uint32_t rtt_pins;
+} trimtab_adaptive;
 
 /**
  * Bytes as they enter. NULL with a length of 0 is empty. They are read during the call only.
@@ -509,6 +734,63 @@ typedef struct trimtab_timings {
 } trimtab_timings;
 
 /**
+ * Something that happened in a pool; nothing is told per pick, except `TRIMTAB_EVENT_ROOM` while somebody waits. Each
+ * text ends with a NUL that its `_len` does not count, is empty where there is nothing to say, and is never NULL.
+ * Texts and struct are trimtab's: they are good until the callback returns.
+ */
+typedef struct trimtab_pool_event {
+    /**
+     * The size of this struct as the library has it: fields beyond it are not there.
+     */
+    uint32_t struct_size;
+    /**
+     * What happened: one of `TRIMTAB_EVENT_BACKEND_...`, `TRIMTAB_EVENT_PANIC_...` or `TRIMTAB_EVENT_ROOM`. Later
+     * releases have more of them.
+     */
+    int32_t kind;
+    /**
+     * What there is now, as the kind tells; else 0.
+     */
+    uint32_t number;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+    /**
+     * The backend that it happened to; 0 where it is none.
+     */
+    uint64_t backend;
+    /**
+     * Its name.
+     */
+    const char *name;
+    /**
+     * Its length in bytes.
+     */
+    size_t name_len;
+    /**
+     * Why, in one line, when that was said.
+     */
+    const char *reason;
+    /**
+     * Its length in bytes.
+     */
+    size_t reason_len;
+} trimtab_pool_event;
+
+/**
+ * Gets a pool's events, with the `user_data` that came with it.
+ *
+ * It runs on the thread whose call on the pool made the event happen, before that call returns, after the change took
+ * effect. Two threads may be in it at once, and changes that two threads make at once may be told in either order. No
+ * lock is held meanwhile, so it may call anything on the pool, which may tell more events before it returns;
+ * `trimtab_pool_free` alone does nothing on a pool whose event this thread is being told. It must not block for long:
+ * a pick or a done may be waiting. It must return: no exception and no `longjmp` may leave it. None runs after
+ * `trimtab_pool_free` has returned. In a child made by `fork` it is told of what the child's copy of the pool does.
+ */
+typedef void (*trimtab_pool_event_fn)(const struct trimtab_pool_event *event, void *user_data);
+
+/**
  * What a pool counted. The figures of one answer are read one after another, so under load they may differ
  * by what happened in between.
  */
@@ -541,6 +823,34 @@ typedef struct trimtab_pool_statistics {
      * Picks that found no backend.
      */
     uint64_t refused;
+    /**
+     * The most picks in flight now: the pool's `maxconn`, or a lower one found by response times; 0 for none.
+     */
+    uint32_t limit;
+    /**
+     * Whether a tier panics: it serves whatever is observed of its backends. 1 or 0; explain tells which tier.
+     */
+    uint32_t panic;
+    /**
+     * How many wait for a place.
+     */
+    uint64_t pending;
+    /**
+     * Retries in flight.
+     */
+    uint32_t retries;
+    /**
+     * Backends that are ejected now, by whoever it was.
+     */
+    uint32_t ejected;
+    /**
+     * Retries that were not within the budget.
+     */
+    uint64_t retries_refused;
+    /**
+     * How often a backend was ejected as an outlier.
+     */
+    uint64_t ejections;
 } trimtab_pool_statistics;
 
 /**
@@ -623,7 +933,109 @@ typedef struct trimtab_backend_statistics {
      * The part of new picks it is due, 0 to 1: its weight over all, or what its policy measured.
      */
     double share;
+    /**
+     * The most picks in flight now: its `maxconn`, or a lower one found by response times; 0 for none.
+     */
+    uint32_t limit;
+    /**
+     * Errors in a row, where outliers are ejected.
+     */
+    uint32_t consecutive_errors;
+    /**
+     * The most picks a second; 0 for no limit.
+     */
+    uint32_t connection_rate;
+    /**
+     * How many of them may come at once; 0 for one second's.
+     */
+    uint32_t connection_burst;
+    /**
+     * When it came to be observed so, on the pool's clock; `TRIMTAB_NO_TIME` while nobody has said. The reason is
+     * `trimtab_pool_reason_copy`'s.
+     */
+    uint64_t observed_since_ns;
+    /**
+     * The part of its weight that counts: below 1 while it starts slowly.
+     */
+    double slow_start;
 } trimtab_backend_statistics;
+
+/**
+ * What a check wants done.
+ */
+typedef struct trimtab_check_step {
+    /**
+     * `sizeof(trimtab_check_step)`, set by the caller before the call.
+     */
+    uint32_t struct_size;
+    /**
+     * One of `TRIMTAB_STEP_...`.
+     */
+    int32_t kind;
+    /**
+     * When to take the next step if nothing happens before, on the clock of the `now_ns` arguments;
+     * `TRIMTAB_NO_TIME` for never.
+     */
+    uint64_t deadline_ns;
+    /**
+     * What is to be written. It is the check's, good until the next call on it.
+     */
+    const void *data;
+    /**
+     * How many bytes.
+     */
+    size_t len;
+} trimtab_check_step;
+
+/**
+ * How a backend stands by its check.
+ */
+typedef struct trimtab_check_status {
+    /**
+     * `sizeof(trimtab_check_status)`, set by the caller before the call.
+     */
+    uint32_t struct_size;
+    /**
+     * What is observed: `TRIMTAB_OBSERVED_UNKNOWN`, `TRIMTAB_OBSERVED_UP` or `TRIMTAB_OBSERVED_DOWN`.
+     */
+    int32_t observed;
+    /**
+     * Since when, on the clock of the `now_ns` arguments.
+     */
+    uint64_t since_ns;
+    /**
+     * Good verdicts in a row.
+     */
+    uint32_t good_in_a_row;
+    /**
+     * Bad verdicts in a row.
+     */
+    uint32_t bad_in_a_row;
+    /**
+     * Probes begun.
+     */
+    uint64_t probes;
+    /**
+     * Bad verdicts, timeouts included.
+     */
+    uint64_t failed;
+    /**
+     * What the last good probe learnt: one of `TRIMTAB_ROLE_...`.
+     */
+    int32_t role;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+    /**
+     * How far a replica is behind, in nanoseconds; `TRIMTAB_NO_TIME` where that is not told.
+     */
+    uint64_t lag_ns;
+    /**
+     * How far it is behind what it has received, in bytes of log; UINT64_MAX where that is not told.
+     */
+    uint64_t lag_bytes;
+} trimtab_check_status;
 
 /**
  * Something an operator would want to know; nothing is told per connection. Each text ends with a NUL that
@@ -1090,7 +1502,8 @@ trimtab_status trimtab_pool_options_set_bounded_load(struct trimtab_pool_options
                                                      double factor);
 
 /**
- * Sets which backends of a tier above 0 serve when the tiers below have none usable.
+ * Sets which backends of a tier above 0 serve, and when: when the tiers below have none usable, or, with
+ * `TRIMTAB_BACKUPS_SPILL`, when they cannot carry everything.
  *
  * - `backups`: one of `TRIMTAB_BACKUPS_...`; default `TRIMTAB_BACKUPS_ONE`: one standby takes over.
  *
@@ -1235,6 +1648,186 @@ trimtab_status trimtab_pool_options_set_picks_max(struct trimtab_pool_options *o
                                                   uint32_t picks_max);
 
 /**
+ * Sets below which share of a tier's ready backends being usable health is ignored for it, so that all of them
+ * share what the few could not carry.
+ *
+ * - `percent`: percent, 0 to 100; 0, the default, is never: one survivor of three takes all.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_pool_options_set_panic_threshold(struct trimtab_pool_options *options,
+                                                        uint32_t percent);
+
+/**
+ * Sets whether the lowest tier with ready backends serves when no backend of the pool is usable.
+ *
+ * - `fail_open`: 1 or 0; default 0: a backend that is known to be down gets nothing.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_pool_options_set_fail_open(struct trimtab_pool_options *options,
+                                                  uint32_t fail_open);
+
+/**
+ * Sets over how long a backend that comes into service reaches its weight.
+ *
+ * - `slow_start_ms`: milliseconds, 100 to 3600000; 0, the default, is at once.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_pool_options_set_slow_start_ms(struct trimtab_pool_options *options,
+                                                      uint64_t slow_start_ms);
+
+/**
+ * Sets how steeply a slow start begins.
+ *
+ * - `aggression`: 0.1 to 10; default 1, a straight line; above it begins more steeply.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_pool_options_set_slow_start_aggression(struct trimtab_pool_options *options,
+                                                              double aggression);
+
+/**
+ * Sets the part of its weight a slow start begins with.
+ *
+ * - `min`: a share, 0.01 to 1; default 0.1: enough traffic to warm up with.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_pool_options_set_slow_start_min(struct trimtab_pool_options *options,
+                                                       double min);
+
+/**
+ * Sets the most picks in flight on all backends together. Each backend may have a limit of its own.
+ *
+ * - `maxconn`: picks, 1 to `TRIMTAB_MAXCONN_MAX`; 0, the default, is no limit.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_pool_options_set_maxconn(struct trimtab_pool_options *options,
+                                                uint32_t maxconn);
+
+/**
+ * Sets the most picks a second on all backends together: in any time `t` at most `burst + rate * t` go
+ * through. Each backend may have a rate of its own.
+ *
+ * - `rate`: picks a second, 1 to `TRIMTAB_CONNECTION_RATE_MAX`; 0, the default, is no limit.
+ * - `burst`: picks that may come at once, 1 to `TRIMTAB_CONNECTION_RATE_MAX`; 0, the default, is one second's.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_pool_options_set_connection_rate(struct trimtab_pool_options *options,
+                                                        uint32_t rate,
+                                                        uint32_t burst);
+
+/**
+ * Sets how many may wait for a place at once, see `trimtab_pool_try_want`.
+ *
+ * - `pending_max`: 1 to `TRIMTAB_MAXCONN_MAX`; 0, the default, is no limit.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_pool_options_set_pending_max(struct trimtab_pool_options *options,
+                                                    uint32_t pending_max);
+
+/**
+ * Sets the most retries in flight in parts of the picks in flight and waiting, see `trimtab_pool_retry_begin`.
+ *
+ * - `share`: 0 to 1; default 0.2: retries must not double the load on what fails.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_pool_options_set_retry_budget(struct trimtab_pool_options *options,
+                                                     double share);
+
+/**
+ * Takes the retry budget away: only `retries_max` bounds retries then.
+ *
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_pool_options_set_retry_budget_off(struct trimtab_pool_options *options);
+
+/**
+ * Sets how many retries in flight are within the budget always.
+ *
+ * - `retry_min`: retries, 0 to `TRIMTAB_RETRIES_MAX`; default 3: a quiet pool may retry.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_pool_options_set_retry_min(struct trimtab_pool_options *options,
+                                                  uint32_t retry_min);
+
+/**
+ * Sets the most retries in flight, whatever the load.
+ *
+ * - `retries_max`: retries, 1 to `TRIMTAB_RETRIES_MAX`; 0, the default, leaves it to the budget.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_pool_options_set_retries_max(struct trimtab_pool_options *options,
+                                                    uint32_t retries_max);
+
+/**
+ * Sets whether and how backends that fail more than others are ejected for a while. Off by default: what counts as
+ * an error depends on the protocol.
+ *
+ * - `outlier`: copied before return; its `struct_size` is read. NULL is off. Begin with
+ *   `trimtab_outlier_defaults_read`.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_STRUCT_SIZE` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_pool_options_set_outlier(struct trimtab_pool_options *options,
+                                                const struct trimtab_outlier *outlier);
+
+/**
+ * Sets whether and how the most picks in flight are found by response times. Off by default: it refuses picks
+ * while it learns.
+ *
+ * - `adaptive`: copied before return; its `struct_size` is read. NULL is off. Begin with
+ *   `trimtab_adaptive_defaults_read`.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_STRUCT_SIZE` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_pool_options_set_adaptive(struct trimtab_pool_options *options,
+                                                 const struct trimtab_adaptive *adaptive);
+
+/**
+ * Writes the defaults of a `trimtab_outlier`, to change some of them and pass it to `trimtab_pool_options_set_outlier`.
+ *
+ * - `outlier_out`: its `struct_size` is read, and stays; written on success only.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_STRUCT_SIZE`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_outlier_defaults_read(struct trimtab_outlier *outlier_out);
+
+/**
+ * Writes the defaults of a `trimtab_adaptive`, to change some of them and pass it to `trimtab_pool_options_set_adaptive`.
+ *
+ * - `adaptive_out`: its `struct_size` is read, and stays; written on success only.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_STRUCT_SIZE`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_adaptive_defaults_read(struct trimtab_adaptive *adaptive_out);
+
+/**
  * Describes a backend, with defaults for all but its address.
  *
  * - `address`: `ip:port`, `[ipv6]:port`, `unix:/path` or `unix:@abstract`; copied before return. Names of
@@ -1288,6 +1881,19 @@ trimtab_status trimtab_backend_set_weight(struct trimtab_backend *backend, uint3
  * Thread safety: one thread at a time for the same `backend`. Does not block.
  */
 trimtab_status trimtab_backend_set_maxconn(struct trimtab_backend *backend, uint32_t maxconn);
+
+/**
+ * Sets the most picks a second.
+ *
+ * - `rate`: picks a second, 1 to `TRIMTAB_CONNECTION_RATE_MAX`; 0, the default, is no limit.
+ * - `burst`: picks that may come at once, 1 to `TRIMTAB_CONNECTION_RATE_MAX`; 0 is one second's.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `backend`. Does not block.
+ */
+trimtab_status trimtab_backend_set_connection_rate(struct trimtab_backend *backend,
+                                                   uint32_t rate,
+                                                   uint32_t burst);
 
 /**
  * Sets the tier. The lowest tier that has a usable backend serves.
@@ -1346,7 +1952,7 @@ trimtab_status trimtab_pool_new(const struct trimtab_pool_options *options,
  * Ends a pool and all that belongs to it; one of a server (`trimtab_server_pool`) goes on as long as the
  * server does. Its picks in flight need not be reported.
  *
- * - `pool`: may be NULL.
+ * - `pool`: may be NULL. Nothing happens to one whose event this thread is being told (`trimtab_pool_event_fn`).
  *
  * Leaves the last error as it is.
  * Thread safety: any thread, once no other uses `pool`. Does not block.
@@ -1473,7 +2079,8 @@ trimtab_status trimtab_pool_set_admin(const struct trimtab_pool *pool,
                                       int32_t admin);
 
 /**
- * Takes note of what probes or traffic showed. Down or ejected, a backend gets nothing new.
+ * Takes note of what probes or traffic showed. Down or ejected, a backend gets nothing new. Who knows when and
+ * why says so with `trimtab_pool_set_observed_with`.
  *
  * - `id`: as `trimtab_pool_add` gave it.
  * - `observed`: one of `TRIMTAB_OBSERVED_...`.
@@ -1620,8 +2227,9 @@ trimtab_status trimtab_pool_explain_copy(const struct trimtab_pool *pool,
                                          size_t *length_out);
 
 /**
- * Weighs anew if fastest, observed or predictive have a tick due. Pick and done do the same; a loop that
- * calls this at `trimtab_pool_next_deadline` keeps that off their path.
+ * Does what is due: weighs anew if fastest, observed or predictive have a tick due, takes the next step of a slow
+ * start, ejects outliers and takes them back, sets adaptive limits anew. Pick and done do the same; a loop that calls
+ * this at `trimtab_pool_next_deadline` keeps most of that off their path.
  *
  * - `now_ns`: as for `trimtab_pool_pick`; with 0 trimtab reads the clock.
  *
@@ -1634,14 +2242,135 @@ trimtab_status trimtab_pool_handle_timeout(const struct trimtab_pool *pool,
 /**
  * When `trimtab_pool_handle_timeout` is next of use.
  *
- * - `deadline_ns_out`: on the clock of the `now_ns` arguments, `TRIMTAB_NO_TIME` when the policy measures
- *   nothing; written on success only.
+ * - `deadline_ns_out`: on the clock of the `now_ns` arguments, `TRIMTAB_NO_TIME` when nothing
+ *   is to be done; written on success only.
  *
  * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
  * Thread safety: any thread, at any time. Does not block.
  */
 trimtab_status trimtab_pool_next_deadline(const struct trimtab_pool *pool,
                                           uint64_t *deadline_ns_out);
+
+/**
+ * Changes the most picks a second. Another rate than before begins with all that may come at once.
+ *
+ * - `id`: as `trimtab_pool_add` gave it.
+ * - `rate`: picks a second, 1 to `TRIMTAB_CONNECTION_RATE_MAX`; 0 is no limit.
+ * - `burst`: picks that may come at once, 1 to `TRIMTAB_CONNECTION_RATE_MAX`; 0 is one second's.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_NOT_FOUND` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_pool_set_connection_rate(const struct trimtab_pool *pool,
+                                                uint64_t id,
+                                                uint32_t rate,
+                                                uint32_t burst);
+
+/**
+ * Takes note of what probes or traffic showed, when and why: the host's own verdict. Slow start and the backend's
+ * statistics count from that time; events and explain tell the reason.
+ *
+ * - `id`: as `trimtab_pool_add` gave it.
+ * - `observed`: one of `TRIMTAB_OBSERVED_...`.
+ * - `reason`: one line of at most 200 bytes is kept, control characters replaced; empty is none.
+ * - `now_ns`: as for `trimtab_pool_pick`; with 0 trimtab reads the clock.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_UTF8`, `TRIMTAB_E_NOT_FOUND` or
+ * `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_pool_set_observed_with(const struct trimtab_pool *pool,
+                                              uint64_t id,
+                                              int32_t observed,
+                                              struct trimtab_str reason,
+                                              uint64_t now_ns);
+
+/**
+ * Why a backend is observed to be what it is, in one line; empty while nobody has said.
+ *
+ * - `id`: as `trimtab_pool_add` gave it.
+ * - `buffer`, `size`, `length_out`: see "Text that comes out" above.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_NOT_FOUND`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_pool_reason_copy(const struct trimtab_pool *pool,
+                                        uint64_t id,
+                                        char *buffer,
+                                        size_t size,
+                                        size_t *length_out);
+
+/**
+ * Begins a retry: another pick, or another try at a connection, for what failed. It is in flight until
+ * `trimtab_pool_retry_end`, and so many may be as the retry budget has. When it is refused, do not try again.
+ *
+ * - `now_ns`: as for `trimtab_pool_pick`; with 0 trimtab reads the clock.
+ * - `retry_out`: written on success only; good for one `trimtab_pool_retry_end`.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, or `TRIMTAB_E_CAPACITY`, whose detail names the limit that is reached:
+ * `retry_budget`, `retries_max` or `retries`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_pool_retry_begin(const struct trimtab_pool *pool,
+                                        uint64_t now_ns,
+                                        uint64_t *retry_out);
+
+/**
+ * Ends a retry, however it went: a request's when it is answered, a lasting connection's when it stands.
+ *
+ * - `retry`: as `trimtab_pool_retry_begin` gave it.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, or `TRIMTAB_E_STALE_PICK` when it ended before or is none of this pool's.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_pool_retry_end(const struct trimtab_pool *pool,
+                                      uint64_t retry);
+
+/**
+ * Whether `trimtab_pool_retry_begin` would find room in the budget now. Nothing is taken, and another thread may come
+ * first.
+ *
+ * - `now_ns`: as for `trimtab_pool_pick`; with 0 trimtab reads the clock.
+ * - `may_out`: 1 or 0, written on success only.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_pool_may_retry(const struct trimtab_pool *pool,
+                                      uint64_t now_ns,
+                                      int32_t *may_out);
+
+/**
+ * Says that one more waits for a place below a limit, which counts for the retry budget and has
+ * `TRIMTAB_EVENT_ROOM` told when one may have come free. Pick once more after this, for a place may have come free
+ * before it. Each is good for one `trimtab_pool_unwant`.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, or `TRIMTAB_E_CAPACITY` when `pending_max` wait already.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_pool_try_want(const struct trimtab_pool *pool);
+
+/**
+ * Says that one less waits for a place: it has one, or has given up.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, or `TRIMTAB_E_STATE` when nobody waits.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_pool_unwant(const struct trimtab_pool *pool);
+
+/**
+ * Names the function that is told what happens in a pool: once for each pool, and for as long as it lives.
+ *
+ * - `event_fn`: see `trimtab_pool_event_fn`.
+ * - `user_data`: goes to `event_fn` as it is; may be NULL.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, or `TRIMTAB_E_STATE` when the pool has one already, as a server's has its
+ * server.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_pool_observe(const struct trimtab_pool *pool,
+                                    trimtab_pool_event_fn event_fn,
+                                    void *user_data);
 
 /**
  * Reads what a pool counted.
@@ -1666,6 +2395,179 @@ trimtab_status trimtab_pool_statistics_read(const struct trimtab_pool *pool,
 trimtab_status trimtab_pool_backend_statistics_read(const struct trimtab_pool *pool,
                                                     uint64_t id,
                                                     struct trimtab_backend_statistics *statistics_out);
+
+/**
+ * Makes a check of one backend. Its first probe falls due within one `interval` of `now_ns`.
+ *
+ * - `config`: TOML, the keys `check`, `role` and `lag_max` as a `[[pool]]` of a configuration has them, like
+ *   `check = { kind = "http", path = "/up" }`; copied before return.
+ * - `address`: the backend's, `ip:port`, `[ipv6]:port`, `unix:/path` or `unix:@abstract`; copied before return.
+ * - `now_ns`: nanoseconds of `CLOCK_MONOTONIC`, or of a clock of the host's own, then in all calls on this check;
+ *   with 0 trimtab reads the clock.
+ * - `check_out`: written on success only; end it with `trimtab_check_free`.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_UTF8`, `TRIMTAB_E_CONFIG`, whose detail gives line, column and
+ * what to write instead, `TRIMTAB_E_INVALID_ARGUMENT`, or `TRIMTAB_E_IO` when a password cannot be read.
+ * Thread safety: any thread, at any time. Blocks while a `password_file` is read.
+ */
+trimtab_status trimtab_check_new(struct trimtab_str config,
+                                 struct trimtab_str address,
+                                 uint64_t now_ns,
+                                 struct trimtab_check **check_out);
+
+/**
+ * Ends a check. The probe's connection is the host's to close.
+ *
+ * - `check`: may be NULL.
+ *
+ * Leaves the last error as it is.
+ * Thread safety: any thread, once no other uses `check`. Does not block.
+ */
+void trimtab_check_free(struct trimtab_check *check);
+
+/**
+ * Does what is due, and says what to do next. Take steps until it is `TRIMTAB_STEP_WAIT`, or `TRIMTAB_STEP_WRITE` and
+ * the socket takes no more now.
+ *
+ * - `now_ns`: as for `trimtab_check_new`.
+ * - `step_out`: its `struct_size` is read; written on success only.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_STRUCT_SIZE`.
+ * Thread safety: one thread at a time for the same `check`. Does not block.
+ */
+trimtab_status trimtab_check_take_step(struct trimtab_check *check,
+                                       uint64_t now_ns,
+                                       struct trimtab_check_step *step_out);
+
+/**
+ * The probe's connection stands.
+ *
+ * - `now_ns`: as for `trimtab_check_new`.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: one thread at a time for the same `check`. Does not block.
+ */
+trimtab_status trimtab_check_handle_connected(struct trimtab_check *check, uint64_t now_ns);
+
+/**
+ * The socket took so much of a step's data.
+ *
+ * - `bytes`: how many, from the first on.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: one thread at a time for the same `check`. Does not block.
+ */
+trimtab_status trimtab_check_handle_written(struct trimtab_check *check, size_t bytes);
+
+/**
+ * This came on the probe's connection.
+ *
+ * - `bytes`: in whatever pieces they come; read during the call only.
+ * - `now_ns`: as for `trimtab_check_new`.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: one thread at a time for the same `check`. Does not block.
+ */
+trimtab_status trimtab_check_handle_bytes(struct trimtab_check *check,
+                                          struct trimtab_bytes bytes,
+                                          uint64_t now_ns);
+
+/**
+ * The backend ended its half of the probe's connection: nothing more will come.
+ *
+ * - `now_ns`: as for `trimtab_check_new`.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: one thread at a time for the same `check`. Does not block.
+ */
+trimtab_status trimtab_check_handle_end(struct trimtab_check *check, uint64_t now_ns);
+
+/**
+ * The probe's connection could not be made, or broke: a bad verdict.
+ *
+ * - `why`: one line for the reason, like the system's words for the error.
+ * - `now_ns`: as for `trimtab_check_new`.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_UTF8`.
+ * Thread safety: one thread at a time for the same `check`. Does not block.
+ */
+trimtab_status trimtab_check_handle_failed(struct trimtab_check *check,
+                                           struct trimtab_str why,
+                                           uint64_t now_ns);
+
+/**
+ * The probe could not be made for a reason of the host's own, such as a want of descriptors. It is no verdict; the next
+ * probe comes at its time.
+ *
+ * - `now_ns`: as for `trimtab_check_new`.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: one thread at a time for the same `check`. Does not block.
+ */
+trimtab_status trimtab_check_handle_abandoned(struct trimtab_check *check,
+                                              uint64_t now_ns);
+
+/**
+ * Traffic gave cause for doubt: the next probe comes as soon as `interval_transition` allows. However often it is said,
+ * the backend is not asked more often than that.
+ *
+ * - `now_ns`: as for `trimtab_check_new`.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: one thread at a time for the same `check`. Does not block.
+ */
+trimtab_status trimtab_check_handle_suspicion(struct trimtab_check *check,
+                                              uint64_t now_ns);
+
+/**
+ * Where the check's probes connect, as an address is written: the backend's address, or what the check asks for.
+ *
+ * - `buffer`, `size`, `length_out`: see "Text that comes out" above.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: one thread at a time for the same `check`. Does not block.
+ */
+trimtab_status trimtab_check_target_copy(const struct trimtab_check *check,
+                                         char *buffer,
+                                         size_t size,
+                                         size_t *length_out);
+
+/**
+ * How the backend stands.
+ *
+ * - `status_out`: its `struct_size` is read; written on success only.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_STRUCT_SIZE`.
+ * Thread safety: one thread at a time for the same `check`. Does not block.
+ */
+trimtab_status trimtab_check_status_read(const struct trimtab_check *check,
+                                         struct trimtab_check_status *status_out);
+
+/**
+ * Why the backend is observed to be what it is, in one line; empty while nothing is known.
+ *
+ * - `buffer`, `size`, `length_out`: see "Text that comes out" above.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: one thread at a time for the same `check`. Does not block.
+ */
+trimtab_status trimtab_check_reason_copy(const struct trimtab_check *check,
+                                         char *buffer,
+                                         size_t size,
+                                         size_t *length_out);
+
+/**
+ * Why the last bad probe was bad, in one line, though good ones may have followed; empty when there was none.
+ *
+ * - `buffer`, `size`, `length_out`: see "Text that comes out" above.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: one thread at a time for the same `check`. Does not block.
+ */
+trimtab_status trimtab_check_failure_copy(const struct trimtab_check *check,
+                                          char *buffer,
+                                          size_t size,
+                                          size_t *length_out);
 
 /**
  * Makes a server from a configuration's text, which the command `trimtab` takes as a file. Nothing is opened

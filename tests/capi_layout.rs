@@ -9,7 +9,8 @@ use std::path::Path;
 use std::process::Command;
 
 use trimtab::capi::{
-    trimtab_backend_statistics, trimtab_bytes, trimtab_event, trimtab_listener_statistics, trimtab_pick,
+    trimtab_adaptive, trimtab_backend_statistics, trimtab_bytes, trimtab_check_status, trimtab_check_step,
+    trimtab_event, trimtab_listener_statistics, trimtab_outlier, trimtab_pick, trimtab_pool_event,
     trimtab_pool_statistics, trimtab_server_statistics, trimtab_str, trimtab_timings,
 };
 
@@ -38,7 +39,22 @@ fn in_rust() -> Layout {
     layout!(layout, trimtab_timings { struct_size, reserved, connect_ns, first_byte_ns, total_ns });
     layout!(
         layout,
-        trimtab_pool_statistics { struct_size, backends, serving, reserved, picks, in_flight, refused }
+        trimtab_pool_statistics {
+            struct_size,
+            backends,
+            serving,
+            reserved,
+            picks,
+            in_flight,
+            refused,
+            limit,
+            panic,
+            pending,
+            retries,
+            ejected,
+            retries_refused,
+            ejections,
+        }
     );
     layout!(
         layout,
@@ -62,6 +78,79 @@ fn in_rust() -> Layout {
             cancelled,
             response_mean_ns,
             share,
+            limit,
+            consecutive_errors,
+            connection_rate,
+            connection_burst,
+            observed_since_ns,
+            slow_start,
+        }
+    );
+    layout!(
+        layout,
+        trimtab_outlier {
+            struct_size,
+            consecutive_errors,
+            interval_ms,
+            ejection_time_ms,
+            ejection_time_max_ms,
+            ejection_jitter_ms,
+            ejection_percent_max,
+            success_rate,
+            success_rate_factor,
+            success_rate_hosts_min,
+            success_rate_requests_min,
+            failure_percent,
+            failure_hosts_min,
+            failure_requests_min,
+            reserved,
+        }
+    );
+    layout!(
+        layout,
+        trimtab_adaptive {
+            struct_size,
+            scope,
+            min,
+            max,
+            window_ms,
+            percentile,
+            rtt_interval_ms,
+            rtt_jitter,
+            rtt_buffer,
+            rtt_requests,
+            rtt_pins,
+        }
+    );
+    layout!(layout, trimtab_check_step { struct_size, kind, deadline_ns, data, len });
+    layout!(
+        layout,
+        trimtab_check_status {
+            struct_size,
+            observed,
+            since_ns,
+            good_in_a_row,
+            bad_in_a_row,
+            probes,
+            failed,
+            role,
+            reserved,
+            lag_ns,
+            lag_bytes,
+        }
+    );
+    layout!(
+        layout,
+        trimtab_pool_event {
+            struct_size,
+            kind,
+            number,
+            reserved,
+            backend,
+            name,
+            name_len,
+            reason,
+            reason_len,
         }
     );
     layout!(
@@ -192,6 +281,11 @@ fn the_first_release_is_where_it_was() {
         ("trimtab_timings.total_ns", "24"),
         ("trimtab_pool_statistics.refused", "32"),
         ("trimtab_backend_statistics.share", "112"),
+        ("trimtab_outlier.reserved", "76"),
+        ("trimtab_adaptive.rtt_pins", "60"),
+        ("trimtab_pool_event.reason_len", "48"),
+        ("trimtab_check_step.len", "24"),
+        ("trimtab_check_status.lag_bytes", "56"),
         ("trimtab_event.detail_len", "104"),
         ("trimtab_server_statistics.bytes_to_clients", "64"),
         ("trimtab_listener_statistics.closed_no_descriptor", "168"),

@@ -49,4 +49,8 @@ type Backend struct {
 	Admin AdminState
 	// Observed is what was observed. Default ObservedUnknown.
 	Observed ObservedState
+	// ConnectionRate is the most picks a second: up to 1,000,000. Default 0, no limit.
+	ConnectionRate uint32
+	// ConnectionBurst is how many of them may come at once: up to 1,000,000. Default 0, one second's.
+	ConnectionBurst uint32
 }

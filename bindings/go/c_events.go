@@ -60,6 +60,7 @@ func (m mailbox) take() []Event {
 			Pool:     texts[told.listener_end:told.pool_end],
 			Backend:  texts[told.pool_end:told.backend_end],
 			Number:   uint64(told.number),
+			id:       BackendID(told.id),
 			Value:    texts[told.backend_end:told.value_end],
 			Detail:   texts[told.value_end:told.detail_end],
 		})

@@ -19,6 +19,7 @@ typedef struct trimtab_go_event {
     struct trimtab_go_event *next;
     int32_t kind;
     uint32_t number;
+    uint64_t id;
     // The texts one after another, behind this struct, and where each of them ends.
     char *texts;
     size_t name_end, listener_end, pool_end, backend_end, value_end, detail_end;
@@ -37,7 +38,7 @@ typedef struct trimtab_go_mailbox {
     uint8_t has_stopped;
 } trimtab_go_mailbox;
 
-static trimtab_go_mailbox *trimtab_go_mailbox_new(int descriptor, int is_wanted) {
+static inline trimtab_go_mailbox *trimtab_go_mailbox_new(int descriptor, int is_wanted) {
     trimtab_go_mailbox *mailbox = calloc(1, sizeof *mailbox);
     if (mailbox == NULL) return NULL;
     // Without attributes it cannot fail.
@@ -47,7 +48,7 @@ static trimtab_go_mailbox *trimtab_go_mailbox_new(int descriptor, int is_wanted)
     return mailbox;
 }
 
-static void trimtab_go_events_free(trimtab_go_event *event) {
+static inline void trimtab_go_events_free(trimtab_go_event *event) {
     while (event != NULL) {
         trimtab_go_event *next = event->next;
         free(event);
@@ -56,18 +57,18 @@ static void trimtab_go_events_free(trimtab_go_event *event) {
 }
 
 // When nobody puts anything in any more: after the server was freed.
-static void trimtab_go_mailbox_free(trimtab_go_mailbox *mailbox) {
+static inline void trimtab_go_mailbox_free(trimtab_go_mailbox *mailbox) {
     trimtab_go_events_free(mailbox->first);
     pthread_mutex_destroy(&mailbox->lock);
     free(mailbox);
 }
 
-static size_t trimtab_go_append(char *texts, size_t at, const char *text, size_t length) {
+static inline size_t trimtab_go_append(char *texts, size_t at, const char *text, size_t length) {
     if (length != 0) memcpy(texts + at, text, length);
     return at + length;
 }
 
-static trimtab_go_event *trimtab_go_event_of(const trimtab_event *told) {
+static inline trimtab_go_event *trimtab_go_event_of(const trimtab_event *told) {
     size_t length = told->name_len + told->listener_len + told->pool_len + told->backend_len + told->value_len +
                     told->detail_len;
     trimtab_go_event *event = malloc(sizeof *event + length);
@@ -86,12 +87,12 @@ static trimtab_go_event *trimtab_go_event_of(const trimtab_event *told) {
     return event;
 }
 
-// What trimtab calls. `user_data` is the mailbox.
-static void trimtab_go_tell(const trimtab_event *told, void *user_data) {
-    trimtab_go_mailbox *mailbox = user_data;
+// Puts a copy of what is told into the mailbox; `id` is the backend's, where that is told.
+static inline void trimtab_go_put(trimtab_go_mailbox *mailbox, const trimtab_event *told, uint64_t id) {
     int is_end = told->kind == TRIMTAB_EVENT_STOPPED;
     if (!mailbox->is_wanted && !is_end) return;
     trimtab_go_event *event = mailbox->is_wanted ? trimtab_go_event_of(told) : NULL;
+    if (event != NULL) event->id = id;
     pthread_mutex_lock(&mailbox->lock);
     // Whoever takes takes all, so what comes to others needs no second word.
     int is_news = is_end || (mailbox->first == NULL && mailbox->lost == 0);
@@ -115,6 +116,11 @@ static void trimtab_go_tell(const trimtab_event *told, void *user_data) {
     }
 }
 
+// What trimtab calls. `user_data` is the mailbox.
+static inline void trimtab_go_tell(const trimtab_event *told, void *user_data) {
+    trimtab_go_put(user_data, told, 0);
+}
+
 typedef struct trimtab_go_events {
     trimtab_go_event *first;
     uint32_t count;
@@ -122,7 +128,7 @@ typedef struct trimtab_go_events {
 } trimtab_go_events;
 
 // All that wait; the caller frees them.
-static trimtab_go_events trimtab_go_mailbox_take(trimtab_go_mailbox *mailbox) {
+static inline trimtab_go_events trimtab_go_mailbox_take(trimtab_go_mailbox *mailbox) {
     pthread_mutex_lock(&mailbox->lock);
     trimtab_go_events taken = {.first = mailbox->first, .count = mailbox->count, .lost = mailbox->lost};
     mailbox->first = NULL;
@@ -134,7 +140,7 @@ static trimtab_go_events trimtab_go_mailbox_take(trimtab_go_mailbox *mailbox) {
 }
 
 // Whether the server has told of its end.
-static int trimtab_go_mailbox_has_stopped(trimtab_go_mailbox *mailbox) {
+static inline int trimtab_go_mailbox_has_stopped(trimtab_go_mailbox *mailbox) {
     pthread_mutex_lock(&mailbox->lock);
     int has_stopped = mailbox->has_stopped;
     pthread_mutex_unlock(&mailbox->lock);

@@ -55,6 +55,10 @@ type native struct {
 }
 
 func newNative(options *PoolOptions, ticks, stale, decay uint64) (*C.trimtab_pool, error) {
+	failing, err := failingOf(options)
+	if err != nil {
+		return nil, err
+	}
 	given := C.trimtab_go_options{
 		policy:       C.int32_t(options.Policy),
 		hash:         C.int32_t(options.Hash),
@@ -69,6 +73,7 @@ func newNative(options *PoolOptions, ticks, stale, decay uint64) (*C.trimtab_poo
 		history:      C.uint32_t(options.History),
 		lanes:        C.uint32_t(options.Lanes),
 		picks_max:    C.uint32_t(options.PicksMax),
+		failing:      failing,
 	}
 	if options.Blend != nil {
 		given.has_blend, given.blend = 1, C.double(*options.Blend)
@@ -84,11 +89,117 @@ func newNative(options *PoolOptions, ticks, stale, decay uint64) (*C.trimtab_poo
 	return made.pool, failure("new pool", made.result)
 }
 
+func failingOf(options *PoolOptions) (C.trimtab_go_failing, error) {
+	var times durations
+	given := C.trimtab_go_failing_usual()
+	given.panic_threshold = C.uint32_t(options.PanicThreshold)
+	given.fail_open = flag(options.FailOpen)
+	given.maxconn = C.uint32_t(options.Maxconn)
+	given.connection_rate = C.uint32_t(options.ConnectionRate)
+	given.connection_burst = C.uint32_t(options.ConnectionBurst)
+	given.pending_max = C.uint32_t(options.PendingMax)
+	given.retries_max = C.uint32_t(options.RetriesMax)
+	given.slow_start_ms = C.uint64_t(times.of("slow_start", options.SlowStart))
+	given.slow_start_aggression = C.double(options.SlowStartAggression)
+	given.slow_start_min = C.double(options.SlowStartMin)
+	given.retry_budget_off = C.uint8_t(flag(options.RetryBudgetOff))
+	if options.RetryBudget != nil {
+		given.has_retry_budget, given.retry_budget = 1, C.double(*options.RetryBudget)
+	}
+	if options.RetryMin != nil {
+		given.has_retry_min, given.retry_min = 1, C.uint32_t(*options.RetryMin)
+	}
+	if outlier := options.Outlier; outlier != nil {
+		given.has_outlier = 1
+		setNumber(&given.outlier.consecutive_errors, outlier.ConsecutiveErrors)
+		setTime(&given.outlier.interval_ms, times.of("interval", outlier.Interval))
+		setTime(&given.outlier.ejection_time_ms, times.of("ejection_time", outlier.EjectionTime))
+		setTime(&given.outlier.ejection_time_max_ms, times.of("ejection_time_max", outlier.EjectionTimeMax))
+		if outlier.EjectionJitter != nil {
+			given.outlier.ejection_jitter_ms = C.uint64_t(times.of("ejection_jitter", *outlier.EjectionJitter))
+		}
+		setNumber(&given.outlier.ejection_percent_max, outlier.EjectionPercentMax)
+		given.outlier.success_rate = flag(!outlier.SuccessRateOff)
+		setShare(&given.outlier.success_rate_factor, outlier.SuccessRateFactor)
+		setCount(&given.outlier.success_rate_hosts_min, outlier.SuccessRateHostsMin)
+		setCount(&given.outlier.success_rate_requests_min, outlier.SuccessRateRequestsMin)
+		given.outlier.failure_percent = C.uint32_t(outlier.FailurePercent)
+		setCount(&given.outlier.failure_hosts_min, outlier.FailureHostsMin)
+		setCount(&given.outlier.failure_requests_min, outlier.FailureRequestsMin)
+	}
+	if adaptive := options.Adaptive; adaptive != nil {
+		given.has_adaptive = 1
+		given.adaptive.scope = C.int32_t(adaptive.Scope)
+		setCount(&given.adaptive.min, adaptive.Min)
+		setCount(&given.adaptive.max, adaptive.Max)
+		setTime(&given.adaptive.window_ms, times.of("adaptive.window", adaptive.Window))
+		if adaptive.Percentile != 0 {
+			given.adaptive.percentile = C.double(adaptive.Percentile)
+		}
+		setTime(&given.adaptive.rtt_interval_ms, times.of("adaptive.rtt_interval", adaptive.RTTInterval))
+		setShare(&given.adaptive.rtt_jitter, adaptive.RTTJitter)
+		setCount(&given.adaptive.rtt_requests, adaptive.RTTRequests)
+		setShare(&given.adaptive.rtt_buffer, adaptive.RTTBuffer)
+		if adaptive.RTTPins != nil {
+			given.adaptive.rtt_pins = flag(*adaptive.RTTPins)
+		}
+	}
+	return given, times.err
+}
+
+func flag(is bool) C.uint32_t {
+	if is {
+		return 1
+	}
+	return 0
+}
+
+func setNumber(to *C.uint32_t, given *uint32) {
+	if given != nil {
+		*to = C.uint32_t(*given)
+	}
+}
+
+func setShare(to *C.double, given *float64) {
+	if given != nil {
+		*to = C.double(*given)
+	}
+}
+
+func setCount(to *C.uint32_t, given uint32) {
+	if given != 0 {
+		*to = C.uint32_t(given)
+	}
+}
+
+func setTime(to *C.uint64_t, given uint64) {
+	if given != 0 {
+		*to = C.uint64_t(given)
+	}
+}
+
 // poolOf makes the Pool that a pool on the other side is for Go.
 func poolOf(made *C.trimtab_pool) *Pool {
 	pool := &Pool{native: native{pool: made}}
 	pool.cleanup = runtime.AddCleanup(pool, freeNative, made)
 	return pool
+}
+
+// observe has the pool's events brought to its OnEvent. The pool is nobody else's yet.
+func (p *Pool) observe(told *events) error {
+	p.cleanup.Stop()
+	if err := observe(unsafe.Pointer(p.native.pool), told.mailbox); err != nil {
+		freeNative(p.native.pool)
+		return err
+	}
+	p.events = told
+	made := p.native.pool
+	p.cleanup = runtime.AddCleanup(p, func(told *events) {
+		told.isDeaf.Store(true)
+		freeNative(made)
+		told.end()
+	}, told)
+	return nil
 }
 
 func freeNative(pool *C.trimtab_pool) {
@@ -131,8 +242,12 @@ func (n *native) addAll(backends []Backend) ([]BackendID, error) {
 
 func describe(backend *Backend) C.trimtab_go_backend {
 	return C.trimtab_go_backend{
-		weight:   C.uint32_t(backend.Weight),
-		maxconn:  C.uint32_t(backend.Maxconn),
+		weight:  C.uint32_t(backend.Weight),
+		maxconn: C.uint32_t(backend.Maxconn),
+
+		connection_rate:  C.uint32_t(backend.ConnectionRate),
+		connection_burst: C.uint32_t(backend.ConnectionBurst),
+
 		tier:     C.uint32_t(backend.Tier),
 		tag:      C.uint64_t(backend.Tag),
 		admin:    C.int32_t(backend.Admin),
@@ -244,6 +359,14 @@ func (n *native) statistics() (PoolStatistics, error) {
 		Picks:    uint64(counted.statistics.picks),
 		InFlight: uint64(counted.statistics.in_flight),
 		Refused:  uint64(counted.statistics.refused),
+		Limit:    uint32(counted.statistics.limit),
+		Panic:    counted.statistics.panic != 0,
+		Pending:  uint64(counted.statistics.pending),
+		Retries:  uint32(counted.statistics.retries),
+		Ejected:  uint32(counted.statistics.ejected),
+
+		RetriesRefused: uint64(counted.statistics.retries_refused),
+		Ejections:      uint64(counted.statistics.ejections),
 	}, nil
 }
 
@@ -254,6 +377,10 @@ func (n *native) backend(id BackendID) (BackendStatistics, error) {
 		return BackendStatistics{}, err
 	}
 	statistics := &counted.statistics
+	since := Instant(statistics.observed_since_ns)
+	if since == never {
+		since = 0
+	}
 	return BackendStatistics{
 		ID:            BackendID(statistics.id),
 		Name:          take(counted.result.text, counted.result.length),
@@ -274,6 +401,14 @@ func (n *native) backend(id BackendID) (BackendStatistics, error) {
 		Cancelled:     uint64(statistics.cancelled),
 		ResponseMean:  time.Duration(statistics.response_mean_ns),
 		Share:         float64(statistics.share),
+
+		Limit:             uint32(statistics.limit),
+		ConsecutiveErrors: uint32(statistics.consecutive_errors),
+		ConnectionRate:    uint32(statistics.connection_rate),
+		ConnectionBurst:   uint32(statistics.connection_burst),
+		ObservedSince:     since,
+		SlowStart:         float64(statistics.slow_start),
+		Reason:            take(counted.reason, counted.reason_length),
 	}, nil
 }
 

@@ -1,6 +1,6 @@
 // A pool's functions, each in one crossing with the gate and the detail of a failure. See c.go.
 
-#include "c.h"
+#include "c_failure.h"
 
 // A pool is made.
 
@@ -11,6 +11,7 @@ typedef struct trimtab_go_options {
     uint32_t history, lanes, picks_max;
     // Where 0 is a value of its own, and not the default.
     uint8_t has_blend, has_gain, has_seed;
+    trimtab_go_failing failing;
 } trimtab_go_options;
 
 static trimtab_status trimtab_go_set(trimtab_pool_options *options, const trimtab_go_options *given,
@@ -42,6 +43,7 @@ static trimtab_status trimtab_go_set(trimtab_pool_options *options, const trimta
     if (status == TRIMTAB_OK) status = trimtab_pool_options_set_lanes(options, given->lanes);
     if (status == TRIMTAB_OK && given->picks_max != 0)
         status = trimtab_pool_options_set_picks_max(options, given->picks_max);
+    if (status == TRIMTAB_OK) status = trimtab_go_set_failing(options, &given->failing);
     return status;
 }
 
@@ -65,7 +67,7 @@ static void trimtab_go_free(trimtab_pool *pool) {
 // Backends come and go.
 
 typedef struct trimtab_go_backend {
-    uint32_t weight, maxconn, tier;
+    uint32_t weight, maxconn, tier, connection_rate, connection_burst;
     int32_t admin, observed;
     uint64_t tag;
 } trimtab_go_backend;
@@ -84,6 +86,8 @@ static trimtab_go_described trimtab_go_backend_new(const char *address, size_t a
     if (status == TRIMTAB_OK && given.weight != 0)
         status = trimtab_backend_set_weight(made.backend, given.weight);
     if (status == TRIMTAB_OK) status = trimtab_backend_set_maxconn(made.backend, given.maxconn);
+    if (status == TRIMTAB_OK)
+        status = trimtab_backend_set_connection_rate(made.backend, given.connection_rate, given.connection_burst);
     if (status == TRIMTAB_OK) status = trimtab_backend_set_tier(made.backend, given.tier);
     if (status == TRIMTAB_OK) status = trimtab_backend_set_tag(made.backend, given.tag);
     if (status == TRIMTAB_OK) status = trimtab_backend_set_admin(made.backend, given.admin);
@@ -241,7 +245,7 @@ static trimtab_go_result trimtab_go_explain(trimtab_go_gate *gate, const trimtab
 
 typedef trimtab_status (*trimtab_go_fixed)(const trimtab_pool *, uint64_t, char *, size_t, size_t *);
 
-// A backend's name or address, which never changes.
+// A backend's name or address, which never changes, or its reason.
 static trimtab_status trimtab_go_text_of(const trimtab_pool *pool, uint64_t id, trimtab_go_fixed copy, char **text_out,
                                          size_t *length_out) {
     size_t length = 0;
@@ -249,13 +253,15 @@ static trimtab_status trimtab_go_text_of(const trimtab_pool *pool, uint64_t id, 
     if (status != TRIMTAB_OK) return status;
     char *text = malloc(length + 1);
     if (text == NULL) return TRIMTAB_OK;
-    status = copy(pool, id, text, length + 1, NULL);
+    size_t copied = 0;
+    status = copy(pool, id, text, length + 1, &copied);
     if (status != TRIMTAB_OK) {
         free(text);
         return status;
     }
+    // A reason may be another one by now; then what fitted is what there is.
     *text_out = text;
-    *length_out = length;
+    *length_out = copied <= length ? copied : strlen(text);
     return TRIMTAB_OK;
 }
 
@@ -294,6 +300,8 @@ typedef struct trimtab_go_backend_counted {
     trimtab_go_result result;
     char *address;
     size_t address_length;
+    char *reason;
+    size_t reason_length;
     trimtab_backend_statistics statistics;
 } trimtab_go_backend_counted;
 
@@ -312,6 +320,8 @@ static trimtab_go_backend_counted trimtab_go_backend_statistics(trimtab_go_gate 
         status = trimtab_go_text_of(pool, id, trimtab_pool_name_copy, &name, &name_length);
     if (status == TRIMTAB_OK)
         status = trimtab_go_text_of(pool, id, trimtab_pool_address_copy, &counted.address, &counted.address_length);
+    if (status == TRIMTAB_OK)
+        status = trimtab_go_text_of(pool, id, trimtab_pool_reason_copy, &counted.reason, &counted.reason_length);
     counted.result = trimtab_go_leave(calls, status);
     if (status == TRIMTAB_OK) {
         counted.result.text = name;

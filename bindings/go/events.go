@@ -28,6 +28,9 @@ type Event struct {
 	Value string
 	// Detail is more in words, one line.
 	Detail string
+
+	// id is the backend's, of a pool's own events.
+	id BackendID
 }
 
 // EventKind is what happened.
@@ -65,6 +68,13 @@ const (
 	// EventDiscoveryFailed: members could not be found out, by name or from a file, or some of them are left
 	// out; the detail says why, and what becomes of those there were.
 	EventDiscoveryFailed EventKind = 13
+
+	// EventPanicBegan: a tier, the number, serves whatever is observed of its backends. Of a PoolEvent only.
+	EventPanicBegan EventKind = 32
+	// EventPanicEnded: a tier, the number, no longer panics. Of a PoolEvent only.
+	EventPanicEnded EventKind = 33
+	// EventRoom: a place below a limit may have come free, and somebody waits for one. Of a PoolEvent only.
+	EventRoom EventKind = 34
 
 	// EventsLost is this package's own: OnEvent kept so many events waiting that there was no room for the
 	// next ones; the number is how many were dropped here.
@@ -119,12 +129,12 @@ type events struct {
 	isDeaf atomic.Bool
 }
 
-func newEvents(onEvent func(Event)) (*events, error) {
+func newEvents(operation string, onEvent func(Event)) (*events, error) {
 	// EFD_CLOEXEC and EFD_NONBLOCK are these two by other names.
 	const flags = syscall.O_CLOEXEC | syscall.O_NONBLOCK
 	descriptor, _, errno := syscall.Syscall(syscall.SYS_EVENTFD2, 0, flags, 0)
 	if errno != 0 {
-		return nil, systemRefused("new server", "make a descriptor for its events", errno)
+		return nil, systemRefused(operation, "make a descriptor for its events", errno)
 	}
 	wake := os.NewFile(descriptor, "trimtab events")
 	box, err := newMailbox(int(descriptor), onEvent != nil)

@@ -12,10 +12,25 @@ type Explanation struct {
 	Refused string `json:"refused"`
 	// Tier is the tier that serves; nil when none does.
 	Tier *uint8 `json:"tier"`
+	// Panic is whether that tier serves whatever is observed of its backends.
+	Panic bool `json:"panic"`
+	// Tiers is every tier of the pool.
+	Tiers []ExplainedTier `json:"tiers"`
 	// Draws is what was drawn or computed, in order.
 	Draws []Draw `json:"draws"`
 	// Backends is every backend of the pool.
 	Backends []Explained `json:"backends"`
+}
+
+// ExplainedTier is one tier's part in a choice.
+type ExplainedTier struct {
+	Tier   uint8  `json:"tier"`
+	Ready  uint32 `json:"ready"`
+	Usable uint32 `json:"usable"`
+	// Load is its part of the picks, 0 to 1.
+	Load float64 `json:"load"`
+	// Panic is whether it serves whatever is observed of its backends.
+	Panic bool `json:"panic"`
 }
 
 // Draw is one step of a choice: a position, a hash, a random number.
@@ -34,6 +49,10 @@ type Explained struct {
 	InFlight uint64   `json:"in_flight"`
 	// Share is the part of new picks it is due; 0 when it does not serve.
 	Share float64 `json:"share"`
+	// ObservedSince is when it came to be observed as it is; 0 while nobody has said.
+	ObservedSince Instant `json:"observed_since_ns"`
+	// Reason is why, in one line, when that was said.
+	Reason string `json:"reason"`
 }
 
 // Verdict is what became of a backend in a choice. A newer library may have more of them.

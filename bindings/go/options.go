@@ -78,6 +78,8 @@ const (
 	BackupsOne Backups = 0
 	// BackupsAll is all usable ones of the tier.
 	BackupsAll Backups = 1
+	// BackupsSpill is all usable ones of every tier, which share by how many of its backends each has usable.
+	BackupsSpill Backups = 2
 )
 
 // Formula is which reading of Observed and Predictive is meant.
@@ -96,6 +98,9 @@ const (
 	WeightMax   = 65_535
 	KeyMax      = 1 << 20 // bytes
 	MaxconnMax  = 1 << 30
+
+	ConnectionRateMax = 1_000_000 // picks a second
+	RetriesMax        = 65_536    // in flight
 )
 
 // PoolOptions is how to make a pool. The zero value of a field means its default; where zero is a value
@@ -141,6 +146,45 @@ type PoolOptions struct {
 	// PicksMax is the most picks of one lane that may await their Done: 1 to 16,777,216.
 	// Default 262,144.
 	PicksMax uint32
+
+	// PanicThreshold is below which share of a tier's ready backends being usable health is ignored for it, in
+	// percent: 0 to 100. Default 0, never.
+	PanicThreshold uint32
+	// FailOpen is whether the lowest tier with ready backends serves when no backend is usable.
+	FailOpen bool
+	// SlowStart is over how long a backend that comes into service reaches its weight: 100 ms to 1 h. Default
+	// 0, at once.
+	SlowStart time.Duration
+	// SlowStartAggression is how steeply it begins: 0.1 to 10. Default 1, a straight line.
+	SlowStartAggression float64
+	// SlowStartMin is the part of its weight it begins with: 0.01 to 1. Default 0.1.
+	SlowStartMin float64
+	// Maxconn is the most picks in flight on all backends together. Default 0, no limit.
+	Maxconn uint32
+	// ConnectionRate is the most picks a second on all backends together: up to 1,000,000. Default 0, no limit.
+	ConnectionRate uint32
+	// ConnectionBurst is how many of them may come at once: up to 1,000,000. Default 0, one second's.
+	ConnectionBurst uint32
+	// PendingMax is how many may wait for a place at once, see TryWant. Default 0, no limit.
+	PendingMax uint32
+	// RetryBudget is the most retries in flight, in parts of the picks in flight and waiting: 0 to 1. Default
+	// 0.2. See RetryBegin.
+	RetryBudget *float64
+	// RetryBudgetOff takes the budget away; RetriesMax alone bounds retries then.
+	RetryBudgetOff bool
+	// RetryMin is how many retries in flight are within the budget always: 0 to 65,536. Default 3.
+	RetryMin *uint32
+	// RetriesMax is the most retries in flight, whatever the load: 1 to 65,536. Default 0, no limit.
+	RetriesMax uint32
+	// Outlier turns on the ejection of backends that fail more than others.
+	Outlier *OutlierOptions
+	// Adaptive turns on limits of picks in flight found by response times.
+	Adaptive *AdaptiveOptions
+	// OnEvent gets the pool's events, one after another, in the order in which they happened, on a goroutine of
+	// its own, a moment after they took effect; no call on the pool waits for it. It may call everything. 131072
+	// events may wait for it; an EventsLost tells how many more there were. Close waits for it to return, except
+	// when called by it, and it is not called any more then.
+	OnEvent func(PoolEvent)
 }
 
 // Ptr gives a pointer to the value, for the options where zero is a value of its own.

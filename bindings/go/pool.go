@@ -50,6 +50,8 @@ type Pool struct {
 	native  native
 	close   sync.Once
 	cleanup runtime.Cleanup
+	// events is nil without an OnEvent.
+	events *events
 }
 
 // NewPool makes an empty pool. An option that is out of range is an ErrInvalidArgument that names it.
@@ -77,20 +79,48 @@ func NewPool(options PoolOptions) (*Pool, error) {
 	if err != nil {
 		return nil, err
 	}
-	return poolOf(made), nil
+	pool := poolOf(made)
+	if options.OnEvent == nil {
+		return pool, nil
+	}
+	onEvent := options.OnEvent
+	told, err := newEvents("new pool", func(e Event) {
+		onEvent(PoolEvent{Kind: e.Kind, Backend: e.id, Name: e.Backend, Number: e.Number, Reason: e.Detail})
+	})
+	if err != nil {
+		pool.Close()
+		return nil, err
+	}
+	go told.read()
+	if err := pool.observe(told); err != nil {
+		told.end()
+		<-told.over
+		return nil, err
+	}
+	return pool, nil
 }
 
 // Close frees the pool and always returns nil. It may be called more than once and while other goroutines
 // use the pool: their calls that have begun come to their end first, later ones return ErrClosed. Picks in
 // flight are forgotten.
 func (p *Pool) Close() error {
+	isTelling := p.events != nil && p.events.isTellingHere()
+	if isTelling {
+		p.events.isDeaf.Store(true)
+	}
 	p.close.Do(func() {
 		shut(&p.native.gate)
 		if p.native.pool != nil {
 			p.cleanup.Stop()
 			freeNative(p.native.pool)
 		}
+		if p.events != nil {
+			p.events.end()
+		}
 	})
+	if p.events != nil && !isTelling {
+		<-p.events.over
+	}
 	return nil
 }
 
@@ -241,13 +271,14 @@ func (p *Pool) Backends() ([]BackendStatistics, error) {
 	return backends, nil
 }
 
-// HandleTimeout weighs anew if Fastest, Observed or Predictive have a tick due. Pick and Done do the same
-// on their way; a program that calls this at NextDeadline keeps it off their path. 0 means now.
+// HandleTimeout does what is due: weighs anew if Fastest, Observed or Predictive have a tick due, takes the next
+// step of a slow start, ejects outliers and takes them back, sets adaptive limits anew. Pick and Done do the
+// same on their way; a program that calls this at NextDeadline keeps most of it off their path. 0 means now.
 func (p *Pool) HandleTimeout(now Instant) error {
 	return p.native.handleTimeout(now)
 }
 
-// NextDeadline is when HandleTimeout is next of use; false when the policy measures nothing.
+// NextDeadline is when HandleTimeout is next of use; false when nothing is to be done.
 func (p *Pool) NextDeadline() (Instant, bool, error) {
 	deadline, err := p.native.nextDeadline()
 	if err != nil || deadline == never {

@@ -123,7 +123,7 @@ func TestOptionsOutOfRange(t *testing.T) {
 		"both":            {Policy: Hash, PolicyName: "hash"},
 		"round robin":     {PolicyName: "round robin"},
 		"hash":            {Hash: 3},
-		"backups":         {Backups: 2},
+		"backups":         {Backups: 3},
 		"formula":         {Formula: -7},
 		"bounded_load":    {Policy: Hash, BoundedLoad: 1},
 		"bounded_load ":   {Policy: Hash, BoundedLoad: math.NaN()},
@@ -360,7 +360,7 @@ func TestWhatIsToldOfABackend(t *testing.T) {
 	want := BackendStatistics{
 		ID: ids[0], Name: given.Name, Address: given.Address, Weight: given.Weight, Maxconn: given.Maxconn,
 		Tag: given.Tag, Observed: ObservedUp, Serving: true, Picks: 16, InFlight: 1, Success: 5, ConnectFailed: 4,
-		Failed: 3, TimedOut: 2, Cancelled: 1, ResponseMean: 2e6, Share: 1,
+		Failed: 3, TimedOut: 2, Cancelled: 1, ResponseMean: 2e6, Share: 1, Limit: 9, SlowStart: 1,
 	}
 	backends, err := pool.Backends()
 	if err != nil || len(backends) != 2 || backends[0] != want {

@@ -96,7 +96,7 @@ func NewServer(options ServerOptions) (*Server, error) {
 			Detail:    fmt.Sprintf("invalid file: File %q is given beside Config or Source, which are the text and its name; leave one out", options.File),
 		}
 	}
-	events, err := newEvents(options.OnEvent)
+	events, err := newEvents("new server", options.OnEvent)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,14 @@ type PoolStatistics struct {
 	Picks    uint64 // made of the backends now in the pool
 	InFlight uint64 // of these, not reported done
 	Refused  uint64 // picks that found no backend
+	Limit    uint32 // the most picks in flight now: Maxconn, or a lower one found by response times; 0 for none
+	Panic    bool   // whether a tier serves whatever is observed of its backends
+	Pending  uint64 // how many wait for a place
+	Retries  uint32 // in flight
+	Ejected  uint32 // backends that are ejected now
+
+	RetriesRefused uint64 // those that were not within the budget
+	Ejections      uint64 // how often a backend was ejected as an outlier
 }
 
 // BackendStatistics is one backend as it stands, and what was counted of it since it was added.
@@ -34,4 +42,12 @@ type BackendStatistics struct {
 	Cancelled     uint64
 	ResponseMean  time.Duration // of the response times reported; 0 when there was none
 	Share         float64       // the part of new picks it is due, 0 to 1
+
+	Limit             uint32  // the most picks in flight now: Maxconn, or a lower one found by response times; 0 for none
+	ConsecutiveErrors uint32  // errors in a row, where outliers are ejected
+	ConnectionRate    uint32  // the most picks a second; 0 for no limit
+	ConnectionBurst   uint32  // how many of them may come at once; 0 for one second's
+	ObservedSince     Instant // when it came to be observed so; 0 while nobody has said
+	SlowStart         float64 // the part of its weight that counts: below 1 while it starts slowly
+	Reason            string  // why it is observed so, in one line, when that was said
 }

@@ -323,7 +323,8 @@ impl Edit<'_> {
     }
 }
 
-fn check_rate(rate: u32, burst: u32) -> Result<()> {
+/// Refuses a rate or a burst out of range.
+pub(crate) fn check_rate(rate: u32, burst: u32) -> Result<()> {
     within("connection_rate", rate, 0, CONNECTION_RATE_MAX)?;
     within("connection_burst", burst, 0, CONNECTION_RATE_MAX)
 }

@@ -55,6 +55,8 @@ mod tickets;
 mod tier;
 
 pub use backend::{Address, Admin, Backend, BackendId, Listed, Observed};
+#[cfg(feature = "capi")]
+pub(crate) use edit::check_rate;
 pub use edit::{Edit, MAXCONN_MAX};
 pub use explain::{Explanation, Verdict};
 pub use gradient::{Adaptive, Scope};
@@ -65,5 +67,5 @@ pub use options::{Backups, Formula, Hash, Options, Policy};
 pub use pace::CONNECTION_RATE_MAX;
 pub use pick::{Lane, Outcome, Pick, Request, Timings, Token};
 pub use pool::Pool;
-pub use retry::Retry;
+pub use retry::{RETRIES_MAX, Retry};
 pub use statistics::{BackendStatistics, Outcomes, PoolStatistics};

@@ -18,6 +18,10 @@ pub trait Observer: Send + Sync {
     fn handle_room(&self);
     /// The pool changed. Changes that two threads make at once may be told in either order.
     fn handle_change(&self, change: &Change);
+    /// A tier began to panic, or no longer does: it serves whatever is observed of its backends.
+    fn handle_panic(&self, tier: u8, panics: bool) {
+        let _ = (tier, panics);
+    }
 }
 
 /// What changed about one backend.
@@ -88,6 +92,12 @@ impl Watch {
         self.wanted.fetch_sub(1, Ordering::SeqCst);
     }
 
+    /// The same, unless nobody wants one.
+    pub(super) fn try_unwant(&self) -> bool {
+        let less = |wanted: usize| wanted.checked_sub(1);
+        self.wanted.fetch_update(Ordering::SeqCst, Ordering::Relaxed, less).is_ok()
+    }
+
     #[inline]
     pub(super) fn is_wanted(&self) -> bool {
         self.wanted() > 0
@@ -118,8 +128,21 @@ impl Watch {
     pub(super) fn changed(&self, before: &Table, after: &Table) {
         let Some(observer) = self.observer.get() else { return };
         tell_changes(before, after, &mut |change| observer.handle_change(&change));
+        tell_panic(before, after, &mut |tier, panics| observer.handle_panic(tier, panics));
         if self.is_wanted() {
             observer.handle_room();
+        }
+    }
+}
+
+/// Which tiers panic in one table and not in the other.
+fn tell_panic(before: &Table, after: &Table, tell: &mut dyn FnMut(u8, bool)) {
+    fn panicking(table: &Table) -> impl Iterator<Item = u8> + Clone {
+        table.tiers().filter(|tier| tier.is_panicking).map(|tier| tier.number)
+    }
+    for (table, other, panics) in [(before, after, false), (after, before, true)] {
+        for tier in panicking(table).filter(|tier| !panicking(other).any(|number| number == *tier)) {
+            tell(tier, panics);
         }
     }
 }
@@ -239,5 +262,39 @@ mod tests {
         pool.unwant();
         done(pool.pick(&Request::default()).unwrap());
         assert_eq!(*seen.rooms.lock(), 1);
+    }
+
+    #[test]
+    fn panic_is_told_when_it_begins_and_when_it_ends() {
+        struct Panics(Arc<Mutex<Vec<(u8, bool)>>>);
+        impl Observer for Panics {
+            fn handle_room(&self) {}
+            fn handle_change(&self, _: &Change) {}
+            fn handle_panic(&self, tier: u8, panics: bool) {
+                self.0.lock().push((tier, panics));
+            }
+        }
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let pool = Pool::new(Options { panic_threshold: 60, ..Options::default() }).unwrap();
+        let backend = |address: &str| Backend::parse(address).unwrap();
+        let first = pool.add(backend("10.0.0.1:80")).unwrap();
+        pool.add(backend("10.0.0.2:80")).unwrap();
+        assert!(pool.observe(Box::new(Panics(Arc::clone(&seen)))));
+        pool.set_observed(first, Observed::Down).unwrap();
+        pool.set_weight(first, 2).unwrap();
+        assert_eq!(*seen.lock(), [(0, true)]);
+        pool.set_observed(first, Observed::Up).unwrap();
+        assert_eq!(*seen.lock(), [(0, true), (0, false)]);
+    }
+
+    #[test]
+    fn nobody_is_taken_off_who_does_not_wait() {
+        let pool = Pool::new(Options { pending_max: 1, ..Options::default() }).unwrap();
+        assert!(pool.try_unwant().is_err());
+        pool.try_want().unwrap();
+        assert!(pool.try_want().is_err());
+        pool.try_unwant().unwrap();
+        assert!(pool.try_unwant().is_err());
+        assert_eq!(pool.pending(), 0);
     }
 }

@@ -32,6 +32,8 @@ pub struct PoolStatistics {
     pub retries_refused: u64,
     /// How often a backend was ejected as an outlier.
     pub ejections: u64,
+    /// Backends that are ejected now, by whoever it was.
+    pub ejected: u32,
 }
 
 /// One backend, since it was added.

@@ -1,6 +1,7 @@
 //! One server as it is handed to a pool: `trimtab_backend`.
 
 use crate::balance::backend::{check_name, check_weight};
+use crate::balance::check_rate;
 use crate::balance::{Admin, Backend, MAXCONN_MAX, Observed};
 use crate::capi::guard::{guard, guard_value};
 use crate::capi::handle::{self, Handle};
@@ -186,6 +187,29 @@ pub unsafe extern "C" fn trimtab_backend_set_maxconn(
         let mut backend = unsafe { handle::borrow_mut(backend, "backend") }?;
         check_maxconn(maxconn)?;
         backend.maxconn = maxconn;
+        Ok(())
+    })
+}
+
+/// Sets the most picks a second.
+///
+/// - `rate`: picks a second, 1 to `TRIMTAB_CONNECTION_RATE_MAX`; 0, the default, is no limit.
+/// - `burst`: picks that may come at once, 1 to `TRIMTAB_CONNECTION_RATE_MAX`; 0 is one second's.
+///
+/// Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+/// Thread safety: one thread at a time for the same `backend`. Does not block.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trimtab_backend_set_connection_rate(
+    backend: *mut trimtab_backend,
+    rate: u32,
+    burst: u32,
+) -> trimtab_status {
+    guard(|| {
+        // SAFETY: `backend` is null or live and no other call uses it; null is refused.
+        let mut backend = unsafe { handle::borrow_mut(backend, "backend") }?;
+        check_rate(rate, burst)?;
+        backend.connection_rate = rate;
+        backend.connection_burst = burst;
         Ok(())
     })
 }

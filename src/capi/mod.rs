@@ -8,8 +8,9 @@
 //! | `status` | the codes, and which failure gets which |
 //! | `text` | strings and bytes in, text out |
 //! | `library` | version, features, clock, last error |
-//! | `pool_options`, `backend`, `pool`, `pick`, `statistics` | the functions, handle by handle |
-//! | `server_events`, `server`, `server_hosted`, `server_statistics` | likewise, with the feature `proxy` |
+//! | `pool_options`, `failure_options` | what a pool is made with |
+//! | `backend`, `pool`, `pick`, `pool_limits`, `pool_events`, `statistics` | the functions, handle by handle |
+//! | `check`, `server_events`, `server`, `server_hosted`, `server_statistics` | likewise, with the feature `proxy` |
 //!
 //! Every exported function goes through `guard`, and a test that reads these sources fails on one that does
 //! not. The header is made from these files in the order of the `mod` lines below.
@@ -30,13 +31,22 @@ mod library;
 
 mod pool_options;
 
+mod failure_options;
+
 mod backend;
 
 mod pool;
 
 mod pick;
 
+mod pool_limits;
+
+mod pool_events;
+
 mod statistics;
+
+#[cfg(feature = "proxy")]
+mod check;
 
 #[cfg(feature = "proxy")]
 mod server_events;
@@ -54,9 +64,14 @@ mod server_statistics;
 mod test_hook;
 
 pub use backend::*;
+#[cfg(feature = "proxy")]
+pub use check::*;
+pub use failure_options::*;
 pub use library::*;
 pub use pick::*;
 pub use pool::*;
+pub use pool_events::*;
+pub use pool_limits::*;
 pub use pool_options::*;
 #[cfg(feature = "proxy")]
 pub use server::*;

@@ -299,8 +299,9 @@ pub unsafe extern "C" fn trimtab_pool_explain_copy(
     })
 }
 
-/// Weighs anew if fastest, observed or predictive have a tick due. Pick and done do the same; a loop that
-/// calls this at `trimtab_pool_next_deadline` keeps that off their path.
+/// Does what is due: weighs anew if fastest, observed or predictive have a tick due, takes the next step of a slow
+/// start, ejects outliers and takes them back, sets adaptive limits anew. Pick and done do the same; a loop that calls
+/// this at `trimtab_pool_next_deadline` keeps most of that off their path.
 ///
 /// - `now_ns`: as for `trimtab_pool_pick`; with 0 trimtab reads the clock.
 ///
@@ -322,8 +323,8 @@ pub unsafe extern "C" fn trimtab_pool_handle_timeout(
 
 /// When `trimtab_pool_handle_timeout` is next of use.
 ///
-/// - `deadline_ns_out`: on the clock of the `now_ns` arguments, `TRIMTAB_NO_TIME` when the policy measures
-///   nothing; written on success only.
+/// - `deadline_ns_out`: on the clock of the `now_ns` arguments, `TRIMTAB_NO_TIME` when nothing
+///   is to be done; written on success only.
 ///
 /// Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
 /// Thread safety: any thread, at any time. Does not block.

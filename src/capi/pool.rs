@@ -2,11 +2,13 @@
 
 use std::ffi::c_char;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::balance::{Backend, BackendId, Options, Policy, Pool};
 use crate::capi::backend::{admin_from, observed_from, tier_from, trimtab_backend};
 use crate::capi::guard::{guard, guard_value};
 use crate::capi::handle::{self, Handle};
+use crate::capi::pool_events::is_telling_here;
 use crate::capi::pool_options::{PoolOptions, trimtab_pool_options};
 use crate::capi::status::{Failure, trimtab_status};
 use crate::capi::text::{self, trimtab_str};
@@ -33,7 +35,7 @@ impl Handle for trimtab_pool {
 /// What the handle stands for.
 pub(super) struct TimedPool {
     /// Whether a pick, or a done, that comes without a time is given one.
-    times_picks: bool,
+    times_picks: AtomicBool,
     times_dones: bool,
     /// A server may have a part in it.
     pool: Arc<Pool>,
@@ -51,7 +53,9 @@ impl TimedPool {
         // By the time a pick tells how old what it knows of other threads' picks in flight has grown.
         let compares = matches!(options.policy, Policy::LeastConnections | Policy::PowerOfTwo)
             || options.bounded_load.is_some();
-        Self { times_picks: measures || compares, times_dones: measures, pool }
+        // Others may give a backend of a shared pool a rate, which is measured on the time of each pick.
+        let times_picks = AtomicBool::new(measures || compares || Arc::strong_count(&pool) > 1);
+        Self { times_picks, times_dones: measures, pool }
     }
 
     #[inline]
@@ -59,10 +63,21 @@ impl TimedPool {
         &self.pool
     }
 
+    /// A backend is to have this rate: from now on picks need the time.
+    pub(super) fn watch_rate(&self, rate: u32) {
+        if rate > 0 {
+            self.times_picks.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// The time of a pick that C calls `now_ns`.
     #[inline]
     pub(super) fn pick_time(&self, now_ns: u64) -> Instant {
-        if now_ns == 0 && self.times_picks { Clock.now() } else { Instant::from_nanos(now_ns) }
+        if now_ns == 0 && self.times_picks.load(Ordering::Relaxed) {
+            Clock.now()
+        } else {
+            Instant::from_nanos(now_ns)
+        }
     }
 
     /// The time of a done that C calls `now_ns`.
@@ -70,6 +85,11 @@ impl TimedPool {
     pub(super) fn done_time(&self, now_ns: u64) -> Instant {
         if now_ns == 0 && self.times_dones { Clock.now() } else { Instant::from_nanos(now_ns) }
     }
+}
+
+/// The time that C calls `now_ns`, where one is needed.
+pub(super) fn time_of(now_ns: u64) -> Instant {
+    if now_ns == 0 { Clock.now() } else { Instant::from_nanos(now_ns) }
 }
 
 /// Makes an empty pool.
@@ -102,13 +122,16 @@ pub unsafe extern "C" fn trimtab_pool_new(
 /// Ends a pool and all that belongs to it; one of a server (`trimtab_server_pool`) goes on as long as the
 /// server does. Its picks in flight need not be reported.
 ///
-/// - `pool`: may be NULL.
+/// - `pool`: may be NULL. Nothing happens to one whose event this thread is being told (`trimtab_pool_event_fn`).
 ///
 /// Leaves the last error as it is.
 /// Thread safety: any thread, once no other uses `pool`. Does not block.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trimtab_pool_free(pool: *mut trimtab_pool) {
     guard_value((), || {
+        if is_telling_here(pool.addr()) {
+            return;
+        }
         // SAFETY: `pool` is null or a live result of `trimtab_pool_new` that nobody else uses.
         unsafe { handle::free(pool) }
     })
@@ -135,6 +158,7 @@ pub unsafe extern "C" fn trimtab_pool_add(
         let backend = unsafe { handle::borrow(backend, "backend") }?;
         // SAFETY: `id_out` is null or writable; null is refused before anything changes.
         let id_out = unsafe { handle::out(id_out, "id_out") }?;
+        pool.watch_rate(backend.connection_rate);
         id_out.write(pool.pool.add(backend.clone())?.as_u64());
         Ok(())
     })
@@ -197,6 +221,7 @@ pub unsafe extern "C" fn trimtab_pool_add_all(
         for &backend in backends {
             // SAFETY: `backend` is null or live and nobody changes it now; null is refused.
             let backend = unsafe { handle::borrow(backend, "backends") }?;
+            pool.watch_rate(backend.connection_rate);
             described.push(backend.clone());
         }
         let ids = pool.pool.add_all(&described)?;
@@ -324,7 +349,8 @@ pub unsafe extern "C" fn trimtab_pool_set_admin(
     })
 }
 
-/// Takes note of what probes or traffic showed. Down or ejected, a backend gets nothing new.
+/// Takes note of what probes or traffic showed. Down or ejected, a backend gets nothing new. Who knows when and
+/// why says so with `trimtab_pool_set_observed_with`.
 ///
 /// - `id`: as `trimtab_pool_add` gave it.
 /// - `observed`: one of `TRIMTAB_OBSERVED_...`.

@@ -46,6 +46,9 @@ pub const TRIMTAB_HASH_RENDEZVOUS: i32 = 2;
 pub const TRIMTAB_BACKUPS_ONE: i32 = 0;
 /// All usable ones of the tier serve.
 pub const TRIMTAB_BACKUPS_ALL: i32 = 1;
+/// All usable ones of every tier serve, which share by how many of its backends each has usable: a tier takes over
+/// what those below it cannot carry, before they have none.
+pub const TRIMTAB_BACKUPS_SPILL: i32 = 2;
 
 /// Connections and response time together. The default.
 pub const TRIMTAB_FORMULA_TRIMTAB: i32 = 0;
@@ -71,8 +74,11 @@ const HASHES: [(i32, Hash); 3] = [
     (TRIMTAB_HASH_MAGLEV, Hash::Maglev),
     (TRIMTAB_HASH_RENDEZVOUS, Hash::Rendezvous),
 ];
-const BACKUPS: [(i32, Backups); 2] =
-    [(TRIMTAB_BACKUPS_ONE, Backups::One), (TRIMTAB_BACKUPS_ALL, Backups::All)];
+const BACKUPS: [(i32, Backups); 3] = [
+    (TRIMTAB_BACKUPS_ONE, Backups::One),
+    (TRIMTAB_BACKUPS_ALL, Backups::All),
+    (TRIMTAB_BACKUPS_SPILL, Backups::Spill),
+];
 const FORMULAS: [(i32, Formula); 2] =
     [(TRIMTAB_FORMULA_TRIMTAB, Formula::Trimtab), (TRIMTAB_FORMULA_F5_K6406, Formula::F5K6406)];
 
@@ -109,7 +115,7 @@ impl PoolOptions {
     }
 
     /// Takes over `change` if each option is in its range then.
-    fn change(&mut self, change: impl FnOnce(&mut Options)) -> Result<(), Failure> {
+    pub(super) fn change(&mut self, change: impl FnOnce(&mut Options)) -> Result<(), Failure> {
         let mut changed = self.options.clone();
         change(&mut changed);
         // Setters come in any order, so whether a bounded load goes with the policy is asked at the end, by
@@ -257,7 +263,8 @@ pub unsafe extern "C" fn trimtab_pool_options_set_bounded_load(
     })
 }
 
-/// Sets which backends of a tier above 0 serve when the tiers below have none usable.
+/// Sets which backends of a tier above 0 serve, and when: when the tiers below have none usable, or, with
+/// `TRIMTAB_BACKUPS_SPILL`, when they cannot carry everything.
 ///
 /// - `backups`: one of `TRIMTAB_BACKUPS_...`; default `TRIMTAB_BACKUPS_ONE`: one standby takes over.
 ///

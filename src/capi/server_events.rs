@@ -5,8 +5,7 @@ use std::thread::ThreadId;
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::balance::ChangeKind;
-use crate::capi::backend::{admin_number, observed_number};
+use crate::capi::pool_events::{self, closed};
 use crate::server::{Event, EventKind};
 
 /// The server listens; the detail says where.
@@ -21,20 +20,6 @@ pub const TRIMTAB_EVENT_ACCEPT_PAUSED: i32 = 3;
 pub const TRIMTAB_EVENT_ACCEPT_RESUMED: i32 = 4;
 /// A thread of the server's own ended before it was told to; the detail says why. The others go on.
 pub const TRIMTAB_EVENT_WORKER_FAILED: i32 = 5;
-/// A backend was added to a pool.
-pub const TRIMTAB_EVENT_BACKEND_ADDED: i32 = 6;
-/// A backend was taken out.
-pub const TRIMTAB_EVENT_BACKEND_REMOVED: i32 = 7;
-/// An operator's order; the number is one of `TRIMTAB_ADMIN_...`.
-pub const TRIMTAB_EVENT_BACKEND_ADMIN: i32 = 8;
-/// Something was observed; the number is one of `TRIMTAB_OBSERVED_...`.
-pub const TRIMTAB_EVENT_BACKEND_OBSERVED: i32 = 9;
-/// A backend has another weight; the number is the new one.
-pub const TRIMTAB_EVENT_BACKEND_WEIGHT: i32 = 10;
-/// A backend has another `maxconn`; the number is the new one, 0 for no limit.
-pub const TRIMTAB_EVENT_BACKEND_MAXCONN: i32 = 11;
-/// A backend has another tier; the number is the new one.
-pub const TRIMTAB_EVENT_BACKEND_TIER: i32 = 12;
 /// Members could not be found out, by name or from a file; the detail says why. Those there were stay.
 pub const TRIMTAB_EVENT_DISCOVERY_FAILED: i32 = 13;
 
@@ -217,12 +202,6 @@ impl Texts {
     }
 }
 
-/// `text` with a NUL at its end. One within, which a name may have, becomes U+FFFD, so that the text is as
-/// long to who counts as to who looks for the end.
-fn closed(text: &str) -> CString {
-    CString::new(text.replace('\0', "\u{fffd}")).expect("every NUL was replaced")
-}
-
 /// The kind's constant, and what was changed to.
 fn numbers(kind: EventKind) -> (i32, u32) {
     match kind {
@@ -233,16 +212,6 @@ fn numbers(kind: EventKind) -> (i32, u32) {
         EventKind::AcceptResumed => (TRIMTAB_EVENT_ACCEPT_RESUMED, 0),
         EventKind::WorkerFailed => (TRIMTAB_EVENT_WORKER_FAILED, 0),
         EventKind::DiscoveryFailed => (TRIMTAB_EVENT_DISCOVERY_FAILED, 0),
-        EventKind::Pool(change) => match change {
-            ChangeKind::Added => (TRIMTAB_EVENT_BACKEND_ADDED, 0),
-            ChangeKind::Removed => (TRIMTAB_EVENT_BACKEND_REMOVED, 0),
-            ChangeKind::Admin(admin) => (TRIMTAB_EVENT_BACKEND_ADMIN, admin_number(admin) as u32),
-            ChangeKind::Observed(observed) => {
-                (TRIMTAB_EVENT_BACKEND_OBSERVED, observed_number(observed) as u32)
-            }
-            ChangeKind::Weight(weight) => (TRIMTAB_EVENT_BACKEND_WEIGHT, weight),
-            ChangeKind::Maxconn(maxconn) => (TRIMTAB_EVENT_BACKEND_MAXCONN, maxconn),
-            ChangeKind::Tier(tier) => (TRIMTAB_EVENT_BACKEND_TIER, u32::from(tier)),
-        },
+        EventKind::Pool(change) => pool_events::numbers(change),
     }
 }

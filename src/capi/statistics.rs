@@ -1,9 +1,12 @@
 //! What a pool counted.
 
+use std::mem::offset_of;
+
 use crate::balance::{BackendId, BackendStatistics, PoolStatistics};
 use crate::capi::backend::{admin_number, observed_number};
 use crate::capi::guard::guard;
 use crate::capi::handle::{self, Sized32};
+use crate::capi::pick::TRIMTAB_NO_TIME;
 use crate::capi::pool::trimtab_pool;
 use crate::capi::status::trimtab_status;
 
@@ -26,13 +29,41 @@ pub struct trimtab_pool_statistics {
     pub in_flight: u64,
     /// Picks that found no backend.
     pub refused: u64,
+    /// The most picks in flight now: the pool's `maxconn`, or a lower one found by response times; 0 for none.
+    pub limit: u32,
+    /// Whether a tier panics: it serves whatever is observed of its backends. 1 or 0; explain tells which tier.
+    pub panic: u32,
+    /// How many wait for a place.
+    pub pending: u64,
+    /// Retries in flight.
+    pub retries: u32,
+    /// Backends that are ejected now, by whoever it was.
+    pub ejected: u32,
+    /// Retries that were not within the budget.
+    pub retries_refused: u64,
+    /// How often a backend was ejected as an outlier.
+    pub ejections: u64,
 }
 
 // SAFETY: `repr(C)`, integers only, and begins with `struct_size`.
 unsafe impl Sized32 for trimtab_pool_statistics {
     const FIRST_SIZE: usize = 40;
-    const UNSAID: Self =
-        Self { struct_size: 0, backends: 0, serving: 0, reserved: 0, picks: 0, in_flight: 0, refused: 0 };
+    const UNSAID: Self = Self {
+        struct_size: 0,
+        backends: 0,
+        serving: 0,
+        reserved: 0,
+        picks: 0,
+        in_flight: 0,
+        refused: 0,
+        limit: 0,
+        panic: 0,
+        pending: 0,
+        retries: 0,
+        ejected: 0,
+        retries_refused: 0,
+        ejections: 0,
+    };
 }
 
 /// What was counted of one backend since it was added.
@@ -77,6 +108,19 @@ pub struct trimtab_backend_statistics {
     pub response_mean_ns: u64,
     /// The part of new picks it is due, 0 to 1: its weight over all, or what its policy measured.
     pub share: f64,
+    /// The most picks in flight now: its `maxconn`, or a lower one found by response times; 0 for none.
+    pub limit: u32,
+    /// Errors in a row, where outliers are ejected.
+    pub consecutive_errors: u32,
+    /// The most picks a second; 0 for no limit.
+    pub connection_rate: u32,
+    /// How many of them may come at once; 0 for one second's.
+    pub connection_burst: u32,
+    /// When it came to be observed so, on the pool's clock; `TRIMTAB_NO_TIME` while nobody has said. The reason is
+    /// `trimtab_pool_reason_copy`'s.
+    pub observed_since_ns: u64,
+    /// The part of its weight that counts: below 1 while it starts slowly.
+    pub slow_start: f64,
 }
 
 // SAFETY: `repr(C)`, integers and a float only, and begins with `struct_size`.
@@ -102,6 +146,12 @@ unsafe impl Sized32 for trimtab_backend_statistics {
         cancelled: 0,
         response_mean_ns: 0,
         share: 0.0,
+        limit: 0,
+        consecutive_errors: 0,
+        connection_rate: 0,
+        connection_burst: 0,
+        observed_since_ns: 0,
+        slow_start: 0.0,
     };
 }
 
@@ -121,16 +171,23 @@ pub unsafe extern "C" fn trimtab_pool_statistics_read(
         let pool = unsafe { handle::borrow(pool, "pool") }?;
         // SAFETY: `statistics_out` is null or as large as its `struct_size` says; null is refused.
         let statistics_out = unsafe { handle::out_struct(statistics_out, "statistics_out") }?;
-        let PoolStatistics { backends, serving, picks, in_flight, refused, .. } = pool.pool().statistics();
+        let read: PoolStatistics = pool.pool().statistics();
         let struct_size = statistics_out.size();
         statistics_out.write(trimtab_pool_statistics {
             struct_size,
-            backends,
-            serving,
+            backends: read.backends,
+            serving: read.serving,
             reserved: 0,
-            picks,
-            in_flight,
-            refused,
+            picks: read.picks,
+            in_flight: read.in_flight,
+            refused: read.refused,
+            limit: read.limit,
+            panic: u32::from(read.panic),
+            pending: read.pending,
+            retries: read.retries,
+            ejected: read.ejected,
+            retries_refused: read.retries_refused,
+            ejections: read.ejections,
         });
         Ok(())
     })
@@ -176,10 +233,18 @@ pub unsafe extern "C" fn trimtab_pool_backend_statistics_read(
             cancelled: read.outcomes.cancelled,
             response_mean_ns: read.response_mean_ns,
             share: read.share,
+            limit: read.limit,
+            consecutive_errors: read.consecutive_errors,
+            connection_rate: read.connection_rate,
+            connection_burst: read.connection_burst,
+            observed_since_ns: read.observed_since_ns.unwrap_or(TRIMTAB_NO_TIME),
+            slow_start: read.slow_start,
         });
         Ok(())
     })
 }
 
-const _: () = assert!(size_of::<trimtab_pool_statistics>() == trimtab_pool_statistics::FIRST_SIZE);
-const _: () = assert!(size_of::<trimtab_backend_statistics>() == trimtab_backend_statistics::FIRST_SIZE);
+// As far as the first release had them.
+const _: () = assert!(offset_of!(trimtab_pool_statistics, limit) == trimtab_pool_statistics::FIRST_SIZE);
+const _: () =
+    assert!(offset_of!(trimtab_backend_statistics, limit) == trimtab_backend_statistics::FIRST_SIZE);

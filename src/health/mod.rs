@@ -6,6 +6,7 @@
 //! | `options` | what a check is told, with units, ranges, defaults |
 //! | `check` | one backend: verdicts in a row, the state, why it changed |
 //! | `schedule` | many checks: when each probe begins, how many at once |
+//! | `prober` | a check and its dialogue, for a loop that checks one backend by itself |
 //! | `probe/` | what to say to a backend and whether its answer is good, a file or folder for each kind |
 //! | `passive/` | the same judged by traffic: outliers are ejected |
 //! | `facts`, `reason`, `secret` | what a good probe learnt, why one was bad, passwords |
@@ -20,6 +21,7 @@ pub mod facts;
 pub mod options;
 pub mod passive;
 pub mod probe;
+pub mod prober;
 pub mod reason;
 pub mod schedule;
 pub mod secret;
@@ -28,6 +30,7 @@ pub use check::{Action, Cause, Change, Check, Counts, Failure, ProbeId, State, V
 pub use facts::{Facts, Link, Operational, Ordered, Orders, Position, Role};
 pub use options::{Initial, Options, Settings, Target};
 pub use probe::{Dialogue, Entropy, Kind, Probe, Progress};
+pub use prober::{Prober, Step};
 pub use reason::{Reason, Source};
 pub use schedule::{CheckId, Schedule};
 pub use secret::Secret;

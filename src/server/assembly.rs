@@ -231,7 +231,7 @@ fn seed() -> Result<u64> {
 }
 
 /// How a pool is checked, its password read.
-fn settings(config: &Config, check: &Check) -> Result<Arc<Settings>> {
+pub(super) fn settings(config: &Config, check: &Check) -> Result<Arc<Settings>> {
     let mut options = check.options.clone();
     if let Some(login) = &check.login {
         let read = |path: &PathBuf| {

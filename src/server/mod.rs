@@ -5,12 +5,14 @@
 //! | `config/` | the configuration's text and what is wrong with it |
 //! | `server` | [`Server`]: the life of an instance |
 //! | `assembly` | from a configuration to sockets, pools and workers |
+//! | `checker` | a check in the hands of a loop of one's own |
 //! | `statistics` | what it counted |
 //! | `journal` | its last events, and who follows them |
 //! | `admin/` | what it is asked and told while running, over HTTP |
 
 pub mod admin;
 mod assembly;
+mod checker;
 pub mod config;
 mod journal;
 #[expect(clippy::module_inception, reason = "the type of the folder's name has a file of its own")]
@@ -18,6 +20,7 @@ mod server;
 pub mod statistics;
 
 pub use crate::driver::event::{Event, EventKind};
+pub use checker::Checker;
 pub use config::Config;
 pub use server::{Server, State};
 pub use statistics::{AdminStatistics, ListenerStatistics, PoolStatus, ServerStatistics, Status};

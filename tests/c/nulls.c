@@ -25,10 +25,23 @@ static trimtab_server *made;
 static trimtab_pool *shared;
 static trimtab_server_statistics server_statistics;
 static trimtab_listener_statistics listener_statistics;
+static trimtab_outlier outlier;
+static trimtab_check *check;
+static trimtab_check *made_check;
+static trimtab_check_step step;
+static trimtab_check_status check_status;
+static trimtab_adaptive adaptive;
 
 #define CONFIG                                                                               \
     "[[listener]]\nname = \"web\"\nbind = \"127.0.0.1:0\"\npool = \"app\"\n"                   \
     "[[pool]]\nname = \"app\"\n[admin]\nbind = \"127.0.0.1:0\"\n"
+
+#define CHECK_TEXT "check = { kind = \"tcp\" }"
+
+static void told(const trimtab_pool_event *event, void *user_data)
+{
+    CHECK(event->struct_size >= sizeof *event && user_data == NULL);
+}
 
 /* Bytes that are not there. */
 static trimtab_str missing_str(void)
@@ -70,12 +83,12 @@ struct row {
     R(function##_buffer, function, buffer, BAD, __VA_ARGS__ NULL, sizeof buffer, &length)    \
     R(function##_nothing, function, buffer, FINE, __VA_ARGS__ NULL, 0, &length)              \
     R(function##_length, function, length_out, FINE, __VA_ARGS__ buffer, sizeof buffer, NULL)
-#define OPTION_ROWS(R, name, value)                                                          \
-    R(options_set_##name, trimtab_pool_options_set_##name, options, BAD, NULL, value)
-#define BACKEND_ROWS(R, name, value)                                                         \
-    R(backend_set_##name, trimtab_backend_set_##name, backend, BAD, NULL, value)
-#define CHANGE_ROWS(R, name, value)                                                          \
-    R(pool_set_##name, trimtab_pool_set_##name, pool, BAD, NULL, id, value)
+#define OPTION_ROWS(R, name, ...)                                                            \
+    R(options_set_##name, trimtab_pool_options_set_##name, options, BAD, NULL, __VA_ARGS__)
+#define BACKEND_ROWS(R, name, ...)                                                           \
+    R(backend_set_##name, trimtab_backend_set_##name, backend, BAD, NULL, __VA_ARGS__)
+#define CHANGE_ROWS(R, name, ...)                                                            \
+    R(pool_set_##name, trimtab_pool_set_##name, pool, BAD, NULL, id, __VA_ARGS__)
 #define ROWS(R, V)                                                                           \
     COPY_ROWS(R, trimtab_version_copy, )                                                     \
     V(abi_version, trimtab_abi_version, , NONE, )                                            \
@@ -162,6 +175,63 @@ struct row {
     R(timeout_pool, trimtab_pool_handle_timeout, pool, BAD, NULL, 0)                         \
     R(deadline_pool, trimtab_pool_next_deadline, pool, BAD, NULL, &number)                   \
     R(deadline_out, trimtab_pool_next_deadline, deadline_ns_out, BAD, pool, NULL)            \
+    OPTION_ROWS(R, panic_threshold, 50)                                                      \
+    OPTION_ROWS(R, fail_open, 1)                                                             \
+    OPTION_ROWS(R, slow_start_ms, 1000)                                                      \
+    OPTION_ROWS(R, slow_start_aggression, 1)                                                 \
+    OPTION_ROWS(R, slow_start_min, 0.1)                                                      \
+    OPTION_ROWS(R, maxconn, 1)                                                               \
+    OPTION_ROWS(R, connection_rate, 1, 1)                                                    \
+    OPTION_ROWS(R, pending_max, 1)                                                           \
+    OPTION_ROWS(R, retry_budget, 0.2)                                                        \
+    OPTION_ROWS(R, retry_min, 3)                                                             \
+    OPTION_ROWS(R, retries_max, 1)                                                           \
+    OPTION_ROWS(R, outlier, &outlier)                                                        \
+    OPTION_ROWS(R, adaptive, &adaptive)                                                      \
+    R(options_set_off, trimtab_pool_options_set_retry_budget_off, options, BAD, NULL)        \
+    R(options_no_outlier, trimtab_pool_options_set_outlier, outlier, FINE, options, NULL)    \
+    R(options_no_adaptive, trimtab_pool_options_set_adaptive, adaptive, FINE, options, NULL) \
+    R(outlier_defaults, trimtab_outlier_defaults_read, outlier_out, BAD, NULL)               \
+    R(adaptive_defaults, trimtab_adaptive_defaults_read, adaptive_out, BAD, NULL)            \
+    BACKEND_ROWS(R, connection_rate, 1, 1)                                                   \
+    CHANGE_ROWS(R, connection_rate, 2, 2)                                                    \
+    R(with_pool, trimtab_pool_set_observed_with, pool, BAD, NULL, id, TRIMTAB_OBSERVED_UP, STR("ok"), 0) \
+    R(with_reason, trimtab_pool_set_observed_with, reason, BAD, pool, id, TRIMTAB_OBSERVED_UP, missing_str(), 0) \
+    R(reason_pool, trimtab_pool_reason_copy, pool, BAD, NULL, id, buffer, sizeof buffer, &length) \
+    COPY_ROWS(R, trimtab_pool_reason_copy, pool, id, )                                       \
+    R(begin_pool, trimtab_pool_retry_begin, pool, BAD, NULL, 0, &number)                     \
+    R(begin_out, trimtab_pool_retry_begin, retry_out, BAD, pool, 0, NULL)                    \
+    R(end_pool, trimtab_pool_retry_end, pool, BAD, NULL, 1)                                  \
+    R(may_pool, trimtab_pool_may_retry, pool, BAD, NULL, 0, &flag)                           \
+    R(may_out, trimtab_pool_may_retry, may_out, BAD, pool, 0, NULL)                          \
+    R(want_pool, trimtab_pool_try_want, pool, BAD, NULL)                                     \
+    R(unwant_pool, trimtab_pool_unwant, pool, BAD, NULL)                                     \
+    R(observe_pool, trimtab_pool_observe, pool, BAD, NULL, told, NULL)                       \
+    R(observe_fn, trimtab_pool_observe, event_fn, BAD, pool, NULL, NULL)                     \
+    R(observe_data, trimtab_pool_observe, user_data, FINE, pool, told, NULL)                 \
+    R(check_config, trimtab_check_new, config, BAD, missing_str(), STR("10.0.0.1:80"), 0, &made_check) \
+    R(check_address, trimtab_check_new, address, BAD, STR(CHECK_TEXT), missing_str(), 0, &made_check) \
+    R(check_out, trimtab_check_new, check_out, BAD, STR(CHECK_TEXT), STR("10.0.0.1:80"), 0, NULL) \
+    V(check_free, trimtab_check_free, check, FINE, NULL)                                     \
+    R(step_check, trimtab_check_take_step, check, BAD, NULL, 0, &step)                       \
+    R(step_out, trimtab_check_take_step, step_out, BAD, check, 0, NULL)                      \
+    R(connected_check, trimtab_check_handle_connected, check, BAD, NULL, 0)                  \
+    R(written_check, trimtab_check_handle_written, check, BAD, NULL, 0)                      \
+    R(bytes_check, trimtab_check_handle_bytes, check, BAD, NULL, NO_KEY, 0)                  \
+    R(end_check, trimtab_check_handle_end, check, BAD, NULL, 0)                              \
+    R(failed_check, trimtab_check_handle_failed, check, BAD, NULL, STR("no"), 0)             \
+    R(abandoned_check, trimtab_check_handle_abandoned, check, BAD, NULL, 0)                  \
+    R(suspicion_check, trimtab_check_handle_suspicion, check, BAD, NULL, 0)                  \
+    R(bytes_bytes, trimtab_check_handle_bytes, bytes, BAD, check, missing_bytes(), 0)        \
+    R(failed_why, trimtab_check_handle_failed, why, BAD, check, missing_str(), 0)            \
+    R(status_check, trimtab_check_status_read, check, BAD, NULL, &check_status)                    \
+    R(status_out, trimtab_check_status_read, status_out, BAD, check, NULL)                   \
+    R(check_target_check, trimtab_check_target_copy, check, BAD, NULL, buffer, sizeof buffer, &length) \
+    COPY_ROWS(R, trimtab_check_target_copy, check, )                                         \
+    R(check_reason_check, trimtab_check_reason_copy, check, BAD, NULL, buffer, sizeof buffer, &length) \
+    COPY_ROWS(R, trimtab_check_reason_copy, check, )                                         \
+    R(check_failure_check, trimtab_check_failure_copy, check, BAD, NULL, buffer, sizeof buffer, &length) \
+    COPY_ROWS(R, trimtab_check_failure_copy, check, )                                        \
     R(server_config, trimtab_server_new, config, BAD, missing_str(), STR("x"), &made, NULL, NULL) \
     R(server_source, trimtab_server_new, source_name, BAD, STR(CONFIG), missing_str(), &made, NULL, NULL) \
     R(server_out, trimtab_server_new, server_out, BAD, STR(CONFIG), STR("x"), NULL, NULL, NULL) \
@@ -245,6 +315,13 @@ int main(int argc, char **argv)
     backend_statistics.struct_size = sizeof backend_statistics;
     server_statistics.struct_size = sizeof server_statistics;
     listener_statistics.struct_size = sizeof listener_statistics;
+    outlier.struct_size = sizeof outlier;
+    adaptive.struct_size = sizeof adaptive;
+    OK(trimtab_outlier_defaults_read(&outlier));
+    step.struct_size = sizeof step;
+    check_status.struct_size = sizeof check_status;
+    OK(trimtab_check_new(STR(CHECK_TEXT), STR("10.0.0.1:80"), 0, &check));
+    OK(trimtab_adaptive_defaults_read(&adaptive));
     OK(trimtab_server_new(STR(CONFIG), STR("nulls"), &server, NULL, NULL));
     OK(trimtab_server_start(server));
     OK(trimtab_server_new(STR(CONFIG), STR("nulls"), &hosted, NULL, NULL));
@@ -279,6 +356,8 @@ int main(int argc, char **argv)
     the_rest();
     trimtab_pool_statistics after = statistics_of(pool);
     CHECK(after.backends == 1 && after.picks == 1 && after.in_flight == 0);
+    CHECK(made_check == NULL);
+    trimtab_check_free(check);
     trimtab_backend_free(backend);
     trimtab_pool_options_free(options);
     trimtab_pool_free(pool);

@@ -7,7 +7,10 @@ use std::time::Duration;
 use pyo3::exceptions::{PyTypeError, PyUnicodeEncodeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDelta, PyFloat, PyInt, PyMemoryView, PyString};
-use trimtab::balance::{Admin, BackendId, Backups, Formula, Hash, Observed, Outcome, Policy};
+use trimtab::balance::{
+    Adaptive, Address, Admin, BackendId, Backups, Formula, Hash, Observed, Outcome, Policy, Scope,
+};
+use trimtab::health::passive;
 use trimtab::time::Instant;
 
 use crate::errors;
@@ -72,13 +75,20 @@ impl Choice for Hash {
 
 impl Choice for Backups {
     const WHAT: &'static str = "backups";
-    const ALL: &'static [(i64, &'static str, Self)] = &[(0, "one", Backups::One), (1, "all", Backups::All)];
+    const ALL: &'static [(i64, &'static str, Self)] =
+        &[(0, "one", Backups::One), (1, "all", Backups::All), (2, "spill", Backups::Spill)];
 }
 
 impl Choice for Formula {
     const WHAT: &'static str = "formula";
     const ALL: &'static [(i64, &'static str, Self)] =
         &[(0, "trimtab", Formula::Trimtab), (1, "f5-k6406", Formula::F5K6406)];
+}
+
+impl Choice for Scope {
+    const WHAT: &'static str = "adaptive.scope";
+    const ALL: &'static [(i64, &'static str, Self)] =
+        &[(0, "backend", Scope::Backend), (1, "pool", Scope::Pool)];
 }
 
 impl Choice for Admin {
@@ -212,6 +222,116 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Timeout {
     fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
         if object.is_none() { Ok(Self::EVER) } else { span("timeout", &object).map(|span| Self(Some(span))) }
     }
+}
+
+/// A retry budget: a share, or none.
+pub(crate) struct Budget(pub(crate) Option<f64>);
+
+impl Budget {
+    /// What it is unless told otherwise.
+    pub(crate) const USUAL: Self = Self(Some(0.2));
+}
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Budget {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        if object.is_none() { Ok(Self(None)) } else { object.extract().map(|share| Self(Some(share))) }
+    }
+}
+
+/// A `trimtab.Outlier`.
+pub(crate) fn outlier(given: &Bound<'_, PyAny>) -> PyResult<passive::Options> {
+    check_class(given, "Outlier")?;
+    let number = |of: &Bound<'_, PyAny>, what, name| whole::<u32>(what, 32, &of.getattr(name)?);
+    let time = |name: &'static str| span(name, &given.getattr(name)?);
+    let part = |name: &str| given.getattr(name).map(|part| (!part.is_none()).then_some(part));
+    let consecutive_errors = part("consecutive_errors")?;
+    let success_rate = part("success_rate")?.map(|rate| {
+        check_class(&rate, "SuccessRate")?;
+        Ok::<_, PyErr>(passive::SuccessRate {
+            factor: rate.getattr("factor")?.extract()?,
+            hosts_min: number(&rate, "success_rate.hosts_min", "hosts_min")?,
+            requests_min: number(&rate, "success_rate.requests_min", "requests_min")?,
+        })
+    });
+    let failure_percentage = part("failure_percentage")?.map(|failure| {
+        check_class(&failure, "FailurePercentage")?;
+        Ok::<_, PyErr>(passive::FailurePercentage {
+            percent: number(&failure, "failure_percentage.percent", "percent")?,
+            hosts_min: number(&failure, "failure_percentage.hosts_min", "hosts_min")?,
+            requests_min: number(&failure, "failure_percentage.requests_min", "requests_min")?,
+        })
+    });
+    Ok(passive::Options {
+        consecutive_errors: consecutive_errors
+            .map(|errors| whole("consecutive_errors", 32, &errors))
+            .transpose()?,
+        interval: time("interval")?,
+        ejection_time: time("ejection_time")?,
+        ejection_time_max: time("ejection_time_max")?,
+        ejection_jitter: time("ejection_jitter")?,
+        ejection_percent_max: number(given, "ejection_percent_max", "ejection_percent_max")?,
+        success_rate: success_rate.transpose()?,
+        failure_percentage: failure_percentage.transpose()?,
+    })
+}
+
+/// A `trimtab.Adaptive`.
+pub(crate) fn adaptive(given: &Bound<'_, PyAny>) -> PyResult<Adaptive> {
+    check_class(given, "Adaptive")?;
+    let number = |what, name| whole::<u32>(what, 32, &given.getattr(name)?);
+    let time = |what, name| span(what, &given.getattr(name)?);
+    let share = |name| given.getattr(name)?.extract::<f64>();
+    Ok(Adaptive {
+        scope: given.getattr("scope")?.extract::<Chosen<Scope>>()?.0,
+        min: number("adaptive.min", "min")?,
+        max: number("adaptive.max", "max")?,
+        window: time("adaptive.window", "window")?,
+        percentile: share("percentile")?,
+        rtt_interval: time("adaptive.rtt_interval", "rtt_interval")?,
+        rtt_jitter: share("rtt_jitter")?,
+        rtt_requests: number("adaptive.rtt_requests", "rtt_requests")?,
+        rtt_buffer: share("rtt_buffer")?,
+        rtt_pins: given.getattr("rtt_pins")?.extract()?,
+    })
+}
+
+fn check_class(given: &Bound<'_, PyAny>, name: &str) -> PyResult<()> {
+    let class = errors::class(given.py(), "trimtab._types", name)?;
+    if given.is_instance(&class)? {
+        return Ok(());
+    }
+    Err(wrong_type(&format!("trimtab.{name}"), given))
+}
+
+/// The IP address, with the scope of a link-local one; of a unix socket the path.
+pub(crate) fn host<'py>(py: Python<'py>, address: &Address) -> Bound<'py, PyString> {
+    match address {
+        Address::Inet(std::net::SocketAddr::V6(address)) if address.scope_id() != 0 => {
+            PyString::new(py, &format!("{}%{}", address.ip(), address.scope_id()))
+        }
+        Address::Inet(address) => PyString::new(py, &address.ip().to_string()),
+        Address::Unix(path) => PyString::new(py, path),
+    }
+}
+
+/// The port; 0 of a unix socket.
+pub(crate) fn port(address: &Address) -> u16 {
+    match address {
+        Address::Inet(address) => address.port(),
+        Address::Unix(_) => 0,
+    }
+}
+
+/// What kind of address it is, as a `trimtab.Family`.
+pub(crate) fn family<'py>(py: Python<'py>, address: &Address) -> PyResult<Bound<'py, PyAny>> {
+    let number = match address {
+        Address::Unix(_) => 0,
+        Address::Inet(address) if address.is_ipv4() => 4,
+        Address::Inet(_) => 6,
+    };
+    errors::class(py, "trimtab._enums", "Family")?.call1((number,))
 }
 
 /// A span of time in nanoseconds: what a timing is reported in.

@@ -114,7 +114,7 @@ fn described<'py>(py: Python<'py>, event: &Event) -> PyResult<Bound<'py, PyAny>>
     ))
 }
 
-fn changed_to(py: Python<'_>, change: ChangeKind) -> PyResult<Option<Bound<'_, PyAny>>> {
+pub(crate) fn changed_to(py: Python<'_>, change: ChangeKind) -> PyResult<Option<Bound<'_, PyAny>>> {
     let member = |name, number: i64| errors::class(py, "trimtab._enums", name)?.call1((number,)).map(Some);
     match change {
         ChangeKind::Added | ChangeKind::Removed => Ok(None),

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `pool` | `Pool`, and how a closed or panicked one refuses |
 //! | `pick` | `Pick`, and what leaving its `with` block reports |
+//! | `pool_events` | from what changes in a pool to calls of a Python function |
+//! | `check` | `Check`, for a loop that Python has |
 //! | `server` | `Server`: its life, and who waits for it how |
 //! | `events` | from a server's events to calls of a Python function |
 //! | `exit` | the end of the interpreter, which no server's thread may outlive |
@@ -14,6 +16,7 @@
 //! The binding decides nothing, tries nothing again and keeps nothing. Exceptions, enumerations and the
 //! tuples that statistics come in are Python classes, looked up by name when they are needed.
 
+mod check;
 mod convert;
 mod descriptor;
 mod errors;
@@ -21,6 +24,7 @@ mod events;
 mod exit;
 mod pick;
 mod pool;
+mod pool_events;
 mod server;
 
 /// What `import trimtab._trimtab` gives; the package `trimtab` re-exports it.
@@ -32,6 +36,8 @@ mod _trimtab {
     use pyo3::prelude::*;
     use pyo3::types::PyFrozenSet;
 
+    #[pymodule_export]
+    use crate::check::Check;
     #[pymodule_export]
     use crate::pick::Pick;
     #[pymodule_export]
@@ -47,6 +53,10 @@ mod _trimtab {
     const KEY_MAX: usize = trimtab::balance::options::KEY_MAX;
     #[pymodule_export]
     const MAXCONN_MAX: u32 = trimtab::balance::MAXCONN_MAX;
+    #[pymodule_export]
+    const CONNECTION_RATE_MAX: u32 = trimtab::balance::CONNECTION_RATE_MAX;
+    #[pymodule_export]
+    const RETRIES_MAX: u32 = trimtab::balance::RETRIES_MAX;
 
     /// The parts of trimtab that this build has.
     #[pyfunction]

@@ -6,10 +6,10 @@ use pyo3::exceptions::{PyConnectionRefusedError, PyException, PyTimeoutError};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 use trimtab::Error;
-use trimtab::balance::{self, Address, Outcome, Timings};
+use trimtab::balance::{self, Outcome, Timings};
 use trimtab::time::{Clock, Instant};
 
-use crate::convert::Chosen;
+use crate::convert::{self, Chosen};
 use crate::errors;
 use crate::pool::{self, Pool};
 
@@ -60,33 +60,19 @@ impl Pick {
     /// The IP address, with the scope of a link-local one; of a unix socket the path.
     #[getter]
     fn host<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
-        match &self.inner.address {
-            Address::Inet(std::net::SocketAddr::V6(address)) if address.scope_id() != 0 => {
-                PyString::new(py, &format!("{}%{}", address.ip(), address.scope_id()))
-            }
-            Address::Inet(address) => PyString::new(py, &address.ip().to_string()),
-            Address::Unix(path) => PyString::new(py, path),
-        }
+        convert::host(py, &self.inner.address)
     }
 
     /// The port; 0 of a unix socket.
     #[getter]
     fn port(&self) -> u16 {
-        match &self.inner.address {
-            Address::Inet(address) => address.port(),
-            Address::Unix(_) => 0,
-        }
+        convert::port(&self.inner.address)
     }
 
     /// What kind of address it is, as a Family.
     #[getter]
     fn family<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let number = match &self.inner.address {
-            Address::Unix(_) => 0,
-            Address::Inet(address) if address.is_ipv4() => 4,
-            Address::Inet(_) => 6,
-        };
-        errors::class(py, "trimtab._enums", "Family")?.call1((number,))
+        convert::family(py, &self.inner.address)
     }
 
     /// Reports how the pick went. See Pool.done.

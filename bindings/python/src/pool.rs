@@ -2,20 +2,23 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use pyo3::exceptions::PyTypeError;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 use trimtab::balance::{
     self, Admin, Backend, BackendId, BackendStatistics, Backups, Formula, Hash, Lane, Observed, Options,
-    Outcome, Policy, Request, Timings, Token,
+    Outcome, Policy, Request, Retry, Timings, Token,
 };
 use trimtab::time::{Clock, Instant};
 
-use crate::convert::{self, Chosen, Key};
+use crate::convert::{self, Budget, Chosen, Key};
 use crate::errors;
 use crate::pick::Pick;
+use crate::pool_events::Events;
 
 /// A set of backends that a policy picks from.
 ///
@@ -35,13 +38,26 @@ use crate::pick::Pick;
 /// - lanes: sets of counters, up to 64; 0 (default) for one per core. Python uses the first alone: its
 ///   threads pick one at a time, in one order.
 /// - picks_max: picks that may await their done, up to 16,777,216 (262,144).
+/// - panic_threshold: percent (0: off); fail_open (False): when health is ignored.
+/// - slow_start: 0.1 to 3600 seconds (0: off); slow_start_aggression: 0.1 to 10 (1); slow_start_min: 0.01 to 1 (0.1).
+/// - maxconn: picks in flight on all backends; connection_rate, connection_burst: picks a second, and at once, up to
+///   1,000,000; pending_max: how many may wait (try_want). 0 (default) for no limit.
+/// - retry_budget: retries in flight, in parts of the picks in flight and waiting, 0 to 1 (0.2), None for off;
+///   retry_min: 0 to 65,536 (3) always may; retries_max: up to 65,536; 0 (default) for no limit.
+/// - outlier: an Outlier, to eject backends that fail more than others; adaptive: an Adaptive, to find the most picks
+///   in flight by response times. None (default) for off.
+/// - on_event: called with each PoolEvent by a thread that is in a call on the pool, after what happened took effect and
+///   before that call returns; two threads may be in it at once. It may call anything here. It must not wait for long.
+///   What it raises goes to sys.unraisablehook.
 #[pyclass(frozen, weakref, module = "trimtab")]
 pub(crate) struct Pool {
     /// `None` once closed. Whoever works without the interpreter's lock holds an `Arc` of its own; the lock
     /// here is held for the length of one pick at most, and only ever by the thread that Python runs.
     core: RwLock<Option<Arc<balance::Pool>>>,
     /// Whether the policy looks at the time. Where it does not, no clock is read.
-    needs_time: bool,
+    needs_time: AtomicBool,
+    /// Who is told what happens.
+    events: Option<Events>,
     /// Where picks count.
     lane: Lane,
     /// The process of the server that the pool belongs to, if it belongs to one.
@@ -57,10 +73,16 @@ impl Pool {
     #[pyo3(
         signature = (policy = None, *, hash = None, bounded_load = None, backups = None, formula = None,
             tick = None, blend = None, gain = None, history = None, floor = None, stale = None, decay = None,
-            seed = None, hash_seed = None, lanes = None, picks_max = None),
+            seed = None, hash_seed = None, lanes = None, picks_max = None, panic_threshold = None, fail_open = false,
+            slow_start = None, slow_start_aggression = None, slow_start_min = None, maxconn = None,
+            connection_rate = None, connection_burst = None, pending_max = None, retry_budget = Budget::USUAL,
+            retry_min = None, retries_max = None, outlier = None, adaptive = None, on_event = None),
         text_signature = "(policy=..., *, hash=..., bounded_load=None, backups=..., formula=..., tick=1.0, \
             blend=0.5, gain=1.0, history=8, floor=0.02, stale=10.0, decay=10.0, seed=None, hash_seed=0, \
-            lanes=0, picks_max=262144)"
+            lanes=0, picks_max=262144, panic_threshold=0, fail_open=False, slow_start=0.0, \
+            slow_start_aggression=1.0, slow_start_min=0.1, maxconn=0, connection_rate=0, connection_burst=0, \
+            pending_max=0, retry_budget=0.2, retry_min=3, retries_max=0, outlier=None, adaptive=None, \
+            on_event=None)"
     )]
     #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn new(
@@ -81,7 +103,26 @@ impl Pool {
         hash_seed: Option<&Bound<'_, PyAny>>,
         lanes: Option<&Bound<'_, PyAny>>,
         picks_max: Option<&Bound<'_, PyAny>>,
+        panic_threshold: Option<&Bound<'_, PyAny>>,
+        fail_open: bool,
+        slow_start: Option<&Bound<'_, PyAny>>,
+        slow_start_aggression: Option<f64>,
+        slow_start_min: Option<f64>,
+        maxconn: Option<&Bound<'_, PyAny>>,
+        connection_rate: Option<&Bound<'_, PyAny>>,
+        connection_burst: Option<&Bound<'_, PyAny>>,
+        pending_max: Option<&Bound<'_, PyAny>>,
+        retry_budget: Budget,
+        retry_min: Option<&Bound<'_, PyAny>>,
+        retries_max: Option<&Bound<'_, PyAny>>,
+        outlier: Option<&Bound<'_, PyAny>>,
+        adaptive: Option<&Bound<'_, PyAny>>,
+        on_event: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
+        type Given<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
+        let whole = |what, usual, given: Given<'_, '_>| {
+            given.map_or(Ok(usual), |number| convert::whole::<u32>(what, 32, number))
+        };
         let usual = Options::default();
         let options = Options {
             policy: policy.map_or(usual.policy, |chosen| chosen.0),
@@ -102,19 +143,41 @@ impl Pool {
             lanes: lanes.map_or(Ok(usual.lanes), |number| convert::whole("lanes", 32, number))?,
             picks_max: picks_max
                 .map_or(Ok(usual.picks_max), |number| convert::whole("picks_max", 32, number))?,
-            ..Options::default()
+            panic_threshold: whole("panic_threshold", usual.panic_threshold, panic_threshold)?,
+            fail_open,
+            slow_start: slow_start.map_or(Ok(usual.slow_start), |span| convert::span("slow_start", span))?,
+            slow_start_aggression: slow_start_aggression.unwrap_or(usual.slow_start_aggression),
+            slow_start_min: slow_start_min.unwrap_or(usual.slow_start_min),
+            maxconn: whole("maxconn", usual.maxconn, maxconn)?,
+            connection_rate: whole("connection_rate", usual.connection_rate, connection_rate)?,
+            connection_burst: whole("connection_burst", usual.connection_burst, connection_burst)?,
+            pending_max: whole("pending_max", usual.pending_max, pending_max)?,
+            retry_budget: retry_budget.0,
+            retry_min: whole("retry_min", usual.retry_min, retry_min)?,
+            retries_max: whole("retries_max", usual.retries_max, retries_max)?,
+            outlier: outlier.map(convert::outlier).transpose()?,
+            adaptive: adaptive.map(convert::adaptive).transpose()?,
         };
-        let needs_time = needs_time(options.policy);
+        let needs_time = needs_time(options.policy) || options.needs_time();
         let made = catch_unwind(|| balance::Pool::new(options))
             .map_err(|panic| errors::panicked(py, "pool", &*panic))?
             .map_err(|error| errors::raised(py, &error))?;
-        Ok(Self::new_door(Arc::new(made), needs_time, OWN_LANE, None))
+        let mut door = Self::new_door(Arc::new(made), needs_time, OWN_LANE, None);
+        if let Some(function) = on_event {
+            let (events, teller) = Events::new(function);
+            door.detached(py, |core| Ok(core.observe(teller)))?;
+            door.events = Some(events);
+        }
+        Ok(door)
     }
 
     /// Ends the pool and frees what it holds. Whatever is called afterwards raises ClosedError, except for
     /// close itself and leaving the block of a pick.
     fn close(&self) {
         self.core.write().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(events) = &self.events {
+            events.close();
+        }
     }
 
     /// Whether close was called, or a panic closed the pool.
@@ -141,13 +204,15 @@ impl Pool {
     /// - weight: 1 to 65535, relative to the others. maxconn: the most picks in flight; 0 for no limit.
     /// - tier: 0 serves, 1 to 255 stand by. tag: a number of the caller's, handed out with each pick.
     /// - admin, observed: what an operator ordered, what was seen.
+    /// - connection_rate: the most picks a second, connection_burst: how many may come at once; up to 1,000,000,
+    ///   0 for no limit and for one second's.
     ///
     /// Raises InvalidArgumentError, ExistsError, or CapacityError at BACKENDS_MAX.
     #[pyo3(
         signature = (address, *, name = None, weight = None, maxconn = None, tier = None, tag = None,
-            admin = None, observed = None),
+            admin = None, observed = None, connection_rate = None, connection_burst = None),
         text_signature = "($self, address, *, name=None, weight=1, maxconn=0, tier=0, tag=0, admin=..., \
-            observed=...)"
+            observed=..., connection_rate=0, connection_burst=0)"
     )]
     #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn add(
@@ -161,6 +226,8 @@ impl Pool {
         tag: Option<&Bound<'_, PyAny>>,
         admin: Option<Chosen<Admin>>,
         observed: Option<Chosen<Observed>>,
+        connection_rate: Option<&Bound<'_, PyAny>>,
+        connection_burst: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<u64> {
         let mut backend =
             Backend::parse(convert::text("address", address)?).map_err(|error| errors::raised(py, &error))?;
@@ -172,6 +239,12 @@ impl Pool {
         backend.tag = tag.map_or(Ok(backend.tag), |number| convert::whole("tag", 64, number))?;
         backend.admin = admin.map_or(backend.admin, |chosen| chosen.0);
         backend.observed = observed.map_or(backend.observed, |chosen| chosen.0);
+        let rate = |what, given: Option<&Bound<'_, PyAny>>| {
+            given.map_or(Ok(0), |number| convert::whole::<u32>(what, 32, number))
+        };
+        backend.connection_rate = rate("connection_rate", connection_rate)?;
+        backend.connection_burst = rate("connection_burst", connection_burst)?;
+        self.watch_rate(backend.connection_rate);
         self.detached(py, |core| core.add(backend)).map(BackendId::as_u64)
     }
 
@@ -186,7 +259,9 @@ impl Pool {
             if !item.is_instance(&class)? {
                 return Err(convert::wrong_type("trimtab.Backend", &item));
             }
-            described.push(backend(&item)?);
+            let backend = backend(&item)?;
+            self.watch_rate(backend.connection_rate);
+            described.push(backend);
         }
         let ids = self.detached(py, |core| core.add_all(&described))?;
         Ok(ids.into_iter().map(BackendId::as_u64).collect())
@@ -228,10 +303,75 @@ impl Pool {
         self.detached(id.py(), |core| core.set_admin(backend, admin.0))
     }
 
-    /// Takes note of what was observed.
-    fn set_observed(&self, id: &Bound<'_, PyAny>, observed: Chosen<Observed>) -> PyResult<()> {
+    /// Takes note of what was observed: the program's own verdict. With reason, one line of at most 200 bytes, or
+    /// now, the backend's statistics tell why and since when; now alone None reads the clock then.
+    #[pyo3(signature = (id, observed, *, reason = None, now = None))]
+    fn set_observed(
+        &self,
+        id: &Bound<'_, PyAny>,
+        observed: Chosen<Observed>,
+        reason: Option<&Bound<'_, PyAny>>,
+        now: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
         let backend = convert::id(id)?;
-        self.detached(id.py(), |core| core.set_observed(backend, observed.0))
+        if reason.is_none() && now.is_none() {
+            return self.detached(id.py(), |core| core.set_observed(backend, observed.0));
+        }
+        let reason = reason.map_or(Ok(""), |reason| convert::text("reason", reason))?;
+        let now = time(now)?;
+        self.detached(id.py(), |core| core.set_observed_with(backend, observed.0, reason, now))
+    }
+
+    /// Changes the most picks a second, and how many may come at once: up to 1,000,000, 0 for no limit and for one
+    /// second's. Another rate than before begins with all that may come at once.
+    #[pyo3(signature = (id, rate, burst = None), text_signature = "($self, id, rate, burst=0)")]
+    fn set_connection_rate(
+        &self,
+        id: &Bound<'_, PyAny>,
+        rate: &Bound<'_, PyAny>,
+        burst: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let (backend, rate) = (convert::id(id)?, convert::whole("connection_rate", 32, rate)?);
+        let burst = burst.map_or(Ok(0), |burst| convert::whole("connection_burst", 32, burst))?;
+        self.watch_rate(rate);
+        self.detached(id.py(), |core| core.set_connection_rate(backend, rate, burst))
+    }
+
+    /// Begins a retry: another pick, or another try at a connection, for what failed. It is in flight until the number
+    /// this gives is given to retry_end, and so many may be as the retry budget has.
+    ///
+    /// Raises CapacityError, which names the limit: do not try again then.
+    #[pyo3(signature = (now = None))]
+    fn retry_begin(&self, py: Python<'_>, now: Option<&Bound<'_, PyAny>>) -> PyResult<u64> {
+        let now = time(now)?;
+        self.held(py, |core| core.retry_begin(now)).map(Retry::as_u64)
+    }
+
+    /// Ends a retry, however it went. Raises StalePickError when it ended before or is none of this pool's.
+    fn retry_end(&self, retry: &Bound<'_, PyAny>) -> PyResult<()> {
+        let number = retry.extract().map_err(|_| match retry.is_instance_of::<pyo3::types::PyInt>() {
+            true => errors::raised(retry.py(), &trimtab::Error::StalePick),
+            false => convert::wrong_argument("retry", "a number that retry_begin gave", retry),
+        })?;
+        self.held(retry.py(), |core| core.retry_end(Retry::from_u64(number)))
+    }
+
+    /// Whether retry_begin would find room in the budget now. Nothing is taken.
+    #[pyo3(signature = (now = None))]
+    fn may_retry(&self, py: Python<'_>, now: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+        let now = time(now)?;
+        self.held(py, |core| Ok(core.may_retry(now)))
+    }
+
+    /// Says that one more waits for a place below a limit: it counts for the retry budget, and EventKind.ROOM is told
+    /// when one may have come free. Pick once more after this. Raises CapacityError when pending_max wait already.
+    fn try_want(&self, py: Python<'_>) -> PyResult<()> {
+        self.held(py, balance::Pool::try_want)
+    }
+
+    /// Says that one less waits. Raises StateError when nobody does.
+    fn unwant(&self, py: Python<'_>) -> PyResult<()> {
+        self.held(py, balance::Pool::try_unwant)
     }
 
     /// The id of the backend of this name. Raises NotFoundError.
@@ -344,6 +484,13 @@ impl Pool {
             counted.picks,
             counted.in_flight,
             counted.refused,
+            counted.limit,
+            counted.panic,
+            counted.pending,
+            counted.retries,
+            counted.ejected,
+            counted.retries_refused,
+            counted.ejections,
         ))
     }
 
@@ -361,8 +508,9 @@ impl Pool {
         counted.iter().map(|counted| described.backend(counted)).collect()
     }
 
-    /// Weighs anew if fastest, observed or predictive have a tick due. pick and done do the same; calling
-    /// this at next_deadline keeps that off their path. now is in seconds; None reads the clock.
+    /// Does what is due: weighs anew if fastest, observed or predictive have a tick due, takes the next step of a slow
+    /// start, ejects outliers and takes them back, sets adaptive limits anew. pick and done do the same; calling this at
+    /// next_deadline keeps most of that off their path. now is in seconds; None reads the clock.
     #[pyo3(signature = (now = None))]
     fn handle_timeout(&self, py: Python<'_>, now: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let now = now.map_or_else(|| Ok(Clock.now()), convert::moment)?;
@@ -372,8 +520,8 @@ impl Pool {
         })
     }
 
-    /// When handle_timeout is next of use, in seconds on the pool's clock; None when the policy measures
-    /// nothing.
+    /// When handle_timeout is next of use, in seconds on the pool's clock; None when nothing is to
+    /// be done.
     fn next_deadline(&self, py: Python<'_>) -> PyResult<Option<f64>> {
         Ok(self.held(py, |core| Ok(core.next_deadline()))?.map(convert::seconds_of))
     }
@@ -390,6 +538,16 @@ impl Pool {
 
     fn __reduce__(&self) -> PyResult<()> {
         Err(errors::stays("Pool"))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.events.as_ref().map_or(Ok(()), |events| events.traverse(&visit))
+    }
+
+    fn __clear__(&self) {
+        if let Some(events) = &self.events {
+            events.close();
+        }
     }
 
     /// Panics inside the pool.
@@ -411,7 +569,8 @@ impl Pool {
 
     fn new_door(pool: Arc<balance::Pool>, needs_time: bool, lane: Lane, owner: Option<u32>) -> Self {
         let identity = Arc::as_ptr(&pool).addr();
-        Self { core: RwLock::new(Some(pool)), needs_time, lane, owner, identity }
+        let needs_time = AtomicBool::new(needs_time);
+        Self { core: RwLock::new(Some(pool)), needs_time, events: None, lane, owner, identity }
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -458,7 +617,7 @@ impl Pool {
     pub(crate) fn now(&self, given: Option<&Bound<'_, PyAny>>) -> PyResult<Instant> {
         match given {
             Some(now) => convert::moment(now),
-            None if self.needs_time => Ok(Clock.now()),
+            None if self.needs_time.load(Ordering::Relaxed) => Ok(Clock.now()),
             None => Ok(Instant::START),
         }
     }
@@ -476,10 +635,11 @@ impl Pool {
         self.check_process(py)?;
         let result = catch_unwind(AssertUnwindSafe(|| call(pool)));
         drop(core);
+        self.tell(py);
         self.settled(py, result)
     }
 
-    /// Calls into the pool while other Python threads run.
+    /// Calls into the pool while other Python threads run, unless somebody is told its events.
     fn detached<R: Send>(
         &self,
         py: Python<'_>,
@@ -488,8 +648,27 @@ impl Pool {
         let core = self.core.read().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(pool) = core else { return Err(errors::closed(py, "pool")) };
         self.check_process(py)?;
-        let result = py.detach(|| catch_unwind(AssertUnwindSafe(|| call(&pool))));
+        let call = || catch_unwind(AssertUnwindSafe(|| call(&pool)));
+        // What happens is queued behind a lock, which a fork by another thread must find free: so it is only ever
+        // taken by the thread that Python runs.
+        let result = if self.events.is_some() { call() } else { py.detach(call) };
+        self.tell(py);
         self.settled(py, result)
+    }
+
+    /// Tells what happened, with no lock held: the function may call anything here.
+    #[inline]
+    fn tell(&self, py: Python<'_>) {
+        if let Some(events) = &self.events {
+            events.tell(py);
+        }
+    }
+
+    /// A backend is to have this rate: from now on picks need the time.
+    fn watch_rate(&self, rate: u32) {
+        if rate > 0 {
+            self.needs_time.store(true, Ordering::Relaxed);
+        }
     }
 
     #[inline]
@@ -524,7 +703,7 @@ impl<'py> Described<'py> {
         const NANOS: f64 = 1e9;
         let py = self.tuple.py();
         let response_mean = (counted.response_mean_ns > 0).then(|| counted.response_mean_ns as f64 / NANOS);
-        let fields: [Bound<'py, PyAny>; 19] = [
+        let fields: [Bound<'py, PyAny>; 26] = [
             counted.id.as_u64().into_pyobject(py)?.into_any(),
             PyString::new(py, &counted.name).into_any(),
             PyString::new(py, &counted.address).into_any(),
@@ -544,6 +723,17 @@ impl<'py> Described<'py> {
             counted.outcomes.cancelled.into_pyobject(py)?.into_any(),
             response_mean.into_pyobject(py)?.into_any(),
             counted.share.into_pyobject(py)?.into_any(),
+            counted.limit.into_pyobject(py)?.into_any(),
+            counted.consecutive_errors.into_pyobject(py)?.into_any(),
+            counted.connection_rate.into_pyobject(py)?.into_any(),
+            counted.connection_burst.into_pyobject(py)?.into_any(),
+            counted
+                .observed_since_ns
+                .map(|since| convert::seconds_of(Instant::from_nanos(since)))
+                .into_pyobject(py)?
+                .into_any(),
+            counted.slow_start.into_pyobject(py)?.into_any(),
+            counted.reason.as_deref().into_pyobject(py)?.into_any(),
         ];
         self.tuple.call1(PyTuple::new(py, fields)?)
     }
@@ -565,6 +755,9 @@ fn backend(described: &Bound<'_, PyAny>) -> PyResult<Backend> {
     backend.tag = convert::whole("tag", 64, &described.getattr("tag")?)?;
     backend.admin = described.getattr("admin")?.extract::<Chosen<Admin>>()?.0;
     backend.observed = described.getattr("observed")?.extract::<Chosen<Observed>>()?.0;
+    backend.connection_rate = convert::whole("connection_rate", 32, &described.getattr("connection_rate")?)?;
+    backend.connection_burst =
+        convert::whole("connection_burst", 32, &described.getattr("connection_burst")?)?;
     Ok(backend)
 }
 
@@ -593,6 +786,10 @@ pub(crate) fn timings(
         first_byte: convert::span_nanos("first_byte", first_byte)?,
         total: convert::span_nanos("total", total)?,
     })
+}
+
+fn time(now: Option<&Bound<'_, PyAny>>) -> PyResult<Instant> {
+    now.map_or_else(|| Ok(Clock.now()), convert::moment)
 }
 
 /// Whether `pick` or `done` of this policy look at the time. One that this binding does not know may.

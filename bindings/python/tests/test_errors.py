@@ -47,7 +47,7 @@ def test_the_classes() -> None:
         ({"policy": 2**70}, "policy", "is none of 0 to 11"),
         ({"hash": "ketama"}, "hash", '"ketama" is none of ring, maglev, rendezvous'),
         ({"hash": 3}, "hash", "3 is none of 0 to 2"),
-        ({"backups": 2}, "backups", "one, all"),
+        ({"backups": 3}, "backups", "one, all, spill"),
         ({"formula": "f5"}, "formula", "trimtab, f5-k6406"),
         ({"bounded_load": 1.5}, "bounded_load", "source and hash"),
         ({"policy": "hash", "bounded_load": 1.0}, "bounded_load", "1 is outside 1.01 to 10"),
@@ -227,7 +227,7 @@ def test_times_that_are_none(pool: Pool, bad: float) -> None:
         pool.done(pick, 5)
     # After all that it still awaits its done.
     pick.done(total=1e30)
-    assert pool.statistics() == (3, 3, 1, 0, 0)
+    assert pool.statistics()[:5] == (3, 3, 1, 0, 0)
 
 
 def test_whatever_is_called_on_a_closed_pool() -> None:

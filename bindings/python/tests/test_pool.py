@@ -35,8 +35,10 @@ def test_ids_count_up_and_are_not_used_again() -> None:
 
 def test_what_was_given_is_told_back() -> None:
     with Pool() as pool:
-        states = {"admin": "drain", "observed": "up"}
-        id = pool.add("10.0.0.1:80", name="one", weight=7, maxconn=9, tier=2, tag=2**64 - 1, **states)
+        address, tag = "10.0.0.1:80", 2**64 - 1
+        id = pool.add(
+            address, name="one", weight=7, maxconn=9, tier=2, tag=tag, admin="drain", observed="up"
+        )
         told = pool.backend(id)
         assert told.id == id == pool.find("one")
         assert (told.name, told.address, told.weight, told.maxconn) == ("one", "10.0.0.1:80", 7, 9)
@@ -132,7 +134,7 @@ def test_every_policy_by_member_number_and_name(policy: Policy) -> None:
             assert pool.explain(b"key")["policy"] == kebab(policy)
             for _ in range(20):
                 pool.done(pool.pick(b"key"), total=0.01)
-            assert pool.statistics() == (5, 5, 20, 0, 0)
+            assert pool.statistics()[:5] == (5, 5, 20, 0, 0)
 
 
 def placement(**options: object) -> list[int]:
@@ -218,7 +220,7 @@ def test_statistics_count(pool: Pool) -> None:
     assert (told.success, told.connect_failed, told.failed, told.timed_out, told.cancelled) == (1, 1, 1, 2, 2)
     assert told.response_mean == pytest.approx(0.5)
     assert told.share == pytest.approx(1 / 3)
-    assert pool.statistics() == (3, 3, 22, 1, 0)
+    assert pool.statistics()[:5] == (3, 3, 22, 1, 0)
     for id in pool.ids():
         pool.set_admin(id, "drain")
     with pytest.raises(trimtab.NoBackendError):

@@ -334,7 +334,7 @@ def test_a_pool_is_one_whoever_picks(echo: Echo) -> None:
         one, two = server.pool("app"), server.pool("app")
         assert one is not two
         pick = one.pick()
-        assert two.statistics() == one.statistics() == (1, 1, 1, 1, 0)
+        assert two.statistics()[:5] == one.statistics()[:5] == (1, 1, 1, 1, 0)
         two.done(pick)
         with pytest.raises(trimtab.StalePickError):
             one.done(pick)
@@ -376,7 +376,7 @@ def test_python_and_the_relay_pick_from_one_pool_and_lose_no_count(echo: Echo) -
                 assert done is None
         pool = server.pool("app")
         eventually(lambda: server.statistics().sessions == 0)
-        assert pool.statistics() == (1, 1, 4 * picks + 200, 0, 0)
+        assert pool.statistics()[:5] == (1, 1, 4 * picks + 200, 0, 0)
         assert pool.backend(1).success == 4 * picks + 200
 
 

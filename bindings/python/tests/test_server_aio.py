@@ -8,10 +8,12 @@ import importlib
 import importlib.util
 import os
 import socket
+import sys
 import threading
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 
 import pytest
 import trimtab
@@ -209,25 +211,65 @@ def test_deadlines_come_without_events(run: Run, echo: Echo) -> None:
 
 def test_much_to_do_does_not_keep_the_loop_from_the_rest(run: Run, echo: Echo) -> None:
     async def main() -> None:
-        longest, over = 0.0, False
-
-        async def beat() -> None:
-            nonlocal longest
-            while not over:
+        beats, longest = 0, 0.0
+        async with trimtab.aio.serve(Server(config(echo.address))) as hosted:
+            # In a process of their own, so that nothing but the server is busy here; until they are told.
+            clients = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-c",
+                FLOOD,
+                hosted.server.address("web"),
+                cwd=Path(__file__).parent,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+            )
+            assert clients.stdin is not None and clients.stdout is not None
+            assert await clients.stdout.readline() == b"begun\n"
+            counted = hosted.server.statistics().bytes_to_clients
+            began = time.monotonic()
+            # A turn that went on for as long as there is something to do would never come to its end.
+            while hosted.server.statistics().bytes_to_clients - counted < 512 << 20:
                 before = time.monotonic()
                 await asyncio.sleep(0)
                 longest = max(longest, time.monotonic() - before)
-
-        async with trimtab.aio.serve(Server(config(echo.address))) as hosted:
-            beating = asyncio.ensure_future(beat())
-            address = hosted.server.address("web")
-            await asyncio.gather(*(exchange(address, b"x" * (1 << 20)) for _ in range(32)))
-            over = True
-            await beating
-        # Far less than all of it took together.
-        assert longest < 5.0
+                beats += 1
+            took = time.monotonic() - began
+            clients.stdin.close()
+            await clients.wait()
+        assert beats >= 4, f"{beats} beats in {took} s"
+        assert longest < took / 2, f"{longest} s of {took}"
 
     run(main)
+
+
+# Four sessions at full speed, each with a thread that writes and one that reads, until the end of stdin;
+# after TIMEOUT at the latest, so that a loop that is kept from everything fails in the end.
+FLOOD = """
+import os, sys, threading
+from peers import TIMEOUT, connect
+
+limit = threading.Timer(TIMEOUT, os._exit, [1])
+limit.daemon = True
+limit.start()
+
+def write(client):
+    try:
+        while True:
+            client.sendall(b"x" * (1 << 18))
+    except OSError:
+        pass
+
+def read(client):
+    while client.recv(1 << 18):
+        pass
+
+clients = [connect(sys.argv[1]) for _ in range(4)]
+for client in clients:
+    threading.Thread(target=write, args=(client,), daemon=True).start()
+    threading.Thread(target=read, args=(client,), daemon=True).start()
+print("begun", flush=True)
+sys.stdin.read()
+"""
 
 
 @pytest.mark.parametrize("order", ["stop", "drain", "close"])

@@ -192,7 +192,7 @@ def in_child(pool: Pool, pick: trimtab.Pick, answers: multiprocessing.queues.Sim
             pool.pick().done()
 
     together(work)
-    answers.put((pool.statistics(), pool.ids()))
+    answers.put((pool.statistics()[:5], pool.ids()))
     pool.close()
 
 
@@ -207,6 +207,6 @@ def test_after_fork_there_are_two_pools(pool: Pool) -> None:
     child.join(60)
     assert child.exitcode == 0
     # Nothing of it is seen here.
-    assert pool.statistics() == (3, 3, 1, 1, 0) and pool.ids() == [1, 2, 3]
+    assert pool.statistics()[:5] == (3, 3, 1, 1, 0) and pool.ids() == [1, 2, 3]
     pick.done()
     assert not pool.closed

@@ -26,6 +26,19 @@ impl Pool {
         Err(Error::Capacity { what: "pending_max", limit: u64::from(self.options.pending_max) })
     }
 
+    /// One less waits for a place, as [`Pool::unwant`], for who may be wrong about it.
+    ///
+    /// Errors: `State` when nobody waits.
+    pub fn try_unwant(&self) -> Result<()> {
+        if self.watch.try_unwant() {
+            return Ok(());
+        }
+        Err(Error::State {
+            what: "pool",
+            detail: "has nobody waiting; each try_want is good for one unwant".into(),
+        })
+    }
+
     /// How many wait for a place.
     pub fn pending(&self) -> usize {
         self.watch.wanted()

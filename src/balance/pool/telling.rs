@@ -109,6 +109,7 @@ impl Pool {
             let totals = self.totals(member);
             statistics.picks += totals.picks;
             statistics.in_flight += totals.picks.saturating_sub(totals.dones);
+            statistics.ejected += u32::from(member.observation.observed == Observed::Ejected);
         }
         statistics
     }

@@ -46,6 +46,8 @@ class Backups(IntEnum):
 
     ONE = 0
     ALL = 1
+    SPILL = 2
+    """All of every tier, which share by how many of its backends each has usable."""
 
 
 class Formula(IntEnum):
@@ -53,6 +55,15 @@ class Formula(IntEnum):
 
     TRIMTAB = 0
     F5_K6406 = 1
+
+
+class Scope(IntEnum):
+    """Whose picks an adaptive limit is for."""
+
+    BACKEND = 0
+    """Each backend has one of its own."""
+    POOL = 1
+    """The pool has one."""
 
 
 class Admin(IntEnum):
@@ -90,6 +101,34 @@ class Family(IntEnum):
     INET6 = 6
 
 
+class Step(IntEnum):
+    """What a check wants done; see ``Check``."""
+
+    WAIT = 0
+    """Nothing, until something happens to the connection, or the deadline is there."""
+    CONNECT = 1
+    """Connect to the check's target, without waiting for it, and tell how that went."""
+    WRITE = 2
+    """Write the data as far as the socket takes it, and tell how far."""
+    CLOSE = 3
+    """Close the connection, or give up making it. If there are data they may be written before, should the
+    socket take them at once."""
+    CHANGE = 4
+    """The backend is observed to be something else: ``Check.status`` tells what and why."""
+    LEARN = 5
+    """A good probe learnt something new of the backend, its role or its lag."""
+
+
+class Role(IntEnum):
+    """Who orders writes and who follows."""
+
+    UNKNOWN = 0
+    PRIMARY = 1
+    """It takes writes."""
+    REPLICA = 2
+    """It follows a primary."""
+
+
 class ServerState(IntEnum):
     """What a server does."""
 
@@ -104,7 +143,7 @@ class ServerState(IntEnum):
 
 
 class EventKind(IntEnum):
-    """What happened to a server."""
+    """What happened to a server, or to a pool."""
 
     STARTED = 0
     """It listens; the detail says where."""
@@ -134,3 +173,9 @@ class EventKind(IntEnum):
     """A backend has another tier, the value."""
     DISCOVERY_FAILED = 13
     """Members could not be found out, by name or from a file; the detail says why. Those there were stay."""
+    PANIC_BEGAN = 32
+    """Of a pool's own events: a tier, the value, serves whatever is observed of its backends."""
+    PANIC_ENDED = 33
+    """Of a pool's own events: a tier, the value, no longer panics."""
+    ROOM = 34
+    """Of a pool's own events: a place below a limit may have come free, and somebody waits for one."""

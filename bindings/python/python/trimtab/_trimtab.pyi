@@ -6,11 +6,16 @@ from typing import Final, Protocol, final
 
 from ._enums import Admin, Backups, Family, Formula, Hash, Observed, Outcome, Policy, ServerState
 from ._types import (
+    Adaptive,
     Backend,
     BackendStatistics,
+    CheckState,
+    CheckStep,
     Event,
     Explanation,
     ListenerStatistics,
+    Outlier,
+    PoolEvent,
     PoolStatistics,
     ServerStatistics,
     Status,
@@ -18,9 +23,12 @@ from ._types import (
 
 __all__ = [
     "BACKENDS_MAX",
+    "CONNECTION_RATE_MAX",
     "KEY_MAX",
     "MAXCONN_MAX",
+    "RETRIES_MAX",
     "WEIGHT_MAX",
+    "Check",
     "Pick",
     "Pool",
     "Server",
@@ -30,8 +38,10 @@ __all__ = [
 
 __version__: Final[str]
 BACKENDS_MAX: Final[int]
+CONNECTION_RATE_MAX: Final[int]
 KEY_MAX: Final[int]
 MAXCONN_MAX: Final[int]
+RETRIES_MAX: Final[int]
 WEIGHT_MAX: Final[int]
 
 def features() -> frozenset[str]: ...
@@ -56,6 +66,21 @@ class Pool:
         hash_seed: int = 0,
         lanes: int = 0,
         picks_max: int = 262144,
+        panic_threshold: int = 0,
+        fail_open: bool = False,
+        slow_start: float | timedelta = 0.0,
+        slow_start_aggression: float = 1.0,
+        slow_start_min: float = 0.1,
+        maxconn: int = 0,
+        connection_rate: int = 0,
+        connection_burst: int = 0,
+        pending_max: int = 0,
+        retry_budget: float | None = 0.2,
+        retry_min: int = 3,
+        retries_max: int = 0,
+        outlier: Outlier | None = None,
+        adaptive: Adaptive | None = None,
+        on_event: Callable[[PoolEvent], object] | None = None,
     ) -> Pool: ...
     @property
     def closed(self) -> bool: ...
@@ -79,6 +104,8 @@ class Pool:
         tag: int = 0,
         admin: Admin | int | str = ...,
         observed: Observed | int | str = ...,
+        connection_rate: int = 0,
+        connection_burst: int = 0,
     ) -> int: ...
     def add_all(self, backends: Iterable[Backend]) -> list[int]: ...
     def remove(self, id: int) -> None: ...
@@ -87,7 +114,20 @@ class Pool:
     def set_tier(self, id: int, tier: int) -> None: ...
     def set_tag(self, id: int, tag: int) -> None: ...
     def set_admin(self, id: int, admin: Admin | int | str) -> None: ...
-    def set_observed(self, id: int, observed: Observed | int | str) -> None: ...
+    def set_observed(
+        self,
+        id: int,
+        observed: Observed | int | str,
+        *,
+        reason: str | None = None,
+        now: float | None = None,
+    ) -> None: ...
+    def set_connection_rate(self, id: int, rate: int, burst: int = 0) -> None: ...
+    def retry_begin(self, now: float | None = None) -> int: ...
+    def retry_end(self, retry: int) -> None: ...
+    def may_retry(self, now: float | None = None) -> bool: ...
+    def try_want(self) -> None: ...
+    def unwant(self) -> None: ...
     def find(self, name: str) -> int: ...
     def ids(self) -> list[int]: ...
     def pick(
@@ -153,6 +193,29 @@ class Pick:
         _trace: TracebackType | None,
         /,
     ) -> None: ...
+
+@final
+class Check:
+    def __new__(cls, config: str, address: str, *, now: float | None = None) -> Check: ...
+    @property
+    def target(self) -> str: ...
+    @property
+    def host(self) -> str: ...
+    @property
+    def port(self) -> int: ...
+    @property
+    def family(self) -> Family: ...
+    def take_step(self, now: float | None = None) -> CheckStep: ...
+    def handle_connected(self, now: float | None = None) -> None: ...
+    def handle_written(self, count: int) -> None: ...
+    def handle_bytes(
+        self, data: bytes | bytearray | memoryview, now: float | None = None
+    ) -> None: ...
+    def handle_end(self, now: float | None = None) -> None: ...
+    def handle_failed(self, why: str, now: float | None = None) -> None: ...
+    def handle_abandoned(self, now: float | None = None) -> None: ...
+    def handle_suspicion(self, now: float | None = None) -> None: ...
+    def status(self) -> CheckState: ...
 
 class _HasFileno(Protocol):
     def fileno(self) -> int: ...

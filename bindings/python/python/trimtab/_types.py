@@ -4,9 +4,10 @@ added at the end only."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import NamedTuple, TypedDict
 
-from ._enums import Admin, EventKind, Observed
+from ._enums import Admin, EventKind, Observed, Role, Scope, Step
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,83 @@ class Backend:
     tag: int = 0
     admin: Admin | int | str = Admin.READY
     observed: Observed | int | str = Observed.UNKNOWN
+    connection_rate: int = 0
+    connection_burst: int = 0
+
+
+@dataclass(frozen=True)
+class SuccessRate:
+    """How success rates are compared with each other; part of ``Outlier``."""
+
+    factor: float = 1.9
+    """How many standard deviations below the mean are too many: 0 to 10."""
+    hosts_min: int = 5
+    """How many backends must have had enough outcomes: 2 to 65,536."""
+    requests_min: int = 100
+    """How many outcomes in an interval are enough: from 1 on."""
+
+
+@dataclass(frozen=True)
+class FailurePercentage:
+    """How failures are compared with a fixed share; part of ``Outlier``."""
+
+    percent: int = 85
+    """Which share of failures in an interval is too much: 1 to 100."""
+    hosts_min: int = 5
+    """How many backends must have had enough outcomes: 1 to 65,536."""
+    requests_min: int = 50
+    """How many outcomes in an interval are enough: from 1 on."""
+
+
+@dataclass(frozen=True)
+class Outlier:
+    """When a backend that fails more than others is ejected, and for how long; for ``Pool``. Times are
+    seconds or timedelta."""
+
+    consecutive_errors: int | None = 5
+    """How many errors in a row eject: 1 to 10,000; None for any number."""
+    interval: float | timedelta = 10.0
+    """How often rates are compared: 0.1 to 3600 seconds."""
+    ejection_time: float | timedelta = 30.0
+    """How long the first ejection lasts: 0.1 to 86,400 seconds. The next in a row lasts twice as long, and
+    so on."""
+    ejection_time_max: float | timedelta = 300.0
+    """How long one lasts at most: ejection_time to 86,400 seconds."""
+    ejection_jitter: float | timedelta = 1.0
+    """How much longer one may last, at random: 0 to 3600 seconds."""
+    ejection_percent_max: int = 10
+    """How many of the backends may be ejected, in percent: 0 (never one) to 100. One may be from 1 on."""
+    success_rate: SuccessRate | None = SuccessRate()
+    """None for not at all."""
+    failure_percentage: FailurePercentage | None = None
+    """None for not at all."""
+
+
+@dataclass(frozen=True)
+class Adaptive:
+    """How the most picks in flight are found by response times; for ``Pool``. Times are seconds or
+    timedelta."""
+
+    scope: Scope | int | str = Scope.BACKEND
+    """Whose picks are limited."""
+    min: int = 3
+    """The least the limit is, and where it starts: 1 to 1,000,000 picks."""
+    max: int = 1000
+    """The most it is: min to 1,000,000 picks."""
+    window: float | timedelta = 0.1
+    """How often it is set anew: 0.01 to 60 seconds."""
+    percentile: float = 0.5
+    """Which of a window's response times stands for them: 0.01 to 1."""
+    rtt_interval: float | timedelta = 60.0
+    """How often the response time of a backend that is hardly used is measured: 1 to 86,400 seconds."""
+    rtt_jitter: float = 0.15
+    """How much later than that it may be, at random: 0 to 1."""
+    rtt_requests: int = 50
+    """How many response times that takes: 1 to 1,000,000."""
+    rtt_buffer: float = 0.25
+    """How much slower than that is no reason for a lower limit: 0 to 10."""
+    rtt_pins: bool = True
+    """Whether the limit is min meanwhile."""
 
 
 class PoolStatistics(NamedTuple):
@@ -37,6 +115,20 @@ class PoolStatistics(NamedTuple):
     """Of these, not reported done."""
     refused: int
     """Picks that found no backend."""
+    limit: int = 0
+    """The most picks in flight now: maxconn, or a lower limit found by response times; 0 for none."""
+    panic: bool = False
+    """Whether a tier panics: it serves whatever is observed of its backends. Explain tells which."""
+    pending: int = 0
+    """How many wait for a place."""
+    retries: int = 0
+    """Retries in flight."""
+    ejected: int = 0
+    """Backends that are ejected now, by whoever it was."""
+    retries_refused: int = 0
+    """Retries that were not within the budget."""
+    ejections: int = 0
+    """How often a backend was ejected as an outlier."""
 
 
 class BackendStatistics(NamedTuple):
@@ -65,6 +157,20 @@ class BackendStatistics(NamedTuple):
     """The mean of the response times reported, in seconds; None when there was none."""
     share: float
     """The part of new picks it is due, 0 to 1."""
+    limit: int = 0
+    """The most picks in flight now: its maxconn, or a lower one found by response times; 0 for none."""
+    consecutive_errors: int = 0
+    """Errors in a row, where outliers are ejected."""
+    connection_rate: int = 0
+    """The most picks a second; 0 for no limit."""
+    connection_burst: int = 0
+    """How many of them may come at once; 0 for one second's."""
+    observed_since: float | None = None
+    """When it came to be observed so, in seconds on the pool's clock; None while nobody has said."""
+    slow_start: float = 1.0
+    """The part of its weight that counts: below 1 while it starts slowly."""
+    reason: str | None = None
+    """Why it is observed so, in one line, when that was said."""
 
 
 class Draw(TypedDict):
@@ -85,6 +191,21 @@ class Explained(TypedDict):
     """What the policy compared, where it does: lower is better, except for rendezvous."""
     in_flight: int
     share: float
+    observed_since_ns: int | None
+    reason: str | None
+    """Why it is observed so, in one line, when that was said."""
+
+
+class ExplainedTier(TypedDict):
+    """One tier's part in a choice."""
+
+    tier: int
+    ready: int
+    usable: int
+    load: float
+    """Its part of the picks, 0 to 1."""
+    panic: bool
+    """Whether it serves whatever is observed of its backends."""
 
 
 class Explanation(TypedDict):
@@ -95,6 +216,8 @@ class Explanation(TypedDict):
     refused: str | None
     """Why nobody would be picked, when nobody would."""
     tier: int | None
+    panic: bool
+    tiers: list[ExplainedTier]
     draws: list[Draw]
     backends: list[Explained]
 
@@ -145,6 +268,66 @@ class Event:
         if self.detail:
             words.append(f"detail={self.detail!r}")
         return " ".join(words)
+
+
+@dataclass(frozen=True)
+class PoolEvent:
+    """Something that happened in a pool; see ``Pool``'s on_event. As text it is one line for a log."""
+
+    kind: EventKind
+    """What happened."""
+    backend: int | None
+    """The id of the backend that it happened to."""
+    name: str | None
+    """That backend's name."""
+    value: Admin | Observed | int | None
+    """What there is now; the kind tells which of these it is."""
+    reason: str | None
+    """Why, in one line, when that was said."""
+
+    def __str__(self) -> str:
+        value = self.value.name.lower() if isinstance(self.value, Admin | Observed) else self.value
+        facts = {"backend": self.name, "value": value}
+        words = [self.kind.name.lower().replace("_", "-")]
+        words += [f"{key}={fact}" for key, fact in facts.items() if fact is not None]
+        if self.reason:
+            words.append(f"reason={self.reason!r}")
+        return " ".join(words)
+
+
+class CheckStep(NamedTuple):
+    """What a ``Check`` wants done."""
+
+    kind: Step
+    deadline: float | None
+    """When to take the next step if nothing happens before, in seconds on the check's clock; None: never."""
+    data: bytes
+    """What is to be written."""
+
+
+class CheckState(NamedTuple):
+    """How a backend stands by its ``Check``."""
+
+    observed: Observed
+    """UNKNOWN, UP or DOWN."""
+    since: float
+    """Since when, in seconds on the check's clock."""
+    good_in_a_row: int
+    bad_in_a_row: int
+    probes: int
+    """Probes begun."""
+    failed: int
+    """Bad ones, timeouts included."""
+    role: Role
+    """What the last good probe learnt."""
+    lag: float | None
+    """How far a replica is behind, in seconds; None where that is not told."""
+    lag_bytes: int | None
+    """How far it is behind what it has received, in bytes of log."""
+    reason: str
+    """Why it is observed so, in one line; empty while nothing is known."""
+    failure: str
+    """Why the last bad probe was bad; empty when there was none."""
 
 
 class ServerStatistics(NamedTuple):
