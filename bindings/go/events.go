@@ -65,6 +65,9 @@ const (
 	// EventDiscoveryFailed: members could not be found out, by name or from a file, or some of them are left
 	// out; the detail says why, and what becomes of those there were.
 	EventDiscoveryFailed EventKind = 13
+	// EventSessionsCut: sessions of a backend that went down were cut, by one of the workers; the number is how
+	// many.
+	EventSessionsCut EventKind = 14
 
 	// EventsLost is this package's own: OnEvent kept so many events waiting that there was no room for the
 	// next ones; the number is how many were dropped here.

@@ -47,6 +47,9 @@ type ClosedSessions struct {
 	HalfClosedTimeout uint64 `json:"half_closed_timeout"` // silence after one side had ended its half
 	Stopped           uint64 `json:"stopped"`             // the server stopped
 	NoDescriptor      uint64 `json:"no_descriptor"`       // the system had none, or no memory, for the backend's connection
+	RetryRefused      uint64 `json:"retry_refused"`       // a backend could not be reached, and the retry budget was used up
+	PendingFull       uint64 `json:"pending_full"`        // as many waited for the pool as may
+	BackendDown       uint64 `json:"backend_down"`        // its backend went down, and the pool's sessions are cut then
 }
 
 // Status is everything there is to see of a server; what `trimtab ctl status` shows.

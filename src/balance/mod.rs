@@ -65,5 +65,5 @@ pub use options::{Backups, Formula, Hash, Options, Policy};
 pub use pace::CONNECTION_RATE_MAX;
 pub use pick::{Lane, Outcome, Pick, Request, Timings, Token};
 pub use pool::Pool;
-pub use retry::Retry;
+pub use retry::{RETRIES_MAX, Retry};
 pub use statistics::{BackendStatistics, Outcomes, PoolStatistics};

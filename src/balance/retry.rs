@@ -147,7 +147,7 @@ impl Limit {
 }
 
 /// The most retries that can be in flight.
-pub(crate) const RETRIES_MAX: u32 = 1 << 16;
+pub const RETRIES_MAX: u32 = 1 << 16;
 /// Up to how many counters are read for every retry.
 const CELLS_COUNTED: usize = 4096;
 /// How old the count may be beyond: a millisecond.

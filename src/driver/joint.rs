@@ -5,16 +5,18 @@ use std::net::{Shutdown, SocketAddr};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use mio::event::Event;
+use mio::event::Event as IoEvent;
 use slab::Slab;
 use socket2::Socket;
 
+use crate::driver::event::{Event, EventKind};
 use crate::driver::net;
 use crate::driver::pipes::{Broken, Pipe};
 use crate::driver::shared::{Counters, Shared, add};
 use crate::driver::timer::TimerId;
 use crate::driver::token::{GENERATION_MASK, Key, Side, Source};
 use crate::driver::worker::{Core, Timer};
+use crate::proxy::cuts::{Cut, Cuts, Moment as CutMoment};
 use crate::proxy::flow::{Flow, Step};
 use crate::proxy::options::SendProxy;
 use crate::proxy::queue::Place;
@@ -33,6 +35,8 @@ struct Joint {
     timer: Option<TimerId>,
     armed: Instant,
     place: Option<Place>,
+    /// Of its pick.
+    picked: CutMoment,
     listener: u32,
     generation: u32,
     /// Before its sockets were made.
@@ -53,14 +57,19 @@ pub(crate) struct Joints {
     generation: u32,
     /// Sessions that wait for a descriptor, those that wait longest first; some may be gone.
     starved: VecDeque<Key>,
+    cuts: Cuts,
 }
 
 /// How many reads one flow has in a turn before others have theirs.
 const READS_PER_TURN: usize = 16;
+/// How many sessions are looked at in a turn for those to cut, which is a part of a millisecond.
+const LOOKS_PER_TURN: usize = 4096;
+/// How many are cut in a turn, each of which takes some system calls.
+const CUTS_PER_TURN: usize = 64;
 
 impl Joints {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { table: Slab::new(), shared, generation: 0, starved: VecDeque::new() }
+        Self { table: Slab::new(), shared, generation: 0, starved: VecDeque::new(), cuts: Cuts::new() }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -118,6 +127,7 @@ impl Joints {
             timer: None,
             armed: Instant::START,
             place: None,
+            picked: self.cuts.moment(),
             listener: listener as u32,
             generation,
             since,
@@ -135,7 +145,7 @@ impl Joints {
 
     /// Something happened to one of a session's sockets.
     #[inline]
-    pub(crate) fn handle_event(&mut self, core: &mut Core, key: Key, side: Side, event: &Event) {
+    pub(crate) fn handle_event(&mut self, core: &mut Core, key: Key, side: Side, event: &IoEvent) {
         let Some(joint) = self.get(key) else { return };
         let (from, to) = match side {
             Side::Client => (Direction::ToBackend, Direction::ToClient),
@@ -205,9 +215,9 @@ impl Joints {
     }
 
     /// Offers places that came free to this worker's sessions that wait for this pool.
-    pub(crate) fn take_offers(&mut self, core: &mut Core, pool: usize) {
+    pub(crate) fn take_offers(&mut self, core: &mut Core, index: usize) {
         let shared = Arc::clone(&self.shared);
-        let (room, pool) = (&shared.pools[pool].room, &*shared.pools[pool].pool);
+        let (room, pool) = (&shared.pools[index].room, &*shared.pools[index].pool);
         room.begin(core.index);
         while let Some(offer) = room.take_offer(core.index) {
             let key = offer.waiter.token;
@@ -218,9 +228,12 @@ impl Joints {
                 continue;
             }
             match self.step(core, key, |session, context| session.handle_offer(context)) {
-                Next::Queue => {
+                Next::Queue(wake) => {
                     room.put_back(offer);
-                    // Nobody else has better luck until another place comes free.
+                    // Nobody else has better luck until another place comes free, or the rate has room.
+                    if let Some(at) = wake {
+                        core.wake_room(index, at);
+                    }
                     continue;
                 }
                 next => {
@@ -275,7 +288,9 @@ impl Joints {
                 Next::Connect(address) => match net::connect(&address) {
                     Ok(socket) => match core.register(&socket, Source::Session(key, Side::Backend)) {
                         Ok(()) => {
-                            self.table[key.index as usize].backend = Some(socket);
+                            let joint = &mut self.table[key.index as usize];
+                            joint.backend = Some(socket);
+                            joint.picked = self.cuts.moment();
                             return self.arm(core, key);
                         }
                         Err(_) => Next::Close(Cause::NoDescriptor),
@@ -294,7 +309,8 @@ impl Joints {
                     core.starve();
                     return self.arm(core, key);
                 }
-                Next::Queue => {
+                // The offer that comes of this finds out when a rate has room.
+                Next::Queue(_) => {
                     // It may have left while something else was waited for.
                     let joint = &mut self.table[key.index as usize];
                     if joint.session.flow(Direction::ToBackend).is_source_ending() && self.has_left(key) {
@@ -304,12 +320,12 @@ impl Joints {
                     let listener = &self.shared.listeners[joint.listener as usize];
                     let pool = &self.shared.pools[listener.pool];
                     match pool.room.enter(&pool.pool, core.index, key) {
-                        Some(place) => {
+                        Ok(place) => {
                             add(&listener.counters(core.index).queued, 1);
                             joint.place = Some(place);
                             return self.arm(core, key);
                         }
-                        None => Next::Close(Cause::QueueFull),
+                        Err(cause) => Next::Close(cause),
                     }
                 }
                 Next::Relay => {
@@ -328,11 +344,77 @@ impl Joints {
             let listener = self.table[key.index as usize].listener as usize;
             self.shared.suspect(self.shared.listeners[listener].pool, backend);
         }
-        if matches!(next, Next::Connect(_) | Next::Queue) {
+        self.count_retry(core, key, &next);
+        next
+    }
+
+    fn count_retry(&self, core: &Core, key: Key, next: &Next) {
+        if matches!(next, Next::Connect(_) | Next::Queue(_)) {
             let listener = self.table[key.index as usize].listener as usize;
             add(&self.shared.listeners[listener].counters(core.index).retries, 1);
         }
-        next
+    }
+
+    /// Backends of this pool went down: cuts the sessions that have picked them, a part of them in each turn.
+    #[cold]
+    pub(crate) fn cut_all_of(&mut self, core: &mut Core, pool: usize) {
+        let Some(cutting) = &self.shared.pools[pool].cutting else { return };
+        for backend in cutting.take(core.index) {
+            self.cuts.order(pool, backend);
+        }
+        // Not here and now: other messages may order more, and one look at the sessions does for all.
+        core.cut_again = true;
+    }
+
+    /// Goes on with that.
+    #[cold]
+    pub(crate) fn cut(&mut self, core: &mut Core) {
+        let (mut looked, mut cut) = (0, 0);
+        while looked < LOOKS_PER_TURN && cut < CUTS_PER_TURN {
+            let Some(place) = self.cuts.next(self.table.capacity()) else {
+                self.tell_cut();
+                break;
+            };
+            looked += 1;
+            let Some(joint) = self.table.get(place) else { continue };
+            let Some(backend) = joint.session.backend() else { continue };
+            let pool = self.shared.listeners[joint.listener as usize].pool;
+            if self.cuts.takes(pool, backend, joint.picked) {
+                cut += 1;
+                let key = Key { index: place as u32, generation: joint.generation };
+                self.take_from_backend(core, key);
+            }
+        }
+        core.cut_again = self.cuts.is_ordered();
+    }
+
+    /// Cuts one session. If its connection does not stand yet it goes elsewhere.
+    fn take_from_backend(&mut self, core: &mut Core, key: Key) {
+        let joint = &mut self.table[key.index as usize];
+        if joint.session.is_connecting()
+            && let Some(backend) = joint.backend.take()
+        {
+            // It goes before its place is given back.
+            net::close(backend, joint.since);
+        }
+        let next = self.step(core, key, |session, context| session.handle_backend_down(context));
+        self.count_retry(core, key, &next);
+        self.follow(core, key, next);
+    }
+
+    fn tell_cut(&mut self) {
+        let shared = &self.shared;
+        for Cut { pool, backend, count } in self.cuts.finish().filter(|cut| cut.count > 0) {
+            let pool = &shared.pools[pool];
+            (shared.sink)(&Event {
+                kind: EventKind::SessionsCut(count),
+                listener: None,
+                pool: Some(Arc::clone(&pool.name)),
+                // It may have been removed meanwhile.
+                backend: pool.pool.name_of(backend),
+                detail: String::new(),
+            });
+        }
     }
 
     /// `None` while more of the header is to come.
@@ -369,7 +451,7 @@ impl Joints {
 
     /// A backend's socket tells how the attempt to connect went.
     #[cold]
-    fn handle_connection(&mut self, core: &mut Core, key: Key, event: &Event) {
+    fn handle_connection(&mut self, core: &mut Core, key: Key, event: &IoEvent) {
         let joint = &mut self.table[key.index as usize];
         if !joint.session.is_connecting() {
             return;

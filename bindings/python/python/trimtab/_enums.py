@@ -133,4 +133,5 @@ class EventKind(IntEnum):
     BACKEND_TIER = 12
     """A backend has another tier, the value."""
     DISCOVERY_FAILED = 13
+    SESSIONS_CUT = 14
     """Members could not be found out, by name or from a file; the detail says why. Those there were stay."""
