@@ -93,6 +93,10 @@ type PoolStatus struct {
 	Picks    uint64          `json:"picks"`     // made of the backends now in the pool
 	InFlight uint64          `json:"in_flight"` // of these, not reported done
 	Refused  uint64          `json:"refused"`   // picks that found no backend
+	Limit    uint32          `json:"limit"`     // the most picks in flight now: a maxconn, or a lower one found by response times; 0: none
+	Retries  uint32          `json:"retries"`   // retries in flight
+	// RetriesRefused: retries that were not within the budget.
+	RetriesRefused uint64 `json:"retries_refused"`
 	Backends []BackendStatus `json:"backends"`
 }
 

@@ -133,5 +133,6 @@ class EventKind(IntEnum):
     BACKEND_TIER = 12
     """A backend has another tier, the value."""
     DISCOVERY_FAILED = 13
-    SESSIONS_CUT = 14
     """Members could not be found out, by name or from a file; the detail says why. Those there were stay."""
+    SESSIONS_CUT = 14
+    """Sessions of a backend that went down were cut, by one of the workers; the value tells how many."""
