@@ -50,6 +50,10 @@ struct Joint {
     is_tuned_for_bulk: bool,
 }
 
+/// What an idle session costs beside its sockets. Nothing that only some sessions need has a field of its own.
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<Joint>() <= 224);
+
 /// A worker's sessions.
 pub(crate) struct Joints {
     table: Slab<Joint>,
