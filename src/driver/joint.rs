@@ -1,22 +1,23 @@
 //! [`Joints`]: a worker's sessions with their sockets. A session says what to do next; this does it.
 
+mod cut;
+
 use std::collections::VecDeque;
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use mio::event::Event as IoEvent;
+use mio::event::Event;
 use slab::Slab;
 use socket2::Socket;
 
-use crate::driver::event::{Event, EventKind};
 use crate::driver::net;
 use crate::driver::pipes::{Broken, Pipe};
 use crate::driver::shared::{Counters, Shared, add};
 use crate::driver::timer::TimerId;
 use crate::driver::token::{GENERATION_MASK, Key, Side, Source};
 use crate::driver::worker::{Core, Timer};
-use crate::proxy::cuts::{Cut, Cuts, Moment as CutMoment};
+use crate::proxy::cuts::{Cuts, Moment as CutMoment};
 use crate::proxy::flow::{Flow, Step};
 use crate::proxy::options::SendProxy;
 use crate::proxy::queue::Place;
@@ -66,10 +67,6 @@ pub(crate) struct Joints {
 
 /// How many reads one flow has in a turn before others have theirs.
 const READS_PER_TURN: usize = 16;
-/// How many sessions are looked at in a turn for those to cut, which is a part of a millisecond.
-const LOOKS_PER_TURN: usize = 4096;
-/// How many are cut in a turn, each of which takes some system calls.
-const CUTS_PER_TURN: usize = 64;
 
 impl Joints {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
@@ -149,7 +146,7 @@ impl Joints {
 
     /// Something happened to one of a session's sockets.
     #[inline]
-    pub(crate) fn handle_event(&mut self, core: &mut Core, key: Key, side: Side, event: &IoEvent) {
+    pub(crate) fn handle_event(&mut self, core: &mut Core, key: Key, side: Side, event: &Event) {
         let Some(joint) = self.get(key) else { return };
         let (from, to) = match side {
             Side::Client => (Direction::ToBackend, Direction::ToClient),
@@ -359,68 +356,6 @@ impl Joints {
         }
     }
 
-    /// Backends of this pool went down: cuts the sessions that have picked them, a part of them in each turn.
-    #[cold]
-    pub(crate) fn cut_all_of(&mut self, core: &mut Core, pool: usize) {
-        let Some(cutting) = &self.shared.pools[pool].cutting else { return };
-        for backend in cutting.take(core.index) {
-            self.cuts.order(pool, backend);
-        }
-        // Not here and now: other messages may order more, and one look at the sessions does for all.
-        core.cut_again = true;
-    }
-
-    /// Goes on with that.
-    #[cold]
-    pub(crate) fn cut(&mut self, core: &mut Core) {
-        let (mut looked, mut cut) = (0, 0);
-        while looked < LOOKS_PER_TURN && cut < CUTS_PER_TURN {
-            let Some(place) = self.cuts.next(self.table.capacity()) else {
-                self.tell_cut();
-                break;
-            };
-            looked += 1;
-            let Some(joint) = self.table.get(place) else { continue };
-            let Some(backend) = joint.session.backend() else { continue };
-            let pool = self.shared.listeners[joint.listener as usize].pool;
-            if self.cuts.takes(pool, backend, joint.picked) {
-                cut += 1;
-                let key = Key { index: place as u32, generation: joint.generation };
-                self.take_from_backend(core, key);
-            }
-        }
-        core.cut_again = self.cuts.is_ordered();
-    }
-
-    /// Cuts one session. If its connection does not stand yet it goes elsewhere.
-    fn take_from_backend(&mut self, core: &mut Core, key: Key) {
-        let joint = &mut self.table[key.index as usize];
-        if joint.session.is_connecting()
-            && let Some(backend) = joint.backend.take()
-        {
-            // It goes before its place is given back.
-            net::close(backend, joint.since);
-        }
-        let next = self.step(core, key, |session, context| session.handle_backend_down(context));
-        self.count_retry(core, key, &next);
-        self.follow(core, key, next);
-    }
-
-    fn tell_cut(&mut self) {
-        let shared = &self.shared;
-        for Cut { pool, backend, count } in self.cuts.finish().filter(|cut| cut.count > 0) {
-            let pool = &shared.pools[pool];
-            (shared.sink)(&Event {
-                kind: EventKind::SessionsCut(count),
-                listener: None,
-                pool: Some(Arc::clone(&pool.name)),
-                // It may have been removed meanwhile.
-                backend: pool.pool.name_of(backend),
-                detail: String::new(),
-            });
-        }
-    }
-
     /// `None` while more of the header is to come.
     fn read_header(&mut self, core: &mut Core, key: Key) -> Option<Next> {
         loop {
@@ -455,7 +390,7 @@ impl Joints {
 
     /// A backend's socket tells how the attempt to connect went.
     #[cold]
-    fn handle_connection(&mut self, core: &mut Core, key: Key, event: &IoEvent) {
+    fn handle_connection(&mut self, core: &mut Core, key: Key, event: &Event) {
         let joint = &mut self.table[key.index as usize];
         if !joint.session.is_connecting() {
             return;
