@@ -434,6 +434,11 @@
 #define TRIMTAB_EVENT_DISCOVERY_FAILED 13
 
 /**
+ * Sessions of a backend that went down were cut, by one of the workers; the number is how many.
+ */
+#define TRIMTAB_EVENT_SESSIONS_CUT 14
+
+/**
  * Made, not started.
  */
 #define TRIMTAB_SERVER_NEW 0
@@ -1052,7 +1057,7 @@ typedef struct trimtab_event {
      */
     int32_t kind;
     /**
-     * What a backend changed to, as the kind tells; else 0.
+     * What a backend changed to, or how many, as the kind tells; else 0.
      */
     uint32_t number;
     /**
@@ -1092,7 +1097,7 @@ typedef struct trimtab_event {
      */
     size_t backend_len;
     /**
-     * What a backend changed to, in a word or digits, like `drain` or `7`.
+     * What a backend changed to, or how many, in a word or digits, like `drain` or `7`.
      */
     const char *value;
     /**
@@ -1265,6 +1270,18 @@ typedef struct trimtab_listener_statistics {
      * The system had no descriptor or memory for the backend's connection.
      */
     uint64_t closed_no_descriptor;
+    /**
+     * A backend could not be reached, and the retry budget had no try at another one left.
+     */
+    uint64_t closed_retry_refused;
+    /**
+     * As many waited for the pool as may.
+     */
+    uint64_t closed_pending_full;
+    /**
+     * Its backend went down, and the pool's sessions are cut then.
+     */
+    uint64_t closed_backend_down;
 } trimtab_listener_statistics;
 
 /**

@@ -141,6 +141,7 @@ enum class EventKind : std::int32_t {
     backend_maxconn = TRIMTAB_EVENT_BACKEND_MAXCONN,
     backend_tier = TRIMTAB_EVENT_BACKEND_TIER,
     discovery_failed = TRIMTAB_EVENT_DISCOVERY_FAILED,
+    sessions_cut = TRIMTAB_EVENT_SESSIONS_CUT,
 };
 
 /// Names a backend of one pool.

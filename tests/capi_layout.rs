@@ -215,6 +215,9 @@ fn in_rust() -> Layout {
             closed_half_closed_timeout,
             closed_stopped,
             closed_no_descriptor,
+            closed_retry_refused,
+            closed_pending_full,
+            closed_backend_down,
         }
     );
     layout

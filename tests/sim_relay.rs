@@ -20,7 +20,7 @@ fn what_must_hold_holds_in_every_world() {
     };
     let is_whole = seeds.end - seeds.start == SEEDS;
     let mut ended: BTreeMap<Cause, u64> = BTreeMap::new();
-    let (mut queued, mut delivered) = (0, 0);
+    let (mut queued, mut delivered, mut paced, mut retries) = (0, 0, 0, 0);
     for seed in seeds {
         match relay::run(seed) {
             Ok(summary) => {
@@ -29,6 +29,8 @@ fn what_must_hold_holds_in_every_world() {
                 }
                 queued += summary.queued;
                 delivered += summary.delivered;
+                paced += summary.paced;
+                retries += summary.retries;
             }
             Err(what) => panic!(
                 "{what}\nagain with: TRIMTAB_SIM_SEED={seed} cargo test --features sim --test sim_relay"
@@ -48,9 +50,13 @@ fn what_must_hold_holds_in_every_world() {
             Cause::IdleTimeout,
             Cause::HalfClosedTimeout,
             Cause::NoBackend,
+            Cause::RetryRefused,
+            Cause::PendingFull,
+            Cause::BackendDown,
         ] {
             assert!(ended.get(&cause).is_some_and(|count| *count > 20), "{cause:?} is rare: {ended:?}");
         }
+        assert!(paced > 1_000 && retries > 1_000, "{paced} waits for a rate, {retries} retries");
         assert!(queued > 1_000 && delivered > 1_000_000, "{queued} queued, {delivered} bytes");
     }
 }

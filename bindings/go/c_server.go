@@ -191,6 +191,9 @@ func (n *nativeServer) listenerStatistics(listener string) (ListenerStatistics, 
 			HalfClosedTimeout: uint64(read.closed_half_closed_timeout),
 			Stopped:           uint64(read.closed_stopped),
 			NoDescriptor:      uint64(read.closed_no_descriptor),
+			RetryRefused:      uint64(read.closed_retry_refused),
+			PendingFull:       uint64(read.closed_pending_full),
+			BackendDown:       uint64(read.closed_backend_down),
 		},
 	}, nil
 }

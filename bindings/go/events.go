@@ -68,6 +68,9 @@ const (
 	// EventDiscoveryFailed: members could not be found out, by name or from a file, or some of them are left
 	// out; the detail says why, and what becomes of those there were.
 	EventDiscoveryFailed EventKind = 13
+	// EventSessionsCut: sessions of a backend that went down were cut, by one of the workers; the number is how
+	// many.
+	EventSessionsCut EventKind = 14
 
 	// EventPanicBegan: a tier, the number, serves whatever is observed of its backends. Of a PoolEvent only.
 	EventPanicBegan EventKind = 32

@@ -235,6 +235,7 @@ var constants = map[string]constant{
 	"TRIMTAB_EVENT_BACKEND_MAXCONN":  {is: int64(EventBackendMaxconn)},
 	"TRIMTAB_EVENT_BACKEND_TIER":     {is: int64(EventBackendTier)},
 	"TRIMTAB_EVENT_DISCOVERY_FAILED": {is: int64(EventDiscoveryFailed)},
+	"TRIMTAB_EVENT_SESSIONS_CUT":     {is: int64(EventSessionsCut)},
 
 	"TRIMTAB_BACKENDS_MAX": {is: BackendsMax},
 	"TRIMTAB_WEIGHT_MAX":   {is: WeightMax},

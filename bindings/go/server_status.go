@@ -47,6 +47,9 @@ type ClosedSessions struct {
 	HalfClosedTimeout uint64 `json:"half_closed_timeout"` // silence after one side had ended its half
 	Stopped           uint64 `json:"stopped"`             // the server stopped
 	NoDescriptor      uint64 `json:"no_descriptor"`       // the system had none, or no memory, for the backend's connection
+	RetryRefused      uint64 `json:"retry_refused"`       // a backend could not be reached, and the retry budget was used up
+	PendingFull       uint64 `json:"pending_full"`        // as many waited for the pool as may
+	BackendDown       uint64 `json:"backend_down"`        // its backend went down, and the pool's sessions are cut then
 }
 
 // Status is everything there is to see of a server; what `trimtab ctl status` shows.
@@ -83,14 +86,18 @@ type ListenerStatus struct {
 
 // PoolStatus is one pool in a Status.
 type PoolStatus struct {
-	Name     string          `json:"name"`
-	Policy   string          `json:"policy"`
-	Waiting  uint64          `json:"waiting"`   // clients that wait for a place
-	Serving  uint32          `json:"serving"`   // backends that may be picked now
-	Picks    uint64          `json:"picks"`     // made of the backends now in the pool
-	InFlight uint64          `json:"in_flight"` // of these, not reported done
-	Refused  uint64          `json:"refused"`   // picks that found no backend
-	Backends []BackendStatus `json:"backends"`
+	Name     string `json:"name"`
+	Policy   string `json:"policy"`
+	Waiting  uint64 `json:"waiting"`   // clients that wait for a place
+	Serving  uint32 `json:"serving"`   // backends that may be picked now
+	Picks    uint64 `json:"picks"`     // made of the backends now in the pool
+	InFlight uint64 `json:"in_flight"` // of these, not reported done
+	Refused  uint64 `json:"refused"`   // picks that found no backend
+	Limit    uint32 `json:"limit"`     // the most picks in flight now: a maxconn, or a lower one found by response times; 0: none
+	Retries  uint32 `json:"retries"`   // retries in flight
+	// RetriesRefused: retries that were not within the budget.
+	RetriesRefused uint64          `json:"retries_refused"`
+	Backends       []BackendStatus `json:"backends"`
 }
 
 // BackendStatus is one backend in a Status; Pool.Backends tells most of it of one pool.

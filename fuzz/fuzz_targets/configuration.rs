@@ -38,7 +38,9 @@ const WORDS: &str = "\
 ¶[admin]¶|¶[store]¶|name = |bind = |pool = |mode = |maxconn = |backlog = |proxy_protocol = |\
 abort_on_close = |timeouts = |timeouts.idle = |connect = |half_closed = |policy = |hash = |\
 bounded_load = |backups = |formula = |tick = |blend = |gain = |history = |floor = |stale = |\
-decay = |seed = |hash_seed = |queue_max = |retry.attempts = |backend = |address = |weight = |\
+decay = |seed = |hash_seed = |queue_max = |retry.attempts = |\
+retry.budget = |retries_max = |connection_rate = |connection_burst = |pending_max = |adaptive.min = |on_down = |\
+backend = |address = |weight = |\
 backup = |tier = |admin = |workers = |tls = |\"a\"|\"b\"|\"127.0.0.1:80\"|\"127.0.0.1:0\"|\"10.0.0.1:80\"|\
 \"unix:@a\"|\":80\"|\"a.example:80\"|\"hash\"|\"source\"|\"static\"|\"predictive\"|\"maglev\"|\"all\"|\"v2\"|\"accept\"|\
 \"off\"|\"drain\"|\"5s\"|\"1m30s\"|\"0s\"|true|false|¶| |[|]|{|}|,|a.|=|\"\"\"|# ";

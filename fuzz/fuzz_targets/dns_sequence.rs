@@ -80,7 +80,10 @@ fuzz_target!(|run: Run| {
         Watch::new(name, run.files.environment(), options, now, &mut rng).expect("the options are in range");
     let mut links = dns::Links::default();
     let mut roster = Roster::new();
-    let template = Template { name: "app".into(), weight: 1, tier: 0, maxconn: 0, admin: Admin::Ready };
+    let (connection_rate, connection_burst) = (0, 0);
+    let (weight, tier, maxconn, admin) = (1, 0, 0, Admin::Ready);
+    let name = "app".into();
+    let template = Template { name, weight, tier, maxconn, connection_rate, connection_burst, admin };
     let mut last: Vec<Endpoint> = Vec::new();
     let mut is_cancelled = false;
     for step in run.steps.into_iter().take(300) {

@@ -22,6 +22,8 @@ pub const TRIMTAB_EVENT_ACCEPT_RESUMED: i32 = 4;
 pub const TRIMTAB_EVENT_WORKER_FAILED: i32 = 5;
 /// Members could not be found out, by name or from a file; the detail says why. Those there were stay.
 pub const TRIMTAB_EVENT_DISCOVERY_FAILED: i32 = 13;
+/// Sessions of a backend that went down were cut, by one of the workers; the number is how many.
+pub const TRIMTAB_EVENT_SESSIONS_CUT: i32 = 14;
 
 /// Something an operator would want to know; nothing is told per connection. Each text ends with a NUL that
 /// its `_len` does not count, is empty where there is nothing to say, and is never NULL. Texts and struct are
@@ -33,7 +35,7 @@ pub struct trimtab_event {
     pub struct_size: u32,
     /// What happened: one of `TRIMTAB_EVENT_...`. Later releases have more of them.
     pub kind: i32,
-    /// What a backend changed to, as the kind tells; else 0.
+    /// What a backend changed to, or how many, as the kind tells; else 0.
     pub number: u32,
     /// 0.
     pub reserved: u32,
@@ -53,7 +55,7 @@ pub struct trimtab_event {
     pub backend: *const c_char,
     /// Its length in bytes.
     pub backend_len: usize,
-    /// What a backend changed to, in a word or digits, like `drain` or `7`.
+    /// What a backend changed to, or how many, in a word or digits, like `drain` or `7`.
     pub value: *const c_char,
     /// Its length in bytes.
     pub value_len: usize,
@@ -212,6 +214,9 @@ fn numbers(kind: EventKind) -> (i32, u32) {
         EventKind::AcceptResumed => (TRIMTAB_EVENT_ACCEPT_RESUMED, 0),
         EventKind::WorkerFailed => (TRIMTAB_EVENT_WORKER_FAILED, 0),
         EventKind::DiscoveryFailed => (TRIMTAB_EVENT_DISCOVERY_FAILED, 0),
+        EventKind::SessionsCut(count) => {
+            (TRIMTAB_EVENT_SESSIONS_CUT, u32::try_from(count).unwrap_or(u32::MAX))
+        }
         EventKind::Pool(change) => pool_events::numbers(change),
     }
 }

@@ -103,6 +103,12 @@ pub struct trimtab_listener_statistics {
     pub closed_stopped: u64,
     /// The system had no descriptor or memory for the backend's connection.
     pub closed_no_descriptor: u64,
+    /// A backend could not be reached, and the retry budget had no try at another one left.
+    pub closed_retry_refused: u64,
+    /// As many waited for the pool as may.
+    pub closed_pending_full: u64,
+    /// Its backend went down, and the pool's sessions are cut then.
+    pub closed_backend_down: u64,
 }
 
 // SAFETY: `repr(C)`, integers only, and begins with `struct_size`.
@@ -132,6 +138,9 @@ unsafe impl Sized32 for trimtab_listener_statistics {
         closed_half_closed_timeout: 0,
         closed_stopped: 0,
         closed_no_descriptor: 0,
+        closed_retry_refused: 0,
+        closed_pending_full: 0,
+        closed_backend_down: 0,
     };
 }
 
@@ -174,6 +183,9 @@ impl trimtab_listener_statistics {
             "half_closed_timeout" => &mut self.closed_half_closed_timeout,
             "stopped" => &mut self.closed_stopped,
             "no_descriptor" => &mut self.closed_no_descriptor,
+            "retry_refused" => &mut self.closed_retry_refused,
+            "pending_full" => &mut self.closed_pending_full,
+            "backend_down" => &mut self.closed_backend_down,
             _ => return None,
         })
     }
@@ -276,7 +288,8 @@ pub unsafe extern "C" fn trimtab_server_status_copy(
 }
 
 const _: () = assert!(size_of::<trimtab_server_statistics>() == trimtab_server_statistics::FIRST_SIZE);
-const _: () = assert!(size_of::<trimtab_listener_statistics>() == trimtab_listener_statistics::FIRST_SIZE);
+const _: () =
+    assert!(size_of::<trimtab_listener_statistics>() == trimtab_listener_statistics::FIRST_SIZE + 24);
 
 #[cfg(test)]
 mod tests {

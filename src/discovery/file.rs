@@ -7,8 +7,8 @@
 //! unix:/run/app.sock  tier=1 admin=drain
 //! ```
 //!
-//! Keys, ranges and defaults are those of `[[pool.backend]]`: `name`, `weight`, `maxconn`, `tier`, `backup`,
-//! `admin`. `#` at the beginning of a word begins a comment. An address and a name hold no blank. Addresses are
+//! Keys, ranges and defaults are those of `[[pool.backend]]`: `name`, `weight`, `maxconn`, `connection_rate`,
+//! `connection_burst`, `tier`, `backup`, `admin`. `#` at the beginning of a word begins a comment. An address and a name hold no blank. Addresses are
 //! ready to connect to; names that DNS knows stand in the configuration, where they are watched.
 //!
 //! Lines rather than TOML, for it is scripts that write such files: a line is appended, or taken out by
@@ -25,7 +25,7 @@ use std::fmt::Display;
 
 use crate::balance::backend::check_name;
 use crate::balance::options::{BACKENDS_MAX, WEIGHT_MAX};
-use crate::balance::{Address, Admin, Backend, MAXCONN_MAX};
+use crate::balance::{Address, Admin, Backend, CONNECTION_RATE_MAX, MAXCONN_MAX};
 use crate::discovery::name::Source;
 use crate::error::{Error, Problem, Result, shown};
 
@@ -221,6 +221,14 @@ fn set(backend: &mut Backend, key: &str, value: &str) -> std::result::Result<(),
             backend.weight = number(key, value, 1, WEIGHT_MAX).map_err(|message| (message, hint))?;
         }
         "maxconn" => backend.maxconn = number(key, value, 0, MAXCONN_MAX).map_err(|message| (message, ""))?,
+        "connection_rate" | "connection_burst" => {
+            let value = number(key, value, 0, CONNECTION_RATE_MAX).map_err(|message| (message, ""))?;
+            let place = match key {
+                "connection_rate" => &mut backend.connection_rate,
+                _ => &mut backend.connection_burst,
+            };
+            *place = value;
+        }
         "tier" => {
             let tier = number(key, value, 0, u32::from(u8::MAX)).map_err(|message| (message, ""))?;
             backend.tier = u8::try_from(tier).unwrap_or(u8::MAX);
@@ -238,7 +246,10 @@ fn set(backend: &mut Backend, key: &str, value: &str) -> std::result::Result<(),
         },
         _ => {
             let message = format!("unknown key {}", shown(key));
-            return Err((message, "known: name, weight, maxconn, tier, backup, admin"));
+            return Err((
+                message,
+                "known: name, weight, maxconn, connection_rate, connection_burst, tier, backup, admin",
+            ));
         }
     }
     Ok(())
@@ -327,7 +338,13 @@ mod tests {
 
     #[test]
     fn numbers_hold_at_their_limits() {
-        for (key, least, most) in [("weight", 1, 65_535), ("maxconn", 0, 1 << 30), ("tier", 0, 255)] {
+        for (key, least, most) in [
+            ("weight", 1, 65_535),
+            ("maxconn", 0, 1 << 30),
+            ("connection_rate", 0, 1_000_000),
+            ("connection_burst", 0, 1_000_000),
+            ("tier", 0, 255),
+        ] {
             for value in [least, most] {
                 assert_eq!(parse(&format!("10.0.0.1:80 {key}={value}\n"), "m").unwrap().len(), 1);
             }
@@ -438,7 +455,7 @@ mod tests {
         #[test]
         fn any_text_is_taken_or_told(
             parts in prop::collection::vec(
-                "10\\.0\\.0\\.[1-9]:80|unix:/a| |\n|\t|#|empty|(weight|tier|maxconn|name|backup|admin)=[0-9a-z]{0,3}|\\PC",
+                "10\\.0\\.0\\.[1-9]:80|unix:/a| |\n|\t|#|empty|(weight|tier|maxconn|connection_rate|connection_burst|name|backup|admin)=[0-9a-z]{0,3}|\\PC",
                 0..30,
             ),
         ) {

@@ -42,6 +42,10 @@ pub struct Template {
     pub tier: u8,
     /// The most picks in flight for each; 0 for no limit.
     pub maxconn: u32,
+    /// The most picks a second for each; 0 for no limit.
+    pub connection_rate: u32,
+    /// How many of them may come at once; 0 for one second's.
+    pub connection_burst: u32,
     /// What the operator ordered for each.
     pub admin: Admin,
 }
@@ -54,6 +58,8 @@ impl Template {
             weight: self.weight.saturating_mul(endpoint.weight).clamp(1, WEIGHT_MAX),
             tier: self.tier.saturating_add(endpoint.tier),
             maxconn: self.maxconn,
+            connection_rate: self.connection_rate,
+            connection_burst: self.connection_burst,
             admin: self.admin,
             ..Backend::new(endpoint.address.into())
         };
@@ -83,7 +89,7 @@ pub struct Changes {
     pub removed: Vec<Backend>,
     /// Who comes.
     pub added: Vec<Backend>,
-    /// Who stays with another weight, tier, `maxconn` or order. What an operator set beside stays as it was set.
+    /// Who stays with another weight, tier, `maxconn`, rate or order. What an operator set beside stays as it was set.
     pub changed: Vec<Change>,
 }
 
@@ -213,7 +219,17 @@ mod tests {
     use super::*;
 
     fn template(name: &str) -> Template {
-        Template { name: name.to_string(), weight: 1, tier: 0, maxconn: 0, admin: Admin::Ready }
+        let name = name.to_string();
+        let (connection_rate, connection_burst) = (30, 5);
+        Template {
+            name,
+            weight: 1,
+            tier: 0,
+            maxconn: 0,
+            connection_rate,
+            connection_burst,
+            admin: Admin::Ready,
+        }
     }
 
     fn backend(address: &str, weight: u32) -> Backend {
@@ -266,6 +282,7 @@ mod tests {
         assert_eq!(numbers, [(3, 15), (255, 65_535), (2, 65_535)]);
         for member in members {
             assert_eq!((member.maxconn, member.admin), (500, Admin::Drain));
+            assert_eq!((member.connection_rate, member.connection_burst), (30, 5));
             assert_eq!(member.name.as_deref(), Some("app/10.0.0.1:80"));
         }
     }

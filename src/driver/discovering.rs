@@ -540,6 +540,10 @@ fn apply(pool: &Pool, changes: &Changes) -> Result<()> {
             if before.maxconn != after.maxconn {
                 note(edit.set_maxconn(id, after.maxconn));
             }
+            let rate = |backend: &Backend| (backend.connection_rate, backend.connection_burst);
+            if rate(before) != rate(after) {
+                note(edit.set_connection_rate(id, after.connection_rate, after.connection_burst));
+            }
             if before.tier != after.tier {
                 note(edit.set_tier(id, after.tier));
             }
@@ -600,6 +604,8 @@ mod tests {
         changes = Changes {
             changed: vec![change("10.0.0.4:80", |backend| {
                 backend.maxconn = 7;
+                backend.connection_rate = 8;
+                backend.connection_burst = 2;
                 backend.admin = Admin::Drain;
             })],
             ..Changes::default()
@@ -607,6 +613,7 @@ mod tests {
         apply(&pool, &changes).unwrap();
         let changed = pool.backend(pool.find("10.0.0.4:80").unwrap()).unwrap();
         assert_eq!((changed.maxconn, changed.admin), (7, Admin::Drain));
+        assert_eq!((changed.connection_rate, changed.connection_burst), (8, 2));
     }
 
     /// What an operator ordered of a member outlasts a change of something else.

@@ -39,6 +39,8 @@ pub enum EventKind {
     /// Members could not be found out, by name or from a file, or some of them are left out; the detail says why, and
     /// what becomes of those there were.
     DiscoveryFailed,
+    /// So many sessions of a backend that went down were cut, by one of the workers.
+    SessionsCut(u64),
     /// Something in a pool changed.
     Pool(ChangeKind),
 }
@@ -54,6 +56,7 @@ impl EventKind {
             EventKind::AcceptResumed => "accept-resumed",
             EventKind::WorkerFailed => "worker-failed",
             EventKind::DiscoveryFailed => "discovery-failed",
+            EventKind::SessionsCut(_) => "sessions-cut",
             EventKind::Pool(ChangeKind::Added) => "backend-added",
             EventKind::Pool(ChangeKind::Removed) => "backend-removed",
             EventKind::Pool(ChangeKind::Admin(_)) => "backend-admin",
@@ -76,6 +79,7 @@ impl EventKind {
             },
             EventKind::Pool(ChangeKind::Weight(number) | ChangeKind::Maxconn(number)) => number.to_string(),
             EventKind::Pool(ChangeKind::Tier(tier)) => tier.to_string(),
+            EventKind::SessionsCut(count) => count.to_string(),
             _ => String::new(),
         }
     }

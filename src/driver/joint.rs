@@ -1,5 +1,7 @@
 //! [`Joints`]: a worker's sessions with their sockets. A session says what to do next; this does it.
 
+mod cut;
+
 use std::collections::VecDeque;
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::AsFd;
@@ -15,6 +17,7 @@ use crate::driver::shared::{Counters, Shared, add};
 use crate::driver::timer::TimerId;
 use crate::driver::token::{GENERATION_MASK, Key, Side, Source};
 use crate::driver::worker::{Core, Timer};
+use crate::proxy::cuts::{Cuts, Moment as CutMoment};
 use crate::proxy::flow::{Flow, Step};
 use crate::proxy::options::SendProxy;
 use crate::proxy::queue::Place;
@@ -33,6 +36,8 @@ struct Joint {
     timer: Option<TimerId>,
     armed: Instant,
     place: Option<Place>,
+    /// Of its pick.
+    picked: CutMoment,
     listener: u32,
     generation: u32,
     /// Before its sockets were made.
@@ -46,6 +51,10 @@ struct Joint {
     is_tuned_for_bulk: bool,
 }
 
+/// What an idle session costs beside its sockets. Nothing that only some sessions need has a field of its own.
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<Joint>() <= 224);
+
 /// A worker's sessions.
 pub(crate) struct Joints {
     table: Slab<Joint>,
@@ -53,6 +62,7 @@ pub(crate) struct Joints {
     generation: u32,
     /// Sessions that wait for a descriptor, those that wait longest first; some may be gone.
     starved: VecDeque<Key>,
+    cuts: Cuts,
 }
 
 /// How many reads one flow has in a turn before others have theirs.
@@ -60,7 +70,7 @@ const READS_PER_TURN: usize = 16;
 
 impl Joints {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { table: Slab::new(), shared, generation: 0, starved: VecDeque::new() }
+        Self { table: Slab::new(), shared, generation: 0, starved: VecDeque::new(), cuts: Cuts::new() }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -118,6 +128,7 @@ impl Joints {
             timer: None,
             armed: Instant::START,
             place: None,
+            picked: self.cuts.moment(),
             listener: listener as u32,
             generation,
             since,
@@ -205,9 +216,9 @@ impl Joints {
     }
 
     /// Offers places that came free to this worker's sessions that wait for this pool.
-    pub(crate) fn take_offers(&mut self, core: &mut Core, pool: usize) {
+    pub(crate) fn take_offers(&mut self, core: &mut Core, index: usize) {
         let shared = Arc::clone(&self.shared);
-        let (room, pool) = (&shared.pools[pool].room, &*shared.pools[pool].pool);
+        let (room, pool) = (&shared.pools[index].room, &*shared.pools[index].pool);
         room.begin(core.index);
         while let Some(offer) = room.take_offer(core.index) {
             let key = offer.waiter.token;
@@ -218,9 +229,12 @@ impl Joints {
                 continue;
             }
             match self.step(core, key, |session, context| session.handle_offer(context)) {
-                Next::Queue => {
+                Next::Queue(wake) => {
                     room.put_back(offer);
-                    // Nobody else has better luck until another place comes free.
+                    // Nobody else has better luck until another place comes free, or the rate has room.
+                    if let Some(at) = wake {
+                        core.wake_room(index, at);
+                    }
                     continue;
                 }
                 next => {
@@ -275,7 +289,9 @@ impl Joints {
                 Next::Connect(address) => match net::connect(&address) {
                     Ok(socket) => match core.register(&socket, Source::Session(key, Side::Backend)) {
                         Ok(()) => {
-                            self.table[key.index as usize].backend = Some(socket);
+                            let joint = &mut self.table[key.index as usize];
+                            joint.backend = Some(socket);
+                            joint.picked = self.cuts.moment();
                             return self.arm(core, key);
                         }
                         Err(_) => Next::Close(Cause::NoDescriptor),
@@ -294,7 +310,8 @@ impl Joints {
                     core.starve();
                     return self.arm(core, key);
                 }
-                Next::Queue => {
+                // The offer that comes of this finds out when a rate has room.
+                Next::Queue(_) => {
                     // It may have left while something else was waited for.
                     let joint = &mut self.table[key.index as usize];
                     if joint.session.flow(Direction::ToBackend).is_source_ending() && self.has_left(key) {
@@ -304,12 +321,12 @@ impl Joints {
                     let listener = &self.shared.listeners[joint.listener as usize];
                     let pool = &self.shared.pools[listener.pool];
                     match pool.room.enter(&pool.pool, core.index, key) {
-                        Some(place) => {
+                        Ok(place) => {
                             add(&listener.counters(core.index).queued, 1);
                             joint.place = Some(place);
                             return self.arm(core, key);
                         }
-                        None => Next::Close(Cause::QueueFull),
+                        Err(cause) => Next::Close(cause),
                     }
                 }
                 Next::Relay => {
@@ -328,11 +345,15 @@ impl Joints {
             let listener = self.table[key.index as usize].listener as usize;
             self.shared.suspect(self.shared.listeners[listener].pool, backend);
         }
-        if matches!(next, Next::Connect(_) | Next::Queue) {
+        self.count_retry(core, key, &next);
+        next
+    }
+
+    fn count_retry(&self, core: &Core, key: Key, next: &Next) {
+        if matches!(next, Next::Connect(_) | Next::Queue(_)) {
             let listener = self.table[key.index as usize].listener as usize;
             add(&self.shared.listeners[listener].counters(core.index).retries, 1);
         }
-        next
     }
 
     /// `None` while more of the header is to come.

@@ -8,13 +8,15 @@
 //! | `discovering` | members from DNS and from files |
 //! | `probing`, `standing` | active checks, and what they found for who asks |
 //! | `conversation` | connections answered from memory: admin |
-//! | `shared`, `room` | what workers share: pools, limits, counters, wait queues |
+//! | `shared`, `room`, `cutting` | what workers share: pools, limits, counters, wait queues, whose sessions to cut |
 //! | `net`, `pipes` | sockets; pipes for splice |
 //! | `mailbox`, `timer`, `token` | messages from other threads, deadlines, what an event is about |
 //! | `event` | what the owner is told |
 
 #[cfg(feature = "proxy")]
 pub(crate) mod conversation;
+#[cfg(feature = "proxy")]
+pub(crate) mod cutting;
 #[cfg(feature = "proxy")]
 pub(crate) mod discovering;
 #[cfg(feature = "proxy")]

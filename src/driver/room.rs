@@ -11,6 +11,7 @@ use crate::driver::mailbox::Sender;
 use crate::driver::token::Key;
 use crate::driver::worker::Message;
 use crate::proxy::queue::{Offer, Place, Queue, Waiter};
+use crate::proxy::session::Cause;
 
 /// Who waits for a place at one pool's backends.
 pub(crate) struct Room {
@@ -31,13 +32,16 @@ impl Room {
         }
     }
 
-    /// Waits at the end of the queue; `None` when it is full. From here to [`Room::settle`] the pool says when
+    /// Waits at the end of the queue; `Err` says why it may not. From here to [`Room::settle`] the pool says when
     /// a place comes free; one that came free before is found by the offer this makes.
-    pub(crate) fn enter(&self, pool: &Pool, worker: usize, token: Key) -> Option<Place> {
-        let place = self.queue.lock().push(Waiter { worker, token })?;
-        pool.want();
+    pub(crate) fn enter(&self, pool: &Pool, worker: usize, token: Key) -> Result<Place, Cause> {
+        pool.try_want().map_err(|_| Cause::PendingFull)?;
+        let Some(place) = self.queue.lock().push(Waiter { worker, token }) else {
+            pool.unwant();
+            return Err(Cause::QueueFull);
+        };
         self.free();
-        Some(place)
+        Ok(place)
     }
 
     /// Waits no more. With an offer on its way already, that is said by [`Room::settle`] when it comes.

@@ -8,6 +8,7 @@ use crossbeam_utils::CachePadded;
 
 use crate::balance::{BackendId, Pool};
 use crate::driver::conversation;
+use crate::driver::cutting::Cutting;
 use crate::driver::event::{Event, EventKind, Sink};
 use crate::driver::mailbox::Sender;
 use crate::driver::room::Room;
@@ -57,6 +58,8 @@ pub(crate) struct SharedPool {
     pub(crate) name: Arc<str>,
     pub(crate) pool: Arc<Pool>,
     pub(crate) room: Arc<Room>,
+    /// Whose sessions are to be cut; none where they go on.
+    pub(crate) cutting: Option<Arc<Cutting>>,
     /// Whether its backends are checked.
     pub(crate) is_checked: bool,
     /// What the checks know of its backends.

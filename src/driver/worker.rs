@@ -36,6 +36,8 @@ pub(crate) enum Message {
     Pool(usize),
     /// Sessions could not reach some backends of this pool.
     Suspects(usize),
+    /// Backends of this pool went down, and their sessions are to be cut.
+    Cut(usize),
     /// The owner gave an order: see [`Orders`](crate::driver::shared::Orders).
     Order,
     /// There is news for those who follow.
@@ -53,6 +55,8 @@ pub(crate) enum Timer {
     Accept(u32),
     /// Try again to connect sessions: there was no descriptor.
     Starved,
+    /// A rate that sessions of this pool wait for has room.
+    Room(u32),
     /// A lookup or a look at a file is due.
     Discovering,
     /// Something of the checks is due.
@@ -82,6 +86,10 @@ pub(crate) struct Core {
     paused: Vec<u32>,
     /// Whether there is a [`Timer::Starved`].
     is_starved: bool,
+    /// For each pool its [`Timer::Room`], and when it comes.
+    rooms: Box<[Option<(TimerId, Instant)>]>,
+    /// Whether sessions to cut are left for the next turn.
+    pub(crate) cut_again: bool,
     /// Set while a splice of this turn may raise SIGPIPE in a thread that is the host's.
     pub(crate) mask: Option<sys::signal::Masked>,
     /// Whether the thread is the host's.
@@ -125,6 +133,8 @@ const EVENTS_MAX: usize = 512;
 const BACKLOG_ROUNDS: usize = 2048;
 /// How long a listener pauses when there is no descriptor and none comes free here.
 const STARVED_PAUSE: Duration = Duration::from_millis(100);
+/// How soon a rate is looked at again: what the system counts waits in.
+const ROOM_PAUSE: Duration = Duration::from_millis(1);
 
 /// What a worker is made of.
 pub(crate) struct Parts {
@@ -145,6 +155,7 @@ pub(crate) struct Parts {
 impl Worker {
     pub(crate) fn new(parts: Parts) -> io::Result<Self> {
         let now = Clock.now();
+        let rooms = parts.shared.pools.iter().map(|_| None).collect();
         let core = Core {
             index: parts.index,
             poll: parts.poll,
@@ -159,6 +170,8 @@ impl Worker {
             talk_again: Vec::new(),
             paused: Vec::new(),
             is_starved: false,
+            rooms,
+            cut_again: false,
             mask: None,
             is_hosted: parts.is_hosted,
             has_freed: false,
@@ -202,8 +215,8 @@ impl Worker {
 
     /// When a turn is needed even if nothing happens.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        let Core { again, accept_again, talk_again, .. } = &self.core;
-        if !again.is_empty() || !accept_again.is_empty() || !talk_again.is_empty() {
+        let Core { again, accept_again, talk_again, cut_again, .. } = &self.core;
+        if !again.is_empty() || !accept_again.is_empty() || !talk_again.is_empty() || *cut_again {
             return Some(Instant::START);
         }
         self.core.wheel.next_deadline()
@@ -259,6 +272,9 @@ impl Worker {
         }
         for key in again {
             self.joints.go_on(&mut self.core, key);
+        }
+        if std::mem::take(&mut self.core.cut_again) {
+            self.joints.cut(&mut self.core);
         }
         for key in talk_again {
             self.conversations.handle_event(&mut self.core, key);
@@ -332,6 +348,7 @@ impl Worker {
                         probing.handle_suspects(&mut self.core, pool);
                     }
                 }
+                Message::Cut(pool) => self.joints.cut_all_of(&mut self.core, pool),
                 Message::Order => self.obey(),
                 Message::News => self.conversations.handle_news(&mut self.core),
                 // Whether that ends it is looked at after every turn.
@@ -369,6 +386,11 @@ impl Worker {
                 Timer::Accept(index) => {
                     self.core.paused.retain(|&paused| paused != index);
                     self.accept(index as usize);
+                }
+                Timer::Room(pool) => {
+                    let pool = pool as usize;
+                    self.core.rooms[pool] = None;
+                    self.core.shared.pools[pool].room.free();
                 }
                 Timer::Starved => {
                     self.core.is_starved = false;
@@ -421,9 +443,13 @@ impl Worker {
         }
         self.close_listeners();
         self.joints.close_all(&mut self.core, Cause::Stopped);
-        // Places offered to those go to whoever waits on other workers.
+        // Places offered to those go to whoever waits on other workers, who have a look at the rates that were
+        // waited for here.
         for pool in 0..self.core.shared.pools.len() {
             self.joints.take_offers(&mut self.core, pool);
+            if self.core.rooms[pool].take().is_some() {
+                self.core.shared.pools[pool].room.free();
+            }
         }
         self.conversations.close_all(&mut self.core);
         if let Some(mut discovering) = self.discovering.take() {
@@ -476,6 +502,20 @@ impl Core {
         if !self.is_starved {
             self.is_starved = true;
             self.wheel.insert(self.now.saturating_add(STARVED_PAUSE), Timer::Starved);
+        }
+    }
+
+    /// Has who waits for this pool offered a place at `at`, when a rate has room again.
+    pub(crate) fn wake_room(&mut self, pool: usize, at: Instant) {
+        // Never at once: the loop would go round without an end.
+        let at = at.max(self.now.saturating_add(ROOM_PAUSE));
+        match self.rooms[pool] {
+            Some((_, earlier)) if earlier <= at => {}
+            armed => {
+                let mut timer = armed.map(|(timer, _)| timer);
+                self.set_timer(&mut timer, at, Timer::Room(pool as u32));
+                self.rooms[pool] = timer.map(|timer| (timer, at));
+            }
         }
     }
 

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::balance::{Admin, ChangeKind, Observed};
+
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Bind {
@@ -44,6 +46,30 @@ pub enum SendProxy {
     V2,
 }
 
+/// What becomes of a backend's sessions when it goes down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnDown {
+    /// They go on for as long as they can.
+    #[default]
+    Keep,
+    /// They are cut: both sides see a reset.
+    Close,
+}
+
+impl OnDown {
+    /// Every choice with its name in configuration.
+    pub const NAMES: [(&'static str, OnDown); 2] = [("keep", OnDown::Keep), ("close", OnDown::Close)];
+
+    /// Whether the sessions of a backend that changed so are cut. As HAProxy's `on-marked-down
+    /// shutdown-sessions`: when it was observed down and when an operator takes it out of service, not when it is
+    /// drained. Nor when it is ejected or removed: that says nothing against what stands.
+    pub fn cuts(self, change: ChangeKind) -> bool {
+        let is_down =
+            matches!(change, ChangeKind::Observed(Observed::Down) | ChangeKind::Admin(Admin::Maintenance));
+        self == OnDown::Close && is_down
+    }
+}
+
 /// How long each phase of a session may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
@@ -55,7 +81,8 @@ pub struct Timeouts {
     pub idle: Duration,
     /// Silence once one side has ended its half.
     pub half_closed: Duration,
-    /// For a place at a backend, when all are at their `maxconn`, and for a descriptor, when there is none.
+    /// For a place at a backend, when a limit of theirs or of the pool is reached, and for a descriptor, when there
+    /// is none.
     pub queue: Duration,
     /// For sessions to end by themselves when the server stops gracefully.
     pub drain: Duration,

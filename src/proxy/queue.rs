@@ -6,10 +6,11 @@
 //! who came later could be served before: places that come free meanwhile are counted, so that none is missed.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroU64;
 
 /// Names one place in the queue; earlier ones are smaller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place(u64);
+pub struct Place(NonZeroU64);
 
 /// Somebody who waits: its worker and what that worker calls it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +40,7 @@ pub struct Queue<T> {
     offered: Vec<VecDeque<(Place, T)>>,
     /// Offers under way: made, and neither put back nor settled.
     trying: usize,
-    next: u64,
+    next: NonZeroU64,
     /// How often a place came free.
     freed: u64,
     max: usize,
@@ -49,7 +50,7 @@ impl<T: Copy> Queue<T> {
     /// A queue of at most `max` over `workers` workers.
     pub fn new(max: usize, workers: usize) -> Self {
         let offered = (0..workers).map(|_| VecDeque::new()).collect();
-        Self { waiting: BTreeMap::new(), offered, trying: 0, next: 0, freed: 0, max }
+        Self { waiting: BTreeMap::new(), offered, trying: 0, next: NonZeroU64::MIN, freed: 0, max }
     }
 
     /// How many wait, those with an offer too.
@@ -68,7 +69,7 @@ impl<T: Copy> Queue<T> {
             return None;
         }
         let place = Place(self.next);
-        self.next += 1;
+        self.next = self.next.checked_add(1).expect("nobody lives to see so many clients");
         self.waiting.insert(place, waiter);
         Some(place)
     }

@@ -13,9 +13,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::balance::Address;
-use crate::balance::{BackendId, Lane, Outcome, Policy, Pool, Request, Timings, Token};
+use crate::balance::{Address, BackendId, Lane, Outcome, Policy, Pool, Request, Retry, Timings, Token};
 use crate::error::{Error, NoBackend};
+pub use crate::proxy::cause::Cause;
 use crate::proxy::flow::Flow;
 use crate::proxy::options::{AcceptProxy, Options, SendProxy};
 use crate::proxy::proxy_protocol::{self, Addresses, Header, Version};
@@ -28,77 +28,15 @@ pub enum Next {
     Header,
     /// Begin to connect there; then call `handle_connected` or `handle_connect_failed`.
     Connect(Address),
-    /// Every backend is at its `maxconn`: wait in the pool's queue, then call `handle_offer`.
-    Queue,
+    /// A limit is reached: wait in the pool's queue, then call `handle_offer`. With a time, it is a rate that has
+    /// room again by then without anybody giving something back: offer a place when it has come.
+    Queue(Option<Instant>),
     /// Wait until the system may have a descriptor again, then call `handle_descriptor`.
     Starve,
     /// Run the two flows.
     Relay,
     /// Call `close` and end both connections.
     Close(Cause),
-}
-
-/// Why a session ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Cause {
-    /// Both sides ended their half.
-    Finished,
-    /// The client broke off.
-    ClientReset,
-    /// The backend broke off.
-    BackendReset,
-    /// The client left before it had a backend.
-    ClientLeft,
-    /// What should have been a PROXY header is none.
-    HeaderInvalid,
-    /// The PROXY header took too long.
-    HeaderTimeout,
-    /// No backend may be picked.
-    NoBackend,
-    /// Backends could not be reached, as many as may be tried.
-    ConnectFailed,
-    /// The queue for a backend is full.
-    QueueFull,
-    /// No backend came free in time.
-    QueueTimeout,
-    /// Silence in both directions.
-    IdleTimeout,
-    /// Silence after one side had ended its half.
-    HalfClosedTimeout,
-    /// The server stopped.
-    Stopped,
-    /// The system had no descriptor or memory for the backend's connection.
-    NoDescriptor,
-}
-
-impl Cause {
-    /// Every cause with its name in statistics.
-    pub const NAMES: [(&'static str, Cause); 14] = [
-        ("finished", Cause::Finished),
-        ("client_reset", Cause::ClientReset),
-        ("backend_reset", Cause::BackendReset),
-        ("client_left", Cause::ClientLeft),
-        ("header_invalid", Cause::HeaderInvalid),
-        ("header_timeout", Cause::HeaderTimeout),
-        ("no_backend", Cause::NoBackend),
-        ("connect_failed", Cause::ConnectFailed),
-        ("queue_full", Cause::QueueFull),
-        ("queue_timeout", Cause::QueueTimeout),
-        ("idle_timeout", Cause::IdleTimeout),
-        ("half_closed_timeout", Cause::HalfClosedTimeout),
-        ("stopped", Cause::Stopped),
-        ("no_descriptor", Cause::NoDescriptor),
-    ];
-
-    /// Whether the client is to see a reset: what it got is not all there was.
-    pub fn resets_client(self) -> bool {
-        matches!(self, Cause::BackendReset | Cause::HeaderInvalid)
-    }
-
-    /// Whether the backend is to see a reset: the client broke off.
-    pub fn resets_backend(self) -> bool {
-        matches!(self, Cause::ClientReset)
-    }
 }
 
 /// Which way bytes go.
@@ -150,13 +88,16 @@ pub struct Session {
     to_backend: Flow,
     to_client: Flow,
     pick: Option<Token>,
+    /// Whose pick that is.
+    backend: BackendId,
     /// When the phase began; while relaying, when bytes last moved.
     active: Instant,
     /// When the backend was picked, then when its answer began to be waited for.
     since: Instant,
     /// Nanoseconds it took to connect, and then until the answer began.
     connect_nanos: u64,
-    answer_nanos: Option<u64>,
+    /// [`NO_ANSWER`] while there is none.
+    answer_nanos: u64,
     /// What is needed only until the relay runs.
     opening: Option<Box<Opening>>,
     phase: Phase,
@@ -167,6 +108,9 @@ pub struct Session {
     has_backend_broken: bool,
 }
 
+/// No answer takes so long.
+const NO_ANSWER: u64 = u64::MAX;
+
 #[derive(Debug)]
 struct Opening {
     source: Option<SocketAddr>,
@@ -176,7 +120,8 @@ struct Opening {
     header: Option<Header>,
     /// Backends that could not be reached.
     tried: Vec<BackendId>,
-    backend: Option<BackendId>,
+    /// While it tries another one than the first.
+    retry: Option<Retry>,
     /// Since when there is no descriptor for the backend's connection.
     starved: Option<Instant>,
 }
@@ -191,17 +136,18 @@ impl Session {
             received: Vec::new(),
             header: None,
             tried: Vec::new(),
-            backend: None,
+            retry: None,
             starved: None,
         };
         Self {
             to_backend: Flow::new(),
             to_client: Flow::new(),
             pick: None,
+            backend: BackendId::from_u64(0),
             active: now,
             since: now,
             connect_nanos: 0,
-            answer_nanos: None,
+            answer_nanos: NO_ANSWER,
             opening: Some(Box::new(opening)),
             phase: Phase::Opened,
             introduction: 0,
@@ -265,6 +211,8 @@ impl Session {
         self.phase = Phase::Relaying;
         self.active = context.now;
         self.since = context.now;
+        // The connection stands: what becomes of it is not the retry's any more.
+        self.end_retry(context);
         if let Some(opening) = self.opening.take() {
             self.introduction = opening.introduce(context.options.send_proxy, &mut self.to_backend);
         }
@@ -274,12 +222,16 @@ impl Session {
     /// The backend could not be reached: refused, unreachable, or too late.
     pub fn handle_connect_failed(&mut self, context: &Context<'_>) -> Next {
         self.report(Outcome::ConnectFailed, context);
-        let Some(opening) = &mut self.opening else { return Next::Close(Cause::ConnectFailed) };
-        opening.tried.extend(opening.backend.take());
-        if opening.tried.len() >= context.options.attempts as usize {
-            return Next::Close(Cause::ConnectFailed);
+        self.try_another(context)
+    }
+
+    /// Its backend went down, and its pool's sessions are cut then. Who has not reached it yet tries another.
+    pub fn handle_backend_down(&mut self, context: &Context<'_>) -> Next {
+        if self.phase != Phase::Connecting {
+            return Next::Close(Cause::BackendDown);
         }
-        self.pick(context, false)
+        self.report(Outcome::Cancelled, context);
+        self.try_another(context)
     }
 
     /// The system has no descriptor or memory for the backend's connection, which is not the backend's fault:
@@ -287,7 +239,6 @@ impl Session {
     pub fn handle_no_descriptor(&mut self, context: &Context<'_>) -> Next {
         self.report(Outcome::Cancelled, context);
         let Some(opening) = &mut self.opening else { return Next::Close(Cause::NoDescriptor) };
-        opening.backend = None;
         // However often it is tried in vain, this is one wait.
         self.active = *opening.starved.get_or_insert(context.now);
         self.phase = Phase::Starved;
@@ -300,9 +251,9 @@ impl Session {
         self.pick(context, false)
     }
 
-    /// The backend it connects to; `None` once the connection stands.
+    /// The backend it has, connected or on its way.
     pub fn backend(&self) -> Option<BackendId> {
-        self.opening.as_ref().and_then(|opening| opening.backend)
+        self.pick.map(|_| self.backend)
     }
 
     /// When `handle_timeout` is next needed. Moves on while bytes move, so look again when it comes.
@@ -367,10 +318,10 @@ impl Session {
             // Nothing of it asks for an answer.
             return;
         }
-        if self.answer_nanos.is_none() {
+        if self.answer_nanos == NO_ANSWER {
             if !is_answer_due {
                 // A client that sent nothing was waiting since the connection stood.
-                self.answer_nanos = Some(now.nanos_since(self.since));
+                self.answer_nanos = now.nanos_since(self.since);
             } else if !self.is_answer_due {
                 // The time a client takes before it asks is not the backend's.
                 self.since = now;
@@ -418,7 +369,7 @@ impl Session {
     pub fn close(&mut self, cause: Cause, context: &Context<'_>) {
         let outcome = match cause {
             Cause::Finished
-                if self.is_answer_due && self.answer_nanos.is_none() && !self.client_ended_first() =>
+                if self.is_answer_due && self.answer_nanos == NO_ANSWER && !self.client_ended_first() =>
             {
                 Outcome::Failed
             }
@@ -435,9 +386,13 @@ impl Session {
             | Cause::QueueFull
             | Cause::QueueTimeout
             | Cause::Stopped
-            | Cause::NoDescriptor => Outcome::Cancelled,
+            | Cause::NoDescriptor
+            | Cause::RetryRefused
+            | Cause::PendingFull
+            | Cause::BackendDown => Outcome::Cancelled,
         };
         self.report(outcome, context);
+        self.end_retry(context);
         self.phase = Phase::Closed;
     }
 
@@ -472,11 +427,39 @@ impl Session {
         self.phase == Phase::Relaying
     }
 
+    /// Whether it tries another backend than its first.
+    pub fn is_retrying(&self) -> bool {
+        self.opening.as_ref().is_some_and(|opening| opening.retry.is_some())
+    }
+
+    /// Another backend, if one more may be tried.
+    fn try_another(&mut self, context: &Context<'_>) -> Next {
+        // One that failed in its turn has ended.
+        self.end_retry(context);
+        let Some(opening) = &mut self.opening else { return Next::Close(Cause::ConnectFailed) };
+        opening.tried.push(self.backend);
+        if opening.tried.len() >= context.options.attempts as usize {
+            return Next::Close(Cause::ConnectFailed);
+        }
+        // Before the pick, so that one that is refused takes no place and nothing of a rate.
+        match context.pool.retry_begin(context.now) {
+            Ok(retry) => opening.retry = Some(retry),
+            Err(_) => return Next::Close(Cause::RetryRefused),
+        }
+        self.pick(context, false)
+    }
+
+    fn end_retry(&mut self, context: &Context<'_>) {
+        let Some(retry) = self.opening.as_mut().and_then(|opening| opening.retry.take()) else { return };
+        let ended = context.pool.retry_end(retry);
+        debug_assert_eq!(ended, Ok(()), "a session's retry is ended once");
+    }
+
     fn pick(&mut self, context: &Context<'_>, offered: bool) -> Next {
         let Some(opening) = &mut self.opening else { return Next::Close(Cause::NoBackend) };
         // Who comes later waits behind those who wait.
         if !offered && context.pool.is_wanted() {
-            return self.queue(context.now);
+            return self.queue(context.now, None);
         }
         let mut key = [0; 16];
         let key = match context.pool.options().policy {
@@ -487,13 +470,16 @@ impl Session {
         let pick = match context.pool.pick(&request) {
             Ok(pick) => pick,
             Err(Error::NoBackend(NoBackend::Full { .. } | NoBackend::PoolFull { .. })) => {
-                return self.queue(context.now);
+                return self.queue(context.now, None);
             }
+            Err(Error::NoBackend(
+                NoBackend::RateLimited { wait, .. } | NoBackend::PoolRateLimited { wait, .. },
+            )) => return self.queue(context.now, Some(context.now.saturating_add(wait))),
             Err(_) if !opening.tried.is_empty() => return Next::Close(Cause::ConnectFailed),
             Err(_) => return Next::Close(Cause::NoBackend),
         };
         let is_old = opening.tried.contains(&pick.backend);
-        opening.backend = Some(pick.backend);
+        self.backend = pick.backend;
         self.pick = Some(pick.token);
         if is_old {
             // All were tried; to try one again at once would only add to its trouble.
@@ -506,12 +492,12 @@ impl Session {
         Next::Connect(pick.address)
     }
 
-    fn queue(&mut self, now: Instant) -> Next {
+    fn queue(&mut self, now: Instant, wake: Option<Instant>) -> Next {
         if self.phase != Phase::Queued {
             self.phase = Phase::Queued;
             self.active = now;
         }
-        Next::Queue
+        Next::Queue(wake)
     }
 
     fn report(&mut self, outcome: Outcome, context: &Context<'_>) {
@@ -519,7 +505,8 @@ impl Session {
         let connected = self.phase == Phase::Relaying;
         let timings = Timings {
             connect: connected.then_some(self.connect_nanos),
-            first_byte: self.answer_nanos.map(|nanos| nanos.saturating_add(self.connect_nanos)),
+            first_byte: (self.answer_nanos != NO_ANSWER)
+                .then(|| self.answer_nanos.saturating_add(self.connect_nanos)),
             total: None,
         };
         let done = context.pool.done(context.lane, token, outcome, &timings, context.now);

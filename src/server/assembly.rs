@@ -16,6 +16,7 @@ use crate::discovery::hosts::Hosts;
 use crate::discovery::lookup::Environment;
 use crate::discovery::resolv_conf::Resolvers;
 use crate::driver::conversation::{self, Bell};
+use crate::driver::cutting::Cutting;
 use crate::driver::discovering::{Discovering, Plan, PoolPlan};
 use crate::driver::event::{Event, EventKind, Sink};
 use crate::driver::listening::ListeningSocket;
@@ -30,7 +31,7 @@ use crate::driver::worker::{Message, Parts, Worker};
 use crate::error::{Error, Result};
 use crate::health::options::Settings;
 use crate::health::secret::Secret;
-use crate::proxy::options::{Bind, Options};
+use crate::proxy::options::{Bind, OnDown, Options};
 use crate::server::config::{Check, Config, Discovery, Position};
 use crate::sys;
 use crate::sys::fork::Moment;
@@ -125,7 +126,7 @@ pub(super) fn assemble(
     // Whatever can be refused comes before the pools are observed, which is done once: a start may be tried again.
     let checks = checks(config)?;
     let (seeds, secret) = ([seed()?, seed()?], entropy()?);
-    let capacity = MAIL_BESIDES + 3 * config.pools.len() + config.listeners.len();
+    let capacity = MAIL_BESIDES + 4 * config.pools.len() + config.listeners.len();
     let loops = (0..count).map(|_| open_loop(capacity)).collect::<io::Result<Vec<Loop>>>();
     let loops = loops.map_err(|error| Error::io("make an event loop", &error))?;
     let shared = Arc::new(share(config, pools, &loops, sink));
@@ -260,9 +261,11 @@ fn share(config: &Config, pools: &[Arc<balance::Pool>], loops: &[Loop], sink: &S
         let name: Arc<str> = from.name.as_str().into();
         let is_change_told = Arc::new(AtomicBool::new(false));
         let room = Arc::new(Room::new(index, from.queue_max as usize, &senders));
+        let cutting = (from.on_down == OnDown::Close).then(|| Arc::new(Cutting::new(index, &senders)));
         let on_change = {
             let (sink, pool) = (Arc::clone(sink), Arc::clone(&name));
             let is_change_told = Arc::clone(&is_change_told);
+            let (on_down, cutting) = (from.on_down, cutting.clone());
             // Who checks nothing here need not know.
             let checker = senders.get(CHECKER).filter(|_| from.check.is_some()).cloned();
             move |change: &balance::Change| {
@@ -274,6 +277,11 @@ fn share(config: &Config, pools: &[Arc<balance::Pool>], loops: &[Loop], sink: &S
                     // The mailbox has a place for one such message of each pool. It refuses only when the worker
                     // is gone, and the checks with it.
                     let _ = checker.try_send(Message::Pool(index));
+                }
+                if let Some(cutting) = &cutting
+                    && on_down.cuts(change.kind)
+                {
+                    cutting.order(change.backend);
                 }
                 sink(&Event {
                     kind: EventKind::Pool(change.kind),
@@ -289,7 +297,7 @@ fn share(config: &Config, pools: &[Arc<balance::Pool>], loops: &[Loop], sink: &S
         let is_first = pools[index].observe(Box::new(observer));
         assert!(is_first, "a server makes its pools and starts once");
         let (pool, standing) = (Arc::clone(&pools[index]), Arc::new(Standing::default()));
-        SharedPool { name, pool, room, is_checked: from.check.is_some(), standing, is_change_told }
+        SharedPool { name, pool, room, cutting, is_checked: from.check.is_some(), standing, is_change_told }
     };
     let shared_listener = |from: &crate::server::config::Listener| {
         let pool = &config.pools[from.pool];
@@ -346,7 +354,7 @@ impl Drop for Files {
     }
 }
 
-/// Places in a mailbox beside three for each pool and one for each listener, which is what else can be on its way at
+/// Places in a mailbox beside four for each pool and one for each listener, which is what else can be on its way at
 /// once.
 const MAIL_BESIDES: usize = 16;
 /// Who waits to be answered by the admin socket.

@@ -122,6 +122,12 @@ pub struct PoolStatus {
     pub in_flight: u64,
     /// Picks that found no backend.
     pub refused: u64,
+    /// The most picks in flight now: its `maxconn`, or a lower one found by response times; 0 for none.
+    pub limit: u32,
+    /// Retries in flight.
+    pub retries: u32,
+    /// Retries that were not within the budget.
+    pub retries_refused: u64,
     /// Its backends.
     pub backends: Vec<BackendStatus>,
 }
@@ -220,7 +226,8 @@ impl BackendStatus {
 
 impl PoolStatus {
     pub(super) fn read(name: &str, pool: &Pool, shared: Option<&SharedPool>) -> Self {
-        let PoolStatistics { serving, picks, in_flight, refused, .. } = pool.statistics();
+        let counted = pool.statistics();
+        let PoolStatistics { serving, picks, in_flight, refused, limit, .. } = counted;
         Self {
             name: name.to_string(),
             policy: pool.options().policy.name(),
@@ -229,6 +236,9 @@ impl PoolStatus {
             picks,
             in_flight,
             refused,
+            limit,
+            retries: counted.retries,
+            retries_refused: counted.retries_refused,
             backends: pool
                 .backends()
                 .into_iter()

@@ -6,7 +6,9 @@
 //! | file | owns |
 //! |---|---|
 //! | `socket` | one end of a simulated connection: bounded, torn into pieces, ended, reset |
+//! | `limits` | what a world's pool is limited to, and what follows from it |
 //! | `relay` | sessions, flows and the wait queue under a random world, and what is checked |
 
+mod limits;
 pub mod relay;
 mod socket;

@@ -4,23 +4,32 @@
 //! - what arrives is what was sent, byte by byte and in order, and after a clean end all of it has arrived;
 //! - an end is passed on only behind everything that came before it;
 //! - a flow keeps one read at most;
-//! - no backend has more sessions than its `maxconn`, and a drained one gets nothing new;
-//! - nobody waits in the queue while there is room and no offer under way, and who waits longest goes first;
+//! - no backend has more sessions than its `maxconn`, nor the pool; one that is drained or down gets nothing new;
+//! - no rate is passed; nobody waits in the queue while there is room, within the rates, and no offer under way, and
+//!   who waits longest goes first; as many wait as may, and no more;
+//! - a retry begins when it is within the budget, and only then;
+//! - when a backend goes down and sessions are cut then, those that had picked it are, and nobody else;
 //! - every pick is reported done once, and no session outlives its deadlines.
+
+mod flows;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 use crate::balance::{
-    Address, Admin, Backend, BackendId, Change, Lane, Observer, Options as PoolOptions, Policy, Pool,
+    Address, Admin, Backend, BackendId, Change, Lane, Observed, Observer, Options as PoolOptions, Policy,
+    Pool,
 };
-use crate::proxy::flow::{Moved, Step};
-use crate::proxy::options::{AcceptProxy, Options, SendProxy, Timeouts};
+use crate::proxy::cuts::{Cuts, Moment};
+use crate::proxy::options::{AcceptProxy, OnDown, Options, SendProxy, Timeouts};
 use crate::proxy::queue::{Place, Queue, Waiter};
 use crate::proxy::session::{Cause, Context, Direction, Next, Session};
 use crate::rng::Rng;
-use crate::sim::socket::{Got, Socket};
+use crate::sim::limits::Limits;
+use crate::sim::socket::Socket;
 use crate::sync::{AtomicU64, Ordering};
 use crate::time::Instant;
 
@@ -31,19 +40,29 @@ pub struct Summary {
     pub ended: BTreeMap<Cause, u64>,
     /// Sessions that waited in the queue.
     pub queued: u64,
+    /// How often a rate had room again for who waited.
+    pub paced: u64,
+    /// Connections that were tried again.
+    pub retries: u64,
     /// Bytes that reached a peer.
     pub delivered: u64,
 }
 
-/// Counts the places that came free, for the world to offer.
-struct Freed(Arc<AtomicU64>);
+/// Counts the places that came free, for the world to offer, and keeps the changes.
+#[derive(Default)]
+struct Seen {
+    freed: AtomicU64,
+    changes: Mutex<Vec<Change>>,
+}
 
-impl Observer for Freed {
+impl Observer for Arc<Seen> {
     fn handle_room(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.freed.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn handle_change(&self, _: &Change) {}
+    fn handle_change(&self, change: &Change) {
+        self.changes.lock().push(change.clone());
+    }
 }
 
 struct Live {
@@ -53,6 +72,10 @@ struct Live {
     address: Option<Address>,
     place: Option<Place>,
     worker: usize,
+    /// When it picked its backend, as its worker counts.
+    picked: Moment,
+    /// Its backend went down since, and it is to be cut.
+    is_doomed: bool,
     /// What a simulated pipe holds, for each direction.
     pipes: [Vec<u8>; 2],
 }
@@ -62,11 +85,18 @@ struct World {
     now: Instant,
     pool: Pool,
     backends: Vec<(BackendId, Address)>,
-    limits: Vec<u32>,
+    maxconns: Vec<u32>,
     admins: Vec<Admin>,
+    observed: Vec<Observed>,
+    limits: Limits,
+    on_down: OnDown,
+    /// Of each worker.
+    cuts: Vec<Cuts>,
+    /// When a rate that is waited for has room.
+    wake: Option<Instant>,
     options: Options,
     queue: Queue<u64>,
-    freed: Arc<AtomicU64>,
+    seen: Arc<Seen>,
     live: BTreeMap<u64, Live>,
     next: u64,
     buffer: Vec<u8>,
@@ -106,19 +136,22 @@ impl World {
         let mut rng = Rng::new(seed);
         let policies = [Policy::RoundRobin, Policy::LeastConnections, Policy::Random, Policy::PowerOfTwo];
         let policy = policies[rng.below(4) as usize];
-        let pool = Pool::new(PoolOptions { policy, seed, lanes: WORKERS as u32, ..PoolOptions::default() })
-            .expect("these options are in range");
-        let freed = Arc::new(AtomicU64::new(0));
-        assert!(pool.observe(Box::new(Freed(Arc::clone(&freed)))));
+        let mut limits = Limits::draw(&mut rng);
+        let on_down = [OnDown::Keep, OnDown::Close][rng.below(2) as usize];
+        let options = PoolOptions { policy, seed, lanes: WORKERS as u32, ..PoolOptions::default() };
+        let pool = Pool::new(limits.apply(options)).expect("these options are in range");
+        let seen = Arc::new(Seen::default());
         let mut backends = Vec::new();
-        let mut limits = Vec::new();
+        let mut maxconns = Vec::new();
         for number in 0..1 + rng.below(4) {
             let mut backend = Backend::parse(&format!("10.0.0.{}:80", number + 1)).expect("it is an address");
             backend.maxconn = rng.below(5) as u32;
-            limits.push(backend.maxconn);
+            maxconns.push(backend.maxconn);
+            limits.limit(&mut backend, &mut rng);
             let address = backend.address.clone();
             backends.push((pool.add(backend).expect("names and addresses differ"), address));
         }
+        assert!(pool.observe(Box::new(Arc::clone(&seen))));
         let second = Duration::from_secs(1);
         let timeouts = Timeouts {
             connect: second,
@@ -137,6 +170,11 @@ impl World {
         };
         Self {
             admins: vec![Admin::Ready; backends.len()],
+            observed: vec![Observed::Unknown; backends.len()],
+            maxconns,
+            on_down,
+            cuts: (0..WORKERS).map(|_| Cuts::new()).collect(),
+            wake: None,
             rng,
             now: Instant::from_millis(1),
             pool,
@@ -144,7 +182,7 @@ impl World {
             limits,
             options,
             queue: Queue::new(QUEUE_MAX, WORKERS),
-            freed,
+            seen,
             live: BTreeMap::new(),
             next: 0,
             buffer: vec![0; BUFFER],
@@ -165,6 +203,9 @@ impl World {
             16..24 => self.answer_a_connection()?,
             _ => self.a_peer_acts()?,
         }
+        if self.rng.below(4) == 0 {
+            self.cut()?;
+        }
         self.offer_rooms()
     }
 
@@ -183,10 +224,12 @@ impl World {
                 address: None,
                 place: None,
                 worker,
+                picked: self.cuts[worker].moment(),
+                is_doomed: false,
                 pipes: [Vec::new(), Vec::new()],
             },
         );
-        let next = self.with(key, |session, context| session.begin(context));
+        let next = self.with(key, |session, context| session.begin(context))?;
         self.follow(key, next)
     }
 
@@ -194,14 +237,89 @@ impl World {
     fn operate(&mut self) -> Result<(), String> {
         let at = self.rng.below(self.backends.len() as u64) as usize;
         let id = self.backends[at].0;
-        if self.rng.below(2) == 0 {
-            self.limits[at] = self.rng.below(5) as u32;
-            self.pool.set_maxconn(id, self.limits[at]).map_err(|error| error.to_string())
-        } else {
-            let admin = [Admin::Ready, Admin::Ready, Admin::Drain][self.rng.below(3) as usize];
-            self.admins[at] = admin;
-            self.pool.set_admin(id, admin).map_err(|error| error.to_string())
+        let done = match self.rng.below(3) {
+            0 => {
+                self.maxconns[at] = self.rng.below(5) as u32;
+                self.pool.set_maxconn(id, self.maxconns[at])
+            }
+            1 => {
+                let admins = [Admin::Ready, Admin::Ready, Admin::Drain, Admin::Maintenance];
+                self.admins[at] = admins[self.rng.below(4) as usize];
+                self.pool.set_admin(id, self.admins[at])
+            }
+            _ => {
+                let observed = [Observed::Up, Observed::Up, Observed::Down, Observed::Ejected];
+                self.observed[at] = observed[self.rng.below(4) as usize];
+                self.pool.set_observed(id, self.observed[at])
+            }
+        };
+        done.map_err(|error| error.to_string())?;
+        for change in std::mem::take(&mut *self.seen.changes.lock()) {
+            if !self.on_down.cuts(change.kind) {
+                continue;
+            }
+            if !matches!((self.admins[at], self.observed[at]), (Admin::Maintenance, _) | (_, Observed::Down))
+            {
+                return Err(format!("{change:?} is no reason to cut sessions"));
+            }
+            self.cuts.iter_mut().for_each(|cuts| cuts.order(0, id));
+            let address = &self.backends[at].1;
+            for live in self.live.values_mut().filter(|live| live.address.as_ref() == Some(address)) {
+                live.is_doomed = true;
+            }
         }
+        Ok(())
+    }
+
+    /// A worker goes on with cutting sessions whose backends went down.
+    fn cut(&mut self) -> Result<(), String> {
+        let worker = self.rng.below(WORKERS as u64) as usize;
+        for _ in 0..self.rng.below(2 * SESSIONS_MAX as u64) {
+            let Some(key) = self.cuts[worker].next(self.next as usize) else {
+                let _ = self.cuts[worker].finish();
+                if !self.cuts[worker].is_ordered()
+                    && self.live.values().any(|live| live.worker == worker && live.is_doomed)
+                {
+                    return Err("a session of a backend that went down was not cut".into());
+                }
+                return Ok(());
+            };
+            let key = key as u64;
+            let Some(live) = self.live.get(&key).filter(|live| live.worker == worker) else { continue };
+            let Some(backend) = live.session.backend() else { continue };
+            if self.cuts[worker].takes(0, backend, live.picked) {
+                if !live.is_doomed {
+                    return Err("a session is cut that need not be".into());
+                }
+                let next = self.try_another(key, |session, context| session.handle_backend_down(context))?;
+                self.follow(key, next)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A step in which a session may try another backend. It does when that is within the budget.
+    fn try_another(
+        &mut self,
+        key: u64,
+        step: impl FnOnce(&mut Session, &Context<'_>) -> Next,
+    ) -> Result<Next, String> {
+        let others =
+            self.live.iter().filter(|(other, live)| **other != key && live.session.is_retrying()).count();
+        let statistics = self.pool.statistics();
+        // Its own pick is over by then.
+        let load = statistics.in_flight - 1 + statistics.pending;
+        let may = (others as u64) < self.limits.retries(load);
+        let next = self.with(key, step)?;
+        let is_retrying = self.live.get(&key).is_some_and(|live| live.session.is_retrying());
+        if is_retrying && !may {
+            return Err(format!("{others} retries are in flight, and one more begins at a load of {load}"));
+        }
+        if next == Next::Close(Cause::RetryRefused) && may {
+            return Err(format!("a retry is refused at a load of {load} with {others} others in flight"));
+        }
+        self.summary.retries += u64::from(is_retrying);
+        Ok(next)
     }
 
     /// An attempt to connect comes to an end, or does not.
@@ -213,13 +331,13 @@ impl World {
         }
         let key = connecting[self.rng.below(connecting.len() as u64) as usize];
         let next = if self.rng.below(4) == 0 {
-            self.with(key, |session, context| session.handle_connect_failed(context))
+            self.try_another(key, |session, context| session.handle_connect_failed(context))?
         } else {
             let capacity = 64 << self.rng.below(5);
             if let Some(live) = self.live.get_mut(&key) {
                 live.backend = Some(Socket::new(capacity));
             }
-            self.with(key, |session, context| session.handle_connected(context))
+            self.with(key, |session, context| session.handle_connected(context))?
         };
         self.follow(key, next)
     }
@@ -279,119 +397,27 @@ impl World {
         Ok(())
     }
 
-    /// Runs both flows as the driver does.
-    fn relay(&mut self, key: u64) -> Result<(), String> {
-        for direction in [Direction::ToBackend, Direction::ToClient] {
-            if let Some(Next::Close(cause)) = self.run_flow(key, direction)? {
-                return self.follow(key, Next::Close(cause));
-            }
-        }
-        Ok(())
-    }
-
-    fn run_flow(&mut self, key: u64, direction: Direction) -> Result<Option<Next>, String> {
-        let Some(live) = self.live.get_mut(&key) else { return Ok(None) };
-        let Live { session, client, backend: Some(backend), pipes, .. } = live else { return Ok(None) };
-        let (source, sink, pipe) = match direction {
-            Direction::ToBackend => (client, backend, &mut pipes[0]),
-            Direction::ToClient => (backend, client, &mut pipes[1]),
-        };
-        for _ in 0..1_000 {
-            let flow = session.flow(direction);
-            if flow.kept().len() > BUFFER {
-                return Err(format!("a flow keeps {} bytes", flow.kept().len()));
-            }
-            let mut broken = None;
-            match flow.next() {
-                Step::Wait | Step::Over => return Ok(None),
-                Step::Read => match source.read(&mut self.buffer) {
-                    Got::Blocked => flow.handle_source_blocked(),
-                    Got::Broken => broken = Some(true),
-                    Got::Bytes(bytes) => {
-                        flow.handle_read(bytes, BUFFER);
-                        if bytes > 0 {
-                            let read = &self.buffer[..bytes];
-                            match sink.write(read, &mut self.rng) {
-                                Got::Broken => broken = Some(false),
-                                Got::Blocked => flow.handle_passed(read, 0),
-                                Got::Bytes(written) => {
-                                    flow.handle_passed(read, written);
-                                    session.handle_movement(direction, self.now);
-                                }
-                            }
-                        }
-                    }
-                },
-                Step::Write => match sink.write(flow.kept(), &mut self.rng) {
-                    Got::Broken => broken = Some(false),
-                    Got::Blocked => flow.handle_written(0),
-                    Got::Bytes(written) => {
-                        flow.handle_written(written);
-                        session.handle_movement(direction, self.now);
-                    }
-                },
-                Step::Move if self.rng.below(8) == 0 && pipe.is_empty() => flow.handle_no_pipe(),
-                Step::Move => {
-                    let mut moved = Moved {
-                        bytes: 0,
-                        in_pipe: 0,
-                        source_blocked: false,
-                        sink_blocked: false,
-                        source_ended: flow.has_source_ended(),
-                    };
-                    if pipe.is_empty() && !moved.source_ended {
-                        match source.read(&mut self.buffer) {
-                            Got::Blocked => moved.source_blocked = true,
-                            Got::Broken => broken = Some(true),
-                            Got::Bytes(0) => moved.source_ended = true,
-                            Got::Bytes(bytes) => pipe.extend_from_slice(&self.buffer[..bytes]),
-                        }
-                    }
-                    if !pipe.is_empty() {
-                        match sink.write(pipe, &mut self.rng) {
-                            Got::Broken => broken = Some(false),
-                            Got::Blocked => moved.sink_blocked = true,
-                            Got::Bytes(written) => {
-                                pipe.drain(..written);
-                                moved.bytes = written as u64;
-                                moved.sink_blocked = !pipe.is_empty();
-                            }
-                        }
-                    }
-                    moved.in_pipe = pipe.len();
-                    flow.handle_moved(moved);
-                    if moved.bytes > 0 {
-                        session.handle_movement(direction, self.now);
-                    }
-                }
-                Step::End => {
-                    if source.sent != flow.delivered() && !source.peer_reset {
-                        return Err(format!("an end overtook {} bytes", source.sent - flow.delivered()));
-                    }
-                    match session.handle_end(direction) {
-                        Some(next) => return Ok(Some(next)),
-                        None => sink.relay_ended = true,
-                    }
-                }
-            }
-            let next = match broken {
-                None => continue,
-                Some(true) => session.handle_source_broken(direction),
-                Some(false) => session.handle_sink_broken(direction),
-            };
-            if next.is_some() {
-                return Ok(next);
-            }
-        }
-        Err("a flow goes round in circles".into())
-    }
-
     fn time_passes(&mut self) -> Result<(), String> {
+        if self.wake.is_some_and(|wake| wake <= self.now) {
+            self.wake = None;
+            self.queue.free();
+            self.summary.paced += 1;
+        }
         let keys: Vec<u64> = self.live.keys().copied().collect();
         for key in keys {
-            let next = self.with(key, |session, context| session.handle_timeout(context));
-            if let Some(next) = next {
+            let Some(live) = self.live.get(&key) else { continue };
+            if live.session.next_deadline(&self.options) <= self.now {
+                let due = |session: &mut Session, context: &Context<'_>| {
+                    session.handle_timeout(context).expect("its deadline has come")
+                };
+                let next = if live.session.is_connecting() {
+                    self.try_another(key, due)?
+                } else {
+                    self.with(key, due)?
+                };
                 self.follow(key, next)?;
+            } else if self.with(key, |session, context| session.handle_timeout(context))?.is_some() {
+                return Err("a session does not wait for its deadline".into());
             }
             let Some(live) = self.live.get(&key) else { continue };
             if live.session.next_deadline(&self.options) <= self.now {
@@ -401,10 +427,16 @@ impl World {
         Ok(())
     }
 
-    fn with<R>(&mut self, key: u64, step: impl FnOnce(&mut Session, &Context<'_>) -> R) -> R {
+    fn with<R>(&mut self, key: u64, step: impl FnOnce(&mut Session, &Context<'_>) -> R) -> Result<R, String> {
         let live = self.live.get_mut(&key).expect("the caller has just seen it");
         let lane = Lane::Own(live.worker as u32);
-        step(&mut live.session, &Context { pool: &self.pool, lane, options: &self.options, now: self.now })
+        let context = Context { pool: &self.pool, lane, options: &self.options, now: self.now };
+        let result = step(&mut live.session, &context);
+        for (at, (id, _)) in self.backends.iter().enumerate() {
+            let picks = self.pool.backend(*id).map_err(|error| error.to_string())?.picks;
+            self.limits.see(at, picks, self.now)?;
+        }
+        Ok(result)
     }
 
     fn follow(&mut self, key: u64, next: Next) -> Result<(), String> {
@@ -412,27 +444,43 @@ impl World {
             Next::Header | Next::Starve => Err(format!("{next:?} is none of this world's")),
             Next::Connect(address) => {
                 let at = self.backends.iter().position(|(_, known)| *known == address);
-                if at.is_none_or(|at| self.admins[at] != Admin::Ready) {
-                    return Err(format!("{address} gets a session and is drained, or none of the pool's"));
+                if at.is_none_or(|at| !self.is_usable(at)) {
+                    return Err(format!(
+                        "{address} gets a session and is out of service, or none of the pool's"
+                    ));
                 }
                 if let Some(live) = self.live.get_mut(&key) {
+                    live.picked = self.cuts[live.worker].moment();
+                    live.is_doomed = false;
                     live.address = Some(address);
                     live.backend = None;
                 }
                 Ok(())
             }
-            Next::Queue => {
+            Next::Queue(_) => {
+                let waiting = self.pool.pending() as u64;
                 let Some(live) = self.live.get_mut(&key) else { return Ok(()) };
                 live.address = None;
+                live.is_doomed = false;
+                let may = self.limits.pending_max == 0 || waiting < self.limits.pending_max;
+                match (self.pool.try_want(), may) {
+                    (Ok(()), true) => {}
+                    (Err(_), false) => return self.close(key, Cause::PendingFull),
+                    (wants, _) => {
+                        return Err(format!("{waiting} wait for the pool, and one more: {wants:?}"));
+                    }
+                }
                 match self.queue.push(Waiter { worker: live.worker, token: key }) {
                     Some(place) => {
                         live.place = Some(place);
-                        self.pool.want();
                         self.queue.free();
                         self.summary.queued += 1;
                         Ok(())
                     }
-                    None => self.close(key, Cause::QueueFull),
+                    None => {
+                        self.pool.unwant();
+                        self.close(key, Cause::QueueFull)
+                    }
                 }
             }
             Next::Relay => {
@@ -446,8 +494,11 @@ impl World {
     }
 
     fn close(&mut self, key: u64, cause: Cause) -> Result<(), String> {
-        self.with(key, |session, context| session.close(cause, context));
+        self.with(key, |session, context| session.close(cause, context))?;
         let Some(mut live) = self.live.remove(&key) else { return Ok(()) };
+        if cause == Cause::BackendDown && !live.is_doomed {
+            return Err("a session is cut though its backend did not go down".into());
+        }
         if let Some(place) = live.place
             && self.queue.leave(place)
         {
@@ -472,7 +523,7 @@ impl World {
     /// Passes on what the pool said of places that came free, in a random order of workers.
     fn offer_rooms(&mut self) -> Result<(), String> {
         for _ in 0..1_000 {
-            for _ in 0..self.freed.swap(0, Ordering::Relaxed) {
+            for _ in 0..self.seen.freed.swap(0, Ordering::Relaxed) {
                 self.queue.free();
             }
             let first = self.rng.below(WORKERS as u64) as usize;
@@ -484,9 +535,13 @@ impl World {
                 self.queue.settle();
                 continue;
             }
-            match self.with(key, |session, context| session.handle_offer(context)) {
-                Next::Queue => {
+            match self.with(key, |session, context| session.handle_offer(context))? {
+                Next::Queue(wake) => {
                     self.queue.put_back(offer);
+                    if let Some(wake) = wake {
+                        let wake = wake.max(self.now.saturating_add(Duration::from_millis(1)));
+                        self.wake = Some(self.wake.map_or(wake, |earlier| earlier.min(wake)));
+                    }
                 }
                 next => {
                     if let Some(live) = self.live.get_mut(&key) {
@@ -504,6 +559,11 @@ impl World {
     /// What holds between any two steps.
     fn check(&mut self) -> Result<(), String> {
         let mut has_room = false;
+        let all = self.live.values().filter(|live| live.address.is_some()).count() as u64;
+        if self.limits.maxconn > 0 && all > self.limits.maxconn {
+            return Err(format!("{all} sessions are in a pool for {}", self.limits.maxconn));
+        }
+        let has_pool_room = self.limits.maxconn == 0 || all < self.limits.maxconn;
         for (at, (id, address)) in self.backends.iter().enumerate() {
             let sessions =
                 self.live.values().filter(|live| live.address.as_ref() == Some(address)).count() as u64;
@@ -511,12 +571,22 @@ impl World {
             if counted != sessions {
                 return Err(format!("{address} has {sessions} sessions and the pool counts {counted}"));
             }
-            let limit = u64::from(self.limits[at]);
-            has_room |= self.admins[at] == Admin::Ready && (limit == 0 || sessions < limit);
+            let limit = u64::from(self.maxconns[at]);
+            has_room |= has_pool_room
+                && self.is_usable(at)
+                && (limit == 0 || sessions < limit)
+                && self.limits.has_room(at, self.now);
         }
         let waiting = self.live.values().filter(|live| live.place.is_some()).count();
         if waiting != self.queue.len() {
             return Err(format!("{waiting} sessions wait and the queue has {}", self.queue.len()));
+        }
+        let statistics = self.pool.statistics();
+        let retrying = self.live.values().filter(|live| live.session.is_retrying()).count();
+        if (waiting as u64, retrying as u32) != (statistics.pending, statistics.retries) {
+            return Err(format!(
+                "{waiting} wait and {retrying} try again, and the pool counts {statistics:?}"
+            ));
         }
         if has_room && waiting > 0 {
             return Err(format!("{waiting} wait although there is room"));
@@ -524,18 +594,23 @@ impl World {
         Ok(())
     }
 
+    fn is_usable(&self, at: usize) -> bool {
+        self.admins[at] == Admin::Ready && matches!(self.observed[at], Observed::Up | Observed::Unknown)
+    }
+
     /// Everybody goes; nothing is left behind.
     fn wind_down(&mut self) -> Result<(), String> {
         for _ in 0..100 {
             self.now = self.now.saturating_add(Duration::from_secs(2));
             self.time_passes()?;
+            self.cut()?;
             self.offer_rooms()?;
         }
         if !self.live.is_empty() {
             return Err(format!("{} sessions outlive every deadline", self.live.len()));
         }
         let counted = self.pool.statistics();
-        if counted.in_flight != 0 || !self.queue.is_empty() || self.pool.is_wanted() {
+        if counted.in_flight != 0 || counted.retries != 0 || !self.queue.is_empty() || self.pool.is_wanted() {
             return Err(format!("something is left behind: {counted:?}, {} wait", self.queue.len()));
         }
         Ok(())

@@ -169,10 +169,15 @@ static void struct_sizes(void)
     OK(trimtab_server_listener_statistics_read(server, STR("web"), &listener.known));
     CHECK(grown.known.struct_size == sizeof grown && grown.known.bytes_to_clients == 0 && grown.known.reserved == 0);
     CHECK(grown.later[0] == 0xeeeeeeeeeeeeeeeeu && listener.later[0] == 0xeeeeeeeeeeeeeeeeu);
-    CHECK(listener.known.closed_no_descriptor == 0);
+    CHECK(listener.known.closed_no_descriptor == 0 && listener.known.closed_backend_down == 0);
     grown.known.struct_size = sizeof grown.known - 1;
     EXPECT(TRIMTAB_E_STRUCT_SIZE, trimtab_server_statistics_read(server, &grown.known));
-    listener.known.struct_size = sizeof listener.known - 1;
+    /* One of before there were all causes: it gets those it knows, and nothing behind them. */
+    memset(&listener, 0xee, sizeof listener);
+    listener.known.struct_size = offsetof(trimtab_listener_statistics, closed_retry_refused);
+    OK(trimtab_server_listener_statistics_read(server, STR("web"), &listener.known));
+    CHECK(listener.known.closed_no_descriptor == 0 && listener.known.closed_retry_refused == 0xeeeeeeeeeeeeeeeeu);
+    listener.known.struct_size = offsetof(trimtab_listener_statistics, closed_retry_refused) - 1;
     EXPECT(TRIMTAB_E_STRUCT_SIZE, trimtab_server_listener_statistics_read(server, STR("web"), &listener.known));
     trimtab_server_free(server);
 }

@@ -8,14 +8,14 @@ use socket2::{Domain, Socket, Type};
 use crate::support::{Backend, Family, Listen, Mode, Setup, Stream, refused, until};
 
 /// A backend whose backlog is full: whoever connects gets no answer.
-struct Silent {
+pub(crate) struct Silent {
     listen: Listen,
     /// Who fills it.
     _waiting: Vec<Socket>,
 }
 
 impl Silent {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let listen = Listen::with_backlog(Family::V4, 0);
         let address: SocketAddr = listen.address.parse().unwrap();
         let mut waiting = Vec::new();
@@ -30,7 +30,7 @@ impl Silent {
         }
     }
 
-    fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         &self.listen.address
     }
 }

@@ -12,10 +12,13 @@ mod drain;
 #[allow(dead_code, reason = "each of the tests needs a part of it")]
 mod folder;
 mod half_close;
+mod limits;
 mod maxconn;
+mod on_down;
 mod pressure;
 mod proxy_protocol;
 mod queue;
+mod retry;
 mod support;
 mod system;
 mod timeouts;

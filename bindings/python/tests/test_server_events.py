@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import trimtab
-from peers import TIMEOUT, Echo, config, eventually, exchange, script, workers
+from peers import TIMEOUT, Echo, config, connect, eventually, exchange, script, workers
 from trimtab import Admin, Event, EventKind, Observed, Server, ServerState
 
 
@@ -31,6 +31,25 @@ def test_the_life_of_a_server_is_told() -> None:
     assert str(started) == f"started detail='web on {address}'"
     with pytest.raises(dataclasses.FrozenInstanceError):
         started.detail = ""  # type: ignore[misc]
+
+
+def test_sessions_that_are_cut_are_told_with_how_many() -> None:
+    told: list[Event] = []
+    with (
+        Echo() as echo,
+        Server(config(echo.address, more='on_down = "close"', workers=1), on_event=told.append) as server,
+    ):
+        with connect(server.address("web")) as one, connect(server.address("web")) as other:
+            for client in (one, other):
+                client.sendall(b"hello")
+                assert client.recv(5) == b"hello"
+            server.pool("app").set_observed(1, "down")
+            for client in (one, other):
+                with pytest.raises(ConnectionResetError):
+                    client.recv(1)
+        cut = Event(EventKind.SESSIONS_CUT, None, "app", "b1", 2, "")
+        eventually(lambda: cut in told)
+        assert str(cut) == "sessions-cut pool=app backend=b1 value=2"
 
 
 def test_changes_of_pools_are_told_with_what_they_are_to() -> None:

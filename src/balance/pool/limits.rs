@@ -112,18 +112,20 @@ impl Pool {
     #[inline(never)]
     fn reserve_further(&self, serving: &Serving, slot: u32, now: Instant, reserved: bool) -> Option<bool> {
         let shared = self.shared.at(slot);
-        if !self.is_gated || self.gate.enter(now) {
-            if serving.pace.is_none_or(|pace| shared.bucket.take(pace, now)) {
-                return Some(reserved);
-            }
-            if self.is_gated {
-                self.gate.put_back();
-                self.gate.leave();
-            }
+        let is_in = !self.is_gated || self.gate.enter(now);
+        if is_in && serving.pace.is_none_or(|pace| shared.bucket.take(pace, now)) {
+            return Some(reserved);
+        }
+        let has_entered = is_in && self.is_gated;
+        if has_entered {
+            self.gate.put_back();
+            self.gate.leave();
         }
         if reserved {
             shared.places.release();
-            // Whoever looked for a place meanwhile found none.
+        }
+        if has_entered || reserved {
+            // Whoever looked for a place or for the rate meanwhile found none.
             self.watch.freed();
         }
         None
@@ -149,6 +151,9 @@ impl Pool {
         }
         if held.reserved {
             self.release(held.slot);
+        } else if serving.pace.is_some() || self.is_gated {
+            // A rate has room sooner than who waits for it was told.
+            self.watch.freed();
         }
     }
 
@@ -211,10 +216,7 @@ mod tests {
         let one_a_second = Backend { maxconn: 1, connection_rate: 1, connection_burst: 1, ..backend.clone() };
         let gated = Options { maxconn: 1, connection_rate: 1, connection_burst: 1, ..Options::default() };
         for (options, backend) in [(Options::default(), one_a_second), (gated, backend)] {
-            let pool = Pool::new(options).unwrap();
-            pool.add(backend).unwrap();
-            let rooms = Arc::new(AtomicU32::new(0));
-            assert!(pool.observe(Box::new(Rooms(Arc::clone(&rooms)))));
+            let (pool, rooms) = watched(options, backend);
             let table = pool.table.load();
             let (serving, slot) = (&table.front.serving[0], table.front.hot[0].slot);
             assert_eq!(pool.reserve(serving, slot, now), Some(true));
@@ -224,5 +226,49 @@ mod tests {
             assert_eq!(rooms.load(Ordering::Relaxed), 1);
             assert_eq!(pool.shared.at(slot).places.occupied() + pool.gate.places().occupied(), 0);
         }
+    }
+
+    /// Whoever was told to wait for a rate is told when what was counted against it is given back.
+    #[test]
+    fn a_rate_used_in_vain_is_told_of() {
+        let now = Instant::from_millis(1_000);
+        let backend = Backend::new(Address::Inet(([10, 0, 0, 1], 80).into()));
+        let paced = Backend { connection_rate: 1, connection_burst: 1, ..backend.clone() };
+        let gated = Options { connection_rate: 1, connection_burst: 1, ..Options::default() };
+        let one_pick = Options { picks_max: 1, lanes: 1, ..Options::default() };
+        // A pick that found no ticket, under either rate, and one that the pool let through and its backend did not.
+        for (options, backend) in [
+            (one_pick.clone(), paced.clone()),
+            (Options { picks_max: 1, lanes: 1, ..gated.clone() }, backend),
+        ] {
+            let (pool, rooms) = watched(options, backend);
+            let table = pool.table.load();
+            let (serving, slot) = (&table.front.serving[0], table.front.hot[0].slot);
+            assert_eq!(pool.reserve(serving, slot, now), Some(false));
+            let request = Request { now, ..Request::default() };
+            assert!(matches!(
+                pool.pick(&request),
+                Err(Error::NoBackend(NoBackend::RateLimited { .. } | NoBackend::PoolRateLimited { .. }))
+            ));
+            pool.want();
+            pool.unreserve(serving, Held { slot, reserved: false });
+            assert_eq!(rooms.load(Ordering::Relaxed), 1, "the rate has room again");
+            assert!(pool.pick(&request).is_ok());
+        }
+        let (pool, rooms) = watched(Options { connection_burst: 2, ..gated }, paced);
+        let table = pool.table.load();
+        let (serving, slot) = (&table.front.serving[0], table.front.hot[0].slot);
+        assert_eq!(pool.reserve(serving, slot, now), Some(false));
+        pool.want();
+        assert_eq!(pool.reserve(serving, slot, now), None, "the backend's rate is used up");
+        assert_eq!(rooms.load(Ordering::Relaxed), 1, "the pool's was put back");
+    }
+
+    fn watched(options: Options, backend: Backend) -> (Pool, Arc<AtomicU32>) {
+        let pool = Pool::new(options).unwrap();
+        pool.add(backend).unwrap();
+        let rooms = Arc::new(AtomicU32::new(0));
+        assert!(pool.observe(Box::new(Rooms(Arc::clone(&rooms)))));
+        (pool, rooms)
     }
 }

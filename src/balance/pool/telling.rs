@@ -19,6 +19,11 @@ use crate::error::{Error, Result};
 use crate::time::Instant;
 
 impl Pool {
+    /// What the backend is called, if it is there.
+    pub fn name_of(&self, id: BackendId) -> Option<Arc<str>> {
+        self.table.load().member(id).ok().map(|member| Arc::clone(&member.name))
+    }
+
     /// Every backend as it was ordered, in the order added.
     pub fn members(&self) -> Vec<Listed> {
         let list = |member: &Arc<Member>| Listed {

@@ -22,10 +22,18 @@
 //! | `pool.queue_max` | clients | 0 to 1,048,576 | 1024 | a burst waits, an outage does not fill the memory |
 //! | `pool.proxy_protocol` | | `off`, `v1`, `v2` | `off` | a backend must expect it |
 //! | `pool.retry.attempts` | connects | 1 to 100 | 3 | two backends may be down at once |
+//! | `pool.retry.budget`, `min` | share, retries | 0 to 1 or `off`, 0 to 65,536 | 0.2, 3 | Envoy's |
+//! | `pool.retries_max` | retries | 0 to 65,536 | 0: no limit | the budget grows with the load |
+//! | `pool.maxconn` | sessions | 0 to 1,073,741,824 | 0: no limit | |
+//! | `pool.connection_rate`, `connection_burst` | sessions a second, at once | 0 to 1,000,000 | 0: no limit; one second's | |
+//! | `pool.pending_max` | clients | 0 to 1,073,741,824 | 0: no limit | `queue_max` is one |
+//! | `pool.adaptive` | | see [`crate::balance::Adaptive`] | off | response times must mean something |
+//! | `pool.on_down` | | `keep`, `close` | `keep` | a check that fails may be wrong |
 //! | `pool.backend.name` | | 1 to 255 bytes | its address | |
 //! | `pool.backend.address` | | an address | required | |
 //! | `pool.backend.weight` | | 1 to 65,535 | 1 | all alike |
 //! | `pool.backend.maxconn` | sessions | 0 to 1,073,741,824 | 0: no limit | |
+//! | `pool.backend.connection_rate`, `connection_burst` | sessions a second, at once | 0 to 1,000,000 | 0: no limit; one second's | |
 //! | `pool.backend.backup` | | true, false | false | |
 //! | `pool.backend.tier` | | 0 to 255 | 0 | serves |
 //! | `pool.backend.admin` | | `ready`, `drain`, `maintenance` | `ready` | |
@@ -75,7 +83,7 @@ use crate::discovery::name::WatchedName;
 use crate::error::Result;
 use crate::health;
 
-pub use crate::proxy::options::{AcceptProxy, Bind, SendProxy, Timeouts};
+pub use crate::proxy::options::{AcceptProxy, Bind, OnDown, SendProxy, Timeouts};
 pub use position::excerpt;
 pub use read::{read_text, text_from};
 
@@ -205,6 +213,8 @@ pub struct Pool {
     pub proxy_protocol: SendProxy,
     /// How many backends one connection may try, the first included: 1 to 100.
     pub attempts: u32,
+    /// What becomes of a backend's sessions when it goes down.
+    pub on_down: OnDown,
     /// How its backends are checked; `None` for not at all.
     pub check: Option<Check>,
     /// Its backends.

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::balance::options::{BACKENDS_MAX, HISTORY_MAX, WEIGHT_MAX};
-use crate::balance::{Address, Admin, Backend, Backups, Formula, Hash, MAXCONN_MAX, Options, Policy};
+use crate::balance::{
+    Adaptive, Address, Admin, Backend, Backups, CONNECTION_RATE_MAX, Formula, Hash, MAXCONN_MAX, Options,
+    Policy, RETRIES_MAX, Scope,
+};
 use crate::discovery::members::Template;
 use crate::discovery::name::{Source, WatchedName};
 use crate::health::passive;
@@ -13,9 +16,9 @@ use crate::server::config::check;
 use crate::server::config::fields::{At, Fields};
 use crate::server::config::listener::{check_name, name};
 use crate::server::config::problems::Problems;
-use crate::server::config::schema::{BACKEND, OUTLIER, RETRY};
+use crate::server::config::schema::{ADAPTIVE, BACKEND, OUTLIER, RETRY};
 use crate::server::config::suggest::{nearest_or_all, shown};
-use crate::server::config::{ATTEMPTS_MAX, Pool, QUEUE_MAX, SendProxy};
+use crate::server::config::{ATTEMPTS_MAX, OnDown, Pool, QUEUE_MAX, SendProxy};
 
 const QUEUE_DEFAULT: u32 = 1024;
 const ATTEMPTS_DEFAULT: u32 = 3;
@@ -41,10 +44,11 @@ pub(super) fn read<'a>(
     let send = [("off", SendProxy::Off), ("v1", SendProxy::V1), ("v2", SendProxy::V2)];
     let members = backends(fields, problems);
     let retry = fields.table("retry", &RETRY, problems);
-    let attempts = retry.and_then(|retry| retry.integer("attempts", 1..=i128::from(ATTEMPTS_MAX), problems));
+    let attempts =
+        retry.as_ref().and_then(|retry| retry.integer("attempts", 1..=i128::from(ATTEMPTS_MAX), problems));
     let pool = Pool {
         name: name.map_or_else(String::new, |name| name.value.to_string()),
-        options: options(fields, workers, problems),
+        options: options(fields, retry.as_ref(), workers, problems),
         queue_max: fields
             .integer("queue_max", 0..=i128::from(QUEUE_MAX), problems)
             .map_or(QUEUE_DEFAULT, |max| max.value),
@@ -52,6 +56,9 @@ pub(super) fn read<'a>(
             .choice("proxy_protocol", &send, &[], problems)
             .map_or(SendProxy::default(), |choice| choice.value),
         attempts: attempts.map_or(ATTEMPTS_DEFAULT, |attempts| attempts.value),
+        on_down: fields
+            .choice("on_down", &OnDown::NAMES, &[], problems)
+            .map_or(OnDown::default(), |choice| choice.value),
         check: check::read(fields, problems),
         backends: members.backends,
         watched: members.watched,
@@ -60,7 +67,12 @@ pub(super) fn read<'a>(
     (name, pool)
 }
 
-fn options(fields: &Fields<'_, '_>, workers: u32, problems: &mut Problems<'_>) -> Options {
+fn options(
+    fields: &Fields<'_, '_>,
+    retry: Option<&Fields<'_, '_>>,
+    workers: u32,
+    problems: &mut Problems<'_>,
+) -> Options {
     let mut options = Options { lanes: workers, ..Options::default() };
     if let Some(policy) = policy(fields, problems) {
         options.policy = policy;
@@ -80,6 +92,13 @@ fn options(fields: &Fields<'_, '_>, workers: u32, problems: &mut Problems<'_>) -
     }
     if let Some(outlier) = fields.table("outlier", &OUTLIER, problems) {
         options.outlier = Some(read_outlier(&outlier, problems));
+    }
+    if let Some(adaptive) = fields.table("adaptive", &ADAPTIVE, problems) {
+        options.adaptive = Some(read_adaptive(&adaptive, problems));
+    }
+    limits(&mut options, fields, problems);
+    if let Some(retry) = retry {
+        budget(&mut options, retry, problems);
     }
     let formulas = [("trimtab", Formula::Trimtab), ("f5-k6406", Formula::F5K6406)];
     if let Some(formula) = fields.choice("formula", &formulas, &[], problems) {
@@ -111,6 +130,92 @@ fn options(fields: &Fields<'_, '_>, workers: u32, problems: &mut Problems<'_>) -
         problems.add(fields.at(), error.to_string(), "");
     }
     options
+}
+
+/// Reads what the pool as a whole is limited to.
+fn limits(options: &mut Options, fields: &Fields<'_, '_>, problems: &mut Problems<'_>) {
+    type Set = fn(&mut Options, u32);
+    let limits: [(&'static str, u32, Set); 5] = [
+        ("maxconn", MAXCONN_MAX, |options, value| options.maxconn = value),
+        ("connection_rate", CONNECTION_RATE_MAX, |options, value| options.connection_rate = value),
+        ("connection_burst", CONNECTION_RATE_MAX, |options, value| options.connection_burst = value),
+        ("pending_max", MAXCONN_MAX, |options, value| options.pending_max = value),
+        ("retries_max", RETRIES_MAX, |options, value| options.retries_max = value),
+    ];
+    for (key, most, set) in limits {
+        if let Some(limit) = fields.integer(key, 0..=i128::from(most), problems) {
+            set(options, limit.value);
+        }
+    }
+}
+
+/// Reads how many retries there may be.
+fn budget(options: &mut Options, retry: &Fields<'_, '_>, problems: &mut Problems<'_>) {
+    if let Some(min) = retry.integer("min", 0..=i128::from(RETRIES_MAX), problems) {
+        options.retry_min = min.value;
+    }
+    if retry.text_is("budget", "off") {
+        options.retry_budget = None;
+    } else if let Some(At { at, value }) = retry.number("budget", problems) {
+        if (0.0..=1.0).contains(&value) {
+            options.retry_budget = Some(value);
+        } else {
+            let message = format!("budget {value} is outside 0 to 1");
+            problems.add(at, message, "it is a share; for no limit, set budget = \"off\"");
+        }
+    }
+}
+
+/// Reads how the most sessions are found by response times.
+fn read_adaptive(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Adaptive {
+    let mut adaptive = Adaptive::default();
+    let scopes = [("backend", Scope::Backend), ("pool", Scope::Pool)];
+    if let Some(scope) = fields.choice("scope", &scopes, &[], problems) {
+        adaptive.scope = scope.value;
+    }
+    if let Some(pins) = fields.boolean("rtt_pins", problems) {
+        adaptive.rtt_pins = pins.value;
+    }
+    type SetCount = fn(&mut Adaptive, u32);
+    let counts: [(&'static str, SetCount); 3] = [
+        ("min", |adaptive, value| adaptive.min = value),
+        ("max", |adaptive, value| adaptive.max = value),
+        ("rtt_requests", |adaptive, value| adaptive.rtt_requests = value),
+    ];
+    for (key, set) in counts {
+        if let Some(count) = fields.integer(key, 1..=1_000_000, problems) {
+            set(&mut adaptive, count.value);
+        }
+    }
+    type SetNumber = fn(&mut Adaptive, f64);
+    let numbers: [(&'static str, SetNumber); 3] = [
+        ("percentile", |adaptive, value| adaptive.percentile = value),
+        ("rtt_jitter", |adaptive, value| adaptive.rtt_jitter = value),
+        ("rtt_buffer", |adaptive, value| adaptive.rtt_buffer = value),
+    ];
+    for (key, set) in numbers {
+        if let Some(number) = fields.number(key, problems) {
+            set(&mut adaptive, number.value);
+        }
+    }
+    type SetTime = fn(&mut Adaptive, Duration);
+    let times: [(&'static str, SetTime); 2] = [
+        ("window", |adaptive, value| adaptive.window = value),
+        ("rtt_interval", |adaptive, value| adaptive.rtt_interval = value),
+    ];
+    for (key, set) in times {
+        if let Some(time) = fields.duration(key, problems) {
+            set(&mut adaptive, time.value);
+        }
+    }
+    // Two of them bound each other, so they are looked at together.
+    match adaptive.check() {
+        Ok(()) => adaptive,
+        Err(error) => {
+            problems.add(fields.at(), error.to_string(), "");
+            Adaptive::default()
+        }
+    }
 }
 
 /// Reads how backends are judged by how traffic to them goes.
@@ -248,9 +353,12 @@ fn backends(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Members {
         let name = given_name.map(|name| name.value.to_string());
         match address.map(|address| address.value) {
             Some(Source::Watched(watched)) => {
-                let Backend { weight, tier, maxconn, admin, .. } = backend(fields, None, problems);
                 let name = name.unwrap_or_else(|| watched.to_string());
-                members.watched.push((watched, Template { name, weight, tier, maxconn, admin }));
+                let Backend { weight, tier, maxconn, connection_rate, connection_burst, admin, .. } =
+                    backend(fields, None, problems);
+                let template =
+                    Template { name, weight, tier, maxconn, connection_rate, connection_burst, admin };
+                members.watched.push((watched, template));
             }
             Some(Source::Fixed(address)) => {
                 members.backends.push(Backend { name, ..backend(fields, Some(address), problems) });
@@ -266,6 +374,9 @@ fn backend(fields: &Fields<'_, '_>, address: Option<Address>, problems: &mut Pro
     let weight_hint = |weight| if weight == 0 { "to stop new traffic, set admin = \"drain\"" } else { "" };
     let weight = fields.integer_with("weight", 1..=i128::from(WEIGHT_MAX), weight_hint, problems);
     let maxconn = fields.integer("maxconn", 0..=i128::from(MAXCONN_MAX), problems);
+    let most_a_second = 0..=i128::from(CONNECTION_RATE_MAX);
+    let rate = fields.integer("connection_rate", most_a_second.clone(), problems);
+    let burst = fields.integer("connection_burst", most_a_second, problems);
     let backup = fields.boolean("backup", problems);
     let tier = fields.integer("tier", 0..=i128::from(u8::MAX), problems);
     let admin = fields.choice("admin", &Admin::NAMES, &[], problems);
@@ -279,6 +390,12 @@ fn backend(fields: &Fields<'_, '_>, address: Option<Address>, problems: &mut Pro
     }
     if let Some(maxconn) = maxconn {
         backend.maxconn = maxconn.value;
+    }
+    if let Some(rate) = rate {
+        backend.connection_rate = rate.value;
+    }
+    if let Some(burst) = burst {
+        backend.connection_burst = burst.value;
     }
     if let Some(tier) = tier {
         backend.tier = tier.value;

@@ -134,14 +134,41 @@ pub(super) const POOL: Schema = Schema {
         key("role", "\"primary\""),
         key("lag_max", "\"5s\""),
         key("retry", "{ attempts = 3 }"),
+        key("retries_max", "100"),
+        key("maxconn", "2000"),
+        key("connection_rate", "500"),
+        key("connection_burst", "50"),
+        key("pending_max", "500"),
+        key("adaptive", "{ min = 10 }"),
+        key("on_down", "\"close\""),
         key("members_file", "\"/etc/trimtab/app.members\""),
         key("backend", "[{ address = \"10.0.0.1:80\" }]"),
     ],
     later: &["sticky", "tls"],
 };
 
-pub(super) const RETRY: Schema =
-    Schema { place: "in pool.retry", keys: &[key("attempts", "3")], later: &["budget"] };
+pub(super) const RETRY: Schema = Schema {
+    place: "in pool.retry",
+    keys: &[key("attempts", "3"), key("budget", "0.2"), key("min", "3")],
+    later: &[],
+};
+
+pub(super) const ADAPTIVE: Schema = Schema {
+    place: "in pool.adaptive",
+    keys: &[
+        key("scope", "\"backend\""),
+        key("min", "3"),
+        key("max", "1000"),
+        key("window", "\"100ms\""),
+        key("percentile", "0.5"),
+        key("rtt_interval", "\"60s\""),
+        key("rtt_jitter", "0.15"),
+        key("rtt_requests", "50"),
+        key("rtt_buffer", "0.25"),
+        key("rtt_pins", "true"),
+    ],
+    later: &[],
+};
 
 pub(super) const OUTLIER: Schema = Schema {
     place: "in pool.outlier",
@@ -221,6 +248,8 @@ pub(super) const BACKEND: Schema = Schema {
         key("address", "\"10.0.0.1:80\""),
         key("weight", "2"),
         key("maxconn", "500"),
+        key("connection_rate", "100"),
+        key("connection_burst", "10"),
         key("backup", "true"),
         key("tier", "1"),
         key("admin", "\"drain\""),
@@ -230,7 +259,7 @@ pub(super) const BACKEND: Schema = Schema {
 
 /// Every kind of table.
 #[cfg(test)]
-pub(super) const ALL: [&Schema; 14] = [
+pub(super) const ALL: [&Schema; 15] = [
     &ROOT,
     &DISCOVERY,
     &RUNTIME,
@@ -243,6 +272,7 @@ pub(super) const ALL: [&Schema; 14] = [
     &EXPECT_HEADER,
     &STEP,
     &RETRY,
+    &ADAPTIVE,
     &BACKEND,
     &ADMIN,
 ];

@@ -173,6 +173,8 @@ class EventKind(IntEnum):
     """A backend has another tier, the value."""
     DISCOVERY_FAILED = 13
     """Members could not be found out, by name or from a file; the detail says why. Those there were stay."""
+    SESSIONS_CUT = 14
+    """Sessions of a backend that went down were cut, by one of the workers; the value tells how many."""
     PANIC_BEGAN = 32
     """Of a pool's own events: a tier, the value, serves whatever is observed of its backends."""
     PANIC_ENDED = 33

@@ -256,7 +256,7 @@ class Event:
     backend: str | None
     """The name of the backend that it happened to."""
     value: Admin | Observed | int | None
-    """What a backend changed to; the kind tells which of these it is."""
+    """What a backend changed to, or how many sessions were cut; the kind tells which of these it is."""
     detail: str
     """More in words, one line; empty when there is no more."""
 

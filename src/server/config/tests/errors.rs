@@ -39,7 +39,10 @@ fn keys() {
             &[":2:14: unknown key \"conect\" in listener.timeouts; did you mean \"connect\"?"],
         ),
         (pool("Policy = \"hash\""), &[":8:1: unknown key \"Policy\" in [[pool]]; did you mean \"policy\"?"]),
-        (pool("retry.tries = 3"), &[":8:7: unknown key \"tries\" in pool.retry; known here: \"attempts\""]),
+        (
+            pool("retry.tries = 3"),
+            &[":8:7: unknown key \"tries\" in pool.retry; known here: \"attempts\", \"budget\", \"min\""],
+        ),
         (
             backend("address = \"10.0.0.1:80\"\nwieght = 2"),
             &[":10:1: unknown key \"wieght\" in [[pool.backend]]; did you mean \"weight\"?"],
@@ -87,10 +90,6 @@ fn what_later_versions_have() {
         ),
         (pool("sticky = {}"), &[":8:1: \"sticky\" in [[pool]] is not in this version yet; take it out"]),
         (pool("tls = {}"), &[":8:1: \"tls\" in [[pool]] is not in this version yet; take it out"]),
-        (
-            pool("retry = { budget = 0.2 }"),
-            &[":8:11: \"budget\" in pool.retry is not in this version yet; take it out"],
-        ),
     ]);
 }
 
@@ -219,6 +218,50 @@ fn ranges() {
         (pool("queue_max = 1048577"), &[":8:13: queue_max 1048577 is outside 0 to 1048576"]),
         (pool("retry.attempts = 0"), &[":8:18: attempts 0 is outside 1 to 100"]),
         (pool("retry.attempts = 101"), &[":8:18: attempts 101 is outside 1 to 100"]),
+        (
+            pool("retry.budget = 1.01"),
+            &[":8:16: budget 1.01 is outside 0 to 1; it is a share; for no limit, set budget = \"off\""],
+        ),
+        (
+            pool("retry.budget = -0.01"),
+            &[":8:16: budget -0.01 is outside 0 to 1; it is a share; for no limit, set budget = \"off\""],
+        ),
+        (
+            pool("retry.budget = nan"),
+            &[":8:16: budget NaN is outside 0 to 1; it is a share; for no limit, set budget = \"off\""],
+        ),
+        (
+            pool("retry.budget = \"none\""),
+            &[":8:16: budget is the text \"none\", where a number is expected; for example budget = 0.2"],
+        ),
+        (pool("retry.min = -1"), &[":8:13: min -1 is outside 0 to 65536"]),
+        (pool("retry.min = 65_537"), &[":8:13: min 65537 is outside 0 to 65536"]),
+        (pool("retries_max = 65_537"), &[":8:15: retries_max 65537 is outside 0 to 65536"]),
+        (pool("maxconn = 1073741825"), &[":8:11: maxconn 1073741825 is outside 0 to 1073741824"]),
+        (pool("maxconn = -1"), &[":8:11: maxconn -1 is outside 0 to 1073741824"]),
+        (pool("connection_rate = 1_000_001"), &[":8:19: connection_rate 1000001 is outside 0 to 1000000"]),
+        (pool("connection_burst = 1_000_001"), &[":8:20: connection_burst 1000001 is outside 0 to 1000000"]),
+        (pool("pending_max = 1073741825"), &[":8:15: pending_max 1073741825 is outside 0 to 1073741824"]),
+        (pool("on_down = \"cut\""), &[":8:11: unknown on_down \"cut\"; known: \"keep\", \"close\""]),
+        (
+            pool("adaptive = true"),
+            &[":8:12: adaptive is true, where a table is expected; for example adaptive = { min = 10 }"],
+        ),
+        (pool("adaptive.min = 0"), &[":8:16: min 0 is outside 1 to 1000000"]),
+        (pool("adaptive.max = 1_000_001"), &[":8:16: max 1000001 is outside 1 to 1000000"]),
+        (pool("adaptive.rtt_requests = 0"), &[":8:25: rtt_requests 0 is outside 1 to 1000000"]),
+        (
+            pool("adaptive.scope = \"server\""),
+            &[":8:18: unknown scope \"server\"; known: \"backend\", \"pool\""],
+        ),
+        (
+            backend("address = \"10.0.0.1:80\"\nconnection_rate = 1_000_001"),
+            &[":10:19: connection_rate 1000001 is outside 0 to 1000000"],
+        ),
+        (
+            backend("address = \"10.0.0.1:80\"\nconnection_burst = -1"),
+            &[":10:20: connection_burst -1 is outside 0 to 1000000"],
+        ),
         (pool("blend = 1.01"), &[":8:9: blend 1.01 is outside 0 to 1"]),
         (pool("blend = nan"), &[":8:9: blend NaN is outside 0 to 1"]),
         (pool("blend = -inf"), &[":8:9: blend -inf is outside 0 to 1"]),
@@ -561,6 +604,7 @@ fn what_hints_suggest_is_taken() {
         "in listener.timeouts" => listener(&format!("timeouts.{line}")),
         "in pool.retry" => pool(&format!("retry.{line}")),
         "in [discovery]" => format!("{BASE}[discovery]\n{line}\n"),
+        "in pool.adaptive" => pool(&format!("adaptive.{line}")),
         "in pool.outlier" => pool(&format!("outlier.{line}")),
         "in pool.check" if line.starts_with("kind") => pool(&format!("check.{line}")),
         "in pool.check" => {
@@ -613,5 +657,24 @@ fn what_hints_suggest_is_taken() {
         for key in schema.keys {
             super::good(&at(schema, &format!("{} = {}", key.name, key.example)));
         }
+    }
+}
+
+/// What is looked at together is told at the table, with the option and its range.
+#[test]
+fn adaptive_limits_at_their_ends() {
+    for (text, part) in [
+        ("min = 5, max = 4", "adaptive.max"),
+        ("window = \"9ms\"", "adaptive.window"),
+        ("window = \"61s\"", "adaptive.window"),
+        ("percentile = 0.009", "adaptive.percentile"),
+        ("percentile = 1.1", "adaptive.percentile"),
+        ("rtt_interval = \"999ms\"", "adaptive.rtt_interval"),
+        ("rtt_interval = \"25h\"", "adaptive.rtt_interval"),
+        ("rtt_jitter = 1.01", "adaptive.rtt_jitter"),
+        ("rtt_buffer = 10.1", "adaptive.rtt_buffer"),
+    ] {
+        let all = told(&pool(&format!("adaptive = {{ {text} }}")));
+        assert!(all.len() == 1 && all[0].contains(part) && all[0].contains(":8:12: "), "{text}: {all:?}");
     }
 }

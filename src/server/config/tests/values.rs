@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::{BASE, backend, good, listener, pool};
 use crate::balance::options::{BACKENDS_MAX, LANES_MAX};
-use crate::balance::{Admin, Backend, Backups, Formula, Hash, Options, Policy};
+use crate::balance::{Adaptive, Admin, Backend, Backups, Formula, Hash, Options, Policy, Scope};
 use crate::server::config::{
-    AcceptProxy, Bind, Config, LISTENERS_MAX, POOLS_MAX, Position, SendProxy, TEXT_MAX, Timeouts,
+    AcceptProxy, Bind, Config, LISTENERS_MAX, OnDown, POOLS_MAX, Position, SendProxy, TEXT_MAX, Timeouts,
 };
 
 #[test]
@@ -39,7 +39,7 @@ fn what_is_not_said_has_its_default() {
     assert_eq!(seconds(listener.timeouts), [1, 10, 60, 30, 5, 30]);
     let [pool] = &config.pools[..] else { panic!("{config:?}") };
     assert_eq!((&*pool.name, pool.queue_max, pool.attempts), ("app", 1024, 3));
-    assert_eq!((pool.proxy_protocol, pool.backends.len()), (SendProxy::Off, 0));
+    assert_eq!((pool.proxy_protocol, pool.backends.len(), pool.on_down), (SendProxy::Off, 0, OnDown::Keep));
     assert_eq!(pool.options, Options { lanes: workers, ..Options::default() });
 }
 
@@ -126,7 +126,14 @@ fn every_option_of_a_pool_arrives() {
         hash_seed = 0xff
         queue_max = 0
         proxy_protocol = "v1"
-        retry.attempts = 1"#,
+        maxconn = 1_000
+        connection_rate = 200
+        connection_burst = 20
+        pending_max = 50
+        retries_max = 7
+        on_down = "close"
+        adaptive = { scope = "pool", min = 10, max = 20, window = "1s", percentile = 0.9, rtt_interval = "30s", rtt_jitter = 0.5, rtt_requests = 9, rtt_buffer = 1, rtt_pins = false }
+        retry = { attempts = 1, budget = 0.5, min = 0 }"#,
     ));
     let expected = Options {
         policy: Policy::Predictive,
@@ -143,10 +150,34 @@ fn every_option_of_a_pool_arrives() {
         seed: u64::MAX,
         hash_seed: 255,
         lanes: config.runtime.workers,
+        maxconn: 1_000,
+        connection_rate: 200,
+        connection_burst: 20,
+        pending_max: 50,
+        retries_max: 7,
+        retry_budget: Some(0.5),
+        retry_min: 0,
+        adaptive: Some(Adaptive {
+            scope: Scope::Pool,
+            min: 10,
+            max: 20,
+            window: Duration::from_secs(1),
+            percentile: 0.9,
+            rtt_interval: Duration::from_secs(30),
+            rtt_jitter: 0.5,
+            rtt_requests: 9,
+            rtt_buffer: 1.0,
+            rtt_pins: false,
+        }),
         ..Options::default()
     };
     let pool = &config.pools[0];
     assert_eq!(pool.options, expected);
+    assert_eq!(pool.on_down, OnDown::Close);
+    // A table with nothing in it turns it on; a share that is off is none.
+    let config = good(&self::pool("adaptive = {}\nretry.budget = \"off\""));
+    let options = &config.pools[0].options;
+    assert_eq!((options.adaptive, options.retry_budget), (Some(Adaptive::default()), None));
     assert_eq!((pool.queue_max, pool.attempts, pool.proxy_protocol), (0, 1, SendProxy::V1));
 }
 
@@ -228,15 +259,18 @@ fn what_is_at_its_limit_is_taken() {
         "[runtime]\nworkers = 64\n[[listener]]\nname = {name:?}\nbind = \"unix:/{}\"\npool = {name:?}\n\
          maxconn = 1073741824\nbacklog = 65535\n\
          timeouts = {{ connect = \"30d\", header = \"1ms\", idle = \"30d\", half_closed = \"720h\" }}\n\
-         [[pool]]\nname = {name:?}\nqueue_max = 1048576\nretry.attempts = 100\npolicy = \"hash\"\n\
+         [[pool]]\nname = {name:?}\nqueue_max = 1048576\nretry = {{ attempts = 100, budget = 1, min = 65536 }}\n\
+         retries_max = 65536\nmaxconn = 1073741824\nconnection_rate = 1000000\nconnection_burst = 1000000\n\
+         pending_max = 1073741824\npolicy = \"hash\"\n\
          bounded_load = 10\nblend = 1\ngain = 4.0\nhistory = 32\nfloor = 0.2\ntick = \"60s\"\nstale = \"1h\"\n\
          decay = \"10m\"\n[[pool.backend]]\nname = {name:?}\naddress = \"10.0.0.1:65535\"\nweight = 65535\n\
-         maxconn = 1073741824\ntier = 255\n",
+         maxconn = 1073741824\nconnection_rate = 1000000\nconnection_burst = 1000000\ntier = 255\n",
         "x".repeat(106),
     );
     assert_eq!(good(&largest).listeners[0].timeouts.connect, Duration::from_secs(30 * 86_400));
     let smallest = good(&pool(
-        "queue_max = 0\nretry.attempts = 1\npolicy = \"source\"\nbounded_load = 1.01\nblend = 0\ngain = 0.0\n\
+        "queue_max = 0\nretry = { attempts = 1, budget = 0, min = 0 }\nretries_max = 0\nmaxconn = 0\n\
+         connection_rate = 0\nconnection_burst = 0\npending_max = 0\npolicy = \"source\"\nbounded_load = 1.01\nblend = 0\ngain = 0.0\n\
          history = 2\nfloor = 0.001\ntick = \"10ms\"\nstale = \"100ms\"\ndecay = \"1ms\"\nseed = 0\nhash_seed = -0",
     ));
     assert_eq!(smallest.pools[0].options.bounded_load, Some(1.01));

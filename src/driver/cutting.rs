@@ -1,0 +1,46 @@
+//! [`Cutting`]: tells every worker that a backend went down whose sessions are to be cut.
+
+use std::collections::BTreeSet;
+
+use parking_lot::Mutex;
+
+use crate::balance::BackendId;
+use crate::driver::mailbox::Sender;
+use crate::driver::worker::Message;
+
+/// The orders of one pool that workers have not taken yet. Each backend is there once at most, however often it goes
+/// down. The lock is held for a few steps in memory.
+pub(crate) struct Cutting {
+    pool_index: usize,
+    orders: Box<[Mutex<BTreeSet<BackendId>>]>,
+    senders: Box<[Sender<Message>]>,
+}
+
+impl Cutting {
+    pub(crate) fn new(pool_index: usize, senders: &[Sender<Message>]) -> Self {
+        let orders = senders.iter().map(|_| Mutex::default()).collect();
+        Self { pool_index, orders, senders: senders.into() }
+    }
+
+    /// This backend went down.
+    pub(crate) fn order(&self, backend: BackendId) {
+        for (orders, sender) in self.orders.iter().zip(&self.senders) {
+            let is_first = {
+                let mut orders = orders.lock();
+                let is_first = orders.is_empty();
+                orders.insert(backend);
+                is_first
+            };
+            if is_first {
+                // One message is on its way as long as there are orders to take, and the mailbox has a place for one
+                // of each pool. It refuses only when the worker is gone, and its sessions with it.
+                let _ = sender.try_send(Message::Cut(self.pool_index));
+            }
+        }
+    }
+
+    /// What this worker is to look for.
+    pub(crate) fn take(&self, worker: usize) -> BTreeSet<BackendId> {
+        std::mem::take(&mut *self.orders[worker].lock())
+    }
+}
