@@ -86,7 +86,15 @@ fn it_ends_well_and_tells_what_it_did() {
     ended.expect(0, "demo: ok");
     assert_eq!(ended.err, "");
     let text = ended.out.join("\n");
-    for part in ["[[listener]]", "web-02 is stopped", "web-02 is started again", "web-03 is drained", "p99"] {
+    for part in [
+        "[[listener]]",
+        "web-02 is stopped",
+        "web-02 is started again",
+        "web-03 is drained",
+        "web-01 stands still",
+        "web-01 goes on",
+        "p99",
+    ] {
         assert!(text.contains(part), "{part}: {text}");
     }
     // Standard output is no terminal here.
@@ -113,13 +121,24 @@ fn json_is_one_value_and_its_counts_hold() {
     let server = &value["server"];
     // Nobody was turned away, and nothing broke but what was cut.
     let closed = server["closed"].as_object().unwrap();
-    let ended_well = number(&closed["finished"]) + number(&closed["backend_reset"]);
+    let broken = number(&closed["backend_reset"]) + number(&closed["backend_down"]);
+    let ended_well = number(&closed["finished"]) + broken;
     assert_eq!(number(&server["accepted"]), ended_well, "{closed:?}");
-    assert!(cut + number(&total["closed_idle"]) <= number(&closed["backend_reset"]), "{value}");
+    assert!(cut + number(&total["closed_idle"]) <= broken, "{value}");
+    assert!(number(&closed["backend_down"]) > 0, "what hung was cut: {value}");
 
     let steps = value["steps"].as_array().unwrap();
     let names: Vec<_> = steps.iter().map(|step| step["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["all up", "web-02 stopped", "web-02 back", "web-03 drained", "web-03 ready"]);
+    let expected = [
+        "all up",
+        "web-02 stopped",
+        "web-02 back",
+        "web-03 drained",
+        "web-03 ready",
+        "web-01 frozen",
+        "web-01 thawed",
+    ];
+    assert_eq!(names, expected);
     let sum = |key: &str| steps.iter().map(|step| number(&step[key])).sum::<u64>();
     assert_eq!((sum("answered"), sum("cut")), (answered, cut));
     let tolerance = number(&value["tolerance"]);
@@ -127,6 +146,7 @@ fn json_is_one_value_and_its_counts_hold() {
         let given: Vec<u64> = step["connections"].as_object().unwrap().values().map(number).collect();
         match name {
             "web-02 stopped" => assert!(given[0] > 0 && given[1] == 0 && given[2] > 0, "{step}"),
+            "web-01 frozen" => assert!(given[0] == 0 && given[1] > 0 && given[2] > 0, "{step}"),
             "web-03 drained" => assert!(given[0] > 0 && given[1] > 0 && given[2] == 0, "{step}"),
             _ => {
                 let all: u64 = given.iter().sum();

@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use slab::Slab;
 use socket2::{Domain, SockRef, Socket, Type};
 
 use super::http::{Answer, Parsed, REFUSAL, Request};
+use super::orders::Orders;
 use super::plan::WORK;
 use crate::error::{Error, Result};
 use crate::sys;
@@ -33,7 +33,7 @@ pub(super) struct Backend {
 struct Running {
     thread: JoinHandle<usize>,
     waker: Waker,
-    is_over: Arc<AtomicBool>,
+    orders: Arc<Orders>,
 }
 
 impl Backend {
@@ -62,10 +62,21 @@ impl Backend {
     /// had not accepted yet too. Answers how many it had accepted.
     pub(super) fn stop(&mut self) -> usize {
         let Some(running) = self.running.take() else { return 0 };
-        running.is_over.store(true, Ordering::Release);
-        // A loop that cannot be woken has ended.
-        let _ = running.waker.wake();
+        running.orders.end(&running.waker);
         running.thread.join().unwrap_or(0)
+    }
+
+    /// Freezes it as SIGSTOP would: when this returns it does nothing any more, while the system goes on to take
+    /// connections for it.
+    pub(super) fn freeze(&self) {
+        let Some(running) = &self.running else { return };
+        running.orders.freeze(&running.waker, || running.thread.is_finished());
+    }
+
+    /// Has it go on where it stood.
+    pub(super) fn thaw(&self) {
+        let Some(running) = &self.running else { return };
+        running.orders.thaw();
     }
 
     pub(super) fn name(&self) -> &str {
@@ -84,7 +95,7 @@ impl Backend {
         let poll = Poll::new()?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let waker = Waker::new(poll.registry(), WAKER)?;
-        let is_over = Arc::new(AtomicBool::new(false));
+        let orders = Arc::new(Orders::default());
         let web = Web {
             name: Arc::clone(&self.name),
             poll,
@@ -95,12 +106,12 @@ impl Backend {
         };
         let mask = sys::signal::mask_all();
         let thread = {
-            let is_over = Arc::clone(&is_over);
+            let orders = Arc::clone(&orders);
             let thread = std::thread::Builder::new().name(self.name.to_string());
-            thread.spawn(move || web.run(&is_over))?
+            thread.spawn(move || web.run(&orders))?
         };
         drop(mask);
-        Ok(Running { thread, waker, is_over })
+        Ok(Running { thread, waker, orders })
     }
 }
 
@@ -152,7 +163,7 @@ struct Connection {
 
 impl Web {
     /// Serves until it is over, and answers how many connections it cut then.
-    fn run(mut self, is_over: &AtomicBool) -> usize {
+    fn run(mut self, orders: &Orders) -> usize {
         let mut events = Events::with_capacity(64);
         loop {
             match self.poll.poll(&mut events, self.timeout()) {
@@ -161,7 +172,7 @@ impl Web {
                 // Then it is gone, and whoever counts answers will say so.
                 Err(_) => return self.cut(),
             }
-            if is_over.load(Ordering::Acquire) {
+            if orders.obey() {
                 return self.cut();
             }
             for event in &events {
@@ -386,6 +397,37 @@ mod tests {
             backend.start_again().unwrap();
             assert_eq!(ask(&mut connect(&backend), true).backend, "web-01");
         }
+    }
+
+    #[test]
+    fn frozen_it_takes_connections_and_answers_when_it_goes_on() {
+        let mut backend = Backend::start("web-01").unwrap();
+        backend.thaw();
+        for _ in 0..3 {
+            let mut before = connect(&backend);
+            ask(&mut before, true);
+            backend.freeze();
+            backend.freeze();
+            let mut meanwhile = connect(&backend);
+            let request = Request { target: "/1".into(), keep_alive: false }.to_bytes();
+            before.write_all(&request).unwrap();
+            meanwhile.write_all(&request).unwrap();
+            meanwhile.set_nonblocking(true).unwrap();
+            assert_eq!(meanwhile.read(&mut [0; 1]).unwrap_err().kind(), ErrorKind::WouldBlock);
+            meanwhile.set_nonblocking(false).unwrap();
+            backend.thaw();
+            for mut stream in [before, meanwhile] {
+                let mut received = Vec::new();
+                stream.read_to_end(&mut received).unwrap();
+                assert!(matches!(Answer::parse(&received), Parsed::Whole(..)), "{}", received.escape_ascii());
+            }
+        }
+        // It can be stopped in the midst of it.
+        let mut stream = connect(&backend);
+        ask(&mut stream, true);
+        backend.freeze();
+        assert_eq!(backend.stop(), 1);
+        backend.freeze();
     }
 
     #[test]

@@ -62,15 +62,15 @@ pub(super) fn every_request_ended(total: &Counts, begun: u64) -> Option<String> 
 /// What the server counted agrees with the clients: nothing was turned away or timed out, and backends broke
 /// no more than the connections `open` when one was stopped.
 pub(super) fn server_agrees(testimony: &Testimony, open: u64) -> Option<String> {
-    let good = ["finished", "backend_reset", "client_reset"];
+    let good = ["finished", "backend_reset", "client_reset", "backend_down"];
     let bad = testimony.closed.iter().find(|(cause, count)| **count > 0 && !good.contains(*cause));
     if let Some((cause, count)) = bad {
         return Some(format!("the server counted {} as {cause}", number(*count, "session")));
     }
-    let broken = testimony.closed("backend_reset");
+    let broken = testimony.closed("backend_reset") + testimony.closed("backend_down");
     (broken > open).then(|| {
         format!(
-            "the server saw {} broken by backends, though only {open} were open",
+            "the server saw {} broken by backends or cut, though only {open} were open",
             number(broken, "session")
         )
     })

@@ -6,7 +6,7 @@
 //! | `steps/` | what is done and how it is judged, one file for each step |
 //! | `play` | the order, the time, the way to the report |
 //! | `stage` | what runs: backends, server, clients; the configuration |
-//! | `backend` | a small web server that can be stopped as by a crash |
+//! | `backend`, `orders` | a small web server that can be stopped as by a crash, and frozen |
 //! | `load` | the clients |
 //! | `http` | what the two say to each other |
 //! | `ledger`, `desk` | what the clients saw, and the lock over it |
@@ -20,6 +20,7 @@ mod http;
 mod judge;
 mod ledger;
 mod load;
+mod orders;
 mod plan;
 mod play;
 mod report;
@@ -45,9 +46,9 @@ use super::Failure;
 ///
 /// Runs three small web backends, a server in front of them and clients in this process, on ports of loopback
 /// that the system chooses. One backend is stopped abruptly and comes back, another is drained and made ready
-/// again. Ends with a table and with `demo: ok` when no request was lost but those on their way to the
-/// backend that was stopped, and every backend was given what it should be; otherwise with
-/// `demo: failed: WHAT`.
+/// again, a third stands still, as one that hangs does, until its check finds out. Ends with a table and with
+/// `demo: ok` when no request was lost but those on their way to a backend that was stopped or stood still, and
+/// every backend was given what it should be; otherwise with `demo: failed: WHAT`.
 #[derive(Args)]
 #[command(after_help = "Exit codes: 0 the counts hold, 1 they do not or it was interrupted, 2 misused.")]
 pub(super) struct Arguments {

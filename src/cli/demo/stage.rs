@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::backend::Backend;
-use super::desk::Desk;
+use super::desk::{Desk, Waited};
 use super::judge::Testimony;
+use super::ledger::Ledger;
 use super::load::Load;
 use super::plan::{BACKENDS, PATIENCE, WORKERS};
-use crate::balance::{BackendId, BackendStatistics, Pool};
-use crate::error::Result;
+use crate::balance::{BackendId, BackendStatistics, Observed, Pool};
+use crate::error::{Error, Result};
 use crate::server::config::Bind;
 use crate::server::{Config, EventKind, Server};
+use crate::time::Clock;
 
 pub(super) struct Stage {
     // In this order they go: who asks, who passes on, who answers.
@@ -39,9 +41,13 @@ impl Stage {
         let sink = Arc::clone(desk);
         let server = Server::with_events(config, move |event| {
             // The others are what the steps order.
-            if matches!(event.kind, EventKind::WorkerFailed | EventKind::AcceptPaused) {
-                sink.write(|ledger| ledger.fail(format!("the server says {event}")));
-            }
+            let is_bad = matches!(event.kind, EventKind::WorkerFailed | EventKind::AcceptPaused);
+            sink.write(|ledger| {
+                // Who waits for a backend's state looks again in any case.
+                if is_bad {
+                    ledger.fail(format!("the server says {event}"));
+                }
+            });
         })?;
         server.start()?;
         let Bind::Inet(address) = server.address(LISTENER)? else { unreachable!("bound to an IP address") };
@@ -88,6 +94,17 @@ impl Stage {
         Ok(found.expect("the demo takes no backend out"))
     }
 
+    /// Waits until a check has found out how a backend is.
+    pub(super) fn wait_until(&self, backend: usize, observed: Observed) -> Result<()> {
+        let id = self.id(backend)?;
+        let is_so = |_: &Ledger| self.pool.backend(id).is_ok_and(|found| found.observed == observed);
+        match self.desk.wait(Clock.now().saturating_add(PATIENCE), is_so) {
+            Waited::TimedOut => Err(Error::TimedOut { what: "a check to find out how its backend is" }),
+            // An interruption is met by the wait that follows.
+            Waited::Seen | Waited::Interrupted => Ok(()),
+        }
+    }
+
     /// Attempts at another backend after one could not be reached.
     pub(super) fn retries(&self) -> Result<u64> {
         Ok(self.server.statistics()?.retries)
@@ -110,6 +127,8 @@ pool = \"{POOL}\"
 name = \"{POOL}\"
 policy = \"round-robin\"
 retry = {{ attempts = 3 }}   # whoever finds a backend gone is sent on to the others
+on_down = \"close\"          # whoever hangs at one that its check took out is cut loose
+check = {{ kind = \"http\", interval = \"200ms\", interval_down = \"200ms\", timeout = \"1s\", rise = 1, fall = 2 }}
 "
     );
     for (name, address) in backends {

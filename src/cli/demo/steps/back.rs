@@ -1,6 +1,7 @@
 //! A backend that was stopped comes back on the same address.
 
 use super::{Judgement, Step, are_shares_seen, judge_shares};
+use crate::balance::Observed;
 use crate::cli::demo::ledger::{Counts, Ledger};
 use crate::cli::demo::plan::BACKENDS;
 use crate::cli::demo::stage::Stage;
@@ -24,7 +25,10 @@ impl Step for Back {
     }
 
     fn act(&mut self, stage: &mut Stage) -> Result<()> {
-        stage.backends[self.backend].start_again()
+        // Not before it is known to be down: what is known of it then is of what it is now.
+        stage.wait_until(self.backend, Observed::Down)?;
+        stage.backends[self.backend].start_again()?;
+        stage.wait_until(self.backend, Observed::Up)
     }
 
     fn is_seen(&self, ledger: &Ledger) -> bool {

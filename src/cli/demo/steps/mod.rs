@@ -4,8 +4,10 @@
 mod all_up;
 mod back;
 mod drain;
+mod freeze;
 mod ready;
 mod stop;
+mod thaw;
 
 use super::judge;
 use super::ledger::{Counts, Ledger};
@@ -56,13 +58,15 @@ pub(super) struct Judgement {
 
 /// The steps, in their order.
 pub(super) fn all() -> Vec<Box<dyn Step>> {
-    let (stopped, drained) = (1, 2);
+    let (frozen, stopped, drained) = (0, 1, 2);
     vec![
         Box::new(all_up::AllUp),
         Box::new(stop::Stop::new(stopped)),
         Box::new(back::Back { backend: stopped }),
         Box::new(drain::Drain::new(drained)),
         Box::new(ready::Ready { backend: drained }),
+        Box::new(freeze::Freeze::new(frozen)),
+        Box::new(thaw::Thaw { backend: frozen }),
     ]
 }
 
