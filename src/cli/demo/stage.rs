@@ -128,7 +128,7 @@ name = \"{POOL}\"
 policy = \"round-robin\"
 retry = {{ attempts = 3 }}   # whoever finds a backend gone is sent on to the others
 on_down = \"close\"          # whoever hangs at one that its check took out is cut loose
-check = {{ kind = \"http\", interval = \"200ms\", interval_down = \"200ms\", timeout = \"1s\", rise = 1, fall = 2 }}
+check = {{ kind = \"http\", interval = \"200ms\", interval_down = \"200ms\", timeout = \"500ms\", rise = 1, fall = 2 }}
 "
     );
     for (name, address) in backends {
