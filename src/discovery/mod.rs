@@ -63,3 +63,6 @@ pub mod tame;
 #[cfg(test)]
 mod tests;
 pub mod watch;
+#[cfg(any(test, feature = "sim"))]
+#[cfg_attr(not(test), allow(dead_code, reason = "the simulator needs less of it than the tests"))]
+pub(crate) mod zone;
