@@ -27,7 +27,7 @@ use crate::sim::health::{Mutant, Summary};
 use crate::time::Instant;
 
 /// How far a run goes before everything is mended.
-const STEPS: u32 = 1_500;
+const STEPS: u32 = 1_000;
 /// Simulated threads with lanes of their own.
 const LANES: u32 = 3;
 /// Picks in flight at once.
@@ -862,6 +862,18 @@ impl World {
 
     // --- the end ----------------------------------------------------------------------------------------
 
+    /// Nothing but time, until then. Little happens, so everything is looked at now and then only.
+    fn go_on(&mut self, until: Instant) -> Result<(), String> {
+        while self.now < until {
+            for _ in 0..16 {
+                self.pass(ms(1_000));
+                self.serve()?;
+            }
+            self.check()?;
+        }
+        Ok(())
+    }
+
     /// Everything is mended: in the end everybody is there, up, and has no more picks.
     fn wind_down(&mut self) -> Result<(), String> {
         self.resolver.heal();
@@ -878,11 +890,7 @@ impl World {
         }
         // A lookup and its back-off, the longest life of what it found, another lookup, the hold.
         let named = self.now.saturating_add(ms(8_000 + 3_000 + 11_000 + 8_000 + 5_000));
-        while self.now < named {
-            self.pass(ms(1_000));
-            self.serve()?;
-            self.check()?;
-        }
+        self.go_on(named)?;
         let truth = self.resolver.truth();
         if self.watch.members() != truth {
             let is_service = self.resolver.is_service();
@@ -897,11 +905,7 @@ impl World {
         let longest = longest.into_iter().flatten().max().expect("one is there").mul_f64(1.5);
         let waits = if self.follows.probes_max < 100 { 20 } else { 1 };
         let all_up = self.now.saturating_add((longest + options.timeout) * (options.rise + 2) * waits);
-        while self.now < all_up {
-            self.pass(ms(1_000));
-            self.serve()?;
-            self.check()?;
-        }
+        self.go_on(all_up)?;
         for member in self.pool.backends() {
             if member.observed != Observed::Up || member.in_flight > 0 {
                 return Err(format!("in the end: {member:?}"));
