@@ -59,17 +59,17 @@ impl World {
             followed.insert(follow.backend);
             // Its check may not have heard yet that it is gone.
             let Some(member) = by_id.get(&follow.backend) else { continue };
-            let agrees = match (follow.state, member.observed) {
-                (State::Down, Observed::Down) => true,
-                (State::Up, Observed::Up | Observed::Ejected) => true,
-                (State::Unknown, Observed::Unknown | Observed::Ejected) => true,
-                _ => false,
-            };
+            let agrees = matches!(
+                (follow.state, member.observed),
+                (State::Down, Observed::Down)
+                    | (State::Up, Observed::Up | Observed::Ejected)
+                    | (State::Unknown, Observed::Unknown | Observed::Ejected)
+            );
             if !agrees {
                 return Err(format!("a check is {:?}, the pool has {member:?}", follow.state));
             }
             let reason = member.reason.as_deref().unwrap_or_default();
-            if follow.state == State::Down && !(reason.contains(follow.why) && !reason.is_empty()) {
+            if follow.state == State::Down && (reason.is_empty() || !reason.contains(follow.why)) {
                 return Err(format!("backend {} is down by {reason:?}, not by {:?}", member.id, follow.why));
             }
             let address: SocketAddr = member.address.parse().expect("it is an address");
