@@ -255,6 +255,10 @@ bench: setup build ## Run the benchmarks: Rust, pingora, C, Python, Go, the clie
 	cd bindings/go && GOTOOLCHAIN=local CGO_ENABLED=1 $(GO) test -run '^$$' -bench . -count 5 .
 	TRIMTAB_ARCHIVE=$(RELEASE)/libtrimtab.a benches/nohop/run.sh
 
+.PHONY: bench-checks
+bench-checks: ## What 10,000 checks cost one worker, and how evenly they come
+	$(CARGO) bench --locked --bench checks
+
 .PHONY: bench-peers
 bench-peers: setup build ## Compare the command with HAProxy and nginx on loopback (PEERS='--help' lists options)
 	TRIMTAB=$(RELEASE)/trimtab $(PYTHON) benches/peers $(PEERS)

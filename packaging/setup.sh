@@ -38,6 +38,7 @@ need wrk wrk
 need strace strace
 need redis-server redis-server
 need dnsmasq dnsmasq-base
+need openssl openssl
 need mariadbd mariadb-server
 # Of PostgreSQL only the client is where everybody looks: each version's server has a folder of its own.
 for bin in /usr/lib/postgresql/*/bin; do

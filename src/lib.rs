@@ -34,6 +34,7 @@
 //! | `driver` | the mio loop: sockets, timers, mailboxes |
 //! | [`proxy`] | the life of a connection, the relay, the PROXY protocol: state machines without I/O |
 //! | [`discovery`] | members from DNS and files: state machines without I/O |
+//! | [`checks`] | the active checks of pools: who is asked when, and what the pool is told |
 //! | [`balance`] | pools, policies, picks: no I/O, no clock, no lock |
 //! | `resp` | the protocol of Redis: requests parsed, replies written |
 //! | `store` | the store's index: a pure state machine that the log's commands drive |
@@ -43,6 +44,7 @@
 pub mod balance;
 #[cfg(feature = "capi")]
 pub mod capi;
+pub mod checks;
 #[cfg(feature = "cli")]
 pub mod cli;
 #[cfg(feature = "proxy")]

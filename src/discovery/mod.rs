@@ -11,7 +11,7 @@
 //! | `query` | one question over several resolvers |
 //! | `lookup`, `found` | from a name to its addresses, once |
 //! | `watch` | keeps one name fresh |
-//! | `members` | names of members, and what changed in a pool |
+//! | `members`, `apply` | names of members, what changed in a pool, and changing it so |
 //! | `file` | the members that a file lists |
 //!
 //! Who drives it makes one [`watch::Watch`] for each name. It is told what happened on its exchanges
@@ -46,6 +46,7 @@
 //! Not looked at: `nsswitch.conf`, multicast DNS, DNSSEC. An answer is believed when it is the resolver's; a
 //! path to the resolver that others can write to needs a resolver on this machine that validates.
 
+mod apply;
 pub mod domain;
 pub mod exchange;
 pub mod file;
@@ -62,3 +63,6 @@ pub mod tame;
 #[cfg(test)]
 mod tests;
 pub mod watch;
+#[cfg(any(test, feature = "sim"))]
+#[cfg_attr(not(test), allow(dead_code, reason = "the simulator needs less of it than the tests"))]
+pub(crate) mod zone;

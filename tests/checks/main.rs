@@ -2,6 +2,7 @@
 
 #![cfg(target_os = "linux")]
 
+mod bad_input;
 mod dns;
 #[path = "../shared/folder.rs"]
 #[allow(dead_code, reason = "each of the tests needs a part of it")]
@@ -25,14 +26,18 @@ use process::Running;
 struct Server {
     child: Child,
     port: u16,
-    _folder: Folder,
+    folder: Folder,
 }
 
 impl Server {
     fn start(command: &mut Command, port: u16, folder: Folder) -> Self {
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let child = child.unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        Self { child, port, _folder: folder }
+        Self { child, port, folder }
+    }
+
+    fn folder(&self) -> &std::path::Path {
+        self.folder.path()
     }
 
     fn signal(&self, name: &str) {

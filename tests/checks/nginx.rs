@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use crate::process::{DEADLINE, Running, until};
 use crate::{Folder, Server, backend, free_port, program};
 
-/// An nginx that answers with its name; it fails its check while there is a file `broken`.
-fn nginx(name: &str) -> (Server, std::path::PathBuf) {
+/// An nginx that answers with its name; it fails its check while there is a file `broken`, and sends the file `page`
+/// slowly while there is a file `slowly`.
+pub(crate) fn nginx(name: &str) -> (Server, std::path::PathBuf) {
     let folder = Folder::new();
     let port = free_port();
     let root = folder.path().display();
@@ -22,6 +23,7 @@ fn nginx(name: &str) -> (Server, std::path::PathBuf) {
              uwsgi_temp_path {root}/u; scgi_temp_path {root}/s;\n\
              server {{ listen 127.0.0.1:{port}; keepalive_timeout 0;\n\
              location /healthz {{ if (-e {root}/broken) {{ return 500; }} return 200 \"fine\"; }}\n\
+             location /page {{ root {root}; if (-e {root}/slowly) {{ set $limit_rate 1k; }} }}\n\
              location / {{ return 200 \"{name}\"; }} }}\n}}\n"
         ),
     );

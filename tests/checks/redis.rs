@@ -55,7 +55,10 @@ fn ports_follow_the_roles() {
     let address = |at: usize| listeners[at]["address"].as_str().unwrap().parse::<SocketAddr>().unwrap();
     let (write, read) = (address(0), address(1));
     let role = |pool: usize, name: &str| crate::backend(&running, pool, name)["check"]["role"].clone();
-    until("the roles are known", || role(0, "first") == "primary" && role(1, "second") == "replica");
+    // Both pools ask for themselves, each at its own time.
+    until("the roles are known", || {
+        role(0, "first") == "primary" && role(0, "second") == "replica" && role(1, "second") == "replica"
+    });
 
     until("writes reach the primary", || say(write, "SET key one").is_ok_and(|answer| answer == "+OK"));
     until("a replica refuses them", || {

@@ -7,6 +7,7 @@
 #[allow(dead_code, reason = "each of the tests needs a part of it")]
 mod folder;
 #[path = "../shared/process.rs"]
+#[allow(dead_code, reason = "each of the tests needs a part of it")]
 mod process;
 
 use std::io::{ErrorKind, Read, Write};

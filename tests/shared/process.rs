@@ -80,6 +80,13 @@ impl Running {
         count(&self.told.events.lock().unwrap(), event)
     }
 
+    /// What the events of this name told, in order.
+    pub(crate) fn details(&self, event: &str) -> Vec<String> {
+        let events = self.told.events.lock().unwrap();
+        let told = events.iter().filter(|told| told["event"] == event);
+        told.map(|told| told["detail"].as_str().unwrap_or_default().to_string()).collect()
+    }
+
     /// Waits until `condition` holds of how many events of each name it told.
     #[track_caller]
     pub(crate) fn until_told(&self, what: &str, condition: impl Fn(&dyn Fn(&str) -> usize) -> bool) {

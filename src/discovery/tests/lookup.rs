@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::world::{Behaviour, World, server};
-use super::zone::{Style, Zone, name};
 use crate::discovery::domain::DomainName;
 use crate::discovery::found::{Found, Part};
 use crate::discovery::hosts::Hosts;
@@ -14,6 +13,7 @@ use crate::discovery::message::{Kind, Negative};
 use crate::discovery::name::{Source, WatchedName};
 use crate::discovery::options::{Families, Options};
 use crate::discovery::resolv_conf::Resolvers;
+use crate::discovery::zone::{Style, Zone, name};
 
 pub(super) fn watched(text: &str) -> WatchedName {
     match text.parse() {
@@ -474,7 +474,7 @@ fn names_of_any_bytes_are_asked_for() {
     let mut zone = zone();
     let node = zone.nodes[&name("four.test")].clone();
     zone.nodes.insert(odd.clone(), node);
-    let alias = super::zone::Node { alias: Some(odd), ttl: 60, ..Default::default() };
+    let alias = crate::discovery::zone::Node { alias: Some(odd), ttl: 60, ..Default::default() };
     zone.nodes.insert(name("alias.test"), alias);
     let style = Style { follows: false, ..Style::HONEST };
     let mut world = World::new(1, zone, &[Behaviour { style, ..Behaviour::HONEST }]);

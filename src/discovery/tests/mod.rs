@@ -3,7 +3,6 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | `zone` | what there is to know, and what an honest resolver says of it |
 //! | `world` | the network, the resolvers' faults, and how a machine is driven |
 //! | `query`, `lookup`, `watch` | behaviour of one machine, at its limits |
 //! | `random` | random worlds against the zone |
@@ -13,4 +12,3 @@ mod query;
 mod random;
 mod watch;
 mod world;
-pub(super) mod zone;

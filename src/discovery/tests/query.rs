@@ -7,11 +7,11 @@ use simple_dns::rdata::{CNAME, RData};
 use simple_dns::{Packet, PacketFlag, RCODE};
 
 use super::world::{Behaviour, World, server};
-use super::zone::{Style, Zone, name, record, soa};
 use crate::discovery::exchange::{Event, Exchange, Io};
 use crate::discovery::message::{Answer, Kind, Malformed, Negative, Question, Rcode, Records};
 use crate::discovery::query::{Action, Failure, HOPS_MAX, IGNORED_MAX, Query, Reason};
 use crate::discovery::resolv_conf::Resolvers;
+use crate::discovery::zone::{Style, Zone, name, record, soa};
 use crate::rng::Rng;
 use crate::time::Instant;
 

@@ -10,7 +10,6 @@ use proptest::prelude::*;
 
 use super::lookup::{environment, resolvers, watched};
 use super::world::{Behaviour, World};
-use super::zone::{Style, Zone, name};
 use crate::discovery::domain::DomainName;
 use crate::discovery::lookup::{Lookup, LookupError, Outcome, QUERIES_MAX};
 use crate::discovery::members::Endpoint;
@@ -20,6 +19,7 @@ use crate::discovery::options::{Families, Hold, Options};
 use crate::discovery::query::Query;
 use crate::discovery::resolv_conf::Resolvers;
 use crate::discovery::watch::{Action, Watch};
+use crate::discovery::zone::{Style, Zone, name};
 use crate::rng::Rng;
 
 /// How bad a world is: 0 means honest resolvers on a good network.
@@ -81,7 +81,7 @@ fn zone(rng: &mut Rng) -> Zone {
         // The same target at the same place with another weight would be two records of one.
         let target = format!("h{}.test", rng.below(hosts + 1));
         let node = zone.nodes.get(&name("_s._tcp.test"));
-        let is_there = |node: &super::zone::Node| {
+        let is_there = |node: &crate::discovery::zone::Node| {
             node.services.iter().any(|it| (it.0, it.2, &it.3) == (at.0, at.2, &name(&target)))
         };
         if !node.is_some_and(is_there) {

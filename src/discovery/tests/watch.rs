@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use super::lookup::{environment, resolvers, watched};
 use super::world::{Behaviour, World, server};
-use super::zone::{Style, Zone, name};
 use crate::discovery::lookup::{Environment, LookupError};
 use crate::discovery::members::Endpoint;
 use crate::discovery::message::Negative;
 use crate::discovery::options::{Families, Hold, Options};
 use crate::discovery::resolv_conf::Resolvers;
 use crate::discovery::watch::{Action, Trouble, Watch};
+use crate::discovery::zone::{Style, Zone, name};
 use crate::error::Error;
 use crate::rng::Rng;
 use crate::time::Instant;

@@ -10,8 +10,8 @@ use std::time::Duration;
 use crate::discovery::exchange::{Event, Exchange, Io};
 use crate::discovery::lookup::{self, Lookup};
 use crate::discovery::query::{self, Query};
-use crate::discovery::tests::zone::{Style, Zone};
 use crate::discovery::watch::{self, Watch};
+use crate::discovery::zone::{Style, Zone};
 use crate::rng::Rng;
 use crate::time::Instant;
 

@@ -349,8 +349,8 @@ mod tests {
             (bodies(&good, &[0xff]), "an error is not understood"),
             (bodies(&greeting(1, b""), OK), "older than MySQL 4.1"),
             (bodies(&[9, 0], OK), r#"no MySQL: the answer begins with "\t\x00""#),
-            (b"HTTP/1.1 400 Bad Request".to_vec(), "a packet of"),
-            (b"\0\0\0\0".to_vec(), "a packet of 0 bytes"),
+            (b"HTTP/1.1 400 Bad Request".to_vec(), "no MySQL: the answer begins with \"HTTP\""),
+            (b"\0\0\0\0".to_vec(), "a packet has 0 bytes"),
         ] {
             let reason = answer(&kind(somebody()), &came, false).reason();
             assert!(reason.contains(part), "{reason}");

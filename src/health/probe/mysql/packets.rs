@@ -20,7 +20,7 @@ pub(super) fn body_length(header: &[u8; 4]) -> Result<usize, Reason> {
     let length = u32::from_le_bytes([a, b, c, 0]) as usize;
     if length == 0 || length > PACKET_MAX {
         return Err(Reason::answer(format!(
-            "a packet of {length} bytes; 1 to {PACKET_MAX} are read: {}",
+            "no MySQL: the answer begins with {}, by which a packet has {length} bytes; 1 to {PACKET_MAX} are read",
             shown(header)
         )));
     }
