@@ -44,3 +44,35 @@ impl Cutting {
         std::mem::take(&mut *self.orders[worker].lock())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::mailbox::{Wake, mailbox};
+
+    struct Nobody;
+
+    impl Wake for Nobody {
+        fn wake(&self) {}
+    }
+
+    /// However often backends go down before a worker looks, it has one message, and each backend once.
+    #[test]
+    fn one_message_for_all_that_go_down() {
+        let (boxes, mut inboxes): (Vec<_>, Vec<_>) = (0..2).map(|_| mailbox(8, Nobody)).unzip();
+        let cutting = Cutting::new(5, &boxes);
+        let backend = BackendId::from_u64;
+        for round in 0..3 {
+            for id in [7, 7, 9, 7] {
+                cutting.order(backend(id));
+            }
+            for (worker, inbox) in inboxes.iter_mut().enumerate() {
+                inbox.drain_begin();
+                let messages: Vec<_> = std::iter::from_fn(|| inbox.try_recv()).collect();
+                assert_eq!(messages, [Message::Cut(5)], "round {round}");
+                assert!(cutting.take(worker).into_iter().eq([backend(7), backend(9)]));
+                assert!(cutting.take(worker).is_empty());
+            }
+        }
+    }
+}
