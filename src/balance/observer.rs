@@ -13,8 +13,8 @@ use crate::sync::{self, AtomicUsize, Ordering};
 
 /// Told by the thread that made it happen, after it took effect and with no lock held. Must not block.
 pub trait Observer: Send + Sync {
-    /// A place below some `maxconn` may have come free, and [`Pool::want`](super::Pool::want) says that one
-    /// is wanted.
+    /// A place below some limit may have come free, or part of a rate been given back, and
+    /// [`Pool::want`](super::Pool::want) says that one is wanted.
     fn handle_room(&self);
     /// The pool changed. Changes that two threads make at once may be told in either order.
     fn handle_change(&self, change: &Change);

@@ -8,8 +8,9 @@
 //! ```
 //!
 //! Keys, ranges and defaults are those of `[[pool.backend]]`: `name`, `weight`, `maxconn`, `connection_rate`,
-//! `connection_burst`, `tier`, `backup`, `admin`. `#` at the beginning of a word begins a comment. An address and a name hold no blank. Addresses are
-//! ready to connect to; names that DNS knows stand in the configuration, where they are watched.
+//! `connection_burst`, `tier`, `backup`, `admin`. `#` at the beginning of a word begins a comment. An address and a
+//! name hold no blank. Addresses are ready to connect to; names that DNS knows stand in the configuration, where they
+//! are watched.
 //!
 //! Lines rather than TOML, for it is scripts that write such files: a line is appended, or taken out by
 //! `grep -v`, without a parser. A file that is being written must not be taken for a shorter one:

@@ -36,7 +36,7 @@ struct Joint {
     timer: Option<TimerId>,
     armed: Instant,
     place: Option<Place>,
-    /// Of its pick.
+    /// When it began to pick its backend.
     picked: CutMoment,
     listener: u32,
     generation: u32,
@@ -88,7 +88,7 @@ impl Joints {
             if self.get(key).is_none_or(|joint| !joint.session.is_starved()) {
                 continue;
             }
-            let next = self.step(core, key, |session, context| session.handle_descriptor(context));
+            let next = self.decide(core, key, |session, context| session.handle_descriptor(context));
             self.follow(core, key, next);
             if self.starved.back() == Some(&key) {
                 // There is none. It keeps its place, and the others would have no better luck.
@@ -128,7 +128,7 @@ impl Joints {
             timer: None,
             armed: Instant::START,
             place: None,
-            picked: self.cuts.moment(),
+            picked: CutMoment::default(),
             listener: listener as u32,
             generation,
             since,
@@ -140,7 +140,7 @@ impl Joints {
         if registered.is_err() {
             return self.close(core, key, Cause::NoDescriptor);
         }
-        let next = self.step(core, key, |session, context| session.begin(context));
+        let next = self.decide(core, key, |session, context| session.begin(context));
         self.follow(core, key, next);
     }
 
@@ -228,7 +228,7 @@ impl Joints {
                 room.settle(pool);
                 continue;
             }
-            match self.step(core, key, |session, context| session.handle_offer(context)) {
+            match self.decide(core, key, |session, context| session.handle_offer(context)) {
                 Next::Queue(wake) => {
                     room.put_back(offer);
                     // Nobody else has better luck until another place comes free, or the rate has room.
@@ -278,6 +278,27 @@ impl Joints {
         step(&mut joint.session, &context)
     }
 
+    /// Takes a step in which a session may pick a backend, and notes when it began to.
+    fn decide(
+        &mut self,
+        core: &Core,
+        key: Key,
+        step: impl FnOnce(&mut Session, &Context<'_>) -> Next,
+    ) -> Next {
+        let before = self.moment(key);
+        let next = self.step(core, key, step);
+        if let Next::Connect(_) = next {
+            self.table[key.index as usize].picked = before;
+        }
+        next
+    }
+
+    fn moment(&self, key: Key) -> CutMoment {
+        let listener = &self.shared.listeners[self.table[key.index as usize].listener as usize];
+        let cutting = self.shared.pools[listener.pool].cutting.as_ref();
+        cutting.map(|cutting| cutting.moment()).unwrap_or_default()
+    }
+
     /// Does what a session says, until it waits for something.
     fn follow(&mut self, core: &mut Core, key: Key, mut next: Next) {
         loop {
@@ -289,9 +310,7 @@ impl Joints {
                 Next::Connect(address) => match net::connect(&address) {
                     Ok(socket) => match core.register(&socket, Source::Session(key, Side::Backend)) {
                         Ok(()) => {
-                            let joint = &mut self.table[key.index as usize];
-                            joint.backend = Some(socket);
-                            joint.picked = self.cuts.moment();
+                            self.table[key.index as usize].backend = Some(socket);
                             return self.arm(core, key);
                         }
                         Err(_) => Next::Close(Cause::NoDescriptor),
@@ -340,7 +359,7 @@ impl Joints {
 
     fn retry(&mut self, core: &mut Core, key: Key) -> Next {
         let suspect = self.table[key.index as usize].session.backend();
-        let next = self.step(core, key, |session, context| session.handle_connect_failed(context));
+        let next = self.decide(core, key, |session, context| session.handle_connect_failed(context));
         if let Some(backend) = suspect {
             let listener = self.table[key.index as usize].listener as usize;
             self.shared.suspect(self.shared.listeners[listener].pool, backend);
@@ -358,6 +377,7 @@ impl Joints {
 
     /// `None` while more of the header is to come.
     fn read_header(&mut self, core: &mut Core, key: Key) -> Option<Next> {
+        let before = self.moment(key);
         loop {
             let joint = &mut self.table[key.index as usize];
             let flow = joint.session.flow(Direction::ToBackend);
@@ -381,7 +401,10 @@ impl Joints {
                     };
                     match joint.session.handle_header_bytes(bytes, &context) {
                         Next::Header => {}
-                        next => return Some(next),
+                        next => {
+                            joint.picked = before;
+                            return Some(next);
+                        }
                     }
                 }
             }

@@ -6,15 +6,16 @@
 //! however often, there is one look at a place for each round.
 //!
 //! A session is cut when it picked the backend before that went down. Whoever picks it later, for it came back or
-//! because nobody else is left, is not: each session bears the [`Cuts::moment`] of its pick.
+//! because nobody else is left, is not: each session bears the [`Moment`] at which it began to pick, each order the one
+//! up to which it counts.
 
 use std::collections::BTreeMap;
 
 use crate::balance::BackendId;
 
-/// Counts orders: what was picked before one is told by it from what was picked after.
+/// How many orders a pool had: what was picked before one is told by it from what was picked after.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Moment(u64);
+pub struct Moment(pub u64);
 
 /// A backend of a pool, by the pool's number.
 pub type Whose = (usize, BackendId);
@@ -40,7 +41,6 @@ struct Order {
 /// The orders of one worker.
 #[derive(Debug, Default)]
 pub struct Cuts {
-    now: Moment,
     /// For the next round.
     ordered: BTreeMap<Whose, Order>,
     /// Looked for in this round.
@@ -55,16 +55,10 @@ impl Cuts {
         Self::default()
     }
 
-    /// What a session that picks now is to bear.
-    #[inline]
-    pub fn moment(&self) -> Moment {
-        self.now
-    }
-
-    /// This backend went down: whoever has picked it is to be cut.
-    pub fn order(&mut self, pool: usize, backend: BackendId) {
-        self.ordered.insert((pool, backend), Order { until: self.now, count: 0 });
-        self.now.0 += 1;
+    /// This backend went down: whoever picked it up to this moment is to be cut.
+    pub fn order(&mut self, pool: usize, backend: BackendId, until: Moment) {
+        let order = self.ordered.entry((pool, backend)).or_insert(Order { until, count: 0 });
+        order.until = order.until.max(until);
     }
 
     /// Whether there is something to look for.
@@ -119,17 +113,16 @@ mod tests {
     #[test]
     fn those_of_the_backend_and_nobody_else() {
         let mut cuts = Cuts::new();
-        let before = cuts.moment();
+        let (before, after) = (Moment(0), Moment(1));
         assert!(!cuts.is_ordered() && cuts.next(9).is_none());
-        cuts.order(0, A);
-        let after = cuts.moment();
+        cuts.order(0, A, before);
         let mut sessions =
             [Some((0, A, before)), Some((0, B, before)), None, Some((1, A, before)), Some((0, A, after))];
         assert_eq!(round(&mut cuts, &mut sessions), [Cut { pool: 0, backend: A, count: 1 }]);
         assert_eq!(sessions.map(|session| session.is_some()), [false, true, false, true, true]);
         assert!(!cuts.is_ordered());
         // Down again: now it is their turn.
-        cuts.order(0, A);
+        cuts.order(0, A, after);
         assert_eq!(round(&mut cuts, &mut sessions)[0].count, 1);
         assert_eq!(sessions[4], None);
     }
@@ -137,11 +130,11 @@ mod tests {
     #[test]
     fn what_is_ordered_during_a_round_has_a_round_of_its_own() {
         let mut cuts = Cuts::new();
-        let picked = cuts.moment();
+        let picked = Moment(0);
         let mut sessions = vec![Some((0, B, picked)), Some((0, A, picked)), Some((0, B, picked))];
-        cuts.order(0, A);
+        cuts.order(0, A, picked);
         assert_eq!(cuts.next(3), Some(2));
-        cuts.order(0, B);
+        cuts.order(0, B, Moment(1));
         assert!(!cuts.takes(0, B, picked), "its round has not begun");
         assert_eq!(round(&mut cuts, &mut sessions), [Cut { pool: 0, backend: A, count: 1 }]);
         assert!(cuts.is_ordered());
@@ -154,7 +147,7 @@ mod tests {
         /// the order, and nobody else.
         #[test]
         fn whatever_the_order(steps in prop::collection::vec((0..4u8, 0..8usize, 0..3u64), 1..200)) {
-            let mut cuts = Cuts::new();
+            let (mut cuts, mut now) = (Cuts::new(), Moment(0));
             // Each with whether its backend went down since.
             let mut sessions: Vec<Option<(BackendId, Moment, bool)>> = vec![None; 8];
             let look = |cuts: &mut Cuts, sessions: &mut [Option<(BackendId, Moment, bool)>]| {
@@ -173,9 +166,10 @@ mod tests {
             for (what, place, backend) in steps {
                 let backend = BackendId::from_u64(backend);
                 match what {
-                    0 => sessions[place] = Some((backend, cuts.moment(), false)),
+                    0 => sessions[place] = Some((backend, now, false)),
                     1 => {
-                        cuts.order(0, backend);
+                        cuts.order(0, backend, now);
+                        now.0 += 1;
                         for session in sessions.iter_mut().flatten().filter(|session| session.0 == backend) {
                             session.2 = true;
                         }

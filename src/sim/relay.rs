@@ -72,7 +72,7 @@ struct Live {
     address: Option<Address>,
     place: Option<Place>,
     worker: usize,
-    /// When it picked its backend, as its worker counts.
+    /// When it picked its backend.
     picked: Moment,
     /// Its backend went down since, and it is to be cut.
     is_doomed: bool,
@@ -92,6 +92,8 @@ struct World {
     on_down: OnDown,
     /// Of each worker.
     cuts: Vec<Cuts>,
+    /// Counts their orders.
+    moment: Moment,
     /// When a rate that is waited for has room.
     wake: Option<Instant>,
     options: Options,
@@ -174,6 +176,7 @@ impl World {
             maxconns,
             on_down,
             cuts: (0..WORKERS).map(|_| Cuts::new()).collect(),
+            moment: Moment::default(),
             wake: None,
             rng,
             now: Instant::from_millis(1),
@@ -224,7 +227,7 @@ impl World {
                 address: None,
                 place: None,
                 worker,
-                picked: self.cuts[worker].moment(),
+                picked: self.moment,
                 is_doomed: false,
                 pipes: [Vec::new(), Vec::new()],
             },
@@ -262,7 +265,9 @@ impl World {
             {
                 return Err(format!("{change:?} is no reason to cut sessions"));
             }
-            self.cuts.iter_mut().for_each(|cuts| cuts.order(0, id));
+            let until = self.moment;
+            self.moment.0 += 1;
+            self.cuts.iter_mut().for_each(|cuts| cuts.order(0, id, until));
             let address = &self.backends[at].1;
             for live in self.live.values_mut().filter(|live| live.address.as_ref() == Some(address)) {
                 live.is_doomed = true;
@@ -450,7 +455,7 @@ impl World {
                     ));
                 }
                 if let Some(live) = self.live.get_mut(&key) {
-                    live.picked = self.cuts[live.worker].moment();
+                    live.picked = self.moment;
                     live.is_doomed = false;
                     live.address = Some(address);
                     live.backend = None;

@@ -19,8 +19,8 @@ impl Joints {
     #[cold]
     pub(crate) fn cut_all_of(&mut self, core: &mut Core, pool: usize) {
         let Some(cutting) = &self.shared.pools[pool].cutting else { return };
-        for backend in cutting.take(core.index) {
-            self.cuts.order(pool, backend);
+        for (backend, until) in cutting.take(core.index) {
+            self.cuts.order(pool, backend, until);
         }
         // Not here and now: other messages may order more, and one look at the sessions does for all.
         core.cut_again = true;
@@ -57,7 +57,7 @@ impl Joints {
             // It goes before its place is given back.
             net::close(backend, joint.since);
         }
-        let next = self.step(core, key, |session, context| session.handle_backend_down(context));
+        let next = self.decide(core, key, |session, context| session.handle_backend_down(context));
         self.count_retry(core, key, &next);
         self.follow(core, key, next);
     }
