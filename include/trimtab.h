@@ -978,7 +978,7 @@ typedef struct trimtab_check_step {
      */
     int32_t kind;
     /**
-     * When to take the next step if nothing happens before, on the clock of the `now_ns` arguments;
+     * When to take the next step if nothing happens before, on the clock of the `now_ns` arguments, or
      * `TRIMTAB_NO_TIME` for never.
      */
     uint64_t deadline_ns;

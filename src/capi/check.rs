@@ -64,7 +64,7 @@ pub struct trimtab_check_step {
     pub struct_size: u32,
     /// One of `TRIMTAB_STEP_...`.
     pub kind: i32,
-    /// When to take the next step if nothing happens before, on the clock of the `now_ns` arguments;
+    /// When to take the next step if nothing happens before, on the clock of the `now_ns` arguments, or
     /// `TRIMTAB_NO_TIME` for never.
     pub deadline_ns: u64,
     /// What is to be written. It is the check's, good until the next call on it.

@@ -308,6 +308,12 @@ static void drain_ends_with_the_last_session(void)
 
 /* --- a server's pool ------------------------------------------------------------------------------------ */
 
+static void ignore(const trimtab_pool_event *event, void *user_data)
+{
+    (void)event;
+    (void)user_data;
+}
+
 static void pool_of_a_running_server(void)
 {
     trimtab_pool *pool = NULL;
@@ -322,6 +328,8 @@ static void pool_of_a_running_server(void)
     uint16_t port = port_of(server, "web");
     pool = pool_of(server, "app");
     trimtab_pool *second = pool_of(server, "app");
+    /* A server's pool is observed by its server. */
+    EXPECT(TRIMTAB_E_STATE, trimtab_pool_observe(pool, ignore, NULL));
 
     /* Drained, a backend keeps what it has and gets nothing new. */
     int stays = -1;
