@@ -7,7 +7,7 @@
 //! - **What the pool is told.** How the check begins, when that is up or down; each change of state, with the reason;
 //!   what an agent ordered. A backend that was removed meanwhile is told nothing of.
 //! - **A verdict counts for its own probe only.** A check that was removed, paused or timed out knows its old probe no
-//!   more, and a backend that is added again has another check: see [`health::check`](crate::health::check).
+//!   more, and a backend that is added again has another check: see [`health::check`](crate::health).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
