@@ -73,7 +73,7 @@ use crate::sync::Swap;
 /// | `history_bytes_max` | bytes, 128 an event counted beside its key and value | from 0 | 16 MiB | watchers that are away for a moment miss nothing |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// The most bytes of events kept for watchers; the latest 512 or fewer are kept in any case.
+    /// The most bytes of events kept for watchers; the latest is kept in any case.
     pub history_bytes_max: u64,
 }
 
