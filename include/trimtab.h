@@ -468,12 +468,14 @@ typedef struct trimtab_backend trimtab_backend;
  * A health check of one backend, for a host that runs probes on its own loop. It has no socket, clock or thread: the
  * host tells what happened to the probe's connection, of which there is one at a time, and takes steps:
  *
- *     for (;;) {
- *         trimtab_check_take_step(check, 0, &step);
- *         if (step.kind == TRIMTAB_STEP_WAIT) break;
- *         ... do it ...
- *     }
- *     ... wait for the connection, until step.deadline_ns at most ...
+ * ```c
+ * for (;;) {
+ *     trimtab_check_take_step(check, 0, &step);
+ *     if (step.kind == TRIMTAB_STEP_WAIT) break;
+ *     ... do it ...
+ * }
+ * ... wait for the connection, until step.deadline_ns at most ...
+ * ```
  *
  * One thread at a time may use the same check. It keeps nothing that a child made by `fork` must not use.
  */

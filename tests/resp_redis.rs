@@ -80,7 +80,7 @@ fn expected(bytes: &[u8]) -> Vec<Expected> {
             Ok(Parsed::Incomplete { .. }) => return answers,
             Err(error) => {
                 let mut out = Vec::new();
-                Reply::new(&mut out, Protocol::Resp2).error(&format!("ERR {error}"));
+                Reply::new(&mut out, Protocol::Resp2).error(error.reply());
                 answers.push(Expected::Exactly(out));
                 return answers;
             }
@@ -165,6 +165,7 @@ fn requests_and_refusals_are_those_of_redis() {
     ] {
         compare(&redis, bytes.as_bytes());
     }
+    compare(&redis, b"*1\r\n\xff\r\n");
     for seed in 0..400 {
         println!("seed {seed}");
         compare(&redis, &random(&mut Rng::new(seed)));

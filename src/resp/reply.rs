@@ -38,8 +38,8 @@ impl<'a> Reply<'a> {
     }
 
     /// An error: a code in capitals, a blank, and what is wrong. Line ends are written as blanks.
-    pub fn error(&mut self, text: &str) {
-        self.line(b'-', text.as_bytes());
+    pub fn error(&mut self, text: impl AsRef<[u8]>) {
+        self.line(b'-', text.as_ref());
     }
 
     /// A whole number.

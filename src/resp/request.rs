@@ -84,6 +84,19 @@ impl fmt::Display for ProtocolError {
 
 impl std::error::Error for ProtocolError {}
 
+impl ProtocolError {
+    /// What the client is sent as an error before its connection is closed, byte by byte as Redis sends it: a
+    /// wrong byte is sent back as it is.
+    pub fn reply(&self) -> Vec<u8> {
+        match self {
+            ProtocolError::NoDollar(byte @ 0x80..) => {
+                [b"ERR Protocol error: expected '$', got '", &[*byte][..], b"'"].concat()
+            }
+            other => format!("ERR {other}").into_bytes(),
+        }
+    }
+}
+
 /// What is at the beginning of what was sent.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Parsed<'a> {
@@ -189,7 +202,7 @@ impl Parser {
     ///
     /// # Errors
     ///
-    /// The text is to be sent as an error, `-ERR` before it, and the connection closed. Every later call says the
+    /// [`ProtocolError::reply`] is to be sent as an error, and the connection closed. Every later call says the
     /// same.
     pub fn parse<'a>(&'a mut self, bytes: &'a [u8]) -> Result<Parsed<'a>, ProtocolError> {
         if let Some(failed) = self.failed {
