@@ -31,13 +31,13 @@
 //! |---|---|
 //! | `capi`, `cli` | the C interface; the command. No logic |
 //! | [`server`] | a running instance: listeners, pools, admin, made from one configuration |
-//! | `driver` | the mio loop: sockets, timers, mailboxes |
+//! | `driver` | the mio loop: sockets, timers, mailboxes; the log on files, here [`wal`] |
 //! | [`proxy`] | the life of a connection, the relay, the PROXY protocol: state machines without I/O |
 //! | [`discovery`] | members from DNS and files: state machines without I/O |
 //! | [`checks`] | the active checks of pools: who is asked when, and what the pool is told |
 //! | [`balance`] | pools, policies, picks: no I/O, no clock, no lock |
 //! | `resp` | the protocol of Redis: requests parsed, replies written |
-//! | `store` | the store's index: a pure state machine that the log's commands drive |
+//! | [`store`] | what must last: the write-ahead log, and the index that its commands build: state machines without I/O |
 //! | [`health`] | checks, their schedule, probes as dialogues, passive detection: state machines without I/O |
 //! | [`error`], [`time`], [`rng`], [`thread`], `sync`, `sys` | what everything stands on |
 
@@ -49,7 +49,7 @@ pub mod checks;
 pub mod cli;
 #[cfg(feature = "proxy")]
 pub mod discovery;
-#[cfg(any(feature = "proxy", all(test, loom)))]
+#[cfg(any(feature = "proxy", feature = "store", all(test, loom)))]
 mod driver;
 pub mod error;
 pub mod health;
@@ -69,4 +69,6 @@ mod sys;
 pub mod thread;
 pub mod time;
 
+#[cfg(feature = "store")]
+pub use driver::log as wal;
 pub use error::{Error, Result};

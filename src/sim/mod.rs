@@ -1,17 +1,21 @@
 //! The other driver: the same state machines over simulated sockets and simulated time, from one seed.
 //!
 //! A run plays a random workload with random faults and checks what must always hold; what it finds wrong comes
-//! back with the step it happened at. `tests/sim_relay.rs` and `tests/sim_health.rs` run many seeds;
-//! `TRIMTAB_SIM_SEED` replays one.
+//! back with the step it happened at. `tests/sim_relay.rs`, `tests/sim_health.rs` and `tests/sim_wal.rs` run many
+//! seeds; `TRIMTAB_SIM_SEED` replays one.
 //!
 //! | file | owns |
 //! |---|---|
 //! | `socket` | one end of a simulated connection: bounded, torn into pieces, ended, reset |
+//! | `disk` | a disk that tears, loses, lies, rots and fills up |
 //! | `health` | checks, a pool and discovery under a random world, and what is checked |
 //! | `limits` | what a world's pool is limited to, and what follows from it |
+//! | `log` | a write-ahead log on such a disk, and what is checked |
 //! | `relay` | sessions, flows and the wait queue under a random world, and what is checked |
 
+pub mod disk;
 pub mod health;
 mod limits;
+pub mod log;
 pub mod relay;
 mod socket;

@@ -30,6 +30,7 @@ from ._errors import (
     CapacityError,
     ClosedError,
     ConfigError,
+    CorruptError,
     ExistsError,
     ForkedError,
     InvalidArgumentError,
@@ -41,6 +42,7 @@ from ._errors import (
     StateError,
     TimedOutError,
     TrimtabError,
+    UnsupportedError,
 )
 from ._trimtab import (
     BACKENDS_MAX,
@@ -106,6 +108,7 @@ __all__ = [
     "CheckStep",
     "ClosedError",
     "ConfigError",
+    "CorruptError",
     "Draw",
     "Event",
     "EventKind",
@@ -149,6 +152,7 @@ __all__ = [
     "TimedOutError",
     "Totals",
     "TrimtabError",
+    "UnsupportedError",
     "__version__",
     "features",
 ]

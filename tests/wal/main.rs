@@ -1,0 +1,15 @@
+//! The write-ahead log on real files, and its format as it was recorded.
+#![cfg(feature = "store")]
+
+mod batches;
+mod child;
+#[cfg(feature = "cli")]
+mod command;
+mod flips;
+mod golden;
+mod kill;
+mod memory;
+mod refusals;
+mod room;
+mod support;
+mod sync;
