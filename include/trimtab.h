@@ -940,6 +940,16 @@ typedef struct trimtab_listener_statistics {
  */
 #define TRIMTAB_E_FORKED (-16)
 
+/**
+ * What was asked for, or what lies on disk, is of a kind this release does not know; the detail says which.
+ */
+#define TRIMTAB_E_UNSUPPORTED (-17)
+
+/**
+ * Data on disk are not what was written there; the detail gives file, offset and what to do. Nothing was changed.
+ */
+#define TRIMTAB_E_CORRUPT (-18)
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus

@@ -58,6 +58,8 @@ enum class Status : trimtab_status {
     config = TRIMTAB_E_CONFIG,
     state = TRIMTAB_E_STATE,
     forked = TRIMTAB_E_FORKED,
+    unsupported = TRIMTAB_E_UNSUPPORTED,
+    corrupt = TRIMTAB_E_CORRUPT,
 };
 
 enum class Policy : std::int32_t {

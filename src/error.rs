@@ -72,6 +72,34 @@ pub enum Error {
         /// What the parent keeps: `"server"`.
         what: &'static str,
     },
+    /// What was asked for, or what lies on disk, is of a kind this release does not know.
+    Unsupported {
+        /// What it is: `"segment version"`.
+        what: &'static str,
+        /// Which one it is, where, and what would do.
+        detail: Cow<'static, str>,
+    },
+    /// Data on disk are not what was written there. Nothing was changed.
+    Corrupt(Box<Damage>),
+}
+
+/// Data on disk that are not what was written there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// The file, with its directory where that is known.
+    pub file: String,
+    /// The first byte that cannot be trusted, counted from 0.
+    pub offset: u64,
+    /// What is wrong there, in one line.
+    pub what: String,
+    /// What to do about it, in one line.
+    pub hint: String,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is damaged at byte {}: {}; {}", self.file, self.offset, self.what, self.hint)
+    }
 }
 
 /// One thing wrong with a configuration.
@@ -179,6 +207,8 @@ impl fmt::Display for Error {
                 "this {what} belongs to the process that made it; a child made by fork can only free it and \
                  make its own"
             ),
+            Error::Unsupported { what, detail } => write!(f, "unsupported {what}: {detail}"),
+            Error::Corrupt(damage) => damage.fmt(f),
         }
     }
 }
@@ -230,6 +260,13 @@ mod tests {
             Error::NoBackend(NoBackend::PoolRateLimited { rate: 2, wait: Duration::from_millis(3) }),
             Error::Capacity { what: "picks_max", limit: 5 },
             Error::StalePick,
+            Error::Unsupported { what: "segment version", detail: "2; this release reads 1".into() },
+            Error::Corrupt(Box::new(Damage {
+                file: "data/0000000000000001.wal".into(),
+                offset: 8192,
+                what: "the record's checksum does not match".into(),
+                hint: "restore the directory from a backup".into(),
+            })),
         ] {
             assert_eq!(error.to_string().lines().count(), 1);
         }

@@ -35,6 +35,7 @@
 //! | [`proxy`] | the life of a connection, the relay, the PROXY protocol: state machines without I/O |
 //! | [`discovery`] | members from DNS and files: state machines without I/O |
 //! | [`balance`] | pools, policies, picks: no I/O, no clock, no lock |
+//! | [`store`] | what must last: the write-ahead log: state machines without I/O |
 //! | [`health`] | checks, their schedule, probes as dialogues, passive detection: state machines without I/O |
 //! | [`error`], [`time`], [`rng`], [`thread`], `sync`, `sys` | what everything stands on |
 

@@ -19,14 +19,16 @@ const (
 	CodeStalePick       Code = -7
 	CodeUTF8            Code = -8
 	// CodeStructSize: this package and the library it is linked with do not fit together.
-	CodeStructSize Code = -9
-	CodePanic      Code = -10
-	CodeClosed     Code = -11
-	CodeTimedOut   Code = -12
-	CodeIO         Code = -13
-	CodeConfig     Code = -14
-	CodeState      Code = -15
-	CodeForked     Code = -16
+	CodeStructSize  Code = -9
+	CodePanic       Code = -10
+	CodeClosed      Code = -11
+	CodeTimedOut    Code = -12
+	CodeIO          Code = -13
+	CodeConfig      Code = -14
+	CodeState       Code = -15
+	CodeForked      Code = -16
+	CodeUnsupported Code = -17
+	CodeCorrupt     Code = -18
 )
 
 // String gives the code's name in the C interface, or its number when the library does not know it.
@@ -55,13 +57,15 @@ var (
 	ErrStalePick       error = &Error{Code: CodeStalePick}       // reported done before, or of another pool
 	ErrUTF8            error = &Error{Code: CodeUTF8}            // a name or address is not UTF-8
 	ErrStructSize      error = &Error{Code: CodeStructSize}
-	ErrPanic           error = &Error{Code: CodePanic}    // a bug in the library; what it happened to can only be closed
-	ErrClosed          error = &Error{Code: CodeClosed}   // after Close, or after a panic
-	ErrTimedOut        error = &Error{Code: CodeTimedOut} // what was waited for goes on
-	ErrIO              error = &Error{Code: CodeIO}       // the system refused something
-	ErrConfig          error = &Error{Code: CodeConfig}   // a configuration that cannot be
-	ErrState           error = &Error{Code: CodeState}    // started twice, turned after its end
-	ErrForked          error = &Error{Code: CodeForked}   // made before a fork, by the parent
+	ErrPanic           error = &Error{Code: CodePanic}       // a bug in the library; what it happened to can only be closed
+	ErrClosed          error = &Error{Code: CodeClosed}      // after Close, or after a panic
+	ErrTimedOut        error = &Error{Code: CodeTimedOut}    // what was waited for goes on
+	ErrIO              error = &Error{Code: CodeIO}          // the system refused something
+	ErrConfig          error = &Error{Code: CodeConfig}      // a configuration that cannot be
+	ErrState           error = &Error{Code: CodeState}       // started twice, turned after its end
+	ErrForked          error = &Error{Code: CodeForked}      // made before a fork, by the parent
+	ErrUnsupported     error = &Error{Code: CodeUnsupported} // of a kind this release does not know
+	ErrCorrupt         error = &Error{Code: CodeCorrupt}     // data on disk are not what was written
 )
 
 // Error is one line: the operation, then the detail.

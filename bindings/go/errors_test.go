@@ -10,6 +10,7 @@ func TestErrorsMatchByKind(t *testing.T) {
 	sentinels := []error{
 		ErrNull, ErrInvalidArgument, ErrExists, ErrNotFound, ErrCapacity, ErrNoBackend, ErrStalePick, ErrUTF8,
 		ErrStructSize, ErrPanic, ErrClosed, ErrTimedOut, ErrIO, ErrConfig, ErrState, ErrForked,
+		ErrUnsupported, ErrCorrupt,
 	}
 	for at, sentinel := range sentinels {
 		err := fmt.Errorf("wrapped: %w", &Error{Code: Code(-1 - at), Operation: "pick", Detail: "why"})

@@ -121,6 +121,8 @@ var constants = map[string]constant{
 	"TRIMTAB_E_CONFIG":           {is: int64(CodeConfig)},
 	"TRIMTAB_E_STATE":            {is: int64(CodeState)},
 	"TRIMTAB_E_FORKED":           {is: int64(CodeForked)},
+	"TRIMTAB_E_UNSUPPORTED":      {is: int64(CodeUnsupported)},
+	"TRIMTAB_E_CORRUPT":          {is: int64(CodeCorrupt)},
 
 	"TRIMTAB_POLICY_ROUND_ROBIN":       {is: int64(RoundRobin)},
 	"TRIMTAB_POLICY_STATIC":            {is: int64(Static)},

@@ -42,10 +42,14 @@ pub const TRIMTAB_E_CONFIG: trimtab_status = -14;
 pub const TRIMTAB_E_STATE: trimtab_status = -15;
 /// The process forked since the handle was made: in the child it can only be freed.
 pub const TRIMTAB_E_FORKED: trimtab_status = -16;
-// Kept for later, with these meanings: -17 unsupported, -18 corrupt data, -19 stale epoch.
+/// What was asked for, or what lies on disk, is of a kind this release does not know; the detail says which.
+pub const TRIMTAB_E_UNSUPPORTED: trimtab_status = -17;
+/// Data on disk are not what was written there; the detail gives file, offset and what to do. Nothing was changed.
+pub const TRIMTAB_E_CORRUPT: trimtab_status = -18;
+// Kept for later, with this meaning: -19 stale epoch.
 
 /// Every code with its name.
-const NAMES: [(trimtab_status, &str); 17] = [
+const NAMES: [(trimtab_status, &str); 19] = [
     (TRIMTAB_OK, "TRIMTAB_OK"),
     (TRIMTAB_E_NULL, "TRIMTAB_E_NULL"),
     (TRIMTAB_E_INVALID_ARGUMENT, "TRIMTAB_E_INVALID_ARGUMENT"),
@@ -63,6 +67,8 @@ const NAMES: [(trimtab_status, &str); 17] = [
     (TRIMTAB_E_CONFIG, "TRIMTAB_E_CONFIG"),
     (TRIMTAB_E_STATE, "TRIMTAB_E_STATE"),
     (TRIMTAB_E_FORKED, "TRIMTAB_E_FORKED"),
+    (TRIMTAB_E_UNSUPPORTED, "TRIMTAB_E_UNSUPPORTED"),
+    (TRIMTAB_E_CORRUPT, "TRIMTAB_E_CORRUPT"),
 ];
 
 /// The constant's name.
@@ -119,6 +125,8 @@ impl Failure {
                 Error::Config(_) => TRIMTAB_E_CONFIG,
                 Error::State { .. } => TRIMTAB_E_STATE,
                 Error::Forked { .. } => TRIMTAB_E_FORKED,
+                Error::Unsupported { .. } => TRIMTAB_E_UNSUPPORTED,
+                Error::Corrupt(_) => TRIMTAB_E_CORRUPT,
             },
             Failure::Null { .. } => TRIMTAB_E_NULL,
             Failure::Utf8 { .. } => TRIMTAB_E_UTF8,

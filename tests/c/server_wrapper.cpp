@@ -132,6 +132,8 @@ void types()
     static_assert(!std::is_copy_constructible_v<Server> && !std::is_copy_assignable_v<Server>);
     static_assert(std::is_nothrow_move_constructible_v<Server> && std::is_nothrow_move_assignable_v<Server>);
     CHECK(trimtab::name(Status::forked) == "TRIMTAB_E_FORKED" && trimtab::name(Status::state) == "TRIMTAB_E_STATE");
+    CHECK(trimtab::name(Status::unsupported) == "TRIMTAB_E_UNSUPPORTED");
+    CHECK(trimtab::name(Status::corrupt) == "TRIMTAB_E_CORRUPT");
     CHECK(trimtab::has_feature("proxy"));
     CHECK(thrown([] { Server("listener = 1", "x.toml"); }) == Status::config);
     CHECK(thrown([] { Server::from_file("/nowhere/at/all.toml"); }) == Status::io);

@@ -25,6 +25,8 @@ pub(crate) fn raised(py: Python<'_>, error: &Error) -> PyErr {
         Error::Io { code, .. } => return with(py, "IoError", (*code, error.to_string())),
         Error::Config(problems) => return wrong_configuration(py, problems, error.to_string()),
         Error::State { .. } => "StateError",
+        Error::Unsupported { .. } => "UnsupportedError",
+        Error::Corrupt(_) => "CorruptError",
         Error::Forked { .. } => "ForkedError",
         _ => "TrimtabError",
     };

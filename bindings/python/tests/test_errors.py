@@ -33,6 +33,8 @@ def test_the_classes() -> None:
         "ConfigError": -14,
         "StateError": -15,
         "ForkedError": -16,
+        "UnsupportedError": -17,
+        "CorruptError": -18,
     }
     assert trimtab.TrimtabError.status is None
 

@@ -121,5 +121,7 @@ def test_errors_of_the_system_have_its_number() -> None:
         (trimtab.ConfigError, ValueError),
         (trimtab.StateError, RuntimeError),
         (trimtab.ForkedError, RuntimeError),
+        (trimtab.UnsupportedError, NotImplementedError),
+        (trimtab.CorruptError, ValueError),
     ):
         assert issubclass(kind, built_in) and issubclass(kind, trimtab.TrimtabError)

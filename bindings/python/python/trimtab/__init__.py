@@ -27,6 +27,7 @@ from ._errors import (
     CapacityError,
     ClosedError,
     ConfigError,
+    CorruptError,
     ExistsError,
     ForkedError,
     InvalidArgumentError,
@@ -38,6 +39,7 @@ from ._errors import (
     StateError,
     TimedOutError,
     TrimtabError,
+    UnsupportedError,
 )
 from ._trimtab import (
     BACKENDS_MAX,
@@ -86,6 +88,7 @@ __all__ = [
     "CapacityError",
     "ClosedError",
     "ConfigError",
+    "CorruptError",
     "Draw",
     "Event",
     "EventKind",
@@ -121,6 +124,7 @@ __all__ = [
     "TimedOutError",
     "Totals",
     "TrimtabError",
+    "UnsupportedError",
     "__version__",
     "features",
 ]

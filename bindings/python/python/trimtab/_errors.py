@@ -99,3 +99,15 @@ class ForkedError(TrimtabError, RuntimeError):
     """The server is the parent's, and this is a child made by fork: it can close it, and make its own."""
 
     status: ClassVar[int] = -16
+
+
+class UnsupportedError(TrimtabError, NotImplementedError):
+    """What was asked for, or what lies on disk, is of a kind this release does not know."""
+
+    status: ClassVar[int] = -17
+
+
+class CorruptError(TrimtabError, ValueError):
+    """Data on disk are not what was written there. Nothing was changed."""
+
+    status: ClassVar[int] = -18
