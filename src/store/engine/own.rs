@@ -1,0 +1,132 @@
+//! What the engine itself appends: expiry when it is due, eviction before there is no room.
+
+use std::time::Duration;
+
+use super::clock::Now;
+use super::durability::Durability;
+use super::pending::{Entry, What};
+use super::Engine;
+use crate::rng::Rng;
+use crate::store::index::evict::{self, Eviction, Uses};
+use crate::store::index::{Command, Operation, Timestamp};
+use crate::time::Instant;
+
+/// The most keys that one command takes out: what is due beyond goes with the next, after what came meanwhile.
+const EXPIRE_MAX: u64 = 1_000;
+/// The longest wait for the clock, which may step meanwhile.
+const CLOCK_WAIT: Duration = Duration::from_secs(1);
+/// How soon a refused expiry is tried again.
+const RETRY: Duration = Duration::from_millis(100);
+/// One eviction makes this part of `memory_max` free beyond what is needed, so that not each write needs one.
+const HEADROOM: u64 = 64;
+
+/// What the engine's own commands need to know.
+#[derive(Debug)]
+pub(super) struct Own {
+    rng: Rng,
+    uses: Uses,
+    /// An expiry was refused; not before then again.
+    retry_at: Option<Instant>,
+}
+
+impl Own {
+    pub(super) fn new(rng: Rng, uses: Uses) -> Self {
+        Self { rng, uses, retry_at: None }
+    }
+}
+
+impl Engine {
+    /// When keys were used, for who reads: see [`Uses::note`]. It counts with `lru` alone.
+    pub fn uses(&self) -> Uses {
+        self.own.uses.clone()
+    }
+
+    /// Takes out what has expired, if something has. What is left of it is due again at once.
+    pub(super) fn handle_expiry(&mut self, now: Now) {
+        if self.expiry_deadline(now).is_none_or(|at| at > now.instant) {
+            return;
+        }
+        self.own.retry_at = None;
+        let mut encoded = Vec::new();
+        let operation = Operation::Expire { limit: EXPIRE_MAX };
+        Command { time: self.time.at(now), request: None, operation }.encode(&mut encoded);
+        if self.push_own(What::Expire(encoded), now) {
+            self.counts.expiries += 1;
+        } else {
+            self.own.retry_at = Some(now.instant.saturating_add(RETRY));
+        }
+    }
+
+    /// When something expires. One expiry is under way at a time.
+    pub(super) fn expiry_deadline(&self, now: Now) -> Option<Instant> {
+        if self.pending.is_expiring() || self.log.failure().is_some() || self.is_closed {
+            return None;
+        }
+        let due = self.index.state().next_deadline()?;
+        let wait = due.as_millis().saturating_sub(self.time.at(now).as_millis());
+        let at = now.instant.saturating_add(Duration::from_millis(wait).min(CLOCK_WAIT));
+        Some(self.own.retry_at.map_or(at, |retry| at.max(retry)))
+    }
+
+    /// Appends an eviction when `growth` more bytes do not fit, unless one is under way.
+    pub(super) fn make_room_in_memory(&mut self, growth: u64, now: Now) {
+        if growth == 0 || self.options.eviction == Eviction::Refuse || self.pending.is_evicting() {
+            return;
+        }
+        let state = self.index.state();
+        let (more, _) = self.pending.growth_and_room();
+        let shortage = evict::shortage(state, growth + more);
+        if shortage == 0 {
+            return;
+        }
+        let settings = state.settings();
+        let (bytes, most) = (shortage + settings.memory_max / HEADROOM, settings.operations_max as usize);
+        let victims =
+            evict::victims(state, self.options.eviction, &self.own.uses, bytes, most, &mut self.own.rng);
+        if victims.is_empty() {
+            return;
+        }
+        let freed = victims
+            .iter()
+            .filter_map(|(key, _)| {
+                let entry = state.get(key, Timestamp::default())?;
+                Some(evict::footprint(key.len(), entry.value.len(), entry.deadline().is_some()))
+            })
+            .sum();
+        let keys = victims.iter().map(|(key, version)| (&key[..], *version)).collect();
+        let mut encoded = Vec::new();
+        Command { time: self.time.at(now), request: None, operation: Operation::Evict { keys } }
+            .encode(&mut encoded);
+        if self.push_own(What::Evict(encoded, freed), now) {
+            self.counts.evictions += 1;
+        }
+    }
+
+    /// Whether what is under way goes beyond `memory_max` until the eviction that is under way too has been applied.
+    pub(super) fn is_evicting_for_room(&self) -> bool {
+        if !self.pending.is_evicting() || self.log.failure().is_some() {
+            return false;
+        }
+        let state = self.index.state();
+        let (growth, room) = self.pending.growth_and_room();
+        let limit = state.settings().memory_max;
+        limit > 0 && (state.memory() + growth).saturating_sub(room) > limit
+    }
+
+    /// Appends a command of the engine's own. Nobody waits for it, and nobody needs it on disk for its own sake.
+    fn push_own(&mut self, what: What, now: Now) -> bool {
+        let Ok(appended) = self.append(what.command(), now) else { return false };
+        self.time.take(now);
+        self.pending.push(Entry {
+            sequence: appended.sequence.0,
+            record: appended.ticket,
+            durability: Durability::Memory,
+            what,
+            waiting: Vec::new(),
+            request: None,
+            growth: 0,
+        });
+        self.apply_ready();
+        true
+    }
+}
