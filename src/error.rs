@@ -174,7 +174,7 @@ impl Error {
     }
 
     /// What `error` says of an attempt to `what`.
-    #[cfg(feature = "proxy")]
+    #[cfg(any(feature = "proxy", feature = "store"))]
     pub(crate) fn io(what: impl Into<String>, error: &std::io::Error) -> Self {
         Error::Io { what: what.into(), code: error.raw_os_error().unwrap_or(0), detail: error.to_string() }
     }

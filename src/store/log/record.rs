@@ -13,6 +13,10 @@ pub const RECORD_HEADER_BYTES: usize = 44;
 /// The longest payload, in bytes. A segment may have less room (see [`Options`](super::Options)).
 pub const PAYLOAD_BYTES_MAX: usize = 64 << 20;
 
+/// Where the header's own checksum lies, of all before it. With it a length is known to be one before so many bytes
+/// are looked at; and whoever chooses payloads cannot make recovery try lengths that are none.
+const CHECK_AT: usize = 42;
+
 /// What a record says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Body<'a> {
@@ -151,9 +155,9 @@ pub struct Record<'a> {
     pub previous: u32,
     /// How many bytes of its batch lie before it. A batch is written when the one before is durable.
     pub batch_bytes: u32,
-    /// The epoch it was written in.
+    /// The epoch of the entry; for other records that of the last entry that counts when the record does.
     pub epoch: Epoch,
-    /// The entry's own sequence; for other records that of the last entry before.
+    /// The entry's own sequence; for other records that of the last entry that counts when the record does.
     pub sequence: Sequence,
     /// The writer's clock in milliseconds since 1970; it may step back.
     pub clock_ms: u64,
@@ -230,17 +234,23 @@ pub fn encode(to: &mut Vec<u8>, place: Place, heading: &Heading, body: &Body<'_>
     put(&mut header, 24, &heading.sequence.0.to_le_bytes());
     put(&mut header, 32, &heading.clock_ms.to_le_bytes());
     header[40] = body.code();
+    let crc = crc32c::crc32c_append(place.seed(), &header[4..CHECK_AT]);
+    put(&mut header, CHECK_AT, &(crc as u16).to_le_bytes());
     to.extend_from_slice(&header);
     body.write(to);
     to.resize(start + record_bytes(payload_bytes), 0);
-    let crc = crc32c::crc32c_append(place.seed(), &to[start + 4..]);
+    let crc = crc32c::crc32c_append(crc, &to[start + CHECK_AT..]);
     put(to, start, &crc.to_le_bytes());
     crc
 }
 
-/// How long the record at the beginning of `bytes` says it is; checked against the bounds, but not yet against its
-/// checksum.
-pub fn claimed_bytes(bytes: &[u8]) -> Result<usize, Fault> {
+/// How long the record at the beginning of `bytes` says it is, when its header is whole.
+pub fn claimed_bytes(bytes: &[u8], place: Place) -> Result<usize, Fault> {
+    Ok(claim(bytes, place)?.0)
+}
+
+/// The length of the record, and the checksum of its header as far as [`CHECK_AT`].
+fn claim(bytes: &[u8], place: Place) -> Result<(usize, u32), Fault> {
     if bytes.len() < RECORD_HEADER_BYTES {
         return Err(Fault::Short { bytes: RECORD_HEADER_BYTES });
     }
@@ -248,27 +258,54 @@ pub fn claimed_bytes(bytes: &[u8]) -> Result<usize, Fault> {
     if bytes[40] == 0 {
         return Err(Fault::Nothing("there is no record"));
     }
+    let crc = crc32c::crc32c_append(place.seed(), &bytes[4..CHECK_AT]);
+    if crc as u16 != u16_at(bytes, CHECK_AT) {
+        return Err(Fault::Nothing("the record's header does not match its checksum"));
+    }
     if length > PAYLOAD_BYTES_MAX {
         return Err(Fault::Nothing("the record's length is beyond the limit"));
     }
-    Ok(record_bytes(length))
+    Ok((record_bytes(length), crc))
+}
+
+/// Whether bytes that are no record look like the rest of one: all but one of a header's fields are what they would
+/// be in the record after the one with the checksum `chain`, the last entry being `last`. Gives how long it was, if
+/// that can be told.
+pub fn looks_torn(bytes: &[u8], place: Place, chain: u32, last: Sequence, batch_bytes: u64) -> Option<usize> {
+    if bytes.len() < RECORD_HEADER_BYTES {
+        return None;
+    }
+    let sequence = u64_at(bytes, 24);
+    let batch = u64::from(u32_at(bytes, 12));
+    let signs = [
+        u32_at(bytes, 4) == chain,
+        batch == 0 || batch == batch_bytes,
+        sequence == last.0 || sequence == last.next().0,
+        (1..=8).contains(&bytes[40]),
+        bytes[41] == 0,
+        claim(bytes, place).is_ok(),
+    ];
+    let is_header = signs.iter().filter(|sign| **sign).count() + 1 >= signs.len()
+        || (!signs[5] && signs.iter().filter(|sign| **sign).count() + 2 >= signs.len());
+    let length = u32_at(bytes, 8) as usize;
+    is_header.then(|| if length <= PAYLOAD_BYTES_MAX { record_bytes(length) } else { RECORD_HEADER_BYTES })
 }
 
 /// The record at the beginning of `bytes`, when its checksum holds at this place. Whether it follows the
 /// record before is the caller's to see.
 pub fn decode(bytes: &[u8], place: Place) -> Result<Record<'_>, Fault> {
-    let total = claimed_bytes(bytes)?;
+    let (total, header_crc) = claim(bytes, place)?;
     if bytes.len() < total {
         return Err(Fault::Short { bytes: total });
     }
     let crc = u32_at(bytes, 0);
-    if crc32c::crc32c_append(place.seed(), &bytes[4..total]) != crc {
+    if crc32c::crc32c_append(header_crc, &bytes[CHECK_AT..total]) != crc {
         return Err(Fault::Nothing("the record's checksum does not match"));
     }
     let (code, flags) = (bytes[40], bytes[41]);
     let payload = &bytes[RECORD_HEADER_BYTES..RECORD_HEADER_BYTES + u32_at(bytes, 8) as usize];
     let body = match Body::read(code, payload) {
-        Some(body) if flags == 0 && u16_at(bytes, 42) == 0 => body,
+        Some(body) if flags == 0 => body,
         _ => return Err(Fault::Unknown { code, flags }),
     };
     Ok(Record {
@@ -353,10 +390,12 @@ mod tests {
 
     #[test]
     fn a_later_release_s_record_is_told_from_damage() {
-        for (at, value) in [(40, 9), (41, 1), (42, 1)] {
+        for (at, value) in [(40, 9), (41, 1)] {
             let mut bytes = Vec::new();
             encode(&mut bytes, PLACE, &HEADING, &Body::Entry(b"hello"));
             bytes[at] = value;
+            let check = crc32c::crc32c_append(PLACE.seed(), &bytes[4..CHECK_AT]) as u16;
+            put(&mut bytes, CHECK_AT, &check.to_le_bytes());
             let crc = crc32c::crc32c_append(PLACE.seed(), &bytes[4..]);
             put(&mut bytes, 0, &crc.to_le_bytes());
             assert!(matches!(decode(&bytes, PLACE), Err(Fault::Unknown { .. })));

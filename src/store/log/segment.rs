@@ -130,7 +130,8 @@ pub(super) fn check(bytes: &[u8], magic: [u8; 8], len: usize, crc_at: usize) -> 
     }
     match u16_at(bytes, 8) {
         VERSION if crc32c::crc32c(&bytes[..crc_at]) == u32_at(bytes, crc_at) => Ok(()),
-        VERSION => Err(HeaderFault::Nothing),
+        // No release writes 0: a header that was torn behind its magic has it.
+        0 | VERSION => Err(HeaderFault::Nothing),
         other => Err(HeaderFault::Version(other)),
     }
 }

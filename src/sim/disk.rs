@@ -1,0 +1,405 @@
+//! A disk that does all that disks may do: a crash keeps of what was not synced any part, in any order, torn at any
+//! byte; a sync may fail, or lie; bits rot; there is no room.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::io;
+
+use crate::rng::Rng;
+use crate::store::log::{Disk, File};
+
+/// How many bytes a device writes as one, if nothing tears them.
+const SECTOR_BYTES: usize = 512;
+
+/// What the disk does wrong, each with a probability out of 1000 where it is a number.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Faults {
+    /// A sync fails; what was to be synced is lost for the disk, though reading still shows it.
+    pub sync_fails: u64,
+    /// A sync says it has done what it has not.
+    pub sync_lies: u64,
+    /// Every sync is done when the next one comes, and acknowledged before: the canary, which must be caught.
+    pub sync_late: bool,
+}
+
+/// The disk. It outlives the logs on it: see [`SimDisk::restart`].
+#[derive(Debug)]
+pub struct SimDisk {
+    inner: RefCell<Inner>,
+    is_locked: Cell<bool>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    rng: Rng,
+    faults: Faults,
+    /// What is read: names and contents, with all that was written.
+    names: BTreeMap<File, usize>,
+    contents: Vec<Content>,
+    /// What a crash leaves of the names for certain, and what was done to them since.
+    durable_names: BTreeMap<File, usize>,
+    name_changes: Vec<NameChange>,
+    /// How many calls are left before the power fails.
+    crash_in: Option<u64>,
+    is_crashed: bool,
+    bytes_max: Option<u64>,
+    /// A file whose sync is late.
+    late: Option<usize>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Content {
+    seen: Vec<u8>,
+    durable: Vec<u8>,
+    unsynced: Vec<(usize, Vec<u8>)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum NameChange {
+    Create(File, usize),
+    Rename(File, File),
+    Remove(File),
+}
+
+impl SimDisk {
+    /// An empty disk.
+    pub fn new(seed: u64, faults: Faults) -> Self {
+        Self {
+            inner: RefCell::new(Inner {
+                rng: Rng::new(seed),
+                faults,
+                names: BTreeMap::new(),
+                contents: Vec::new(),
+                durable_names: BTreeMap::new(),
+                name_changes: Vec::new(),
+                crash_in: None,
+                is_crashed: false,
+                bytes_max: None,
+                late: None,
+            }),
+            is_locked: Cell::new(false),
+        }
+    }
+
+    /// Has the power fail in the midst of a call that changes something, after `calls` others.
+    pub fn crash_in(&self, calls: u64) {
+        self.inner.borrow_mut().crash_in = Some(calls);
+    }
+
+    /// Whether the power failed: every call fails.
+    pub fn is_crashed(&self) -> bool {
+        self.inner.borrow().is_crashed
+    }
+
+    /// How many bytes its files may have; `None`: as many as they like.
+    pub fn set_bytes_max(&self, bytes: Option<u64>) {
+        self.inner.borrow_mut().bytes_max = bytes;
+    }
+
+    /// How many bytes its files have.
+    pub fn used_bytes(&self) -> u64 {
+        self.inner.borrow().used_bytes()
+    }
+
+    /// The power comes back, or comes and goes: what is left is what is durable, and any part of what is not.
+    pub fn restart(&self) {
+        self.inner.borrow_mut().restart();
+        self.is_locked.set(false);
+    }
+
+    /// The power does not fail after all.
+    pub fn abandon_crash(&self) {
+        self.inner.borrow_mut().crash_in = None;
+    }
+
+    /// Flips a bit of a file, on the disk and in what is read of it. Gives which, when there was one to flip.
+    pub fn rot(&self, is_wanted: impl Fn(File) -> bool) -> Option<(File, u64)> {
+        let inner = &mut *self.inner.borrow_mut();
+        let files: Vec<_> = inner.names.iter().filter(|(file, _)| is_wanted(**file)).collect();
+        let (file, at) = *files.get(inner.rng.below(files.len() as u64) as usize)?;
+        let (file, content) = (*file, &mut inner.contents[*at]);
+        // Where something lies, mostly: most of a file is zeros.
+        let written: Vec<usize> = (0..content.durable.len()).filter(|at| content.durable[*at] != 0).collect();
+        let byte = match inner.rng.below(8) {
+            0 => inner.rng.below(content.durable.len() as u64) as usize,
+            _ => *written.get(inner.rng.below(written.len() as u64) as usize)?,
+        };
+        let bit = 1 << inner.rng.below(8);
+        *content.durable.get_mut(byte)? ^= bit;
+        *content.seen.get_mut(byte)? ^= bit;
+        Some((file, byte as u64))
+    }
+
+    /// The bytes of a file.
+    pub fn contents(&self, file: File) -> Option<Vec<u8>> {
+        let inner = self.inner.borrow();
+        Some(inner.contents[*inner.names.get(&file)?].seen.clone())
+    }
+
+    /// Puts a file there, durably.
+    pub fn place(&self, file: File, bytes: Vec<u8>) {
+        let inner = &mut *self.inner.borrow_mut();
+        let at = inner.contents.len();
+        inner.contents.push(Content { seen: bytes.clone(), durable: bytes, unsynced: Vec::new() });
+        inner.names.insert(file, at);
+        inner.durable_names.insert(file, at);
+    }
+
+    /// A call that only looks.
+    fn look<T>(&self, does: impl FnOnce(&mut Inner) -> io::Result<T>) -> io::Result<T> {
+        let inner = &mut *self.inner.borrow_mut();
+        match inner.is_crashed {
+            true => Err(io::Error::other("the power has failed")),
+            false => does(inner),
+        }
+    }
+
+    /// A call that changes something: the power may fail in it.
+    fn call<T>(&self, does: impl FnOnce(&mut Inner) -> io::Result<T>) -> io::Result<T> {
+        let inner = &mut *self.inner.borrow_mut();
+        if inner.is_crashed {
+            return Err(io::Error::other("the power has failed"));
+        }
+        let is_last = inner.crash_in == Some(0);
+        if let Some(calls) = &mut inner.crash_in {
+            *calls = calls.saturating_sub(1);
+        }
+        if is_last {
+            // The call's work is done, as far as `restart` then leaves of it, and nobody is told.
+            let is_begun = inner.rng.below(2) == 0;
+            if is_begun {
+                let _ = does(inner);
+            }
+            inner.is_crashed = true;
+            return Err(io::Error::other("the power fails"));
+        }
+        does(inner)
+    }
+}
+
+impl Inner {
+    fn at(&self, file: File) -> io::Result<usize> {
+        self.names.get(&file).copied().ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))
+    }
+
+    fn used_bytes(&self) -> u64 {
+        self.names.values().map(|at| self.contents[*at].seen.len() as u64).sum()
+    }
+
+    fn has_room(&self, more: usize) -> bool {
+        self.bytes_max.is_none_or(|most| self.used_bytes() + more as u64 <= most)
+    }
+
+    fn make_durable(&mut self, at: usize) {
+        let content = &mut self.contents[at];
+        content.durable.resize(content.seen.len().max(content.durable.len()), 0);
+        for (offset, bytes) in content.unsynced.drain(..) {
+            put(&mut content.durable, offset, &bytes);
+        }
+    }
+
+    fn restart(&mut self) {
+        let changes = std::mem::take(&mut self.name_changes);
+        for change in changes {
+            if self.rng.below(2) == 0 {
+                apply(&mut self.durable_names, change);
+            }
+        }
+        self.names = self.durable_names.clone();
+        for content in &mut self.contents {
+            for (offset, bytes) in std::mem::take(&mut content.unsynced) {
+                let rng = &mut self.rng;
+                let kept = match rng.below(4) {
+                    0 => continue,
+                    1 => bytes.len(),
+                    // Torn at any byte.
+                    _ => rng.below(bytes.len() as u64 + 1) as usize,
+                };
+                let is_scattered = rng.below(2) == 0;
+                for at in (0..kept).step_by(SECTOR_BYTES) {
+                    if !is_scattered || rng.below(2) == 0 {
+                        put(&mut content.durable, offset + at, &bytes[at..kept.min(at + SECTOR_BYTES)]);
+                    }
+                }
+            }
+            content.seen = content.durable.clone();
+        }
+        self.crash_in = None;
+        self.is_crashed = false;
+        self.late = None;
+    }
+}
+
+fn apply(names: &mut BTreeMap<File, usize>, change: NameChange) {
+    match change {
+        NameChange::Create(file, at) => {
+            names.insert(file, at);
+        }
+        NameChange::Rename(from, to) => {
+            if let Some(at) = names.remove(&from) {
+                names.insert(to, at);
+            }
+        }
+        NameChange::Remove(file) => {
+            names.remove(&file);
+        }
+    }
+}
+
+fn put(into: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
+    if into.len() < offset + bytes.len() {
+        into.resize(offset + bytes.len(), 0);
+    }
+    into[offset..offset + bytes.len()].copy_from_slice(bytes);
+}
+
+impl Disk for SimDisk {
+    fn lock(&self) -> io::Result<()> {
+        match self.is_locked.replace(true) {
+            true => Err(io::ErrorKind::WouldBlock.into()),
+            false => Ok(()),
+        }
+    }
+
+    fn list(&self) -> io::Result<Vec<File>> {
+        self.look(|inner| Ok(inner.names.keys().copied().collect()))
+    }
+
+    fn bytes(&self, file: File) -> io::Result<u64> {
+        self.look(|inner| Ok(inner.contents[inner.at(file)?].seen.len() as u64))
+    }
+
+    fn read(&self, file: File, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+        self.look(|inner| {
+            let content = &inner.contents[inner.at(file)?].seen;
+            let from = content.get(offset as usize..).unwrap_or(&[]);
+            let read = from.len().min(into.len());
+            into[..read].copy_from_slice(&from[..read]);
+            Ok(read)
+        })
+    }
+
+    fn create(&self, file: File, bytes: u64) -> io::Result<()> {
+        self.call(|inner| {
+            if !inner.has_room(bytes as usize) {
+                return Err(io::Error::from_raw_os_error(libc::ENOSPC));
+            }
+            let at = inner.contents.len();
+            inner.contents.push(Content { seen: vec![0; bytes as usize], ..Content::default() });
+            inner.name_changes.push(NameChange::Create(file, at));
+            inner.names.insert(file, at);
+            Ok(())
+        })
+    }
+
+    fn write(&self, file: File, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.call(|inner| {
+            let at = inner.at(file)?;
+            let end = offset as usize + bytes.len();
+            let more = end.saturating_sub(inner.contents[at].seen.len());
+            if more > 0 && !inner.has_room(more) {
+                return Err(io::Error::from_raw_os_error(libc::ENOSPC));
+            }
+            let content = &mut inner.contents[at];
+            put(&mut content.seen, offset as usize, bytes);
+            content.unsynced.push((offset as usize, bytes.to_vec()));
+            Ok(())
+        })
+    }
+
+    fn sync(&self, file: File) -> io::Result<()> {
+        self.call(|inner| {
+            let at = inner.at(file)?;
+            if inner.faults.sync_late {
+                if let Some(late) = inner.late.replace(at) {
+                    inner.make_durable(late);
+                }
+                return Ok(());
+            }
+            if inner.rng.below(1000) < inner.faults.sync_fails {
+                // What was given up is in no list any more: a second sync would find nothing to do, and succeed.
+                let content = &mut inner.contents[at];
+                for (offset, bytes) in std::mem::take(&mut content.unsynced) {
+                    if inner.rng.below(2) == 0 {
+                        put(&mut content.durable, offset, &bytes);
+                    }
+                }
+                return Err(io::Error::from_raw_os_error(libc::EIO));
+            }
+            if inner.rng.below(1000) >= inner.faults.sync_lies {
+                inner.make_durable(at);
+            }
+            Ok(())
+        })
+    }
+
+    fn rename(&self, from: File, to: File) -> io::Result<()> {
+        self.call(|inner| {
+            inner.at(from)?;
+            inner.name_changes.push(NameChange::Rename(from, to));
+            apply(&mut inner.names, NameChange::Rename(from, to));
+            Ok(())
+        })
+    }
+
+    fn remove(&self, file: File) -> io::Result<()> {
+        self.call(|inner| {
+            inner.at(file)?;
+            inner.name_changes.push(NameChange::Remove(file));
+            apply(&mut inner.names, NameChange::Remove(file));
+            Ok(())
+        })
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
+        self.call(|inner| {
+            for change in std::mem::take(&mut inner.name_changes) {
+                apply(&mut inner.durable_names, change);
+            }
+            Ok(())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_synced_stays_and_the_rest_may_go_or_tear() {
+        let (mut lost, mut whole, mut torn) = (0, 0, 0);
+        for seed in 0..64 {
+            let disk = SimDisk::new(seed, Faults::default());
+            let file = File::Segment(1);
+            disk.create(file, 4096).unwrap();
+            disk.write(file, 0, &[1; 2000]).unwrap();
+            disk.sync(file).unwrap();
+            disk.sync_names().unwrap();
+            disk.write(file, 2000, &[2; 2000]).unwrap();
+            disk.restart();
+            let bytes = disk.contents(file).unwrap();
+            assert!(bytes.len() == 4096 && bytes[..2000] == [1; 2000]);
+            match bytes[2000..4000].iter().filter(|byte| **byte == 2).count() {
+                0 => lost += 1,
+                2000 => whole += 1,
+                _ => torn += 1,
+            }
+        }
+        assert!(lost > 5 && whole > 5 && torn > 5, "{lost} lost, {whole} whole, {torn} torn");
+    }
+
+    #[test]
+    fn a_failed_sync_loses_what_reading_still_shows() {
+        let disk = SimDisk::new(1, Faults { sync_fails: 1000, ..Faults::default() });
+        let file = File::Segment(1);
+        disk.create(file, 0).unwrap();
+        disk.sync_names().unwrap();
+        for at in 0..64 {
+            disk.write(file, at, &[1]).unwrap();
+        }
+        assert!(disk.sync(file).is_err());
+        assert_eq!(disk.contents(file).unwrap(), [1; 64]);
+        disk.restart();
+        assert!(disk.contents(file).unwrap() != [1; 64]);
+    }
+}

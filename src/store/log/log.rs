@@ -1,0 +1,613 @@
+//! [`Log`]: what is appended, what is on its way to disk, and what is durable.
+
+use std::collections::VecDeque;
+use std::io;
+
+use crate::error::{Error, Result};
+use crate::time::Instant;
+
+use super::disk::Disk;
+use super::marks::{Mark, Marks};
+use super::names::{Epoch, File, Sequence, Ticket};
+use super::options::Options;
+use super::read::{Piece, Plan};
+use super::record::{Body, Heading, Place, SnapshotMark, Vote, encode, record_bytes};
+use super::segment::{RECORDS_OFFSET, START_OFFSET, Start};
+use super::segments::{Segments, Upkeep};
+use super::snapshot::Written;
+use super::state::State;
+
+/// The most bytes of one batch, unless a single record is longer.
+const BATCH_BYTES_MAX: usize = 4 << 20;
+
+/// One write and one sync: a batch of records, or the start of a segment.
+#[derive(Debug)]
+pub struct Flush {
+    file: File,
+    offset: u64,
+    bytes: Vec<u8>,
+    /// What is durable when it is done.
+    reaches: Reach,
+}
+
+impl Flush {
+    /// Does it: writes, then syncs. Blocks for as long as the disk takes.
+    pub fn run(&self, disk: &impl Disk) -> io::Result<()> {
+        disk.write(self.file, self.offset, &self.bytes)?;
+        disk.sync(self.file)
+    }
+
+    /// The file it goes to.
+    pub fn file(&self) -> File {
+        self.file
+    }
+
+    /// Where in the file.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// What is to be written.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// How far something goes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Reach {
+    ticket: Ticket,
+    sequence: Sequence,
+    /// The segment, when its first records are within it.
+    ordinal: u64,
+    /// Where its records end.
+    end: u64,
+}
+
+/// What an append gives at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// The entry's number; for other records that of the last entry.
+    pub sequence: Sequence,
+    /// What to wait for: see [`Log::durable`].
+    pub ticket: Ticket,
+}
+
+/// A write-ahead log, without the disk: it is told what to append and how writes went, and says what to write.
+///
+/// `append` and its like give a number at once; the bytes wait in memory until [`Log::poll_flush`] hands them out, all
+/// that have come since as one batch, and they are durable when [`Log::handle_flushed`] was told so. One flush is
+/// under way at a time, and one piece of upkeep beside it.
+///
+/// After a failed flush the log stops for good: what a second sync would report is not to be trusted. All
+/// appends say so from then on, and what is durable can still be read. A disk without room does not stop it: once the
+/// present segment is full appends are refused, until a new one could be made.
+#[derive(Debug)]
+pub struct Log {
+    options: Options,
+    state: State,
+    segments: Segments,
+    marks: Marks,
+    /// The records that are not on their way yet.
+    open: Batch,
+    /// Batches that came before, oldest first.
+    sealed: VecDeque<Flush>,
+    /// A buffer to use again.
+    buffer: Vec<u8>,
+    pending_bytes: u64,
+    in_flight: Option<Reach>,
+    /// The checksum of the last record.
+    chain: u32,
+    tickets: Ticket,
+    durable: Reach,
+    /// The last segment that is known to say at its beginning, durably, what the segments before it said.
+    settled: u64,
+    /// What is to be said before the next record.
+    due: Option<Due>,
+    failure: Option<Error>,
+    is_closed: bool,
+}
+
+/// The records being gathered.
+#[derive(Debug, Default)]
+struct Batch {
+    /// The segment; 0 before the first.
+    ordinal: u64,
+    salt: u64,
+    offset: u64,
+    bytes: Vec<u8>,
+}
+
+impl Batch {
+    fn end(&self) -> u64 {
+        self.offset + self.bytes.len() as u64
+    }
+}
+
+/// What the log itself does not say yet, though it already counts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Due {
+    /// It was opened: a number never used before, and how many bytes were cut off.
+    pub(super) open: Option<(u64, u64)>,
+    /// The last entry as far as it says, and its epoch.
+    pub(super) last: (Sequence, Epoch),
+    /// A snapshot that is durable.
+    pub(super) mark: Option<SnapshotMark>,
+}
+
+/// Where a log's records end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct End {
+    pub(super) ordinal: u64,
+    pub(super) salt: u64,
+    pub(super) offset: u64,
+    pub(super) chain: u32,
+}
+
+impl Log {
+    pub(super) fn recovered(
+        options: Options,
+        state: State,
+        segments: Segments,
+        marks: Marks,
+        end: End,
+        due: Due,
+    ) -> Self {
+        let open = Batch { ordinal: end.ordinal, salt: end.salt, offset: end.offset, bytes: Vec::new() };
+        let durable =
+            Reach { ticket: Ticket(0), sequence: state.last, ordinal: end.ordinal, end: end.offset };
+        Self {
+            options,
+            state,
+            segments,
+            marks,
+            open,
+            sealed: VecDeque::new(),
+            buffer: Vec::new(),
+            pending_bytes: 0,
+            in_flight: None,
+            chain: end.chain,
+            tickets: Ticket(0),
+            durable,
+            // The beginning of the last one may have been torn; what is said after the opening stands in for it.
+            settled: end.ordinal.saturating_sub(1),
+            due: Some(due),
+            failure: None,
+            is_closed: false,
+        }
+    }
+
+    /// Appends an entry in this epoch, which is at least that of the entry before.
+    ///
+    /// - `clock_ms`: the writer's clock, for going back to a point in time.
+    ///
+    /// `InvalidArgument` for a payload or an epoch that cannot be, `Capacity` when too much waits for the disk or
+    /// `disk_bytes_max` is reached, `Io` when the system gives no room for a segment (it is asked again, see
+    /// `Options::retry`), and after a failed flush what that said. Nothing was appended then.
+    pub fn append(&mut self, epoch: Epoch, clock_ms: u64, payload: &[u8]) -> Result<Appended> {
+        let most = self.options.payload_bytes_max();
+        if payload.len() > most {
+            return Err(Error::invalid(
+                "payload",
+                format!("{} bytes are more than the {most} that fit a segment", payload.len()),
+            ));
+        }
+        self.push(epoch, clock_ms, &Body::Entry(payload))
+    }
+
+    /// Has the next entry be the one numbered `from`, in place of those that were. None of them is committed.
+    /// `epoch` is that of the entry before it.
+    pub fn replace(&mut self, from: Sequence, epoch: Epoch, clock_ms: u64) -> Result<Appended> {
+        self.push(epoch, clock_ms, &Body::Replace(from))
+    }
+
+    /// Appends for whom this node votes.
+    pub fn vote(&mut self, vote: Vote, clock_ms: u64) -> Result<Appended> {
+        self.push(self.state.epoch, clock_ms, &Body::Vote(vote))
+    }
+
+    /// Appends who is in the cluster, in place of what was appended before.
+    pub fn membership(&mut self, bytes: &[u8], clock_ms: u64) -> Result<Appended> {
+        let most = self.options.membership_bytes_max();
+        if bytes.len() > most {
+            return Err(Error::invalid("membership", format!("{} bytes are more than {most}", bytes.len())));
+        }
+        self.push(self.state.epoch, clock_ms, &Body::Membership(bytes))
+    }
+
+    /// Appends that the entries up to this one are committed.
+    pub fn commit(&mut self, sequence: Sequence, clock_ms: u64) -> Result<Appended> {
+        self.push(self.state.epoch, clock_ms, &Body::Commit(sequence))
+    }
+
+    /// Takes note of a snapshot that is durable: older ones go, and the segments only they needed. With `is_restart` the
+    /// log goes on behind it, whatever entries it had. To be called as soon as the snapshot has its name, before
+    /// anything else is appended.
+    ///
+    /// `InvalidArgument` for a snapshot that is older than the last one, or lacks committed entries, or with
+    /// `is_restart` unset has entries the log has not. Want of room refuses nothing here: the mark is then written
+    /// before the next record.
+    pub fn handle_snapshot(&mut self, written: &Written, is_restart: bool, clock_ms: u64) -> Result<()> {
+        let header = &written.header;
+        let mark = SnapshotMark { sequence: header.sequence, epoch: header.epoch, is_restart };
+        let body = Body::Snapshot(mark);
+        let last = (self.state.last, self.state.epoch);
+        let (sequence, epoch) = self.state.heading(self.state.epoch, &body);
+        if let Err(why) = self.state.check(sequence, epoch, &body) {
+            return Err(Error::invalid("snapshot", why));
+        }
+        let before = self.state.snapshot;
+        if before.sequence != mark.sequence && before.sequence != Sequence(0) {
+            self.segments.discard(File::Snapshot(before.sequence));
+        }
+        self.segments.snapshot_bytes = written.bytes;
+
+        let due = self.due.get_or_insert(Due { open: None, last, mark: None });
+        let is_restart = is_restart || due.mark.is_some_and(|mark| mark.is_restart);
+        due.mark = Some(SnapshotMark { is_restart, ..mark });
+        self.state.apply(sequence, epoch, &body);
+        if mark.is_restart {
+            self.marks.clear();
+            // What was there no longer counts, and all that does is in the snapshot, which is durable.
+            self.bound(mark.sequence);
+        }
+        if self.failure.is_none() && !self.is_closed {
+            // If there is no room, the next append makes it or says so.
+            let _ = self.make_room(0, clock_ms);
+        }
+        self.release();
+        Ok(())
+    }
+
+    /// Appends that the log is closed in order, and takes no more. What was appended is still to be flushed.
+    pub fn close(&mut self, clock_ms: u64) -> Result<()> {
+        if self.is_closed {
+            return Ok(());
+        }
+        // A record of its own batch: with it, all before it is known to be durable.
+        if self.open.ordinal != 0 {
+            self.seal();
+        }
+        let closed = match self.due {
+            Some(Due { open: Some(_), .. }) => Ok(()),
+            _ => self.push(self.state.epoch, clock_ms, &Body::Close).map(|_| ()),
+        };
+        self.is_closed = true;
+        closed
+    }
+
+    /// The next write, if there is one and none is under way. [`Log::handle_flushed`] is to be told how it went.
+    pub fn poll_flush(&mut self) -> Option<Flush> {
+        if self.in_flight.is_some() || self.failure.is_some() {
+            return None;
+        }
+        if self.sealed.is_empty() {
+            self.seal();
+        }
+        let flush = self.sealed.pop_front()?;
+        self.in_flight = Some(flush.reaches);
+        Some(flush)
+    }
+
+    /// How a write went. After a failure the log has stopped.
+    pub fn handle_flushed(&mut self, flush: Flush, result: io::Result<()>, name: impl Fn(File) -> String) {
+        let reached = self.in_flight.take().unwrap_or(flush.reaches);
+        if let Err(error) = result {
+            self.failure = Some(Error::Io {
+                what: format!("write {} durably", name(flush.file)),
+                code: error.raw_os_error().unwrap_or(0),
+                detail: format!(
+                    "{error}; nothing more is appended, since the disk may have lost what it was given: close the \
+                     log and open it again, which finds what is there"
+                ),
+            });
+            return;
+        }
+        self.pending_bytes -= flush.bytes.len() as u64;
+        self.durable = reached;
+        if flush.offset != START_OFFSET {
+            self.settled = reached.ordinal;
+        }
+        if self.buffer.capacity() < flush.bytes.capacity() {
+            self.buffer = flush.bytes;
+            self.buffer.clear();
+        }
+        self.release();
+    }
+
+    /// The next work on files beside the records, if there is some and none is under way.
+    pub fn poll_upkeep(&mut self) -> Option<Upkeep> {
+        match self.failure {
+            Some(_) => None,
+            None => self.segments.poll(),
+        }
+    }
+
+    /// How it went.
+    pub fn handle_upkeep(
+        &mut self,
+        work: &Upkeep,
+        result: io::Result<()>,
+        now: Instant,
+        name: impl Fn(File) -> String,
+    ) {
+        self.segments.handle(work, result, now, name);
+    }
+
+    /// Does what is due at or before `now`. Calling it too early changes nothing.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.segments.handle_timeout(now);
+    }
+
+    /// When `handle_timeout` is next needed; `None` while nothing is pending.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.segments.next_deadline()
+    }
+
+    /// The last record that is durable, and all before it.
+    pub fn durable(&self) -> Ticket {
+        self.durable.ticket
+    }
+
+    /// The last entry that is durable. It goes back when entries are replaced.
+    pub fn durable_sequence(&self) -> Sequence {
+        self.durable.sequence
+    }
+
+    /// The last record.
+    pub fn last_ticket(&self) -> Ticket {
+        self.tickets
+    }
+
+    /// What the records add up to, those included that are not durable yet.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The first entry that can be read: older ones are in the snapshot alone.
+    pub fn first(&self) -> Sequence {
+        self.marks.first().unwrap_or_else(|| self.state.last.next())
+    }
+
+    /// Why the log has stopped, if it has.
+    pub fn failure(&self) -> Option<&Error> {
+        self.failure.as_ref()
+    }
+
+    /// Why no further segment can be made at present, if so.
+    pub fn problem(&self) -> Option<&Error> {
+        self.segments.problem()
+    }
+
+    /// How many bytes wait to be durable.
+    pub fn pending_bytes(&self) -> u64 {
+        self.pending_bytes
+    }
+
+    /// The bytes that segments and snapshots take, spare files included.
+    pub fn disk_bytes(&self) -> u64 {
+        self.segments.disk_bytes()
+    }
+
+    /// Whether an append now has to wait for a flush or a segment: it would be refused with `Capacity`, and taken
+    /// when what is under way is done.
+    pub fn is_stalled(&self) -> bool {
+        self.failure.is_none()
+            && self.segments.problem().is_none()
+            && (self.pending_bytes >= self.options.pending_bytes_max || !self.segments.is_prepared())
+    }
+
+    /// Where the durable entries from `from` through `to` lie. It is read without the log, whatever happens to that
+    /// meanwhile. `NotFound` when `from` is older than the first one, or beyond what is durable.
+    pub fn plan(&self, from: Sequence, to: Sequence) -> Result<Plan> {
+        let to = to.min(self.durable.sequence);
+        let marks = self.marks.from(from);
+        if marks.is_empty() || from > to || from == Sequence(0) {
+            return Err(Error::NotFound {
+                what: "entry",
+                value: format!("{from} (there are {} to {})", self.first(), self.durable.sequence),
+            });
+        }
+        let mut pieces = Vec::new();
+        for (at, mark) in marks.iter().enumerate() {
+            if mark.sequence > to {
+                break;
+            }
+            let through = marks.get(at + 1).map_or(to, |next| next.sequence.before().min(to));
+            let segment = self.segments.started().iter().find(|it| it.label.ordinal == mark.ordinal);
+            let segment = segment.expect("a mark's segment is not released before the mark");
+            pieces.push(Piece {
+                ordinal: mark.ordinal,
+                salt: segment.label.salt,
+                segment_bytes: segment.label.segment_bytes,
+                offset: mark.offset,
+                first: mark.sequence,
+                through,
+            });
+        }
+        Ok(Plan { from, to, pieces })
+    }
+
+    /// The segments as far as they are durable: ordinal, salt, the checksum they begin with, and where their records
+    /// end.
+    pub(super) fn durable_segments(&self) -> Vec<super::scrub::Stretch> {
+        let started = self.segments.started();
+        let mut stretches = Vec::with_capacity(started.len());
+        for it in started.iter().filter(|it| it.label.ordinal <= self.durable.ordinal) {
+            let end = (it.label.ordinal == self.durable.ordinal).then_some(self.durable.end);
+            stretches.push(super::scrub::Stretch {
+                ordinal: it.label.ordinal,
+                salt: it.label.salt,
+                chain: it.chain,
+                segment_bytes: it.label.segment_bytes,
+                end,
+            });
+        }
+        stretches
+    }
+
+    fn push(&mut self, epoch: Epoch, clock_ms: u64, body: &Body<'_>) -> Result<Appended> {
+        if let Some(failure) = &self.failure {
+            return Err(failure.clone());
+        }
+        if self.is_closed {
+            return Err(Error::State { what: "log", detail: "is closed; open it again".into() });
+        }
+        let (sequence, epoch) = self.state.heading(epoch, body);
+        if let Err(why) = self.state.check(sequence, epoch, body) {
+            return Err(Error::invalid(body.name(), why));
+        }
+        self.make_room(record_bytes(body.len()), clock_ms)?;
+        Ok(self.write(sequence, epoch, clock_ms, body))
+    }
+
+    /// Sees to it that a record of so many bytes can be written.
+    fn make_room(&mut self, bytes: usize, clock_ms: u64) -> Result<()> {
+        let pending = self.pending_bytes + bytes as u64;
+        if self.pending_bytes > 0 && pending > self.options.pending_bytes_max {
+            return Err(Error::Capacity { what: "pending_bytes_max", limit: self.options.pending_bytes_max });
+        }
+        // With what is said first: an open record, a snapshot, and the rest again.
+        let due = match self.due {
+            Some(_) => 8 * record_bytes(24) + self.state.membership.len(),
+            None => 0,
+        };
+        let needed = (due + bytes) as u64;
+        if self.open.ordinal == 0 || self.open.end() + needed > self.options.segment_bytes {
+            if !self.segments.is_prepared() {
+                return Err(self.segments.why_not());
+            }
+            self.roll(clock_ms);
+        } else if self.open.bytes.len() + bytes > BATCH_BYTES_MAX && !self.open.bytes.is_empty() {
+            self.seal();
+        }
+        self.write_due(clock_ms);
+        Ok(())
+    }
+
+    /// Says what is due.
+    fn write_due(&mut self, clock_ms: u64) {
+        let Some(Due { open, last: (sequence, epoch), mark }) = self.due.take() else { return };
+        if let Some((nonce, cut_bytes)) = open {
+            self.write(sequence, epoch, clock_ms, &Body::Open { nonce, cut_bytes });
+        }
+        match mark {
+            Some(mark) if mark.is_restart => {
+                self.write(mark.sequence, mark.epoch, clock_ms, &Body::Snapshot(mark));
+            }
+            Some(mark) => {
+                self.write(sequence, epoch, clock_ms, &Body::Snapshot(mark));
+            }
+            None => {}
+        }
+        if open.is_some() {
+            self.say_again(clock_ms);
+        }
+    }
+
+    /// Goes on to the next segment, which is prepared.
+    fn roll(&mut self, clock_ms: u64) {
+        let (last, epoch) = self.due.map_or((self.state.last, self.state.epoch), |due| due.last);
+        let first = last.next();
+        let previous_end = if self.open.ordinal == 0 { 0 } else { self.open.end() };
+        self.seal();
+        let label = self.segments.start(first, self.chain).expect("the caller saw one prepared");
+        let start = Start { label, first, epoch, chain: self.chain, previous_end };
+        let bytes = start.encode().to_vec();
+        self.pending_bytes += bytes.len() as u64;
+        let reaches = Reach { ticket: self.tickets, sequence: self.state.last, ..self.reach_before() };
+        let file = File::Segment(label.ordinal);
+        self.sealed.push_back(Flush { file, offset: START_OFFSET, bytes, reaches });
+        self.open.ordinal = label.ordinal;
+        self.open.salt = label.salt;
+        self.open.offset = RECORDS_OFFSET;
+        let is_said = self.due.is_some_and(|due| due.open.is_some());
+        self.write_due(clock_ms);
+        if !is_said {
+            self.say_again(clock_ms);
+        }
+    }
+
+    /// Says what has to be known when the segments before are gone.
+    fn say_again(&mut self, clock_ms: u64) {
+        let (sequence, epoch) = (self.state.last, self.state.epoch);
+        let State { vote, commit, snapshot, .. } = self.state;
+        if vote != Vote::default() {
+            self.write(sequence, epoch, clock_ms, &Body::Vote(vote));
+        }
+        let membership = std::mem::take(&mut self.state.membership);
+        if !membership.is_empty() {
+            self.write(sequence, epoch, clock_ms, &Body::Membership(&membership));
+        }
+        if snapshot.sequence != Sequence(0) {
+            self.write(sequence, epoch, clock_ms, &Body::Snapshot(snapshot));
+        }
+        if commit != Sequence(0) {
+            self.write(sequence, epoch, clock_ms, &Body::Commit(commit));
+        }
+    }
+
+    /// The last batch's reach, where segments are concerned.
+    fn reach_before(&self) -> Reach {
+        let last = self.sealed.back().map(|flush| flush.reaches);
+        last.or(self.in_flight).unwrap_or(self.durable)
+    }
+
+    /// Encodes a record that was checked and has room.
+    fn write(&mut self, sequence: Sequence, epoch: Epoch, clock_ms: u64, body: &Body<'_>) -> Appended {
+        let offset = self.open.end();
+        let heading = Heading {
+            previous: self.chain,
+            batch_bytes: self.open.bytes.len() as u32,
+            epoch,
+            sequence,
+            clock_ms,
+        };
+        let before = self.open.bytes.len();
+        let place = Place { salt: self.open.salt, offset };
+        self.chain = encode(&mut self.open.bytes, place, &heading, body);
+        self.pending_bytes += (self.open.bytes.len() - before) as u64;
+        self.tickets.0 += 1;
+        match body {
+            Body::Entry(_) => self.marks.note(Mark { sequence, ordinal: self.open.ordinal, offset }),
+            Body::Replace(from) => {
+                self.marks.replace(*from);
+                self.bound(from.before());
+            }
+            _ => {}
+        }
+        self.state.apply(sequence, epoch, body);
+        Appended { sequence: self.state.last, ticket: self.tickets }
+    }
+
+    /// What is under way makes entries durable up to this one at most: those behind it no longer count.
+    fn bound(&mut self, last: Sequence) {
+        let reaches = self.sealed.iter_mut().map(|flush| &mut flush.reaches);
+        for reach in reaches.chain(self.in_flight.as_mut()).chain([&mut self.durable]) {
+            reach.sequence = reach.sequence.min(last);
+        }
+    }
+
+    /// Closes the batch being gathered, if anything is in it.
+    fn seal(&mut self) {
+        if self.open.bytes.is_empty() {
+            return;
+        }
+        let end = self.open.end();
+        let bytes = std::mem::replace(&mut self.open.bytes, std::mem::take(&mut self.buffer));
+        let reaches =
+            Reach { ticket: self.tickets, sequence: self.state.last, ordinal: self.open.ordinal, end };
+        let file = File::Segment(self.open.ordinal);
+        self.sealed.push_back(Flush { file, offset: self.open.offset, bytes, reaches });
+        self.open.offset = end;
+    }
+
+    /// Lets go of segments that the snapshot stands for. The one where the durable records end stays, and with it
+    /// what it says at its beginning.
+    fn release(&mut self) {
+        self.segments.release(self.state.snapshot.sequence, self.settled);
+        if let Some(oldest) = self.segments.started().front() {
+            self.marks.release(oldest.label.ordinal);
+        }
+    }
+}

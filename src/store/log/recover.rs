@@ -1,0 +1,547 @@
+//! Opening a log: what lies in a directory is read, held against itself, and either goes on or is refused. Nothing that
+//! was durable is changed before it is known to be whole.
+
+use crate::error::{Damage, Error, Result};
+use crate::rng::Rng;
+use crate::time::Instant;
+
+use super::disk::Disk;
+use super::log::{Due, End, Log};
+use super::marks::{Mark, Marks};
+use super::names::{Epoch, File, Identity, Sequence};
+use super::options::Options;
+use super::read::Entry;
+use super::record::{Body, SnapshotMark};
+use super::scan::{Behind, Found, Scanner};
+use super::segment::{HeaderFault, LABEL_BYTES, Label, RECORDS_OFFSET, START_BYTES, START_OFFSET, Start};
+use super::segments::{Segments, Started};
+use super::snapshot::SnapshotReader;
+use super::snapshot_format::SnapshotHeader;
+use super::state::State;
+
+/// What is read again when a log is opened, in the order of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replayed<'a> {
+    /// There is a snapshot, to be read with [`SnapshotReader`]. It comes first, and once at most.
+    Snapshot(&'a SnapshotHeader),
+    /// An entry that is not in the snapshot.
+    Entry(Entry<'a>),
+    /// The entries from this one on do not count.
+    Replaced(Sequence),
+}
+
+/// What opening a log found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// How many segments hold records.
+    pub segments: u64,
+    /// How many records they hold.
+    pub records: u64,
+    /// The bytes of these.
+    pub bytes: u64,
+    /// The first entry that can be read, when there is one.
+    pub first: Option<Sequence>,
+    /// The last entry, whether in the log or only in the snapshot.
+    pub last: Sequence,
+    /// The snapshot's sequence, when there is one.
+    pub snapshot: Option<Sequence>,
+    /// A batch that never became durable and was cut off.
+    pub torn: Option<Torn>,
+    /// The log had been closed in order.
+    pub is_closed: bool,
+}
+
+/// A torn tail. Nobody was told that what it held is durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Torn {
+    /// The file, as the disk names it.
+    pub file: String,
+    /// Where the log ends now.
+    pub offset: u64,
+    /// How many bytes behind it were recognised as the batch's.
+    pub bytes: u64,
+}
+
+/// What a log's directory holds, as far as names and headers tell.
+struct Directory {
+    snapshot: Option<(SnapshotHeader, u64)>,
+    old_snapshots: Vec<File>,
+    /// Segments with a start, in order, without a gap.
+    started: Vec<Start>,
+    prepared: Vec<Label>,
+    /// Segments before a gap.
+    stragglers: Vec<File>,
+    spares: Vec<u64>,
+    unfinished: Vec<File>,
+}
+
+/// What reading the records gave.
+struct Read {
+    state: State,
+    marks: Marks,
+    end: Option<End>,
+    /// The epoch that the log has for the snapshot's last entry.
+    at_covered: Option<Epoch>,
+    report: Report,
+}
+
+/// Opens the log in a directory, or makes one there. Takes its lock, gives everything that was durable to `replay`,
+/// cuts a torn tail off, and prepares the first segment of a log that has none.
+///
+/// - `seed`: a random number that no other opening of the log had.
+///
+/// `State` when another process, or another handle, has it open; `InvalidArgument` for an option out of range or a
+/// directory of another cluster, node or segment length; `Unsupported` when a later release wrote it; `Corrupt` when
+/// something that was durable is damaged; `Io` when the system refuses. Nothing was changed then, unless it was `Io`.
+/// Blocks while it reads.
+pub fn open(
+    disk: &impl Disk,
+    options: Options,
+    identity: Identity,
+    seed: u64,
+    replay: &mut dyn FnMut(Replayed<'_>),
+) -> Result<(Log, Report)> {
+    options.check()?;
+    if identity.node == 0 {
+        return Err(Error::invalid("node", "0 is none; nodes are numbered from 1"));
+    }
+    lock(disk)?;
+    let mut found = look(disk, identity, Some(options.segment_bytes))?;
+    let Read { mut state, marks, end, at_covered, mut report } = read(disk, &found, replay)?;
+
+    let mut rng = Rng::new(seed);
+    let nonce = rng.next_u64();
+    let mut segments = Segments::new(identity, &options, rng);
+    for start in &found.started {
+        segments.found_started(Started { label: start.label, first: start.first, chain: start.chain });
+    }
+    // One is enough: a second one has been prepared by a log that was closed before it came to the first.
+    for label in found.prepared.drain(..) {
+        segments.found_prepared(label);
+    }
+    for spare in found.spares {
+        let is_whole = disk.bytes(File::Spare(spare)).is_ok_and(|bytes| bytes == options.segment_bytes);
+        segments.found_spare(spare, is_whole);
+    }
+    let unwanted = found.stragglers.iter().chain(&found.old_snapshots).chain(&found.unfinished);
+    for file in unwanted {
+        segments.discard(*file);
+    }
+    let last = (state.last, state.epoch);
+    let mut restart = None;
+    if let Some((header, bytes)) = &found.snapshot {
+        segments.snapshot_bytes = *bytes;
+        let is_other = at_covered.is_some_and(|epoch| epoch != header.epoch);
+        if is_other && state.commit > header.sequence {
+            let why = format!(
+                "entry {} has another epoch than in the log, where entries up to {} are committed",
+                header.sequence, state.commit
+            );
+            return Err(damaged(disk, File::Snapshot(header.sequence), 48, why));
+        }
+        if is_other {
+            // The snapshot's last entry had taken the place of this one, and the log lost that again.
+            replay(Replayed::Replaced(header.sequence.next()));
+        }
+        if header.sequence > state.last || is_other {
+            // It was taken of entries that were not durable yet, or came from another node right before the end.
+            let mark = SnapshotMark { sequence: header.sequence, epoch: header.epoch, is_restart: true };
+            (state.last, state.epoch) = (header.sequence, header.epoch);
+            restart = Some(mark);
+            report.last = header.sequence;
+            report.first = None;
+        }
+        state.commit = state.commit.max(header.sequence);
+        state.snapshot = SnapshotMark { sequence: header.sequence, epoch: header.epoch, is_restart: false };
+    }
+    let cut_bytes = report.torn.as_ref().map_or(0, |torn| torn.bytes);
+    let marks = if restart.is_some() { Marks::default() } else { marks };
+    let end = match end {
+        Some(end) => end,
+        None => {
+            // The first segment, now: so a directory that cannot be written to is refused here and not later.
+            while !segments.is_prepared() {
+                let Some(work) = segments.poll() else { return Err(segments.why_not()) };
+                let result = work.run(disk);
+                let is_failed = result.is_err();
+                segments.handle(&work, result, Instant::START, |file| disk.name(file));
+                if is_failed {
+                    return Err(segments.why_not());
+                }
+            }
+            End { ordinal: 0, salt: 0, offset: 0, chain: 0 }
+        }
+    };
+    let due = Due { open: Some((nonce, cut_bytes)), last, mark: restart };
+    Ok((Log::recovered(options, state, segments, marks, end, due), report))
+}
+
+/// Reads the log in a directory without changing anything, and without its lock: the log may be open.
+///
+/// What is wrong comes as the errors of [`open`].
+pub fn check(
+    disk: &impl Disk,
+    identity: Option<Identity>,
+    replay: &mut dyn FnMut(Replayed<'_>),
+) -> Result<(Identity, State, Report)> {
+    let identity = match identity {
+        Some(identity) => identity,
+        None => find_identity(disk)?,
+    };
+    let found = look(disk, identity, None)?;
+    let Read { state, report, .. } = read(disk, &found, replay)?;
+    if let Some((header, _)) = &found.snapshot {
+        let mut reader = SnapshotReader::open(disk, File::Snapshot(header.sequence), identity)?;
+        while reader.next(disk)?.is_some() {}
+    }
+    Ok((identity, state, report))
+}
+
+/// Takes the directory for one log.
+pub fn lock(disk: &impl Disk) -> Result<()> {
+    disk.lock().map_err(|error| match error.kind() {
+        std::io::ErrorKind::WouldBlock => Error::State {
+            what: "log",
+            detail: format!(
+                "is open already: {} is held ({error}); close it there, or give this one a directory of its own",
+                disk.name(File::Lock)
+            )
+            .into(),
+        },
+        _ => Error::io(format!("lock {}", disk.name(File::Lock)), &error),
+    })
+}
+
+/// Whose log a directory holds, by the first file that says so.
+pub fn find_identity(disk: &impl Disk) -> Result<Identity> {
+    let mut files = disk.list().map_err(|error| Error::io("list the directory", &error))?;
+    files.sort();
+    for file in files {
+        let File::Segment(ordinal) = file else { continue };
+        match read_headers(disk, ordinal)? {
+            (_, Ok(start)) => return Ok(start.label.identity),
+            (Ok(label), _) => return Ok(label.identity),
+            (Err(HeaderFault::Version(version)), _) | (_, Err(HeaderFault::Version(version))) => {
+                return Err(unknown_version(disk, file, version));
+            }
+            _ => {}
+        }
+    }
+    Err(Error::NotFound { what: "log", value: "in this directory: no segment in it has a label".into() })
+}
+
+pub(super) fn check_identity(ours: Identity, theirs: Identity, name: impl FnOnce() -> String) -> Result<()> {
+    let what = match () {
+        () if theirs.cluster != ours.cluster => "cluster",
+        () if theirs.node != ours.node => "node",
+        () => return Ok(()),
+    };
+    Err(Error::invalid(
+        what,
+        format!("{} belongs to {theirs}, not to {ours}; give each node a directory of its own", name()),
+    ))
+}
+
+/// Both headers of a segment.
+#[allow(clippy::type_complexity)]
+pub(super) fn read_headers(
+    disk: &impl Disk,
+    ordinal: u64,
+) -> Result<(std::result::Result<Label, HeaderFault>, std::result::Result<Start, HeaderFault>)> {
+    let file = File::Segment(ordinal);
+    let io = |error: std::io::Error| Error::io(format!("read {}", disk.name(file)), &error);
+    let mut label = [0; LABEL_BYTES];
+    let label_read = disk.read(file, 0, &mut label).map_err(io)?;
+    let mut start = [0; START_BYTES];
+    let start_read = disk.read(file, START_OFFSET, &mut start).map_err(io)?;
+    let is_ours = |label: &Label| label.ordinal == ordinal;
+    let label = Label::decode(&label[..label_read])
+        .and_then(|label| is_ours(&label).then_some(label).ok_or(HeaderFault::Nothing));
+    let start = Start::decode(&start[..start_read])
+        .and_then(|start| is_ours(&start.label).then_some(start).ok_or(HeaderFault::Nothing));
+    Ok((label, start))
+}
+
+fn look(disk: &impl Disk, identity: Identity, segment_bytes: Option<u64>) -> Result<Directory> {
+    let mut files = disk.list().map_err(|error| Error::io("list the directory", &error))?;
+    files.sort();
+    let mut found = Directory {
+        snapshot: None,
+        old_snapshots: Vec::new(),
+        started: Vec::new(),
+        prepared: Vec::new(),
+        stragglers: Vec::new(),
+        spares: Vec::new(),
+        unfinished: Vec::new(),
+    };
+    let mut ordinals: Vec<u64> = Vec::new();
+    let mut snapshots = Vec::new();
+    for file in files {
+        match file {
+            File::Lock => {}
+            File::Segment(ordinal) => {
+                if ordinals.last().is_some_and(|last| last + 1 != ordinal) {
+                    found.stragglers.extend(ordinals.drain(..).map(File::Segment));
+                }
+                ordinals.push(ordinal);
+            }
+            File::Spare(number) => found.spares.push(number),
+            File::Snapshot(sequence) => snapshots.push(sequence),
+            File::Unfinished(_) => found.unfinished.push(file),
+        }
+    }
+    if let Some(newest) = snapshots.pop() {
+        let file = File::Snapshot(newest);
+        let reader = SnapshotReader::open(disk, file, identity)?;
+        let bytes =
+            disk.bytes(file).map_err(|error| Error::io(format!("read {}", disk.name(file)), &error))?;
+        found.snapshot = Some((*reader.header(), bytes));
+        found.old_snapshots.extend(snapshots.into_iter().map(File::Snapshot));
+    }
+    for ordinal in ordinals {
+        look_at(disk, ordinal, identity, segment_bytes, &mut found)?;
+    }
+    // A log whose first segment never came to last may have a snapshot of what was in memory.
+    let is_first = found.prepared.first().is_some_and(|label| label.ordinal == 1);
+    if found.started.is_empty()
+        && !is_first
+        && let Some((header, _)) = &found.snapshot
+    {
+        let file = File::Snapshot(header.sequence);
+        return Err(damaged(
+            disk,
+            file,
+            0,
+            "there is a snapshot, but no segment that goes on from it".into(),
+        ));
+    }
+    Ok(found)
+}
+
+/// Takes a segment in.
+fn look_at(
+    disk: &impl Disk,
+    ordinal: u64,
+    identity: Identity,
+    segment_bytes: Option<u64>,
+    found: &mut Directory,
+) -> Result<()> {
+    let file = File::Segment(ordinal);
+    let (label, start) = read_headers(disk, ordinal)?;
+    for fault in [label.err(), start.err()].into_iter().flatten() {
+        if let HeaderFault::Version(version) = fault {
+            return Err(unknown_version(disk, file, version));
+        }
+    }
+    let known = match (&start, &label) {
+        (Ok(start), _) => start.label,
+        (_, Ok(label)) => *label,
+        _ => {
+            return Err(damaged(
+                disk,
+                file,
+                0,
+                "neither of the segment's headers is what was written".into(),
+            ));
+        }
+    };
+    check_identity(identity, known.identity, || disk.name(file))?;
+    if let Some(bytes) = segment_bytes
+        && bytes != known.segment_bytes
+    {
+        return Err(Error::invalid(
+            "segment_bytes",
+            format!("{bytes}, but {} was made with {}", disk.name(file), known.segment_bytes),
+        ));
+    }
+    let bytes = disk.bytes(file).map_err(|error| Error::io(format!("read {}", disk.name(file)), &error))?;
+    if bytes < known.segment_bytes {
+        let why = format!("the file ends there; it was made with {} bytes", known.segment_bytes);
+        return Err(damaged(disk, file, bytes, why));
+    }
+    match start {
+        Ok(start) => {
+            if let Some(prepared) = found.prepared.first() {
+                let before = File::Segment(prepared.ordinal);
+                let why = "the segment's start is missing, and a later segment has one".into();
+                return Err(damaged(disk, before, START_OFFSET, why));
+            }
+            found.started.push(start);
+        }
+        Err(_) => {
+            let mut scanner = Scanner::new(disk, file, known.salt, RECORDS_OFFSET, known.segment_bytes);
+            let any =
+                scanner.any().map_err(|error| Error::io(format!("read {}", disk.name(file)), &error))?;
+            if let Some(offset) = any {
+                let why = format!(
+                    "the segment's start is not what was written; there is a record at byte {offset}"
+                );
+                return Err(damaged(disk, file, START_OFFSET, why));
+            }
+            found.prepared.push(known);
+        }
+    }
+    Ok(())
+}
+
+fn read(disk: &impl Disk, found: &Directory, replay: &mut dyn FnMut(Replayed<'_>)) -> Result<Read> {
+    let snapshot = found.snapshot.map(|(header, _)| header);
+    let covered = snapshot.map_or(Sequence(0), |header| header.sequence);
+    let mut read = Read {
+        state: found.started.first().map(State::at).unwrap_or_default(),
+        marks: Marks::default(),
+        end: None,
+        at_covered: None,
+        report: Report {
+            segments: found.started.len() as u64,
+            records: 0,
+            bytes: 0,
+            first: None,
+            last: Sequence(0),
+            snapshot: snapshot.map(|header| header.sequence),
+            torn: None,
+            is_closed: false,
+        },
+    };
+    if let Some(first) = found.started.first()
+        && first.first > covered.next()
+    {
+        let why = format!(
+            "the log begins with entry {}, and {} is the last before it that a snapshot holds",
+            first.first, covered
+        );
+        return Err(damaged(disk, File::Segment(first.label.ordinal), START_OFFSET, why));
+    }
+    if let Some(header) = &snapshot {
+        replay(Replayed::Snapshot(header));
+    }
+    if covered == read.state.last {
+        read.at_covered = found.started.first().map(|start| start.epoch);
+    }
+    for (at, start) in found.started.iter().enumerate() {
+        read_segment(disk, start, found.started.get(at + 1), covered, &mut read, replay)?;
+    }
+    read.report.first = read.marks.first();
+    read.report.last = read.state.last.max(covered);
+    Ok(read)
+}
+
+fn read_segment(
+    disk: &impl Disk,
+    start: &Start,
+    next: Option<&Start>,
+    covered: Sequence,
+    read: &mut Read,
+    replay: &mut dyn FnMut(Replayed<'_>),
+) -> Result<()> {
+    let Label { ordinal, salt, segment_bytes, .. } = start.label;
+    let file = File::Segment(ordinal);
+    let io = |error: std::io::Error| Error::io(format!("read {}", disk.name(file)), &error);
+    let chain = read.end.map_or(start.chain, |end| end.chain);
+    let is_next = start.first == read.state.last.next() && start.epoch == read.state.epoch;
+    if read.end.is_some_and(|end| end.offset != start.previous_end || end.chain != start.chain) || !is_next {
+        let why = "the segment does not go on from the one before".into();
+        return Err(damaged(disk, file, START_OFFSET, why));
+    }
+    let mut scanner = Scanner::new(disk, file, salt, RECORDS_OFFSET, segment_bytes);
+    scanner.chain = Some(chain);
+    let why = loop {
+        if next.is_some_and(|next| scanner.offset >= next.previous_end) {
+            break "";
+        }
+        match scanner.next().map_err(io)? {
+            Found::Record(offset, record) => {
+                let (sequence, epoch, body) = (record.sequence, record.epoch, record.body);
+                if let Err(why) = read.state.check(sequence, epoch, &body) {
+                    let why = format!("a {} record cannot come here: {why}", body.name());
+                    return Err(damaged(disk, file, offset, why));
+                }
+                read.state.apply(sequence, epoch, &body);
+                read.report.records += 1;
+                read.report.bytes += record.bytes as u64;
+                read.report.is_closed = body == Body::Close;
+                match body {
+                    Body::Entry(payload) => {
+                        read.marks.note(Mark { sequence, ordinal, offset });
+                        if sequence == covered {
+                            read.at_covered = Some(epoch);
+                        }
+                        if sequence > covered {
+                            let clock_ms = record.clock_ms;
+                            replay(Replayed::Entry(Entry { sequence, epoch, clock_ms, payload }));
+                        }
+                    }
+                    Body::Replace(from) => {
+                        read.marks.replace(from);
+                        if from <= covered {
+                            read.at_covered = None;
+                        }
+                        replay(Replayed::Replaced(from));
+                    }
+                    Body::Snapshot(mark) if mark.is_restart => {
+                        read.marks.clear();
+                        read.at_covered = (sequence == covered).then_some(epoch);
+                        // Entries behind it, if there were any, are of the log that it took the place of.
+                        replay(Replayed::Replaced(mark.sequence.next()));
+                    }
+                    _ => {}
+                }
+            }
+            Found::Nothing(why) => break why,
+            Found::Unknown { code, flags } => {
+                return Err(Error::Unsupported {
+                    what: "record",
+                    detail: format!(
+                        "{} has one of kind {code} with flags {flags} at byte {}; use a later release",
+                        disk.name(file),
+                        scanner.offset
+                    )
+                    .into(),
+                });
+            }
+        }
+    };
+    let (offset, chain) = (scanner.offset, scanner.chain.unwrap_or(chain));
+    match next {
+        Some(next) if offset != next.previous_end => {
+            let why =
+                format!("{why}; the next segment says that the records end at byte {}", next.previous_end);
+            return Err(damaged(disk, file, offset, why));
+        }
+        Some(_) => {}
+        None => match scanner.behind(read.state.last).map_err(io)? {
+            Behind::Nothing => {}
+            Behind::Torn(bytes) => {
+                read.report.torn = Some(Torn { file: disk.name(file), offset, bytes });
+            }
+            Behind::Later(later) => {
+                let why = format!("{why}; the record at byte {later} was written when this was durable");
+                return Err(damaged(disk, file, offset, why));
+            }
+        },
+    }
+    read.end = Some(End { ordinal, salt, offset, chain });
+    Ok(())
+}
+
+fn unknown_version(disk: &impl Disk, file: File, version: u16) -> Error {
+    Error::Unsupported {
+        what: "segment version",
+        detail: format!(
+            "{} has version {version}, this release reads 1; use a later release",
+            disk.name(file)
+        )
+        .into(),
+    }
+}
+
+fn damaged(disk: &impl Disk, file: File, offset: u64, what: String) -> Error {
+    Error::Corrupt(Box::new(Damage {
+        file: disk.name(file),
+        offset,
+        what,
+        hint: "restore the directory from a backup or another node; \"trimtab wal repair\" cuts the log off here, and \
+               what came later is lost"
+            .into(),
+    }))
+}

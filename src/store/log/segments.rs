@@ -1,0 +1,385 @@
+//! The life of segments: made, filled with zeros, labelled, started, and when nobody needs their entries, used again
+//! or taken away. One piece of such work is under way at a time, beside the writing of records.
+
+use std::collections::VecDeque;
+use std::io;
+
+use crate::error::Error;
+use crate::rng::Rng;
+use crate::time::Instant;
+
+use super::disk::Disk;
+use super::names::{File, Identity, Sequence};
+use super::options::Options;
+use super::segment::{Label, RECORDS_OFFSET};
+
+/// How many zeros are written at once.
+const FILL_BYTES: u64 = 1 << 20;
+
+/// How many spare files are kept; further ones are taken away.
+const SPARES_MAX: usize = 2;
+
+static ZEROS: [u8; FILL_BYTES as usize] = [0; FILL_BYTES as usize];
+
+/// A piece of work on files that hold no record anybody needs. Whoever drives the log does it and tells how it went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Upkeep {
+    /// Make a spare file of this length.
+    Create {
+        /// Its number.
+        spare: u64,
+        /// Its length.
+        bytes: u64,
+    },
+    /// Write zeros, so that records later overwrite blocks that are there.
+    Fill {
+        /// The file.
+        spare: u64,
+        /// Where.
+        offset: u64,
+        /// How many.
+        bytes: u64,
+    },
+    /// Make a spare file the segment of this label, without a start.
+    Prepare {
+        /// The file.
+        spare: u64,
+        /// The label.
+        label: Label,
+    },
+    /// Make a segment a spare file.
+    Retire {
+        /// The segment.
+        ordinal: u64,
+        /// The number it gets.
+        spare: u64,
+    },
+    /// Take a file away; one that is not there is none too many.
+    Remove(File),
+}
+
+impl Upkeep {
+    /// Does it. Blocks, for a sync of the disk at most.
+    pub fn run(&self, disk: &impl Disk) -> io::Result<()> {
+        match self {
+            Upkeep::Create { spare, bytes } => disk.create(File::Spare(*spare), *bytes),
+            Upkeep::Fill { spare, offset, bytes } => {
+                disk.write(File::Spare(*spare), *offset, &ZEROS[..*bytes as usize])
+            }
+            Upkeep::Prepare { spare, label } => {
+                let spare = File::Spare(*spare);
+                let mut head = [0; RECORDS_OFFSET as usize];
+                let bytes = label.encode();
+                head[..bytes.len()].copy_from_slice(&bytes);
+                disk.write(spare, 0, &head)?;
+                disk.sync(spare)?;
+                disk.rename(spare, File::Segment(label.ordinal))?;
+                disk.sync_names()
+            }
+            Upkeep::Retire { ordinal, spare } => {
+                disk.rename(File::Segment(*ordinal), File::Spare(*spare))?;
+                // Before the file is written to: its old name must not come back with another label in it.
+                disk.sync_names()
+            }
+            Upkeep::Remove(file) => match disk.remove(*file) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                Err(error) => Err(error),
+                Ok(()) => disk.sync_names(),
+            },
+        }
+    }
+
+    fn object(&self, disk_name: impl Fn(File) -> String) -> String {
+        match self {
+            Upkeep::Create { spare, .. } => format!("make {}", disk_name(File::Spare(*spare))),
+            Upkeep::Fill { spare, .. } => format!("fill {}", disk_name(File::Spare(*spare))),
+            Upkeep::Prepare { label, .. } => format!("prepare {}", disk_name(File::Segment(label.ordinal))),
+            Upkeep::Retire { ordinal, .. } => format!("retire {}", disk_name(File::Segment(*ordinal))),
+            Upkeep::Remove(file) => format!("remove {}", disk_name(*file)),
+        }
+    }
+}
+
+/// A file to take away, or to use again.
+#[derive(Clone, Copy, Debug)]
+struct Unwanted {
+    file: File,
+    /// It is whole, and has this name.
+    is_reusable: bool,
+}
+
+/// A segment that has a start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Started {
+    pub(super) label: Label,
+    pub(super) first: Sequence,
+    /// The checksum the first record names.
+    pub(super) chain: u32,
+}
+
+#[derive(Debug)]
+pub(super) struct Segments {
+    identity: Identity,
+    segment_bytes: u64,
+    disk_bytes_max: Option<u64>,
+    retry: std::time::Duration,
+    rng: Rng,
+    /// Oldest first; the last is being written.
+    started: VecDeque<Started>,
+    prepared: VecDeque<Label>,
+    spares: Vec<u64>,
+    /// Files to take away, and segments nobody needs.
+    unwanted: VecDeque<Unwanted>,
+    /// Taking away failed; it waits for `retry_at`.
+    is_stuck: bool,
+    /// A spare file that is being filled, and up to where.
+    filling: Option<(u64, u64)>,
+    spare_next: u64,
+    ordinal_next: u64,
+    is_busy: bool,
+    problem: Option<Error>,
+    retry_at: Option<Instant>,
+    /// The bytes of snapshots.
+    pub(super) snapshot_bytes: u64,
+}
+
+impl Segments {
+    pub(super) fn new(identity: Identity, options: &Options, rng: Rng) -> Self {
+        Self {
+            identity,
+            segment_bytes: options.segment_bytes,
+            disk_bytes_max: options.disk_bytes_max,
+            retry: options.retry,
+            rng,
+            started: VecDeque::new(),
+            prepared: VecDeque::new(),
+            spares: Vec::new(),
+            unwanted: VecDeque::new(),
+            is_stuck: false,
+            filling: None,
+            spare_next: 1,
+            ordinal_next: 1,
+            is_busy: false,
+            problem: None,
+            retry_at: None,
+            snapshot_bytes: 0,
+        }
+    }
+
+    /// A segment found on disk, in order of ordinals.
+    pub(super) fn found_started(&mut self, started: Started) {
+        self.ordinal_next = started.label.ordinal + 1;
+        self.started.push_back(started);
+    }
+
+    pub(super) fn found_prepared(&mut self, label: Label) {
+        self.ordinal_next = label.ordinal + 1;
+        self.prepared.push_back(label);
+    }
+
+    pub(super) fn found_spare(&mut self, number: u64, is_whole: bool) {
+        self.spare_next = self.spare_next.max(number.saturating_add(1));
+        match is_whole && self.spares.len() < SPARES_MAX {
+            true => self.spares.push(number),
+            false => self.discard(File::Spare(number)),
+        }
+    }
+
+    /// A file that is to go.
+    pub(super) fn discard(&mut self, file: File) {
+        self.unwanted.push_back(Unwanted { file, is_reusable: false });
+    }
+
+    /// The next segment to write to, if it is prepared; it counts as started from now on.
+    pub(super) fn start(&mut self, first: Sequence, chain: u32) -> Option<Label> {
+        let label = self.prepared.pop_front()?;
+        self.started.push_back(Started { label, first, chain });
+        Some(label)
+    }
+
+    /// Segments all of whose entries are at or before `through` are not needed, as long as they lie before the one
+    /// numbered `ordinal`.
+    pub(super) fn release(&mut self, through: Sequence, ordinal: u64) {
+        while let [oldest, next, ..] = self.started.make_contiguous()
+            && oldest.label.ordinal < ordinal
+            && next.first <= through.next()
+        {
+            let file = File::Segment(oldest.label.ordinal);
+            self.started.pop_front();
+            self.unwanted.push_back(Unwanted { file, is_reusable: true });
+            // There will be room: what stopped the work may have gone.
+            self.retry_at = None;
+            self.problem = None;
+        }
+    }
+
+    /// Whether the next segment is there.
+    pub(super) fn is_prepared(&self) -> bool {
+        !self.prepared.is_empty()
+    }
+
+    /// Why it is not.
+    pub(super) fn why_not(&self) -> Error {
+        self.problem.clone().unwrap_or(Error::Capacity { what: "segment_bytes", limit: self.segment_bytes })
+    }
+
+    /// Why no further segment can be made, if so.
+    pub(super) fn problem(&self) -> Option<&Error> {
+        self.problem.as_ref()
+    }
+
+    pub(super) fn started(&self) -> &VecDeque<Started> {
+        &self.started
+    }
+
+    /// All that lies on disk.
+    pub(super) fn disk_bytes(&self) -> u64 {
+        let unwanted = self.unwanted.iter().filter(|it| matches!(it.file, File::Segment(_))).count();
+        let files = self.started.len() + self.prepared.len() + self.spares.len() + unwanted;
+        (files + usize::from(self.filling.is_some())) as u64 * self.segment_bytes + self.snapshot_bytes
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.retry_at
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        if self.retry_at.is_some_and(|at| at <= now) {
+            self.retry_at = None;
+            self.is_stuck = false;
+        }
+    }
+
+    /// What to do next; the caller tells how it went with `handle`.
+    pub(super) fn poll(&mut self) -> Option<Upkeep> {
+        if self.is_busy {
+            return None;
+        }
+        let work = self.choose()?;
+        self.is_busy = true;
+        Some(work)
+    }
+
+    fn choose(&mut self) -> Option<Upkeep> {
+        if let Some(unwanted) = self.unwanted.front()
+            && !self.is_stuck
+        {
+            return Some(match *unwanted {
+                Unwanted { file: File::Segment(ordinal), is_reusable: true }
+                    if self.spares.len() < SPARES_MAX =>
+                {
+                    Upkeep::Retire { ordinal, spare: self.spare_next }
+                }
+                Unwanted { file, .. } => Upkeep::Remove(file),
+            });
+        }
+        if self.retry_at.is_some() {
+            return None;
+        }
+        if let Some((spare, offset)) = self.filling
+            && offset < self.segment_bytes
+        {
+            return Some(Upkeep::Fill { spare, offset, bytes: FILL_BYTES.min(self.segment_bytes - offset) });
+        }
+        if self.is_prepared() {
+            return None;
+        }
+        let filled = self.filling.map(|(spare, _)| spare);
+        if let Some(spare) = filled.or_else(|| self.spares.last().copied()) {
+            let label = Label {
+                identity: self.identity,
+                ordinal: self.ordinal_next,
+                salt: self.rng.next_u64(),
+                segment_bytes: self.segment_bytes,
+            };
+            return Some(Upkeep::Prepare { spare, label });
+        }
+        if let Some(limit) = self.disk_bytes_max
+            && self.disk_bytes() + self.segment_bytes > limit
+        {
+            self.problem = Some(Error::Capacity { what: "disk_bytes_max", limit });
+            return None;
+        }
+        Some(Upkeep::Create { spare: self.spare_next, bytes: self.segment_bytes })
+    }
+
+    /// How a piece of work went.
+    pub(super) fn handle(
+        &mut self,
+        work: &Upkeep,
+        result: io::Result<()>,
+        now: Instant,
+        name: impl Fn(File) -> String,
+    ) {
+        self.is_busy = false;
+        if let Err(error) = result {
+            self.failed(work, &error, now, name);
+            return;
+        }
+        match work {
+            Upkeep::Create { spare, .. } => {
+                self.spare_next = spare + 1;
+                self.filling = Some((*spare, 0));
+            }
+            Upkeep::Fill { spare, offset, bytes } => self.filling = Some((*spare, offset + bytes)),
+            Upkeep::Prepare { spare, label } => {
+                self.spares.retain(|held| held != spare);
+                self.filling = None;
+                self.ordinal_next = label.ordinal + 1;
+                self.prepared.push_back(*label);
+                self.problem = None;
+                // An attempt that failed may have left this name to be taken away; now it is wanted.
+                self.unwanted.retain(|it| it.file != File::Segment(label.ordinal));
+            }
+            Upkeep::Retire { spare, .. } => {
+                self.unwanted.pop_front();
+                self.spare_next = spare + 1;
+                self.spares.push(*spare);
+            }
+            Upkeep::Remove(_) => {
+                self.unwanted.pop_front();
+            }
+        }
+    }
+
+    fn failed(&mut self, work: &Upkeep, error: &io::Error, now: Instant, name: impl Fn(File) -> String) {
+        self.problem = Some(Error::Io {
+            what: work.object(name),
+            code: error.raw_os_error().unwrap_or(0),
+            detail: match error.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                    format!("{error}; appends are taken again when there is room")
+                }
+                _ => error.to_string(),
+            },
+        });
+        self.retry_at = Some(now.saturating_add(self.retry));
+        // What is half made holds nothing; whether it got its name is not known. It is made anew, all of it.
+        match work {
+            Upkeep::Create { spare, .. } | Upkeep::Fill { spare, .. } => {
+                self.spare_next = spare + 1;
+                self.filling = None;
+                self.discard(File::Spare(*spare));
+            }
+            Upkeep::Prepare { spare, label } => {
+                self.filling = None;
+                self.spares.retain(|held| held != spare);
+                self.discard(File::Spare(*spare));
+                self.discard(File::Segment(label.ordinal));
+            }
+            Upkeep::Retire { ordinal, spare } => {
+                // Either name may be there.
+                self.unwanted.pop_front();
+                self.spare_next = spare + 1;
+                self.discard(File::Segment(*ordinal));
+                self.discard(File::Spare(*spare));
+                self.is_stuck = true;
+            }
+            Upkeep::Remove(_) => {
+                // Others may still go.
+                self.unwanted.rotate_left(1);
+                self.is_stuck = true;
+            }
+        }
+    }
+}
