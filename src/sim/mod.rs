@@ -1,17 +1,19 @@
 //! The other driver: the same state machines over simulated sockets and simulated time, from one seed.
 //!
 //! A run plays a random workload with random faults and checks what must always hold; what it finds wrong comes
-//! back with the step it happened at. `tests/sim_relay.rs` and `tests/sim_wal.rs` run
-//! it over many seeds; `TRIMTAB_SIM_SEED` replays one.
+//! back with the step it happened at. `tests/sim_relay.rs`, `tests/sim_wal.rs` and
+//! `tests/sim_store.rs` run it over many seeds; `TRIMTAB_SIM_SEED` replays one.
 //!
 //! | file | owns |
 //! |---|---|
 //! | `socket` | one end of a simulated connection: bounded, torn into pieces, ended, reset |
 //! | `disk` | a disk that tears, loses, lies, rots and fills up |
 //! | `log` | a write-ahead log on such a disk, and what is checked |
+//! | `store` | a store on such a disk, and what is checked |
 //! | `relay` | sessions, flows and the wait queue under a random world, and what is checked |
 
 pub mod disk;
 pub mod log;
 pub mod relay;
 mod socket;
+pub mod store;

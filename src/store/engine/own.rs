@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use super::Engine;
 use super::clock::Now;
 use super::durability::Durability;
 use super::pending::{Entry, What};
-use super::Engine;
 use crate::rng::Rng;
 use crate::store::index::evict::{self, Eviction, Uses};
 use crate::store::index::{Command, Operation, Timestamp};

@@ -46,10 +46,9 @@ pub fn open(
     options.check()?;
     let mut rng = Rng::new(seed);
     let mut replay = Replay { index: Index::new(&options.index), replayed: 0, bytes: 0, wrong: None };
-    let (log, report) =
-        log::open(disk, options.log.clone(), identity, rng.next_u64(), &mut |replayed| {
-            replay.take(disk, identity, &options, replayed);
-        })?;
+    let (log, report) = log::open(disk, options.log.clone(), identity, rng.next_u64(), &mut |replayed| {
+        replay.take(disk, identity, &options, replayed);
+    })?;
     if let Some(wrong) = replay.wrong {
         return Err(wrong);
     }
@@ -58,8 +57,7 @@ pub fn open(
         Some(sequence) => disk.bytes(File::Snapshot(sequence)).unwrap_or(0),
         None => 0,
     };
-    let snapshots =
-        Snapshots::new(options.snapshot_bytes, options.snapshot_retry, bytes, snapshot_bytes);
+    let snapshots = Snapshots::new(options.snapshot_bytes, options.snapshot_retry, bytes, snapshot_bytes);
     index.publish();
     let latest = index.state().time();
     let ahead_ms = latest.as_millis().saturating_sub(now.clock.as_millis());
@@ -85,6 +83,9 @@ impl Replay {
             Replayed::Snapshot(header) => restore(disk, header.sequence, identity)
                 .map(|state| self.index = Index::from_state(state, &options.index)),
             Replayed::Entry(entry) => self.entry(entry.sequence.0, entry.payload),
+            // The log went on behind a snapshot there: of the entries meant none had been read, or all are in the
+            // snapshot that is read now.
+            Replayed::Replaced(from) if self.replayed == 0 || from.0 > self.index.state().sequence() => Ok(()),
             Replayed::Replaced(from) => Err(Error::Unsupported {
                 what: "log",
                 detail: format!(

@@ -8,8 +8,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::clock::Now;
 use super::Engine;
+use super::clock::Now;
 use crate::error::{Damage, Error, Result};
 use crate::store::index::snapshot::{SnapshotError, SnapshotReader, SnapshotWriter};
 use crate::store::index::{State, View};
@@ -79,8 +79,8 @@ impl Engine {
         }
         let is_long = policy.log_bytes >= policy.bytes_min.max(policy.last_bytes);
         // A snapshot right after another would let go of nothing.
-        let lacks_room = self.log.problem().is_some()
-            && policy.log_bytes >= self.options.log.segment_bytes / 4;
+        let lacks_room =
+            self.log.problem().is_some() && policy.log_bytes >= self.options.log.segment_bytes / 4;
         if self.log.failure().is_some() || !(policy.is_wanted || is_long || lacks_room) {
             return None;
         }

@@ -26,7 +26,12 @@ impl Engine {
     /// the settings or a record allow, `Unsupported` for a durability that needs replication, `Capacity` when too much
     /// waits for the disk or `disk_bytes_max` is reached (when [`Engine::is_stalled`], only for a moment), `Io` when the
     /// disk is full, or has failed before, `State` after [`Engine::close`].
-    pub fn submit(&mut self, command: &Command<'_>, durability: Option<Durability>, now: Now) -> Result<Ticket> {
+    pub fn submit(
+        &mut self,
+        command: &Command<'_>,
+        durability: Option<Durability>,
+        now: Now,
+    ) -> Result<Ticket> {
         let result = self.try_submit(command, durability.unwrap_or(self.options.durability), now);
         match &result {
             Ok(_) => self.counts.submitted += 1,
