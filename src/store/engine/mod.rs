@@ -159,6 +159,11 @@ impl Engine {
         self.completions.pop_front()
     }
 
+    /// Whether a write to disk is wanted, whether or not one is under way.
+    pub fn is_flush_wanted(&self) -> bool {
+        self.log.failure().is_none() && self.flushing.is_wanted(&self.log)
+    }
+
     /// The next write to disk, when one is wanted and none is under way. [`Engine::handle_flushed`] is to be told how
     /// it went. What is appended meanwhile goes out with the next.
     pub fn poll_flush(&mut self) -> Option<Flush> {

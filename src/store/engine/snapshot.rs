@@ -20,6 +20,9 @@ use crate::time::Instant;
 /// The longest piece, in bytes, and about what one [`SnapshotJob::step`] writes.
 pub const SNAPSHOT_PIECE_BYTES: usize = 256 << 10;
 
+/// How much is written between two syncs: one great sync at the end would hold up the log's.
+const SYNC_BYTES: usize = 4 << 20;
+
 /// When the next snapshot is written.
 #[derive(Debug)]
 pub(super) struct Snapshots {
@@ -136,12 +139,15 @@ pub struct SnapshotJob {
     to: Option<log::SnapshotWriter>,
     /// A chunk, one byte before it.
     buffer: Vec<u8>,
+    /// What was written since the last sync.
+    unsynced_bytes: usize,
     log_bytes: u64,
 }
 
 impl SnapshotJob {
     fn new(view: Arc<View>, header: SnapshotHeader, log_bytes: u64) -> Self {
-        Self { header, from: SnapshotWriter::new(view), to: None, buffer: Vec::new(), log_bytes }
+        let (from, buffer) = (SnapshotWriter::new(view), Vec::new());
+        Self { header, from, to: None, buffer, unsynced_bytes: 0, log_bytes }
     }
 
     /// What it is of.
@@ -154,8 +160,15 @@ impl SnapshotJob {
     ///
     /// # Errors
     ///
-    /// `Io` when the system refuses; then the job is over.
+    /// `Io` when the system refuses; then the job is over, and what it wrote is taken away.
     pub fn step(&mut self, disk: &impl Disk) -> Result<Option<Written>> {
+        self.write(disk).inspect_err(|_| {
+            // It may be what fills the disk. If it stays, the next open takes it away.
+            let _ = disk.remove(File::Unfinished(self.header.sequence));
+        })
+    }
+
+    fn write(&mut self, disk: &impl Disk) -> Result<Option<Written>> {
         let mut to = match self.to.take() {
             Some(to) => to,
             None => log::SnapshotWriter::begin(disk, self.header)?,
@@ -175,6 +188,12 @@ impl SnapshotJob {
         }
         self.buffer[from] = 1;
         to.data(disk, &self.buffer[from..])?;
+        self.unsynced_bytes += self.buffer.len();
+        if self.unsynced_bytes >= SYNC_BYTES {
+            self.unsynced_bytes = 0;
+            let file = File::Unfinished(self.header.sequence);
+            disk.sync(file).map_err(|error| Error::io(format!("write {} durably", disk.name(file)), &error))?;
+        }
         self.to = Some(to);
         Ok(None)
     }

@@ -56,6 +56,11 @@ impl Engine {
         self.submit(&command, durability, now)
     }
 
+    /// Has all that was taken so far go to disk without further waiting.
+    pub fn want_flush(&mut self) {
+        self.flushing.want(self.log.last_ticket());
+    }
+
     /// Asks to be told when all that was taken so far is on disk.
     ///
     /// # Errors
@@ -100,10 +105,12 @@ impl Engine {
         encoded.clear();
         command.encode(&mut encoded);
         // What was put together by the caller is as good as what it reads back as.
-        let checked = Command::decode(&encoded, self.index.state().settings()).map(drop).map_err(malformed);
-        let appended = checked.and_then(|()| self.append(&encoded, now));
-        let appended = match appended {
-            Ok(appended) => appended,
+        let settings = *self.index.state().settings();
+        let taken = Command::decode(&encoded, &settings)
+            .map_err(malformed)
+            .and_then(|checked| Ok((self.append(&encoded, now)?, checked)));
+        let (appended, checked) = match taken {
+            Ok(taken) => taken,
             Err(error) => {
                 self.encoded = encoded;
                 return Err(error);
@@ -114,7 +121,12 @@ impl Engine {
         if durability >= Durability::Local {
             self.flushing.want(appended.ticket);
         } else if self.pending.is_empty() {
-            let outcome = self.apply(appended.sequence.0, &encoded);
+            self.counts.applied += 1;
+            self.is_unseen = true;
+            let outcome = self
+                .index
+                .apply_command(appended.sequence.0, &checked)
+                .expect("the log numbers entries one after the other");
             let done = Done {
                 outcome: Some(outcome),
                 sequence: appended.sequence.0,
