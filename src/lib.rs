@@ -31,7 +31,7 @@
 //! |---|---|
 //! | `capi`, `cli` | the C interface; the command. No logic |
 //! | [`server`] | a running instance: listeners, pools, admin, made from one configuration |
-//! | `driver` | the mio loop: sockets, timers, mailboxes |
+//! | `driver` | the mio loop: sockets, timers, mailboxes; the log on files, here [`wal`] |
 //! | [`proxy`] | the life of a connection, the relay, the PROXY protocol: state machines without I/O |
 //! | [`discovery`] | members from DNS and files: state machines without I/O |
 //! | [`balance`] | pools, policies, picks: no I/O, no clock, no lock |
@@ -46,7 +46,7 @@ pub mod capi;
 pub mod cli;
 #[cfg(feature = "proxy")]
 pub mod discovery;
-#[cfg(any(feature = "proxy", all(test, loom)))]
+#[cfg(any(feature = "proxy", feature = "store", all(test, loom)))]
 mod driver;
 pub mod error;
 pub mod health;
@@ -64,4 +64,6 @@ mod sys;
 pub mod thread;
 pub mod time;
 
+#[cfg(feature = "store")]
+pub use driver::log as wal;
 pub use error::{Error, Result};

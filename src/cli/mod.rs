@@ -8,6 +8,7 @@ mod ctl;
 mod demo;
 mod pick;
 mod run;
+mod wal;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -30,6 +31,7 @@ enum Command {
     Demo(demo::Arguments),
     Pick(pick::Arguments),
     Run(run::Arguments),
+    Wal(wal::Arguments),
     /// Print a completion script
     Completions {
         /// The shell to complete for
@@ -112,6 +114,7 @@ fn run(command: Command, out: &mut impl Write) -> Result<(), Failure> {
         }),
         Command::Pick(arguments) => pick::run(&arguments, out),
         Command::Run(arguments) => run::run(&arguments),
+        Command::Wal(arguments) => wal::run(&arguments, out),
         Command::Completions { shell } => {
             // Into memory first: the generator takes a failed write for a bug.
             let mut script = Vec::new();

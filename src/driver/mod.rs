@@ -11,6 +11,7 @@
 //! | `shared`, `room` | what workers share: pools, limits, counters, wait queues |
 //! | `net`, `pipes` | sockets; pipes for splice |
 //! | `mailbox`, `timer`, `token` | messages from other threads, deadlines, what an event is about |
+//! | `log` | a write-ahead log on files, with its threads |
 //! | `event` | what the owner is told |
 
 #[cfg(feature = "proxy")]
@@ -23,6 +24,9 @@ pub(crate) mod event;
 mod joint;
 #[cfg(feature = "proxy")]
 pub(crate) mod listening;
+#[cfg(feature = "store")]
+pub mod log;
+#[cfg(any(feature = "proxy", all(test, loom)))]
 pub(crate) mod mailbox;
 #[cfg(feature = "proxy")]
 pub(crate) mod net;

@@ -4,10 +4,12 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod clock;
-#[cfg(feature = "proxy")]
+#[cfg(any(feature = "proxy", feature = "store"))]
 pub(crate) mod entropy;
 #[cfg(feature = "proxy")]
 pub(crate) mod epoll;
+#[cfg(feature = "store")]
+pub(crate) mod file;
 #[cfg(feature = "proxy")]
 pub(crate) mod fork;
 #[cfg(feature = "proxy")]
@@ -16,7 +18,8 @@ pub(crate) mod interface;
 pub(crate) mod limits;
 #[cfg(feature = "proxy")]
 pub(crate) mod pipe;
-#[cfg(feature = "proxy")]
+#[cfg(any(feature = "proxy", feature = "store"))]
+#[cfg_attr(not(feature = "proxy"), allow(dead_code, reason = "only the relay raises SIGPIPE"))]
 pub(crate) mod signal;
 #[cfg(feature = "proxy")]
 pub(crate) mod socket;

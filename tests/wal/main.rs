@@ -1,4 +1,14 @@
 //! The write-ahead log on real files, and its format as it was recorded.
 #![cfg(feature = "store")]
 
+mod child;
+#[cfg(feature = "cli")]
+mod command;
+mod flips;
 mod golden;
+mod kill;
+mod memory;
+mod refusals;
+mod room;
+mod support;
+mod sync;

@@ -389,12 +389,15 @@ impl Log {
         self.segments.disk_bytes()
     }
 
-    /// Whether an append now has to wait for a flush or a segment: it would be refused with `Capacity`, and taken
-    /// when what is under way is done.
+    /// Whether the segment after the present one is there to go on to.
+    pub fn is_prepared(&self) -> bool {
+        self.segments.is_prepared()
+    }
+
+    /// Whether an append that was refused with `Capacity` may be taken when what is under way is done.
     pub fn is_stalled(&self) -> bool {
-        self.failure.is_none()
-            && self.segments.problem().is_none()
-            && (self.pending_bytes >= self.options.pending_bytes_max || !self.segments.is_prepared())
+        let is_making = self.segments.problem().is_none() && !self.segments.is_prepared();
+        self.failure.is_none() && (self.pending_bytes > 0 || is_making)
     }
 
     /// Where the durable entries from `from` through `to` lie. It is read without the log, whatever happens to that

@@ -13,11 +13,13 @@
 //! | `segments` | the life of files: made, filled, prepared, started, used again |
 //! | `marks`, `read` | where entries lie; reading a range of them |
 //! | `scan`, `recover` | reading records one by one; opening a log |
+//! | `inspect` | looking at a log that is not open, and mending it |
 //! | `snapshot`, `scrub` | writing and reading snapshots; looking for rot |
 //! | `options` | what a log is told: units, ranges, defaults |
 
 mod bytes;
 mod disk;
+mod inspect;
 #[allow(clippy::module_inception)]
 mod log;
 mod marks;
@@ -35,6 +37,7 @@ pub mod snapshot_format;
 mod state;
 
 pub use disk::Disk;
+pub use inspect::{Repair, dump};
 pub use log::{Appended, Flush, Log};
 pub use names::{Epoch, File, Identity, Sequence, Ticket};
 pub use options::Options;

@@ -17,6 +17,9 @@ pub const PAYLOAD_BYTES_MAX: usize = 64 << 20;
 /// are looked at; and whoever chooses payloads cannot make recovery try lengths that are none.
 const CHECK_AT: usize = 42;
 
+/// Where a record's kind lies; 0 is none.
+pub(super) const KIND_AT: usize = 40;
+
 /// What a record says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Body<'a> {

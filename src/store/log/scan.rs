@@ -4,7 +4,7 @@ use std::io;
 
 use super::disk::Disk;
 use super::names::{File, Sequence};
-use super::record::{Fault, Place, RECORD_HEADER_BYTES, Record, claimed_bytes, decode, looks_torn};
+use super::record::{Fault, KIND_AT, Place, RECORD_HEADER_BYTES, Record, claimed_bytes, decode, looks_torn};
 use super::segment::RECORDS_OFFSET;
 
 /// How much is read at once, unless a record is longer.
@@ -113,7 +113,7 @@ impl<'d, D: Disk> Scanner<'d, D> {
             }
             let place = Place { salt: self.salt, offset };
             let Ok(bytes) = claimed_bytes(self.at(offset), place) else {
-                offset += 8;
+                offset = self.skip(offset);
                 continue;
             };
             let batch_bytes = match self.read(offset, bytes)? >= bytes {
@@ -150,9 +150,18 @@ impl<'d, D: Disk> Scanner<'d, D> {
             {
                 return Ok(Some(offset));
             }
-            offset += 8;
+            offset = self.skip(offset);
         }
         Ok(None)
+    }
+
+    /// The next place after this one that is worth a look: zeros are not.
+    fn skip(&self, offset: u64) -> u64 {
+        let mut at = (offset - self.buffered) as usize + 8;
+        while at + RECORD_HEADER_BYTES <= self.buffer.len() && self.buffer[at + KIND_AT] == 0 {
+            at += 8;
+        }
+        self.buffered + at as u64
     }
 
     fn at(&self, offset: u64) -> &[u8] {

@@ -1,0 +1,21 @@
+//! The parts that children play: this test program starts itself again with one of them in its environment.
+
+use std::path::Path;
+
+use crate::{kill, refusals, room, sync};
+
+/// Does nothing unless it was started to play a part; then it fails when that does.
+#[test]
+fn plays_its_part() {
+    let Ok(part) = std::env::var("TRIMTAB_WAL_PART") else { return };
+    let dir = std::env::var("TRIMTAB_WAL_DIR").expect("a child is told its folder");
+    let dir = Path::new(&dir);
+    match part.as_str() {
+        "write" => kill::write(dir),
+        "fill" => room::fill(dir),
+        "read-only" => refusals::read_only(dir),
+        "failing-sync" => sync::fail(dir),
+        other => panic!("there is no part {other}"),
+    }
+    println!("part: done");
+}
