@@ -66,4 +66,6 @@ pub mod time;
 
 #[cfg(feature = "store")]
 pub use driver::log as wal;
+#[cfg(feature = "store")]
+pub use driver::store as embedded;
 pub use error::{Error, Result};

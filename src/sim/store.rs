@@ -400,18 +400,16 @@ impl World {
             _ => Some(Durability::Local),
         };
         let Some(engine) = &mut self.engine else { return Ok(()) };
-        let (before, is_stalled) = (engine.last_sequence(), engine.is_stalled());
-        let has_waiting = engine.log().pending_bytes() > 0;
+        let before = engine.last_sequence();
         let result = engine.submit_encoded(&bytes, durability, self.now);
         let after = engine.last_sequence();
         let is_failed = engine.failure().is_some();
         let ticket = match result {
             Ok(_) if is_failed => return Err("taken although the log has stopped".into()),
             Ok(ticket) => ticket,
-            Err(Error::Capacity { .. } | Error::Io { .. })
+            Err(error @ (Error::Capacity { .. } | Error::Io { .. }))
                 if is_failed
-                    || is_stalled
-                    || has_waiting
+                    || engine.is_worth_waiting(&error)
                     || self.trouble == Trouble::Full
                     || self.options.log.disk_bytes_max.is_some() =>
             {

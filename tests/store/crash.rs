@@ -50,7 +50,8 @@ pub(super) fn write(dir: &Path) {
                 loop {
                     let call = if number.is_multiple_of(10) { local() } else { memory() };
                     let value = number.to_string();
-                    let done = store.put(&key(thread, number), value.as_bytes(), &call).expect("there is room");
+                    let done =
+                        store.put(&key(thread, number), value.as_bytes(), &call).expect("there is room");
                     if done.durability >= Durability::Local {
                         // One write: what is killed in between has not said it.
                         let line = format!("local {thread} {number}\n");
@@ -147,7 +148,11 @@ fn check(folder: &Folder, told: &[Option<u64>], round: u64) {
         value_of(&store, key).map_or(0, |value| String::from_utf8(value).unwrap().parse().unwrap())
     };
     let transfers = value_of(&store, b"log").map_or(0, |log| log.len() as i64);
-    assert_eq!((number(b"account/a"), number(b"account/b")), (3 * transfers, -3 * transfers), "round {round}");
+    assert_eq!(
+        (number(b"account/a"), number(b"account/b")),
+        (3 * transfers, -3 * transfers),
+        "round {round}"
+    );
     // Whoever was killed amidst a put left nothing half done behind: the next one is taken.
     let text = round.to_string();
     let put = Step::Put {

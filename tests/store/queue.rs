@@ -32,7 +32,8 @@ fn each_submission_is_completed_once_and_in_order() {
     let mut seen = 0;
     for round in 0..10 {
         let durability = |at: u64| if at.is_multiple_of(3) { Durability::Local } else { Durability::Memory };
-        let batch: Vec<_> = (round * 100..round * 100 + 100).map(|at| increment(at, durability(at))).collect();
+        let batch: Vec<_> =
+            (round * 100..round * 100 + 100).map(|at| increment(at, durability(at))).collect();
         let (taken, result) = queue.submit(&batch);
         assert!(taken == 100 && result.is_ok());
         while seen < (round + 1) * 100 {

@@ -283,6 +283,7 @@ fn exchanged(done: Done) -> Result<Exchanged> {
 fn unexpected(answer: &Answer) -> Error {
     Error::State {
         what: "request",
-        detail: format!("was used for another operation, whose answer is {answer:?}; count its number up").into(),
+        detail: format!("was used for another operation, whose answer is {answer:?}; count its number up")
+            .into(),
     }
 }

@@ -133,8 +133,7 @@ impl Store {
                 found => found?,
             },
         };
-        let (engine, report) =
-            engine::open(&*disk, options.engine.clone(), identity, seed, shared::now())?;
+        let (engine, report) = engine::open(&*disk, options.engine.clone(), identity, seed, shared::now())?;
         let reader = engine.reader();
         let uses = (options.engine.eviction == Eviction::Lru).then(|| engine.uses());
         let shared = Arc::new(Shared::new(engine, options.waiting_max));

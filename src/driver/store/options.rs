@@ -41,7 +41,10 @@ impl Options {
     /// `InvalidArgument` for the first that is out of range.
     pub fn check(&self) -> Result<()> {
         if !(1..=1 << 24).contains(&self.waiting_max) {
-            return Err(Error::invalid("waiting_max", format!("{} is outside 1 to 16777216", self.waiting_max)));
+            return Err(Error::invalid(
+                "waiting_max",
+                format!("{} is outside 1 to 16777216", self.waiting_max),
+            ));
         }
         let (least, most) = (Duration::from_millis(1), Duration::from_secs(86_400));
         if !(least..=most).contains(&self.timeout) {

@@ -170,13 +170,13 @@ impl Shared {
         if core.is_ending {
             return Err(closed());
         }
-        if core.waiting.is_empty() && !core.engine.is_stalled() {
+        if core.waiting.is_empty() {
             match core.engine.submit(command, durability, now()) {
                 Ok(ticket) => {
                     core.owners.insert(ticket, owner);
                     return Ok(());
                 }
-                Err(error) if is_for_a_moment(&error) => {}
+                Err(error) if core.engine.is_worth_waiting(&error) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -247,15 +247,12 @@ impl Shared {
     pub(super) fn settle(&self, core: &mut Core) {
         loop {
             self.answer(core);
-            if core.waiting.is_empty() || core.engine.is_stalled() {
-                break;
-            }
             let Some(next) = core.waiting.pop_front() else { break };
             match core.engine.submit_encoded(&next.command, next.durability, now()) {
                 Ok(ticket) => {
                     core.owners.insert(ticket, next.owner);
                 }
-                Err(error) if is_for_a_moment(&error) => {
+                Err(error) if core.engine.is_worth_waiting(&error) => {
                     core.waiting.push_front(next);
                     core.engine.want_flush();
                     break;
@@ -266,10 +263,12 @@ impl Shared {
         let sequence = core.engine.state().sequence();
         if sequence > core.told {
             core.told = sequence;
-            core.bells.retain(|bell| bell.upgrade().is_some_and(|bell| {
-                bell.ring();
-                true
-            }));
+            core.bells.retain(|bell| {
+                bell.upgrade().is_some_and(|bell| {
+                    bell.ring();
+                    true
+                })
+            });
         }
         if core.is_flusher_idle && core.engine.is_flush_wanted() {
             core.is_flusher_idle = false;
@@ -331,13 +330,13 @@ impl Shared {
         let mut core = self.core.lock();
         while !core.is_over {
             core.engine.handle_timeout(now());
+            self.settle(&mut core);
+            // Behind it, since what had waited may need a segment.
             if let Some(work) = core.upkeep.take().or_else(|| core.engine.poll_upkeep()) {
                 let result = MutexGuard::unlocked(&mut core, || work.run(disk));
                 core.engine.handle_upkeep(&work, result, Clock.now(), |file| disk.name(file));
-                self.settle(&mut core);
                 continue;
             }
-            self.settle(&mut core);
             let now = now();
             core.tends_at = core.engine.next_deadline(now);
             core.is_tender_idle = true;
@@ -406,11 +405,6 @@ impl Shared {
 
 fn closed() -> Error {
     Error::State { what: "store", detail: "is closed; open it again".into() }
-}
-
-/// Whether it passes when what is under way is done.
-fn is_for_a_moment(error: &Error) -> bool {
-    matches!(error, Error::Capacity { what: "pending_bytes_max" | "segment_bytes", .. })
 }
 
 /// The moment `timeout` from now.

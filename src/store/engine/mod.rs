@@ -230,10 +230,14 @@ impl Engine {
         self.log.failure().is_some() || self.log.durable() == self.log.last_ticket()
     }
 
-    /// Whether a submission now has to wait: it would be refused with `Capacity`, and taken when what is under way is
-    /// done (a flush, a segment being made, keys being evicted).
-    pub fn is_stalled(&self) -> bool {
-        self.log.is_stalled() || self.is_evicting_for_room()
+    /// Whether a refused submission will be taken when what is under way is done: a flush, a segment being made, keys
+    /// being evicted.
+    pub fn is_worth_waiting(&self, error: &Error) -> bool {
+        match error {
+            Error::Capacity { what: "pending_bytes_max" | "segment_bytes", .. } => self.log.is_stalled(),
+            Error::Capacity { what: "memory_max", .. } => self.pending.is_evicting(),
+            _ => false,
+        }
     }
 
     /// By which other threads read.

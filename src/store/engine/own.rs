@@ -6,6 +6,7 @@ use super::Engine;
 use super::clock::Now;
 use super::durability::Durability;
 use super::pending::{Entry, What};
+use crate::error::{Error, Result};
 use crate::rng::Rng;
 use crate::store::index::evict::{self, Eviction, Uses};
 use crate::store::index::{Command, Operation, Timestamp};
@@ -68,23 +69,27 @@ impl Engine {
         Some(self.own.retry_at.map_or(at, |retry| at.max(retry)))
     }
 
-    /// Appends an eviction when `growth` more bytes do not fit, unless one is under way.
-    pub(super) fn make_room_in_memory(&mut self, growth: u64, now: Now) {
-        if growth == 0 || self.options.eviction == Eviction::Refuse || self.pending.is_evicting() {
-            return;
+    /// Appends an eviction when `growth` more bytes do not fit. One is under way at a time, since the keys for the next
+    /// are chosen from what it leaves: `Capacity` until it is done, when it does not make enough room for this too.
+    pub(super) fn make_room_in_memory(&mut self, growth: u64, now: Now) -> Result<()> {
+        if growth == 0 || self.options.eviction == Eviction::Refuse {
+            return Ok(());
         }
         let state = self.index.state();
-        let (more, _) = self.pending.growth_and_room();
-        let shortage = evict::shortage(state, growth + more);
+        let (more, room) = self.pending.growth_and_room();
+        let shortage = evict::shortage(state, growth + more).saturating_sub(room);
         if shortage == 0 {
-            return;
+            return Ok(());
+        }
+        if self.pending.is_evicting() {
+            return Err(Error::Capacity { what: "memory_max", limit: state.settings().memory_max });
         }
         let settings = state.settings();
         let (bytes, most) = (shortage + settings.memory_max / HEADROOM, settings.operations_max as usize);
         let victims =
             evict::victims(state, self.options.eviction, &self.own.uses, bytes, most, &mut self.own.rng);
         if victims.is_empty() {
-            return;
+            return Ok(());
         }
         let freed = victims
             .iter()
@@ -100,17 +105,7 @@ impl Engine {
         if self.push_own(What::Evict(encoded, freed), now) {
             self.counts.evictions += 1;
         }
-    }
-
-    /// Whether what is under way goes beyond `memory_max` until the eviction that is under way too has been applied.
-    pub(super) fn is_evicting_for_room(&self) -> bool {
-        if !self.pending.is_evicting() || self.log.failure().is_some() {
-            return false;
-        }
-        let state = self.index.state();
-        let (growth, room) = self.pending.growth_and_room();
-        let limit = state.settings().memory_max;
-        limit > 0 && (state.memory() + growth).saturating_sub(room) > limit
+        Ok(())
     }
 
     /// Appends a command of the engine's own. Nobody waits for it, and nobody needs it on disk for its own sake.

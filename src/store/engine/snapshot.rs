@@ -192,7 +192,8 @@ impl SnapshotJob {
         if self.unsynced_bytes >= SYNC_BYTES {
             self.unsynced_bytes = 0;
             let file = File::Unfinished(self.header.sequence);
-            disk.sync(file).map_err(|error| Error::io(format!("write {} durably", disk.name(file)), &error))?;
+            disk.sync(file)
+                .map_err(|error| Error::io(format!("write {} durably", disk.name(file)), &error))?;
         }
         self.to = Some(to);
         Ok(None)

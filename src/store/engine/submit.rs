@@ -24,8 +24,7 @@ impl Engine {
     ///
     /// Nothing was done then, and there is no ticket: `InvalidArgument` for a command that is malformed or longer than
     /// the settings or a record allow, `Unsupported` for a durability that needs replication, `Capacity` when too much
-    /// waits for the disk or `disk_bytes_max` is reached (when [`Engine::is_stalled`], only for a moment), `Io` when the
-    /// disk is full, or has failed before, `State` after [`Engine::close`].
+    /// waits for the disk or `disk_bytes_max` is reached (see [`Engine::is_worth_waiting`]), `Io` when the disk is full, or has failed before, `State` after [`Engine::close`].
     pub fn submit(
         &mut self,
         command: &Command<'_>,
@@ -98,7 +97,7 @@ impl Engine {
         if let Some(refusal) = self.hopeless(command) {
             return Ok(self.answer_at_once(refusal));
         }
-        self.make_room_in_memory(growth, now);
+        self.make_room_in_memory(growth, now)?;
         let time = self.time.at(now);
         let command = Command { time, ..command.clone() };
         let mut encoded = std::mem::take(&mut self.encoded);
