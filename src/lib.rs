@@ -31,7 +31,7 @@
 //! |---|---|
 //! | `capi`, `cli` | the C interface; the command. No logic |
 //! | [`server`] | a running instance: listeners, pools, admin, made from one configuration |
-//! | `driver` | the mio loop: sockets, timers, mailboxes; the log on files, here [`wal`] |
+//! | `driver` | the mio loop: sockets, timers, mailboxes; the log on files, here [`wal`]; the store on files, here [`embedded`] |
 //! | [`proxy`] | the life of a connection, the relay, the PROXY protocol: state machines without I/O |
 //! | [`discovery`] | members from DNS and files: state machines without I/O |
 //! | [`balance`] | pools, policies, picks: no I/O, no clock, no lock |
