@@ -1,6 +1,7 @@
 //! The write-ahead log on real files, and its format as it was recorded.
 #![cfg(feature = "store")]
 
+mod batches;
 mod child;
 #[cfg(feature = "cli")]
 mod command;

@@ -301,7 +301,6 @@ impl Wal {
         let mut core = self.shared.core.lock();
         let taken = core.log.handle_snapshot(&written, is_restart, header.clock_ms);
         self.shared.wake(&mut core);
-        self.shared.kept.notify_one();
         taken
     }
 
@@ -387,7 +386,9 @@ impl Shared {
         let result = MutexGuard::unlocked(core, || flush.run(&self.disk));
         core.log.handle_flushed(flush, result, |file| self.disk.name(file));
         // What became durable may let go of segments.
-        self.kept.notify_one();
+        if core.log.wants_upkeep() {
+            self.kept.notify_one();
+        }
         self.moved.notify_all();
         self.call_back(core);
         true
@@ -430,7 +431,7 @@ impl Shared {
             core.is_writer_idle = false;
             self.written.notify_one();
         }
-        if !core.log.is_prepared() {
+        if core.log.wants_upkeep() {
             self.kept.notify_one();
         }
     }

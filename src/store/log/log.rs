@@ -389,9 +389,9 @@ impl Log {
         self.segments.disk_bytes()
     }
 
-    /// Whether the segment after the present one is there to go on to.
-    pub fn is_prepared(&self) -> bool {
-        self.segments.is_prepared()
+    /// Whether `poll_upkeep` may give something: so whoever does that need not be woken for nothing.
+    pub fn wants_upkeep(&self) -> bool {
+        self.failure.is_none() && self.segments.is_wanting()
     }
 
     /// Whether an append that was refused with `Capacity` may be taken when what is under way is done.

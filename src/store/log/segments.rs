@@ -223,6 +223,12 @@ impl Segments {
         self.problem.clone().unwrap_or(Error::Capacity { what: "segment_bytes", limit: self.segment_bytes })
     }
 
+    /// Whether `poll` may give something.
+    pub(super) fn is_wanting(&self) -> bool {
+        let is_making = !self.is_prepared() && self.retry_at.is_none();
+        !self.is_busy && (is_making || (!self.unwanted.is_empty() && !self.is_stuck))
+    }
+
     /// Why no further segment can be made, if so.
     pub(super) fn problem(&self) -> Option<&Error> {
         self.problem.as_ref()
