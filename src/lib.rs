@@ -35,7 +35,8 @@
 //! | [`proxy`] | the life of a connection, the relay, the PROXY protocol: state machines without I/O |
 //! | [`discovery`] | members from DNS and files: state machines without I/O |
 //! | [`balance`] | pools, policies, picks: no I/O, no clock, no lock |
-//! | [`store`] | what must last: the write-ahead log: state machines without I/O |
+//! | `resp` | the protocol of Redis: requests parsed, replies written |
+//! | [`store`] | what must last: the write-ahead log, the index, and the engine that joins them: state machines without I/O |
 //! | [`health`] | checks, their schedule, probes as dialogues, passive detection: state machines without I/O |
 //! | [`error`], [`time`], [`rng`], [`thread`], `sync`, `sys` | what everything stands on |
 
@@ -52,6 +53,8 @@ pub mod error;
 pub mod health;
 #[cfg(feature = "proxy")]
 pub mod proxy;
+#[cfg(feature = "store")]
+pub mod resp;
 pub mod rng;
 #[cfg(feature = "proxy")]
 pub mod server;

@@ -2,8 +2,11 @@
 //! written, and watched.
 
 mod commands;
+mod evicting;
 mod harness;
 mod model;
 mod operations;
+mod recorded;
+mod snapshots;
 mod threads;
 mod watching;

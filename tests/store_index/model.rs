@@ -9,13 +9,14 @@ use trimtab::store::index::{
 };
 
 type Key = Vec<u8>;
+type Answers = BTreeMap<u64, (u64, Answer)>;
 
 #[derive(Clone, Default)]
 pub(crate) struct Model {
     pub(crate) entries: BTreeMap<Key, Found>,
     pub(crate) leases: BTreeMap<u64, (u64, u64)>,
     /// Client to the sequence of its last request, and number to sequence and answer.
-    pub(crate) clients: BTreeMap<[u8; 16], (u64, BTreeMap<u64, (u64, Answer)>)>,
+    pub(crate) clients: BTreeMap<[u8; 16], (u64, Answers)>,
     pub(crate) settings: Settings,
     pub(crate) time: u64,
     pub(crate) sequence: u64,

@@ -117,8 +117,11 @@ fn a_sequence_comes_once() {
 fn what_is_no_command_is_refused_alike_and_changes_nothing() {
     let mut index = Index::new(&Options::default());
     let hash = index.state().hash();
-    let outcome = index.apply(1, b"\x02").unwrap();
-    assert_eq!(outcome.answer, Err(Refusal::Malformed(Malformed::Version { found: 2 })));
+    let outcome = index.apply(1, b"\x00").unwrap();
+    assert_eq!(outcome.answer, Err(Refusal::Malformed(Malformed::Version { found: 0 })));
+    // What a later version wrote others have done: this node must not go on without it.
+    let error = index.apply(2, b"\x02").unwrap_err().to_string();
+    assert!(error.contains("version 2") && error.contains("update"), "{error}");
     assert_eq!((index.state().sequence(), index.state().hash()), (1, hash));
     let value = vec![b'x'; (16 << 20) + 1];
     let mut encoded = Vec::new();

@@ -86,9 +86,45 @@ fn a_copy_kept_by_a_watch_is_the_index() {
     }
 }
 
+/// Long values weigh: a few of them fill the history.
+#[test]
+fn the_history_is_bounded_by_bytes() {
+    use trimtab::store::index::{Command, Condition, Lifetime, Operation, Step};
+    let mut index = Index::new(&Options { history_bytes_max: 1 << 20 });
+    let value = vec![b'v'; 200_000];
+    for sequence in 1..=40 {
+        let put = Step::Put {
+            key: b"k",
+            value: &value,
+            condition: Condition::Always,
+            lifetime: Lifetime::Unbounded,
+            previous: false,
+        };
+        let command = Command { time: Timestamp::default(), request: None, operation: Operation::Step(put) };
+        index.apply_command(sequence, &command).unwrap();
+    }
+    index.publish();
+    let view = index.reader().view();
+    assert_eq!(view.first_watchable(), 36, "five of 200,128 bytes fit");
+    let mut watch = Watch::new(&Range::ALL, 36);
+    assert_eq!(watch.next(&view, 100, usize::MAX).unwrap().len(), 5);
+    // Without any bound to speak of, the latest change is there.
+    let mut index = Index::new(&Options { history_bytes_max: 0 });
+    for sequence in 1..=40 {
+        let step = Operation::Step(Step::Increment { key: b"n", by: 1 });
+        let command = Command { time: Timestamp::default(), request: None, operation: step };
+        index.apply_command(sequence, &command).unwrap();
+    }
+    index.publish();
+    let view = index.reader().view();
+    let mut watch = Watch::new(&Range::ALL, 40);
+    assert_eq!(watch.next(&view, 100, usize::MAX).unwrap()[0].value(), Some(&b"40"[..]));
+    assert_eq!(view.first_watchable(), 40);
+}
+
 #[test]
 fn a_watch_from_before_the_beginning_is_too_late() {
-    let mut index = Index::new(&Options { history_bytes_max: 0 });
+    let mut index = Index::new(&Options { history_bytes_max: 50_000 });
     let put = |index: &mut Index, sequence| {
         let mut encoded = Vec::new();
         let words = Words::new();

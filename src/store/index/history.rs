@@ -3,14 +3,19 @@
 //!
 //! Events lie in chunks of cells that are each set once. A view holds the chunks and how far they were filled
 //! when it was published, so appending copies nothing. The oldest chunks are dropped whole when the history is
-//! larger than its bound.
+//! larger than its bound; the last one stays, so the latest changes can be watched whatever the bound.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 
 use super::entry::{Entry, INLINE_MAX};
 
-/// Events in a chunk.
-const CHUNK: usize = 512;
+/// The most events in a chunk.
+const CHUNK_MAX: u64 = 512;
+/// A chunk has this share of the bound at most, give or take an event: by so much the history may be shorter.
+const SHARES: u64 = 16;
+/// What an event counts beside its key and value.
+const EVENT_BYTES: u64 = 128;
 
 /// Why an event came about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,18 +100,24 @@ impl Event {
 
     /// What it counts towards the bound: key, value and 128 bytes.
     fn bytes(&self) -> u64 {
-        (128 + self.data.len() + self.shared.as_ref().map_or(0, |shared| shared.len())) as u64
+        EVENT_BYTES + (self.data.len() + self.shared.as_ref().map_or(0, |shared| shared.len())) as u64
     }
 }
 
-type Chunk = Arc<[OnceLock<Event>]>;
+/// Some events in a row. The cells behind `used` of a chunk that others came behind are never set.
+#[derive(Clone, Debug)]
+struct Chunk {
+    cells: Arc<[OnceLock<Event>]>,
+    /// How many are set, once another chunk came behind.
+    used: usize,
+}
 
 /// The history as its one writer has it.
 #[derive(Debug)]
 pub(super) struct History {
     view: HistoryView,
     /// Bytes of the events in each chunk.
-    bytes: std::collections::VecDeque<u64>,
+    bytes: VecDeque<u64>,
     bytes_total: u64,
     bytes_max: u64,
 }
@@ -115,8 +126,8 @@ pub(super) struct History {
 #[derive(Clone, Debug)]
 pub(super) struct HistoryView {
     chunks: Arc<Vec<Chunk>>,
-    /// Events in the chunks.
-    len: usize,
+    /// Events in the last chunk.
+    last_used: usize,
     /// All events up to this sequence may be gone.
     compacted: u64,
 }
@@ -125,8 +136,8 @@ impl History {
     /// A history that begins behind `sequence`.
     pub(super) fn new(bytes_max: u64, sequence: u64) -> Self {
         Self {
-            view: HistoryView { chunks: Arc::default(), len: 0, compacted: sequence },
-            bytes: std::collections::VecDeque::new(),
+            view: HistoryView { chunks: Arc::default(), last_used: 0, compacted: sequence },
+            bytes: VecDeque::new(),
             bytes_total: 0,
             bytes_max,
         }
@@ -134,24 +145,41 @@ impl History {
 
     pub(super) fn append(&mut self, events: impl Iterator<Item = Event>) {
         for event in events {
-            let at = self.view.len % CHUNK;
-            if at == 0 {
-                let chunk: Chunk = (0..CHUNK).map(|_| OnceLock::new()).collect();
-                Arc::make_mut(&mut self.view.chunks).push(chunk);
-                self.bytes.push_back(0);
+            if self.is_last_full() {
+                self.begin_chunk();
             }
             let bytes = event.bytes();
             *self.bytes.back_mut().expect("there is a chunk") += bytes;
             self.bytes_total += bytes;
             let last = self.view.chunks.last().expect("there is a chunk");
-            last[at].set(event).expect("each cell is set once");
-            self.view.len += 1;
+            last.cells[self.view.last_used].set(event).expect("each cell is set once");
+            self.view.last_used += 1;
         }
         self.trim();
     }
 
     pub(super) fn view(&self) -> HistoryView {
         self.view.clone()
+    }
+
+    fn is_last_full(&self) -> bool {
+        match (self.view.chunks.last(), self.bytes.back()) {
+            (Some(last), Some(bytes)) => {
+                self.view.last_used == last.cells.len() || *bytes >= (self.bytes_max / SHARES).max(1)
+            }
+            _ => true,
+        }
+    }
+
+    fn begin_chunk(&mut self) {
+        let len = (self.bytes_max / SHARES / EVENT_BYTES).clamp(1, CHUNK_MAX) as usize;
+        let chunks = Arc::make_mut(&mut self.view.chunks);
+        if let Some(last) = chunks.last_mut() {
+            last.used = self.view.last_used;
+        }
+        chunks.push(Chunk { cells: (0..len).map(|_| OnceLock::new()).collect(), used: 0 });
+        self.view.last_used = 0;
+        self.bytes.push_back(0);
     }
 
     /// Drops the oldest chunks while there is more than `bytes_max`; the last one stays.
@@ -162,10 +190,9 @@ impl History {
             dropped += 1;
         }
         if dropped > 0 {
-            let last = self.view.event(dropped * CHUNK - 1);
-            self.view.compacted = last.sequence;
-            Arc::make_mut(&mut self.view.chunks).drain(..dropped);
-            self.view.len -= dropped * CHUNK;
+            let chunks = Arc::make_mut(&mut self.view.chunks);
+            self.view.compacted = chunks[dropped - 1].last().sequence;
+            chunks.drain(..dropped);
         }
     }
 }
@@ -177,15 +204,27 @@ impl HistoryView {
 
     /// The events from `sequence` on.
     pub(super) fn from(&self, sequence: u64) -> impl Iterator<Item = &Event> {
-        let (mut low, mut high) = (0, self.len);
-        while low < high {
-            let middle = (low + high) / 2;
-            if self.event(middle).sequence < sequence { low = middle + 1 } else { high = middle }
-        }
-        (low..self.len).map(|at| self.event(at))
+        let last = self.chunks.len().saturating_sub(1);
+        let first = self.chunks[..last].partition_point(|chunk| chunk.last().sequence < sequence);
+        let chunks = self.chunks.iter().enumerate().skip(first);
+        let cells = chunks.flat_map(move |(at, chunk)| {
+            let used = if at == last { self.last_used } else { chunk.used };
+            let cells = &chunk.cells[..used];
+            let before =
+                if at == first { cells.partition_point(|cell| event(cell).sequence < sequence) } else { 0 };
+            &cells[before..]
+        });
+        cells.map(event)
     }
+}
 
-    fn event(&self, at: usize) -> &Event {
-        self.chunks[at / CHUNK][at % CHUNK].get().expect("it was set before the length was published")
+impl Chunk {
+    /// Its last event, once another chunk came behind.
+    fn last(&self) -> &Event {
+        event(&self.cells[self.used - 1])
     }
+}
+
+fn event(cell: &OnceLock<Event>) -> &Event {
+    cell.get().expect("it was set before the length was published")
 }

@@ -73,7 +73,7 @@ use crate::sync::Swap;
 /// | `history_bytes_max` | bytes, 128 an event counted beside its key and value | from 0 | 16 MiB | watchers that are away for a moment miss nothing |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// The most bytes of events kept for watchers; the latest 512 or fewer are kept in any case.
+    /// The most bytes of events kept for watchers; the latest is kept in any case.
     pub history_bytes_max: u64,
 }
 
@@ -114,11 +114,17 @@ impl Index {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if `sequence` is not behind the last one applied; nothing was done.
+    /// [`Error::InvalidArgument`] if `sequence` is not behind the last one applied, or the command has a later
+    /// version than this library reads: the node must stop and be updated, for others have done what it says.
+    /// Nothing was done.
     pub fn apply(&mut self, sequence: u64, command: &[u8]) -> Result<Outcome> {
         let settings = self.state.settings;
         match Command::decode(command, &settings) {
             Ok(command) => self.apply_command(sequence, &command),
+            // Others can read it: to refuse what they do would part this node from them.
+            Err(malformed @ Malformed::Version { found: VERSION.. }) => {
+                Err(Error::invalid("command", malformed.to_string()))
+            }
             Err(malformed) => {
                 self.begin(sequence)?;
                 Ok(Outcome { sequence, is_repeated: false, answer: Err(Refusal::Malformed(malformed)) })
@@ -131,7 +137,7 @@ impl Index {
     ///
     /// # Errors
     ///
-    /// As [`Index::apply`].
+    /// [`Error::InvalidArgument`] if `sequence` is not behind the last one applied; nothing was done.
     pub fn apply_command(&mut self, sequence: u64, command: &Command<'_>) -> Result<Outcome> {
         self.begin(sequence)?;
         self.state.time = self.state.time.max(command.time);

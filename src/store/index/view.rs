@@ -28,7 +28,7 @@ impl Deref for View {
 impl View {
     /// The first sequence that can be watched from.
     pub fn first_watchable(&self) -> u64 {
-        self.history.compacted() + 1
+        self.history.compacted().saturating_add(1)
     }
 }
 

@@ -43,7 +43,7 @@ impl Watch {
     ) -> Result<Vec<&'a Event>, Compacted> {
         let compacted = view.history.compacted();
         if self.next <= compacted {
-            return Err(Compacted { first: compacted + 1 });
+            return Err(Compacted { first: compacted.saturating_add(1) });
         }
         let range = Range { start: &self.start, end: self.end.as_deref() };
         let mut told: Vec<&Event> = Vec::new();
@@ -59,7 +59,7 @@ impl Watch {
                 told.push(event);
             }
         }
-        self.next = self.next.max(view.sequence() + 1);
+        self.next = self.next.max(view.sequence().saturating_add(1));
         Ok(told)
     }
 }

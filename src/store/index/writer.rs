@@ -66,28 +66,27 @@ impl Writer<'_> {
             NewValue::Bytes(value) => (value, None),
             NewValue::Shared(value) => (&value[..], Some(value)),
         };
-        let is_expired = |old| !self.state.is_live(&Entry::of(old), self.state.time);
-        if self.state.entries.get(key).is_some_and(is_expired) {
+        let mut old = self.state.entries.get(key).map(|cell| (cell, Entry::of(cell)));
+        if old.as_ref().is_some_and(|(_, old)| !self.state.is_live(old, self.state.time)) {
             self.remove(key, EventKind::Expired);
+            old = None;
         }
-        let old = self.state.entries.get(key);
-        let old_entry = old.map(Entry::of);
         let new = Entry {
             value,
             shared,
             version: self.sequence,
-            created: old_entry.map_or(self.sequence, |old| old.created),
-            changes: old_entry.map_or(1, |old| old.changes + 1),
+            created: old.map_or(self.sequence, |(_, old)| old.created),
+            changes: old.map_or(1, |(_, old)| old.changes.saturating_add(1)),
             lifetime,
         };
         let memory = entry_memory(key, &new);
-        let memory_before = old_entry.map_or(0, |old| entry_memory(key, &old));
+        let memory_before = old.map_or(0, |(_, old)| entry_memory(key, &old));
         let limit = self.state.settings.memory_max;
         if limit > 0 && memory > memory_before && self.state.memory - memory_before + memory > limit {
             return Err(Refusal::MemoryFull { limit });
         }
         let Buffers { tree, small, key: derived, hashed } = &mut *self.scratch;
-        let gone = old.zip(old_entry).map(|(cell, old)| Gone {
+        let gone = old.map(|(cell, old)| Gone {
             lifetime: old.lifetime,
             hash: hash_of(Part::Entry, key, cell, hashed),
             memory: memory_before,
@@ -212,7 +211,7 @@ impl Writer<'_> {
         let state = &mut *self.state;
         state.hash = state.hash.wrapping_sub(old_hash).wrapping_add(hash);
         state.memory = state.memory - old_memory + memory;
-        state.changes += 1;
+        state.changes = state.changes.saturating_add(1);
     }
 }
 

@@ -44,6 +44,11 @@ impl SnapshotReader {
         &self.at
     }
 
+    /// What has come so far; whole only when [complete](Self::is_complete).
+    pub fn so_far(&self) -> &State {
+        &self.state
+    }
+
     /// Whether the last chunk has come.
     pub fn is_complete(&self) -> bool {
         self.failed.is_none() && self.at.kind == END

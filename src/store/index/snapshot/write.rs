@@ -53,14 +53,14 @@ impl SnapshotWriter {
         out.push(SNAPSHOT_VERSION);
         put_varint(out, self.at.sequence);
         put_varint(out, self.at.chunk);
-        let full = out.len() + bytes;
+        let full = out.len().saturating_add(bytes.max(1));
         if self.at.kind == 0 {
             self.header(out);
         }
         self.records(out, full);
         let sum = xxhash_rust::xxh3::xxh3_64(&out[start..]);
         out.extend_from_slice(&sum.to_le_bytes());
-        self.at.chunk += 1;
+        self.at.chunk = self.at.chunk.saturating_add(1);
         true
     }
 

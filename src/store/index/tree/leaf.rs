@@ -60,9 +60,11 @@ impl Leaf {
         }
         let place =
             cell.large.map(|large| take_place(Arc::make_mut(self.larges.get_or_insert_default()), large));
-        let mut tag = Vec::new();
-        put_place(&mut tag, place);
-        let payload = [&tag[..], cell.small];
+        let mut tag = vec![];
+        if place.is_some() {
+            put_place(&mut tag, place);
+        }
+        let payload = [if place.is_some() { &tag[..] } else { &[0] }, cell.small];
         self.page = match at {
             Ok(at) => self.page.replace(at, &payload, scratch),
             Err(at) => self.page.insert(at, key, &payload, scratch),

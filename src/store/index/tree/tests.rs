@@ -165,7 +165,7 @@ fn many_keys_come_and_go() {
         let next = next.expect("it is not empty");
         assert!(tree.remove(&next, &mut scratch));
         model.remove(&next);
-        if model.len() % 3_000 == 0 {
+        if model.len().is_multiple_of(3_000) {
             check(&tree);
             equal(&tree, &model);
         }
