@@ -65,8 +65,8 @@ fn each_call_does_what_it_says() {
 
     let all = Range { start: b"t/", end: Some(b"t0") };
     assert_eq!(store.count(&all).unwrap(), 2);
-    let (found, more) = store.range(&all, 1, u64::MAX, true).unwrap();
-    assert!(more && found[0].0 == b"t/2");
+    let listing = store.range(&all, 1, u64::MAX, true).unwrap();
+    assert!(listing.more && listing.entries[0].0 == b"t/2");
     assert_eq!(store.delete_range(&all, 0, &memory()).unwrap(), (2, false));
     assert_eq!(store.count(&Range::ALL).unwrap(), 1);
 
@@ -284,4 +284,50 @@ fn many_threads_share_a_sync() {
     assert_eq!(value_of(&store, b"n").unwrap(), b"800");
     let counts = store.status().unwrap().counts;
     assert!(counts.submitted == 800 && counts.flushes < 800, "{counts:?}");
+}
+
+#[test]
+fn a_bounded_disk_is_kept_by_snapshots_or_refuses() {
+    let folder = Folder::new("bounded");
+    let mut options = small();
+    options.engine.log.disk_bytes_max = Some(5 * (256 << 10));
+    // Only want of room has one written.
+    options.engine.snapshot_bytes = 1 << 40;
+    let store = Store::open(folder.path(), options.clone()).unwrap();
+    // Twenty times what the disk may have, over and over the same keys.
+    for at in 0..2_600u32 {
+        let call = if at.is_multiple_of(100) { local() } else { memory() };
+        store.put(&(at % 16).to_be_bytes(), &[at as u8; 10_000], &call).unwrap();
+    }
+    let status = store.status().unwrap();
+    assert!(status.counts.snapshots > 5 && status.disk_bytes <= 5 * (256 << 10) + 500_000, "{status:?}");
+    // Now the state itself is more than fits: it is refused, and what is there can be read and deleted.
+    let mut taken = 0u32;
+    let error = loop {
+        match store.put(&(1_000 + taken).to_be_bytes(), &[7; 10_000], &local()) {
+            Ok(_) => taken += 1,
+            Err(error) => break error,
+        }
+        assert!(taken < 1_000, "it was never refused");
+    };
+    assert!(matches!(error, Error::Capacity { what: "disk_bytes_max", .. }), "{error}");
+    assert!(taken > 10, "{taken}");
+    for at in 0..taken {
+        assert_eq!(value_of(&store, &(1_000 + at).to_be_bytes()).unwrap(), [7; 10_000]);
+    }
+    // Deleting makes room again: a smaller snapshot takes the place of the great one.
+    let all = Range { start: &1_000u32.to_be_bytes(), end: None };
+    store.delete_range(&all, u64::from(taken) - 5, &local()).unwrap();
+    let begun = std::time::Instant::now();
+    while let Err(error) = store.put(b"again", b"v", &local()) {
+        assert!(matches!(error, Error::Capacity { .. }) && begun.elapsed() < LONG, "{error}");
+        std::thread::yield_now();
+    }
+    let hash = store.view().unwrap().hash();
+    store.close().unwrap();
+    // More room, and it goes on.
+    options.engine.log.disk_bytes_max = None;
+    let store = Store::open(folder.path(), options).unwrap();
+    assert_eq!(store.view().unwrap().hash(), hash);
+    store.put(b"more", b"v", &local()).unwrap();
 }

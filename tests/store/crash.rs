@@ -31,8 +31,8 @@ fn last(store: &Store, thread: u64) -> Option<u64> {
     let prefix = format!("{thread}/");
     let end = prefix_end(prefix.as_bytes());
     let range = Range { start: prefix.as_bytes(), end: end.as_deref() };
-    let (found, _) = store.range(&range, 1, u64::MAX, true).expect("the store is open");
-    found.first().map(|(key, _)| {
+    let listing = store.range(&range, 1, u64::MAX, true).expect("the store is open");
+    listing.entries.first().map(|(key, _)| {
         let text = std::str::from_utf8(&key[prefix.len()..]).expect("digits");
         text.parse().expect("a number")
     })

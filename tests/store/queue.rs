@@ -99,6 +99,9 @@ fn more_than_fits_waits_for_its_turn() {
     // More than the log may hold in memory, and than several segments do.
     let batch: Vec<_> = (0..2_000).map(put).collect();
     assert_eq!(queue.submit(&batch).0, 2_000);
+    // A sync comes behind all of them, those included that still wait.
+    let sequence = store.sync(None).unwrap();
+    assert_eq!((sequence, queue.under_way()), (2_000, 0));
     let (mut next, mut length) = (0, 0);
     while next < 2_000 {
         for completed in queue.wait(usize::MAX, LONG).unwrap() {

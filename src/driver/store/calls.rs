@@ -55,6 +55,15 @@ pub struct Exchanged {
     pub durability: Durability,
 }
 
+/// Keys of a range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listing {
+    /// Keys and what they have, in the order asked for.
+    pub entries: Vec<(Vec<u8>, Found)>,
+    /// Whether a limit left some: go on behind (with `reverse`, before) the last.
+    pub more: bool,
+}
+
 /// # Writes
 ///
 /// Each blocks until it is as durable as it asked to be, and is seen by all readers then. The errors, of all of them:
@@ -222,20 +231,13 @@ impl Store {
         Ok(reader.with(|view| view.get(key, clock.max(view.time())).map(|entry| entry.to_found())))
     }
 
-    /// The keys of `range` in order, at most `limit` (0: as many as have `bytes_max` together; one in any case), and
-    /// whether there are more.
-    pub fn range(
-        &self,
-        range: &Range<'_>,
-        limit: u64,
-        bytes_max: u64,
-        reverse: bool,
-    ) -> Result<(Vec<(Vec<u8>, Found)>, bool)> {
+    /// The keys of `range` in order, at most `limit` (0: as many as have `bytes_max` together; one in any case).
+    pub fn range(&self, range: &Range<'_>, limit: u64, bytes_max: u64, reverse: bool) -> Result<Listing> {
         let clock = now().clock;
         Ok(self.reader()?.with(|view| {
             let page = view.range(range, limit, bytes_max, reverse, clock.max(view.time()));
-            let found = page.entries.iter().map(|(key, entry)| (key.clone(), entry.to_found())).collect();
-            (found, page.more)
+            let entries = page.entries.iter().map(|(key, entry)| (key.clone(), entry.to_found())).collect();
+            Listing { entries, more: page.more }
         }))
     }
 

@@ -36,7 +36,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 pub use self::answer::Done;
-pub use self::calls::{Call, Exchanged, PutOptions};
+pub use self::calls::{Call, Exchanged, Listing, PutOptions};
 pub use self::options::Options;
 pub use self::queue::{Completed, Queue, Submission};
 use self::shared::Shared;

@@ -59,7 +59,8 @@ pub(super) struct Core {
 }
 
 struct Waiting {
-    command: Vec<u8>,
+    /// `None`: a sync.
+    command: Option<Vec<u8>>,
     durability: Option<Durability>,
     owner: Owner,
 }
@@ -188,7 +189,7 @@ impl Shared {
         }
         let mut encoded = Vec::new();
         command.encode(&mut encoded);
-        core.waiting.push_back(Waiting { command: encoded, durability, owner });
+        core.waiting.push_back(Waiting { command: Some(encoded), durability, owner });
         core.engine.want_flush();
         Ok(())
     }
@@ -200,8 +201,13 @@ impl Shared {
         if core.is_ending {
             return Err(closed());
         }
-        let ticket = core.engine.submit_sync()?;
-        core.owners.insert(ticket, Owner::Call(Arc::clone(&slot)));
+        let owner = Owner::Call(Arc::clone(&slot));
+        if core.waiting.is_empty() {
+            let ticket = core.engine.submit_sync()?;
+            core.owners.insert(ticket, owner);
+        } else {
+            core.waiting.push_back(Waiting { command: None, durability: None, owner });
+        }
         self.settle(&mut core);
         Ok(slot)
     }
@@ -248,7 +254,11 @@ impl Shared {
         loop {
             self.answer(core);
             let Some(next) = core.waiting.pop_front() else { break };
-            match core.engine.submit_encoded(&next.command, next.durability, now()) {
+            let submitted = match &next.command {
+                Some(command) => core.engine.submit_encoded(command, next.durability, now()),
+                None => core.engine.submit_sync(),
+            };
+            match submitted {
                 Ok(ticket) => {
                     core.owners.insert(ticket, next.owner);
                 }

@@ -230,12 +230,16 @@ impl Engine {
         self.log.failure().is_some() || self.log.durable() == self.log.last_ticket()
     }
 
-    /// Whether a refused submission will be taken when what is under way is done: a flush, a segment being made, keys
-    /// being evicted.
+    /// Whether a refused submission may be taken when what is under way, or due, is done: a flush, a segment being made,
+    /// keys being evicted, a snapshot that lets go of segments.
     pub fn is_worth_waiting(&self, error: &Error) -> bool {
         match error {
             Error::Capacity { what: "pending_bytes_max" | "segment_bytes", .. } => self.log.is_stalled(),
             Error::Capacity { what: "memory_max", .. } => self.pending.is_evicting(),
+            // A snapshot lets go of segments, once what they say is said again in a later one, and that is on disk.
+            Error::Capacity { what: "disk_bytes_max", .. } => {
+                self.is_snapshot_coming() || self.log.pending_bytes() > 0
+            }
             _ => false,
         }
     }

@@ -70,7 +70,8 @@ impl Engine {
     /// length of the last one, or it lacks room, or one was asked for. [`Engine::handle_snapshot`] is to be told how it
     /// went; dropping the job counts for nothing.
     pub fn poll_snapshot(&mut self, now: Now) -> Option<SnapshotJob> {
-        let is_worthwhile = self.index.state().sequence() > self.snapshot_sequence();
+        let is_due = self.is_snapshot_due();
+        let is_worthwhile = self.is_snapshot_worthwhile();
         let policy = &mut self.snapshots;
         if policy.is_under_way || policy.retry_at.is_some_and(|at| at > now.instant) {
             return None;
@@ -80,11 +81,7 @@ impl Engine {
             policy.retry_at = None;
             return None;
         }
-        let is_long = policy.log_bytes >= policy.bytes_min.max(policy.last_bytes);
-        // A snapshot right after another would let go of nothing.
-        let lacks_room =
-            self.log.problem().is_some() && policy.log_bytes >= self.options.log.segment_bytes / 4;
-        if self.log.failure().is_some() || !(policy.is_wanted || is_long || lacks_room) {
+        if !is_due {
             return None;
         }
         policy.is_under_way = true;
@@ -102,6 +99,29 @@ impl Engine {
             clock_ms: self.time.clock_ms(now),
         };
         Some(SnapshotJob::new(view, header, self.snapshots.log_bytes))
+    }
+
+    /// Whether one is being written, or will be when it is asked for: what it lets go of makes room.
+    pub(super) fn is_snapshot_coming(&self) -> bool {
+        let is_next =
+            self.is_snapshot_due() && self.is_snapshot_worthwhile() && self.snapshots.retry_at.is_none();
+        self.snapshots.is_under_way || is_next
+    }
+
+    fn is_snapshot_worthwhile(&self) -> bool {
+        self.index.state().sequence() > self.snapshot_sequence()
+    }
+
+    fn is_snapshot_due(&self) -> bool {
+        let policy = &self.snapshots;
+        let is_long = policy.log_bytes >= policy.bytes_min.max(policy.last_bytes);
+        // A snapshot right after another would let go of nothing.
+        let lacks_room =
+            self.log.problem().is_some() && policy.log_bytes >= self.options.log.segment_bytes / 4;
+        // What is there now takes less than what the last one did.
+        let gives_room =
+            self.disk_limit_passed().is_some() && self.index.state().memory() < policy.last_bytes / 2;
+        self.log.failure().is_none() && (policy.is_wanted || is_long || lacks_room || gives_room)
     }
 
     /// How a snapshot went: what [`SnapshotJob::step`] gave last. The log lets go of what it stands for.

@@ -97,6 +97,9 @@ impl Engine {
         if let Some(refusal) = self.hopeless(command) {
             return Ok(self.answer_at_once(refusal));
         }
+        if let Some(limit) = self.disk_limit_passed().filter(|_| growth > 0) {
+            return Err(Error::Capacity { what: "disk_bytes_max", limit });
+        }
         self.make_room_in_memory(growth, now)?;
         let time = self.time.at(now);
         let command = Command { time, ..command.clone() };
@@ -154,6 +157,12 @@ impl Engine {
         self.flushing.appended(&self.log, bytes, now.instant);
         self.snapshots.appended(bytes);
         Ok(appended)
+    }
+
+    /// `disk_bytes_max`, when there is more on disk: the last snapshot was larger than the log could foresee. What makes
+    /// the state smaller is still taken.
+    pub(super) fn disk_limit_passed(&self) -> Option<u64> {
+        self.options.log.disk_bytes_max.filter(|limit| self.log.disk_bytes() > *limit)
     }
 
     /// Why a command would be refused as sure as anything, so that it need not be written down: a plain put into a full
