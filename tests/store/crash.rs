@@ -61,7 +61,7 @@ pub(super) fn write(dir: &Path) {
                         store.delete(&key(thread, old), &memory()).expect("there is room");
                     }
                     number += 1;
-                    if number % 7 == 0 {
+                    if number.is_multiple_of(7) {
                         requests += 1;
                         transfer(store, thread, number, requests);
                     }

@@ -387,3 +387,48 @@ fn commands_of_a_later_release_are_refused() {
     let error = open(&disk, options(), IDENTITY, 1, at(0)).unwrap_err();
     assert!(matches!(error, Error::Unsupported { what: "command", .. }), "{error}");
 }
+
+#[test]
+fn a_long_value_has_many_keys_evicted_and_one_that_never_fits_none() {
+    let folder = Folder::new("long");
+    // A hundred keys in one eviction, less than a long value needs.
+    let settings = Settings { memory_max: 200_000, operations_max: 100, ..Settings::default() };
+    let options = Options { eviction: Eviction::Lru, settings, ..options() };
+    let (mut engine, _, disk) = open_in(&folder, options);
+    let put_one = |engine: &mut Engine, key: &str, value: &[u8], durability, now| {
+        let operation = put(key.as_bytes(), value, Lifetime::Unbounded);
+        let command = Command { time: Timestamp::default(), request: None, operation };
+        engine.submit(&command, Some(durability), now)
+    };
+    for number in 0..2_000u64 {
+        put_one(&mut engine, &format!("{number:08}"), b"12345678", Durability::Memory, at(number)).unwrap();
+        // What is used stays.
+        engine.uses().note(b"00000000", at(number).clock);
+        settle(&mut engine, &disk, at(number));
+    }
+    assert_eq!(engine.state().len(), 2_000);
+    let too_long = vec![1; 200_000];
+    for _ in 0..2 {
+        let error = put_one(&mut engine, "never", &too_long, Durability::Memory, at(2_000)).map(drop);
+        assert!(matches!(error, Err(Error::InvalidArgument { .. })), "{error:?}");
+    }
+    assert_eq!(engine.state().len(), 2_000);
+    completions(&mut engine);
+    // With writes under way the evictions wait, one after the other.
+    for durability in [Durability::Memory, Durability::Local] {
+        submit(&mut engine, "before", durability, at(2_001));
+        let name = format!("long-{durability:?}");
+        let mut waited = 0;
+        while let Err(error) = put_one(&mut engine, &name, &[1; 40_000], durability, at(2_001)) {
+            assert!(engine.is_worth_waiting(&error) && waited < 100, "{error}");
+            settle(&mut engine, &disk, at(2_001));
+            waited += 1;
+        }
+        settle(&mut engine, &disk, at(2_001));
+        for completion in completions(&mut engine) {
+            assert!(completion.result.unwrap().outcome.unwrap().answer.is_ok());
+        }
+        assert!(is_seen(&engine, &name, at(2_001)) && is_seen(&engine, "00000000", at(2_001)));
+    }
+    assert!(engine.counts().evictions >= 5, "{:?}", engine.counts());
+}

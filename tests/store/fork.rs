@@ -37,3 +37,24 @@ fn a_child_is_told_and_harms_nothing() {
     store.close().unwrap();
     assert_eq!(value_of(&open(&folder), b"k").unwrap(), b"after");
 }
+
+#[test]
+fn a_child_that_lives_on_does_not_hold_the_directory() {
+    let folder = Folder::new("fork-lock");
+    let store = open(&folder);
+    // SAFETY: the child waits for a signal and does nothing else.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        loop {
+            // SAFETY: it only waits.
+            unsafe { libc::pause() };
+        }
+    }
+    store.close().unwrap();
+    let again = trimtab::embedded::Store::open(folder.path(), crate::support::small());
+    // SAFETY: the child made above, which was not waited for yet.
+    unsafe { libc::kill(pid, libc::SIGKILL) };
+    // SAFETY: it waits for that child and writes no status.
+    unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
+    again.unwrap().close().unwrap();
+}

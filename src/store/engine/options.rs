@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::durability::Durability;
 use crate::error::{Error, Result};
 use crate::store::index::evict::Eviction;
-use crate::store::index::{self, Settings};
+use crate::store::index::{self, Command, Operation, Settings, Timestamp};
 use crate::store::log;
 
 /// How a store keeps its promises, and what bounds it.
@@ -79,7 +79,20 @@ impl Options {
                 return Err(Error::invalid(what, format!("{value:?} is outside 1ms to {most:?}")));
             }
         }
+        self.check_settings()?;
         self.log.check()
+    }
+}
+
+impl Options {
+    /// Settings go into the log as a command, so what is no command is refused here.
+    fn check_settings(&self) -> Result<()> {
+        let mut encoded = Vec::new();
+        let operation = Operation::Configure(self.settings);
+        Command { time: Timestamp::default(), request: None, operation }.encode(&mut encoded);
+        Command::decode(&encoded, &Settings::default())
+            .map(drop)
+            .map_err(|malformed| Error::invalid("settings", malformed.to_string()))
     }
 }
 
@@ -102,6 +115,7 @@ mod tests {
             Options { flush_bytes: 1, ..good.clone() },
             Options { snapshot_bytes: 1, ..good.clone() },
             Options { eviction_places: 0, ..good.clone() },
+            Options { settings: Settings { value_max: 0, ..Settings::default() }, ..good.clone() },
             Options { flush_interval: Duration::ZERO, ..good.clone() },
             Options { snapshot_retry: Duration::from_secs(1 << 20), ..good.clone() },
             Options { log: log::Options { segment_bytes: 1, ..log::Options::default() }, ..good.clone() },

@@ -9,7 +9,7 @@ use super::pending::{Entry, What};
 use crate::error::{Error, Result};
 use crate::rng::Rng;
 use crate::store::index::evict::{self, Eviction, Uses};
-use crate::store::index::{Command, Operation, Timestamp};
+use crate::store::index::{Command, Operation, Step, Timestamp};
 use crate::time::Instant;
 
 /// The most keys that one command takes out: what is due beyond goes with the next, after what came meanwhile.
@@ -20,6 +20,8 @@ const CLOCK_WAIT: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_millis(100);
 /// One eviction makes this part of `memory_max` free beyond what is needed, so that not each write needs one.
 const HEADROOM: u64 = 64;
+/// The most bytes of keys in one eviction, unless one key is longer.
+const KEY_BYTES_MAX: usize = 64 << 10;
 
 /// What the engine's own commands need to know.
 #[derive(Debug)]
@@ -69,43 +71,83 @@ impl Engine {
         Some(self.own.retry_at.map_or(at, |retry| at.max(retry)))
     }
 
-    /// Appends an eviction when `growth` more bytes do not fit. One is under way at a time, since the keys for the next
+    /// Appends evictions while `growth` more bytes do not fit. One is under way at a time, since the keys for the next
     /// are chosen from what it leaves: `Capacity` until it is done, when it does not make enough room for this too.
     pub(super) fn make_room_in_memory(&mut self, growth: u64, now: Now) -> Result<()> {
-        if growth == 0 || self.options.eviction == Eviction::Refuse {
+        let limit = self.index.state().settings().memory_max;
+        // What can never fit takes nothing out.
+        if growth == 0 || growth > limit || self.options.eviction == Eviction::Refuse {
             return Ok(());
         }
+        loop {
+            let state = self.index.state();
+            let (more, room) = self.pending.growth_and_room();
+            let shortage = evict::shortage(state, growth + more).saturating_sub(room);
+            if shortage == 0 {
+                return Ok(());
+            }
+            if self.pending.is_evicting() {
+                return Err(Error::Capacity { what: "memory_max", limit });
+            }
+            // When there is nothing to take out, or no room to say so, the write itself is refused.
+            if !self.evict(shortage + limit / HEADROOM, now) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn evict(&mut self, bytes: u64, now: Now) -> bool {
         let state = self.index.state();
-        let (more, room) = self.pending.growth_and_room();
-        let shortage = evict::shortage(state, growth + more).saturating_sub(room);
-        if shortage == 0 {
-            return Ok(());
-        }
-        if self.pending.is_evicting() {
-            return Err(Error::Capacity { what: "memory_max", limit: state.settings().memory_max });
-        }
-        let settings = state.settings();
-        let (bytes, most) = (shortage + settings.memory_max / HEADROOM, settings.operations_max as usize);
-        let victims =
+        let most = state.settings().operations_max as usize;
+        let mut victims =
             evict::victims(state, self.options.eviction, &self.own.uses, bytes, most, &mut self.own.rng);
+        // It is a record like others.
+        let key_bytes_max = KEY_BYTES_MAX.min(self.options.log.payload_bytes_max() / 2);
+        let mut key_bytes = 0;
+        let fit = victims.iter().take_while(|(key, _)| {
+            let is_first = key_bytes == 0;
+            key_bytes += key.len() + 16;
+            is_first || key_bytes <= key_bytes_max
+        });
+        let fit = fit.count();
+        victims.truncate(fit);
         if victims.is_empty() {
-            return Ok(());
+            return false;
         }
-        let freed = victims
-            .iter()
-            .filter_map(|(key, _)| {
-                let entry = state.get(key, Timestamp::default())?;
-                Some(evict::footprint(key.len(), entry.value.len(), entry.deadline().is_some()))
-            })
-            .sum();
+        let freed = |(key, _): &(Vec<u8>, u64)| {
+            let entry = state.get(key, Timestamp::default())?;
+            Some(evict::footprint(key.len(), entry.value.len(), entry.deadline().is_some()))
+        };
+        let freed = victims.iter().filter_map(freed).sum();
         let keys = victims.iter().map(|(key, version)| (&key[..], *version)).collect();
         let mut encoded = Vec::new();
         Command { time: self.time.at(now), request: None, operation: Operation::Evict { keys } }
             .encode(&mut encoded);
-        if self.push_own(What::Evict(encoded, freed), now) {
-            self.counts.evictions += 1;
+        let is_taken = self.push_own(What::Evict(encoded, freed), now);
+        self.counts.evictions += u64::from(is_taken);
+        is_taken
+    }
+
+    /// Notes the keys that a command is about as used.
+    pub(super) fn note_uses(&self, operation: &Operation<'_>, now: Now) {
+        if self.options.eviction != Eviction::Lru {
+            return;
         }
-        Ok(())
+        let note = |step: &Step<'_>| match step {
+            Step::Put { key, .. }
+            | Step::Increment { key, .. }
+            | Step::Append { key, .. }
+            | Step::SetLifetime { key, .. }
+            | Step::Get { key } => self.own.uses.note(key, now.clock),
+            Step::Delete { .. } | Step::DeleteRange { .. } | Step::Range { .. } => {}
+        };
+        match operation {
+            Operation::Step(step) => note(step),
+            Operation::Transaction(transaction) => {
+                transaction.then.iter().chain(&transaction.otherwise).for_each(note);
+            }
+            _ => {}
+        }
     }
 
     /// Appends a command of the engine's own. Nobody waits for it, and nobody needs it on disk for its own sake.

@@ -54,6 +54,11 @@ impl Snapshots {
         self.log_bytes += bytes;
     }
 
+    /// The length of the last one.
+    pub(super) fn last_bytes(&self) -> u64 {
+        self.last_bytes
+    }
+
     /// When a failed one is to be tried again.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.retry_at.filter(|_| !self.is_under_way)

@@ -24,7 +24,7 @@ impl Engine {
     ///
     /// Nothing was done then, and there is no ticket: `InvalidArgument` for a command that is malformed or longer than
     /// the settings or a record allow, `Unsupported` for a durability that needs replication, `Capacity` when too much
-    /// waits for the disk or `disk_bytes_max` is reached (see [`Engine::is_worth_waiting`]), `Io` when the disk is full, or has failed before, `State` after [`Engine::close`].
+    /// waits for the disk, `disk_bytes_max` is reached, or keys are to go first (see [`Engine::is_worth_waiting`]), `Io` when the disk is full, or has failed before, `State` after [`Engine::close`].
     pub fn submit(
         &mut self,
         command: &Command<'_>,
@@ -119,6 +119,7 @@ impl Engine {
             }
         };
         self.time.take(now);
+        self.note_uses(&command.operation, now);
         let ticket = self.next_ticket();
         if durability >= Durability::Local {
             self.flushing.want(appended.ticket);
@@ -159,10 +160,11 @@ impl Engine {
         Ok(appended)
     }
 
-    /// `disk_bytes_max`, when there is more on disk: the last snapshot was larger than the log could foresee. What makes
-    /// the state smaller is still taken.
+    /// `disk_bytes_max`, when the last snapshot leaves less of it than the three segments that a log cannot do without.
+    /// What makes the state smaller is still taken.
     pub(super) fn disk_limit_passed(&self) -> Option<u64> {
-        self.options.log.disk_bytes_max.filter(|limit| self.log.disk_bytes() > *limit)
+        let least = self.snapshots.last_bytes() + 3 * self.options.log.segment_bytes;
+        self.options.log.disk_bytes_max.filter(|limit| least > *limit)
     }
 
     /// Why a command would be refused as sure as anything, so that it need not be written down: a plain put into a full
