@@ -41,8 +41,6 @@ mod pending;
 mod recover;
 mod snapshot;
 mod submit;
-#[cfg(test)]
-mod tests;
 
 use std::collections::VecDeque;
 use std::io;
