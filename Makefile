@@ -243,9 +243,10 @@ sim: ## The property tests with many more random cases (PROPTEST_CASES)
 	PROPTEST_CASES=$(PROPTEST_CASES) $(CARGO) test --locked --release --all-features
 
 .PHONY: crash
-crash: ## Kill a process that writes to a log 2,000 times, and play 4,096 simulated worlds (ROUNDS, SEEDS)
+crash: ## Kill processes that write to a log and to a store 2,000 times, and play 4,096 simulated worlds (ROUNDS, SEEDS)
 	TRIMTAB_WAL_ROUNDS=$${ROUNDS:-2000} $(CARGO) test --locked --release --all-features --test wal kill
-	SEEDS=$${SEEDS:-4096} $(CARGO) test --locked --release --all-features --test sim_wal
+	TRIMTAB_STORE_ROUNDS=$${ROUNDS:-2000} $(CARGO) test --locked --release --all-features --test store crash
+	SEEDS=$${SEEDS:-4096} $(CARGO) test --locked --release --all-features --test sim_wal --test sim_store
 
 .PHONY: bench
 bench: setup build ## Run the benchmarks: Rust, pingora, C, Python, Go, the client without a hop

@@ -12,6 +12,7 @@
 //! | `net`, `pipes` | sockets; pipes for splice |
 //! | `mailbox`, `timer`, `token` | messages from other threads, deadlines, what an event is about |
 //! | `log` | a write-ahead log on files, with its threads |
+//! | `store` | a store on files, with its threads |
 //! | `event` | what the owner is told |
 
 #[cfg(feature = "proxy")]
@@ -42,6 +43,8 @@ pub(crate) mod room;
 pub(crate) mod shared;
 #[cfg(feature = "proxy")]
 pub(crate) mod standing;
+#[cfg(feature = "store")]
+pub mod store;
 #[cfg(feature = "proxy")]
 pub(crate) mod timer;
 #[cfg(feature = "proxy")]

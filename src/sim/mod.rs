@@ -1,8 +1,8 @@
 //! The other driver: the same state machines over simulated sockets and simulated time, from one seed.
 //!
 //! A run plays a random workload with random faults and checks what must always hold; what it finds wrong comes
-//! back with the step it happened at. `tests/sim_relay.rs`, `tests/sim_health.rs` and `tests/sim_wal.rs` run many
-//! seeds; `TRIMTAB_SIM_SEED` replays one.
+//! back with the step it happened at. `tests/sim_relay.rs`, `tests/sim_health.rs`, `tests/sim_wal.rs` and
+//! `tests/sim_store.rs` run many seeds; `TRIMTAB_SIM_SEED` replays one.
 //!
 //! | file | owns |
 //! |---|---|
@@ -11,6 +11,7 @@
 //! | `health` | checks, a pool and discovery under a random world, and what is checked |
 //! | `limits` | what a world's pool is limited to, and what follows from it |
 //! | `log` | a write-ahead log on such a disk, and what is checked |
+//! | `store` | a store on such a disk, and what is checked |
 //! | `relay` | sessions, flows and the wait queue under a random world, and what is checked |
 
 pub mod disk;
@@ -19,3 +20,4 @@ mod limits;
 pub mod log;
 pub mod relay;
 mod socket;
+pub mod store;

@@ -34,7 +34,30 @@ pub(crate) fn watch() {
     // SAFETY: the handlers are plain functions that live as long as this library; the C library forgets them
     // when the library is unloaded. A failure (no memory) leaves forks uncounted, which costs clients of a
     // forked parent a late end of their connections.
-    let _ = unsafe { libc::pthread_atfork(Some(begin), Some(end), None) };
+    let _ = unsafe { libc::pthread_atfork(Some(begin), Some(end), Some(born)) };
+}
+
+/// A process, to be asked about later. [`watch`] must have been called before.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Process(u32);
+
+impl Process {
+    /// This one.
+    pub(crate) fn now() -> Self {
+        Self(GENERATION.load(Ordering::Relaxed))
+    }
+
+    /// Whether this is still the same, and no child of it: one plain read, where a call of the system costs as much as
+    /// reading a key.
+    #[inline]
+    pub(crate) fn is_this(self) -> bool {
+        GENERATION.load(Ordering::Relaxed) == self.0
+    }
+}
+
+/// Runs in the child after a fork, before anything else does.
+extern "C" fn born() {
+    GENERATION.fetch_add(1, Ordering::Relaxed);
 }
 
 /// Runs in the parent before a fork: one atomic addition, so it may run between any two instructions.
@@ -47,6 +70,8 @@ extern "C" fn end() {
     FORKS.ended.fetch_add(1, Ordering::SeqCst);
 }
 
+/// How many forks lie between the first process that had this library and this one.
+static GENERATION: AtomicU32 = AtomicU32::new(0);
 static WATCHED: AtomicBool = AtomicBool::new(false);
 static FORKS: Forks = Forks { begun: AtomicU32::new(0), ended: AtomicU32::new(0) };
 
@@ -94,15 +119,18 @@ mod tests {
     fn forks_of_this_process_are_counted() {
         watch();
         watch();
-        let before = Moment::now();
-        // SAFETY: the child calls nothing but `_exit`, which may be called there.
+        let (before, process) = (Moment::now(), Process::now());
+        // SAFETY: the child reads a number and calls `_exit`, which may be called there.
         let pid = unsafe { libc::fork() };
         if pid == 0 {
+            let code = if process.is_this() { 1 } else { 7 };
             // SAFETY: it ends the child at once and touches nothing.
-            unsafe { libc::_exit(0) };
+            unsafe { libc::_exit(code) };
         }
-        assert!(pid > 0 && before.has_forked_since());
-        // SAFETY: it waits for the child made above and writes no status.
-        assert_eq!(unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) }, pid);
+        assert!(pid > 0 && before.has_forked_since() && process.is_this());
+        let mut status = 0;
+        // SAFETY: it waits for the child made above and writes its status.
+        assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
+        assert_eq!(libc::WEXITSTATUS(status), 7);
     }
 }

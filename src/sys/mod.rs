@@ -9,8 +9,11 @@ pub(crate) mod entropy;
 #[cfg(feature = "proxy")]
 pub(crate) mod epoll;
 #[cfg(feature = "store")]
+pub(crate) mod eventfd;
+#[cfg(feature = "store")]
 pub(crate) mod file;
-#[cfg(feature = "proxy")]
+#[cfg(any(feature = "proxy", feature = "store"))]
+#[cfg_attr(not(feature = "proxy"), allow(dead_code, reason = "only sockets are shut down after a fork"))]
 pub(crate) mod fork;
 #[cfg(feature = "proxy")]
 pub(crate) mod interface;

@@ -24,6 +24,8 @@ pub struct FileDisk {
     handle: fs::File,
     is_read_only: bool,
     lock: Mutex<Option<fs::File>>,
+    /// Who made it: a child made by fork has copies of the descriptors, and the lock is not the child's.
+    process: u32,
     open: Mutex<BTreeMap<File, Arc<fs::File>>>,
 }
 
@@ -54,7 +56,14 @@ impl FileDisk {
     fn open(dir: PathBuf, is_read_only: bool) -> Result<Self> {
         let handle = fs::File::open(&dir)
             .map_err(|error| Error::io(format!("open the directory {}", dir.display()), &error))?;
-        Ok(Self { dir, handle, is_read_only, lock: Mutex::new(None), open: Mutex::new(BTreeMap::new()) })
+        Ok(Self {
+            dir,
+            handle,
+            is_read_only,
+            lock: Mutex::new(None),
+            process: std::process::id(),
+            open: Mutex::new(BTreeMap::new()),
+        })
     }
 
     fn path(&self, file: File) -> PathBuf {
@@ -74,6 +83,17 @@ impl FileDisk {
         match self.is_read_only {
             true => Err(io::Error::from_raw_os_error(libc::EROFS)),
             false => Ok(()),
+        }
+    }
+}
+
+impl Drop for FileDisk {
+    /// Gives the lock back, which closing the file alone does not do while a child made by fork has a copy of it.
+    fn drop(&mut self) {
+        if let Some(lock) = self.lock.get_mut()
+            && self.process == std::process::id()
+        {
+            let _ = lock.unlock();
         }
     }
 }

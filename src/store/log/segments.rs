@@ -272,7 +272,7 @@ impl Segments {
         {
             return Some(match *unwanted {
                 Unwanted { file: File::Segment(ordinal), is_reusable: true }
-                    if self.spares.len() < SPARES_MAX =>
+                    if self.spares.len() < SPARES_MAX && !self.is_beyond_limit() =>
                 {
                     Upkeep::Retire { ordinal, spare: self.spare_next }
                 }
@@ -307,6 +307,11 @@ impl Segments {
             return None;
         }
         Some(Upkeep::Create { spare: self.spare_next, bytes: self.segment_bytes })
+    }
+
+    /// Whether a snapshot has taken more than `disk_bytes_max` left: then what is not needed goes.
+    fn is_beyond_limit(&self) -> bool {
+        self.disk_bytes_max.is_some_and(|limit| self.disk_bytes() > limit)
     }
 
     /// How a piece of work went.

@@ -1,0 +1,291 @@
+//! One call for each operation. Those that write block until the answer is there, or the time is over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::answer::Done;
+use super::shared::{deadline, now};
+use super::{Store, shared};
+use crate::error::{Error, Result};
+use crate::store::engine::Durability;
+use crate::store::index::{
+    Answer, Command, Condition, Found, Lease, Lifetime, LifetimeCondition, Operation, Range, RequestId, Step,
+    Timestamp, Transaction, View,
+};
+
+/// How a call that writes is to go.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Call {
+    /// What is to be reached before it is answered; `None`: the store's default.
+    pub durability: Option<Durability>,
+    /// How long to wait for the answer; `None`: the store's `timeout`. A call whose time is over may be done even so.
+    pub timeout: Option<Duration>,
+    /// Who asks, so that the call may be sent again without being done twice.
+    pub request: Option<RequestId>,
+}
+
+/// What a put is to keep to.
+#[derive(Clone, Copy, Debug)]
+pub struct PutOptions {
+    /// When to do so.
+    pub condition: Condition,
+    /// How long the key lives.
+    pub lifetime: Lifetime,
+    /// Whether the answer has what was there before.
+    pub previous: bool,
+}
+
+impl Default for PutOptions {
+    /// In any case, until it is deleted, without what was there.
+    fn default() -> Self {
+        Self { condition: Condition::Always, lifetime: Lifetime::Unbounded, previous: false }
+    }
+}
+
+/// What came of a change that depends on what is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exchanged {
+    /// Whether the condition held and it was done.
+    pub is_done: bool,
+    /// The version of the key now; 0: it is not there.
+    pub version: u64,
+    /// What was there before, or is there if it was not done, if it was asked for.
+    pub previous: Option<Found>,
+    /// What was reached.
+    pub durability: Durability,
+}
+
+/// Keys of a range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listing {
+    /// Keys and what they have, in the order asked for.
+    pub entries: Vec<(Vec<u8>, Found)>,
+    /// Whether a limit left some: go on behind (with `reverse`, before) the last.
+    pub more: bool,
+}
+
+/// # Writes
+///
+/// Each blocks until it is as durable as it asked to be, and is seen by all readers then. The errors, of all of them:
+///
+/// - `InvalidArgument`: a key or value that is too long, a value that is no number, and the like; nothing was done;
+/// - `Unsupported`: `quorum` and `all`, which need replication; nothing was done;
+/// - `Capacity`: `memory_max`, `disk_bytes_max` or `waiting_max` is reached; nothing was done;
+/// - `NotFound`: the lease has ended; nothing was done;
+/// - `TimedOut`: it may be done, or not, or still be; with a request id it can be sent again to find out;
+/// - `Io`: the disk is full (nothing was done) or has failed (nothing more is taken; whether it was done is known when
+///   the store is opened again);
+/// - `State`: the store is closed, or the request's answer is forgotten; `Forked`.
+impl Store {
+    /// Puts `value` at `key`.
+    pub fn put(&self, key: &[u8], value: &[u8], call: &Call) -> Result<Done> {
+        self.step(put(key, value, &PutOptions::default()), call)
+    }
+
+    /// Puts `value` at `key`, under a condition, for a time, or giving back what was there.
+    pub fn put_with(&self, key: &[u8], value: &[u8], options: &PutOptions, call: &Call) -> Result<Exchanged> {
+        exchanged(self.step(put(key, value, options), call)?)
+    }
+
+    /// Puts `value` if the key has `version`; 0: if it is not there.
+    pub fn compare_and_set(&self, key: &[u8], version: u64, value: &[u8], call: &Call) -> Result<Exchanged> {
+        let condition = Condition::Version(version);
+        self.put_with(key, value, &PutOptions { condition, ..PutOptions::default() }, call)
+    }
+
+    /// Puts `value` and gives what was there.
+    pub fn get_and_set(&self, key: &[u8], value: &[u8], call: &Call) -> Result<Option<Found>> {
+        let options = PutOptions { previous: true, ..PutOptions::default() };
+        Ok(self.put_with(key, value, &options, call)?.previous)
+    }
+
+    /// Deletes a key; says whether it was there.
+    pub fn delete(&self, key: &[u8], call: &Call) -> Result<bool> {
+        let step = Step::Delete { key, condition: Condition::Always, previous: false };
+        match self.step(step, call)?.answer {
+            Answer::Deleted { count, .. } => Ok(count > 0),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Deletes a key under a condition; gives what was there, if asked to.
+    pub fn delete_with(
+        &self,
+        key: &[u8],
+        condition: Condition,
+        previous: bool,
+        call: &Call,
+    ) -> Result<Exchanged> {
+        exchanged(self.step(Step::Delete { key, condition, previous }, call)?)
+    }
+
+    /// Deletes the keys of a range, at most `limit` (0: all); gives how many, and whether the limit left some.
+    pub fn delete_range(&self, range: &Range<'_>, limit: u64, call: &Call) -> Result<(u64, bool)> {
+        match self.step(Step::DeleteRange { range: *range, limit }, call)?.answer {
+            Answer::Deleted { count, more, .. } => Ok((count, more)),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Adds `by` to a number in decimal digits (no value is 0) and gives the sum.
+    pub fn increment(&self, key: &[u8], by: i64, call: &Call) -> Result<i64> {
+        match self.step(Step::Increment { key, by }, call)?.answer {
+            Answer::Number(sum) => Ok(sum),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Appends to a value (no value is an empty one) and gives its length.
+    pub fn append(&self, key: &[u8], value: &[u8], call: &Call) -> Result<u64> {
+        match self.step(Step::Append { key, value }, call)?.answer {
+            Answer::Length(length) => Ok(length),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Has a key expire after `ttl`, to the millisecond; says whether it was there.
+    pub fn expire(&self, key: &[u8], ttl: Duration, call: &Call) -> Result<bool> {
+        let millis = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+        let deadline = self.present()?.saturating_add(millis);
+        self.set_lifetime(key, Lifetime::Until(deadline), LifetimeCondition::Always, call)
+    }
+
+    /// Changes how long a key lives; says whether that was done: it is there, and the condition holds.
+    pub fn set_lifetime(
+        &self,
+        key: &[u8],
+        lifetime: Lifetime,
+        condition: LifetimeCondition,
+        call: &Call,
+    ) -> Result<bool> {
+        match self.step(Step::SetLifetime { key, lifetime, condition }, call)?.answer {
+            Answer::LifetimeSet => Ok(true),
+            Answer::NotMet { .. } => Ok(false),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Does several steps as one: all are seen, or none. The answer is [`Answer::Transaction`].
+    pub fn transaction(&self, transaction: Transaction<'_>, call: &Call) -> Result<Done> {
+        self.call(&Operation::Transaction(transaction), call)
+    }
+
+    /// Begins a lease that lives for `ttl` (1 ms to 2^48 ms) without a keep-alive. Keys put with it go when it ends.
+    ///
+    /// - `id`: not 0, and none that is alive.
+    pub fn lease_grant(&self, id: u64, ttl: Duration, call: &Call) -> Result<Timestamp> {
+        let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+        self.lease_call(&Operation::LeaseGrant { id, ttl_ms }, call)
+    }
+
+    /// Prolongs a lease to its whole time from now; gives until when.
+    pub fn lease_keep_alive(&self, id: u64, call: &Call) -> Result<Timestamp> {
+        self.lease_call(&Operation::LeaseKeepAlive { id }, call)
+    }
+
+    /// Ends a lease and deletes its keys; gives how many.
+    pub fn lease_revoke(&self, id: u64, call: &Call) -> Result<u64> {
+        match self.call(&Operation::LeaseRevoke { id }, call)?.answer {
+            Answer::Revoked { keys } => Ok(keys),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Does whatever operation.
+    pub fn call(&self, operation: &Operation<'_>, call: &Call) -> Result<Done> {
+        let deadline = deadline(call.timeout.unwrap_or(self.inner.options.timeout));
+        let command =
+            Command { time: Timestamp::default(), request: call.request, operation: operation.clone() };
+        self.shared()?.submit(&command, call.durability)?.wait(deadline)
+    }
+
+    /// Waits until all that was written before is on disk; gives the last sequence of it.
+    pub fn sync(&self, timeout: Option<Duration>) -> Result<u64> {
+        let deadline = deadline(timeout.unwrap_or(self.inner.options.timeout));
+        Ok(self.shared()?.sync()?.wait(deadline)?.sequence)
+    }
+
+    fn step(&self, step: Step<'_>, call: &Call) -> Result<Done> {
+        self.call(&Operation::Step(step), call)
+    }
+
+    fn lease_call(&self, operation: &Operation<'_>, call: &Call) -> Result<Timestamp> {
+        match self.call(operation, call)?.answer {
+            Answer::Lease { deadline } => Ok(deadline),
+            other => Err(unexpected(&other)),
+        }
+    }
+}
+
+/// # Reads
+///
+/// They see all that was applied, do not block, and wait for nobody. Errors: `State` once the store is closed, `Forked`.
+impl Store {
+    /// A copy of what `key` has.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Found>> {
+        let reader = self.reader()?;
+        let clock = now().clock;
+        if let Some(uses) = &self.inner.uses {
+            uses.note(key, clock);
+        }
+        Ok(reader.with(|view| view.get(key, clock.max(view.time())).map(|entry| entry.to_found())))
+    }
+
+    /// The keys of `range` in order, at most `limit` (0: as many as have `bytes_max` together; one in any case).
+    pub fn range(&self, range: &Range<'_>, limit: u64, bytes_max: u64, reverse: bool) -> Result<Listing> {
+        let clock = now().clock;
+        Ok(self.reader()?.with(|view| {
+            let page = view.range(range, limit, bytes_max, reverse, clock.max(view.time()));
+            let entries = page.entries.iter().map(|(key, entry)| (key.clone(), entry.to_found())).collect();
+            Listing { entries, more: page.more }
+        }))
+    }
+
+    /// How many keys `range` has.
+    pub fn count(&self, range: &Range<'_>) -> Result<u64> {
+        let clock = now().clock;
+        Ok(self.reader()?.with(|view| view.count(range, clock.max(view.time()))))
+    }
+
+    /// A lease, if it is alive.
+    pub fn lease(&self, id: u64) -> Result<Option<Lease>> {
+        let clock = now().clock;
+        Ok(self.reader()?.with(|view| view.lease(id, clock.max(view.time()))))
+    }
+
+    /// All of it as it is now, for several reads that agree. Whoever holds it keeps what has been replaced since in
+    /// memory.
+    pub fn view(&self) -> Result<Arc<View>> {
+        Ok(self.reader()?.view())
+    }
+
+    /// The time by which keys expire now: this machine's, or the latest that a command had if that is later.
+    pub fn present(&self) -> Result<Timestamp> {
+        let clock = shared::now().clock;
+        Ok(self.reader()?.with(|view| clock.max(view.time())))
+    }
+}
+
+fn put<'a>(key: &'a [u8], value: &'a [u8], options: &PutOptions) -> Step<'a> {
+    let PutOptions { condition, lifetime, previous } = *options;
+    Step::Put { key, value, condition, lifetime, previous }
+}
+
+fn exchanged(done: Done) -> Result<Exchanged> {
+    let (is_done, version, previous) = match done.answer {
+        Answer::Put { previous } => (true, done.sequence, previous),
+        Answer::Deleted { count, previous, .. } => (count > 0, 0, previous),
+        Answer::NotMet { version, previous } => (false, version, previous),
+        other => return Err(unexpected(&other)),
+    };
+    Ok(Exchanged { is_done, version, previous, durability: done.durability })
+}
+
+/// A request id that was used for another operation before: the answer is that one's.
+fn unexpected(answer: &Answer) -> Error {
+    Error::State {
+        what: "request",
+        detail: format!("was used for another operation, whose answer is {answer:?}; count its number up")
+            .into(),
+    }
+}

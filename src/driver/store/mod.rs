@@ -1,0 +1,295 @@
+//! The store in a directory: [`Store`], for whoever links it in. It needs nothing of the relay.
+//!
+//! ```no_run
+//! use trimtab::embedded::{Call, Options, Store};
+//!
+//! let store = Store::open("data", Options::default())?;
+//! store.put(b"greeting", b"hello", &Call::default())?;
+//! assert_eq!(&*store.get(b"greeting")?.expect("it was just put").value, b"hello");
+//! store.close()?;
+//! # Ok::<(), trimtab::Error>(())
+//! ```
+//!
+//! | file | what |
+//! |---|---|
+//! | `calls` | one call for each operation |
+//! | `queue` | calls submitted, and completed through a descriptor |
+//! | `watcher` | changes as they come |
+//! | `shared` | the engine behind its lock, and the threads |
+//! | `answer`, `options` | what calls give back; what a store is told |
+//!
+//! `docs/store.md` says what is promised.
+
+mod answer;
+mod calls;
+mod options;
+mod queue;
+mod shared;
+mod watcher;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+pub use self::answer::Done;
+pub use self::calls::{Call, Exchanged, Listing, PutOptions};
+pub use self::options::Options;
+pub use self::queue::{Completed, Queue, Submission};
+use self::shared::Shared;
+pub use self::watcher::{Watched, Watcher};
+use crate::driver::log::FileDisk;
+use crate::error::{Error, Result};
+use crate::store::engine::{self, Counts, Report};
+use crate::store::index::evict::{Eviction, Uses};
+use crate::store::index::{Range, Reader};
+use crate::store::log::{Identity, find_identity};
+use crate::sys::{entropy, fork, signal};
+
+/// A store in a directory. A clone is the same store.
+///
+/// Any thread may call anything at any time. Reads do not wait for writes. The store is closed by [`Store::close`], or
+/// when its last clone, queue and watcher is dropped. In a child made by `fork` every call gives [`Error::Forked`], and
+/// dropping it does nothing to the parent's.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    reader: Reader,
+    /// With `lru` alone.
+    uses: Option<Uses>,
+    threads: Mutex<Threads>,
+    report: Report,
+    identity: Identity,
+    options: Options,
+    process: fork::Process,
+}
+
+/// What ends with the store.
+#[derive(Default)]
+struct Threads {
+    handles: Vec<JoinHandle<()>>,
+    /// Dropped last: then the directory is free.
+    disk: Option<Arc<FileDisk>>,
+}
+
+/// How a store is.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Status {
+    /// Whose it is.
+    pub identity: Identity,
+    /// The last entry of the log.
+    pub sequence: u64,
+    /// The last one on disk.
+    pub durable: u64,
+    /// The last one applied.
+    pub applied: u64,
+    /// The sequence of the last snapshot; 0: none.
+    pub snapshot: u64,
+    /// Keys, those included that have expired and not been taken out.
+    pub keys: u64,
+    /// Bytes, as [`State::memory`](crate::store::index::State::memory) counts.
+    pub memory_bytes: u64,
+    /// Bytes of segments and snapshots.
+    pub disk_bytes: u64,
+    /// Bytes that wait to be on disk.
+    pub pending_bytes: u64,
+    /// Why nothing is taken any more, if so.
+    pub failure: Option<Error>,
+    /// Why there is no room for more at present, if so.
+    pub problem: Option<Error>,
+    /// What the last snapshot failed with, if it did.
+    pub snapshot_error: Option<Error>,
+    /// What was counted since it was opened.
+    pub counts: Counts,
+}
+
+impl Store {
+    /// Opens the store in the directory `path`, or makes one there. Blocks while it reads the log.
+    ///
+    /// # Errors
+    ///
+    /// `State` when it is open already, here or in another process; `InvalidArgument` for an option out of range or a
+    /// directory of another cluster, node or segment length; `Unsupported` when a later release wrote it; `Corrupt`
+    /// when something that was durable is damaged; `Io` when the system refuses.
+    pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self> {
+        options.check()?;
+        fork::watch();
+        let random = entropy::bytes().map_err(|error| Error::io("read random bytes", &error))?;
+        let disk = Arc::new(FileDisk::new(path.as_ref())?);
+        let cluster: [u8; 16] = *random.first_chunk().expect("32 bytes begin with 16");
+        let seed = u64::from_le_bytes(*random.last_chunk().expect("32 bytes end with 8"));
+        let identity = match options.identity {
+            Some(identity) => identity,
+            None => match find_identity(&*disk) {
+                Err(Error::NotFound { .. }) => Identity { cluster, node: 1 },
+                found => found?,
+            },
+        };
+        let (engine, report) = engine::open(&*disk, options.engine.clone(), identity, seed, shared::now())?;
+        let reader = engine.reader();
+        let uses = (options.engine.eviction == Eviction::Lru).then(|| engine.uses());
+        let shared = Arc::new(Shared::new(engine, options.waiting_max));
+        let inner = Inner {
+            shared,
+            reader,
+            uses,
+            threads: Mutex::new(Threads { handles: Vec::new(), disk: Some(Arc::clone(&disk)) }),
+            report,
+            identity,
+            options,
+            process: fork::Process::now(),
+        };
+        inner.spawn("trimtab-flush", &disk, Shared::run_flusher)?;
+        inner.spawn("trimtab-tend", &disk, Shared::run_tender)?;
+        inner.spawn("trimtab-snap", &disk, Shared::run_snapshots)?;
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// What opening found.
+    pub fn report(&self) -> &Report {
+        &self.inner.report
+    }
+
+    /// Whose store it is.
+    pub fn identity(&self) -> Identity {
+        self.inner.identity
+    }
+
+    /// How it is. Does not block for the disk.
+    ///
+    /// # Errors
+    ///
+    /// `State` once it is closed, `Forked`.
+    pub fn status(&self) -> Result<Status> {
+        let core = self.shared()?.core.lock();
+        let engine = &core.engine;
+        let (state, log) = (engine.state(), engine.log());
+        Ok(Status {
+            identity: self.inner.identity,
+            sequence: engine.last_sequence(),
+            durable: engine.durable_sequence(),
+            applied: state.sequence(),
+            snapshot: engine.snapshot_sequence(),
+            keys: state.len(),
+            memory_bytes: state.memory(),
+            disk_bytes: log.disk_bytes(),
+            pending_bytes: log.pending_bytes(),
+            failure: engine.failure().cloned(),
+            problem: engine.problem().cloned(),
+            snapshot_error: core.snapshot_error.clone(),
+            counts: engine.counts(),
+        })
+    }
+
+    /// Has a snapshot written of what is there now, beside everything else, and waits for it; gives its sequence. The
+    /// log lets go of what it stands for. The store does so by itself when the log grows long.
+    ///
+    /// # Errors
+    ///
+    /// `TimedOut`: it goes on; `Io` when the disk is full or has failed; `State` once it is closed; `Forked`.
+    pub fn snapshot(&self, timeout: Option<Duration>) -> Result<u64> {
+        self.shared()?.snapshot(shared::deadline(timeout.unwrap_or(self.inner.options.timeout)))
+    }
+
+    /// A queue for submitted calls, of which `capacity` may be under way or done and not taken; 1 to 2^24.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidArgument`, `Io` when there is no descriptor, `State` once it is closed, `Forked`.
+    pub fn queue(&self, capacity: usize) -> Result<Queue> {
+        self.shared()?;
+        Queue::new(self, capacity)
+    }
+
+    /// Follows `range`; the change at the sequence `from` is the first it tells. `None`: what comes from now on.
+    ///
+    /// # Errors
+    ///
+    /// `Io` when there is no descriptor, `State` once it is closed, `Forked`.
+    pub fn watch(&self, range: &Range<'_>, from: Option<u64>) -> Result<Watcher> {
+        let from = match from {
+            Some(from) => from,
+            None => self.reader()?.with(|view| view.sequence()) + 1,
+        };
+        Watcher::new(self, range, from)
+    }
+
+    /// Takes nothing more, writes what was taken, whatever durability it asked for, and frees the directory. Calls under
+    /// way are answered. Calling it again does nothing. Blocks for the disk.
+    ///
+    /// # Errors
+    ///
+    /// What the log has failed with, if it has: then `memory` writes may be lost. `Forked`.
+    pub fn close(&self) -> Result<()> {
+        self.check_process()?;
+        self.inner.close()
+    }
+
+    pub(super) fn check_process(&self) -> Result<()> {
+        if self.inner.process.is_this() { Ok(()) } else { Err(Error::Forked { what: "store" }) }
+    }
+
+    fn shared(&self) -> Result<&Shared> {
+        self.check_process()?;
+        self.inner.shared.check_open()?;
+        Ok(&self.inner.shared)
+    }
+
+    fn reader(&self) -> Result<&Reader> {
+        self.shared()?;
+        Ok(&self.inner.reader)
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("identity", &self.inner.identity).finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    fn spawn(&self, name: &str, disk: &Arc<FileDisk>, run: fn(&Shared, &FileDisk)) -> Result<()> {
+        let (shared, disk) = (Arc::clone(&self.shared), Arc::clone(disk));
+        // The host's threads take its signals, not ours.
+        let masked = signal::mask_all();
+        let thread = thread::Builder::new().name(name.into()).spawn(move || run(&shared, &disk));
+        drop(masked);
+        let thread = thread.map_err(|error| Error::io(format!("start the thread {name}"), &error))?;
+        self.threads.lock().handles.push(thread);
+        Ok(())
+    }
+
+    fn close(&self) -> Result<()> {
+        self.shared.begin_end();
+        // Whoever closes beside us waits here until it is done.
+        let mut threads = self.threads.lock();
+        for thread in threads.handles.drain(..) {
+            // They do not panic; if one did, that was told on standard error.
+            let _ = thread.join();
+        }
+        threads.disk = None;
+        self.shared.end()
+    }
+}
+
+impl Drop for Inner {
+    /// Closes it. Blocks for the disk.
+    fn drop(&mut self) {
+        if self.process.is_this() {
+            // Whoever wants to know calls `close`.
+            let _ = self.close();
+            return;
+        }
+        // A child made by fork: the threads are the parent's, and one may have been amidst a change.
+        self.threads.get_mut().handles.drain(..).for_each(std::mem::forget);
+        std::mem::forget(Arc::clone(&self.shared));
+    }
+}

@@ -1,0 +1,168 @@
+//! [`Queue`]: calls that are submitted, and completed through a queue with a descriptor, for hosts with a loop of their
+//! own.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::Store;
+use super::answer::Done;
+use super::shared::{Owner, deadline};
+use crate::error::{Error, Result};
+use crate::store::engine::Durability;
+use crate::store::index::{Command, Operation, RequestId, Timestamp};
+use crate::sys::eventfd::EventFd;
+use crate::time::Clock;
+
+/// Something to submit.
+#[derive(Clone, Debug)]
+pub struct Submission<'a> {
+    /// What to do.
+    pub operation: Operation<'a>,
+    /// Who asks, for a request that may be sent again.
+    pub request: Option<RequestId>,
+    /// What is to be reached; `None`: the store's default.
+    pub durability: Option<Durability>,
+    /// Comes back with the completion.
+    pub user_data: u64,
+}
+
+/// What came of a submission.
+#[derive(Clone, Debug)]
+pub struct Completed {
+    /// As it was submitted.
+    pub user_data: u64,
+    /// The answer; the errors are those of [`Store::call`].
+    pub result: Result<Done>,
+}
+
+/// Calls under way, and those that are done. Any thread may use it.
+#[derive(Debug)]
+pub struct Queue {
+    store: Store,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    state: Mutex<State>,
+    /// Readable while something is done and not taken.
+    event: EventFd,
+    capacity: usize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    done: VecDeque<Completed>,
+    under_way: usize,
+}
+
+impl Shared {
+    pub(super) fn complete(&self, user_data: u64, result: Result<Done>) {
+        let mut state = self.state.lock();
+        state.under_way -= 1;
+        state.done.push_back(Completed { user_data, result });
+        if state.done.len() == 1 {
+            self.event.signal();
+        }
+    }
+}
+
+impl Queue {
+    pub(super) fn new(store: &Store, capacity: usize) -> Result<Self> {
+        if !(1..=1 << 24).contains(&capacity) {
+            return Err(Error::invalid("capacity", format!("{capacity} is outside 1 to 16777216")));
+        }
+        let event = EventFd::new().map_err(|error| Error::io("make a descriptor to wait with", &error))?;
+        let shared = Shared { state: Mutex::default(), event, capacity };
+        Ok(Self { store: store.clone(), shared: Arc::new(shared) })
+    }
+
+    /// Submits all of `batch`, in order, as far as it can be: says how many were taken, and why not the next one. Each
+    /// that was taken is completed exactly once. Does not block.
+    ///
+    /// The error is that of the first that was not taken: `Capacity` with `queue_capacity` when so many are under way or
+    /// done and not taken; the others are those of [`Store::call`].
+    pub fn submit(&self, batch: &[Submission<'_>]) -> (usize, Result<()>) {
+        let shared = match self.store.shared() {
+            Ok(shared) => shared,
+            Err(error) => return (0, Err(error)),
+        };
+        let mut core = shared.core.lock();
+        let mut taken = 0;
+        let mut result = Ok(());
+        for submission in batch {
+            result = self.reserve().and_then(|()| {
+                let Submission { operation, request, durability, user_data } = submission;
+                let command =
+                    Command { time: Timestamp::default(), request: *request, operation: operation.clone() };
+                let owner = Owner::Queue(Arc::clone(&self.shared), *user_data);
+                shared
+                    .take(&mut core, &command, *durability, owner)
+                    .inspect_err(|_| self.shared.state.lock().under_way -= 1)
+            });
+            if result.is_err() {
+                break;
+            }
+            taken += 1;
+        }
+        shared.settle(&mut core);
+        (taken, result)
+    }
+
+    /// Takes what is done, at most `max`, in the order in which it was. Does not block.
+    pub fn take(&self, max: usize) -> Vec<Completed> {
+        let mut state = self.shared.state.lock();
+        let count = state.done.len().min(max);
+        let done = state.done.drain(..count).collect();
+        if state.done.is_empty() {
+            self.shared.event.clear();
+        }
+        done
+    }
+
+    /// Waits until something is done, at most `timeout`, and takes it.
+    ///
+    /// # Errors
+    ///
+    /// `TimedOut`, `Forked`.
+    pub fn wait(&self, max: usize, timeout: Duration) -> Result<Vec<Completed>> {
+        let deadline = deadline(timeout);
+        loop {
+            self.store.check_process()?;
+            let done = self.take(max);
+            if !done.is_empty() {
+                return Ok(done);
+            }
+            let left = deadline.duration_since(Clock.now());
+            if left.is_zero() {
+                return Err(Error::TimedOut { what: "completion" });
+            }
+            self.shared.event.wait(left);
+        }
+    }
+
+    /// How many were submitted and are not done.
+    pub fn under_way(&self) -> usize {
+        self.shared.state.lock().under_way
+    }
+
+    fn reserve(&self) -> Result<()> {
+        let mut state = self.shared.state.lock();
+        if state.under_way + state.done.len() >= self.shared.capacity {
+            return Err(Error::Capacity { what: "queue_capacity", limit: self.shared.capacity as u64 });
+        }
+        state.under_way += 1;
+        Ok(())
+    }
+}
+
+impl AsFd for Queue {
+    /// Readable while something is done and not taken.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.shared.event.as_fd()
+    }
+}

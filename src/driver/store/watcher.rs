@@ -1,0 +1,119 @@
+//! [`Watcher`]: the changes of a range, as they come.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Store;
+use super::shared::deadline;
+use crate::error::{Error, Result};
+use crate::store::index::{Compacted, Event, Range, Watch};
+use crate::sync::{AtomicU32, Ordering, fence};
+use crate::sys::eventfd::EventFd;
+use crate::time::Clock;
+
+/// What there is to wait for with.
+#[derive(Debug)]
+pub(super) struct Bell {
+    event: EventFd,
+    /// 1: somebody wants to hear it.
+    is_armed: AtomicU32,
+}
+
+impl Bell {
+    pub(super) fn ring(&self) {
+        // Pairs with the fence in `arm`: either we see that it is armed, or who armed it sees what was published.
+        fence(Ordering::SeqCst);
+        if self.is_armed.swap(0, Ordering::Relaxed) == 1 {
+            self.event.signal();
+        }
+    }
+
+    /// Has the next ring be heard. What is published is to be looked at again after it.
+    fn arm(&self) {
+        self.event.clear();
+        self.is_armed.store(1, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+    }
+}
+
+/// What a watcher is told.
+#[derive(Clone, Debug)]
+pub enum Watched {
+    /// Changes, in order and without a gap behind the last ones; all those of a command together.
+    Events(Vec<Event>),
+    /// What comes next is not kept any more: read the range in a [`Store::view`] and watch on from behind the view's
+    /// sequence.
+    Compacted {
+        /// The first sequence that can still be watched from.
+        first: u64,
+    },
+}
+
+/// Follows the keys of a range. It holds a position and a descriptor; a slow one costs no memory and delays nobody.
+#[derive(Debug)]
+pub struct Watcher {
+    store: Store,
+    watch: Watch,
+    bell: Arc<Bell>,
+}
+
+/// What one answer has at most, unless one command did more.
+const EVENTS_MAX: usize = 1_024;
+const BYTES_MAX: usize = 1 << 20;
+
+impl Watcher {
+    pub(super) fn new(store: &Store, range: &Range<'_>, from: u64) -> Result<Self> {
+        let event = EventFd::new().map_err(|error| Error::io("make a descriptor to wait with", &error))?;
+        let bell = Arc::new(Bell { event, is_armed: AtomicU32::new(1) });
+        store.shared()?.add_bell(&bell);
+        // There may be something already.
+        bell.ring();
+        Ok(Self { store: store.clone(), watch: Watch::new(range, from), bell })
+    }
+
+    /// The next changes. Waits for them, at most `timeout`; zero does not wait.
+    ///
+    /// # Errors
+    ///
+    /// `TimedOut`; `State` once the store is closed; `Forked`.
+    pub fn next(&mut self, timeout: Duration) -> Result<Watched> {
+        let deadline = deadline(timeout);
+        loop {
+            let reader = self.store.reader()?;
+            let view = reader.view();
+            match self.watch.next(&view, EVENTS_MAX, BYTES_MAX) {
+                Ok(events) if !events.is_empty() => {
+                    return Ok(Watched::Events(events.into_iter().cloned().collect()));
+                }
+                Ok(_) => {}
+                Err(Compacted { first }) => return Ok(Watched::Compacted { first }),
+            }
+            if self.watch.next_sequence() <= view.sequence() {
+                // Much went by that is not in the range; there is more.
+                continue;
+            }
+            self.bell.arm();
+            if self.store.reader()?.with(|latest| latest.sequence()) > view.sequence() {
+                continue;
+            }
+            let left = deadline.duration_since(Clock.now());
+            if left.is_zero() {
+                return Err(Error::TimedOut { what: "change" });
+            }
+            self.bell.event.wait(left);
+        }
+    }
+
+    /// The sequence up to which everything was told is the one before this: where to watch on from later.
+    pub fn next_sequence(&self) -> u64 {
+        self.watch.next_sequence()
+    }
+}
+
+impl AsFd for Watcher {
+    /// Readable when [`Watcher::next`] is worth a call; it stays so until a call has timed out.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.bell.event.as_fd()
+    }
+}

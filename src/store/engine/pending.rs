@@ -1,0 +1,141 @@
+//! [`Pending`]: what was appended and is not applied yet, in the order of the log, and when it may be.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::Ticket;
+use super::durability::Durability;
+use crate::store::index::RequestId;
+use crate::store::log;
+
+/// One entry of the log on its way into the index.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// Its number in the log.
+    pub(super) sequence: u64,
+    /// What the log says when it is durable.
+    pub(super) record: log::Ticket,
+    /// What it has to be before it is applied: the most that anybody asked for.
+    pub(super) durability: Durability,
+    pub(super) what: What,
+    /// Who waits for the answer: more than one when the same request came again meanwhile.
+    pub(super) waiting: Vec<Ticket>,
+    pub(super) request: Option<RequestId>,
+    /// Bytes by which it may make the index grow.
+    pub(super) growth: u64,
+}
+
+/// What an entry is.
+#[derive(Debug)]
+pub(super) enum What {
+    /// A command of a caller's, encoded.
+    Command(Vec<u8>),
+    /// The engine's own: keys that have expired.
+    Expire(Vec<u8>),
+    /// The engine's own: keys that make room, so many bytes of it.
+    Evict(Vec<u8>, u64),
+}
+
+impl What {
+    pub(super) fn command(&self) -> &[u8] {
+        match self {
+            What::Command(bytes) | What::Expire(bytes) | What::Evict(bytes, _) => bytes,
+        }
+    }
+}
+
+/// The queue between log and index. The first may be applied when it is as durable as it asks to be; so everything is
+/// applied in the order of the log, and nothing before what asked for more and came earlier.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    entries: VecDeque<Entry>,
+    /// How many were taken out since the beginning: the place of the first.
+    taken: u64,
+    /// Client and number to place.
+    requests: BTreeMap<([u8; 16], u64), u64>,
+    growth: u64,
+    room: u64,
+    is_expiring: bool,
+    evictions: u32,
+}
+
+impl Pending {
+    pub(super) fn push(&mut self, entry: Entry) {
+        if let Some(request) = &entry.request {
+            let place = self.taken + self.entries.len() as u64;
+            self.requests.insert((request.client, request.number), place);
+        }
+        self.growth += entry.growth;
+        match &entry.what {
+            What::Expire(_) => self.is_expiring = true,
+            What::Evict(_, bytes) => {
+                self.room += bytes;
+                self.evictions += 1;
+            }
+            What::Command(_) => {}
+        }
+        self.entries.push_back(entry);
+    }
+
+    /// The next one that may be applied, when everything up to `durable` is on disk.
+    pub(super) fn pop_ready(&mut self, durable: log::Ticket) -> Option<Entry> {
+        let first = self.entries.front()?;
+        let is_ready = first.durability == Durability::Memory || first.record <= durable;
+        if is_ready { self.pop() } else { None }
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Entry> {
+        let entry = self.entries.pop_front()?;
+        if let Some(request) = &entry.request
+            && self.requests.get(&(request.client, request.number)) == Some(&self.taken)
+        {
+            self.requests.remove(&(request.client, request.number));
+        }
+        self.taken += 1;
+        self.growth -= entry.growth;
+        match &entry.what {
+            What::Expire(_) => self.is_expiring = false,
+            What::Evict(_, bytes) => {
+                self.room -= bytes;
+                self.evictions -= 1;
+            }
+            What::Command(_) => {}
+        }
+        Some(entry)
+    }
+
+    /// Has `ticket` wait for the answer to the same request, which is on its way. Gives the record that it then
+    /// waits for, or `None` when the request is not there.
+    pub(super) fn join(
+        &mut self,
+        request: &RequestId,
+        durability: Durability,
+        ticket: Ticket,
+    ) -> Option<log::Ticket> {
+        let place = *self.requests.get(&(request.client, request.number))?;
+        let entry = &mut self.entries[(place - self.taken) as usize];
+        entry.waiting.push(ticket);
+        entry.durability = entry.durability.max(durability);
+        Some(entry.record)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// By how much the index may grow when all is applied, and how much room is made meanwhile.
+    pub(super) fn growth_and_room(&self) -> (u64, u64) {
+        (self.growth, self.room)
+    }
+
+    pub(super) fn is_expiring(&self) -> bool {
+        self.is_expiring
+    }
+
+    pub(super) fn is_evicting(&self) -> bool {
+        self.evictions > 0
+    }
+}

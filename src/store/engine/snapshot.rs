@@ -1,0 +1,271 @@
+//! When a snapshot is written, and how: [`SnapshotJob`] writes one beside everything else, from a view that does not
+//! change.
+//!
+//! The index gives its state as chunks that are each as long as their longest value makes them; the log's snapshot
+//! files take pieces of bounded length. So each chunk is cut into pieces, and the first byte of a piece says whether it
+//! is the last of its chunk (1) or not (0).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Engine;
+use super::clock::Now;
+use crate::error::{Damage, Error, Result};
+use crate::store::index::snapshot::{SnapshotError, SnapshotReader, SnapshotWriter};
+use crate::store::index::{State, View};
+use crate::store::log::snapshot_format::SnapshotHeader;
+use crate::store::log::{self, Disk, File, Identity, Part, Sequence, Written};
+use crate::time::Instant;
+
+/// The longest piece, in bytes, and about what one [`SnapshotJob::step`] writes.
+pub const SNAPSHOT_PIECE_BYTES: usize = 256 << 10;
+
+/// How much is written between two syncs: one great sync at the end would hold up the log's.
+const SYNC_BYTES: usize = 4 << 20;
+
+/// When the next snapshot is written.
+#[derive(Debug)]
+pub(super) struct Snapshots {
+    bytes_min: u64,
+    retry: Duration,
+    /// Bytes of the log since the last one.
+    log_bytes: u64,
+    /// The last one's length.
+    last_bytes: u64,
+    is_wanted: bool,
+    is_under_way: bool,
+    retry_at: Option<Instant>,
+}
+
+impl Snapshots {
+    pub(super) fn new(bytes_min: u64, retry: Duration, log_bytes: u64, last_bytes: u64) -> Self {
+        Self {
+            bytes_min,
+            retry,
+            log_bytes,
+            last_bytes,
+            is_wanted: false,
+            is_under_way: false,
+            retry_at: None,
+        }
+    }
+
+    pub(super) fn appended(&mut self, bytes: u64) {
+        self.log_bytes += bytes;
+    }
+
+    /// The length of the last one.
+    pub(super) fn last_bytes(&self) -> u64 {
+        self.last_bytes
+    }
+
+    /// When a failed one is to be tried again.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.retry_at.filter(|_| !self.is_under_way)
+    }
+}
+
+impl Engine {
+    /// Asks for a snapshot, however short the log is.
+    pub fn want_snapshot(&mut self) {
+        self.snapshots.is_wanted = true;
+    }
+
+    /// A snapshot to be written, when one is due and none is under way: the log has grown to `snapshot_bytes` and to the
+    /// length of the last one, or it lacks room, or one was asked for. [`Engine::handle_snapshot`] is to be told how it
+    /// went; dropping the job counts for nothing.
+    pub fn poll_snapshot(&mut self, now: Now) -> Option<SnapshotJob> {
+        let is_due = self.is_snapshot_due();
+        let is_worthwhile = self.is_snapshot_worthwhile();
+        let policy = &mut self.snapshots;
+        if policy.is_under_way || policy.retry_at.is_some_and(|at| at > now.instant) {
+            return None;
+        }
+        if !is_worthwhile {
+            policy.is_wanted = false;
+            policy.retry_at = None;
+            return None;
+        }
+        if !is_due {
+            return None;
+        }
+        policy.is_under_way = true;
+        policy.is_wanted = false;
+        policy.retry_at = None;
+        if self.is_unseen {
+            self.is_unseen = false;
+            self.index.publish();
+        }
+        let view = self.index.reader().view();
+        let header = SnapshotHeader {
+            identity: self.identity,
+            sequence: Sequence(view.sequence()),
+            epoch: self.epoch,
+            clock_ms: self.time.clock_ms(now),
+        };
+        Some(SnapshotJob::new(view, header, self.snapshots.log_bytes))
+    }
+
+    /// Whether one is being written, or will be when it is asked for: what it lets go of makes room.
+    pub(super) fn is_snapshot_coming(&self) -> bool {
+        let is_next =
+            self.is_snapshot_due() && self.is_snapshot_worthwhile() && self.snapshots.retry_at.is_none();
+        self.snapshots.is_under_way || is_next
+    }
+
+    fn is_snapshot_worthwhile(&self) -> bool {
+        self.index.state().sequence() > self.snapshot_sequence()
+    }
+
+    fn is_snapshot_due(&self) -> bool {
+        let policy = &self.snapshots;
+        let is_long = policy.log_bytes >= policy.bytes_min.max(policy.last_bytes);
+        // A snapshot right after another would let go of nothing.
+        let lacks_room =
+            self.log.problem().is_some() && policy.log_bytes >= self.options.log.segment_bytes / 4;
+        // What is there now takes less than what the last one did.
+        let gives_room =
+            self.disk_limit_passed().is_some() && self.index.state().memory() < policy.last_bytes / 2;
+        self.log.failure().is_none() && (policy.is_wanted || is_long || lacks_room || gives_room)
+    }
+
+    /// How a snapshot went: what [`SnapshotJob::step`] gave last. The log lets go of what it stands for.
+    pub fn handle_snapshot(&mut self, job: &SnapshotJob, result: Result<Written>, now: Now) -> Result<()> {
+        self.snapshots.is_under_way = false;
+        let clock_ms = self.time.clock_ms(now);
+        let taken = result.and_then(|written| {
+            self.log.handle_snapshot(&written, false, clock_ms)?;
+            Ok(written)
+        });
+        match taken {
+            Ok(written) => {
+                self.counts.snapshots += 1;
+                self.snapshots.last_bytes = written.bytes;
+                self.snapshots.log_bytes -= job.log_bytes;
+                self.flushing.appended(&self.log, 0, now.instant);
+                Ok(())
+            }
+            Err(error) => {
+                self.counts.snapshots_failed += 1;
+                self.snapshots.is_wanted = true;
+                self.snapshots.retry_at = Some(now.instant.saturating_add(self.snapshots.retry));
+                Err(error)
+            }
+        }
+    }
+}
+
+/// A snapshot being written. It needs nothing of the engine: a thread of its own may run it, or a host may take a step
+/// between other work.
+#[derive(Debug)]
+pub struct SnapshotJob {
+    header: SnapshotHeader,
+    from: SnapshotWriter,
+    to: Option<log::SnapshotWriter>,
+    /// A chunk, one byte before it.
+    buffer: Vec<u8>,
+    /// What was written since the last sync.
+    unsynced_bytes: usize,
+    log_bytes: u64,
+}
+
+impl SnapshotJob {
+    fn new(view: Arc<View>, header: SnapshotHeader, log_bytes: u64) -> Self {
+        let (from, buffer) = (SnapshotWriter::new(view), Vec::new());
+        Self { header, from, to: None, buffer, unsynced_bytes: 0, log_bytes }
+    }
+
+    /// What it is of.
+    pub fn header(&self) -> &SnapshotHeader {
+        &self.header
+    }
+
+    /// Writes the next chunk; gives what was written when that was the last, and then must not be called again. Blocks
+    /// as long as the disk does, for its syncs at the end.
+    ///
+    /// # Errors
+    ///
+    /// `Io` when the system refuses; then the job is over, and what it wrote is taken away.
+    pub fn step(&mut self, disk: &impl Disk) -> Result<Option<Written>> {
+        self.write(disk).inspect_err(|_| {
+            // It may be what fills the disk. If it stays, the next open takes it away.
+            let _ = disk.remove(File::Unfinished(self.header.sequence));
+        })
+    }
+
+    fn write(&mut self, disk: &impl Disk) -> Result<Option<Written>> {
+        let mut to = match self.to.take() {
+            Some(to) => to,
+            None => log::SnapshotWriter::begin(disk, self.header)?,
+        };
+        self.buffer.clear();
+        self.buffer.push(1);
+        if !self.from.next_chunk(SNAPSHOT_PIECE_BYTES - 1, &mut self.buffer) {
+            return to.finish(disk).map(Some);
+        }
+        // What was sent is not needed any more: its last byte bears the mark of the next piece.
+        let mut from = 0;
+        while self.buffer.len() - from > SNAPSHOT_PIECE_BYTES {
+            self.buffer[from] = 0;
+            let end = from + SNAPSHOT_PIECE_BYTES;
+            to.data(disk, &self.buffer[from..end])?;
+            from = end - 1;
+        }
+        self.buffer[from] = 1;
+        to.data(disk, &self.buffer[from..])?;
+        self.unsynced_bytes += self.buffer.len();
+        if self.unsynced_bytes >= SYNC_BYTES {
+            self.unsynced_bytes = 0;
+            let file = File::Unfinished(self.header.sequence);
+            disk.sync(file)
+                .map_err(|error| Error::io(format!("write {} durably", disk.name(file)), &error))?;
+        }
+        self.to = Some(to);
+        Ok(None)
+    }
+}
+
+/// Reads the state in a snapshot file.
+pub(super) fn restore(disk: &impl Disk, sequence: Sequence, identity: Identity) -> Result<State> {
+    let file = File::Snapshot(sequence);
+    let mut from = log::SnapshotReader::open(disk, file, identity)?;
+    let mut to = SnapshotReader::new();
+    let mut chunk = Vec::new();
+    loop {
+        let offset = from.offset();
+        let wrong = |what: String| damaged(disk, file, offset, what);
+        match from.next(disk)? {
+            Some(Part::Data([is_last, piece @ ..])) => {
+                chunk.extend_from_slice(piece);
+                if *is_last == 1 {
+                    to.chunk(&chunk).map_err(|error| not_taken(disk, file, offset, &error))?;
+                    chunk.clear();
+                }
+            }
+            Some(Part::Data([])) => return Err(wrong("a piece of the state is empty".into())),
+            Some(Part::Membership(_)) => {}
+            None => break,
+        }
+    }
+    let state = to.finish().map_err(|error| not_taken(disk, file, from.offset(), &error))?;
+    if state.sequence() != sequence.0 {
+        let what = format!("the state in it is that at sequence {}", state.sequence());
+        return Err(damaged(disk, file, 0, what));
+    }
+    Ok(state)
+}
+
+fn not_taken(disk: &impl Disk, file: File, offset: u64, error: &SnapshotError) -> Error {
+    match error {
+        SnapshotError::Version { .. } => Error::Unsupported {
+            what: "snapshot version",
+            detail: format!("{}: {error}", disk.name(file)).into(),
+        },
+        _ => damaged(disk, file, offset, error.to_string()),
+    }
+}
+
+fn damaged(disk: &impl Disk, file: File, offset: u64, what: String) -> Error {
+    let hint = "restore the directory from a backup, or fetch the state from another node".into();
+    Error::Corrupt(Box::new(Damage { file: disk.name(file), offset, what, hint }))
+}

@@ -1,0 +1,235 @@
+//! What an engine takes, and what it refuses at once.
+
+use super::clock::Now;
+use super::durability::Durability;
+use super::pending::{Entry, What};
+use super::{Completion, Done, Engine, Sync, Ticket};
+use crate::error::{Error, Result};
+use crate::store::index::{
+    Command, Condition, Lifetime, Malformed, Operation, Outcome, Refusal, Step, Timestamp, evict,
+};
+use crate::store::log::Appended;
+use crate::store::log::record::record_bytes;
+
+impl Engine {
+    /// Takes a command: it is in the log at once, and [`Engine::poll_completion`] gives its ticket back with what came
+    /// of it. Its time is replaced by `now`, or by the latest time before when the clock has stepped back.
+    ///
+    /// - `durability`: what is to be reached before it is seen and answered; `None`: the store's default.
+    ///
+    /// A request that is on its way already is not taken twice: both get the same answer, at the higher of the two
+    /// durabilities.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was done then, and there is no ticket: `InvalidArgument` for a command that is malformed or longer than
+    /// the settings or a record allow, `Unsupported` for a durability that needs replication, `Capacity` when too much
+    /// waits for the disk, `disk_bytes_max` is reached, or keys are to go first (see [`Engine::is_worth_waiting`]), `Io` when the disk is full, or has failed before, `State` after [`Engine::close`].
+    pub fn submit(
+        &mut self,
+        command: &Command<'_>,
+        durability: Option<Durability>,
+        now: Now,
+    ) -> Result<Ticket> {
+        let result = self.try_submit(command, durability.unwrap_or(self.options.durability), now);
+        match &result {
+            Ok(_) => self.counts.submitted += 1,
+            Err(_) => self.counts.refused += 1,
+        }
+        result
+    }
+
+    /// [`Engine::submit`] for a command encoded as [`Command::encode`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::submit`].
+    pub fn submit_encoded(
+        &mut self,
+        command: &[u8],
+        durability: Option<Durability>,
+        now: Now,
+    ) -> Result<Ticket> {
+        let settings = *self.index.state().settings();
+        let command = Command::decode(command, &settings).map_err(malformed)?;
+        self.submit(&command, durability, now)
+    }
+
+    /// Has all that was taken so far go to disk without further waiting.
+    pub fn want_flush(&mut self) {
+        self.flushing.want(self.log.last_ticket());
+    }
+
+    /// Asks to be told when all that was taken so far is on disk.
+    ///
+    /// # Errors
+    ///
+    /// `Io` when the log has stopped.
+    pub fn submit_sync(&mut self) -> Result<Ticket> {
+        if let Some(failure) = self.log.failure() {
+            return Err(failure.clone());
+        }
+        let ticket = self.next_ticket();
+        self.flushing.want(self.log.last_ticket());
+        let (record, sequence) = (self.log.last_ticket(), self.log.state().last.0);
+        self.syncs.push_back(Sync { record, sequence, ticket });
+        self.apply_ready();
+        Ok(ticket)
+    }
+
+    fn try_submit(&mut self, command: &Command<'_>, durability: Durability, now: Now) -> Result<Ticket> {
+        durability.check()?;
+        if let Some(failure) = self.log.failure() {
+            return Err(failure.clone());
+        }
+        if let Some(request) = &command.request {
+            let ticket = Ticket(self.tickets + 1);
+            if let Some(record) = self.pending.join(request, durability, ticket) {
+                self.tickets += 1;
+                self.counts.joined += 1;
+                if durability >= Durability::Local {
+                    self.flushing.want(record);
+                }
+                return Ok(ticket);
+            }
+        }
+        let growth = growth(&command.operation);
+        if let Some(refusal) = self.hopeless(command) {
+            return Ok(self.answer_at_once(refusal));
+        }
+        if let Some(limit) = self.disk_limit_passed().filter(|_| growth > 0) {
+            return Err(Error::Capacity { what: "disk_bytes_max", limit });
+        }
+        self.make_room_in_memory(growth, now)?;
+        let time = self.time.at(now);
+        let command = Command { time, ..command.clone() };
+        let mut encoded = std::mem::take(&mut self.encoded);
+        encoded.clear();
+        command.encode(&mut encoded);
+        // What was put together by the caller is as good as what it reads back as.
+        let settings = *self.index.state().settings();
+        let taken = Command::decode(&encoded, &settings)
+            .map_err(malformed)
+            .and_then(|checked| Ok((self.append(&encoded, now)?, checked)));
+        let (appended, checked) = match taken {
+            Ok(taken) => taken,
+            Err(error) => {
+                self.encoded = encoded;
+                return Err(error);
+            }
+        };
+        self.time.take(now);
+        self.note_uses(&command.operation, now);
+        let ticket = self.next_ticket();
+        if durability >= Durability::Local {
+            self.flushing.want(appended.ticket);
+        } else if self.pending.is_empty() {
+            self.counts.applied += 1;
+            self.is_unseen = true;
+            let outcome = self
+                .index
+                .apply_command(appended.sequence.0, &checked)
+                .expect("the log numbers entries one after the other");
+            let done = Done {
+                outcome: Some(outcome),
+                sequence: appended.sequence.0,
+                durability: Durability::Memory,
+            };
+            self.completions.push_back(Completion { ticket, result: Ok(done) });
+            self.encoded = encoded;
+            return Ok(ticket);
+        }
+        self.pending.push(Entry {
+            sequence: appended.sequence.0,
+            record: appended.ticket,
+            durability,
+            what: What::Command(encoded),
+            waiting: vec![ticket],
+            request: command.request,
+            growth,
+        });
+        Ok(ticket)
+    }
+
+    /// Puts an encoded command into the log.
+    pub(super) fn append(&mut self, encoded: &[u8], now: Now) -> Result<Appended> {
+        let appended = self.log.append(self.epoch, self.time.clock_ms(now), encoded)?;
+        let bytes = record_bytes(encoded.len()) as u64;
+        self.flushing.appended(&self.log, bytes, now.instant);
+        self.snapshots.appended(bytes);
+        Ok(appended)
+    }
+
+    /// `disk_bytes_max`, when the last snapshot leaves less of it than the three segments that a log cannot do without.
+    /// What makes the state smaller is still taken.
+    pub(super) fn disk_limit_passed(&self) -> Option<u64> {
+        let least = self.snapshots.last_bytes() + 3 * self.options.log.segment_bytes;
+        self.options.log.disk_bytes_max.filter(|limit| least > *limit)
+    }
+
+    /// Why a command would be refused as sure as anything, so that it need not be written down: a plain put into a full
+    /// memory, when nothing is under way that may change that.
+    fn hopeless(&self, command: &Command<'_>) -> Option<Refusal> {
+        let state = self.index.state();
+        let limit = state.settings().memory_max;
+        let is_decided = limit > 0
+            && self.options.eviction == evict::Eviction::Refuse
+            && self.pending.is_empty()
+            && command.request.is_none();
+        let Operation::Step(Step::Put { key, value, condition: Condition::Always, lifetime, .. }) =
+            &command.operation
+        else {
+            return None;
+        };
+        if !is_decided
+            || matches!(lifetime, Lifetime::Keep | Lifetime::Lease(_))
+            || value.len() as u64 > state.settings().value_max
+        {
+            return None;
+        }
+        // Something that has expired and lies there still makes room when it is taken out.
+        let is_there = state.get(key, Timestamp::default()).is_some();
+        let new = evict::footprint(key.len(), value.len(), matches!(lifetime, Lifetime::Until(_)));
+        (!is_there && state.memory() + new > limit).then_some(Refusal::MemoryFull { limit })
+    }
+
+    fn answer_at_once(&mut self, refusal: Refusal) -> Ticket {
+        let ticket = self.next_ticket();
+        let sequence = self.index.state().sequence();
+        let outcome = Outcome { sequence, is_repeated: false, answer: Err(refusal) };
+        let done = Done { outcome: Some(outcome), sequence, durability: Durability::Local };
+        self.completions.push_back(Completion { ticket, result: Ok(done) });
+        ticket
+    }
+}
+
+/// By how much a command may make the index grow, at most: as if all its keys were new.
+fn growth(operation: &Operation<'_>) -> u64 {
+    let step = |step: &Step<'_>| match step {
+        Step::Put { key, value, lifetime, .. } => {
+            evict::footprint(key.len(), value.len(), !matches!(lifetime, Lifetime::Unbounded))
+        }
+        Step::Append { key, value } => evict::footprint(key.len(), value.len(), false),
+        Step::Increment { key, .. } => evict::footprint(key.len(), 20, false),
+        Step::SetLifetime { key, .. } => 32 + key.len() as u64,
+        Step::Delete { .. } | Step::DeleteRange { .. } | Step::Get { .. } | Step::Range { .. } => 0,
+    };
+    match operation {
+        Operation::Step(only) => step(only),
+        Operation::Transaction(transaction) => {
+            let sum = |steps: &[Step<'_>]| steps.iter().map(step).sum::<u64>();
+            sum(&transaction.then).max(sum(&transaction.otherwise))
+        }
+        Operation::LeaseGrant { .. } => 128,
+        _ => 0,
+    }
+}
+
+fn malformed(malformed: Malformed) -> Error {
+    match malformed {
+        Malformed::TooLarge { what, limit } => {
+            Error::invalid("command", format!("longer than {what} = {limit}; split it, or raise the limit"))
+        }
+        other => Error::invalid("command", other.to_string()),
+    }
+}

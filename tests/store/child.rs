@@ -1,0 +1,19 @@
+//! The parts that children play: this test program starts itself again with one of them in its environment.
+
+use std::path::Path;
+
+use crate::{calls, crash};
+
+/// Does nothing unless it was started to play a part; then it fails when that does.
+#[test]
+fn plays_its_part() {
+    let Ok(part) = std::env::var("TRIMTAB_STORE_PART") else { return };
+    let dir = std::env::var("TRIMTAB_STORE_DIR").expect("a child is told its folder");
+    let dir = Path::new(&dir);
+    match part.as_str() {
+        "write" => crash::write(dir),
+        "open" => calls::open_in_child(dir),
+        other => panic!("there is no part {other}"),
+    }
+    println!("part: done");
+}

@@ -1,0 +1,114 @@
+//! Submitted calls.
+
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+use trimtab::Error;
+use trimtab::embedded::{Queue, Submission};
+use trimtab::store::engine::Durability;
+use trimtab::store::index::{Answer, Operation, Step};
+
+use crate::support::{Folder, LONG, open, value_of};
+
+fn increment(user_data: u64, durability: Durability) -> Submission<'static> {
+    let operation = Operation::Step(Step::Increment { key: b"n", by: 1 });
+    Submission { operation, request: None, durability: Some(durability), user_data }
+}
+
+#[allow(unsafe_code)]
+fn is_readable(queue: &Queue, timeout: Duration) -> bool {
+    use std::os::fd::AsFd;
+    let mut poll = libc::pollfd { fd: queue.as_fd().as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: one writable pollfd.
+    unsafe { libc::poll(&raw mut poll, 1, timeout.as_millis() as i32) == 1 }
+}
+
+#[test]
+fn each_submission_is_completed_once_and_in_order() {
+    let folder = Folder::new("queue");
+    let store = open(&folder);
+    let queue = store.queue(10_000).unwrap();
+    assert!(!is_readable(&queue, Duration::ZERO) && queue.take(10).is_empty());
+    let mut seen = 0;
+    for round in 0..10 {
+        let durability = |at: u64| if at.is_multiple_of(3) { Durability::Local } else { Durability::Memory };
+        let batch: Vec<_> =
+            (round * 100..round * 100 + 100).map(|at| increment(at, durability(at))).collect();
+        let (taken, result) = queue.submit(&batch);
+        assert!(taken == 100 && result.is_ok());
+        while seen < (round + 1) * 100 {
+            assert!(is_readable(&queue, LONG));
+            for completed in queue.take(7) {
+                assert_eq!(completed.user_data, seen);
+                let done = completed.result.unwrap();
+                assert!(done.durability >= durability(seen));
+                seen += 1;
+                assert_eq!(done.answer, Answer::Number(seen as i64));
+            }
+        }
+        assert!(!is_readable(&queue, Duration::ZERO) && queue.under_way() == 0);
+    }
+    assert!(matches!(queue.wait(1, Duration::from_millis(5)), Err(Error::TimedOut { .. })));
+    assert_eq!(value_of(&store, b"n").unwrap(), b"1000");
+}
+
+#[test]
+fn a_full_queue_refuses_and_a_closed_store_answers() {
+    let folder = Folder::new("queue-full");
+    let store = open(&folder);
+    let queue = store.queue(4).unwrap();
+    let batch: Vec<_> = (0..6).map(|at| increment(at, Durability::Local)).collect();
+    let (taken, result) = queue.submit(&batch);
+    assert_eq!(taken, 4);
+    assert!(matches!(result, Err(Error::Capacity { what: "queue_capacity", limit: 4 })));
+    // Done and not taken counts as well.
+    store.sync(None).unwrap();
+    assert_eq!(queue.submit(&batch).0, 0);
+    assert_eq!(queue.wait(2, LONG).unwrap().len(), 2);
+    let (taken, result) = queue.submit(&batch);
+    assert!(taken == 2 && result.is_err());
+    let wrong = Submission { durability: Some(Durability::All), ..increment(9, Durability::Local) };
+    assert_eq!(queue.take(1).len(), 1);
+    let (taken, result) = queue.submit(&[wrong]);
+    assert!(taken == 0 && matches!(result, Err(Error::Unsupported { .. })));
+    store.close().unwrap();
+    // What was taken was done before the end, and can still be fetched.
+    let done = queue.take(10);
+    assert!(done.len() == 3 && done.iter().all(|completed| completed.result.is_ok()), "{done:?}");
+    let (taken, result) = queue.submit(&batch);
+    assert!(taken == 0 && matches!(result, Err(Error::State { .. })));
+    for capacity in [0, 1 << 25] {
+        assert!(matches!(open(&folder).queue(capacity), Err(Error::InvalidArgument { .. })));
+    }
+}
+
+#[test]
+fn more_than_fits_waits_for_its_turn() {
+    let folder = Folder::new("queue-stall");
+    let mut options = crate::support::small();
+    options.engine.log.pending_bytes_max = 64 << 10;
+    let store = trimtab::embedded::Store::open(folder.path(), options).unwrap();
+    let queue = store.queue(4_096).unwrap();
+    let value = vec![7; 1_000];
+    let put = |at: u64| Submission {
+        operation: Operation::Step(Step::Append { key: b"all", value: &value[..(at % 1_000) as usize] }),
+        request: None,
+        durability: Some(if at.is_multiple_of(2) { Durability::Local } else { Durability::Memory }),
+        user_data: at,
+    };
+    // More than the log may hold in memory, and than several segments do.
+    let batch: Vec<_> = (0..2_000).map(put).collect();
+    assert_eq!(queue.submit(&batch).0, 2_000);
+    // A sync comes behind all of them, those included that still wait.
+    let sequence = store.sync(None).unwrap();
+    assert_eq!((sequence, queue.under_way()), (2_000, 0));
+    let (mut next, mut length) = (0, 0);
+    while next < 2_000 {
+        for completed in queue.wait(usize::MAX, LONG).unwrap() {
+            assert_eq!(completed.user_data, next);
+            length += next % 1_000;
+            assert_eq!(completed.result.unwrap().answer, Answer::Length(length));
+            next += 1;
+        }
+    }
+}
