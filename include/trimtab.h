@@ -334,13 +334,12 @@
 #define TRIMTAB_EVENT_BACKEND_TIER 12
 
 /**
- * A tier panics: it serves whatever is observed of its backends. The number is the tier. Told by
- * `trimtab_pool_observe` only.
+ * A tier panics: it serves whatever is observed of its backends. The number is the tier.
  */
 #define TRIMTAB_EVENT_PANIC_BEGAN 32
 
 /**
- * A tier no longer panics. The number is the tier. Told by `trimtab_pool_observe` only.
+ * A tier no longer panics. The number is the tier.
  */
 #define TRIMTAB_EVENT_PANIC_ENDED 33
 

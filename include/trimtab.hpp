@@ -142,6 +142,10 @@ enum class EventKind : std::int32_t {
     backend_tier = TRIMTAB_EVENT_BACKEND_TIER,
     discovery_failed = TRIMTAB_EVENT_DISCOVERY_FAILED,
     sessions_cut = TRIMTAB_EVENT_SESSIONS_CUT,
+    panic_began = TRIMTAB_EVENT_PANIC_BEGAN,
+    panic_ended = TRIMTAB_EVENT_PANIC_ENDED,
+    /// Of a pool's own events only.
+    room = TRIMTAB_EVENT_ROOM,
 };
 
 /// Names a backend of one pool.
