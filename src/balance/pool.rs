@@ -45,6 +45,15 @@ use crate::rng;
 use crate::sync::{self, AtomicU64, AtomicUsize, Ordering, Swap};
 use crate::time::Instant;
 
+/// What becomes of a request when only backends that it avoids have room.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Avoid {
+    /// One of them is better than none.
+    IfOthersHaveRoom,
+    /// None is better than one of them.
+    Always,
+}
+
 /// A set of backends a policy picks from.
 pub struct Pool {
     options: Options,
@@ -268,12 +277,15 @@ impl Pool {
     /// [`KEY_MAX`], `Capacity` when `picks_max` of this lane's picks were never reported done.
     #[inline]
     pub fn pick(&self, request: &Request<'_>) -> Result<Pick> {
-        self.pick_with(request, |serving, token| Pick {
-            backend: serving.id,
-            address: serving.address.clone(),
-            tag: serving.tag,
-            token,
-        })
+        self.pick_with(request, Pick::of)
+    }
+
+    /// Picks a backend other than those to avoid, or none, where [`Pool::pick`] falls back to one of them.
+    ///
+    /// Errors: those of `pick`. `Full` and `RateLimited` tell that one that is not to avoid may have room later,
+    /// `Avoided` that there is no such one.
+    pub fn pick_other(&self, request: &Request<'_>) -> Result<Pick> {
+        self.pick_as(request, Avoid::Always, Pick::of)
     }
 
     /// Picks, and answers with what `answer` makes of the backend where it lies. For who fills a layout of its
@@ -282,6 +294,16 @@ impl Pool {
     pub(crate) fn pick_with<R>(
         &self,
         request: &Request<'_>,
+        answer: impl FnOnce(&Serving, Token) -> R,
+    ) -> Result<R> {
+        self.pick_as(request, Avoid::IfOthersHaveRoom, answer)
+    }
+
+    #[inline]
+    fn pick_as<R>(
+        &self,
+        request: &Request<'_>,
+        avoid: Avoid,
         answer: impl FnOnce(&Serving, Token) -> R,
     ) -> Result<R> {
         if request.key.len() > KEY_MAX {
@@ -298,7 +320,7 @@ impl Pool {
                         if table.generation < self.generation.load(Ordering::Acquire) {
                             *table = self.table.load_full();
                         }
-                        if let Some((chosen, token)) = self.try_pick(&table, index, request)? {
+                        if let Some((chosen, token)) = self.try_pick(&table, index, request, avoid)? {
                             return Ok(answer(chosen, token));
                         }
                     }
@@ -309,7 +331,7 @@ impl Pool {
         };
         loop {
             let table = self.table.load();
-            if let Some((chosen, token)) = self.try_pick(&table, index, request)? {
+            if let Some((chosen, token)) = self.try_pick(&table, index, request, avoid)? {
                 return Ok(answer(chosen, token));
             }
         }
@@ -322,13 +344,14 @@ impl Pool {
         table: &'t Table,
         index: usize,
         request: &Request<'_>,
+        avoid: Avoid,
     ) -> Result<Option<(&'t Serving, Token)>> {
         let lane = &self.lanes[index];
         let turn = lane.next_turn();
         let ask = self.ask(table, request, index, turn);
-        let Some((tier, chosen)) = self.choose(table, &ask, request.avoid, &mut Untraced) else {
+        let Some((tier, chosen)) = self.choose(table, &ask, request.avoid, avoid, &mut Untraced) else {
             lane.count_refused();
-            return Err(Error::NoBackend(self.why_nobody(table, request)));
+            return Err(Error::NoBackend(self.why_nobody(table, request, avoid)));
         };
         let serving = &tier.serving[chosen as usize];
         let slot = tier.hot[chosen as usize].slot;
@@ -435,12 +458,13 @@ impl Pool {
         table: &'t Table,
         ask: &Ask<'_>,
         avoid: &[BackendId],
+        how: Avoid,
         trace: &mut impl Trace,
     ) -> Option<(&'t Tier, u32)> {
         if table.is_plain && avoid.is_empty() {
             return table.front.plan.choose(ask, |_| true, trace).map(|chosen| (&table.front, chosen));
         }
-        self.choose_among(table, ask, avoid, trace)
+        self.choose_among(table, ask, avoid, how, trace)
     }
 
     #[inline(never)]
@@ -449,17 +473,19 @@ impl Pool {
         table: &'t Table,
         ask: &Ask<'_>,
         avoid: &[BackendId],
+        how: Avoid,
         trace: &mut impl Trace,
     ) -> Option<(&'t Tier, u32)> {
+        // Only those to avoid are left: better one of them than none.
+        let falls_back = how == Avoid::IfOthersHaveRoom && !avoid.is_empty();
         if self.is_gated && self.gate.closed(ask.now).is_some() {
             return None;
         }
         if table.spill.is_none() {
             let tier = &table.front;
-            let chosen = self.choose_in(tier, ask, avoid, trace).or_else(|| {
-                // Only those to avoid are left: better one of them than none.
-                if avoid.is_empty() { None } else { self.choose_in(tier, ask, &[], trace) }
-            });
+            let chosen = self
+                .choose_in(tier, ask, avoid, trace)
+                .or_else(|| if falls_back { self.choose_in(tier, ask, &[], trace) } else { None });
             return chosen.map(|chosen| (tier, chosen));
         }
         let tiers = table.tiers_from(self.fraction(ask));
@@ -470,7 +496,7 @@ impl Pool {
                 self.choose_in(tier, &ask, avoid, trace).map(|chosen| (tier, chosen))
             })
         };
-        choose(avoid).or_else(|| if avoid.is_empty() { None } else { choose(&[]) })
+        choose(avoid).or_else(|| if falls_back { choose(&[]) } else { None })
     }
 
     /// Which backend of `tier`, with room and not to avoid.

@@ -230,8 +230,13 @@ impl Joints {
             }
             match self.decide(core, key, |session, context| session.handle_offer(context)) {
                 Next::Queue(wake) => {
-                    room.put_back(offer);
-                    // Nobody else has better luck until another place comes free, or the rate has room.
+                    // Nobody else has better luck until another place comes free, or the rate has room, but for who
+                    // would have one that this one has tried.
+                    if self.get(key).is_some_and(|joint| joint.session.is_choosy()) {
+                        room.pass_on(offer);
+                    } else {
+                        room.put_back(offer);
+                    }
                     if let Some(at) = wake {
                         core.wake_room(index, at);
                     }

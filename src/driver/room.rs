@@ -70,6 +70,12 @@ impl Room {
         self.tell(worker);
     }
 
+    /// Whoever took this offer found no place that it would have.
+    pub(crate) fn pass_on(&self, offer: Offer<Key>) {
+        let worker = self.queue.lock().pass_on(offer);
+        self.tell(worker);
+    }
+
     /// Begins a round of taking offers: from now on a new one tells the worker.
     pub(crate) fn begin(&self, worker: usize) {
         // A read-modify-write, so that the taking that follows is not done before it.

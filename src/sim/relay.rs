@@ -5,8 +5,9 @@
 //! - an end is passed on only behind everything that came before it;
 //! - a flow keeps one read at most;
 //! - no backend has more sessions than its `maxconn`, nor the pool; one that is drained or down gets nothing new;
-//! - no rate is passed; nobody waits in the queue while there is room, within the rates, and no offer under way, and
-//!   who waits longest goes first; as many wait as may, and no more;
+//! - no rate is passed; nobody waits in the queue while a backend that it has not tried has room, within the rates, and
+//!   no offer is under way, and who waits longest goes first; as many wait as may, and no more;
+//! - no session tries a backend twice, nor gives up while there is one that it has not tried and may;
 //! - a retry begins when it is within the budget, and only then;
 //! - when a backend goes down and sessions are cut then, those that had picked it are, and nobody else;
 //! - every pick is reported done once, and no session outlives its deadlines.
@@ -42,6 +43,8 @@ pub struct Summary {
     pub queued: u64,
     /// How often a rate had room again for who waited.
     pub paced: u64,
+    /// Offers that were passed on by sessions that had tried what had room, or found none.
+    pub passed_on: u64,
     /// Connections that were tried again.
     pub retries: u64,
     /// Bytes that reached a peer.
@@ -70,6 +73,8 @@ struct Live {
     client: Socket,
     backend: Option<Socket>,
     address: Option<Address>,
+    /// Which backends it has tried in vain, by number.
+    tried: Vec<usize>,
     place: Option<Place>,
     worker: usize,
     /// When it picked its backend.
@@ -225,6 +230,7 @@ impl World {
                 client: Socket::new(capacity),
                 backend: None,
                 address: None,
+                tried: Vec::new(),
                 place: None,
                 worker,
                 picked: self.moment,
@@ -315,6 +321,12 @@ impl World {
         // Its own pick is over by then.
         let load = statistics.in_flight - 1 + statistics.pending;
         let may = (others as u64) < self.limits.retries(load);
+        let live = self.live.get_mut(&key).expect("the caller has just seen it");
+        if live.session.is_connecting() {
+            let tried = live.address.as_ref();
+            let at = self.backends.iter().position(|(_, known)| Some(known) == tried);
+            live.tried.push(at.expect("it connects to one of the pool's"));
+        }
         let next = self.with(key, step)?;
         let is_retrying = self.live.get(&key).is_some_and(|live| live.session.is_retrying());
         if is_retrying && !may {
@@ -455,6 +467,9 @@ impl World {
                     ));
                 }
                 if let Some(live) = self.live.get_mut(&key) {
+                    if live.tried.iter().any(|tried| Some(*tried) == at) {
+                        return Err(format!("{address} is tried twice by one session"));
+                    }
                     live.picked = self.moment;
                     live.is_doomed = false;
                     live.address = Some(address);
@@ -501,6 +516,10 @@ impl World {
     fn close(&mut self, key: u64, cause: Cause) -> Result<(), String> {
         self.with(key, |session, context| session.close(cause, context))?;
         let Some(mut live) = self.live.remove(&key) else { return Ok(()) };
+        let has_untried = (0..self.backends.len()).any(|at| self.is_usable(at) && !live.tried.contains(&at));
+        if cause == Cause::ConnectFailed && has_untried && live.tried.len() < self.options.attempts as usize {
+            return Err(format!("a session gives up having tried {:?} alone", live.tried));
+        }
         if cause == Cause::BackendDown && !live.is_doomed {
             return Err("a session is cut though its backend did not go down".into());
         }
@@ -542,7 +561,12 @@ impl World {
             }
             match self.with(key, |session, context| session.handle_offer(context))? {
                 Next::Queue(wake) => {
-                    self.queue.put_back(offer);
+                    if self.live.get(&key).is_some_and(|live| live.session.is_choosy()) {
+                        self.queue.pass_on(offer);
+                        self.summary.passed_on += 1;
+                    } else {
+                        self.queue.put_back(offer);
+                    }
                     if let Some(wake) = wake {
                         let wake = wake.max(self.now.saturating_add(Duration::from_millis(1)));
                         self.wake = Some(self.wake.map_or(wake, |earlier| earlier.min(wake)));
@@ -563,7 +587,7 @@ impl World {
 
     /// What holds between any two steps.
     fn check(&mut self) -> Result<(), String> {
-        let mut has_room = false;
+        let mut with_room = Vec::new();
         let all = self.live.values().filter(|live| live.address.is_some()).count() as u64;
         if self.limits.maxconn > 0 && all > self.limits.maxconn {
             return Err(format!("{all} sessions are in a pool for {}", self.limits.maxconn));
@@ -577,10 +601,13 @@ impl World {
                 return Err(format!("{address} has {sessions} sessions and the pool counts {counted}"));
             }
             let limit = u64::from(self.maxconns[at]);
-            has_room |= has_pool_room
+            if has_pool_room
                 && self.is_usable(at)
                 && (limit == 0 || sessions < limit)
-                && self.limits.has_room(at, self.now);
+                && self.limits.has_room(at, self.now)
+            {
+                with_room.push(at);
+            }
         }
         let waiting = self.live.values().filter(|live| live.place.is_some()).count();
         if waiting != self.queue.len() {
@@ -593,8 +620,10 @@ impl World {
                 "{waiting} wait and {retrying} try again, and the pool counts {statistics:?}"
             ));
         }
-        if has_room && waiting > 0 {
-            return Err(format!("{waiting} wait although there is room"));
+        for live in self.live.values().filter(|live| live.place.is_some()) {
+            if let Some(at) = with_room.iter().find(|at| !live.tried.contains(at)) {
+                return Err(format!("one of {waiting} waits although {} has room", self.backends[*at].1));
+            }
         }
         Ok(())
     }
