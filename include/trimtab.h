@@ -334,13 +334,12 @@
 #define TRIMTAB_EVENT_BACKEND_TIER 12
 
 /**
- * A tier panics: it serves whatever is observed of its backends. The number is the tier. Told by
- * `trimtab_pool_observe` only.
+ * A tier panics: it serves whatever is observed of its backends. The number is the tier.
  */
 #define TRIMTAB_EVENT_PANIC_BEGAN 32
 
 /**
- * A tier no longer panics. The number is the tier. Told by `trimtab_pool_observe` only.
+ * A tier no longer panics. The number is the tier.
  */
 #define TRIMTAB_EVENT_PANIC_ENDED 33
 
@@ -379,7 +378,7 @@
 #define TRIMTAB_STEP_CHANGE 4
 
 /**
- * A good probe learnt something new of the backend, its role or its lag.
+ * A good probe learnt something new of the backend: its role, its lag or an agent's orders.
  */
 #define TRIMTAB_STEP_LEARN 5
 
@@ -397,6 +396,11 @@
  * It follows a primary.
  */
 #define TRIMTAB_ROLE_REPLICA 2
+
+/**
+ * An agent did not order anything of this kind: it is to stay as it is.
+ */
+#define TRIMTAB_NOT_ORDERED (-1)
 
 /**
  * The server listens; the detail says where.
@@ -1042,6 +1046,21 @@ typedef struct trimtab_check_status {
      * How far it is behind what it has received, in bytes of log; UINT64_MAX where that is not told.
      */
     uint64_t lag_bytes;
+    /**
+     * What the last answer of an agent ordered, one of `TRIMTAB_ADMIN_...` for `trimtab_pool_set_admin`, or
+     * `TRIMTAB_NOT_ORDERED`. It is the host's to carry out.
+     */
+    int32_t ordered_admin;
+    /**
+     * The weight it ordered, in percent of the configured one, 0 to 10,000, or `TRIMTAB_NOT_ORDERED`. A server takes 0
+     * for an order to drain.
+     */
+    int32_t ordered_weight_percent;
+    /**
+     * The most connections it ordered, 0 to 4,294,967,295, or `TRIMTAB_NOT_ORDERED`. A server takes `TRIMTAB_MAXCONN_MAX`
+     * for what is above that.
+     */
+    int64_t ordered_maxconn;
 } trimtab_check_status;
 
 /**

@@ -16,7 +16,8 @@
  *
  * What fails throws trimtab::Error, apart from the `try_` functions, which return a trimtab::Status. Picking
  * and reporting allocate nothing. The docs of trimtab.h hold here too: ranges, defaults, thread safety (a
- * Pool and a Server may be used by any thread at any time; PoolOptions, Backend and Picked by one at a time).
+ * Pool and a Server may be used by any thread at any time; PoolOptions, Backend, Picked, Retry and Check by one at
+ * a time).
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0
  */
@@ -86,6 +87,7 @@ enum class Hash : std::int32_t {
 enum class Backups : std::int32_t {
     one = TRIMTAB_BACKUPS_ONE,
     all = TRIMTAB_BACKUPS_ALL,
+    spill = TRIMTAB_BACKUPS_SPILL,
 };
 
 enum class Formula : std::int32_t {
@@ -112,6 +114,28 @@ enum class Outcome : std::int32_t {
     failed = TRIMTAB_OUTCOME_FAILED,
     timed_out = TRIMTAB_OUTCOME_TIMED_OUT,
     cancelled = TRIMTAB_OUTCOME_CANCELLED,
+};
+
+/// Whose picks in flight `adaptive` limits.
+enum class Scope : std::int32_t {
+    backend = TRIMTAB_SCOPE_BACKEND,
+    pool = TRIMTAB_SCOPE_POOL,
+};
+
+enum class Role : std::int32_t {
+    unknown = TRIMTAB_ROLE_UNKNOWN,
+    primary = TRIMTAB_ROLE_PRIMARY,
+    replica = TRIMTAB_ROLE_REPLICA,
+};
+
+/// What a check wants done.
+enum class StepKind : std::int32_t {
+    wait = TRIMTAB_STEP_WAIT,
+    connect = TRIMTAB_STEP_CONNECT,
+    write = TRIMTAB_STEP_WRITE,
+    close = TRIMTAB_STEP_CLOSE,
+    change = TRIMTAB_STEP_CHANGE,
+    learn = TRIMTAB_STEP_LEARN,
 };
 
 enum class Family : std::uint32_t {
@@ -144,6 +168,10 @@ enum class EventKind : std::int32_t {
     backend_tier = TRIMTAB_EVENT_BACKEND_TIER,
     discovery_failed = TRIMTAB_EVENT_DISCOVERY_FAILED,
     sessions_cut = TRIMTAB_EVENT_SESSIONS_CUT,
+    panic_began = TRIMTAB_EVENT_PANIC_BEGAN,
+    panic_ended = TRIMTAB_EVENT_PANIC_ENDED,
+    /// Of a pool's own events only.
+    room = TRIMTAB_EVENT_ROOM,
 };
 
 /// Names a backend of one pool.
@@ -304,6 +332,24 @@ private:
     trimtab_timings timings_;
 };
 
+/// How outliers are found and ejected, to change some of it for `PoolOptions::outlier`.
+inline trimtab_outlier outlier_defaults()
+{
+    trimtab_outlier outlier{};
+    outlier.struct_size = sizeof outlier;
+    detail::check(trimtab_outlier_defaults_read(&outlier));
+    return outlier;
+}
+
+/// How the most picks in flight are found, to change some of it for `PoolOptions::adaptive`.
+inline trimtab_adaptive adaptive_defaults()
+{
+    trimtab_adaptive adaptive{};
+    adaptive.struct_size = sizeof adaptive;
+    detail::check(trimtab_adaptive_defaults_read(&adaptive));
+    return adaptive;
+}
+
 /// How a pool is to be made. Each setter throws for a value out of range; what is not set has its default.
 class PoolOptions {
 public:
@@ -354,6 +400,54 @@ public:
     PoolOptions &lanes(std::uint32_t lanes) { return set(trimtab_pool_options_set_lanes, lanes); }
     PoolOptions &picks_max(std::uint32_t picks) { return set(trimtab_pool_options_set_picks_max, picks); }
 
+    PoolOptions &panic_threshold(std::uint32_t percent)
+    {
+        return set(trimtab_pool_options_set_panic_threshold, percent);
+    }
+    PoolOptions &fail_open(bool fail_open = true)
+    {
+        return set(trimtab_pool_options_set_fail_open, static_cast<std::uint32_t>(fail_open));
+    }
+    PoolOptions &slow_start(std::chrono::milliseconds time)
+    {
+        return set(trimtab_pool_options_set_slow_start_ms, count(time));
+    }
+    PoolOptions &slow_start_aggression(double aggression)
+    {
+        return set(trimtab_pool_options_set_slow_start_aggression, aggression);
+    }
+    PoolOptions &slow_start_min(double min) { return set(trimtab_pool_options_set_slow_start_min, min); }
+    /// Of the pool as a whole.
+    PoolOptions &maxconn(std::uint32_t maxconn) { return set(trimtab_pool_options_set_maxconn, maxconn); }
+    /// Of the pool as a whole: so many a second, and so many at once.
+    PoolOptions &connection_rate(std::uint32_t rate, std::uint32_t burst)
+    {
+        detail::check(trimtab_pool_options_set_connection_rate(options_.get(), rate, burst));
+        return *this;
+    }
+    PoolOptions &pending_max(std::uint32_t waiting)
+    {
+        return set(trimtab_pool_options_set_pending_max, waiting);
+    }
+    PoolOptions &retry_budget(double share) { return set(trimtab_pool_options_set_retry_budget, share); }
+    PoolOptions &retry_budget_off()
+    {
+        detail::check(trimtab_pool_options_set_retry_budget_off(options_.get()));
+        return *this;
+    }
+    PoolOptions &retry_min(std::uint32_t retries) { return set(trimtab_pool_options_set_retry_min, retries); }
+    PoolOptions &retries_max(std::uint32_t retries) { return set(trimtab_pool_options_set_retries_max, retries); }
+    /// Ejects outliers; see `outlier_defaults`.
+    PoolOptions &outlier(const trimtab_outlier &outlier)
+    {
+        return set(trimtab_pool_options_set_outlier, &outlier);
+    }
+    /// Finds the most picks in flight by response times; see `adaptive_defaults`.
+    PoolOptions &adaptive(const trimtab_adaptive &adaptive)
+    {
+        return set(trimtab_pool_options_set_adaptive, &adaptive);
+    }
+
     /// For the C interface; stays the property of this object.
     const trimtab_pool_options *get() const noexcept { return options_.get(); }
 
@@ -387,6 +481,12 @@ public:
     Backend &name(std::string_view name) { return set(trimtab_backend_set_name, detail::str(name)); }
     Backend &weight(std::uint32_t weight) { return set(trimtab_backend_set_weight, weight); }
     Backend &maxconn(std::uint32_t maxconn) { return set(trimtab_backend_set_maxconn, maxconn); }
+    /// So many picks a second, and so many at once.
+    Backend &connection_rate(std::uint32_t rate, std::uint32_t burst)
+    {
+        detail::check(trimtab_backend_set_connection_rate(backend_.get(), rate, burst));
+        return *this;
+    }
     Backend &tier(std::uint32_t tier) { return set(trimtab_backend_set_tier, tier); }
     Backend &tag(std::uint64_t tag) { return set(trimtab_backend_set_tag, tag); }
     Backend &admin(Admin admin) { return set(trimtab_backend_set_admin, static_cast<std::int32_t>(admin)); }
@@ -496,6 +596,70 @@ private:
     trimtab_pick pick_;
 };
 
+/// A retry in flight, within the pool's budget until it ends: by `end`, or when this is destroyed. Must not outlive its
+/// pool.
+class Retry {
+public:
+    Retry(Retry &&other) noexcept : pool_(std::exchange(other.pool_, nullptr)), token_(other.token_) {}
+    Retry &operator=(Retry &&other) noexcept
+    {
+        if (this != &other) {
+            end();
+            pool_ = std::exchange(other.pool_, nullptr);
+            token_ = other.token_;
+        }
+        return *this;
+    }
+    Retry(const Retry &) = delete;
+    Retry &operator=(const Retry &) = delete;
+    ~Retry() { end(); }
+
+    /// Ends it, however it went. Does nothing the second time.
+    void end() noexcept
+    {
+        if (pool_ != nullptr) {
+            trimtab_pool_retry_end(pool_, token_);
+            pool_ = nullptr;
+        }
+    }
+
+    /// Gives the token to whoever will end it with `Pool::retry_end`; this ends nothing any more.
+    std::uint64_t release() noexcept
+    {
+        pool_ = nullptr;
+        return token_;
+    }
+
+private:
+    friend class Pool;
+
+    Retry(const trimtab_pool *pool, std::uint64_t token) noexcept : pool_(pool), token_(token) {}
+
+    const trimtab_pool *pool_;
+    std::uint64_t token_;
+};
+
+/// What happened in a pool. Good during the call that brings it; the views end with a NUL, and are empty where there is
+/// nothing to say.
+class PoolEvent {
+public:
+    explicit PoolEvent(const trimtab_pool_event &event) noexcept : event_(&event) {}
+
+    EventKind kind() const noexcept { return static_cast<EventKind>(event_->kind); }
+    /// What there is now, as the kind tells: an Admin, an Observed, a weight, a tier, ...
+    std::uint32_t number() const noexcept { return event_->number; }
+    /// The backend that it happened to; 0 where it is none.
+    BackendId backend() const noexcept { return event_->backend; }
+    std::string_view name() const noexcept { return {event_->name, event_->name_len}; }
+    /// Why, when that was said.
+    std::string_view reason() const noexcept { return {event_->reason, event_->reason_len}; }
+
+    const trimtab_pool_event &get() const noexcept { return *event_; }
+
+private:
+    const trimtab_pool_event *event_;
+};
+
 /// A set of backends a policy picks from. Any thread may call anything at any time, and picks neither lock nor
 /// allocate.
 class Pool {
@@ -504,6 +668,29 @@ public:
     Pool() { make(nullptr); }
     explicit Pool(const PoolOptions &options) { make(options.get()); }
     explicit Pool(Policy policy) { make(PoolOptions().policy(policy).get()); }
+
+    Pool(Pool &&) noexcept = default;
+    Pool &operator=(Pool &&other) noexcept
+    {
+        if (this != &other) {
+            // In this order: the pool that goes may be told of until it is gone.
+            pool_ = std::move(other.pool_);
+            on_event_ = std::move(other.on_event_);
+        }
+        return *this;
+    }
+
+    /// Gets the pool's events, on the thread whose call made them happen, before that call returns. It may call the
+    /// pool; an exception that leaves it ends the program.
+    using OnEvent = std::function<void(const PoolEvent &)>;
+
+    /// Names who is told what happens, once for a pool and for as long as it lives.
+    void observe(OnEvent on_event)
+    {
+        auto kept = std::make_unique<OnEvent>(std::move(on_event));
+        detail::check(trimtab_pool_observe(get(), *kept ? &Pool::tell : nullptr, kept.get()));
+        on_event_ = std::move(kept);
+    }
 
     BackendId add(std::string_view address, std::uint32_t weight = 1)
     {
@@ -539,6 +726,10 @@ public:
     {
         detail::check(trimtab_pool_set_maxconn(get(), id, maxconn));
     }
+    void set_connection_rate(BackendId id, std::uint32_t rate, std::uint32_t burst)
+    {
+        detail::check(trimtab_pool_set_connection_rate(get(), id, rate, burst));
+    }
     void set_tier(BackendId id, std::uint32_t tier) { detail::check(trimtab_pool_set_tier(get(), id, tier)); }
     void set_tag(BackendId id, std::uint64_t tag) { detail::check(trimtab_pool_set_tag(get(), id, tag)); }
     void set_admin(BackendId id, Admin admin)
@@ -548,6 +739,12 @@ public:
     void set_observed(BackendId id, Observed observed)
     {
         detail::check(trimtab_pool_set_observed(get(), id, static_cast<std::int32_t>(observed)));
+    }
+    /// The same with why, in one line, and when.
+    void set_observed(BackendId id, Observed observed, std::string_view reason, Now now = Now())
+    {
+        detail::check(trimtab_pool_set_observed_with(get(), id, static_cast<std::int32_t>(observed),
+                                                     detail::str(reason), now.nanoseconds()));
     }
 
     /// The backend of this name, if there is one.
@@ -585,6 +782,14 @@ public:
     {
         return detail::text([this, id](char *buffer, std::size_t size, std::size_t *length) {
             return trimtab_pool_address_copy(get(), id, buffer, size, length);
+        });
+    }
+
+    /// Why the backend is observed to be what it is; empty when that was not said.
+    std::string reason(BackendId id) const
+    {
+        return detail::text([this, id](char *buffer, std::size_t size, std::size_t *length) {
+            return trimtab_pool_reason_copy(get(), id, buffer, size, length);
         });
     }
 
@@ -627,6 +832,46 @@ public:
                                         now.nanoseconds()));
     }
 
+    /// Begins a retry; throws capacity when the budget is used up: what failed should fail then.
+    Retry retry_begin(Now now = Now())
+    {
+        std::uint64_t token = 0;
+        detail::check(trimtab_pool_retry_begin(get(), now.nanoseconds(), &token));
+        return Retry(get(), token);
+    }
+    /// The same; nothing when the budget is used up.
+    std::optional<Retry> try_retry_begin(Now now = Now()) noexcept
+    {
+        std::uint64_t token = 0;
+        if (trimtab_pool_retry_begin(get(), now.nanoseconds(), &token) != TRIMTAB_OK) {
+            return std::nullopt;
+        }
+        return Retry(get(), token);
+    }
+    /// Ends a retry whose token was released.
+    void retry_end(std::uint64_t token) { detail::check(trimtab_pool_retry_end(get(), token)); }
+    /// Whether the budget has room now. Another thread may take it first.
+    bool may_retry(Now now = Now()) const
+    {
+        std::int32_t may = 0;
+        detail::check(trimtab_pool_may_retry(get(), now.nanoseconds(), &may));
+        return may != 0;
+    }
+
+    /// Says that somebody waits for a place, until `unwant`: events tell when one may have come free. False when
+    /// `pending_max` wait already.
+    bool try_want()
+    {
+        const trimtab_status status = trimtab_pool_try_want(get());
+        if (status == TRIMTAB_E_CAPACITY) {
+            return false;
+        }
+        detail::check(status);
+        return true;
+    }
+    /// One less waits.
+    void unwant() { detail::check(trimtab_pool_unwant(get())); }
+
     /// What the next pick by this thread would come to and why, as JSON.
     std::string explain(std::string_view key = {}, Now now = Now()) const
     {
@@ -650,11 +895,10 @@ public:
         return statistics;
     }
 
-    /// Weighs anew if fastest, observed or predictive have a tick due; picks do so by themselves too.
+    /// Does what is due: weighs anew, judges outliers, ends ejections and slow starts; picks do so by themselves too.
     void handle_timeout(Now now = Now()) { detail::check(trimtab_pool_handle_timeout(get(), now.nanoseconds())); }
 
-    /// When `handle_timeout` is next of use, in nanoseconds of the pool's clock; nothing when the policy
-    /// measures nothing.
+    /// When `handle_timeout` is next of use, in nanoseconds of the pool's clock; nothing while nothing will be due.
     std::optional<std::uint64_t> next_deadline() const
     {
         std::uint64_t deadline = TRIMTAB_NO_TIME;
@@ -670,6 +914,11 @@ private:
 
     explicit Pool(trimtab_pool *pool) noexcept : pool_(pool) {}
 
+    static void tell(const trimtab_pool_event *event, void *on_event) noexcept
+    {
+        (*static_cast<const OnEvent *>(on_event))(PoolEvent(*event));
+    }
+
     static trimtab_pick blank() noexcept
     {
         trimtab_pick pick{};
@@ -684,7 +933,113 @@ private:
         pool_.reset(pool);
     }
 
+    /// Where C finds it however this object moves. Before the pool, so that it outlives it.
+    std::unique_ptr<OnEvent> on_event_;
     std::unique_ptr<trimtab_pool, detail::Deleter<trimtab_pool_free>> pool_;
+};
+
+/// What a check wants done.
+class CheckStep {
+public:
+    StepKind kind() const noexcept { return static_cast<StepKind>(step_.kind); }
+    /// When to take the next step if nothing happens before, in nanoseconds of the check's clock; nothing for never.
+    std::optional<std::uint64_t> deadline() const noexcept
+    {
+        return step_.deadline_ns == TRIMTAB_NO_TIME ? std::nullopt : std::optional<std::uint64_t>(step_.deadline_ns);
+    }
+    /// What is to be written. Good until the next call on the check.
+    std::string_view data() const noexcept { return {static_cast<const char *>(step_.data), step_.len}; }
+
+    const trimtab_check_step &get() const noexcept { return step_; }
+
+private:
+    friend class Check;
+
+    CheckStep() noexcept { step_.struct_size = sizeof step_; }
+
+    trimtab_check_step step_{};
+};
+
+/// A health check of one backend, for a program that runs probes in a loop of its own. It has no socket, clock or
+/// thread: the program tells what happened to the probe's connection, of which there is one at a time, and takes steps
+/// until one is `wait`. One thread at a time may use it.
+class Check {
+public:
+    /// `config`: the keys `check`, `role` and `lag_max` as a `[[pool]]` of a configuration has them, like
+    /// `check = { kind = "http", path = "/up" }`. `address`: the backend's.
+    Check(std::string_view config, std::string_view address, Now now = Now())
+    {
+        trimtab_check *check = nullptr;
+        detail::check(trimtab_check_new(detail::str(config), detail::str(address), now.nanoseconds(), &check));
+        check_.reset(check);
+    }
+
+    /// Does what is due, and says what to do next.
+    CheckStep take_step(Now now = Now())
+    {
+        CheckStep step;
+        detail::check(trimtab_check_take_step(get(), now.nanoseconds(), &step.step_));
+        return step;
+    }
+
+    /// The probe's connection stands.
+    void handle_connected(Now now = Now()) { detail::check(trimtab_check_handle_connected(get(), now.nanoseconds())); }
+    /// The socket took so many bytes of a step's data.
+    void handle_written(std::size_t bytes) { detail::check(trimtab_check_handle_written(get(), bytes)); }
+    /// This came, in whatever pieces.
+    void handle_bytes(std::string_view bytes, Now now = Now())
+    {
+        detail::check(trimtab_check_handle_bytes(get(), detail::bytes(bytes), now.nanoseconds()));
+    }
+    /// Nothing more will come.
+    void handle_end(Now now = Now()) { detail::check(trimtab_check_handle_end(get(), now.nanoseconds())); }
+    /// The connection could not be made, or broke: a bad verdict.
+    void handle_failed(std::string_view why, Now now = Now())
+    {
+        detail::check(trimtab_check_handle_failed(get(), detail::str(why), now.nanoseconds()));
+    }
+    /// The probe could not be made for a reason of the program's own: no verdict.
+    void handle_abandoned(Now now = Now()) { detail::check(trimtab_check_handle_abandoned(get(), now.nanoseconds())); }
+    /// Traffic gave cause for doubt: the next probe comes as soon as it may.
+    void handle_suspicion(Now now = Now()) { detail::check(trimtab_check_handle_suspicion(get(), now.nanoseconds())); }
+
+    /// Where its probes connect, as an address is written.
+    std::string target() const
+    {
+        return detail::text([this](char *buffer, std::size_t size, std::size_t *length) {
+            return trimtab_check_target_copy(get(), buffer, size, length);
+        });
+    }
+    /// How the backend stands.
+    trimtab_check_status status() const
+    {
+        trimtab_check_status status{};
+        status.struct_size = sizeof status;
+        detail::check(trimtab_check_status_read(get(), &status));
+        return status;
+    }
+    Observed observed() const { return static_cast<Observed>(status().observed); }
+    Role role() const { return static_cast<Role>(status().role); }
+    /// Why it is observed to be so; empty while nothing is known.
+    std::string reason() const
+    {
+        return detail::text([this](char *buffer, std::size_t size, std::size_t *length) {
+            return trimtab_check_reason_copy(get(), buffer, size, length);
+        });
+    }
+    /// Why the last bad probe was bad; empty when there was none.
+    std::string failure() const
+    {
+        return detail::text([this](char *buffer, std::size_t size, std::size_t *length) {
+            return trimtab_check_failure_copy(get(), buffer, size, length);
+        });
+    }
+
+    /// For the C interface; stays the property of this object.
+    trimtab_check *get() const noexcept { return check_.get(); }
+
+private:
+    std::unique_ptr<trimtab_check, detail::Deleter<trimtab_check_free>> check_;
 };
 
 /// What a server tells. Good during the call that brings it; the views end with a NUL, and are empty where there

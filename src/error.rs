@@ -147,6 +147,13 @@ pub enum NoBackend {
         /// How many backends are at their limit.
         backends: u32,
     },
+    /// Every backend that serves is one that the request avoids, which [`Pool::pick_other`] picks none of.
+    ///
+    /// [`Pool::pick_other`]: crate::balance::Pool::pick_other
+    Avoided {
+        /// How many serve.
+        backends: u32,
+    },
     /// The pool is at its own `maxconn`.
     PoolFull {
         /// The most picks in flight on all backends together.
@@ -263,6 +270,7 @@ impl fmt::Display for NoBackend {
                 f,
                 "all {backends} usable ones are at their maxconn; wait for one to finish or raise it"
             ),
+            NoBackend::Avoided { backends } => write!(f, "all {backends} usable ones were tried; give up"),
             NoBackend::PoolFull { maxconn } => {
                 write!(f, "the pool is at its maxconn = {maxconn}; wait for a pick to finish or raise it")
             }
@@ -304,6 +312,7 @@ mod tests {
         for error in [
             error,
             Error::NoBackend(NoBackend::Full { backends: 2 }),
+            Error::NoBackend(NoBackend::Avoided { backends: 2 }),
             Error::NoBackend(NoBackend::PoolFull { maxconn: 2 }),
             Error::NoBackend(NoBackend::RateLimited { backends: 2, wait: Duration::from_millis(3) }),
             Error::NoBackend(NoBackend::PoolRateLimited { rate: 2, wait: Duration::from_millis(3) }),

@@ -137,6 +137,9 @@ fn in_rust() -> Layout {
             reserved,
             lag_ns,
             lag_bytes,
+            ordered_admin,
+            ordered_weight_percent,
+            ordered_maxconn,
         }
     );
     layout!(
@@ -289,6 +292,8 @@ fn the_first_release_is_where_it_was() {
         ("trimtab_pool_event.reason_len", "48"),
         ("trimtab_check_step.len", "24"),
         ("trimtab_check_status.lag_bytes", "56"),
+        ("trimtab_check_status.ordered_admin", "64"),
+        ("trimtab_check_status.ordered_maxconn", "72"),
         ("trimtab_event.detail_len", "104"),
         ("trimtab_server_statistics.bytes_to_clients", "64"),
         ("trimtab_listener_statistics.closed_no_descriptor", "168"),

@@ -20,7 +20,7 @@ fn what_must_hold_holds_in_every_world() {
     };
     let is_whole = seeds.end - seeds.start == SEEDS;
     let mut ended: BTreeMap<Cause, u64> = BTreeMap::new();
-    let (mut queued, mut delivered, mut paced, mut retries) = (0, 0, 0, 0);
+    let (mut queued, mut delivered, mut paced, mut retries, mut passed_on) = (0, 0, 0, 0, 0);
     for seed in seeds {
         match relay::run(seed) {
             Ok(summary) => {
@@ -31,6 +31,7 @@ fn what_must_hold_holds_in_every_world() {
                 delivered += summary.delivered;
                 paced += summary.paced;
                 retries += summary.retries;
+                passed_on += summary.passed_on;
             }
             Err(what) => panic!(
                 "{what}\nagain with: TRIMTAB_SIM_SEED={seed} cargo test --features sim --test sim_relay"
@@ -57,6 +58,7 @@ fn what_must_hold_holds_in_every_world() {
             assert!(ended.get(&cause).is_some_and(|count| *count > 20), "{cause:?} is rare: {ended:?}");
         }
         assert!(paced > 1_000 && retries > 1_000, "{paced} waits for a rate, {retries} retries");
+        assert!(passed_on > 1_000, "{passed_on} offers passed on");
         assert!(queued > 1_000 && delivered > 1_000_000, "{queued} queued, {delivered} bytes");
     }
 }

@@ -96,5 +96,14 @@ func (n nativeCheck) status() (CheckState, error) {
 	if Instant(status.lag_bytes) != never {
 		state.LagBytes = Ptr(uint64(status.lag_bytes))
 	}
+	if status.ordered_admin != C.TRIMTAB_NOT_ORDERED {
+		state.OrderedAdmin = Ptr(AdminState(status.ordered_admin))
+	}
+	if status.ordered_weight_percent != C.TRIMTAB_NOT_ORDERED {
+		state.OrderedWeightPercent = Ptr(uint32(status.ordered_weight_percent))
+	}
+	if status.ordered_maxconn != C.TRIMTAB_NOT_ORDERED {
+		state.OrderedMaxconn = Ptr(uint32(status.ordered_maxconn))
+	}
 	return state, nil
 }

@@ -37,7 +37,7 @@ const (
 	// StepChange: the backend is observed to be something else. Status tells what and why, for
 	// Pool.SetObservedWith.
 	StepChange StepKind = 4
-	// StepLearn: a good probe learnt something new of the backend, its role or its lag.
+	// StepLearn: a good probe learnt something new of the backend: its role, its lag or an agent's orders.
 	StepLearn StepKind = 5
 )
 
@@ -75,6 +75,11 @@ type CheckState struct {
 	LagBytes   *uint64        // how far it is behind what it has received, in bytes of log
 	Reason     string         // why it is observed so, in one line; empty while nothing is known
 	Failure    string         // why the last bad probe was bad; empty when there was none
+
+	// What the last answer of an agent ordered, which is the program's to carry out; nil for what it did not mention.
+	OrderedAdmin         *AdminState // for Pool.SetAdmin
+	OrderedWeightPercent *uint32     // of the configured weight: 0 (a server takes it for AdminDrain) to 10,000
+	OrderedMaxconn       *uint32     // 0 for no limit
 }
 
 // NewCheck makes a check of the backend at an address, as Backend has it. The config is TOML, the keys check, role

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -240,5 +241,45 @@ func TestACheckThatCannotBe(t *testing.T) {
 	}
 	if _, err := check.TakeStep(0); !errors.Is(err, ErrClosed) {
 		t.Error(err)
+	}
+}
+
+func TestWhatAnAgentOrders(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	var said atomic.Value
+	said.Store("up ready 75% maxconn:30\n")
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			io.WriteString(conn, said.Load().(string))
+			conn.Close()
+		}
+	}()
+	check, pool, id := checked(t, `check = { kind = "agent", `+times+` }`, listener.Addr().String())
+	state, err := check.Status()
+	if err != nil || state.OrderedAdmin != nil || state.OrderedWeightPercent != nil || state.OrderedMaxconn != nil {
+		t.Errorf("%+v: %v", state, err)
+	}
+	state = probe(t, check, pool, id, ObservedUp)
+	if *state.OrderedAdmin != AdminReady || *state.OrderedWeightPercent != 75 || *state.OrderedMaxconn != 30 {
+		t.Errorf("%+v", state)
+	}
+	said.Store("down drain 0% # being replaced\n")
+	state = probe(t, check, pool, id, ObservedDown)
+	if *state.OrderedAdmin != AdminDrain || *state.OrderedWeightPercent != 0 || state.OrderedMaxconn != nil ||
+		!strings.Contains(state.Reason, "being replaced") {
+		t.Errorf("%+v", state)
+	}
+	said.Store("up maint\n")
+	state = probe(t, check, pool, id, ObservedUp)
+	if *state.OrderedAdmin != AdminMaintenance || state.OrderedWeightPercent != nil {
+		t.Errorf("%+v", state)
 	}
 }

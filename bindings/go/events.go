@@ -72,9 +72,9 @@ const (
 	// many.
 	EventSessionsCut EventKind = 14
 
-	// EventPanicBegan: a tier, the number, serves whatever is observed of its backends. Of a PoolEvent only.
+	// EventPanicBegan: a tier, the number, serves whatever is observed of its backends.
 	EventPanicBegan EventKind = 32
-	// EventPanicEnded: a tier, the number, no longer panics. Of a PoolEvent only.
+	// EventPanicEnded: a tier, the number, no longer panics.
 	EventPanicEnded EventKind = 33
 	// EventRoom: a place below a limit may have come free, and somebody waits for one. Of a PoolEvent only.
 	EventRoom EventKind = 34

@@ -244,6 +244,7 @@ var constants = map[string]constant{
 	"TRIMTAB_MAXCONN_MAX":  {is: MaxconnMax},
 	"TRIMTAB_KEY_MAX":      {is: KeyMax},
 
+	"TRIMTAB_NOT_ORDERED":   {not: "a nil pointer is not ordered"},
 	"TRIMTAB_NO_TIME":       {not: "a zero Duration is not measured; NextDeadline tells in a bool"},
 	"TRIMTAB_FAMILY_UNIX":   {not: "Pick.Network tells"},
 	"TRIMTAB_FAMILY_INET":   {not: "the netip.AddrPort tells"},

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -108,6 +109,31 @@ func addressText(t *testing.T, events []Event) string {
 		t.Fatal(events[0])
 	}
 	return "127.0.0.1:" + address
+}
+
+func TestPanicIsTold(t *testing.T) {
+	var told record
+	config := configOf(1, "") + "panic_threshold = 60\nbackend = [{ name = \"a\", address = \"10.9.9.9:9\" }, " +
+		"{ name = \"b\", address = \"10.9.9.9:10\" }]\n"
+	server := newServer(t, ServerOptions{Config: config, OnEvent: told.add})
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pool := poolNamed(t, server, "app")
+	a := idOf(t, pool, "a")
+	if err := errors.Join(pool.SetObserved(a, ObservedDown), pool.SetObserved(a, ObservedUp)); err != nil {
+		t.Fatal(err)
+	}
+	server.Close()
+	var lines []string
+	for _, event := range told.events {
+		if event.Kind == EventPanicBegan || event.Kind == EventPanicEnded {
+			lines = append(lines, event.String())
+		}
+	}
+	if !slices.Equal(lines, []string{"panic-began pool=app value=0", "panic-ended pool=app value=0"}) {
+		t.Error(told.events)
+	}
 }
 
 // What happens on a thread of trimtab's own is told like the rest.

@@ -1,6 +1,7 @@
 //! What goes into a pick and what comes out of it.
 
 use crate::balance::backend::{Address, BackendId};
+use crate::balance::member::Serving;
 use crate::time::Instant;
 
 /// A question: which backend?
@@ -13,7 +14,8 @@ pub struct Request<'a> {
     pub key: &'a [u8],
     /// The caller's time, from one clock for the whole pool.
     pub now: Instant,
-    /// Backends tried already. One of these is picked only when no other can be.
+    /// Backends tried already. One of these is picked only when no other can be, and never by
+    /// [`Pool::pick_other`](super::Pool::pick_other).
     pub avoid: &'a [BackendId],
 }
 
@@ -39,6 +41,13 @@ pub struct Pick {
     pub tag: u64,
     /// What `done` takes.
     pub token: Token,
+}
+
+impl Pick {
+    #[inline]
+    pub(super) fn of(serving: &Serving, token: Token) -> Self {
+        Self { backend: serving.id, address: serving.address.clone(), tag: serving.tag, token }
+    }
 }
 
 /// Names one pick of one pool; good for one `done`.

@@ -7,6 +7,7 @@
 //! Changes build the next member table and publish it whole; when two threads change a pool at once, one of them
 //! builds again. After `fork` parent and child go on with a pool each.
 
+mod changing;
 mod chores;
 mod limits;
 mod telling;
@@ -18,25 +19,23 @@ use atomic_refcell::AtomicRefCell;
 use crossbeam_utils::CachePadded;
 
 use crate::balance::adaptive::Limiter;
-use crate::balance::backend::{Admin, Backend, BackendId, Observed};
+use crate::balance::backend::BackendId;
 use crate::balance::chunks::Chunks;
-use crate::balance::edit::{Counters, Edit};
 use crate::balance::explain::{Trace, Untraced};
 use crate::balance::gate::Gate;
 use crate::balance::hashing::key::hash64;
 use crate::balance::lane::{self, Lane, View};
 use crate::balance::limit::Shared;
-use crate::balance::member::{Member, Serving};
+use crate::balance::member::Serving;
 use crate::balance::observer::{Observer, Watch};
 use crate::balance::options::{KEY_MAX, LANES_MAX, Options, Policy};
-use crate::balance::outlier::{Counted, Outliers};
+use crate::balance::outlier::Outliers;
 use crate::balance::pick::{Lane as LaneChoice, Outcome, Pick, Request, Timings, Token};
 use crate::balance::policy::measured::Measures;
 use crate::balance::policy::{Ask, peak_ewma};
 use crate::balance::retry::Retries;
 use crate::balance::slow_start::{self, Steps};
 use crate::balance::spill;
-use crate::balance::statistics::Totals;
 use crate::balance::table::Table;
 use crate::balance::tickets::{Held, Ticket};
 use crate::balance::tier::Tier;
@@ -44,6 +43,15 @@ use crate::error::{Error, Result};
 use crate::rng;
 use crate::sync::{self, AtomicU64, AtomicUsize, Ordering, Swap};
 use crate::time::Instant;
+
+/// What becomes of a request when only backends that it avoids have room.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Avoid {
+    /// One of them is better than none.
+    IfOthersHaveRoom,
+    /// None is better than one of them.
+    Always,
+}
 
 /// A set of backends a policy picks from.
 pub struct Pool {
@@ -132,100 +140,6 @@ impl Pool {
         &self.options
     }
 
-    /// Changes the pool: `change` works on a copy, and when it returns `Ok` everything it did takes effect
-    /// at once. It runs again when another thread's change came first, so it must not rely on running once.
-    /// When this returns, no pick that contradicts the change is handed out any more: a removed or drained
-    /// backend gets nothing new.
-    pub fn update<R>(&self, mut change: impl FnMut(&mut Edit<'_>) -> Result<R>) -> Result<R> {
-        loop {
-            let before = self.table.load_full();
-            let mut edit = before.edit(&self.options, self);
-            let result = change(&mut edit)?;
-            let after = Arc::new(edit.finish());
-            if !self.table.replace(&before, Arc::clone(&after)) {
-                continue;
-            }
-            self.generation.fetch_max(after.generation, Ordering::AcqRel);
-            // Pairs with the barrier in `pick`: whoever does not see the new generation there has counted
-            // its pick where we look for it now.
-            sync::fence(Ordering::SeqCst);
-            self.count_in_newly_limited(&before, &after);
-            self.forget_other_rates(&before, &after);
-            self.watch.changed(&before, &after);
-            if let Some(outliers) = &self.outliers {
-                let next = after.judge().and_then(|judge| judge.detector().next_deadline());
-                outliers.changed(before.members(), after.members(), next);
-            }
-            return Ok(result);
-        }
-    }
-
-    /// Adds a backend. See [`Edit::add`] for errors.
-    pub fn add(&self, backend: Backend) -> Result<BackendId> {
-        self.update(|edit| edit.add(backend.clone()))
-    }
-
-    /// Adds all of these or none, in one change, which is far quicker than one by one.
-    pub fn add_all(&self, backends: &[Backend]) -> Result<Vec<BackendId>> {
-        self.update(|edit| backends.iter().map(|backend| edit.add(backend.clone())).collect())
-    }
-
-    /// Takes a backend out. Its picks in flight may still be reported done.
-    pub fn remove(&self, id: BackendId) -> Result<()> {
-        self.update(|edit| edit.remove(id))
-    }
-
-    /// Changes a weight. See [`Edit::set_weight`].
-    pub fn set_weight(&self, id: BackendId, weight: u32) -> Result<()> {
-        self.update(|edit| edit.set_weight(id, weight))
-    }
-
-    /// Changes the most picks in flight. Exact once this has returned.
-    pub fn set_maxconn(&self, id: BackendId, maxconn: u32) -> Result<()> {
-        self.update(|edit| edit.set_maxconn(id, maxconn))
-    }
-
-    /// Changes the most picks a second, and how many may come at once. See [`Edit::set_connection_rate`].
-    pub fn set_connection_rate(&self, id: BackendId, rate: u32, burst: u32) -> Result<()> {
-        self.update(|edit| edit.set_connection_rate(id, rate, burst))
-    }
-
-    /// Changes the tier.
-    pub fn set_tier(&self, id: BackendId, tier: u8) -> Result<()> {
-        self.update(|edit| edit.set_tier(id, tier))
-    }
-
-    /// Carries out an operator's order.
-    pub fn set_admin(&self, id: BackendId, admin: Admin) -> Result<()> {
-        self.update(|edit| edit.set_admin(id, admin))
-    }
-
-    /// Takes note of what was observed. Whoever knows when, says so: [`Pool::set_observed_at`].
-    pub fn set_observed(&self, id: BackendId, observed: Observed) -> Result<()> {
-        self.update(|edit| edit.set_observed(id, observed))
-    }
-
-    /// Takes note of what was observed, and when.
-    pub fn set_observed_at(&self, id: BackendId, observed: Observed, now: Instant) -> Result<()> {
-        self.update(|edit| edit.set_observed_at(id, observed, now))
-    }
-
-    /// Takes note of what was observed, when and why. See [`Edit::set_observed_with`].
-    pub fn set_observed_with(
-        &self,
-        id: BackendId,
-        observed: Observed,
-        reason: &str,
-        now: Instant,
-    ) -> Result<()> {
-        self.update(|edit| edit.set_observed_with(id, observed, reason, now))
-    }
-
-    /// Changes the owner's own number.
-    pub fn set_tag(&self, id: BackendId, tag: u64) -> Result<()> {
-        self.update(|edit| edit.set_tag(id, tag))
-    }
-
     /// Names who is told what changes and when a place comes free. `false` when somebody is already.
     pub fn observe(&self, observer: Box<dyn Observer>) -> bool {
         self.watch.set(observer)
@@ -268,12 +182,15 @@ impl Pool {
     /// [`KEY_MAX`], `Capacity` when `picks_max` of this lane's picks were never reported done.
     #[inline]
     pub fn pick(&self, request: &Request<'_>) -> Result<Pick> {
-        self.pick_with(request, |serving, token| Pick {
-            backend: serving.id,
-            address: serving.address.clone(),
-            tag: serving.tag,
-            token,
-        })
+        self.pick_with(request, Pick::of)
+    }
+
+    /// Picks a backend other than those to avoid, or none, where [`Pool::pick`] falls back to one of them.
+    ///
+    /// Errors: those of `pick`. `Full` and `RateLimited` tell that one that is not to avoid may have room later,
+    /// `Avoided` that there is no such one.
+    pub fn pick_other(&self, request: &Request<'_>) -> Result<Pick> {
+        self.pick_as(request, Avoid::Always, Pick::of)
     }
 
     /// Picks, and answers with what `answer` makes of the backend where it lies. For who fills a layout of its
@@ -282,6 +199,16 @@ impl Pool {
     pub(crate) fn pick_with<R>(
         &self,
         request: &Request<'_>,
+        answer: impl FnOnce(&Serving, Token) -> R,
+    ) -> Result<R> {
+        self.pick_as(request, Avoid::IfOthersHaveRoom, answer)
+    }
+
+    #[inline]
+    fn pick_as<R>(
+        &self,
+        request: &Request<'_>,
+        avoid: Avoid,
         answer: impl FnOnce(&Serving, Token) -> R,
     ) -> Result<R> {
         if request.key.len() > KEY_MAX {
@@ -298,7 +225,7 @@ impl Pool {
                         if table.generation < self.generation.load(Ordering::Acquire) {
                             *table = self.table.load_full();
                         }
-                        if let Some((chosen, token)) = self.try_pick(&table, index, request)? {
+                        if let Some((chosen, token)) = self.try_pick(&table, index, request, avoid)? {
                             return Ok(answer(chosen, token));
                         }
                     }
@@ -309,7 +236,7 @@ impl Pool {
         };
         loop {
             let table = self.table.load();
-            if let Some((chosen, token)) = self.try_pick(&table, index, request)? {
+            if let Some((chosen, token)) = self.try_pick(&table, index, request, avoid)? {
                 return Ok(answer(chosen, token));
             }
         }
@@ -322,13 +249,14 @@ impl Pool {
         table: &'t Table,
         index: usize,
         request: &Request<'_>,
+        avoid: Avoid,
     ) -> Result<Option<(&'t Serving, Token)>> {
         let lane = &self.lanes[index];
         let turn = lane.next_turn();
         let ask = self.ask(table, request, index, turn);
-        let Some((tier, chosen)) = self.choose(table, &ask, request.avoid, &mut Untraced) else {
+        let Some((tier, chosen)) = self.choose(table, &ask, request.avoid, avoid, &mut Untraced) else {
             lane.count_refused();
-            return Err(Error::NoBackend(self.why_nobody(table, request)));
+            return Err(Error::NoBackend(self.why_nobody(table, request, avoid)));
         };
         let serving = &tier.serving[chosen as usize];
         let slot = tier.hot[chosen as usize].slot;
@@ -435,12 +363,13 @@ impl Pool {
         table: &'t Table,
         ask: &Ask<'_>,
         avoid: &[BackendId],
+        how: Avoid,
         trace: &mut impl Trace,
     ) -> Option<(&'t Tier, u32)> {
         if table.is_plain && avoid.is_empty() {
             return table.front.plan.choose(ask, |_| true, trace).map(|chosen| (&table.front, chosen));
         }
-        self.choose_among(table, ask, avoid, trace)
+        self.choose_among(table, ask, avoid, how, trace)
     }
 
     #[inline(never)]
@@ -449,17 +378,19 @@ impl Pool {
         table: &'t Table,
         ask: &Ask<'_>,
         avoid: &[BackendId],
+        how: Avoid,
         trace: &mut impl Trace,
     ) -> Option<(&'t Tier, u32)> {
+        // Only those to avoid are left: better one of them than none.
+        let falls_back = how == Avoid::IfOthersHaveRoom && !avoid.is_empty();
         if self.is_gated && self.gate.closed(ask.now).is_some() {
             return None;
         }
         if table.spill.is_none() {
             let tier = &table.front;
-            let chosen = self.choose_in(tier, ask, avoid, trace).or_else(|| {
-                // Only those to avoid are left: better one of them than none.
-                if avoid.is_empty() { None } else { self.choose_in(tier, ask, &[], trace) }
-            });
+            let chosen = self
+                .choose_in(tier, ask, avoid, trace)
+                .or_else(|| if falls_back { self.choose_in(tier, ask, &[], trace) } else { None });
             return chosen.map(|chosen| (tier, chosen));
         }
         let tiers = table.tiers_from(self.fraction(ask));
@@ -470,7 +401,7 @@ impl Pool {
                 self.choose_in(tier, &ask, avoid, trace).map(|chosen| (tier, chosen))
             })
         };
-        choose(avoid).or_else(|| if avoid.is_empty() { None } else { choose(&[]) })
+        choose(avoid).or_else(|| if falls_back { choose(&[]) } else { None })
     }
 
     /// Which backend of `tier`, with room and not to avoid.
@@ -505,81 +436,6 @@ impl Pool {
         let held = lane.tickets.give_back(ticket).expect("nobody else has seen this ticket's token");
         lane.uncount_pick(lane.cell(held.slot), self.is_bounded);
         self.unreserve(serving, held);
-    }
-
-    /// Counts picks made before their backend had a limit towards the limit it has now.
-    fn count_in_newly_limited(&self, before: &Table, after: &Table) {
-        for member in after.members().iter().filter(|member| member.is_limited) {
-            if before.member(member.id).is_ok_and(|earlier| !earlier.is_limited) {
-                let picks = self.lanes.iter().map(|lane| lane.tickets.adopt(member.slot)).sum();
-                self.shared.at(member.slot).places.adopt(picks);
-            }
-        }
-    }
-
-    /// Lets a rate that was changed begin with a full bucket: what was used of another one may be hours of it.
-    fn forget_other_rates(&self, before: &Table, after: &Table) {
-        let rate = |member: &Member| (member.connection_rate, member.connection_burst);
-        for member in after.members().iter().filter(|member| member.connection_rate > 0) {
-            if before.member(member.id).is_ok_and(|earlier| rate(earlier) != rate(member)) {
-                self.shared.at(member.slot).bucket.reset();
-            }
-        }
-    }
-}
-
-impl Counters for Pool {
-    fn in_flight(&self, slot: u32) -> u64 {
-        lane::in_flight(&self.lanes, slot)
-    }
-
-    fn grow(&self, slots: u32) {
-        self.lanes.iter().for_each(|lane| lane.grow(slots));
-        self.shared.grow(slots);
-        if self.is_measured {
-            self.measures.grow(slots);
-        }
-        if let Some(outliers) = &self.outliers {
-            outliers.grow(slots);
-        }
-        if let Some(limiter) = &self.limiter {
-            limiter.grow(slots);
-        }
-    }
-
-    fn restart(&self, slot: u32) -> Totals {
-        for lane in &self.lanes {
-            lane.cell(slot).cost.store(0, Ordering::Relaxed);
-            lane.cell(slot).stamp.store(0, Ordering::Relaxed);
-        }
-        self.shared.at(slot).bucket.reset();
-        if let Some(outliers) = &self.outliers {
-            outliers.reset(slot);
-        }
-        if let Some(limiter) = self.limiter.as_ref().filter(|limiter| !limiter.is_for_the_pool()) {
-            limiter.restart(slot);
-            self.shared.at(slot).places.set_ceiling(limiter.first());
-        }
-        let totals = Totals::read(&self.lanes, slot, &self.shared.at(slot).unsuccessful);
-        if self.is_measured {
-            self.measures.restart(slot, totals.latency_sum, totals.latency_count);
-        }
-        totals
-    }
-
-    fn measured_share(&self, slot: u32) -> f64 {
-        self.measures.share(slot)
-    }
-
-    fn has_begun(&self) -> bool {
-        self.lanes.iter().any(Lane::has_begun)
-    }
-
-    fn counted(&self, slot: u32) -> Counted {
-        let totals = Totals::read(&self.lanes, slot, &self.shared.at(slot).unsuccessful);
-        let outcomes = totals.outcomes();
-        let failures = outcomes.connect_failed + outcomes.failed + outcomes.timed_out;
-        Counted { successes: outcomes.success, failures }
     }
 }
 

@@ -2,13 +2,17 @@
 
 use std::ffi::{c_char, c_void};
 
-use crate::capi::backend::{TRIMTAB_OBSERVED_DOWN, TRIMTAB_OBSERVED_UNKNOWN, TRIMTAB_OBSERVED_UP};
+use crate::capi::backend::{
+    TRIMTAB_ADMIN_DRAIN, TRIMTAB_ADMIN_MAINTENANCE, TRIMTAB_ADMIN_READY, TRIMTAB_OBSERVED_DOWN,
+    TRIMTAB_OBSERVED_UNKNOWN, TRIMTAB_OBSERVED_UP,
+};
 use crate::capi::guard::{guard, guard_value};
 use crate::capi::handle::{self, Handle, Sized32};
 use crate::capi::pick::TRIMTAB_NO_TIME;
 use crate::capi::pool::time_of;
 use crate::capi::status::trimtab_status;
 use crate::capi::text::{self, trimtab_bytes, trimtab_str};
+use crate::health::facts::Ordered;
 use crate::health::{Role, State, Step};
 use crate::server::Checker;
 use crate::time::{Instant, nanos};
@@ -26,7 +30,7 @@ pub const TRIMTAB_STEP_CLOSE: i32 = 3;
 /// The backend is observed to be something else: `trimtab_check_status_read` and `trimtab_check_reason_copy` tell what
 /// and why, for `trimtab_pool_set_observed_with`.
 pub const TRIMTAB_STEP_CHANGE: i32 = 4;
-/// A good probe learnt something new of the backend, its role or its lag.
+/// A good probe learnt something new of the backend: its role, its lag or an agent's orders.
 pub const TRIMTAB_STEP_LEARN: i32 = 5;
 
 /// The role is not known.
@@ -35,6 +39,9 @@ pub const TRIMTAB_ROLE_UNKNOWN: i32 = 0;
 pub const TRIMTAB_ROLE_PRIMARY: i32 = 1;
 /// It follows a primary.
 pub const TRIMTAB_ROLE_REPLICA: i32 = 2;
+
+/// An agent did not order anything of this kind: it is to stay as it is.
+pub const TRIMTAB_NOT_ORDERED: i32 = -1;
 
 /// A health check of one backend, for a host that runs probes on its own loop. It has no socket, clock or thread: the
 /// host tells what happened to the probe's connection, of which there is one at a time, and takes steps:
@@ -108,6 +115,15 @@ pub struct trimtab_check_status {
     pub lag_ns: u64,
     /// How far it is behind what it has received, in bytes of log; UINT64_MAX where that is not told.
     pub lag_bytes: u64,
+    /// What the last answer of an agent ordered, one of `TRIMTAB_ADMIN_...` for `trimtab_pool_set_admin`, or
+    /// `TRIMTAB_NOT_ORDERED`. It is the host's to carry out.
+    pub ordered_admin: i32,
+    /// The weight it ordered, in percent of the configured one, 0 to 10,000, or `TRIMTAB_NOT_ORDERED`. A server takes 0
+    /// for an order to drain.
+    pub ordered_weight_percent: i32,
+    /// The most connections it ordered, 0 to 4,294,967,295, or `TRIMTAB_NOT_ORDERED`. A server takes `TRIMTAB_MAXCONN_MAX`
+    /// for what is above that.
+    pub ordered_maxconn: i64,
 }
 
 // SAFETY: `repr(C)`, integers only, and begins with `struct_size`.
@@ -125,6 +141,9 @@ unsafe impl Sized32 for trimtab_check_status {
         reserved: 0,
         lag_ns: 0,
         lag_bytes: 0,
+        ordered_admin: TRIMTAB_NOT_ORDERED,
+        ordered_weight_percent: TRIMTAB_NOT_ORDERED,
+        ordered_maxconn: TRIMTAB_NOT_ORDERED as i64,
     };
 }
 
@@ -141,6 +160,14 @@ fn role(role: Option<Role>) -> i32 {
         None => TRIMTAB_ROLE_UNKNOWN,
         Some(Role::Primary) => TRIMTAB_ROLE_PRIMARY,
         Some(Role::Replica) => TRIMTAB_ROLE_REPLICA,
+    }
+}
+
+fn ordered_admin(ordered: Ordered) -> i32 {
+    match ordered {
+        Ordered::Ready => TRIMTAB_ADMIN_READY,
+        Ordered::Drain => TRIMTAB_ADMIN_DRAIN,
+        Ordered::Maintenance => TRIMTAB_ADMIN_MAINTENANCE,
     }
 }
 
@@ -416,6 +443,9 @@ pub unsafe extern "C" fn trimtab_check_status_read(
         let check = check.prober().check();
         let (good_in_a_row, bad_in_a_row) = check.in_a_row();
         let (counts, facts) = (check.counts(), check.facts());
+        let orders = facts.orders.as_ref();
+        let weight_percent = orders.and_then(|orders| orders.weight_percent);
+        let maxconn = orders.and_then(|orders| orders.maxconn);
         status_out.write(trimtab_check_status {
             struct_size,
             observed: observed(check.state()),
@@ -428,6 +458,9 @@ pub unsafe extern "C" fn trimtab_check_status_read(
             reserved: 0,
             lag_ns: facts.lag.map_or(TRIMTAB_NO_TIME, nanos),
             lag_bytes: facts.lag_bytes.unwrap_or(u64::MAX),
+            ordered_admin: orders.and_then(|orders| orders.admin).map_or(TRIMTAB_NOT_ORDERED, ordered_admin),
+            ordered_weight_percent: weight_percent.map_or(TRIMTAB_NOT_ORDERED, |percent| percent as i32),
+            ordered_maxconn: maxconn.map_or(i64::from(TRIMTAB_NOT_ORDERED), i64::from),
         });
         Ok(())
     })
@@ -481,4 +514,4 @@ pub unsafe extern "C" fn trimtab_check_failure_copy(
 }
 
 const _: () = assert!(size_of::<trimtab_check_step>() == trimtab_check_step::FIRST_SIZE);
-const _: () = assert!(size_of::<trimtab_check_status>() == trimtab_check_status::FIRST_SIZE);
+const _: () = assert!(size_of::<trimtab_check_status>() == 80);

@@ -25,10 +25,9 @@ pub const TRIMTAB_EVENT_BACKEND_WEIGHT: i32 = 10;
 pub const TRIMTAB_EVENT_BACKEND_MAXCONN: i32 = 11;
 /// A backend has another tier; the number is the new one.
 pub const TRIMTAB_EVENT_BACKEND_TIER: i32 = 12;
-/// A tier panics: it serves whatever is observed of its backends. The number is the tier. Told by
-/// `trimtab_pool_observe` only.
+/// A tier panics: it serves whatever is observed of its backends. The number is the tier.
 pub const TRIMTAB_EVENT_PANIC_BEGAN: i32 = 32;
-/// A tier no longer panics. The number is the tier. Told by `trimtab_pool_observe` only.
+/// A tier no longer panics. The number is the tier.
 pub const TRIMTAB_EVENT_PANIC_ENDED: i32 = 33;
 /// A place below a limit may have come free, and somebody waits for one (`trimtab_pool_try_want`). Told by
 /// `trimtab_pool_observe` only.

@@ -217,6 +217,8 @@ fn numbers(kind: EventKind) -> (i32, u32) {
         EventKind::SessionsCut(count) => {
             (TRIMTAB_EVENT_SESSIONS_CUT, u32::try_from(count).unwrap_or(u32::MAX))
         }
+        EventKind::PanicBegan(tier) => (pool_events::TRIMTAB_EVENT_PANIC_BEGAN, u32::from(tier)),
+        EventKind::PanicEnded(tier) => (pool_events::TRIMTAB_EVENT_PANIC_ENDED, u32::from(tier)),
         EventKind::Pool(change) => pool_events::numbers(change),
     }
 }

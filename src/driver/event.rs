@@ -41,6 +41,10 @@ pub enum EventKind {
     DiscoveryFailed,
     /// So many sessions of a backend that went down were cut, by one of the workers.
     SessionsCut(u64),
+    /// A tier of a pool panics: it serves whatever is observed of its backends.
+    PanicBegan(u8),
+    /// A tier no longer panics.
+    PanicEnded(u8),
     /// Something in a pool changed.
     Pool(ChangeKind),
 }
@@ -57,6 +61,8 @@ impl EventKind {
             EventKind::WorkerFailed => "worker-failed",
             EventKind::DiscoveryFailed => "discovery-failed",
             EventKind::SessionsCut(_) => "sessions-cut",
+            EventKind::PanicBegan(_) => "panic-began",
+            EventKind::PanicEnded(_) => "panic-ended",
             EventKind::Pool(ChangeKind::Added) => "backend-added",
             EventKind::Pool(ChangeKind::Removed) => "backend-removed",
             EventKind::Pool(ChangeKind::Admin(_)) => "backend-admin",
@@ -78,7 +84,9 @@ impl EventKind {
                 Observed::Ejected => "ejected".into(),
             },
             EventKind::Pool(ChangeKind::Weight(number) | ChangeKind::Maxconn(number)) => number.to_string(),
-            EventKind::Pool(ChangeKind::Tier(tier)) => tier.to_string(),
+            EventKind::Pool(ChangeKind::Tier(tier))
+            | EventKind::PanicBegan(tier)
+            | EventKind::PanicEnded(tier) => tier.to_string(),
             EventKind::SessionsCut(count) => count.to_string(),
             _ => String::new(),
         }
@@ -136,6 +144,11 @@ impl Event {
     /// An event of the server as a whole.
     pub(crate) fn of_server(kind: EventKind, detail: impl Into<String>) -> Self {
         Self { kind, listener: None, pool: None, backend: None, detail: detail.into() }
+    }
+
+    /// An event of one pool.
+    pub(crate) fn of_pool(kind: EventKind, pool: &Arc<str>, detail: impl Into<String>) -> Self {
+        Self { pool: Some(Arc::clone(pool)), ..Self::of_server(kind, detail) }
     }
 
     /// An event of one listener.

@@ -70,6 +70,12 @@ impl Room {
         self.tell(worker);
     }
 
+    /// Whoever took this offer found no place that it would have.
+    pub(crate) fn pass_on(&self, offer: Offer<Key>) {
+        let worker = self.queue.lock().pass_on(offer);
+        self.tell(worker);
+    }
+
     /// Begins a round of taking offers: from now on a new one tells the worker.
     pub(crate) fn begin(&self, worker: usize) {
         // A read-modify-write, so that the taking that follows is not done before it.
@@ -96,12 +102,13 @@ impl Room {
     }
 }
 
-/// Passes a pool's word that a place came free on to who waits.
+/// Passes a pool's word that a place came free on to who waits, and the rest on to who tells it.
 pub(crate) struct RoomObserver {
     /// Whose waiters they are. A child made by fork has a copy of the pool, and no server.
     pub(crate) pid: u32,
     pub(crate) room: Arc<Room>,
     pub(crate) on_change: Box<dyn Fn(&crate::balance::Change) + Send + Sync>,
+    pub(crate) on_panic: Box<dyn Fn(u8, bool) + Send + Sync>,
 }
 
 impl crate::balance::Observer for RoomObserver {
@@ -114,6 +121,12 @@ impl crate::balance::Observer for RoomObserver {
     fn handle_change(&self, change: &crate::balance::Change) {
         if self.pid == std::process::id() {
             (self.on_change)(change);
+        }
+    }
+
+    fn handle_panic(&self, tier: u8, panics: bool) {
+        if self.pid == std::process::id() {
+            (self.on_panic)(tier, panics);
         }
     }
 }

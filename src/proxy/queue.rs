@@ -4,9 +4,11 @@
 //! A place that came free is offered to the one who waits longest, who tries to pick. Who succeeds passes the
 //! baton on, since there may be room for more; who fails goes back to where it stood. One tries at a time, or one
 //! who came later could be served before: places that come free meanwhile are counted, so that none is missed.
+//! Who will not have every place lets those behind it have what it fails to find.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU64;
+use std::ops::Bound;
 
 /// Names one place in the queue; earlier ones are smaller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,7 +30,7 @@ pub struct Offer<T> {
     pub place: Place,
     /// Who it is.
     pub waiter: Waiter<T>,
-    /// How many places had come free by then.
+    /// How many places had come free by then, or when the first of those before it failed.
     seen: u64,
 }
 
@@ -36,8 +38,8 @@ pub struct Offer<T> {
 #[derive(Debug)]
 pub struct Queue<T> {
     waiting: BTreeMap<Place, Waiter<T>>,
-    /// Offers their workers have not taken yet.
-    offered: Vec<VecDeque<(Place, T)>>,
+    /// Offers their workers have not taken yet; with each, how many places had come free when those before it failed.
+    offered: Vec<VecDeque<(Place, T, Option<u64>)>>,
     /// Offers under way: made, and neither put back nor settled.
     trying: usize,
     next: NonZeroU64,
@@ -96,8 +98,8 @@ impl<T: Copy> Queue<T> {
 
     /// The next offer to one of this worker's.
     pub fn take_offer(&mut self, worker: usize) -> Option<Offer<T>> {
-        let (place, token) = self.offered[worker].pop_front()?;
-        Some(Offer { place, waiter: Waiter { worker, token }, seen: self.freed })
+        let (place, token, seen) = self.offered[worker].pop_front()?;
+        Some(Offer { place, waiter: Waiter { worker, token }, seen: seen.unwrap_or(self.freed) })
     }
 
     /// Who was offered a place found none: back to where it stood. Returns the worker to be told when a place
@@ -109,10 +111,29 @@ impl<T: Copy> Queue<T> {
         if self.freed == offer.seen { None } else { self.offer() }
     }
 
+    /// Who was offered a place found none that it would have, and somebody else may: back to where it stood, and the
+    /// next behind it tries. Returns the worker to be told.
+    pub fn pass_on(&mut self, offer: Offer<T>) -> Option<usize> {
+        if self.freed != offer.seen {
+            // One of those before may have it.
+            return self.put_back(offer);
+        }
+        self.trying -= 1;
+        let behind = self.waiting.range((Bound::Excluded(offer.place), Bound::Unbounded)).next();
+        let next = behind.map(|(place, _)| *place);
+        self.waiting.insert(offer.place, offer.waiter);
+        self.offer_to(next?, Some(offer.seen))
+    }
+
     fn offer(&mut self) -> Option<usize> {
-        let (place, waiter) = self.waiting.pop_first()?;
+        let first = *self.waiting.first_key_value()?.0;
+        self.offer_to(first, None)
+    }
+
+    fn offer_to(&mut self, place: Place, seen: Option<u64>) -> Option<usize> {
+        let waiter = self.waiting.remove(&place)?;
         self.trying += 1;
-        self.offered[waiter.worker].push_back((place, waiter.token));
+        self.offered[waiter.worker].push_back((place, waiter.token, seen));
         Some(waiter.worker)
     }
 }
@@ -178,6 +199,42 @@ mod tests {
         assert_eq!(queue.take_offer(0).unwrap().waiter.token, 1);
         assert_eq!(queue.settle(), None);
         assert!(queue.is_empty());
+    }
+
+    /// Who will not have a place lets the next try, and keeps its own turn.
+    #[test]
+    fn what_one_will_not_have_is_offered_to_the_next() {
+        let mut queue = queue();
+        queue.free();
+        let offer = queue.take_offer(0).unwrap();
+        assert_eq!(queue.pass_on(offer), Some(1));
+        let offer = queue.take_offer(1).unwrap();
+        assert_eq!((offer.waiter.token, queue.len()), (11, 3));
+        // It has one: whoever waits longest is asked again.
+        assert_eq!(queue.settle(), Some(0));
+        let offer = queue.take_offer(0).unwrap();
+        assert_eq!(offer.waiter.token, 10);
+        assert_eq!(queue.pass_on(offer), Some(0));
+        let offer = queue.take_offer(0).unwrap();
+        assert_eq!(offer.waiter.token, 12);
+        assert_eq!(queue.pass_on(offer), None, "nobody is behind it");
+        assert_eq!((queue.trying, queue.len()), (0, 2));
+    }
+
+    /// A place that comes free after the first failed is not missed by it, whoever fails then.
+    #[test]
+    fn who_passed_on_does_not_miss_what_comes_free_behind_it() {
+        for passes in [false, true] {
+            let mut queue = queue();
+            queue.free();
+            let offer = queue.take_offer(0).unwrap();
+            assert_eq!(queue.pass_on(offer), Some(1));
+            assert_eq!(queue.free(), None);
+            let offer = queue.take_offer(1).unwrap();
+            assert_eq!(if passes { queue.pass_on(offer) } else { queue.put_back(offer) }, Some(0));
+            let offer = queue.take_offer(0).unwrap();
+            assert_eq!((offer.waiter.token, queue.put_back(offer)), (10, None));
+        }
     }
 
     /// Whoever is first stays first, however often others free places while it tries in vain.

@@ -199,7 +199,8 @@ impl Session {
         }
     }
 
-    /// A place may have come free. [`Next::Queue`] means that there was none: back to where it stood.
+    /// A place may have come free. [`Next::Queue`] means that there was none: back to where it stood. There may be one
+    /// for who comes behind it if it [`is_choosy`](Session::is_choosy).
     pub fn handle_offer(&mut self, context: &Context<'_>) -> Next {
         debug_assert_eq!(self.phase, Phase::Queued);
         self.pick(context, true)
@@ -432,6 +433,11 @@ impl Session {
         self.opening.as_ref().is_some_and(|opening| opening.retry.is_some())
     }
 
+    /// Whether it has tried some backends: a place at one of these is none for it.
+    pub fn is_choosy(&self) -> bool {
+        self.opening.as_ref().is_some_and(|opening| !opening.tried.is_empty())
+    }
+
     /// Another backend, if one more may be tried.
     fn try_another(&mut self, context: &Context<'_>) -> Next {
         // One that failed in its turn has ended.
@@ -467,7 +473,8 @@ impl Session {
             _ => &[],
         };
         let request = Request { lane: context.lane, key, now: context.now, avoid: &opening.tried };
-        let pick = match context.pool.pick(&request) {
+        // To try one again at once would only add to its trouble.
+        let pick = match context.pool.pick_other(&request) {
             Ok(pick) => pick,
             Err(Error::NoBackend(NoBackend::Full { .. } | NoBackend::PoolFull { .. })) => {
                 return self.queue(context.now, None);
@@ -478,14 +485,8 @@ impl Session {
             Err(_) if !opening.tried.is_empty() => return Next::Close(Cause::ConnectFailed),
             Err(_) => return Next::Close(Cause::NoBackend),
         };
-        let is_old = opening.tried.contains(&pick.backend);
         self.backend = pick.backend;
         self.pick = Some(pick.token);
-        if is_old {
-            // All were tried; to try one again at once would only add to its trouble.
-            self.report(Outcome::Cancelled, context);
-            return Next::Close(Cause::ConnectFailed);
-        }
         self.phase = Phase::Connecting;
         self.active = context.now;
         self.since = context.now;
@@ -556,3 +557,6 @@ impl Opening {
         u16::try_from(bytes.len()).expect("no header is longer than HEADER_MAX")
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -292,8 +292,19 @@ fn share(config: &Config, pools: &[Arc<balance::Pool>], loops: &[Loop], sink: &S
                 });
             }
         };
-        let pid = std::process::id();
-        let observer = RoomObserver { pid, room: Arc::clone(&room), on_change: Box::new(on_change) };
+        let on_panic = {
+            let (sink, pool) = (Arc::clone(sink), Arc::clone(&name));
+            move |tier, panics| {
+                let kind = if panics { EventKind::PanicBegan(tier) } else { EventKind::PanicEnded(tier) };
+                sink(&Event::of_pool(kind, &pool, ""));
+            }
+        };
+        let observer = RoomObserver {
+            pid: std::process::id(),
+            room: Arc::clone(&room),
+            on_change: Box::new(on_change),
+            on_panic: Box::new(on_panic),
+        };
         let is_first = pools[index].observe(Box::new(observer));
         assert!(is_first, "a server makes its pools and starts once");
         let (pool, standing) = (Arc::clone(&pools[index]), Arc::new(Standing::default()));

@@ -5,13 +5,16 @@
 //! - an end is passed on only behind everything that came before it;
 //! - a flow keeps one read at most;
 //! - no backend has more sessions than its `maxconn`, nor the pool; one that is drained or down gets nothing new;
-//! - no rate is passed; nobody waits in the queue while there is room, within the rates, and no offer under way, and
-//!   who waits longest goes first; as many wait as may, and no more;
+//! - no rate is passed; nobody waits in the queue while a backend that it has not tried has room, within the rates, and
+//!   no offer is under way, and who waits longest goes first; as many wait as may, and no more;
+//! - no session tries a backend twice, nor gives up while there is one that it has not tried and may;
 //! - a retry begins when it is within the budget, and only then;
 //! - when a backend goes down and sessions are cut then, those that had picked it are, and nobody else;
 //! - every pick is reported done once, and no session outlives its deadlines.
 
+mod checker;
 mod flows;
+mod operator;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,7 +29,7 @@ use crate::balance::{
 use crate::proxy::cuts::{Cuts, Moment};
 use crate::proxy::options::{AcceptProxy, OnDown, Options, SendProxy, Timeouts};
 use crate::proxy::queue::{Place, Queue, Waiter};
-use crate::proxy::session::{Cause, Context, Direction, Next, Session};
+use crate::proxy::session::{Cause, Context, Next, Session};
 use crate::rng::Rng;
 use crate::sim::limits::Limits;
 use crate::sim::socket::Socket;
@@ -42,6 +45,8 @@ pub struct Summary {
     pub queued: u64,
     /// How often a rate had room again for who waited.
     pub paced: u64,
+    /// Offers that were passed on by sessions that had tried what had room, or found none.
+    pub passed_on: u64,
     /// Connections that were tried again.
     pub retries: u64,
     /// Bytes that reached a peer.
@@ -70,6 +75,8 @@ struct Live {
     client: Socket,
     backend: Option<Socket>,
     address: Option<Address>,
+    /// Which backends it has tried in vain, by number.
+    tried: Vec<usize>,
     place: Option<Place>,
     worker: usize,
     /// When it picked its backend.
@@ -225,6 +232,7 @@ impl World {
                 client: Socket::new(capacity),
                 backend: None,
                 address: None,
+                tried: Vec::new(),
                 place: None,
                 worker,
                 picked: self.moment,
@@ -234,73 +242,6 @@ impl World {
         );
         let next = self.with(key, |session, context| session.begin(context))?;
         self.follow(key, next)
-    }
-
-    /// An operator changes something.
-    fn operate(&mut self) -> Result<(), String> {
-        let at = self.rng.below(self.backends.len() as u64) as usize;
-        let id = self.backends[at].0;
-        let done = match self.rng.below(3) {
-            0 => {
-                self.maxconns[at] = self.rng.below(5) as u32;
-                self.pool.set_maxconn(id, self.maxconns[at])
-            }
-            1 => {
-                let admins = [Admin::Ready, Admin::Ready, Admin::Drain, Admin::Maintenance];
-                self.admins[at] = admins[self.rng.below(4) as usize];
-                self.pool.set_admin(id, self.admins[at])
-            }
-            _ => {
-                let observed = [Observed::Up, Observed::Up, Observed::Down, Observed::Ejected];
-                self.observed[at] = observed[self.rng.below(4) as usize];
-                self.pool.set_observed(id, self.observed[at])
-            }
-        };
-        done.map_err(|error| error.to_string())?;
-        for change in std::mem::take(&mut *self.seen.changes.lock()) {
-            if !self.on_down.cuts(change.kind) {
-                continue;
-            }
-            if !matches!((self.admins[at], self.observed[at]), (Admin::Maintenance, _) | (_, Observed::Down))
-            {
-                return Err(format!("{change:?} is no reason to cut sessions"));
-            }
-            let until = self.moment;
-            self.moment.0 += 1;
-            self.cuts.iter_mut().for_each(|cuts| cuts.order(0, id, until));
-            let address = &self.backends[at].1;
-            for live in self.live.values_mut().filter(|live| live.address.as_ref() == Some(address)) {
-                live.is_doomed = true;
-            }
-        }
-        Ok(())
-    }
-
-    /// A worker goes on with cutting sessions whose backends went down.
-    fn cut(&mut self) -> Result<(), String> {
-        let worker = self.rng.below(WORKERS as u64) as usize;
-        for _ in 0..self.rng.below(2 * SESSIONS_MAX as u64) {
-            let Some(key) = self.cuts[worker].next(self.next as usize) else {
-                let _ = self.cuts[worker].finish();
-                if !self.cuts[worker].is_ordered()
-                    && self.live.values().any(|live| live.worker == worker && live.is_doomed)
-                {
-                    return Err("a session of a backend that went down was not cut".into());
-                }
-                return Ok(());
-            };
-            let key = key as u64;
-            let Some(live) = self.live.get(&key).filter(|live| live.worker == worker) else { continue };
-            let Some(backend) = live.session.backend() else { continue };
-            if self.cuts[worker].takes(0, backend, live.picked) {
-                if !live.is_doomed {
-                    return Err("a session is cut that need not be".into());
-                }
-                let next = self.try_another(key, |session, context| session.handle_backend_down(context))?;
-                self.follow(key, next)?;
-            }
-        }
-        Ok(())
     }
 
     /// A step in which a session may try another backend. It does when that is within the budget.
@@ -315,6 +256,12 @@ impl World {
         // Its own pick is over by then.
         let load = statistics.in_flight - 1 + statistics.pending;
         let may = (others as u64) < self.limits.retries(load);
+        let live = self.live.get_mut(&key).expect("the caller has just seen it");
+        if live.session.is_connecting() {
+            let tried = live.address.as_ref();
+            let at = self.backends.iter().position(|(_, known)| Some(known) == tried);
+            live.tried.push(at.expect("it connects to one of the pool's"));
+        }
         let next = self.with(key, step)?;
         let is_retrying = self.live.get(&key).is_some_and(|live| live.session.is_retrying());
         if is_retrying && !may {
@@ -345,61 +292,6 @@ impl World {
             self.with(key, |session, context| session.handle_connected(context))?
         };
         self.follow(key, next)
-    }
-
-    /// A client or a backend sends, reads, ends or breaks off; the relay hears of it, later or now.
-    fn a_peer_acts(&mut self) -> Result<(), String> {
-        let count = self.live.len() as u64;
-        if count == 0 {
-            return Ok(());
-        }
-        let chosen = self.rng.below(count) as usize;
-        let Some(key) = self.live.keys().nth(chosen).copied() else { return Ok(()) };
-        let Some(live) = self.live.get_mut(&key) else { return Ok(()) };
-        let is_client = live.backend.is_none() || self.rng.below(2) == 0;
-        let socket = match &mut live.backend {
-            Some(backend) if !is_client => backend,
-            _ => &mut live.client,
-        };
-        match self.rng.below(40) {
-            0 => socket.peer_ends(),
-            1 if self.rng.below(3) == 0 => socket.peer_resets(),
-            2..20 => socket.peer_sends(self.rng.below(700) as usize),
-            _ => socket.peer_reads(self.rng.below(700) as usize)?,
-        }
-        if self.rng.below(3) > 0 {
-            self.deliver(key)?;
-        }
-        Ok(())
-    }
-
-    /// Tells the relay what happened to one session's sockets, as one event each, and lets it act.
-    fn deliver(&mut self, key: u64) -> Result<(), String> {
-        let Some(live) = self.live.get_mut(&key) else { return Ok(()) };
-        for side in [Direction::ToBackend, Direction::ToClient] {
-            let socket = match (side, &mut live.backend) {
-                (Direction::ToBackend, _) => &mut live.client,
-                (Direction::ToClient, Some(backend)) => backend,
-                (Direction::ToClient, None) => continue,
-            };
-            if std::mem::take(&mut socket.readable_edge) {
-                let is_ending = socket.peer_ended || socket.peer_reset;
-                live.session.flow(side).handle_source_ready(is_ending);
-                if socket.peer_ended && !socket.peer_reset {
-                    live.session.flow(side).handle_end_known();
-                }
-            }
-            if std::mem::take(&mut socket.writable_edge) {
-                live.session.flow(side.opposite()).handle_sink_ready();
-            }
-        }
-        if live.session.is_relaying() {
-            return self.relay(key);
-        }
-        if live.client.peer_reset {
-            return self.follow(key, Next::Close(Cause::ClientLeft));
-        }
-        Ok(())
     }
 
     fn time_passes(&mut self) -> Result<(), String> {
@@ -455,6 +347,9 @@ impl World {
                     ));
                 }
                 if let Some(live) = self.live.get_mut(&key) {
+                    if live.tried.iter().any(|tried| Some(*tried) == at) {
+                        return Err(format!("{address} is tried twice by one session"));
+                    }
                     live.picked = self.moment;
                     live.is_doomed = false;
                     live.address = Some(address);
@@ -501,6 +396,10 @@ impl World {
     fn close(&mut self, key: u64, cause: Cause) -> Result<(), String> {
         self.with(key, |session, context| session.close(cause, context))?;
         let Some(mut live) = self.live.remove(&key) else { return Ok(()) };
+        let has_untried = (0..self.backends.len()).any(|at| self.is_usable(at) && !live.tried.contains(&at));
+        if cause == Cause::ConnectFailed && has_untried && live.tried.len() < self.options.attempts as usize {
+            return Err(format!("a session gives up having tried {:?} alone", live.tried));
+        }
         if cause == Cause::BackendDown && !live.is_doomed {
             return Err("a session is cut though its backend did not go down".into());
         }
@@ -542,7 +441,12 @@ impl World {
             }
             match self.with(key, |session, context| session.handle_offer(context))? {
                 Next::Queue(wake) => {
-                    self.queue.put_back(offer);
+                    if self.live.get(&key).is_some_and(|live| live.session.is_choosy()) {
+                        self.queue.pass_on(offer);
+                        self.summary.passed_on += 1;
+                    } else {
+                        self.queue.put_back(offer);
+                    }
                     if let Some(wake) = wake {
                         let wake = wake.max(self.now.saturating_add(Duration::from_millis(1)));
                         self.wake = Some(self.wake.map_or(wake, |earlier| earlier.min(wake)));
@@ -559,48 +463,6 @@ impl World {
             }
         }
         Err("offers go round in circles".into())
-    }
-
-    /// What holds between any two steps.
-    fn check(&mut self) -> Result<(), String> {
-        let mut has_room = false;
-        let all = self.live.values().filter(|live| live.address.is_some()).count() as u64;
-        if self.limits.maxconn > 0 && all > self.limits.maxconn {
-            return Err(format!("{all} sessions are in a pool for {}", self.limits.maxconn));
-        }
-        let has_pool_room = self.limits.maxconn == 0 || all < self.limits.maxconn;
-        for (at, (id, address)) in self.backends.iter().enumerate() {
-            let sessions =
-                self.live.values().filter(|live| live.address.as_ref() == Some(address)).count() as u64;
-            let counted = self.pool.backend(*id).map_err(|error| error.to_string())?.in_flight;
-            if counted != sessions {
-                return Err(format!("{address} has {sessions} sessions and the pool counts {counted}"));
-            }
-            let limit = u64::from(self.maxconns[at]);
-            has_room |= has_pool_room
-                && self.is_usable(at)
-                && (limit == 0 || sessions < limit)
-                && self.limits.has_room(at, self.now);
-        }
-        let waiting = self.live.values().filter(|live| live.place.is_some()).count();
-        if waiting != self.queue.len() {
-            return Err(format!("{waiting} sessions wait and the queue has {}", self.queue.len()));
-        }
-        let statistics = self.pool.statistics();
-        let retrying = self.live.values().filter(|live| live.session.is_retrying()).count();
-        if (waiting as u64, retrying as u32) != (statistics.pending, statistics.retries) {
-            return Err(format!(
-                "{waiting} wait and {retrying} try again, and the pool counts {statistics:?}"
-            ));
-        }
-        if has_room && waiting > 0 {
-            return Err(format!("{waiting} wait although there is room"));
-        }
-        Ok(())
-    }
-
-    fn is_usable(&self, at: usize) -> bool {
-        self.admins[at] == Admin::Ready && matches!(self.observed[at], Observed::Up | Observed::Unknown)
     }
 
     /// Everybody goes; nothing is left behind.

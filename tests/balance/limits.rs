@@ -4,7 +4,10 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use trimtab::balance::{Backend, Lane, Options, Outcome, Policy, Pool, Request, Retry, Timings, Verdict};
+use trimtab::balance::{
+    Admin, Backend, BackendId, Backups, Lane, Options, Outcome, Policy, Pool, Request, Retry, Timings,
+    Verdict,
+};
 use trimtab::error::{Error, NoBackend};
 use trimtab::time::Instant;
 
@@ -227,4 +230,48 @@ fn the_retry_budget_is_exact_over_threads() {
     });
     assert_eq!(pool.statistics().retries, 0);
     assert_eq!((0..20).filter(|_| pool.retry_begin(NOW).is_ok()).count(), 10);
+}
+
+fn avoiding(avoid: &[BackendId]) -> Request<'_> {
+    Request { avoid, ..at(1_000) }
+}
+
+/// A pick that avoids falls back; one of another does not, and tells whether it helps to wait.
+#[test]
+fn another_one_or_none() {
+    let options = Options { policy: Policy::First, ..Options::default() };
+    let (pool, ids) = pool(options, &[1, 1]);
+    let none = |pool: &Pool, avoid: &[BackendId]| match pool.pick_other(&avoiding(avoid)).unwrap_err() {
+        Error::NoBackend(why) => why,
+        other => panic!("{other}"),
+    };
+    pool.set_maxconn(ids[1], 1).unwrap();
+    let held = pool.pick_other(&avoiding(&ids[..1])).unwrap();
+    assert_eq!(held.backend, ids[1]);
+    assert_eq!(none(&pool, &ids[..1]), NoBackend::Full { backends: 1 });
+    let fallen_back = pool.pick(&avoiding(&ids[..1])).unwrap();
+    assert_eq!(fallen_back.backend, ids[0]);
+    assert_eq!(none(&pool, &ids), NoBackend::Avoided { backends: 2 });
+    done(&pool, held.token);
+    done(&pool, fallen_back.token);
+    // A rate of the one to avoid says nothing of when the other has room.
+    pool.set_connection_rate(ids[0], 1, 1).unwrap();
+    pool.set_connection_rate(ids[1], 100, 1).unwrap();
+    pool.set_maxconn(ids[1], 0).unwrap();
+    for id in &ids {
+        done(
+            &pool,
+            pool.pick_other(&avoiding(if *id == ids[0] { &ids[1..] } else { &ids[..1] })).unwrap().token,
+        );
+    }
+    let wait = Duration::from_millis(10);
+    assert_eq!(none(&pool, &ids[..1]), NoBackend::RateLimited { backends: 1, wait });
+    assert_eq!(none(&pool, &ids[1..]), NoBackend::RateLimited { backends: 1, wait: Duration::from_secs(1) });
+    // In a standby tier that takes over what the first cannot carry there may be another.
+    let options = Options { backups: Backups::All, ..Options::default() };
+    let (pool, ids) = self::pool(options, &[1, 1]);
+    pool.set_tier(ids[1], 1).unwrap();
+    assert_eq!(none(&pool, &ids[..1]), NoBackend::Avoided { backends: 1 });
+    pool.set_admin(ids[0], Admin::Drain).unwrap();
+    assert_eq!(pool.pick_other(&avoiding(&ids[..1])).unwrap().backend, ids[1]);
 }

@@ -3,6 +3,7 @@
 #include "net.h"
 
 #define SECOND UINT64_C(1000000000)
+#define TIMES "interval = \"50ms\", timeout = \"100ms\", rise = 2, fall = 2"
 
 /* What the server does with those who connect. */
 enum manner { ANSWERS, SILENT, WRONG, GONE };
@@ -28,6 +29,7 @@ struct world {
     int is_connected;
     int wants_write;
     unsigned changes;
+    unsigned learnt;
 };
 
 static trimtab_check_status status_of(const trimtab_check *check)
@@ -105,7 +107,7 @@ static uint64_t step(struct world *world)
             world->changes++;
             break;
         }
-        case TRIMTAB_STEP_LEARN: break;
+        case TRIMTAB_STEP_LEARN: world->learnt++; break;
         default: CHECK(!"a step that is not known");
         }
     }
@@ -176,6 +178,30 @@ static void until(struct world *world, int32_t observed, const char *reason)
     CHECK(backend_statistics_of(world->pool, world->id).observed_since_ns == status.since_ns);
 }
 
+/* A server that listens, and a pool of it alone. */
+static void begin(struct world *world, char *address, size_t size)
+{
+    world->server.listener = socket(AF_INET, SOCK_STREAM, 0);
+    socklen_t length = sizeof world->target;
+    world->target.sin_family = AF_INET;
+    world->target.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    CHECK(bind(world->server.listener, (struct sockaddr *)&world->target, length) == 0);
+    CHECK(listen(world->server.listener, 8) == 0);
+    CHECK(getsockname(world->server.listener, (struct sockaddr *)&world->target, &length) == 0);
+    snprintf(address, size, "127.0.0.1:%u", ntohs(world->target.sin_port));
+    world->pool = new_pool(TRIMTAB_POLICY_ROUND_ROBIN);
+    OK(trimtab_pool_add_backend(world->pool, STR(address), 1, &world->id));
+}
+
+static void end(struct world *world)
+{
+    if (world->server.listener >= 0) close(world->server.listener);
+    if (world->probe >= 0) close(world->probe);
+    if (world->server.client >= 0) close(world->server.client);
+    trimtab_check_free(world->check);
+    trimtab_pool_free(world->pool);
+}
+
 static void probe(const char *config, const char *request_end, const char *answer, int32_t role)
 {
     struct world world;
@@ -184,17 +210,8 @@ static void probe(const char *config, const char *request_end, const char *answe
     world.server.client = -1;
     world.server.request_end = request_end;
     world.server.answer = answer;
-    world.server.listener = socket(AF_INET, SOCK_STREAM, 0);
-    socklen_t length = sizeof world.target;
-    world.target.sin_family = AF_INET;
-    world.target.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    CHECK(bind(world.server.listener, (struct sockaddr *)&world.target, length) == 0);
-    CHECK(listen(world.server.listener, 8) == 0);
-    CHECK(getsockname(world.server.listener, (struct sockaddr *)&world.target, &length) == 0);
     char address[64];
-    snprintf(address, sizeof address, "127.0.0.1:%u", ntohs(world.target.sin_port));
-    world.pool = new_pool(TRIMTAB_POLICY_ROUND_ROBIN);
-    OK(trimtab_pool_add_backend(world.pool, STR(address), 1, &world.id));
+    begin(&world, address, sizeof address);
     OK(trimtab_check_new(STR(config), STR(address), 0, &world.check));
     char target[64];
     OK(trimtab_check_target_copy(world.check, target, sizeof target, NULL));
@@ -228,10 +245,45 @@ static void probe(const char *config, const char *request_end, const char *answe
         until(&world, TRIMTAB_OBSERVED_DOWN, "cannot connect");
     }
     CHECK(world.server.accepted >= 2);
-    if (world.probe >= 0) close(world.probe);
-    if (world.server.client >= 0) close(world.server.client);
-    trimtab_check_free(world.check);
-    trimtab_pool_free(world.pool);
+    end(&world);
+}
+
+/* An agent, whose orders come besides its verdict. */
+static void agent(void)
+{
+    struct world world;
+    memset(&world, 0, sizeof world);
+    world.probe = world.server.client = -1;
+    world.server.request_end = "status\n";
+    world.server.answer = "up ready 75% maxconn:30\n";
+    char address[64];
+    begin(&world, address, sizeof address);
+    OK(trimtab_check_new(STR("check = { kind = \"agent\", send = \"status\\n\", " TIMES " }"), STR(address), 0, &world.check));
+    trimtab_check_status status = status_of(world.check);
+    CHECK(status.ordered_admin == TRIMTAB_NOT_ORDERED && status.ordered_weight_percent == TRIMTAB_NOT_ORDERED);
+    CHECK(status.ordered_maxconn == TRIMTAB_NOT_ORDERED);
+    until(&world, TRIMTAB_OBSERVED_UP, "2 good probes in a row");
+    status = status_of(world.check);
+    CHECK(status.ordered_admin == TRIMTAB_ADMIN_READY && status.ordered_weight_percent == 75);
+    CHECK(status.ordered_maxconn == 30 && world.learnt == 1);
+    /* A host that knows less gets less. */
+    trimtab_check_status less;
+    memset(&less, 0x5a, sizeof less);
+    less.struct_size = offsetof(trimtab_check_status, ordered_admin);
+    OK(trimtab_check_status_read(world.check, &less));
+    CHECK(less.observed == TRIMTAB_OBSERVED_UP && less.ordered_weight_percent == 0x5a5a5a5a);
+
+    world.server.answer = "down drain maxconn:4294967295 # being replaced\n";
+    until(&world, TRIMTAB_OBSERVED_DOWN, "being replaced");
+    status = status_of(world.check);
+    CHECK(status.ordered_admin == TRIMTAB_ADMIN_DRAIN && status.ordered_weight_percent == TRIMTAB_NOT_ORDERED);
+    CHECK(status.ordered_maxconn == INT64_C(4294967295) && world.learnt == 2);
+    world.server.answer = "up maint 0%\n";
+    until(&world, TRIMTAB_OBSERVED_UP, "good probes");
+    status = status_of(world.check);
+    CHECK(status.ordered_admin == TRIMTAB_ADMIN_MAINTENANCE && status.ordered_weight_percent == 0);
+    CHECK(status.ordered_maxconn == TRIMTAB_NOT_ORDERED);
+    end(&world);
 }
 
 static void refusals(void)
@@ -270,11 +322,11 @@ int main(void)
 {
     alarm(120);
     refusals();
-#define TIMES "interval = \"50ms\", timeout = \"100ms\", rise = 2, fall = 2"
     probe("check = { kind = \"tcp\", " TIMES " }", "", NULL, TRIMTAB_ROLE_UNKNOWN);
     probe("check = { kind = \"http\", path = \"/up\", " TIMES " }", "\r\n\r\n",
           "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", TRIMTAB_ROLE_UNKNOWN);
     probe("check = { kind = \"redis\", " TIMES " }", "PING\r\n", "+PONG\r\n", TRIMTAB_ROLE_UNKNOWN);
-    printf("probing: tcp, http and redis from a loop of the test's own\n");
+    agent();
+    printf("probing: tcp, http, redis and an agent from a loop of the test's own\n");
     return 0;
 }

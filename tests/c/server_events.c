@@ -110,6 +110,29 @@ static void every_kind(void)
     trimtab_pool_free(pool);
 }
 
+/* A tier that begins to panic, and one that no longer does. */
+static void panic_is_told(void)
+{
+    char config[4096] = "";
+    struct log log;
+    log_init(&log);
+    append(config, sizeof config, "%spanic_threshold = 60\n", config_of(1, "", NULL, 0));
+    trimtab_server *server = server_of(config, record, &log);
+    OK(trimtab_server_start(server));
+    trimtab_pool *pool = pool_of(server, "app");
+    uint64_t first = 0, second = 0;
+    OK(trimtab_pool_add_backend(pool, STR("10.9.9.9:9"), 1, &first));
+    OK(trimtab_pool_add_backend(pool, STR("10.9.9.9:10"), 1, &second));
+    unsigned at = log.count;
+    OK(trimtab_pool_set_observed(pool, first, TRIMTAB_OBSERVED_DOWN));
+    OK(trimtab_pool_set_observed(pool, first, TRIMTAB_OBSERVED_UP));
+    told(&log, at + 1, TRIMTAB_EVENT_PANIC_BEGAN, 0, "|panic-began||app||0|");
+    told(&log, at + 3, TRIMTAB_EVENT_PANIC_ENDED, 0, "|panic-ended||app||0|");
+    CHECK(log.count == at + 4);
+    trimtab_pool_free(pool);
+    trimtab_server_free(server);
+}
+
 /* `free` alone ends a server that runs, and tells of it before it returns. */
 static void the_end_is_told(void)
 {
@@ -410,6 +433,7 @@ int main(void)
     backend_start(&a, 'a');
     backend_start(&b, 'b');
     every_kind();
+    panic_is_told();
     the_end_is_told();
     from_within();
     free_waits_for_the_callback();

@@ -179,6 +179,170 @@ void retries()
     CHECK(hashed.pick(key).backend() == hashed.pick(key).backend());
 }
 
+void failure_handling()
+{
+    using trimtab::Status;
+    auto outlier = trimtab::outlier_defaults();
+    CHECK(outlier.consecutive_errors == 5 && outlier.ejection_percent_max == 10);
+    outlier.consecutive_errors = 2;
+    outlier.ejection_percent_max = 100;
+    auto adaptive = trimtab::adaptive_defaults();
+    CHECK(adaptive.min == 3 && adaptive.scope == static_cast<std::int32_t>(trimtab::Scope::backend));
+    adaptive.scope = static_cast<std::int32_t>(trimtab::Scope::pool);
+    trimtab::Pool pool(trimtab::PoolOptions()
+                           .policy(trimtab::Policy::first)
+                           .backups(trimtab::Backups::spill)
+                           .panic_threshold(60)
+                           .fail_open(false)
+                           .slow_start(10s)
+                           .slow_start_aggression(2.0)
+                           .slow_start_min(0.2)
+                           .maxconn(100)
+                           .connection_rate(1000, 1000)
+                           .pending_max(1)
+                           .retry_budget(0.5)
+                           .retry_min(1)
+                           .retries_max(9)
+                           .outlier(outlier)
+                           .adaptive(adaptive));
+    CHECK(thrown([] { trimtab::PoolOptions().panic_threshold(101); }) == Status::invalid_argument);
+    CHECK(thrown([] { trimtab::PoolOptions().retry_budget_off().retry_budget(2.0); }) == Status::invalid_argument);
+    outlier.ejection_percent_max = 101;
+    CHECK(thrown([&] { trimtab::PoolOptions().outlier(outlier); }) == Status::invalid_argument);
+    adaptive.percentile = 2;
+    CHECK(thrown([&] { trimtab::PoolOptions().adaptive(adaptive); }) == Status::invalid_argument);
+
+    std::vector<std::string> told;
+    const auto first = pool.add("10.0.0.1:80");
+    const auto second = pool.add(trimtab::Backend("10.0.0.2:80").name("two").connection_rate(500, 500));
+    pool.observe([&](const trimtab::PoolEvent &event) {
+        told.push_back(std::to_string(static_cast<int>(event.kind())) + " " + std::to_string(event.backend()) + " " +
+                       std::string(event.name()) + " " + std::to_string(event.number()) + " " +
+                       std::string(event.reason()));
+    });
+    CHECK(thrown([&] { pool.observe([](const trimtab::PoolEvent &) {}); }) == Status::state);
+    CHECK(thrown([] { trimtab::Pool().observe({}); }) == Status::null);
+    // What it tells goes with it.
+    trimtab::Pool moved = std::move(pool);
+    pool = std::move(moved);
+    const auto now = std::chrono::steady_clock::now();
+    pool.set_observed(second, trimtab::Observed::down, "it was unplugged", now);
+    CHECK(pool.reason(second) == "it was unplugged" && pool.reason(first).empty());
+    CHECK(pool.statistics(second).observed_since_ns == trimtab::Now(now).nanoseconds());
+    pool.set_observed(second, trimtab::Observed::up);
+    const std::string id = std::to_string(second);
+    const auto text = [](trimtab::EventKind kind, const std::string &rest) {
+        return std::to_string(static_cast<int>(kind)) + " " + rest;
+    };
+    using trimtab::EventKind;
+    CHECK((told == std::vector<std::string>{
+                       text(EventKind::backend_observed, id + " two 2 it was unplugged"),
+                       text(EventKind::panic_began, "0  0 "),
+                       text(EventKind::backend_observed, id + " two 1 "),
+                       text(EventKind::panic_ended, "0  0 "),
+                   }));
+    pool.set_connection_rate(second, 7, 9);
+    CHECK(pool.statistics(second).connection_rate == 7 && pool.statistics(second).connection_burst == 9);
+
+    // One more waits than may; a place that comes free is told while somebody does.
+    CHECK(pool.try_want() && !pool.try_want());
+    told.clear();
+    pool.set_maxconn(first, 1);
+    pool.pick().done(trimtab::Outcome::success);
+    CHECK(!told.empty() && told.back() == text(EventKind::room, "0  0 "));
+    pool.unwant();
+    CHECK(thrown([&] { pool.unwant(); }) == Status::state);
+
+    // Retries: as many as the budget has, each until it ends.
+    CHECK(pool.may_retry());
+    {
+        auto retry = pool.retry_begin();
+        CHECK(pool.statistics().retries == 1 && !pool.may_retry() && !pool.try_retry_begin());
+        CHECK(thrown([&] { pool.retry_begin(); }) == Status::capacity);
+        auto other = std::move(retry);
+        retry.end();
+        CHECK(pool.statistics().retries == 1);
+    }
+    CHECK(pool.statistics().retries == 0);
+    const auto token = pool.try_retry_begin()->release();
+    CHECK(pool.statistics().retries == 1);
+    pool.retry_end(token);
+    CHECK(thrown([&] { pool.retry_end(token); }) == Status::stale_pick);
+
+    // Two errors in a row eject.
+    told.clear();
+    for (int turn = 0; turn < 2; ++turn) {
+        pool.pick().done(trimtab::Outcome::failed);
+    }
+    CHECK(pool.next_deadline().has_value());
+    pool.handle_timeout(trimtab::Now(*pool.next_deadline()));
+    CHECK(pool.statistics(first).observed == TRIMTAB_OBSERVED_EJECTED && pool.statistics().ejections == 1);
+    CHECK(pool.reason(first).find("2 errors in a row") != std::string::npos);
+}
+
+// Takes steps until there is nothing to do, each of which is as expected.
+trimtab::CheckStep last_step(trimtab::Check &check, trimtab::Now now, const std::vector<trimtab::StepKind> &expected)
+{
+    for (const auto kind : expected) {
+        const auto step = check.take_step(now);
+        CHECK(step.kind() == kind);
+        if (kind == trimtab::StepKind::write) {
+            check.handle_written(step.data().size());
+        }
+    }
+    const auto step = check.take_step(now);
+    CHECK(step.kind() == trimtab::StepKind::wait && step.deadline().has_value());
+    return step;
+}
+
+// A check by a clock of the test's own: steps as they come, and what the answers make of it.
+void a_check()
+{
+    using trimtab::Now;
+    using trimtab::StepKind;
+    CHECK(thrown([] { trimtab::Check("check = { kind = \"smoke\" }", "10.0.0.1:80"); }) == trimtab::Status::config);
+    CHECK(thrown([] { trimtab::Check("check = {}", "nowhere"); }) == trimtab::Status::invalid_argument);
+    const std::uint64_t second = 1000000000;
+    Now now(second);
+    trimtab::Check check("check = { kind = \"agent\", send = \"hello\\n\", rise = 1, fall = 1 }", "10.0.0.1:80", now);
+    CHECK(check.target() == "10.0.0.1:80" && check.observed() == trimtab::Observed::unknown);
+    CHECK(check.reason().empty() && check.failure().empty());
+    const auto probe = [&](const char *answer, const std::vector<StepKind> &after) {
+        now = Now(check.take_step(now).deadline().value());
+        last_step(check, now, {StepKind::connect});
+        check.handle_connected(now);
+        const auto step = check.take_step(now);
+        CHECK(step.kind() == StepKind::write && step.data() == "hello\n");
+        check.handle_written(2);
+        CHECK(check.take_step(now).data() == "llo\n");
+        check.handle_written(4);
+        last_step(check, now, {});
+        check.handle_bytes(answer, now);
+        last_step(check, now, after);
+    };
+    probe("up 50% maxconn:7\n", {StepKind::close, StepKind::learn, StepKind::change});
+    CHECK(check.observed() == trimtab::Observed::up && check.role() == trimtab::Role::unknown);
+    CHECK(check.status().ordered_weight_percent == 50 && check.status().ordered_maxconn == 7);
+    CHECK(check.status().ordered_admin == TRIMTAB_NOT_ORDERED);
+    probe("down # on fire\n", {StepKind::close, StepKind::learn, StepKind::change});
+    CHECK(check.observed() == trimtab::Observed::down && check.failure().find("on fire") != std::string::npos);
+    CHECK(check.reason().find("on fire") != std::string::npos);
+
+    // A connection that fails, and one that the program cannot make.
+    trimtab::Check moved = std::move(check);
+    now = Now(moved.take_step(now).deadline().value());
+    last_step(moved, now, {StepKind::connect});
+    moved.handle_failed("no route", now);
+    last_step(moved, now, {StepKind::close});
+    CHECK(moved.failure().find("no route") != std::string::npos && moved.status().failed == 2);
+    now = Now(moved.take_step(now).deadline().value());
+    last_step(moved, now, {StepKind::connect});
+    moved.handle_abandoned(now);
+    moved.handle_suspicion(now);
+    moved.handle_end(now);
+    CHECK(moved.status().failed == 2);
+}
+
 void no_allocation()
 {
     trimtab::Pool pool(trimtab::Policy::peak_ewma);
@@ -240,6 +404,8 @@ int main()
     a_pick_is_given_back();
     failures();
     retries();
+    failure_handling();
+    a_check();
     no_allocation();
     threads();
     std::printf("wrapper: C++ works\n");

@@ -15,6 +15,7 @@ mod half_close;
 mod limits;
 mod maxconn;
 mod on_down;
+mod panic;
 mod pressure;
 mod proxy_protocol;
 mod queue;

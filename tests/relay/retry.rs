@@ -1,5 +1,7 @@
 //! The retry budget.
 
+use socket2::Socket;
+
 use crate::connect::Silent;
 use crate::support::{Backend, Family, Mode, Setup, Stream, refused, until};
 
@@ -68,5 +70,38 @@ fn a_connection_that_stands_is_none() {
         drop(clients);
         relay.until("all are over", |statistics| statistics.sessions == 0);
         assert_eq!(relay.statistics().closed["retry_refused"], 0);
+    }
+}
+
+/// One that waits for a backend that it has not tried lets those behind it have the one that it has.
+#[test]
+fn who_waits_for_another_keeps_nobody_from_the_first() {
+    for mode in Mode::BOTH {
+        let (address, first) = refused(Family::V4);
+        let second = Backend::echo(Family::V4);
+        let setup =
+            Setup::new(&[&address, second.address()]).pool("policy = \"first\"").backend("maxconn = 1");
+        let relay = setup.start(mode);
+        let echo = |client: &Socket| {
+            client.put(b"hello");
+            client.expect(b"hello");
+        };
+        let one = relay.connect();
+        echo(&one);
+        let other = relay.connect();
+        until("it waits for the second", || relay.waiting() == 1);
+        // The first one serves now.
+        let first = first.unwrap();
+        first.listen(16).unwrap();
+        let third = relay.connect();
+        let at_first = first.accept().unwrap().0;
+        third.put(b"hello");
+        at_first.expect(b"hello");
+        assert_eq!(relay.waiting(), 1);
+        drop(one);
+        echo(&other);
+        until("nobody waits", || relay.waiting() == 0);
+        assert_eq!((relay.backend(0).picks, relay.backend(1).picks), (3, 2));
+        assert_eq!(relay.statistics().closed["connect_failed"], 0);
     }
 }

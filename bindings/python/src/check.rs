@@ -4,9 +4,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyString};
-use trimtab::balance::Address;
-use trimtab::health::{Role, State, Step};
+use pyo3::types::{PyBytes, PyString, PyTuple};
+use trimtab::balance::{Address, Admin};
+use trimtab::health::{Ordered, Role, State, Step};
 use trimtab::server::Checker;
 use trimtab::time::{Clock, Instant};
 
@@ -171,8 +171,17 @@ impl Check {
             Some(Role::Primary) => 1,
             Some(Role::Replica) => 2,
         };
+        let orders = facts.orders.unwrap_or_default();
+        let admin = orders.admin.map(|ordered| match ordered {
+            Ordered::Ready => Admin::Ready,
+            Ordered::Drain => Admin::Drain,
+            Ordered::Maintenance => Admin::Maintenance,
+        });
+        let admin_class = errors::class(py, "trimtab._enums", "Admin")?;
+        let admin = admin.map(|admin| admin_class.call1((convert::number(admin),))).transpose()?;
         let lag = facts.lag.map(|lag| lag.as_secs_f64());
-        errors::class(py, "trimtab._types", "CheckState")?.call1((
+        // No tuple of Rust's is long enough for all.
+        let standing = (
             errors::class(py, "trimtab._enums", "Observed")?.call1((observed,))?,
             since,
             good,
@@ -184,7 +193,11 @@ impl Check {
             facts.lag_bytes,
             why,
             failure,
-        ))
+        )
+            .into_pyobject(py)?;
+        let ordered = (admin, orders.weight_percent, orders.maxconn).into_pyobject(py)?;
+        let fields: Vec<_> = standing.iter().chain(ordered.iter()).collect();
+        errors::class(py, "trimtab._types", "CheckState")?.call1(PyTuple::new(py, fields)?)
     }
 
     fn __repr__(&self) -> String {

@@ -102,6 +102,7 @@ fn described<'py>(py: Python<'py>, event: &Event) -> PyResult<Bound<'py, PyAny>>
     let kind = errors::class(py, "trimtab._enums", "EventKind")?.getattr(name.as_str())?;
     let value = match event.kind {
         EventKind::Pool(change) => changed_to(py, change)?,
+        EventKind::PanicBegan(tier) | EventKind::PanicEnded(tier) => Some(tier.into_pyobject(py)?.into_any()),
         EventKind::SessionsCut(count) => Some(count.into_pyobject(py)?.into_any()),
         _ => None,
     };

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 import trimtab
-from trimtab import Check, CheckState, Observed, Pool, Role, Step
+from trimtab import Admin, Check, CheckState, Observed, Pool, Role, Step
 
 TIMES = 'interval = "50ms", timeout = "200ms", rise = 2, fall = 2'
 PATIENCE = 20.0
@@ -113,6 +113,42 @@ def test_tcp() -> None:
             assert (state.failed, state.bad_in_a_row) == (2, 2)
             with pytest.raises(trimtab.NoBackendError):
                 pool.pick()
+
+
+def test_what_an_agent_orders() -> None:
+    said = [b"up ready 75% maxconn:30\n"]
+
+    def answer(listener: socket.socket) -> None:
+        while True:
+            try:
+                conn, _ = listener.accept()
+            except OSError:
+                return
+            with conn:
+                conn.sendall(said[0])
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        agent = threading.Thread(target=answer, args=(listener,))
+        agent.start()
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        try:
+            with checked(f'check = {{ kind = "agent", {TIMES} }}', address) as (check, pool, backend):
+                state = check.status()
+                assert (state.ordered_admin, state.ordered_weight_percent, state.ordered_maxconn) == (None,) * 3
+                state = probe(check, pool, backend, Observed.UP)
+                assert state.ordered_admin is Admin.READY
+                assert (state.ordered_weight_percent, state.ordered_maxconn) == (75, 30)
+                said[0] = b"down drain 0% # being replaced\n"
+                state = probe(check, pool, backend, Observed.DOWN)
+                assert state.ordered_admin is Admin.DRAIN and "being replaced" in state.reason
+                assert (state.ordered_weight_percent, state.ordered_maxconn) == (0, None)
+                pool.set_admin(backend, state.ordered_admin)
+                said[0] = b"up maint\n"
+                assert probe(check, pool, backend, Observed.UP).ordered_admin is Admin.MAINTENANCE
+        finally:
+            # Wakes who accepts.
+            listener.shutdown(socket.SHUT_RDWR)
+            agent.join(PATIENCE)
 
 
 class Health(http.server.BaseHTTPRequestHandler):

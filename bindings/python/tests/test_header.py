@@ -145,6 +145,7 @@ CONSTANTS = {
     "TRIMTAB_E_NULL": "- there are no pointers; None is a TypeError",
     "TRIMTAB_E_UTF8": "- a str with a lone surrogate is an InvalidArgumentError",
     "TRIMTAB_E_STRUCT_SIZE": "- there are no structs",
+    "TRIMTAB_NOT_ORDERED": "- None is not ordered",
     "TRIMTAB_NO_TIME": "- None",
     "TRIMTAB_BACKENDS_MAX": "BACKENDS_MAX",
     "TRIMTAB_WEIGHT_MAX": "WEIGHT_MAX",

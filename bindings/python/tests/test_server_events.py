@@ -85,6 +85,19 @@ def test_changes_of_pools_are_told_with_what_they_are_to() -> None:
     assert told == []
 
 
+def test_panic_is_told_when_it_begins_and_when_it_ends() -> None:
+    told: list[Event] = []
+    server = Server(config("10.0.0.1:80", "10.0.0.2:80", more="panic_threshold = 60"), on_event=told.append)
+    with server:
+        pool = server.pool("app")
+        pool.set_observed(1, "down")
+        pool.set_observed(1, "up")
+    panic = [event for event in told if event.kind in (EventKind.PANIC_BEGAN, EventKind.PANIC_ENDED)]
+    kinds = (EventKind.PANIC_BEGAN, EventKind.PANIC_ENDED)
+    assert panic == [Event(kind, None, "app", None, 0, "") for kind in kinds]
+    assert [str(event) for event in panic] == ["panic-began pool=app value=0", "panic-ended pool=app value=0"]
+
+
 def test_what_it_raises_is_nobodys_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
     monkeypatch.setattr(sys, "unraisablehook", seen.append)

@@ -1,6 +1,7 @@
 //! The limits of a pool: places and rates that a pick takes, who may wait, who may try again.
 
-use super::Pool;
+use super::{Avoid, Pool};
+use crate::balance::backend::BackendId;
 use crate::balance::lane;
 use crate::balance::member::Serving;
 use crate::balance::pick::Request;
@@ -159,23 +160,32 @@ impl Pool {
 
     /// Why a pick like `request` found no backend in `table`.
     #[cold]
-    pub(super) fn why_nobody(&self, table: &Table, request: &Request<'_>) -> NoBackend {
+    pub(super) fn why_nobody(&self, table: &Table, request: &Request<'_>, avoid: Avoid) -> NoBackend {
         let backends = table.members().len() as u32;
         match (backends, table.serving()) {
             (0, _) => NoBackend::Empty,
             (_, 0) => NoBackend::Unusable { backends },
-            (_, backends) => self.why_no_room(table, backends, request.now),
+            (_, backends) => {
+                let avoided = if avoid == Avoid::Always { request.avoid } else { &[] };
+                self.why_no_room(table, backends, avoided, request.now)
+            }
         }
     }
 
-    fn why_no_room(&self, table: &Table, backends: u32, now: Instant) -> NoBackend {
+    /// Why none of those that serve, so many, may be picked, apart from those avoided.
+    fn why_no_room(&self, table: &Table, serve: u32, avoided: &[BackendId], now: Instant) -> NoBackend {
+        let serving = table.tiers().flat_map(|tier| tier.serving.iter().zip(&tier.hot));
+        let others = serving.filter(|(serving, _)| !avoided.contains(&serving.id));
+        let backends = others.clone().count() as u32;
+        if backends == 0 {
+            return NoBackend::Avoided { backends: serve };
+        }
         if self.is_gated
             && let Some(closed) = self.gate.closed(now)
         {
             return closed;
         }
-        let serving = table.tiers().flat_map(|tier| tier.serving.iter().zip(&tier.hot));
-        let waits = serving.filter_map(|(serving, hot)| {
+        let waits = others.filter_map(|(serving, hot)| {
             let shared = self.shared.at(hot.slot);
             let has_place = serving.most.is_none_or(|most| shared.places.has_room(most));
             serving.pace.filter(|_| has_place).map(|pace| shared.bucket.wait(pace, now))

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Pool, key_too_long};
+use super::{Avoid, Pool, key_too_long};
 use crate::balance::backend::{Admin, BackendId, Listed, Observed};
 use crate::balance::explain::{Explained, ExplainedTier, Explanation, Notes, Verdict};
 use crate::balance::lane::{self, Lane};
@@ -46,7 +46,7 @@ impl Pool {
         let index = self.lane_index(request.lane);
         let ask = self.ask(&table, request, index, self.lanes[index].peek_turn());
         let mut notes = Notes::default();
-        let chosen = self.choose(&table, &ask, request.avoid, &mut notes);
+        let chosen = self.choose(&table, &ask, request.avoid, Avoid::IfOthersHaveRoom, &mut notes);
         // Nobody was chosen: then the tier that was drawn is what there is to tell of.
         let drawn = || table.tiers_from(self.fraction(&ask)).next();
         let tier = chosen.map(|(tier, _)| tier).or_else(drawn).filter(|tier| !tier.serving.is_empty());
@@ -86,7 +86,9 @@ impl Pool {
         Ok(Explanation {
             policy: self.options.policy.name(),
             picked,
-            refused: chosen.is_none().then(|| Error::NoBackend(self.why_nobody(&table, request)).to_string()),
+            refused: chosen.is_none().then(|| {
+                Error::NoBackend(self.why_nobody(&table, request, Avoid::IfOthersHaveRoom)).to_string()
+            }),
             tier: tier.map(|tier| tier.number),
             panic: tier.is_some_and(|tier| tier.is_panicking),
             tiers: explain_tiers(&table),

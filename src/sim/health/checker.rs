@@ -22,7 +22,7 @@ impl World {
     fn check_members(&self, members: &[BackendStatistics]) -> Result<(), String> {
         let addresses: BTreeSet<SocketAddr> =
             members.iter().map(|member| member.address.parse().expect("it is an address")).collect();
-        let expected = self.expected_members();
+        let expected = self.sources.expected_members();
         if addresses != expected {
             return Err(format!("in the pool are {addresses:?}, its sources have {expected:?}"));
         }
@@ -30,15 +30,15 @@ impl World {
             if self.admins.get(&member.id) != Some(&member.admin) {
                 return Err(format!("{:?} was ordered of {member:?}", self.admins.get(&member.id)));
             }
-            let counted = self.counts.get(&member.id).copied().unwrap_or_default();
+            let counted = self.traffic.counts.get(&member.id).copied().unwrap_or_default();
             let is = (member.picks, member.in_flight, member.outcomes.success);
             if is != (counted.picks, counted.in_flight, counted.successes) {
                 return Err(format!("backend {} counts {is:?}, it is {counted:?}", member.id));
             }
         }
         let retries = u64::from(self.pool.statistics().retries);
-        if retries != self.retries {
-            return Err(format!("{retries} retries are counted, {} are in flight", self.retries));
+        if retries != self.traffic.retries {
+            return Err(format!("{retries} retries are counted, {} are in flight", self.traffic.retries));
         }
         Ok(())
     }
@@ -48,8 +48,8 @@ impl World {
         let by_id: BTreeMap<BackendId, &BackendStatistics> =
             members.iter().map(|member| (member.id, member)).collect();
         let (mut followed, mut probing) = (BTreeSet::new(), 0);
-        for (&id, follow) in &self.follows.all {
-            let check = self.checks.check(id).ok_or_else(|| format!("a check is gone: {follow:?}"))?;
+        for (&id, follow) in &self.probes.follows.all {
+            let check = self.probes.checks.check(id).ok_or_else(|| format!("a check is gone: {follow:?}"))?;
             let is = (check.state(), check.in_a_row(), check.probe());
             let should = (follow.state, (follow.good, follow.bad), follow.probe.map(|probe| probe.id));
             if is != should {
@@ -73,23 +73,23 @@ impl World {
                 return Err(format!("backend {} is down by {reason:?}, not by {:?}", member.id, follow.why));
             }
             let address: SocketAddr = member.address.parse().expect("it is an address");
-            if let Some(server) = self.servers.get(&address)
-                && server.mode.fault(&self.follows.options.kind).is_some()
+            if let Some(server) = self.probes.servers.get(&address)
+                && server.mode.fault(&self.probes.follows.options.kind).is_some()
                 && follow.state != State::Down
                 && !follow.is_paused
-                && self.follows.probes_max >= members.len()
+                && self.probes.follows.probes_max >= members.len()
             {
                 // A probe that is under way when the clock jumps may take its timeout anew.
-                let jumped = self.jumped.saturating_add(self.follows.options.timeout);
+                let jumped = self.jumped.saturating_add(self.probes.follows.options.timeout);
                 let since = server.since.max(follow.since).max(jumped);
-                let due = since.saturating_add(self.follows.bound());
+                let due = since.saturating_add(self.probes.follows.bound());
                 if self.now > due {
                     let late = self.now.duration_since(since);
                     return Err(format!("{address} is {:?} for {late:?} and not down", server.mode));
                 }
             }
         }
-        let statistics = self.checks.statistics(self.now);
+        let statistics = self.probes.checks.statistics(self.now);
         if statistics.probing != probing {
             return Err(format!("{} probes are counted, {probing} are under way", statistics.probing));
         }
@@ -136,7 +136,7 @@ impl World {
         let limit = outlier.consecutive_errors.expect("every world has it");
         let longest = outlier.ejection_time_max + outlier.ejection_jitter;
         for member in members {
-            let counted = self.counts.entry(member.id).or_default();
+            let counted = self.traffic.counts.entry(member.id).or_default();
             match (member.observed == Observed::Ejected, counted.ejected) {
                 (true, None) => {
                     let reason = member.reason.as_deref().unwrap_or_default();

@@ -18,7 +18,10 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | `world` | everything there is, what happens next, what is done then |
+//! | `world` | everything there is, what happens next |
+//! | `probes` | checks, their probes, the servers they ask |
+//! | `traffic` | picks and retries |
+//! | `sources` | where members come from |
 //! | `checker` | what must hold |
 //! | `model` | what should be, worked out a second time |
 //! | `servers`, `names` | simulated servers, simulated resolvers |
@@ -28,7 +31,10 @@ mod checker;
 mod herd;
 mod model;
 mod names;
+mod probes;
 mod servers;
+mod sources;
+mod traffic;
 mod world;
 
 pub use herd::herd;

@@ -1,11 +1,66 @@
-//! Bytes between the sockets of one session, moved as the driver moves them.
+//! What clients and backends do, and bytes between the sockets of one session, moved as the driver moves them.
 
 use crate::proxy::flow::{Moved, Step};
-use crate::proxy::session::{Direction, Next};
+use crate::proxy::session::{Cause, Direction, Next};
 use crate::sim::relay::{BUFFER, Live, World};
 use crate::sim::socket::Got;
 
 impl World {
+    /// A client or a backend sends, reads, ends or breaks off; the relay hears of it, later or now.
+    pub(super) fn a_peer_acts(&mut self) -> Result<(), String> {
+        let count = self.live.len() as u64;
+        if count == 0 {
+            return Ok(());
+        }
+        let chosen = self.rng.below(count) as usize;
+        let Some(key) = self.live.keys().nth(chosen).copied() else { return Ok(()) };
+        let Some(live) = self.live.get_mut(&key) else { return Ok(()) };
+        let is_client = live.backend.is_none() || self.rng.below(2) == 0;
+        let socket = match &mut live.backend {
+            Some(backend) if !is_client => backend,
+            _ => &mut live.client,
+        };
+        match self.rng.below(40) {
+            0 => socket.peer_ends(),
+            1 if self.rng.below(3) == 0 => socket.peer_resets(),
+            2..20 => socket.peer_sends(self.rng.below(700) as usize),
+            _ => socket.peer_reads(self.rng.below(700) as usize)?,
+        }
+        if self.rng.below(3) > 0 {
+            self.deliver(key)?;
+        }
+        Ok(())
+    }
+
+    /// Tells the relay what happened to one session's sockets, as one event each, and lets it act.
+    pub(super) fn deliver(&mut self, key: u64) -> Result<(), String> {
+        let Some(live) = self.live.get_mut(&key) else { return Ok(()) };
+        for side in [Direction::ToBackend, Direction::ToClient] {
+            let socket = match (side, &mut live.backend) {
+                (Direction::ToBackend, _) => &mut live.client,
+                (Direction::ToClient, Some(backend)) => backend,
+                (Direction::ToClient, None) => continue,
+            };
+            if std::mem::take(&mut socket.readable_edge) {
+                let is_ending = socket.peer_ended || socket.peer_reset;
+                live.session.flow(side).handle_source_ready(is_ending);
+                if socket.peer_ended && !socket.peer_reset {
+                    live.session.flow(side).handle_end_known();
+                }
+            }
+            if std::mem::take(&mut socket.writable_edge) {
+                live.session.flow(side.opposite()).handle_sink_ready();
+            }
+        }
+        if live.session.is_relaying() {
+            return self.relay(key);
+        }
+        if live.client.peer_reset {
+            return self.follow(key, Next::Close(Cause::ClientLeft));
+        }
+        Ok(())
+    }
+
     /// Runs both flows as the driver does.
     pub(super) fn relay(&mut self, key: u64) -> Result<(), String> {
         for direction in [Direction::ToBackend, Direction::ToClient] {

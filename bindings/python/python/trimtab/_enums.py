@@ -176,8 +176,8 @@ class EventKind(IntEnum):
     SESSIONS_CUT = 14
     """Sessions of a backend that went down were cut, by one of the workers; the value tells how many."""
     PANIC_BEGAN = 32
-    """Of a pool's own events: a tier, the value, serves whatever is observed of its backends."""
+    """A tier, the value, panics: it serves whatever is observed of its backends."""
     PANIC_ENDED = 33
-    """Of a pool's own events: a tier, the value, no longer panics."""
+    """A tier, the value, no longer panics."""
     ROOM = 34
     """Of a pool's own events: a place below a limit may have come free, and somebody waits for one."""
