@@ -581,7 +581,7 @@ impl Connection {
             return;
         }
         let mut world = World::new(&view, now, true, hub.rng.next_u64());
-        for (key, watched) in &self.watched {
+        for (key, watched) in self.watched.iter().filter(|_| job.is_transaction) {
             world.demand(key, watched.version);
         }
         let protocol = hub.client(self.id).protocol;
@@ -616,8 +616,8 @@ impl Connection {
         }
         let max = view.settings().operations_max;
         if world.operations() > max {
-            self.watched.clear();
-            self.refuse(
+            self.fail_job(
+                job.is_transaction,
                 failure(format!("ERR more than {max} keys are read and written at once; split it")),
                 hub,
             );
@@ -626,10 +626,7 @@ impl Connection {
         let command = Command { time: now, request: None, operation: world.operation() };
         match keys.submit(&command, self.options.durability) {
             Ok(ticket) => self.busy = Some(Busy::Write { ticket, job, parts, attempts }),
-            Err(error) => {
-                self.watched.clear();
-                self.refuse(refused_write(&error), hub);
-            }
+            Err(error) => self.fail_job(job.is_transaction, refused_write(&error), hub),
         }
     }
 
@@ -658,7 +655,13 @@ impl Connection {
             Ok(Err(refusal)) => refused(&refusal),
             Err(error) => refused_write(&error),
         };
-        self.watched.clear();
+        self.fail_job(job.is_transaction, failure, hub);
+    }
+
+    fn fail_job(&mut self, is_transaction: bool, failure: Failure, hub: &mut Hub) {
+        if is_transaction {
+            self.watched.clear();
+        }
         self.refuse(failure, hub);
     }
 

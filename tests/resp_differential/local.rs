@@ -10,7 +10,7 @@ use trimtab::resp::{Completed, Connection, Durability, Hub, HubOptions, Keys, Op
 use trimtab::rng::Rng;
 use trimtab::store::index::{self, Command, Index, Settings, Timestamp, View};
 
-pub struct Store {
+pub(crate) struct Store {
     index: Index,
     sequence: u64,
     log: VecDeque<Vec<u8>>,
@@ -23,7 +23,8 @@ impl Keys for Store {
 
     fn submit(&mut self, command: &Command<'_>, _: Durability) -> Result<Ticket, Error> {
         self.sequence += 1;
-        let bytes = command.encode();
+        let mut bytes = Vec::new();
+        command.encode(&mut bytes);
         let decoded = Command::decode(&bytes, &Settings::default());
         assert_eq!(decoded.as_ref(), Ok(command), "what is submitted is a command");
         self.log.push_back(bytes);
@@ -39,7 +40,7 @@ impl Keys for Store {
     }
 }
 
-pub struct Local {
+pub(crate) struct Local {
     store: Store,
     hub: Hub,
     connections: BTreeMap<u64, Connection>,
@@ -47,7 +48,7 @@ pub struct Local {
 }
 
 impl Local {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let options = HubOptions { allows_flush: true, ..HubOptions::default() };
         let index = Index::new(&index::Options::default());
         Self {
@@ -58,7 +59,7 @@ impl Local {
         }
     }
 
-    pub fn connect(&mut self) -> u64 {
+    pub(crate) fn connect(&mut self) -> u64 {
         let now = Timestamp::from_millis(self.now);
         let connection = Connection::new(Options::default(), "127.0.0.1:1", &mut self.hub, now);
         let id = connection.id();
@@ -67,7 +68,7 @@ impl Local {
     }
 
     /// What the connection `id` is answered, once nothing is under way any more.
-    pub fn ask(&mut self, id: u64, request: &[u8], now: u64) -> Vec<u8> {
+    pub(crate) fn ask(&mut self, id: u64, request: &[u8], now: u64) -> Vec<u8> {
         self.now = self.now.max(now);
         let now = Timestamp::from_millis(self.now);
         let connection = self.connections.get_mut(&id).expect("it is connected");

@@ -10,13 +10,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// After this long nothing will come any more, and the test fails.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-pub struct Redis {
+pub(crate) struct Redis {
     child: Child,
     folder: PathBuf,
 }
 
 impl Redis {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name =
             format!("trimtab-differential-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
@@ -31,7 +31,7 @@ impl Redis {
         Self { child, folder }
     }
 
-    pub fn connect(&self) -> Client {
+    pub(crate) fn connect(&self) -> Client {
         let begun = Instant::now();
         loop {
             match UnixStream::connect(self.folder.join("socket")) {
@@ -54,11 +54,11 @@ impl Drop for Redis {
     }
 }
 
-pub struct Client(BufReader<UnixStream>);
+pub(crate) struct Client(BufReader<UnixStream>);
 
 impl Client {
     /// The answer, and the time in milliseconds at which it had come.
-    pub fn ask(&mut self, request: &[u8]) -> (Vec<u8>, u64) {
+    pub(crate) fn ask(&mut self, request: &[u8]) -> (Vec<u8>, u64) {
         self.0.get_mut().write_all(request).unwrap();
         let mut out = Vec::new();
         self.answer(&mut out);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use trimtab::rng::Rng;
 
-pub struct Words {
+pub(crate) struct Words {
     kinds: BTreeSet<&'static str>,
 }
 
@@ -113,21 +113,21 @@ const WRITES: &[&str] = &["SET", "DEL", "INCR", "APPEND", "HSET", "RENAME", "PER
 const FAR: u64 = 4_000_000_000;
 
 impl Words {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { kinds: BTreeSet::new() }
     }
 
     /// How many different commands were drawn.
-    pub fn kinds(&self) -> usize {
+    pub(crate) fn kinds(&self) -> usize {
         self.kinds.len()
     }
 
-    pub fn next(&mut self, rng: &mut Rng) -> Vec<Vec<u8>> {
+    pub(crate) fn next(&mut self, rng: &mut Rng) -> Vec<Vec<u8>> {
         let form = FORMS[rng.below(FORMS.len() as u64) as usize];
         self.request(form, rng)
     }
 
-    pub fn write(&mut self, rng: &mut Rng) -> Vec<Vec<u8>> {
+    pub(crate) fn write(&mut self, rng: &mut Rng) -> Vec<Vec<u8>> {
         loop {
             let form = FORMS[rng.below(FORMS.len() as u64) as usize];
             if WRITES.contains(&form.0) {
@@ -271,7 +271,7 @@ fn draw(letter: char, rng: &mut Rng, words: &mut Vec<Vec<u8>>) {
                 push(choose(&["NX", "XX", "gt", "LT", "GT", "nope"], rng));
             }
         }
-        'x' => push(choose(&["nope", "REFCOUNT"], rng)),
+        'x' => push(choose(&["nope", "HELPING"], rng)),
         'y' => {
             push("nothere");
             push(choose(&["1", "-1", "x"], rng));

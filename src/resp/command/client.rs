@@ -220,7 +220,7 @@ fn command(_: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result
         for name in named {
             match find(name) {
                 Some(spec) => told(spec, reply),
-                None => reply.null_array(),
+                None => reply.null(),
             }
         }
     } else {

@@ -20,7 +20,7 @@ pub(super) const TABLE: &[Spec] = &[
 ];
 
 /// How a time is told.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Unit {
     is_seconds: bool,
     /// From now on, not since 1970.

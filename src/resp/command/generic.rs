@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use super::super::glob;
 use super::super::reply::Reply;
 use super::super::value::Value;
-use super::super::world::{Failure, NOT_AN_INTEGER, SYNTAX, World, fail};
-use super::{Args, FAST, READONLY, Spec, WRITE, help, integer, is};
+use super::super::world::{Failure, SYNTAX, World, fail};
+use super::{Args, FAST, READONLY, Spec, WRITE, help, integer, is, small_integer};
 use crate::resp::parse_integer;
 
 const ONE: (i32, i32, i32) = (1, 1, 1);
@@ -83,9 +83,7 @@ fn copy(world: &mut World<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<
         if is(arg, "replace") {
             replaces = true;
         } else if is(arg, "db") {
-            let number = parse_integer(rest.next().ok_or(SYNTAX)?);
-            let number = number.and_then(|number| i32::try_from(number).ok()).ok_or(NOT_AN_INTEGER)?;
-            if number != 0 {
+            if small_integer(rest.next().ok_or(SYNTAX)?)? != 0 {
                 return Err(fail("ERR DB index is out of range"));
             }
         } else {

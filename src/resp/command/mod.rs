@@ -243,6 +243,12 @@ pub(super) fn integer(arg: &[u8]) -> Result<i64, Failure> {
     parse_integer(arg).ok_or(NOT_AN_INTEGER)
 }
 
+/// An integer of 32 bits.
+pub(super) fn small_integer(arg: &[u8]) -> Result<i32, Failure> {
+    i32::try_from(integer(arg)?)
+        .map_err(|_| fail("ERR value is out of range, value must between -2147483648 and 2147483647"))
+}
+
 /// Whether `arg` is this word, in letters of any case.
 pub(super) fn is(arg: &[u8], word: &str) -> bool {
     arg.eq_ignore_ascii_case(word.as_bytes())

@@ -4,7 +4,7 @@ use super::super::reply::{Protocol, Reply};
 use super::super::world::{Failure, SYNTAX, World, fail};
 use super::generic::{Scan, cursor, scanned};
 use super::{
-    ADMIN, Args, Context, FAST, GUARDED, LOADING, NO_AUTH, READONLY, Spec, WRITE, failure, integer, is,
+    ADMIN, Args, Context, FAST, GUARDED, LOADING, NO_AUTH, READONLY, Spec, WRITE, failure, is, small_integer,
     wrong_arity,
 };
 use crate::resp::parse_integer;
@@ -158,12 +158,10 @@ fn auth(context: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Res
 }
 
 fn select(_: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Failure> {
-    let number = i32::try_from(integer(args[1])?);
-    match number {
-        Ok(0) => reply.simple("OK"),
-        Ok(_) => return Err(fail("ERR DB index is out of range")),
-        Err(_) => return Err(super::super::world::NOT_AN_INTEGER),
+    if small_integer(args[1])? != 0 {
+        return Err(fail("ERR DB index is out of range"));
     }
+    reply.simple("OK");
     Ok(())
 }
 

@@ -50,8 +50,11 @@ impl<'a> Options<'a> {
         let mut options = Self::default();
         let mut rest = args.iter();
         while let Some(arg) = rest.next() {
-            let timeless = options.expiry.is_none() && !options.keep && !options.persist;
             let unit = Unit::ALL.iter().find(|(name, _)| is(arg, name)).map(|(_, unit)| *unit);
+            // The same one again replaces it, as in Redis.
+            let is_free = !options.keep
+                && !options.persist
+                && options.expiry.is_none_or(|(before, _)| Some(before) == unit);
             if is_set && is(arg, "nx") && !options.present {
                 options.absent = true;
             } else if is_set && is(arg, "xx") && !options.absent {
@@ -62,7 +65,7 @@ impl<'a> Options<'a> {
                 options.keep = true;
             } else if !is_set && is(arg, "persist") && options.expiry.is_none() {
                 options.persist = true;
-            } else if let (Some(unit), true) = (unit, timeless) {
+            } else if let (Some(unit), true) = (unit, is_free) {
                 options.expiry = Some((unit, rest.next().ok_or(SYNTAX)?));
             } else {
                 return Err(SYNTAX);
