@@ -6,19 +6,22 @@
 //! first is made up over a view ([`World`]) and submitted with the versions of what it has read; if somebody has
 //! changed any of it meanwhile, it is made up anew, up to `attempts_max` times.
 
+mod answer;
+mod control;
+mod job;
+
 use std::collections::{BTreeMap, VecDeque};
 
-use super::command::OVERFLOW;
-use super::command::blind::{self, Expects};
-use super::command::server::flush_refused;
-use super::command::{self, Args, Context, Control, Data, GUARDED, Run, Spec, failure, integer};
-use super::hub::{Hub, Message};
-use super::keys::{Completed, Durability, Keys, Ticket};
-use super::reply::{Protocol, Reply};
-use super::request::{Limits, Parsed, Parser};
-use super::value::Value;
-use super::world::{Failure, NOT_AN_INTEGER, TOO_LONG, WRONG_TYPE, World, fail};
-use crate::store::index::{Answer, Command, EventKind, Operation, Range, Refusal, Timestamp, View, Watch};
+use self::answer::{answer, refused_write};
+use self::job::{Job, Part, Queued};
+use crate::resp::command::blind::{self, Expects};
+use crate::resp::command::{self, Args, Context, Control, Data, Run, Spec, failure};
+use crate::resp::hub::{Hub, Message};
+use crate::resp::keys::{Completed, Durability, Keys, Ticket};
+use crate::resp::reply::{Protocol, Reply};
+use crate::resp::request::{Limits, Parsed, Parser};
+use crate::resp::world::{Failure, World, fail};
+use crate::store::index::{Command, Operation, Timestamp};
 
 /// What one connection may take.
 ///
@@ -28,7 +31,8 @@ use crate::store::index::{Answer, Command, EventKind, Operation, Range, Refusal,
 /// | `durability` | | | local | when a write is answered |
 /// | `pending_max` | writes | from 1 | 1,024 | under way at once; then no request is taken |
 /// | `output_pause` | bytes | from 1 | 1 MiB | with so much not yet read by the client, no request is taken |
-/// | `output_max` | bytes | from `output_pause` | 256 MiB | a client with more is cut: a subscriber that does not read, or one answer too long |
+/// | `output_max` | bytes | from `output_pause` | 256 MiB | a client with more is cut: one answer is too long |
+/// | `messages_max` | bytes | up to `output_max` | 32 MiB, as Redis | a subscriber that has so much to read when a message comes is cut |
 /// | `queue_max` | bytes | from 1 | 64 MiB | of requests between `MULTI` and `EXEC` |
 /// | `attempts_max` | attempts | from 1 | 100 | of a write that reads first, if what it reads is changed meanwhile |
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +47,8 @@ pub struct Options {
     pub output_pause: usize,
     /// Bytes to be sent at most.
     pub output_max: usize,
+    /// Bytes to be sent to a subscriber at most.
+    pub messages_max: usize,
     /// Bytes of queued requests.
     pub queue_max: usize,
     /// How often a write is made up.
@@ -57,6 +63,7 @@ impl Default for Options {
             pending_max: 1_024,
             output_pause: 1 << 20,
             output_max: 256 << 20,
+            messages_max: 32 << 20,
             queue_max: 64 << 20,
             attempts_max: 100,
         }
@@ -104,32 +111,6 @@ enum Busy {
     Write { ticket: Ticket, job: Job, parts: Vec<Part>, attempts: u32 },
     /// `WAIT` or `WAITAOF`.
     Wait { is_local: bool, local: u64, replicas: u64, deadline: Option<Timestamp> },
-}
-
-/// One command, or those of a transaction.
-#[derive(Debug)]
-struct Job {
-    requests: Vec<Queued>,
-    is_transaction: bool,
-}
-
-#[derive(Debug)]
-struct Queued {
-    spec: &'static Spec,
-    args: Vec<Vec<u8>>,
-}
-
-impl Queued {
-    fn args(&self) -> Vec<&[u8]> {
-        self.args.iter().map(|arg| &arg[..]).collect()
-    }
-}
-
-/// The answer to one command of a job, or that it is to be run once the others are done.
-#[derive(Debug)]
-enum Part {
-    Written(Vec<u8>),
-    Later,
 }
 
 #[derive(Debug, Default)]
@@ -246,7 +227,7 @@ impl Connection {
             return;
         }
         let protocol = hub.client(self.id).protocol;
-        let mut reply = Reply::bounded(&mut self.output, protocol, self.options.output_max);
+        let mut reply = Reply::bounded(&mut self.output, protocol, self.options.messages_max);
         message.write(&mut reply);
         let is_over = reply.is_over();
         self.check_output(is_over, hub);
@@ -449,8 +430,9 @@ impl Connection {
         keys: &mut impl Keys,
         now: Timestamp,
     ) -> Option<Taken> {
-        let value_max = keys.view().settings().value_max;
-        let (step, expects) = match blind::plan(spec.name, args, value_max, now) {
+        let view = keys.view();
+        let now = now.max(view.time());
+        let (step, expects) = match blind::plan(spec.name, args, view.settings().value_max, now) {
             Ok(planned) => planned?,
             Err(failure) => {
                 self.refuse(failure, hub);
@@ -467,236 +449,6 @@ impl Connection {
             Err(error) => self.refuse(refused_write(&error), hub),
         }
         Some(Taken::Yes)
-    }
-
-    fn control(
-        &mut self,
-        control: Control,
-        args: Args<'_>,
-        hub: &mut Hub,
-        keys: &mut impl Keys,
-        now: Timestamp,
-    ) {
-        match control {
-            Control::Multi if self.queue.is_some() => {
-                self.refuse(fail("ERR MULTI calls can not be nested"), hub)
-            }
-            Control::Multi => {
-                self.queue = Some(Queue::default());
-                hub.client(self.id).queued = 0;
-                self.ok(hub);
-            }
-            Control::Watch if self.queue.is_some() => {
-                self.refuse(fail("ERR WATCH inside MULTI is not allowed"), hub);
-            }
-            Control::Watch => {
-                let view = keys.view();
-                let now = now.max(view.time());
-                for key in &args[1..] {
-                    let version = view.get(key, now).map_or(0, |entry| entry.version);
-                    let watched = Watched { version, sequence: view.sequence() };
-                    self.watched.entry(key.to_vec()).or_insert(watched);
-                }
-                self.ok(hub);
-            }
-            Control::Unwatch => {
-                self.watched.clear();
-                self.ok(hub);
-            }
-            Control::Discard => match self.queue.take() {
-                None => self.refuse(fail("ERR DISCARD without MULTI"), hub),
-                Some(_) => {
-                    self.end_multi(hub);
-                    self.ok(hub);
-                }
-            },
-            Control::Exec => match self.queue.take() {
-                None => self.refuse(fail("ERR EXEC without MULTI"), hub),
-                Some(queue) if queue.is_broken => {
-                    self.end_multi(hub);
-                    let text = "EXECABORT Transaction discarded because of previous errors.";
-                    self.refuse(fail(text), hub);
-                }
-                Some(queue) => {
-                    hub.client(self.id).queued = -1;
-                    let job = Job { requests: queue.requests, is_transaction: true };
-                    self.start_job(job, 1, hub, keys, now);
-                }
-            },
-            Control::Quit => {
-                self.ok(hub);
-                self.is_closing = true;
-            }
-            Control::Reset => {
-                self.queue = None;
-                self.watched.clear();
-                hub.reset(self.id);
-                self.respond(hub, |reply| {
-                    reply.simple("RESET");
-                    Ok(())
-                });
-            }
-            Control::Wait | Control::WaitAof => match waiting(control, args, now) {
-                Err(failure) => self.refuse(failure, hub),
-                Ok(busy) => {
-                    self.busy = Some(busy);
-                    self.check_wait(hub, keys, now);
-                }
-            },
-        }
-    }
-
-    fn end_multi(&mut self, hub: &mut Hub) {
-        self.watched.clear();
-        hub.client(self.id).queued = -1;
-    }
-
-    /// Answers `WAIT` or `WAITAOF` if that is possible now.
-    fn check_wait(&mut self, hub: &mut Hub, keys: &mut impl Keys, now: Timestamp) {
-        let Some(Busy::Wait { is_local, local, replicas, deadline }) = &self.busy else { return };
-        let (own, others) = progress(keys, self.written);
-        let is_late = deadline.is_some_and(|deadline| deadline <= now);
-        if (own >= *local && others >= *replicas) || is_late {
-            let is_local = *is_local;
-            self.busy = None;
-            self.respond(hub, |reply| {
-                told_progress(is_local, own, others, reply);
-                Ok(())
-            });
-        }
-    }
-
-    /// Makes up what a job comes to over the present view, and submits it if that changes something.
-    fn start_job(&mut self, job: Job, attempts: u32, hub: &mut Hub, keys: &mut impl Keys, now: Timestamp) {
-        let view = keys.view();
-        let now = now.max(view.time());
-        if job.is_transaction
-            && self.watched.iter().any(|(key, watched)| is_touched(key, watched, &view, now))
-        {
-            self.watched.clear();
-            self.respond(hub, |reply| {
-                reply.null_array();
-                Ok(())
-            });
-            return;
-        }
-        let mut world = World::new(&view, now, true, hub.rng.next_u64());
-        for (key, watched) in self.watched.iter().filter(|_| job.is_transaction) {
-            world.demand(key, watched.version);
-        }
-        let protocol = hub.client(self.id).protocol;
-        let mut parts = Vec::with_capacity(job.requests.len());
-        let mut room = self.options.output_max;
-        for queued in &job.requests {
-            let Run::Data(run) = queued.spec.run else {
-                parts.push(Part::Later);
-                continue;
-            };
-            let mut out = Vec::new();
-            let mut reply = Reply::bounded(&mut out, protocol, room);
-            let result = match queued.spec.flags & GUARDED != 0 && !hub.options.allows_flush {
-                true => Err(flush_refused(queued.spec.name)),
-                false => run(&mut world, &queued.args(), &mut reply),
-            };
-            if reply.is_over() {
-                self.cut(hub);
-                return;
-            }
-            if let Err(Failure(text)) = result {
-                hub.counters.errors += 1;
-                out.clear();
-                Reply::new(&mut out, protocol).error_bytes(&text);
-            }
-            room -= out.len().min(room);
-            parts.push(Part::Written(out));
-        }
-        if !world.has_changes() {
-            self.write_job(job, parts, hub, keys, now);
-            return;
-        }
-        let max = view.settings().operations_max;
-        if world.operations() > max {
-            self.fail_job(
-                job.is_transaction,
-                failure(format!("ERR more than {max} keys are read and written at once; split it")),
-                hub,
-            );
-            return;
-        }
-        let command = Command { time: now, request: None, operation: world.operation() };
-        match keys.submit(&command, self.options.durability) {
-            Ok(ticket) => self.busy = Some(Busy::Write { ticket, job, parts, attempts }),
-            Err(error) => self.fail_job(job.is_transaction, refused_write(&error), hub),
-        }
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "what a job consists of, and where it is done")]
-    fn finish_job(
-        &mut self,
-        job: Job,
-        parts: Vec<Part>,
-        attempts: u32,
-        completed: Completed,
-        hub: &mut Hub,
-        keys: &mut impl Keys,
-        now: Timestamp,
-    ) {
-        let failure = match completed.map(|outcome| outcome.answer) {
-            Ok(Ok(Answer::Transaction { is_met: true, .. })) => {
-                self.write_job(job, parts, hub, keys, now);
-                return;
-            }
-            Ok(Ok(_)) if attempts < self.options.attempts_max => {
-                hub.counters.retries += 1;
-                self.start_job(job, attempts + 1, hub, keys, now);
-                return;
-            }
-            Ok(Ok(_)) => fail("TRYAGAIN others keep changing what this command reads; nothing was done"),
-            Ok(Err(refusal)) => refused(&refusal),
-            Err(error) => refused_write(&error),
-        };
-        self.fail_job(job.is_transaction, failure, hub);
-    }
-
-    fn fail_job(&mut self, is_transaction: bool, failure: Failure, hub: &mut Hub) {
-        if is_transaction {
-            self.watched.clear();
-        }
-        self.refuse(failure, hub);
-    }
-
-    /// Runs what a job has that is not about keys, and writes its answer.
-    fn write_job(&mut self, job: Job, parts: Vec<Part>, hub: &mut Hub, keys: &mut impl Keys, now: Timestamp) {
-        let protocol = hub.client(self.id).protocol;
-        if job.is_transaction {
-            self.watched.clear();
-            Reply::new(&mut self.output, protocol).array(parts.len());
-        }
-        let view = keys.view();
-        for (queued, part) in job.requests.iter().zip(parts) {
-            let start = self.output.len();
-            let mut reply = Reply::bounded(&mut self.output, protocol, self.options.output_max);
-            let mut result = Ok(());
-            match (part, queued.spec.run) {
-                (Part::Written(bytes), _) => reply.written(&bytes),
-                (Part::Later, Run::Session(run)) => {
-                    let mut context = Context { id: self.id, hub, view: &view, now: now.max(view.time()) };
-                    result = run(&mut context, &queued.args(), &mut reply);
-                }
-                (Part::Later, Run::Control(control @ (Control::Wait | Control::WaitAof))) => {
-                    let (own, others) = progress(keys, self.written);
-                    result = waiting(control, &queued.args(), now)
-                        .map(|_| told_progress(control == Control::WaitAof, own, others, &mut reply));
-                }
-                // Nothing is watched any more.
-                (Part::Later, _) => reply.simple("OK"),
-            }
-            let is_over = reply.is_over();
-            self.conclude(start, result, is_over, hub);
-            if self.is_cut {
-                return;
-            }
-        }
     }
 
     fn ok(&mut self, hub: &mut Hub) {
@@ -795,95 +547,5 @@ fn full_name(spec: &Spec, args: Args<'_>) -> String {
     sub.map_or_else(|| spec.name.to_owned(), |(sub, _)| format!("{}|{sub}", spec.name))
 }
 
-/// Whether `key` was changed since it was watched, even if it is as it was.
-fn is_touched(key: &[u8], watched: &Watched, view: &View, now: Timestamp) -> bool {
-    let version = view.get(key, now).map_or(0, |entry| entry.version);
-    if version != watched.version {
-        return true;
-    }
-    if version > 0 || view.sequence() == watched.sequence {
-        return false;
-    }
-    // Not there before and not now; it may have come and gone. What goes only by having expired was gone before.
-    let end = [key, &[0]].concat();
-    let range = Range { start: key, end: Some(&end) };
-    match Watch::new(&range, watched.sequence + 1).next(view, usize::MAX, usize::MAX) {
-        Ok(events) => events.iter().any(|event| event.kind() != EventKind::Expired),
-        Err(_) => true,
-    }
-}
-
-/// What a `WAIT` waits for.
-fn waiting(control: Control, args: Args<'_>, now: Timestamp) -> Result<Busy, Failure> {
-    let is_local = control == Control::WaitAof;
-    let number = |at: usize| integer(args[at]);
-    let (local, replicas, timeout) = match is_local {
-        false => (0, number(1)?, 2),
-        true => (number(1)?, number(2)?, 3),
-    };
-    let timeout =
-        super::parse_integer(args[timeout]).ok_or(fail("ERR timeout is not an integer or out of range"))?;
-    let timeout = u64::try_from(timeout).map_err(|_| fail("ERR timeout is negative"))?;
-    if is_local && !(0..=1).contains(&local) {
-        return Err(fail("ERR value is out of range, must be between 0 and 1"));
-    }
-    if is_local && replicas < 0 {
-        return Err(fail("ERR value is out of range, must be positive"));
-    }
-    let deadline = (timeout > 0).then(|| now.saturating_add(timeout));
-    Ok(Busy::Wait { is_local, local: local as u64, replicas: replicas.max(0) as u64, deadline })
-}
-
-/// 1 if all that was written up to `written` is on this disk, otherwise 0; and how many other nodes have it.
-fn progress(keys: &impl Keys, written: u64) -> (u64, u64) {
-    (u64::from(keys.durable() >= written), keys.replicas_with(written))
-}
-
-fn told_progress(is_local: bool, own: u64, others: u64, reply: &mut Reply<'_>) {
-    if is_local {
-        reply.array(2);
-        reply.integer(own as i64);
-    }
-    reply.integer(others as i64);
-}
-
-/// Writes the answer to a step.
-fn answer(
-    completed: Completed,
-    expects: &Expects,
-    keys: &impl Keys,
-    now: Timestamp,
-    reply: &mut Reply<'_>,
-) -> Result<(), Failure> {
-    let answer = completed.map_err(|error| refused_write(&error))?.answer;
-    match (answer, expects) {
-        (Ok(Answer::Put { .. }), Expects::Ok) => reply.simple("OK"),
-        (Ok(Answer::NotMet { .. }), Expects::Ok) => reply.null(),
-        (Ok(Answer::Put { .. }), _) => reply.integer(1),
-        (Ok(Answer::Deleted { count, .. }), _) => reply.integer(count as i64),
-        (Ok(Answer::Number(number)), _) => reply.integer(number),
-        (Ok(_), _) => reply.integer(0),
-        (Err(Refusal::NotANumber), Expects::Sum(key)) => {
-            let view = keys.view();
-            let entry = view.get(key, now.max(view.time()));
-            let is_string = entry.is_none_or(|entry| matches!(Value::parse(entry.value), Value::String(_)));
-            return Err(if is_string { NOT_AN_INTEGER } else { WRONG_TYPE });
-        }
-        (Err(refusal), _) => return Err(refused(&refusal)),
-    }
-    Ok(())
-}
-
-fn refused(refusal: &Refusal) -> Failure {
-    match refusal {
-        Refusal::NotANumber => NOT_AN_INTEGER,
-        Refusal::Overflow => OVERFLOW,
-        Refusal::TooLarge { .. } => TOO_LONG,
-        Refusal::MemoryFull { .. } => fail("OOM command not allowed when used memory > 'maxmemory'."),
-        other => failure(format!("ERR {other}")),
-    }
-}
-
-fn refused_write(error: &crate::error::Error) -> Failure {
-    failure(format!("MISCONF the store takes no writes: {error}"))
-}
+#[cfg(test)]
+mod tests;
