@@ -14,6 +14,7 @@ mod words;
 
 use local::Local;
 use redis::Redis;
+use trimtab::resp::Options;
 use trimtab::rng::Rng;
 use words::Words;
 
@@ -85,7 +86,7 @@ fn compare(redis: &Redis, seed: u64, protocol: u8) {
     let mut rng = Rng::new(seed);
     let mut theirs = redis.connect();
     let mut other_theirs = redis.connect();
-    let mut local = Local::new();
+    let mut local = Local::new(Options::default());
     let (ours, other_ours) = (local.connect(), local.connect());
     theirs.ask(&encoded(&words("FLUSHALL")));
     local.ask(ours, &encoded(&words("FLUSHALL")), 0);
@@ -142,7 +143,7 @@ fn chosen_cases_are_those_of_redis() {
     let mut different = Vec::new();
     for protocol in [2, 3] {
         let mut theirs = redis.connect();
-        let mut local = Local::new();
+        let mut local = Local::new(Options::default());
         let ours = local.connect();
         theirs.ask(&encoded(&words("FLUSHALL")));
         if protocol == 3 {
@@ -399,6 +400,50 @@ const CASES: &str = r#"
     SET a 1
     EXPIRE a -1
     GET a
+    SET a 1 EXAT 4000000000
+    EXPIRETIME a
+    PEXPIRETIME a
+    PEXPIREAT a 4000000000499
+    EXPIRETIME a
+    PEXPIREAT a 4000000000500 GT
+    EXPIRETIME a
+    EXPIREAT a 4000000000 GT
+    EXPIREAT a 4000000000 LT
+    EXPIREAT a 4000000000 XX LT
+    EXPIREAT a 4000000000 NX
+    PERSIST a
+    EXPIREAT a 4000000000 XX
+    EXPIREAT a 4000000000 GT
+    EXPIREAT a 4000000000 LT
+    RENAME a b
+    EXPIRETIME b
+    COPY b c
+    PEXPIRETIME c
+    GETEX b PERSIST
+    TTL b
+    SET b 1 EX 1000
+    TTL b
+    INCR b
+    TTL b
+    APPEND b 1
+    TTL b
+    SETRANGE b 0 2
+    TTL b
+    SET b 2 KEEPTTL
+    TTL b
+    SET b 2
+    TTL b
+    SETEX b 1000 v
+    GETSET b w
+    TTL b
+    HSET ttl f v
+    EXPIRE ttl 1000
+    HSET ttl f w
+    HINCRBY ttl n 1
+    HDEL ttl f
+    TTL ttl
+    HDEL ttl n
+    EXISTS ttl
     MSET a
     MSET a 1 b
     MSETNX a 1 b

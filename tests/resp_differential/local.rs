@@ -42,18 +42,20 @@ impl Keys for Store {
 
 pub(crate) struct Local {
     store: Store,
+    options: Options,
     hub: Hub,
     connections: BTreeMap<u64, Connection>,
     now: u64,
 }
 
 impl Local {
-    pub(crate) fn new() -> Self {
-        let options = HubOptions { allows_flush: true, ..HubOptions::default() };
+    pub(crate) fn new(options: Options) -> Self {
+        let hub_options = HubOptions { allows_flush: true, ..HubOptions::default() };
         let index = Index::new(&index::Options::default());
         Self {
             store: Store { index, sequence: 0, log: VecDeque::new() },
-            hub: Hub::new(options, Timestamp::from_millis(0), Rng::new(1)),
+            options,
+            hub: Hub::new(hub_options, Timestamp::from_millis(0), Rng::new(1)),
             connections: BTreeMap::new(),
             now: 0,
         }
@@ -61,10 +63,16 @@ impl Local {
 
     pub(crate) fn connect(&mut self) -> u64 {
         let now = Timestamp::from_millis(self.now);
-        let connection = Connection::new(Options::default(), "127.0.0.1:1", &mut self.hub, now);
+        let connection = Connection::new(self.options, "127.0.0.1:1", &mut self.hub, now);
         let id = connection.id();
         self.connections.insert(id, connection);
         id
+    }
+
+    /// Whether the connection `id` takes no more.
+    #[allow(dead_code, reason = "not all who share this file ask")]
+    pub(crate) fn is_finished(&self, id: u64) -> bool {
+        self.connections[&id].is_finished()
     }
 
     /// What the connection `id` is answered, once nothing is under way any more.
@@ -85,6 +93,12 @@ impl Local {
             self.now = deadline.as_millis();
             connection.handle_timeout(&mut self.hub, &mut self.store, deadline);
         }
+        while let Some((to, message)) = self.hub.poll_delivery() {
+            if let Some(to) = self.connections.get_mut(&to) {
+                to.handle_message(&message, &mut self.hub);
+            }
+        }
+        let connection = self.connections.get_mut(&id).expect("it is connected");
         let output = connection.output().to_vec();
         connection.consume_output(output.len());
         output

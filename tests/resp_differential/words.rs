@@ -202,6 +202,12 @@ fn draw(letter: char, rng: &mut Rng, words: &mut Vec<Vec<u8>>) {
             ],
             rng,
         )),
+        'd' if rng.below(3) == 0 => {
+            let sign = choose(&["", "-"], rng);
+            let whole = rng.next_u64() >> rng.below(64);
+            let part = rng.next_u64() >> rng.below(64);
+            push(&format!("{sign}{whole}.{part:0width$}", width = rng.below(18) as usize));
+        }
         'd' => push(choose(
             &[
                 "0.1",
