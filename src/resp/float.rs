@@ -118,7 +118,7 @@ impl Float {
             }
         }
         // Too large; or so small that 17 digits do not show it, which Redis' library refuses only further down.
-        if exponent > EXPONENT_MAX || exponent < -EXPONENT_MAX - 64 {
+        if !(-EXPONENT_MAX - 64..=EXPONENT_MAX).contains(&exponent) {
             return None;
         }
         Some(Float { is_negative, mantissa: mantissa as u64, exponent })

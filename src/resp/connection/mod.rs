@@ -372,10 +372,10 @@ impl Connection {
                 return Taken::Yes;
             }
         }
-        if let (Run::Data(_), true) = (spec.run, spec.is_write()) {
-            if let Some(taken) = self.take_blind(spec, args, hub, keys, now) {
-                return taken;
-            }
+        if let (Run::Data(_), true) = (spec.run, spec.is_write())
+            && let Some(taken) = self.take_blind(spec, args, hub, keys, now)
+        {
+            return taken;
         }
         // From here on what was asked for before has to be done.
         if !self.slots.is_empty() {
