@@ -136,6 +136,41 @@ fn answers_are_those_of_redis() {
     }
 }
 
+/// Many requests at once, in one piece or cut anywhere.
+#[test]
+fn pipelined_answers_are_those_of_redis() {
+    let redis = Redis::start();
+    for seed in 0..SEEDS {
+        let mut rng = Rng::new(seed);
+        let mut theirs = redis.connect();
+        let mut local = Local::new(Options { pending_max: 5, ..Options::default() });
+        let ours = local.connect();
+        theirs.ask(&encoded(&words("FLUSHALL")));
+        let mut source = Words::new();
+        for _ in 0..COMMANDS / 25 {
+            let mut requests = Vec::new();
+            for _ in 0..1 + rng.below(50) {
+                let request = source.next(&mut rng);
+                // Keys come in an order of their own.
+                if !request[0].eq_ignore_ascii_case(b"keys") {
+                    requests.push(request);
+                }
+            }
+            let bytes: Vec<u8> = requests.iter().flat_map(|request| encoded(request)).collect();
+            let (expected, now) = theirs.ask_all(&bytes, requests.len());
+            let cut = rng.below(bytes.len() as u64 + 1) as usize;
+            let mut answer = local.ask(ours, &bytes[..cut], now);
+            answer.extend(local.ask(ours, &bytes[cut..], now));
+            assert_eq!(
+                answer.escape_ascii().to_string(),
+                expected.escape_ascii().to_string(),
+                "seed {seed}, ours first:\n{}",
+                requests.iter().map(|request| shown(request) + "\n").collect::<String>()
+            );
+        }
+    }
+}
+
 /// What the drawn commands do not come to: errors word by word, and cases that are easily got wrong.
 #[test]
 fn chosen_cases_are_those_of_redis() {

@@ -59,9 +59,14 @@ pub(crate) struct Client(BufReader<UnixStream>);
 impl Client {
     /// The answer, and the time in milliseconds at which it had come.
     pub(crate) fn ask(&mut self, request: &[u8]) -> (Vec<u8>, u64) {
-        self.0.get_mut().write_all(request).unwrap();
+        self.ask_all(request, 1)
+    }
+
+    /// The answers to `count` requests sent at once.
+    pub(crate) fn ask_all(&mut self, requests: &[u8], count: usize) -> (Vec<u8>, u64) {
+        self.0.get_mut().write_all(requests).unwrap();
         let mut out = Vec::new();
-        self.answer(&mut out);
+        (0..count).for_each(|_| self.answer(&mut out));
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later than 1970");
         (out, now.as_millis() as u64)
     }
