@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use super::ahead::Ahead;
 use super::glob;
 use super::notify::Notifications;
 use super::reply::{Protocol, Reply};
@@ -137,6 +138,7 @@ pub struct Hub {
     /// 40 hexadecimal digits that name this run.
     pub(super) run_id: String,
     pub(super) rng: Rng,
+    pub(super) ahead: Ahead,
     deliveries: VecDeque<(u64, Message)>,
     scans: BTreeMap<u64, Vec<u8>>,
     scan_next: u64,
@@ -157,6 +159,7 @@ impl Hub {
             started: now,
             run_id,
             rng,
+            ahead: Ahead::default(),
             deliveries: VecDeque::new(),
             scans: BTreeMap::new(),
             scan_next: 1,

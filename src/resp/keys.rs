@@ -19,7 +19,8 @@ pub enum Durability {
     All,
 }
 
-/// Names a write under way. Unique among those of one [`Keys`].
+/// Names a write under way: the sequence that it will have in the log. Where that is not known beforehand, any number
+/// that no other write has; then writes that depend on each other are made up more often than they need be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 

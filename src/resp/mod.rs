@@ -10,6 +10,7 @@
 //! What is refused is refused as by redis-server 7, word by word; [`ProtocolError`] has the texts of the parser.
 //! `docs/resp.md` lists the commands and where they differ from Redis'.
 
+mod ahead;
 mod command;
 mod connection;
 mod float;

@@ -13,6 +13,8 @@ use crate::store::index::{
     Step, Timestamp, Transaction, View,
 };
 
+use super::ahead::Ahead;
+use super::keys::Ticket;
 use super::value::{Pairs, Value, of_pairs, of_string};
 
 /// Why a command does nothing: the text of the error, with its code.
@@ -63,6 +65,9 @@ pub(super) struct World<'a> {
     /// Whether the view is not seen any more: all keys were deleted.
     is_cleared: bool,
     random: u64,
+    ahead: Option<&'a Ahead>,
+    /// The chain of what was read ahead.
+    root: Option<Ticket>,
 }
 
 impl<'a> World<'a> {
@@ -77,7 +82,29 @@ impl<'a> World<'a> {
             written: 0,
             is_cleared: false,
             random,
+            ahead: None,
+            root: None,
         }
+    }
+
+    /// Reads what keys will have, where that is expected.
+    pub(super) fn read_ahead(&mut self, ahead: &'a Ahead) {
+        self.ahead = Some(ahead);
+    }
+
+    /// The chain of writes under way on which this depends.
+    pub(super) fn root(&self) -> Option<Ticket> {
+        self.root
+    }
+
+    /// Bytes of what was put.
+    pub(super) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// What keys have been changed to.
+    pub(super) fn into_changed(self) -> BTreeMap<Vec<u8>, Option<Held>> {
+        self.changed
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -126,6 +153,13 @@ impl<'a> World<'a> {
         }
         if self.is_cleared {
             return then(None);
+        }
+        if let Some(expected) = self.ahead.and_then(|ahead| ahead.get(key)) {
+            self.root = self.root.or(Some(expected.root));
+            let alive = expected.held.as_ref().filter(|held| !is_past(held.lifetime, self.now));
+            let version = alive.map_or(0, |_| expected.ticket.0);
+            self.read.get_or_insert_default().entry(key.to_vec()).or_insert(version);
+            return then(alive.map(|held| (&held.value[..], Some(&held.value), held.lifetime)));
         }
         let entry = self.view.get(key, self.now);
         if let Some(read) = &mut self.read

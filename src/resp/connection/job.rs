@@ -7,7 +7,7 @@ use crate::resp::command::{Context, Control, GUARDED, Run, Spec, failure};
 use crate::resp::connection::answer::{refused, refused_write};
 use crate::resp::hub::Hub;
 use crate::resp::keys::{Completed, Keys};
-use crate::resp::reply::Reply;
+use crate::resp::reply::{Protocol, Reply};
 use crate::resp::world::{Failure, World, fail};
 use crate::store::index::{Answer, Command, EventKind, Range, Timestamp, View, Watch};
 
@@ -59,36 +59,26 @@ impl Connection {
             });
             return;
         }
-        let mut world = World::new(&view, now, true, hub.rng.next_u64());
-        for (key, watched) in self.watched.iter().filter(|_| job.is_transaction) {
-            world.demand(key, watched.version);
+        let random = hub.rng.next_u64();
+        let mut world = World::new(&view, now, true, random);
+        if job.is_transaction && !self.watched.is_empty() {
+            // What is watched must be as it was, not as it will be.
+            self.watched.iter().for_each(|(key, watched)| world.demand(key, watched.version));
+        } else {
+            world.read_ahead(&hub.ahead);
         }
-        let protocol = hub.client(self.id).protocol;
-        let mut parts = Vec::with_capacity(job.requests.len());
-        let mut room = self.options.output_max;
-        for queued in &job.requests {
-            let Run::Data(run) = queued.spec.run else {
-                parts.push(Part::Later);
-                continue;
-            };
-            let mut out = Vec::new();
-            let mut reply = Reply::bounded(&mut out, protocol, room);
-            let result = match queued.spec.flags & GUARDED != 0 && !hub.options.allows_flush {
-                true => Err(flush_refused(queued.spec.name)),
-                false => run(&mut world, &queued.args(), &mut reply),
-            };
-            if reply.is_over() {
-                self.cut(hub);
-                return;
-            }
-            if let Err(Failure(text)) = result {
-                hub.counters.errors += 1;
-                out.clear();
-                Reply::new(&mut out, protocol).error_bytes(&text);
-            }
-            room -= out.len().min(room);
-            parts.push(Part::Written(out));
+        let allows_flush = hub.options.allows_flush;
+        let protocol = hub.clients[&self.id].protocol;
+        let mut made = made_up(&job, &mut world, protocol, self.options.output_max, allows_flush);
+        if !world.has_changes() && world.root().is_some() {
+            // An answer must not rest on what may not come about.
+            world = World::new(&view, now, true, random);
+            made = made_up(&job, &mut world, protocol, self.options.output_max, allows_flush);
         }
+        let Some(parts) = made else {
+            self.cut(hub);
+            return;
+        };
         if !world.has_changes() {
             self.write_job(job, parts, hub, keys, now);
             return;
@@ -104,7 +94,13 @@ impl Connection {
         }
         let command = Command { time: now, request: None, operation: world.operation() };
         match keys.submit(&command, self.options.durability) {
-            Ok(ticket) => self.busy = Some(Busy::Write { ticket, job, parts, attempts }),
+            Ok(ticket) => {
+                let root = world.root();
+                let is_short = world.written() <= AHEAD_MAX;
+                let changed = is_short.then(|| world.into_changed());
+                let trace = changed.map(|changed| hub.ahead.put(ticket, root, changed));
+                self.busy = Some(Busy::Write { ticket, job, parts, attempts, trace });
+            }
             Err(error) => self.fail_job(job.is_transaction, refused_write(&error), hub),
         }
     }
@@ -164,7 +160,10 @@ impl Connection {
             let mut reply = Reply::bounded(&mut self.output, protocol, self.options.output_max);
             let mut result = Ok(());
             match (part, queued.spec.run) {
-                (Part::Written(bytes), _) => reply.written(&bytes),
+                (Part::Written(bytes), _) => {
+                    hub.counters.errors += u64::from(bytes.starts_with(b"-"));
+                    reply.written(&bytes);
+                }
                 (Part::Later, Run::Session(run)) => {
                     let mut context = Context { id: self.id, hub, view: &view, now: now.max(view.time()) };
                     result = run(&mut context, &queued.args(), &mut reply);
@@ -184,6 +183,42 @@ impl Connection {
             }
         }
     }
+}
+
+/// Bytes up to which others may read what a write under way has changed.
+const AHEAD_MAX: u64 = 1 << 20;
+
+/// Runs what a job has about keys; `None`: the answers would be too long.
+fn made_up(
+    job: &Job,
+    world: &mut World<'_>,
+    protocol: Protocol,
+    mut room: usize,
+    allows_flush: bool,
+) -> Option<Vec<Part>> {
+    let mut parts = Vec::with_capacity(job.requests.len());
+    for queued in &job.requests {
+        let Run::Data(run) = queued.spec.run else {
+            parts.push(Part::Later);
+            continue;
+        };
+        let mut out = Vec::new();
+        let mut reply = Reply::bounded(&mut out, protocol, room);
+        let result = match queued.spec.flags & GUARDED != 0 && !allows_flush {
+            true => Err(flush_refused(queued.spec.name)),
+            false => run(world, &queued.args(), &mut reply),
+        };
+        if reply.is_over() {
+            return None;
+        }
+        if let Err(Failure(text)) = result {
+            out.clear();
+            Reply::new(&mut out, protocol).error_bytes(&text);
+        }
+        room -= out.len().min(room);
+        parts.push(Part::Written(out));
+    }
+    Some(parts)
 }
 
 /// Whether `key` was changed since it was watched, even if it is as it was.

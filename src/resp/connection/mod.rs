@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use self::answer::{answer, refused_write};
 use self::job::{Job, Part, Queued};
+use crate::resp::ahead::Trace;
 use crate::resp::command::blind::{self, Expects};
 use crate::resp::command::{self, Args, Context, Control, Data, Run, Spec, failure};
 use crate::resp::hub::{Hub, Message};
@@ -21,7 +22,7 @@ use crate::resp::keys::{Completed, Durability, Keys, Ticket};
 use crate::resp::reply::{Protocol, Reply};
 use crate::resp::request::{Limits, Parsed, Parser};
 use crate::resp::world::{Failure, World, fail};
-use crate::store::index::{Command, Operation, Timestamp};
+use crate::store::index::{Answer, Command, Operation, Timestamp};
 
 /// What one connection may take.
 ///
@@ -108,7 +109,7 @@ enum Slot {
 #[derive(Debug)]
 enum Busy {
     /// A write that reads first is under way.
-    Write { ticket: Ticket, job: Job, parts: Vec<Part>, attempts: u32 },
+    Write { ticket: Ticket, job: Job, parts: Vec<Part>, attempts: u32, trace: Option<Trace> },
     /// `WAIT` or `WAITAOF`.
     Wait { is_local: bool, local: u64, replicas: u64, deadline: Option<Timestamp> },
 }
@@ -200,7 +201,11 @@ impl Connection {
         }
         let is_job = matches!(&self.busy, Some(Busy::Write { ticket: own, .. }) if *own == ticket);
         if is_job {
-            let Some(Busy::Write { job, parts, attempts, .. }) = self.busy.take() else { return };
+            let Some(Busy::Write { job, parts, attempts, trace, .. }) = self.busy.take() else { return };
+            let is_done = completed
+                .as_ref()
+                .is_ok_and(|outcome| matches!(outcome.answer, Ok(Answer::Transaction { is_met: true, .. })));
+            forget(trace, is_done, hub);
             self.finish_job(job, parts, attempts, completed, hub, keys, now);
         } else {
             let own =
@@ -272,7 +277,8 @@ impl Connection {
     }
 
     /// Takes it out of the hub: the client has gone, or is to go. Writes under way are done all the same.
-    pub fn close(self, hub: &mut Hub) {
+    pub fn close(mut self, hub: &mut Hub) {
+        self.drop_busy(hub);
         hub.disconnect(self.id);
     }
 
@@ -515,6 +521,12 @@ impl Connection {
         }
     }
 
+    fn drop_busy(&mut self, hub: &mut Hub) {
+        if let Some(Busy::Write { trace, .. }) = self.busy.take() {
+            forget(trace, false, hub);
+        }
+    }
+
     fn cut(&mut self, hub: &mut Hub) {
         if !self.is_cut {
             hub.counters.slow_readers += 1;
@@ -522,7 +534,7 @@ impl Connection {
         self.is_cut = true;
         self.output = Vec::new();
         self.slots.clear();
-        self.busy = None;
+        self.drop_busy(hub);
         self.queue = None;
     }
 }
@@ -530,6 +542,12 @@ impl Connection {
 impl Intake {
     fn empty(limits: Limits) -> Self {
         Self { parser: Parser::new(limits), bytes: Vec::new(), at: 0, wanted: 0 }
+    }
+}
+
+fn forget(trace: Option<Trace>, is_done: bool, hub: &mut Hub) {
+    if let Some(trace) = trace {
+        hub.ahead.forget(&trace, is_done);
     }
 }
 
