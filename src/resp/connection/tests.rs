@@ -441,3 +441,44 @@ fn requests_in_pieces_are_answered_as_whole_ones() {
     assert_eq!(world.told(0), "+OK $3 xyz +OK");
     assert!(world.connections[0].is_finished());
 }
+
+/// Clients that add 1 to few counters, in ways that read first and in ways that do not, while writes are applied at any
+/// time: every sum there was is told once.
+#[test]
+fn no_increment_is_lost_or_told_twice() {
+    for seed in 0..32 {
+        let mut rng = Rng::new(seed);
+        let mut world = World::plain(6);
+        let mut asked: Vec<Vec<usize>> = vec![Vec::new(); 6];
+        for _ in 0..400 {
+            if rng.below(3) == 0 {
+                world.apply();
+                continue;
+            }
+            let (at, key) = (rng.below(6) as usize, rng.below(2) as usize);
+            asked[at].push(key);
+            let lines = match rng.below(4) {
+                0 => format!("INCR c{key}"),
+                1 => format!("INCRBYFLOAT c{key} 1"),
+                2 => format!("MULTI\nINCR c{key}\nEXEC"),
+                _ => format!("WATCH other\nMULTI\nINCR c{key}\nEXEC"),
+            };
+            world.send(at, &lines);
+        }
+        while world.apply() {}
+        let mut sums: [Vec<u64>; 2] = Default::default();
+        for (at, keys) in asked.iter().enumerate() {
+            let told = world.told(at);
+            let told: Vec<u64> = told
+                .split(' ')
+                .filter_map(|word| word.strip_prefix(':').unwrap_or(word).parse().ok())
+                .collect();
+            assert_eq!(told.len(), keys.len(), "seed {seed}");
+            keys.iter().zip(told).for_each(|(key, sum)| sums[*key].push(sum));
+        }
+        for sums in &mut sums {
+            sums.sort_unstable();
+            assert_eq!(*sums, (1..=sums.len() as u64).collect::<Vec<_>>(), "seed {seed}");
+        }
+    }
+}
