@@ -36,7 +36,7 @@
 //! | [`discovery`] | members from DNS and files: state machines without I/O |
 //! | [`checks`] | the active checks of pools: who is asked when, and what the pool is told |
 //! | [`balance`] | pools, policies, picks: no I/O, no clock, no lock |
-//! | `resp` | the protocol of Redis: requests parsed, replies written |
+//! | `resp` | clients of Redis: the protocol, connections, commands over the index; state machines without I/O |
 //! | [`store`] | what must last: the write-ahead log, the index, and the engine that joins them: state machines without I/O |
 //! | [`health`] | checks, their schedule, probes as dialogues, passive detection: state machines without I/O |
 //! | [`error`], [`time`], [`rng`], [`thread`], `sync`, `sys` | what everything stands on |

@@ -1,16 +1,33 @@
-//! RESP, the protocol of Redis: requests parsed where they lie, replies written in either version.
+//! RESP, the protocol of Redis: requests parsed where they lie, replies written in either version, and the commands.
 //!
 //! [`Parser`] is fed the bytes a client has sent so far and tells of one request after the other, its arguments
 //! borrowed from those bytes; it keeps its place in a request that has come in part. [`Reply`] writes replies in
 //! RESP2 or RESP3, whichever the client asked for. Neither knows any command, socket or clock.
 //!
-//! What is refused is refused as by redis-server 7, word by word; [`ProtocolError`] has the texts.
+//! [`Connection`] is one client: bytes in, bytes out, its commands done on a store that it knows as [`Keys`]. What
+//! connections share is the [`Hub`]. Neither has a socket, a clock or a lock.
+//!
+//! What is refused is refused as by redis-server 7, word by word; [`ProtocolError`] has the texts of the parser.
+//! `docs/resp.md` lists the commands and where they differ from Redis'.
 
+mod ahead;
+mod command;
+mod connection;
+mod float;
+mod glob;
+mod hub;
 mod inline;
+mod keys;
+mod notify;
 mod number;
 mod reply;
 mod request;
+mod value;
+mod world;
 
+pub use self::connection::{Connection, Options};
+pub use self::hub::{Counters, Hub, HubOptions, Message};
+pub use self::keys::{Completed, Durability, Keys, Ticket};
 pub use self::number::parse_integer;
 pub use self::reply::{Protocol, Reply};
 pub use self::request::{Limits, Parsed, Parser, ProtocolError, Request};

@@ -19,12 +19,48 @@ pub enum Protocol {
 pub struct Reply<'a> {
     out: &'a mut Vec<u8>,
     protocol: Protocol,
+    /// The length `out` may come to.
+    len_max: usize,
+    is_over: bool,
 }
 
 impl<'a> Reply<'a> {
     /// Appends to `out`.
     pub fn new(out: &'a mut Vec<u8>, protocol: Protocol) -> Self {
-        Self { out, protocol }
+        Self::bounded(out, protocol, usize::MAX)
+    }
+
+    /// Appends to `out` while it has less than `len_max` bytes. What would make it longer is left out, after which
+    /// [`Reply::is_over`] is true and the bytes are no reply any more.
+    pub fn bounded(out: &'a mut Vec<u8>, protocol: Protocol, len_max: usize) -> Self {
+        Self { out, protocol, len_max, is_over: false }
+    }
+
+    /// Whether something was left out.
+    pub fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// How many bytes there is room for.
+    pub fn room(&self) -> usize {
+        self.len_max.saturating_sub(self.out.len())
+    }
+
+    /// Writes in `protocol` from now on.
+    pub fn set_protocol(&mut self, protocol: Protocol) {
+        self.protocol = protocol;
+    }
+
+    /// An error whose text may quote what a client has sent.
+    pub fn error_bytes(&mut self, text: &[u8]) {
+        self.line(b'-', text);
+    }
+
+    /// Replies that were written before.
+    pub fn written(&mut self, replies: &[u8]) {
+        if self.has_room(replies.len()) {
+            self.out.extend_from_slice(replies);
+        }
     }
 
     /// The version in which this writes.
@@ -144,19 +180,33 @@ impl<'a> Reply<'a> {
         }
     }
 
+    fn has_room(&mut self, len: usize) -> bool {
+        self.is_over |= self.len_max.saturating_sub(self.out.len()) < len;
+        !self.is_over
+    }
+
     fn line(&mut self, kind: u8, text: &[u8]) {
+        if !self.has_room(text.len()) {
+            return;
+        }
         self.out.push(kind);
         self.out.extend(text.iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte }));
         self.out.extend_from_slice(b"\r\n");
     }
 
     fn long(&mut self, kind: u8, bytes: &[u8]) {
+        if !self.has_room(bytes.len()) {
+            return;
+        }
         self.head(kind, bytes.len() as i64);
         self.out.extend_from_slice(bytes);
         self.out.extend_from_slice(b"\r\n");
     }
 
     fn head(&mut self, kind: u8, number: i64) {
+        if !self.has_room(1) {
+            return;
+        }
         self.out.push(kind);
         // Digits from the last to the first: no allocation for what each reply has.
         let mut digits = [0u8; 20];

@@ -1,0 +1,50 @@
+//! What the index answers, as Redis says it.
+
+use crate::resp::command::blind::Expects;
+use crate::resp::command::{OVERFLOW, failure};
+use crate::resp::keys::{Completed, Keys};
+use crate::resp::reply::Reply;
+use crate::resp::value::Value;
+use crate::resp::world::{Failure, NOT_AN_INTEGER, TOO_LONG, WRONG_TYPE, fail};
+use crate::store::index::{Answer, Refusal, Timestamp};
+
+/// Writes the answer to a step.
+pub(super) fn answer(
+    completed: Completed,
+    expects: &Expects,
+    keys: &impl Keys,
+    now: Timestamp,
+    reply: &mut Reply<'_>,
+) -> Result<(), Failure> {
+    let answer = completed.map_err(|error| refused_write(&error))?.answer;
+    match (answer, expects) {
+        (Ok(Answer::Put { .. }), Expects::Ok) => reply.simple("OK"),
+        (Ok(Answer::NotMet { .. }), Expects::Ok) => reply.null(),
+        (Ok(Answer::Put { .. }), _) => reply.integer(1),
+        (Ok(Answer::Deleted { count, .. }), _) => reply.integer(count as i64),
+        (Ok(Answer::Number(number)), _) => reply.integer(number),
+        (Ok(_), _) => reply.integer(0),
+        (Err(Refusal::NotANumber), Expects::Sum(key)) => {
+            let view = keys.view();
+            let entry = view.get(key, now.max(view.time()));
+            let is_string = entry.is_none_or(|entry| matches!(Value::parse(entry.value), Value::String(_)));
+            return Err(if is_string { NOT_AN_INTEGER } else { WRONG_TYPE });
+        }
+        (Err(refusal), _) => return Err(refused(&refusal)),
+    }
+    Ok(())
+}
+
+pub(super) fn refused(refusal: &Refusal) -> Failure {
+    match refusal {
+        Refusal::NotANumber => NOT_AN_INTEGER,
+        Refusal::Overflow => OVERFLOW,
+        Refusal::TooLarge { .. } => TOO_LONG,
+        Refusal::MemoryFull { .. } => fail("OOM command not allowed when used memory > 'maxmemory'."),
+        other => failure(format!("ERR {other}")),
+    }
+}
+
+pub(super) fn refused_write(error: &crate::error::Error) -> Failure {
+    failure(format!("MISCONF the store takes no writes: {error}"))
+}

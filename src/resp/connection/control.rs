@@ -1,0 +1,144 @@
+//! What the connection itself answers: transactions begun and ended, keys watched, waiting, the end.
+
+use super::job::Job;
+use super::{Busy, Connection, Queue, Watched};
+use crate::resp::command::{Args, Control, integer};
+use crate::resp::hub::Hub;
+use crate::resp::keys::Keys;
+use crate::resp::parse_integer;
+use crate::resp::reply::Reply;
+use crate::resp::world::{Failure, fail};
+use crate::store::index::Timestamp;
+
+impl Connection {
+    pub(super) fn control(
+        &mut self,
+        control: Control,
+        args: Args<'_>,
+        hub: &mut Hub,
+        keys: &mut impl Keys,
+        now: Timestamp,
+    ) {
+        match control {
+            Control::Multi if self.queue.is_some() => {
+                self.refuse(fail("ERR MULTI calls can not be nested"), hub)
+            }
+            Control::Multi => {
+                self.queue = Some(Queue::default());
+                hub.client(self.id).queued = 0;
+                self.ok(hub);
+            }
+            Control::Watch if self.queue.is_some() => {
+                self.refuse(fail("ERR WATCH inside MULTI is not allowed"), hub);
+            }
+            Control::Watch => {
+                let view = keys.view();
+                let now = now.max(view.time());
+                for key in &args[1..] {
+                    let version = view.get(key, now).map_or(0, |entry| entry.version);
+                    let watched = Watched { version, sequence: view.sequence() };
+                    self.watched.entry(key.to_vec()).or_insert(watched);
+                }
+                self.ok(hub);
+            }
+            Control::Unwatch => {
+                self.watched.clear();
+                self.ok(hub);
+            }
+            Control::Discard => match self.queue.take() {
+                None => self.refuse(fail("ERR DISCARD without MULTI"), hub),
+                Some(_) => {
+                    self.end_multi(hub);
+                    self.ok(hub);
+                }
+            },
+            Control::Exec => match self.queue.take() {
+                None => self.refuse(fail("ERR EXEC without MULTI"), hub),
+                Some(queue) if queue.is_broken => {
+                    self.end_multi(hub);
+                    let text = "EXECABORT Transaction discarded because of previous errors.";
+                    self.refuse(fail(text), hub);
+                }
+                Some(queue) => {
+                    hub.client(self.id).queued = -1;
+                    let job = Job { requests: queue.requests, is_transaction: true };
+                    self.start_job(job, 1, hub, keys, now);
+                }
+            },
+            Control::Quit => {
+                self.ok(hub);
+                self.is_closing = true;
+            }
+            Control::Reset => {
+                self.queue = None;
+                self.watched.clear();
+                hub.reset(self.id);
+                self.respond(hub, |reply| {
+                    reply.simple("RESET");
+                    Ok(())
+                });
+            }
+            Control::Wait | Control::WaitAof => match waiting(control, args, now) {
+                Err(failure) => self.refuse(failure, hub),
+                Ok(busy) => {
+                    self.busy = Some(busy);
+                    self.check_wait(hub, keys, now);
+                }
+            },
+        }
+    }
+
+    pub(super) fn end_multi(&mut self, hub: &mut Hub) {
+        self.watched.clear();
+        hub.client(self.id).queued = -1;
+    }
+
+    /// Answers `WAIT` or `WAITAOF` if that is possible now.
+    pub(super) fn check_wait(&mut self, hub: &mut Hub, keys: &mut impl Keys, now: Timestamp) {
+        let Some(Busy::Wait { is_local, local, replicas, deadline }) = &self.busy else { return };
+        let (own, others) = progress(keys, self.written);
+        let is_late = deadline.is_some_and(|deadline| deadline <= now);
+        if (own >= *local && others >= *replicas) || is_late {
+            let is_local = *is_local;
+            self.busy = None;
+            self.respond(hub, |reply| {
+                told_progress(is_local, own, others, reply);
+                Ok(())
+            });
+        }
+    }
+}
+
+/// What a `WAIT` waits for.
+pub(super) fn waiting(control: Control, args: Args<'_>, now: Timestamp) -> Result<Busy, Failure> {
+    let is_local = control == Control::WaitAof;
+    let number = |at: usize| integer(args[at]);
+    let (local, replicas, timeout) = match is_local {
+        false => (0, number(1)?, 2),
+        true => (number(1)?, number(2)?, 3),
+    };
+    let timeout =
+        parse_integer(args[timeout]).ok_or(fail("ERR timeout is not an integer or out of range"))?;
+    let timeout = u64::try_from(timeout).map_err(|_| fail("ERR timeout is negative"))?;
+    if is_local && !(0..=1).contains(&local) {
+        return Err(fail("ERR value is out of range, must be between 0 and 1"));
+    }
+    if is_local && replicas < 0 {
+        return Err(fail("ERR value is out of range, must be positive"));
+    }
+    let deadline = (timeout > 0).then(|| now.saturating_add(timeout));
+    Ok(Busy::Wait { is_local, local: local as u64, replicas: replicas.max(0) as u64, deadline })
+}
+
+/// 1 if all that was written up to `written` is on this disk, otherwise 0; and how many other nodes have it.
+pub(super) fn progress(keys: &impl Keys, written: u64) -> (u64, u64) {
+    (u64::from(keys.durable() >= written), keys.replicas_with(written))
+}
+
+pub(super) fn told_progress(is_local: bool, own: u64, others: u64, reply: &mut Reply<'_>) {
+    if is_local {
+        reply.array(2);
+        reply.integer(own as i64);
+    }
+    reply.integer(others as i64);
+}

@@ -1,0 +1,240 @@
+//! [`Job`]: a write that reads first, from being made up to its answer.
+
+use super::control::{progress, told_progress, waiting};
+use super::{Busy, Connection, Watched};
+use crate::resp::command::server::flush_refused;
+use crate::resp::command::{Context, Control, GUARDED, Run, Spec, failure};
+use crate::resp::connection::answer::{refused, refused_write};
+use crate::resp::hub::Hub;
+use crate::resp::keys::{Completed, Keys};
+use crate::resp::reply::{Protocol, Reply};
+use crate::resp::world::{Failure, World, fail};
+use crate::store::index::{Answer, Command, EventKind, Range, Timestamp, View, Watch};
+
+/// One command, or those of a transaction.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) requests: Vec<Queued>,
+    pub(super) is_transaction: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Queued {
+    pub(super) spec: &'static Spec,
+    pub(super) args: Vec<Vec<u8>>,
+}
+
+impl Queued {
+    pub(super) fn args(&self) -> Vec<&[u8]> {
+        self.args.iter().map(|arg| &arg[..]).collect()
+    }
+}
+
+/// The answer to one command of a job, or that it is to be run once the others are done.
+#[derive(Debug)]
+pub(super) enum Part {
+    Written(Vec<u8>),
+    Later,
+}
+
+impl Connection {
+    /// Makes up what a job comes to over the present view, and submits it if that changes something.
+    pub(super) fn start_job(
+        &mut self,
+        job: Job,
+        attempts: u32,
+        hub: &mut Hub,
+        keys: &mut impl Keys,
+        now: Timestamp,
+    ) {
+        let view = keys.view();
+        let now = now.max(view.time());
+        if job.is_transaction
+            && self.watched.iter().any(|(key, watched)| is_touched(key, watched, &view, now))
+        {
+            self.watched.clear();
+            self.respond(hub, |reply| {
+                reply.null_array();
+                Ok(())
+            });
+            return;
+        }
+        let random = hub.rng.next_u64();
+        let mut world = World::new(&view, now, true, random);
+        if job.is_transaction && !self.watched.is_empty() {
+            // What is watched must be as it was, not as it will be.
+            self.watched.iter().for_each(|(key, watched)| world.demand(key, watched.version));
+        } else {
+            world.read_ahead(&hub.ahead);
+        }
+        let allows_flush = hub.options.allows_flush;
+        let protocol = hub.clients[&self.id].protocol;
+        let mut made = made_up(&job, &mut world, protocol, self.options.output_max, allows_flush);
+        if !world.has_changes() && world.root().is_some() {
+            // An answer must not rest on what may not come about.
+            world = World::new(&view, now, true, random);
+            made = made_up(&job, &mut world, protocol, self.options.output_max, allows_flush);
+        }
+        let Some(parts) = made else {
+            self.cut(hub);
+            return;
+        };
+        if !world.has_changes() {
+            self.write_job(job, parts, hub, keys, now);
+            return;
+        }
+        let max = view.settings().operations_max;
+        if world.operations() > max {
+            self.fail_job(
+                job.is_transaction,
+                failure(format!("ERR more than {max} keys are read and written at once; split it")),
+                hub,
+            );
+            return;
+        }
+        let command = Command { time: now, request: None, operation: world.operation() };
+        match keys.submit(&command, self.options.durability) {
+            Ok(ticket) => {
+                let root = world.root();
+                let is_short = world.written() <= AHEAD_MAX;
+                let changed = is_short.then(|| world.into_changed());
+                let trace = changed.map(|changed| hub.ahead.put(ticket, root, changed));
+                self.busy = Some(Busy::Write { ticket, job, parts, attempts, trace });
+            }
+            Err(error) => self.fail_job(job.is_transaction, refused_write(&error), hub),
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what a job consists of, and where it is done")]
+    pub(super) fn finish_job(
+        &mut self,
+        job: Job,
+        parts: Vec<Part>,
+        attempts: u32,
+        completed: Completed,
+        hub: &mut Hub,
+        keys: &mut impl Keys,
+        now: Timestamp,
+    ) {
+        let failure = match completed.map(|outcome| outcome.answer) {
+            Ok(Ok(Answer::Transaction { is_met: true, .. })) => {
+                self.write_job(job, parts, hub, keys, now);
+                return;
+            }
+            Ok(Ok(_)) if attempts < self.options.attempts_max => {
+                hub.counters.retries += 1;
+                self.start_job(job, attempts + 1, hub, keys, now);
+                return;
+            }
+            Ok(Ok(_)) => fail("TRYAGAIN others keep changing what this command reads; nothing was done"),
+            Ok(Err(refusal)) => refused(&refusal),
+            Err(error) => refused_write(&error),
+        };
+        self.fail_job(job.is_transaction, failure, hub);
+    }
+
+    pub(super) fn fail_job(&mut self, is_transaction: bool, failure: Failure, hub: &mut Hub) {
+        if is_transaction {
+            self.watched.clear();
+        }
+        self.refuse(failure, hub);
+    }
+
+    /// Runs what a job has that is not about keys, and writes its answer.
+    pub(super) fn write_job(
+        &mut self,
+        job: Job,
+        parts: Vec<Part>,
+        hub: &mut Hub,
+        keys: &mut impl Keys,
+        now: Timestamp,
+    ) {
+        let protocol = hub.client(self.id).protocol;
+        if job.is_transaction {
+            self.watched.clear();
+            Reply::new(&mut self.output, protocol).array(parts.len());
+        }
+        let view = keys.view();
+        for (queued, part) in job.requests.iter().zip(parts) {
+            let start = self.output.len();
+            let mut reply = Reply::bounded(&mut self.output, protocol, self.options.output_max);
+            let mut result = Ok(());
+            match (part, queued.spec.run) {
+                (Part::Written(bytes), _) => {
+                    hub.counters.errors += u64::from(bytes.starts_with(b"-"));
+                    reply.written(&bytes);
+                }
+                (Part::Later, Run::Session(run)) => {
+                    let mut context = Context { id: self.id, hub, view: &view, now: now.max(view.time()) };
+                    result = run(&mut context, &queued.args(), &mut reply);
+                }
+                (Part::Later, Run::Control(control @ (Control::Wait | Control::WaitAof))) => {
+                    let (own, others) = progress(keys, self.written);
+                    result = waiting(control, &queued.args(), now)
+                        .map(|_| told_progress(control == Control::WaitAof, own, others, &mut reply));
+                }
+                // Nothing is watched any more.
+                (Part::Later, _) => reply.simple("OK"),
+            }
+            let is_over = reply.is_over();
+            self.conclude(start, result, is_over, hub);
+            if self.is_cut {
+                return;
+            }
+        }
+    }
+}
+
+/// Bytes up to which others may read what a write under way has changed.
+const AHEAD_MAX: u64 = 1 << 20;
+
+/// Runs what a job has about keys; `None`: the answers would be too long.
+fn made_up(
+    job: &Job,
+    world: &mut World<'_>,
+    protocol: Protocol,
+    mut room: usize,
+    allows_flush: bool,
+) -> Option<Vec<Part>> {
+    let mut parts = Vec::with_capacity(job.requests.len());
+    for queued in &job.requests {
+        let Run::Data(run) = queued.spec.run else {
+            parts.push(Part::Later);
+            continue;
+        };
+        let mut out = Vec::new();
+        let mut reply = Reply::bounded(&mut out, protocol, room);
+        let result = match queued.spec.flags & GUARDED != 0 && !allows_flush {
+            true => Err(flush_refused(queued.spec.name)),
+            false => run(world, &queued.args(), &mut reply),
+        };
+        if reply.is_over() {
+            return None;
+        }
+        if let Err(Failure(text)) = result {
+            out.clear();
+            Reply::new(&mut out, protocol).error_bytes(&text);
+        }
+        room -= out.len().min(room);
+        parts.push(Part::Written(out));
+    }
+    Some(parts)
+}
+
+/// Whether `key` was changed since it was watched, even if it is as it was.
+pub(super) fn is_touched(key: &[u8], watched: &Watched, view: &View, now: Timestamp) -> bool {
+    let version = view.get(key, now).map_or(0, |entry| entry.version);
+    if version != watched.version {
+        return true;
+    }
+    if version > 0 || view.sequence() == watched.sequence {
+        return false;
+    }
+    // Not there before and not now; it may have come and gone. What goes only by having expired was gone before.
+    let end = [key, &[0]].concat();
+    let range = Range { start: key, end: Some(&end) };
+    match Watch::new(&range, watched.sequence + 1).next(view, usize::MAX, usize::MAX) {
+        Ok(events) => events.iter().any(|event| event.kind() != EventKind::Expired),
+        Err(_) => true,
+    }
+}

@@ -1,0 +1,569 @@
+//! [`Connection`]: one client, from the bytes it sends to the bytes it is sent.
+//!
+//! Requests are taken one after the other and answered in that order. What only reads is answered from a view at
+//! once, after the connection's own writes under way have completed: it sees them. A write is submitted; while it is
+//! under way, further writes that need not read first are submitted too, up to `pending_max`. A write that must read
+//! first is made up over a view ([`World`]) and submitted with the versions of what it has read; if somebody has
+//! changed any of it meanwhile, it is made up anew, up to `attempts_max` times.
+
+mod answer;
+mod control;
+mod job;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use self::answer::{answer, refused_write};
+use self::job::{Job, Part, Queued};
+use crate::resp::ahead::Trace;
+use crate::resp::command::blind::{self, Expects};
+use crate::resp::command::{self, Args, Context, Control, Data, Run, Spec, failure};
+use crate::resp::hub::{Hub, Message};
+use crate::resp::keys::{Completed, Durability, Keys, Ticket};
+use crate::resp::reply::{Protocol, Reply};
+use crate::resp::request::{Limits, Parsed, Parser};
+use crate::resp::world::{Failure, World, fail};
+use crate::store::index::{Answer, Command, Operation, Timestamp};
+
+/// What one connection may take.
+///
+/// | option | unit | range | default | why |
+/// |---|---|---|---|---|
+/// | `limits` | | | [`Limits`] | of requests |
+/// | `durability` | | | local | when a write is answered |
+/// | `pending_max` | writes | from 1 | 1,024 | under way at once; then no request is taken |
+/// | `output_pause` | bytes | from 1 | 1 MiB | with so much not yet read by the client, no request is taken |
+/// | `output_max` | bytes | from `output_pause` | 256 MiB | a client with more is cut: one answer is too long |
+/// | `messages_max` | bytes | up to `output_max` | 32 MiB, as Redis | a subscriber that has so much to read when a message comes is cut |
+/// | `queue_max` | bytes | from 1 | 64 MiB | of requests between `MULTI` and `EXEC` |
+/// | `attempts_max` | attempts | from 1 | 100 | of a write that reads first, if what it reads is changed meanwhile |
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// What requests may be.
+    pub limits: Limits,
+    /// When writes are answered.
+    pub durability: Durability,
+    /// Writes under way at once.
+    pub pending_max: usize,
+    /// Bytes to be sent from which on no request is taken.
+    pub output_pause: usize,
+    /// Bytes to be sent at most.
+    pub output_max: usize,
+    /// Bytes to be sent to a subscriber at most.
+    pub messages_max: usize,
+    /// Bytes of queued requests.
+    pub queue_max: usize,
+    /// How often a write is made up.
+    pub attempts_max: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            durability: Durability::default(),
+            pending_max: 1_024,
+            output_pause: 1 << 20,
+            output_max: 256 << 20,
+            messages_max: 32 << 20,
+            queue_max: 64 << 20,
+            attempts_max: 100,
+        }
+    }
+}
+
+/// See the module. Bytes go in by [`Connection::handle_bytes`] and are looked at by [`Connection::advance`], which is
+/// also to be called after output was consumed and after the hub's deliveries were made.
+#[derive(Debug)]
+pub struct Connection {
+    id: u64,
+    options: Options,
+    intake: Intake,
+    output: Vec<u8>,
+    /// Answers not yet in the output, in order.
+    slots: VecDeque<Slot>,
+    busy: Option<Busy>,
+    queue: Option<Queue>,
+    watched: BTreeMap<Vec<u8>, Watched>,
+    /// The last sequence that a write of this connection got.
+    written: u64,
+    is_closing: bool,
+    is_cut: bool,
+}
+
+#[derive(Debug)]
+struct Intake {
+    parser: Parser,
+    bytes: Vec<u8>,
+    at: usize,
+    /// Bytes behind `at` before which it is not worth looking.
+    wanted: usize,
+}
+
+#[derive(Debug)]
+enum Slot {
+    Ready(Vec<u8>),
+    Pending(Ticket, Expects),
+}
+
+/// What holds all further requests up.
+#[derive(Debug)]
+enum Busy {
+    /// A write that reads first is under way.
+    Write { ticket: Ticket, job: Job, parts: Vec<Part>, attempts: u32, trace: Option<Trace> },
+    /// `WAIT` or `WAITAOF`.
+    Wait { is_local: bool, local: u64, replicas: u64, deadline: Option<Timestamp> },
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    requests: Vec<Queued>,
+    bytes: usize,
+    is_broken: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Watched {
+    version: u64,
+    sequence: u64,
+}
+
+/// Whether a request was dealt with.
+#[derive(PartialEq, Eq)]
+enum Taken {
+    Yes,
+    /// Not before what is under way has completed.
+    Later,
+}
+
+impl Connection {
+    /// One for a client that has just connected from `address`.
+    pub fn new(options: Options, address: &str, hub: &mut Hub, now: Timestamp) -> Self {
+        let id = hub.connect(address.to_owned(), now);
+        let mut parser = Parser::new(options.limits);
+        parser.set_stranger(!hub.client(id).is_authenticated);
+        Self {
+            id,
+            options,
+            intake: Intake { parser, bytes: Vec::new(), at: 0, wanted: 0 },
+            output: Vec::new(),
+            slots: VecDeque::new(),
+            busy: None,
+            queue: None,
+            watched: BTreeMap::new(),
+            written: 0,
+            is_closing: false,
+            is_cut: false,
+        }
+    }
+
+    /// By which the hub knows it.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Takes what the client has sent; [`Connection::advance`] looks at it.
+    pub fn handle_bytes(&mut self, bytes: &[u8]) {
+        if !self.is_closing && !self.is_cut {
+            self.intake.bytes.extend_from_slice(bytes);
+        }
+    }
+
+    /// Takes requests as far as that is possible now.
+    pub fn advance(&mut self, hub: &mut Hub, keys: &mut impl Keys, now: Timestamp) {
+        self.check_wait(hub, keys, now);
+        while self.takes_requests(hub) {
+            let mut intake = std::mem::replace(&mut self.intake, Intake::empty(self.options.limits));
+            let more = self.next_request(&mut intake, hub, keys, now);
+            self.intake = intake;
+            if !more {
+                break;
+            }
+        }
+        let intake = &mut self.intake;
+        intake.bytes.drain(..intake.at);
+        intake.at = 0;
+        if self.is_closing || self.is_cut {
+            intake.bytes = Vec::new();
+        }
+    }
+
+    /// Takes what came of a write that was submitted, and goes on.
+    pub fn handle_completion(
+        &mut self,
+        ticket: Ticket,
+        completed: Completed,
+        hub: &mut Hub,
+        keys: &mut impl Keys,
+        now: Timestamp,
+    ) {
+        if let Ok(outcome) = &completed {
+            self.written = self.written.max(outcome.sequence);
+        }
+        let is_job = matches!(&self.busy, Some(Busy::Write { ticket: own, .. }) if *own == ticket);
+        if is_job {
+            let Some(Busy::Write { job, parts, attempts, trace, .. }) = self.busy.take() else { return };
+            let is_done = completed
+                .as_ref()
+                .is_ok_and(|outcome| matches!(outcome.answer, Ok(Answer::Transaction { is_met: true, .. })));
+            forget(trace, is_done, hub);
+            self.finish_job(job, parts, attempts, completed, hub, keys, now);
+        } else {
+            let own =
+                self.slots.iter_mut().find(|slot| matches!(slot, Slot::Pending(own, _) if *own == ticket));
+            if let Some(slot) = own {
+                let Slot::Pending(_, expects) = slot else { return };
+                let protocol = hub.client(self.id).protocol;
+                let mut out = Vec::new();
+                let mut reply = Reply::new(&mut out, protocol);
+                if let Err(Failure(text)) = answer(completed, expects, keys, now, &mut reply) {
+                    hub.counters.errors += 1;
+                    reply.error_bytes(&text);
+                }
+                *slot = Slot::Ready(out);
+            }
+            self.flush_slots(hub);
+        }
+        self.advance(hub, keys, now);
+    }
+
+    /// Takes a message the hub has for this connection.
+    pub fn handle_message(&mut self, message: &Message, hub: &mut Hub) {
+        if self.is_closing || self.is_cut {
+            return;
+        }
+        let protocol = hub.client(self.id).protocol;
+        let mut reply = Reply::bounded(&mut self.output, protocol, self.options.messages_max);
+        message.write(&mut reply);
+        let is_over = reply.is_over();
+        self.check_output(is_over, hub);
+    }
+
+    /// When [`Connection::handle_timeout`] is next needed.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        match &self.busy {
+            Some(Busy::Wait { deadline, .. }) => *deadline,
+            _ => None,
+        }
+    }
+
+    /// Does what is due at `now`.
+    pub fn handle_timeout(&mut self, hub: &mut Hub, keys: &mut impl Keys, now: Timestamp) {
+        self.advance(hub, keys, now);
+    }
+
+    /// What is to be sent.
+    pub fn output(&self) -> &[u8] {
+        &self.output
+    }
+
+    /// Takes away what was sent, `len` bytes of the output.
+    pub fn consume_output(&mut self, len: usize) {
+        self.output.drain(..len);
+    }
+
+    /// Whether more of what the client sends is of use now; if not, it should be left unread.
+    pub fn wants_bytes(&self, hub: &Hub) -> bool {
+        self.takes_requests(hub) && self.slots.len() < self.options.pending_max
+    }
+
+    /// Whether nothing more will come: to be closed, after the output was sent unless [`Connection::is_cut`].
+    pub fn is_finished(&self) -> bool {
+        self.is_cut || (self.is_closing && self.slots.is_empty() && self.busy.is_none())
+    }
+
+    /// Whether it is to be closed at once, with the output unsent.
+    pub fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+
+    /// Takes it out of the hub: the client has gone, or is to go. Writes under way are done all the same.
+    pub fn close(mut self, hub: &mut Hub) {
+        self.drop_busy(hub);
+        hub.disconnect(self.id);
+    }
+
+    fn takes_requests(&self, hub: &Hub) -> bool {
+        !self.is_closing
+            && !self.is_cut
+            && self.busy.is_none()
+            && self.slots.len() < self.options.pending_max
+            && self.output.len() < self.options.output_pause
+            && !hub.is_crowded()
+    }
+
+    /// Takes one request; says whether it may be worth going on.
+    fn next_request(
+        &mut self,
+        intake: &mut Intake,
+        hub: &mut Hub,
+        keys: &mut impl Keys,
+        now: Timestamp,
+    ) -> bool {
+        let bytes = &intake.bytes[intake.at..];
+        if bytes.is_empty() || bytes.len() < intake.wanted {
+            return false;
+        }
+        intake.wanted = 0;
+        match intake.parser.parse(bytes) {
+            Ok(Parsed::Nothing(len)) => intake.at += len,
+            Ok(Parsed::Incomplete { wanted }) => {
+                intake.wanted = wanted;
+                return false;
+            }
+            Err(error) => {
+                hub.counters.protocol_errors += 1;
+                self.refuse(failure(format!("ERR {error}")), hub);
+                self.is_closing = true;
+                return false;
+            }
+            Ok(Parsed::Request(request, len)) => {
+                let args: Vec<&[u8]> = request.iter().collect();
+                if self.take(&args, hub, keys, now) == Taken::Later {
+                    // The same bytes are parsed once more then.
+                    return false;
+                }
+                intake.at += len;
+                intake.parser.set_stranger(!hub.client(self.id).is_authenticated);
+            }
+        }
+        true
+    }
+
+    fn take(&mut self, args: Args<'_>, hub: &mut Hub, keys: &mut impl Keys, now: Timestamp) -> Taken {
+        let spec = match command::of_request(args) {
+            Ok(spec) => spec,
+            Err(failure) => return self.reject(failure, hub),
+        };
+        let client = hub.client(self.id);
+        if !client.is_authenticated && spec.flags & command::NO_AUTH == 0 {
+            return self.reject(fail("NOAUTH Authentication required."), hub);
+        }
+        if client.subscriptions() > 0 && client.protocol == Protocol::Resp2 && !is_for_subscribers(spec) {
+            return self.reject(
+                failure(format!(
+                    "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are \
+                     allowed in this context",
+                    full_name(spec, args)
+                )),
+                hub,
+            );
+        }
+        if let Some(queue) = &mut self.queue {
+            let is_at_once = matches!(
+                spec.run,
+                Run::Control(
+                    Control::Multi
+                        | Control::Exec
+                        | Control::Discard
+                        | Control::Watch
+                        | Control::Quit
+                        | Control::Reset
+                )
+            );
+            if !is_at_once {
+                let bytes: usize = args.iter().map(|arg| arg.len() + 48).sum();
+                if queue.bytes + bytes > self.options.queue_max {
+                    let max = self.options.queue_max;
+                    let text =
+                        format!("ERR the requests of a transaction have more than {max} bytes; split it");
+                    return self.reject(failure(text), hub);
+                }
+                queue.bytes += bytes;
+                queue.requests.push(Queued { spec, args: args.iter().map(|arg| arg.to_vec()).collect() });
+                hub.client(self.id).queued = queue.requests.len() as i64;
+                self.respond(hub, |reply| {
+                    reply.simple("QUEUED");
+                    Ok(())
+                });
+                return Taken::Yes;
+            }
+        }
+        if let (Run::Data(_), true) = (spec.run, spec.is_write())
+            && let Some(taken) = self.take_blind(spec, args, hub, keys, now)
+        {
+            return taken;
+        }
+        // From here on what was asked for before has to be done.
+        if !self.slots.is_empty() {
+            return Taken::Later;
+        }
+        let client = hub.client(self.id);
+        client.active = now;
+        client.last_command = spec.name;
+        hub.counters.commands += 1;
+        match spec.run {
+            Run::Control(control) => self.control(control, args, hub, keys, now),
+            Run::Session(run) => {
+                let view = keys.view();
+                let now = now.max(view.time());
+                let mut context = Context { id: self.id, hub, view: &view, now };
+                let protocol = context.hub.client(self.id).protocol;
+                let start = self.output.len();
+                let mut reply = Reply::bounded(&mut self.output, protocol, self.options.output_max);
+                let result = run(&mut context, args, &mut reply);
+                let is_over = reply.is_over();
+                self.conclude(start, result, is_over, hub);
+            }
+            Run::Data(run) if !spec.is_write() => {
+                let view = keys.view();
+                let mut world = World::new(&view, now.max(view.time()), false, hub.rng.next_u64());
+                self.read(run, &mut world, args, hub);
+            }
+            Run::Data(_) => {
+                let args = args.iter().map(|arg| arg.to_vec()).collect();
+                let job = Job { requests: vec![Queued { spec, args }], is_transaction: false };
+                self.start_job(job, 1, hub, keys, now);
+            }
+        }
+        Taken::Yes
+    }
+
+    fn read(&mut self, run: Data, world: &mut World<'_>, args: Args<'_>, hub: &mut Hub) {
+        let protocol = hub.client(self.id).protocol;
+        let start = self.output.len();
+        let mut reply = Reply::bounded(&mut self.output, protocol, self.options.output_max);
+        let result = run(world, args, &mut reply);
+        let is_over = reply.is_over();
+        self.conclude(start, result, is_over, hub);
+    }
+
+    /// Submits a write that need not read first, or is refused by what it is alone.
+    fn take_blind(
+        &mut self,
+        spec: &'static Spec,
+        args: Args<'_>,
+        hub: &mut Hub,
+        keys: &mut impl Keys,
+        now: Timestamp,
+    ) -> Option<Taken> {
+        let view = keys.view();
+        let now = now.max(view.time());
+        let (step, expects) = match blind::plan(spec.name, args, view.settings().value_max, now) {
+            Ok(planned) => planned?,
+            Err(failure) => {
+                self.refuse(failure, hub);
+                return Some(Taken::Yes);
+            }
+        };
+        hub.counters.commands += 1;
+        let client = hub.client(self.id);
+        client.active = now;
+        client.last_command = spec.name;
+        let command = Command { time: now, request: None, operation: Operation::Step(step) };
+        match keys.submit(&command, self.options.durability) {
+            Ok(ticket) => self.slots.push_back(Slot::Pending(ticket, expects)),
+            Err(error) => self.refuse(refused_write(&error), hub),
+        }
+        Some(Taken::Yes)
+    }
+
+    fn ok(&mut self, hub: &mut Hub) {
+        self.respond(hub, |reply| {
+            reply.simple("OK");
+            Ok(())
+        });
+    }
+
+    /// Refuses a request before it is run: a transaction it belongs to is lost.
+    fn reject(&mut self, failure: Failure, hub: &mut Hub) -> Taken {
+        if let Some(queue) = &mut self.queue {
+            queue.is_broken = true;
+        }
+        self.refuse(failure, hub);
+        Taken::Yes
+    }
+
+    fn refuse(&mut self, failure: Failure, hub: &mut Hub) {
+        self.respond(hub, |_| Err(failure));
+    }
+
+    /// Writes an answer behind those that are to come before it.
+    fn respond(&mut self, hub: &mut Hub, write: impl FnOnce(&mut Reply<'_>) -> Result<(), Failure>) {
+        let protocol = hub.client(self.id).protocol;
+        let mut out = Vec::new();
+        let mut reply = Reply::new(&mut out, protocol);
+        if let Err(Failure(text)) = write(&mut reply) {
+            hub.counters.errors += 1;
+            reply.error_bytes(&text);
+        }
+        if self.slots.is_empty() {
+            self.output.extend_from_slice(&out);
+            self.check_output(false, hub);
+        } else {
+            self.slots.push_back(Slot::Ready(out));
+        }
+    }
+
+    /// Leaves what was written behind `start` as it is, or an error instead.
+    fn conclude(&mut self, start: usize, result: Result<(), Failure>, is_over: bool, hub: &mut Hub) {
+        if let Err(Failure(text)) = result {
+            hub.counters.errors += 1;
+            self.output.truncate(start);
+            let protocol = hub.client(self.id).protocol;
+            Reply::new(&mut self.output, protocol).error_bytes(&text);
+            self.check_output(false, hub);
+        } else {
+            self.check_output(is_over, hub);
+        }
+    }
+
+    fn flush_slots(&mut self, hub: &mut Hub) {
+        while let Some(Slot::Ready(bytes)) = self.slots.front() {
+            self.output.extend_from_slice(bytes);
+            self.slots.pop_front();
+        }
+        self.check_output(false, hub);
+    }
+
+    fn check_output(&mut self, is_over: bool, hub: &mut Hub) {
+        if is_over || self.output.len() > self.options.output_max {
+            self.cut(hub);
+        }
+    }
+
+    fn drop_busy(&mut self, hub: &mut Hub) {
+        if let Some(Busy::Write { trace, .. }) = self.busy.take() {
+            forget(trace, false, hub);
+        }
+    }
+
+    fn cut(&mut self, hub: &mut Hub) {
+        if !self.is_cut {
+            hub.counters.slow_readers += 1;
+        }
+        self.is_cut = true;
+        self.output = Vec::new();
+        self.slots.clear();
+        self.drop_busy(hub);
+        self.queue = None;
+    }
+}
+
+impl Intake {
+    fn empty(limits: Limits) -> Self {
+        Self { parser: Parser::new(limits), bytes: Vec::new(), at: 0, wanted: 0 }
+    }
+}
+
+fn forget(trace: Option<Trace>, is_done: bool, hub: &mut Hub) {
+    if let Some(trace) = trace {
+        hub.ahead.forget(&trace, is_done);
+    }
+}
+
+fn is_for_subscribers(spec: &Spec) -> bool {
+    matches!(
+        spec.name,
+        "ping" | "subscribe" | "psubscribe" | "unsubscribe" | "punsubscribe" | "quit" | "reset"
+    )
+}
+
+fn full_name(spec: &Spec, args: Args<'_>) -> String {
+    let sub = args
+        .get(1)
+        .and_then(|arg| spec.subcommands.iter().find(|(name, _)| arg.eq_ignore_ascii_case(name.as_bytes())));
+    sub.map_or_else(|| spec.name.to_owned(), |(sub, _)| format!("{}|{sub}", spec.name))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,301 @@
+//! [`Hub`]: what the connections of one loop share: who is connected, who has subscribed to what, scans under way,
+//! what is counted.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use super::ahead::Ahead;
+use super::glob;
+use super::notify::Notifications;
+use super::reply::{Protocol, Reply};
+use crate::rng::Rng;
+use crate::store::index::Timestamp;
+
+/// What all connections have in common.
+///
+/// | option | unit | range | default | why |
+/// |---|---|---|---|---|
+/// | `password` | bytes | any | none: nobody logs in | as Redis' `requirepass` |
+/// | `allows_flush` | | | false | one word must not delete everything by accident |
+/// | `clients_max` | connections | from 1 | 10,000, as Redis | told by `CONFIG GET`; the one who accepts enforces it |
+/// | `scans_max` | scans | from 1 | 4,096 | each remembers a key; the oldest is forgotten first |
+/// | `subscriptions_max` | channels and patterns of a connection | from 1 | 65,536 | they lie in memory |
+/// | `deliveries_max` | messages | from 1 | 4,096 | no connection takes requests while more are to be delivered |
+#[derive(Clone, Debug)]
+pub struct HubOptions {
+    /// What clients must log in with, as the user `default`.
+    pub password: Option<Vec<u8>>,
+    /// Whether `FLUSHALL` and `FLUSHDB` do something.
+    pub allows_flush: bool,
+    /// The most connections.
+    pub clients_max: u64,
+    /// The most scans remembered.
+    pub scans_max: usize,
+    /// The most channels and patterns of one connection.
+    pub subscriptions_max: usize,
+    /// Messages that may wait to be delivered.
+    pub deliveries_max: usize,
+}
+
+impl Default for HubOptions {
+    fn default() -> Self {
+        Self {
+            password: None,
+            allows_flush: false,
+            clients_max: 10_000,
+            scans_max: 4_096,
+            subscriptions_max: 65_536,
+            deliveries_max: 4_096,
+        }
+    }
+}
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Connections so far.
+    pub connections: u64,
+    /// Commands so far.
+    pub commands: u64,
+    /// Commands answered with an error.
+    pub errors: u64,
+    /// Connections cut because they did not read what they had asked for.
+    pub slow_readers: u64,
+    /// Connections closed because of what they sent.
+    pub protocol_errors: u64,
+    /// Writes done again because somebody else had changed what they had read.
+    pub retries: u64,
+    /// Messages published.
+    pub messages: u64,
+}
+
+/// A message to be written to those who have asked for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// The pattern that the channel fits, for who has subscribed to one.
+    pub pattern: Option<Vec<u8>>,
+    /// The channel.
+    pub channel: Arc<[u8]>,
+    /// What was published.
+    pub payload: Arc<[u8]>,
+}
+
+impl Message {
+    pub(super) fn write(&self, reply: &mut Reply<'_>) {
+        match &self.pattern {
+            None => {
+                reply.push(3);
+                reply.bulk(b"message");
+            }
+            Some(pattern) => {
+                reply.push(4);
+                reply.bulk(b"pmessage");
+                reply.bulk(pattern);
+            }
+        }
+        reply.bulk(&self.channel);
+        reply.bulk(&self.payload);
+    }
+}
+
+/// What is known of a connection.
+#[derive(Clone, Debug)]
+pub(super) struct Client {
+    pub(super) address: String,
+    pub(super) since: Timestamp,
+    pub(super) active: Timestamp,
+    pub(super) name: Vec<u8>,
+    pub(super) library: (Vec<u8>, Vec<u8>),
+    pub(super) protocol: Protocol,
+    pub(super) is_authenticated: bool,
+    pub(super) last_command: &'static str,
+    pub(super) channels: BTreeSet<Vec<u8>>,
+    pub(super) patterns: BTreeSet<Vec<u8>>,
+    /// Requests queued by `MULTI`; -1: none is under way.
+    pub(super) queued: i64,
+    pub(super) is_no_evict: bool,
+    pub(super) is_no_touch: bool,
+}
+
+impl Client {
+    pub(super) fn subscriptions(&self) -> usize {
+        self.channels.len() + self.patterns.len()
+    }
+}
+
+type Subscribers = BTreeMap<Vec<u8>, BTreeSet<u64>>;
+
+/// See the module. One owner, who hands it to each connection in turn.
+#[derive(Debug)]
+pub struct Hub {
+    pub(super) options: HubOptions,
+    pub(super) clients: BTreeMap<u64, Client>,
+    pub(super) channels: Subscribers,
+    pub(super) patterns: Subscribers,
+    pub(super) counters: Counters,
+    pub(super) notifications: Notifications,
+    pub(super) started: Timestamp,
+    /// 40 hexadecimal digits that name this run.
+    pub(super) run_id: String,
+    pub(super) rng: Rng,
+    pub(super) ahead: Ahead,
+    deliveries: VecDeque<(u64, Message)>,
+    scans: BTreeMap<u64, Vec<u8>>,
+    scan_next: u64,
+    id_last: u64,
+}
+
+impl Hub {
+    /// One for a server that starts at `now`.
+    pub fn new(options: HubOptions, now: Timestamp, mut rng: Rng) -> Self {
+        let run_id = (0..40).map(|_| char::from(b"0123456789abcdef"[rng.below(16) as usize])).collect();
+        Self {
+            options,
+            clients: BTreeMap::new(),
+            channels: BTreeMap::new(),
+            patterns: BTreeMap::new(),
+            counters: Counters::default(),
+            notifications: Notifications::default(),
+            started: now,
+            run_id,
+            rng,
+            ahead: Ahead::default(),
+            deliveries: VecDeque::new(),
+            scans: BTreeMap::new(),
+            scan_next: 1,
+            id_last: 0,
+        }
+    }
+
+    /// What was counted so far.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The next message to be delivered, and the connection it is for, by
+    /// [`Connection::handle_message`](super::Connection::handle_message).
+    pub fn poll_delivery(&mut self) -> Option<(u64, Message)> {
+        self.deliveries.pop_front()
+    }
+
+    /// Whether connections wait with further requests until messages have been delivered.
+    pub fn is_crowded(&self) -> bool {
+        self.deliveries.len() > self.options.deliveries_max
+    }
+
+    /// Publishes to those connected here, and says to how many.
+    pub fn publish(&mut self, channel: &[u8], payload: &[u8]) -> u64 {
+        self.counters.messages += 1;
+        let (channel, payload): (Arc<[u8]>, Arc<[u8]>) = (Arc::from(channel), Arc::from(payload));
+        let before = self.deliveries.len();
+        let message = |pattern: Option<&Vec<u8>>| Message {
+            pattern: pattern.cloned(),
+            channel: channel.clone(),
+            payload: payload.clone(),
+        };
+        for id in self.channels.get(&*channel).into_iter().flatten() {
+            self.deliveries.push_back((*id, message(None)));
+        }
+        for (pattern, ids) in self.patterns.iter().filter(|(pattern, _)| glob::matches(pattern, &channel)) {
+            self.deliveries.extend(ids.iter().map(|id| (*id, message(Some(pattern)))));
+        }
+        (self.deliveries.len() - before) as u64
+    }
+
+    pub(super) fn connect(&mut self, address: String, now: Timestamp) -> u64 {
+        self.id_last += 1;
+        self.counters.connections += 1;
+        let client = Client {
+            address,
+            since: now,
+            active: now,
+            name: Vec::new(),
+            library: (Vec::new(), Vec::new()),
+            protocol: Protocol::Resp2,
+            is_authenticated: self.options.password.is_none(),
+            last_command: "NULL",
+            channels: BTreeSet::new(),
+            patterns: BTreeSet::new(),
+            queued: -1,
+            is_no_evict: false,
+            is_no_touch: false,
+        };
+        self.clients.insert(self.id_last, client);
+        self.id_last
+    }
+
+    pub(super) fn disconnect(&mut self, id: u64) {
+        self.unsubscribe_all(id);
+        self.clients.remove(&id);
+        self.deliveries.retain(|(to, _)| *to != id);
+    }
+
+    /// As a new connection is; it stays connected.
+    pub(super) fn reset(&mut self, id: u64) {
+        self.unsubscribe_all(id);
+        let is_open = self.options.password.is_none();
+        let client = self.client(id);
+        client.name.clear();
+        client.protocol = Protocol::Resp2;
+        client.is_authenticated = is_open;
+        client.queued = -1;
+        client.is_no_evict = false;
+        client.is_no_touch = false;
+    }
+
+    pub(super) fn client(&mut self, id: u64) -> &mut Client {
+        self.clients.get_mut(&id).expect("a connection is known until it ends")
+    }
+
+    /// Says whether it is new.
+    pub(super) fn subscribe(&mut self, id: u64, name: &[u8], is_pattern: bool) -> bool {
+        let client = self.clients.get_mut(&id).expect("a connection is known until it ends");
+        let (own, all) = match is_pattern {
+            false => (&mut client.channels, &mut self.channels),
+            true => (&mut client.patterns, &mut self.patterns),
+        };
+        all.entry(name.to_vec()).or_default().insert(id);
+        own.insert(name.to_vec())
+    }
+
+    pub(super) fn unsubscribe(&mut self, id: u64, name: &[u8], is_pattern: bool) {
+        let client = self.clients.get_mut(&id).expect("a connection is known until it ends");
+        let (own, all) = match is_pattern {
+            false => (&mut client.channels, &mut self.channels),
+            true => (&mut client.patterns, &mut self.patterns),
+        };
+        own.remove(name);
+        if let Some(ids) = all.get_mut(name) {
+            ids.remove(&id);
+            if ids.is_empty() {
+                all.remove(name);
+            }
+        }
+    }
+
+    fn unsubscribe_all(&mut self, id: u64) {
+        for is_pattern in [false, true] {
+            let client = self.client(id);
+            let names = if is_pattern { &client.patterns } else { &client.channels };
+            for name in names.clone() {
+                self.unsubscribe(id, &name, is_pattern);
+            }
+        }
+    }
+
+    /// A cursor by which a scan goes on behind `key`.
+    pub(super) fn put_scan(&mut self, key: Vec<u8>) -> u64 {
+        let cursor = self.scan_next;
+        self.scan_next += 1;
+        self.scans.insert(cursor, key);
+        if self.scans.len() > self.options.scans_max {
+            self.scans.pop_first();
+        }
+        cursor
+    }
+
+    /// Behind which key the scan goes on. A cursor may be used again, as in Redis.
+    pub(super) fn scan(&self, cursor: u64) -> Option<&[u8]> {
+        self.scans.get(&cursor).map(|key| &key[..])
+    }
+}

@@ -1,0 +1,51 @@
+//! [`Keys`]: the store as connections see it.
+
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::store::index::{Command, Outcome, View};
+
+/// When a write is answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// It is visible, and may vanish with the machine.
+    Memory,
+    /// It is on this disk.
+    #[default]
+    Local,
+    /// It is on the disks of most nodes.
+    Quorum,
+    /// It is on all disks.
+    All,
+}
+
+/// Names a write under way: the sequence that it will have in the log. Where that is not known beforehand, any number
+/// that no other write has; then writes that depend on each other are made up more often than they need be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// What came of a write: its outcome in the index, or why it is not in the log.
+pub type Completed = Result<Outcome, Error>;
+
+/// The store. Reads are answered from a view at once; a write is submitted and completed later, by
+/// [`Connection::handle_completion`](super::Connection::handle_completion).
+///
+/// Writes are applied in the order in which they were submitted, and one that has completed is in every view that
+/// is asked for from then on.
+pub trait Keys {
+    /// What is there now.
+    fn view(&self) -> Arc<View>;
+
+    /// Takes a write in. It does not wait.
+    ///
+    /// # Errors
+    ///
+    /// It was not taken in: too much is under way, or the log has stopped. Nothing was changed.
+    fn submit(&mut self, command: &Command<'_>, durability: Durability) -> Result<Ticket, Error>;
+
+    /// The last sequence that is on this disk.
+    fn durable(&self) -> u64;
+
+    /// How many other nodes have all up to `sequence`.
+    fn replicas_with(&self, sequence: u64) -> u64;
+}

@@ -1,0 +1,97 @@
+//! Keyspace notifications: what has happened to keys, published as Redis names it.
+
+use super::hub::Hub;
+use super::value::Value;
+use crate::store::index::{Event, EventKind, Range, View, Watch};
+
+/// Which notifications are published, as `notify-keyspace-events` says it.
+#[derive(Debug, Default)]
+pub(super) struct Notifications {
+    classes: Vec<u8>,
+    watch: Option<Watch>,
+}
+
+const KNOWN: &[u8] = b"KEg$lshzxetdmnA";
+/// What `A` stands for.
+const ALL: &[u8] = b"g$lshzxetd";
+
+impl Notifications {
+    /// Takes new classes from the sequence of `view` on; `None`: there is no such class.
+    pub(super) fn configure(&mut self, classes: &[u8], view: &View) -> Option<()> {
+        if !classes.iter().all(|class| KNOWN.contains(class)) {
+            return None;
+        }
+        self.classes = classes.to_vec();
+        let is_on = self.has(b'K') || self.has(b'E');
+        self.watch = is_on.then(|| Watch::new(&Range::ALL, view.sequence() + 1));
+        Some(())
+    }
+
+    fn has(&self, class: u8) -> bool {
+        self.classes.contains(&class) || (self.classes.contains(&b'A') && ALL.contains(&class))
+    }
+
+    /// The classes as Redis tells them: those that `A` stands for first.
+    pub(super) fn text(&self) -> String {
+        let has_all = ALL.iter().all(|class| self.has(*class));
+        let mut text = String::new();
+        if has_all {
+            text.push('A');
+        } else {
+            text.extend(
+                b"g$lshzxetd".iter().filter(|class| self.has(**class)).map(|class| char::from(*class)),
+            );
+        }
+        text.extend(b"KEmn".iter().filter(|class| self.has(**class)).map(|class| char::from(*class)));
+        text
+    }
+}
+
+/// Events looked at in one call.
+const EVENTS_MAX: usize = 1_000;
+const BYTES_MAX: usize = 1 << 20;
+
+impl Hub {
+    /// Publishes what has happened up to `view`, as far as clients have asked for it by `CONFIG SET`; says whether
+    /// there is more, to be called for after messages have been delivered. What is too long ago is left out.
+    pub fn handle_view(&mut self, view: &View) -> bool {
+        let Some(mut watch) = self.notifications.watch.take() else { return false };
+        let mut told = Vec::new();
+        let mut has_more = true;
+        match watch.next(view, EVENTS_MAX, BYTES_MAX) {
+            Ok(events) => {
+                has_more = watch.next_sequence() <= view.sequence();
+                told = events.into_iter().map(|event| (event.key().to_vec(), named(event))).collect();
+            }
+            Err(compacted) => watch = Watch::new(&Range::ALL, compacted.first),
+        }
+        self.notifications.watch = Some(watch);
+        for (key, (class, name)) in told {
+            if !self.notifications.has(class) {
+                continue;
+            }
+            if self.notifications.has(b'K') {
+                self.publish(&[b"__keyspace@0__:", &key[..]].concat(), name.as_bytes());
+            }
+            if self.notifications.has(b'E') {
+                self.publish(format!("__keyevent@0__:{name}").as_bytes(), &key);
+            }
+        }
+        has_more
+    }
+}
+
+/// The class of an event, and its name.
+fn named(event: &Event) -> (u8, &'static str) {
+    let is_hash = event.value().is_some_and(|value| matches!(Value::parse(value), Value::Hash(_)));
+    match event.kind() {
+        EventKind::Put if is_hash => (b'h', "hset"),
+        EventKind::Put => (b'$', "set"),
+        EventKind::Incremented => (b'$', "incrby"),
+        EventKind::Appended => (b'$', "append"),
+        EventKind::LifetimeSet => (b'g', "expire"),
+        EventKind::Deleted | EventKind::Revoked => (b'g', "del"),
+        EventKind::Expired => (b'x', "expired"),
+        EventKind::Evicted => (b'e', "evicted"),
+    }
+}

@@ -1,0 +1,359 @@
+//! [`World`]: the store as one command, or one transaction, sees it: a view, and over it what it has changed itself.
+//!
+//! Nothing is changed until the changes, as one transaction of the index, are applied; and they are only if every key
+//! that was read still has the version it had. So a command that reads, decides and writes needs no operation of the
+//! index's own, and `MULTI` needs nothing more than a command does.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::store::index::{
+    Comparison, Condition, Entry, KEY_MAX, Lifetime, OnRefusal, Operand, Operation, Range, Relation, State,
+    Step, Timestamp, Transaction, View,
+};
+
+use super::ahead::Ahead;
+use super::keys::Ticket;
+use super::value::{Pairs, Value, of_pairs, of_string};
+
+/// Why a command does nothing: the text of the error, with its code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure(pub(super) Cow<'static, [u8]>);
+
+pub(super) const SYNTAX: Failure = fail("ERR syntax error");
+pub(super) const NOT_AN_INTEGER: Failure = fail("ERR value is not an integer or out of range");
+pub(super) const WRONG_TYPE: Failure =
+    fail("WRONGTYPE Operation against a key holding the wrong kind of value");
+pub(super) const TOO_LONG: Failure = fail("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+pub(super) const KEY_TOO_LONG: Failure = fail("ERR a key is longer than 65536 bytes; use a shorter one");
+
+/// An error with a text that is always the same.
+pub(super) const fn fail(text: &'static str) -> Failure {
+    Failure(Cow::Borrowed(text.as_bytes()))
+}
+
+/// Values written by one transaction, in bytes, are at most so many times `value_max`.
+const WRITTEN_MAX: u64 = 4;
+
+/// What a key has, to keep.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    pub(super) value: Arc<[u8]>,
+    pub(super) lifetime: Lifetime,
+}
+
+#[derive(Debug)]
+enum Change {
+    Put(Vec<u8>, Held),
+    Lifetime(Vec<u8>, Lifetime),
+    Delete(Vec<u8>),
+    Clear,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct World<'a> {
+    view: &'a View,
+    now: Timestamp,
+    /// Keys changed here, and what they have since.
+    changed: BTreeMap<Vec<u8>, Option<Held>>,
+    /// Keys read of the view, and their versions there.
+    read: Option<BTreeMap<Vec<u8>, u64>>,
+    changes: Vec<Change>,
+    written: u64,
+    /// Whether the view is not seen any more: all keys were deleted.
+    is_cleared: bool,
+    random: u64,
+    ahead: Option<&'a Ahead>,
+    /// The chain of what was read ahead.
+    root: Option<Ticket>,
+}
+
+impl<'a> World<'a> {
+    /// One for what only reads if not `writes`; then it remembers nothing.
+    pub(super) fn new(view: &'a View, now: Timestamp, writes: bool, random: u64) -> Self {
+        Self {
+            view,
+            now,
+            changed: BTreeMap::new(),
+            read: writes.then(BTreeMap::new),
+            changes: Vec::new(),
+            written: 0,
+            is_cleared: false,
+            random,
+            ahead: None,
+            root: None,
+        }
+    }
+
+    /// Reads what keys will have, where that is expected.
+    pub(super) fn read_ahead(&mut self, ahead: &'a Ahead) {
+        self.ahead = Some(ahead);
+    }
+
+    /// The chain of writes under way on which this depends.
+    pub(super) fn root(&self) -> Option<Ticket> {
+        self.root
+    }
+
+    /// Bytes of what was put.
+    pub(super) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// What keys have been changed to.
+    pub(super) fn into_changed(self) -> BTreeMap<Vec<u8>, Option<Held>> {
+        self.changed
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// A number nobody foresees, another one each time.
+    pub(super) fn random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.random
+    }
+
+    pub(super) fn state(&self) -> &'a State {
+        self.view
+    }
+
+    pub(super) fn value_max(&self) -> u64 {
+        self.view.settings().value_max
+    }
+
+    /// Demands that `key` still has `version`, which it had when somebody looked at it before.
+    pub(super) fn demand(&mut self, key: &[u8], version: u64) {
+        if let Some(read) = &mut self.read {
+            read.insert(key.to_vec(), version);
+        }
+    }
+
+    pub(super) fn get(&mut self, key: &[u8]) -> Option<Held> {
+        self.with(key, |entry| {
+            entry.map(|(value, shared, lifetime)| Held {
+                value: shared.cloned().unwrap_or_else(|| Arc::from(value)),
+                lifetime,
+            })
+        })
+    }
+
+    /// Shows `then` what `key` has, without a copy.
+    fn with<T>(
+        &mut self,
+        key: &[u8],
+        then: impl FnOnce(Option<(&[u8], Option<&Arc<[u8]>>, Lifetime)>) -> T,
+    ) -> T {
+        if let Some(held) = self.changed.get(key) {
+            let alive = held.as_ref().filter(|held| !is_past(held.lifetime, self.now));
+            return then(alive.map(|held| (&held.value[..], Some(&held.value), held.lifetime)));
+        }
+        if self.is_cleared {
+            return then(None);
+        }
+        if let Some(expected) = self.ahead.and_then(|ahead| ahead.get(key)) {
+            self.root = self.root.or(Some(expected.root));
+            let alive = expected.held.as_ref().filter(|held| !is_past(held.lifetime, self.now));
+            let version = alive.map_or(0, |_| expected.ticket.0);
+            self.read.get_or_insert_default().entry(key.to_vec()).or_insert(version);
+            return then(alive.map(|held| (&held.value[..], Some(&held.value), held.lifetime)));
+        }
+        let entry = self.view.get(key, self.now);
+        if let Some(read) = &mut self.read
+            && !read.contains_key(key)
+        {
+            read.insert(key.to_vec(), entry.map_or(0, |entry| entry.version));
+        }
+        then(entry.map(|Entry { value, shared, lifetime, .. }| (value, shared, lifetime)))
+    }
+
+    pub(super) fn exists(&mut self, key: &[u8]) -> bool {
+        self.with(key, |entry| entry.is_some())
+    }
+
+    pub(super) fn lifetime(&mut self, key: &[u8]) -> Option<Lifetime> {
+        self.with(key, |entry| entry.map(|(_, _, lifetime)| lifetime))
+    }
+
+    /// Shows `then` the value of `key`.
+    pub(super) fn value<T>(&mut self, key: &[u8], then: impl FnOnce(Option<Value<'_>>) -> T) -> T {
+        self.with(key, |entry| then(entry.map(|(value, _, _)| Value::parse(value))))
+    }
+
+    /// Shows `then` the string at `key`.
+    pub(super) fn string<T>(
+        &mut self,
+        key: &[u8],
+        then: impl FnOnce(Option<&[u8]>) -> T,
+    ) -> Result<T, Failure> {
+        self.value(key, |value| match value {
+            None => Ok(then(None)),
+            Some(Value::String(string)) => Ok(then(Some(string))),
+            Some(_) => Err(WRONG_TYPE),
+        })
+    }
+
+    /// Shows `then` the hash at `key`.
+    pub(super) fn hash<T>(
+        &mut self,
+        key: &[u8],
+        then: impl FnOnce(Option<Pairs<'_>>) -> T,
+    ) -> Result<T, Failure> {
+        self.value(key, |value| match value {
+            None => Ok(then(None)),
+            Some(Value::Hash(pairs)) => Ok(then(Some(pairs))),
+            Some(_) => Err(WRONG_TYPE),
+        })
+    }
+
+    pub(super) fn put_string(
+        &mut self,
+        key: &[u8],
+        string: &[u8],
+        lifetime: Lifetime,
+    ) -> Result<(), Failure> {
+        self.put(key, Arc::from(&*of_string(string)), lifetime)
+    }
+
+    /// Puts a hash; without fields it is deleted. Its lifetime stays.
+    pub(super) fn put_hash<'p>(
+        &mut self,
+        key: &[u8],
+        pairs: impl ExactSizeIterator<Item = (&'p [u8], &'p [u8])>,
+    ) -> Result<(), Failure> {
+        if pairs.len() == 0 {
+            self.delete(key);
+            return Ok(());
+        }
+        self.put(key, Arc::from(of_pairs(pairs)), Lifetime::Keep)
+    }
+
+    /// Puts what another key has, or had.
+    pub(super) fn put(&mut self, key: &[u8], value: Arc<[u8]>, lifetime: Lifetime) -> Result<(), Failure> {
+        if key.len() > KEY_MAX {
+            return Err(KEY_TOO_LONG);
+        }
+        if value.len() as u64 > self.value_max() {
+            return Err(TOO_LONG);
+        }
+        self.written += (key.len() + value.len()) as u64;
+        if self.written > self.value_max() * WRITTEN_MAX {
+            return Err(fail("ERR too many bytes are written by one transaction; split it"));
+        }
+        let lifetime = match lifetime {
+            Lifetime::Keep => self.lifetime(key).unwrap_or(Lifetime::Unbounded),
+            other => other,
+        };
+        let held = Held { value, lifetime };
+        self.changed.insert(key.to_vec(), Some(held.clone()));
+        self.changes.push(Change::Put(key.to_vec(), held));
+        Ok(())
+    }
+
+    /// Changes when `key`, which is there, expires.
+    pub(super) fn set_lifetime(&mut self, key: &[u8], lifetime: Lifetime) {
+        let Some(held) = self.get(key) else { return };
+        self.changed.insert(key.to_vec(), Some(Held { lifetime, ..held }));
+        self.changes.push(Change::Lifetime(key.to_vec(), lifetime));
+    }
+
+    /// Deletes `key` and says whether it was there.
+    pub(super) fn delete(&mut self, key: &[u8]) -> bool {
+        let is_there = self.exists(key);
+        if is_there {
+            self.changed.insert(key.to_vec(), None);
+            self.changes.push(Change::Delete(key.to_vec()));
+        }
+        is_there
+    }
+
+    /// Deletes all keys.
+    pub(super) fn clear(&mut self) {
+        self.changed.clear();
+        self.is_cleared = true;
+        self.changes.push(Change::Clear);
+    }
+
+    /// How many keys there are.
+    pub(super) fn len(&self) -> u64 {
+        let of_view = if self.is_cleared { 0 } else { self.view.count(&Range::ALL, self.now) };
+        self.changed.iter().fold(of_view, |count, (key, held)| {
+            let was = !self.is_cleared && self.view.get(key, self.now).is_some();
+            let is = held.as_ref().is_some_and(|held| !is_past(held.lifetime, self.now));
+            count + u64::from(is) - u64::from(was)
+        })
+    }
+
+    /// Up to `limit` keys behind `after` (`None`: from the first on), and whether there are more.
+    pub(super) fn keys(&self, after: Option<&[u8]>, limit: u64) -> (Vec<Vec<u8>>, bool) {
+        let start = after.map_or_else(Vec::new, |after| [after, &[0]].concat());
+        let mut more = false;
+        let mut keys: Vec<Vec<u8>> = Vec::new();
+        if !self.is_cleared {
+            let range = Range { start: &start, end: None };
+            let page = self.view.range(&range, limit, u64::MAX, false, self.now);
+            more = page.more;
+            keys = page.entries.into_iter().map(|(key, _)| key).collect();
+        }
+        if !self.changed.is_empty() {
+            let end = if more { keys.last().cloned() } else { None };
+            keys.retain(|key| !self.changed.contains_key(key));
+            let own = self.changed.range(start..).filter(|(key, held)| {
+                held.as_ref().is_some_and(|held| !is_past(held.lifetime, self.now))
+                    && end.as_ref().is_none_or(|end| *key <= end)
+            });
+            keys.extend(own.map(|(key, _)| key.clone()));
+            keys.sort_unstable();
+        }
+        (keys, more)
+    }
+
+    /// Whether there is something to be applied.
+    pub(super) fn has_changes(&self) -> bool {
+        !self.changes.is_empty()
+    }
+
+    /// What is to be applied.
+    pub(super) fn operation(&self) -> Operation<'_> {
+        let conditions = self.read.iter().flatten().map(|(key, version)| Comparison {
+            key,
+            relation: Relation::Equal,
+            operand: Operand::Version(*version),
+        });
+        let then = self.changes.iter().map(|change| match change {
+            Change::Put(key, held) => Step::Put {
+                key,
+                value: &held.value,
+                condition: Condition::Always,
+                lifetime: held.lifetime,
+                previous: false,
+            },
+            Change::Lifetime(key, lifetime) => Step::SetLifetime {
+                key,
+                lifetime: *lifetime,
+                condition: crate::store::index::LifetimeCondition::Always,
+            },
+            Change::Delete(key) => Step::Delete { key, condition: Condition::Always, previous: false },
+            Change::Clear => Step::DeleteRange { range: Range::ALL, limit: 0 },
+        });
+        Operation::Transaction(Transaction {
+            conditions: conditions.filter(|comparison| comparison.key.len() <= KEY_MAX).collect(),
+            then: then.collect(),
+            otherwise: Vec::new(),
+            on_refusal: OnRefusal::Abort,
+        })
+    }
+
+    /// How many conditions and steps there are.
+    pub(super) fn operations(&self) -> u64 {
+        (self.read.as_ref().map_or(0, BTreeMap::len) + self.changes.len()) as u64
+    }
+}
+
+/// Whether what lives as `lifetime` says has expired.
+pub(super) fn is_past(lifetime: Lifetime, now: Timestamp) -> bool {
+    matches!(lifetime, Lifetime::Until(deadline) if deadline <= now)
+}

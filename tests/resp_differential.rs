@@ -1,0 +1,513 @@
+//! The same random commands to redis-server 7 and to [`trimtab::resp::Connection`] over an index, in both versions of
+//! the protocol: the answers are the same, byte by byte. `docs/resp.md` has what is not compared.
+//!
+//! `SEED=n` runs that seed alone.
+
+#![cfg(feature = "store")]
+
+#[path = "resp_differential/local.rs"]
+mod local;
+#[path = "resp_differential/redis.rs"]
+mod redis;
+#[path = "resp_differential/words.rs"]
+mod words;
+
+use local::Local;
+use redis::Redis;
+use trimtab::resp::Options;
+use trimtab::rng::Rng;
+use words::Words;
+
+/// Seeds of each run, and commands of each seed.
+const SEEDS: u64 = 12;
+const COMMANDS: usize = 1_500;
+
+/// A request as clients write it.
+fn encoded(words: &[Vec<u8>]) -> Vec<u8> {
+    let mut out = format!("*{}\r\n", words.len()).into_bytes();
+    for word in words {
+        out.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+        out.extend_from_slice(word);
+        out.extend_from_slice(b"\r\n");
+    }
+    out
+}
+
+fn words(line: &str) -> Vec<Vec<u8>> {
+    line.split(' ').map(|word| word.as_bytes().to_vec()).collect()
+}
+
+/// Where the reply ends that begins at `at`.
+fn end(bytes: &[u8], at: usize) -> usize {
+    let line = bytes[at..].iter().position(|byte| *byte == b'\n').expect("a reply is whole") + at + 1;
+    let number = || std::str::from_utf8(&bytes[at + 1..line - 2]).unwrap().parse::<i64>().unwrap();
+    match bytes[at] {
+        b'$' | b'=' if number() >= 0 => line + number() as usize + 2,
+        b'*' | b'~' | b'>' => (0..number()).fold(line, |at, _| end(bytes, at)),
+        b'%' => (0..number() * 2).fold(line, |at, _| end(bytes, at)),
+        _ => line,
+    }
+}
+
+/// The elements of an array; none of anything else.
+fn elements(answer: &[u8]) -> Vec<Vec<u8>> {
+    let mut found = Vec::new();
+    if answer.first() == Some(&b'*') {
+        let mut at = answer.iter().position(|byte| *byte == b'\n').expect("a reply is whole") + 1;
+        while at < answer.len() {
+            let next = end(answer, at);
+            found.push(answer[at..next].to_vec());
+            at = next;
+        }
+    }
+    found
+}
+
+/// Sorts the keys that `KEYS` has found, by itself or in a transaction of `queued` commands.
+fn normalised(name: &[u8], answer: Vec<u8>, queued: &[Vec<u8>]) -> Vec<u8> {
+    let mut parts = elements(&answer);
+    match name {
+        _ if parts.is_empty() => return answer,
+        b"keys" => parts.sort_unstable(),
+        b"exec" if parts.len() == queued.len() => {
+            let each = parts.into_iter().zip(queued);
+            parts = each.map(|(part, name)| normalised(name, part, &[])).collect();
+        }
+        _ => return answer,
+    }
+    [&answer[..3], &parts.concat()].concat()
+}
+
+fn shown(request: &[Vec<u8>]) -> String {
+    request.iter().map(|word| format!("\"{}\" ", word.escape_ascii())).collect()
+}
+
+fn compare(redis: &Redis, seed: u64, protocol: u8) {
+    let mut rng = Rng::new(seed);
+    let mut theirs = redis.connect();
+    let mut other_theirs = redis.connect();
+    let mut local = Local::new(Options::default());
+    let (ours, other_ours) = (local.connect(), local.connect());
+    theirs.ask(&encoded(&words("FLUSHALL")));
+    local.ask(ours, &encoded(&words("FLUSHALL")), 0);
+    if protocol == 3 {
+        theirs.ask(&encoded(&words("HELLO 3")));
+        local.ask(ours, &encoded(&words("HELLO 3")), 0);
+    }
+    let mut source = Words::new();
+    let mut history: Vec<String> = Vec::new();
+    let mut queued = Vec::new();
+    for _ in 0..COMMANDS {
+        // Now and then somebody else writes, for the sake of WATCH.
+        let is_other = rng.below(8) == 0;
+        let request = if is_other { source.write(&mut rng) } else { source.next(&mut rng) };
+        let bytes = encoded(&request);
+        history.push(format!("{}{}", if is_other { "(other) " } else { "" }, shown(&request)));
+        let (expected, now) = if is_other { other_theirs.ask(&bytes) } else { theirs.ask(&bytes) };
+        let answer = local.ask(if is_other { other_ours } else { ours }, &bytes, now);
+        let name = request[0].to_ascii_lowercase();
+        let answer = normalised(&name, answer, &queued);
+        let expected = normalised(&name, expected, &queued);
+        match (&expected[..], &name[..]) {
+            _ if is_other => {}
+            (b"+QUEUED\r\n", _) => queued.push(name),
+            (_, b"exec" | b"discard") => queued.clear(),
+            _ => {}
+        }
+        let first = history.len().saturating_sub(12);
+        assert_eq!(
+            answer.escape_ascii().to_string(),
+            expected.escape_ascii().to_string(),
+            "SEED={seed} RESP{protocol}, ours first, the last of:\n{}",
+            history[first..].join("\n")
+        );
+    }
+    assert!(source.kinds() > 70, "{} commands were drawn", source.kinds());
+}
+
+#[test]
+fn answers_are_those_of_redis() {
+    let redis = Redis::start();
+    let given = std::env::var("SEED").ok().map(|seed| seed.parse().expect("SEED is a number"));
+    let seeds = given.map_or(0..SEEDS, |seed: u64| seed..seed + 1);
+    for seed in seeds {
+        compare(&redis, seed, 2);
+        compare(&redis, seed, 3);
+    }
+}
+
+/// Many requests at once, in one piece or cut anywhere.
+#[test]
+fn pipelined_answers_are_those_of_redis() {
+    let redis = Redis::start();
+    for seed in 0..SEEDS {
+        let mut rng = Rng::new(seed);
+        let mut theirs = redis.connect();
+        let mut local = Local::new(Options { pending_max: 5, ..Options::default() });
+        let ours = local.connect();
+        theirs.ask(&encoded(&words("FLUSHALL")));
+        let mut source = Words::new();
+        for _ in 0..COMMANDS / 25 {
+            let mut requests = Vec::new();
+            for _ in 0..1 + rng.below(50) {
+                let request = source.next(&mut rng);
+                // Keys come in an order of their own.
+                if !request[0].eq_ignore_ascii_case(b"keys") {
+                    requests.push(request);
+                }
+            }
+            let bytes: Vec<u8> = requests.iter().flat_map(|request| encoded(request)).collect();
+            let (expected, now) = theirs.ask_all(&bytes, requests.len());
+            let cut = rng.below(bytes.len() as u64 + 1) as usize;
+            let mut answer = local.ask(ours, &bytes[..cut], now);
+            answer.extend(local.ask(ours, &bytes[cut..], now));
+            assert_eq!(
+                answer.escape_ascii().to_string(),
+                expected.escape_ascii().to_string(),
+                "seed {seed}, ours first:\n{}",
+                requests.iter().map(|request| shown(request) + "\n").collect::<String>()
+            );
+        }
+    }
+}
+
+/// What the drawn commands do not come to: errors word by word, and cases that are easily got wrong.
+#[test]
+fn chosen_cases_are_those_of_redis() {
+    let redis = Redis::start();
+    let mut different = Vec::new();
+    for protocol in [2, 3] {
+        let mut theirs = redis.connect();
+        let mut local = Local::new(Options::default());
+        let ours = local.connect();
+        theirs.ask(&encoded(&words("FLUSHALL")));
+        if protocol == 3 {
+            theirs.ask(&encoded(&words("HELLO 3")));
+            local.ask(ours, &encoded(&words("HELLO 3")), 0);
+        }
+        for line in CASES.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let bytes = format!("{line}\r\n").into_bytes();
+            let (expected, now) = theirs.ask(&bytes);
+            let answer = local.ask(ours, &bytes, now);
+            if answer != expected {
+                let (answer, expected) = (answer.escape_ascii(), expected.escape_ascii());
+                different.push(format!("RESP{protocol} {line}\n  ours  {answer}\n  Redis {expected}"));
+            }
+        }
+    }
+    assert!(different.is_empty(), "{}", different.join("\n"));
+}
+
+const CASES: &str = r#"
+    PING
+    PING hello
+    PING a b
+    ECHO
+    ECHO x
+    NOPE
+    NOPE a "b c" d
+    NOPE "a\x00b" c
+    GET
+    get a b
+    SET a
+    SELECT 0
+    SELECT 1
+    SELECT x
+    SELECT 99999999999
+    AUTH x
+    AUTH default x
+    AUTH nobody x
+    AUTH a b c
+    HELLO 4
+    HELLO x
+    HELLO 2 BAD
+    HELLO 2 SETNAME "a b"
+    HELLO 2 AUTH nobody x
+    CLIENT
+    CLIENT NOPE
+    CLIENT GETNAME
+    CLIENT SETNAME "a b"
+    CLIENT SETNAME me
+    CLIENT GETNAME
+    CLIENT SETNAME ""
+    CLIENT GETNAME
+    CLIENT ID x
+    CLIENT NO-EVICT x
+    CLIENT NO-EVICT on
+    CONFIG NOPE
+    CONFIG GET
+    CONFIG SET
+    CONFIG SET nope 1
+    CONFIG GET databases
+    CONFIG GET save
+    CONFIG SET notify-keyspace-events q
+    CONFIG SET notify-keyspace-events KEA
+    CONFIG GET notify-keyspace-events
+    CONFIG SET notify-keyspace-events KEgx$
+    CONFIG GET notify-keyspace-events
+    CONFIG SET notify-keyspace-events ""
+    DEBUG SLEEP 0
+    OBJECT NOPE a
+    OBJECT ENCODING nothere
+    SET e 12
+    OBJECT ENCODING e
+    SET e abc
+    OBJECT ENCODING e
+    SET e aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+    OBJECT ENCODING e
+    HSET oh a b
+    OBJECT ENCODING oh
+    OBJECT REFCOUNT oh
+    WAIT 0 0
+    WAIT 1 1
+    WAIT x 1
+    WAIT 0 -1
+    WAIT 0 x
+    COMMAND NOPE
+    COMMAND INFO nope
+    SCAN x
+    SCAN 0 COUNT 0
+    SCAN 0 COUNT x
+    SCAN 0 NOPE
+    SCAN 0 MATCH
+    SCAN 0 COUNT 1000 MATCH nothing*
+    HSCAN nothere 0
+    HSCAN nothere x
+    HSCAN oh 0 MATCH
+    HSCAN oh 0 COUNT 0
+    HSCAN oh 5 MATCH a*
+    HSCAN oh 0 MATCH b*
+    HRANDFIELD nothere
+    HRANDFIELD nothere 2
+    HRANDFIELD oh
+    HRANDFIELD oh 3
+    HRANDFIELD oh -3
+    HRANDFIELD oh 3 WITHVALUES
+    HRANDFIELD oh -2 WITHVALUES
+    HRANDFIELD oh 0
+    HRANDFIELD oh x
+    HRANDFIELD oh 1 NOPE
+    HRANDFIELD oh 1 WITHVALUES x
+    HRANDFIELD oh -9223372036854775808
+    HRANDFIELD oh -9223372036854775807 WITHVALUES
+    MULTI
+    MULTI
+    WATCH a
+    NOPE
+    EXEC
+    EXEC
+    DISCARD
+    MULTI
+    PING
+    ECHO hi
+    CLIENT GETNAME
+    SET a 1
+    INCR a
+    HSET a b c
+    GET a
+    DEL a
+    DEL a
+    DBSIZE
+    WAIT 3 1000
+    UNWATCH
+    SELECT 3
+    PUBLISH c x
+    EXEC
+    MULTI
+    EXEC
+    MULTI
+    SET z z
+    DISCARD
+    GET z
+    WATCH z
+    SET z z
+    DEL z
+    MULTI
+    PING
+    EXEC
+    WATCH z
+    DEL z
+    MULTI
+    PING
+    EXEC
+    WATCH z
+    SET z 1
+    UNWATCH
+    MULTI
+    GET z
+    EXEC
+    SET big 9223372036854775807
+    INCR big
+    INCRBY big x
+    DECRBY big -1
+    DECRBY big -9223372036854775808
+    DECRBY nothere -9223372036854775808
+    INCR oh
+    INCRBYFLOAT oh 1
+    INCRBYFLOAT big 0.5
+    INCRBYFLOAT big x
+    INCRBYFLOAT f 1e400
+    INCRBYFLOAT f 3.0e3
+    INCRBYFLOAT f -0.1
+    INCRBYFLOAT f -2999.9
+    INCRBYFLOAT f 1e-17
+    INCRBYFLOAT f " 1"
+    INCRBYFLOAT f "1 "
+    SET f 0
+    INCRBYFLOAT f 1e19
+    INCRBYFLOAT f 1
+    INCRBYFLOAT f 0.5
+    SET f 1e30
+    INCRBYFLOAT f 0
+    SET f 1e4000
+    INCRBYFLOAT f 1e3990
+    INCRBYFLOAT f -1e4932
+    SET f 1e4932
+    INCRBYFLOAT f 1e4932
+    SET f 0.1
+    INCRBYFLOAT f 0.2
+    INCRBYFLOAT f 1e-30
+    SET f -0
+    INCRBYFLOAT f 0
+    SET f 123456789.123456789
+    INCRBYFLOAT f 987654321.987654321
+    INCRBYFLOAT f -1111111111.11111111
+    SET f 0.30000000000000004441
+    INCRBYFLOAT f -0.3
+    INCRBYFLOAT f .
+    INCRBYFLOAT f 1.
+    INCRBYFLOAT f +1
+    INCRBYFLOAT f 1e
+    INCRBYFLOAT f 1e+2
+    INCRBYFLOAT f ""
+    INCRBYFLOAT f nan
+    HINCRBYFLOAT oh x 0.1
+    HINCRBYFLOAT oh x 0.2
+    HINCRBYFLOAT oh a 0.2
+    HINCRBYFLOAT oh x y
+    HINCRBY oh x 1
+    HINCRBY oh n 9223372036854775807
+    HINCRBY oh n 1
+    HINCRBY oh n y
+    SETRANGE s 3 abc
+    GETRANGE s 0 -1
+    SETRANGE s -1 x
+    SETRANGE s x x
+    SETRANGE t 5 ""
+    EXISTS t
+    SETRANGE oh 0 x
+    SETRANGE t 4611686018427387904 x
+    GETRANGE s -100 -1
+    GETRANGE s -1 -100
+    GETRANGE s -100 -90
+    GETRANGE s 5 1
+    GETRANGE s 0 x
+    SET a 1 EX 0
+    SET a 1 EX x
+    SET a 1 EX
+    SET a 1 EX 9223372036854775807
+    SET a 1 PX 9223372036854775807
+    SET a 1 EX 5 PX 5
+    SET a 1 NX XX
+    SET a 1 KEEPTTL EX 1
+    SET a 1 NOPE
+    SET a 1 GET NX
+    SET a 2 GET NX
+    SET a 2 XX GET
+    SET oh 2 GET
+    SETEX a 0 1
+    PSETEX a -1 1
+    SETEX a x 1
+    GETEX a EX 0
+    GETEX a PERSIST EX 1
+    GETEX a NX
+    GETEX nothere EX 0
+    GETEX oh
+    GETEX a EXAT 1
+    GET a
+    EXPIRE a 1 NX XX
+    EXPIRE a 1 GT LT
+    EXPIRE a 1 NOPE
+    EXPIRE a x
+    EXPIRE a 9223372036854775807
+    PEXPIRE a 9223372036854775807
+    EXPIRE a -9223372036854775808
+    SET a 1
+    EXPIRE a -1
+    GET a
+    SET a 1 EXAT 4000000000
+    EXPIRETIME a
+    PEXPIRETIME a
+    PEXPIREAT a 4000000000499
+    EXPIRETIME a
+    PEXPIREAT a 4000000000500 GT
+    EXPIRETIME a
+    EXPIREAT a 4000000000 GT
+    EXPIREAT a 4000000000 LT
+    EXPIREAT a 4000000000 XX LT
+    EXPIREAT a 4000000000 NX
+    PERSIST a
+    EXPIREAT a 4000000000 XX
+    EXPIREAT a 4000000000 GT
+    EXPIREAT a 4000000000 LT
+    RENAME a b
+    EXPIRETIME b
+    COPY b c
+    PEXPIRETIME c
+    GETEX b PERSIST
+    TTL b
+    SET b 1 EX 1000
+    TTL b
+    INCR b
+    TTL b
+    APPEND b 1
+    TTL b
+    SETRANGE b 0 2
+    TTL b
+    SET b 2 KEEPTTL
+    TTL b
+    SET b 2
+    TTL b
+    SETEX b 1000 v
+    GETSET b w
+    TTL b
+    HSET ttl f v
+    EXPIRE ttl 1000
+    HSET ttl f w
+    HINCRBY ttl n 1
+    HDEL ttl f
+    TTL ttl
+    HDEL ttl n
+    EXISTS ttl
+    MSET a
+    MSET a 1 b
+    MSETNX a 1 b
+    HSET h a
+    HSET h a 1 b
+    HMSET h a 1 b
+    RENAME nothere x
+    RENAMENX nothere nothere
+    RENAME oh oh
+    RENAMENX oh oh
+    COPY oh oh
+    COPY oh o2 DB
+    COPY oh o2 DB 7
+    COPY oh o2 DB x
+    COPY oh o2 NOPE
+    COPY oh o2
+    COPY oh o2
+    COPY oh o2 REPLACE
+    HGETALL o2
+    FLUSHDB NOPE
+    PUBLISH a b
+    PUBSUB CHANNELS
+    PUBSUB NUMSUB
+    PUBSUB NUMSUB a b
+    PUBSUB NUMPAT
+    PUBSUB NOPE
+    UNSUBSCRIBE
+    PUNSUBSCRIBE
+    UNSUBSCRIBE a
+    RESET
+    QUIT
+"#;

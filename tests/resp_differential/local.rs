@@ -1,0 +1,106 @@
+//! Connections over an index in this process. Each write is applied when it is submitted, and completed only after
+//! everything else: what a connection may do meanwhile, it does.
+
+use std::collections::BTreeMap;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use trimtab::error::Error;
+use trimtab::resp::{Completed, Connection, Durability, Hub, HubOptions, Keys, Options, Ticket};
+use trimtab::rng::Rng;
+use trimtab::store::index::{self, Command, Index, Settings, Timestamp, View};
+
+pub(crate) struct Store {
+    index: Index,
+    sequence: u64,
+    log: VecDeque<Vec<u8>>,
+}
+
+impl Keys for Store {
+    fn view(&self) -> Arc<View> {
+        self.index.reader().view()
+    }
+
+    fn submit(&mut self, command: &Command<'_>, _: Durability) -> Result<Ticket, Error> {
+        self.sequence += 1;
+        let mut bytes = Vec::new();
+        command.encode(&mut bytes);
+        let decoded = Command::decode(&bytes, &Settings::default());
+        assert_eq!(decoded.as_ref(), Ok(command), "what is submitted is a command");
+        self.log.push_back(bytes);
+        Ok(Ticket(self.sequence))
+    }
+
+    fn durable(&self) -> u64 {
+        self.sequence
+    }
+
+    fn replicas_with(&self, _: u64) -> u64 {
+        0
+    }
+}
+
+pub(crate) struct Local {
+    store: Store,
+    options: Options,
+    hub: Hub,
+    connections: BTreeMap<u64, Connection>,
+    now: u64,
+}
+
+impl Local {
+    pub(crate) fn new(options: Options) -> Self {
+        let hub_options = HubOptions { allows_flush: true, ..HubOptions::default() };
+        let index = Index::new(&index::Options::default());
+        Self {
+            store: Store { index, sequence: 0, log: VecDeque::new() },
+            options,
+            hub: Hub::new(hub_options, Timestamp::from_millis(0), Rng::new(1)),
+            connections: BTreeMap::new(),
+            now: 0,
+        }
+    }
+
+    pub(crate) fn connect(&mut self) -> u64 {
+        let now = Timestamp::from_millis(self.now);
+        let connection = Connection::new(self.options, "127.0.0.1:1", &mut self.hub, now);
+        let id = connection.id();
+        self.connections.insert(id, connection);
+        id
+    }
+
+    /// Whether the connection `id` takes no more.
+    #[allow(dead_code, reason = "not all who share this file ask")]
+    pub(crate) fn is_finished(&self, id: u64) -> bool {
+        self.connections[&id].is_finished()
+    }
+
+    /// What the connection `id` is answered, once nothing is under way any more.
+    pub(crate) fn ask(&mut self, id: u64, request: &[u8], now: u64) -> Vec<u8> {
+        self.now = self.now.max(now);
+        let now = Timestamp::from_millis(self.now);
+        let connection = self.connections.get_mut(&id).expect("it is connected");
+        connection.handle_bytes(request);
+        connection.advance(&mut self.hub, &mut self.store, now);
+        while let Some(bytes) = self.store.log.pop_front() {
+            let sequence = self.store.sequence - self.store.log.len() as u64;
+            let outcome = self.store.index.apply(sequence, &bytes).expect("sequences rise");
+            self.store.index.publish();
+            let completed: Completed = Ok(outcome);
+            connection.handle_completion(Ticket(sequence), completed, &mut self.hub, &mut self.store, now);
+        }
+        if let Some(deadline) = connection.next_deadline() {
+            self.now = deadline.as_millis();
+            connection.handle_timeout(&mut self.hub, &mut self.store, deadline);
+        }
+        while let Some((to, message)) = self.hub.poll_delivery() {
+            if let Some(to) = self.connections.get_mut(&to) {
+                to.handle_message(&message, &mut self.hub);
+            }
+        }
+        let connection = self.connections.get_mut(&id).expect("it is connected");
+        let output = connection.output().to_vec();
+        connection.consume_output(output.len());
+        output
+    }
+}
