@@ -38,9 +38,11 @@ pub(crate) fn watch() {
 }
 
 /// A process, to be asked about later. [`watch`] must have been called before.
+#[cfg(feature = "store")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Process(u32);
 
+#[cfg(feature = "store")]
 impl Process {
     /// This one.
     pub(crate) fn now() -> Self {

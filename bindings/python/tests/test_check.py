@@ -134,7 +134,8 @@ def test_what_an_agent_orders() -> None:
         try:
             with checked(f'check = {{ kind = "agent", {TIMES} }}', address) as (check, pool, backend):
                 state = check.status()
-                assert (state.ordered_admin, state.ordered_weight_percent, state.ordered_maxconn) == (None,) * 3
+                assert state.ordered_admin is None
+                assert state.ordered_weight_percent is None and state.ordered_maxconn is None
                 state = probe(check, pool, backend, Observed.UP)
                 assert state.ordered_admin is Admin.READY
                 assert (state.ordered_weight_percent, state.ordered_maxconn) == (75, 30)
