@@ -329,8 +329,8 @@ class CheckState(NamedTuple):
     failure: str
     """Why the last bad probe was bad; empty when there was none."""
     ordered_admin: Admin | None
-    """What the last answer of an agent ordered, for ``Pool.set_admin``; None for nothing. The three orders are
-    the program's to carry out."""
+    """What the last answer of an agent ordered, for ``Pool.set_admin``; None for nothing. The three orders
+    are the program's to carry out."""
     ordered_weight_percent: int | None
     """The weight it ordered, in percent of the configured one: 0 (a server takes it for drain) to 10,000."""
     ordered_maxconn: int | None
