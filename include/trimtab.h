@@ -1810,7 +1810,8 @@ trimtab_status trimtab_pool_options_set_retry_budget_off(struct trimtab_pool_opt
 /**
  * Sets how many retries in flight are within the budget always.
  *
- * - `retry_min`: retries, 0 to `TRIMTAB_RETRIES_MAX`; default 3: a quiet pool may retry.
+ * - `retry_min`: retries, 0 to `TRIMTAB_RETRIES_MAX`; default 100: all whom a backend that dies
+ *   refuses at one moment are sent on.
  *
  * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
  * Thread safety: one thread at a time for the same `options`. Does not block.

@@ -1,11 +1,12 @@
 //! What the failure of one of three web servers costs: nginx behind `trimtab run`, a load that does not wait for
 //! answers, and one of them killed or frozen in the midst of it.
 //!
-//! `cargo bench --bench failure`, or with `-- --rounds N --rate N`; `-- --test` makes one short round of each.
+//! `cargo bench --bench failure`, or with `-- --rounds N --rate N --only NAME`; `-- --test` makes one short round of each.
 
 mod load;
 mod stage;
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use load::{Ending, Load};
@@ -24,7 +25,7 @@ const CASES: [Case; 3] = [
     Case {
         name: "SIGSTOP, check",
         signal: "STOP",
-        pool: "check = { kind = \"http\", interval = \"200ms\", interval_transition = \"200ms\", jitter = 0.0, timeout = \"200ms\", fall = 2 }\n",
+        pool: "check = { kind = \"http\", interval = \"200ms\", interval_transition = \"200ms\", jitter = 0.0, timeout = \"150ms\", fall = 2 }\n",
     },
     Case {
         name: "SIGSTOP, traffic alone",
@@ -42,6 +43,8 @@ struct Round {
     lost: usize,
     /// From the signal to the last request that was given to it.
     last: Duration,
+    /// Sessions that ended otherwise than well, by the balancer's count.
+    causes: BTreeMap<String, u64>,
 }
 
 /// Answers take a thousandth of this.
@@ -50,6 +53,7 @@ const GRACE: Duration = Duration::from_millis(500);
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let is_test = arguments.iter().any(|argument| argument == "--test");
+    let only = arguments.iter().position(|argument| argument == "--only").map(|at| arguments[at + 1].clone());
     let value = |name: &str, default: u32| {
         let at = arguments.iter().position(|argument| argument == name);
         at.and_then(|at| arguments.get(at + 1)).map_or(default, |text| text.parse().expect("a number"))
@@ -58,7 +62,8 @@ fn main() {
     let rate = value("--rate", if is_test { 200 } else { 2000 });
     let (before, after) = if is_test { (200, 1500) } else { (1000, 3000) };
     println!("{rate} requests a second of `Connection: close`, {rounds} rounds; median (least..most)");
-    for case in &CASES {
+    for case in CASES.iter().filter(|case| only.as_ref().is_none_or(|only| case.name.contains(only.as_str())))
+    {
         let found: Vec<Round> = (0..rounds)
             .map(|_| round(case, rate, Duration::from_millis(before), Duration::from_millis(after)))
             .collect();
@@ -75,6 +80,11 @@ fn main() {
             spread(&|round| round.lost as f64),
             spread(&|round| round.last.as_secs_f64() * 1e3),
         );
+        let mut causes = BTreeMap::new();
+        for (cause, count) in found.iter().flat_map(|round| &round.causes) {
+            *causes.entry(cause).or_insert(0) += count;
+        }
+        println!("{:24} sessions that the balancer counted as not finished, all rounds: {causes:?}", "");
     }
 }
 
@@ -89,6 +99,7 @@ fn round(case: &Case, rate: u32, before: Duration, after: Duration) -> Round {
     load.ends();
     std::thread::sleep(GRACE);
     let reached = stage.given(0);
+    let causes = stage.causes();
     stage.end();
     let records = load.end();
     let bad: Vec<_> = records.iter().filter(|record| record.ending != Ending::Answered).collect();
@@ -97,5 +108,11 @@ fn round(case: &Case, rate: u32, before: Duration, after: Duration) -> Round {
         records.iter().filter(|record| record.ending == Ending::Answered && record.by == b'a').count();
     // What the balancer gave to it and it did not answer was inside it.
     let inside = (reached as usize).saturating_sub(answered).min(bad.len());
-    Round { requests: records.len(), inside, lost: bad.len() - inside, last: last.unwrap_or_default() }
+    Round {
+        requests: records.len(),
+        inside,
+        lost: bad.len() - inside,
+        last: last.unwrap_or_default(),
+        causes,
+    }
 }

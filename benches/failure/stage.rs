@@ -1,5 +1,6 @@
 //! [`Stage`]: three nginx and `trimtab run` in front of them.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -73,6 +74,16 @@ impl Stage {
         let failed = backend["outcomes"]["connect_failed"].as_u64().expect("a number");
         let cancelled = backend["outcomes"]["cancelled"].as_u64().expect("a number");
         backend["picks"].as_u64().expect("a number") - failed - cancelled
+    }
+
+    /// Sessions that ended otherwise than well, by cause.
+    pub(crate) fn causes(&self) -> BTreeMap<String, u64> {
+        let status = self.status();
+        let closed = status["listeners"][0]["closed"].as_object().expect("causes").iter();
+        closed
+            .map(|(cause, count)| (cause.clone(), count.as_u64().expect("a number")))
+            .filter(|(cause, count)| *count > 0 && cause != "finished")
+            .collect()
     }
 
     fn status(&self) -> Value {

@@ -172,7 +172,7 @@ type PoolOptions struct {
 	RetryBudget *float64
 	// RetryBudgetOff takes the budget away; RetriesMax alone bounds retries then.
 	RetryBudgetOff bool
-	// RetryMin is how many retries in flight are within the budget always: 0 to 65,536. Default 3.
+	// RetryMin is how many retries in flight are within the budget always: 0 to 65,536. Default 100.
 	RetryMin *uint32
 	// RetriesMax is the most retries in flight, whatever the load: 1 to 65,536. Default 0, no limit.
 	RetriesMax uint32

@@ -16,7 +16,7 @@
 //! | `connection_burst` | picks | 0 to 1,000,000 | 0: one second's | as above |
 //! | `pending_max` | waiting | 0 to 1,073,741,824 | 0: no limit | whoever queues has a bound of its own |
 //! | `retry_budget` | share | 0 to 1, or none | 0.2 | Envoy's: retries must not double the load on what fails |
-//! | `retry_min` | retries | 0 to 65,536 | 3 | Envoy's: a quiet pool may retry |
+//! | `retry_min` | retries | 0 to 65,536 | 100 | all whom a dying backend refuses at one moment are sent on; Envoy has 3 |
 //! | `retries_max` | retries | 0 to 65,536 | 0: no limit | the budget grows with the load, as it should |
 //! | `adaptive` | | [`Adaptive`] | off | refuses picks while it learns |
 //! | `outlier` | | [`passive::Options`] | off | what counts as an error depends on the protocol |
@@ -193,7 +193,7 @@ impl Default for Options {
             connection_burst: 0,
             pending_max: 0,
             retry_budget: Some(0.2),
-            retry_min: 3,
+            retry_min: 100,
             retries_max: 0,
             adaptive: None,
             outlier: None,

@@ -2,8 +2,9 @@
 //! at twice as often.
 //!
 //! Envoy's (`RetryBudget` in its circuit breakers): as many retries in flight as `retry_budget` of the picks in
-//! flight and waiting, and `retry_min` always. Departure: on by default. A retry is in flight from `retry_begin`
-//! to `retry_end`, counted exactly.
+//! flight and waiting, and `retry_min` always. Departures: on by default, and with a `retry_min` that lets all be sent
+//! on whom a backend that dies refuses at one moment. A retry is in flight from `retry_begin` to `retry_end`, counted
+//! exactly.
 
 use crate::balance::options::Options;
 use crate::balance::tickets::{Held, Ticket, Tickets};
@@ -166,12 +167,14 @@ mod tests {
 
     #[test]
     fn the_budget_is_envoys() {
-        let options = Options::default();
+        let options = Options { retry_min: 3, ..Options::default() };
+        assert_eq!(most(&Options::default(), 499, 0, 100), ("retry_budget", 100));
+        assert_eq!(most(&Options::default(), 505, 0, 100), ("retry_budget", 101));
         assert_eq!(most(&options, 100, 0, 3), ("retry_budget", 20));
         assert_eq!(most(&options, 100, 50, 3), ("retry_budget", 30));
         assert_eq!(most(&options, 10, 0, 3), ("retry_budget", 3));
         assert_eq!(most(&options, 100, 0, 2), ("retry_budget", 3), "not counted while few are in flight");
-        let capped = Options { retries_max: 10, ..Options::default() };
+        let capped = Options { retries_max: 10, ..options.clone() };
         assert_eq!(most(&capped, 100, 0, 3), ("retries_max", 10));
         assert_eq!(most(&capped, 20, 0, 3), ("retry_budget", 4));
         let fixed = Options { retry_budget: None, ..capped };
@@ -199,7 +202,8 @@ mod tests {
 
     #[test]
     fn a_large_pool_is_counted_once_a_millisecond() {
-        let (retries, options) = (Retries::new(&Options::default()), Options::default());
+        let options = Options { retry_min: 3, ..Options::default() };
+        let retries = Retries::new(&options);
         retries.in_flight.store(3, Ordering::Relaxed);
         let most = |active: u64, ms: u64| {
             let limit = retries.limit(&options, 0, CELLS_COUNTED + 1, || active, Instant::from_millis(ms));

@@ -181,7 +181,7 @@ fn so_many_may_wait() {
 
 #[test]
 fn the_retry_budget_follows_the_load() {
-    let (pool, _) = pool(Options::default(), &[1, 1]);
+    let (pool, _) = pool(Options { retry_min: 3, ..Options::default() }, &[1, 1]);
     let begin = || pool.retry_begin(NOW);
     let first: Vec<Retry> = (0..3).map(|_| begin().unwrap()).collect();
     assert!(!pool.may_retry(NOW));
@@ -207,7 +207,7 @@ fn the_retry_budget_follows_the_load() {
 /// Whatever the threads do, never more retries are in flight than the budget has.
 #[test]
 fn the_retry_budget_is_exact_over_threads() {
-    let pool = Pool::new(Options { lanes: 4, ..Options::default() }).unwrap();
+    let pool = Pool::new(Options { lanes: 4, retry_min: 3, ..Options::default() }).unwrap();
     pool.add_all(&[backend(0, 1), backend(1, 1)]).unwrap();
     let _held: Vec<_> = (0..50).map(|_| pool.pick(&Request::default()).unwrap()).collect();
     let (now_held, most) = (AtomicU32::new(0), AtomicU32::new(0));

@@ -43,7 +43,7 @@ use crate::pool_events::Events;
 /// - maxconn: picks in flight on all backends; connection_rate, connection_burst: picks a second, and at once, up to
 ///   1,000,000; pending_max: how many may wait (try_want). 0 (default) for no limit.
 /// - retry_budget: retries in flight, in parts of the picks in flight and waiting, 0 to 1 (0.2), None for off;
-///   retry_min: 0 to 65,536 (3) always may; retries_max: up to 65,536; 0 (default) for no limit.
+///   retry_min: 0 to 65,536 (100) always may; retries_max: up to 65,536; 0 (default) for no limit.
 /// - outlier: an Outlier, to eject backends that fail more than others; adaptive: an Adaptive, to find the most picks
 ///   in flight by response times. None (default) for off.
 /// - on_event: called with each PoolEvent by a thread that is in a call on the pool, after what happened took effect and
@@ -81,7 +81,7 @@ impl Pool {
             blend=0.5, gain=1.0, history=8, floor=0.02, stale=10.0, decay=10.0, seed=None, hash_seed=0, \
             lanes=0, picks_max=262144, panic_threshold=0, fail_open=False, slow_start=0.0, \
             slow_start_aggression=1.0, slow_start_min=0.1, maxconn=0, connection_rate=0, connection_burst=0, \
-            pending_max=0, retry_budget=0.2, retry_min=3, retries_max=0, outlier=None, adaptive=None, \
+            pending_max=0, retry_budget=0.2, retry_min=100, retries_max=0, outlier=None, adaptive=None, \
             on_event=None)"
     )]
     #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]

@@ -76,7 +76,7 @@ class Pool:
         connection_burst: int = 0,
         pending_max: int = 0,
         retry_budget: float | None = 0.2,
-        retry_min: int = 3,
+        retry_min: int = 100,
         retries_max: int = 0,
         outlier: Outlier | None = None,
         adaptive: Adaptive | None = None,
