@@ -1728,7 +1728,8 @@ typedef struct trimtab_store_result {
      */
     uint32_t struct_size;
     /**
-     * What was reached, what was asked for or more: `TRIMTAB_DURABILITY_MEMORY` or `TRIMTAB_DURABILITY_LOCAL`.
+     * What was reached, what was asked for or more: `TRIMTAB_DURABILITY_MEMORY` or `TRIMTAB_DURABILITY_LOCAL`. Of
+     * `trimtab_store_get`, which does not ask how durable what it finds is: `TRIMTAB_DURABILITY_MEMORY`.
      */
     int32_t durability;
     /**
@@ -4433,7 +4434,7 @@ trimtab_status trimtab_store_queue_poll_fd(const struct trimtab_store_queue *que
  * - `operations`: `count` pointers; what they point to is copied before return. `user_data` of each comes back with its
  *   answer.
  * - `call`: how they are to go; NULL for the defaults. With a `client` the first has `number`, the next the one behind it,
- *   and so on.
+ *   and so on; a number that was used for another operation before gets that one's answer.
  * - `taken_out`: how many were taken in, 1 at least if `count` is; fewer than `count` when the next one was refused: submit
  *   the rest again, and it says why. Written on success only.
  *

@@ -48,7 +48,8 @@ unsafe impl Sized32 for trimtab_store_call {
 pub struct trimtab_store_result {
     /// `sizeof(trimtab_store_result)`, set by the caller before the call.
     pub struct_size: u32,
-    /// What was reached, what was asked for or more: `TRIMTAB_DURABILITY_MEMORY` or `TRIMTAB_DURABILITY_LOCAL`.
+    /// What was reached, what was asked for or more: `TRIMTAB_DURABILITY_MEMORY` or `TRIMTAB_DURABILITY_LOCAL`. Of
+    /// `trimtab_store_get`, which does not ask how durable what it finds is: `TRIMTAB_DURABILITY_MEMORY`.
     pub durability: i32,
     /// Where in the log it is. For a request sent again, that of the first time.
     pub sequence: u64,

@@ -4,6 +4,7 @@
  */
 #include "store.h"
 
+#include <pthread.h>
 #include <time.h>
 
 static void keys(void)
@@ -428,6 +429,41 @@ static void transactions(void)
     trimtab_store_free(store);
 }
 
+enum { THREADS = 4, TURNS = 500 };
+
+static void *increments(void *store)
+{
+    trimtab_store_call call = new_call();
+    call.durability = TRIMTAB_DURABILITY_MEMORY;
+    for (unsigned turn = 0; turn < TURNS; turn++) {
+        /* Now and then one waits for the disk, and the others' go with it. */
+        call.durability = turn % 100 == 0 ? TRIMTAB_DURABILITY_LOCAL : TRIMTAB_DURABILITY_MEMORY;
+        OK(trimtab_store_increment(store, BYTES("n"), 1, &call, NULL));
+    }
+    return NULL;
+}
+
+/* Any thread may call anything, and nothing gets lost on the way. */
+static void threads(void)
+{
+    trimtab_store *store = open_store("threads");
+    trimtab_store_result result = new_result();
+    pthread_t running[THREADS];
+    for (unsigned at = 0; at < THREADS; at++) {
+        CHECK(pthread_create(&running[at], NULL, increments, store) == 0);
+    }
+    for (unsigned at = 0; at < THREADS; at++) {
+        CHECK(pthread_join(running[at], NULL) == 0);
+    }
+    OK(trimtab_store_increment(store, BYTES("n"), 0, NULL, &result));
+    CHECK(result.number == THREADS * TURNS);
+    trimtab_store_free(store);
+    store = open_store("threads");
+    OK(trimtab_store_increment(store, BYTES("n"), 0, NULL, &result));
+    CHECK(result.number == THREADS * TURNS);
+    trimtab_store_free(store);
+}
+
 static void refused(void)
 {
     trimtab_store *store = open_store("refused");
@@ -494,8 +530,9 @@ int main(void)
     lifetimes();
     ranges();
     transactions();
+    threads();
     refused();
     remove_folder();
-    printf("store: keys, durability, requests, answers, lifetimes, ranges, transactions, refusals\n");
+    printf("store: keys, durability, requests, answers, lifetimes, ranges, transactions, threads, refusals\n");
     return 0;
 }
