@@ -30,7 +30,7 @@ static MAYBE_UNUSED void remove_folder(void)
 /* A directory of its own, for stores in it. */
 static MAYBE_UNUSED void make_folder(void)
 {
-    snprintf(folder, sizeof folder, "/tmp/trimtab-store-XXXXXX");
+    snprintf(folder, sizeof folder, "/tmp/trimtab-c-store-XXXXXX");
     CHECK(mkdtemp(folder) != NULL);
 }
 

@@ -35,7 +35,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use crate::driver::lock::Mutex;
 
 pub use self::answer::Done;
 pub use self::calls::{Call, Exchanged, Listing, PutOptions};
