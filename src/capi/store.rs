@@ -158,15 +158,18 @@ pub unsafe extern "C" fn trimtab_store_get_copy(
         let key = unsafe { key.bytes("key") }?;
         // SAFETY: the caller lends `size` writable bytes; null is fine for none.
         let buffer = unsafe { handle::out_slice(buffer.cast::<u8>(), size, "buffer") }?;
-        let found = store.get(key)?.ok_or_else(|| no_key(key))?;
-        copy(&found.value, buffer);
+        let copied = store.get_with(key, |entry| {
+            copy(entry.value, buffer);
+            (entry.value.len(), entry.version)
+        })?;
+        let (length, version) = copied.ok_or_else(|| no_key(key))?;
         // SAFETY: `length_out` is null or writable.
         if let Some(length_out) = unsafe { handle::out_if_wanted(length_out) } {
-            length_out.write(found.value.len());
+            length_out.write(length);
         }
         // SAFETY: `version_out` is null or writable.
         if let Some(version_out) = unsafe { handle::out_if_wanted(version_out) } {
-            version_out.write(found.version);
+            version_out.write(version);
         }
         Ok(())
     })

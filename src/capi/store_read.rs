@@ -7,7 +7,7 @@ use crate::capi::store::{borrow, no_key, trimtab_store};
 use crate::capi::store_answer::{answer_of, entry_of, trimtab_store_answer, trimtab_store_entry};
 use crate::capi::store_operation::Keys;
 use crate::capi::text::trimtab_bytes;
-use crate::embedded::{Done, Scan};
+use crate::embedded::{Done, Scan, Store};
 use crate::store::engine::Durability;
 use crate::store::index::{Answer, Found};
 
@@ -93,6 +93,7 @@ impl Handle for trimtab_store_scan {
 /// What the handle stands for.
 pub(super) struct Scanned {
     scan: Scan,
+    store: Store,
     /// What was given last.
     entry: Option<(Vec<u8>, Found)>,
 }
@@ -124,7 +125,7 @@ pub unsafe extern "C" fn trimtab_store_scan_new(
         // SAFETY: `scan_out` is null or writable; null is refused.
         let scan_out = unsafe { handle::out(scan_out, "scan_out") }?;
         let scan = store.scan(&keys.range(), limit, reverse != 0)?;
-        scan_out.write(handle::give(Scanned { scan, entry: None }));
+        scan_out.write(handle::give(Scanned { scan, store: Store::clone(&store), entry: None }));
         Ok(())
     })
 }
@@ -190,6 +191,7 @@ pub unsafe extern "C" fn trimtab_store_scan_sequence(
         let scan = unsafe { handle::borrow(scan, "scan") }?;
         // SAFETY: `sequence_out` is null or writable; null is refused.
         let sequence_out = unsafe { handle::out(sequence_out, "sequence_out") }?;
+        scan.store.check_process()?;
         sequence_out.write(scan.scan.sequence());
         Ok(())
     })
