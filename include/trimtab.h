@@ -40,6 +40,8 @@
  *     trimtab_server_wait(server, -1);
  *     trimtab_server_free(server);
  *
+ * Or keep keys and values in a directory (trimtab_store_open), that are there after a crash.
+ *
  * Status. A function that can fail returns a trimtab_status. When it is not TRIMTAB_OK nothing was changed
  * and no `_out` parameter was written; trimtab_last_error_copy tells this thread more. The docs of each
  * function list its codes; beside these every function may return TRIMTAB_E_PANIC, and one that takes a
@@ -463,6 +465,264 @@
 #define TRIMTAB_SERVER_STOPPED 3
 
 /**
+ * What the store was opened with. The default.
+ */
+#define TRIMTAB_DURABILITY_DEFAULT 0
+
+/**
+ * In memory, and on its way to disk: a crash may take it, and what came later, but none of what came before.
+ */
+#define TRIMTAB_DURABILITY_MEMORY 1
+
+/**
+ * On this disk: it is there after a crash.
+ */
+#define TRIMTAB_DURABILITY_LOCAL 2
+
+/**
+ * On the disks of more than half of the nodes. Needs replication: `TRIMTAB_E_UNSUPPORTED` on one node.
+ */
+#define TRIMTAB_DURABILITY_QUORUM 3
+
+/**
+ * On the disks of all nodes. Needs replication: `TRIMTAB_E_UNSUPPORTED` on one node.
+ */
+#define TRIMTAB_DURABILITY_ALL 4
+
+/**
+ * Nothing goes: the write is refused. The default.
+ */
+#define TRIMTAB_EVICTION_REFUSE 0
+
+/**
+ * Keys go that were not used for long; those of leases stay.
+ */
+#define TRIMTAB_EVICTION_LRU 1
+
+/**
+ * Keys with a deadline go, the next due first; others stay.
+ */
+#define TRIMTAB_EVICTION_TTL 2
+
+/**
+ * Puts `value` at `key`, under `condition`, with `lifetime`; with `previous` the answer has what was there.
+ */
+#define TRIMTAB_OPERATION_PUT 0
+
+/**
+ * Deletes `key`, under `condition`; with `previous` the answer has what was there.
+ */
+#define TRIMTAB_OPERATION_DELETE 1
+
+/**
+ * Adds `by` to the number at `key`.
+ */
+#define TRIMTAB_OPERATION_INCREMENT 2
+
+/**
+ * Appends `value` to what `key` has.
+ */
+#define TRIMTAB_OPERATION_APPEND 3
+
+/**
+ * Changes how long `key` lives, to `lifetime`, under `condition`.
+ */
+#define TRIMTAB_OPERATION_SET_LIFETIME 4
+
+/**
+ * Deletes the keys of `range`, at most `limit`.
+ */
+#define TRIMTAB_OPERATION_DELETE_RANGE 5
+
+/**
+ * Reads `key` in its place among the writes.
+ */
+#define TRIMTAB_OPERATION_GET 6
+
+/**
+ * Reads `range` in its place among the writes, at most `limit`; with `reverse` from the last to the first.
+ */
+#define TRIMTAB_OPERATION_RANGE 7
+
+/**
+ * Begins `lease` for `ttl_ms`. Not in a transaction.
+ */
+#define TRIMTAB_OPERATION_LEASE_GRANT 8
+
+/**
+ * Prolongs `lease`. Not in a transaction.
+ */
+#define TRIMTAB_OPERATION_LEASE_KEEP_ALIVE 9
+
+/**
+ * Ends `lease`. Not in a transaction.
+ */
+#define TRIMTAB_OPERATION_LEASE_REVOKE 10
+
+/**
+ * In any case. The default.
+ */
+#define TRIMTAB_CONDITION_ALWAYS 0
+
+/**
+ * If the key is not there.
+ */
+#define TRIMTAB_CONDITION_ABSENT 1
+
+/**
+ * If the key is there.
+ */
+#define TRIMTAB_CONDITION_PRESENT 2
+
+/**
+ * If the key has `version`; 0: if it is not there.
+ */
+#define TRIMTAB_CONDITION_VERSION 3
+
+/**
+ * Of a lifetime: if the key has no deadline.
+ */
+#define TRIMTAB_CONDITION_NO_DEADLINE 4
+
+/**
+ * Of a lifetime: if the key has a deadline.
+ */
+#define TRIMTAB_CONDITION_DEADLINE 5
+
+/**
+ * Of a lifetime: if the new deadline is later. No deadline is after all others.
+ */
+#define TRIMTAB_CONDITION_LATER 6
+
+/**
+ * Of a lifetime: if the new deadline is earlier.
+ */
+#define TRIMTAB_CONDITION_EARLIER 7
+
+/**
+ * Until it is deleted. The default.
+ */
+#define TRIMTAB_LIFETIME_UNBOUNDED 0
+
+/**
+ * As long as before; a new key until it is deleted.
+ */
+#define TRIMTAB_LIFETIME_KEEP 1
+
+/**
+ * Until `deadline_ms`.
+ */
+#define TRIMTAB_LIFETIME_UNTIL 2
+
+/**
+ * For `ttl_ms` from when it is asked for: for a transaction, from when that is committed or submitted.
+ */
+#define TRIMTAB_LIFETIME_FOR 3
+
+/**
+ * As long as `lease` does.
+ */
+#define TRIMTAB_LIFETIME_LEASE 4
+
+/**
+ * The keys from `start` (of an operation, `key`) on and before `end` (of an operation, `value`); an empty end is none,
+ * so both empty is all keys. The default.
+ */
+#define TRIMTAB_RANGE_BETWEEN 0
+
+/**
+ * The keys that begin with `start` (of an operation, with `key`); `end` (`value`) must be empty.
+ */
+#define TRIMTAB_RANGE_PREFIX 1
+
+/**
+ * The sequence of the key's last change; 0: it is not there.
+ */
+#define TRIMTAB_COMPARE_VERSION 0
+
+/**
+ * The sequence that created the key; 0: it is not there.
+ */
+#define TRIMTAB_COMPARE_CREATED 1
+
+/**
+ * How often it was changed, its creation included; 0: it is not there.
+ */
+#define TRIMTAB_COMPARE_CHANGES 2
+
+/**
+ * The key's lease; 0: none.
+ */
+#define TRIMTAB_COMPARE_LEASE 3
+
+/**
+ * What the key has is the same.
+ */
+#define TRIMTAB_RELATION_EQUAL 0
+
+/**
+ * It is not the same.
+ */
+#define TRIMTAB_RELATION_NOT_EQUAL 1
+
+/**
+ * What the key has is less.
+ */
+#define TRIMTAB_RELATION_LESS 2
+
+/**
+ * What the key has is greater.
+ */
+#define TRIMTAB_RELATION_GREATER 3
+
+/**
+ * What comes next is not kept any more: `sequence` is the first that can still be watched from. The watch stays where it
+ * is, and says so again: end it, read the range (`trimtab_store_scan_new`), and watch from behind
+ * `trimtab_store_scan_sequence`.
+ */
+#define TRIMTAB_CHANGE_COMPACTED 0
+
+/**
+ * A value was put.
+ */
+#define TRIMTAB_CHANGE_PUT 1
+
+/**
+ * A number was added to.
+ */
+#define TRIMTAB_CHANGE_INCREMENTED 2
+
+/**
+ * A value was appended to.
+ */
+#define TRIMTAB_CHANGE_APPENDED 3
+
+/**
+ * The lifetime was changed, the value not.
+ */
+#define TRIMTAB_CHANGE_LIFETIME_SET 4
+
+/**
+ * The key was deleted.
+ */
+#define TRIMTAB_CHANGE_DELETED 5
+
+/**
+ * The key, or its lease, has expired.
+ */
+#define TRIMTAB_CHANGE_EXPIRED 6
+
+/**
+ * The key was taken out to make room.
+ */
+#define TRIMTAB_CHANGE_EVICTED 7
+
+/**
+ * The lease of the key was revoked.
+ */
+#define TRIMTAB_CHANGE_REVOKED 8
+
+/**
  * A backend to add to a pool. Adding copies it, so one description may be changed and added again, to this
  * pool or another.
  */
@@ -518,6 +778,97 @@ typedef struct trimtab_pool_options trimtab_pool_options;
  * release is; `trimtab_feature_has` tells.
  */
 typedef struct trimtab_server trimtab_server;
+
+/**
+ * Keys and values in memory, every change in a write-ahead log first: a store in a directory.
+ *
+ * ```c
+ * trimtab_store *store = NULL;
+ * trimtab_store_open(trimtab_str_of("data"), NULL, &store);
+ * trimtab_store_put(store, key, value, NULL, NULL);
+ * trimtab_store_get_copy(store, key, buffer, sizeof buffer, &length, &version);
+ * trimtab_store_close(store);
+ * trimtab_store_free(store);
+ * ```
+ *
+ * A key has 0 to 65536 bytes, a value 0 to `value_max`. Keys are in the order of their bytes.
+ *
+ * Any thread may call anything at any time; `trimtab_store_free` alone must come last. Reads wait for nobody. What was
+ * made of the store (scans, queues, watches) may be freed before it or after.
+ *
+ * Whatever takes a store or what was made of it may return, beside what it lists, `TRIMTAB_E_STATE` once the store is
+ * closed. After `fork` it is the parent's alone: in the child each of them answers `TRIMTAB_E_FORKED`, and `_free` lets
+ * go of it.
+ *
+ * Each function that writes may return, beside what it lists:
+ *
+ * - `TRIMTAB_E_INVALID_ARGUMENT`: a key or value that is too long, and the like; nothing was done;
+ * - `TRIMTAB_E_UNSUPPORTED`: a durability that needs replication; nothing was done;
+ * - `TRIMTAB_E_CAPACITY`: `memory_max`, `disk_bytes_max` or `waiting_max` is reached; nothing was done;
+ * - `TRIMTAB_E_NOT_FOUND`: the lease has ended; nothing was done;
+ * - `TRIMTAB_E_TIMED_OUT`: it may be done, or not, or still be; sent again with the same `client` and `number` it tells;
+ * - `TRIMTAB_E_IO`: the disk is full, and nothing was done; or it has failed: nothing more is taken, and whether this was
+ *   done is known when the store is opened again;
+ * - `TRIMTAB_E_STATE`: also when the request's answer is forgotten, or is that of another operation.
+ *
+ * The functions `trimtab_store_...` and `trimtab_txn_...` are there in a library built with the feature `store`, which
+ * every release is; `trimtab_feature_has` tells.
+ */
+typedef struct trimtab_store trimtab_store;
+
+/**
+ * What a call gave back: its result, and entries. Whoever got it ends it with `trimtab_store_answer_free`. It is not the
+ * store's: it stays as it is when the store is closed or freed, and in a child made by `fork`.
+ *
+ * Any number of threads may read the same answer.
+ */
+typedef struct trimtab_store_answer trimtab_store_answer;
+
+/**
+ * How a store is to be opened. Set what differs from the defaults, hand it to `trimtab_store_open` as often as
+ * needed, free it. A store keeps nothing of it.
+ */
+typedef struct trimtab_store_options trimtab_store_options;
+
+/**
+ * Calls under way, and those that are done and not taken, for hosts with a loop of their own: submit, wait for the
+ * descriptor to be readable (`poll`, `epoll`), take what is done.
+ *
+ * Each call that was taken in is completed exactly once, also when the store is closed meanwhile. Any thread may use the
+ * same queue at any time.
+ */
+typedef struct trimtab_store_queue trimtab_store_queue;
+
+/**
+ * The keys of a range, one after the other, as they were when it was made, whatever is written meanwhile:
+ *
+ * ```c
+ * trimtab_store_scan_new(store, TRIMTAB_RANGE_PREFIX, trimtab_bytes_of("user/", 5), none, 0, 0, &scan);
+ * while (trimtab_store_scan_next(scan, &entry, &has) == TRIMTAB_OK && has) {
+ *     ... entry.key, entry.value ...
+ * }
+ * trimtab_store_scan_free(scan);
+ * ```
+ *
+ * What has been replaced since stays in memory until it is freed. One thread at a time may use the same scan.
+ */
+typedef struct trimtab_store_scan trimtab_store_scan;
+
+/**
+ * Follows the keys of a range from a sequence on, in order and without a gap. It holds a position and a descriptor: a slow
+ * one delays nobody, and is told (`TRIMTAB_CHANGE_COMPACTED`) when what it has not seen is not kept any more.
+ *
+ * One thread at a time may use the same watch.
+ */
+typedef struct trimtab_store_watch trimtab_store_watch;
+
+/**
+ * Operations on several keys that are seen whole or not at all: if all comparisons hold, those of `then`, in order, if
+ * not, those of `otherwise`. Each sees what those before it have done.
+ *
+ * It is the caller's, belongs to no store, and may be committed as often as wanted. One thread at a time may change it.
+ */
+typedef struct trimtab_txn trimtab_txn;
 
 /**
  * How a call went: 0 is good, errors are negative. A code keeps its number and its meaning for ever; new
@@ -1304,6 +1655,323 @@ typedef struct trimtab_listener_statistics {
      */
     uint64_t closed_backend_down;
 } trimtab_listener_statistics;
+
+/**
+ * How a store is.
+ */
+typedef struct trimtab_store_status {
+    /**
+     * `sizeof(trimtab_store_status)`, set by the caller before the call.
+     */
+    uint32_t struct_size;
+    /**
+     * Why nothing is taken any more: a status; `TRIMTAB_OK` while all is well.
+     */
+    int32_t failure;
+    /**
+     * Why there is no room for more at present: a status; `TRIMTAB_OK` while there is.
+     */
+    int32_t problem;
+    /**
+     * What the last snapshot failed with: a status; `TRIMTAB_OK` if it did not.
+     */
+    int32_t snapshot_failure;
+    /**
+     * The last entry of the log.
+     */
+    uint64_t sequence;
+    /**
+     * The last one on disk.
+     */
+    uint64_t durable;
+    /**
+     * The last one that readers see.
+     */
+    uint64_t applied;
+    /**
+     * The sequence of the last snapshot; 0: none.
+     */
+    uint64_t snapshot;
+    /**
+     * Keys, those included that have expired and not been taken out.
+     */
+    uint64_t keys;
+    /**
+     * Bytes of keys, values and what belongs to them, as `memory_max` bounds them.
+     */
+    uint64_t memory_bytes;
+    /**
+     * Bytes of segments and snapshots.
+     */
+    uint64_t disk_bytes;
+    /**
+     * Bytes that wait to be on disk.
+     */
+    uint64_t pending_bytes;
+} trimtab_store_status;
+
+/**
+ * How a call that writes is to go. NULL in its place, and 0 in each field, is the default.
+ */
+typedef struct trimtab_store_call {
+    /**
+     * `sizeof(trimtab_store_call)`, set by the caller before the call.
+     */
+    uint32_t struct_size;
+    /**
+     * What is to be reached before it is answered: one of `TRIMTAB_DURABILITY_...`; 0: what the store was opened with.
+     */
+    int32_t durability;
+    /**
+     * How long to wait for the answer, in milliseconds; 0: the store's `timeout_ms`, negative: for ever. What is
+     * submitted to a queue does not wait, and leaves it unread.
+     */
+    int64_t timeout_ms;
+    /**
+     * The request's number, counted up by the client, one for each request. Read only if `client` is not all 0.
+     */
+    uint64_t number;
+    /**
+     * Who asks, so that the call may be sent again without being done twice: any 16 bytes that no other client uses.
+     * All 0: it will not be sent again.
+     */
+    uint8_t client[16];
+} trimtab_store_call;
+
+/**
+ * What came of a call, or of a step of a transaction.
+ */
+typedef struct trimtab_store_result {
+    /**
+     * `sizeof(trimtab_store_result)`, set by the caller before the call.
+     */
+    uint32_t struct_size;
+    /**
+     * What was reached, what was asked for or more: `TRIMTAB_DURABILITY_MEMORY` or `TRIMTAB_DURABILITY_LOCAL`. Of
+     * `trimtab_store_get`, which does not ask how durable what it finds is: `TRIMTAB_DURABILITY_MEMORY`.
+     */
+    int32_t durability;
+    /**
+     * Where in the log it is. For a request sent again, that of the first time.
+     */
+    uint64_t sequence;
+    /**
+     * The version of the key now, which is the sequence of its last change; 0: it is not there.
+     */
+    uint64_t version;
+    /**
+     * The sum, of an increment; else 0.
+     */
+    int64_t number;
+    /**
+     * How many keys were deleted, or went with a lease; how many bytes the value has, after appending; how many steps of
+     * a transaction were done; else 0.
+     */
+    uint64_t count;
+    /**
+     * When the lease ends without a keep-alive, in milliseconds since the beginning of 1970 in UTC; else 0.
+     */
+    uint64_t deadline_ms;
+    /**
+     * How many entries the answer has: what was there before, or what was read.
+     */
+    uint64_t entries;
+    /**
+     * 1: the condition held and it was done; 0: it did not, and nothing was changed. Of a deletion: whether there was
+     * something to delete; of a transaction: whether all comparisons held; of what reads a key: whether it is there.
+     */
+    int32_t is_done;
+    /**
+     * 1: it had been done before, by an earlier sending of the same request, and this is its answer; else 0.
+     */
+    int32_t is_repeated;
+    /**
+     * 1: a limit left some of the range; else 0.
+     */
+    int32_t more;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+} trimtab_store_result;
+
+/**
+ * What a key has.
+ */
+typedef struct trimtab_store_entry {
+    /**
+     * `sizeof(trimtab_store_entry)`, set by the caller before the call.
+     */
+    uint32_t struct_size;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+    /**
+     * The key; NULL where whoever asked named it.
+     */
+    const void *key;
+    /**
+     * How many bytes.
+     */
+    size_t key_len;
+    /**
+     * The value.
+     */
+    const void *value;
+    /**
+     * How many bytes.
+     */
+    size_t value_len;
+    /**
+     * The sequence of its last change.
+     */
+    uint64_t version;
+    /**
+     * The sequence that created it.
+     */
+    uint64_t created;
+    /**
+     * How often it was changed since, its creation included.
+     */
+    uint64_t changes;
+    /**
+     * When it expires, in milliseconds since the beginning of 1970 in UTC; `TRIMTAB_NO_TIME`: not by itself.
+     */
+    uint64_t deadline_ms;
+    /**
+     * The lease it goes with; 0: none.
+     */
+    uint64_t lease;
+} trimtab_store_entry;
+
+/**
+ * What to do. Set it all to 0, then `struct_size`, `kind` and what that kind reads; other fields are not looked at.
+ */
+typedef struct trimtab_store_operation {
+    /**
+     * `sizeof(trimtab_store_operation)`, set by the caller before the call.
+     */
+    uint32_t struct_size;
+    /**
+     * One of `TRIMTAB_OPERATION_...`.
+     */
+    int32_t kind;
+    /**
+     * The key, or where a range begins; copied before return. NULL with a length of 0 is empty.
+     */
+    const void *key;
+    /**
+     * How many bytes.
+     */
+    size_t key_len;
+    /**
+     * The value, or where a range ends; copied before return. NULL with a length of 0 is empty.
+     */
+    const void *value;
+    /**
+     * How many bytes.
+     */
+    size_t value_len;
+    /**
+     * Which keys `key` and `value` mean, for ranges: one of `TRIMTAB_RANGE_...`.
+     */
+    int32_t range;
+    /**
+     * When to do so: one of `TRIMTAB_CONDITION_...`.
+     */
+    int32_t condition;
+    /**
+     * What the key must have, with `TRIMTAB_CONDITION_VERSION`.
+     */
+    uint64_t version;
+    /**
+     * How long the key is to live: one of `TRIMTAB_LIFETIME_...`.
+     */
+    int32_t lifetime;
+    /**
+     * Not 0: the answer has what was there before.
+     */
+    int32_t previous;
+    /**
+     * Milliseconds since the beginning of 1970 in UTC, with `TRIMTAB_LIFETIME_UNTIL`.
+     */
+    uint64_t deadline_ms;
+    /**
+     * Milliseconds, with `TRIMTAB_LIFETIME_FOR`, and of a lease that begins: 1 to 2^48.
+     */
+    uint64_t ttl_ms;
+    /**
+     * The lease, with `TRIMTAB_LIFETIME_LEASE` and of operations on leases; from 1.
+     */
+    uint64_t lease;
+    /**
+     * What to add.
+     */
+    int64_t by;
+    /**
+     * The most keys; 0: all, and of a range that is read as many as have `value_max` bytes together.
+     */
+    uint64_t limit;
+    /**
+     * Not 0: from the last to the first.
+     */
+    int32_t reverse;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+    /**
+     * Comes back with the answer of what was submitted to a queue.
+     */
+    uint64_t user_data;
+} trimtab_store_operation;
+
+/**
+ * One change of one key.
+ */
+typedef struct trimtab_store_change {
+    /**
+     * `sizeof(trimtab_store_change)`, set by the caller before the call.
+     */
+    uint32_t struct_size;
+    /**
+     * One of `TRIMTAB_CHANGE_...`.
+     */
+    int32_t kind;
+    /**
+     * Where in the log it is: the version the key has then. Changes of one command have the same.
+     */
+    uint64_t sequence;
+    /**
+     * The sequence that created the key.
+     */
+    uint64_t created;
+    /**
+     * The key.
+     */
+    const void *key;
+    /**
+     * How many bytes.
+     */
+    size_t key_len;
+    /**
+     * The value the key has then; NULL if it is gone.
+     */
+    const void *value;
+    /**
+     * How many bytes.
+     */
+    size_t value_len;
+    /**
+     * 1: the next change is of the same command, and seen together with this one; else 0.
+     */
+    int32_t more;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+} trimtab_store_change;
 
 /**
  * It worked.
@@ -2906,6 +3574,1009 @@ trimtab_status trimtab_server_status_copy(const struct trimtab_server *server,
                                           char *buffer,
                                           size_t size,
                                           size_t *length_out);
+
+/**
+ * Makes options that hold the defaults.
+ *
+ * - `options_out`: written on success only; end it with `trimtab_store_options_free`.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_store_options_new(struct trimtab_store_options **options_out);
+
+/**
+ * Ends options. Stores opened with them go on.
+ *
+ * - `options`: may be NULL.
+ *
+ * Leaves the last error as it is.
+ * Thread safety: any thread, once no other uses `options`. Does not block.
+ */
+void trimtab_store_options_free(struct trimtab_store_options *options);
+
+/**
+ * Sets whose store it is. A directory of another is refused. Without it a directory keeps what it says, and a new one
+ * gets a cluster at random and node 1.
+ *
+ * - `cluster`: 16 bytes, the same on all nodes of the cluster.
+ * - `node`: its number, from 1.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_store_options_set_identity(struct trimtab_store_options *options,
+                                                  struct trimtab_bytes cluster,
+                                                  uint64_t node);
+
+/**
+ * Sets how durable a write is before it is answered that does not say so itself.
+ *
+ * - `durability`: `TRIMTAB_DURABILITY_MEMORY` or `TRIMTAB_DURABILITY_LOCAL`, the default: what was answered is there after a
+ *   crash. The others need replication, which this release has not.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_INVALID_ARGUMENT` or `TRIMTAB_E_UNSUPPORTED`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_store_options_set_durability(struct trimtab_store_options *options,
+                                                    int32_t durability);
+
+/**
+ * Sets how long a call waits that does not say so itself.
+ *
+ * - `timeout_ms`: milliseconds, 1 to 86400000; default 30000: who waits for a disk that hangs is told so.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_store_options_set_timeout_ms(struct trimtab_store_options *options,
+                                                    uint64_t timeout_ms);
+
+/**
+ * Sets how many calls may wait until the log takes them; more are refused with `TRIMTAB_E_CAPACITY`.
+ *
+ * - `calls`: 1 to 16777216; default 65536, as many as may come together while a segment is made.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_store_options_set_waiting_max(struct trimtab_store_options *options,
+                                                     size_t calls);
+
+/**
+ * Sets after how long writes in memory go to disk at the latest.
+ *
+ * - `interval_ms`: milliseconds, 1 to 3600000; default 1000: what a crash may take of them.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_store_options_set_flush_interval_ms(struct trimtab_store_options *options,
+                                                           uint64_t interval_ms);
+
+/**
+ * Sets how much of them may come together before that.
+ *
+ * - `bytes`: 4096 to 4294967296; default 8388608: a burst does not wait for the interval.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_store_options_set_flush_bytes(struct trimtab_store_options *options,
+                                                     uint64_t bytes);
+
+/**
+ * Sets how long the log may get, beyond the length of the last snapshot, before a snapshot is written.
+ *
+ * - `bytes`: 65536 to 2^48; default 67108864.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_store_options_set_snapshot_bytes(struct trimtab_store_options *options,
+                                                        uint64_t bytes);
+
+/**
+ * Sets how long after a snapshot that failed the next one is tried.
+ *
+ * - `retry_ms`: milliseconds, 1 to 86400000; default 10000.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_store_options_set_snapshot_retry_ms(struct trimtab_store_options *options,
+                                                           uint64_t retry_ms);
+
+/**
+ * Sets what goes when `memory_max` is reached.
+ *
+ * - `eviction`: one of `TRIMTAB_EVICTION_...`; default `TRIMTAB_EVICTION_REFUSE`: nothing goes that nobody asked to go.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_store_options_set_eviction(struct trimtab_store_options *options,
+                                                  int32_t eviction);
+
+/**
+ * Sets of how many keys it is remembered when they were used, with `TRIMTAB_EVICTION_LRU`.
+ *
+ * - `keys`: 1 to 268435456, four bytes each; default 1048576.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_store_options_set_eviction_places(struct trimtab_store_options *options,
+                                                         size_t keys);
+
+/**
+ * Sets how much keys, values and what belongs to them may come to; writes beyond it are refused with
+ * `TRIMTAB_E_CAPACITY`, or make others go (`trimtab_store_options_set_eviction`).
+ *
+ * - `bytes`: from 65536; default 0, no limit: a limit must fit the machine.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_store_options_set_memory_max(struct trimtab_store_options *options,
+                                                    uint64_t bytes);
+
+/**
+ * Sets how long a value may be.
+ *
+ * - `bytes`: 1 to 536870912, and no more than three quarters of a segment; default 16777216.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_store_options_set_value_max(struct trimtab_store_options *options,
+                                                   uint64_t bytes);
+
+/**
+ * Sets how many steps and comparisons one transaction may have.
+ *
+ * - `operations`: 1 to 1048576; default 10000: it is applied in one go.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_store_options_set_operations_max(struct trimtab_store_options *options,
+                                                        uint64_t operations);
+
+/**
+ * Sets of how many clients the answers are remembered; who asked longest ago is forgotten first.
+ *
+ * - `clients`: 1 to 16777216; default 10000.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_store_options_set_clients_max(struct trimtab_store_options *options,
+                                                     uint64_t clients);
+
+/**
+ * Sets how much the remembered answers may come to, of all clients.
+ *
+ * - `bytes`: 1024 to 2^48; default 67108864: answers may have values in them.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_store_options_set_client_bytes_max(struct trimtab_store_options *options,
+                                                          uint64_t bytes);
+
+/**
+ * Sets the length of a segment's file. A directory keeps the one it was made with: opening it with another is refused.
+ *
+ * - `bytes`: 16384 to 1073741824, a multiple of 4096; default 67108864.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_store_options_set_segment_bytes(struct trimtab_store_options *options,
+                                                       uint64_t bytes);
+
+/**
+ * Sets how much may be taken and not be on disk yet; then calls wait for their turn.
+ *
+ * - `bytes`: 65536 to 4294967296; default 67108864.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_store_options_set_pending_bytes_max(struct trimtab_store_options *options,
+                                                           uint64_t bytes);
+
+/**
+ * Sets how much segments and snapshots may take together; writes that would need more are refused with
+ * `TRIMTAB_E_CAPACITY`. A snapshot is written even so, since it is what makes room.
+ *
+ * - `bytes`: three segments or more, so set those first; default 0, no limit.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_store_options_set_disk_bytes_max(struct trimtab_store_options *options,
+                                                        uint64_t bytes);
+
+/**
+ * Sets how soon it is seen that a full disk has room again.
+ *
+ * - `retry_ms`: milliseconds, 1 to 3600000; default 1000.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_store_options_set_disk_retry_ms(struct trimtab_store_options *options,
+                                                       uint64_t retry_ms);
+
+/**
+ * Sets how much is kept of changes, for watches that are behind.
+ *
+ * - `bytes`: from 0, 128 for a change counted beside its key and value; default 16777216.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_store_options_set_history_bytes_max(struct trimtab_store_options *options,
+                                                           uint64_t bytes);
+
+/**
+ * Opens the store in a directory, or makes one there.
+ *
+ * - `path`: the directory, as the system has it: any bytes but NUL; read during the call only. It and what is above
+ *   it is made if it is not there.
+ * - `options`: NULL for the defaults; nothing of it is kept.
+ * - `store_out`: written on success only; end it with `trimtab_store_free`.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_STATE` when it is open already, here or in another process,
+ * `TRIMTAB_E_INVALID_ARGUMENT` for a directory of another cluster, node or segment length, `TRIMTAB_E_UNSUPPORTED` when
+ * a later release wrote it, `TRIMTAB_E_CORRUPT` when something that was durable is damaged: the detail says where and
+ * what to do, or `TRIMTAB_E_IO`.
+ * Thread safety: any thread, at any time. Blocks while it reads the log.
+ */
+trimtab_status trimtab_store_open(struct trimtab_str path,
+                                  const struct trimtab_store_options *options,
+                                  struct trimtab_store **store_out);
+
+/**
+ * Takes nothing more, writes what was taken, whatever durability it asked for, and frees the directory. Calls under way
+ * are answered. Closing again does nothing.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_IO` when the log has failed: then writes in memory may be lost, or
+ * `TRIMTAB_E_FORKED`.
+ * Thread safety: any thread, at any time. Blocks for the disk.
+ */
+trimtab_status trimtab_store_close(const struct trimtab_store *store);
+
+/**
+ * Closes a store as `trimtab_store_close` does, which tells what was lost, and gives back what belongs to it.
+ *
+ * - `store`: may be NULL.
+ *
+ * Leaves the last error as it is.
+ * Thread safety: any thread, once no other uses `store`. Blocks for the disk, unless it is closed.
+ */
+void trimtab_store_free(struct trimtab_store *store);
+
+/**
+ * Copies what a key has.
+ *
+ * - `buffer`, `size`: where it goes, as much as fits, without a closing NUL. `buffer` may be NULL when `size` is 0.
+ * - `length_out`: gets the length of the whole; when that is more than `size`, try again with more. May be NULL.
+ * - `version_out`: gets the sequence of the key's last change, for `trimtab_store_compare_and_set`. May be NULL.
+ *
+ * Returns `TRIMTAB_OK`, also when it does not fit, `TRIMTAB_E_NULL`, or `TRIMTAB_E_NOT_FOUND` when the key is not there.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_store_get_copy(const struct trimtab_store *store,
+                                      struct trimtab_bytes key,
+                                      void *buffer,
+                                      size_t size,
+                                      size_t *length_out,
+                                      uint64_t *version_out);
+
+/**
+ * Waits until all that was written before is on disk.
+ *
+ * - `timeout_ms`: at most so many milliseconds; 0 for the store's `timeout_ms`, negative for ever.
+ * - `sequence_out`: gets the last sequence of it; may be NULL. Written on success only.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_TIMED_OUT` or `TRIMTAB_E_IO`.
+ * Thread safety: any thread, at any time. Blocks for as long as `timeout_ms` allows.
+ */
+trimtab_status trimtab_store_sync(const struct trimtab_store *store,
+                                  int64_t timeout_ms,
+                                  uint64_t *sequence_out);
+
+/**
+ * Has a snapshot written of what is there now, beside everything else, and waits for it. The log lets go of what it
+ * stands for. The store does so by itself when the log grows long.
+ *
+ * - `timeout_ms`: at most so many milliseconds; 0 for the store's `timeout_ms`, negative for ever.
+ * - `sequence_out`: gets the snapshot's sequence; may be NULL. Written on success only.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_TIMED_OUT`: it goes on, or `TRIMTAB_E_IO` when the disk is full or
+ * has failed.
+ * Thread safety: any thread, at any time. Blocks for as long as `timeout_ms` allows.
+ */
+trimtab_status trimtab_store_snapshot(const struct trimtab_store *store,
+                                      int64_t timeout_ms,
+                                      uint64_t *sequence_out);
+
+/**
+ * How a store is.
+ *
+ * - `status_out`: its `struct_size` is read; written on success only.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_STRUCT_SIZE`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_store_status_read(const struct trimtab_store *store,
+                                         struct trimtab_store_status *status_out);
+
+/**
+ * Puts a value, in any case and until it is deleted. `trimtab_store_execute` puts under a condition, for a time, or with a
+ * lease.
+ *
+ * - `key`, `value`: copied before return.
+ * - `call`: how it is to go; NULL for the defaults.
+ * - `result_out`: its `struct_size` is read; written on success only. May be NULL.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_STRUCT_SIZE`, or what each write may (see `trimtab_store`).
+ * Thread safety: any thread, at any time. Blocks until it is as durable as `call` says, or its time is over.
+ */
+trimtab_status trimtab_store_put(const struct trimtab_store *store,
+                                 struct trimtab_bytes key,
+                                 struct trimtab_bytes value,
+                                 const struct trimtab_store_call *call,
+                                 struct trimtab_store_result *result_out);
+
+/**
+ * Puts a value if the key has a version; `is_done` of the result tells, and `version` which one it has now.
+ *
+ * - `key`, `value`: copied before return.
+ * - `version`: as a result or `trimtab_store_get_copy` told it; 0: if the key is not there.
+ * - `call`: how it is to go; NULL for the defaults.
+ * - `result_out`: its `struct_size` is read; written on success only, also when it was not put.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_STRUCT_SIZE`, or what each write may (see `trimtab_store`).
+ * Thread safety: any thread, at any time. Blocks until it is as durable as `call` says, or its time is over.
+ */
+trimtab_status trimtab_store_compare_and_set(const struct trimtab_store *store,
+                                             struct trimtab_bytes key,
+                                             uint64_t version,
+                                             struct trimtab_bytes value,
+                                             const struct trimtab_store_call *call,
+                                             struct trimtab_store_result *result_out);
+
+/**
+ * Puts a value, and gives what was there.
+ *
+ * - `key`, `value`: copied before return.
+ * - `call`: how it is to go; NULL for the defaults.
+ * - `answer_out`: its one entry is what was there; it has none if nothing was. Written on success only; end it with
+ *   `trimtab_store_answer_free`.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_STRUCT_SIZE`, or what each write may (see `trimtab_store`).
+ * Thread safety: any thread, at any time. Blocks until it is as durable as `call` says, or its time is over.
+ */
+trimtab_status trimtab_store_get_and_set(const struct trimtab_store *store,
+                                         struct trimtab_bytes key,
+                                         struct trimtab_bytes value,
+                                         const struct trimtab_store_call *call,
+                                         struct trimtab_store_answer **answer_out);
+
+/**
+ * Deletes a key; `is_done` of the result tells whether it was there.
+ *
+ * - `key`: copied before return.
+ * - `call`: how it is to go; NULL for the defaults.
+ * - `result_out`: its `struct_size` is read; written on success only. May be NULL.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_STRUCT_SIZE`, or what each write may (see `trimtab_store`).
+ * Thread safety: any thread, at any time. Blocks until it is as durable as `call` says, or its time is over.
+ */
+trimtab_status trimtab_store_delete(const struct trimtab_store *store,
+                                    struct trimtab_bytes key,
+                                    const struct trimtab_store_call *call,
+                                    struct trimtab_store_result *result_out);
+
+/**
+ * Deletes the keys of a range, seen whole or not at all; `count` of the result tells how many, and `more` whether `limit`
+ * left some.
+ *
+ * - `range`, `start`, `end`: which; see `TRIMTAB_RANGE_BETWEEN` and `TRIMTAB_RANGE_PREFIX`.
+ * - `limit`: the most to delete, the first ones; 0 for all.
+ * - `call`: how it is to go; NULL for the defaults.
+ * - `result_out`: its `struct_size` is read; written on success only. May be NULL.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_STRUCT_SIZE`, or what each write may (see `trimtab_store`).
+ * Thread safety: any thread, at any time. Blocks until it is as durable as `call` says, or its time is over.
+ */
+trimtab_status trimtab_store_delete_range(const struct trimtab_store *store,
+                                          int32_t range,
+                                          struct trimtab_bytes start,
+                                          struct trimtab_bytes end,
+                                          uint64_t limit,
+                                          const struct trimtab_store_call *call,
+                                          struct trimtab_store_result *result_out);
+
+/**
+ * Adds to a number: a value of decimal digits, with a `-` before it if it is negative. No value is 0. `number` of the result
+ * is the sum. The key lives as long as before.
+ *
+ * - `key`: copied before return.
+ * - `by`: what to add. A sum beyond 64 bits, and a value that is no number, is `TRIMTAB_E_INVALID_ARGUMENT`.
+ * - `call`: how it is to go; NULL for the defaults.
+ * - `result_out`: its `struct_size` is read; written on success only. May be NULL.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_STRUCT_SIZE`, or what each write may (see `trimtab_store`).
+ * Thread safety: any thread, at any time. Blocks until it is as durable as `call` says, or its time is over.
+ */
+trimtab_status trimtab_store_increment(const struct trimtab_store *store,
+                                       struct trimtab_bytes key,
+                                       int64_t by,
+                                       const struct trimtab_store_call *call,
+                                       struct trimtab_store_result *result_out);
+
+/**
+ * Appends to a value; no value is an empty one. `count` of the result is its length. The key lives as long as before.
+ *
+ * - `key`, `value`: copied before return.
+ * - `call`: how it is to go; NULL for the defaults.
+ * - `result_out`: its `struct_size` is read; written on success only. May be NULL.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_STRUCT_SIZE`, or what each write may (see `trimtab_store`).
+ * Thread safety: any thread, at any time. Blocks until it is as durable as `call` says, or its time is over.
+ */
+trimtab_status trimtab_store_append(const struct trimtab_store *store,
+                                    struct trimtab_bytes key,
+                                    struct trimtab_bytes value,
+                                    const struct trimtab_store_call *call,
+                                    struct trimtab_store_result *result_out);
+
+/**
+ * Has a key expire; `is_done` of the result tells whether it was there.
+ *
+ * - `key`: copied before return.
+ * - `ttl_ms`: from now on, in milliseconds; 0: it is gone at once.
+ * - `call`: how it is to go; NULL for the defaults.
+ * - `result_out`: its `struct_size` is read; written on success only. May be NULL.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_STRUCT_SIZE`, or what each write may (see `trimtab_store`).
+ * Thread safety: any thread, at any time. Blocks until it is as durable as `call` says, or its time is over.
+ */
+trimtab_status trimtab_store_expire(const struct trimtab_store *store,
+                                    struct trimtab_bytes key,
+                                    uint64_t ttl_ms,
+                                    const struct trimtab_store_call *call,
+                                    struct trimtab_store_result *result_out);
+
+/**
+ * Has a key expire at a moment; `is_done` of the result tells whether it was there.
+ *
+ * - `key`: copied before return.
+ * - `deadline_ms`: milliseconds since the beginning of 1970 in UTC; one that is over means that it is gone at once.
+ * - `call`: how it is to go; NULL for the defaults.
+ * - `result_out`: its `struct_size` is read; written on success only. May be NULL.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_STRUCT_SIZE`, or what each write may (see `trimtab_store`).
+ * Thread safety: any thread, at any time. Blocks until it is as durable as `call` says, or its time is over.
+ */
+trimtab_status trimtab_store_expire_at(const struct trimtab_store *store,
+                                       struct trimtab_bytes key,
+                                       uint64_t deadline_ms,
+                                       const struct trimtab_store_call *call,
+                                       struct trimtab_store_result *result_out);
+
+/**
+ * Has a key live until it is deleted; `is_done` of the result tells whether it is there.
+ *
+ * - `key`: copied before return.
+ * - `call`: how it is to go; NULL for the defaults.
+ * - `result_out`: its `struct_size` is read; written on success only. May be NULL.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_STRUCT_SIZE`, or what each write may (see `trimtab_store`).
+ * Thread safety: any thread, at any time. Blocks until it is as durable as `call` says, or its time is over.
+ */
+trimtab_status trimtab_store_persist(const struct trimtab_store *store,
+                                     struct trimtab_bytes key,
+                                     const struct trimtab_store_call *call,
+                                     struct trimtab_store_result *result_out);
+
+/**
+ * Begins a lease. Keys put with it go when it ends. `deadline_ms` of the result tells when that is.
+ *
+ * - `lease`: its number, chosen by the caller; not 0, and none that is alive: that is `TRIMTAB_E_INVALID_ARGUMENT`.
+ * - `ttl_ms`: how long it lives without a keep-alive, in milliseconds; 1 to 2^48.
+ * - `call`: how it is to go; NULL for the defaults.
+ * - `result_out`: its `struct_size` is read; written on success only. May be NULL.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_STRUCT_SIZE`, or what each write may (see `trimtab_store`).
+ * Thread safety: any thread, at any time. Blocks until it is as durable as `call` says, or its time is over.
+ */
+trimtab_status trimtab_store_lease_grant(const struct trimtab_store *store,
+                                         uint64_t lease,
+                                         uint64_t ttl_ms,
+                                         const struct trimtab_store_call *call,
+                                         struct trimtab_store_result *result_out);
+
+/**
+ * Prolongs a lease to its whole time from now; `deadline_ms` of the result tells until when.
+ *
+ * - `lease`: its number.
+ * - `call`: how it is to go; NULL for the defaults.
+ * - `result_out`: its `struct_size` is read; written on success only. May be NULL.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_STRUCT_SIZE`, or what each write may (see `trimtab_store`).
+ * Thread safety: any thread, at any time. Blocks until it is as durable as `call` says, or its time is over.
+ */
+trimtab_status trimtab_store_lease_keep_alive(const struct trimtab_store *store,
+                                              uint64_t lease,
+                                              const struct trimtab_store_call *call,
+                                              struct trimtab_store_result *result_out);
+
+/**
+ * Ends a lease and deletes its keys; `count` of the result tells how many.
+ *
+ * - `lease`: its number.
+ * - `call`: how it is to go; NULL for the defaults.
+ * - `result_out`: its `struct_size` is read; written on success only. May be NULL.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_STRUCT_SIZE`, or what each write may (see `trimtab_store`).
+ * Thread safety: any thread, at any time. Blocks until it is as durable as `call` says, or its time is over.
+ */
+trimtab_status trimtab_store_lease_revoke(const struct trimtab_store *store,
+                                          uint64_t lease,
+                                          const struct trimtab_store_call *call,
+                                          struct trimtab_store_result *result_out);
+
+/**
+ * A lease, if it is alive.
+ *
+ * - `lease`: its number.
+ * - `ttl_ms_out`: gets how long it lives without a keep-alive, in milliseconds; may be NULL.
+ * - `deadline_ms_out`: gets when it ends without one, in milliseconds since the beginning of 1970 in UTC; may be NULL.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, or `TRIMTAB_E_NOT_FOUND` when it is not alive.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_store_lease_read(const struct trimtab_store *store,
+                                        uint64_t lease,
+                                        uint64_t *ttl_ms_out,
+                                        uint64_t *deadline_ms_out);
+
+/**
+ * Ends an answer, and what its entries point to.
+ *
+ * - `answer`: may be NULL.
+ *
+ * Leaves the last error as it is.
+ * Thread safety: any thread, once no other uses `answer`. Does not block.
+ */
+void trimtab_store_answer_free(struct trimtab_store_answer *answer);
+
+/**
+ * What came of the call.
+ *
+ * - `result_out`: its `struct_size` is read; written on success only.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_STRUCT_SIZE`, or what a submitted call failed with, detail included.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_store_answer_read(const struct trimtab_store_answer *answer,
+                                         struct trimtab_store_result *result_out);
+
+/**
+ * An entry of the answer: what was there before, what a key has, or one of a range, in the order asked for.
+ *
+ * - `at`: from 0 to below `entries` of the result.
+ * - `entry_out`: its `struct_size` is read; written on success only. What it points to is good until
+ *   `trimtab_store_answer_free`.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_STRUCT_SIZE`, `TRIMTAB_E_NOT_FOUND` when there are not so many, or
+ * what a submitted call failed with.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_store_answer_entry(const struct trimtab_store_answer *answer,
+                                          uint64_t at,
+                                          struct trimtab_store_entry *entry_out);
+
+/**
+ * What came of a step of a transaction.
+ *
+ * - `step`: from 0 to below `count` of the transaction's result, in the order in which they were added to the branch that
+ *   was done.
+ * - `result_out`: its `struct_size` is read; written on success only.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_STRUCT_SIZE`, `TRIMTAB_E_NOT_FOUND` when there are not so many, what
+ * a submitted transaction failed with, or what this step was refused with, if the others were done even so.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_store_answer_step_read(const struct trimtab_store_answer *answer,
+                                              uint64_t step,
+                                              struct trimtab_store_result *result_out);
+
+/**
+ * An entry of what a step of a transaction answered.
+ *
+ * - `step`: as for `trimtab_store_answer_step_read`.
+ * - `at`: from 0 to below `entries` of the step's result.
+ * - `entry_out`: as for `trimtab_store_answer_entry`.
+ *
+ * Returns what `trimtab_store_answer_step_read` does.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_store_answer_step_entry(const struct trimtab_store_answer *answer,
+                                               uint64_t step,
+                                               uint64_t at,
+                                               struct trimtab_store_entry *entry_out);
+
+/**
+ * Does whatever operation, and blocks until it is as durable as it asked to be. A transaction is
+ * `trimtab_store_commit`'s.
+ *
+ * - `operation`: what to do; copied before return.
+ * - `call`: how it is to go; NULL for the defaults.
+ * - `answer_out`: gets the answer; end it with `trimtab_store_answer_free`. Written on success only.
+ *
+ * Returns `TRIMTAB_OK`, also when a condition did not hold, `TRIMTAB_E_NULL`, `TRIMTAB_E_STRUCT_SIZE`, or what each write
+ * may (see `trimtab_store`).
+ * Thread safety: any thread, at any time. Blocks until it is as durable as `call` says, or its time is over.
+ */
+trimtab_status trimtab_store_execute(const struct trimtab_store *store,
+                                     const struct trimtab_store_operation *operation,
+                                     const struct trimtab_store_call *call,
+                                     struct trimtab_store_answer **answer_out);
+
+/**
+ * What a key has, of whatever length: a value of more than 1024 bytes is shared with the store, not copied.
+ *
+ * - `answer_out`: its one entry is what the key has; end it with `trimtab_store_answer_free`. Written on success only.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, or `TRIMTAB_E_NOT_FOUND` when the key is not there.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_store_get(const struct trimtab_store *store,
+                                 struct trimtab_bytes key,
+                                 struct trimtab_store_answer **answer_out);
+
+/**
+ * How many keys a range has.
+ *
+ * - `range`, `start`, `end`: which; see `TRIMTAB_RANGE_BETWEEN` and `TRIMTAB_RANGE_PREFIX`.
+ * - `count_out`: written on success only.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_store_count(const struct trimtab_store *store,
+                                   int32_t range,
+                                   struct trimtab_bytes start,
+                                   struct trimtab_bytes end,
+                                   uint64_t *count_out);
+
+/**
+ * Begins to go through the keys of a range.
+ *
+ * - `range`, `start`, `end`: which; see `TRIMTAB_RANGE_BETWEEN` and `TRIMTAB_RANGE_PREFIX`. Copied before return.
+ * - `limit`: the most keys to give; 0 for all.
+ * - `reverse`: not 0 for from the last to the first.
+ * - `scan_out`: written on success only; end it with `trimtab_store_scan_free`.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_store_scan_new(const struct trimtab_store *store,
+                                      int32_t range,
+                                      struct trimtab_bytes start,
+                                      struct trimtab_bytes end,
+                                      uint64_t limit,
+                                      int32_t reverse,
+                                      struct trimtab_store_scan **scan_out);
+
+/**
+ * Ends a scan, and what its last entry points to.
+ *
+ * - `scan`: may be NULL.
+ *
+ * Leaves the last error as it is.
+ * Thread safety: any thread, once no other uses `scan`. Does not block.
+ */
+void trimtab_store_scan_free(struct trimtab_store_scan *scan);
+
+/**
+ * The next key.
+ *
+ * - `entry_out`: its `struct_size` is read; written when there is one. What it points to is good until the next call on
+ *   this scan.
+ * - `has_out`: 1 when there is one, 0 behind the last; written on success only.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_STRUCT_SIZE`.
+ * Thread safety: one thread at a time for the same `scan`. Does not block.
+ */
+trimtab_status trimtab_store_scan_next(struct trimtab_store_scan *scan,
+                                       struct trimtab_store_entry *entry_out,
+                                       int32_t *has_out);
+
+/**
+ * The sequence of what a scan sees: a watch from the one behind it misses nothing that came later.
+ *
+ * - `sequence_out`: written on success only.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: one thread at a time for the same `scan`. Does not block.
+ */
+trimtab_status trimtab_store_scan_sequence(const struct trimtab_store_scan *scan,
+                                           uint64_t *sequence_out);
+
+/**
+ * Makes a transaction without comparisons and operations.
+ *
+ * - `txn_out`: written on success only; end it with `trimtab_txn_free`.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_txn_new(struct trimtab_txn **txn_out);
+
+/**
+ * Ends a transaction. What was committed or submitted of it goes on.
+ *
+ * - `txn`: may be NULL.
+ *
+ * Leaves the last error as it is.
+ * Thread safety: any thread, once no other uses `txn`. Does not block.
+ */
+void trimtab_txn_free(struct trimtab_txn *txn);
+
+/**
+ * Adds a comparison of a number.
+ *
+ * - `key`: copied before return.
+ * - `what`: which number of the key: one of `TRIMTAB_COMPARE_...`.
+ * - `relation`: how it must stand to `number`: one of `TRIMTAB_RELATION_...`.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `txn`. Does not block.
+ */
+trimtab_status trimtab_txn_compare(struct trimtab_txn *txn,
+                                   struct trimtab_bytes key,
+                                   int32_t what,
+                                   int32_t relation,
+                                   uint64_t number);
+
+/**
+ * Adds a comparison of a value, byte by byte. That of a key that is not there is less than any.
+ *
+ * - `key`, `value`: copied before return.
+ * - `relation`: how the key's value must stand to `value`: one of `TRIMTAB_RELATION_...`.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `txn`. Does not block.
+ */
+trimtab_status trimtab_txn_compare_value(struct trimtab_txn *txn,
+                                         struct trimtab_bytes key,
+                                         int32_t relation,
+                                         struct trimtab_bytes value);
+
+/**
+ * Adds an operation for when all comparisons hold, which they do when there is none.
+ *
+ * - `operation`: what to do; any but those on leases. Copied before return; `user_data` is not looked at.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_STRUCT_SIZE` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `txn`. Does not block.
+ */
+trimtab_status trimtab_txn_then(struct trimtab_txn *txn,
+                                const struct trimtab_store_operation *operation);
+
+/**
+ * Adds an operation for when a comparison does not hold.
+ *
+ * - `operation`: as for `trimtab_txn_then`.
+ *
+ * Returns what `trimtab_txn_then` does.
+ * Thread safety: one thread at a time for the same `txn`. Does not block.
+ */
+trimtab_status trimtab_txn_otherwise(struct trimtab_txn *txn,
+                                     const struct trimtab_store_operation *operation);
+
+/**
+ * Sets what an operation that is refused (a value that is no number, one that is too long) means for the others.
+ *
+ * - `continues`: 0, the default: nothing of the transaction is done, and the refusal is the answer. Not 0: the others are
+ *   done, and `trimtab_store_answer_step_read` tells the refusal.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: one thread at a time for the same `txn`. Does not block.
+ */
+trimtab_status trimtab_txn_set_continue(struct trimtab_txn *txn,
+                                        int32_t continues);
+
+/**
+ * Does a transaction, and blocks until it is as durable as it asked to be. `is_done` of the answer's result tells whether
+ * the comparisons held; `trimtab_store_answer_step_read` tells what came of each operation.
+ *
+ * - `txn`: nothing of it is changed.
+ * - `call`: how it is to go; NULL for the defaults.
+ * - `answer_out`: gets the answer; end it with `trimtab_store_answer_free`. Written on success only.
+ *
+ * Returns `TRIMTAB_OK`, also when the comparisons did not hold, `TRIMTAB_E_NULL`, `TRIMTAB_E_STRUCT_SIZE`, or what each
+ * write may (see `trimtab_store`); more comparisons and operations than `operations_max` are
+ * `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: any thread, while none changes `txn`. Blocks until it is as durable as `call` says, or its time is over.
+ */
+trimtab_status trimtab_store_commit(const struct trimtab_store *store,
+                                    const struct trimtab_txn *txn,
+                                    const struct trimtab_store_call *call,
+                                    struct trimtab_store_answer **answer_out);
+
+/**
+ * Makes a queue.
+ *
+ * - `capacity`: how many calls may be under way or done and not taken; 1 to 16777216.
+ * - `queue_out`: written on success only; end it with `trimtab_store_queue_free`.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_INVALID_ARGUMENT`, or `TRIMTAB_E_IO` when there is no descriptor.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_store_queue_new(const struct trimtab_store *store,
+                                       size_t capacity,
+                                       struct trimtab_store_queue **queue_out);
+
+/**
+ * Ends a queue, and closes its descriptor. Calls under way go on; nobody is told what comes of them.
+ *
+ * - `queue`: may be NULL.
+ *
+ * Leaves the last error as it is.
+ * Thread safety: any thread, once no other uses `queue`. Does not block.
+ */
+void trimtab_store_queue_free(struct trimtab_store_queue *queue);
+
+/**
+ * The descriptor to wait with: readable while something is done and not taken. It is the queue's: wait with it, and
+ * neither read nor close it.
+ *
+ * - `fd_out`: written on success only.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_store_queue_poll_fd(const struct trimtab_store_queue *queue,
+                                           int32_t *fd_out);
+
+/**
+ * Submits operations, in order, as far as they can be taken in.
+ *
+ * - `operations`: `count` pointers; what they point to is copied before return. `user_data` of each comes back with its
+ *   answer.
+ * - `call`: how they are to go; NULL for the defaults. With a `client` the first has `number`, the next the one behind it,
+ *   and so on; a number that was used for another operation before gets that one's answer.
+ * - `taken_out`: how many were taken in, 1 at least if `count` is; fewer than `count` when the next one was refused: submit
+ *   the rest again, and it says why. Written on success only.
+ *
+ * Returns `TRIMTAB_OK`, or why the first was not taken in: `TRIMTAB_E_CAPACITY` also when `capacity` is reached,
+ * `TRIMTAB_E_NULL`, `TRIMTAB_E_STRUCT_SIZE`, or what each write may (see `trimtab_store`). When one of `operations` is NULL
+ * or cannot be, none is submitted.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_store_queue_submit(const struct trimtab_store_queue *queue,
+                                          const struct trimtab_store_operation *const *operations,
+                                          size_t count,
+                                          const struct trimtab_store_call *call,
+                                          size_t *taken_out);
+
+/**
+ * Submits a transaction.
+ *
+ * - `txn`: nothing of it is changed; copied before return.
+ * - `call`: how it is to go; NULL for the defaults.
+ * - `user_data`: comes back with its answer.
+ *
+ * Returns what `trimtab_store_queue_submit` does.
+ * Thread safety: any thread, while none changes `txn`. Does not block.
+ */
+trimtab_status trimtab_store_queue_submit_txn(const struct trimtab_store_queue *queue,
+                                              const struct trimtab_txn *txn,
+                                              const struct trimtab_store_call *call,
+                                              uint64_t user_data);
+
+/**
+ * Takes the next that is done, in the order in which they were.
+ *
+ * - `timeout_ms`: waits at most so many milliseconds for one; 0 not at all, negative for ever.
+ * - `user_data_out`: gets that of what was submitted; may be NULL. Written on success only.
+ * - `answer_out`: gets its answer, also when it failed: `trimtab_store_answer_read` returns what it failed with. End it
+ *   with `trimtab_store_answer_free`. Written on success only.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_TIMED_OUT`. It goes on after the store is closed, until all are
+ * taken.
+ * Thread safety: any thread, at any time. Blocks for as long as `timeout_ms` allows.
+ */
+trimtab_status trimtab_store_queue_next(const struct trimtab_store_queue *queue,
+                                        int64_t timeout_ms,
+                                        uint64_t *user_data_out,
+                                        struct trimtab_store_answer **answer_out);
+
+/**
+ * How many were submitted and are not done.
+ *
+ * - `count_out`: written on success only.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_store_queue_under_way(const struct trimtab_store_queue *queue,
+                                             size_t *count_out);
+
+/**
+ * Begins to follow a range.
+ *
+ * - `range`, `start`, `end`: which keys; see `TRIMTAB_RANGE_BETWEEN` and `TRIMTAB_RANGE_PREFIX`. Copied before return.
+ * - `from_sequence`: the change at this sequence is the first it tells; 0: what comes from now on.
+ * - `watch_out`: written on success only; end it with `trimtab_store_watch_free`.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_INVALID_ARGUMENT`, or `TRIMTAB_E_IO` when there is no descriptor.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_store_watch_new(const struct trimtab_store *store,
+                                       int32_t range,
+                                       struct trimtab_bytes start,
+                                       struct trimtab_bytes end,
+                                       uint64_t from_sequence,
+                                       struct trimtab_store_watch **watch_out);
+
+/**
+ * Ends a watch, what its last change points to, and closes its descriptor.
+ *
+ * - `watch`: may be NULL.
+ *
+ * Leaves the last error as it is.
+ * Thread safety: any thread, once no other uses `watch`. Does not block.
+ */
+void trimtab_store_watch_free(struct trimtab_store_watch *watch);
+
+/**
+ * The descriptor to wait with, for hosts with a loop of their own. Take changes until there are none
+ * (`TRIMTAB_E_TIMED_OUT`) before waiting: from then on it becomes readable when there may be one. It is the watch's: wait
+ * with it, and neither read nor close it.
+ *
+ * - `fd_out`: written on success only.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: one thread at a time for the same `watch`. Does not block.
+ */
+trimtab_status trimtab_store_watch_poll_fd(const struct trimtab_store_watch *watch,
+                                           int32_t *fd_out);
+
+/**
+ * The next change.
+ *
+ * - `timeout_ms`: waits at most so many milliseconds for one; 0 not at all, negative for ever.
+ * - `change_out`: its `struct_size` is read; written on success only. What it points to is good until the next call on
+ *   this watch. Its `kind` may be `TRIMTAB_CHANGE_COMPACTED`.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_STRUCT_SIZE` or `TRIMTAB_E_TIMED_OUT`.
+ * Thread safety: one thread at a time for the same `watch`. Blocks for as long as `timeout_ms` allows.
+ */
+trimtab_status trimtab_store_watch_next(struct trimtab_store_watch *watch,
+                                        int64_t timeout_ms,
+                                        struct trimtab_store_change *change_out);
+
+/**
+ * Where to watch on from later: everything before it was told. Amidst the changes of one command it is that command's, so
+ * that none is missed.
+ *
+ * - `sequence_out`: written on success only.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: one thread at a time for the same `watch`. Does not block.
+ */
+trimtab_status trimtab_store_watch_sequence(const struct trimtab_store_watch *watch,
+                                            uint64_t *sequence_out);
 
 #ifdef __cplusplus
 }  // extern "C"

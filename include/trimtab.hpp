@@ -14,6 +14,9 @@
  *     server.drain();
  *     server.wait();
  *
+ *     trimtab::Store store("data");
+ *     store.put("greeting", "hello");
+ *
  * What fails throws trimtab::Error, apart from the `try_` functions, which return a trimtab::Status. Picking
  * and reporting allocate nothing. The docs of trimtab.h hold here too: ranges, defaults, thread safety (a
  * Pool and a Server may be used by any thread at any time; PoolOptions, Backend, Picked, Retry and Check by one at
@@ -1252,6 +1255,137 @@ private:
     /// Where C finds it however this object moves. Before the server, so that it outlives it.
     std::unique_ptr<OnEvent> on_event_;
     std::unique_ptr<trimtab_server, detail::Deleter<trimtab_server_free>> server_;
+};
+
+/// What a key has.
+struct StoreValue {
+    std::string value;
+    /// The sequence of its last change.
+    std::uint64_t version;
+};
+
+/// Keys and values in a directory. Any thread may call anything at any time. A `call` is how a write is to go; null for the
+/// defaults. What has no function here (transactions, leases, queues, watches) the C interface does, with `get()`.
+class Store {
+public:
+    using Duration = std::chrono::milliseconds;
+    using Call = trimtab_store_call;
+    using Result = trimtab_store_result;
+
+    /// Opens the store in the directory `path`, or makes one there.
+    explicit Store(std::string_view path, const trimtab_store_options *options = nullptr)
+    {
+        trimtab_store *store = nullptr;
+        detail::check(trimtab_store_open(detail::str(path), options, &store));
+        store_.reset(store);
+    }
+
+    /// Nothing when the key is not there.
+    std::optional<StoreValue> get(std::string_view key) const
+    {
+        trimtab_store_answer *answer = nullptr;
+        const trimtab_status status = trimtab_store_get(get(), detail::bytes(key), &answer);
+        if (status == TRIMTAB_E_NOT_FOUND) {
+            return std::nullopt;
+        }
+        detail::check(status);
+        const std::unique_ptr<trimtab_store_answer, detail::Deleter<trimtab_store_answer_free>> owned(answer);
+        trimtab_store_entry entry = {};
+        entry.struct_size = sizeof entry;
+        detail::check(trimtab_store_answer_entry(answer, 0, &entry));
+        return StoreValue{std::string(static_cast<const char *>(entry.value), entry.value_len), entry.version};
+    }
+
+    Result put(std::string_view key, std::string_view value, const Call *call = nullptr)
+    {
+        Result result = made();
+        detail::check(trimtab_store_put(get(), detail::bytes(key), detail::bytes(value), call, &result));
+        return result;
+    }
+    /// Puts if the key has `version`; 0: if it is not there. `is_done` tells.
+    Result compare_and_set(std::string_view key, std::uint64_t version, std::string_view value,
+                           const Call *call = nullptr)
+    {
+        Result result = made();
+        detail::check(trimtab_store_compare_and_set(get(), detail::bytes(key), version, detail::bytes(value), call,
+                                                    &result));
+        return result;
+    }
+    /// Whether it was there.
+    bool erase(std::string_view key, const Call *call = nullptr)
+    {
+        Result result = made();
+        detail::check(trimtab_store_delete(get(), detail::bytes(key), call, &result));
+        return result.is_done != 0;
+    }
+    /// The sum.
+    std::int64_t increment(std::string_view key, std::int64_t by, const Call *call = nullptr)
+    {
+        Result result = made();
+        detail::check(trimtab_store_increment(get(), detail::bytes(key), by, call, &result));
+        return result.number;
+    }
+    /// The length.
+    std::uint64_t append(std::string_view key, std::string_view value, const Call *call = nullptr)
+    {
+        Result result = made();
+        detail::check(trimtab_store_append(get(), detail::bytes(key), detail::bytes(value), call, &result));
+        return result.count;
+    }
+    /// From now on; whether it was there.
+    bool expire(std::string_view key, Duration ttl, const Call *call = nullptr)
+    {
+        Result result = made();
+        const std::uint64_t ttl_ms = ttl.count() < 0 ? 0 : static_cast<std::uint64_t>(ttl.count());
+        detail::check(trimtab_store_expire(get(), detail::bytes(key), ttl_ms, call, &result));
+        return result.is_done != 0;
+    }
+
+    /// How many keys begin with `prefix`.
+    std::uint64_t count(std::string_view prefix = {}) const
+    {
+        std::uint64_t count = 0;
+        detail::check(trimtab_store_count(get(), TRIMTAB_RANGE_PREFIX, detail::bytes(prefix), detail::bytes({}),
+                                          &count));
+        return count;
+    }
+    /// Calls `each(key, value)` for the keys that begin with `prefix`, in order, as they were when it began. The views are
+    /// good during the call.
+    template <typename Each>
+    void for_each(std::string_view prefix, Each &&each) const
+    {
+        trimtab_store_scan *scan = nullptr;
+        detail::check(trimtab_store_scan_new(get(), TRIMTAB_RANGE_PREFIX, detail::bytes(prefix), detail::bytes({}), 0,
+                                             0, &scan));
+        const std::unique_ptr<trimtab_store_scan, detail::Deleter<trimtab_store_scan_free>> owned(scan);
+        trimtab_store_entry entry = {};
+        entry.struct_size = sizeof entry;
+        std::int32_t has = 0;
+        for (;;) {
+            detail::check(trimtab_store_scan_next(scan, &entry, &has));
+            if (has == 0) {
+                return;
+            }
+            each(std::string_view(static_cast<const char *>(entry.key), entry.key_len),
+                 std::string_view(static_cast<const char *>(entry.value), entry.value_len));
+        }
+    }
+
+    /// Writes everything and frees the directory; throws when something was lost, which the end of this object does not.
+    void close() { detail::check(trimtab_store_close(get())); }
+
+    /// For the C interface; stays the property of this object.
+    trimtab_store *get() const noexcept { return store_.get(); }
+
+private:
+    static Result made() noexcept
+    {
+        Result result = {};
+        result.struct_size = sizeof result;
+        return result;
+    }
+
+    std::unique_ptr<trimtab_store, detail::Deleter<trimtab_store_free>> store_;
 };
 
 } // namespace trimtab

@@ -1,7 +1,7 @@
 //! The structs of the header are laid out in C as in Rust. A program with every struct and field that the
 //! header has is compiled and asked; whatever either side moves, adds or forgets makes this fail.
-// The header has what a build with both has.
-#![cfg(all(feature = "capi", feature = "proxy"))]
+// The header has what a build with all of them has.
+#![cfg(all(feature = "capi", feature = "proxy", feature = "store"))]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +11,9 @@ use std::process::Command;
 use trimtab::capi::{
     trimtab_adaptive, trimtab_backend_statistics, trimtab_bytes, trimtab_check_status, trimtab_check_step,
     trimtab_event, trimtab_listener_statistics, trimtab_outlier, trimtab_pick, trimtab_pool_event,
-    trimtab_pool_statistics, trimtab_server_statistics, trimtab_str, trimtab_timings,
+    trimtab_pool_statistics, trimtab_server_statistics, trimtab_store_call, trimtab_store_change,
+    trimtab_store_entry, trimtab_store_operation, trimtab_store_result, trimtab_store_status, trimtab_str,
+    trimtab_timings,
 };
 
 /// What is measured, with its number: `trimtab_pick.token` is an offset, `trimtab_pick` size and alignment.
@@ -221,6 +223,96 @@ fn in_rust() -> Layout {
             closed_retry_refused,
             closed_pending_full,
             closed_backend_down,
+        }
+    );
+    layout!(
+        layout,
+        trimtab_store_status {
+            struct_size,
+            failure,
+            problem,
+            snapshot_failure,
+            sequence,
+            durable,
+            applied,
+            snapshot,
+            keys,
+            memory_bytes,
+            disk_bytes,
+            pending_bytes
+        }
+    );
+    layout!(layout, trimtab_store_call { struct_size, durability, timeout_ms, number, client });
+    layout!(
+        layout,
+        trimtab_store_result {
+            struct_size,
+            durability,
+            sequence,
+            version,
+            number,
+            count,
+            deadline_ms,
+            entries,
+            is_done,
+            is_repeated,
+            more,
+            reserved
+        }
+    );
+    layout!(
+        layout,
+        trimtab_store_entry {
+            struct_size,
+            reserved,
+            key,
+            key_len,
+            value,
+            value_len,
+            version,
+            created,
+            changes,
+            deadline_ms,
+            lease
+        }
+    );
+    layout!(
+        layout,
+        trimtab_store_operation {
+            struct_size,
+            kind,
+            key,
+            key_len,
+            value,
+            value_len,
+            range,
+            condition,
+            version,
+            lifetime,
+            previous,
+            deadline_ms,
+            ttl_ms,
+            lease,
+            by,
+            limit,
+            reverse,
+            reserved,
+            user_data
+        }
+    );
+    layout!(
+        layout,
+        trimtab_store_change {
+            struct_size,
+            kind,
+            sequence,
+            created,
+            key,
+            key_len,
+            value,
+            value_len,
+            more,
+            reserved
         }
     );
     layout

@@ -53,6 +53,7 @@ pub(super) unsafe fn borrow<'a, H: Handle>(
 ///
 /// # Safety
 /// As for [`borrow`].
+#[cfg(any(feature = "proxy", feature = "store"))]
 pub(super) unsafe fn peek<'a, H: Handle>(pointer: *const H) -> Option<&'a H::Value> {
     // SAFETY: passed on to the caller.
     let checked = unsafe { check(pointer, "handle") };

@@ -11,6 +11,7 @@
 //! | `pool_options`, `failure_options` | what a pool is made with |
 //! | `backend`, `pool`, `pick`, `pool_limits`, `pool_events`, `statistics` | the functions, handle by handle |
 //! | `check`, `server_events`, `server`, `server_hosted`, `server_statistics` | likewise, with the feature `proxy` |
+//! | `store_options`, `store`, `store_call`, `store_write`, `store_lease`, `store_answer`, `store_operation`, `store_read`, `store_txn`, `store_queue`, `store_watch` | likewise, with the feature `store` |
 //!
 //! Every exported function goes through `guard`, and a test that reads these sources fails on one that does
 //! not. The header is made from these files in the order of the `mod` lines below.
@@ -60,6 +61,39 @@ mod server_hosted;
 #[cfg(feature = "proxy")]
 mod server_statistics;
 
+#[cfg(feature = "store")]
+mod store_options;
+
+#[cfg(feature = "store")]
+mod store;
+
+#[cfg(feature = "store")]
+mod store_call;
+
+#[cfg(feature = "store")]
+mod store_write;
+
+#[cfg(feature = "store")]
+mod store_lease;
+
+#[cfg(feature = "store")]
+mod store_answer;
+
+#[cfg(feature = "store")]
+mod store_operation;
+
+#[cfg(feature = "store")]
+mod store_read;
+
+#[cfg(feature = "store")]
+mod store_txn;
+
+#[cfg(feature = "store")]
+mod store_queue;
+
+#[cfg(feature = "store")]
+mod store_watch;
+
 #[cfg(feature = "test-hook")]
 mod test_hook;
 
@@ -83,6 +117,28 @@ pub use server_hosted::*;
 pub use server_statistics::*;
 pub use statistics::*;
 pub use status::*;
+#[cfg(feature = "store")]
+pub use store::*;
+#[cfg(feature = "store")]
+pub use store_answer::*;
+#[cfg(feature = "store")]
+pub use store_call::*;
+#[cfg(feature = "store")]
+pub use store_lease::*;
+#[cfg(feature = "store")]
+pub use store_operation::*;
+#[cfg(feature = "store")]
+pub use store_options::*;
+#[cfg(feature = "store")]
+pub use store_queue::*;
+#[cfg(feature = "store")]
+pub use store_read::*;
+#[cfg(feature = "store")]
+pub use store_txn::*;
+#[cfg(feature = "store")]
+pub use store_watch::*;
+#[cfg(feature = "store")]
+pub use store_write::*;
 #[cfg(feature = "test-hook")]
 pub use test_hook::*;
 pub use text::{trimtab_bytes, trimtab_str};

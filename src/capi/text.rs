@@ -39,7 +39,7 @@ impl trimtab_str {
     ///
     /// # Safety
     /// As for [`trimtab_str::text`].
-    #[cfg(feature = "proxy")]
+    #[cfg(any(feature = "proxy", feature = "store"))]
     pub(super) unsafe fn raw<'a>(self, what: &'static str) -> Result<&'a [u8], Failure> {
         // SAFETY: passed on to the caller.
         unsafe { handle::slice(self.data.cast::<u8>(), self.len, what) }

@@ -11,6 +11,7 @@
 //! | `shared`, `room`, `cutting` | what workers share: pools, limits, counters, wait queues, whose sessions to cut |
 //! | `net`, `pipes` | sockets; pipes for splice |
 //! | `mailbox`, `timer`, `token` | messages from other threads, deadlines, what an event is about |
+//! | `lock` | a mutex and its condition for what a host may fork beside |
 //! | `log` | a write-ahead log on files, with its threads |
 //! | `store` | a store on files, with its threads |
 //! | `event` | what the owner is told |
@@ -27,6 +28,8 @@ pub(crate) mod event;
 mod joint;
 #[cfg(feature = "proxy")]
 pub(crate) mod listening;
+#[cfg(feature = "store")]
+mod lock;
 #[cfg(feature = "store")]
 pub mod log;
 #[cfg(any(feature = "proxy", all(test, loom)))]

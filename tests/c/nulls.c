@@ -4,7 +4,7 @@
  *
  *     nulls [--names]      with --names: only lists the functions covered, for comparison with the header
  */
-#include "check.h"
+#include "store.h"
 
 /* What every row can use. */
 static trimtab_pool *pool;
@@ -31,6 +31,27 @@ static trimtab_check *made_check;
 static trimtab_check_step step;
 static trimtab_check_status check_status;
 static trimtab_adaptive adaptive;
+static trimtab_store *store; /* with the key "k" and the lease 3 */
+static trimtab_store *made_store;
+static trimtab_store_options *store_options;
+static trimtab_store_options *made_options;
+static trimtab_store_queue *queue;
+static trimtab_store_queue *made_queue;
+static trimtab_store_watch *watch;
+static trimtab_store_watch *made_watch;
+static trimtab_store_scan *scan;
+static trimtab_store_scan *made_scan;
+static trimtab_store_answer *answer;
+static trimtab_store_answer *made_answer;
+static trimtab_txn *txn;
+static trimtab_txn *made_txn;
+static trimtab_store_call store_call;
+static trimtab_store_result store_result;
+static trimtab_store_status store_status;
+static trimtab_store_entry store_entry;
+static trimtab_store_change store_change;
+static trimtab_store_operation store_put;
+static const trimtab_store_operation *const store_puts[] = {&store_put};
 
 #define CONFIG                                                                               \
     "[[listener]]\nname = \"web\"\nbind = \"127.0.0.1:0\"\npool = \"app\"\n"                   \
@@ -54,6 +75,8 @@ static trimtab_bytes missing_bytes(void)
 {
     return trimtab_bytes_of(NULL, 3);
 }
+
+#define STR16 trimtab_bytes_of("sixteen bytes !!", 16)
 
 /* BAD: the parameter must not be NULL. FINE: it may. NONE: the function has no pointer parameter. */
 enum verdict { BAD, FINE, NONE };
@@ -89,6 +112,168 @@ struct row {
     R(backend_set_##name, trimtab_backend_set_##name, backend, BAD, NULL, __VA_ARGS__)
 #define CHANGE_ROWS(R, name, ...)                                                            \
     R(pool_set_##name, trimtab_pool_set_##name, pool, BAD, NULL, id, __VA_ARGS__)
+#define STORE_ROWS(R, V) \
+    R(x_store_options_new_options_out, trimtab_store_options_new, options_out, BAD, NULL) \
+    V(x_store_options_free_options, trimtab_store_options_free, options, FINE, NULL) \
+    R(x_store_options_set_identity_options, trimtab_store_options_set_identity, options, BAD, NULL, STR16, 1) \
+    R(x_store_options_set_identity_cluster, trimtab_store_options_set_identity, cluster, BAD, store_options, missing_bytes(), 1) \
+    R(x_store_options_set_durability_options, trimtab_store_options_set_durability, options, BAD, NULL, TRIMTAB_DURABILITY_LOCAL) \
+    R(x_store_options_set_timeout_ms_options, trimtab_store_options_set_timeout_ms, options, BAD, NULL, 1000) \
+    R(x_store_options_set_waiting_max_options, trimtab_store_options_set_waiting_max, options, BAD, NULL, 16) \
+    R(x_store_options_set_flush_interval_ms_options, trimtab_store_options_set_flush_interval_ms, options, BAD, NULL, 1000) \
+    R(x_store_options_set_flush_bytes_options, trimtab_store_options_set_flush_bytes, options, BAD, NULL, 4096) \
+    R(x_store_options_set_snapshot_bytes_options, trimtab_store_options_set_snapshot_bytes, options, BAD, NULL, 65536) \
+    R(x_store_options_set_snapshot_retry_ms_options, trimtab_store_options_set_snapshot_retry_ms, options, BAD, NULL, 1000) \
+    R(x_store_options_set_eviction_options, trimtab_store_options_set_eviction, options, BAD, NULL, TRIMTAB_EVICTION_LRU) \
+    R(x_store_options_set_eviction_places_options, trimtab_store_options_set_eviction_places, options, BAD, NULL, 16) \
+    R(x_store_options_set_memory_max_options, trimtab_store_options_set_memory_max, options, BAD, NULL, 0) \
+    R(x_store_options_set_value_max_options, trimtab_store_options_set_value_max, options, BAD, NULL, 1024) \
+    R(x_store_options_set_operations_max_options, trimtab_store_options_set_operations_max, options, BAD, NULL, 100) \
+    R(x_store_options_set_clients_max_options, trimtab_store_options_set_clients_max, options, BAD, NULL, 100) \
+    R(x_store_options_set_client_bytes_max_options, trimtab_store_options_set_client_bytes_max, options, BAD, NULL, 1024) \
+    R(x_store_options_set_segment_bytes_options, trimtab_store_options_set_segment_bytes, options, BAD, NULL, 1048576) \
+    R(x_store_options_set_pending_bytes_max_options, trimtab_store_options_set_pending_bytes_max, options, BAD, NULL, 65536) \
+    R(x_store_options_set_disk_bytes_max_options, trimtab_store_options_set_disk_bytes_max, options, BAD, NULL, 0) \
+    R(x_store_options_set_disk_retry_ms_options, trimtab_store_options_set_disk_retry_ms, options, BAD, NULL, 1000) \
+    R(x_store_options_set_history_bytes_max_options, trimtab_store_options_set_history_bytes_max, options, BAD, NULL, 0) \
+    R(x_store_open_path, trimtab_store_open, path, BAD, missing_str(), store_options, &made_store) \
+    R(x_store_open_store_out, trimtab_store_open, store_out, BAD, STR("/dev/null/store"), store_options, NULL) \
+    R(x_store_close_store, trimtab_store_close, store, BAD, NULL) \
+    V(x_store_free_store, trimtab_store_free, store, FINE, NULL) \
+    R(x_store_get_copy_store, trimtab_store_get_copy, store, BAD, NULL, trimtab_bytes_of("k", 1), buffer, sizeof buffer, &length, &number) \
+    R(x_store_get_copy_key, trimtab_store_get_copy, key, BAD, store, missing_bytes(), buffer, sizeof buffer, &length, &number) \
+    R(x_store_get_copy_buffer, trimtab_store_get_copy, buffer, BAD, store, trimtab_bytes_of("k", 1), NULL, sizeof buffer, &length, &number) \
+    R(x_store_get_copy_length_out, trimtab_store_get_copy, length_out, FINE, store, trimtab_bytes_of("k", 1), buffer, sizeof buffer, NULL, &number) \
+    R(x_store_get_copy_version_out, trimtab_store_get_copy, version_out, FINE, store, trimtab_bytes_of("k", 1), buffer, sizeof buffer, &length, NULL) \
+    R(x_store_sync_store, trimtab_store_sync, store, BAD, NULL, 0, &number) \
+    R(x_store_sync_sequence_out, trimtab_store_sync, sequence_out, FINE, store, 0, NULL) \
+    R(x_store_snapshot_store, trimtab_store_snapshot, store, BAD, NULL, 0, &number) \
+    R(x_store_snapshot_sequence_out, trimtab_store_snapshot, sequence_out, FINE, store, 0, NULL) \
+    R(x_store_status_read_store, trimtab_store_status_read, store, BAD, NULL, &store_status) \
+    R(x_store_status_read_status_out, trimtab_store_status_read, status_out, BAD, store, NULL) \
+    R(x_store_put_store, trimtab_store_put, store, BAD, NULL, trimtab_bytes_of("k", 1), NO_KEY, &store_call, &store_result) \
+    R(x_store_put_key, trimtab_store_put, key, BAD, store, missing_bytes(), NO_KEY, &store_call, &store_result) \
+    R(x_store_put_value, trimtab_store_put, value, BAD, store, trimtab_bytes_of("k", 1), missing_bytes(), &store_call, &store_result) \
+    R(x_store_put_call, trimtab_store_put, call, FINE, store, trimtab_bytes_of("k", 1), NO_KEY, NULL, &store_result) \
+    R(x_store_put_result_out, trimtab_store_put, result_out, FINE, store, trimtab_bytes_of("k", 1), NO_KEY, &store_call, NULL) \
+    R(x_store_compare_and_set_store, trimtab_store_compare_and_set, store, BAD, NULL, trimtab_bytes_of("k", 1), 0, NO_KEY, &store_call, &store_result) \
+    R(x_store_compare_and_set_key, trimtab_store_compare_and_set, key, BAD, store, missing_bytes(), 0, NO_KEY, &store_call, &store_result) \
+    R(x_store_compare_and_set_value, trimtab_store_compare_and_set, value, BAD, store, trimtab_bytes_of("k", 1), 0, missing_bytes(), &store_call, &store_result) \
+    R(x_store_compare_and_set_call, trimtab_store_compare_and_set, call, FINE, store, trimtab_bytes_of("k", 1), 0, NO_KEY, NULL, &store_result) \
+    R(x_store_compare_and_set_result_out, trimtab_store_compare_and_set, result_out, BAD, store, trimtab_bytes_of("k", 1), 0, NO_KEY, &store_call, NULL) \
+    R(x_store_get_and_set_store, trimtab_store_get_and_set, store, BAD, NULL, trimtab_bytes_of("k", 1), NO_KEY, &store_call, &made_answer) \
+    R(x_store_get_and_set_key, trimtab_store_get_and_set, key, BAD, store, missing_bytes(), NO_KEY, &store_call, &made_answer) \
+    R(x_store_get_and_set_value, trimtab_store_get_and_set, value, BAD, store, trimtab_bytes_of("k", 1), missing_bytes(), &store_call, &made_answer) \
+    R(x_store_get_and_set_answer_out, trimtab_store_get_and_set, answer_out, BAD, store, trimtab_bytes_of("k", 1), NO_KEY, &store_call, NULL) \
+    R(x_store_delete_store, trimtab_store_delete, store, BAD, NULL, trimtab_bytes_of("k", 1), &store_call, &store_result) \
+    R(x_store_delete_key, trimtab_store_delete, key, BAD, store, missing_bytes(), &store_call, &store_result) \
+    R(x_store_delete_call, trimtab_store_delete, call, FINE, store, trimtab_bytes_of("k", 1), NULL, &store_result) \
+    R(x_store_delete_result_out, trimtab_store_delete, result_out, FINE, store, trimtab_bytes_of("k", 1), &store_call, NULL) \
+    R(x_store_delete_range_store, trimtab_store_delete_range, store, BAD, NULL, TRIMTAB_RANGE_BETWEEN, trimtab_bytes_of("k", 1), NO_KEY, 0, &store_call, &store_result) \
+    R(x_store_delete_range_start, trimtab_store_delete_range, start, BAD, store, TRIMTAB_RANGE_BETWEEN, missing_bytes(), NO_KEY, 0, &store_call, &store_result) \
+    R(x_store_delete_range_end, trimtab_store_delete_range, end, BAD, store, TRIMTAB_RANGE_BETWEEN, trimtab_bytes_of("k", 1), missing_bytes(), 0, &store_call, &store_result) \
+    R(x_store_delete_range_call, trimtab_store_delete_range, call, FINE, store, TRIMTAB_RANGE_BETWEEN, trimtab_bytes_of("k", 1), NO_KEY, 0, NULL, &store_result) \
+    R(x_store_delete_range_result_out, trimtab_store_delete_range, result_out, FINE, store, TRIMTAB_RANGE_BETWEEN, trimtab_bytes_of("k", 1), NO_KEY, 0, &store_call, NULL) \
+    R(x_store_increment_store, trimtab_store_increment, store, BAD, NULL, trimtab_bytes_of("n", 1), 1, &store_call, &store_result) \
+    R(x_store_increment_key, trimtab_store_increment, key, BAD, store, missing_bytes(), 1, &store_call, &store_result) \
+    R(x_store_increment_call, trimtab_store_increment, call, FINE, store, trimtab_bytes_of("n", 1), 1, NULL, &store_result) \
+    R(x_store_increment_result_out, trimtab_store_increment, result_out, FINE, store, trimtab_bytes_of("n", 1), 1, &store_call, NULL) \
+    R(x_store_append_store, trimtab_store_append, store, BAD, NULL, trimtab_bytes_of("k", 1), NO_KEY, &store_call, &store_result) \
+    R(x_store_append_key, trimtab_store_append, key, BAD, store, missing_bytes(), NO_KEY, &store_call, &store_result) \
+    R(x_store_append_value, trimtab_store_append, value, BAD, store, trimtab_bytes_of("k", 1), missing_bytes(), &store_call, &store_result) \
+    R(x_store_append_call, trimtab_store_append, call, FINE, store, trimtab_bytes_of("k", 1), NO_KEY, NULL, &store_result) \
+    R(x_store_append_result_out, trimtab_store_append, result_out, FINE, store, trimtab_bytes_of("k", 1), NO_KEY, &store_call, NULL) \
+    R(x_store_expire_store, trimtab_store_expire, store, BAD, NULL, trimtab_bytes_of("k", 1), 1000, &store_call, &store_result) \
+    R(x_store_expire_key, trimtab_store_expire, key, BAD, store, missing_bytes(), 1000, &store_call, &store_result) \
+    R(x_store_expire_call, trimtab_store_expire, call, FINE, store, trimtab_bytes_of("k", 1), 1000, NULL, &store_result) \
+    R(x_store_expire_result_out, trimtab_store_expire, result_out, FINE, store, trimtab_bytes_of("k", 1), 1000, &store_call, NULL) \
+    R(x_store_expire_at_store, trimtab_store_expire_at, store, BAD, NULL, trimtab_bytes_of("k", 1), 1, &store_call, &store_result) \
+    R(x_store_expire_at_key, trimtab_store_expire_at, key, BAD, store, missing_bytes(), 1, &store_call, &store_result) \
+    R(x_store_expire_at_call, trimtab_store_expire_at, call, FINE, store, trimtab_bytes_of("k", 1), 1, NULL, &store_result) \
+    R(x_store_expire_at_result_out, trimtab_store_expire_at, result_out, FINE, store, trimtab_bytes_of("k", 1), 1, &store_call, NULL) \
+    R(x_store_persist_store, trimtab_store_persist, store, BAD, NULL, trimtab_bytes_of("k", 1), &store_call, &store_result) \
+    R(x_store_persist_key, trimtab_store_persist, key, BAD, store, missing_bytes(), &store_call, &store_result) \
+    R(x_store_persist_call, trimtab_store_persist, call, FINE, store, trimtab_bytes_of("k", 1), NULL, &store_result) \
+    R(x_store_persist_result_out, trimtab_store_persist, result_out, FINE, store, trimtab_bytes_of("k", 1), &store_call, NULL) \
+    R(x_store_lease_grant_store, trimtab_store_lease_grant, store, BAD, NULL, 3, 1000, &store_call, &store_result) \
+    R(x_store_lease_keep_alive_store, trimtab_store_lease_keep_alive, store, BAD, NULL, 3, &store_call, &store_result) \
+    R(x_store_lease_keep_alive_call, trimtab_store_lease_keep_alive, call, FINE, store, 3, NULL, &store_result) \
+    R(x_store_lease_keep_alive_result_out, trimtab_store_lease_keep_alive, result_out, FINE, store, 3, &store_call, NULL) \
+    R(x_store_lease_revoke_store, trimtab_store_lease_revoke, store, BAD, NULL, 3, &store_call, &store_result) \
+    R(x_store_lease_read_store, trimtab_store_lease_read, store, BAD, NULL, 3, &number, &number) \
+    R(x_store_lease_read_ttl_ms_out, trimtab_store_lease_read, ttl_ms_out, FINE, store, 3, NULL, &number) \
+    R(x_store_lease_read_deadline_ms_out, trimtab_store_lease_read, deadline_ms_out, FINE, store, 3, &number, NULL) \
+    V(x_store_answer_free_answer, trimtab_store_answer_free, answer, FINE, NULL) \
+    R(x_store_answer_read_answer, trimtab_store_answer_read, answer, BAD, NULL, &store_result) \
+    R(x_store_answer_read_result_out, trimtab_store_answer_read, result_out, BAD, answer, NULL) \
+    R(x_store_answer_entry_answer, trimtab_store_answer_entry, answer, BAD, NULL, 0, &store_entry) \
+    R(x_store_answer_entry_entry_out, trimtab_store_answer_entry, entry_out, BAD, answer, 0, NULL) \
+    R(x_store_answer_step_read_answer, trimtab_store_answer_step_read, answer, BAD, NULL, 0, &store_result) \
+    R(x_store_answer_step_read_result_out, trimtab_store_answer_step_read, result_out, BAD, answer, 0, NULL) \
+    R(x_store_answer_step_entry_answer, trimtab_store_answer_step_entry, answer, BAD, NULL, 0, 0, &store_entry) \
+    R(x_store_answer_step_entry_entry_out, trimtab_store_answer_step_entry, entry_out, BAD, answer, 0, 0, NULL) \
+    R(x_store_execute_store, trimtab_store_execute, store, BAD, NULL, &store_put, &store_call, &made_answer) \
+    R(x_store_execute_operation, trimtab_store_execute, operation, BAD, store, NULL, &store_call, &made_answer) \
+    R(x_store_execute_answer_out, trimtab_store_execute, answer_out, BAD, store, &store_put, &store_call, NULL) \
+    R(x_store_get_store, trimtab_store_get, store, BAD, NULL, trimtab_bytes_of("k", 1), &made_answer) \
+    R(x_store_get_key, trimtab_store_get, key, BAD, store, missing_bytes(), &made_answer) \
+    R(x_store_get_answer_out, trimtab_store_get, answer_out, BAD, store, trimtab_bytes_of("k", 1), NULL) \
+    R(x_store_count_store, trimtab_store_count, store, BAD, NULL, TRIMTAB_RANGE_BETWEEN, trimtab_bytes_of("k", 1), NO_KEY, &number) \
+    R(x_store_count_start, trimtab_store_count, start, BAD, store, TRIMTAB_RANGE_BETWEEN, missing_bytes(), NO_KEY, &number) \
+    R(x_store_count_end, trimtab_store_count, end, BAD, store, TRIMTAB_RANGE_BETWEEN, trimtab_bytes_of("k", 1), missing_bytes(), &number) \
+    R(x_store_count_count_out, trimtab_store_count, count_out, BAD, store, TRIMTAB_RANGE_BETWEEN, trimtab_bytes_of("k", 1), NO_KEY, NULL) \
+    R(x_store_scan_new_store, trimtab_store_scan_new, store, BAD, NULL, TRIMTAB_RANGE_BETWEEN, trimtab_bytes_of("k", 1), NO_KEY, 0, 0, &made_scan) \
+    R(x_store_scan_new_start, trimtab_store_scan_new, start, BAD, store, TRIMTAB_RANGE_BETWEEN, missing_bytes(), NO_KEY, 0, 0, &made_scan) \
+    R(x_store_scan_new_end, trimtab_store_scan_new, end, BAD, store, TRIMTAB_RANGE_BETWEEN, trimtab_bytes_of("k", 1), missing_bytes(), 0, 0, &made_scan) \
+    R(x_store_scan_new_scan_out, trimtab_store_scan_new, scan_out, BAD, store, TRIMTAB_RANGE_BETWEEN, trimtab_bytes_of("k", 1), NO_KEY, 0, 0, NULL) \
+    V(x_store_scan_free_scan, trimtab_store_scan_free, scan, FINE, NULL) \
+    R(x_store_scan_next_scan, trimtab_store_scan_next, scan, BAD, NULL, &store_entry, &flag) \
+    R(x_store_scan_next_entry_out, trimtab_store_scan_next, entry_out, BAD, scan, NULL, &flag) \
+    R(x_store_scan_next_has_out, trimtab_store_scan_next, has_out, BAD, scan, &store_entry, NULL) \
+    R(x_store_scan_sequence_scan, trimtab_store_scan_sequence, scan, BAD, NULL, &number) \
+    R(x_store_scan_sequence_sequence_out, trimtab_store_scan_sequence, sequence_out, BAD, scan, NULL) \
+    R(x_txn_new_txn_out, trimtab_txn_new, txn_out, BAD, NULL) \
+    V(x_txn_free_txn, trimtab_txn_free, txn, FINE, NULL) \
+    R(x_txn_compare_txn, trimtab_txn_compare, txn, BAD, NULL, trimtab_bytes_of("k", 1), 0, 0, 0) \
+    R(x_txn_compare_key, trimtab_txn_compare, key, BAD, txn, missing_bytes(), 0, 0, 0) \
+    R(x_txn_compare_value_txn, trimtab_txn_compare_value, txn, BAD, NULL, trimtab_bytes_of("k", 1), 0, NO_KEY) \
+    R(x_txn_compare_value_key, trimtab_txn_compare_value, key, BAD, txn, missing_bytes(), 0, NO_KEY) \
+    R(x_txn_compare_value_value, trimtab_txn_compare_value, value, BAD, txn, trimtab_bytes_of("k", 1), 0, missing_bytes()) \
+    R(x_txn_then_txn, trimtab_txn_then, txn, BAD, NULL, &store_put) \
+    R(x_txn_then_operation, trimtab_txn_then, operation, BAD, txn, NULL) \
+    R(x_txn_otherwise_txn, trimtab_txn_otherwise, txn, BAD, NULL, &store_put) \
+    R(x_txn_otherwise_operation, trimtab_txn_otherwise, operation, BAD, txn, NULL) \
+    R(x_txn_set_continue_txn, trimtab_txn_set_continue, txn, BAD, NULL, 0) \
+    R(x_store_commit_store, trimtab_store_commit, store, BAD, NULL, txn, &store_call, &made_answer) \
+    R(x_store_commit_txn, trimtab_store_commit, txn, BAD, store, NULL, &store_call, &made_answer) \
+    R(x_store_commit_answer_out, trimtab_store_commit, answer_out, BAD, store, txn, &store_call, NULL) \
+    R(x_store_queue_new_store, trimtab_store_queue_new, store, BAD, NULL, 8, &made_queue) \
+    R(x_store_queue_new_queue_out, trimtab_store_queue_new, queue_out, BAD, store, 8, NULL) \
+    V(x_store_queue_free_queue, trimtab_store_queue_free, queue, FINE, NULL) \
+    R(x_store_queue_poll_fd_queue, trimtab_store_queue_poll_fd, queue, BAD, NULL, &flag) \
+    R(x_store_queue_poll_fd_fd_out, trimtab_store_queue_poll_fd, fd_out, BAD, queue, NULL) \
+    R(x_store_queue_submit_queue, trimtab_store_queue_submit, queue, BAD, NULL, store_puts, 1, &store_call, &length) \
+    R(x_store_queue_submit_operations, trimtab_store_queue_submit, operations, BAD, queue, NULL, 1, &store_call, &length) \
+    R(x_store_queue_submit_call, trimtab_store_queue_submit, call, FINE, queue, store_puts, 1, NULL, &length) \
+    R(x_store_queue_submit_taken_out, trimtab_store_queue_submit, taken_out, BAD, queue, store_puts, 1, &store_call, NULL) \
+    R(x_store_queue_submit_txn_queue, trimtab_store_queue_submit_txn, queue, BAD, NULL, txn, &store_call, 0) \
+    R(x_store_queue_submit_txn_txn, trimtab_store_queue_submit_txn, txn, BAD, queue, NULL, &store_call, 0) \
+    R(x_store_queue_submit_txn_call, trimtab_store_queue_submit_txn, call, FINE, queue, txn, NULL, 0) \
+    R(x_store_queue_next_queue, trimtab_store_queue_next, queue, BAD, NULL, 0, &number, &made_answer) \
+    R(x_store_queue_next_answer_out, trimtab_store_queue_next, answer_out, BAD, queue, 0, &number, NULL) \
+    R(x_store_queue_under_way_queue, trimtab_store_queue_under_way, queue, BAD, NULL, &length) \
+    R(x_store_queue_under_way_count_out, trimtab_store_queue_under_way, count_out, BAD, queue, NULL) \
+    R(x_store_watch_new_store, trimtab_store_watch_new, store, BAD, NULL, TRIMTAB_RANGE_BETWEEN, trimtab_bytes_of("k", 1), NO_KEY, 0, &made_watch) \
+    R(x_store_watch_new_start, trimtab_store_watch_new, start, BAD, store, TRIMTAB_RANGE_BETWEEN, missing_bytes(), NO_KEY, 0, &made_watch) \
+    R(x_store_watch_new_end, trimtab_store_watch_new, end, BAD, store, TRIMTAB_RANGE_BETWEEN, trimtab_bytes_of("k", 1), missing_bytes(), 0, &made_watch) \
+    R(x_store_watch_new_watch_out, trimtab_store_watch_new, watch_out, BAD, store, TRIMTAB_RANGE_BETWEEN, trimtab_bytes_of("k", 1), NO_KEY, 0, NULL) \
+    V(x_store_watch_free_watch, trimtab_store_watch_free, watch, FINE, NULL) \
+    R(x_store_watch_poll_fd_watch, trimtab_store_watch_poll_fd, watch, BAD, NULL, &flag) \
+    R(x_store_watch_poll_fd_fd_out, trimtab_store_watch_poll_fd, fd_out, BAD, watch, NULL) \
+    R(x_store_watch_next_watch, trimtab_store_watch_next, watch, BAD, NULL, 0, &store_change) \
+    R(x_store_watch_next_change_out, trimtab_store_watch_next, change_out, BAD, watch, 0, NULL) \
+    R(x_store_watch_sequence_watch, trimtab_store_watch_sequence, watch, BAD, NULL, &number) \
+    R(x_store_watch_sequence_sequence_out, trimtab_store_watch_sequence, sequence_out, BAD, watch, NULL)
 #define ROWS(R, V)                                                                           \
     COPY_ROWS(R, trimtab_version_copy, )                                                     \
     V(abi_version, trimtab_abi_version, , NONE, )                                            \
@@ -270,7 +455,8 @@ struct row {
       &listener_statistics)                                                                  \
     R(counts_out, trimtab_server_listener_statistics_read, statistics_out, BAD, server, STR("web"), NULL) \
     R(status_server, trimtab_server_status_copy, server, BAD, NULL, buffer, sizeof buffer, &length) \
-    COPY_ROWS(R, trimtab_server_status_copy, server, )
+    COPY_ROWS(R, trimtab_server_status_copy, server, )                                       \
+    STORE_ROWS(R, V)
 
 ROWS(ROW, VOID_ROW)
 
@@ -327,6 +513,23 @@ int main(int argc, char **argv)
     OK(trimtab_server_new(STR(CONFIG), STR("nulls"), &hosted, NULL, NULL));
     OK(trimtab_server_start_hosted(hosted));
 
+    make_folder();
+    OK(trimtab_store_options_new(&store_options));
+    store = open_store("nulls");
+    store_call.struct_size = sizeof store_call;
+    store_result.struct_size = sizeof store_result;
+    store_status.struct_size = sizeof store_status;
+    store_entry.struct_size = sizeof store_entry;
+    store_change.struct_size = sizeof store_change;
+    store_put = operation(TRIMTAB_OPERATION_PUT, "k", "v");
+    OK(trimtab_store_put(store, BYTES("k"), BYTES("v"), NULL, NULL));
+    OK(trimtab_store_lease_grant(store, 3, 3600000, NULL, NULL));
+    OK(trimtab_store_get(store, BYTES("k"), &answer));
+    OK(trimtab_txn_new(&txn));
+    OK(trimtab_store_queue_new(store, 8, &queue));
+    OK(trimtab_store_watch_new(store, TRIMTAB_RANGE_BETWEEN, NO_KEY, NO_KEY, 0, &watch));
+    OK(trimtab_store_scan_new(store, TRIMTAB_RANGE_BETWEEN, NO_KEY, NO_KEY, 0, 0, &scan));
+
     for (size_t at = 0; at < count; at++) {
         const struct row *row = &rows[at];
         int keeps_detail = strcmp(row->function, "trimtab_last_error_copy") == 0 ||
@@ -357,6 +560,16 @@ int main(int argc, char **argv)
     trimtab_pool_statistics after = statistics_of(pool);
     CHECK(after.backends == 1 && after.picks == 1 && after.in_flight == 0);
     CHECK(made_check == NULL);
+    CHECK(made_store == NULL && made_answer == NULL && made_queue == NULL && made_watch == NULL && made_scan == NULL);
+    CHECK(made_txn == NULL && made_options == NULL);
+    trimtab_store_answer_free(answer);
+    trimtab_txn_free(txn);
+    trimtab_store_scan_free(scan);
+    trimtab_store_watch_free(watch);
+    trimtab_store_queue_free(queue);
+    trimtab_store_free(store);
+    trimtab_store_options_free(store_options);
+    remove_folder();
     trimtab_check_free(check);
     trimtab_backend_free(backend);
     trimtab_pool_options_free(options);

@@ -166,6 +166,42 @@ fn what_cannot_be_is_refused_and_nothing_is_done() {
 }
 
 #[test]
+fn a_scan_sees_one_moment_whole() {
+    let folder = Folder::new("scan");
+    let store = open(&folder);
+    // More than two pages by number, and values of which few make a page.
+    let key = |at: u32| format!("k/{at:04}").into_bytes();
+    let value = vec![7; 3_000];
+    for at in 0..600 {
+        store.put(&key(at), &value, &memory()).unwrap();
+    }
+    let range = Range { start: b"k/", end: Some(b"k0") };
+    let all = |limit, reverse| {
+        let mut scan = store.scan(&range, limit, reverse).unwrap();
+        std::iter::from_fn(move || scan.next_entry().unwrap()).map(|(key, _)| key).collect::<Vec<_>>()
+    };
+    let ordered: Vec<_> = (0..600).map(key).collect();
+    assert_eq!(all(0, false), ordered);
+    assert_eq!(all(0, true), ordered.iter().rev().cloned().collect::<Vec<_>>());
+    assert_eq!(all(257, false), ordered[..257]);
+    assert_eq!(all(600, true).len(), 600);
+
+    let mut scan = store.scan(&range, 0, false).unwrap();
+    assert_eq!(scan.sequence(), store.view().unwrap().sequence());
+    let first = scan.next_entry().unwrap().unwrap();
+    assert_eq!((&first.0, &*first.1.value), (&key(0), &value[..]));
+    store.delete_range(&range, 0, &memory()).unwrap();
+    for at in 1..600 {
+        assert_eq!(scan.next_entry().unwrap().unwrap().0, key(at));
+    }
+    assert!(scan.next_entry().unwrap().is_none() && scan.next_entry().unwrap().is_none());
+
+    let mut scan = store.scan(&Range::ALL, 0, false).unwrap();
+    store.close().unwrap();
+    assert!(matches!(scan.next_entry(), Err(Error::State { .. })));
+}
+
+#[test]
 fn options_out_of_range_are_refused() {
     let folder = Folder::new("options");
     for options in [

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use crate::driver::lock::Mutex;
 
 use crate::error::{Error, Result};
 use crate::store::log::{Disk, File};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use crate::driver::lock::{Condvar, Mutex, MutexGuard};
 
 use crate::error::{Error, Result};
 use crate::store::log::record::Vote;

@@ -9,8 +9,8 @@ use super::{Store, shared};
 use crate::error::{Error, Result};
 use crate::store::engine::Durability;
 use crate::store::index::{
-    Answer, Command, Condition, Found, Lease, Lifetime, LifetimeCondition, Operation, Range, RequestId, Step,
-    Timestamp, Transaction, View,
+    Answer, Command, Condition, Entry, Found, Lease, Lifetime, LifetimeCondition, Operation, Range,
+    RequestId, Step, Timestamp, Transaction, View,
 };
 
 /// How a call that writes is to go.
@@ -223,12 +223,18 @@ impl Store {
 impl Store {
     /// A copy of what `key` has.
     pub fn get(&self, key: &[u8]) -> Result<Option<Found>> {
+        self.get_with(key, |entry| entry.to_found())
+    }
+
+    /// What `read` makes of what `key` has, without a copy of it. It is to be quick: what is replaced meanwhile stays in
+    /// memory.
+    pub fn get_with<T>(&self, key: &[u8], read: impl FnOnce(&Entry<'_>) -> T) -> Result<Option<T>> {
         let reader = self.reader()?;
         let clock = now().clock;
         if let Some(uses) = &self.inner.uses {
             uses.note(key, clock);
         }
-        Ok(reader.with(|view| view.get(key, clock.max(view.time())).map(|entry| entry.to_found())))
+        Ok(reader.with(|view| view.get(key, clock.max(view.time())).as_ref().map(read)))
     }
 
     /// The keys of `range` in order, at most `limit` (0: as many as have `bytes_max` together; one in any case).

@@ -13,6 +13,7 @@
 //! | file | what |
 //! |---|---|
 //! | `calls` | one call for each operation |
+//! | `scan` | the keys of a range, as they were at one moment |
 //! | `queue` | calls submitted, and completed through a descriptor |
 //! | `watcher` | changes as they come |
 //! | `shared` | the engine behind its lock, and the threads |
@@ -24,6 +25,7 @@ mod answer;
 mod calls;
 mod options;
 mod queue;
+mod scan;
 mod shared;
 mod watcher;
 
@@ -33,12 +35,13 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use crate::driver::lock::Mutex;
 
 pub use self::answer::Done;
 pub use self::calls::{Call, Exchanged, Listing, PutOptions};
 pub use self::options::Options;
 pub use self::queue::{Completed, Queue, Submission};
+pub use self::scan::Scan;
 use self::shared::Shared;
 pub use self::watcher::{Watched, Watcher};
 use crate::driver::log::FileDisk;
@@ -233,7 +236,8 @@ impl Store {
         self.inner.close()
     }
 
-    pub(super) fn check_process(&self) -> Result<()> {
+    /// `Forked` in a child made by `fork`, whether it is closed or not.
+    pub(crate) fn check_process(&self) -> Result<()> {
         if self.inner.process.is_this() { Ok(()) } else { Err(Error::Forked { what: "store" }) }
     }
 

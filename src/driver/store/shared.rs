@@ -9,7 +9,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use crate::driver::lock::{Condvar, Mutex, MutexGuard};
 
 use super::answer::{self, Done};
 use super::queue;
