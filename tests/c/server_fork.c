@@ -267,6 +267,50 @@ static void the_child_ends_nothing(int is_hosted)
     trimtab_server_free(server);
 }
 
+static void *wait_for_its_end(void *argument)
+{
+    OK(trimtab_server_wait(argument, -1));
+    return NULL;
+}
+
+/* Somebody waits for the parent's server when it forks. In the child, where nobody does, the memory that server
+ * had is another's, and who waits for that one is woken. */
+static void others_wait_in_the_parent(unsigned rounds)
+{
+    for (unsigned round = 0; round < rounds; round++) {
+        pthread_t waiters[LOAD];
+        trimtab_server *server = server_of(config_of(1, "", both, 2), NULL, NULL);
+        OK(trimtab_server_start(server));
+        for (unsigned at = 0; at < LOAD; at++) {
+            CHECK(pthread_create(&waiters[at], NULL, wait_for_its_end, server) == 0);
+        }
+        EXPECT(TRIMTAB_E_TIMED_OUT, trimtab_server_wait(server, 5));
+        pid_t forked = fork();
+        CHECK(forked >= 0);
+        if (forked == 0) {
+            alarm(CHILD_SECONDS);
+            trimtab_server_free(server);
+            for (unsigned at = 0; at < 4; at++) {
+                pthread_t waiter;
+                trimtab_server *own = server_of(config_of(1, "", both, 2), NULL, NULL);
+                OK(trimtab_server_start(own));
+                CHECK(pthread_create(&waiter, NULL, wait_for_its_end, own) == 0);
+                EXPECT(TRIMTAB_E_TIMED_OUT, trimtab_server_wait(own, 5));
+                OK(trimtab_server_stop(own));
+                CHECK(pthread_join(waiter, NULL) == 0);
+                trimtab_server_free(own);
+            }
+            _exit(0);
+        }
+        join(forked);
+        OK(trimtab_server_stop(server));
+        for (unsigned at = 0; at < LOAD; at++) {
+            CHECK(pthread_join(waiters[at], NULL) == 0);
+        }
+        trimtab_server_free(server);
+    }
+}
+
 int main(int argc, char **argv)
 {
     unsigned rounds = argc > 1 ? (unsigned)atoi(argv[1]) : 30;
@@ -278,6 +322,7 @@ int main(int argc, char **argv)
     ends_are_seen(0);
     ends_are_seen(1);
     under_load(rounds);
+    others_wait_in_the_parent(rounds);
     backend_stop(&a);
     backend_stop(&b);
     printf("server_fork: %u children of a server under load, none hung; what the parent ended was over\n", rounds);
