@@ -24,14 +24,13 @@ fn a_budget_of_nothing() {
     }
 }
 
-/// As it is when nothing is said of it: three at once in a pool that has little else to do. Each is in flight until its
-/// connection stands or its client has left.
+/// Three at once in a pool that has little else to do. Each is in flight until its connection stands or its client has left.
 #[test]
 fn the_budget_is_on_and_gives_back() {
     for mode in Mode::BOTH {
         let (address, _kept) = refused(Family::V4);
         let silent = Silent::new();
-        let setup = Setup::new(&[&address, silent.address()]).pool("policy = \"first\"");
+        let setup = Setup::new(&[&address, silent.address()]).pool("policy = \"first\"\nretry = { min = 3 }");
         let relay = setup.listener("timeouts = { connect = \"1h\" }").start(mode);
         let retrying =
             |count: u32| until("as many are at another try", || relay.pool().statistics().retries == count);
