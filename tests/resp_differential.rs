@@ -5,13 +5,16 @@
 
 #![cfg(feature = "store")]
 
+#[path = "resp_differential/client.rs"]
+mod client;
 #[path = "resp_differential/local.rs"]
 mod local;
-#[path = "resp_differential/redis.rs"]
+#[path = "shared/redis.rs"]
 mod redis;
 #[path = "resp_differential/words.rs"]
 mod words;
 
+use client::Client;
 use local::Local;
 use redis::Redis;
 use trimtab::resp::Options;
@@ -84,8 +87,8 @@ fn shown(request: &[Vec<u8>]) -> String {
 
 fn compare(redis: &Redis, seed: u64, protocol: u8) {
     let mut rng = Rng::new(seed);
-    let mut theirs = redis.connect();
-    let mut other_theirs = redis.connect();
+    let mut theirs = Client::connect(redis);
+    let mut other_theirs = Client::connect(redis);
     let mut local = Local::new(Options::default());
     let (ours, other_ours) = (local.connect(), local.connect());
     theirs.ask(&encoded(&words("FLUSHALL")));
@@ -142,7 +145,7 @@ fn pipelined_answers_are_those_of_redis() {
     let redis = Redis::start();
     for seed in 0..SEEDS {
         let mut rng = Rng::new(seed);
-        let mut theirs = redis.connect();
+        let mut theirs = Client::connect(&redis);
         let mut local = Local::new(Options { pending_max: 5, ..Options::default() });
         let ours = local.connect();
         theirs.ask(&encoded(&words("FLUSHALL")));
@@ -177,7 +180,7 @@ fn chosen_cases_are_those_of_redis() {
     let redis = Redis::start();
     let mut different = Vec::new();
     for protocol in [2, 3] {
-        let mut theirs = redis.connect();
+        let mut theirs = Client::connect(&redis);
         let mut local = Local::new(Options::default());
         let ours = local.connect();
         theirs.ask(&encoded(&words("FLUSHALL")));

@@ -3,60 +3,15 @@
 
 #![cfg(feature = "store")]
 
+#[path = "shared/redis.rs"]
+mod redis;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
-use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
+use redis::Redis;
 use trimtab::resp::{Limits, Parsed, Parser, Protocol, Reply, Request};
 use trimtab::rng::Rng;
-
-/// After this long nothing will come any more, and the test fails.
-const DEADLINE: Duration = Duration::from_secs(20);
-
-/// A redis-server on a socket in a folder of its own, which both go with the test.
-struct Redis {
-    child: Child,
-    folder: PathBuf,
-}
-
-impl Redis {
-    fn start() -> Self {
-        let folder = std::env::temp_dir().join(format!("trimtab-resp-{}", std::process::id()));
-        std::fs::create_dir(&folder).expect("the temporary folder is writable");
-        let mut command = Command::new("redis-server");
-        command.args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket", "socket", "--dir"]);
-        command.arg(&folder).current_dir(&folder).stdin(Stdio::null()).stdout(Stdio::null());
-        let child = command.spawn();
-        let child =
-            child.unwrap_or_else(|error| panic!("{command:?}: {error}; packaging/setup.sh installs it"));
-        Self { child, folder }
-    }
-
-    fn connect(&self) -> UnixStream {
-        let begun = Instant::now();
-        loop {
-            match UnixStream::connect(self.folder.join("socket")) {
-                Ok(stream) => {
-                    stream.set_read_timeout(Some(DEADLINE)).unwrap();
-                    return stream;
-                }
-                Err(error) if begun.elapsed() > DEADLINE => panic!("redis-server does not listen: {error}"),
-                Err(_) => std::thread::sleep(Duration::from_millis(5)),
-            }
-        }
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
-}
 
 #[derive(Debug)]
 enum Expected {

@@ -10,7 +10,7 @@ use crate::driver::lock::Mutex;
 
 use super::Store;
 use super::answer::Done;
-use super::shared::{Owner, deadline};
+use super::shared::{Owner, deadline, now};
 use crate::error::{Error, Result};
 use crate::store::engine::Durability;
 use crate::store::index::{Command, Operation, RequestId, Timestamp};
@@ -92,6 +92,7 @@ impl Queue {
             Err(error) => return (0, Err(error)),
         };
         let mut core = shared.core.lock();
+        let now = now();
         let mut taken = 0;
         let mut result = Ok(());
         for submission in batch {
@@ -101,7 +102,7 @@ impl Queue {
                     Command { time: Timestamp::default(), request: *request, operation: operation.clone() };
                 let owner = Owner::Queue(Arc::clone(&self.shared), *user_data);
                 shared
-                    .take(&mut core, &command, *durability, owner)
+                    .take(&mut core, &command, *durability, owner, now)
                     .inspect_err(|_| self.shared.state.lock().under_way -= 1)
             });
             if result.is_err() {
@@ -109,7 +110,7 @@ impl Queue {
             }
             taken += 1;
         }
-        shared.settle(&mut core);
+        shared.settle(&mut core, now);
         (taken, result)
     }
 

@@ -155,8 +155,9 @@ impl Shared {
     pub(super) fn submit(&self, command: &Command<'_>, durability: Option<Durability>) -> Result<Arc<Slot>> {
         let slot = Arc::new(Slot::default());
         let mut core = self.core.lock();
-        self.take(&mut core, command, durability, Owner::Call(Arc::clone(&slot)))?;
-        self.settle(&mut core);
+        let now = now();
+        self.take(&mut core, command, durability, Owner::Call(Arc::clone(&slot)), now)?;
+        self.settle(&mut core, now);
         Ok(slot)
     }
 
@@ -167,12 +168,13 @@ impl Shared {
         command: &Command<'_>,
         durability: Option<Durability>,
         owner: Owner,
+        now: Now,
     ) -> Result<()> {
         if core.is_ending {
             return Err(closed());
         }
         if core.waiting.is_empty() {
-            match core.engine.submit(command, durability, now()) {
+            match core.engine.submit(command, durability, now) {
                 Ok(ticket) => {
                     core.owners.insert(ticket, owner);
                     return Ok(());
@@ -208,7 +210,7 @@ impl Shared {
         } else {
             core.waiting.push_back(Waiting { command: None, durability: None, owner });
         }
-        self.settle(&mut core);
+        self.settle(&mut core, now());
         Ok(slot)
     }
 
@@ -243,19 +245,19 @@ impl Shared {
             }
             // One that is under way may be of an earlier state: then another one follows.
             core.engine.want_snapshot();
-            self.settle(&mut core);
+            self.settle(&mut core, now());
             self.snapshotted.wait_for(&mut core, left);
         }
     }
 
     /// Brings everybody up to date after the engine was changed: who waited for their turn, who is answered, who
     /// watches, and the threads.
-    pub(super) fn settle(&self, core: &mut Core) {
+    pub(super) fn settle(&self, core: &mut Core, now: Now) {
         loop {
             self.answer(core);
             let Some(next) = core.waiting.pop_front() else { break };
             let submitted = match &next.command {
-                Some(command) => core.engine.submit_encoded(command, next.durability, now()),
+                Some(command) => core.engine.submit_encoded(command, next.durability, now),
                 None => core.engine.submit_sync(),
             };
             match submitted {
@@ -284,7 +286,6 @@ impl Shared {
             core.is_flusher_idle = false;
             self.flush.notify_one();
         }
-        let now = now();
         if core.job.is_none()
             && !core.is_ending
             && let Some(job) = core.engine.poll_snapshot(now)
@@ -320,7 +321,7 @@ impl Shared {
             if let Some(flush) = core.engine.poll_flush() {
                 let result = MutexGuard::unlocked(&mut core, || flush.run(disk));
                 core.engine.handle_flushed(flush, result, |file| disk.name(file));
-                self.settle(&mut core);
+                self.settle(&mut core, now());
                 continue;
             }
             if core.is_ending && core.engine.is_drained() {
@@ -339,15 +340,15 @@ impl Shared {
     pub(super) fn run_tender(&self, disk: &FileDisk) {
         let mut core = self.core.lock();
         while !core.is_over {
-            core.engine.handle_timeout(now());
-            self.settle(&mut core);
+            let now = now();
+            core.engine.handle_timeout(now);
+            self.settle(&mut core, now);
             // Behind it, since what had waited may need a segment.
             if let Some(work) = core.upkeep.take().or_else(|| core.engine.poll_upkeep()) {
                 let result = MutexGuard::unlocked(&mut core, || work.run(disk));
                 core.engine.handle_upkeep(&work, result, Clock.now(), |file| disk.name(file));
                 continue;
             }
-            let now = now();
             core.tends_at = core.engine.next_deadline(now);
             core.is_tender_idle = true;
             match core.tends_at {
@@ -378,8 +379,9 @@ impl Shared {
             };
             // Half of a snapshot is taken away by the next open.
             let Some(result) = result else { continue };
-            core.snapshot_error = core.engine.handle_snapshot(&job, result, now()).err();
-            self.settle(&mut core);
+            let now = now();
+            core.snapshot_error = core.engine.handle_snapshot(&job, result, now).err();
+            self.settle(&mut core, now);
             self.snapshotted.notify_all();
         }
     }
@@ -395,8 +397,9 @@ impl Shared {
         for waiting in std::mem::take(&mut core.waiting) {
             waiting.owner.answer(Err(closed()));
         }
-        core.engine.close(now());
-        self.settle(&mut core);
+        let now = now();
+        core.engine.close(now);
+        self.settle(&mut core, now);
         for bell in core.bells.iter().filter_map(Weak::upgrade) {
             bell.ring();
         }
