@@ -7,7 +7,7 @@
 mod directory;
 
 use arbitrary::Arbitrary;
-use directory::Directory;
+use directory::{Memory, tamper};
 use libfuzzer_sys::fuzz_target;
 use trimtab::store::log::{Epoch, Identity, Log, Options, Replayed, Sequence, open};
 use trimtab::time::Instant;
@@ -26,7 +26,7 @@ fn options() -> Options {
     Options { segment_bytes: 16 << 10, ..Options::default() }
 }
 
-fn settle(log: &mut Log, disk: &Directory) {
+fn settle(log: &mut Log, disk: &Memory) {
     while let Some(flush) = log.poll_flush() {
         let result = flush.run(disk);
         log.handle_flushed(flush, result, |file| file.to_string());
@@ -38,7 +38,7 @@ fn settle(log: &mut Log, disk: &Directory) {
 }
 
 fuzz_target!(|input: Input| {
-    let disk = Directory::default();
+    let disk = Memory::default();
     let (mut log, _) = open(&disk, options(), IDENTITY, 1, &mut |_| {}).expect("an empty directory opens");
     let mut payloads = Vec::new();
     for payload in input.payloads.iter().take(64) {
@@ -54,7 +54,7 @@ fuzz_target!(|input: Input| {
     }
     drop(log);
     for (file, offset, change) in &input.changes {
-        disk.change(*file as usize, |bytes| {
+        tamper(&disk, *file as usize, |bytes| {
             let at = *offset as usize % bytes.len().max(1);
             if let Some(byte) = bytes.get_mut(at) {
                 *byte ^= change;
@@ -62,7 +62,7 @@ fuzz_target!(|input: Input| {
         });
     }
     if let Some(cut) = input.cut {
-        disk.change(cut as usize, |bytes| bytes.truncate(cut as usize));
+        tamper(&disk, cut as usize, |bytes| bytes.truncate(cut as usize));
     }
     let mut next = 1;
     let opened = open(&disk, options(), IDENTITY, 2, &mut |replayed| {

@@ -6,7 +6,7 @@
 mod directory;
 
 use arbitrary::Arbitrary;
-use directory::Directory;
+use directory::{Memory, tamper};
 use libfuzzer_sys::fuzz_target;
 use trimtab::store::log::snapshot_format::SnapshotHeader;
 use trimtab::store::log::{Epoch, File, Identity, Part, Sequence, SnapshotReader, SnapshotWriter};
@@ -20,7 +20,7 @@ struct Input {
 
 const IDENTITY: Identity = Identity { cluster: [7; 16], node: 1 };
 
-fn read(disk: &Directory, file: File) -> trimtab::Result<Vec<Vec<u8>>> {
+fn read(disk: &Memory, file: File) -> trimtab::Result<Vec<Vec<u8>>> {
     let mut reader = SnapshotReader::open(disk, file, IDENTITY)?;
     let mut chunks = Vec::new();
     while let Some(part) = reader.next(disk)? {
@@ -31,7 +31,7 @@ fn read(disk: &Directory, file: File) -> trimtab::Result<Vec<Vec<u8>>> {
 }
 
 fuzz_target!(|input: Input| {
-    let disk = Directory::default();
+    let disk = Memory::default();
     let header = SnapshotHeader { identity: IDENTITY, sequence: Sequence(9), epoch: Epoch(1), clock_ms: 0 };
     let mut writer = SnapshotWriter::begin(&disk, header).expect("there is room");
     for chunk in &input.chunks {
@@ -40,7 +40,7 @@ fuzz_target!(|input: Input| {
     writer.finish(&disk).expect("there is room");
     let file = File::Snapshot(Sequence(9));
     assert_eq!(read(&disk, file).as_ref(), Ok(&input.chunks));
-    disk.change(0, |bytes| {
+    tamper(&disk, 0, |bytes| {
         for (offset, change) in &input.changes {
             let at = *offset as usize % bytes.len();
             bytes[at] ^= change;

@@ -8,6 +8,7 @@ mod command;
 mod flips;
 mod golden;
 mod kill;
+#[path = "../shared/memory.rs"]
 mod memory;
 mod refusals;
 mod room;

@@ -7,7 +7,7 @@ use std::io;
 use trimtab::store::log::{Disk, File};
 
 #[derive(Clone, Default)]
-pub(super) struct Memory(pub(super) RefCell<BTreeMap<File, Vec<u8>>>);
+pub(crate) struct Memory(pub(crate) RefCell<BTreeMap<File, Vec<u8>>>);
 
 fn missing() -> io::Error {
     io::ErrorKind::NotFound.into()
