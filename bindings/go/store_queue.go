@@ -160,6 +160,24 @@ func (q *storeQueue) leave(call *pending, from int) {
 	q.givePlaces(count)
 }
 
+// claim tells whether what is done is the only answer of a call whose owner has not waited yet, and takes it out of the
+// queue then. The number alone does not tell: somebody else may have brought the call's answer meanwhile, and its
+// number be another's by now.
+func (q *storeQueue) claim(call *pending, done *nativeDone) bool {
+	number := uint32(done.userData())
+	q.mutex.Lock()
+	isIts := q.slots[number].call == call
+	if isIts {
+		q.slots[number] = slot{}
+		q.free = append(q.free, number)
+	}
+	q.mutex.Unlock()
+	if isIts {
+		q.givePlaces(1)
+	}
+	return isIts
+}
+
 // bring gives each that is done to who waits for it.
 func (q *storeQueue) bring(batch []nativeDone) {
 	q.mutex.Lock()
