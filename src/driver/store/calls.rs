@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Store;
 use super::answer::Done;
-use super::shared::{deadline, now};
-use super::{Store, shared};
+use super::shared::clock;
 use crate::error::{Error, Result};
 use crate::store::engine::Durability;
 use crate::store::index::{
@@ -193,16 +193,16 @@ impl Store {
 
     /// Does whatever operation.
     pub fn call(&self, operation: &Operation<'_>, call: &Call) -> Result<Done> {
-        let deadline = deadline(call.timeout.unwrap_or(self.inner.options.timeout));
         let command =
             Command { time: Timestamp::default(), request: call.request, operation: operation.clone() };
-        self.shared()?.submit(&command, call.durability)?.wait(deadline)
+        let submitted = self.shared()?.submit(&command, call.durability)?;
+        submitted.wait(call.timeout.unwrap_or(self.inner.options.timeout))
     }
 
     /// Waits until all that was written before is on disk; gives the last sequence of it.
     pub fn sync(&self, timeout: Option<Duration>) -> Result<u64> {
-        let deadline = deadline(timeout.unwrap_or(self.inner.options.timeout));
-        Ok(self.shared()?.sync()?.wait(deadline)?.sequence)
+        let submitted = self.shared()?.sync()?;
+        Ok(submitted.wait(timeout.unwrap_or(self.inner.options.timeout))?.sequence)
     }
 
     fn step(&self, step: Step<'_>, call: &Call) -> Result<Done> {
@@ -230,16 +230,15 @@ impl Store {
     /// memory.
     pub fn get_with<T>(&self, key: &[u8], read: impl FnOnce(&Entry<'_>) -> T) -> Result<Option<T>> {
         let reader = self.reader()?;
-        let clock = now().clock;
         if let Some(uses) = &self.inner.uses {
-            uses.note(key, clock);
+            uses.note(key, clock());
         }
-        Ok(reader.with(|view| view.get(key, clock.max(view.time())).as_ref().map(read)))
+        Ok(reader.with(|view| view.get_by(key, || clock().max(view.time())).as_ref().map(read)))
     }
 
     /// The keys of `range` in order, at most `limit` (0: as many as have `bytes_max` together; one in any case).
     pub fn range(&self, range: &Range<'_>, limit: u64, bytes_max: u64, reverse: bool) -> Result<Listing> {
-        let clock = now().clock;
+        let clock = clock();
         Ok(self.reader()?.with(|view| {
             let page = view.range(range, limit, bytes_max, reverse, clock.max(view.time()));
             let entries = page.entries.iter().map(|(key, entry)| (key.clone(), entry.to_found())).collect();
@@ -249,13 +248,13 @@ impl Store {
 
     /// How many keys `range` has.
     pub fn count(&self, range: &Range<'_>) -> Result<u64> {
-        let clock = now().clock;
+        let clock = clock();
         Ok(self.reader()?.with(|view| view.count(range, clock.max(view.time()))))
     }
 
     /// A lease, if it is alive.
     pub fn lease(&self, id: u64) -> Result<Option<Lease>> {
-        let clock = now().clock;
+        let clock = clock();
         Ok(self.reader()?.with(|view| view.lease(id, clock.max(view.time()))))
     }
 
@@ -267,7 +266,7 @@ impl Store {
 
     /// The time by which keys expire now: this machine's, or the latest that a command had if that is later.
     pub fn present(&self) -> Result<Timestamp> {
-        let clock = shared::now().clock;
+        let clock = clock();
         Ok(self.reader()?.with(|view| clock.max(view.time())))
     }
 }

@@ -36,7 +36,7 @@ impl Store {
         let view = self.view()?;
         Ok(Scan {
             store: self.clone(),
-            now: shared::now().clock.max(view.time()),
+            now: shared::clock().max(view.time()),
             view,
             start: range.start.to_vec(),
             end: range.end.map(<[u8]>::to_vec),
