@@ -315,6 +315,8 @@ func (s *Store) submitBatch(ctx context.Context, waits *pending, operations []Op
 		if taken < count {
 			queue.leave(waits, submitted)
 		}
+		// Before the next wait for a place, which these are to make.
+		queue.listen(waits)
 	}
 	if submitted < len(operations) {
 		queue.notComing(waits, len(operations)-submitted)
