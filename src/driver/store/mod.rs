@@ -42,8 +42,9 @@ pub use self::calls::{Call, Exchanged, Listing, PutOptions};
 pub use self::options::Options;
 pub use self::queue::{Completed, Queue, Submission};
 pub use self::scan::Scan;
-use self::shared::Shared;
+pub(in crate::driver) use self::shared::Shared;
 pub use self::watcher::{Watched, Watcher};
+use crate::driver::backup;
 use crate::driver::log::FileDisk;
 use crate::error::{Error, Result};
 use crate::store::engine::{self, Counts, Report};
@@ -200,6 +201,23 @@ impl Store {
     /// `TimedOut`: it goes on; `Io` when the disk is full or has failed; `State` once it is closed; `Forked`.
     pub fn snapshot(&self, timeout: Option<Duration>) -> Result<u64> {
         self.shared()?.snapshot(shared::deadline(timeout.unwrap_or(self.inner.options.timeout)))
+    }
+
+    /// Backs the store up to the directory `to`, beside everything else: all of it, or what came since the last time. All
+    /// that was answered before the call is in it. If it stops midway the backup is as it was before. Blocks for the
+    /// disk; nobody else does.
+    ///
+    /// # Errors
+    ///
+    /// `State` when another is adding to the backup, when the store is behind it or has gone another way since, or is
+    /// closed; `InvalidArgument` when there is something else in `to`, or a backup of another store; `Corrupt` when what is
+    /// read is damaged; `Io`; `TimedOut` when what was written does not come to disk; `Forked`.
+    pub fn backup(&self, to: impl AsRef<Path>, options: &backup::Options) -> Result<backup::Report> {
+        let shared = self.shared()?;
+        let dir = backup::open::dir(self.inner.threads.lock().disk.as_deref())?;
+        let sync = || self.sync(None);
+        let (identity, segment_bytes) = (self.inner.identity, self.inner.options.engine.log.segment_bytes);
+        backup::open::Job { shared, dir, identity, segment_bytes, sync: &sync }.run(to.as_ref(), options)
     }
 
     /// A queue for submitted calls, of which `capacity` may be under way or done and not taken; 1 to 2^24.

@@ -22,8 +22,8 @@ use crate::store::log::{Disk, Upkeep};
 use crate::sync::{AtomicU32, Ordering};
 use crate::time::{Clock, Instant};
 
-pub(super) struct Shared {
-    pub(super) core: Mutex<Core>,
+pub(in crate::driver) struct Shared {
+    pub(in crate::driver) core: Mutex<Core>,
     /// There is something to flush.
     flush: Condvar,
     /// There may be something to make or to take away, or the clock has to be looked at sooner.
@@ -37,8 +37,8 @@ pub(super) struct Shared {
     waiting_max: usize,
 }
 
-pub(super) struct Core {
-    pub(super) engine: Engine,
+pub(in crate::driver) struct Core {
+    pub(in crate::driver) engine: Engine,
     /// Calls the log could not take yet, oldest first.
     waiting: VecDeque<Waiting>,
     owners: HashMap<Ticket, Owner>,
@@ -146,9 +146,19 @@ impl Shared {
         }
     }
 
-    pub(super) fn check_open(&self) -> Result<()> {
+    pub(in crate::driver) fn check_open(&self) -> Result<()> {
         // Relaxed: a call beside a close may be answered either way.
         if self.closed.load(Ordering::Relaxed) == 0 { Ok(()) } else { Err(closed()) }
+    }
+
+    /// The time in the store.
+    pub(in crate::driver) fn clock_ms(&self) -> u64 {
+        self.core.lock().engine.clock_ms(now())
+    }
+
+    /// A snapshot to be written elsewhere.
+    pub(in crate::driver) fn view_job(&self) -> SnapshotJob {
+        self.core.lock().engine.view_job(now())
     }
 
     /// Submits a command for a call.

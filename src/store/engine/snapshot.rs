@@ -92,6 +92,12 @@ impl Engine {
         policy.is_under_way = true;
         policy.is_wanted = false;
         policy.retry_at = None;
+        Some(self.view_job(now))
+    }
+
+    /// A snapshot of what is applied now, to be written anywhere but into the log's own directory: a backup's. The log
+    /// lets go of nothing for it, and need not be told how it went.
+    pub fn view_job(&mut self, now: Now) -> SnapshotJob {
         if self.is_unseen {
             self.is_unseen = false;
             self.index.publish();
@@ -103,7 +109,7 @@ impl Engine {
             epoch: self.epoch,
             clock_ms: self.time.clock_ms(now),
         };
-        Some(SnapshotJob::new(view, header, self.snapshots.log_bytes))
+        SnapshotJob::new(view, header, self.snapshots.log_bytes)
     }
 
     /// Whether one is being written, or will be when it is asked for: what it lets go of makes room.
