@@ -9,5 +9,6 @@ mod fork;
 #[path = "../shared/memory.rs"]
 mod memory;
 mod queue;
+mod scrub;
 mod support;
 mod watching;

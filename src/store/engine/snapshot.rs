@@ -33,6 +33,8 @@ pub(super) struct Snapshots {
     /// The last one's length.
     last_bytes: u64,
     is_wanted: bool,
+    /// What lies on disk is damaged: a snapshot is to stand for it, also one of the last one's sequence.
+    is_mending: bool,
     is_under_way: bool,
     retry_at: Option<Instant>,
 }
@@ -45,6 +47,7 @@ impl Snapshots {
             log_bytes,
             last_bytes,
             is_wanted: false,
+            is_mending: false,
             is_under_way: false,
             retry_at: None,
         }
@@ -69,6 +72,13 @@ impl Engine {
     /// Asks for a snapshot, however short the log is.
     pub fn want_snapshot(&mut self) {
         self.snapshots.is_wanted = true;
+    }
+
+    /// Something that lies on disk was found damaged: a snapshot is written of what is in memory, which does without all
+    /// that is older, and takes the place of one of the same sequence.
+    pub fn handle_damage(&mut self) {
+        self.snapshots.is_wanted = true;
+        self.snapshots.is_mending = true;
     }
 
     /// A snapshot to be written, when one is due and none is under way: the log has grown to `snapshot_bytes` and to the
@@ -120,7 +130,8 @@ impl Engine {
     }
 
     fn is_snapshot_worthwhile(&self) -> bool {
-        self.index.state().sequence() > self.snapshot_sequence()
+        let sequence = self.index.state().sequence();
+        sequence > self.snapshot_sequence() || self.snapshots.is_mending && sequence > 0
     }
 
     fn is_snapshot_due(&self) -> bool {
@@ -147,6 +158,7 @@ impl Engine {
             Ok(written) => {
                 self.counts.snapshots += 1;
                 self.snapshots.last_bytes = written.bytes;
+                self.snapshots.is_mending = false;
                 self.snapshots.log_bytes -= job.log_bytes;
                 self.flushing.appended(&self.log, 0, now.instant);
                 Ok(())
