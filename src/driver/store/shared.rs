@@ -12,18 +12,20 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::driver::lock::{Condvar, Mutex, MutexGuard};
 
 use super::answer::{self, Done};
+use super::options::Options;
 use super::queue;
+use super::scrubbing::Scrubbing;
 use super::watcher::Bell;
 use crate::driver::log::FileDisk;
 use crate::error::{Error, Result};
 use crate::store::engine::{self, Durability, Engine, Now, SnapshotJob, Ticket};
 use crate::store::index::{Command, Timestamp};
-use crate::store::log::{Disk, Upkeep};
+use crate::store::log::{Disk, Scrub, Upkeep};
 use crate::sync::{AtomicU32, Ordering};
 use crate::time::{Clock, Instant};
 
-pub(super) struct Shared {
-    pub(super) core: Mutex<Core>,
+pub(in crate::driver) struct Shared {
+    pub(in crate::driver) core: Mutex<Core>,
     /// There is something to flush.
     flush: Condvar,
     /// There may be something to make or to take away, or the clock has to be looked at sooner.
@@ -35,10 +37,11 @@ pub(super) struct Shared {
     /// 1: closed. For readers, who do not take the lock.
     closed: AtomicU32,
     waiting_max: usize,
+    scrub_bytes_per_second: u64,
 }
 
-pub(super) struct Core {
-    pub(super) engine: Engine,
+pub(in crate::driver) struct Core {
+    pub(in crate::driver) engine: Engine,
     /// Calls the log could not take yet, oldest first.
     waiting: VecDeque<Waiting>,
     owners: Owners,
@@ -48,6 +51,7 @@ pub(super) struct Core {
     /// Work for the tending thread, and for the one that writes snapshots.
     upkeep: Option<Upkeep>,
     job: Option<SnapshotJob>,
+    pub(super) scrubbing: Scrubbing,
     /// The last snapshot that failed said this.
     pub(super) snapshot_error: Option<Error>,
     /// When the tending thread wakes by itself.
@@ -167,7 +171,7 @@ pub(super) fn clock() -> Timestamp {
 }
 
 impl Shared {
-    pub(super) fn new(engine: Engine, waiting_max: usize) -> Self {
+    pub(super) fn new(engine: Engine, options: &Options) -> Self {
         let told = engine.state().sequence();
         let core = Core {
             engine,
@@ -177,6 +181,7 @@ impl Shared {
             told,
             upkeep: None,
             job: None,
+            scrubbing: Scrubbing::new(options.scrub_interval, Clock.now()),
             snapshot_error: None,
             tends_at: None,
             is_flusher_idle: false,
@@ -191,13 +196,24 @@ impl Shared {
             snapshot: Condvar::new(),
             snapshotted: Condvar::new(),
             closed: AtomicU32::new(0),
-            waiting_max,
+            waiting_max: options.waiting_max,
+            scrub_bytes_per_second: options.scrub_bytes_per_second,
         }
     }
 
-    pub(super) fn check_open(&self) -> Result<()> {
+    pub(in crate::driver) fn check_open(&self) -> Result<()> {
         // Relaxed: a call beside a close may be answered either way.
         if self.closed.load(Ordering::Relaxed) == 0 { Ok(()) } else { Err(closed()) }
+    }
+
+    /// The time in the store.
+    pub(in crate::driver) fn clock_ms(&self) -> u64 {
+        self.core.lock().engine.clock_ms(now())
+    }
+
+    /// A snapshot to be written elsewhere.
+    pub(in crate::driver) fn view_job(&self) -> SnapshotJob {
+        self.core.lock().engine.view_job(now())
     }
 
     /// Submits a command for a call.
@@ -334,6 +350,30 @@ impl Shared {
         }
     }
 
+    /// Has everything on disk read again, and waits for it. What was found damaged is the error.
+    pub(super) fn scrub(&self, deadline: Instant) -> Result<()> {
+        let mut core = self.core.lock();
+        let pass = core.scrubbing.want(Clock.now());
+        loop {
+            if let Some(outcome) = core.scrubbing.outcome(pass) {
+                return outcome;
+            }
+            if core.is_ending {
+                return Err(closed());
+            }
+            if core.scrubbing.is_wanted(pass) {
+                // One that is under way had begun before: then another one follows.
+                core.scrubbing.want(Clock.now());
+                self.snapshot.notify_one();
+            }
+            let left = deadline.duration_since(Clock.now());
+            if left.is_zero() {
+                return Err(Error::TimedOut { what: "scrub" });
+            }
+            self.snapshotted.wait_for(&mut core, left);
+        }
+    }
+
     /// Brings everybody up to date after the engine was changed: who waited for their turn, who is answered, who
     /// watches, and the threads.
     pub(super) fn settle(&self, core: &mut Core, now: Now) {
@@ -454,29 +494,92 @@ impl Shared {
         }
     }
 
-    /// The thread that writes snapshots.
+    /// The thread that writes snapshots, and reads again what lies on disk.
     pub(super) fn run_snapshots(&self, disk: &FileDisk) {
         let mut core = self.core.lock();
+        let mut pass: Option<Scrub> = None;
         while !core.is_over {
-            let Some(mut job) = core.job.take() else {
-                self.snapshot.wait(&mut core);
+            if let Some(job) = core.job.take() {
+                self.write_snapshot(&mut core, disk, job, pass.as_mut());
                 continue;
-            };
-            let result = loop {
-                match MutexGuard::unlocked(&mut core, || job.step(disk)) {
-                    Ok(None) if core.is_ending => break None,
-                    Ok(None) => {}
-                    Ok(Some(written)) => break Some(Ok(written)),
-                    Err(error) => break Some(Err(error)),
+            }
+            let wakes_at =
+                if core.is_ending { None } else { self.scrub_a_little(&mut core, disk, &mut pass) };
+            if core.job.is_some() || core.is_over {
+                continue;
+            }
+            match wakes_at {
+                Some(at) => {
+                    self.snapshot.wait_for(&mut core, at.duration_since(Clock.now()));
                 }
-            };
-            // Half of a snapshot is taken away by the next open.
-            let Some(result) = result else { continue };
-            let now = now();
-            core.snapshot_error = core.engine.handle_snapshot(&job, result, now).err();
-            self.settle(&mut core, now);
-            self.snapshotted.notify_all();
+                None => self.snapshot.wait(&mut core),
+            }
         }
+    }
+
+    fn write_snapshot(
+        &self,
+        core: &mut MutexGuard<'_, Core>,
+        disk: &FileDisk,
+        mut job: SnapshotJob,
+        pass: Option<&mut Scrub>,
+    ) {
+        let result = loop {
+            match MutexGuard::unlocked(core, || job.step(disk)) {
+                Ok(None) if core.is_ending => break None,
+                Ok(None) => {}
+                Ok(Some(written)) => break Some(Ok(written)),
+                Err(error) => break Some(Err(error)),
+            }
+        };
+        // Half of a snapshot is taken away by the next open.
+        let Some(result) = result else { return };
+        if let Some(pass) = pass {
+            pass.forget_snapshot(job.header().sequence);
+        }
+        let now = now();
+        core.snapshot_error = core.engine.handle_snapshot(&job, result, now).err();
+        self.settle(core, now);
+        self.snapshotted.notify_all();
+    }
+
+    /// Takes the next step of reading everything again, if one is due. Gives when the next one is.
+    fn scrub_a_little(
+        &self,
+        core: &mut MutexGuard<'_, Core>,
+        disk: &FileDisk,
+        pass: &mut Option<Scrub>,
+    ) -> Option<Instant> {
+        let now = now();
+        if pass.is_none() {
+            let at = core.scrubbing.begins_at()?;
+            if at > now.instant {
+                return Some(at);
+            }
+            core.scrubbing.begin();
+            let (log, identity) = (core.engine.log(), core.engine.identity());
+            *pass = Some(Scrub::new(log, identity, self.scrub_bytes_per_second, now.instant));
+            // What the system has in memory is not what lies on disk.
+            MutexGuard::unlocked(core, || disk.forget_cached());
+        }
+        let scrub = pass.as_mut().expect("it was just begun if there was none");
+        match scrub.next_deadline() {
+            Some(at) if at > now.instant => return Some(at),
+            Some(at) => {
+                let before = scrub.verified_bytes();
+                let result = MutexGuard::unlocked(core, || scrub.step(disk, now.instant));
+                core.scrubbing.stepped(scrub.verified_bytes() - before, result);
+                return Some(scrub.next_deadline().unwrap_or(at));
+            }
+            None => {}
+        }
+        *pass = None;
+        if core.scrubbing.end(now.instant, now.clock.as_millis()) {
+            core.engine.handle_damage();
+            self.settle(core, now);
+        }
+        self.snapshotted.notify_all();
+        core.scrubbing.begins_at()
     }
 
     /// Takes nothing more, and has the threads end when all is on disk.
