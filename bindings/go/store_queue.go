@@ -97,11 +97,11 @@ func (q *storeQueue) bringAll(batch []nativeDone) {
 	}
 }
 
-// listen has the bell ring for the answers of a call that are not there yet.
-func (q *storeQueue) listen(call *pending) {
+// listen has the bell ring for the answers of a call from one on, as far as they are not there yet.
+func (q *storeQueue) listen(call *pending, from int) {
 	q.mutex.Lock()
 	defer q.mutex.Unlock()
-	for _, number := range call.slots {
+	for _, number := range call.slots[from:] {
 		if slot := &q.slots[number]; slot.call == call && !slot.isAwaited {
 			slot.isAwaited = true
 			q.awaited++
@@ -246,7 +246,7 @@ func (q *storeQueue) bring(batch []nativeDone) {
 // wait waits for all answers of a call. When ctx is done first, or the time is over that is for a ctx without a
 // deadline, it gives up those that are missing, says which are there, and why.
 func (q *storeQueue) wait(ctx context.Context, call *pending, timeout time.Duration, timedOut func() error) (isThere func(int) bool, err error) {
-	q.listen(call)
+	q.listen(call, 0)
 	var expired <-chan time.Time
 	if _, has := ctx.Deadline(); !has {
 		if call.timer == nil {

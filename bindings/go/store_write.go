@@ -311,12 +311,12 @@ func (s *Store) submitBatch(ctx context.Context, waits *pending, operations []Op
 		var taken int
 		taken, refused = core.native.submitAll(operations[submitted:submitted+count], &now,
 			func(at int) uint64 { return uint64(slots[at]) })
-		submitted += taken
 		if taken < count {
-			queue.leave(waits, submitted)
+			queue.leave(waits, submitted+taken)
 		}
 		// Before the next wait for a place, which these are to make.
-		queue.listen(waits)
+		queue.listen(waits, submitted)
+		submitted += taken
 	}
 	if submitted < len(operations) {
 		queue.notComing(waits, len(operations)-submitted)
