@@ -31,7 +31,7 @@
 //! |---|---|
 //! | `capi`, `cli` | the C interface; the command. No logic |
 //! | [`server`] | a running instance: listeners, pools, admin, made from one configuration |
-//! | `driver` | the mio loop: sockets, timers, mailboxes; the log on files, here [`wal`]; the store on files, here [`embedded`] |
+//! | `driver` | the mio loop: sockets, timers, mailboxes; the log on files, here [`wal`]; the store on files, here [`embedded`]; backups of it, here [`mod@backup`] |
 //! | [`proxy`] | the life of a connection, the relay, the PROXY protocol: state machines without I/O |
 //! | [`discovery`] | members from DNS and files: state machines without I/O |
 //! | [`checks`] | the active checks of pools: who is asked when, and what the pool is told |
@@ -69,6 +69,8 @@ mod sys;
 pub mod thread;
 pub mod time;
 
+#[cfg(feature = "store")]
+pub use driver::backup;
 #[cfg(feature = "store")]
 pub use driver::log as wal;
 #[cfg(feature = "store")]

@@ -34,7 +34,7 @@ impl Store {
     /// errors are those of the other reads.
     pub fn scan(&self, range: &Range<'_>, limit: u64, reverse: bool) -> Result<Scan> {
         let view = self.view()?;
-        let now = shared::now().clock.max(view.time());
+        let now = shared::clock().max(view.time());
         Ok(self.scan_in(view, now, range, limit, reverse))
     }
 
