@@ -362,6 +362,27 @@ FUNCTIONS.update(dict.fromkeys(STORE_FUNCTIONS, NOT_YET_BOUND))
 CONSTANTS.update(dict.fromkeys(STORE_CONSTANTS, NOT_YET_BOUND))
 STRUCTS.update(dict.fromkeys(STORE_STRUCTS, NOT_YET_BOUND))
 
+# Backups of the store, and reading again what lies on its disk.
+UPKEEP_FUNCTIONS = (
+    "trimtab_store_backup",
+    "trimtab_store_backup_closed",
+    "trimtab_store_backup_verify",
+    "trimtab_store_restore",
+    "trimtab_store_scrub",
+    "trimtab_store_damage_copy",
+    "trimtab_store_options_set_scrub_interval_ms",
+    "trimtab_store_options_set_scrub_bytes_per_second",
+)
+UPKEEP_CONSTANTS = ("TRIMTAB_RESTORE_END", "TRIMTAB_RESTORE_SEQUENCE", "TRIMTAB_RESTORE_TIME")
+UPKEEP_STRUCTS = (
+    "trimtab_store_backup_report",
+    "trimtab_store_restore_options",
+    "trimtab_store_restored",
+)
+FUNCTIONS.update(dict.fromkeys(UPKEEP_FUNCTIONS, NOT_YET_BOUND))
+CONSTANTS.update(dict.fromkeys(UPKEEP_CONSTANTS, NOT_YET_BOUND))
+STRUCTS.update(dict.fromkeys(UPKEEP_STRUCTS, NOT_YET_BOUND))
+
 
 
 def header() -> str:
