@@ -254,170 +254,23 @@ var constants = map[string]constant{
 	"TRIMTAB_VERSION_PATCH": {not: "Version tells that of the library linked in"},
 }
 
-// notYetBound lists the store, which this package does not have yet. A name that is bound moves to the tables above.
-var notYetBound = []string{
-	"trimtab_store_options_new",
-	"trimtab_store_options_free",
-	"trimtab_store_options_set_identity",
-	"trimtab_store_options_set_durability",
-	"trimtab_store_options_set_timeout_ms",
-	"trimtab_store_options_set_waiting_max",
-	"trimtab_store_options_set_flush_interval_ms",
-	"trimtab_store_options_set_flush_bytes",
-	"trimtab_store_options_set_snapshot_bytes",
-	"trimtab_store_options_set_snapshot_retry_ms",
-	"trimtab_store_options_set_eviction",
-	"trimtab_store_options_set_eviction_places",
-	"trimtab_store_options_set_memory_max",
-	"trimtab_store_options_set_value_max",
-	"trimtab_store_options_set_operations_max",
-	"trimtab_store_options_set_clients_max",
-	"trimtab_store_options_set_client_bytes_max",
-	"trimtab_store_options_set_segment_bytes",
-	"trimtab_store_options_set_pending_bytes_max",
-	"trimtab_store_options_set_disk_bytes_max",
-	"trimtab_store_options_set_disk_retry_ms",
-	"trimtab_store_options_set_history_bytes_max",
-	"trimtab_store_open",
-	"trimtab_store_close",
-	"trimtab_store_free",
-	"trimtab_store_get_copy",
-	"trimtab_store_sync",
-	"trimtab_store_snapshot",
-	"trimtab_store_status_read",
-	"trimtab_store_put",
-	"trimtab_store_compare_and_set",
-	"trimtab_store_get_and_set",
-	"trimtab_store_delete",
-	"trimtab_store_delete_range",
-	"trimtab_store_increment",
-	"trimtab_store_append",
-	"trimtab_store_expire",
-	"trimtab_store_expire_at",
-	"trimtab_store_persist",
-	"trimtab_store_lease_grant",
-	"trimtab_store_lease_keep_alive",
-	"trimtab_store_lease_revoke",
-	"trimtab_store_lease_read",
-	"trimtab_store_answer_free",
-	"trimtab_store_answer_read",
-	"trimtab_store_answer_entry",
-	"trimtab_store_answer_step_read",
-	"trimtab_store_answer_step_entry",
-	"trimtab_store_execute",
-	"trimtab_store_get",
-	"trimtab_store_count",
-	"trimtab_store_scan_new",
-	"trimtab_store_scan_free",
-	"trimtab_store_scan_next",
-	"trimtab_store_scan_sequence",
-	"trimtab_txn_new",
-	"trimtab_txn_free",
-	"trimtab_txn_compare",
-	"trimtab_txn_compare_value",
-	"trimtab_txn_then",
-	"trimtab_txn_otherwise",
-	"trimtab_txn_set_continue",
-	"trimtab_store_commit",
-	"trimtab_store_queue_new",
-	"trimtab_store_queue_free",
-	"trimtab_store_queue_poll_fd",
-	"trimtab_store_queue_submit",
-	"trimtab_store_queue_submit_txn",
-	"trimtab_store_queue_next",
-	"trimtab_store_queue_under_way",
-	"trimtab_store_watch_new",
-	"trimtab_store_watch_free",
-	"trimtab_store_watch_poll_fd",
-	"trimtab_store_watch_next",
-	"trimtab_store_watch_sequence",
-	"TRIMTAB_DURABILITY_DEFAULT",
-	"TRIMTAB_DURABILITY_MEMORY",
-	"TRIMTAB_DURABILITY_LOCAL",
-	"TRIMTAB_DURABILITY_QUORUM",
-	"TRIMTAB_DURABILITY_ALL",
-	"TRIMTAB_EVICTION_REFUSE",
-	"TRIMTAB_EVICTION_LRU",
-	"TRIMTAB_EVICTION_TTL",
-	"TRIMTAB_OPERATION_PUT",
-	"TRIMTAB_OPERATION_DELETE",
-	"TRIMTAB_OPERATION_INCREMENT",
-	"TRIMTAB_OPERATION_APPEND",
-	"TRIMTAB_OPERATION_SET_LIFETIME",
-	"TRIMTAB_OPERATION_DELETE_RANGE",
-	"TRIMTAB_OPERATION_GET",
-	"TRIMTAB_OPERATION_RANGE",
-	"TRIMTAB_OPERATION_LEASE_GRANT",
-	"TRIMTAB_OPERATION_LEASE_KEEP_ALIVE",
-	"TRIMTAB_OPERATION_LEASE_REVOKE",
-	"TRIMTAB_CONDITION_ALWAYS",
-	"TRIMTAB_CONDITION_ABSENT",
-	"TRIMTAB_CONDITION_PRESENT",
-	"TRIMTAB_CONDITION_VERSION",
-	"TRIMTAB_CONDITION_NO_DEADLINE",
-	"TRIMTAB_CONDITION_DEADLINE",
-	"TRIMTAB_CONDITION_LATER",
-	"TRIMTAB_CONDITION_EARLIER",
-	"TRIMTAB_LIFETIME_UNBOUNDED",
-	"TRIMTAB_LIFETIME_KEEP",
-	"TRIMTAB_LIFETIME_UNTIL",
-	"TRIMTAB_LIFETIME_FOR",
-	"TRIMTAB_LIFETIME_LEASE",
-	"TRIMTAB_RANGE_BETWEEN",
-	"TRIMTAB_RANGE_PREFIX",
-	"TRIMTAB_COMPARE_VERSION",
-	"TRIMTAB_COMPARE_CREATED",
-	"TRIMTAB_COMPARE_CHANGES",
-	"TRIMTAB_COMPARE_LEASE",
-	"TRIMTAB_RELATION_EQUAL",
-	"TRIMTAB_RELATION_NOT_EQUAL",
-	"TRIMTAB_RELATION_LESS",
-	"TRIMTAB_RELATION_GREATER",
-	"TRIMTAB_CHANGE_COMPACTED",
-	"TRIMTAB_CHANGE_PUT",
-	"TRIMTAB_CHANGE_INCREMENTED",
-	"TRIMTAB_CHANGE_APPENDED",
-	"TRIMTAB_CHANGE_LIFETIME_SET",
-	"TRIMTAB_CHANGE_DELETED",
-	"TRIMTAB_CHANGE_EXPIRED",
-	"TRIMTAB_CHANGE_EVICTED",
-	"TRIMTAB_CHANGE_REVOKED",
-}
-
-func init() {
-	const why = "the store is not bound yet"
-	for _, name := range notYetBound {
-		if strings.HasPrefix(name, "TRIMTAB_") {
-			constants[name] = constant{not: why}
-		} else {
-			functions[name] = counterpart{not: why}
-		}
-	}
-}
-
 // Backups of the store, and reading again what lies on its disk.
-var upkeepNotYetBound = []string{
-	"trimtab_store_backup",
-	"trimtab_store_backup_closed",
-	"trimtab_store_backup_verify",
-	"trimtab_store_restore",
-	"trimtab_store_scrub",
-	"trimtab_store_damage_copy",
-	"trimtab_store_options_set_scrub_interval_ms",
-	"trimtab_store_options_set_scrub_bytes_per_second",
-	"TRIMTAB_RESTORE_END",
-	"TRIMTAB_RESTORE_SEQUENCE",
-	"TRIMTAB_RESTORE_TIME",
-}
-
 func init() {
 	const why = "backups are not bound yet"
-	for _, name := range upkeepNotYetBound {
-		if strings.HasPrefix(name, "TRIMTAB_") {
-			constants[name] = constant{not: why}
-		} else {
-			functions[name] = counterpart{not: why}
-		}
+	for _, name := range []string{
+		"trimtab_store_backup",
+		"trimtab_store_backup_closed",
+		"trimtab_store_backup_verify",
+		"trimtab_store_restore",
+		"trimtab_store_scrub",
+		"trimtab_store_damage_copy",
+		"trimtab_store_options_set_scrub_interval_ms",
+		"trimtab_store_options_set_scrub_bytes_per_second",
+	} {
+		functions[name] = counterpart{not: why}
+	}
+	for _, name := range []string{"TRIMTAB_RESTORE_END", "TRIMTAB_RESTORE_SEQUENCE", "TRIMTAB_RESTORE_TIME"} {
+		constants[name] = constant{not: why}
 	}
 }
 

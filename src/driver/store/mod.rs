@@ -40,7 +40,7 @@ use std::time::Duration;
 use crate::driver::lock::Mutex;
 
 pub use self::answer::Done;
-pub use self::calls::{Call, Exchanged, Listing, PutOptions};
+pub use self::calls::{Call, Exchanged, Listing, Pending, PutOptions};
 pub use self::options::Options;
 pub use self::queue::{Completed, Queue, Submission};
 pub use self::scan::Scan;

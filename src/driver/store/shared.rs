@@ -5,7 +5,7 @@
 //! with one sync; one makes segments, and has the clock; one writes snapshots. None of them holds the lock while it
 //! waits for the disk. Readers never take it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -18,7 +18,7 @@ use super::scrubbing::Scrubbing;
 use super::watcher::Bell;
 use crate::driver::log::FileDisk;
 use crate::error::{Error, Result};
-use crate::store::engine::{Durability, Engine, Now, SnapshotJob, Ticket};
+use crate::store::engine::{self, Durability, Engine, Now, SnapshotJob, Ticket};
 use crate::store::index::{Command, Timestamp};
 use crate::store::log::{Disk, Scrub, Upkeep};
 use crate::sync::{AtomicU32, Ordering};
@@ -44,7 +44,7 @@ pub(in crate::driver) struct Core {
     pub(in crate::driver) engine: Engine,
     /// Calls the log could not take yet, oldest first.
     waiting: VecDeque<Waiting>,
-    owners: HashMap<Ticket, Owner>,
+    owners: Owners,
     bells: Vec<Weak<Bell>>,
     /// Up to where watchers were told.
     told: u64,
@@ -77,6 +77,50 @@ pub(super) enum Owner {
     Queue(Arc<queue::Shared>, u64),
 }
 
+/// Who waits for which ticket. Tickets rise, and are answered nearly in order: so a queue will do, and no hashing.
+#[derive(Default)]
+struct Owners {
+    /// Rising tickets; `None` where it was answered before others that came earlier.
+    queue: VecDeque<(Ticket, Option<Owner>)>,
+}
+
+impl Owners {
+    fn insert(&mut self, ticket: Ticket, owner: Owner) {
+        debug_assert!(self.queue.back().is_none_or(|(last, _)| *last < ticket), "tickets rise");
+        self.queue.push_back((ticket, Some(owner)));
+    }
+
+    fn remove(&mut self, ticket: Ticket) -> Option<Owner> {
+        let at = match self.queue.front() {
+            Some((first, _)) if *first == ticket => 0,
+            _ => self.queue.binary_search_by_key(&ticket, |(ticket, _)| *ticket).ok()?,
+        };
+        let owner = self.queue[at].1.take();
+        while self.queue.front().is_some_and(|(_, owner)| owner.is_none()) {
+            self.queue.pop_front();
+        }
+        owner
+    }
+}
+
+/// What a submitted call gives.
+pub(super) enum Submitted {
+    /// The answer, at once.
+    Done(Done),
+    /// Where it will be.
+    Waits(Arc<Slot>),
+}
+
+impl Submitted {
+    /// The answer, once it is there, for `timeout` at most. Where it was waited for, it is given once.
+    pub(super) fn wait(&self, timeout: Duration) -> Result<Done> {
+        match self {
+            Submitted::Done(done) => Ok(done.clone()),
+            Submitted::Waits(slot) => slot.wait(deadline(timeout)),
+        }
+    }
+}
+
 /// Where a call finds its answer.
 #[derive(Default)]
 pub(super) struct Slot {
@@ -91,7 +135,7 @@ impl Slot {
     }
 
     /// The answer, once it is there.
-    pub(super) fn wait(&self, deadline: Instant) -> Result<Done> {
+    fn wait(&self, deadline: Instant) -> Result<Done> {
         let mut result = self.result.lock();
         loop {
             if let Some(result) = result.take() {
@@ -117,8 +161,13 @@ impl Owner {
 
 /// The present, by both clocks.
 pub(super) fn now() -> Now {
+    Now { instant: Clock.now(), clock: clock() }
+}
+
+/// The present, by which keys expire.
+pub(super) fn clock() -> Timestamp {
     let millis = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
-    Now { instant: Clock.now(), clock: Timestamp::from_millis(millis) }
+    Timestamp::from_millis(millis)
 }
 
 impl Shared {
@@ -127,7 +176,7 @@ impl Shared {
         let core = Core {
             engine,
             waiting: VecDeque::new(),
-            owners: HashMap::new(),
+            owners: Owners::default(),
             bells: Vec::new(),
             told,
             upkeep: None,
@@ -168,13 +217,34 @@ impl Shared {
     }
 
     /// Submits a command for a call.
-    pub(super) fn submit(&self, command: &Command<'_>, durability: Option<Durability>) -> Result<Arc<Slot>> {
-        let slot = Arc::new(Slot::default());
+    pub(super) fn submit(&self, command: &Command<'_>, durability: Option<Durability>) -> Result<Submitted> {
         let mut core = self.core.lock();
         let now = now();
-        self.take(&mut core, command, durability, Owner::Call(Arc::clone(&slot)), now)?;
-        self.settle(&mut core, now);
-        Ok(slot)
+        let ticket = if core.is_ending || !core.waiting.is_empty() {
+            None
+        } else {
+            match core.engine.submit(command, durability, now) {
+                Ok(ticket) => Some(ticket),
+                Err(error) if core.engine.is_worth_waiting(&error) => None,
+                Err(error) => return Err(error),
+            }
+        };
+        // What is done on this thread is answered on it, and nobody is woken for it.
+        if let Some(ticket) = ticket
+            && let Some(result) = self.settle_for(&mut core, Some(ticket), now)
+        {
+            return answer::of(result).map(Submitted::Done);
+        }
+        let slot = Arc::new(Slot::default());
+        let owner = Owner::Call(Arc::clone(&slot));
+        match ticket {
+            Some(ticket) => core.owners.insert(ticket, owner),
+            None => {
+                self.hold(&mut core, command, durability, owner)?;
+                self.settle(&mut core, now);
+            }
+        }
+        Ok(Submitted::Waits(slot))
     }
 
     /// Submits a command, or has it wait for its turn; for several under one lock. [`Shared::settle`] comes behind.
@@ -199,6 +269,20 @@ impl Shared {
                 Err(error) => return Err(error),
             }
         }
+        self.hold(core, command, durability, owner)
+    }
+
+    /// Has a command wait for its turn.
+    fn hold(
+        &self,
+        core: &mut Core,
+        command: &Command<'_>,
+        durability: Option<Durability>,
+        owner: Owner,
+    ) -> Result<()> {
+        if core.is_ending {
+            return Err(closed());
+        }
         if let Some(failure) = core.engine.failure() {
             return Err(failure.clone());
         }
@@ -213,7 +297,7 @@ impl Shared {
     }
 
     /// Waits until all that was taken so far is on disk.
-    pub(super) fn sync(&self) -> Result<Arc<Slot>> {
+    pub(super) fn sync(&self) -> Result<Submitted> {
         let slot = Arc::new(Slot::default());
         let mut core = self.core.lock();
         if core.is_ending {
@@ -227,7 +311,7 @@ impl Shared {
             core.waiting.push_back(Waiting { command: None, durability: None, owner });
         }
         self.settle(&mut core, now());
-        Ok(slot)
+        Ok(Submitted::Waits(slot))
     }
 
     pub(super) fn add_bell(&self, bell: &Arc<Bell>) {
@@ -293,8 +377,14 @@ impl Shared {
     /// Brings everybody up to date after the engine was changed: who waited for their turn, who is answered, who
     /// watches, and the threads.
     pub(super) fn settle(&self, core: &mut Core, now: Now) {
+        self.settle_for(core, None, now);
+    }
+
+    /// Likewise; gives back the answer to `own`, if there is one, instead of passing it on.
+    fn settle_for(&self, core: &mut Core, own: Option<Ticket>, now: Now) -> Option<Result<engine::Done>> {
+        let mut answer = None;
         loop {
-            self.answer(core);
+            self.answer(core, own, &mut answer);
             let Some(next) = core.waiting.pop_front() else { break };
             let submitted = match &next.command {
                 Some(command) => core.engine.submit_encoded(command, next.durability, now),
@@ -344,11 +434,14 @@ impl Shared {
                 self.tend.notify_one();
             }
         }
+        answer
     }
 
-    fn answer(&self, core: &mut Core) {
+    fn answer(&self, core: &mut Core, own: Option<Ticket>, answer: &mut Option<Result<engine::Done>>) {
         while let Some(completion) = core.engine.poll_completion() {
-            if let Some(owner) = core.owners.remove(&completion.ticket) {
+            if own == Some(completion.ticket) {
+                *answer = Some(completion.result);
+            } else if let Some(owner) = core.owners.remove(completion.ticket) {
                 owner.answer(answer::of(completion.result));
             }
         }
@@ -514,7 +607,7 @@ impl Shared {
     /// How it ended: whether all was written.
     pub(super) fn end(&self) -> Result<()> {
         let mut core = self.core.lock();
-        self.answer(&mut core);
+        self.answer(&mut core, None, &mut None);
         core.engine.failure().cloned().map_or(Ok(()), Err)
     }
 }
