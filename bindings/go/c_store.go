@@ -143,14 +143,6 @@ func (n *nativeStore) status() (StoreStatus, error) {
 	}, nil
 }
 
-// momentOf is the zero time for 0.
-func momentOf(unixMs uint64) time.Time {
-	if unixMs == 0 {
-		return time.Time{}
-	}
-	return time.UnixMilli(int64(unixMs))
-}
-
 func reasonOf(status C.int32_t) error {
 	if status == C.TRIMTAB_OK {
 		return nil
