@@ -171,6 +171,11 @@ func (n *nativeStore) status() (StoreStatus, error) {
 		MemoryBytes:     uint64(read.memory_bytes),
 		DiskBytes:       uint64(read.disk_bytes),
 		PendingBytes:    uint64(read.pending_bytes),
+		ScrubPasses:     uint64(read.scrub_passes),
+		ScrubBytes:      uint64(read.scrub_bytes),
+		ScrubFinished:   momentOf(uint64(read.scrub_finished_ms)),
+		ScrubDamages:    uint64(read.scrub_damages),
+		ScrubFailure:    reasonOf(read.scrub_failure),
 	}, nil
 }
 
