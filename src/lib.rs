@@ -37,6 +37,7 @@
 //! | [`checks`] | the active checks of pools: who is asked when, and what the pool is told |
 //! | [`balance`] | pools, policies, picks: no I/O, no clock, no lock |
 //! | `resp` | clients of Redis: the protocol, connections, commands over the index; state machines without I/O |
+//! | `peer` | links between the nodes of a cluster: hello, frames, queues, who dials whom: state machines without I/O |
 //! | [`store`] | what must last: the write-ahead log, the index, and the engine that joins them: state machines without I/O |
 //! | [`health`] | checks, their schedule, probes as dialogues, passive detection: state machines without I/O |
 //! | [`error`], [`time`], [`rng`], [`thread`], `sync`, `sys` | what everything stands on |
@@ -53,6 +54,8 @@ pub mod discovery;
 mod driver;
 pub mod error;
 pub mod health;
+#[cfg(feature = "replication")]
+pub mod peer;
 #[cfg(feature = "proxy")]
 pub mod proxy;
 #[cfg(feature = "store")]
