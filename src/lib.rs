@@ -31,7 +31,7 @@
 //! |---|---|
 //! | `capi`, `cli` | the C interface; the command. No logic |
 //! | [`server`] | a running instance: listeners, pools, admin, made from one configuration |
-//! | `driver` | the mio loop: sockets, timers, mailboxes; the log on files, here [`wal`]; the store on files, here [`embedded`] |
+//! | `driver` | the mio loop: sockets, timers, mailboxes; the log on files, here [`wal`]; the store on files, here [`embedded`]; TLS, here [`tls`]; links between nodes, here [`links`] |
 //! | [`proxy`] | the life of a connection, the relay, the PROXY protocol: state machines without I/O |
 //! | [`discovery`] | members from DNS and files: state machines without I/O |
 //! | [`checks`] | the active checks of pools: who is asked when, and what the pool is told |
@@ -74,6 +74,10 @@ pub mod time;
 
 #[cfg(feature = "store")]
 pub use driver::log as wal;
+#[cfg(all(feature = "proxy", feature = "replication"))]
+pub use driver::peer as links;
 #[cfg(feature = "store")]
 pub use driver::store as embedded;
+#[cfg(feature = "tls")]
+pub use driver::tls;
 pub use error::{Error, Result};

@@ -14,6 +14,8 @@
 //! | `lock` | a mutex and its condition for what a host may fork beside |
 //! | `log` | a write-ahead log on files, with its threads |
 //! | `store` | a store on files, with its threads |
+//! | `peer` | links between the nodes of a cluster, on sockets |
+//! | `tls` | TLS over bytes, with rustls |
 //! | `event` | what the owner is told |
 
 #[cfg(feature = "proxy")]
@@ -36,6 +38,8 @@ pub mod log;
 pub(crate) mod mailbox;
 #[cfg(feature = "proxy")]
 pub(crate) mod net;
+#[cfg(all(feature = "proxy", feature = "replication"))]
+pub mod peer;
 #[cfg(feature = "proxy")]
 mod pipes;
 #[cfg(feature = "proxy")]
@@ -50,6 +54,8 @@ pub(crate) mod standing;
 pub mod store;
 #[cfg(feature = "proxy")]
 pub(crate) mod timer;
+#[cfg(feature = "tls")]
+pub mod tls;
 #[cfg(feature = "proxy")]
 pub(crate) mod token;
 #[cfg(feature = "proxy")]

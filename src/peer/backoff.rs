@@ -41,7 +41,7 @@ impl Backoff {
 }
 
 /// Half to all of `wait`.
-pub(super) fn jittered(wait: Duration, rng: &mut Rng) -> Duration {
+pub(crate) fn jittered(wait: Duration, rng: &mut Rng) -> Duration {
     let half = nanos(wait) / 2;
     Duration::from_nanos(half + rng.below(nanos(wait) - half + 1))
 }

@@ -11,7 +11,7 @@
 //! | `outbox`, `inbox` | messages waiting to go and waiting to be taken, by class, within bounds |
 //! | `turns` | which class comes next |
 //! | `pace`, `backoff` | bytes a second; how long to wait before dialling again |
-//! | `options`, `name`, `end` | bounds and times; names of nodes; why a link ended |
+//! | `options`, `security`, `name`, `end` | bounds and times; how links are secured; names of nodes; why a link ended |
 //!
 //! There is one link for each pair of nodes, and it carries messages both ways. A message is bytes, of whose meaning
 //! nothing is known here, and of a [`Class`]: what decides who is primary goes before entries, and those before
@@ -33,9 +33,11 @@ mod options;
 mod outbox;
 mod pace;
 mod roster;
+mod security;
 mod turns;
 
 pub use backoff::Backoff;
+pub(crate) use backoff::jittered;
 pub use end::{End, Fault};
 pub use frame::{FRAME_BYTES_MAX, Frame, HEADER_BYTES, Kind, PREAMBLE, Splitter};
 pub use hello::{ClusterId, Hello, PROTOCOL_VERSION, Reason, Refusal};
@@ -43,6 +45,7 @@ pub use link::{Counters, Event, Link, Message, NotSent, Side};
 pub use name::NodeName;
 pub use options::Options;
 pub use roster::{Identity, Linked, Roster};
+pub use security::Security;
 
 /// How urgent a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
