@@ -2,8 +2,10 @@
 //! comes of peers that are slow, silent, hostile or gone.
 
 #[path = "../shared/certificates.rs"]
+#[allow(dead_code, reason = "other tests take more of it")]
 mod certificates;
 #[path = "../shared/folder.rs"]
+#[allow(dead_code, reason = "other tests take more of it")]
 mod folder;
 
 mod cluster;

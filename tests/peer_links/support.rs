@@ -1,6 +1,7 @@
 //! Nodes that are turned one after the other on the test's own thread.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use trimtab::links::{Event, Links, Notice, PeerAddress, PeerStatus, Setup};
@@ -22,9 +23,13 @@ pub(crate) fn name(text: &str) -> NodeName {
     text.parse().unwrap()
 }
 
-/// An address of this machine that nobody listens on, and that nobody is given soon.
+/// An address of this machine that nobody else has: of a network of 16 million, by process and count, and a port that the
+/// system gives to nobody of itself.
 pub(crate) fn free_address() -> SocketAddr {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let [_, high, middle, low] =
+        (std::process::id() << 8 | NEXT.fetch_add(1, Ordering::Relaxed)).to_be_bytes();
+    SocketAddr::from((Ipv4Addr::new(127, high, middle, low), 7400))
 }
 
 /// A node in plaintext that knows `peers`.
@@ -34,8 +39,9 @@ pub(crate) fn setup(own: &str, listen: SocketAddr, peers: &[(&str, Option<Socket
         address: *address,
         number: 0,
     };
-    // Every process has a boot of its own.
-    let boot = u64::from(listen.port()) << 32 | u64::from(std::process::id());
+    static BOOTS: AtomicU64 = AtomicU64::new(1_000);
+    // As if it were a process of its own; others may be told apart by numbers near this one.
+    let boot = BOOTS.fetch_add(1_000, Ordering::Relaxed);
     Setup {
         identity: Identity {
             name: name(own),

@@ -77,7 +77,10 @@ fn sections(bytes: &[u8]) -> Vec<String> {
 fn no_pem(what: &'static str, path: &Path, error: &pem::Error) -> Error {
     let why = match error {
         pem::Error::MissingSectionEnd { end_marker } => {
-            format!("ends before its line {}; was it cut?", String::from_utf8_lossy(end_marker).trim_end())
+            format!(
+                "ends before its line -----END {}-----; was it cut?",
+                String::from_utf8_lossy(end_marker).trim_end()
+            )
         }
         pem::Error::IllegalSectionStart { line } => {
             format!("has the line {:.60?}, which begins no section of PEM", String::from_utf8_lossy(line))
