@@ -257,6 +257,7 @@ bench: setup build ## Run the benchmarks: Rust, pingora, C, Python, Go, the clie
 	@rm -rf $(BUILD)/bench-python && $(PYTHON) -m venv $(BUILD)/bench-python
 	CARGO_TARGET_DIR=$(PYTHON_TARGET) $(BUILD)/bench-python/bin/pip install --quiet ./bindings/python
 	$(BUILD)/bench-python/bin/python bindings/python/benches/pick.py
+	$(BUILD)/bench-python/bin/python bindings/python/benches/store.py
 	@TRIMTAB_ARCHIVE=$(RELEASE)/libtrimtab.a bindings/go/build-archive.sh
 	cd bindings/go && GOTOOLCHAIN=local CGO_ENABLED=1 $(GO) test -run '^$$' -bench . -count 5 .
 	TRIMTAB_ARCHIVE=$(RELEASE)/libtrimtab.a benches/nohop/run.sh

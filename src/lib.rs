@@ -31,7 +31,7 @@
 //! |---|---|
 //! | `capi`, `cli` | the C interface; the command. No logic |
 //! | [`server`] | a running instance: listeners, pools, admin, made from one configuration |
-//! | `driver` | the mio loop: sockets, timers, mailboxes; the log on files, here [`wal`]; the store on files, here [`embedded`]; TLS, here [`tls`]; links between nodes, here [`links`] |
+//! | `driver` | the mio loop: sockets, timers, mailboxes; the log on files, here [`wal`]; the store on files, here [`embedded`]; backups of it, here [`mod@backup`]; TLS, here [`tls`]; links between nodes, here [`links`] |
 //! | [`proxy`] | the life of a connection, the relay, the PROXY protocol: state machines without I/O |
 //! | [`discovery`] | members from DNS and files: state machines without I/O |
 //! | [`checks`] | the active checks of pools: who is asked when, and what the pool is told |
@@ -72,6 +72,8 @@ mod sys;
 pub mod thread;
 pub mod time;
 
+#[cfg(feature = "store")]
+pub use driver::backup;
 #[cfg(feature = "store")]
 pub use driver::log as wal;
 #[cfg(all(feature = "proxy", feature = "replication"))]

@@ -14,10 +14,13 @@
 //! | `lock` | a mutex and its condition for what a host may fork beside |
 //! | `log` | a write-ahead log on files, with its threads |
 //! | `store` | a store on files, with its threads |
+//! | `backup` | backups of stores on files, and restoring them |
 //! | `peer` | links between the nodes of a cluster, on sockets |
 //! | `tls` | TLS over bytes, with rustls |
 //! | `event` | what the owner is told |
 
+#[cfg(feature = "store")]
+pub mod backup;
 #[cfg(feature = "proxy")]
 pub(crate) mod conversation;
 #[cfg(feature = "proxy")]

@@ -2,8 +2,8 @@
 
 use trimtab::rng::Rng;
 use trimtab::store::index::{
-    Answer, Command, Condition, Index, Lifetime, Malformed, Operation, Options, Range, Refusal, RequestId,
-    Settings, Step, Timestamp, prefix_end,
+    Answer, Command, Condition, Index, KEY_MAX, Lifetime, LifetimeCondition, Malformed, Operation, Options,
+    Range, Refusal, RequestId, Settings, Step, Timestamp, prefix_end,
 };
 
 use crate::commands::{Course, Words};
@@ -82,6 +82,54 @@ fn the_hash_depends_on_content_not_on_the_way_to_it() {
     assert_eq!(a.state().hash(), b.state().hash());
     put(&mut b, 3, b"y", b"2").unwrap();
     assert_ne!(a.state().hash(), b.state().hash(), "the version counts too");
+}
+
+#[test]
+fn a_command_is_checked_in_memory_as_it_would_be_when_read() {
+    let (words, mut rng) = (Words::new(), Rng::new(3));
+    let mut course = Course::new();
+    let tight = Settings { value_max: 20, operations_max: 2, ..Settings::default() };
+    let (mut right, mut wrong) = (0, 0);
+    let mut same = |command: &Command<'_>, settings: &Settings| {
+        let mut encoded = Vec::new();
+        command.encode(&mut encoded);
+        let read = Command::decode(&encoded, settings).map(|read| assert_eq!(&read, command));
+        assert_eq!(command.check(settings), read, "{command:?}");
+        *if read.is_ok() { &mut right } else { &mut wrong } += 1;
+    };
+    for _ in 0..4_000 {
+        let command = course.command(&words, &mut rng);
+        same(&command, &Settings::default());
+        same(&command, &tight);
+    }
+    let long = vec![b'k'; KEY_MAX + 1];
+    let (value, unbounded) = (&b"v"[..], Lifetime::Unbounded);
+    let put =
+        |key, lifetime| Step::Put { key, value, condition: Condition::Always, lifetime, previous: false };
+    let range = |start, end| Step::Range { range: Range { start, end }, limit: 0, reverse: false };
+    let steps = [
+        put(&long, unbounded),
+        put(b"k", Lifetime::Lease(0)),
+        range(&long, None),
+        range(b"", Some(&long)),
+        Step::Append { key: &long, value },
+        Step::Delete { key: &long, condition: Condition::Always, previous: false },
+        Step::SetLifetime { key: b"k", lifetime: Lifetime::Lease(0), condition: LifetimeCondition::Always },
+    ];
+    let operations = [
+        Operation::LeaseGrant { id: 0, ttl_ms: 1 },
+        Operation::LeaseGrant { id: 1, ttl_ms: 0 },
+        Operation::LeaseGrant { id: 1, ttl_ms: (1 << 48) + 1 },
+        Operation::LeaseKeepAlive { id: 0 },
+        Operation::LeaseRevoke { id: 0 },
+        Operation::Evict { keys: vec![(&long, 1)] },
+        Operation::Configure(Settings { value_max: 0, ..Settings::default() }),
+        Operation::Configure(Settings { memory_max: 1, ..Settings::default() }),
+    ];
+    for operation in steps.into_iter().map(Operation::Step).chain(operations) {
+        same(&Command { time: Timestamp::from_millis(1), request: None, operation }, &Settings::default());
+    }
+    assert!(right > 5_000 && wrong > 200, "{right} right, {wrong} wrong");
 }
 
 #[test]

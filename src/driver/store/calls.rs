@@ -1,17 +1,19 @@
 //! One call for each operation. Those that write block until the answer is there, or the time is over.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Store;
 use super::answer::Done;
-use super::shared::{deadline, now};
-use super::{Store, shared};
+use super::shared::{Submitted, clock};
 use crate::error::{Error, Result};
 use crate::store::engine::Durability;
 use crate::store::index::{
     Answer, Command, Condition, Entry, Found, Lease, Lifetime, LifetimeCondition, Operation, Range,
     RequestId, Step, Timestamp, Transaction, View,
 };
+use crate::sys::fork;
 
 /// How a call that writes is to go.
 #[derive(Clone, Copy, Debug, Default)]
@@ -62,6 +64,32 @@ pub struct Listing {
     pub entries: Vec<(Vec<u8>, Found)>,
     /// Whether a limit left some: go on behind (with `reverse`, before) the last.
     pub more: bool,
+}
+
+/// A call under way, whose answer is given once. Dropping it does not end the call.
+pub struct Pending {
+    submitted: Submitted,
+    process: fork::Process,
+}
+
+impl Pending {
+    /// Waits for the answer, at most `timeout`; zero only looks. After `TimedOut` it may be waited for again.
+    ///
+    /// # Errors
+    ///
+    /// `TimedOut`, `Forked`, and what the call failed with.
+    pub fn wait(&self, timeout: Duration) -> Result<Done> {
+        if !self.process.is_this() {
+            return Err(Error::Forked { what: "store" });
+        }
+        self.submitted.wait(timeout)
+    }
+}
+
+impl fmt::Debug for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pending").finish_non_exhaustive()
+    }
 }
 
 /// # Writes
@@ -193,16 +221,29 @@ impl Store {
 
     /// Does whatever operation.
     pub fn call(&self, operation: &Operation<'_>, call: &Call) -> Result<Done> {
-        let deadline = deadline(call.timeout.unwrap_or(self.inner.options.timeout));
         let command =
             Command { time: Timestamp::default(), request: call.request, operation: operation.clone() };
-        self.shared()?.submit(&command, call.durability)?.wait(deadline)
+        let submitted = self.shared()?.submit(&command, call.durability)?;
+        submitted.wait(call.timeout.unwrap_or(self.inner.options.timeout))
+    }
+
+    /// Begins what [`Store::call`] does, for one who waits in several goes. Does not block, and leaves `timeout` unread.
+    pub fn begin(&self, operation: &Operation<'_>, call: &Call) -> Result<Pending> {
+        let command =
+            Command { time: Timestamp::default(), request: call.request, operation: operation.clone() };
+        let submitted = self.shared()?.submit(&command, call.durability)?;
+        Ok(Pending { submitted, process: self.inner.process })
     }
 
     /// Waits until all that was written before is on disk; gives the last sequence of it.
     pub fn sync(&self, timeout: Option<Duration>) -> Result<u64> {
-        let deadline = deadline(timeout.unwrap_or(self.inner.options.timeout));
-        Ok(self.shared()?.sync()?.wait(deadline)?.sequence)
+        let submitted = self.shared()?.sync()?;
+        Ok(submitted.wait(timeout.unwrap_or(self.inner.options.timeout))?.sequence)
+    }
+
+    /// Begins what [`Store::sync`] does. Does not block.
+    pub fn begin_sync(&self) -> Result<Pending> {
+        Ok(Pending { submitted: self.shared()?.sync()?, process: self.inner.process })
     }
 
     fn step(&self, step: Step<'_>, call: &Call) -> Result<Done> {
@@ -230,16 +271,15 @@ impl Store {
     /// memory.
     pub fn get_with<T>(&self, key: &[u8], read: impl FnOnce(&Entry<'_>) -> T) -> Result<Option<T>> {
         let reader = self.reader()?;
-        let clock = now().clock;
         if let Some(uses) = &self.inner.uses {
-            uses.note(key, clock);
+            uses.note(key, clock());
         }
-        Ok(reader.with(|view| view.get(key, clock.max(view.time())).as_ref().map(read)))
+        Ok(reader.with(|view| view.get_by(key, || clock().max(view.time())).as_ref().map(read)))
     }
 
     /// The keys of `range` in order, at most `limit` (0: as many as have `bytes_max` together; one in any case).
     pub fn range(&self, range: &Range<'_>, limit: u64, bytes_max: u64, reverse: bool) -> Result<Listing> {
-        let clock = now().clock;
+        let clock = clock();
         Ok(self.reader()?.with(|view| {
             let page = view.range(range, limit, bytes_max, reverse, clock.max(view.time()));
             let entries = page.entries.iter().map(|(key, entry)| (key.clone(), entry.to_found())).collect();
@@ -249,13 +289,13 @@ impl Store {
 
     /// How many keys `range` has.
     pub fn count(&self, range: &Range<'_>) -> Result<u64> {
-        let clock = now().clock;
+        let clock = clock();
         Ok(self.reader()?.with(|view| view.count(range, clock.max(view.time()))))
     }
 
     /// A lease, if it is alive.
     pub fn lease(&self, id: u64) -> Result<Option<Lease>> {
-        let clock = now().clock;
+        let clock = clock();
         Ok(self.reader()?.with(|view| view.lease(id, clock.max(view.time()))))
     }
 
@@ -267,7 +307,7 @@ impl Store {
 
     /// The time by which keys expire now: this machine's, or the latest that a command had if that is later.
     pub fn present(&self) -> Result<Timestamp> {
-        let clock = shared::now().clock;
+        let clock = clock();
         Ok(self.reader()?.with(|view| clock.max(view.time())))
     }
 }

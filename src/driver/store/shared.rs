@@ -5,25 +5,27 @@
 //! with one sync; one makes segments, and has the clock; one writes snapshots. None of them holds the lock while it
 //! waits for the disk. Readers never take it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::driver::lock::{Condvar, Mutex, MutexGuard};
 
 use super::answer::{self, Done};
+use super::options::Options;
 use super::queue;
+use super::scrubbing::Scrubbing;
 use super::watcher::Bell;
 use crate::driver::log::FileDisk;
 use crate::error::{Error, Result};
-use crate::store::engine::{Durability, Engine, Now, SnapshotJob, Ticket};
+use crate::store::engine::{self, Durability, Engine, Now, SnapshotJob, Ticket};
 use crate::store::index::{Command, Timestamp};
-use crate::store::log::{Disk, Upkeep};
+use crate::store::log::{Disk, Scrub, Upkeep};
 use crate::sync::{AtomicU32, Ordering};
 use crate::time::{Clock, Instant};
 
-pub(super) struct Shared {
-    pub(super) core: Mutex<Core>,
+pub(in crate::driver) struct Shared {
+    pub(in crate::driver) core: Mutex<Core>,
     /// There is something to flush.
     flush: Condvar,
     /// There may be something to make or to take away, or the clock has to be looked at sooner.
@@ -35,19 +37,21 @@ pub(super) struct Shared {
     /// 1: closed. For readers, who do not take the lock.
     closed: AtomicU32,
     waiting_max: usize,
+    scrub_bytes_per_second: u64,
 }
 
-pub(super) struct Core {
-    pub(super) engine: Engine,
+pub(in crate::driver) struct Core {
+    pub(in crate::driver) engine: Engine,
     /// Calls the log could not take yet, oldest first.
     waiting: VecDeque<Waiting>,
-    owners: HashMap<Ticket, Owner>,
+    owners: Owners,
     bells: Vec<Weak<Bell>>,
     /// Up to where watchers were told.
     told: u64,
     /// Work for the tending thread, and for the one that writes snapshots.
     upkeep: Option<Upkeep>,
     job: Option<SnapshotJob>,
+    pub(super) scrubbing: Scrubbing,
     /// The last snapshot that failed said this.
     pub(super) snapshot_error: Option<Error>,
     /// When the tending thread wakes by itself.
@@ -73,6 +77,50 @@ pub(super) enum Owner {
     Queue(Arc<queue::Shared>, u64),
 }
 
+/// Who waits for which ticket. Tickets rise, and are answered nearly in order: so a queue will do, and no hashing.
+#[derive(Default)]
+struct Owners {
+    /// Rising tickets; `None` where it was answered before others that came earlier.
+    queue: VecDeque<(Ticket, Option<Owner>)>,
+}
+
+impl Owners {
+    fn insert(&mut self, ticket: Ticket, owner: Owner) {
+        debug_assert!(self.queue.back().is_none_or(|(last, _)| *last < ticket), "tickets rise");
+        self.queue.push_back((ticket, Some(owner)));
+    }
+
+    fn remove(&mut self, ticket: Ticket) -> Option<Owner> {
+        let at = match self.queue.front() {
+            Some((first, _)) if *first == ticket => 0,
+            _ => self.queue.binary_search_by_key(&ticket, |(ticket, _)| *ticket).ok()?,
+        };
+        let owner = self.queue[at].1.take();
+        while self.queue.front().is_some_and(|(_, owner)| owner.is_none()) {
+            self.queue.pop_front();
+        }
+        owner
+    }
+}
+
+/// What a submitted call gives.
+pub(super) enum Submitted {
+    /// The answer, at once.
+    Done(Done),
+    /// Where it will be.
+    Waits(Arc<Slot>),
+}
+
+impl Submitted {
+    /// The answer, once it is there, for `timeout` at most. Where it was waited for, it is given once.
+    pub(super) fn wait(&self, timeout: Duration) -> Result<Done> {
+        match self {
+            Submitted::Done(done) => Ok(done.clone()),
+            Submitted::Waits(slot) => slot.wait(deadline(timeout)),
+        }
+    }
+}
+
 /// Where a call finds its answer.
 #[derive(Default)]
 pub(super) struct Slot {
@@ -87,7 +135,7 @@ impl Slot {
     }
 
     /// The answer, once it is there.
-    pub(super) fn wait(&self, deadline: Instant) -> Result<Done> {
+    fn wait(&self, deadline: Instant) -> Result<Done> {
         let mut result = self.result.lock();
         loop {
             if let Some(result) = result.take() {
@@ -113,21 +161,27 @@ impl Owner {
 
 /// The present, by both clocks.
 pub(super) fn now() -> Now {
+    Now { instant: Clock.now(), clock: clock() }
+}
+
+/// The present, by which keys expire.
+pub(super) fn clock() -> Timestamp {
     let millis = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
-    Now { instant: Clock.now(), clock: Timestamp::from_millis(millis) }
+    Timestamp::from_millis(millis)
 }
 
 impl Shared {
-    pub(super) fn new(engine: Engine, waiting_max: usize) -> Self {
+    pub(super) fn new(engine: Engine, options: &Options) -> Self {
         let told = engine.state().sequence();
         let core = Core {
             engine,
             waiting: VecDeque::new(),
-            owners: HashMap::new(),
+            owners: Owners::default(),
             bells: Vec::new(),
             told,
             upkeep: None,
             job: None,
+            scrubbing: Scrubbing::new(options.scrub_interval, Clock.now()),
             snapshot_error: None,
             tends_at: None,
             is_flusher_idle: false,
@@ -142,23 +196,55 @@ impl Shared {
             snapshot: Condvar::new(),
             snapshotted: Condvar::new(),
             closed: AtomicU32::new(0),
-            waiting_max,
+            waiting_max: options.waiting_max,
+            scrub_bytes_per_second: options.scrub_bytes_per_second,
         }
     }
 
-    pub(super) fn check_open(&self) -> Result<()> {
+    pub(in crate::driver) fn check_open(&self) -> Result<()> {
         // Relaxed: a call beside a close may be answered either way.
         if self.closed.load(Ordering::Relaxed) == 0 { Ok(()) } else { Err(closed()) }
     }
 
+    /// The time in the store.
+    pub(in crate::driver) fn clock_ms(&self) -> u64 {
+        self.core.lock().engine.clock_ms(now())
+    }
+
+    /// A snapshot to be written elsewhere.
+    pub(in crate::driver) fn view_job(&self) -> SnapshotJob {
+        self.core.lock().engine.view_job(now())
+    }
+
     /// Submits a command for a call.
-    pub(super) fn submit(&self, command: &Command<'_>, durability: Option<Durability>) -> Result<Arc<Slot>> {
-        let slot = Arc::new(Slot::default());
+    pub(super) fn submit(&self, command: &Command<'_>, durability: Option<Durability>) -> Result<Submitted> {
         let mut core = self.core.lock();
         let now = now();
-        self.take(&mut core, command, durability, Owner::Call(Arc::clone(&slot)), now)?;
-        self.settle(&mut core, now);
-        Ok(slot)
+        let ticket = if core.is_ending || !core.waiting.is_empty() {
+            None
+        } else {
+            match core.engine.submit(command, durability, now) {
+                Ok(ticket) => Some(ticket),
+                Err(error) if core.engine.is_worth_waiting(&error) => None,
+                Err(error) => return Err(error),
+            }
+        };
+        // What is done on this thread is answered on it, and nobody is woken for it.
+        if let Some(ticket) = ticket
+            && let Some(result) = self.settle_for(&mut core, Some(ticket), now)
+        {
+            return answer::of(result).map(Submitted::Done);
+        }
+        let slot = Arc::new(Slot::default());
+        let owner = Owner::Call(Arc::clone(&slot));
+        match ticket {
+            Some(ticket) => core.owners.insert(ticket, owner),
+            None => {
+                self.hold(&mut core, command, durability, owner)?;
+                self.settle(&mut core, now);
+            }
+        }
+        Ok(Submitted::Waits(slot))
     }
 
     /// Submits a command, or has it wait for its turn; for several under one lock. [`Shared::settle`] comes behind.
@@ -183,6 +269,20 @@ impl Shared {
                 Err(error) => return Err(error),
             }
         }
+        self.hold(core, command, durability, owner)
+    }
+
+    /// Has a command wait for its turn.
+    fn hold(
+        &self,
+        core: &mut Core,
+        command: &Command<'_>,
+        durability: Option<Durability>,
+        owner: Owner,
+    ) -> Result<()> {
+        if core.is_ending {
+            return Err(closed());
+        }
         if let Some(failure) = core.engine.failure() {
             return Err(failure.clone());
         }
@@ -197,7 +297,7 @@ impl Shared {
     }
 
     /// Waits until all that was taken so far is on disk.
-    pub(super) fn sync(&self) -> Result<Arc<Slot>> {
+    pub(super) fn sync(&self) -> Result<Submitted> {
         let slot = Arc::new(Slot::default());
         let mut core = self.core.lock();
         if core.is_ending {
@@ -211,7 +311,7 @@ impl Shared {
             core.waiting.push_back(Waiting { command: None, durability: None, owner });
         }
         self.settle(&mut core, now());
-        Ok(slot)
+        Ok(Submitted::Waits(slot))
     }
 
     pub(super) fn add_bell(&self, bell: &Arc<Bell>) {
@@ -250,11 +350,41 @@ impl Shared {
         }
     }
 
+    /// Has everything on disk read again, and waits for it. What was found damaged is the error.
+    pub(super) fn scrub(&self, deadline: Instant) -> Result<()> {
+        let mut core = self.core.lock();
+        let pass = core.scrubbing.want(Clock.now());
+        loop {
+            if let Some(outcome) = core.scrubbing.outcome(pass) {
+                return outcome;
+            }
+            if core.is_ending {
+                return Err(closed());
+            }
+            if core.scrubbing.is_wanted(pass) {
+                // One that is under way had begun before: then another one follows.
+                core.scrubbing.want(Clock.now());
+                self.snapshot.notify_one();
+            }
+            let left = deadline.duration_since(Clock.now());
+            if left.is_zero() {
+                return Err(Error::TimedOut { what: "scrub" });
+            }
+            self.snapshotted.wait_for(&mut core, left);
+        }
+    }
+
     /// Brings everybody up to date after the engine was changed: who waited for their turn, who is answered, who
     /// watches, and the threads.
     pub(super) fn settle(&self, core: &mut Core, now: Now) {
+        self.settle_for(core, None, now);
+    }
+
+    /// Likewise; gives back the answer to `own`, if there is one, instead of passing it on.
+    fn settle_for(&self, core: &mut Core, own: Option<Ticket>, now: Now) -> Option<Result<engine::Done>> {
+        let mut answer = None;
         loop {
-            self.answer(core);
+            self.answer(core, own, &mut answer);
             let Some(next) = core.waiting.pop_front() else { break };
             let submitted = match &next.command {
                 Some(command) => core.engine.submit_encoded(command, next.durability, now),
@@ -304,11 +434,14 @@ impl Shared {
                 self.tend.notify_one();
             }
         }
+        answer
     }
 
-    fn answer(&self, core: &mut Core) {
+    fn answer(&self, core: &mut Core, own: Option<Ticket>, answer: &mut Option<Result<engine::Done>>) {
         while let Some(completion) = core.engine.poll_completion() {
-            if let Some(owner) = core.owners.remove(&completion.ticket) {
+            if own == Some(completion.ticket) {
+                *answer = Some(completion.result);
+            } else if let Some(owner) = core.owners.remove(completion.ticket) {
                 owner.answer(answer::of(completion.result));
             }
         }
@@ -361,29 +494,92 @@ impl Shared {
         }
     }
 
-    /// The thread that writes snapshots.
+    /// The thread that writes snapshots, and reads again what lies on disk.
     pub(super) fn run_snapshots(&self, disk: &FileDisk) {
         let mut core = self.core.lock();
+        let mut pass: Option<Scrub> = None;
         while !core.is_over {
-            let Some(mut job) = core.job.take() else {
-                self.snapshot.wait(&mut core);
+            if let Some(job) = core.job.take() {
+                self.write_snapshot(&mut core, disk, job, pass.as_mut());
                 continue;
-            };
-            let result = loop {
-                match MutexGuard::unlocked(&mut core, || job.step(disk)) {
-                    Ok(None) if core.is_ending => break None,
-                    Ok(None) => {}
-                    Ok(Some(written)) => break Some(Ok(written)),
-                    Err(error) => break Some(Err(error)),
+            }
+            let wakes_at =
+                if core.is_ending { None } else { self.scrub_a_little(&mut core, disk, &mut pass) };
+            if core.job.is_some() || core.is_over {
+                continue;
+            }
+            match wakes_at {
+                Some(at) => {
+                    self.snapshot.wait_for(&mut core, at.duration_since(Clock.now()));
                 }
-            };
-            // Half of a snapshot is taken away by the next open.
-            let Some(result) = result else { continue };
-            let now = now();
-            core.snapshot_error = core.engine.handle_snapshot(&job, result, now).err();
-            self.settle(&mut core, now);
-            self.snapshotted.notify_all();
+                None => self.snapshot.wait(&mut core),
+            }
         }
+    }
+
+    fn write_snapshot(
+        &self,
+        core: &mut MutexGuard<'_, Core>,
+        disk: &FileDisk,
+        mut job: SnapshotJob,
+        pass: Option<&mut Scrub>,
+    ) {
+        let result = loop {
+            match MutexGuard::unlocked(core, || job.step(disk)) {
+                Ok(None) if core.is_ending => break None,
+                Ok(None) => {}
+                Ok(Some(written)) => break Some(Ok(written)),
+                Err(error) => break Some(Err(error)),
+            }
+        };
+        // Half of a snapshot is taken away by the next open.
+        let Some(result) = result else { return };
+        if let Some(pass) = pass {
+            pass.forget_snapshot(job.header().sequence);
+        }
+        let now = now();
+        core.snapshot_error = core.engine.handle_snapshot(&job, result, now).err();
+        self.settle(core, now);
+        self.snapshotted.notify_all();
+    }
+
+    /// Takes the next step of reading everything again, if one is due. Gives when the next one is.
+    fn scrub_a_little(
+        &self,
+        core: &mut MutexGuard<'_, Core>,
+        disk: &FileDisk,
+        pass: &mut Option<Scrub>,
+    ) -> Option<Instant> {
+        let now = now();
+        if pass.is_none() {
+            let at = core.scrubbing.begins_at()?;
+            if at > now.instant {
+                return Some(at);
+            }
+            core.scrubbing.begin();
+            let (log, identity) = (core.engine.log(), core.engine.identity());
+            *pass = Some(Scrub::new(log, identity, self.scrub_bytes_per_second, now.instant));
+            // What the system has in memory is not what lies on disk.
+            MutexGuard::unlocked(core, || disk.forget_cached());
+        }
+        let scrub = pass.as_mut().expect("it was just begun if there was none");
+        match scrub.next_deadline() {
+            Some(at) if at > now.instant => return Some(at),
+            Some(at) => {
+                let before = scrub.verified_bytes();
+                let result = MutexGuard::unlocked(core, || scrub.step(disk, now.instant));
+                core.scrubbing.stepped(scrub.verified_bytes() - before, result);
+                return Some(scrub.next_deadline().unwrap_or(at));
+            }
+            None => {}
+        }
+        *pass = None;
+        if core.scrubbing.end(now.instant, now.clock.as_millis()) {
+            core.engine.handle_damage();
+            self.settle(core, now);
+        }
+        self.snapshotted.notify_all();
+        core.scrubbing.begins_at()
     }
 
     /// Takes nothing more, and has the threads end when all is on disk.
@@ -411,7 +607,7 @@ impl Shared {
     /// How it ended: whether all was written.
     pub(super) fn end(&self) -> Result<()> {
         let mut core = self.core.lock();
-        self.answer(&mut core);
+        self.answer(&mut core, None, &mut None);
         core.engine.failure().cloned().map_or(Ok(()), Err)
     }
 }

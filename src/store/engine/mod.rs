@@ -267,6 +267,16 @@ impl Engine {
         self.log.state().snapshot.sequence.0
     }
 
+    /// Whose store it is.
+    pub fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// The time that a command taken now would bear, in milliseconds since 1970.
+    pub fn clock_ms(&self, now: Now) -> u64 {
+        self.time.clock_ms(now)
+    }
+
     /// Why the log has stopped, if it has.
     pub fn failure(&self) -> Option<&Error> {
         self.log.failure()

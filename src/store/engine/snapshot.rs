@@ -33,6 +33,8 @@ pub(super) struct Snapshots {
     /// The last one's length.
     last_bytes: u64,
     is_wanted: bool,
+    /// What lies on disk is damaged: a snapshot is to stand for it, also one of the last one's sequence.
+    is_mending: bool,
     is_under_way: bool,
     retry_at: Option<Instant>,
 }
@@ -45,6 +47,7 @@ impl Snapshots {
             log_bytes,
             last_bytes,
             is_wanted: false,
+            is_mending: false,
             is_under_way: false,
             retry_at: None,
         }
@@ -71,6 +74,13 @@ impl Engine {
         self.snapshots.is_wanted = true;
     }
 
+    /// Something that lies on disk was found damaged: a snapshot is written of what is in memory, which does without all
+    /// that is older, and takes the place of one of the same sequence.
+    pub fn handle_damage(&mut self) {
+        self.snapshots.is_wanted = true;
+        self.snapshots.is_mending = true;
+    }
+
     /// A snapshot to be written, when one is due and none is under way: the log has grown to `snapshot_bytes` and to the
     /// length of the last one, or it lacks room, or one was asked for. [`Engine::handle_snapshot`] is to be told how it
     /// went; dropping the job counts for nothing.
@@ -92,6 +102,12 @@ impl Engine {
         policy.is_under_way = true;
         policy.is_wanted = false;
         policy.retry_at = None;
+        Some(self.view_job(now))
+    }
+
+    /// A snapshot of what is applied now, to be written anywhere but into the log's own directory: a backup's. The log
+    /// lets go of nothing for it, and need not be told how it went.
+    pub fn view_job(&mut self, now: Now) -> SnapshotJob {
         if self.is_unseen {
             self.is_unseen = false;
             self.index.publish();
@@ -103,7 +119,7 @@ impl Engine {
             epoch: self.epoch,
             clock_ms: self.time.clock_ms(now),
         };
-        Some(SnapshotJob::new(view, header, self.snapshots.log_bytes))
+        SnapshotJob::new(view, header, self.snapshots.log_bytes)
     }
 
     /// Whether one is being written, or will be when it is asked for: what it lets go of makes room.
@@ -114,7 +130,8 @@ impl Engine {
     }
 
     fn is_snapshot_worthwhile(&self) -> bool {
-        self.index.state().sequence() > self.snapshot_sequence()
+        let sequence = self.index.state().sequence();
+        sequence > self.snapshot_sequence() || self.snapshots.is_mending && sequence > 0
     }
 
     fn is_snapshot_due(&self) -> bool {
@@ -141,6 +158,7 @@ impl Engine {
             Ok(written) => {
                 self.counts.snapshots += 1;
                 self.snapshots.last_bytes = written.bytes;
+                self.snapshots.is_mending = false;
                 self.snapshots.log_bytes -= job.log_bytes;
                 self.flushing.appended(&self.log, 0, now.instant);
                 Ok(())

@@ -100,19 +100,15 @@ impl Engine {
         if let Some(limit) = self.disk_limit_passed().filter(|_| growth > 0) {
             return Err(Error::Capacity { what: "disk_bytes_max", limit });
         }
+        // Before keys go for it: what could not be read back is not taken.
+        command.check(self.index.state().settings()).map_err(malformed)?;
         self.make_room_in_memory(growth, now)?;
         let time = self.time.at(now);
-        let command = Command { time, ..command.clone() };
         let mut encoded = std::mem::take(&mut self.encoded);
         encoded.clear();
-        command.encode(&mut encoded);
-        // What was put together by the caller is as good as what it reads back as.
-        let settings = *self.index.state().settings();
-        let taken = Command::decode(&encoded, &settings)
-            .map_err(malformed)
-            .and_then(|checked| Ok((self.append(&encoded, now)?, checked)));
-        let (appended, checked) = match taken {
-            Ok(taken) => taken,
+        command.encode_at(time, &mut encoded);
+        let appended = match self.append(&encoded, now) {
+            Ok(appended) => appended,
             Err(error) => {
                 self.encoded = encoded;
                 return Err(error);
@@ -128,7 +124,7 @@ impl Engine {
             self.is_unseen = true;
             let outcome = self
                 .index
-                .apply_command(appended.sequence.0, &checked)
+                .apply_command_at(appended.sequence.0, time, command)
                 .expect("the log numbers entries one after the other");
             let done = Done {
                 outcome: Some(outcome),

@@ -132,15 +132,25 @@ impl Index {
         }
     }
 
-    /// [`Index::apply`] for one who has the command at hand. It must be within the [`Settings`]; encoding and
-    /// decoding it has it checked.
+    /// [`Index::apply`] for one who has the command at hand. It must be within the [`Settings`]:
+    /// [`Command::check`] says so.
     ///
     /// # Errors
     ///
     /// [`Error::InvalidArgument`] if `sequence` is not behind the last one applied; nothing was done.
     pub fn apply_command(&mut self, sequence: u64, command: &Command<'_>) -> Result<Outcome> {
+        self.apply_command_at(sequence, command.time, command)
+    }
+
+    /// [`Index::apply_command`] with another time than the command's.
+    pub(in crate::store) fn apply_command_at(
+        &mut self,
+        sequence: u64,
+        time: Timestamp,
+        command: &Command<'_>,
+    ) -> Result<Outcome> {
         self.begin(sequence)?;
-        self.state.time = self.state.time.max(command.time);
+        self.state.time = self.state.time.max(time);
         if let Some(request) = &command.request
             && let Fate::Known(outcome) = clients::fate(&self.state, request)
         {

@@ -126,6 +126,15 @@ impl State {
         self.entries.get(key).map(Entry::of).filter(|entry| self.is_live(entry, now))
     }
 
+    /// Likewise, for who need not look at the clock where nothing depends on it.
+    pub fn get_by(&self, key: &[u8], now: impl FnOnce() -> Timestamp) -> Option<Entry<'_>> {
+        let entry = self.entries.get(key).map(Entry::of)?;
+        match entry.lifetime {
+            Lifetime::Unbounded | Lifetime::Keep => Some(entry),
+            Lifetime::Until(_) | Lifetime::Lease(_) => self.is_live(&entry, now()).then_some(entry),
+        }
+    }
+
     /// The lease `id`, if it is alive at `now`.
     pub fn lease(&self, id: u64, now: Timestamp) -> Option<Lease> {
         self.lease_of(id).filter(|lease| lease.deadline > now)

@@ -4,14 +4,20 @@ use super::{
     Command, Comparison, Condition, Lifetime, LifetimeCondition, OnRefusal, Operand, Operation, Range,
     Relation, Step, Transaction, VERSION,
 };
+use crate::store::index::time::Timestamp;
 use crate::store::index::wire::{put_bytes, put_varint, zigzag};
 
 impl Command<'_> {
     /// Appends the encoding to `out`. Every command has exactly one.
     pub fn encode(&self, out: &mut Vec<u8>) {
+        self.encode_at(self.time, out);
+    }
+
+    /// [`Command::encode`] with another time.
+    pub(in crate::store) fn encode_at(&self, time: Timestamp, out: &mut Vec<u8>) {
         out.push(VERSION);
         out.push(u8::from(self.request.is_some()));
-        put_varint(out, self.time.as_millis());
+        put_varint(out, time.as_millis());
         if let Some(request) = &self.request {
             out.extend_from_slice(&request.client);
             put_varint(out, request.number);

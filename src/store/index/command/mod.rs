@@ -3,6 +3,7 @@
 //!
 //! A command borrows its keys and values: decoding copies none of them.
 
+mod check;
 mod decode;
 mod encode;
 mod limits;
