@@ -9,11 +9,7 @@ use crate::cli::ctl::client::Client;
 use crate::cli::ctl::status;
 use crate::cli::ctl::table::printable;
 use crate::cli::ctl::told::Event;
-<<<<<<< HEAD
-use crate::time::civil_from_days;
-=======
 use crate::cli::moment::rfc3339;
->>>>>>> main
 
 /// Show what happens, as it does
 ///
@@ -102,18 +98,6 @@ fn shown(event: &Event) -> String {
     printable(&text)
 }
 
-<<<<<<< HEAD
-/// RFC 3339, in UTC.
-fn time_of_day(unix_ms: u64) -> String {
-    const DAY_MS: u64 = 24 * 60 * 60 * 1000;
-    let (days, ms) = (unix_ms / DAY_MS, unix_ms % DAY_MS);
-    let (year, month, day) = civil_from_days(days);
-    let (hours, minutes, seconds) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}.{:03}Z", ms % 1000)
-}
-
-=======
->>>>>>> main
 #[cfg(test)]
 mod tests {
     use super::*;
