@@ -2,20 +2,13 @@
 
 use toml_datetime::{Datetime, Offset};
 
-/// RFC 3339, in UTC. The days are counted as in Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms",
-/// `civil_from_days`.
+use crate::time::civil_from_days;
+
+/// RFC 3339, in UTC.
 pub(super) fn rfc3339(unix_ms: u64) -> String {
     const DAY_MS: u64 = 24 * 60 * 60 * 1000;
     let (days, ms) = (unix_ms / DAY_MS, unix_ms % DAY_MS);
-    // From the first of March of the year 0, so that a leap day is the last of its year.
-    let days = days + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (year, month, day) = civil_from_days(days);
     let (hours, minutes, seconds) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
     format!("{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}.{:03}Z", ms % 1000)
 }

@@ -15,6 +15,8 @@
 //! | `log` | a write-ahead log on files, with its threads |
 //! | `store` | a store on files, with its threads |
 //! | `backup` | backups of stores on files, and restoring them |
+//! | `peer` | links between the nodes of a cluster, on sockets |
+//! | `tls` | TLS over bytes, with rustls |
 //! | `event` | what the owner is told |
 
 #[cfg(feature = "store")]
@@ -39,6 +41,8 @@ pub mod log;
 pub(crate) mod mailbox;
 #[cfg(feature = "proxy")]
 pub(crate) mod net;
+#[cfg(all(feature = "proxy", feature = "replication"))]
+pub mod peer;
 #[cfg(feature = "proxy")]
 mod pipes;
 #[cfg(feature = "proxy")]
@@ -53,6 +57,8 @@ pub(crate) mod standing;
 pub mod store;
 #[cfg(feature = "proxy")]
 pub(crate) mod timer;
+#[cfg(feature = "tls")]
+pub mod tls;
 #[cfg(feature = "proxy")]
 pub(crate) mod token;
 #[cfg(feature = "proxy")]
