@@ -65,11 +65,11 @@ func OpenStore(path string, options StoreOptions) (*Store, error) {
 	if err := options.check(); err != nil {
 		return nil, err
 	}
-	native, file, err := openNative(path, &options)
+	native, bell, err := openNative(path, &options)
 	if err != nil {
 		return nil, err
 	}
-	core := &storeCore{native: native, calls: newStoreQueue(native.queue, file, options.queueMax())}
+	core := &storeCore{native: native, calls: newStoreQueue(native.queue, bell, options.queueMax())}
 	core.usual = options.Durability
 	if core.usual == DurabilityDefault {
 		core.usual = DurabilityLocal
