@@ -352,6 +352,19 @@ FUNCTIONS.update(
         BACKUPS,
     )
 )
+# A store in the host's loop.
+FUNCTIONS.update(
+    dict.fromkeys(
+        (
+            "trimtab_store_options_set_hosted",
+            "trimtab_store_poll_fd",
+            "trimtab_store_next_deadline",
+            "trimtab_store_next_timeout",
+            "trimtab_store_turn",
+        ),
+        "- stores without threads are not bound yet",
+    )
+)
 FUNCTIONS["trimtab_store_damage_copy"] = "StoreStatus.scrub_failure"
 CONSTANTS.update(
     dict.fromkeys(
