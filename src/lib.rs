@@ -37,6 +37,7 @@
 //! | [`checks`] | the active checks of pools: who is asked when, and what the pool is told |
 //! | [`balance`] | pools, policies, picks: no I/O, no clock, no lock |
 //! | `resp` | clients of Redis: the protocol, connections, commands over the index; state machines without I/O |
+//! | `replication` | a node of a cluster: consensus over the store's log, messages, reads, membership; state machines without I/O |
 //! | `peer` | links between the nodes of a cluster: hello, frames, queues, who dials whom: state machines without I/O |
 //! | [`store`] | what must last: the write-ahead log, the index, and the engine that joins them: state machines without I/O |
 //! | [`health`] | checks, their schedule, probes as dialogues, passive detection: state machines without I/O |
@@ -58,6 +59,8 @@ pub mod health;
 pub mod peer;
 #[cfg(feature = "proxy")]
 pub mod proxy;
+#[cfg(feature = "replication")]
+pub mod replication;
 #[cfg(feature = "store")]
 pub mod resp;
 pub mod rng;

@@ -15,6 +15,12 @@ package trimtab
 #cgo nocallback trimtab_go_store_lease
 #cgo noescape trimtab_go_poll_copy
 #cgo nocallback trimtab_go_poll_copy
+#cgo noescape trimtab_go_bell_new
+#cgo nocallback trimtab_go_bell_new
+#cgo noescape trimtab_go_bell_arm
+#cgo nocallback trimtab_go_bell_arm
+#cgo noescape trimtab_go_bell_rang
+#cgo nocallback trimtab_go_bell_rang
 
 #include "c_store.h"
 */
@@ -33,8 +39,8 @@ type nativeStore struct {
 	gate  C.trimtab_go_gate
 }
 
-// openNative opens a store; with it comes the descriptor that tells when something of the queue is done.
-func openNative(path string, options *StoreOptions) (*nativeStore, *os.File, error) {
+// openNative opens a store; with it comes the bell that tells when something of the queue is done.
+func openNative(path string, options *StoreOptions) (*nativeStore, bell, error) {
 	given := C.trimtab_go_store_given{
 		durability:        C.int32_t(options.Durability),
 		eviction:          C.int32_t(options.Eviction),
@@ -69,15 +75,40 @@ func openNative(path string, options *StoreOptions) (*nativeStore, *os.File, err
 	data, length := text(path)
 	opened := C.trimtab_go_store_open(data, length, &given, C.size_t(options.queueMax()))
 	if err := failureOf("store", opOpen, opened.result); err != nil {
-		return nil, nil, err
+		return nil, bell{}, err
 	}
 	native := &nativeStore{store: opened.store, queue: nativeQueue{opened.queue}}
-	file, err := pollFileOf(opOpen, opened.descriptor)
+	bell, err := newBell(opened.descriptor)
 	if err != nil {
 		native.free()
-		return nil, nil, err
 	}
-	return native, file, nil
+	return native, bell, err
+}
+
+// bell tells Go's poller when a descriptor is readable, if it is armed: once each time.
+type bell struct {
+	file       *os.File
+	number     C.int
+	descriptor C.int
+}
+
+func newBell(descriptor C.int32_t) (bell, error) {
+	number := C.trimtab_go_bell_new(C.int(descriptor))
+	if number < 0 {
+		return bell{}, systemRefused(opOpen, "make a descriptor to wait with", syscall.Errno(-number))
+	}
+	file, err := polled(opOpen, number)
+	return bell{file: file, number: number, descriptor: C.int(descriptor)}, err
+}
+
+// arm has it ring, at once if the descriptor is readable. Not once the file is closed.
+func (b bell) arm() {
+	C.trimtab_go_bell_arm(b.number, b.descriptor)
+}
+
+// rang tells whether it has rung, and is not armed any more.
+func rang(number uintptr) bool {
+	return C.trimtab_go_bell_rang(C.int(number)) != 0
 }
 
 // pollFileOf copies a descriptor of the library's and gives the copy to Go's poller.
@@ -86,7 +117,12 @@ func pollFileOf(operation string, descriptor C.int32_t) (*os.File, error) {
 	if copied < 0 {
 		return nil, systemRefused(operation, "copy the descriptor to poll", syscall.Errno(-copied))
 	}
-	file := os.NewFile(uintptr(copied), "trimtab store")
+	return polled(operation, copied)
+}
+
+// polled gives a descriptor to Go's poller, to have and close.
+func polled(operation string, descriptor C.int) (*os.File, error) {
+	file := os.NewFile(uintptr(descriptor), "trimtab store")
 	// What the poller does not take has no deadlines either.
 	if err := file.SetReadDeadline(time.Time{}); err != nil {
 		file.Close()
@@ -135,6 +171,11 @@ func (n *nativeStore) status() (StoreStatus, error) {
 		MemoryBytes:     uint64(read.memory_bytes),
 		DiskBytes:       uint64(read.disk_bytes),
 		PendingBytes:    uint64(read.pending_bytes),
+		ScrubPasses:     uint64(read.scrub_passes),
+		ScrubBytes:      uint64(read.scrub_bytes),
+		ScrubFinished:   momentOf(uint64(read.scrub_finished_ms)),
+		ScrubDamages:    uint64(read.scrub_damages),
+		ScrubFailure:    reasonOf(read.scrub_failure),
 	}, nil
 }
 

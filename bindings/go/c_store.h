@@ -5,6 +5,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 
 #include "c.h"
 
@@ -148,6 +150,34 @@ static inline trimtab_go_lease trimtab_go_store_lease(trimtab_go_gate *gate, con
 static inline int trimtab_go_poll_copy(int descriptor) {
     int copied = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
     return copied < 0 ? -errno : copied;
+}
+
+// The bell: an epoll of the queue's descriptor alone, for Go's poller. While nobody waits it is not armed, so that what is
+// answered at once wakes no thread. It rings once for each time it is armed, also for what was there before.
+
+static inline int trimtab_go_bell_new(int descriptor) {
+    int bell = epoll_create1(EPOLL_CLOEXEC);
+    if (bell < 0) return -errno;
+    struct epoll_event nothing = {.events = EPOLLONESHOT};
+    // Go polls none that may block.
+    if (epoll_ctl(bell, EPOLL_CTL_ADD, descriptor, &nothing) < 0 || fcntl(bell, F_SETFL, O_NONBLOCK) < 0) {
+        int error = errno;
+        close(bell);
+        return -error;
+    }
+    return bell;
+}
+
+static inline void trimtab_go_bell_arm(int bell, int descriptor) {
+    struct epoll_event readable = {.events = EPOLLIN | EPOLLONESHOT};
+    // It fails for none that was added.
+    epoll_ctl(bell, EPOLL_CTL_MOD, descriptor, &readable);
+}
+
+// Whether it has rung; it is not armed any more then.
+static inline int trimtab_go_bell_rang(int bell) {
+    struct epoll_event rang;
+    return epoll_wait(bell, &rang, 1, 0) > 0;
 }
 
 #endif

@@ -65,11 +65,11 @@ func OpenStore(path string, options StoreOptions) (*Store, error) {
 	if err := options.check(); err != nil {
 		return nil, err
 	}
-	native, file, err := openNative(path, &options)
+	native, bell, err := openNative(path, &options)
 	if err != nil {
 		return nil, err
 	}
-	core := &storeCore{native: native, calls: newStoreQueue(native.queue, file, options.queueMax())}
+	core := &storeCore{native: native, calls: newStoreQueue(native.queue, bell, options.queueMax())}
 	core.usual = options.Durability
 	if core.usual == DurabilityDefault {
 		core.usual = DurabilityLocal
@@ -187,6 +187,12 @@ type StoreStatus struct {
 	MemoryBytes     uint64 // of keys, values and what belongs to them, as MemoryMax bounds them
 	DiskBytes       uint64 // of segments and snapshots
 	PendingBytes    uint64 // that wait to be on disk
+
+	ScrubPasses   uint64    // over all that lies on disk, that came to their end
+	ScrubBytes    uint64    // found good by them
+	ScrubFinished time.Time // when the last one ended; zero: none has
+	ScrubDamages  uint64    // how often something was found damaged, or could not be read
+	ScrubFailure  error     // what was found last; nil once a later pass has found all good
 }
 
 // Status tells how the store is.

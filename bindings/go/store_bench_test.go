@@ -74,6 +74,7 @@ func BenchmarkStoreGet(b *testing.B) {
 func BenchmarkStoreScan(b *testing.B) {
 	store, _ := benchmarkStore(b)
 	b.ReportAllocs()
+	b.ResetTimer()
 	for at := 0; at < b.N; {
 		for _, err := range store.All(bg, AllKeys()) {
 			if err != nil {
@@ -141,6 +142,7 @@ func BenchmarkStoreBatch(b *testing.B) {
 func BenchmarkStoreWatch(b *testing.B) {
 	store, _ := benchmarkStore(b)
 	b.ReportAllocs()
+	b.ResetTimer()
 	for at := 0; at < b.N; {
 		watch, err := store.Watch(bg, AllKeys(), 1)
 		if err != nil {

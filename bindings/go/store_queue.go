@@ -2,7 +2,6 @@ package trimtab
 
 import (
 	"context"
-	"os"
 	"sync"
 	"time"
 )
@@ -13,8 +12,8 @@ import (
 // It knows nothing of the Store, which can be collected meanwhile.
 type storeQueue struct {
 	native nativeQueue
-	// file is a copy of the descriptor that is readable while something is done.
-	file *os.File
+	// bell rings when something is done and somebody waits.
+	bell bell
 	// places has a place for each call that may be under way; the library's queue is as large, so it is never full.
 	places chan struct{}
 	// over is closed when everything was brought, behind the end of the store.
@@ -23,12 +22,20 @@ type storeQueue struct {
 	mutex sync.Mutex
 	slots []slot
 	free  []uint32
+	// awaited is how many slots the bell must ring for.
+	awaited int
+	// isArmed is whether the bell is armed, or has rung and will be armed again if need be.
+	isArmed bool
+	// isOver is set before the bell is closed.
+	isOver bool
 }
 
 // slot is who waits for one submission, the number of which is the slot's; nobody once call is nil.
 type slot struct {
 	call *pending
 	at   int
+	// isAwaited is whether the bell must ring for it, also once nobody waits any more: its place is to be given back.
+	isAwaited bool
 }
 
 // pending is a call that waits for one answer or several.
@@ -62,8 +69,8 @@ func (p *pending) drop() {
 	pendings.Put(p)
 }
 
-func newStoreQueue(native nativeQueue, file *os.File, max int) *storeQueue {
-	queue := &storeQueue{native: native, file: file, places: make(chan struct{}, max), over: make(chan struct{})}
+func newStoreQueue(native nativeQueue, bell bell, max int) *storeQueue {
+	queue := &storeQueue{native: native, bell: bell, places: make(chan struct{}, max), over: make(chan struct{})}
 	go queue.run()
 	return queue
 }
@@ -72,26 +79,65 @@ func newStoreQueue(native nativeQueue, file *os.File, max int) *storeQueue {
 func (q *storeQueue) run() {
 	defer close(q.over)
 	var batch [64]nativeDone
-	count := 0
-	take := func(uintptr) bool {
-		count = q.native.take(batch[:])
-		return count > 0
-	}
-	conn, err := q.file.SyscallConn()
+	conn, err := q.bell.file.SyscallConn()
 	for err == nil {
-		if err = conn.Read(take); err == nil {
-			q.bring(batch[:count])
+		if err = conn.Read(rang); err == nil {
+			q.bringAll(batch[:])
+			q.answered()
 		}
 	}
-	// The file was closed: all are done, and what is left is here.
-	for take(0) {
+	// The bell was closed: all are done, and what is left is here.
+	q.bringAll(batch[:])
+}
+
+func (q *storeQueue) bringAll(batch []nativeDone) {
+	for count := len(batch); count == len(batch); {
+		count = q.native.take(batch)
 		q.bring(batch[:count])
 	}
 }
 
+// listen has the bell ring for the answers of a call from one on, as far as they are not there yet.
+func (q *storeQueue) listen(call *pending, from int) {
+	q.mutex.Lock()
+	defer q.mutex.Unlock()
+	for _, number := range call.slots[from:] {
+		if slot := &q.slots[number]; slot.call == call && !slot.isAwaited {
+			slot.isAwaited = true
+			q.awaited++
+		}
+	}
+	if q.awaited > 0 && !q.isArmed && !q.isOver {
+		q.isArmed = true
+		q.bell.arm()
+	}
+}
+
+// answered is for who has answered the bell: it is armed again while there is somebody to ring for.
+func (q *storeQueue) answered() {
+	q.mutex.Lock()
+	defer q.mutex.Unlock()
+	q.isArmed = q.awaited > 0 && !q.isOver
+	if q.isArmed {
+		q.bell.arm()
+	}
+}
+
+// vacate takes a slot out of use.
+func (q *storeQueue) vacate(number uint32) {
+	if q.slots[number].isAwaited {
+		q.awaited--
+	}
+	q.slots[number] = slot{}
+	q.free = append(q.free, number)
+}
+
 // end is for when the store is closed and nobody submits any more. Returns when all were told.
 func (q *storeQueue) end() {
-	q.file.Close()
+	q.mutex.Lock()
+	q.isOver = true
+	q.mutex.Unlock()
+	q.bell.file.Close()
 	<-q.over
 }
 
@@ -142,7 +188,7 @@ func (q *storeQueue) enter(call *pending, from, to int) {
 			number = uint32(len(q.slots))
 			q.slots = append(q.slots, slot{})
 		}
-		q.slots[number] = slot{call, at}
+		q.slots[number] = slot{call: call, at: at}
 		call.slots = append(call.slots, number)
 	}
 }
@@ -151,13 +197,29 @@ func (q *storeQueue) enter(call *pending, from, to int) {
 func (q *storeQueue) leave(call *pending, from int) {
 	q.mutex.Lock()
 	for _, number := range call.slots[from:] {
-		q.slots[number] = slot{}
-		q.free = append(q.free, number)
+		q.vacate(number)
 	}
 	count := len(call.slots) - from
 	call.slots = call.slots[:from]
 	q.mutex.Unlock()
 	q.givePlaces(count)
+}
+
+// claim tells whether what is done is the only answer of a call whose owner has not waited yet, and takes it out of the
+// queue then. The number alone does not tell: somebody else may have brought the call's answer meanwhile, and its
+// number be another's by now.
+func (q *storeQueue) claim(call *pending, done *nativeDone) bool {
+	number := uint32(done.userData())
+	q.mutex.Lock()
+	isIts := q.slots[number].call == call
+	if isIts {
+		q.vacate(number)
+	}
+	q.mutex.Unlock()
+	if isIts {
+		q.givePlaces(1)
+	}
+	return isIts
 }
 
 // bring gives each that is done to who waits for it.
@@ -166,8 +228,7 @@ func (q *storeQueue) bring(batch []nativeDone) {
 	for at := range batch {
 		number := uint32(batch[at].userData())
 		to := q.slots[number]
-		q.slots[number] = slot{}
-		q.free = append(q.free, number)
+		q.vacate(number)
 		if to.call == nil {
 			batch[at].free()
 			continue
@@ -185,6 +246,7 @@ func (q *storeQueue) bring(batch []nativeDone) {
 // wait waits for all answers of a call. When ctx is done first, or the time is over that is for a ctx without a
 // deadline, it gives up those that are missing, says which are there, and why.
 func (q *storeQueue) wait(ctx context.Context, call *pending, timeout time.Duration, timedOut func() error) (isThere func(int) bool, err error) {
+	q.listen(call, 0)
 	var expired <-chan time.Time
 	if _, has := ctx.Deadline(); !has {
 		if call.timer == nil {

@@ -172,6 +172,30 @@ func TestTenThousandGoroutinesPut(t *testing.T) {
 	}
 }
 
+// Answers in memory come at once, and whoever submits may take another's: each must get its own.
+func TestEachGetsItsOwnAnswer(t *testing.T) {
+	store := openStore(t, smallStore())
+	var group sync.WaitGroup
+	for at := range 64 {
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			key := fmt.Appendf(nil, "%02d", at)
+			for round := range int64(1000) {
+				result, err := store.Increment(bg, key, 1, WithDurability(DurabilityMemory))
+				if err != nil || result.Number != round+1 {
+					t.Errorf("round %d of %s came to %+v, %v", round, key, result, err)
+					return
+				}
+			}
+		}()
+	}
+	group.Wait()
+	if used := len(store.core.calls.places); used != 0 {
+		t.Errorf("%d places are taken by nobody", used)
+	}
+}
+
 // Goroutines of all kinds at once, for the race detector; what each did must be there.
 func TestGoroutinesOfAllKinds(t *testing.T) {
 	options := smallStore()

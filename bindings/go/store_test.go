@@ -423,10 +423,19 @@ func TestEveryOptionIsTaken(t *testing.T) {
 }
 
 func TestAStoreIsOpenOnce(t *testing.T) {
+	if isChild("opens") {
+		_, err := OpenStore(os.Getenv("TRIMTAB_TEST_PATH"), smallStore())
+		wantError(t, err, ErrState)
+		return
+	}
 	path := t.TempDir()
 	store := openStoreIn(t, path, smallStore())
 	_, err := OpenStore(path, smallStore())
 	wantError(t, err, ErrState)
+	t.Setenv("TRIMTAB_TEST_PATH", path)
+	if said, err := child(t, "opens"); err != nil || !strings.Contains(said, "PASS") {
+		t.Errorf("another process: %v, said %s", err, said)
+	}
 	store.Close()
 	openStoreIn(t, path, smallStore())
 }

@@ -200,17 +200,15 @@ func (s *Store) do(ctx context.Context, operation *Operation, call callOptions) 
 	waits := newPending(1)
 	defer waits.drop()
 	queue.enter(waits, 0, 1)
-	mine := waits.slots[0]
 	// What need not wait for the disk is done by now.
 	isMemory := call.durability == DurabilityMemory || call.durability == DurabilityDefault && core.usual == DurabilityMemory
 	var done [1]nativeDone
-	isDone, err := core.native.submit(operation, &call, uint64(mine), isMemory, &done[0])
+	isDone, err := core.native.submit(operation, &call, uint64(waits.slots[0]), isMemory, &done[0])
 	if err != nil {
 		queue.leave(waits, 0)
 		return Result{}, core.closedUnless(call, err)
 	}
-	if isDone && uint32(done[0].userData()) == mine {
-		queue.leave(waits, 0)
+	if isDone && queue.claim(waits, &done[0]) {
 		result, err := done[0].read(name)
 		return result, core.closedUnless(call, err)
 	}
@@ -313,10 +311,12 @@ func (s *Store) submitBatch(ctx context.Context, waits *pending, operations []Op
 		var taken int
 		taken, refused = core.native.submitAll(operations[submitted:submitted+count], &now,
 			func(at int) uint64 { return uint64(slots[at]) })
-		submitted += taken
 		if taken < count {
-			queue.leave(waits, submitted)
+			queue.leave(waits, submitted+taken)
 		}
+		// Before the next wait for a place, which these are to make.
+		queue.listen(waits, submitted)
+		submitted += taken
 	}
 	if submitted < len(operations) {
 		queue.notComing(waits, len(operations)-submitted)

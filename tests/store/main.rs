@@ -5,6 +5,7 @@ mod calls;
 mod child;
 mod crash;
 mod engine;
+mod faults;
 mod fork;
 #[path = "../shared/memory.rs"]
 mod memory;

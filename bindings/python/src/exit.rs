@@ -5,16 +5,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
 use crate::events::Listener;
 use crate::server::Core;
 use crate::store;
 use crate::wait::SLICE;
 
-/// Has Python stop all servers at its exit.
+/// Has Python stop all servers and close all stores at its exit.
 pub(crate) fn register(py: Python<'_>) -> PyResult<()> {
     let stop = pyo3::wrap_pyfunction!(stop_all, py)?;
     py.import("atexit")?.call_method1("register", (stop,))?;
+    let born = PyDict::new(py);
+    born.set_item("after_in_child", pyo3::wrap_pyfunction!(begin_child, py)?)?;
+    py.import("os")?.call_method("register_at_fork", (), Some(&born))?;
     Ok(())
 }
 
@@ -31,6 +35,12 @@ pub(crate) fn watch_listener(listener: &Arc<Listener>) {
 /// Whether servers were stopped for the exit.
 pub(crate) fn has_begun() -> bool {
     HAS_BEGUN.load(Ordering::Acquire)
+}
+
+/// Runs in a child made by fork, before anything else does.
+#[pyfunction]
+fn begin_child() {
+    store::forget_calls();
 }
 
 /// Stops what still runs, waits for it and for calls that are under way. Events are told meanwhile, and none

@@ -336,6 +336,41 @@ FIELDS = {
     ("trimtab_store_entry", "deadline_ms"): "deadline",
 }
 
+# Backups of the store, and reading again what lies on its disk.
+BACKUPS = "- backups are not bound yet"
+FUNCTIONS.update(
+    dict.fromkeys(
+        (
+            "trimtab_store_backup",
+            "trimtab_store_backup_closed",
+            "trimtab_store_backup_verify",
+            "trimtab_store_restore",
+            "trimtab_store_scrub",
+            "trimtab_store_options_set_scrub_interval_ms",
+            "trimtab_store_options_set_scrub_bytes_per_second",
+        ),
+        BACKUPS,
+    )
+)
+FUNCTIONS["trimtab_store_damage_copy"] = "StoreStatus.scrub_failure"
+CONSTANTS.update(
+    dict.fromkeys(
+        ("TRIMTAB_RESTORE_END", "TRIMTAB_RESTORE_SEQUENCE", "TRIMTAB_RESTORE_TIME"),
+        BACKUPS,
+    )
+)
+STRUCTS.update(
+    dict.fromkeys(
+        (
+            "trimtab_store_backup_report",
+            "trimtab_store_restore_options",
+            "trimtab_store_restored",
+        ),
+        BACKUPS,
+    )
+)
+FIELDS["trimtab_store_status", "scrub_finished_ms"] = "scrub_finished"
+
 
 def header() -> str:
     """The header without its comments and without what only a test build has."""

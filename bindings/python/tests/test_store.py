@@ -317,6 +317,8 @@ OPTIONS: dict[str, Any] = {
     "pending_bytes_max": 64 << 10,
     "waiting_max": 10,
     "history_bytes_max": 0,
+    "scrub_interval": 0,
+    "scrub_bytes_per_second": 1 << 20,
     "identity": (b"0123456789abcdef", 3),
 }
 BAD: dict[str, Any] = {
@@ -339,6 +341,8 @@ BAD: dict[str, Any] = {
     "pending_bytes_max": 1,
     "waiting_max": 0,
     "history_bytes_max": -1,
+    "scrub_interval": 1e-9,
+    "scrub_bytes_per_second": 1,
     "identity": (b"short", 1),
 }
 

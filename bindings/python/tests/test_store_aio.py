@@ -4,35 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trimtab
-import uvloop
 from conftest import SEGMENT_BYTES
 from trimtab import Operation, Store, aio
-
-LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
-    "asyncio": asyncio.new_event_loop,
-    "uvloop": uvloop.new_event_loop,
-}
-TIMEOUT = 30.0
-
-
-@pytest.fixture(params=LOOPS)
-def run(request: pytest.FixtureRequest) -> Callable[[Coroutine[Any, Any, None]], None]:
-    """Runs a coroutine in a new loop of each kind."""
-
-    def run(coroutine: Coroutine[Any, Any, None]) -> None:
-        loop = LOOPS[request.param]()
-        try:
-            loop.run_until_complete(asyncio.wait_for(coroutine, TIMEOUT))
-        finally:
-            loop.close()
-
-    return run
 
 
 def test_a_thousand_puts_at_once(store: Store, run: Callable[..., None]) -> None:
@@ -91,16 +70,19 @@ def test_every_write_is_there(store: Store, run: Callable[..., None]) -> None:
 
 
 text: Any = "text"
+TIMEOUT = 30.0
 
 
 def test_one_that_is_refused_does_not_hold_up_the_others(store: Store, run: Callable[..., None]) -> None:
     async def main() -> None:
         async with aio.attach(store) as writes:
-            durabilities = ["local" if n % 3 else "all" for n in range(30)]
+            durabilities = ["local" if n % 3 else ("all", "none")[n % 2] for n in range(30)]
             puts = (writes.put(b"%d" % n, b"", durability=level) for n, level in enumerate(durabilities))
             results = await asyncio.gather(*puts, return_exceptions=True)
-        refused = [isinstance(result, trimtab.UnsupportedError) for result in results]
-        assert refused == [level == "all" for level in durabilities] and len(store) == 20
+        for level, result in zip(durabilities, results, strict=True):
+            kinds = {"all": trimtab.UnsupportedError, "none": trimtab.InvalidArgumentError}
+            assert isinstance(result, kinds.get(level, trimtab.StoreResult))
+        assert len(store) == 20
 
     run(main())
 

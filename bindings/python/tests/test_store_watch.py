@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import selectors
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -159,8 +160,11 @@ def test_a_queue_is_bounded_and_says_what_was_taken(store: Store) -> None:
             queue.submit(put)
         assert len(queue.take(2)) == 2
         queue.submit(put)
-        # Refused at once, as one of those after it: what came before is taken.
+        # Refused at once, or no submission at all: what came before is taken.
         assert queue.submit_all([Submission(put, 1), Submission(put, 2, "all")]) == 1
+        queue.take()
+        anything: list[Any] = [Submission(put, 1), 7]
+        assert queue.submit_all(anything) == 1
         with pytest.raises(trimtab.CapacityError):
             queue.submit_all([Submission(put, 2, "all")])
         queue.take()
@@ -210,7 +214,7 @@ def test_what_is_under_way_is_completed_when_the_store_is_closed(tmp_path: Path)
         assert len(again) == 100
 
 
-def test_asynchronous_iteration(store: Store) -> None:
+def test_asynchronous_iteration(store: Store, run: Callable[..., None]) -> None:
     async def main() -> None:
         got: list[Change] = []
         watch = store.watch()
@@ -247,10 +251,12 @@ def test_asynchronous_iteration(store: Store) -> None:
             watch = store.watch()
         assert [change.sequence for change in got] == list(range(1, 3_001))
 
-    asyncio.run(main())
+    run(main())
 
 
-def test_asynchronous_iteration_lets_others_run_and_ends_with_the_store(tmp_path: Path) -> None:
+def test_asynchronous_iteration_lets_others_run_and_ends_with_the_store(
+    tmp_path: Path, run: Callable[..., None]
+) -> None:
     async def main() -> None:
         store = Store(tmp_path, segment_bytes=SEGMENT_BYTES)
         for n in range(5_000):
@@ -274,4 +280,4 @@ def test_asynchronous_iteration_lets_others_run_and_ends_with_the_store(tmp_path
         await task
         assert count == 5_000 and turns >= 4
 
-    asyncio.run(main())
+    run(main())

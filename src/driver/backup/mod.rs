@@ -61,8 +61,8 @@ impl Report {
         Self {
             sequence: manifest.last().0,
             snapshot: snapshots.map(|part| part.last).max().unwrap_or(0),
-            entries: entries.map(|part| part.last - part.first + 1).sum(),
-            bytes: added.map(|part| part.bytes).sum(),
+            entries: entries.map(|part| part.last - part.first + 1).fold(0, u64::saturating_add),
+            bytes: added.map(|part| part.bytes).fold(0, u64::saturating_add),
             manifest,
         }
     }

@@ -309,7 +309,12 @@ impl EntriesReader {
         }
         self.buffer.drain(..self.at);
         self.at = 0;
-        self.buffer.resize(wanted.max(PIECE_BYTES), 0);
+        if have == 0 {
+            // From the system, which need not write the zeros.
+            self.buffer = vec![0; wanted.max(PIECE_BYTES)];
+        } else {
+            self.buffer.resize(wanted.max(PIECE_BYTES), 0);
+        }
         let mut filled = have;
         while filled < self.buffer.len() {
             let got = disk

@@ -153,7 +153,7 @@ impl Manifest {
 
     /// The bytes of its parts together.
     pub fn bytes(&self) -> u64 {
-        self.parts.iter().map(|part| part.bytes).sum()
+        self.parts.iter().map(|part| part.bytes).fold(0, u64::saturating_add)
     }
 
     /// As it is written: JSON, and a last line with its checksum.

@@ -57,6 +57,11 @@ impl Snapshots {
         self.log_bytes += bytes;
     }
 
+    /// One came from elsewhere, and the log goes on behind it.
+    pub(super) fn installed(&mut self, bytes: u64) {
+        (self.log_bytes, self.last_bytes) = (0, bytes);
+    }
+
     /// The length of the last one.
     pub(super) fn last_bytes(&self) -> u64 {
         self.last_bytes
@@ -119,7 +124,8 @@ impl Engine {
             epoch: self.epoch,
             clock_ms: self.time.clock_ms(now),
         };
-        SnapshotJob::new(view, header, self.snapshots.log_bytes)
+        let membership = self.replica.as_ref().map_or(&[][..], |replica| &replica.membership).to_vec();
+        SnapshotJob::new(view, header, membership, self.snapshots.log_bytes)
     }
 
     /// Whether one is being written, or will be when it is asked for: what it lets go of makes room.
@@ -179,6 +185,8 @@ impl Engine {
 pub struct SnapshotJob {
     header: SnapshotHeader,
     from: SnapshotWriter,
+    /// Who is in the cluster; empty on one node.
+    membership: Vec<u8>,
     to: Option<log::SnapshotWriter>,
     /// A chunk, one byte before it.
     buffer: Vec<u8>,
@@ -188,9 +196,9 @@ pub struct SnapshotJob {
 }
 
 impl SnapshotJob {
-    fn new(view: Arc<View>, header: SnapshotHeader, log_bytes: u64) -> Self {
+    fn new(view: Arc<View>, header: SnapshotHeader, membership: Vec<u8>, log_bytes: u64) -> Self {
         let (from, buffer) = (SnapshotWriter::new(view), Vec::new());
-        Self { header, from, to: None, buffer, unsynced_bytes: 0, log_bytes }
+        Self { header, from, membership, to: None, buffer, unsynced_bytes: 0, log_bytes }
     }
 
     /// What it is of.
@@ -214,7 +222,13 @@ impl SnapshotJob {
     fn write(&mut self, disk: &impl Disk) -> Result<Option<Written>> {
         let mut to = match self.to.take() {
             Some(to) => to,
-            None => log::SnapshotWriter::begin(disk, self.header)?,
+            None => {
+                let mut to = log::SnapshotWriter::begin(disk, self.header)?;
+                if !self.membership.is_empty() {
+                    to.membership(disk, &self.membership)?;
+                }
+                to
+            }
         };
         self.buffer.clear();
         self.buffer.push(1);
@@ -243,8 +257,16 @@ impl SnapshotJob {
     }
 }
 
+/// What a snapshot file holds.
+pub(super) struct Restored {
+    pub(super) state: State,
+    /// Who is in the cluster; empty when nobody said so.
+    pub(super) membership: Vec<u8>,
+}
+
 /// Reads the state in a snapshot file.
-pub(super) fn restore(disk: &impl Disk, sequence: Sequence, identity: Identity) -> Result<State> {
+pub(super) fn restore(disk: &impl Disk, sequence: Sequence, identity: Identity) -> Result<Restored> {
+    let mut membership = Vec::new();
     let file = File::Snapshot(sequence);
     let mut from = log::SnapshotReader::open(disk, file, identity)?;
     let mut to = SnapshotReader::new();
@@ -261,7 +283,7 @@ pub(super) fn restore(disk: &impl Disk, sequence: Sequence, identity: Identity) 
                 }
             }
             Some(Part::Data([])) => return Err(wrong("a piece of the state is empty".into())),
-            Some(Part::Membership(_)) => {}
+            Some(Part::Membership(bytes)) => membership = bytes.to_vec(),
             None => break,
         }
     }
@@ -270,7 +292,7 @@ pub(super) fn restore(disk: &impl Disk, sequence: Sequence, identity: Identity) 
         let what = format!("the state in it is that at sequence {}", state.sequence());
         return Err(damaged(disk, file, 0, what));
     }
-    Ok(state)
+    Ok(Restored { state, membership })
 }
 
 fn not_taken(disk: &impl Disk, file: File, offset: u64, error: &SnapshotError) -> Error {

@@ -28,6 +28,8 @@ pub enum Replayed<'a> {
     Entry(Entry<'a>),
     /// The entries from this one on do not count.
     Replaced(Sequence),
+    /// The entries up to this one are committed: none of them is replaced any more.
+    Committed(Sequence),
 }
 
 /// What opening a log found.
@@ -508,6 +510,7 @@ fn read_segment(
                         }
                         replay(Replayed::Replaced(from));
                     }
+                    Body::Commit(through) => replay(Replayed::Committed(through)),
                     Body::Snapshot(mark) if mark.is_restart => {
                         read.marks.clear();
                         read.at_covered = (sequence == covered).then_some(epoch);

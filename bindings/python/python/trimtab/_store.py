@@ -49,6 +49,9 @@ class Store(_Store):
     - pending_bytes_max: what may wait to be on disk (64 MiB); waiting_max: how many calls may wait until
       then (65,536).
     - history_bytes_max: bytes of changes kept for watches (16 MiB).
+    - scrub_interval: how long after one pass over all that lies on disk, to find what has rotted, the next
+      one begins, 1 ms to 366 days (24 h); 0 for none. scrub_bytes_per_second: how much of it is read in a
+      second, 64 KiB to 2^40 (8 MiB).
     - identity: 16 bytes of the cluster and the number of the node, from 1; None takes what the directory
       says.
 
@@ -85,6 +88,8 @@ class Store(_Store):
         pending_bytes_max: int | None = None,
         waiting_max: int | None = None,
         history_bytes_max: int | None = None,
+        scrub_interval: float | timedelta | None = None,
+        scrub_bytes_per_second: int | None = None,
         identity: tuple[BytesLike, int] | None = None,
     ) -> Store:
         options: dict[str, Any] = {
@@ -107,6 +112,8 @@ class Store(_Store):
             "pending_bytes_max": pending_bytes_max,
             "waiting_max": waiting_max,
             "history_bytes_max": history_bytes_max,
+            "scrub_interval": scrub_interval,
+            "scrub_bytes_per_second": scrub_bytes_per_second,
             "identity": identity,
         }
         return super().__new__(cls, path, **options)

@@ -122,6 +122,16 @@ class StoreStatus(NamedTuple):
     """Bytes that wait to be on disk."""
     counts: StoreCounts
     """What was counted since it was opened."""
+    scrub_passes: int
+    """Passes over all that lies on disk that came to their end."""
+    scrub_bytes: int
+    """Bytes found good by them."""
+    scrub_finished: float | None
+    """When the last one ended, in seconds since 1970; None if none has."""
+    scrub_damages: int
+    """How often something was found damaged, or could not be read."""
+    scrub_failure: TrimtabError | None
+    """What was found last, with file and offset; None once a later pass has found all good."""
 
 
 class StoreReport(NamedTuple):

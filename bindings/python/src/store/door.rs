@@ -283,6 +283,11 @@ pub(crate) fn close_all(py: Python<'_>) -> PyResult<()> {
     closed
 }
 
+/// A child made by fork begins without calls: of its threads there is only the one that forked, which was in none.
+pub(crate) fn forget_calls() {
+    CALLS.store(0, Ordering::Release);
+}
+
 fn warn_unclosed(py: Python<'_>) -> PyResult<()> {
     const TEXT: &std::ffi::CStr = c"a trimtab.Store that is open was dropped, which closes it; call close()";
     PyErr::warn(py, &py.get_type::<PyResourceWarning>(), TEXT, 1)

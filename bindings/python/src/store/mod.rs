@@ -37,8 +37,8 @@ use trimtab::store::{index, log};
 
 pub(crate) use self::answer::{Entry, StoreResult};
 use self::arguments::{Keys, Life, Request, Value, Wait};
-pub(crate) use self::door::close_all;
 use self::door::{Core, Door};
+pub(crate) use self::door::{close_all, forget_calls};
 pub(crate) use self::operation::Operation;
 pub(crate) use self::queue::{Completion, Queue};
 use self::scan::Gives;

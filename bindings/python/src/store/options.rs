@@ -50,6 +50,11 @@ fn set(options: &mut Options, name: &str, value: &Bound<'_, PyAny>) -> PyResult<
         "pending_bytes_max" => engine.log.pending_bytes_max = bytes("pending_bytes_max")?,
         "disk_bytes_max" => engine.log.disk_bytes_max = Some(bytes("disk_bytes_max")?),
         "disk_retry" => engine.log.retry = span("disk_retry")?,
+        // No time is no pass, but when it is asked for.
+        "scrub_interval" => {
+            options.scrub_interval = Some(span("scrub_interval")?).filter(|interval| !interval.is_zero());
+        }
+        "scrub_bytes_per_second" => options.scrub_bytes_per_second = bytes("scrub_bytes_per_second")?,
         "history_bytes_max" => engine.index.history_bytes_max = bytes("history_bytes_max")?,
         other => return Err(PyTypeError::new_err(format!("Store has no keyword {other:?}"))),
     }

@@ -58,9 +58,17 @@ impl Queue {
     ///
     /// Raises why the first was not taken if none was: submit those that are left to see why they were not.
     fn submit_all(&self, py: Python<'_>, submissions: &Bound<'_, PyAny>) -> PyResult<usize> {
-        let submissions =
-            submissions.try_iter()?.map(|one| Submitted::read(&one?)).collect::<PyResult<Vec<_>>>()?;
-        self.submitted(py, &submissions)
+        let given = submissions.try_iter()?.collect::<PyResult<Vec<_>>>()?;
+        let mut read = Vec::with_capacity(given.len());
+        for one in &given {
+            match Submitted::read(one) {
+                Ok(one) => read.push(one),
+                Err(error) if read.is_empty() => return Err(error),
+                // Those before it are submitted; it is told when it is the first.
+                Err(_) => break,
+            }
+        }
+        self.submitted(py, &read)
     }
 
     /// What is done, at most max (1 to 65,536) of it, as Completions in the order in which it was done. Does not block.

@@ -220,13 +220,7 @@ impl Scan {
     }
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let mut scan = self.scan.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(going) = &mut *scan else { return Ok(None) };
-        self.store.get().check(py)?;
-        let Some((key, found)) = going.next_entry().map_err(|error| Store::raised(py, &error))? else {
-            *scan = None;
-            return Ok(None);
-        };
+        let Some((key, found)) = self.next_entry(py)? else { return Ok(None) };
         Ok(Some(match self.gives {
             Gives::Keys => PyBytes::new(py, &key).into_any(),
             Gives::Values => PyBytes::new(py, &found.value).into_any(),
@@ -245,6 +239,18 @@ impl Scan {
 }
 
 impl Scan {
+    /// The lock is let go of before anything of Python's is made, which may run its garbage collector.
+    fn next_entry(&self, py: Python<'_>) -> PyResult<Option<(Vec<u8>, index::Found)>> {
+        self.store.get().check(py)?;
+        let mut scan = self.scan.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(going) = &mut *scan else { return Ok(None) };
+        let next = going.next_entry().map_err(|error| Store::raised(py, &error))?;
+        if next.is_none() {
+            *scan = None;
+        }
+        Ok(next)
+    }
+
     pub(crate) fn new(py: Python<'_>, scan: embedded::Scan, gives: Gives, store: &Py<Store>) -> Self {
         let sequence = scan.sequence();
         Self { scan: Mutex::new(Some(scan)), gives, sequence, store: store.clone_ref(py) }

@@ -1,6 +1,7 @@
 //! How a store is, and what opening found, as the tuples of `trimtab._store_types`.
 
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 use trimtab::Error;
 use trimtab::embedded::Status;
 use trimtab::store::engine::Report;
@@ -24,7 +25,16 @@ pub(crate) fn described<'py>(py: Python<'py>, status: &Status) -> PyResult<Bound
         counts.snapshots,
         counts.snapshots_failed,
     ))?;
-    errors::class(py, TYPES, "StoreStatus")?.call1((
+    // A tuple of Rust's has twelve at most.
+    let scrub = &status.scrub;
+    let rest = PyDict::new(py);
+    rest.set_item("scrub_passes", scrub.passes)?;
+    rest.set_item("scrub_bytes", scrub.verified_bytes)?;
+    let finished = (scrub.finished_ms > 0).then(|| scrub.finished_ms as f64 / 1e3);
+    rest.set_item("scrub_finished", finished)?;
+    rest.set_item("scrub_damages", scrub.damages)?;
+    rest.set_item("scrub_failure", failed(&scrub.damage))?;
+    let first = (
         failed(&status.failure),
         failed(&status.problem),
         failed(&status.snapshot_error),
@@ -37,7 +47,8 @@ pub(crate) fn described<'py>(py: Python<'py>, status: &Status) -> PyResult<Bound
         status.disk_bytes,
         status.pending_bytes,
         counts,
-    ))
+    );
+    errors::class(py, TYPES, "StoreStatus")?.call(first, Some(&rest))
 }
 
 /// A `trimtab.StoreReport`.
