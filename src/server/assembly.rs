@@ -137,7 +137,7 @@ pub(super) fn assemble(
 
     #[cfg(feature = "store")]
     let mut resp = match (&config.store, store) {
-        (Some(from), Some(store)) => clients(config, from, store, 1, &mut files)?,
+        (Some(from), Some(store)) => clients(config, from, store, count, &mut files)?,
         _ => None,
     };
 
