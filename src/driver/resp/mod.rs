@@ -10,12 +10,14 @@
 //! | `client` | one client: its socket, what it has read and written |
 //! | `exchange` | messages of channels between loops, and who has subscribed where |
 //! | `listening` | where clients come in, and why it pauses |
+//! | `watch` | what the owner is told of the store |
 //! | `shared` | what loops share: how many there are, what was counted |
 
 mod client;
 mod exchange;
 mod listening;
 pub(crate) mod shared;
+pub(crate) mod watch;
 
 use std::collections::HashMap;
 use std::sync::Arc;
