@@ -198,6 +198,7 @@ test-bench: build ## Run each benchmark once
 	$(CARGO) bench --locked --bench '*' -- --test
 	TRIMTAB_ARCHIVE=$(RELEASE)/libtrimtab.a benches/nohop/run.sh --smoke
 	TRIMTAB=$(RELEASE)/trimtab $(PYTHON) benches/peers --smoke
+	PYTHONPATH=benches/peers TRIMTAB=$(RELEASE)/trimtab $(PYTHON) benches/stores --smoke
 
 # Coverage for libFuzzer, as `cargo fuzz run -s none` sets it; so that neither cargo-fuzz nor a nightly
 # toolchain is needed. With both at hand, `cargo +nightly fuzz run NAME` adds AddressSanitizer.
@@ -257,6 +258,7 @@ bench: setup build ## Run the benchmarks: Rust, pingora, C, Python, Go, the clie
 	@rm -rf $(BUILD)/bench-python && $(PYTHON) -m venv $(BUILD)/bench-python
 	CARGO_TARGET_DIR=$(PYTHON_TARGET) $(BUILD)/bench-python/bin/pip install --quiet ./bindings/python
 	$(BUILD)/bench-python/bin/python bindings/python/benches/pick.py
+	$(BUILD)/bench-python/bin/python bindings/python/benches/store.py
 	@TRIMTAB_ARCHIVE=$(RELEASE)/libtrimtab.a bindings/go/build-archive.sh
 	cd bindings/go && GOTOOLCHAIN=local CGO_ENABLED=1 $(GO) test -run '^$$' -bench . -count 5 .
 	TRIMTAB_ARCHIVE=$(RELEASE)/libtrimtab.a benches/nohop/run.sh

@@ -445,6 +445,21 @@
 #define TRIMTAB_EVENT_SESSIONS_CUT 14
 
 /**
+ * The store takes no writes any more until it is opened again; the detail says why. Reading goes on.
+ */
+#define TRIMTAB_EVENT_STORE_FAILED 15
+
+/**
+ * The store takes no writes, for there is no room on disk; the detail says more. Reading goes on.
+ */
+#define TRIMTAB_EVENT_STORE_FULL 16
+
+/**
+ * The store takes writes again.
+ */
+#define TRIMTAB_EVENT_STORE_RECOVERED 17
+
+/**
  * Made, not started.
  */
 #define TRIMTAB_SERVER_NEW 0
@@ -634,6 +649,21 @@
  * The keys that begin with `start` (of an operation, with `key`); `end` (`value`) must be empty.
  */
 #define TRIMTAB_RANGE_PREFIX 1
+
+/**
+ * To the last that the backup holds. The default.
+ */
+#define TRIMTAB_RESTORE_END 0
+
+/**
+ * To how it was after the entry `at`.
+ */
+#define TRIMTAB_RESTORE_SEQUENCE 1
+
+/**
+ * To how it was at the time `at`, in milliseconds since 1970, by the store's clock.
+ */
+#define TRIMTAB_RESTORE_TIME 2
 
 /**
  * The sequence of the key's last change; 0: it is not there.
@@ -1708,6 +1738,31 @@ typedef struct trimtab_store_status {
      * Bytes that wait to be on disk.
      */
     uint64_t pending_bytes;
+    /**
+     * Passes over all that lies on disk that came to their end.
+     */
+    uint64_t scrub_passes;
+    /**
+     * Bytes found good by them.
+     */
+    uint64_t scrub_bytes;
+    /**
+     * When the last one ended, in milliseconds since 1970; 0: none has.
+     */
+    uint64_t scrub_finished_ms;
+    /**
+     * How often something was found damaged, or could not be read.
+     */
+    uint64_t scrub_damages;
+    /**
+     * What was found last: a status, whose words `trimtab_store_damage_copy` gives; `TRIMTAB_OK` once a later pass has
+     * found all good.
+     */
+    int32_t scrub_failure;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
 } trimtab_store_status;
 
 /**
@@ -1926,6 +1981,117 @@ typedef struct trimtab_store_operation {
      */
     uint64_t user_data;
 } trimtab_store_operation;
+
+/**
+ * What a backup holds, and what was added to it.
+ */
+typedef struct trimtab_store_backup_report {
+    /**
+     * `sizeof(trimtab_store_backup_report)`, set by the caller before the call.
+     */
+    uint32_t struct_size;
+    /**
+     * Into how many stretches it falls, between which something is missing; 0: it holds nothing.
+     */
+    uint32_t stretches;
+    /**
+     * The first entry of the last stretch that can be gone back to.
+     */
+    uint64_t first_sequence;
+    /**
+     * The last entry.
+     */
+    uint64_t last_sequence;
+    /**
+     * The earliest time of the last stretch, in milliseconds since 1970.
+     */
+    uint64_t first_ms;
+    /**
+     * The latest.
+     */
+    uint64_t last_ms;
+    /**
+     * The length of all its files.
+     */
+    uint64_t total_bytes;
+    /**
+     * Bytes that were added.
+     */
+    uint64_t bytes;
+    /**
+     * Entries that were added.
+     */
+    uint64_t entries;
+    /**
+     * The sequence of the snapshot that was added; 0: none.
+     */
+    uint64_t snapshot;
+} trimtab_store_backup_report;
+
+/**
+ * How a backup is restored. NULL in its place, and 0 in each field, is the default.
+ */
+typedef struct trimtab_store_restore_options {
+    /**
+     * `sizeof(trimtab_store_restore_options)`, set by the caller before the call.
+     */
+    uint32_t struct_size;
+    /**
+     * Where to go back to: one of `TRIMTAB_RESTORE_...`.
+     */
+    int32_t point;
+    /**
+     * The sequence or the time; unread with `TRIMTAB_RESTORE_END`.
+     */
+    uint64_t at;
+    /**
+     * 0: the restored store is node 1 of a new cluster, and nobody takes it for what it was. 1: it keeps the identity of
+     * the store that was backed up, which must then never be opened again; refused for one that has replicated.
+     */
+    int32_t same_identity;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+} trimtab_store_restore_options;
+
+/**
+ * What was restored.
+ */
+typedef struct trimtab_store_restored {
+    /**
+     * `sizeof(trimtab_store_restored)`, set by the caller before the call.
+     */
+    uint32_t struct_size;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+    /**
+     * The last entry of the restored store.
+     */
+    uint64_t sequence;
+    /**
+     * When it was written, in milliseconds since 1970.
+     */
+    uint64_t clock_ms;
+    /**
+     * The sequence of the snapshot it begins with; 0: none.
+     */
+    uint64_t snapshot;
+    /**
+     * How many entries came on top of that.
+     */
+    uint64_t entries;
+    /**
+     * The restored store's node.
+     */
+    uint64_t node;
+    /**
+     * And its cluster.
+     */
+    uint8_t cluster[16];
+} trimtab_store_restored;
 
 /**
  * One change of one key.
@@ -3822,6 +3988,28 @@ trimtab_status trimtab_store_options_set_history_bytes_max(struct trimtab_store_
                                                            uint64_t bytes);
 
 /**
+ * Sets how long after one pass over all that lies on disk, which finds what has rotted, the next one begins.
+ *
+ * - `interval_ms`: milliseconds, 1 to 31622400000, or 0: only when it is asked for; default 86400000, a day.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_store_options_set_scrub_interval_ms(struct trimtab_store_options *options,
+                                                           uint64_t interval_ms);
+
+/**
+ * Sets how much of it is read in a second.
+ *
+ * - `bytes`: 65536 to 2^40; default 8388608: a gigabyte in two minutes, and a disk hardly notices.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_store_options_set_scrub_bytes_per_second(struct trimtab_store_options *options,
+                                                                uint64_t bytes);
+
+/**
  * Opens the store in a directory, or makes one there.
  *
  * - `path`: the directory, as the system has it: any bytes but NUL; read during the call only. It and what is above
@@ -4229,6 +4417,102 @@ trimtab_status trimtab_store_execute(const struct trimtab_store *store,
                                      const struct trimtab_store_operation *operation,
                                      const struct trimtab_store_call *call,
                                      struct trimtab_store_answer **answer_out);
+
+/**
+ * Backs a store that is open up to a directory, beside everything else: all of it, or what came since the last time. All
+ * that was answered before the call is in it. If it stops midway the backup is as it was before.
+ *
+ * - `to`: the backup's directory, as the system has it; made if it is not there. Read during the call only.
+ * - `is_full`: 1 to begin anew with a snapshot, so that restoring is quick; else 0.
+ * - `report_out`: its `struct_size` is read; written on success only. May be NULL.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_STRUCT_SIZE`, `TRIMTAB_E_STATE` when another is adding to the backup or
+ * when the store is behind it or has gone another way since, `TRIMTAB_E_INVALID_ARGUMENT` when there is something else in
+ * the directory or a backup of another store, `TRIMTAB_E_CORRUPT` when what is read is damaged: the detail says where,
+ * `TRIMTAB_E_TIMED_OUT`, or `TRIMTAB_E_IO`.
+ * Thread safety: any thread, at any time. Blocks for the disk, and holds up nobody else.
+ */
+trimtab_status trimtab_store_backup(const struct trimtab_store *store,
+                                    struct trimtab_str to,
+                                    int32_t is_full,
+                                    struct trimtab_store_backup_report *report_out);
+
+/**
+ * Backs up a store that nobody has open, as `trimtab_store_backup` does. Its directory is not changed.
+ *
+ * - `from`: the store's directory. Read during the call only, as the next.
+ * - `to`, `is_full`, `report_out`: as there.
+ *
+ * Returns what that does, `TRIMTAB_E_STATE` also when somebody has the store open, or `TRIMTAB_E_NOT_FOUND` when there is no
+ * store.
+ * Thread safety: any thread, at any time. Blocks for the disk.
+ */
+trimtab_status trimtab_store_backup_closed(struct trimtab_str from,
+                                           struct trimtab_str to,
+                                           int32_t is_full,
+                                           struct trimtab_store_backup_report *report_out);
+
+/**
+ * Reads all of a backup, and tells what it holds.
+ *
+ * - `backup`: its directory. Read during the call only.
+ * - `report_out`: its `struct_size` is read; written on success only. May be NULL.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_STRUCT_SIZE`, `TRIMTAB_E_NOT_FOUND` when there is none,
+ * `TRIMTAB_E_CORRUPT` when it is damaged: the detail says which file, and where, `TRIMTAB_E_UNSUPPORTED` when a later release
+ * wrote it, or `TRIMTAB_E_IO`.
+ * Thread safety: any thread, at any time. Blocks for the disk.
+ */
+trimtab_status trimtab_store_backup_verify(struct trimtab_str backup,
+                                           struct trimtab_store_backup_report *report_out);
+
+/**
+ * Makes a store in a directory of a backup. Nothing may be in the directory but what an earlier restore left that did not
+ * come to its end; until this has come to its end nobody opens it.
+ *
+ * - `backup`: the backup's directory. Read during the call only, as the next.
+ * - `to`: the directory to restore into; made if it is not there.
+ * - `options`: its `struct_size` is read; NULL for the defaults.
+ * - `restored_out`: its `struct_size` is read; written on success only. May be NULL.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_STRUCT_SIZE`, `TRIMTAB_E_INVALID_ARGUMENT` when there is something in `to`,
+ * for a point that the backup does not hold (the detail says what it holds) or for the identity of a store that has
+ * replicated, `TRIMTAB_E_NOT_FOUND` when there is no backup, `TRIMTAB_E_CORRUPT` when it is damaged, `TRIMTAB_E_UNSUPPORTED`
+ * when a later release wrote it, or `TRIMTAB_E_IO`. `to` is as it was before then.
+ * Thread safety: any thread, at any time. Blocks for the disk.
+ */
+trimtab_status trimtab_store_restore(struct trimtab_str backup,
+                                     struct trimtab_str to,
+                                     const struct trimtab_store_restore_options *options,
+                                     struct trimtab_store_restored *restored_out);
+
+/**
+ * Has all that lies on a store's disk read again now, at `scrub_bytes_per_second`, and waits for it. The store does so by
+ * itself (`trimtab_store_options_set_scrub_interval_ms`). When something has rotted a snapshot is written of what is in
+ * memory, which is right, and stands for all that is older.
+ *
+ * - `timeout_ms`: at most so many milliseconds; 0 for the store's `timeout_ms`, negative for ever.
+ *
+ * Returns `TRIMTAB_OK` when all is good, `TRIMTAB_E_NULL`, `TRIMTAB_E_CORRUPT` when something is damaged: the detail says which
+ * file, and where, `TRIMTAB_E_TIMED_OUT`: it goes on, or `TRIMTAB_E_IO` when something cannot be read.
+ * Thread safety: any thread, at any time. Blocks for as long as `timeout_ms` allows.
+ */
+trimtab_status trimtab_store_scrub(const struct trimtab_store *store,
+                                   int64_t timeout_ms);
+
+/**
+ * Copies what was found damaged last, with file and offset; nothing once a later pass has found all good.
+ *
+ * - `buffer`, `size`: where it goes, cut at a character and closed with a NUL. May be NULL when `size` is 0.
+ * - `length_out`: gets the length of the whole, without the NUL; may be NULL.
+ *
+ * Returns `TRIMTAB_OK`, also when it does not fit, or `TRIMTAB_E_NULL`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_store_damage_copy(const struct trimtab_store *store,
+                                         char *buffer,
+                                         size_t size,
+                                         size_t *length_out);
 
 /**
  * What a key has, of whatever length: a value of more than 1024 bytes is shared with the store, not copied.

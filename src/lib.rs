@@ -31,12 +31,14 @@
 //! |---|---|
 //! | `capi`, `cli` | the C interface; the command. No logic |
 //! | [`server`] | a running instance: listeners, pools, admin, made from one configuration |
-//! | `driver` | the mio loop: sockets, timers, mailboxes; the log on files, here [`wal`]; the store on files, here [`embedded`] |
+//! | `driver` | the mio loop: sockets, timers, mailboxes; the log on files, here [`wal`]; the store on files, here [`embedded`]; backups of it, here [`mod@backup`]; TLS, here [`tls`]; links between nodes, here [`links`] |
 //! | [`proxy`] | the life of a connection, the relay, the PROXY protocol: state machines without I/O |
 //! | [`discovery`] | members from DNS and files: state machines without I/O |
 //! | [`checks`] | the active checks of pools: who is asked when, and what the pool is told |
 //! | [`balance`] | pools, policies, picks: no I/O, no clock, no lock |
 //! | `resp` | clients of Redis: the protocol, connections, commands over the index; state machines without I/O |
+//! | `replication` | a node of a cluster: consensus over the store's log, messages, reads, membership; state machines without I/O |
+//! | `peer` | links between the nodes of a cluster: hello, frames, queues, who dials whom: state machines without I/O |
 //! | [`store`] | what must last: the write-ahead log, the index, and the engine that joins them: state machines without I/O |
 //! | [`health`] | checks, their schedule, probes as dialogues, passive detection: state machines without I/O |
 //! | [`error`], [`time`], [`rng`], [`thread`], `sync`, `sys` | what everything stands on |
@@ -53,8 +55,12 @@ pub mod discovery;
 mod driver;
 pub mod error;
 pub mod health;
+#[cfg(feature = "replication")]
+pub mod peer;
 #[cfg(feature = "proxy")]
 pub mod proxy;
+#[cfg(feature = "replication")]
+pub mod replication;
 #[cfg(feature = "store")]
 pub mod resp;
 pub mod rng;
@@ -70,7 +76,13 @@ pub mod thread;
 pub mod time;
 
 #[cfg(feature = "store")]
+pub use driver::backup;
+#[cfg(feature = "store")]
 pub use driver::log as wal;
+#[cfg(all(feature = "proxy", feature = "replication"))]
+pub use driver::peer as links;
 #[cfg(feature = "store")]
 pub use driver::store as embedded;
+#[cfg(feature = "tls")]
+pub use driver::tls;
 pub use error::{Error, Result};

@@ -50,6 +50,21 @@ pub const fn nanos(duration: Duration) -> u64 {
     if nanos > u64::MAX as u128 { u64::MAX } else { nanos as u64 }
 }
 
+/// Year, month and day of the Gregorian calendar, so many days after the first of 1970 in UTC; as in Howard Hinnant,
+/// "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
+#[cfg(any(feature = "cli", feature = "tls"))]
+pub(crate) const fn civil_from_days(days: u64) -> (u64, u64, u64) {
+    // From the first of March of the year 0, so that a leap day is the last of its year.
+    let days = days + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    (year_of_era + era * 400 + (month <= 2) as u64, month, day)
+}
+
 /// The machine's monotonic clock (`CLOCK_MONOTONIC`), the one `time.monotonic_ns()` in Python, Go's
 /// runtime and `uv_hrtime` read, so a host may mix its own readings with ours. A reading costs 20 to
 /// 30 ns; it does not block.

@@ -11,9 +11,9 @@ use std::process::Command;
 use trimtab::capi::{
     trimtab_adaptive, trimtab_backend_statistics, trimtab_bytes, trimtab_check_status, trimtab_check_step,
     trimtab_event, trimtab_listener_statistics, trimtab_outlier, trimtab_pick, trimtab_pool_event,
-    trimtab_pool_statistics, trimtab_server_statistics, trimtab_store_call, trimtab_store_change,
-    trimtab_store_entry, trimtab_store_operation, trimtab_store_result, trimtab_store_status, trimtab_str,
-    trimtab_timings,
+    trimtab_pool_statistics, trimtab_server_statistics, trimtab_store_backup_report, trimtab_store_call,
+    trimtab_store_change, trimtab_store_entry, trimtab_store_operation, trimtab_store_restore_options,
+    trimtab_store_restored, trimtab_store_result, trimtab_store_status, trimtab_str, trimtab_timings,
 };
 
 /// What is measured, with its number: `trimtab_pick.token` is an offset, `trimtab_pick` size and alignment.
@@ -239,7 +239,42 @@ fn in_rust() -> Layout {
             keys,
             memory_bytes,
             disk_bytes,
-            pending_bytes
+            pending_bytes,
+            scrub_passes,
+            scrub_bytes,
+            scrub_finished_ms,
+            scrub_damages,
+            scrub_failure,
+            reserved
+        }
+    );
+    layout!(
+        layout,
+        trimtab_store_backup_report {
+            struct_size,
+            stretches,
+            first_sequence,
+            last_sequence,
+            first_ms,
+            last_ms,
+            total_bytes,
+            bytes,
+            entries,
+            snapshot
+        }
+    );
+    layout!(layout, trimtab_store_restore_options { struct_size, point, at, same_identity, reserved });
+    layout!(
+        layout,
+        trimtab_store_restored {
+            struct_size,
+            reserved,
+            sequence,
+            clock_ms,
+            snapshot,
+            entries,
+            node,
+            cluster
         }
     );
     layout!(layout, trimtab_store_call { struct_size, durability, timeout_ms, number, client });

@@ -8,8 +8,8 @@ type Code int32
 
 // The codes, as the C interface numbers them.
 const (
-	// CodeNull: a null pointer reached the library; from Go, a Pool that NewPool did not make, or a Server
-	// that NewServer did not.
+	// CodeNull: a null pointer reached the library; from Go, a Pool that NewPool did not make, a Server that
+	// NewServer did not, or a Store that OpenStore did not.
 	CodeNull            Code = -1
 	CodeInvalidArgument Code = -2
 	CodeExists          Code = -3
@@ -62,7 +62,7 @@ var (
 	ErrTimedOut        error = &Error{Code: CodeTimedOut}    // what was waited for goes on
 	ErrIO              error = &Error{Code: CodeIO}          // the system refused something
 	ErrConfig          error = &Error{Code: CodeConfig}      // a configuration that cannot be
-	ErrState           error = &Error{Code: CodeState}       // started twice, turned after its end
+	ErrState           error = &Error{Code: CodeState}       // started twice, turned after its end, opened already
 	ErrForked          error = &Error{Code: CodeForked}      // made before a fork, by the parent
 	ErrUnsupported     error = &Error{Code: CodeUnsupported} // of a kind this release does not know
 	ErrCorrupt         error = &Error{Code: CodeCorrupt}     // data on disk are not what was written

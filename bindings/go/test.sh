@@ -26,7 +26,7 @@ go test -run '^$' -bench . -benchtime 100x . >/dev/null
 
 bin=$(mktemp -d)
 trap 'rm -rf "$bin"' EXIT
-for example in first_pick httpclient relay hosted; do
+for example in first_pick httpclient relay hosted store; do
     (cd "$root/examples/go" && go build -o "$bin/$example" "./$example")
     echo "== $example"
     "$bin/$example"

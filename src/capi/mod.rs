@@ -83,6 +83,9 @@ mod store_answer;
 mod store_operation;
 
 #[cfg(feature = "store")]
+mod store_backup;
+
+#[cfg(feature = "store")]
 mod store_read;
 
 #[cfg(feature = "store")]
@@ -121,6 +124,8 @@ pub use status::*;
 pub use store::*;
 #[cfg(feature = "store")]
 pub use store_answer::*;
+#[cfg(feature = "store")]
+pub use store_backup::*;
 #[cfg(feature = "store")]
 pub use store_call::*;
 #[cfg(feature = "store")]

@@ -270,6 +270,19 @@ pub struct trimtab_store_status {
     pub disk_bytes: u64,
     /// Bytes that wait to be on disk.
     pub pending_bytes: u64,
+    /// Passes over all that lies on disk that came to their end.
+    pub scrub_passes: u64,
+    /// Bytes found good by them.
+    pub scrub_bytes: u64,
+    /// When the last one ended, in milliseconds since 1970; 0: none has.
+    pub scrub_finished_ms: u64,
+    /// How often something was found damaged, or could not be read.
+    pub scrub_damages: u64,
+    /// What was found last: a status, whose words `trimtab_store_damage_copy` gives; `TRIMTAB_OK` once a later pass has
+    /// found all good.
+    pub scrub_failure: i32,
+    /// 0.
+    pub reserved: u32,
 }
 
 // SAFETY: `repr(C)`, integers only, and begins with `struct_size`.
@@ -288,6 +301,12 @@ unsafe impl Sized32 for trimtab_store_status {
         memory_bytes: 0,
         disk_bytes: 0,
         pending_bytes: 0,
+        scrub_passes: 0,
+        scrub_bytes: 0,
+        scrub_finished_ms: 0,
+        scrub_damages: 0,
+        scrub_failure: TRIMTAB_OK,
+        reserved: 0,
     };
 }
 
@@ -323,6 +342,12 @@ pub unsafe extern "C" fn trimtab_store_status_read(
             memory_bytes: status.memory_bytes,
             disk_bytes: status.disk_bytes,
             pending_bytes: status.pending_bytes,
+            scrub_passes: status.scrub.passes,
+            scrub_bytes: status.scrub.verified_bytes,
+            scrub_finished_ms: status.scrub.finished_ms,
+            scrub_damages: status.scrub.damages,
+            scrub_failure: code(status.scrub.damage),
+            reserved: 0,
         });
         Ok(())
     })

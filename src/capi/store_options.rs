@@ -7,6 +7,7 @@ use crate::capi::guard::{guard, guard_value};
 use crate::capi::handle::{self, Handle};
 use crate::capi::pool_options::choice;
 use crate::capi::status::{Failure, trimtab_status};
+use crate::capi::store_backup::interval;
 use crate::capi::text::trimtab_bytes;
 use crate::embedded::Options;
 use crate::error::Error;
@@ -484,5 +485,41 @@ pub unsafe extern "C" fn trimtab_store_options_set_history_bytes_max(
         // SAFETY: `options` is null or live and no other call uses it; null is refused.
         let mut options = unsafe { handle::borrow_mut(options, "options") }?;
         options.change(|options| options.engine.index.history_bytes_max = bytes)
+    })
+}
+
+/// Sets how long after one pass over all that lies on disk, which finds what has rotted, the next one begins.
+///
+/// - `interval_ms`: milliseconds, 1 to 31622400000, or 0: only when it is asked for; default 86400000, a day.
+///
+/// Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+/// Thread safety: one thread at a time for the same `options`. Does not block.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trimtab_store_options_set_scrub_interval_ms(
+    options: *mut trimtab_store_options,
+    interval_ms: u64,
+) -> trimtab_status {
+    guard(|| {
+        // SAFETY: `options` is null or live and no other call uses it; null is refused.
+        let mut options = unsafe { handle::borrow_mut(options, "options") }?;
+        options.change(|options| options.scrub_interval = interval(interval_ms))
+    })
+}
+
+/// Sets how much of it is read in a second.
+///
+/// - `bytes`: 65536 to 2^40; default 8388608: a gigabyte in two minutes, and a disk hardly notices.
+///
+/// Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+/// Thread safety: one thread at a time for the same `options`. Does not block.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trimtab_store_options_set_scrub_bytes_per_second(
+    options: *mut trimtab_store_options,
+    bytes: u64,
+) -> trimtab_status {
+    guard(|| {
+        // SAFETY: `options` is null or live and no other call uses it; null is refused.
+        let mut options = unsafe { handle::borrow_mut(options, "options") }?;
+        options.change(|options| options.scrub_bytes_per_second = bytes)
     })
 }

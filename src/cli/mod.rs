@@ -6,8 +6,10 @@
 mod check;
 mod ctl;
 mod demo;
+mod moment;
 mod pick;
 mod run;
+mod store;
 mod wal;
 
 use std::ffi::OsString;
@@ -31,6 +33,7 @@ enum Command {
     Demo(demo::Arguments),
     Pick(pick::Arguments),
     Run(run::Arguments),
+    Store(store::Arguments),
     Wal(wal::Arguments),
     /// Print a completion script
     Completions {
@@ -114,6 +117,7 @@ fn run(command: Command, out: &mut impl Write) -> Result<(), Failure> {
         }),
         Command::Pick(arguments) => pick::run(&arguments, out),
         Command::Run(arguments) => run::run(&arguments),
+        Command::Store(arguments) => store::run(&arguments, out),
         Command::Wal(arguments) => wal::run(&arguments, out),
         Command::Completions { shell } => {
             // Into memory first: the generator takes a failed write for a bug.
@@ -141,6 +145,12 @@ fn page(path: &[String]) -> Result<clap::Command, Failure> {
 /// `1 worker`, `2 workers`.
 fn count(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// One value, on a line of its own.
+fn json(out: &mut impl Write, value: &impl serde::Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, value).map_err(io::Error::from)?;
+    writeln!(out)
 }
 
 fn stop(code: u8, why: &str) -> ExitCode {

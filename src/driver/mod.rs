@@ -11,11 +11,17 @@
 //! | `shared`, `room`, `cutting` | what workers share: pools, limits, counters, wait queues, whose sessions to cut |
 //! | `net`, `pipes` | sockets; pipes for splice |
 //! | `mailbox`, `timer`, `token` | messages from other threads, deadlines, what an event is about |
+//! | `resp` | Redis clients: sockets over the state machines of `resp` and the store |
 //! | `lock` | a mutex and its condition for what a host may fork beside |
 //! | `log` | a write-ahead log on files, with its threads |
 //! | `store` | a store on files, with its threads |
+//! | `backup` | backups of stores on files, and restoring them |
+//! | `peer` | links between the nodes of a cluster, on sockets |
+//! | `tls` | TLS over bytes, with rustls |
 //! | `event` | what the owner is told |
 
+#[cfg(feature = "store")]
+pub mod backup;
 #[cfg(feature = "proxy")]
 pub(crate) mod conversation;
 #[cfg(feature = "proxy")]
@@ -36,10 +42,14 @@ pub mod log;
 pub(crate) mod mailbox;
 #[cfg(feature = "proxy")]
 pub(crate) mod net;
+#[cfg(all(feature = "proxy", feature = "replication"))]
+pub mod peer;
 #[cfg(feature = "proxy")]
 mod pipes;
 #[cfg(feature = "proxy")]
 pub(crate) mod probing;
+#[cfg(all(feature = "proxy", feature = "store"))]
+pub(crate) mod resp;
 #[cfg(feature = "proxy")]
 pub(crate) mod room;
 #[cfg(feature = "proxy")]
@@ -50,6 +60,8 @@ pub(crate) mod standing;
 pub mod store;
 #[cfg(feature = "proxy")]
 pub(crate) mod timer;
+#[cfg(feature = "tls")]
+pub mod tls;
 #[cfg(feature = "proxy")]
 pub(crate) mod token;
 #[cfg(feature = "proxy")]

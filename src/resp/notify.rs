@@ -52,6 +52,11 @@ const EVENTS_MAX: usize = 1_000;
 const BYTES_MAX: usize = 1 << 20;
 
 impl Hub {
+    /// Whether anybody has asked for notifications.
+    pub fn wants_news(&self) -> bool {
+        self.notifications.watch.is_some()
+    }
+
     /// Publishes what has happened up to `view`, as far as clients have asked for it by `CONFIG SET`; says whether
     /// there is more, to be called for after messages have been delivered. What is too long ago is left out.
     pub fn handle_view(&mut self, view: &View) -> bool {

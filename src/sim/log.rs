@@ -621,6 +621,7 @@ impl World {
                 entries.split_off(&from.0);
                 last = last.min(from.0 - 1).max(snapshot.map_or(0, |header| header.sequence.0));
             }
+            Replayed::Committed(_) => {}
         });
         self.summary.opened += 1;
         let (log, report) = match opened {

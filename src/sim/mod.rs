@@ -1,12 +1,13 @@
 //! The other driver: the same state machines over simulated sockets and simulated time, from one seed.
 //!
 //! A run plays a random workload with random faults and checks what must always hold; what it finds wrong comes
-//! back with the step it happened at. `tests/sim_relay.rs`, `tests/sim_health.rs`, `tests/sim_wal.rs` and
-//! `tests/sim_store.rs` run many seeds; `TRIMTAB_SIM_SEED` replays one.
+//! back with the step it happened at. `tests/sim_relay.rs`, `tests/sim_health.rs`, `tests/sim_wal.rs`,
+//! `tests/sim_store.rs` and `tests/sim_cluster.rs` run many seeds; `TRIMTAB_SIM_SEED` replays one.
 //!
 //! | file | owns |
 //! |---|---|
 //! | `socket` | one end of a simulated connection: bounded, torn into pieces, ended, reset |
+//! | `cluster` | nodes of a cluster on such disks and on links, and what is checked |
 //! | `disk` | a disk that tears, loses, lies, rots and fills up |
 //! | `health` | checks, a pool and discovery under a random world, and what is checked |
 //! | `limits` | what a world's pool is limited to, and what follows from it |
@@ -14,6 +15,7 @@
 //! | `store` | a store on such a disk, and what is checked |
 //! | `relay` | sessions, flows and the wait queue under a random world, and what is checked |
 
+pub mod cluster;
 pub mod disk;
 pub mod health;
 mod limits;

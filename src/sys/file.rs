@@ -21,6 +21,12 @@ pub(crate) fn allocate(file: &File, bytes: u64) -> io::Result<bool> {
     }
 }
 
+/// Asks the system to forget what it holds of a file in memory, as far as that is on disk; it may do otherwise.
+pub(crate) fn forget_cached(file: &File) {
+    // SAFETY: the descriptor is open while borrowed; the call touches no memory of ours.
+    unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

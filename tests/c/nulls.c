@@ -48,10 +48,25 @@ static trimtab_txn *made_txn;
 static trimtab_store_call store_call;
 static trimtab_store_result store_result;
 static trimtab_store_status store_status;
+static trimtab_store_backup_report backup_report;
+static trimtab_store_restore_options restore_options;
+static trimtab_store_restored restored;
+static char backup_path[128];
+static char restored_path[128];
+static char other_path[128];
 static trimtab_store_entry store_entry;
 static trimtab_store_change store_change;
 static trimtab_store_operation store_put;
 static const trimtab_store_operation *const store_puts[] = {&store_put};
+
+/* A directory that is not there yet, another one each time. */
+static const char *fresh_path(void)
+{
+    static char path[128];
+    static unsigned count;
+    snprintf(path, sizeof path, "%s/fresh-%u", folder, count++);
+    return path;
+}
 
 #define CONFIG                                                                               \
     "[[listener]]\nname = \"web\"\nbind = \"127.0.0.1:0\"\npool = \"app\"\n"                   \
@@ -136,6 +151,8 @@ struct row {
     R(x_store_options_set_disk_bytes_max_options, trimtab_store_options_set_disk_bytes_max, options, BAD, NULL, 0) \
     R(x_store_options_set_disk_retry_ms_options, trimtab_store_options_set_disk_retry_ms, options, BAD, NULL, 1000) \
     R(x_store_options_set_history_bytes_max_options, trimtab_store_options_set_history_bytes_max, options, BAD, NULL, 0) \
+    R(x_store_options_set_scrub_interval_ms_options, trimtab_store_options_set_scrub_interval_ms, options, BAD, NULL, 0) \
+    R(x_store_options_set_scrub_bytes_options, trimtab_store_options_set_scrub_bytes_per_second, options, BAD, NULL, 65536) \
     R(x_store_open_path, trimtab_store_open, path, BAD, missing_str(), store_options, &made_store) \
     R(x_store_open_store_out, trimtab_store_open, store_out, BAD, STR("/dev/null/store"), store_options, NULL) \
     R(x_store_close_store, trimtab_store_close, store, BAD, NULL) \
@@ -149,6 +166,21 @@ struct row {
     R(x_store_sync_sequence_out, trimtab_store_sync, sequence_out, FINE, store, 0, NULL) \
     R(x_store_snapshot_store, trimtab_store_snapshot, store, BAD, NULL, 0, &number) \
     R(x_store_snapshot_sequence_out, trimtab_store_snapshot, sequence_out, FINE, store, 0, NULL) \
+    R(x_store_scrub_store, trimtab_store_scrub, store, BAD, NULL, 0) \
+    R(x_store_damage_copy_store, trimtab_store_damage_copy, store, BAD, NULL, buffer, sizeof buffer, &length) \
+    COPY_ROWS(R, trimtab_store_damage_copy, store,) \
+    R(x_store_backup_store, trimtab_store_backup, store, BAD, NULL, STR(backup_path), 0, &backup_report) \
+    R(x_store_backup_to, trimtab_store_backup, to, BAD, store, missing_str(), 0, &backup_report) \
+    R(x_store_backup_report_out, trimtab_store_backup, report_out, FINE, store, STR(backup_path), 0, NULL) \
+    R(x_store_backup_closed_from, trimtab_store_backup_closed, from, BAD, missing_str(), STR(backup_path), 0, NULL) \
+    R(x_store_backup_closed_to, trimtab_store_backup_closed, to, BAD, STR(restored_path), missing_str(), 0, NULL) \
+    R(x_store_backup_closed_report_out, trimtab_store_backup_closed, report_out, FINE, STR(restored_path), STR(other_path), 0, NULL) \
+    R(x_store_backup_verify_backup, trimtab_store_backup_verify, backup, BAD, missing_str(), &backup_report) \
+    R(x_store_backup_verify_report_out, trimtab_store_backup_verify, report_out, FINE, STR(backup_path), NULL) \
+    R(x_store_restore_backup, trimtab_store_restore, backup, BAD, missing_str(), STR(restored_path), &restore_options, &restored) \
+    R(x_store_restore_to, trimtab_store_restore, to, BAD, STR(backup_path), missing_str(), &restore_options, &restored) \
+    R(x_store_restore_options, trimtab_store_restore, options, FINE, STR(backup_path), STR(fresh_path()), NULL, &restored) \
+    R(x_store_restore_restored_out, trimtab_store_restore, restored_out, FINE, STR(backup_path), STR(fresh_path()), &restore_options, NULL) \
     R(x_store_status_read_store, trimtab_store_status_read, store, BAD, NULL, &store_status) \
     R(x_store_status_read_status_out, trimtab_store_status_read, status_out, BAD, store, NULL) \
     R(x_store_put_store, trimtab_store_put, store, BAD, NULL, trimtab_bytes_of("k", 1), NO_KEY, &store_call, &store_result) \
@@ -519,10 +551,18 @@ int main(int argc, char **argv)
     store_call.struct_size = sizeof store_call;
     store_result.struct_size = sizeof store_result;
     store_status.struct_size = sizeof store_status;
+    backup_report.struct_size = sizeof backup_report;
+    restore_options.struct_size = sizeof restore_options;
+    restored.struct_size = sizeof restored;
     store_entry.struct_size = sizeof store_entry;
     store_change.struct_size = sizeof store_change;
     store_put = operation(TRIMTAB_OPERATION_PUT, "k", "v");
     OK(trimtab_store_put(store, BYTES("k"), BYTES("v"), NULL, NULL));
+    snprintf(backup_path, sizeof backup_path, "%s/backup", folder);
+    snprintf(restored_path, sizeof restored_path, "%s/restored", folder);
+    snprintf(other_path, sizeof other_path, "%s/other", folder);
+    OK(trimtab_store_backup(store, STR(backup_path), 0, NULL));
+    OK(trimtab_store_restore(STR(backup_path), STR(restored_path), NULL, NULL));
     OK(trimtab_store_lease_grant(store, 3, 3600000, NULL, NULL));
     OK(trimtab_store_get(store, BYTES("k"), &answer));
     OK(trimtab_txn_new(&txn));

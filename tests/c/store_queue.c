@@ -232,6 +232,8 @@ static void refused_in_the_child(trimtab_store *store, trimtab_store_queue *queu
     EXPECT(TRIMTAB_E_FORKED, trimtab_store_expire(store, BYTES("k"), 1, NULL, NULL));
     EXPECT(TRIMTAB_E_FORKED, trimtab_store_sync(store, 0, NULL));
     EXPECT(TRIMTAB_E_FORKED, trimtab_store_snapshot(store, 0, NULL));
+    EXPECT(TRIMTAB_E_FORKED, trimtab_store_backup(store, STR("/nowhere"), 0, NULL));
+    EXPECT(TRIMTAB_E_FORKED, trimtab_store_scrub(store, 0));
     EXPECT(TRIMTAB_E_FORKED, trimtab_store_status_read(store, &status));
     EXPECT(TRIMTAB_E_FORKED, trimtab_store_close(store));
     EXPECT(TRIMTAB_E_FORKED, trimtab_store_queue_submit(queue, pointers, 1, NULL, &count));

@@ -190,10 +190,16 @@ fn a_scan_sees_one_moment_whole() {
     assert_eq!(scan.sequence(), store.view().unwrap().sequence());
     let first = scan.next_entry().unwrap().unwrap();
     assert_eq!((&first.0, &*first.1.value), (&key(0), &value[..]));
+    let (view, now) = (store.view().unwrap(), store.present().unwrap());
     store.delete_range(&range, 0, &memory()).unwrap();
     for at in 1..600 {
         assert_eq!(scan.next_entry().unwrap().unwrap().0, key(at));
     }
+    let mut scan_in = store.scan_in(view, now, &range, 2, true);
+    for at in [599, 598] {
+        assert_eq!(scan_in.next_entry().unwrap().unwrap().0, key(at));
+    }
+    assert!(scan_in.next_entry().unwrap().is_none());
     assert!(scan.next_entry().unwrap().is_none() && scan.next_entry().unwrap().is_none());
 
     let mut scan = store.scan(&Range::ALL, 0, false).unwrap();
@@ -258,6 +264,31 @@ fn a_call_whose_time_is_over_goes_on() {
     assert_eq!(store.count(&Range::ALL).unwrap(), 200);
     let error = store.sync(Some(Duration::ZERO));
     assert!(matches!(error, Ok(_) | Err(Error::TimedOut { .. })), "{error:?}");
+}
+
+#[test]
+fn a_call_is_waited_for_in_several_goes() {
+    let folder = Folder::new("goes");
+    let store = open(&folder);
+    let step = Step::Increment { key: b"n", by: 1 };
+    let mut late = 0;
+    for number in 1..=50 {
+        let pending = store.begin(&Operation::Step(step.clone()), &local()).unwrap();
+        let done = loop {
+            match pending.wait(Duration::ZERO) {
+                Err(Error::TimedOut { .. }) => late += 1,
+                done => break done.unwrap(),
+            }
+        };
+        assert_eq!(done.answer, Answer::Number(number));
+    }
+    assert!(late > 0);
+    // Dropped, it goes on; what asks for memory alone has its answer at once.
+    drop(store.begin(&Operation::Step(step.clone()), &local()).unwrap());
+    let synced = store.begin_sync().unwrap().wait(Duration::MAX).unwrap().sequence;
+    assert_eq!(synced, store.status().unwrap().durable);
+    let done = store.begin(&Operation::Step(step), &memory()).unwrap().wait(Duration::ZERO).unwrap();
+    assert_eq!(done.answer, Answer::Number(52));
 }
 
 #[test]

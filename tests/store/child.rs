@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::{calls, crash};
+use crate::{backup, calls, crash, faults};
 
 /// Does nothing unless it was started to play a part; then it fails when that does.
 #[test]
@@ -12,6 +12,13 @@ fn plays_its_part() {
     let dir = Path::new(&dir);
     match part.as_str() {
         "write" => crash::write(dir),
+        "back-up" => backup::crash::back_up(dir),
+        "restore" => backup::crash::restore_once(dir),
+        "failing-sync" => faults::sync::fail(dir),
+        "fill" => faults::room::fill_the_disk(dir),
+        "open-refused" => faults::directories::open_refused(dir),
+        "read-only" => faults::directories::read_only(dir),
+        "step-back" => faults::clock::step_back(dir),
         "open" => calls::open_in_child(dir),
         other => panic!("there is no part {other}"),
     }

@@ -61,9 +61,45 @@ pub(super) fn value_of(store: &Store, key: &[u8]) -> Option<Vec<u8>> {
 /// This test program again, to play the part of a child: see `child`.
 pub(super) fn child(part: &str, dir: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("a test knows its own path"));
+    arguments(&mut command, part, dir);
+    command
+}
+
+fn arguments(command: &mut Command, part: &str, dir: &Path) {
     command
         .args(["--exact", "child::plays_its_part", "--nocapture", "--test-threads=1"])
         .env("TRIMTAB_STORE_PART", part)
         .env("TRIMTAB_STORE_DIR", dir);
+}
+
+/// The same, with a file system of `bytes` in memory at `dir`, in mount and user namespaces of its own.
+pub(super) fn child_on_small_disk(part: &str, dir: &Path, bytes: u64) -> Command {
+    let mut command = Command::new("unshare");
+    let script = format!("mount -t tmpfs -o size={bytes} tmpfs \"$TRIMTAB_STORE_DIR\" && exec \"$0\" \"$@\"");
+    command.args(["--map-root-user", "--mount", "sh", "-c", &script]);
+    command.arg(std::env::current_exe().expect("a test knows its own path"));
+    arguments(&mut command, part, dir);
     command
+}
+
+/// Has a command preload what is built from a C file, in `tools`, and tells it of a file there that triggers it.
+pub(super) fn preloaded(command: &mut Command, source: &str, tools: &Folder) {
+    let shim = tools.path().join("shim.so");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(source);
+    let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".into());
+    let built = Command::new(compiler)
+        .args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"])
+        .args([shim.as_os_str(), source.as_os_str()])
+        .arg("-ldl")
+        .status()
+        .expect("there is a C compiler");
+    assert!(built.success());
+    command.env("LD_PRELOAD", &shim).env("TRIMTAB_SHIM", tools.path().join("trigger"));
+}
+
+/// Runs a child to its end, which must be a good one.
+pub(super) fn run(mut command: Command) {
+    let output = command.output().expect("the child can be started");
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && out.contains("part: done"), "{}\n{out}\n{err}", output.status);
 }

@@ -205,7 +205,7 @@ fn a_snapshot_from_elsewhere_takes_the_place_of_the_log() {
     let (log, report) = open(&disk, options(), IDENTITY, 8, &mut |replayed| match replayed {
         Replayed::Entry(entry) => entries.push(entry.sequence),
         Replayed::Snapshot(header) => assert_eq!(header.sequence, Sequence(500)),
-        Replayed::Replaced(_) => {}
+        Replayed::Replaced(_) | Replayed::Committed(_) => {}
     })
     .expect("it opens");
     assert_eq!(

@@ -23,21 +23,27 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Key<'a> {
 
     #[inline]
     fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
-        match object.extract::<&'a [u8]>() {
-            Ok(bytes) => Ok(Key(Cow::Borrowed(bytes))),
-            Err(_) => copied(object).map(|bytes| Key(Cow::Owned(bytes))),
-        }
+        bytes("key", object).map(Key)
+    }
+}
+
+/// Any bytes-like object. Only `bytes` is not copied.
+#[inline]
+pub(crate) fn bytes<'a>(what: &'static str, object: Borrowed<'a, '_, PyAny>) -> PyResult<Cow<'a, [u8]>> {
+    match object.extract::<&'a [u8]>() {
+        Ok(bytes) => Ok(Cow::Borrowed(bytes)),
+        Err(_) => copied(what, object).map(Cow::Owned),
     }
 }
 
 #[cold]
-fn copied(object: Borrowed<'_, '_, PyAny>) -> PyResult<Vec<u8>> {
+fn copied(what: &'static str, object: Borrowed<'_, '_, PyAny>) -> PyResult<Vec<u8>> {
     if object.is_instance_of::<PyString>() {
-        return Err(PyTypeError::new_err(
-            "argument 'key': bytes-like wanted, not str; encode it: key.encode()",
-        ));
+        return Err(PyTypeError::new_err(format!(
+            "argument '{what}': bytes-like wanted, not str; encode it: {what}.encode()"
+        )));
     }
-    let view = PyMemoryView::from(&object).map_err(|_| wrong_argument("key", "bytes-like", &object))?;
+    let view = PyMemoryView::from(&object).map_err(|_| wrong_argument(what, "bytes-like", &object))?;
     Ok(view.call_method0("tobytes")?.cast::<PyBytes>()?.as_bytes().to_vec())
 }
 
@@ -141,7 +147,11 @@ fn named<T: Choice>(object: Borrowed<'_, '_, PyAny>) -> PyResult<Chosen<T>> {
     let py = object.py();
     let names = || T::ALL.iter().map(|(_, name, _)| *name).collect::<Vec<_>>().join(", ");
     if object.is_instance_of::<PyInt>() {
-        let detail = format!("{} is none of 0 to {} ({})", object.as_any(), T::ALL.len() - 1, names());
+        let numbers = match T::ALL {
+            [(0, ..), .., (last, ..)] if *last == T::ALL.len() as i64 - 1 => format!("0 to {last}"),
+            all => all.iter().map(|(number, ..)| number.to_string()).collect::<Vec<_>>().join(", "),
+        };
+        let detail = format!("{} is none of {numbers} ({})", object.as_any(), names());
         return Err(errors::invalid(py, T::WHAT, detail));
     }
     if !object.is_instance_of::<PyString>() {

@@ -45,16 +45,16 @@ pub(crate) fn no_backend_of_id(py: Python<'_>, id: &Bound<'_, PyAny>) -> PyErr {
     raised(py, &Error::NotFound { what: "backend", value: id.to_string() })
 }
 
-/// `what` is the pool or the server.
+/// `what` is the pool, the server or the store.
 #[cold]
 pub(crate) fn closed(py: Python<'_>, what: &str) -> PyErr {
     new(py, "ClosedError", format!("the {what} is closed"))
 }
 
-/// The server is the parent's; this is a child made by fork.
+/// `what`, the server or the store, is the parent's; this is a child made by fork.
 #[cold]
-pub(crate) fn forked(py: Python<'_>) -> PyErr {
-    raised(py, &Error::Forked { what: "server" })
+pub(crate) fn forked(py: Python<'_>, what: &'static str) -> PyErr {
+    raised(py, &Error::Forked { what })
 }
 
 /// Somebody wants to pickle it or to copy it: `multiprocessing` does, where it does not fork.

@@ -1,18 +1,24 @@
 //! The end of the interpreter. A thread that is in Python then, or comes to it later, is lost, and takes the
-//! process with it if Rust is on its stack; so servers and their callbacks end first, while Python still runs.
+//! process with it if Rust is on its stack; so servers and their callbacks end first, while Python still runs, and stores after them.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
 use crate::events::Listener;
-use crate::server::{Core, SLICE};
+use crate::server::Core;
+use crate::store;
+use crate::wait::SLICE;
 
-/// Has Python stop all servers at its exit.
+/// Has Python stop all servers and close all stores at its exit.
 pub(crate) fn register(py: Python<'_>) -> PyResult<()> {
     let stop = pyo3::wrap_pyfunction!(stop_all, py)?;
     py.import("atexit")?.call_method1("register", (stop,))?;
+    let born = PyDict::new(py);
+    born.set_item("after_in_child", pyo3::wrap_pyfunction!(begin_child, py)?)?;
+    py.import("os")?.call_method("register_at_fork", (), Some(&born))?;
     Ok(())
 }
 
@@ -31,8 +37,14 @@ pub(crate) fn has_begun() -> bool {
     HAS_BEGUN.load(Ordering::Acquire)
 }
 
+/// Runs in a child made by fork, before anything else does.
+#[pyfunction]
+fn begin_child() {
+    store::forget_calls();
+}
+
 /// Stops what still runs, waits for it and for calls that are under way. Events are told meanwhile, and none
-/// afterwards.
+/// afterwards. Then it closes stores.
 #[pyfunction]
 fn stop_all(py: Python<'_>) -> PyResult<()> {
     let (running, listeners) = (SERVERS.take(), LISTENERS.take());
@@ -53,19 +65,20 @@ fn stop_all(py: Python<'_>) -> PyResult<()> {
         })
     });
     py.detach(|| drop(running));
-    returned
+    let closed = store::close_all(py);
+    returned.and(closed)
 }
 
 /// What is to end with the interpreter, each with the process that made it: a child made by fork has its
 /// parent's too, and must not touch them. Locked only by the thread that Python runs, so a fork finds it free.
-struct Noted<T>(Mutex<Vec<(u32, Weak<T>)>>);
+pub(crate) struct Noted<T>(Mutex<Vec<(u32, Weak<T>)>>);
 
 impl<T> Noted<T> {
-    const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self(Mutex::new(Vec::new()))
     }
 
-    fn add(&self, one: &Arc<T>) {
+    pub(crate) fn add(&self, one: &Arc<T>) {
         let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Those that are gone are let go in as many steps as there were additions.
         if noted.len() == noted.capacity() {
@@ -75,7 +88,7 @@ impl<T> Noted<T> {
     }
 
     /// Those of this process that are still there.
-    fn take(&self) -> Vec<Arc<T>> {
+    pub(crate) fn take(&self) -> Vec<Arc<T>> {
         let noted = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         let here = std::process::id();
         noted.iter().filter(|(pid, _)| *pid == here).filter_map(|(_, known)| known.upgrade()).collect()

@@ -8,7 +8,9 @@
 //! | `check` | `Check`, for a loop that Python has |
 //! | `server` | `Server`: its life, and who waits for it how |
 //! | `events` | from a server's events to calls of a Python function |
-//! | `exit` | the end of the interpreter, which no server's thread may outlive |
+//! | `exit` | the end of the interpreter, which no server's thread may outlive, and for which stores are closed |
+//! | `store/` | `Store` and what is made of it |
+//! | `wait` | waiting in slices, between which signals are seen to |
 //! | `descriptor` | a socket that Python has, for the server |
 //! | `convert` | arguments: keys, times, numbers, names of choices |
 //! | `errors` | from the library's errors to the exceptions of `trimtab._errors` |
@@ -26,6 +28,8 @@ mod pick;
 mod pool;
 mod pool_events;
 mod server;
+mod store;
+mod wait;
 
 /// What `import trimtab._trimtab` gives; the package `trimtab` re-exports it.
 ///
@@ -44,6 +48,10 @@ mod _trimtab {
     use crate::pool::Pool;
     #[pymodule_export]
     use crate::server::Server;
+    #[pymodule_export]
+    use crate::store::{
+        Change, Compacted, Completion, Entry, Operation, Queue, Scan, Store, StoreResult, View, Watch,
+    };
 
     #[pymodule_export]
     const BACKENDS_MAX: usize = trimtab::balance::options::BACKENDS_MAX;
@@ -61,8 +69,8 @@ mod _trimtab {
     /// The parts of trimtab that this build has.
     #[pyfunction]
     fn features(py: Python<'_>) -> PyResult<Bound<'_, PyFrozenSet>> {
-        // Of the library's optional features the manifest here takes this one.
-        PyFrozenSet::new(py, ["balance", "proxy"])
+        // Of the library's optional features the manifest here takes these two.
+        PyFrozenSet::new(py, ["balance", "proxy", "store"])
     }
 
     #[pymodule_init]

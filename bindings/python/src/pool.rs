@@ -596,7 +596,7 @@ impl Pool {
     /// Refuses a server's pool in a child made by fork: what its changes set off are the parent's threads.
     #[inline]
     fn check_process(&self, py: Python<'_>) -> PyResult<()> {
-        if self.is_foreign() { Err(errors::forked(py)) } else { Ok(()) }
+        if self.is_foreign() { Err(errors::forked(py, "server")) } else { Ok(()) }
     }
 
     /// Reports a pick by its token.

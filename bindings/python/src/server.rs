@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pyo3::exceptions::PyResourceWarning;
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -21,6 +21,7 @@ use trimtab::time::Clock;
 use crate::convert::{self, Timeout};
 use crate::events::Listener;
 use crate::pool::Pool;
+use crate::wait::Until;
 use crate::{descriptor, errors, exit};
 
 /// Listeners that relay connections to pools, made from one configuration: the TOML text that the command
@@ -428,7 +429,7 @@ impl Server {
     fn core(&self, py: Python<'_>) -> PyResult<Arc<Core>> {
         let core = self.core.read().unwrap_or_else(PoisonError::into_inner);
         let Some(core) = &*core else { return Err(errors::closed(py, "server")) };
-        if self.is_foreign() { Err(errors::forked(py)) } else { Ok(Arc::clone(core)) }
+        if self.is_foreign() { Err(errors::forked(py, "server")) } else { Ok(Arc::clone(core)) }
     }
 
     /// Calls into the server while other Python threads run.
@@ -588,29 +589,7 @@ impl Core {
     }
 }
 
-/// The end of a wait.
-struct Until(Option<Instant>);
-
-impl Until {
-    fn new(timeout: &Timeout) -> Self {
-        // What is too far away to be a moment is never.
-        Self(timeout.0.and_then(|timeout| Instant::now().checked_add(timeout)))
-    }
-
-    /// How long to wait before the next look at signals.
-    fn slice(&self) -> Duration {
-        self.0.map_or(SLICE, |until| until.saturating_duration_since(Instant::now()).min(SLICE))
-    }
-
-    fn is_over(&self) -> bool {
-        self.0.is_some_and(|until| until <= Instant::now())
-    }
-}
-
 fn warn_unclosed(py: Python<'_>) -> PyResult<()> {
     const TEXT: &std::ffi::CStr = c"a trimtab.Server that runs was dropped, which stops it; call close()";
     PyErr::warn(py, &py.get_type::<PyResourceWarning>(), TEXT, 1)
 }
-
-/// How long a signal may wait to be seen to: a wait for a lock or for descriptors does not always end with one.
-pub(crate) const SLICE: Duration = Duration::from_millis(50);

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trimtab
+import uvloop
+
+SEGMENT_BYTES = 256 << 10
+"""Of stores in tests: what is not written need not be made."""
 
 ROOT = Path(__file__).resolve().parents[3]
+
+
+LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
+    "asyncio": asyncio.new_event_loop,
+    "uvloop": uvloop.new_event_loop,
+}
 
 
 @pytest.fixture
@@ -18,3 +30,24 @@ def pool() -> Iterator[trimtab.Pool]:
         for n, name in enumerate("abc", 1):
             made.add(f"10.0.0.{n}:80", name=name, tag=n * 10)
         yield made
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[trimtab.Store]:
+    """An empty store on small files."""
+    with trimtab.Store(tmp_path / "store", segment_bytes=SEGMENT_BYTES) as made:
+        yield made
+
+
+@pytest.fixture(params=LOOPS)
+def run(request: pytest.FixtureRequest) -> Callable[[Coroutine[Any, Any, None]], None]:
+    """Runs a coroutine in a new loop of each kind."""
+
+    def run(coroutine: Coroutine[Any, Any, None]) -> None:
+        loop = LOOPS[request.param]()
+        try:
+            loop.run_until_complete(asyncio.wait_for(coroutine, 30.0))
+        finally:
+            loop.close()
+
+    return run

@@ -187,13 +187,13 @@ def workers() -> int:
     return count
 
 
-def script(code: str, *arguments: str, expect: int = 0) -> str:
+def script(code: str, *arguments: str, expect: int = 0, timeout: float = TIMEOUT) -> str:
     """What a Python of its own prints, which also ends. A deadlock there is a failure here."""
     done = subprocess.run(
         [sys.executable, *STRICT, "-c", textwrap.dedent(code), *arguments],
         capture_output=True,
         text=True,
-        timeout=TIMEOUT,
+        timeout=timeout,
         cwd=Path(__file__).parent,
     )
     assert done.returncode == expect, f"{done.returncode}\n{done.stdout}{done.stderr}"

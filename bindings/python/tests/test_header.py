@@ -136,6 +136,81 @@ FUNCTIONS = {
     "trimtab_server_statistics_read": "Server.statistics",
     "trimtab_server_listener_statistics_read": "Server.listener_statistics",
     "trimtab_server_status_copy": "Server.status",
+    "trimtab_store_options_new": "Store",
+    "trimtab_store_options_free": "- keywords need no handle",
+    "trimtab_store_options_set_identity": "Store(identity)",
+    "trimtab_store_options_set_durability": "Store(durability)",
+    "trimtab_store_options_set_timeout_ms": "Store(timeout)",
+    "trimtab_store_options_set_waiting_max": "Store(waiting_max)",
+    "trimtab_store_options_set_flush_interval_ms": "Store(flush_interval)",
+    "trimtab_store_options_set_flush_bytes": "Store(flush_bytes)",
+    "trimtab_store_options_set_snapshot_bytes": "Store(snapshot_bytes)",
+    "trimtab_store_options_set_snapshot_retry_ms": "Store(snapshot_retry)",
+    "trimtab_store_options_set_eviction": "Store(eviction)",
+    "trimtab_store_options_set_eviction_places": "Store(eviction_places)",
+    "trimtab_store_options_set_memory_max": "Store(memory_max)",
+    "trimtab_store_options_set_value_max": "Store(value_max)",
+    "trimtab_store_options_set_operations_max": "Store(operations_max)",
+    "trimtab_store_options_set_clients_max": "Store(clients_max)",
+    "trimtab_store_options_set_client_bytes_max": "Store(client_bytes_max)",
+    "trimtab_store_options_set_segment_bytes": "Store(segment_bytes)",
+    "trimtab_store_options_set_pending_bytes_max": "Store(pending_bytes_max)",
+    "trimtab_store_options_set_disk_bytes_max": "Store(disk_bytes_max)",
+    "trimtab_store_options_set_disk_retry_ms": "Store(disk_retry)",
+    "trimtab_store_options_set_history_bytes_max": "Store(history_bytes_max)",
+    "trimtab_store_open": "Store(path)",
+    "trimtab_store_close": "Store.close",
+    "trimtab_store_free": "Store.close",
+    "trimtab_store_get_copy": "Store.get",
+    "trimtab_store_sync": "Store.sync(timeout)",
+    "trimtab_store_snapshot": "Store.snapshot(timeout)",
+    "trimtab_store_status_read": "Store.status",
+    "trimtab_store_put": "Store.put",
+    "trimtab_store_compare_and_set": "Store.compare_and_set",
+    "trimtab_store_get_and_set": "Store.get_and_set",
+    "trimtab_store_delete": "Store.delete",
+    "trimtab_store_delete_range": "Store.delete_range(prefix)",
+    "trimtab_store_increment": "Store.increment(by)",
+    "trimtab_store_append": "Store.append",
+    "trimtab_store_expire": "Store.expire(ttl)",
+    "trimtab_store_expire_at": "Store.expire(at)",
+    "trimtab_store_persist": "Store.persist",
+    "trimtab_store_lease_grant": "Store.lease_grant(ttl)",
+    "trimtab_store_lease_keep_alive": "Lease.keep_alive",
+    "trimtab_store_lease_revoke": "Lease.revoke",
+    "trimtab_store_lease_read": "Store.lease(id)",
+    "trimtab_store_answer_free": "- the garbage collector",
+    "trimtab_store_answer_read": "Completion.result",
+    "trimtab_store_answer_entry": "StoreResult.entries",
+    "trimtab_store_answer_step_read": "StoreResult.steps",
+    "trimtab_store_answer_step_entry": "StoreResult.steps",
+    "trimtab_store_execute": "Store.execute(operation)",
+    "trimtab_store_get": "Store.entry",
+    "trimtab_store_count": "Store.count(prefix)",
+    "trimtab_store_scan_new": "Store.items(reverse)",
+    "trimtab_store_scan_free": "- the garbage collector",
+    "trimtab_store_scan_next": "StoreScan.__next__",
+    "trimtab_store_scan_sequence": "StoreScan.sequence",
+    "trimtab_txn_new": "Store.transaction",
+    "trimtab_txn_free": "- the garbage collector",
+    "trimtab_txn_compare": "Transaction.when(version)",
+    "trimtab_txn_compare_value": "Transaction.when(value)",
+    "trimtab_txn_then": "Transaction.then",
+    "trimtab_txn_otherwise": "Transaction.otherwise",
+    "trimtab_txn_set_continue": "Transaction.proceed",
+    "trimtab_store_commit": "Transaction.commit",
+    "trimtab_store_queue_new": "Store.queue(capacity)",
+    "trimtab_store_queue_free": "StoreQueue.close",
+    "trimtab_store_queue_poll_fd": "StoreQueue.fileno",
+    "trimtab_store_queue_submit": "StoreQueue.submit_all",
+    "trimtab_store_queue_submit_txn": "Transaction.operation",
+    "trimtab_store_queue_next": "StoreQueue.take",
+    "trimtab_store_queue_under_way": "StoreQueue.under_way",
+    "trimtab_store_watch_new": "Store.watch(sequence)",
+    "trimtab_store_watch_free": "StoreWatch.close",
+    "trimtab_store_watch_poll_fd": "StoreWatch.fileno",
+    "trimtab_store_watch_next": "StoreWatch.poll(timeout)",
+    "trimtab_store_watch_sequence": "StoreWatch.next_sequence",
 }
 
 # C constant: the same.
@@ -156,6 +231,37 @@ CONSTANTS = {
     "TRIMTAB_VERSION_MAJOR": "__version__",
     "TRIMTAB_VERSION_MINOR": "__version__",
     "TRIMTAB_VERSION_PATCH": "__version__",
+    "TRIMTAB_DURABILITY_DEFAULT": "- None",
+    "TRIMTAB_OPERATION_PUT": "Operation.put",
+    "TRIMTAB_OPERATION_DELETE": "Operation.delete",
+    "TRIMTAB_OPERATION_INCREMENT": "Operation.increment",
+    "TRIMTAB_OPERATION_APPEND": "Operation.append",
+    "TRIMTAB_OPERATION_SET_LIFETIME": "Operation.set_lifetime",
+    "TRIMTAB_OPERATION_DELETE_RANGE": "Operation.delete_range",
+    "TRIMTAB_OPERATION_GET": "Operation.get",
+    "TRIMTAB_OPERATION_RANGE": "Operation.range",
+    "TRIMTAB_OPERATION_LEASE_GRANT": "Operation.lease_grant",
+    "TRIMTAB_OPERATION_LEASE_KEEP_ALIVE": "Operation.lease_keep_alive",
+    "TRIMTAB_OPERATION_LEASE_REVOKE": "Operation.lease_revoke",
+    "TRIMTAB_CONDITION_ALWAYS": "LifetimeCondition.ALWAYS",
+    "TRIMTAB_CONDITION_ABSENT": "Store.put(absent)",
+    "TRIMTAB_CONDITION_PRESENT": "Store.put(present)",
+    "TRIMTAB_CONDITION_VERSION": "Store.put(version)",
+    "TRIMTAB_CONDITION_NO_DEADLINE": "LifetimeCondition.NO_DEADLINE",
+    "TRIMTAB_CONDITION_DEADLINE": "LifetimeCondition.DEADLINE",
+    "TRIMTAB_CONDITION_LATER": "LifetimeCondition.LATER",
+    "TRIMTAB_CONDITION_EARLIER": "LifetimeCondition.EARLIER",
+    "TRIMTAB_LIFETIME_UNBOUNDED": "- none of ttl, at and lease",
+    "TRIMTAB_LIFETIME_KEEP": "Store.put(keep_lifetime)",
+    "TRIMTAB_LIFETIME_UNTIL": "Store.put(at)",
+    "TRIMTAB_LIFETIME_FOR": "Store.put(ttl)",
+    "TRIMTAB_LIFETIME_LEASE": "Store.put(lease)",
+    "TRIMTAB_RANGE_BETWEEN": "Store.items(start)",
+    "TRIMTAB_RANGE_PREFIX": "Store.items(prefix)",
+    "TRIMTAB_COMPARE_VERSION": "Transaction.when(version)",
+    "TRIMTAB_COMPARE_CREATED": "Transaction.when(created)",
+    "TRIMTAB_COMPARE_CHANGES": "Transaction.when(changes)",
+    "TRIMTAB_COMPARE_LEASE": "Transaction.when(lease)",
 }
 
 ENUMERATIONS: dict[str, type[IntEnum]] = {
@@ -172,6 +278,10 @@ ENUMERATIONS: dict[str, type[IntEnum]] = {
     "SCOPE": trimtab.Scope,
     "STEP": trimtab.Step,
     "ROLE": trimtab.Role,
+    "DURABILITY": trimtab.Durability,
+    "EVICTION": trimtab.Eviction,
+    "RELATION": trimtab.Relation,
+    "CHANGE": trimtab.ChangeKind,
 }
 
 # C struct: the class that comes in its place, or in words, after a dash, why there is none.
@@ -190,6 +300,12 @@ STRUCTS: dict[str, type | str] = {
     "trimtab_adaptive": trimtab.Adaptive,
     "trimtab_check_step": trimtab.CheckStep,
     "trimtab_check_status": trimtab.CheckState,
+    "trimtab_store_status": trimtab.StoreStatus,
+    "trimtab_store_call": "- keywords of each write",
+    "trimtab_store_result": trimtab.StoreResult,
+    "trimtab_store_entry": trimtab.Entry,
+    "trimtab_store_operation": "- parameters of Operation's functions",
+    "trimtab_store_change": trimtab.Change,
 }
 
 # Fields of those structs that have another name there, or none.
@@ -216,152 +332,44 @@ FIELDS = {
     ("trimtab_check_status", "lag_ns"): "lag",
     ("trimtab_event", "name"): "kind",
     ("trimtab_event", "number"): "value",
+    ("trimtab_store_result", "deadline_ms"): "deadline",
+    ("trimtab_store_entry", "deadline_ms"): "deadline",
 }
 
-# The store, which this binding does not have yet. A name that is bound moves to the tables above.
-NOT_YET_BOUND = "- the store is not bound yet"
-STORE_FUNCTIONS = (
-    "trimtab_store_options_new",
-    "trimtab_store_options_free",
-    "trimtab_store_options_set_identity",
-    "trimtab_store_options_set_durability",
-    "trimtab_store_options_set_timeout_ms",
-    "trimtab_store_options_set_waiting_max",
-    "trimtab_store_options_set_flush_interval_ms",
-    "trimtab_store_options_set_flush_bytes",
-    "trimtab_store_options_set_snapshot_bytes",
-    "trimtab_store_options_set_snapshot_retry_ms",
-    "trimtab_store_options_set_eviction",
-    "trimtab_store_options_set_eviction_places",
-    "trimtab_store_options_set_memory_max",
-    "trimtab_store_options_set_value_max",
-    "trimtab_store_options_set_operations_max",
-    "trimtab_store_options_set_clients_max",
-    "trimtab_store_options_set_client_bytes_max",
-    "trimtab_store_options_set_segment_bytes",
-    "trimtab_store_options_set_pending_bytes_max",
-    "trimtab_store_options_set_disk_bytes_max",
-    "trimtab_store_options_set_disk_retry_ms",
-    "trimtab_store_options_set_history_bytes_max",
-    "trimtab_store_open",
-    "trimtab_store_close",
-    "trimtab_store_free",
-    "trimtab_store_get_copy",
-    "trimtab_store_sync",
-    "trimtab_store_snapshot",
-    "trimtab_store_status_read",
-    "trimtab_store_put",
-    "trimtab_store_compare_and_set",
-    "trimtab_store_get_and_set",
-    "trimtab_store_delete",
-    "trimtab_store_delete_range",
-    "trimtab_store_increment",
-    "trimtab_store_append",
-    "trimtab_store_expire",
-    "trimtab_store_expire_at",
-    "trimtab_store_persist",
-    "trimtab_store_lease_grant",
-    "trimtab_store_lease_keep_alive",
-    "trimtab_store_lease_revoke",
-    "trimtab_store_lease_read",
-    "trimtab_store_answer_free",
-    "trimtab_store_answer_read",
-    "trimtab_store_answer_entry",
-    "trimtab_store_answer_step_read",
-    "trimtab_store_answer_step_entry",
-    "trimtab_store_execute",
-    "trimtab_store_get",
-    "trimtab_store_count",
-    "trimtab_store_scan_new",
-    "trimtab_store_scan_free",
-    "trimtab_store_scan_next",
-    "trimtab_store_scan_sequence",
-    "trimtab_txn_new",
-    "trimtab_txn_free",
-    "trimtab_txn_compare",
-    "trimtab_txn_compare_value",
-    "trimtab_txn_then",
-    "trimtab_txn_otherwise",
-    "trimtab_txn_set_continue",
-    "trimtab_store_commit",
-    "trimtab_store_queue_new",
-    "trimtab_store_queue_free",
-    "trimtab_store_queue_poll_fd",
-    "trimtab_store_queue_submit",
-    "trimtab_store_queue_submit_txn",
-    "trimtab_store_queue_next",
-    "trimtab_store_queue_under_way",
-    "trimtab_store_watch_new",
-    "trimtab_store_watch_free",
-    "trimtab_store_watch_poll_fd",
-    "trimtab_store_watch_next",
-    "trimtab_store_watch_sequence",
+# Backups of the store, and reading again what lies on its disk.
+BACKUPS = "- backups are not bound yet"
+FUNCTIONS.update(
+    dict.fromkeys(
+        (
+            "trimtab_store_backup",
+            "trimtab_store_backup_closed",
+            "trimtab_store_backup_verify",
+            "trimtab_store_restore",
+            "trimtab_store_scrub",
+            "trimtab_store_options_set_scrub_interval_ms",
+            "trimtab_store_options_set_scrub_bytes_per_second",
+        ),
+        BACKUPS,
+    )
 )
-STORE_CONSTANTS = (
-    "TRIMTAB_DURABILITY_DEFAULT",
-    "TRIMTAB_DURABILITY_MEMORY",
-    "TRIMTAB_DURABILITY_LOCAL",
-    "TRIMTAB_DURABILITY_QUORUM",
-    "TRIMTAB_DURABILITY_ALL",
-    "TRIMTAB_EVICTION_REFUSE",
-    "TRIMTAB_EVICTION_LRU",
-    "TRIMTAB_EVICTION_TTL",
-    "TRIMTAB_OPERATION_PUT",
-    "TRIMTAB_OPERATION_DELETE",
-    "TRIMTAB_OPERATION_INCREMENT",
-    "TRIMTAB_OPERATION_APPEND",
-    "TRIMTAB_OPERATION_SET_LIFETIME",
-    "TRIMTAB_OPERATION_DELETE_RANGE",
-    "TRIMTAB_OPERATION_GET",
-    "TRIMTAB_OPERATION_RANGE",
-    "TRIMTAB_OPERATION_LEASE_GRANT",
-    "TRIMTAB_OPERATION_LEASE_KEEP_ALIVE",
-    "TRIMTAB_OPERATION_LEASE_REVOKE",
-    "TRIMTAB_CONDITION_ALWAYS",
-    "TRIMTAB_CONDITION_ABSENT",
-    "TRIMTAB_CONDITION_PRESENT",
-    "TRIMTAB_CONDITION_VERSION",
-    "TRIMTAB_CONDITION_NO_DEADLINE",
-    "TRIMTAB_CONDITION_DEADLINE",
-    "TRIMTAB_CONDITION_LATER",
-    "TRIMTAB_CONDITION_EARLIER",
-    "TRIMTAB_LIFETIME_UNBOUNDED",
-    "TRIMTAB_LIFETIME_KEEP",
-    "TRIMTAB_LIFETIME_UNTIL",
-    "TRIMTAB_LIFETIME_FOR",
-    "TRIMTAB_LIFETIME_LEASE",
-    "TRIMTAB_RANGE_BETWEEN",
-    "TRIMTAB_RANGE_PREFIX",
-    "TRIMTAB_COMPARE_VERSION",
-    "TRIMTAB_COMPARE_CREATED",
-    "TRIMTAB_COMPARE_CHANGES",
-    "TRIMTAB_COMPARE_LEASE",
-    "TRIMTAB_RELATION_EQUAL",
-    "TRIMTAB_RELATION_NOT_EQUAL",
-    "TRIMTAB_RELATION_LESS",
-    "TRIMTAB_RELATION_GREATER",
-    "TRIMTAB_CHANGE_COMPACTED",
-    "TRIMTAB_CHANGE_PUT",
-    "TRIMTAB_CHANGE_INCREMENTED",
-    "TRIMTAB_CHANGE_APPENDED",
-    "TRIMTAB_CHANGE_LIFETIME_SET",
-    "TRIMTAB_CHANGE_DELETED",
-    "TRIMTAB_CHANGE_EXPIRED",
-    "TRIMTAB_CHANGE_EVICTED",
-    "TRIMTAB_CHANGE_REVOKED",
+FUNCTIONS["trimtab_store_damage_copy"] = "StoreStatus.scrub_failure"
+CONSTANTS.update(
+    dict.fromkeys(
+        ("TRIMTAB_RESTORE_END", "TRIMTAB_RESTORE_SEQUENCE", "TRIMTAB_RESTORE_TIME"),
+        BACKUPS,
+    )
 )
-STORE_STRUCTS = (
-    "trimtab_store_status",
-    "trimtab_store_call",
-    "trimtab_store_result",
-    "trimtab_store_entry",
-    "trimtab_store_operation",
-    "trimtab_store_change",
+STRUCTS.update(
+    dict.fromkeys(
+        (
+            "trimtab_store_backup_report",
+            "trimtab_store_restore_options",
+            "trimtab_store_restored",
+        ),
+        BACKUPS,
+    )
 )
-FUNCTIONS.update(dict.fromkeys(STORE_FUNCTIONS, NOT_YET_BOUND))
-CONSTANTS.update(dict.fromkeys(STORE_CONSTANTS, NOT_YET_BOUND))
-STRUCTS.update(dict.fromkeys(STORE_STRUCTS, NOT_YET_BOUND))
-
+FIELDS["trimtab_store_status", "scrub_finished_ms"] = "scrub_finished"
 
 
 def header() -> str:
@@ -414,7 +422,7 @@ def test_every_function_has_its_counterpart(name: str) -> None:
 @pytest.mark.parametrize(("name", "value"), constants().items())
 def test_every_constant_has_its_counterpart(name: str, value: str) -> None:
     kind, _, member = name.removeprefix("TRIMTAB_").partition("_")
-    if kind in ENUMERATIONS:
+    if kind in ENUMERATIONS and name not in CONSTANTS:
         assert member in ENUMERATIONS[kind].__members__, f"{name} has no member"
         assert ENUMERATIONS[kind][member] == number(value)
         return
@@ -425,8 +433,11 @@ def test_every_constant_has_its_counterpart(name: str, value: str) -> None:
     assert name in CONSTANTS, f"{name} is new: bind it, or say in CONSTANTS why not"
     counterpart = CONSTANTS[name]
     assert counterpart.startswith("- ") or has(counterpart), f"{name}: trimtab has no {counterpart}"
+    known = getattr(trimtab, counterpart.split(".")[0], None)
     if name.endswith("_MAX"):
-        assert getattr(trimtab, counterpart) == number(value)
+        assert known == number(value)
+    elif isinstance(known, type) and issubclass(known, IntEnum):
+        assert known[counterpart.split(".")[1]] == number(value)
 
 
 @pytest.mark.parametrize(("name", "fields"), structs().items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -51,3 +52,17 @@ def test_a_panic_is_an_error_and_closes_the_server(how: str, capfd: pytest.Captu
     # Its end is told like any other.
     assert told[before:] == ["STOPPED"]
     assert pool.ids() == []
+
+
+def test_a_panic_is_an_error_and_closes_the_store(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    store: Any = trimtab.Store(tmp_path, segment_bytes=256 << 10)
+    store.put(b"k", b"v", durability="memory")
+    with pytest.raises(trimtab.PanicError, match="trimtab panicked: asked to; the store is closed"):
+        store._test_panic()
+    assert store.closed
+    with pytest.raises(trimtab.ClosedError):
+        store.get(b"k")
+    store.close()
+    assert "asked to" in capfd.readouterr().err
+    with trimtab.Store(tmp_path, segment_bytes=256 << 10) as again:
+        assert again[b"k"] == b"v"

@@ -57,7 +57,7 @@ struct TornTold {
 }
 
 #[derive(Serialize)]
-pub(super) struct DamageTold {
+pub(in crate::cli) struct DamageTold {
     file: String,
     offset: u64,
     what: String,

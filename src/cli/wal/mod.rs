@@ -4,11 +4,13 @@ mod check;
 mod dump;
 mod repair;
 
+pub(super) use check::DamageTold;
+
 use std::io::Write;
 
 use clap::{Args, Subcommand};
 
-use crate::cli::Failure;
+use crate::cli::{Failure, json};
 
 /// Look at a store's write-ahead log, and mend it
 ///
@@ -39,10 +41,4 @@ pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<(), Fai
         Command::Dump(arguments) => dump::run(arguments, out),
         Command::Repair(arguments) => repair::run(arguments, out),
     }
-}
-
-/// One value, on a line of its own.
-fn json(out: &mut impl Write, value: &impl serde::Serialize) -> std::io::Result<()> {
-    serde_json::to_writer(&mut *out, value).map_err(std::io::Error::from)?;
-    writeln!(out)
 }

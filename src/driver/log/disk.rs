@@ -48,6 +48,18 @@ impl FileDisk {
         Self::open(dir.into(), true)
     }
 
+    /// Has the system forget what it holds in memory of segments and snapshots, as far as that is on disk, so that
+    /// reading them reads the disk. A system that will not is left alone.
+    pub(crate) fn forget_cached(&self) {
+        for file in self.list().unwrap_or_default() {
+            if let File::Segment(_) | File::Snapshot(_) = file
+                && let Ok(handle) = self.handle(file)
+            {
+                sys::file::forget_cached(&handle);
+            }
+        }
+    }
+
     /// Where it is.
     pub fn dir(&self) -> &Path {
         &self.dir

@@ -1,17 +1,19 @@
 //! One call for each operation. Those that write block until the answer is there, or the time is over.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Store;
 use super::answer::Done;
-use super::shared::clock;
+use super::shared::{Submitted, clock};
 use crate::error::{Error, Result};
 use crate::store::engine::Durability;
 use crate::store::index::{
     Answer, Command, Condition, Entry, Found, Lease, Lifetime, LifetimeCondition, Operation, Range,
     RequestId, Step, Timestamp, Transaction, View,
 };
+use crate::sys::fork;
 
 /// How a call that writes is to go.
 #[derive(Clone, Copy, Debug, Default)]
@@ -62,6 +64,32 @@ pub struct Listing {
     pub entries: Vec<(Vec<u8>, Found)>,
     /// Whether a limit left some: go on behind (with `reverse`, before) the last.
     pub more: bool,
+}
+
+/// A call under way, whose answer is given once. Dropping it does not end the call.
+pub struct Pending {
+    submitted: Submitted,
+    process: fork::Process,
+}
+
+impl Pending {
+    /// Waits for the answer, at most `timeout`; zero only looks. After `TimedOut` it may be waited for again.
+    ///
+    /// # Errors
+    ///
+    /// `TimedOut`, `Forked`, and what the call failed with.
+    pub fn wait(&self, timeout: Duration) -> Result<Done> {
+        if !self.process.is_this() {
+            return Err(Error::Forked { what: "store" });
+        }
+        self.submitted.wait(timeout)
+    }
+}
+
+impl fmt::Debug for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pending").finish_non_exhaustive()
+    }
 }
 
 /// # Writes
@@ -199,10 +227,23 @@ impl Store {
         submitted.wait(call.timeout.unwrap_or(self.inner.options.timeout))
     }
 
+    /// Begins what [`Store::call`] does, for one who waits in several goes. Does not block, and leaves `timeout` unread.
+    pub fn begin(&self, operation: &Operation<'_>, call: &Call) -> Result<Pending> {
+        let command =
+            Command { time: Timestamp::default(), request: call.request, operation: operation.clone() };
+        let submitted = self.shared()?.submit(&command, call.durability)?;
+        Ok(Pending { submitted, process: self.inner.process })
+    }
+
     /// Waits until all that was written before is on disk; gives the last sequence of it.
     pub fn sync(&self, timeout: Option<Duration>) -> Result<u64> {
         let submitted = self.shared()?.sync()?;
         Ok(submitted.wait(timeout.unwrap_or(self.inner.options.timeout))?.sequence)
+    }
+
+    /// Begins what [`Store::sync`] does. Does not block.
+    pub fn begin_sync(&self) -> Result<Pending> {
+        Ok(Pending { submitted: self.shared()?.sync()?, process: self.inner.process })
     }
 
     fn step(&self, step: Step<'_>, call: &Call) -> Result<Done> {

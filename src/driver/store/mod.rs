@@ -15,7 +15,9 @@
 //! | `calls` | one call for each operation |
 //! | `scan` | the keys of a range, as they were at one moment |
 //! | `queue` | calls submitted, and completed through a descriptor |
+//! | `lane` | a loop's way in: a turn's calls under one lock, their answers by one wake |
 //! | `watcher` | changes as they come |
+//! | `scrubbing` | when what lies on disk is read again, and what was found |
 //! | `shared` | the engine behind its lock, and the threads |
 //! | `answer`, `options` | what calls give back; what a store is told |
 //!
@@ -23,9 +25,12 @@
 
 mod answer;
 mod calls;
+#[cfg(feature = "proxy")]
+mod lane;
 mod options;
 mod queue;
 mod scan;
+mod scrubbing;
 mod shared;
 mod watcher;
 
@@ -38,12 +43,16 @@ use std::time::Duration;
 use crate::driver::lock::Mutex;
 
 pub use self::answer::Done;
-pub use self::calls::{Call, Exchanged, Listing, PutOptions};
+pub use self::calls::{Call, Exchanged, Listing, Pending, PutOptions};
+#[cfg(feature = "proxy")]
+pub(crate) use self::lane::{Finished, Lane};
 pub use self::options::Options;
 pub use self::queue::{Completed, Queue, Submission};
 pub use self::scan::Scan;
-use self::shared::Shared;
+pub use self::scrubbing::ScrubStatus;
+pub(in crate::driver) use self::shared::Shared;
 pub use self::watcher::{Watched, Watcher};
+use crate::driver::backup;
 use crate::driver::log::FileDisk;
 use crate::error::{Error, Result};
 use crate::store::engine::{self, Counts, Report};
@@ -110,6 +119,8 @@ pub struct Status {
     pub problem: Option<Error>,
     /// What the last snapshot failed with, if it did.
     pub snapshot_error: Option<Error>,
+    /// What reading again what lies on disk has found.
+    pub scrub: ScrubStatus,
     /// What was counted since it was opened.
     pub counts: Counts,
 }
@@ -139,7 +150,7 @@ impl Store {
         let (engine, report) = engine::open(&*disk, options.engine.clone(), identity, seed, shared::now())?;
         let reader = engine.reader();
         let uses = (options.engine.eviction == Eviction::Lru).then(|| engine.uses());
-        let shared = Arc::new(Shared::new(engine, options.waiting_max));
+        let shared = Arc::new(Shared::new(engine, &options));
         let inner = Inner {
             shared,
             reader,
@@ -188,6 +199,7 @@ impl Store {
             failure: engine.failure().cloned(),
             problem: engine.problem().cloned(),
             snapshot_error: core.snapshot_error.clone(),
+            scrub: core.scrubbing.status().clone(),
             counts: engine.counts(),
         })
     }
@@ -200,6 +212,35 @@ impl Store {
     /// `TimedOut`: it goes on; `Io` when the disk is full or has failed; `State` once it is closed; `Forked`.
     pub fn snapshot(&self, timeout: Option<Duration>) -> Result<u64> {
         self.shared()?.snapshot(shared::deadline(timeout.unwrap_or(self.inner.options.timeout)))
+    }
+
+    /// Has all that lies on disk read again now, beside everything else, at `scrub_bytes_per_second`, and waits for it. The
+    /// store does so by itself each `scrub_interval`; [`Status::scrub`] tells what was found. When something is damaged a
+    /// snapshot is written of what is in memory, which is right, and stands for all that is older.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupt` for the first that is damaged: which file, at which byte; `Io` when it cannot be read; `TimedOut`: it goes
+    /// on; `State` once it is closed; `Forked`.
+    pub fn scrub(&self, timeout: Option<Duration>) -> Result<()> {
+        self.shared()?.scrub(shared::deadline(timeout.unwrap_or(self.inner.options.timeout)))
+    }
+
+    /// Backs the store up to the directory `to`, beside everything else: all of it, or what came since the last time. All
+    /// that was answered before the call is in it. If it stops midway the backup is as it was before. Blocks for the
+    /// disk; nobody else does.
+    ///
+    /// # Errors
+    ///
+    /// `State` when another is adding to the backup, when the store is behind it or has gone another way since, or is
+    /// closed; `InvalidArgument` when there is something else in `to`, or a backup of another store; `Corrupt` when what is
+    /// read is damaged; `Io`; `TimedOut` when what was written does not come to disk; `Forked`.
+    pub fn backup(&self, to: impl AsRef<Path>, options: &backup::Options) -> Result<backup::Report> {
+        let shared = self.shared()?;
+        let dir = backup::open::dir(self.inner.threads.lock().disk.as_deref())?;
+        let sync = || self.sync(None);
+        let (identity, segment_bytes) = (self.inner.identity, self.inner.options.engine.log.segment_bytes);
+        backup::open::Job { shared, dir, identity, segment_bytes, sync: &sync }.run(to.as_ref(), options)
     }
 
     /// A queue for submitted calls, of which `capacity` may be under way or done and not taken; 1 to 2^24.

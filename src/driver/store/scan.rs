@@ -34,17 +34,30 @@ impl Store {
     /// errors are those of the other reads.
     pub fn scan(&self, range: &Range<'_>, limit: u64, reverse: bool) -> Result<Scan> {
         let view = self.view()?;
-        Ok(Scan {
+        let now = shared::clock().max(view.time());
+        Ok(self.scan_in(view, now, range, limit, reverse))
+    }
+
+    /// Goes through the keys that `range` has in `view` at `now`, as [`Store::scan`] does.
+    pub fn scan_in(
+        &self,
+        view: Arc<View>,
+        now: Timestamp,
+        range: &Range<'_>,
+        limit: u64,
+        reverse: bool,
+    ) -> Scan {
+        Scan {
             store: self.clone(),
-            now: shared::clock().max(view.time()),
             view,
+            now,
             start: range.start.to_vec(),
             end: range.end.map(<[u8]>::to_vec),
             reverse,
             left: (limit > 0).then_some(limit),
             page: Vec::new().into_iter(),
             is_last: false,
-        })
+        }
     }
 }
 

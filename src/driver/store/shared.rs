@@ -12,18 +12,22 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::driver::lock::{Condvar, Mutex, MutexGuard};
 
 use super::answer::{self, Done};
+#[cfg(feature = "proxy")]
+use super::lane::{self, Lanes};
+use super::options::Options;
 use super::queue;
+use super::scrubbing::Scrubbing;
 use super::watcher::Bell;
 use crate::driver::log::FileDisk;
 use crate::error::{Error, Result};
 use crate::store::engine::{self, Durability, Engine, Now, SnapshotJob, Ticket};
 use crate::store::index::{Command, Timestamp};
-use crate::store::log::{Disk, Upkeep};
+use crate::store::log::{Disk, Scrub, Upkeep};
 use crate::sync::{AtomicU32, Ordering};
 use crate::time::{Clock, Instant};
 
-pub(super) struct Shared {
-    pub(super) core: Mutex<Core>,
+pub(in crate::driver) struct Shared {
+    pub(in crate::driver) core: Mutex<Core>,
     /// There is something to flush.
     flush: Condvar,
     /// There may be something to make or to take away, or the clock has to be looked at sooner.
@@ -35,19 +39,23 @@ pub(super) struct Shared {
     /// 1: closed. For readers, who do not take the lock.
     closed: AtomicU32,
     waiting_max: usize,
+    scrub_bytes_per_second: u64,
 }
 
-pub(super) struct Core {
-    pub(super) engine: Engine,
+pub(in crate::driver) struct Core {
+    pub(in crate::driver) engine: Engine,
     /// Calls the log could not take yet, oldest first.
     waiting: VecDeque<Waiting>,
     owners: Owners,
     bells: Vec<Weak<Bell>>,
+    #[cfg(feature = "proxy")]
+    pub(super) lanes: Lanes,
     /// Up to where watchers were told.
     told: u64,
     /// Work for the tending thread, and for the one that writes snapshots.
     upkeep: Option<Upkeep>,
     job: Option<SnapshotJob>,
+    pub(super) scrubbing: Scrubbing,
     /// The last snapshot that failed said this.
     pub(super) snapshot_error: Option<Error>,
     /// When the tending thread wakes by itself.
@@ -71,6 +79,9 @@ pub(super) enum Owner {
     Call(Arc<Slot>),
     /// A submitted one, with its user data.
     Queue(Arc<queue::Shared>, u64),
+    /// One of a loop's.
+    #[cfg(feature = "proxy")]
+    Lane(lane::Place),
 }
 
 /// Who waits for which ticket. Tickets rise, and are answered nearly in order: so a queue will do, and no hashing.
@@ -108,10 +119,10 @@ pub(super) enum Submitted {
 }
 
 impl Submitted {
-    /// The answer, once it is there, for `timeout` at most.
-    pub(super) fn wait(self, timeout: Duration) -> Result<Done> {
+    /// The answer, once it is there, for `timeout` at most. Where it was waited for, it is given once.
+    pub(super) fn wait(&self, timeout: Duration) -> Result<Done> {
         match self {
-            Submitted::Done(done) => Ok(done),
+            Submitted::Done(done) => Ok(done.clone()),
             Submitted::Waits(slot) => slot.wait(deadline(timeout)),
         }
     }
@@ -146,11 +157,13 @@ impl Slot {
     }
 }
 
-impl Owner {
-    fn answer(self, result: Result<Done>) {
-        match self {
-            Owner::Call(slot) => slot.fill(result),
-            Owner::Queue(queue, user_data) => queue.complete(user_data, result),
+impl Core {
+    fn give(&mut self, owner: Owner, result: Result<engine::Done>) {
+        match owner {
+            Owner::Call(slot) => slot.fill(answer::of(result)),
+            Owner::Queue(queue, user_data) => queue.complete(user_data, answer::of(result)),
+            #[cfg(feature = "proxy")]
+            Owner::Lane(place) => self.lanes.complete(place, result),
         }
     }
 }
@@ -167,16 +180,19 @@ pub(super) fn clock() -> Timestamp {
 }
 
 impl Shared {
-    pub(super) fn new(engine: Engine, waiting_max: usize) -> Self {
+    pub(super) fn new(engine: Engine, options: &Options) -> Self {
         let told = engine.state().sequence();
         let core = Core {
             engine,
             waiting: VecDeque::new(),
             owners: Owners::default(),
             bells: Vec::new(),
+            #[cfg(feature = "proxy")]
+            lanes: Lanes::default(),
             told,
             upkeep: None,
             job: None,
+            scrubbing: Scrubbing::new(options.scrub_interval, Clock.now()),
             snapshot_error: None,
             tends_at: None,
             is_flusher_idle: false,
@@ -191,13 +207,24 @@ impl Shared {
             snapshot: Condvar::new(),
             snapshotted: Condvar::new(),
             closed: AtomicU32::new(0),
-            waiting_max,
+            waiting_max: options.waiting_max,
+            scrub_bytes_per_second: options.scrub_bytes_per_second,
         }
     }
 
-    pub(super) fn check_open(&self) -> Result<()> {
+    pub(in crate::driver) fn check_open(&self) -> Result<()> {
         // Relaxed: a call beside a close may be answered either way.
         if self.closed.load(Ordering::Relaxed) == 0 { Ok(()) } else { Err(closed()) }
+    }
+
+    /// The time in the store.
+    pub(in crate::driver) fn clock_ms(&self) -> u64 {
+        self.core.lock().engine.clock_ms(now())
+    }
+
+    /// A snapshot to be written elsewhere.
+    pub(in crate::driver) fn view_job(&self) -> SnapshotJob {
+        self.core.lock().engine.view_job(now())
     }
 
     /// Submits a command for a call.
@@ -240,20 +267,35 @@ impl Shared {
         owner: Owner,
         now: Now,
     ) -> Result<()> {
+        self.take_as(core, command, durability, |_| owner, now)
+    }
+
+    /// The same; `owner` is told the sequence, where that is known by now.
+    pub(super) fn take_as(
+        &self,
+        core: &mut Core,
+        command: &Command<'_>,
+        durability: Option<Durability>,
+        owner: impl FnOnce(Option<u64>) -> Owner,
+        now: Now,
+    ) -> Result<()> {
         if core.is_ending {
             return Err(closed());
         }
         if core.waiting.is_empty() {
+            let before = core.engine.last_sequence();
             match core.engine.submit(command, durability, now) {
                 Ok(ticket) => {
-                    core.owners.insert(ticket, owner);
+                    // What was answered without being written down has none.
+                    let sequence = core.engine.last_sequence();
+                    core.owners.insert(ticket, owner((sequence > before).then_some(sequence)));
                     return Ok(());
                 }
                 Err(error) if core.engine.is_worth_waiting(&error) => {}
                 Err(error) => return Err(error),
             }
         }
-        self.hold(core, command, durability, owner)
+        self.hold(core, command, durability, owner(None))
     }
 
     /// Has a command wait for its turn.
@@ -284,18 +326,23 @@ impl Shared {
     pub(super) fn sync(&self) -> Result<Submitted> {
         let slot = Arc::new(Slot::default());
         let mut core = self.core.lock();
+        self.take_sync(&mut core, Owner::Call(Arc::clone(&slot)))?;
+        self.settle(&mut core, now());
+        Ok(Submitted::Waits(slot))
+    }
+
+    /// Has `owner` answered once all that was taken so far is on disk. [`Shared::settle`] comes behind.
+    pub(super) fn take_sync(&self, core: &mut Core, owner: Owner) -> Result<()> {
         if core.is_ending {
             return Err(closed());
         }
-        let owner = Owner::Call(Arc::clone(&slot));
         if core.waiting.is_empty() {
             let ticket = core.engine.submit_sync()?;
             core.owners.insert(ticket, owner);
         } else {
             core.waiting.push_back(Waiting { command: None, durability: None, owner });
         }
-        self.settle(&mut core, now());
-        Ok(Submitted::Waits(slot))
+        Ok(())
     }
 
     pub(super) fn add_bell(&self, bell: &Arc<Bell>) {
@@ -334,6 +381,30 @@ impl Shared {
         }
     }
 
+    /// Has everything on disk read again, and waits for it. What was found damaged is the error.
+    pub(super) fn scrub(&self, deadline: Instant) -> Result<()> {
+        let mut core = self.core.lock();
+        let pass = core.scrubbing.want(Clock.now());
+        loop {
+            if let Some(outcome) = core.scrubbing.outcome(pass) {
+                return outcome;
+            }
+            if core.is_ending {
+                return Err(closed());
+            }
+            if core.scrubbing.is_wanted(pass) {
+                // One that is under way had begun before: then another one follows.
+                core.scrubbing.want(Clock.now());
+                self.snapshot.notify_one();
+            }
+            let left = deadline.duration_since(Clock.now());
+            if left.is_zero() {
+                return Err(Error::TimedOut { what: "scrub" });
+            }
+            self.snapshotted.wait_for(&mut core, left);
+        }
+    }
+
     /// Brings everybody up to date after the engine was changed: who waited for their turn, who is answered, who
     /// watches, and the threads.
     pub(super) fn settle(&self, core: &mut Core, now: Now) {
@@ -359,7 +430,7 @@ impl Shared {
                     core.engine.want_flush();
                     break;
                 }
-                Err(error) => next.owner.answer(Err(error)),
+                Err(error) => core.give(next.owner, Err(error)),
             }
         }
         let sequence = core.engine.state().sequence();
@@ -371,7 +442,11 @@ impl Shared {
                     true
                 })
             });
+            #[cfg(feature = "proxy")]
+            core.lanes.note_news();
         }
+        #[cfg(feature = "proxy")]
+        core.lanes.ring();
         if core.is_flusher_idle && core.engine.is_flush_wanted() {
             core.is_flusher_idle = false;
             self.flush.notify_one();
@@ -402,7 +477,7 @@ impl Shared {
             if own == Some(completion.ticket) {
                 *answer = Some(completion.result);
             } else if let Some(owner) = core.owners.remove(completion.ticket) {
-                owner.answer(answer::of(completion.result));
+                core.give(owner, completion.result);
             }
         }
     }
@@ -454,29 +529,92 @@ impl Shared {
         }
     }
 
-    /// The thread that writes snapshots.
+    /// The thread that writes snapshots, and reads again what lies on disk.
     pub(super) fn run_snapshots(&self, disk: &FileDisk) {
         let mut core = self.core.lock();
+        let mut pass: Option<Scrub> = None;
         while !core.is_over {
-            let Some(mut job) = core.job.take() else {
-                self.snapshot.wait(&mut core);
+            if let Some(job) = core.job.take() {
+                self.write_snapshot(&mut core, disk, job, pass.as_mut());
                 continue;
-            };
-            let result = loop {
-                match MutexGuard::unlocked(&mut core, || job.step(disk)) {
-                    Ok(None) if core.is_ending => break None,
-                    Ok(None) => {}
-                    Ok(Some(written)) => break Some(Ok(written)),
-                    Err(error) => break Some(Err(error)),
+            }
+            let wakes_at =
+                if core.is_ending { None } else { self.scrub_a_little(&mut core, disk, &mut pass) };
+            if core.job.is_some() || core.is_over {
+                continue;
+            }
+            match wakes_at {
+                Some(at) => {
+                    self.snapshot.wait_for(&mut core, at.duration_since(Clock.now()));
                 }
-            };
-            // Half of a snapshot is taken away by the next open.
-            let Some(result) = result else { continue };
-            let now = now();
-            core.snapshot_error = core.engine.handle_snapshot(&job, result, now).err();
-            self.settle(&mut core, now);
-            self.snapshotted.notify_all();
+                None => self.snapshot.wait(&mut core),
+            }
         }
+    }
+
+    fn write_snapshot(
+        &self,
+        core: &mut MutexGuard<'_, Core>,
+        disk: &FileDisk,
+        mut job: SnapshotJob,
+        pass: Option<&mut Scrub>,
+    ) {
+        let result = loop {
+            match MutexGuard::unlocked(core, || job.step(disk)) {
+                Ok(None) if core.is_ending => break None,
+                Ok(None) => {}
+                Ok(Some(written)) => break Some(Ok(written)),
+                Err(error) => break Some(Err(error)),
+            }
+        };
+        // Half of a snapshot is taken away by the next open.
+        let Some(result) = result else { return };
+        if let Some(pass) = pass {
+            pass.forget_snapshot(job.header().sequence);
+        }
+        let now = now();
+        core.snapshot_error = core.engine.handle_snapshot(&job, result, now).err();
+        self.settle(core, now);
+        self.snapshotted.notify_all();
+    }
+
+    /// Takes the next step of reading everything again, if one is due. Gives when the next one is.
+    fn scrub_a_little(
+        &self,
+        core: &mut MutexGuard<'_, Core>,
+        disk: &FileDisk,
+        pass: &mut Option<Scrub>,
+    ) -> Option<Instant> {
+        let now = now();
+        if pass.is_none() {
+            let at = core.scrubbing.begins_at()?;
+            if at > now.instant {
+                return Some(at);
+            }
+            core.scrubbing.begin();
+            let (log, identity) = (core.engine.log(), core.engine.identity());
+            *pass = Some(Scrub::new(log, identity, self.scrub_bytes_per_second, now.instant));
+            // What the system has in memory is not what lies on disk.
+            MutexGuard::unlocked(core, || disk.forget_cached());
+        }
+        let scrub = pass.as_mut().expect("it was just begun if there was none");
+        match scrub.next_deadline() {
+            Some(at) if at > now.instant => return Some(at),
+            Some(at) => {
+                let before = scrub.verified_bytes();
+                let result = MutexGuard::unlocked(core, || scrub.step(disk, now.instant));
+                core.scrubbing.stepped(scrub.verified_bytes() - before, result);
+                return Some(scrub.next_deadline().unwrap_or(at));
+            }
+            None => {}
+        }
+        *pass = None;
+        if core.scrubbing.end(now.instant, now.clock.as_millis()) {
+            core.engine.handle_damage();
+            self.settle(core, now);
+        }
+        self.snapshotted.notify_all();
+        core.scrubbing.begins_at()
     }
 
     /// Takes nothing more, and has the threads end when all is on disk.
@@ -488,7 +626,7 @@ impl Shared {
         }
         core.is_ending = true;
         for waiting in std::mem::take(&mut core.waiting) {
-            waiting.owner.answer(Err(closed()));
+            core.give(waiting.owner, Err(closed()));
         }
         let now = now();
         core.engine.close(now);
@@ -496,6 +634,8 @@ impl Shared {
         for bell in core.bells.iter().filter_map(Weak::upgrade) {
             bell.ring();
         }
+        #[cfg(feature = "proxy")]
+        core.lanes.ring();
         self.flush.notify_all();
         self.snapshot.notify_all();
         self.snapshotted.notify_all();
@@ -509,7 +649,7 @@ impl Shared {
     }
 }
 
-fn closed() -> Error {
+pub(super) fn closed() -> Error {
     Error::State { what: "store", detail: "is closed; open it again".into() }
 }
 

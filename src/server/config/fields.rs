@@ -9,6 +9,8 @@ use toml::de::{DeInteger, DeTable, DeValue};
 use crate::server::config::duration;
 use crate::server::config::problems::Problems;
 use crate::server::config::schema::Schema;
+#[cfg(feature = "store")]
+use crate::server::config::size;
 use crate::server::config::suggest::{all, nearest_or_all, shown};
 
 /// One table of the text. Every getter gives `None` when the key is not there, and when its value is wrong,
@@ -170,6 +172,24 @@ impl<'a, 't> Fields<'a, 't> {
         match number {
             Some(number) => Some(At { at: value.span().start, value: number }),
             None => self.wrong_type(key, value, "a number", problems),
+        }
+    }
+
+    /// A size of any bytes: a whole number of them, or text with a unit.
+    #[cfg(feature = "store")]
+    pub(super) fn size(&self, key: &str, problems: &mut Problems<'_>) -> Option<At<u64>> {
+        let value = self.get(key)?;
+        let at = value.span().start;
+        match value.get_ref() {
+            DeValue::Integer(_) => self.integer(key, 0..=i128::from(u64::MAX), problems),
+            DeValue::String(text) => match size::parse(text) {
+                Ok(value) => Some(At { at, value }),
+                Err(message) => {
+                    problems.add(at, format!("{key}: {message}"), size::FORM);
+                    None
+                }
+            },
+            _ => self.wrong_type(key, value, "a size", problems),
         }
     }
 

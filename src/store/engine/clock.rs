@@ -38,6 +38,11 @@ impl Time {
         self.latest.max(now.clock)
     }
 
+    /// Something later was taken elsewhere.
+    pub(super) fn lift(&mut self, latest: Timestamp) {
+        self.latest = self.latest.max(latest);
+    }
+
     pub(super) fn clock_ms(&self, now: Now) -> u64 {
         self.at(now).as_millis()
     }

@@ -30,6 +30,7 @@
 //! | `own` | what the engine itself appends: expiry, eviction |
 //! | `snapshot` | when a snapshot is written, and how |
 //! | `recover` | opening |
+//! | `replicated` | the engine in a cluster, where consensus says what is committed |
 //! | `options` | what an engine is told |
 
 mod clock;
@@ -39,6 +40,7 @@ mod options;
 mod own;
 mod pending;
 mod recover;
+pub mod replicated;
 mod snapshot;
 mod submit;
 
@@ -141,6 +143,8 @@ pub struct Engine {
     is_failed: bool,
     is_closed: bool,
     counts: Counts,
+    /// What it is to do in a cluster; `None` on one node.
+    replica: Option<replicated::Replica>,
     /// A buffer to use again.
     encoded: Vec<u8>,
 }
@@ -211,7 +215,8 @@ impl Engine {
     /// When `handle_timeout` is next needed, also for [`Engine::poll_snapshot`]; `None` while nothing is pending.
     pub fn next_deadline(&self, now: Now) -> Option<Instant> {
         let flush = if self.log.failure().is_none() { self.flushing.deadline() } else { None };
-        let own = self.expiry_deadline(now);
+        // In a cluster the primary proposes what expires.
+        let own = self.expiry_deadline(now).filter(|_| self.replica.is_none());
         [self.log.next_deadline(), flush, own, self.snapshots.deadline()].into_iter().flatten().min()
     }
 
@@ -265,6 +270,16 @@ impl Engine {
     /// The sequence of the last snapshot; 0 when there is none.
     pub fn snapshot_sequence(&self) -> u64 {
         self.log.state().snapshot.sequence.0
+    }
+
+    /// Whose store it is.
+    pub fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// The time that a command taken now would bear, in milliseconds since 1970.
+    pub fn clock_ms(&self, now: Now) -> u64 {
+        self.time.clock_ms(now)
     }
 
     /// Why the log has stopped, if it has.

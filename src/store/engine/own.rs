@@ -46,7 +46,7 @@ impl Engine {
 
     /// Takes out what has expired, if something has. What is left of it is due again at once.
     pub(super) fn handle_expiry(&mut self, now: Now) {
-        if self.expiry_deadline(now).is_none_or(|at| at > now.instant) {
+        if self.replica.is_some() || self.expiry_deadline(now).is_none_or(|at| at > now.instant) {
             return;
         }
         self.own.retry_at = None;

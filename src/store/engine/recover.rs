@@ -10,7 +10,7 @@ use super::{Counts, Durability, Engine};
 use crate::error::{Error, Result};
 use crate::rng::Rng;
 use crate::store::index::evict::{Eviction, Uses};
-use crate::store::index::{Command, Index, Malformed, Operation};
+use crate::store::index::{Command, Index, Malformed, Operation, Settings};
 use crate::store::log::record::record_bytes;
 use crate::store::log::{self, Disk, Epoch, File, Identity, Log, Replayed};
 
@@ -81,7 +81,8 @@ impl Replay {
         }
         let taken = match replayed {
             Replayed::Snapshot(header) => restore(disk, header.sequence, identity)
-                .map(|state| self.index = Index::from_state(state, &options.index)),
+                .map(|restored| self.index = Index::from_state(restored.state, &options.index)),
+            Replayed::Committed(_) => Ok(()),
             Replayed::Entry(entry) => self.entry(entry.sequence.0, entry.payload),
             // The log went on behind a snapshot there: of the entries meant none had been read, or all are in the
             // snapshot that is read now.
@@ -98,23 +99,27 @@ impl Replay {
     }
 
     fn entry(&mut self, sequence: u64, payload: &[u8]) -> Result<()> {
-        let settings = *self.index.state().settings();
-        // What was taken under other settings may be too long by now, here as when it was applied first. Anything else
-        // is of a release that knows more.
-        if let Err(malformed) = Command::decode(payload, &settings)
-            && !matches!(malformed, Malformed::TooLarge { .. })
-        {
-            let detail = format!("entry {sequence} of the log: {malformed}; use a later release");
-            return Err(Error::Unsupported { what: "command", detail: detail.into() });
-        }
+        check_command(sequence, payload, self.index.state().settings())?;
         self.replayed += 1;
         self.bytes += record_bytes(payload.len()) as u64;
         self.index.apply(sequence, payload).map(drop)
     }
 }
 
+/// What was taken under other settings may be too long by now, here as when it was applied first. Anything else is of a
+/// release that knows more.
+pub(super) fn check_command(sequence: u64, payload: &[u8], settings: &Settings) -> Result<()> {
+    match Command::decode(payload, settings) {
+        Ok(_) | Err(Malformed::TooLarge { .. }) => Ok(()),
+        Err(malformed) => {
+            let detail = format!("entry {sequence} of the log: {malformed}; use a later release");
+            Err(Error::Unsupported { what: "command", detail: detail.into() })
+        }
+    }
+}
+
 impl Engine {
-    fn recovered(
+    pub(super) fn recovered(
         options: Options,
         identity: Identity,
         log: Log,
@@ -142,6 +147,7 @@ impl Engine {
             is_unseen: false,
             is_failed: false,
             is_closed: false,
+            replica: None,
             counts: Counts::default(),
             encoded: Vec::new(),
         }

@@ -33,6 +33,8 @@ pub(super) struct Snapshots {
     /// The last one's length.
     last_bytes: u64,
     is_wanted: bool,
+    /// What lies on disk is damaged: a snapshot is to stand for it, also one of the last one's sequence.
+    is_mending: bool,
     is_under_way: bool,
     retry_at: Option<Instant>,
 }
@@ -45,6 +47,7 @@ impl Snapshots {
             log_bytes,
             last_bytes,
             is_wanted: false,
+            is_mending: false,
             is_under_way: false,
             retry_at: None,
         }
@@ -52,6 +55,11 @@ impl Snapshots {
 
     pub(super) fn appended(&mut self, bytes: u64) {
         self.log_bytes += bytes;
+    }
+
+    /// One came from elsewhere, and the log goes on behind it.
+    pub(super) fn installed(&mut self, bytes: u64) {
+        (self.log_bytes, self.last_bytes) = (0, bytes);
     }
 
     /// The length of the last one.
@@ -69,6 +77,13 @@ impl Engine {
     /// Asks for a snapshot, however short the log is.
     pub fn want_snapshot(&mut self) {
         self.snapshots.is_wanted = true;
+    }
+
+    /// Something that lies on disk was found damaged: a snapshot is written of what is in memory, which does without all
+    /// that is older, and takes the place of one of the same sequence.
+    pub fn handle_damage(&mut self) {
+        self.snapshots.is_wanted = true;
+        self.snapshots.is_mending = true;
     }
 
     /// A snapshot to be written, when one is due and none is under way: the log has grown to `snapshot_bytes` and to the
@@ -92,6 +107,12 @@ impl Engine {
         policy.is_under_way = true;
         policy.is_wanted = false;
         policy.retry_at = None;
+        Some(self.view_job(now))
+    }
+
+    /// A snapshot of what is applied now, to be written anywhere but into the log's own directory: a backup's. The log
+    /// lets go of nothing for it, and need not be told how it went.
+    pub fn view_job(&mut self, now: Now) -> SnapshotJob {
         if self.is_unseen {
             self.is_unseen = false;
             self.index.publish();
@@ -103,7 +124,8 @@ impl Engine {
             epoch: self.epoch,
             clock_ms: self.time.clock_ms(now),
         };
-        Some(SnapshotJob::new(view, header, self.snapshots.log_bytes))
+        let membership = self.replica.as_ref().map_or(&[][..], |replica| &replica.membership).to_vec();
+        SnapshotJob::new(view, header, membership, self.snapshots.log_bytes)
     }
 
     /// Whether one is being written, or will be when it is asked for: what it lets go of makes room.
@@ -114,7 +136,8 @@ impl Engine {
     }
 
     fn is_snapshot_worthwhile(&self) -> bool {
-        self.index.state().sequence() > self.snapshot_sequence()
+        let sequence = self.index.state().sequence();
+        sequence > self.snapshot_sequence() || self.snapshots.is_mending && sequence > 0
     }
 
     fn is_snapshot_due(&self) -> bool {
@@ -141,6 +164,7 @@ impl Engine {
             Ok(written) => {
                 self.counts.snapshots += 1;
                 self.snapshots.last_bytes = written.bytes;
+                self.snapshots.is_mending = false;
                 self.snapshots.log_bytes -= job.log_bytes;
                 self.flushing.appended(&self.log, 0, now.instant);
                 Ok(())
@@ -161,6 +185,8 @@ impl Engine {
 pub struct SnapshotJob {
     header: SnapshotHeader,
     from: SnapshotWriter,
+    /// Who is in the cluster; empty on one node.
+    membership: Vec<u8>,
     to: Option<log::SnapshotWriter>,
     /// A chunk, one byte before it.
     buffer: Vec<u8>,
@@ -170,9 +196,9 @@ pub struct SnapshotJob {
 }
 
 impl SnapshotJob {
-    fn new(view: Arc<View>, header: SnapshotHeader, log_bytes: u64) -> Self {
+    fn new(view: Arc<View>, header: SnapshotHeader, membership: Vec<u8>, log_bytes: u64) -> Self {
         let (from, buffer) = (SnapshotWriter::new(view), Vec::new());
-        Self { header, from, to: None, buffer, unsynced_bytes: 0, log_bytes }
+        Self { header, from, membership, to: None, buffer, unsynced_bytes: 0, log_bytes }
     }
 
     /// What it is of.
@@ -196,7 +222,13 @@ impl SnapshotJob {
     fn write(&mut self, disk: &impl Disk) -> Result<Option<Written>> {
         let mut to = match self.to.take() {
             Some(to) => to,
-            None => log::SnapshotWriter::begin(disk, self.header)?,
+            None => {
+                let mut to = log::SnapshotWriter::begin(disk, self.header)?;
+                if !self.membership.is_empty() {
+                    to.membership(disk, &self.membership)?;
+                }
+                to
+            }
         };
         self.buffer.clear();
         self.buffer.push(1);
@@ -225,8 +257,16 @@ impl SnapshotJob {
     }
 }
 
+/// What a snapshot file holds.
+pub(super) struct Restored {
+    pub(super) state: State,
+    /// Who is in the cluster; empty when nobody said so.
+    pub(super) membership: Vec<u8>,
+}
+
 /// Reads the state in a snapshot file.
-pub(super) fn restore(disk: &impl Disk, sequence: Sequence, identity: Identity) -> Result<State> {
+pub(super) fn restore(disk: &impl Disk, sequence: Sequence, identity: Identity) -> Result<Restored> {
+    let mut membership = Vec::new();
     let file = File::Snapshot(sequence);
     let mut from = log::SnapshotReader::open(disk, file, identity)?;
     let mut to = SnapshotReader::new();
@@ -243,7 +283,7 @@ pub(super) fn restore(disk: &impl Disk, sequence: Sequence, identity: Identity) 
                 }
             }
             Some(Part::Data([])) => return Err(wrong("a piece of the state is empty".into())),
-            Some(Part::Membership(_)) => {}
+            Some(Part::Membership(bytes)) => membership = bytes.to_vec(),
             None => break,
         }
     }
@@ -252,7 +292,7 @@ pub(super) fn restore(disk: &impl Disk, sequence: Sequence, identity: Identity) 
         let what = format!("the state in it is that at sequence {}", state.sequence());
         return Err(damaged(disk, file, 0, what));
     }
-    Ok(state)
+    Ok(Restored { state, membership })
 }
 
 fn not_taken(disk: &impl Disk, file: File, offset: u64, error: &SnapshotError) -> Error {

@@ -79,6 +79,9 @@ impl Engine {
 
     fn try_submit(&mut self, command: &Command<'_>, durability: Durability, now: Now) -> Result<Ticket> {
         durability.check()?;
+        if self.replica.is_some() {
+            return Err(Error::State { what: "store", detail: "is in a cluster: propose it there".into() });
+        }
         if let Some(failure) = self.log.failure() {
             return Err(failure.clone());
         }

@@ -143,6 +143,11 @@ impl History {
         }
     }
 
+    /// An empty one that begins behind `sequence`, as long as this one may be.
+    pub(super) fn emptied(&self, sequence: u64) -> Self {
+        Self::new(self.bytes_max, sequence)
+    }
+
     pub(super) fn append(&mut self, events: impl Iterator<Item = Event>) {
         for event in events {
             if self.is_last_full() {

@@ -174,6 +174,15 @@ impl Index {
         self.published.published.set(Arc::new(view));
     }
 
+    /// Goes on from `state`, which came from elsewhere, and shows it to all readers there are. Nothing before it can be
+    /// watched any more.
+    pub fn replace(&mut self, state: State) {
+        self.history = self.history.emptied(state.sequence);
+        self.state = state;
+        self.events.clear();
+        self.publish();
+    }
+
     /// The state with all that was applied, published or not.
     pub fn state(&self) -> &State {
         &self.state

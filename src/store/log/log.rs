@@ -100,6 +100,8 @@ pub struct Log {
     chain: u32,
     tickets: Ticket,
     durable: Reach,
+    /// The first entry that is kept though a snapshot stands for it.
+    kept: Option<Sequence>,
     /// The last segment that is known to say at its beginning, durably, what the segments before it said.
     settled: u64,
     /// What is to be said before the next record.
@@ -169,6 +171,7 @@ impl Log {
             chain: end.chain,
             tickets: Ticket(0),
             durable,
+            kept: None,
             // The beginning of the last one may have been torn; what is said after the opening stands in for it.
             settled: end.ordinal.saturating_sub(1),
             due: Some(due),
@@ -313,6 +316,27 @@ impl Log {
             self.buffer.clear();
         }
         self.release();
+    }
+
+    /// Keeps the entries from this one on, though a snapshot stands for them: somebody is to read them. `None`: none.
+    pub fn keep(&mut self, from: Option<Sequence>) {
+        self.kept = from;
+        self.release();
+    }
+
+    /// Has a snapshot file that came to nothing taken away.
+    pub fn discard(&mut self, file: File) {
+        self.segments.discard(file);
+    }
+
+    /// Whether records of so many bytes together can be appended now, as far as can be told beforehand. What is more
+    /// than half a segment is one record only.
+    pub fn has_room(&self, bytes: u64) -> bool {
+        let bytes =
+            bytes + 8 * record_bytes(24) as u64 + 2 * record_bytes(self.state.membership.len()) as u64;
+        let is_free = self.pending_bytes == 0 || self.pending_bytes + bytes <= self.options.pending_bytes_max;
+        let fits = self.open.ordinal != 0 && self.open.end() + bytes <= self.options.segment_bytes;
+        self.failure.is_none() && !self.is_closed && is_free && (fits || self.segments.is_prepared())
     }
 
     /// The next work on files beside the records, if there is some and none is under way.
@@ -608,7 +632,10 @@ impl Log {
     /// Lets go of segments that the snapshot stands for. The one where the durable records end stays, and with it
     /// what it says at its beginning.
     fn release(&mut self) {
-        self.segments.release(self.state.snapshot.sequence, self.settled);
+        let through = self
+            .kept
+            .map_or(self.state.snapshot.sequence, |kept| kept.before().min(self.state.snapshot.sequence));
+        self.segments.release(through, self.settled);
         if let Some(oldest) = self.segments.started().front() {
             self.marks.release(oldest.label.ordinal);
         }

@@ -17,7 +17,7 @@
 //! | `snapshot`, `scrub` | writing and reading snapshots; looking for rot |
 //! | `options` | what a log is told: units, ranges, defaults |
 
-mod bytes;
+pub(super) mod bytes;
 mod disk;
 mod inspect;
 #[allow(clippy::module_inception)]
@@ -42,7 +42,8 @@ pub use log::{Appended, Flush, Log};
 pub use names::{Epoch, File, Identity, Sequence, Ticket};
 pub use options::Options;
 pub use read::{Entry, Plan};
-pub use recover::{Replayed, Report, Torn, check, find_identity, lock, open};
+pub(super) use recover::check_identity;
+pub use recover::{Replayed, Report, Torn, check, find_identity, find_label, lock, open};
 pub use scrub::Scrub;
 pub use segments::Upkeep;
 pub use snapshot::{Part, SnapshotReader, SnapshotWriter, Written};

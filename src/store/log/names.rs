@@ -71,6 +71,14 @@ pub enum File {
     Snapshot(Sequence),
     /// A snapshot being written.
     Unfinished(Sequence),
+    /// There while a directory is being restored: what lies in it is no log yet.
+    Restoring,
+    /// Of a backup: entries, from this one on.
+    Entries(Sequence),
+    /// Of a backup: what is in it.
+    Manifest,
+    /// Of a backup: its next manifest being written.
+    NextManifest,
 }
 
 impl fmt::Display for File {
@@ -81,6 +89,10 @@ impl fmt::Display for File {
             File::Spare(number) => write!(f, "{number:016x}.spare"),
             File::Snapshot(sequence) => write!(f, "{:016x}.snapshot", sequence.0),
             File::Unfinished(sequence) => write!(f, "{:016x}.unfinished", sequence.0),
+            File::Restoring => f.write_str("restoring"),
+            File::Entries(sequence) => write!(f, "{:016x}.entries", sequence.0),
+            File::Manifest => f.write_str("manifest.json"),
+            File::NextManifest => f.write_str("manifest.next"),
         }
     }
 }
@@ -90,8 +102,12 @@ impl FromStr for File {
 
     /// Names that are none of ours are an error: they are left alone.
     fn from_str(name: &str) -> Result<Self, ()> {
-        if name == "lock" {
-            return Ok(File::Lock);
+        match name {
+            "lock" => return Ok(File::Lock),
+            "restoring" => return Ok(File::Restoring),
+            "manifest.json" => return Ok(File::Manifest),
+            "manifest.next" => return Ok(File::NextManifest),
+            _ => {}
         }
         let (digits, kind) = name.split_once('.').ok_or(())?;
         let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
@@ -104,6 +120,7 @@ impl FromStr for File {
             "spare" => Ok(File::Spare(number)),
             "snapshot" => Ok(File::Snapshot(Sequence(number))),
             "unfinished" => Ok(File::Unfinished(Sequence(number))),
+            "entries" => Ok(File::Entries(Sequence(number))),
             _ => Err(()),
         }
     }
@@ -123,6 +140,10 @@ mod tests {
             File::Spare(7),
             File::Snapshot(sequence),
             File::Unfinished(sequence),
+            File::Restoring,
+            File::Entries(sequence),
+            File::Manifest,
+            File::NextManifest,
         ] {
             assert_eq!(file.to_string().parse(), Ok(file));
         }

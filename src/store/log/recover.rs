@@ -28,6 +28,8 @@ pub enum Replayed<'a> {
     Entry(Entry<'a>),
     /// The entries from this one on do not count.
     Replaced(Sequence),
+    /// The entries up to this one are committed: none of them is replaced any more.
+    Committed(Sequence),
 }
 
 /// What opening a log found.
@@ -214,13 +216,18 @@ pub fn lock(disk: &impl Disk) -> Result<()> {
 
 /// Whose log a directory holds, by the first file that says so.
 pub fn find_identity(disk: &impl Disk) -> Result<Identity> {
+    find_label(disk).map(|label| label.identity)
+}
+
+/// The label of the first segment in a directory that has one: whose log it is, and how long its segments are.
+pub fn find_label(disk: &impl Disk) -> Result<Label> {
     let mut files = disk.list().map_err(|error| Error::io("list the directory", &error))?;
     files.sort();
     for file in files {
         let File::Segment(ordinal) = file else { continue };
         match read_headers(disk, ordinal)? {
-            (_, Ok(start)) => return Ok(start.label.identity),
-            (Ok(label), _) => return Ok(label.identity),
+            (_, Ok(start)) => return Ok(start.label),
+            (Ok(label), _) => return Ok(label),
             (Err(HeaderFault::Version(version)), _) | (_, Err(HeaderFault::Version(version))) => {
                 return Err(unknown_version(disk, file, version));
             }
@@ -230,7 +237,11 @@ pub fn find_identity(disk: &impl Disk) -> Result<Identity> {
     Err(Error::NotFound { what: "log", value: "in this directory: no segment in it has a label".into() })
 }
 
-pub(super) fn check_identity(ours: Identity, theirs: Identity, name: impl FnOnce() -> String) -> Result<()> {
+pub(in crate::store) fn check_identity(
+    ours: Identity,
+    theirs: Identity,
+    name: impl FnOnce() -> String,
+) -> Result<()> {
     let what = match () {
         () if theirs.cluster != ours.cluster => "cluster",
         () if theirs.node != ours.node => "node",
@@ -288,6 +299,27 @@ fn look(disk: &impl Disk, identity: Identity, segment_bytes: Option<u64>) -> Res
             File::Spare(number) => found.spares.push(number),
             File::Snapshot(sequence) => snapshots.push(sequence),
             File::Unfinished(_) => found.unfinished.push(file),
+            File::Restoring => {
+                return Err(Error::State {
+                    what: "log",
+                    detail: format!(
+                        "is not whole: {} is there, since a restore into this directory did not finish; restore again",
+                        disk.name(file)
+                    )
+                    .into(),
+                });
+            }
+            File::Manifest => {
+                return Err(Error::State {
+                    what: "log",
+                    detail: format!(
+                        "is a backup, as {} says; restore it into another directory, and open that",
+                        disk.name(file)
+                    )
+                    .into(),
+                });
+            }
+            File::Entries(_) | File::NextManifest => {}
         }
     }
     if let Some(newest) = snapshots.pop() {
@@ -478,6 +510,7 @@ fn read_segment(
                         }
                         replay(Replayed::Replaced(from));
                     }
+                    Body::Commit(through) => replay(Replayed::Committed(through)),
                     Body::Snapshot(mark) if mark.is_restart => {
                         read.marks.clear();
                         read.at_covered = (sequence == covered).then_some(epoch);

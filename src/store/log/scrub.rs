@@ -65,6 +65,12 @@ impl Scrub {
         (!is_over).then_some(self.ready_at)
     }
 
+    /// A snapshot was written in place of the one of this sequence: what is left of that is not read any more.
+    pub fn forget_snapshot(&mut self, sequence: Sequence) {
+        self.snapshot_file.take_if(|file| *file == File::Snapshot(sequence));
+        self.snapshot.take_if(|reader| reader.header().sequence == sequence);
+    }
+
     /// How many bytes were found good so far.
     pub fn verified_bytes(&self) -> u64 {
         self.verified_bytes

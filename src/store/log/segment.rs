@@ -124,7 +124,12 @@ impl Start {
 
 /// Magic and version lie at the same place in all versions. What has another version is told as that even when its
 /// checksum fails, since where another release has it cannot be known.
-pub(super) fn check(bytes: &[u8], magic: [u8; 8], len: usize, crc_at: usize) -> Result<(), HeaderFault> {
+pub(in crate::store) fn check(
+    bytes: &[u8],
+    magic: [u8; 8],
+    len: usize,
+    crc_at: usize,
+) -> Result<(), HeaderFault> {
     if bytes.len() < len || bytes[..8] != magic {
         return Err(HeaderFault::Nothing);
     }

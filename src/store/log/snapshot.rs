@@ -213,7 +213,12 @@ impl SnapshotReader {
         self.buffer.drain(..self.at);
         self.at = 0;
         let target = wanted.max(PIECE_BYTES);
-        self.buffer.resize(target, 0);
+        if have == 0 {
+            // From the system, which need not write the zeros.
+            self.buffer = vec![0; target];
+        } else {
+            self.buffer.resize(target, 0);
+        }
         let read = read_full(disk, self.file, self.offset + have as u64, &mut self.buffer[have..])?;
         self.buffer.truncate(have + read);
         Ok(self.buffer.len())

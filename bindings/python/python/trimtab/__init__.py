@@ -1,4 +1,6 @@
-"""trimtab: load balancing, linked in. A :class:`Pool` says which backend takes the next connection.
+"""trimtab: load balancing and a store, linked in.
+
+A :class:`Pool` says which backend takes the next connection.
 
     with trimtab.Pool(policy="least-connections") as pool:
         pool.add("10.0.0.7:8080", weight=2)
@@ -9,18 +11,28 @@ A :class:`Server` listens, picks and relays by itself; :mod:`trimtab.aio` runs o
 
     with trimtab.Server(configuration) as server:
         server.wait()
+
+A :class:`Store` keeps keys and values, and loses none.
+
+    with trimtab.Store("data") as store:
+        store[b"greeting"] = b"hello"
 """
 
 from ._enums import (
     Admin,
     Backups,
+    ChangeKind,
+    Durability,
     EventKind,
+    Eviction,
     Family,
     Formula,
     Hash,
+    LifetimeCondition,
     Observed,
     Outcome,
     Policy,
+    Relation,
     Role,
     Scope,
     ServerState,
@@ -44,6 +56,10 @@ from ._errors import (
     TrimtabError,
     UnsupportedError,
 )
+from ._lease import Lease
+from ._store import Store
+from ._store_types import Request, Requests, StoreCounts, StoreReport, StoreStatus, Submission
+from ._transaction import Transaction
 from ._trimtab import (
     BACKENDS_MAX,
     CONNECTION_RATE_MAX,
@@ -51,10 +67,19 @@ from ._trimtab import (
     MAXCONN_MAX,
     RETRIES_MAX,
     WEIGHT_MAX,
+    Change,
     Check,
+    Compacted,
+    Completion,
+    Entry,
+    Operation,
     Pick,
     Pool,
     Server,
+    StoreQueue,
+    StoreResult,
+    StoreScan,
+    StoreView,
     __version__,
     features,
 )
@@ -86,6 +111,7 @@ from ._types import (
     SuccessRate,
     Totals,
 )
+from ._watch import StoreWatch
 
 __all__ = [
     "BACKENDS_MAX",
@@ -155,4 +181,28 @@ __all__ = [
     "UnsupportedError",
     "__version__",
     "features",
+    "ChangeKind",
+    "Durability",
+    "Eviction",
+    "LifetimeCondition",
+    "Relation",
+    "Change",
+    "Compacted",
+    "Completion",
+    "Entry",
+    "Lease",
+    "Operation",
+    "Request",
+    "Requests",
+    "Store",
+    "StoreCounts",
+    "StoreQueue",
+    "StoreReport",
+    "StoreResult",
+    "StoreScan",
+    "StoreStatus",
+    "StoreView",
+    "StoreWatch",
+    "Submission",
+    "Transaction",
 ]

@@ -175,9 +175,90 @@ class EventKind(IntEnum):
     """Members could not be found out, by name or from a file; the detail says why. Those there were stay."""
     SESSIONS_CUT = 14
     """Sessions of a backend that went down were cut, by one of the workers; the value tells how many."""
+    STORE_FAILED = 15
+    """The store takes no writes any more until it is opened again; the detail says why."""
+    STORE_FULL = 16
+    """The store takes no writes, for there is no room on disk; the detail says more."""
+    STORE_RECOVERED = 17
+    """The store takes writes again."""
     PANIC_BEGAN = 32
     """A tier, the value, panics: it serves whatever is observed of its backends."""
     PANIC_ENDED = 33
     """A tier, the value, no longer panics."""
     ROOM = 34
     """Of a pool's own events: a place below a limit may have come free, and somebody waits for one."""
+
+
+class Durability(IntEnum):
+    """Where a write is when it is answered. Each has what those before it have."""
+
+    MEMORY = 1
+    """In memory, and on its way to disk: a crash may take it, and what came later, but none of what came
+    before."""
+    LOCAL = 2
+    """On this disk: it is there after a crash."""
+    QUORUM = 3
+    """On the disks of more than half of the nodes. Needs replication."""
+    ALL = 4
+    """On the disks of all nodes. Needs replication."""
+
+
+class Eviction(IntEnum):
+    """What goes when a store's memory_max is reached."""
+
+    REFUSE = 0
+    """Nothing: writes are refused."""
+    LRU = 1
+    """Keys that were not used for long; those of leases stay."""
+    TTL = 2
+    """Keys with a deadline, the next due first; others stay."""
+
+
+class LifetimeCondition(IntEnum):
+    """When a key's lifetime is changed. A key without a deadline has one after all others."""
+
+    ALWAYS = 0
+    NO_DEADLINE = 4
+    """If it has no deadline."""
+    DEADLINE = 5
+    """If it has a deadline."""
+    LATER = 6
+    """If the new deadline is later."""
+    EARLIER = 7
+    """If the new deadline is earlier."""
+
+
+class Relation(IntEnum):
+    """How what a key has is to stand to something, in a transaction."""
+
+    EQUAL = 0
+    """Also ``"=="``."""
+    NOT_EQUAL = 1
+    """Also ``"!="``."""
+    LESS = 2
+    """Also ``"<"``."""
+    GREATER = 3
+    """Also ``">"``."""
+
+
+class ChangeKind(IntEnum):
+    """Why a key of a store has changed."""
+
+    COMPACTED = 0
+    """Of a ``Compacted``: what comes next is not kept any more."""
+    PUT = 1
+    """A value was put."""
+    INCREMENTED = 2
+    """A number was added to."""
+    APPENDED = 3
+    """A value was appended to."""
+    LIFETIME_SET = 4
+    """The lifetime was changed, the value not."""
+    DELETED = 5
+    """The key was deleted."""
+    EXPIRED = 6
+    """The key, or its lease, has expired."""
+    EVICTED = 7
+    """The key was taken out to make room."""
+    REVOKED = 8
+    """The lease of the key was revoked."""

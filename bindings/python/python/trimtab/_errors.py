@@ -28,7 +28,7 @@ class ExistsError(TrimtabError):
 
 
 class NotFoundError(TrimtabError, LookupError):
-    """There is no backend, pool or listener of this name or id (any more)."""
+    """There is no backend, pool, listener or lease of this name or id (any more)."""
 
     status: ClassVar[int] = -4
 
@@ -52,13 +52,13 @@ class StalePickError(TrimtabError):
 
 
 class PanicError(TrimtabError):
-    """A bug in trimtab, caught. The pool or server is closed."""
+    """A bug in trimtab, caught. The pool, server or store is closed."""
 
     status: ClassVar[int] = -10
 
 
 class ClosedError(TrimtabError):
-    """The pool or server is closed."""
+    """The pool, server or store is closed."""
 
     status: ClassVar[int] = -11
 
@@ -90,13 +90,15 @@ class ConfigError(TrimtabError, ValueError):
 
 
 class StateError(TrimtabError, RuntimeError):
-    """The call does not fit the state of the server: started twice, turned after its end."""
+    """The call does not fit the state of the server or store: started twice, turned after its end, open
+    already."""
 
     status: ClassVar[int] = -15
 
 
 class ForkedError(TrimtabError, RuntimeError):
-    """The server is the parent's, and this is a child made by fork: it can close it, and make its own."""
+    """The server or store is the parent's, and this is a child made by fork: it can close it, and make its
+    own."""
 
     status: ClassVar[int] = -16
 

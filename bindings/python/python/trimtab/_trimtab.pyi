@@ -1,10 +1,28 @@
-from collections.abc import Callable, Iterable
-from datetime import timedelta
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timedelta
 from os import PathLike
-from types import TracebackType
-from typing import Final, Protocol, final
+from types import EllipsisType, TracebackType
+from typing import Final, Generic, Literal, Protocol, TypeVar, final, overload
 
-from ._enums import Admin, Backups, Family, Formula, Hash, Observed, Outcome, Policy, ServerState
+from typing_extensions import Self, disjoint_base
+
+from ._enums import (
+    Admin,
+    Backups,
+    ChangeKind,
+    Durability,
+    Family,
+    Formula,
+    Hash,
+    LifetimeCondition,
+    Observed,
+    Outcome,
+    Policy,
+    Relation,
+    ServerState,
+)
+from ._errors import TrimtabError
+from ._store_types import BytesLike, Request, StoreReport, StoreStatus, Submission
 from ._types import (
     Adaptive,
     Backend,
@@ -28,10 +46,21 @@ __all__ = [
     "MAXCONN_MAX",
     "RETRIES_MAX",
     "WEIGHT_MAX",
+    "Change",
     "Check",
+    "Compacted",
+    "Completion",
+    "Entry",
+    "Operation",
     "Pick",
     "Pool",
     "Server",
+    "StoreQueue",
+    "StoreResult",
+    "StoreScan",
+    "StoreView",
+    "_Store",
+    "_Watch",
     "__version__",
     "features",
 ]
@@ -264,3 +293,420 @@ class Server:
     def listener_statistics(self, name: str) -> ListenerStatistics: ...
     def status(self) -> Status: ...
     def _set_host(self, host: Callable[[], object] | None) -> None: ...
+
+_T = TypeVar("_T")
+
+class _HasId(Protocol):
+    @property
+    def id(self) -> int: ...
+
+@final
+class Entry:
+    @property
+    def key(self) -> bytes: ...
+    @property
+    def value(self) -> bytes: ...
+    @property
+    def version(self) -> int: ...
+    @property
+    def created(self) -> int: ...
+    @property
+    def changes(self) -> int: ...
+    @property
+    def deadline(self) -> float | None: ...
+    @property
+    def lease(self) -> int | None: ...
+
+@final
+class StoreResult:
+    @property
+    def is_done(self) -> bool: ...
+    def __bool__(self) -> bool: ...
+    @property
+    def durability(self) -> Durability: ...
+    @property
+    def sequence(self) -> int: ...
+    @property
+    def version(self) -> int: ...
+    @property
+    def number(self) -> int: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def deadline(self) -> float | None: ...
+    @property
+    def is_repeated(self) -> bool: ...
+    @property
+    def more(self) -> bool: ...
+    @property
+    def previous(self) -> Entry | None: ...
+    @property
+    def entry(self) -> Entry | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def entries(self) -> tuple[Entry, ...]: ...
+    @property
+    def steps(self) -> tuple[StoreResult, ...]: ...
+    @property
+    def error(self) -> TrimtabError | None: ...
+
+@final
+class Operation:
+    @staticmethod
+    def put(
+        key: BytesLike,
+        value: BytesLike,
+        *,
+        version: int | None = None,
+        absent: bool = False,
+        present: bool = False,
+        ttl: float | timedelta | None = None,
+        at: float | datetime | None = None,
+        lease: _HasId | int | None = None,
+        keep_lifetime: bool = False,
+        previous: bool = False,
+    ) -> Operation: ...
+    @staticmethod
+    def delete(
+        key: BytesLike,
+        *,
+        version: int | None = None,
+        present: bool = False,
+        previous: bool = False,
+    ) -> Operation: ...
+    @staticmethod
+    def increment(key: BytesLike, by: int = 1) -> Operation: ...
+    @staticmethod
+    def append(key: BytesLike, value: BytesLike) -> Operation: ...
+    @staticmethod
+    def set_lifetime(
+        key: BytesLike,
+        *,
+        ttl: float | timedelta | None = None,
+        at: float | datetime | None = None,
+        lease: _HasId | int | None = None,
+        condition: LifetimeCondition | int | str = ...,
+    ) -> Operation: ...
+    @staticmethod
+    def delete_range(
+        start: BytesLike | None = None,
+        end: BytesLike | None = None,
+        *,
+        prefix: BytesLike | None = None,
+        limit: int | None = None,
+    ) -> Operation: ...
+    @staticmethod
+    def get(key: BytesLike) -> Operation: ...
+    @staticmethod
+    def range(
+        start: BytesLike | None = None,
+        end: BytesLike | None = None,
+        *,
+        prefix: BytesLike | None = None,
+        reverse: bool = False,
+        limit: int | None = None,
+    ) -> Operation: ...
+    @staticmethod
+    def lease_grant(id: _HasId | int, ttl: float | timedelta) -> Operation: ...
+    @staticmethod
+    def lease_keep_alive(id: _HasId | int) -> Operation: ...
+    @staticmethod
+    def lease_revoke(id: _HasId | int) -> Operation: ...
+    @staticmethod
+    def _transaction(
+        conditions: list[tuple[BytesLike, Relation | int | str, str, BytesLike | int]],
+        then: list[Operation],
+        otherwise: list[Operation],
+        *,
+        proceed: bool = False,
+    ) -> Operation: ...
+
+@final
+class StoreScan(Generic[_T]):
+    def __iter__(self) -> Iterator[_T]: ...
+    def __next__(self) -> _T: ...
+    @property
+    def sequence(self) -> int: ...
+
+@final
+class StoreView:
+    @property
+    def sequence(self) -> int: ...
+    @overload
+    def get(self, key: BytesLike, default: None = None) -> bytes | None: ...
+    @overload
+    def get(self, key: BytesLike, default: _T) -> bytes | _T: ...
+    def entry(self, key: BytesLike) -> Entry | None: ...
+    def __getitem__(self, key: BytesLike, /) -> bytes: ...
+    def __contains__(self, key: BytesLike, /) -> bool: ...
+    def __len__(self) -> int: ...
+    def __bool__(self) -> bool: ...
+    def __iter__(self) -> StoreScan[bytes]: ...
+    def count(
+        self,
+        start: BytesLike | None = None,
+        end: BytesLike | None = None,
+        *,
+        prefix: BytesLike | None = None,
+    ) -> int: ...
+    def keys(
+        self,
+        start: BytesLike | None = None,
+        end: BytesLike | None = None,
+        *,
+        prefix: BytesLike | None = None,
+        reverse: bool = False,
+        limit: int | None = None,
+    ) -> StoreScan[bytes]: ...
+    def values(
+        self,
+        start: BytesLike | None = None,
+        end: BytesLike | None = None,
+        *,
+        prefix: BytesLike | None = None,
+        reverse: bool = False,
+        limit: int | None = None,
+    ) -> StoreScan[bytes]: ...
+    def items(
+        self,
+        start: BytesLike | None = None,
+        end: BytesLike | None = None,
+        *,
+        prefix: BytesLike | None = None,
+        reverse: bool = False,
+        limit: int | None = None,
+    ) -> StoreScan[tuple[bytes, bytes]]: ...
+    def entries(
+        self,
+        start: BytesLike | None = None,
+        end: BytesLike | None = None,
+        *,
+        prefix: BytesLike | None = None,
+        reverse: bool = False,
+        limit: int | None = None,
+    ) -> StoreScan[Entry]: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> StoreView: ...
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+        /,
+    ) -> None: ...
+
+@final
+class Completion:
+    @property
+    def user_data(self) -> int: ...
+    @property
+    def result(self) -> StoreResult | None: ...
+    @property
+    def error(self) -> TrimtabError | None: ...
+
+@final
+class StoreQueue:
+    def submit(
+        self,
+        operation: Operation,
+        user_data: int = 0,
+        *,
+        durability: Durability | int | str | None = None,
+        request: Request | None = None,
+    ) -> None: ...
+    def submit_all(
+        self,
+        submissions: Iterable[
+            Submission | tuple[Operation, int, Durability | int | str | None, Request | None]
+        ],
+    ) -> int: ...
+    def take(self, max: int = 256) -> list[Completion]: ...
+    def wait(self, max: int = 256, timeout: float | timedelta | None = None) -> list[Completion]: ...
+    @property
+    def under_way(self) -> int: ...
+    def fileno(self) -> int: ...
+    def close(self) -> None: ...
+    @property
+    def closed(self) -> bool: ...
+    def __enter__(self) -> StoreQueue: ...
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+        /,
+    ) -> None: ...
+
+@final
+class Change:
+    @property
+    def kind(self) -> ChangeKind: ...
+    @property
+    def sequence(self) -> int: ...
+    @property
+    def created(self) -> int: ...
+    @property
+    def key(self) -> bytes: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def more(self) -> bool: ...
+
+@final
+class Compacted:
+    @property
+    def kind(self) -> Literal[ChangeKind.COMPACTED]: ...
+    @property
+    def first(self) -> int: ...
+
+@disjoint_base
+class _Watch:
+    def __new__(
+        cls,
+        store: _Store,
+        start: BytesLike | None,
+        end: BytesLike | None,
+        prefix: BytesLike | None,
+        sequence: int | None,
+    ) -> Self: ...
+    def poll(self, timeout: float | timedelta | None = 0.0) -> Change | Compacted | None: ...
+    def take(self, timeout: float | timedelta | None = 0.0) -> list[Change | Compacted]: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Change | Compacted: ...
+    @property
+    def next_sequence(self) -> int: ...
+    @property
+    def is_over(self) -> bool: ...
+    @property
+    def _is_buffered(self) -> bool: ...
+    def fileno(self) -> int: ...
+    def close(self) -> None: ...
+    @property
+    def closed(self) -> bool: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+        /,
+    ) -> None: ...
+
+@disjoint_base
+class _Store:
+    def __new__(cls, path: str | PathLike[str], **options: object) -> Self: ...
+    def close(self) -> None: ...
+    @property
+    def closed(self) -> bool: ...
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+        /,
+    ) -> None: ...
+    @overload
+    def get(self, key: BytesLike, default: None = None) -> bytes | None: ...
+    @overload
+    def get(self, key: BytesLike, default: _T) -> bytes | _T: ...
+    def entry(self, key: BytesLike) -> Entry | None: ...
+    def __getitem__(self, key: BytesLike, /) -> bytes: ...
+    def __contains__(self, key: BytesLike, /) -> bool: ...
+    def __len__(self) -> int: ...
+    def __bool__(self) -> bool: ...
+    def __iter__(self) -> StoreScan[bytes]: ...
+    def count(
+        self,
+        start: BytesLike | None = None,
+        end: BytesLike | None = None,
+        *,
+        prefix: BytesLike | None = None,
+    ) -> int: ...
+    def __setitem__(self, key: BytesLike, value: BytesLike, /) -> None: ...
+    def __delitem__(self, key: BytesLike, /) -> None: ...
+    @overload
+    def _scan(
+        self,
+        gives: Literal["keys", "values"],
+        start: BytesLike | None,
+        end: BytesLike | None,
+        prefix: BytesLike | None,
+        reverse: bool,
+        limit: int | None,
+    ) -> StoreScan[bytes]: ...
+    @overload
+    def _scan(
+        self,
+        gives: Literal["items"],
+        start: BytesLike | None,
+        end: BytesLike | None,
+        prefix: BytesLike | None,
+        reverse: bool,
+        limit: int | None,
+    ) -> StoreScan[tuple[bytes, bytes]]: ...
+    @overload
+    def _scan(
+        self,
+        gives: Literal["entries"],
+        start: BytesLike | None,
+        end: BytesLike | None,
+        prefix: BytesLike | None,
+        reverse: bool,
+        limit: int | None,
+    ) -> StoreScan[Entry]: ...
+    def put(
+        self,
+        key: BytesLike,
+        value: BytesLike,
+        *,
+        version: int | None = None,
+        absent: bool = False,
+        present: bool = False,
+        ttl: float | timedelta | None = None,
+        at: float | datetime | None = None,
+        lease: _HasId | int | None = None,
+        keep_lifetime: bool = False,
+        previous: bool = False,
+        durability: Durability | int | str | None = None,
+        timeout: float | timedelta | EllipsisType | None = ...,
+        request: Request | None = None,
+    ) -> StoreResult: ...
+    def delete(
+        self,
+        key: BytesLike,
+        *,
+        version: int | None = None,
+        present: bool = False,
+        previous: bool = False,
+        durability: Durability | int | str | None = None,
+        timeout: float | timedelta | EllipsisType | None = ...,
+        request: Request | None = None,
+    ) -> StoreResult: ...
+    def increment(
+        self,
+        key: BytesLike,
+        by: int = 1,
+        *,
+        durability: Durability | int | str | None = None,
+        timeout: float | timedelta | EllipsisType | None = ...,
+        request: Request | None = None,
+    ) -> StoreResult: ...
+    def execute(
+        self,
+        operation: Operation,
+        *,
+        durability: Durability | int | str | None = None,
+        timeout: float | timedelta | EllipsisType | None = ...,
+        request: Request | None = None,
+    ) -> StoreResult: ...
+    def sync(self, *, timeout: float | timedelta | EllipsisType | None = ...) -> int: ...
+    def snapshot(self, *, timeout: float | timedelta | EllipsisType | None = ...) -> int: ...
+    def _lease(self, id: _HasId | int) -> tuple[float, float] | None: ...
+    def status(self) -> StoreStatus: ...
+    @property
+    def report(self) -> StoreReport: ...
+    @property
+    def identity(self) -> tuple[bytes, int]: ...
+    def view(self) -> StoreView: ...
+    def queue(self, capacity: int = 1024) -> StoreQueue: ...

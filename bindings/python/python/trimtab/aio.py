@@ -1,8 +1,11 @@
-"""A server in asyncio: the loop turns it, on the loop's own thread, and no other thread is made.
+"""Servers and stores in asyncio, on the loop's own thread: no other thread is made.
 
     async with trimtab.aio.serve(trimtab.Server(configuration)) as hosted:
         await shutdown_asked_for()
         await hosted.drain(30)
+
+    async with trimtab.aio.attach(store) as writes:
+        await writes.put(b"greeting", b"hello")
 
 As many servers as you like run in one loop. Of the loop only what every asyncio loop with ``add_reader`` has
 is used, so uvloop's does as well.
@@ -18,11 +21,15 @@ from datetime import timedelta
 from types import TracebackType
 from typing import final
 
+from ._aio_store import AsyncStore
 from ._enums import ServerState
 from ._errors import ClosedError, ForkedError, StateError
+from ._lease import AsyncLease
+from ._store import Store
+from ._transaction import AsyncTransaction
 from ._trimtab import Server
 
-__all__ = ["Hosted", "serve"]
+__all__ = ["AsyncLease", "AsyncStore", "AsyncTransaction", "Hosted", "attach", "serve"]
 
 
 def serve(server: Server) -> Hosted:
@@ -30,6 +37,13 @@ def serve(server: Server) -> Hosted:
     closes it, which cuts what sessions are left. ``await`` its ``drain`` first to let them end by
     themselves."""
     return Hosted(server)
+
+
+def attach(store: Store, capacity: int = 4096) -> AsyncStore:
+    """A store for an ``async with`` block in the running loop: entering makes a queue of its own for
+    ``capacity`` writes; leaving waits for what is under way. The store stays open, and goes on to be
+    everybody else's too."""
+    return AsyncStore(store, capacity)
 
 
 @final

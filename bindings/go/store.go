@@ -1,0 +1,265 @@
+package trimtab
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Store is keys and values in memory, every change in a write-ahead log first, in a directory. Open one with
+// OpenStore. It must not be copied.
+//
+// A key has 0 to 65,536 bytes, a value 0 to StoreOptions.ValueMax. Keys are in the order of their bytes.
+//
+// Any goroutine may call anything at any time. Reads wait for nobody. Whatever waits takes a context first, and holds
+// no thread: writes are submitted, and one goroutine of the store's brings what came of them. A context without a
+// deadline waits for StoreOptions.Timeout at most.
+//
+// A write is told to be done, refused (nothing was done), or, when its context ended first, an ErrOutcomeUnknown. What
+// was submitted goes on then. A context that is done before a call begins is an error of its own: nothing was done.
+//
+// Errors of whatever writes, beside what it lists: ErrInvalidArgument, for a key or value that is too long and the
+// like; ErrUnsupported, for a durability that needs replication; ErrCapacity when MemoryMax, DiskBytesMax or
+// WaitingMax is reached; ErrNotFound for a lease that has ended: nothing was done in these cases. ErrIO: the disk is
+// full, and nothing was done; or it has failed, nothing more is taken, and whether this was done is known when the
+// store is opened again. ErrState: the answer to a Request is forgotten. ErrClosed after Close.
+//
+// Call Close. A store that is dropped without is closed when the garbage collector finds it so, which it does not
+// while a call, a Scan or a Watch of it is under way.
+type Store struct {
+	core    *storeCore
+	timeout time.Duration
+	cleanup runtime.Cleanup
+}
+
+// storeCore is what is left of a Store that was dropped.
+type storeCore struct {
+	native    *nativeStore
+	calls     *storeQueue
+	syncs     rounds
+	snapshots rounds
+	isClosed  atomic.Bool
+	closing   sync.Once
+	closed    error
+	// usual is the durability of what does not say so.
+	usual Durability
+}
+
+const (
+	opOpen  = "open store"
+	opGet   = "get"
+	opScan  = "scan"
+	opWatch = "watch"
+)
+
+// OpenStore opens the store in a directory, or makes one there; the directory and what is above it is made if it is
+// not there. It reads the log, and waits for that.
+//
+// ErrState when it is open already, here or in another process; ErrInvalidArgument for an option out of range and for
+// a directory of another cluster, node or segment length; ErrUnsupported when a later release wrote it; ErrCorrupt
+// when something that was durable is damaged: the detail says where, and what to do; ErrIO.
+func OpenStore(path string, options StoreOptions) (*Store, error) {
+	if err := options.check(); err != nil {
+		return nil, err
+	}
+	native, bell, err := openNative(path, &options)
+	if err != nil {
+		return nil, err
+	}
+	core := &storeCore{native: native, calls: newStoreQueue(native.queue, bell, options.queueMax())}
+	core.usual = options.Durability
+	if core.usual == DurabilityDefault {
+		core.usual = DurabilityLocal
+	}
+	core.syncs.run = func() (uint64, error) { return native.wait("sync", waitSync) }
+	core.snapshots.run = func() (uint64, error) { return native.wait("snapshot", waitSnapshot) }
+	store := &Store{core: core, timeout: options.timeout()}
+	store.cleanup = runtime.AddCleanup(store, func(core *storeCore) {
+		// Other cleanups do not wait for the disk.
+		go core.close()
+	}, core)
+	return store, nil
+}
+
+// Close takes nothing more, writes what was taken, whatever durability it asked for, and frees the directory. Calls
+// under way are answered; later ones return ErrClosed. It may be called more than once, and by several goroutines:
+// all return when it is closed. ErrIO when the log has failed: then writes in memory may be lost.
+func (s *Store) Close() error {
+	if s.core == nil {
+		return nil
+	}
+	s.cleanup.Stop()
+	return s.core.close()
+}
+
+func (c *storeCore) close() error {
+	c.closing.Do(func() {
+		c.isClosed.Store(true)
+		c.closed = c.native.close()
+		shut(&c.native.gate)
+		c.calls.end()
+		c.native.free()
+	})
+	return c.closed
+}
+
+// live gives what there is of a store that OpenStore made.
+func (s *Store) live(operation string) (*storeCore, error) {
+	if s.core == nil {
+		return nil, &Error{Code: CodeNull, Operation: operation, Detail: "OpenStore did not make this store"}
+	}
+	return s.core, nil
+}
+
+// closedNow has an error say that the store is closed where that is what it means.
+func (c *storeCore) closedNow(err error) error {
+	if err == nil || !c.isClosed.Load() {
+		return err
+	}
+	var is *Error
+	if errors.As(err, &is) && is.Code == CodeState {
+		return &Error{Code: CodeClosed, Operation: is.Operation, Detail: "the store is closed"}
+	}
+	return err
+}
+
+// Sync waits until all that was written before is on disk, and gives the last sequence of it. When ctx is done first
+// it returns ctx.Err(), and that goes on. ErrIO.
+func (s *Store) Sync(ctx context.Context) (uint64, error) {
+	return s.waitFor(ctx, "sync", func(core *storeCore) *rounds { return &core.syncs })
+}
+
+// Snapshot has a snapshot written of what is there now, beside everything else, waits for it, and gives its sequence.
+// The log lets go of what it stands for. The store does so by itself when the log grows long. When ctx is done first
+// it returns ctx.Err(), and that goes on. ErrIO when the disk is full or has failed.
+func (s *Store) Snapshot(ctx context.Context) (uint64, error) {
+	return s.waitFor(ctx, "snapshot", func(core *storeCore) *rounds { return &core.snapshots })
+}
+
+func (s *Store) waitFor(ctx context.Context, operation string, of func(*storeCore) *rounds) (uint64, error) {
+	defer runtime.KeepAlive(s)
+	core, err := s.live(operation)
+	if err != nil {
+		return 0, err
+	}
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	ctx, cancel := s.within(ctx, operation)
+	defer cancel()
+	sequence, err := of(core).wait(ctx)
+	return sequence, core.closedNow(err)
+}
+
+// within is ctx, with the store's timeout if it has no deadline.
+func (s *Store) within(ctx context.Context, operation string) (context.Context, context.CancelFunc) {
+	if _, has := ctx.Deadline(); has {
+		return ctx, func() {}
+	}
+	return context.WithTimeoutCause(ctx, s.timeout, s.timedOut(operation))
+}
+
+// timedOut is what the store's own timeout comes to.
+func (s *Store) timedOut(operation string) error {
+	return &Error{
+		Code:      CodeTimedOut,
+		Operation: operation,
+		Detail:    "the store's Timeout of " + s.timeout.String() + " is over, and the context has no deadline",
+	}
+}
+
+// StoreStatus is how a store is.
+type StoreStatus struct {
+	// Failure is why nothing is taken any more; nil while all is well.
+	Failure error
+	// Problem is why there is no room for more at present; nil while there is.
+	Problem error
+	// SnapshotFailure is what the last snapshot failed with; nil if it did not.
+	SnapshotFailure error
+	Sequence        uint64 // of the last entry of the log
+	Durable         uint64 // of the last one on disk
+	Applied         uint64 // of the last one that readers see
+	Snapshot        uint64 // of the last snapshot; 0: none
+	Keys            uint64 // those included that have expired and not been taken out
+	MemoryBytes     uint64 // of keys, values and what belongs to them, as MemoryMax bounds them
+	DiskBytes       uint64 // of segments and snapshots
+	PendingBytes    uint64 // that wait to be on disk
+
+	ScrubPasses   uint64    // over all that lies on disk, that came to their end
+	ScrubBytes    uint64    // found good by them
+	ScrubFinished time.Time // when the last one ended; zero: none has
+	ScrubDamages  uint64    // how often something was found damaged, or could not be read
+	ScrubFailure  error     // what was found last; nil once a later pass has found all good
+}
+
+// Status tells how the store is.
+func (s *Store) Status() (StoreStatus, error) {
+	defer runtime.KeepAlive(s)
+	core, err := s.live("status")
+	if err != nil {
+		return StoreStatus{}, err
+	}
+	status, err := core.native.status()
+	return status, core.closedNow(err)
+}
+
+// rounds has many wait for one call that holds a thread: whoever comes while it runs waits for the next one, for
+// what began before counts for nobody.
+type rounds struct {
+	run       func() (uint64, error)
+	mutex     sync.Mutex
+	isRunning bool
+	next      *round
+}
+
+type round struct {
+	over     chan struct{}
+	sequence uint64
+	err      error
+}
+
+func (r *rounds) wait(ctx context.Context) (uint64, error) {
+	r.mutex.Lock()
+	if r.next == nil {
+		r.next = &round{over: make(chan struct{})}
+	}
+	mine := r.next
+	if !r.isRunning {
+		r.isRunning = true
+		go r.runAll()
+	}
+	r.mutex.Unlock()
+	select {
+	case <-mine.over:
+		return mine.sequence, mine.err
+	case <-ctx.Done():
+		return 0, endOf(ctx)
+	}
+}
+
+func (r *rounds) runAll() {
+	for {
+		r.mutex.Lock()
+		this := r.next
+		r.next = nil
+		r.isRunning = this != nil
+		r.mutex.Unlock()
+		if this == nil {
+			return
+		}
+		this.sequence, this.err = r.run()
+		close(this.over)
+	}
+}
+
+// endOf is why a context is done: the store's own timeout, or what the context says.
+func endOf(ctx context.Context) error {
+	var own *Error
+	if cause := context.Cause(ctx); errors.As(cause, &own) && own.Code == CodeTimedOut {
+		return cause
+	}
+	return ctx.Err()
+}

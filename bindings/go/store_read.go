@@ -1,0 +1,131 @@
+package trimtab
+
+import (
+	"context"
+	"iter"
+	"runtime"
+	"slices"
+)
+
+// Get gives the value that a key has; ErrNotFound when it is not there. It does not wait; ctx is looked at once, as in
+// all that reads.
+func (s *Store) Get(ctx context.Context, key []byte) ([]byte, error) {
+	defer runtime.KeepAlive(s)
+	core, err := s.reads(ctx, opGet)
+	if err != nil {
+		return nil, err
+	}
+	// Most values fit here, and what is allocated is as long as the value.
+	var room [512]byte
+	length, _, err := core.native.copyValue(key, room[:])
+	if err != nil {
+		return nil, core.closedNow(err)
+	}
+	if length <= len(room) {
+		value := make([]byte, length)
+		copy(value, room[:])
+		return value, nil
+	}
+	value, _, err := core.appendValue(make([]byte, 0, length), key)
+	return value, err
+}
+
+// GetAppend appends the value that a key has to dst, which it grows if it must, and gives the value's version, for
+// CompareAndSet. With room in dst nothing is allocated. ErrNotFound when it is not there; dst is as it was then.
+func (s *Store) GetAppend(ctx context.Context, dst, key []byte) ([]byte, uint64, error) {
+	defer runtime.KeepAlive(s)
+	core, err := s.reads(ctx, opGet)
+	if err != nil {
+		return dst, 0, err
+	}
+	return core.appendValue(dst, key)
+}
+
+func (c *storeCore) appendValue(dst, key []byte) ([]byte, uint64, error) {
+	for {
+		room := dst[len(dst):cap(dst)]
+		length, version, err := c.native.copyValue(key, room)
+		if err != nil {
+			return dst, 0, c.closedNow(err)
+		}
+		if length <= len(room) {
+			return dst[:len(dst)+length], version, nil
+		}
+		// It may be longer still when it is looked at again.
+		dst = slices.Grow(dst, length)
+	}
+}
+
+// GetEntry gives all that a key has; ErrNotFound when it is not there. It does not wait.
+func (s *Store) GetEntry(ctx context.Context, key []byte) (Entry, error) {
+	defer runtime.KeepAlive(s)
+	core, err := s.reads(ctx, opGet)
+	if err != nil {
+		return Entry{}, err
+	}
+	entry, err := core.native.entry(key)
+	return entry, core.closedNow(err)
+}
+
+// Count tells how many keys a range has. It does not wait.
+func (s *Store) Count(ctx context.Context, keys KeyRange) (uint64, error) {
+	defer runtime.KeepAlive(s)
+	core, err := s.reads(ctx, "count")
+	if err != nil {
+		return 0, err
+	}
+	count, err := core.native.count(keys)
+	return count, core.closedNow(err)
+}
+
+// Range gives the keys of a range, all as they were at one moment: WithLimit, WithReverse. It does not wait. Scan goes
+// through more than is to be in memory at once.
+func (s *Store) Range(ctx context.Context, keys KeyRange, options ...CallOption) ([]Entry, error) {
+	scan, err := s.Scan(ctx, keys, options...)
+	if err != nil {
+		return nil, err
+	}
+	defer scan.Close()
+	var entries []Entry
+	for scan.Next() {
+		entries = append(entries, scan.Entry())
+	}
+	return entries, scan.Err()
+}
+
+// All goes through the keys of a range as they were when the loop began: WithLimit, WithReverse. An error is the last
+// it gives:
+//
+//	for entry, err := range store.All(ctx, trimtab.Prefix([]byte("user/"))) {
+//		if err != nil {
+//			return err
+//		}
+//		...
+//	}
+func (s *Store) All(ctx context.Context, keys KeyRange, options ...CallOption) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		scan, err := s.Scan(ctx, keys, options...)
+		if err != nil {
+			yield(Entry{}, err)
+			return
+		}
+		defer scan.Close()
+		for scan.Next() {
+			if !yield(scan.Entry(), nil) {
+				return
+			}
+		}
+		if err := scan.Err(); err != nil {
+			yield(Entry{}, err)
+		}
+	}
+}
+
+// reads is live for what does not wait.
+func (s *Store) reads(ctx context.Context, operation string) (*storeCore, error) {
+	core, err := s.live(operation)
+	if err == nil {
+		err = ctx.Err()
+	}
+	return core, err
+}

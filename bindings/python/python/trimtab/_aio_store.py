@@ -1,0 +1,422 @@
+"""A store in asyncio: writes are submitted in batches and completed by a descriptor that the loop watches."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from contextlib import suppress
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Any, final
+
+from ._enums import Durability, LifetimeCondition
+from ._errors import ForkedError, TrimtabError
+from ._lease import AsyncLease, Lease
+from ._store import Store, new_lease_id
+from ._store_types import BytesLike, Request
+from ._transaction import AsyncTransaction
+from ._trimtab import Operation, StoreQueue, StoreResult
+
+_Submission = tuple[Operation, int, Durability | int | str | None, Request | None]
+
+
+@final
+class AsyncStore:
+    """A store for one asyncio loop: ``trimtab.aio.attach`` makes one, for an ``async with`` block.
+
+    Every write of ``Store`` is here, as a coroutine. Those of one turn of the loop are submitted together,
+    in order; no thread is made, and the loop never waits. Reads do not wait: call them on ``store`` itself
+    (``get``, ``items``, ``view``); a ``store.watch(...)`` is its own asynchronous iterator.
+
+    A write that is cancelled before it was submitted is not done; one that is under way goes on, and its
+    answer is dropped. ``capacity`` writes may be under way; others wait for their turn, in order. Leaving
+    the block waits for what is under way; the store stays open. Use it on its loop's thread; each loop has
+    one of its own.
+    """
+
+    def __init__(self, store: Store, capacity: int = 4096) -> None:
+        self._store = store
+        self._capacity = capacity
+        self._pid = os.getpid()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._queue: StoreQueue | None = None
+        # A duplicate, which nobody else closes while the loop watches it.
+        self._descriptor = -1
+        self._number = 0
+        self._batch: list[_Submission] = []
+        # What is submitted or about to be, by its number.
+        self._futures: dict[int, asyncio.Future[StoreResult]] = {}
+        # Places that nobody has, who waits for one, and who waits for all to be done.
+        self._free = capacity
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._idle: list[asyncio.Future[None]] = []
+
+    @property
+    def store(self) -> Store:
+        """The store itself."""
+        return self._store
+
+    @property
+    def under_way(self) -> int:
+        """How many writes are under way."""
+        return len(self._futures)
+
+    async def execute(
+        self,
+        operation: Operation,
+        *,
+        durability: Durability | int | str | None = None,
+        request: Request | None = None,
+    ) -> StoreResult:
+        """Does whatever operation, as ``Store.execute``, without a timeout: use ``asyncio.timeout`` or
+        ``wait_for``."""
+        loop = self._check()
+        if self._free > 0:
+            self._free -= 1
+        else:
+            await self._place(loop)
+        self._number += 1
+        number = self._number
+        future: asyncio.Future[StoreResult] = loop.create_future()
+        self._futures[number] = future
+        if not self._batch:
+            loop.call_soon(self._submit)
+        self._batch.append((operation, number, durability, request))
+        return await future
+
+    async def put(
+        self,
+        key: BytesLike,
+        value: BytesLike,
+        *,
+        version: int | None = None,
+        absent: bool = False,
+        present: bool = False,
+        ttl: float | timedelta | None = None,
+        at: float | datetime | None = None,
+        lease: Lease | AsyncLease | int | None = None,
+        keep_lifetime: bool = False,
+        previous: bool = False,
+        durability: Durability | int | str | None = None,
+        request: Request | None = None,
+    ) -> StoreResult:
+        """Puts a value, as ``Store.put``."""
+        operation = Operation.put(
+            key,
+            value,
+            version=version,
+            absent=absent,
+            present=present,
+            ttl=ttl,
+            at=at,
+            lease=lease,
+            keep_lifetime=keep_lifetime,
+            previous=previous,
+        )
+        return await self.execute(operation, durability=durability, request=request)
+
+    async def compare_and_set(
+        self,
+        key: BytesLike,
+        version: int,
+        value: BytesLike,
+        *,
+        ttl: float | timedelta | None = None,
+        at: float | datetime | None = None,
+        lease: Lease | AsyncLease | int | None = None,
+        keep_lifetime: bool = False,
+        previous: bool = False,
+        durability: Durability | int | str | None = None,
+        request: Request | None = None,
+    ) -> StoreResult:
+        """Puts a value if the key has this version, as ``Store.compare_and_set``."""
+        operation = Operation.put(
+            key,
+            value,
+            version=version,
+            ttl=ttl,
+            at=at,
+            lease=lease,
+            keep_lifetime=keep_lifetime,
+            previous=previous,
+        )
+        return await self.execute(operation, durability=durability, request=request)
+
+    async def get_and_set(
+        self,
+        key: BytesLike,
+        value: BytesLike,
+        *,
+        durability: Durability | int | str | None = None,
+        request: Request | None = None,
+    ) -> StoreResult:
+        """Puts a value and gives what was there, as ``Store.get_and_set``."""
+        operation = Operation.put(key, value, previous=True)
+        return await self.execute(operation, durability=durability, request=request)
+
+    async def delete(
+        self,
+        key: BytesLike,
+        *,
+        version: int | None = None,
+        present: bool = False,
+        previous: bool = False,
+        durability: Durability | int | str | None = None,
+        request: Request | None = None,
+    ) -> StoreResult:
+        """Deletes a key, as ``Store.delete``."""
+        operation = Operation.delete(key, version=version, present=present, previous=previous)
+        return await self.execute(operation, durability=durability, request=request)
+
+    async def delete_range(
+        self,
+        start: BytesLike | None = None,
+        end: BytesLike | None = None,
+        *,
+        prefix: BytesLike | None = None,
+        limit: int | None = None,
+        durability: Durability | int | str | None = None,
+        request: Request | None = None,
+    ) -> StoreResult:
+        """Deletes the keys of a range, as ``Store.delete_range``."""
+        operation = Operation.delete_range(start, end, prefix=prefix, limit=limit)
+        return await self.execute(operation, durability=durability, request=request)
+
+    async def increment(
+        self,
+        key: BytesLike,
+        by: int = 1,
+        *,
+        durability: Durability | int | str | None = None,
+        request: Request | None = None,
+    ) -> StoreResult:
+        """Adds to a number, as ``Store.increment``."""
+        return await self.execute(
+            Operation.increment(key, by), durability=durability, request=request
+        )
+
+    async def append(
+        self,
+        key: BytesLike,
+        value: BytesLike,
+        *,
+        durability: Durability | int | str | None = None,
+        request: Request | None = None,
+    ) -> StoreResult:
+        """Appends to a value, as ``Store.append``."""
+        return await self.execute(
+            Operation.append(key, value), durability=durability, request=request
+        )
+
+    async def set_lifetime(
+        self,
+        key: BytesLike,
+        *,
+        ttl: float | timedelta | None = None,
+        at: float | datetime | None = None,
+        lease: Lease | AsyncLease | int | None = None,
+        condition: LifetimeCondition | int | str = LifetimeCondition.ALWAYS,
+        durability: Durability | int | str | None = None,
+        request: Request | None = None,
+    ) -> StoreResult:
+        """Changes how long a key lives, as ``Store.set_lifetime``."""
+        operation = Operation.set_lifetime(key, ttl=ttl, at=at, lease=lease, condition=condition)
+        return await self.execute(operation, durability=durability, request=request)
+
+    async def expire(
+        self,
+        key: BytesLike,
+        ttl: float | timedelta | None = None,
+        *,
+        at: float | datetime | None = None,
+        condition: LifetimeCondition | int | str = LifetimeCondition.ALWAYS,
+        durability: Durability | int | str | None = None,
+        request: Request | None = None,
+    ) -> StoreResult:
+        """Has a key expire, as ``Store.expire``."""
+        if (ttl is None) == (at is None):
+            raise TypeError("expire() wants one of ttl and at; persist() has a key live on")
+        return await self.set_lifetime(
+            key, ttl=ttl, at=at, condition=condition, durability=durability, request=request
+        )
+
+    async def persist(
+        self,
+        key: BytesLike,
+        *,
+        durability: Durability | int | str | None = None,
+        request: Request | None = None,
+    ) -> StoreResult:
+        """Has a key live until it is deleted, as ``Store.persist``."""
+        return await self.set_lifetime(key, durability=durability, request=request)
+
+    def transaction(self) -> AsyncTransaction:
+        """Begins to say what is to be done as one, as ``Store.transaction``; ``await`` its ``commit``."""
+        return AsyncTransaction(self)
+
+    async def lease_grant(
+        self,
+        ttl: float | timedelta,
+        *,
+        id: int | None = None,
+        durability: Durability | int | str | None = None,
+        request: Request | None = None,
+    ) -> AsyncLease:
+        """Begins a lease, as ``Store.lease_grant``."""
+        number = new_lease_id() if id is None else id
+        operation = Operation.lease_grant(number, ttl)
+        await self.execute(operation, durability=durability, request=request)
+        return AsyncLease(self, number)
+
+    async def sync(self) -> int:
+        """Returns when all that was written before is on disk; gives a sequence that is behind it. It
+        writes a record of a few bytes."""
+        nothing = Operation._transaction([], [], [])
+        return (await self.execute(nothing, durability=Durability.LOCAL)).sequence
+
+    async def join(self) -> None:
+        """Returns when nothing is under way."""
+        loop = self._check()
+        while self._futures:
+            idle = loop.create_future()
+            self._idle.append(idle)
+            await idle
+
+    async def __aenter__(self) -> AsyncStore:
+        if self._loop is not None:
+            raise RuntimeError("this was entered before; attach the store once more")
+        loop = asyncio.get_running_loop()
+        queue = self._store.queue(self._capacity)
+        self._descriptor = os.dup(queue.fileno())
+        try:
+            loop.add_reader(self._descriptor, self._complete)
+        except BaseException:
+            os.close(self._descriptor)
+            self._descriptor = -1
+            queue.close()
+            raise
+        self._queue, self._loop = queue, loop
+        return self
+
+    async def __aexit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        try:
+            with suppress(ForkedError):
+                await self.join()
+        finally:
+            self._end()
+
+    def __del__(self) -> None:
+        # The loop went without it: there is nobody to tell.
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+
+    def _check(self) -> asyncio.AbstractEventLoop:
+        loop = self._loop
+        if loop is None or self._descriptor < 0:
+            raise RuntimeError("the store is not attached here; use async with")
+        if self._pid != os.getpid():
+            raise ForkedError("this store belongs to the process that opened it; open one in each process")
+        if loop is not asyncio.get_running_loop():
+            raise RuntimeError("the store is attached to another loop; attach it to each that uses it")
+        return loop
+
+    async def _place(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Waits for a place, which whoever has done with it hands over."""
+        turn: asyncio.Future[None] = loop.create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except BaseException:
+            if turn.done() and not turn.cancelled() and turn.exception() is None:
+                # It was handed over all the same.
+                self._release()
+            raise
+
+    def _release(self) -> None:
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
+
+    def _submit(self) -> None:
+        """Submits what came in this turn of the loop."""
+        batch, self._batch = self._batch, []
+        left: list[_Submission] = []
+        for one in batch:
+            if self._futures[one[1]].cancelled():
+                self._settle(one[1], None, None)
+            else:
+                left.append(one)
+        queue = self._queue
+        if queue is None:
+            # The block was left, which cancelled all there was.
+            return
+        while left:
+            try:
+                left = left[queue.submit_all(left) :]
+            except (TrimtabError, TypeError) as error:
+                # Why the first was not taken says nothing of the others.
+                self._settle(left.pop(0)[1], None, error)
+        # What asked for memory is done already.
+        self._complete()
+
+    def _complete(self) -> None:
+        """Answers what is done; the loop calls again as long as there is more."""
+        queue = self._queue
+        if queue is None:
+            return
+        try:
+            done = queue.take(1024)
+        except ForkedError as error:
+            # The loop goes on in a child, and the store does not.
+            for number in list(self._futures):
+                self._settle(number, None, error)
+            self._end()
+            return
+        for completion in done:
+            self._settle(completion.user_data, completion.result, completion.error)
+        if not self._futures:
+            idle, self._idle = self._idle, []
+            for one in idle:
+                if not one.done():
+                    one.set_result(None)
+
+    def _settle(self, number: int, result: StoreResult | None, error: Exception | None) -> None:
+        future = self._futures.pop(number)
+        self._release()
+        # Whoever was cancelled does not want to know.
+        if not future.done():
+            if error is not None:
+                future.set_exception(error)
+            elif result is not None:
+                future.set_result(result)
+
+    def _end(self) -> None:
+        """Takes everything out of the loop. Once is enough, and more does no harm."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor < 0:
+            return
+        loop, queue = self._loop, self._queue
+        assert loop is not None and queue is not None, "entering sets all three"
+        # The selector is one for a parent and its children: what a child takes out of it is gone.
+        if self._pid == os.getpid() and not loop.is_closed():
+            loop.remove_reader(descriptor)
+        os.close(descriptor)
+        self._queue = None
+        queue.close()
+        # Whoever still waits, because leaving the block was cancelled, waits for nothing any more.
+        left: list[asyncio.Future[Any]] = [*self._futures.values(), *self._waiting, *self._idle]
+        for future in left:
+            future.cancel()
+        self._futures.clear()
+        self._waiting.clear()
+        self._idle.clear()
+        self._batch.clear()

@@ -1,0 +1,162 @@
+"""What goes into a store's calls, and what its status comes in. Fields are added at the end only."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, final
+
+if TYPE_CHECKING:
+    from ._enums import Durability
+    from ._errors import TrimtabError
+    from ._trimtab import Operation
+
+BytesLike: TypeAlias = bytes | bytearray | memoryview
+"""What keys and values may be."""
+
+
+class Request(NamedTuple):
+    """A request that may be sent again without being done twice; see ``Requests``."""
+
+    client: bytes
+    """Any 16 bytes that no other client uses."""
+    number: int
+    """Counted up by the client, one for each request."""
+
+
+@final
+class Requests:
+    """The requests of one client: ``next`` gives one after the other, to any thread.
+
+        request = next(requests)
+        try:
+            store.increment(b"visits", request=request)
+        except trimtab.TimedOutError:
+            store.increment(b"visits", request=request)     # not done twice
+
+    - client: 16 bytes that no other client uses; None (default) draws them at random.
+    - number: the first one. Who goes on with a client of before goes on behind its last number.
+
+    The store remembers the answers to the last 32 numbers of each client, over restarts too.
+    """
+
+    def __init__(self, client: bytes | None = None, number: int = 1) -> None:
+        self._client = os.urandom(16) if client is None else client
+        self._numbers = itertools.count(number)
+
+    @property
+    def client(self) -> bytes:
+        """The client's 16 bytes."""
+        return self._client
+
+    def __iter__(self) -> Requests:
+        return self
+
+    def __next__(self) -> Request:
+        return Request(self._client, next(self._numbers))
+
+
+class Submission(NamedTuple):
+    """Something to submit to a ``StoreQueue``."""
+
+    operation: Operation
+    user_data: int = 0
+    """Comes back with the completion; 0 to 2^64 - 1."""
+    durability: Durability | int | str | None = None
+    """What is to be reached; None for the store's default."""
+    request: Request | None = None
+    """So that it may be sent again."""
+
+
+class StoreCounts(NamedTuple):
+    """What a store has counted since it was opened."""
+
+    submitted: int
+    """Commands taken."""
+    joined: int
+    """Commands that joined the same request on its way."""
+    refused: int
+    """Commands refused at once."""
+    applied: int
+    """Entries of the log that were applied."""
+    flushes: int
+    """Writes to disk, each with a sync."""
+    flushed_bytes: int
+    """Bytes of them."""
+    clock_steps: int
+    """Commands for which the clock had gone back, and stood still instead."""
+    expiries: int
+    """Commands that took out what had expired."""
+    evictions: int
+    """Commands that made room."""
+    snapshots: int
+    """Snapshots written."""
+    snapshots_failed: int
+    """Snapshots that failed."""
+
+
+class StoreStatus(NamedTuple):
+    """How a store is."""
+
+    failure: TrimtabError | None
+    """Why nothing is taken any more; None while all is well."""
+    problem: TrimtabError | None
+    """Why there is no room for more at present; None while there is."""
+    snapshot_failure: TrimtabError | None
+    """What the last snapshot failed with; None if it did not."""
+    sequence: int
+    """The last entry of the log."""
+    durable: int
+    """The last one on disk."""
+    applied: int
+    """The last one that readers see."""
+    snapshot: int
+    """The sequence of the last snapshot; 0: none."""
+    keys: int
+    """Keys, those included that have expired and not been taken out."""
+    memory_bytes: int
+    """Bytes of keys, values and what belongs to them, as ``memory_max`` bounds them."""
+    disk_bytes: int
+    """Bytes of segments and snapshots."""
+    pending_bytes: int
+    """Bytes that wait to be on disk."""
+    counts: StoreCounts
+    """What was counted since it was opened."""
+    scrub_passes: int
+    """Passes over all that lies on disk that came to their end."""
+    scrub_bytes: int
+    """Bytes found good by them."""
+    scrub_finished: float | None
+    """When the last one ended, in seconds since 1970; None if none has."""
+    scrub_damages: int
+    """How often something was found damaged, or could not be read."""
+    scrub_failure: TrimtabError | None
+    """What was found last, with file and offset; None once a later pass has found all good."""
+
+
+class StoreReport(NamedTuple):
+    """What opening a store found."""
+
+    segments: int
+    """How many segments hold records."""
+    records: int
+    """How many records they hold."""
+    bytes: int
+    """The bytes of these."""
+    first: int | None
+    """The first entry of the log that can be read, when there is one."""
+    last: int
+    """The last entry, whether in the log or only in the snapshot."""
+    snapshot: int | None
+    """The snapshot's sequence, when there is one."""
+    torn: tuple[str, int] | None
+    """A batch that never became durable and was cut off: the file, and the byte where the log ends now."""
+    is_closed: bool
+    """The store had been closed in order."""
+    replayed: int
+    """Entries that were applied on top of the snapshot."""
+    ahead: float
+    """By how much the latest time in the store is ahead of the clock, in seconds: until the clock has come
+    there, time stands still in the store."""
+    settings_refused: TrimtabError | None
+    """Why the settings asked for are not in force, if so: those of before are."""

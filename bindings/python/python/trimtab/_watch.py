@@ -1,0 +1,117 @@
+"""The changes of a range, as they come: to iterate over, in asyncio too."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, final
+
+from ._errors import StateError
+from ._store_types import BytesLike
+from ._trimtab import _Watch
+
+if TYPE_CHECKING:
+
+    from ._store import Store
+    from ._trimtab import Change, Compacted
+
+
+@final
+class StoreWatch(_Watch):
+    """Follows the keys of a range; ``Store.watch`` makes one.
+
+        with store.watch(prefix=b"user/") as watch:
+            for change in watch:
+                if isinstance(change, trimtab.Compacted):
+                    break
+                print(change.kind.name, change.key, change.value)
+
+    It gives each change as a ``Change``, in order and without a gap. Those of one command are seen
+    together: all but the last say ``more``. When what comes next is not kept any more it gives a
+    ``Compacted``, and nothing behind it. Iterating waits for the next change, until the watch is closed (by
+    any thread) or Ctrl-C comes; ``async for`` does so without holding up the loop; ``poll`` and ``take``
+    wait for a time. When the store is closed they raise ``ClosedError``. One thread, or task, at a time may
+    wait in it.
+
+    It holds a position and a descriptor: one that is slow costs no memory and delays nobody. A selector
+    takes it.
+    """
+
+    __slots__ = ("_waiter",)
+
+    _waiter: tuple[asyncio.AbstractEventLoop, asyncio.Future[None]] | None
+
+    def __new__(
+        cls,
+        store: Store,
+        start: BytesLike | None = None,
+        end: BytesLike | None = None,
+        *,
+        prefix: BytesLike | None = None,
+        sequence: int | None = None,
+    ) -> StoreWatch:
+        self = super().__new__(cls, store, start, end, prefix, sequence)
+        self._waiter = None
+        return self
+
+    def close(self) -> None:
+        """Ends it; a wait on another thread, or in a task, ends too. Once is enough, and more does no
+        harm."""
+        super().close()
+        if self._waiter is None:
+            return
+        loop, future = self._waiter
+        try:
+            is_here = asyncio.get_running_loop() is loop
+        except RuntimeError:
+            is_here = False
+        if is_here:
+            _wake(future)
+        elif not loop.is_closed():
+            # Unless it is closed at this moment, and nobody waits any more.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(_wake, future)
+
+    def __aiter__(self) -> StoreWatch:
+        return self
+
+    async def __anext__(self) -> Change | Compacted:
+        # Each new batch lets others run first, also when there is always one.
+        may_read = self._is_buffered or self.is_over
+        while True:
+            if not may_read:
+                await asyncio.sleep(0)
+            change = self.poll()
+            if change is not None:
+                return change
+            if self.is_over:
+                raise StopAsyncIteration
+            await self._readable()
+            may_read = True
+
+    async def _readable(self) -> None:
+        """Returns when a poll is worth it, or the watch is closed."""
+        if self._waiter is not None:
+            raise StateError("the watch is waited in by another task; make one for each task")
+        loop, pid = asyncio.get_running_loop(), os.getpid()
+        future: asyncio.Future[None] = loop.create_future()
+        # A duplicate, so that the loop never watches a number that is somebody else's by now.
+        descriptor = os.dup(self.fileno())
+        try:
+            loop.add_reader(descriptor, _wake, future)
+            self._waiter = (loop, future)
+            try:
+                await future
+            finally:
+                self._waiter = None
+                # The selector is one for a parent and its children: what a child takes out of it is gone.
+                if pid == os.getpid() and not loop.is_closed():
+                    loop.remove_reader(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

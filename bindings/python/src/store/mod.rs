@@ -1,0 +1,456 @@
+//! [`Store`]: the library's store with a door that can be shut. `trimtab.Store`, in Python, adds to it what needs no more
+//! than this.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `arguments` | keys, ranges, lifetimes, durability, requests, as Python passes them |
+//! | `options` | keywords to the options of a store |
+//! | `operation` | `Operation`, and what transactions are made of |
+//! | `answer` | `StoreResult` and `Entry` |
+//! | `scan` | `StoreView` and what goes through a range |
+//! | `queue` | `StoreQueue` and `Completion` |
+//! | `watch` | what follows a range, `Change`, `Compacted` |
+//! | `status` | how a store is, and what opening found |
+//! | `door` | how a closed, panicked or forked store refuses; calls without the interpreter; the end of it |
+//!
+//! Reads keep the interpreter: they take no lock and wait for nobody. Whatever writes or waits lets go of it.
+
+mod answer;
+mod arguments;
+mod door;
+mod operation;
+mod options;
+mod queue;
+mod scan;
+mod status;
+mod watch;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+use trimtab::embedded::{self, Call};
+use trimtab::store::engine::Durability;
+use trimtab::store::index::{Condition, Step, Timestamp};
+use trimtab::store::{index, log};
+
+pub(crate) use self::answer::{Entry, StoreResult};
+use self::arguments::{Keys, Life, Request, Value, Wait};
+use self::door::{Core, Door};
+pub(crate) use self::door::{close_all, forget_calls};
+pub(crate) use self::operation::Operation;
+pub(crate) use self::queue::{Completion, Queue};
+use self::scan::Gives;
+pub(crate) use self::scan::{Scan, View};
+pub(crate) use self::watch::{Change, Compacted, Watch};
+use crate::convert::{Chosen, Key};
+use crate::errors;
+
+/// What trimtab.Store is made of.
+#[pyclass(frozen, subclass, weakref, name = "_Store", module = "trimtab")]
+pub(crate) struct Store {
+    door: Door,
+    /// What opening found.
+    report: trimtab::store::engine::Report,
+    identity: log::Identity,
+    /// A warning about its being dropped open was given, or is not wanted.
+    is_settled: AtomicBool,
+}
+
+#[pymethods]
+impl Store {
+    #[new]
+    #[pyo3(signature = (path, **options))]
+    fn new(py: Python<'_>, path: PathBuf, options: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+        let options = options.map_or_else(|| Ok(embedded::Options::default()), options::read)?;
+        let timeout = options.timeout;
+        let store = door::guarded(py, move || embedded::Store::open(&path, options))?
+            .map_err(|error| errors::raised(py, &error))?;
+        let (report, identity) = (store.report().clone(), store.identity());
+        Ok(Self { door: Door::new(store, timeout), report, identity, is_settled: AtomicBool::new(false) })
+    }
+
+    /// Takes nothing more, writes what was taken, whatever durability it asked for, and frees the directory; once is
+    /// enough, and more does no harm. Calls under way are answered. What is called afterwards raises ClosedError. Blocks
+    /// for the disk, and does not end by Ctrl-C: what was promised is being kept.
+    ///
+    /// Raises what the log has failed with, if it has; it is closed then too. In a child made by fork it lets go of the
+    /// parent's store.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        self.door.close(py)
+    }
+
+    /// Whether close was called, or a panic closed the store.
+    #[getter]
+    fn closed(&self) -> bool {
+        self.door.is_closed()
+    }
+
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        _kind: &Bound<'_, PyAny>,
+        _error: &Bound<'_, PyAny>,
+        _trace: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        self.close(py)
+    }
+
+    /// The value of a key; default when it is not there.
+    #[pyo3(signature = (key, default = None))]
+    #[inline]
+    fn get<'py>(
+        &self,
+        py: Python<'py>,
+        key: Key<'_>,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        Ok(self.value(py, &key)?.map(Bound::into_any).or(default))
+    }
+
+    /// All that a key has, as an Entry; None when it is not there.
+    fn entry(&self, py: Python<'_>, key: Key<'_>) -> PyResult<Option<Entry>> {
+        let found = self.read(py, |store| store.get(&key.0))?;
+        Ok(found.map(|found| Entry::new(py, &key.0, &found)))
+    }
+
+    fn __getitem__<'py>(&self, py: Python<'py>, key: Key<'_>) -> PyResult<Bound<'py, PyBytes>> {
+        self.value(py, &key)?.ok_or_else(|| scan::no_key(py, &key))
+    }
+
+    fn __setitem__(&self, py: Python<'_>, key: Key<'_>, value: Value<'_>) -> PyResult<()> {
+        let (condition, life) = (Condition::Always, Life::Fixed(index::Lifetime::Unbounded));
+        self.put_step(py, &key, &value, condition, life, false, Call::default(), Wait::Usual).map(drop)
+    }
+
+    fn __delitem__(&self, py: Python<'_>, key: Key<'_>) -> PyResult<()> {
+        let step = Step::Delete { key: &key.0, condition: Condition::Always, previous: false };
+        let result = self.execute_step(py, step, Call::default(), Wait::Usual)?;
+        if result.is_done() { Ok(()) } else { Err(scan::no_key(py, &key)) }
+    }
+
+    fn __contains__(&self, py: Python<'_>, key: Key<'_>) -> PyResult<bool> {
+        Ok(self.read(py, |store| store.get_with(&key.0, |_| ()))?.is_some())
+    }
+
+    fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
+        Ok(self.read(py, |store| store.count(&Keys::ALL.range()))? as usize)
+    }
+
+    /// Also when it is empty.
+    fn __bool__(&self) -> bool {
+        true
+    }
+
+    fn __iter__(slf: &Bound<'_, Self>) -> PyResult<Scan> {
+        Self::_scan(slf, "keys", None, None, None, false, None)
+    }
+
+    /// How many keys a range has: those from start on and before end, or those that begin with prefix; all (default).
+    #[pyo3(signature = (start = None, end = None, *, prefix = None))]
+    fn count(
+        &self,
+        py: Python<'_>,
+        start: Option<&Bound<'_, PyAny>>,
+        end: Option<&Bound<'_, PyAny>>,
+        prefix: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<u64> {
+        let keys = Keys::new(py, start, end, prefix)?;
+        self.detached(py, |store| store.count(&keys.range()))
+    }
+
+    /// Goes through a range.
+    fn _scan(
+        slf: &Bound<'_, Self>,
+        gives: &str,
+        start: Option<&Bound<'_, PyAny>>,
+        end: Option<&Bound<'_, PyAny>>,
+        prefix: Option<&Bound<'_, PyAny>>,
+        reverse: bool,
+        limit: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Scan> {
+        let py = slf.py();
+        let (keys, limit) = (Keys::new(py, start, end, prefix)?, arguments::limit(limit)?);
+        let scan = slf.get().read(py, |store| store.scan(&keys.range(), limit, reverse))?;
+        let gives = match gives {
+            "keys" => Gives::Keys,
+            "values" => Gives::Values,
+            "items" => Gives::Items,
+            _ => Gives::Entries,
+        };
+        Ok(Scan::new(py, scan, gives, &slf.clone().unbind()))
+    }
+
+    /// Puts a value.
+    ///
+    /// - version, absent, present: at most one: only if the key has this version (0: is not there), is not there, is there.
+    /// - ttl: it lives so long, in seconds or as a timedelta; at: until then, as time.time() has it or as a datetime;
+    ///   lease: as long as this lease; keep_lifetime: as long as before. At most one; none: until it is deleted.
+    /// - previous: the result has what was there before.
+    /// - durability: what is to be reached before it is answered, a Durability or its name; None (default): the store's.
+    /// - timeout: how long to wait for the answer, in seconds or as a timedelta; left out: the store's; None: as long as it
+    ///   takes. Ctrl-C ends the wait. It may be done even so.
+    /// - request: a Request, so that it may be sent again without being done twice.
+    ///
+    /// Gives a StoreResult: true if it was done. Raises InvalidArgumentError, UnsupportedError, CapacityError and
+    /// NotFoundError (the lease has ended) when nothing was done; TimedOutError when that is not known; IoError when the
+    /// disk is full (nothing was done) or has failed.
+    #[pyo3(signature = (key, value, *, version = None, absent = false, present = false, ttl = None, at = None,
+        lease = None, keep_lifetime = false, previous = false, durability = None, timeout = Wait::Usual, request = None),
+        text_signature = "($self, key, value, *, version=None, absent=False, present=False, ttl=None, at=None, \
+        lease=None, keep_lifetime=False, previous=False, durability=None, timeout=..., request=None)")]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords")]
+    fn put(
+        &self,
+        py: Python<'_>,
+        key: Key<'_>,
+        value: Value<'_>,
+        version: Option<&Bound<'_, PyAny>>,
+        absent: bool,
+        present: bool,
+        ttl: Option<&Bound<'_, PyAny>>,
+        at: Option<&Bound<'_, PyAny>>,
+        lease: Option<&Bound<'_, PyAny>>,
+        keep_lifetime: bool,
+        previous: bool,
+        durability: Option<Chosen<Durability>>,
+        timeout: Wait,
+        request: Option<Request>,
+    ) -> PyResult<StoreResult> {
+        let condition = arguments::condition(py, version, absent, present)?;
+        let life = Life::new(py, ttl, at, lease, keep_lifetime)?;
+        let call = arguments::call(durability, request);
+        self.put_step(py, &key, &value, condition, life, previous, call, timeout)
+    }
+
+    /// Deletes a key; the result is true if it was there.
+    ///
+    /// - version, present: at most one: only if the key has this version, is there.
+    /// - previous, durability, timeout, request, and what it raises: as for put.
+    #[pyo3(signature = (key, *, version = None, present = false, previous = false, durability = None,
+        timeout = Wait::Usual, request = None), text_signature = "($self, key, *, version=None, present=False, \
+        previous=False, durability=None, timeout=..., request=None)")]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords")]
+    fn delete(
+        &self,
+        py: Python<'_>,
+        key: Key<'_>,
+        version: Option<&Bound<'_, PyAny>>,
+        present: bool,
+        previous: bool,
+        durability: Option<Chosen<Durability>>,
+        timeout: Wait,
+        request: Option<Request>,
+    ) -> PyResult<StoreResult> {
+        let condition = arguments::condition(py, version, false, present)?;
+        let step = Step::Delete { key: &key.0, condition, previous };
+        self.execute_step(py, step, arguments::call(durability, request), timeout)
+    }
+
+    /// Adds by (1) to a number in decimal digits; no value is 0. The result's number is the sum. A key that is there keeps
+    /// its lifetime. What it raises, and other keywords, as for put.
+    #[pyo3(signature = (key, by = None, *, durability = None, timeout = Wait::Usual, request = None),
+        text_signature = "($self, key, by=1, *, durability=None, timeout=..., request=None)")]
+    fn increment(
+        &self,
+        py: Python<'_>,
+        key: Key<'_>,
+        by: Option<&Bound<'_, PyAny>>,
+        durability: Option<Chosen<Durability>>,
+        timeout: Wait,
+        request: Option<Request>,
+    ) -> PyResult<StoreResult> {
+        let by = by.map_or(Ok(1), |by| arguments::signed("by", by))?;
+        let step = Step::Increment { key: &key.0, by };
+        self.execute_step(py, step, arguments::call(durability, request), timeout)
+    }
+
+    /// Does whatever operation. Keywords, and what it raises, as for put.
+    #[pyo3(signature = (operation, *, durability = None, timeout = Wait::Usual, request = None),
+        text_signature = "($self, operation, *, durability=None, timeout=..., request=None)")]
+    fn execute(
+        &self,
+        py: Python<'_>,
+        operation: PyRef<'_, Operation>,
+        durability: Option<Chosen<Durability>>,
+        timeout: Wait,
+        request: Option<Request>,
+    ) -> PyResult<StoreResult> {
+        let now = if operation.needs_time() { self.present(py)? } else { Timestamp::default() };
+        self.run(py, &operation.at(now), arguments::call(durability, request), timeout)
+    }
+
+    /// Waits until all that was written before is on disk; gives the last sequence of it. timeout as for put.
+    #[pyo3(signature = (*, timeout = Wait::Usual), text_signature = "($self, *, timeout=...)")]
+    fn sync(&self, py: Python<'_>, timeout: Wait) -> PyResult<u64> {
+        Ok(self.answer(py, embedded::Store::begin_sync, timeout)?.sequence)
+    }
+
+    /// Has a snapshot written of what is there now, beside everything else, and waits for it; gives its sequence. The
+    /// store does so by itself when the log grows long. timeout as for put; when it is over, the snapshot goes on.
+    #[pyo3(signature = (*, timeout = Wait::Usual), text_signature = "($self, *, timeout=...)")]
+    fn snapshot(&self, py: Python<'_>, timeout: Wait) -> PyResult<u64> {
+        self.door.snapshot(py, timeout)
+    }
+
+    /// A lease: how long it lives without a keep-alive, in seconds, and when it ends without one, as time.time() has it;
+    /// None when it is not alive.
+    fn _lease(&self, py: Python<'_>, id: &Bound<'_, PyAny>) -> PyResult<Option<(f64, f64)>> {
+        let id = arguments::lease_id(id)?;
+        let lease = self.read(py, |store| store.lease(id))?;
+        Ok(lease.map(|lease| (lease.ttl_ms as f64 / 1e3, arguments::seconds_of(lease.deadline))))
+    }
+
+    /// How it is, as a StoreStatus. Does not block for the disk.
+    fn status<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let status = self.detached(py, embedded::Store::status)?;
+        status::described(py, &status)
+    }
+
+    /// What opening found, as a StoreReport.
+    #[getter]
+    fn report<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        status::reported(py, &self.report)
+    }
+
+    /// Whose store it is: the 16 bytes of the cluster, and the number of the node.
+    #[getter]
+    fn identity<'py>(&self, py: Python<'py>) -> (Bound<'py, PyBytes>, u64) {
+        (PyBytes::new(py, &self.identity.cluster), self.identity.node)
+    }
+
+    /// The store as it is now, for reads that agree with each other.
+    fn view(slf: &Bound<'_, Self>) -> PyResult<View> {
+        View::new(slf)
+    }
+
+    /// A queue for operations that are submitted, of which capacity (1 to 2^24) may be under way or done and not taken.
+    #[pyo3(signature = (capacity = 1024))]
+    fn queue(slf: &Bound<'_, Self>, capacity: usize) -> PyResult<Queue> {
+        Queue::new(slf, capacity)
+    }
+
+    fn __repr__(&self) -> String {
+        match (self.door.is_foreign(), self.door.is_closed()) {
+            (true, _) => "<trimtab.Store of another process>".into(),
+            (_, true) => "<trimtab.Store closed>".into(),
+            _ => format!("<trimtab.Store {}>", self.identity),
+        }
+    }
+
+    fn __reduce__(&self) -> PyResult<()> {
+        Err(errors::stays("Store"))
+    }
+
+    /// Panics inside the store.
+    #[cfg(feature = "test-hook")]
+    fn _test_panic(&self, py: Python<'_>) -> PyResult<()> {
+        self.detached(py, |_| panic!("asked to"))
+    }
+}
+
+impl Store {
+    /// The exception for an error of an open store.
+    pub(crate) fn raised(py: Python<'_>, error: &trimtab::Error) -> PyErr {
+        door::raised(py, error)
+    }
+
+    /// `ClosedError` and `ForkedError`, if that is how it is.
+    pub(crate) fn check(&self, py: Python<'_>) -> PyResult<()> {
+        self.door.check(py)
+    }
+
+    pub(crate) fn core(&self, py: Python<'_>) -> PyResult<std::sync::Arc<Core>> {
+        self.door.core(py)
+    }
+
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.door.is_foreign()
+    }
+
+    /// Reads, which neither blocks nor lets other threads run.
+    #[inline]
+    pub(crate) fn read<T>(
+        &self,
+        py: Python<'_>,
+        read: impl FnOnce(&embedded::Store) -> trimtab::Result<T>,
+    ) -> PyResult<T> {
+        self.door.read(py, read)
+    }
+
+    /// Calls into the store while other Python threads run.
+    pub(crate) fn detached<R: Send>(
+        &self,
+        py: Python<'_>,
+        call: impl FnOnce(&embedded::Store) -> trimtab::Result<R> + Send,
+    ) -> PyResult<R> {
+        self.door.detached(py, call)
+    }
+
+    fn present(&self, py: Python<'_>) -> PyResult<Timestamp> {
+        self.read(py, embedded::Store::present)
+    }
+
+    #[inline]
+    fn value<'py>(&self, py: Python<'py>, key: &Key<'_>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        self.read(py, |store| store.get_with(&key.0, |entry| PyBytes::new(py, entry.value)))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "they are keywords of Python's")]
+    fn put_step(
+        &self,
+        py: Python<'_>,
+        key: &Key<'_>,
+        value: &Value<'_>,
+        condition: Condition,
+        life: Life,
+        previous: bool,
+        call: Call,
+        timeout: Wait,
+    ) -> PyResult<StoreResult> {
+        let now = if matches!(life, Life::For(_)) { self.present(py)? } else { Timestamp::default() };
+        let lifetime = life.lifetime(now);
+        let step = Step::Put { key: &key.0, value: &value.0, condition, lifetime, previous };
+        self.execute_step(py, step, call, timeout)
+    }
+
+    fn execute_step(
+        &self,
+        py: Python<'_>,
+        step: Step<'_>,
+        call: Call,
+        timeout: Wait,
+    ) -> PyResult<StoreResult> {
+        self.run(py, &index::Operation::Step(step), call, timeout)
+    }
+
+    fn run(
+        &self,
+        py: Python<'_>,
+        operation: &index::Operation<'_>,
+        call: Call,
+        timeout: Wait,
+    ) -> PyResult<StoreResult> {
+        let done = self.answer(py, |store| store.begin(operation, &call), timeout)?;
+        operation::check_fits(operation, &done).map_err(|error| errors::raised(py, &error))?;
+        Ok(StoreResult::new(done))
+    }
+
+    fn answer(
+        &self,
+        py: Python<'_>,
+        begin: impl FnOnce(&embedded::Store) -> trimtab::Result<embedded::Pending> + Send,
+        timeout: Wait,
+    ) -> PyResult<embedded::Done> {
+        self.door.answer(py, begin, timeout)
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        if !self.is_settled.swap(true, Ordering::Relaxed) {
+            self.door.drop_open();
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The links between the nodes of a cluster, on sockets: [`Links`] is a loop of its own for one node. It does what the
+//! state machines of [`peer`](crate::peer) say, with TLS between them and the sockets where that is asked for.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `links` | the node: its loop, its listener, its connections, whom to dial when |
+//! | `connection` | one connection: its socket, its TLS, its link |
+//! | `secured` | what [`Security`](crate::peer::Security) comes to, read from files |
+//! | `told` | what the owner is told, and what was counted |
+
+mod connection;
+mod links;
+mod secured;
+mod told;
+
+pub use links::{Links, PeerAddress, Setup};
+pub use told::{Event, Notice, PeerStatus, Totals, Waker};

@@ -1,0 +1,118 @@
+//! What is due now and then: ending what took too long, what a primary does by itself, holding states against each other.
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::{Change, Event, Fence, Node};
+use crate::replication::hashes::Hash;
+use crate::replication::message::Body;
+
+impl Node {
+    /// Does what is due.
+    pub(super) fn care(&mut self) {
+        if !self.takes_part() {
+            return;
+        }
+        self.end_late();
+        self.follow_transfer();
+        if self.is_primary() {
+            self.follow_snapshots();
+            self.keep();
+            if self.is_settled() {
+                self.change_own();
+                self.expire();
+                self.hand_over();
+            }
+            if self.stamps.is_void() && self.transfer.is_none() {
+                self.renew();
+            }
+        }
+    }
+
+    /// Changes of the cluster that the primary makes by itself: one after the other.
+    fn change_own(&mut self) {
+        if self.raw.raft.has_pending_conf()
+            || self.transfer.is_some()
+            || self.raw.raft.lead_transferee.is_some()
+        {
+            return;
+        }
+        if self.members.is_joint() {
+            let _ = self.propose_change(&Change::Leave, None);
+            return;
+        }
+        let known = |node: &u64| self.members.nodes().any(|it| it == *node);
+        let is_open = |(node, incarnation): &(&u64, &u64)| {
+            known(node) && self.members.readmitted.get(node) != Some(incarnation)
+        };
+        if let Some((node, incarnation)) = self.forgetful.iter().find(is_open) {
+            let change = Change::Readmit { node: *node, incarnation: *incarnation };
+            let _ = self.propose_change(&change, None);
+            return;
+        }
+        let returned = self
+            .members
+            .returning
+            .iter()
+            .find(|node| self.members.learners.contains(node) && self.has_caught_up(**node));
+        if let Some(node) = returned.copied() {
+            let _ = self.propose_change(&Change::Promote { node }, None);
+        }
+    }
+
+    /// Proposes what takes out what has expired, by the primary's clock.
+    fn expire(&mut self) {
+        if self.expiring.is_some() || self.transfer.is_some() || !self.holds_lease(self.now.instant) {
+            return;
+        }
+        if self.engine.expiry_due(self.now).is_none_or(|at| at > self.now.instant) {
+            return;
+        }
+        let Some(payload) = self.engine.expiry(self.now) else { return };
+        let epoch = self.raw.raft.term;
+        self.expiring = self.propose_own(payload).map(|sequence| (sequence, epoch));
+    }
+
+    /// A primary whose disk is slow hands over to the one that has most, once in a while.
+    fn hand_over(&mut self) {
+        let (Some(most), Some(since)) = (self.options.slow_flush, self.flush_since) else { return };
+        let now = self.now.instant;
+        let is_slow = since.saturating_add(most) <= now;
+        let is_early =
+            self.handed_over_at.is_some_and(|at| at.saturating_add(self.options.handover_pause) > now);
+        if !is_slow || is_early || self.transfer.is_some() {
+            return;
+        }
+        let committed = self.raw.raft.raft_log.committed;
+        let prs = self.raw.raft.prs();
+        let others = self.members.voters.iter().filter(|it| **it != self.identity.node);
+        let able = others.filter_map(|it| Some((prs.get(*it)?, *it))).filter(|(progress, it)| {
+            progress.recent_active && progress.matched >= committed && !self.forgetful.contains_key(it)
+        });
+        let Some((_, to)) = able.map(|(progress, it)| (progress.matched, it)).max() else { return };
+        self.handed_over_at = Some(now);
+        self.events.push_back(Event::SlowDisk { to });
+        self.begin_transfer(to, None);
+    }
+
+    /// A point has come at which nodes say what they have come to.
+    pub(super) fn compare(&mut self, sequence: u64) {
+        // After an opening it may be ahead of the state.
+        let is_known = self.members.sequence <= sequence;
+        let membership = if is_known { xxh3_64(&self.members.encode()) } else { 0 };
+        let hash = (self.engine.state().hash(), membership);
+        for to in self.members.nodes().filter(|it| *it != self.identity.node) {
+            self.outbox.push_back((to, Body::Hash { sequence, state: hash.0, membership }));
+        }
+        self.handle_hash(self.identity.node, sequence, hash);
+    }
+
+    /// A node has come to this.
+    pub(super) fn handle_hash(&mut self, node: u64, sequence: u64, hash: Hash) {
+        for differs in self.hashes.take(sequence, node, hash, &self.members) {
+            self.events.push_back(Event::Differs { node: differs, sequence });
+            if differs == self.identity.node {
+                self.fence(Fence::Differs { sequence });
+            }
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! Frames: which are believed, and what each does. What the consensus library would not survive does not get to it.
+
+use raft::StateRole;
+use raft::eraftpb::{Message, MessageType};
+
+use super::{Event, Fence, Node, Process, Standing};
+use crate::replication::frame::{self, Fault, Header};
+use crate::replication::message::{Body, Verdict, payload};
+use crate::store::engine::Now;
+
+/// How many earlier processes of a node are known.
+const RETIRED_MAX: usize = 8;
+/// After so many frames of earlier processes, two run at once.
+const LATE_MAX: u32 = 64;
+
+impl Node {
+    /// Takes a frame in: all of `bytes` is one.
+    ///
+    /// # Errors
+    ///
+    /// Why it was not taken. The connection it came by is of no more use after `Cut`, `TooLong`, `Damaged`, `Newer`,
+    /// `OtherCluster`, `NotForUs`; after others it may be kept.
+    pub fn handle_frame(&mut self, bytes: &[u8], now: Now) -> Result<(), Fault> {
+        self.pass(now);
+        let (header, body) = frame::decode(bytes)?;
+        self.admit(&header, &body)?;
+        if !self.takes_part() {
+            return Ok(());
+        }
+        match body {
+            Body::Consensus(message) => self.handle_consensus(&header, message)?,
+            Body::Offer { id, clock_ms, membership } => {
+                self.handle_offer(&header, id, clock_ms, &membership)?
+            }
+            Body::Piece { id, number, is_last, bytes } => {
+                self.handle_piece(&header, id, number, is_last, bytes)
+            }
+            Body::Want { id, next } => self.handle_want(&header, id, next),
+            Body::Hash { sequence, state, membership } => {
+                self.handle_hash(header.from, sequence, (state, membership));
+            }
+            Body::Told { verdict, boot, generation } => self.handle_told(verdict, boot, generation),
+            Body::Ping => {}
+        }
+        self.take_stamps(&header);
+        Ok(())
+    }
+
+    /// Whether a frame is from where it should be.
+    fn admit(&mut self, header: &Header, body: &Body) -> Result<(), Fault> {
+        let from = header.from;
+        if header.cluster != self.identity.cluster {
+            return Err(Fault::OtherCluster { cluster: header.cluster });
+        }
+        if header.to != self.identity.node || from == self.identity.node {
+            return Err(Fault::NotForUs { to: header.to });
+        }
+        if let Body::Told { .. } = body {
+            return Ok(());
+        }
+        let process = self.processes.entry(from).or_default();
+        if process.boot != header.boot {
+            if process.retired.contains(&header.boot) {
+                return self.refuse_retired(header);
+            }
+            let before = std::mem::replace(process, Process { boot: header.boot, ..Process::default() });
+            process.retired = before.retired;
+            if before.boot != 0 {
+                process.retired.push_back(before.boot);
+            }
+            if process.retired.len() > RETIRED_MAX {
+                process.retired.pop_front();
+            }
+        }
+        if self.members.removed.contains(&from) {
+            self.tell(header, Verdict::Removed);
+            return Err(Fault::Removed { from });
+        }
+        let is_known = self.members.nodes().any(|node| node == from);
+        if header.generation < self.members.generation && header.generation > 0 && !is_known {
+            self.tell(header, Verdict::OldGeneration);
+            return Err(Fault::OldGeneration { from, generation: header.generation });
+        }
+        if header.forgot != 0 {
+            self.note_forgetful(from, header.forgot);
+        }
+        if header.generation > self.members.generation && self.members.is_voter(self.identity.node) {
+            self.fence(Fence::OldGeneration { generation: header.generation });
+        }
+        Ok(())
+    }
+
+    fn refuse_retired(&mut self, header: &Header) -> Result<(), Fault> {
+        let from = header.from;
+        let process = self.processes.entry(from).or_default();
+        process.late += 1;
+        if process.late == LATE_MAX {
+            self.events.push_back(Event::TwoProcesses { node: from });
+        }
+        if process.late >= LATE_MAX {
+            self.tell(header, Verdict::Retired);
+        }
+        Err(Fault::Retired { from })
+    }
+
+    fn tell(&mut self, header: &Header, verdict: Verdict) {
+        let generation = self.members.generation;
+        self.outbox.push_back((header.from, Body::Told { verdict, boot: header.boot, generation }));
+    }
+
+    fn handle_told(&mut self, verdict: Verdict, boot: u64, generation: u64) {
+        // What was said to an earlier process is none of this one's business.
+        if boot != self.boot {
+            return;
+        }
+        match verdict {
+            Verdict::Removed => self.fence(Fence::Removed),
+            Verdict::OldGeneration if generation > self.members.generation => {
+                self.fence(Fence::OldGeneration { generation });
+            }
+            Verdict::OldGeneration => {}
+            Verdict::Retired => self.fence(Fence::Retired),
+        }
+    }
+
+    /// The stamps of a frame, once it has done what it does.
+    fn take_stamps(&mut self, header: &Header) {
+        if header.forgot == 0 {
+            self.flagged.remove(&header.from);
+        } else {
+            self.flagged.insert(header.from);
+        }
+        let raft = &self.raw.raft;
+        if header.epoch != raft.term {
+            return;
+        }
+        if self.is_primary() && header.leader == self.identity.node {
+            self.stamps.hear(header.from, header.stamp);
+            if header.forgot == 0 {
+                self.stamps.take_echo(header.from, header.echo);
+            }
+        } else if raft.leader_id == header.from && header.leader == header.from && header.attest > 0 {
+            let applied = self.engine.state().sequence();
+            let echo = header.echo;
+            #[cfg(feature = "sim")]
+            let echo = match self.is_planted(crate::replication::planted::Plant::FreshByHearsay) {
+                true => self.stamps.next(self.now.instant),
+                false => echo,
+            };
+            self.stamps.vouch(header.attest - 1, echo, applied);
+        }
+    }
+
+    fn handle_consensus(&mut self, header: &Header, mut message: Message) -> Result<(), Fault> {
+        message.from = header.from;
+        message.to = self.identity.node;
+        let renews = matches!(message.get_msg_type(), MessageType::MsgAppend | MessageType::MsgHeartbeat);
+        if !self.survives(header, &message)? {
+            return Ok(());
+        }
+        let term = message.term;
+        let _ = self.raw.step(message);
+        self.observe();
+        let raft = &self.raw.raft;
+        let follows = raft.state == StateRole::Follower && raft.leader_id == header.from;
+        if renews && follows && raft.term == term && header.epoch == term {
+            // The promise to elect nobody else begins anew here.
+            self.stamps.hear(header.from, header.stamp);
+        }
+        self.append_ready();
+        Ok(())
+    }
+
+    /// Whether the library may be given a message. `Err`: it cannot be, and says something about its sender.
+    fn survives(&mut self, header: &Header, message: &Message) -> Result<bool, Fault> {
+        let from = header.from;
+        let (last, committed) = (self.raw.raft.raft_log.last_index(), self.raw.raft.raft_log.committed);
+        let (epoch, leader) = (self.raw.raft.term, self.raw.raft.leader_id);
+        let is_current = message.term >= epoch;
+        let bytes: u64 = message.entries.iter().map(|it| payload(it).len() as u64 + 64).sum();
+        let kind = message.get_msg_type();
+        // What comes of it may have to be written down.
+        if !self.engine.has_room(bytes + (4 << 10)) {
+            return Ok(false);
+        }
+        let is_voter = self.members.is_voter(from);
+        if header.forgot != 0 {
+            let is_taken_in = self.members.readmitted.get(&from) == Some(&header.forgot);
+            if self.forgetful.contains_key(&from) || (is_voter && !is_taken_in) {
+                // What it says it has is not yet to be counted on.
+                let counts =
+                    matches!(kind, MessageType::MsgAppendResponse | MessageType::MsgRequestVoteResponse);
+                if counts || kind == MessageType::MsgHeartbeatResponse {
+                    return Ok(false);
+                }
+            }
+        }
+        match kind {
+            MessageType::MsgAppend if is_current => {
+                if message.index > 0 && message.log_term == 0 {
+                    return Err(Fault::Malformed("there is an entry before it that has no epoch"));
+                }
+                let conflict = message.entries.iter().find(|it| {
+                    it.index <= committed
+                        && self.epoch_of(it.index).is_some_and(|epoch| epoch != 0 && epoch != it.term)
+                });
+                let before = message.index;
+                let differs = before > 0
+                    && before <= committed
+                    && self.epoch_of(before).is_some_and(|epoch| epoch != 0 && epoch != message.log_term);
+                if let Some(sequence) = conflict.map(|it| it.index).or(differs.then_some(before)) {
+                    self.fence(Fence::Diverged { sequence, from });
+                    return Err(Fault::Diverged { from, sequence });
+                }
+                Ok(true)
+            }
+            MessageType::MsgHeartbeat if is_current && message.commit > last => {
+                // It was told that this node has more than it has.
+                self.forget();
+                // It learns of it by this.
+                self.outbox.push_back((from, Body::Ping));
+                Ok(false)
+            }
+            MessageType::MsgAppendResponse if message.term == epoch && self.is_primary() => {
+                if message.index > last && !message.reject {
+                    return Err(Fault::Malformed("it acknowledges an entry that there is not"));
+                }
+                Ok(true)
+            }
+            MessageType::MsgRequestVote | MessageType::MsgRequestPreVote => {
+                let is_transfer = !message.context.is_empty();
+                let may_vote = self.standing == Standing::Active;
+                Ok(may_vote && (is_transfer || self.votes_from <= self.now.instant))
+            }
+            MessageType::MsgTimeoutNow => Ok(leader == from && self.may_campaign()),
+            _ => Ok(true),
+        }
+    }
+
+    /// This node has found that it has forgotten something.
+    pub(super) fn forget(&mut self) {
+        if self.standing != Standing::Active || self.is_alone() {
+            return;
+        }
+        #[cfg(feature = "sim")]
+        if self.is_planted(crate::replication::planted::Plant::TrustedCopy) {
+            return;
+        }
+        self.standing = Standing::Forgetful { incarnation: self.boot };
+        self.write_membership();
+        self.events.push_back(Event::Forgetful);
+    }
+
+    /// Another one says that it has.
+    fn note_forgetful(&mut self, node: u64, incarnation: u64) {
+        if self.members.readmitted.get(&node) == Some(&incarnation)
+            || self.forgetful.get(&node) == Some(&incarnation)
+        {
+            return;
+        }
+        self.forgetful.insert(node, incarnation);
+        let last = self.raw.raft.raft_log.last_index();
+        if self.is_primary()
+            && let Some(progress) = self.raw.raft.mut_prs().get_mut(node)
+        {
+            // What it had acknowledged it may not have.
+            progress.matched = 0;
+            progress.become_probe();
+            progress.next_idx = last + 1;
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Bugs planted on purpose, each of which the simulator's checkers must find. Only the simulator's build has them.
+
+/// A bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plant {
+    /// A write is answered as being on a quorum when it is in the primary's log.
+    EarlyAnswer,
+    /// A vote is not written down.
+    ForgottenVote,
+    /// The lease outlasts the promise it stands on.
+    LongLease,
+    /// What is durable here alone is applied, and seen.
+    EarlyApply,
+    /// What a new primary's entries replace stays in the log.
+    KeptSuffix,
+    /// Learners count as voters where an answer waits for a quorum.
+    VotingLearner,
+    /// A node that was restarted votes at once, whatever it had promised before.
+    HastyVote,
+    /// Messages leave before what they speak of is on disk.
+    EarlyMessages,
+    /// A read is answered by whoever takes itself for the primary.
+    UncheckedRead,
+    /// A request that comes again after a failover is done again.
+    DoneTwice,
+    /// A replica that asks for a position is shown what there is.
+    IgnoredToken,
+    /// A replica takes itself to be as fresh as its last message.
+    FreshByHearsay,
+    /// A directory that was put back from an old copy is taken for the node's own.
+    TrustedCopy,
+}
+
+impl Plant {
+    /// All of them.
+    pub const ALL: [Plant; 13] = [
+        Plant::EarlyAnswer,
+        Plant::ForgottenVote,
+        Plant::LongLease,
+        Plant::EarlyApply,
+        Plant::KeptSuffix,
+        Plant::VotingLearner,
+        Plant::HastyVote,
+        Plant::EarlyMessages,
+        Plant::UncheckedRead,
+        Plant::DoneTwice,
+        Plant::IgnoredToken,
+        Plant::FreshByHearsay,
+        Plant::TrustedCopy,
+    ];
+}

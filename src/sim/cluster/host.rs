@@ -1,0 +1,211 @@
+//! A machine: its disk, its clock, its node, and what the disk is at.
+
+use std::time::Duration;
+
+use crate::replication::planted::Plant;
+use crate::replication::{Fetch, InstallJob, Node, Options, Start};
+use crate::rng::Rng;
+use crate::sim::disk::{Faults, SimDisk};
+use crate::store::engine::{self, Now, SnapshotJob};
+use crate::store::index::Timestamp;
+use crate::store::log::{self, Disk, Flush, Identity, Upkeep};
+use crate::time::Instant;
+
+use super::links::{MS, US};
+
+const CLUSTER: [u8; 16] = *b"simulated-worlds";
+
+/// A machine.
+pub(super) struct Host {
+    pub(super) id: u64,
+    pub(super) disk: SimDisk,
+    pub(super) node: Option<Node>,
+    /// Counts openings: what was under way in an earlier one is void.
+    pub(super) boots: u64,
+    /// By how much its clock goes faster, in millionths.
+    rate_ppm: i64,
+    offset: u64,
+    wall_skew_ms: i64,
+    pub(super) flush: Option<Flush>,
+    pub(super) upkeep: Option<Upkeep>,
+    pub(super) snapshot: Option<SnapshotJob>,
+    pub(super) fetch: Option<Fetch>,
+    pub(super) install: Option<InstallJob>,
+    /// Until when its disk is slow, and how slow.
+    pub(super) slow_until: u64,
+    pub(super) slow_by: u64,
+    /// The next timeout asked for.
+    pub(super) timer: Option<u64>,
+    /// It was taken out, or is to stay down.
+    pub(super) is_retired: bool,
+    /// An old copy of its directory.
+    pub(super) copy: Option<Vec<(log::File, Vec<u8>)>>,
+    /// The next opening is from such a copy.
+    pub(super) is_copy: bool,
+    /// It came first when the cluster was made.
+    pub(super) is_first: bool,
+}
+
+/// What all hosts are told.
+#[derive(Clone)]
+pub(super) struct Settings {
+    pub(super) store: engine::Options,
+    pub(super) options: Options,
+    pub(super) nodes: Vec<(u64, bool, Vec<u8>)>,
+}
+
+impl Settings {
+    pub(super) fn new(rng: &mut Rng, planted: Option<Plant>, nodes: Vec<(u64, bool, Vec<u8>)>) -> Self {
+        let segment_bytes = 16_384 + 4_096 * rng.below(5);
+        let store = engine::Options {
+            snapshot_bytes: 64 << 10,
+            log: log::Options { segment_bytes, pending_bytes_max: 64 << 10, ..log::Options::default() },
+            ..engine::Options::default()
+        };
+        let options = Options {
+            tick: Duration::from_millis(50),
+            heartbeat_ticks: 2,
+            election_ticks: 10,
+            clock_drift_permille: 10,
+            message_bytes: 2_048,
+            inflight_messages: 8,
+            tail_bytes: 2_000 * rng.below(3),
+            kept_bytes_max: [0, 4_000, 40_000][rng.below(3) as usize],
+            uncommitted_bytes_max: 64 << 10,
+            snapshot_window: 2,
+            snapshot_retry: Duration::from_millis(200),
+            snapshot_timeout: Duration::from_secs(3),
+            transfer_timeout: Duration::from_millis(800),
+            slow_flush: Some(Duration::from_millis(400)),
+            handover_pause: Duration::from_secs(2),
+            degrade_after: (rng.below(2) == 0).then_some(Duration::from_millis(300)),
+            hash_interval: 16,
+            planted,
+            ..Options::default()
+        };
+        Self { store, options, nodes }
+    }
+}
+
+impl Host {
+    pub(super) fn new(id: u64, rng: &mut Rng, sync_fails: u64, is_first: bool) -> Self {
+        let faults = Faults { sync_fails, ..Faults::default() };
+        Self {
+            id,
+            disk: SimDisk::new(rng.next_u64(), faults),
+            node: None,
+            boots: 0,
+            rate_ppm: rng.below(20_000) as i64 - 10_000,
+            offset: rng.below(1 << 40),
+            wall_skew_ms: rng.below(7_200_000) as i64 - 3_600_000,
+            flush: None,
+            upkeep: None,
+            snapshot: None,
+            fetch: None,
+            install: None,
+            slow_until: 0,
+            slow_by: 0,
+            timer: None,
+            is_retired: false,
+            copy: None,
+            is_copy: false,
+            is_first,
+        }
+    }
+
+    /// The time by its clocks.
+    pub(super) fn now(&self, at: u64) -> Now {
+        let drifted = at as i128 + at as i128 * i128::from(self.rate_ppm) / 1_000_000;
+        let clock = 1_700_000_000_000 + (at / MS) as i64 + self.wall_skew_ms;
+        Now {
+            instant: Instant::from_nanos(self.offset + drifted as u64),
+            clock: Timestamp::from_millis(clock as u64),
+        }
+    }
+
+    /// When its clock will show this.
+    pub(super) fn when(&self, instant: Instant) -> u64 {
+        let local = i128::from(instant.as_nanos().saturating_sub(self.offset));
+        (local * 1_000_000 / (1_000_000 + i128::from(self.rate_ppm))) as u64 + 1
+    }
+
+    pub(super) fn jump(&mut self, by_ms: i64) {
+        self.wall_skew_ms = (self.wall_skew_ms + by_ms).clamp(-4_000_000, 4_000_000);
+    }
+
+    /// How long the disk takes for a write and a sync.
+    pub(super) fn latency(&self, rng: &mut Rng, at: u64) -> u64 {
+        let usual = 100 * US + rng.below(3 * MS);
+        if at < self.slow_until { usual + self.slow_by / 2 + rng.below(self.slow_by) } else { usual }
+    }
+
+    /// Opens its node. `Err` for what should not be.
+    pub(super) fn open(&mut self, settings: &Settings, rng: &mut Rng, at: u64) -> Result<bool, String> {
+        self.boots += 1;
+        // The clock of a machine starts anew with it.
+        self.offset = rng.below(1 << 40);
+        let now = self.now(at);
+        let start = Start {
+            nodes: if self.is_first { settings.nodes.clone() } else { Vec::new() },
+            is_copy: std::mem::take(&mut self.is_copy),
+            is_promoted: false,
+        };
+        let identity = Identity { cluster: CLUSTER, node: self.id };
+        let opened = Node::open(
+            &self.disk,
+            settings.store.clone(),
+            settings.options.clone(),
+            identity,
+            &start,
+            rng.next_u64(),
+            now,
+        );
+        match opened {
+            Ok((node, _)) => {
+                self.node = Some(node);
+                Ok(true)
+            }
+            Err(crate::error::Error::Io { .. }) => {
+                self.is_copy = start.is_copy;
+                self.disk.restart();
+                Ok(false)
+            }
+            Err(error) => Err(format!("node {} does not open: {error}", self.id)),
+        }
+    }
+
+    /// The power fails: of what was on its way to the disk any part may be there.
+    pub(super) fn crash(&mut self, rng: &mut Rng) {
+        self.node = None;
+        if let Some(flush) = self.flush.take()
+            && rng.below(2) == 0
+        {
+            let _ = self.disk.write(flush.file(), flush.offset(), flush.bytes());
+        }
+        self.upkeep = None;
+        self.snapshot = None;
+        self.fetch = None;
+        self.install = None;
+        self.timer = None;
+        self.disk.restart();
+    }
+
+    /// Keeps a copy of the directory as it is.
+    pub(super) fn keep_copy(&mut self) {
+        let Ok(files) = self.disk.list() else { return };
+        let copy = files.into_iter().filter(|file| *file != log::File::Lock);
+        let copy = copy.filter_map(|file| Some((file, self.disk.contents(file)?))).collect();
+        self.copy = Some(copy);
+    }
+
+    /// Puts the copy in place of the directory.
+    pub(super) fn put_back(&mut self, rng: &mut Rng) -> bool {
+        let Some(copy) = self.copy.take() else { return false };
+        self.disk = SimDisk::new(rng.next_u64(), Faults::default());
+        for (file, bytes) in copy {
+            self.disk.place(file, bytes);
+        }
+        self.is_copy = true;
+        true
+    }
+}

@@ -1,0 +1,160 @@
+//! What goes wrong, and when it is well again.
+
+use crate::replication::{Change, Node, Standing};
+
+use super::host::Host;
+use super::links::{MS, SECOND};
+use super::world::{Event, World};
+
+impl World {
+    /// Something goes wrong, or is changed on purpose.
+    pub(super) fn trouble(&mut self) -> Result<(), String> {
+        let ids: Vec<u64> = self.hosts.keys().copied().collect();
+        let any = ids[self.rng.below(ids.len() as u64) as usize];
+        let after = 200 * MS + self.rng.below(3 * SECOND);
+        match self.rng.below(20) {
+            0..=3 => self.crash(any, after),
+            4..=6 => {
+                // Some are parted from the others.
+                let side: Vec<u64> = ids.iter().copied().filter(|_| self.rng.below(2) == 0).collect();
+                for a in &ids {
+                    for b in ids.iter().filter(|b| side.contains(a) != side.contains(b)) {
+                        self.links.cut.insert((*a, *b));
+                    }
+                }
+                self.summary.partitions += 1;
+                self.at(self.now + after, Event::Heal);
+            }
+            7 | 8 => {
+                // One is not heard, or does not hear.
+                let is_deaf = self.rng.below(2) == 0;
+                for other in ids.iter().filter(|it| **it != any) {
+                    self.links.cut.insert(if is_deaf { (*other, any) } else { (any, *other) });
+                }
+                self.summary.partitions += 1;
+                self.at(self.now + after, Event::Heal);
+            }
+            9 => {
+                self.links.loss = 50 + self.rng.below(300);
+                self.links.doubled = self.rng.below(200);
+                self.links.late = self.rng.below(300);
+                self.at(self.now + after, Event::Heal);
+            }
+            10 | 11 => {
+                let (until, by) = (self.now + after, 100 * MS + self.rng.below(800 * MS));
+                let host = self.hosts.get_mut(&any).expect("it is there");
+                (host.slow_until, host.slow_by) = (until, by);
+            }
+            12 => {
+                let by = self.rng.below(4_000_000) as i64 - 2_000_000;
+                self.hosts.get_mut(&any).expect("it is there").jump(by);
+            }
+            13 | 14 => self.hand_over(any)?,
+            15 | 16 => self.change()?,
+            17 => {
+                if let Some(node) = &mut self.hosts.get_mut(&any).expect("it is there").node {
+                    node.want_snapshot();
+                }
+                self.settle(any)?;
+            }
+            18 => {
+                if self.copied.is_none() {
+                    self.hosts.get_mut(&any).expect("it is there").keep_copy();
+                    self.copied = Some(any);
+                }
+            }
+            _ => self.put_back(),
+        }
+        Ok(())
+    }
+
+    /// The power of a node fails, and comes back.
+    pub(super) fn crash(&mut self, id: u64, after: u64) {
+        let host = self.hosts.get_mut(&id).expect("it is there");
+        if host.node.is_none() {
+            return;
+        }
+        host.crash(&mut self.rng);
+        self.summary.crashes += 1;
+        self.lose_calls(id);
+        if !self.hosts[&id].is_retired {
+            self.at(self.now + after, Event::Restart(id));
+        }
+    }
+
+    /// A directory is put back from an old copy.
+    fn put_back(&mut self) {
+        let Some(id) = self.copied else { return };
+        let host = self.hosts.get_mut(&id).expect("it is there");
+        if host.node.is_none() || host.copy.is_none() || host.is_retired {
+            return;
+        }
+        // Where it had to be there for a quorum of two, nobody could take it in again.
+        let is_needed = |it: &Node| it.members().voters.len() < 3 || *it.standing() != Standing::Active;
+        if host.node.as_ref().is_none_or(is_needed) {
+            return;
+        }
+        host.crash(&mut self.rng);
+        host.put_back(&mut self.rng);
+        self.summary.put_back += 1;
+        self.lose_calls(id);
+        let after = 100 * MS + self.rng.below(SECOND);
+        self.at(self.now + after, Event::Restart(id));
+    }
+
+    fn hand_over(&mut self, to: u64) -> Result<(), String> {
+        let Some(primary) = self.primary() else { return Ok(()) };
+        let host = self.hosts.get_mut(&primary).expect("it is there");
+        let now = host.now(self.now);
+        let is_begun = host.node.as_mut().expect("a primary runs").transfer(to, now).is_ok();
+        self.summary.transfers += u64::from(is_begun);
+        self.settle(primary)
+    }
+
+    /// Who is in the cluster is changed.
+    fn change(&mut self) -> Result<(), String> {
+        let Some(primary) = self.primary() else { return Ok(()) };
+        let (count, next) = (self.hosts.len(), self.hosts.keys().next_back().expect("there is one") + 1);
+        let host = self.hosts.get_mut(&primary).expect("it is there");
+        let now = host.now(self.now);
+        let node = host.node.as_mut().expect("a primary runs");
+        let members = node.members().clone();
+        let voters: Vec<u64> = members.voters.iter().copied().filter(|it| *it != primary).collect();
+        let learners: Vec<u64> = members.learners.iter().copied().collect();
+        let mut added = None;
+        let change = match (self.rng.below(5), learners.first(), voters.first()) {
+            (0 | 1, None, _) if count < 8 => {
+                added = Some(next);
+                Change::AddLearner { node: next, about: next.to_string().into_bytes() }
+            }
+            (2 | 3, Some(new), _) if members.voters.len() < 5 => Change::Promote { node: *new },
+            (4, Some(new), Some(old)) => Change::Replace { old: *old, new: *new },
+            (_, _, Some(old)) if voters.len() > 3 => Change::Remove { node: *old },
+            _ => return Ok(()),
+        };
+        let taken = node.change(&change, None, now).is_ok();
+        self.summary.changes += u64::from(taken);
+        if let Some(id) = added.filter(|_| taken) {
+            let host = Host::new(id, &mut self.rng, 0, false);
+            self.hosts.insert(id, host);
+            self.at(self.now + MS, Event::Restart(id));
+        }
+        self.settle(primary)
+    }
+
+    /// All is well from now on.
+    pub(super) fn heal_all(&mut self) {
+        self.links.heal();
+        self.is_healed = true;
+        let mut down = Vec::new();
+        for host in self.hosts.values_mut() {
+            host.slow_until = 0;
+            if host.node.is_none() && !host.is_retired {
+                down.push(host.id);
+            }
+        }
+        for id in down {
+            self.at(self.now + MS, Event::Restart(id));
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Clusters in simulated worlds. `SEEDS=N` plays that many, `SEED=N` (or `TRIMTAB_SIM_SEED=N`) replays one.
+#![cfg(feature = "sim")]
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::channel;
+
+use trimtab::replication::planted::Plant;
+use trimtab::sim::cluster::{Summary, run};
+
+/// How many worlds a test run plays.
+const SEEDS: u64 = 256;
+
+fn number(name: &str) -> Option<u64> {
+    let value = std::env::var(name).ok()?;
+    Some(value.parse().unwrap_or_else(|_| panic!("{name}={value} is no number")))
+}
+
+/// Plays worlds on all cores; gives what came of each, a panic being a failure like another.
+fn play(seeds: std::ops::Range<u64>, planted: Option<Plant>) -> Vec<(u64, Result<Summary, String>)> {
+    let next = AtomicU64::new(seeds.start);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let (sender, receiver) = channel();
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            let (sender, next) = (sender.clone(), &next);
+            let end = seeds.end;
+            scope.spawn(move || {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= end {
+                        return;
+                    }
+                    let result = catch_unwind(AssertUnwindSafe(|| run(seed, planted)));
+                    let result = result.unwrap_or_else(|_| Err(format!("seed {seed} panicked")));
+                    sender.send((seed, result)).expect("the receiver is there");
+                }
+            });
+        }
+        drop(sender);
+        let mut results: Vec<_> = receiver.iter().collect();
+        results.sort_by_key(|(seed, _)| *seed);
+        results
+    })
+}
+
+#[test]
+fn what_must_hold_holds_in_every_world() {
+    let one = number("SEED").or_else(|| number("TRIMTAB_SIM_SEED"));
+    let seeds = one.map_or(0..number("SEEDS").unwrap_or(SEEDS), |seed| seed..seed + 1);
+    let is_whole = seeds.end - seeds.start >= SEEDS;
+    let mut sum = Summary::default();
+    let mut failed = Vec::new();
+    for (seed, result) in play(seeds, None) {
+        match result {
+            Ok(summary) => sum.add(&summary),
+            Err(what) => failed.push((seed, what)),
+        }
+    }
+    println!("{sum:?}");
+    if let Some((seed, what)) = failed.first() {
+        let seeds: Vec<u64> = failed.iter().map(|(seed, _)| *seed).collect();
+        panic!(
+            "{what}\nseeds that failed: {seeds:?}\nagain with: SEED={seed} cargo test --features sim --test sim_cluster holds"
+        );
+    }
+    if is_whole {
+        // The worlds are worth something only if all of this happens in them.
+        assert!(sum.written > 20_000 && sum.written_all > 1_000 && sum.read > 15_000, "{sum:?}");
+        assert!(sum.read_here > 8_000 && sum.sent_on > 500 && sum.early > 4_000, "{sum:?}");
+        assert!(sum.repeated > 100 && sum.doubtful > 300 && sum.superseded > 10, "{sum:?}");
+        assert!(sum.primaries > 400 && sum.crashes > 400 && sum.partitions > 400, "{sum:?}");
+        assert!(sum.transfers > 50 && sum.slow > 10 && sum.changes > 50 && sum.fenced > 50, "{sum:?}");
+        assert!(sum.snapshots > 200 && sum.installed > 10 && sum.fetched > 500, "{sum:?}");
+        assert!(sum.put_back > 20 && sum.readmitted > 20 && sum.failed > 20, "{sum:?}");
+        assert!(sum.undecided < 10, "{sum:?}");
+    }
+}

@@ -1,0 +1,235 @@
+//! Restoring to any point gives what was there then.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use trimtab::backup::{Kind, Options, Point, Span, backup_closed, read_manifest, verify};
+use trimtab::embedded::Store;
+use trimtab::rng::Rng;
+use trimtab::store::index::{Condition, OnRefusal, Operation, Step, Transaction};
+
+use super::{Content, content, restore, restored, tiny};
+use crate::support::{Folder, local, memory, value_of};
+
+const ROUNDS: u64 = 12;
+
+fn clock_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("it is past 1970").as_millis() as u64
+}
+
+/// A store with what was in it after each of its entries.
+struct Written {
+    store: Store,
+    states: Vec<Content>,
+    /// Of each entry, a time when it was the last one.
+    times: Vec<u64>,
+}
+
+impl Written {
+    fn step(&mut self, rng: &mut Rng) {
+        let key = format!("key/{:02}", rng.below(20)).into_bytes();
+        let mut next = self.states.last().expect("the first is empty").clone();
+        let call = if rng.below(4) == 0 { local() } else { memory() };
+        let sequence = if rng.below(5) == 0 {
+            next.remove(&key);
+            let delete = Step::Delete { key: &key, condition: Condition::Always, previous: false };
+            self.store.call(&Operation::Step(delete), &call).expect("there is room").sequence
+        } else {
+            let value = vec![b'a' + rng.below(26) as u8; rng.below(400) as usize];
+            next.insert(key.clone(), value.clone());
+            self.store.put(&key, &value, &call).expect("there is room").sequence
+        };
+        assert_eq!(sequence as usize, self.states.len(), "nothing else is in the log");
+        self.states.push(next);
+        // Now and then a moment of its own.
+        let is_alone = rng.below(40) == 0;
+        let time = clock_ms();
+        self.times.push(if is_alone { time } else { 0 });
+        while is_alone && clock_ms() <= time {
+            std::hint::spin_loop();
+        }
+    }
+}
+
+#[test]
+fn any_point_within_a_backup_is_what_was_there() {
+    let mut gaps = 0;
+    for seed in 0..ROUNDS {
+        let (folder, backup) = (Folder::new("points"), Folder::new("backup"));
+        let mut rng = Rng::new(seed);
+        let store = Store::open(folder.path(), tiny()).expect("it opens");
+        let mut written = Written { store, states: vec![Content::new()], times: vec![0] };
+        for _ in 0..6 {
+            for _ in 0..rng.below(150) {
+                written.step(&mut rng);
+            }
+            if rng.below(3) == 0 {
+                written.store.snapshot(None).expect("a snapshot is written");
+            }
+            let options = Options { is_full: rng.below(4) == 0 };
+            let report = written.store.backup(backup.path(), &options).expect("a backup is taken");
+            assert_eq!(report.sequence as usize, written.states.len() - 1, "all that was answered is in it");
+            if rng.below(4) == 0 {
+                // The same from the closed directory, and the store goes on.
+                written.store.close().expect("all is written");
+                let report =
+                    backup_closed(folder.path(), backup.path(), &options).expect("a backup is taken");
+                assert_eq!((report.sequence as usize, report.entries), (written.states.len() - 1, 0));
+                written.store = Store::open(folder.path(), tiny()).expect("it opens");
+            }
+        }
+        let manifest = verify(backup.path()).expect("it is whole");
+        let spans = manifest.spans();
+        gaps += spans.len() - 1;
+        let last = written.states.len() - 1;
+        assert_eq!(spans.last().map(|span| span.last), Some(last as u64));
+        assert_eq!(restored(backup.path(), Point::End), (written.states[last].clone(), last as u64));
+        for Span { first, last, .. } in spans {
+            for sequence in
+                [first, last, first + rng.below(last - first + 1), first + rng.below(last - first + 1)]
+            {
+                let expected = (written.states[sequence as usize].clone(), sequence);
+                assert_eq!(restored(backup.path(), Point::Sequence(sequence)), expected, "seed {seed}");
+            }
+            let alone = (first..=last).filter(|sequence| written.times[*sequence as usize] > 0);
+            for sequence in alone.take(2) {
+                let is_base = sequence == first && first > 1;
+                let time = written.times[sequence as usize];
+                // What was there when a snapshot was taken is told by the time of that.
+                if !is_base {
+                    let expected = (written.states[sequence as usize].clone(), sequence);
+                    assert_eq!(restored(backup.path(), Point::Time(time)), expected, "seed {seed}");
+                }
+            }
+        }
+    }
+    assert!(gaps > 0, "the log has let go of something between two backups, in some rounds");
+}
+
+#[test]
+fn a_later_backup_adds_what_came_since() {
+    let (folder, backup) = (Folder::new("since"), Folder::new("backup"));
+    let store = Store::open(folder.path(), tiny()).expect("it opens");
+    for number in 0..50_u32 {
+        store.put(&number.to_be_bytes(), &[7; 100], &memory()).expect("there is room");
+    }
+    let first = store.backup(backup.path(), &Options::default()).expect("a backup is taken");
+    assert_eq!((first.sequence, first.entries, first.snapshot), (50, 50, 0));
+    let none = store.backup(backup.path(), &Options::default()).expect("a backup is taken");
+    assert_eq!((none.sequence, none.entries, none.snapshot, none.bytes), (50, 0, 0, 0));
+    store.put(b"more", b"1", &memory()).expect("there is room");
+    let second = store.backup(backup.path(), &Options::default()).expect("a backup is taken");
+    assert_eq!((second.sequence, second.entries, second.snapshot), (51, 1, 0));
+    assert!(second.bytes < 300, "{}", second.bytes);
+    // Begun anew, what was there before can still be gone back to.
+    store.put(b"more", b"2", &memory()).expect("there is room");
+    let full = store.backup(backup.path(), &Options { is_full: true }).expect("a backup is taken");
+    assert_eq!((full.sequence, full.entries, full.snapshot), (52, 1, 52));
+    let spans = full.manifest.spans();
+    assert_eq!(spans.iter().map(|span| (span.first, span.last)).collect::<Vec<_>>(), [(1, 52)]);
+    assert_eq!(restored(backup.path(), Point::Sequence(50)).0.get(&b"more"[..]), None);
+    assert_eq!(restored(backup.path(), Point::End).0.get(&b"more"[..]), Some(&b"2".to_vec()));
+    let again = store.backup(backup.path(), &Options { is_full: true }).expect("a backup is taken");
+    assert_eq!((again.snapshot, again.bytes), (0, 0));
+}
+
+#[test]
+fn what_the_log_has_let_go_of_is_made_up_for_by_a_snapshot() {
+    let (folder, backup) = (Folder::new("gap"), Folder::new("backup"));
+    let store = Store::open(folder.path(), tiny()).expect("it opens");
+    let fill = |from: u32| {
+        for number in from..from + 200 {
+            store.put(&number.to_be_bytes(), &[7; 100], &memory()).expect("there is room");
+        }
+    };
+    fill(0);
+    store.backup(backup.path(), &Options::default()).expect("a backup is taken");
+    fill(200);
+    let gone = store.snapshot(None).expect("a snapshot is written");
+    fill(400);
+    store.snapshot(None).expect("a snapshot is written");
+    let report = store.backup(backup.path(), &Options::default()).expect("a backup is taken");
+    assert_eq!((report.sequence, report.snapshot), (600, 600));
+    let error = restore(backup.path(), &folder.path().join("to"), Point::Sequence(gone)).unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("400 is not in the backup, which holds the sequences 1 to 200 and 600 to 600"),
+        "{text}"
+    );
+    assert_eq!(restored(backup.path(), Point::Sequence(200)).0.len(), 200);
+    assert_eq!(restored(backup.path(), Point::End).0, content(&store));
+}
+
+#[test]
+fn a_backup_beside_writers_is_of_one_moment_and_has_what_was_answered() {
+    let (folder, backup) = (Folder::new("beside"), Folder::new("backup"));
+    let store = Store::open(folder.path(), tiny()).expect("it opens");
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for thread in 0..2_u64 {
+            let (store, is_over) = (&store, &is_over);
+            scope.spawn(move || {
+                let mut rng = Rng::new(thread);
+                while !is_over.load(Ordering::Relaxed) {
+                    let by = rng.below(9) as i64;
+                    let filler = vec![b'.'; rng.below(300) as usize];
+                    let steps = vec![
+                        Step::Increment { key: b"a", by },
+                        Step::Increment { key: b"b", by: -by },
+                        Step::Append { key: b"filler", value: &filler },
+                    ];
+                    let transaction = Transaction {
+                        conditions: vec![],
+                        then: steps,
+                        otherwise: vec![],
+                        on_refusal: OnRefusal::Abort,
+                    };
+                    let call = if rng.below(8) == 0 { local() } else { memory() };
+                    store.transaction(transaction, &call).expect("there is room");
+                    if rng.below(50) == 0 {
+                        store.delete(b"filler", &call).expect("there is room");
+                    }
+                }
+            });
+        }
+        for round in 0..8_u64 {
+            let told = store.put(b"round", round.to_string().as_bytes(), &memory()).expect("there is room");
+            let report = store.backup(backup.path(), &Options::default()).expect("a backup is taken");
+            assert!(report.sequence >= told.sequence);
+            let (content, sequence) = restored(backup.path(), Point::End);
+            assert_eq!(sequence, report.sequence);
+            let number = |key: &[u8]| -> i64 {
+                content.get(key).map_or(0, |value| std::str::from_utf8(value).unwrap().parse().unwrap())
+            };
+            assert_eq!(number(b"round"), round as i64);
+            assert_eq!(number(b"a"), -number(b"b"));
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    let manifest = verify(backup.path()).expect("it is whole");
+    assert!(manifest.parts.iter().any(|part| part.kind == Kind::Entries));
+    assert_eq!(read_manifest(backup.path()).expect("it is there"), manifest);
+}
+
+#[test]
+fn a_restored_store_is_one_of_its_own() {
+    let (folder, backup, to) = (Folder::new("own"), Folder::new("backup"), Folder::new("restored"));
+    let store = Store::open(folder.path(), tiny()).expect("it opens");
+    store.put(b"a", b"1", &local()).expect("there is room");
+    store.backup(backup.path(), &Options::default()).expect("a backup is taken");
+    let told = restore(backup.path(), to.path(), Point::End).expect("it is restored");
+    assert!(told.identity.cluster != store.identity().cluster && told.identity.node == 1);
+    // Who expects the old one is told.
+    let expecting = trimtab::embedded::Options { identity: Some(store.identity()), ..tiny() };
+    let error = Store::open(to.path(), expecting).expect_err("it is another");
+    assert!(matches!(error, trimtab::Error::InvalidArgument { what: "cluster", .. }), "{error}");
+    let new = Store::open(to.path(), tiny()).expect("it opens");
+    assert_eq!(value_of(&new, b"a"), Some(b"1".to_vec()));
+    // It writes, and is backed up to a directory of its own.
+    new.put(b"a", b"2", &local()).expect("there is room");
+    let error = new.backup(backup.path(), &Options::default()).expect_err("it is another's");
+    assert!(matches!(error, trimtab::Error::InvalidArgument { what: "cluster", .. }), "{error}");
+    let own = Folder::new("own-backup");
+    new.backup(own.path(), &Options::default()).expect("a backup is taken");
+    assert_eq!(restored(own.path(), Point::End).0, content(&new));
+}

@@ -1,0 +1,132 @@
+//! A file system without room.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use trimtab::Error;
+use trimtab::backup::{self, Options as BackupOptions, verify};
+use trimtab::embedded::{Options, Store};
+use trimtab::store::engine;
+use trimtab::store::log;
+
+use crate::support::{Folder, LONG, child_on_small_disk, local, memory, run, value_of};
+
+const BYTES: u64 = 10 << 20;
+
+fn options() -> Options {
+    let log = log::Options {
+        segment_bytes: 256 << 10,
+        retry: Duration::from_millis(10),
+        ..log::Options::default()
+    };
+    // No snapshot makes room: that is what is to be missing.
+    let engine =
+        engine::Options { snapshot_bytes: 1 << 30, snapshot_retry: LONG, log, ..engine::Options::default() };
+    Options { timeout: LONG, engine, ..Options::default() }
+}
+
+fn key(number: u32) -> [u8; 4] {
+    number.to_be_bytes()
+}
+
+fn value(number: u32) -> Vec<u8> {
+    number.to_be_bytes().repeat(64)
+}
+
+fn check(store: &Store, count: u32) {
+    for number in 0..count {
+        assert_eq!(value_of(store, &key(number)), Some(value(number)), "{number}");
+    }
+}
+
+/// Puts until it is refused for want of room.
+fn fill(store: &Store, count: &mut u32) {
+    loop {
+        match store.put(&key(*count), &value(*count), &local()) {
+            Ok(_) => *count += 1,
+            Err(Error::Io { code: 28, .. }) => return,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// Puts until it is taken: the store looks for room by itself.
+fn put_when_there_is_room(store: &Store, count: &mut u32) {
+    let deadline = Instant::now() + LONG;
+    loop {
+        match store.put(&key(*count), &value(*count), &local()) {
+            Ok(_) => {
+                *count += 1;
+                return;
+            }
+            Err(Error::Io { code: 28, .. }) => std::thread::yield_now(),
+            Err(error) => panic!("{error}"),
+        }
+        assert!(Instant::now() < deadline, "there is room, and writes are refused");
+    }
+}
+
+pub(crate) fn fill_the_disk(dir: &Path) {
+    let (data, copy) = (dir.join("data"), dir.join("backup"));
+    let filler = dir.join("filler");
+    let store = Store::open(&data, options()).expect("it opens");
+    let mut count = 0;
+    for _ in 0..100 {
+        store.put(&key(count), &value(count), &local()).expect("there is room");
+        count += 1;
+    }
+    store.backup(&copy, &BackupOptions::default()).expect("there is room");
+    fs::write(&filler, vec![1; 6 << 20]).expect("there is room for the filler");
+    fill(&store, &mut count);
+    assert!(count > 1_000, "{count}");
+    let status = store.status().expect("it is open");
+    assert!(matches!(&status.problem, Some(Error::Io { code: 28, .. })), "{:?}", status.problem);
+    assert!(status.failure.is_none(), "{:?}", status.failure);
+    // Reading goes on, of `memory` too nothing is taken, and what waits is not lost.
+    check(&store, count);
+    assert!(matches!(store.put(b"more", b"1", &memory()), Err(Error::Io { code: 28, .. }) | Ok(_)));
+
+    // A backup finds no room either, and is as it was before.
+    let mut crumbs = fs::OpenOptions::new().append(true).open(&filler).expect("it is there");
+    while crumbs.write_all(&[1; 4096]).is_ok() {}
+    drop(crumbs);
+    let error = store.backup(&copy, &BackupOptions::default()).expect_err("there is no room");
+    assert!(matches!(&error, Error::Io { code: 28, .. }), "{error}");
+    let manifest = verify(&copy).expect("it is as it was");
+    assert_eq!(manifest.last().0, 100);
+    // So does a restore: nothing is left of it.
+    let to = dir.join("restored");
+    let error =
+        backup::restore(&copy, &to, &backup::RestoreOptions::default()).expect_err("there is no room");
+    assert!(matches!(&error, Error::Io { code: 28, .. }), "{error}");
+    let left: Vec<_> =
+        fs::read_dir(&to).expect("it is there").map(|it| it.expect("it is read").file_name()).collect();
+    assert!(left.iter().all(|name| name == "lock"), "{left:?}");
+
+    // Another opening finds all of it, on the full disk.
+    store.close().expect("what was taken has room");
+    let store = Store::open(&data, options()).expect("it opens without room");
+    check(&store, count);
+    fill(&store, &mut count);
+
+    // With room, without a restart.
+    fs::remove_file(&filler).expect("the filler goes");
+    put_when_there_is_room(&store, &mut count);
+    check(&store, count);
+    let report = store.backup(&copy, &BackupOptions::default()).expect("there is room");
+    assert!(report.sequence > 100);
+    store.close().expect("it closes");
+    check(&Store::open(&data, options()).expect("it opens"), count);
+    fs::remove_dir_all(&to).expect("it goes");
+    fs::remove_dir_all(&data).expect("it goes");
+    backup::restore(&copy, &to, &backup::RestoreOptions::default()).expect("there is room");
+    check(&Store::open(&to, options()).expect("it opens"), count);
+}
+
+#[test]
+fn a_full_disk_refuses_writes_keeps_reads_and_recovers_without_a_restart() {
+    let folder = Folder::new("room");
+    run(child_on_small_disk("fill", folder.path(), BYTES));
+}

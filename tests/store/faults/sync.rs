@@ -1,0 +1,61 @@
+//! A sync that fails: the store takes nothing more, reads go on, and what was answered is there when it is opened again.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use trimtab::Error;
+use trimtab::backup::{Options as BackupOptions, verify};
+use trimtab::embedded::Store;
+
+use crate::support::{Folder, child, local, memory, preloaded, run, small, value_of};
+
+pub(crate) fn fail(dir: &Path) {
+    let trigger = PathBuf::from(std::env::var_os("TRIMTAB_SHIM").expect("a child is told the trigger"));
+    let (data, copy) = (dir.join("data"), dir.join("backup"));
+    let store = Store::open(&data, small()).expect("it opens");
+    for number in 0..10_u8 {
+        store.put(&[number], b"answered", &local()).expect("syncs work");
+    }
+    store.backup(&copy, &BackupOptions::default()).expect("syncs work");
+    store.put(b"later", b"answered", &local()).expect("syncs work");
+    fs::write(&trigger, "").expect("the trigger can be made");
+    // First the backup's own: that is the backup's matter, unless the store has something to sync too.
+    let error = store.backup(&copy, &BackupOptions::default()).expect_err("the sync fails");
+    assert!(matches!(&error, Error::Io { code: 5, .. }), "{error}");
+    assert!(error.to_string().contains("backup/"), "{error}");
+    assert!(store.status().expect("it is open").failure.is_none());
+
+    let failed = store.put(b"lost", b"?", &local()).expect_err("the sync fails");
+    assert!(matches!(&failed, Error::Io { code: 5, .. }), "{failed}");
+    assert!(failed.to_string().contains("open it again"), "{failed}");
+    // The disk is well again, and nobody believes it.
+    fs::remove_file(&trigger).expect("the trigger goes");
+    for call in [memory(), local()] {
+        assert_eq!(store.put(b"more", b"1", &call).expect_err("it has stopped"), failed);
+    }
+    assert_eq!(store.snapshot(None).expect_err("it has stopped"), failed);
+    assert_eq!(store.backup(&copy, &BackupOptions::default()).expect_err("it has stopped"), failed);
+    assert_eq!(store.status().expect("it is open").failure, Some(failed.clone()));
+    assert_eq!(value_of(&store, b"later"), Some(b"answered".to_vec()));
+    assert_eq!(value_of(&store, b"lost"), None, "what was not answered was not seen");
+    assert_eq!(store.close().expect_err("it has stopped"), failed);
+
+    let store = Store::open(&data, small()).expect("it opens");
+    for number in 0..10_u8 {
+        assert_eq!(value_of(&store, &[number]), Some(b"answered".to_vec()));
+    }
+    assert_eq!(value_of(&store, b"later"), Some(b"answered".to_vec()));
+    store.put(b"more", b"1", &local()).expect("it goes on");
+    assert_eq!(verify(&copy).expect("it is as it was").last().0, 10);
+    let report = store.backup(&copy, &BackupOptions::default()).expect("syncs work");
+    assert!(report.sequence >= 12, "{}", report.sequence);
+    store.close().expect("all is written");
+}
+
+#[test]
+fn a_failed_sync_stops_the_store_and_loses_nothing() {
+    let (folder, tools) = (Folder::new("sync"), Folder::new("shim"));
+    let mut command = child("failing-sync", folder.path());
+    preloaded(&mut command, "tests/wal/shim.c", &tools);
+    run(command);
+}

@@ -1,0 +1,159 @@
+//! Bits that rot under a store that is open: they are found, told, and made up for from memory.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use trimtab::Error;
+use trimtab::embedded::{Options, Store};
+use trimtab::store::engine;
+use trimtab::store::log;
+
+use crate::support::{Folder, LONG, local, value_of};
+
+/// Small segments, and no snapshot that nobody asked for; read as fast as the disk gives.
+fn options() -> Options {
+    let log = log::Options { segment_bytes: 64 << 10, ..log::Options::default() };
+    let engine = engine::Options { snapshot_bytes: 1 << 30, log, ..engine::Options::default() };
+    Options {
+        timeout: LONG,
+        scrub_interval: None,
+        scrub_bytes_per_second: 1 << 30,
+        engine,
+        ..Options::default()
+    }
+}
+
+fn fill(store: &Store, from: u32, to: u32) {
+    for number in from..to {
+        store.put(&number.to_be_bytes(), &value(number), &local()).expect("there is room");
+    }
+}
+
+fn value(number: u32) -> Vec<u8> {
+    number.to_be_bytes().repeat(250)
+}
+
+fn check(store: &Store, to: u32) {
+    for number in 0..to {
+        assert_eq!(value_of(store, &number.to_be_bytes()), Some(value(number)), "{number}");
+    }
+}
+
+fn flip(path: &Path, at: usize) {
+    let mut bytes = std::fs::read(path).expect("it is there");
+    bytes[at] ^= 4;
+    // In place, as rot does: the store has the file open.
+    let file = std::fs::OpenOptions::new().write(true).open(path).expect("it is there");
+    std::os::unix::fs::FileExt::write_all_at(&file, &bytes[at..=at], at as u64).expect("it is written");
+    file.sync_all().expect("it is written");
+}
+
+fn one(dir: &Path, kind: &str) -> PathBuf {
+    let entries = std::fs::read_dir(dir).expect("it is there");
+    let mut paths: Vec<_> = entries.map(|entry| entry.expect("it is read").path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|is| is == kind));
+    paths.sort();
+    paths.into_iter().next().expect("there is one")
+}
+
+fn found(store: &Store, path: &Path) -> u64 {
+    let error = store.scrub(None).expect_err("it has rotted");
+    let Error::Corrupt(damage) = &error else { panic!("{error}") };
+    assert_eq!(damage.file, path.display().to_string(), "{error}");
+    let status = store.status().expect("it is open").scrub;
+    assert_eq!((status.damage.as_ref(), status.damages >= 1), (Some(&error), true));
+    assert!(status.passes >= 1 && status.finished_ms > 0);
+    damage.offset
+}
+
+#[test]
+fn a_log_that_rots_is_told_and_a_snapshot_stands_for_it() {
+    let folder = Folder::new("rot");
+    let store = Store::open(folder.path(), options()).expect("it opens");
+    fill(&store, 0, 300);
+    store.scrub(None).expect("all is good");
+    let before = store.status().expect("it is open");
+    assert!(before.scrub.verified_bytes > 300_000 && before.snapshot == 0, "{:?}", before.scrub);
+    let path = one(folder.path(), "wal");
+    flip(&path, 20_000);
+    let offset = found(&store, &path);
+    assert!((18_000..=20_000).contains(&offset), "{offset}");
+    // Everything goes on.
+    check(&store, 300);
+    fill(&store, 300, 310);
+    // What has rotted goes, since a snapshot of what is in memory takes its place.
+    store.snapshot(None).expect("a snapshot is written");
+    fill(&store, 310, 320);
+    store.scrub(None).expect("nothing is left of it");
+    let status = store.status().expect("it is open");
+    assert!(status.snapshot > 0 && status.scrub.damage.is_none() && status.scrub.damages == 1);
+    store.close().expect("all is written");
+    check(&Store::open(folder.path(), options()).expect("it opens"), 320);
+}
+
+#[test]
+fn a_snapshot_that_rots_is_written_again() {
+    let folder = Folder::new("rot");
+    let store = Store::open(folder.path(), options()).expect("it opens");
+    fill(&store, 0, 300);
+    store.snapshot(None).expect("a snapshot is written");
+    let path = one(folder.path(), "snapshot");
+    flip(&path, 100_000);
+    let written = store.status().expect("it is open").counts.snapshots;
+    found(&store, &path);
+    check(&store, 300);
+    // Nothing was written since, and even so there is another one, of the same sequence.
+    let deadline = Instant::now() + LONG;
+    while store.status().expect("it is open").counts.snapshots == written {
+        assert!(Instant::now() < deadline, "no snapshot is written");
+        std::thread::yield_now();
+    }
+    assert_eq!(one(folder.path(), "snapshot"), path);
+    store.scrub(None).expect("it is good again");
+    store.close().expect("all is written");
+    check(&Store::open(folder.path(), options()).expect("it opens"), 300);
+}
+
+#[test]
+fn passes_come_by_themselves_and_find_what_has_rotted() {
+    let folder = Folder::new("rot");
+    let options = Options { scrub_interval: Some(Duration::from_millis(1)), ..options() };
+    let store = Store::open(folder.path(), options).expect("it opens");
+    fill(&store, 0, 300);
+    let wait = |what: &str, is_there: &dyn Fn(&trimtab::embedded::ScrubStatus) -> bool| {
+        let deadline = Instant::now() + LONG;
+        while !is_there(&store.status().expect("it is open").scrub) {
+            assert!(Instant::now() < deadline, "{what}: {:?}", store.status().expect("it is open").scrub);
+            std::thread::yield_now();
+        }
+    };
+    wait("passes", &|scrub| scrub.passes > 3 && scrub.verified_bytes > 300_000);
+    assert_eq!(store.status().expect("it is open").scrub.damages, 0);
+    flip(&one(folder.path(), "wal"), 20_000);
+    wait("damage", &|scrub| scrub.damages > 0);
+    // A snapshot takes its place, and a later pass finds all good.
+    wait("mending", &|scrub| scrub.damage.is_none());
+    check(&store, 300);
+    store.close().expect("all is written");
+}
+
+#[test]
+fn a_closed_store_and_odd_options_are_refused() {
+    let folder = Folder::new("rot");
+    for bad in [
+        Options { scrub_interval: Some(Duration::ZERO), ..options() },
+        Options { scrub_interval: Some(Duration::MAX), ..options() },
+        Options { scrub_bytes_per_second: 1, ..options() },
+    ] {
+        let error = Store::open(folder.path(), bad).expect_err("it is out of range");
+        assert!(matches!(&error, Error::InvalidArgument { .. }), "{error}");
+    }
+    let slow = Options { scrub_bytes_per_second: 64 << 10, ..options() };
+    let store = Store::open(folder.path(), slow).expect("it opens");
+    fill(&store, 0, 300);
+    let error = store.scrub(Some(Duration::from_millis(1))).expect_err("it takes longer");
+    assert!(matches!(error, Error::TimedOut { what: "scrub" }), "{error}");
+    // It does not hold up the end.
+    store.close().expect("all is written");
+    assert!(matches!(store.scrub(None), Err(Error::State { .. })));
+}
