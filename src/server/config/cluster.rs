@@ -18,7 +18,9 @@ use crate::error::Error;
 use crate::peer::{NodeName, Security};
 use crate::server::config::fields::{At, Fields};
 use crate::server::config::problems::Problems;
-use crate::server::config::schema::{PEER_TLS, Schema};
+use crate::server::config::schema::PEER_TLS;
+#[cfg(test)]
+use crate::server::config::schema::Schema;
 use crate::server::config::suggest::{nearest_or_all, shown};
 
 /// Who is in the cluster, as the configuration says.
