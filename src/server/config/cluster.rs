@@ -19,6 +19,8 @@ use crate::peer::{NodeName, Security};
 use crate::server::config::fields::{At, Fields};
 use crate::server::config::problems::Problems;
 use crate::server::config::schema::PEER_TLS;
+#[cfg(test)]
+use crate::server::config::schema::Schema;
 use crate::server::config::suggest::{nearest_or_all, shown};
 
 /// Who is in the cluster, as the configuration says.
@@ -258,7 +260,7 @@ fn address(key: &str, text: At<&str>, may_be_any: bool, problems: &mut Problems<
 
 /// The keys of `[store]` that this reads, until that has them.
 #[cfg(test)]
-const KEYS: crate::server::config::schema::Schema = crate::server::config::schema::Schema {
+const KEYS: Schema = Schema {
     place: "in [store]",
     keys: &[
         crate::server::config::schema::key("node", "\"db-1\""),
