@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::driver::lock::{Condvar, Mutex, MutexGuard};
 
-use super::answer::{self, Done};
+use super::answer::{self, Done, Expected};
 use super::options::Options;
 use super::queue;
 use super::scrubbing::Scrubbing;
@@ -73,8 +73,8 @@ struct Waiting {
 pub(super) enum Owner {
     /// A call that waits.
     Call(Arc<Slot>),
-    /// A submitted one, with its user data.
-    Queue(Arc<queue::Shared>, u64),
+    /// A submitted one, with its user data, and which answers it may get.
+    Queue(Arc<queue::Shared>, u64, Expected),
 }
 
 /// Who waits for which ticket. Tickets rise, and are answered nearly in order: so a queue will do, and no hashing.
@@ -154,7 +154,9 @@ impl Owner {
     fn answer(self, result: Result<Done>) {
         match self {
             Owner::Call(slot) => slot.fill(result),
-            Owner::Queue(queue, user_data) => queue.complete(user_data, result),
+            Owner::Queue(queue, user_data, expected) => {
+                queue.complete(user_data, result.and_then(|done| expected.check(done)));
+            }
         }
     }
 }
@@ -350,10 +352,17 @@ impl Shared {
         }
     }
 
-    /// Has everything on disk read again, and waits for it. What was found damaged is the error.
-    pub(super) fn scrub(&self, deadline: Instant) -> Result<()> {
+    /// Asks for everything on disk to be read again; gives the number of the pass that does so.
+    pub(super) fn begin_scrub(&self) -> u64 {
         let mut core = self.core.lock();
         let pass = core.scrubbing.want(Clock.now());
+        self.snapshot.notify_one();
+        pass
+    }
+
+    /// Waits for a pass over everything on disk. What was found damaged is the error.
+    pub(super) fn wait_scrub(&self, pass: u64, deadline: Instant) -> Result<()> {
+        let mut core = self.core.lock();
         loop {
             if let Some(outcome) = core.scrubbing.outcome(pass) {
                 return outcome;
