@@ -445,6 +445,21 @@
 #define TRIMTAB_EVENT_SESSIONS_CUT 14
 
 /**
+ * The store takes no writes any more until it is opened again; the detail says why. Reading goes on.
+ */
+#define TRIMTAB_EVENT_STORE_FAILED 15
+
+/**
+ * The store takes no writes, for there is no room on disk; the detail says more. Reading goes on.
+ */
+#define TRIMTAB_EVENT_STORE_FULL 16
+
+/**
+ * The store takes writes again.
+ */
+#define TRIMTAB_EVENT_STORE_RECOVERED 17
+
+/**
  * Made, not started.
  */
 #define TRIMTAB_SERVER_NEW 0

@@ -174,6 +174,9 @@ enum class EventKind : std::int32_t {
     backend_tier = TRIMTAB_EVENT_BACKEND_TIER,
     discovery_failed = TRIMTAB_EVENT_DISCOVERY_FAILED,
     sessions_cut = TRIMTAB_EVENT_SESSIONS_CUT,
+    store_failed = TRIMTAB_EVENT_STORE_FAILED,
+    store_full = TRIMTAB_EVENT_STORE_FULL,
+    store_recovered = TRIMTAB_EVENT_STORE_RECOVERED,
     panic_began = TRIMTAB_EVENT_PANIC_BEGAN,
     panic_ended = TRIMTAB_EVENT_PANIC_ENDED,
     /// Of a pool's own events only.

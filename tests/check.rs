@@ -132,7 +132,7 @@ trimtab: the configuration {path} cannot run
 #[test]
 fn what_is_about_no_line_shows_none() {
     let output = check(&["-"], b"");
-    let expected = "<stdin>: there is no [[listener]], so there is nothing to do; add one with name, bind and pool\n\
+    let expected = "<stdin>: there is no [[listener]] and no [store], so there is nothing to do; add a listener with name, bind and pool, or a store with dir and resp\n\
                     trimtab: the configuration <stdin> cannot run\n";
     assert_eq!((err(&output).as_str(), output.status.code()), (expected, Some(1)));
 }

@@ -93,6 +93,8 @@ fn it_ends_well_and_tells_what_it_did() {
         "web-03 is drained",
         "web-01 stands still",
         "web-01 goes on",
+        "[store]",
+        "is killed with -9",
         "p99",
     ] {
         assert!(text.contains(part), "{part}: {text}");
@@ -137,16 +139,27 @@ fn json_is_one_value_and_its_counts_hold() {
         "web-03 ready",
         "web-01 frozen",
         "web-01 thawed",
+        "store killed",
     ];
     assert_eq!(names, expected);
     let sum = |key: &str| steps.iter().map(|step| number(&step[key])).sum::<u64>();
     assert_eq!((sum("answered"), sum("cut")), (answered, cut));
+    // Every answer was counted in the store, which has what it acknowledged though it was killed.
+    let store = &value["store"];
+    Config::parse(store["config"].as_str().unwrap(), "told").unwrap();
+    let [sent, acknowledged, found, lost] =
+        ["sent", "acknowledged", "found", "lost"].map(|name| number(&store[name]));
+    assert_eq!((sent, lost), (answered, 0), "{store}");
+    assert!((acknowledged..=sent).contains(&found) && acknowledged > sent / 2, "{store}");
+
     let tolerance = number(&value["tolerance"]);
     for (step, name) in steps.iter().zip(names) {
         let given: Vec<u64> = step["connections"].as_object().unwrap().values().map(number).collect();
         match name {
             "web-02 stopped" => assert!(given[0] > 0 && given[1] == 0 && given[2] > 0, "{step}"),
             "web-01 frozen" => assert!(given[0] == 0 && given[1] > 0 && given[2] > 0, "{step}"),
+            // It is judged by the store.
+            "store killed" => {}
             "web-03 drained" => assert!(given[0] > 0 && given[1] > 0 && given[2] == 0, "{step}"),
             _ => {
                 let all: u64 = given.iter().sum();

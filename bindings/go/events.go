@@ -71,6 +71,12 @@ const (
 	// EventSessionsCut: sessions of a backend that went down were cut, by one of the workers; the number is how
 	// many.
 	EventSessionsCut EventKind = 14
+	// EventStoreFailed: the store takes no writes any more until it is opened again; the detail says why.
+	EventStoreFailed EventKind = 15
+	// EventStoreFull: the store takes no writes, for there is no room on disk; the detail says more.
+	EventStoreFull EventKind = 16
+	// EventStoreRecovered: the store takes writes again.
+	EventStoreRecovered EventKind = 17
 
 	// EventPanicBegan: a tier, the number, serves whatever is observed of its backends.
 	EventPanicBegan EventKind = 32

@@ -238,6 +238,9 @@ var constants = map[string]constant{
 	"TRIMTAB_EVENT_BACKEND_TIER":     {is: int64(EventBackendTier)},
 	"TRIMTAB_EVENT_DISCOVERY_FAILED": {is: int64(EventDiscoveryFailed)},
 	"TRIMTAB_EVENT_SESSIONS_CUT":     {is: int64(EventSessionsCut)},
+	"TRIMTAB_EVENT_STORE_FAILED":     {is: int64(EventStoreFailed)},
+	"TRIMTAB_EVENT_STORE_FULL":       {is: int64(EventStoreFull)},
+	"TRIMTAB_EVENT_STORE_RECOVERED":  {is: int64(EventStoreRecovered)},
 
 	"TRIMTAB_BACKENDS_MAX": {is: BackendsMax},
 	"TRIMTAB_WEIGHT_MAX":   {is: WeightMax},

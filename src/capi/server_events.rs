@@ -24,6 +24,12 @@ pub const TRIMTAB_EVENT_WORKER_FAILED: i32 = 5;
 pub const TRIMTAB_EVENT_DISCOVERY_FAILED: i32 = 13;
 /// Sessions of a backend that went down were cut, by one of the workers; the number is how many.
 pub const TRIMTAB_EVENT_SESSIONS_CUT: i32 = 14;
+/// The store takes no writes any more until it is opened again; the detail says why. Reading goes on.
+pub const TRIMTAB_EVENT_STORE_FAILED: i32 = 15;
+/// The store takes no writes, for there is no room on disk; the detail says more. Reading goes on.
+pub const TRIMTAB_EVENT_STORE_FULL: i32 = 16;
+/// The store takes writes again.
+pub const TRIMTAB_EVENT_STORE_RECOVERED: i32 = 17;
 
 /// Something an operator would want to know; nothing is told per connection. Each text ends with a NUL that
 /// its `_len` does not count, is empty where there is nothing to say, and is never NULL. Texts and struct are
@@ -217,6 +223,9 @@ fn numbers(kind: EventKind) -> (i32, u32) {
         EventKind::SessionsCut(count) => {
             (TRIMTAB_EVENT_SESSIONS_CUT, u32::try_from(count).unwrap_or(u32::MAX))
         }
+        EventKind::StoreFailed => (TRIMTAB_EVENT_STORE_FAILED, 0),
+        EventKind::StoreFull => (TRIMTAB_EVENT_STORE_FULL, 0),
+        EventKind::StoreRecovered => (TRIMTAB_EVENT_STORE_RECOVERED, 0),
         EventKind::PanicBegan(tier) => (pool_events::TRIMTAB_EVENT_PANIC_BEGAN, u32::from(tier)),
         EventKind::PanicEnded(tier) => (pool_events::TRIMTAB_EVENT_PANIC_ENDED, u32::from(tier)),
         EventKind::Pool(change) => pool_events::numbers(change),

@@ -178,7 +178,7 @@ impl Conversations {
     }
 
     pub(crate) fn is_listener(&self, index: usize) -> bool {
-        index >= self.base
+        (self.base..self.base + self.listeners.len()).contains(&index)
     }
 
     /// Whether clients can still come.

@@ -39,6 +39,12 @@ pub enum EventKind {
     /// Members could not be found out, by name or from a file, or some of them are left out; the detail says why, and
     /// what becomes of those there were.
     DiscoveryFailed,
+    /// The store takes no writes any more until it is opened again; the detail says why. Reading goes on.
+    StoreFailed,
+    /// The store takes no writes, for there is no room on disk; the detail says more. Reading goes on.
+    StoreFull,
+    /// The store takes writes again.
+    StoreRecovered,
     /// So many sessions of a backend that went down were cut, by one of the workers.
     SessionsCut(u64),
     /// A tier of a pool panics: it serves whatever is observed of its backends.
@@ -60,6 +66,9 @@ impl EventKind {
             EventKind::AcceptResumed => "accept-resumed",
             EventKind::WorkerFailed => "worker-failed",
             EventKind::DiscoveryFailed => "discovery-failed",
+            EventKind::StoreFailed => "store-failed",
+            EventKind::StoreFull => "store-full",
+            EventKind::StoreRecovered => "store-recovered",
             EventKind::SessionsCut(_) => "sessions-cut",
             EventKind::PanicBegan(_) => "panic-began",
             EventKind::PanicEnded(_) => "panic-ended",

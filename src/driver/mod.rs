@@ -11,6 +11,7 @@
 //! | `shared`, `room`, `cutting` | what workers share: pools, limits, counters, wait queues, whose sessions to cut |
 //! | `net`, `pipes` | sockets; pipes for splice |
 //! | `mailbox`, `timer`, `token` | messages from other threads, deadlines, what an event is about |
+//! | `resp` | Redis clients: sockets over the state machines of `resp` and the store |
 //! | `lock` | a mutex and its condition for what a host may fork beside |
 //! | `log` | a write-ahead log on files, with its threads |
 //! | `store` | a store on files, with its threads |
@@ -47,6 +48,8 @@ pub mod peer;
 mod pipes;
 #[cfg(feature = "proxy")]
 pub(crate) mod probing;
+#[cfg(all(feature = "proxy", feature = "store"))]
+pub(crate) mod resp;
 #[cfg(feature = "proxy")]
 pub(crate) mod room;
 #[cfg(feature = "proxy")]

@@ -241,6 +241,11 @@ impl Shared {
     pub(crate) fn tell_listener(&self, kind: EventKind, listener: usize, detail: impl Into<String>) {
         (self.sink)(&Event::of_listener(kind, &self.listeners[listener].name, detail));
     }
+
+    #[cfg(feature = "store")]
+    pub(crate) fn tell_named(&self, kind: EventKind, listener: &Arc<str>, detail: impl Into<String>) {
+        (self.sink)(&Event::of_listener(kind, listener, detail));
+    }
 }
 
 /// That a worker is not over. Dropping it, be it by a panic, tells the last one left.

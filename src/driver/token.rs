@@ -39,6 +39,8 @@ pub(crate) enum Source {
     Probe(Key),
     /// A socket of a lookup.
     Lookup(Key),
+    /// The connection of a Redis client.
+    Client(Key),
 }
 
 /// Generations count within this.
@@ -46,6 +48,8 @@ pub(crate) const GENERATION_MASK: u32 = (1 << 29) - 1;
 
 const KIND_SHIFT: u32 = 62;
 const SIDE: u64 = 1 << 61;
+/// The mailbox and, on the other side, Redis clients.
+const MAILBOX: u64 = 0;
 /// Listeners and, on the other side, lookups.
 const LISTENER: u64 = 1;
 const SESSION: u64 = 2;
@@ -57,7 +61,8 @@ impl Source {
     pub(crate) fn to_token(self) -> Token {
         let pack = |key: Key| u64::from(key.generation & GENERATION_MASK) << 32 | u64::from(key.index);
         let bits = match self {
-            Source::Mailbox => 0,
+            Source::Mailbox => MAILBOX << KIND_SHIFT,
+            Source::Client(key) => MAILBOX << KIND_SHIFT | SIDE | pack(key),
             Source::Listener(index) => LISTENER << KIND_SHIFT | u64::from(index),
             Source::Session(key, Side::Client) => SESSION << KIND_SHIFT | pack(key),
             Source::Session(key, Side::Backend) => SESSION << KIND_SHIFT | SIDE | pack(key),
@@ -79,6 +84,7 @@ impl Source {
             SESSION => Source::Session(key, Side::Backend),
             CONVERSATION if bits & SIDE == 0 => Source::Conversation(key),
             CONVERSATION => Source::Probe(key),
+            _ if bits & SIDE != 0 => Source::Client(key),
             _ => Source::Mailbox,
         }
     }
@@ -103,6 +109,8 @@ mod tests {
             Source::Conversation(key),
             Source::Probe(key),
             Source::Lookup(key),
+            Source::Client(key),
+            Source::Client(Key { index: 0, generation: 0 }),
         ] {
             assert_eq!(Source::from_token(source.to_token()), source);
         }

@@ -18,9 +18,12 @@ use crate::driver::listening::{Listening, ListeningSocket, Verdict};
 use crate::driver::mailbox::Receiver;
 use crate::driver::pipes::Pipes;
 use crate::driver::probing::Probing;
+#[cfg(feature = "store")]
+use crate::driver::resp::{self, Clients, watch::StoreWatch};
 use crate::driver::shared::{Presence, Shared};
 use crate::driver::timer::{TimerId, Wheel};
 use crate::driver::token::{Key, Source};
+use crate::error::{Error, Result};
 use crate::proxy::session::Cause;
 use crate::sys;
 use crate::time::{Clock, Instant};
@@ -42,6 +45,9 @@ pub(crate) enum Message {
     Order,
     /// There is news for those who follow.
     News,
+    /// The store has something for its clients.
+    #[cfg(feature = "store")]
+    Store,
     /// No other worker is left.
     Alone,
 }
@@ -51,6 +57,11 @@ pub(crate) enum Message {
 pub(crate) enum Timer {
     Session(Key),
     Conversation(Key),
+    #[cfg(feature = "store")]
+    Client(Key),
+    /// The store is to be looked at.
+    #[cfg(feature = "store")]
+    Store,
     /// Try again to accept: there was no descriptor.
     Accept(u32),
     /// Try again to connect sessions: there was no descriptor.
@@ -104,6 +115,12 @@ pub(crate) struct Worker {
     joints: Joints,
     listening: Vec<Listening>,
     conversations: Conversations,
+    /// Of the store, where there is one.
+    #[cfg(feature = "store")]
+    clients: Option<Clients>,
+    /// What is told of it, on one worker of the server.
+    #[cfg(feature = "store")]
+    store_watch: Option<StoreWatch>,
     /// The checks, on one worker of the server.
     probing: Option<Probing>,
     /// Members from elsewhere, likewise.
@@ -147,13 +164,17 @@ pub(crate) struct Parts {
     pub(crate) conversations: Vec<ConversationListener>,
     /// What tells its conversations that there is news.
     pub(crate) bell: Option<Bell>,
+    #[cfg(feature = "store")]
+    pub(crate) clients: Option<resp::Parts>,
+    #[cfg(feature = "store")]
+    pub(crate) store_watch: Option<StoreWatch>,
     pub(crate) probing: Option<Probing>,
     pub(crate) discovering: Option<Discovering>,
     pub(crate) is_hosted: bool,
 }
 
 impl Worker {
-    pub(crate) fn new(parts: Parts) -> io::Result<Self> {
+    pub(crate) fn new(parts: Parts) -> Result<Self> {
         let now = Clock.now();
         let rooms = parts.shared.pools.iter().map(|_| None).collect();
         let core = Core {
@@ -178,14 +199,23 @@ impl Worker {
         };
         let mut listening = Vec::with_capacity(parts.sockets.len());
         for (index, socket) in parts.sockets.into_iter().enumerate() {
-            listening.push(Listening::open(index, socket, &core)?);
+            listening.push(Listening::open(index, socket, &core).map_err(unregistered)?);
         }
-        let conversations = Conversations::open(parts.conversations, parts.bell, listening.len(), &core)?;
+        #[cfg(feature = "store")]
+        let behind = listening.len() + parts.conversations.len();
+        let conversations = Conversations::open(parts.conversations, parts.bell, listening.len(), &core)
+            .map_err(unregistered)?;
+        #[cfg(feature = "store")]
+        let clients = parts.clients.map(|clients| Clients::open(clients, behind, &core)).transpose()?;
         let mut worker = Self {
             events: Events::with_capacity(EVENTS_MAX),
             joints: Joints::new(Arc::clone(&core.shared)),
             listening,
             conversations,
+            #[cfg(feature = "store")]
+            clients,
+            #[cfg(feature = "store")]
+            store_watch: parts.store_watch,
             probing: parts.probing,
             discovering: parts.discovering,
             inbox: parts.inbox,
@@ -199,6 +229,10 @@ impl Worker {
         }
         if let Some(probing) = &mut worker.probing {
             probing.begin(&mut worker.core);
+        }
+        #[cfg(feature = "store")]
+        if let Some(watch) = &worker.store_watch {
+            watch.begin(&mut worker.core);
         }
         Ok(worker)
     }
@@ -217,6 +251,10 @@ impl Worker {
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let Core { again, accept_again, talk_again, cut_again, .. } = &self.core;
         if !again.is_empty() || !accept_again.is_empty() || !talk_again.is_empty() || *cut_again {
+            return Some(Instant::START);
+        }
+        #[cfg(feature = "store")]
+        if self.clients.as_ref().is_some_and(Clients::is_pressed) {
             return Some(Instant::START);
         }
         self.core.wheel.next_deadline()
@@ -257,6 +295,14 @@ impl Worker {
                 Source::Session(key, side) => self.joints.handle_event(&mut self.core, key, side, event),
                 Source::Mailbox => is_mail = true,
                 Source::Conversation(key) => self.conversations.handle_event(&mut self.core, key),
+                #[cfg(feature = "store")]
+                Source::Client(key) => {
+                    if let Some(clients) = &mut self.clients {
+                        clients.handle_event(key, event);
+                    }
+                }
+                #[cfg(not(feature = "store"))]
+                Source::Client(_) => {}
                 Source::Probe(key) => {
                     if let Some(probing) = &mut self.probing {
                         probing.handle_event(&mut self.core, key, event);
@@ -292,6 +338,10 @@ impl Worker {
             self.read_mail();
         }
         self.handle_timers();
+        #[cfg(feature = "store")]
+        if let Some(clients) = &mut self.clients {
+            clients.serve(&mut self.core);
+        }
         if std::mem::take(&mut self.core.has_freed) {
             self.core.pipes.refill();
             self.joints.feed(&mut self.core);
@@ -299,6 +349,10 @@ impl Worker {
                 if self.listening[index].is_starved() {
                     self.accept(index);
                 }
+            }
+            #[cfg(feature = "store")]
+            if let Some(index) = self.clients.as_ref().and_then(Clients::is_starved) {
+                self.accept(index);
             }
         }
         self.core.mask = None;
@@ -309,6 +363,10 @@ impl Worker {
     fn accept(&mut self, index: usize) {
         if self.conversations.is_listener(index) {
             return self.conversations.accept(&mut self.core, index);
+        }
+        #[cfg(feature = "store")]
+        if let Some(clients) = self.clients.as_mut().filter(|clients| clients.is_listener(index)) {
+            return clients.accept(&mut self.core);
         }
         // After the drain has begun there is none.
         let Some(listening) = self.listening.get_mut(index) else { return };
@@ -351,6 +409,12 @@ impl Worker {
                 Message::Cut(pool) => self.joints.cut_all_of(&mut self.core, pool),
                 Message::Order => self.obey(),
                 Message::News => self.conversations.handle_news(&mut self.core),
+                #[cfg(feature = "store")]
+                Message::Store => {
+                    if let Some(clients) = &mut self.clients {
+                        clients.handle_mail(&self.core);
+                    }
+                }
                 // Whether that ends it is looked at after every turn.
                 Message::Alone => {}
             }
@@ -373,6 +437,18 @@ impl Worker {
             match timer {
                 Timer::Session(key) => self.joints.handle_timeout(&mut self.core, key),
                 Timer::Conversation(key) => self.conversations.handle_timeout(&mut self.core, key),
+                #[cfg(feature = "store")]
+                Timer::Client(key) => {
+                    if let Some(clients) = &mut self.clients {
+                        clients.handle_timeout(&mut self.core, key);
+                    }
+                }
+                #[cfg(feature = "store")]
+                Timer::Store => {
+                    if let Some(watch) = &mut self.store_watch {
+                        watch.handle_timeout(&mut self.core);
+                    }
+                }
                 Timer::Discovering => {
                     if let Some(discovering) = &mut self.discovering {
                         discovering.handle_timeout(&mut self.core);
@@ -424,6 +500,10 @@ impl Worker {
                 }
             }
             self.close_listeners();
+            #[cfg(feature = "store")]
+            if let Some(clients) = &mut self.clients {
+                clients.drain(&mut self.core);
+            }
         }
         // A later order may give less time or more.
         if let Some(timer) = self.drain_timer.take() {
@@ -452,6 +532,10 @@ impl Worker {
             }
         }
         self.conversations.close_all(&mut self.core);
+        #[cfg(feature = "store")]
+        if let Some(mut clients) = self.clients.take() {
+            clients.close_all(&mut self.core);
+        }
         if let Some(mut discovering) = self.discovering.take() {
             discovering.close_all(&mut self.core);
         }
@@ -474,12 +558,20 @@ impl Worker {
         if self.phase != Phase::Draining || !self.joints.is_empty() {
             return;
         }
+        #[cfg(feature = "store")]
+        if self.clients.as_ref().is_some_and(|clients| !clients.is_empty()) {
+            return;
+        }
         // Who looks on while the server drains sees it to the end.
         if self.conversations.is_listening() && !self.core.shared.is_alone() {
             return;
         }
         self.stop();
     }
+}
+
+fn unregistered(error: io::Error) -> Error {
+    Error::io("register a listening socket", &error)
 }
 
 impl Core {

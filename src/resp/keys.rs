@@ -1,6 +1,6 @@
 //! [`Keys`]: the store as connections see it.
 
-use std::sync::Arc;
+use std::ops::Deref;
 
 use crate::error::Error;
 use crate::store::index::{Command, Outcome, View};
@@ -33,8 +33,11 @@ pub type Completed = Result<Outcome, Error>;
 /// Writes are applied in the order in which they were submitted, and one that has completed is in every view that
 /// is asked for from then on.
 pub trait Keys {
+    /// How a view is held while it is read.
+    type Seen: Deref<Target = View>;
+
     /// What is there now.
-    fn view(&self) -> Arc<View>;
+    fn view(&mut self) -> Self::Seen;
 
     /// Takes a write in. It does not wait.
     ///
@@ -44,8 +47,13 @@ pub trait Keys {
     fn submit(&mut self, command: &Command<'_>, durability: Durability) -> Result<Ticket, Error>;
 
     /// The last sequence that is on this disk.
-    fn durable(&self) -> u64;
+    fn durable(&mut self) -> u64;
 
     /// How many other nodes have all up to `sequence`.
     fn replicas_with(&self, sequence: u64) -> u64;
+
+    /// `key` is read, for stores that let go of what is not used for long.
+    fn note_use(&mut self, key: &[u8]) {
+        let _ = key;
+    }
 }

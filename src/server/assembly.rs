@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::Permissions;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -23,16 +23,22 @@ use crate::driver::listening::ListeningSocket;
 use crate::driver::mailbox::{self, Sender};
 use crate::driver::net;
 use crate::driver::probing::{Checked, Probing};
+#[cfg(feature = "store")]
+use crate::driver::resp::{self, shared::SharedClients, watch::StoreWatch};
 use crate::driver::room::{Room, RoomObserver};
 use crate::driver::shared::{CHECKER, Orders, Shared, SharedListener, SharedPool};
 use crate::driver::standing::Standing;
 use crate::driver::token::Source;
 use crate::driver::worker::{Message, Parts, Worker};
+#[cfg(feature = "store")]
+use crate::embedded::Store;
 use crate::error::{Error, Result};
 use crate::health::options::Settings;
 use crate::health::secret::Secret;
 use crate::proxy::options::{Bind, OnDown, Options};
 use crate::server::config::{Check, Config, Discovery, Position};
+#[cfg(feature = "store")]
+use crate::server::store::client_options;
 use crate::sys;
 use crate::sys::fork::Moment;
 use crate::time::Clock;
@@ -45,6 +51,11 @@ pub(super) struct Assembly {
     pub(super) addresses: Vec<Bind>,
     /// Where the admin socket does.
     pub(super) admin: Option<Bind>,
+    /// Where Redis clients are served, and what is counted of them.
+    #[cfg(feature = "store")]
+    pub(super) resp: Option<Bind>,
+    #[cfg(feature = "store")]
+    pub(super) clients: Option<Arc<SharedClients>>,
     pub(super) files: Files,
     /// What tells those who follow events that there are some.
     pub(super) bell: Bell,
@@ -75,6 +86,7 @@ pub(super) fn assemble(
     sink: &Sink,
     make_conversation: impl Fn() -> Box<dyn conversation::Conversation> + Send + 'static,
     is_hosted: bool,
+    #[cfg(feature = "store")] store: Option<&Store>,
 ) -> Result<Assembly> {
     let count = if is_hosted { 1 } else { config.runtime.workers as usize };
     let mut files = Files::default();
@@ -123,6 +135,12 @@ pub(super) fn assemble(
         conversations.push(conversation::Listener { socket, since, make: Box::new(make_conversation) });
     }
 
+    #[cfg(feature = "store")]
+    let mut resp = match (&config.store, store) {
+        (Some(from), Some(store)) => clients(config, from, store, count, &mut files)?,
+        _ => None,
+    };
+
     // Whatever can be refused comes before the pools are observed, which is done once: a start may be tried again.
     let checks = checks(config)?;
     let (seeds, secret) = ([seed()?, seed()?], entropy()?);
@@ -140,6 +158,11 @@ pub(super) fn assemble(
     let mut workers = Vec::with_capacity(count);
     for (index, (one, sockets)) in loops.into_iter().zip(sockets).enumerate() {
         let (conversations, bell) = conversations.take().unzip();
+        #[cfg(feature = "store")]
+        let clients = match &mut resp {
+            Some(resp) => resp.parts(&shared.senders[index])?,
+            None => None,
+        };
         let parts = Parts {
             index,
             poll: one.poll,
@@ -148,13 +171,95 @@ pub(super) fn assemble(
             sockets,
             conversations: conversations.unwrap_or_default(),
             bell,
+            #[cfg(feature = "store")]
+            clients,
+            #[cfg(feature = "store")]
+            store_watch: store.filter(|_| index == CHECKER).cloned().map(StoreWatch::new),
             discovering: if index == CHECKER { discovering.take() } else { None },
             probing: if index == CHECKER { probing.take() } else { None },
             is_hosted,
         };
-        workers.push(Worker::new(parts).map_err(|error| Error::io("register a listening socket", &error))?);
+        workers.push(Worker::new(parts)?);
     }
-    Ok(Assembly { shared, workers, addresses, admin, files, bell })
+    #[cfg(feature = "store")]
+    let (resp, clients) = resp.map(|resp| (resp.address, resp.shared)).unzip();
+    Ok(Assembly {
+        shared,
+        workers,
+        addresses,
+        admin,
+        #[cfg(feature = "store")]
+        resp,
+        #[cfg(feature = "store")]
+        clients,
+        files,
+        bell,
+    })
+}
+
+/// Where and how Redis clients are served.
+#[cfg(feature = "store")]
+struct Resp {
+    store: Store,
+    shared: Arc<SharedClients>,
+    address: Bind,
+    sockets: std::vec::IntoIter<Socket>,
+    is_shared: bool,
+    since: Moment,
+}
+
+#[cfg(feature = "store")]
+impl Resp {
+    /// What the next worker serves them with.
+    fn parts(&mut self, sender: &Sender<Message>) -> Result<Option<resp::Parts>> {
+        let Some(socket) = self.sockets.next() else { return Ok(None) };
+        let path = match &self.address {
+            Bind::Unix(path) => Some(path.clone()),
+            Bind::Inet(_) => None,
+        };
+        Ok(Some(resp::Parts {
+            store: self.store.clone(),
+            shared: Arc::clone(&self.shared),
+            socket: ListeningSocket {
+                socket,
+                is_shared: self.is_shared,
+                is_adopted: false,
+                since: self.since,
+            },
+            sender: sender.clone(),
+            path,
+            seed: seed()?,
+        }))
+    }
+}
+
+/// Binds where Redis clients are served; `None`: nowhere.
+#[cfg(feature = "store")]
+fn clients(
+    config: &Config,
+    from: &crate::server::config::Store,
+    store: &Store,
+    workers: usize,
+    files: &mut Files,
+) -> Result<Option<Resp>> {
+    let Some(bind) = &from.resp else { return Ok(None) };
+    let options = client_options(config, from)?;
+    let who = at(config, "the store", from.resp_at);
+    let failed = |error: io::Error| Error::io(format!("listen on {bind} for {who}"), &error);
+    let since = Moment::now();
+    let sockets = net::bind(bind, &who, workers)?;
+    files.note(bind);
+    for socket in &sockets {
+        net::start(socket, RESP_BACKLOG).map_err(failed)?;
+    }
+    Ok(Some(Resp {
+        store: store.clone(),
+        shared: Arc::new(SharedClients::new(options, workers)),
+        address: net::local_bind(&sockets[0]).map_err(failed)?,
+        is_shared: sockets.len() > 1 && matches!(bind, Bind::Unix(_)),
+        sockets: sockets.into_iter(),
+        since,
+    }))
 }
 
 /// How each pool is checked, where it is; passwords are read.
@@ -235,17 +340,19 @@ fn seed() -> Result<u64> {
 pub(super) fn settings(config: &Config, check: &Check) -> Result<Arc<Settings>> {
     let mut options = check.options.clone();
     if let Some(login) = &check.login {
-        let read = |path: &PathBuf| {
-            let what = || at(config, &format!("read the password in {}", path.display()), login.password_at);
-            let mut bytes = std::fs::read(path).map_err(|error| Error::io(what(), &error))?;
-            let end =
-                bytes.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |last| last + 1);
-            bytes.truncate(end);
-            Ok::<_, Error>(Secret::new(bytes))
-        };
+        let read = |path: &PathBuf| read_password(config, path, login.password_at);
         options.kind = login.ask(login.password_file.as_ref().map(read).transpose()?)?;
     }
     options.parse().map(Arc::new)
+}
+
+/// The password in a file, without the line end behind it.
+pub(super) fn read_password(config: &Config, path: &Path, position: Position) -> Result<Secret> {
+    let what = || at(config, &format!("read the password in {}", path.display()), position);
+    let mut bytes = std::fs::read(path).map_err(|error| Error::io(what(), &error))?;
+    let end = bytes.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |last| last + 1);
+    bytes.truncate(end);
+    Ok(Secret::new(bytes))
 }
 
 fn open_loop(capacity: usize) -> io::Result<Loop> {
@@ -333,7 +440,7 @@ fn share(config: &Config, pools: &[Arc<balance::Pool>], loops: &[Loop], sink: &S
 }
 
 /// `what` and where the configuration asks for it.
-fn at(config: &Config, what: &str, position: Position) -> String {
+pub(super) fn at(config: &Config, what: &str, position: Position) -> String {
     format!("{what} ({}:{}:{})", config.source, position.line, position.column)
 }
 
@@ -368,5 +475,8 @@ impl Drop for Files {
 /// Places in a mailbox beside four for each pool and one for each listener, which is what else can be on its way at
 /// once.
 const MAIL_BESIDES: usize = 16;
+/// Redis clients that wait to be accepted: the most that Linux keeps unless told otherwise.
+#[cfg(feature = "store")]
+const RESP_BACKLOG: u32 = 4096;
 /// Who waits to be answered by the admin socket.
 const ADMIN_BACKLOG: u32 = 128;

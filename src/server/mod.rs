@@ -5,6 +5,7 @@
 //! | `config/` | the configuration's text and what is wrong with it |
 //! | `server` | [`Server`]: the life of an instance |
 //! | `assembly` | from a configuration to sockets, pools and workers |
+//! | `store` | its store, and how Redis clients are served from it |
 //! | `checker` | a check in the hands of a loop of one's own |
 //! | `statistics` | what it counted |
 //! | `journal` | its last events, and who follows them |
@@ -18,9 +19,13 @@ mod journal;
 #[expect(clippy::module_inception, reason = "the type of the folder's name has a file of its own")]
 mod server;
 pub mod statistics;
+#[cfg(feature = "store")]
+mod store;
 
 pub use crate::driver::event::{Event, EventKind};
 pub use checker::Checker;
 pub use config::Config;
 pub use server::{Server, State};
 pub use statistics::{AdminStatistics, ListenerStatistics, PoolStatus, ServerStatistics, Status};
+#[cfg(feature = "store")]
+pub use statistics::{ClientsStatus, StoreStatus};

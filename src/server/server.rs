@@ -23,8 +23,12 @@ use crate::balance;
 use crate::driver::conversation::Conversation;
 use crate::driver::event::{Event, EventKind, Sink};
 use crate::driver::net;
+#[cfg(feature = "store")]
+use crate::driver::resp::shared::SharedClients;
 use crate::driver::shared::Shared;
 use crate::driver::worker::Worker;
+#[cfg(feature = "store")]
+use crate::embedded::Store;
 use crate::error::{Error, Result};
 use crate::proxy::options::Bind;
 use crate::server::admin::{Dialogue, Instance};
@@ -32,6 +36,8 @@ use crate::server::assembly::{self, Files};
 use crate::server::config::Config;
 use crate::server::journal::Journal;
 use crate::server::statistics::{AdminStatistics, ListenerStatistics, PoolStatus, ServerStatistics, Status};
+#[cfg(feature = "store")]
+use crate::server::store::{self, StoreStatus};
 use crate::sys;
 use crate::time::Instant;
 
@@ -69,6 +75,13 @@ struct Life {
     shared: Option<Arc<Shared>>,
     addresses: Vec<Bind>,
     admin: Option<Bind>,
+    /// Closed when the last worker has ended.
+    #[cfg(feature = "store")]
+    store: Option<Store>,
+    #[cfg(feature = "store")]
+    resp: Option<Bind>,
+    #[cfg(feature = "store")]
+    clients: Option<Arc<SharedClients>>,
     files: Files,
     workers: u32,
     is_hosted: bool,
@@ -335,6 +348,32 @@ impl Server {
         admin.map(Some).ok_or_else(|| state("is not started"))
     }
 
+    /// Where Redis clients are served; `None` when the configuration asks for no store, or says not where.
+    ///
+    /// Errors: `State` before it is started.
+    #[cfg(feature = "store")]
+    pub fn resp_address(&self) -> Result<Option<Bind>> {
+        self.inner.check_process()?;
+        if self.inner.config.store.as_ref().is_none_or(|store| store.resp.is_none()) {
+            return Ok(None);
+        }
+        let resp = self.inner.life.lock().resp.clone();
+        resp.map(Some).ok_or_else(|| state("is not started"))
+    }
+
+    /// The store in it, which is open from its start until its end: what is done by it and by Redis clients is done to
+    /// the same keys. It says `State` once the server has ended.
+    ///
+    /// Errors: `NotFound` when the configuration has no `[store]`, `State` before it is started.
+    #[cfg(feature = "store")]
+    pub fn store(&self) -> Result<Store> {
+        self.inner.check_process()?;
+        if self.inner.config.store.is_none() {
+            return Err(Error::NotFound { what: "store", value: "[store] in the configuration".into() });
+        }
+        self.inner.life.lock().store.clone().ok_or_else(|| state("is not started"))
+    }
+
     /// A pool, to add, remove and change backends while the server runs, to pick from, to ask.
     pub fn pool(&self, name: &str) -> Result<Arc<balance::Pool>> {
         self.inner.check_process()?;
@@ -470,12 +509,29 @@ impl Inner {
         let weak = Arc::downgrade(self);
         let is_loopback = self.config.admin.as_ref().is_some_and(|admin| is_loopback(&admin.bind));
         let make = move || -> Box<dyn Conversation> { Box::new(Dialogue::new(weak.clone(), is_loopback)) };
-        let assembly = assembly::assemble(&self.config, &self.pools, adopted, &self.sink, make, is_hosted)?;
+        #[cfg(feature = "store")]
+        let store = self.config.store.as_ref().map(|from| store::open(&self.config, from)).transpose()?;
+        let assembly = assembly::assemble(
+            &self.config,
+            &self.pools,
+            adopted,
+            &self.sink,
+            make,
+            is_hosted,
+            #[cfg(feature = "store")]
+            store.as_ref(),
+        )?;
         life.adopted.clear();
         self.journal.attach(assembly.bell);
         life.shared = Some(assembly.shared);
         life.addresses = assembly.addresses;
         life.admin = assembly.admin;
+        #[cfg(feature = "store")]
+        {
+            life.store = store;
+            life.resp = assembly.resp;
+            life.clients = assembly.clients;
+        }
         life.files = assembly.files;
         life.is_hosted = is_hosted;
         life.running = assembly.workers.len();
@@ -513,8 +569,15 @@ impl Inner {
             return;
         }
         let files = std::mem::take(&mut life.files);
+        #[cfg(feature = "store")]
+        let store = life.store.clone();
         drop(life);
         drop(files);
+        // Last of all: what was answered is on disk behind this, whatever durability it asked for.
+        #[cfg(feature = "store")]
+        if let Some(Err(error)) = store.map(|store| store.close()) {
+            self.tell(EventKind::StoreFailed, &error.to_string());
+        }
         self.tell(EventKind::Stopped, "");
         let life = self.life.lock();
         self.set_state(State::Stopped);
@@ -541,8 +604,21 @@ impl Inner {
     fn addresses(&self) -> String {
         let life = self.life.lock();
         let names = self.config.listeners.iter().map(|listener| &*listener.name);
-        let listeners = names.zip(&life.addresses).chain(life.admin.iter().map(|bind| ("admin", bind)));
+        let listeners = names.zip(&life.addresses);
+        #[cfg(feature = "store")]
+        let listeners = listeners.chain(life.resp.iter().map(|bind| ("store", bind)));
+        let listeners = listeners.chain(life.admin.iter().map(|bind| ("admin", bind)));
         listeners.map(|(name, bind)| format!("{name} on {bind}")).collect::<Vec<_>>().join(", ")
+    }
+
+    #[cfg(feature = "store")]
+    fn store_status(&self) -> Option<StoreStatus> {
+        let (store, clients, resp) = {
+            let life = self.life.lock();
+            (life.store.clone()?, life.clients.clone(), life.resp.clone())
+        };
+        let clients = clients.as_deref().zip(resp.map(|resp| resp.to_string()));
+        StoreStatus::read(self.config.store.as_ref()?, &store, clients)
     }
 
     fn status(&self) -> Status {
@@ -550,6 +626,8 @@ impl Inner {
             let life = self.life.lock();
             (life.shared.clone(), life.addresses.clone(), life.workers)
         };
+        #[cfg(feature = "store")]
+        let store = self.store_status();
         let pools = self.config.pools.iter().zip(&self.pools).enumerate();
         Status {
             version: env!("CARGO_PKG_VERSION"),
@@ -558,6 +636,8 @@ impl Inner {
             workers,
             totals: shared.as_ref().map(|shared| ServerStatistics::read(shared)).unwrap_or_default(),
             admin: AdminStatistics::read(shared.as_deref(), &self.journal),
+            #[cfg(feature = "store")]
+            store,
             listeners: match &shared {
                 None => Vec::new(),
                 Some(shared) => addresses

@@ -11,6 +11,8 @@ use crate::driver::shared::{Counters, Shared, SharedListener, SharedPool};
 pub use crate::driver::standing::CheckStatus;
 use crate::proxy::session::Cause;
 use crate::server::journal::{Counts, Journal};
+#[cfg(feature = "store")]
+pub use crate::server::store::{ClientsStatus, StoreStatus};
 use crate::time::Clock;
 
 /// A server, all listeners together.
@@ -80,6 +82,10 @@ pub struct Status {
     pub listeners: Vec<ListenerStatistics>,
     /// Its pools.
     pub pools: Vec<PoolStatus>,
+    /// The store in it, while it is open.
+    #[cfg(feature = "store")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store: Option<StoreStatus>,
     /// Its admin interface.
     pub admin: AdminStatistics,
 }

@@ -3,6 +3,8 @@
 
 #![allow(unsafe_code)]
 
+#[cfg(feature = "cli")]
+pub(crate) mod child;
 pub(crate) mod clock;
 #[cfg(any(feature = "proxy", feature = "store"))]
 pub(crate) mod entropy;

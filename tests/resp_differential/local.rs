@@ -17,7 +17,9 @@ pub(crate) struct Store {
 }
 
 impl Keys for Store {
-    fn view(&self) -> Arc<View> {
+    type Seen = Arc<View>;
+
+    fn view(&mut self) -> Arc<View> {
         self.index.reader().view()
     }
 
@@ -31,7 +33,7 @@ impl Keys for Store {
         Ok(Ticket(self.sequence))
     }
 
-    fn durable(&self) -> u64 {
+    fn durable(&mut self) -> u64 {
         self.sequence
     }
 

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::cli::ctl::client::Client;
 use crate::cli::ctl::member::{Target, pool_path};
 use crate::cli::ctl::table::{Side, Table, bytes, limit, printable, time};
-use crate::cli::ctl::told::{Backend, Check, Listener, Pool, Status};
+use crate::cli::ctl::told::{Backend, Check, Listener, Pool, Status, Store};
 use crate::cli::{Failure, count};
 
 /// Show what there is: listeners, pools and backends
@@ -73,11 +73,59 @@ fn print_server(status: &Status, out: &mut impl Write) -> io::Result<()> {
         0 => writeln!(out)?,
         lost => writeln!(out, " ({lost} lost by slow followers)")?,
     }
+    if let Some(store) = &status.store {
+        print_store(store, out)?;
+    }
     writeln!(out)?;
     print_listeners(&status.listeners, out)?;
     for pool in &status.pools {
         writeln!(out)?;
         print_pool(pool, out)?;
+    }
+    Ok(())
+}
+
+fn print_store(store: &Store, out: &mut impl Write) -> io::Result<()> {
+    let node = store.node.as_ref().map_or(String::new(), |node| format!(" {}", printable(node)));
+    let memory_max = match store.memory_max {
+        0 => String::new(),
+        max => format!(" of {}", bytes(max)),
+    };
+    writeln!(
+        out,
+        "  store{node} in {}: {}, {} in {}{memory_max}, sequence {} ({} on disk, snapshot {}), {} of files",
+        printable(&store.dir),
+        printable(&store.durability),
+        count(store.keys as usize, "key"),
+        bytes(store.memory_bytes),
+        store.sequence,
+        store.durable,
+        store.snapshot,
+        bytes(store.disk_bytes)
+    )?;
+    if let Some(clients) = &store.clients {
+        writeln!(
+            out,
+            "  Redis clients {} of {} on {}, accepted {}, refused {}, commands {}, errors {}, cut for not reading {}",
+            clients.present,
+            clients.maxclients,
+            printable(&clients.address),
+            clients.accepted,
+            clients.refused,
+            clients.commands,
+            clients.errors,
+            clients.slow
+        )?;
+    }
+    let troubles = [
+        ("takes no writes any more", &store.failure),
+        ("takes no writes at present", &store.problem),
+        ("could not write a snapshot", &store.snapshot_error),
+    ];
+    for (what, trouble) in troubles {
+        if let Some(why) = trouble {
+            writeln!(out, "  the store {what}: {}", printable(why))?;
+        }
     }
     Ok(())
 }

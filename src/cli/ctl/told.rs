@@ -15,7 +15,40 @@ pub(super) struct Status {
     pub(super) totals: Totals,
     pub(super) listeners: Vec<Listener>,
     pub(super) pools: Vec<Pool>,
+    pub(super) store: Option<Store>,
     pub(super) admin: Admin,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Store {
+    pub(super) node: Option<String>,
+    pub(super) dir: String,
+    pub(super) durability: String,
+    pub(super) sequence: u64,
+    pub(super) durable: u64,
+    pub(super) snapshot: u64,
+    pub(super) keys: u64,
+    pub(super) memory_bytes: u64,
+    pub(super) memory_max: u64,
+    pub(super) disk_bytes: u64,
+    pub(super) failure: Option<String>,
+    pub(super) problem: Option<String>,
+    pub(super) snapshot_error: Option<String>,
+    pub(super) clients: Option<Clients>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Clients {
+    pub(super) address: String,
+    pub(super) present: u64,
+    pub(super) maxclients: u64,
+    pub(super) accepted: u64,
+    pub(super) refused: u64,
+    pub(super) commands: u64,
+    pub(super) errors: u64,
+    pub(super) slow: u64,
 }
 
 #[derive(Default, Deserialize)]

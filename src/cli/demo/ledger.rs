@@ -7,6 +7,8 @@
 
 use hdrhistogram::Histogram;
 
+use super::tally::Tally;
+
 /// A moment of the demo: which step, and whether what it does was done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Mark {
@@ -95,6 +97,8 @@ pub(super) struct Ledger {
     excused: Option<usize>,
     begun: u64,
     backends: usize,
+    /// What the store was told of it.
+    pub(super) tally: Tally,
 }
 
 /// In nanoseconds; what is beyond counts as this much.
@@ -186,6 +190,7 @@ impl Ledger {
             excused: None,
             begun: 0,
             backends,
+            tally: Tally::new(backends),
         }
     }
 

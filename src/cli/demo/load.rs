@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
+use super::counters::Counters;
 use super::desk::Desk;
 use super::http::{Answer, Parsed, Request};
 use super::plan::{CLIENTS, FRESH_EVERY, KEPT_CLIENTS, KEPT_EVERY, KEPT_REQUESTS, PATIENCE};
@@ -23,9 +24,15 @@ pub(super) struct Load {
 }
 
 impl Load {
-    /// Has clients ask at `address` for what the backends called `names` say.
-    pub(super) fn start(address: SocketAddr, names: &[String], desk: &Arc<Desk>) -> Result<Self> {
+    /// Has clients ask at `address` for what the backends called `names` say, and count the answers in `store`.
+    pub(super) fn start(
+        address: SocketAddr,
+        store: SocketAddr,
+        names: &[String],
+        desk: &Arc<Desk>,
+    ) -> Result<Self> {
         let mut load = Self { desk: Arc::clone(desk), threads: Vec::with_capacity(CLIENTS) };
+        let counters = || Counters::new(store, names, desk);
         let names: Arc<[String]> = names.into();
         let start = Clock.now();
         let _mask = sys::signal::mask_all();
@@ -39,6 +46,7 @@ impl Load {
                 every: if is_kept { KEPT_EVERY } else { FRESH_EVERY },
                 requests_max: if is_kept { KEPT_REQUESTS } else { 1 },
                 connection: None,
+                counters: counters(),
                 asked: 0,
             };
             // Not all at the same moment.
@@ -76,6 +84,7 @@ struct Client {
     /// How many requests a connection is for; 1 asks the backend to close it.
     requests_max: u32,
     connection: Option<Connection>,
+    counters: Counters,
     asked: u64,
 }
 
@@ -93,6 +102,7 @@ impl Client {
             due = next_turn(due, self.every, Clock.now());
         }
         self.close();
+        self.counters.end();
     }
 
     /// One request, over the connection there is or over a new one.
@@ -120,6 +130,7 @@ impl Client {
                 if self.connection.as_ref().is_none_or(|one| one.requests >= self.requests_max) {
                     self.close();
                 }
+                self.counters.count(backend);
             }
             Err(why) => {
                 self.connection = None;

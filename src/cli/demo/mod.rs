@@ -8,6 +8,8 @@
 //! | `stage` | what runs: backends, server, clients; the configuration |
 //! | `backend`, `orders` | a small web server that can be stopped as by a crash, and frozen |
 //! | `load` | the clients |
+//! | `store`, `counters` | a store in a process of its own, where the clients count what they were answered |
+//! | `tally` | what it acknowledged, and whether it has it |
 //! | `http` | what the two say to each other |
 //! | `ledger`, `desk` | what the clients saw, and the lock over it |
 //! | `judge` | whether counts are as they should be |
@@ -15,6 +17,7 @@
 //! | `plan` | the figures |
 
 mod backend;
+mod counters;
 mod desk;
 mod http;
 mod judge;
@@ -26,6 +29,8 @@ mod play;
 mod report;
 mod stage;
 mod steps;
+mod store;
+mod tally;
 mod voice;
 
 use std::io::{self, IsTerminal, Write};
@@ -45,10 +50,11 @@ use super::Failure;
 /// Show what trimtab is for: backends stop and are drained under load, and losses are counted
 ///
 /// Runs three small web backends, a server in front of them and clients in this process, on ports of loopback
-/// that the system chooses. One backend is stopped abruptly and comes back, another is drained and made ready
-/// again, a third stands still, as one that hangs does, until its check finds out. Ends with a table and with
+/// that the system chooses, and a store in a process of its own, where the clients count what they were answered. One backend is stopped abruptly and comes back, another is drained and made ready
+/// again, a third stands still, as one that hangs does, until its check finds out; the store is
+/// killed with -9 and started again. Ends with a table and with
 /// `demo: ok` when no request was lost but those on their way to a backend that was stopped or stood still, and
-/// every backend was given what it should be; otherwise with `demo: failed: WHAT`.
+/// every backend was given what it should be, and the store has every count it acknowledged; otherwise with `demo: failed: WHAT`.
 #[derive(Args)]
 #[command(after_help = "Exit codes: 0 the counts hold, 1 they do not or it was interrupted, 2 misused.")]
 pub(super) struct Arguments {

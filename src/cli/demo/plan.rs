@@ -37,6 +37,8 @@ pub(super) const TOLERANCE: u64 = WORKERS as u64 + 2 * CLIENTS as u64;
 
 /// Connections before equal shares are judged: so many that a share is twice the tolerance.
 pub(super) const CONNECTIONS_FOR_SHARES: u64 = 2 * TOLERANCE * BACKENDS.len() as u64;
+/// Counts the store takes after it was killed before that is judged.
+pub(super) const COUNTS_AFTER_KILL: u64 = 30;
 /// Connections before it is judged that a backend got none of them.
 pub(super) const CONNECTIONS_FOR_NONE: u64 = 30;
 

@@ -33,12 +33,22 @@ pub(super) fn play(seconds: u32, desk: &Arc<Desk>, voice: &mut Voice<'_>) -> io:
     };
     report.config.clone_from(&stage.text);
     report.listener = stage.address.to_string();
+    report.store_config = stage.store.text().into();
     introduce(&stage, voice)?;
     let start = Clock.now();
     let mut player = Player { seconds, start, begun: start, broke: 0, voice };
     let played = player.play_all(&mut stage, &mut report)?;
     match played {
         Ok(End::Played) => {
+            // The clients have ended: the counts stand still.
+            match stage.counted() {
+                Ok(counted) => {
+                    let wrong = counted.wrong(&BACKENDS);
+                    report.problems.extend(wrong.map(|wrong| format!("the end: {wrong}")));
+                    report.counted = Some(counted);
+                }
+                Err(error) => report.problems.push(format!("the end: {error}")),
+            }
             let testimony = stage.finish().map_err(|error| error.to_string());
             let wrong = match &testimony {
                 Ok(testimony) => judge::server_agrees(testimony, player.broke),
@@ -75,7 +85,15 @@ fn introduce(stage: &Stage, voice: &mut Voice<'_>) -> io::Result<()> {
         CLIENTS - KEPT_CLIENTS,
         requests_per_second(),
         WORK.as_millis(),
-    ))
+    ))?;
+    voice.say(
+        "They count what they are answered in a store, a process of its own with this configuration:\n",
+    )?;
+    for line in stage.store.text().lines() {
+        voice.say(format!("    {line}").trim_end())?;
+    }
+    let port = stage.store.address().port();
+    voice.say(&format!("\nLook with: redis-cli -p {port} get answers:{}\n", BACKENDS[0]))
 }
 
 /// How far it came.

@@ -10,6 +10,7 @@ use super::judge::{Testimony, number};
 use super::ledger::Counts;
 use super::plan::{BACKENDS, TOLERANCE};
 use super::steps::Judgement;
+use super::tally::Counted;
 
 /// One step that was played.
 pub(super) struct Row {
@@ -26,6 +27,9 @@ pub(super) struct Report {
     pub(super) listener: String,
     pub(super) rows: Vec<Row>,
     pub(super) server: Option<Testimony>,
+    /// What was in the store at the end, and of which configuration it was.
+    pub(super) counted: Option<Counted>,
+    pub(super) store_config: String,
     /// Everything that is wrong; nothing is good.
     pub(super) problems: Vec<String>,
 }
@@ -42,6 +46,7 @@ struct Told<'a> {
     steps: Vec<StepTold<'a>>,
     total: CountsTold,
     server: Option<ServerTold<'a>>,
+    store: Option<StoreTold<'a>>,
 }
 
 #[derive(Serialize)]
@@ -79,6 +84,15 @@ struct ServerTold<'a> {
     accepted: u64,
     retries: u64,
     closed: &'a BTreeMap<&'static str, u64>,
+}
+
+#[derive(Serialize)]
+struct StoreTold<'a> {
+    config: &'a str,
+    sent: u64,
+    acknowledged: u64,
+    found: u64,
+    lost: u64,
 }
 
 impl Report {
@@ -134,6 +148,13 @@ impl Report {
             retries: *retries,
             closed,
         });
+        let store = self.counted.as_ref().map(|counted| StoreTold {
+            config: &self.store_config,
+            sent: counted.sent.iter().sum(),
+            acknowledged: counted.acknowledged.iter().sum(),
+            found: counted.found.iter().sum(),
+            lost: counted.lost(),
+        });
         serde_json::to_string_pretty(&Told {
             ok: self.is_good(),
             problems: &self.problems,
@@ -144,6 +165,7 @@ impl Report {
             steps: steps.collect(),
             total: CountsTold::new(&self.total()),
             server,
+            store,
         })
     }
 
@@ -177,6 +199,18 @@ impl Report {
                 "the server",
                 number(*accepted, "connection"),
                 number(*retries, "new attempt"),
+            );
+        }
+        if let Some(counted) = &self.counted {
+            let sum = |counts: &[u64]| counts.iter().sum::<u64>();
+            let _ = writeln!(
+                text,
+                "  {:NAME$} {} acknowledged, {} there, {} lost; {} never answered",
+                "the store",
+                number(sum(&counted.acknowledged), "count"),
+                sum(&counted.found),
+                counted.lost(),
+                sum(&counted.sent) - sum(&counted.acknowledged),
             );
         }
         text.push('\n');
@@ -277,6 +311,12 @@ mod tests {
             listener: "127.0.0.1:1".into(),
             rows: vec![row("all up", [20, 21, 20], &[200_000; 99]), stopped],
             server: Some(Testimony { accepted: 242, retries: 1, closed }),
+            counted: Some(Counted {
+                acknowledged: vec![60, 20, 20],
+                found: vec![60, 21, 20],
+                sent: vec![60, 21, 21],
+            }),
+            store_config: "[store]\n".into(),
             problems: Vec::new(),
         }
     }
@@ -294,6 +334,7 @@ mod tests {
             "  all up         nothing",
             "  web-02 stopped of 4 connections 2 were cut",
             "  the server     242 connections accepted, 1 new attempt at another backend after one refused",
+            "  the store      100 counts acknowledged, 101 there, 0 lost; 2 never answered",
             "",
             "",
         ]
@@ -327,6 +368,10 @@ mod tests {
         assert_eq!((&step["cut"], &step["closed_idle"]), (&2.into(), &1.into()));
         assert_eq!(value["total"]["answered"], 101);
         assert_eq!(value["server"]["closed"]["backend_reset"], 3);
+        let store = serde_json::json!({
+            "config": "[store]\n", "sent": 102, "acknowledged": 100, "found": 101, "lost": 0
+        });
+        assert_eq!(value["store"], store);
         // Three digits are kept.
         let max = value["total"]["latency_ns"]["max"].as_u64().unwrap();
         assert!((1_999_000..=2_001_500).contains(&max), "{max}");

@@ -10,6 +10,8 @@ use super::judge::Testimony;
 use super::ledger::Ledger;
 use super::load::Load;
 use super::plan::{BACKENDS, PATIENCE, WORKERS};
+use super::store::Store;
+use super::tally::Counted;
 use crate::balance::{BackendId, BackendStatistics, Observed, Pool};
 use crate::error::{Error, Result};
 use crate::server::config::Bind;
@@ -20,6 +22,8 @@ pub(super) struct Stage {
     // In this order they go: who asks, who passes on, who answers.
     load: Option<Load>,
     server: Server,
+    /// Counts what the clients were answered.
+    pub(super) store: Store,
     pub(super) backends: Vec<Backend>,
     pub(super) pool: Arc<Pool>,
     pub(super) desk: Arc<Desk>,
@@ -33,9 +37,10 @@ const LISTENER: &str = "web";
 const POOL: &str = "app";
 
 impl Stage {
-    /// Starts the backends and the server. Nobody asks yet.
+    /// Starts the backends, the store and the server. Nobody asks yet.
     pub(super) fn set(desk: &Arc<Desk>) -> Result<Self> {
         let backends = BACKENDS.into_iter().map(Backend::start).collect::<Result<Vec<_>>>()?;
+        let store = Store::start()?;
         let text = text(backends.iter().map(|backend| (backend.name(), backend.address())));
         let config = Config::parse(&text, "demo.toml")?;
         let sink = Arc::clone(desk);
@@ -52,13 +57,13 @@ impl Stage {
         server.start()?;
         let Bind::Inet(address) = server.address(LISTENER)? else { unreachable!("bound to an IP address") };
         let pool = server.pool(POOL)?;
-        Ok(Self { load: None, server, backends, pool, desk: Arc::clone(desk), text, address })
+        Ok(Self { load: None, server, store, backends, pool, desk: Arc::clone(desk), text, address })
     }
 
     /// Lets the clients ask.
     pub(super) fn start_load(&mut self) -> Result<()> {
         let names = BACKENDS.map(str::to_string);
-        self.load = Some(Load::start(self.address, &names, &self.desk)?);
+        self.load = Some(Load::start(self.address, self.store.address(), &names, &self.desk)?);
         Ok(())
     }
 
@@ -80,6 +85,13 @@ impl Stage {
         self.server.wait(Some(PATIENCE + Duration::from_secs(5)))?;
         let listener = self.server.listener_statistics(LISTENER)?;
         Ok(Testimony { accepted: listener.accepted, retries: listener.retries, closed: listener.closed })
+    }
+
+    /// What the store has counted, beside what it acknowledged and what it was sent.
+    pub(super) fn counted(&self) -> Result<Counted> {
+        let before = self.desk.ledger().tally.clone();
+        let found = self.store.counters()?;
+        Ok(Counted::new(&before, found, &self.desk.ledger().tally))
     }
 
     /// The pool's name for a backend.

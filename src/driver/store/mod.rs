@@ -15,6 +15,7 @@
 //! | `calls` | one call for each operation |
 //! | `scan` | the keys of a range, as they were at one moment |
 //! | `queue` | calls submitted, and completed through a descriptor |
+//! | `lane` | a loop's way in: a turn's calls under one lock, their answers by one wake |
 //! | `watcher` | changes as they come |
 //! | `scrubbing` | when what lies on disk is read again, and what was found |
 //! | `shared` | the engine behind its lock, and the threads |
@@ -24,6 +25,8 @@
 
 mod answer;
 mod calls;
+#[cfg(feature = "proxy")]
+mod lane;
 mod options;
 mod queue;
 mod scan;
@@ -41,6 +44,8 @@ use crate::driver::lock::Mutex;
 
 pub use self::answer::Done;
 pub use self::calls::{Call, Exchanged, Listing, Pending, PutOptions};
+#[cfg(feature = "proxy")]
+pub(crate) use self::lane::{Finished, Lane};
 pub use self::options::Options;
 pub use self::queue::{Completed, Queue, Submission};
 pub use self::scan::Scan;

@@ -12,6 +12,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::driver::lock::{Condvar, Mutex, MutexGuard};
 
 use super::answer::{self, Done, Expected};
+#[cfg(feature = "proxy")]
+use super::lane::{self, Lanes};
 use super::options::Options;
 use super::queue;
 use super::scrubbing::Scrubbing;
@@ -46,6 +48,8 @@ pub(in crate::driver) struct Core {
     waiting: VecDeque<Waiting>,
     owners: Owners,
     bells: Vec<Weak<Bell>>,
+    #[cfg(feature = "proxy")]
+    pub(super) lanes: Lanes,
     /// Up to where watchers were told.
     told: u64,
     /// Work for the tending thread, and for the one that writes snapshots.
@@ -75,6 +79,9 @@ pub(super) enum Owner {
     Call(Arc<Slot>),
     /// A submitted one, with its user data, and which answers it may get.
     Queue(Arc<queue::Shared>, u64, Expected),
+    /// One of a loop's.
+    #[cfg(feature = "proxy")]
+    Lane(lane::Place),
 }
 
 /// Who waits for which ticket. Tickets rise, and are answered nearly in order: so a queue will do, and no hashing.
@@ -150,13 +157,15 @@ impl Slot {
     }
 }
 
-impl Owner {
-    fn answer(self, result: Result<Done>) {
-        match self {
-            Owner::Call(slot) => slot.fill(result),
+impl Core {
+    fn give(&mut self, owner: Owner, result: Result<engine::Done>) {
+        match owner {
+            Owner::Call(slot) => slot.fill(answer::of(result)),
             Owner::Queue(queue, user_data, expected) => {
-                queue.complete(user_data, result.and_then(|done| expected.check(done)));
+                queue.complete(user_data, answer::of(result).and_then(|done| expected.check(done)));
             }
+            #[cfg(feature = "proxy")]
+            Owner::Lane(place) => self.lanes.complete(place, result),
         }
     }
 }
@@ -180,6 +189,8 @@ impl Shared {
             waiting: VecDeque::new(),
             owners: Owners::default(),
             bells: Vec::new(),
+            #[cfg(feature = "proxy")]
+            lanes: Lanes::default(),
             told,
             upkeep: None,
             job: None,
@@ -258,20 +269,35 @@ impl Shared {
         owner: Owner,
         now: Now,
     ) -> Result<()> {
+        self.take_as(core, command, durability, |_| owner, now)
+    }
+
+    /// The same; `owner` is told the sequence, where that is known by now.
+    pub(super) fn take_as(
+        &self,
+        core: &mut Core,
+        command: &Command<'_>,
+        durability: Option<Durability>,
+        owner: impl FnOnce(Option<u64>) -> Owner,
+        now: Now,
+    ) -> Result<()> {
         if core.is_ending {
             return Err(closed());
         }
         if core.waiting.is_empty() {
+            let before = core.engine.last_sequence();
             match core.engine.submit(command, durability, now) {
                 Ok(ticket) => {
-                    core.owners.insert(ticket, owner);
+                    // What was answered without being written down has none.
+                    let sequence = core.engine.last_sequence();
+                    core.owners.insert(ticket, owner((sequence > before).then_some(sequence)));
                     return Ok(());
                 }
                 Err(error) if core.engine.is_worth_waiting(&error) => {}
                 Err(error) => return Err(error),
             }
         }
-        self.hold(core, command, durability, owner)
+        self.hold(core, command, durability, owner(None))
     }
 
     /// Has a command wait for its turn.
@@ -302,18 +328,23 @@ impl Shared {
     pub(super) fn sync(&self) -> Result<Submitted> {
         let slot = Arc::new(Slot::default());
         let mut core = self.core.lock();
+        self.take_sync(&mut core, Owner::Call(Arc::clone(&slot)))?;
+        self.settle(&mut core, now());
+        Ok(Submitted::Waits(slot))
+    }
+
+    /// Has `owner` answered once all that was taken so far is on disk. [`Shared::settle`] comes behind.
+    pub(super) fn take_sync(&self, core: &mut Core, owner: Owner) -> Result<()> {
         if core.is_ending {
             return Err(closed());
         }
-        let owner = Owner::Call(Arc::clone(&slot));
         if core.waiting.is_empty() {
             let ticket = core.engine.submit_sync()?;
             core.owners.insert(ticket, owner);
         } else {
             core.waiting.push_back(Waiting { command: None, durability: None, owner });
         }
-        self.settle(&mut core, now());
-        Ok(Submitted::Waits(slot))
+        Ok(())
     }
 
     pub(super) fn add_bell(&self, bell: &Arc<Bell>) {
@@ -408,7 +439,7 @@ impl Shared {
                     core.engine.want_flush();
                     break;
                 }
-                Err(error) => next.owner.answer(Err(error)),
+                Err(error) => core.give(next.owner, Err(error)),
             }
         }
         let sequence = core.engine.state().sequence();
@@ -420,7 +451,11 @@ impl Shared {
                     true
                 })
             });
+            #[cfg(feature = "proxy")]
+            core.lanes.note_news();
         }
+        #[cfg(feature = "proxy")]
+        core.lanes.ring();
         if core.is_flusher_idle && core.engine.is_flush_wanted() {
             core.is_flusher_idle = false;
             self.flush.notify_one();
@@ -451,7 +486,7 @@ impl Shared {
             if own == Some(completion.ticket) {
                 *answer = Some(completion.result);
             } else if let Some(owner) = core.owners.remove(completion.ticket) {
-                owner.answer(answer::of(completion.result));
+                core.give(owner, completion.result);
             }
         }
     }
@@ -600,7 +635,7 @@ impl Shared {
         }
         core.is_ending = true;
         for waiting in std::mem::take(&mut core.waiting) {
-            waiting.owner.answer(Err(closed()));
+            core.give(waiting.owner, Err(closed()));
         }
         let now = now();
         core.engine.close(now);
@@ -608,6 +643,8 @@ impl Shared {
         for bell in core.bells.iter().filter_map(Weak::upgrade) {
             bell.ring();
         }
+        #[cfg(feature = "proxy")]
+        core.lanes.ring();
         self.flush.notify_all();
         self.snapshot.notify_all();
         self.snapshotted.notify_all();
@@ -621,7 +658,7 @@ impl Shared {
     }
 }
 
-fn closed() -> Error {
+pub(super) fn closed() -> Error {
     Error::State { what: "store", detail: "is closed; open it again".into() }
 }
 

@@ -12,7 +12,7 @@ use crate::store::index::{Answer, Refusal, Timestamp};
 pub(super) fn answer(
     completed: Completed,
     expects: &Expects,
-    keys: &impl Keys,
+    keys: &mut impl Keys,
     now: Timestamp,
     reply: &mut Reply<'_>,
 ) -> Result<(), Failure> {

@@ -131,7 +131,7 @@ pub(super) fn waiting(control: Control, args: Args<'_>, now: Timestamp) -> Resul
 }
 
 /// 1 if all that was written up to `written` is on this disk, otherwise 0; and how many other nodes have it.
-pub(super) fn progress(keys: &impl Keys, written: u64) -> (u64, u64) {
+pub(super) fn progress(keys: &mut impl Keys, written: u64) -> (u64, u64) {
     (u64::from(keys.durable() >= written), keys.replicas_with(written))
 }
 

@@ -86,6 +86,8 @@ pub struct Connection {
     watched: BTreeMap<Vec<u8>, Watched>,
     /// The last sequence that a write of this connection got.
     written: u64,
+    /// The next request waits for the answers before it.
+    is_held: bool,
     is_closing: bool,
     is_cut: bool,
 }
@@ -151,6 +153,7 @@ impl Connection {
             queue: None,
             watched: BTreeMap::new(),
             written: 0,
+            is_held: false,
             is_closing: false,
             is_cut: false,
         }
@@ -171,24 +174,33 @@ impl Connection {
     /// Takes requests as far as that is possible now.
     pub fn advance(&mut self, hub: &mut Hub, keys: &mut impl Keys, now: Timestamp) {
         self.check_wait(hub, keys, now);
-        while self.takes_requests(hub) {
+        if self.has_requests(hub) {
             let mut intake = std::mem::replace(&mut self.intake, Intake::empty(self.options.limits));
-            let more = self.next_request(&mut intake, hub, keys, now);
+            while self.takes_requests(hub) && self.next_request(&mut intake, hub, keys, now) {}
+            intake.shrink();
             self.intake = intake;
-            if !more {
-                break;
-            }
         }
-        let intake = &mut self.intake;
-        intake.bytes.drain(..intake.at);
-        intake.at = 0;
         if self.is_closing || self.is_cut {
-            intake.bytes = Vec::new();
+            self.intake.bytes = Vec::new();
+            self.intake.at = 0;
         }
     }
 
     /// Takes what came of a write that was submitted, and goes on.
     pub fn handle_completion(
+        &mut self,
+        ticket: Ticket,
+        completed: Completed,
+        hub: &mut Hub,
+        keys: &mut impl Keys,
+        now: Timestamp,
+    ) {
+        self.take_completion(ticket, completed, hub, keys, now);
+        self.advance(hub, keys, now);
+    }
+
+    /// The same without going on: [`Connection::advance`] is to follow.
+    pub fn take_completion(
         &mut self,
         ticket: Ticket,
         completed: Completed,
@@ -207,23 +219,26 @@ impl Connection {
                 .is_ok_and(|outcome| matches!(outcome.answer, Ok(Answer::Transaction { is_met: true, .. })));
             forget(trace, is_done, hub);
             self.finish_job(job, parts, attempts, completed, hub, keys, now);
-        } else {
-            let own =
-                self.slots.iter_mut().find(|slot| matches!(slot, Slot::Pending(own, _) if *own == ticket));
-            if let Some(slot) = own {
-                let Slot::Pending(_, expects) = slot else { return };
-                let protocol = hub.client(self.id).protocol;
-                let mut out = Vec::new();
-                let mut reply = Reply::new(&mut out, protocol);
-                if let Err(Failure(text)) = answer(completed, expects, keys, now, &mut reply) {
-                    hub.counters.errors += 1;
-                    reply.error_bytes(&text);
-                }
-                *slot = Slot::Ready(out);
-            }
-            self.flush_slots(hub);
+            return;
         }
-        self.advance(hub, keys, now);
+        let is_own = |slot: &Slot| matches!(slot, Slot::Pending(own, _) if *own == ticket);
+        let Some(at) = self.slots.iter().position(is_own) else { return };
+        let protocol = hub.client(self.id).protocol;
+        let mut written = Vec::new();
+        // Mostly the first is done first, and goes straight to the output.
+        let out = if at == 0 { &mut self.output } else { &mut written };
+        let mut reply = Reply::new(out, protocol);
+        let Slot::Pending(_, expects) = &self.slots[at] else { return };
+        if let Err(Failure(text)) = answer(completed, expects, keys, now, &mut reply) {
+            hub.counters.errors += 1;
+            reply.error_bytes(&text);
+        }
+        if at == 0 {
+            self.slots.pop_front();
+            self.flush_slots(hub);
+        } else {
+            self.slots[at] = Slot::Ready(written);
+        }
     }
 
     /// Takes a message the hub has for this connection.
@@ -258,12 +273,45 @@ impl Connection {
 
     /// Takes away what was sent, `len` bytes of the output.
     pub fn consume_output(&mut self, len: usize) {
-        self.output.drain(..len);
+        if len < self.output.len() {
+            self.output.drain(..len);
+        } else if self.output.capacity() > KEPT_MAX {
+            self.output = Vec::new();
+        } else {
+            self.output.clear();
+        }
     }
 
     /// Whether more of what the client sends is of use now; if not, it should be left unread.
     pub fn wants_bytes(&self, hub: &Hub) -> bool {
-        self.takes_requests(hub) && self.slots.len() < self.options.pending_max
+        self.takes_requests(hub) && !self.is_held
+    }
+
+    /// Whether there are bytes that [`Connection::advance`] may make something of.
+    pub fn has_requests(&self, hub: &Hub) -> bool {
+        let left = self.intake.bytes.len() - self.intake.at;
+        left > 0 && left >= self.intake.wanted && !self.is_held && self.takes_requests(hub)
+    }
+
+    /// Whether something is to come of what the client has sent, without its sending more. `WAIT` does not count.
+    pub fn is_at_work(&self, hub: &Hub) -> bool {
+        let is_writing = matches!(self.busy, Some(Busy::Write { .. }));
+        is_writing || !self.slots.is_empty() || self.is_held || self.has_requests(hub)
+    }
+
+    /// Whether `WAIT` or `WAITAOF` holds all further requests up.
+    pub fn is_waiting(&self) -> bool {
+        matches!(self.busy, Some(Busy::Wait { .. }))
+    }
+
+    /// Whether `WAITAOF` waits for what was written to be on this disk.
+    pub fn waits_for_disk(&self) -> bool {
+        matches!(self.busy, Some(Busy::Wait { local: 1.., .. }))
+    }
+
+    /// Whether it waits for messages of channels.
+    pub fn is_subscriber(&self, hub: &mut Hub) -> bool {
+        hub.client(self.id).subscriptions() > 0
     }
 
     /// Whether nothing more will come: to be closed, after the output was sent unless [`Connection::is_cut`].
@@ -300,7 +348,7 @@ impl Connection {
         now: Timestamp,
     ) -> bool {
         let bytes = &intake.bytes[intake.at..];
-        if bytes.is_empty() || bytes.len() < intake.wanted {
+        if bytes.is_empty() || bytes.len() < intake.wanted || self.is_held {
             return false;
         }
         intake.wanted = 0;
@@ -385,6 +433,7 @@ impl Connection {
         }
         // From here on what was asked for before has to be done.
         if !self.slots.is_empty() {
+            self.is_held = true;
             return Taken::Later;
         }
         let client = hub.client(self.id);
@@ -405,6 +454,7 @@ impl Connection {
                 self.conclude(start, result, is_over, hub);
             }
             Run::Data(run) if !spec.is_write() => {
+                note_uses(spec, args, keys);
                 let view = keys.view();
                 let mut world = World::new(&view, now.max(view.time()), false, hub.rng.next_u64());
                 self.read(run, &mut world, args, hub);
@@ -480,17 +530,17 @@ impl Connection {
     /// Writes an answer behind those that are to come before it.
     fn respond(&mut self, hub: &mut Hub, write: impl FnOnce(&mut Reply<'_>) -> Result<(), Failure>) {
         let protocol = hub.client(self.id).protocol;
-        let mut out = Vec::new();
-        let mut reply = Reply::new(&mut out, protocol);
+        let mut later = Vec::new();
+        let out = if self.slots.is_empty() { &mut self.output } else { &mut later };
+        let mut reply = Reply::new(out, protocol);
         if let Err(Failure(text)) = write(&mut reply) {
             hub.counters.errors += 1;
             reply.error_bytes(&text);
         }
         if self.slots.is_empty() {
-            self.output.extend_from_slice(&out);
             self.check_output(false, hub);
         } else {
-            self.slots.push_back(Slot::Ready(out));
+            self.slots.push_back(Slot::Ready(later));
         }
     }
 
@@ -512,6 +562,7 @@ impl Connection {
             self.output.extend_from_slice(bytes);
             self.slots.pop_front();
         }
+        self.is_held &= !self.slots.is_empty();
         self.check_output(false, hub);
     }
 
@@ -534,14 +585,45 @@ impl Connection {
         self.is_cut = true;
         self.output = Vec::new();
         self.slots.clear();
+        self.is_held = false;
         self.drop_busy(hub);
         self.queue = None;
     }
 }
 
+/// Bytes of memory that a connection keeps while it has nothing to hold.
+const KEPT_MAX: usize = 4 << 10;
+
 impl Intake {
     fn empty(limits: Limits) -> Self {
         Self { parser: Parser::new(limits), bytes: Vec::new(), at: 0, wanted: 0 }
+    }
+
+    /// Lets go of what was looked at.
+    fn shrink(&mut self) {
+        if self.at < self.bytes.len() {
+            self.bytes.drain(..self.at);
+        } else if self.bytes.capacity() > KEPT_MAX {
+            self.bytes = Vec::new();
+        } else {
+            self.bytes.clear();
+        }
+        self.at = 0;
+    }
+}
+
+/// Has the keys that a command reads be known as used.
+fn note_uses(spec: &Spec, args: Args<'_>, keys: &mut impl Keys) {
+    let (first, last, step) = spec.keys;
+    let Ok(step) = usize::try_from(step) else { return };
+    if first < 1 || step == 0 {
+        return;
+    }
+    let last = if last < 0 { args.len() as i32 + last } else { last };
+    for at in (first..=last).step_by(step) {
+        if let Some(key) = args.get(at as usize) {
+            keys.note_use(key);
+        }
     }
 }
 

@@ -20,7 +20,9 @@ struct Store {
 }
 
 impl Keys for Store {
-    fn view(&self) -> Arc<View> {
+    type Seen = Arc<View>;
+
+    fn view(&mut self) -> Arc<View> {
         self.index.reader().view()
     }
 
@@ -35,7 +37,7 @@ impl Keys for Store {
         Ok(Ticket(self.submitted))
     }
 
-    fn durable(&self) -> u64 {
+    fn durable(&mut self) -> u64 {
         self.durable
     }
 

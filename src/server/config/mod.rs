@@ -37,6 +37,18 @@
 //! | `pool.backend.backup` | | true, false | false | |
 //! | `pool.backend.tier` | | 0 to 255 | 0 | serves |
 //! | `pool.backend.admin` | | `ready`, `drain`, `maintenance` | `ready` | |
+//! | `store.dir` | | a directory | required | it is made if it is not there |
+//! | `store.node` | | 1 to 255 bytes | none | what status calls this one |
+//! | `store.resp` | | an address | no Redis clients | |
+//! | `store.durability` | | `memory`, `local` | `local` | what was answered is there after a crash |
+//! | `store.maxclients` | clients | 1 to 1,000,000 | 10,000 | as Redis |
+//! | `store.flush` | | `refuse`, `allow` | `refuse` | one word must not delete everything by accident |
+//! | `store.memory_max` | bytes | 0, 64 KiB to 256 TiB | 0: no limit | a limit must fit the machine |
+//! | `store.eviction` | | `refuse`, `lru`, `ttl` | `refuse` | nothing goes that nobody asked to go |
+//! | `store.disk_bytes_max` | bytes | 0, 256 MiB to 256 TiB | 0: no limit | |
+//! | `store.output_max` | bytes of a client | 1 MiB to 16 GiB | 256 MiB | one answer of a request as long as may be |
+//! | `store.idle` | time | 0, 1 ms to 30 d | 0: no limit | as Redis' `timeout` |
+//! | `store.password`, `password_file` | | one of them | none: nobody logs in | as Redis' `requirepass` |
 //! | `admin.bind` | | an address | no admin | |
 //! | `admin.mode` | | three octal digits | `0600` | whoever reaches it commands the server |
 //!
@@ -47,9 +59,9 @@
 //! | `syntax` | from text to TOML's tables, every key and value with its place |
 //! | `schema` | which keys there are, and which are known but not in this version |
 //! | `fields` | from a key to a value of the right type and range |
-//! | `listener`, `pool`, `admin` | one such table each, to what runs |
+//! | `listener`, `pool`, `store`, `admin` | one such table each, to what runs |
 //! | `resolve` | the whole: names, references, addresses used twice |
-//! | `bind`, `duration`, `suggest`, `position`, `problems`, `read` | what these stand on |
+//! | `bind`, `duration`, `size`, `suggest`, `position`, `problems`, `read` | what these stand on |
 //!
 //! TOML's own tables are walked rather than derived into structs: a derived reader stops at the first unknown
 //! key or wrong type, and this one tells all there are.
@@ -57,6 +69,8 @@
 mod admin;
 mod bind;
 mod check;
+#[cfg(feature = "replication")]
+mod cluster;
 mod discovery;
 pub(crate) mod duration;
 mod fields;
@@ -67,6 +81,10 @@ mod problems;
 mod read;
 mod resolve;
 mod schema;
+#[cfg(feature = "store")]
+mod size;
+#[cfg(feature = "store")]
+mod store;
 pub(in crate::server) mod suggest;
 mod syntax;
 #[cfg(test)]
@@ -82,6 +100,10 @@ use crate::discovery::members::Template;
 use crate::discovery::name::WatchedName;
 use crate::error::Result;
 use crate::health;
+#[cfg(feature = "store")]
+pub use crate::health::secret::Secret;
+#[cfg(feature = "store")]
+use crate::store::{engine::Durability, index::evict::Eviction};
 
 pub use crate::proxy::options::{AcceptProxy, Bind, OnDown, SendProxy, Timeouts};
 pub use position::excerpt;
@@ -103,6 +125,18 @@ pub const BACKLOG_MAX: u32 = 65_535;
 pub const QUEUE_MAX: u32 = 1 << 20;
 /// The most that [`Pool::attempts`] can be.
 pub const ATTEMPTS_MAX: u32 = 100;
+/// The most that [`Store::maxclients`] can be.
+#[cfg(feature = "store")]
+pub const CLIENTS_MAX: u32 = 1_000_000;
+/// The least that [`Store::output_max`] can be.
+#[cfg(feature = "store")]
+pub const OUTPUT_MIN: u64 = 1 << 20;
+/// The most that [`Store::output_max`] can be.
+#[cfg(feature = "store")]
+pub const OUTPUT_MAX: u64 = 16 << 30;
+/// The most that [`Store::memory_max`] and [`Store::disk_bytes_max`] can be.
+#[cfg(feature = "store")]
+pub const STORE_BYTES_MAX: u64 = 1 << 48;
 /// The shortest of [`Timeouts`].
 pub const TIMEOUT_MIN: Duration = Duration::from_millis(1);
 /// The longest of [`Timeouts`]: 30 days.
@@ -121,6 +155,9 @@ pub struct Config {
     pub pools: Vec<Pool>,
     /// How names of members are looked up.
     pub discovery: Discovery,
+    /// The store in it.
+    #[cfg(feature = "store")]
+    pub store: Option<Store>,
     /// Where it is asked and told things while running.
     pub admin: Option<Admin>,
 }
@@ -134,6 +171,15 @@ impl Config {
     /// Touches no file and does not block; any thread.
     pub fn parse(text: &str, source: &str) -> Result<Self> {
         resolve::config(text, source)
+    }
+
+    /// How long it drains unless told otherwise: the longest `timeouts.drain` of the listeners, and for the store what
+    /// a listener has that says nothing.
+    pub fn drain(&self) -> Duration {
+        let listeners = self.listeners.iter().map(|listener| listener.timeouts.drain).max();
+        #[cfg(feature = "store")]
+        let listeners = listeners.max(self.store.as_ref().map(|_| Timeouts::default().drain));
+        listeners.unwrap_or_default()
     }
 
     /// Reads the file at `path`. Blocks while it is read.
@@ -277,6 +323,44 @@ pub enum LoginKind {
     Postgres,
     /// MySQL and MariaDB.
     Mysql,
+}
+
+/// `[store]`
+#[cfg(feature = "store")]
+#[derive(Clone, Debug, PartialEq)]
+pub struct Store {
+    /// The directory, made if it is not there; from the working directory of the process if it does not begin with `/`.
+    pub dir: PathBuf,
+    /// Where in the text `dir` stands.
+    pub dir_at: Position,
+    /// The name of this node.
+    pub node: Option<String>,
+    /// Where Redis clients are served; `None`: nowhere.
+    pub resp: Option<Bind>,
+    /// Where in the text `resp` stands.
+    pub resp_at: Position,
+    /// What a write that does not say reaches before it is answered.
+    pub durability: Durability,
+    /// The most Redis clients at once, over all workers: 1 to 1,000,000.
+    pub maxclients: u32,
+    /// Whether `FLUSHALL` and `FLUSHDB` do something.
+    pub allows_flush: bool,
+    /// The most bytes of the index; 0: no limit.
+    pub memory_max: u64,
+    /// What goes when that is reached.
+    pub eviction: Eviction,
+    /// The most bytes of segments and snapshots.
+    pub disk_bytes_max: Option<u64>,
+    /// What Redis clients log in with.
+    pub password: Option<Secret>,
+    /// The file that holds it; a line end after it is not part of it. Read when the server starts.
+    pub password_file: Option<PathBuf>,
+    /// Where in the text that stands.
+    pub password_at: Position,
+    /// The most bytes that a Redis client may leave unread.
+    pub output_max: u64,
+    /// How long a Redis client may say nothing; zero: for ever.
+    pub idle: Duration,
 }
 
 /// `[admin]`

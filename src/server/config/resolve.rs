@@ -15,6 +15,8 @@ use crate::server::config::{
     Admin, Bind, Config, LISTENERS_MAX, Listener, POOLS_MAX, Pool, Runtime, TEXT_MAX, WORKERS_MAX, admin,
     listener, pool, read, syntax,
 };
+#[cfg(feature = "store")]
+use crate::server::config::{schema::STORE, store};
 
 /// Reads a configuration.
 pub(super) fn config(text: &str, source: &str) -> Result<Config> {
@@ -51,13 +53,26 @@ fn whole(root: &DeTable<'_>, problems: &mut Problems<'_>) -> Config {
         let bind_at = problems.position(read.bind.at);
         Some(Admin { bind_at, bind: read.bind.value, mode: read.mode })
     });
+    #[cfg(feature = "store")]
+    let store = root.table("store", &STORE, problems).and_then(|fields| {
+        let (store, resp) = store::read(&fields, problems)?;
+        if let Some(resp) = &resp {
+            binds.add(resp, "the store".to_string(), problems);
+        }
+        Some(store)
+    });
+    #[cfg(not(feature = "store"))]
+    if root.has("store") {
+        let message = "[store] is not in this build of trimtab";
+        problems.add(root.value_at("store"), message, "take it out, or build with the feature store");
+    }
     let discovery = root.table("discovery", &DISCOVERY, problems);
     let discovery =
         discovery.map(|fields| crate::server::config::discovery::read(&fields, problems)).unwrap_or_default();
-    if !root.has("listener") {
+    if !root.has("listener") && !root.has("store") {
         problems.add_overall(
-            "there is no [[listener]], so there is nothing to do",
-            "add one with name, bind and pool",
+            "there is no [[listener]] and no [store], so there is nothing to do",
+            "add a listener with name, bind and pool, or a store with dir and resp",
         );
     }
     Config {
@@ -66,6 +81,8 @@ fn whole(root: &DeTable<'_>, problems: &mut Problems<'_>) -> Config {
         listeners,
         pools: pools.pools,
         discovery,
+        #[cfg(feature = "store")]
+        store,
         admin,
     }
 }
@@ -114,7 +131,7 @@ fn listeners(
     problems: &mut Problems<'_>,
 ) -> Vec<Listener> {
     let tables = root.tables("listener", &LISTENER, problems);
-    if root.is_empty_list("listener") {
+    if root.is_empty_list("listener") && !root.has("store") {
         problems.add(
             root.value_at("listener"),
             "there is no listener, so there is nothing to do",

@@ -30,7 +30,7 @@ impl Schema {
     }
 }
 
-const fn key(name: &'static str, example: &'static str) -> Key {
+pub(super) const fn key(name: &'static str, example: &'static str) -> Key {
     Key { name, example }
 }
 
@@ -41,9 +41,10 @@ pub(super) const ROOT: Schema = Schema {
         key("listener", "[{ name = \"web\", bind = \"0.0.0.0:8080\", pool = \"app\" }]"),
         key("pool", "[{ name = \"app\" }]"),
         key("discovery", "{ nameservers = [\"10.0.0.2\"] }"),
+        key("store", "{ dir = \"data\", resp = \"127.0.0.1:6379\" }"),
         key("admin", "{ bind = \"unix:/run/trimtab.sock\" }"),
     ],
-    later: &["guard", "store", "log"],
+    later: &["guard", "log"],
 };
 
 pub(super) const RUNTIME: Schema =
@@ -67,6 +68,27 @@ pub(super) const DISCOVERY: Schema = Schema {
         key("endpoints_max", "10000"),
     ],
     later: &[],
+};
+
+#[cfg(feature = "store")]
+pub(super) const STORE: Schema = Schema {
+    place: "in [store]",
+    keys: &[
+        key("dir", "\"data\""),
+        key("node", "\"db-1\""),
+        key("resp", "\"127.0.0.1:6379\""),
+        key("durability", "\"local\""),
+        key("maxclients", "10000"),
+        key("flush", "\"allow\""),
+        key("memory_max", "\"1GiB\""),
+        key("eviction", "\"lru\""),
+        key("disk_bytes_max", "\"10GiB\""),
+        key("output_max", "\"256MiB\""),
+        key("idle", "\"5m\""),
+        key("password", "\"secret\""),
+        key("password_file", "\"/etc/trimtab/store.password\""),
+    ],
+    later: &["listen", "peers", "learners", "peer_tls"],
 };
 
 pub(super) const ADMIN: Schema = Schema {
@@ -217,6 +239,14 @@ pub(super) const CHECK: Schema = Schema {
     later: &[],
 };
 
+#[cfg(feature = "replication")]
+#[cfg_attr(not(test), allow(dead_code, reason = "for [store], which has no cluster yet"))]
+pub(super) const PEER_TLS: Schema = Schema {
+    place: "in store.peer_tls",
+    keys: &[key("certificates", "[\"node.pem\"]"), key("key", "\"node.key\""), key("ca", "\"ca.pem\"")],
+    later: &[],
+};
+
 pub(super) const HEADER: Schema = Schema {
     place: "in pool.check.headers",
     keys: &[key("name", "\"Accept\""), key("value", "\"*/*\"")],
@@ -259,7 +289,9 @@ pub(super) const BACKEND: Schema = Schema {
 
 /// Every kind of table.
 #[cfg(test)]
-pub(super) const ALL: [&Schema; 15] = [
+pub(super) const ALL: &[&Schema] = &[
+    #[cfg(feature = "store")]
+    &STORE,
     &ROOT,
     &DISCOVERY,
     &RUNTIME,

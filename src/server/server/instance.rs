@@ -47,8 +47,8 @@ impl admin::Instance for Inner {
 
     fn drain(&self, timeout: Option<Duration>) -> Result<()> {
         self.check_process()?;
-        let configured = || self.config.listeners.iter().map(|listener| listener.timeouts.drain).max();
-        let timeout = timeout.or_else(configured).unwrap_or_default();
+        let configured = || self.config.drain();
+        let timeout = timeout.unwrap_or_else(configured);
         let until = Clock.now().saturating_add(timeout);
         let shared = {
             let life = self.life.lock();

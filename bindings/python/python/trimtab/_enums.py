@@ -175,6 +175,12 @@ class EventKind(IntEnum):
     """Members could not be found out, by name or from a file; the detail says why. Those there were stay."""
     SESSIONS_CUT = 14
     """Sessions of a backend that went down were cut, by one of the workers; the value tells how many."""
+    STORE_FAILED = 15
+    """The store takes no writes any more until it is opened again; the detail says why."""
+    STORE_FULL = 16
+    """The store takes no writes, for there is no room on disk; the detail says more."""
+    STORE_RECOVERED = 17
+    """The store takes writes again."""
     PANIC_BEGAN = 32
     """A tier, the value, panics: it serves whatever is observed of its backends."""
     PANIC_ENDED = 33

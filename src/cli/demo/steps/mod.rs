@@ -5,6 +5,7 @@ mod all_up;
 mod back;
 mod drain;
 mod freeze;
+mod kill;
 mod ready;
 mod stop;
 mod thaw;
@@ -67,6 +68,7 @@ pub(super) fn all() -> Vec<Box<dyn Step>> {
         Box::new(ready::Ready { backend: drained }),
         Box::new(freeze::Freeze::new(frozen)),
         Box::new(thaw::Thaw { backend: frozen }),
+        Box::new(kill::Kill::default()),
     ]
 }
 

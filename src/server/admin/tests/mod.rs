@@ -94,6 +94,8 @@ impl Instance for Fake {
                 .iter()
                 .map(|(name, pool)| with_checks(PoolStatus::read(name, pool, None)))
                 .collect(),
+            #[cfg(feature = "store")]
+            store: None,
             admin: AdminStatistics::default(),
         }
     }

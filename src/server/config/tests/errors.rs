@@ -27,7 +27,7 @@ fn keys() {
         (
             format!("frontends = 1\n{BASE}"),
             &[
-                ":1:1: unknown key \"frontends\" at the top; known here: \"runtime\", \"listener\", \"pool\", \"discovery\", \"admin\"",
+                ":1:1: unknown key \"frontends\" at the top; known here: \"runtime\", \"listener\", \"pool\", \"discovery\", \"store\", \"admin\"",
             ],
         ),
         (
@@ -66,8 +66,8 @@ fn what_later_versions_have() {
             &[":8:3: \"guard\" at the top is not in this version yet; take it out"],
         ),
         (
-            format!("{BASE}[store]\nnode = 1"),
-            &[":8:2: \"store\" at the top is not in this version yet; take it out"],
+            format!("{BASE}[store]\ndir = \"data\"\npeers = 1"),
+            &[":10:1: \"peers\" in [store] is not in this version yet; take it out"],
         ),
         (format!("{BASE}[log]\n"), &[":8:2: \"log\" at the top is not in this version yet; take it out"]),
         (
@@ -363,7 +363,9 @@ fn names_and_references() {
         ),
         (
             owned(""),
-            &[": there is no [[listener]], so there is nothing to do; add one with name, bind and pool"],
+            &[
+                ": there is no [[listener]] and no [store], so there is nothing to do; add a listener with name, bind and pool, or a store with dir and resp",
+            ],
         ),
         (
             owned("listener = []"),
@@ -604,6 +606,16 @@ fn what_hints_suggest_is_taken() {
         "in listener.timeouts" => listener(&format!("timeouts.{line}")),
         "in pool.retry" => pool(&format!("retry.{line}")),
         "in [discovery]" => format!("{BASE}[discovery]\n{line}\n"),
+        "in [store]" => {
+            let key = line.split_once(' ').unwrap().0;
+            let needs = match key {
+                "dir" => "resp = \"127.0.0.1:0\"\n",
+                "resp" => "dir = \"data\"\n",
+                "eviction" => "dir = \"data\"\nresp = \"127.0.0.1:0\"\nmemory_max = \"1GiB\"\n",
+                _ => "dir = \"data\"\nresp = \"127.0.0.1:0\"\n",
+            };
+            format!("[store]\n{needs}{line}\n")
+        }
         "in pool.adaptive" => pool(&format!("adaptive.{line}")),
         "in pool.outlier" => pool(&format!("outlier.{line}")),
         "in pool.check" if line.starts_with("kind") => pool(&format!("check.{line}")),

@@ -3,6 +3,8 @@
 mod errors;
 mod members;
 mod properties;
+#[cfg(feature = "store")]
+mod store;
 mod values;
 
 use crate::error::Error;

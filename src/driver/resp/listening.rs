@@ -1,0 +1,111 @@
+//! [`Door`]: where one loop takes Redis clients in.
+
+use std::io;
+use std::net::SocketAddr;
+
+use socket2::Socket;
+
+use crate::driver::event::EventKind;
+use crate::driver::listening::{ListeningSocket, Verdict};
+use crate::driver::net::{self, Accepted};
+use crate::driver::resp::shared::SharedClients;
+use crate::driver::shared::add;
+use crate::driver::token::Source;
+use crate::driver::worker::Core;
+use crate::sys::fork::Moment;
+
+/// How many clients are taken in in a turn before others have theirs.
+const ACCEPTS_PER_TURN: usize = 64;
+/// As Redis says it.
+const FULL: &[u8] = b"-ERR max number of clients reached\r\n";
+
+pub(super) struct Door {
+    /// Its number among the listeners of the loop.
+    pub(super) index: usize,
+    from: ListeningSocket,
+    is_starved: bool,
+}
+
+/// Somebody who came in.
+pub(super) struct Guest {
+    pub(super) socket: Socket,
+    pub(super) address: Option<SocketAddr>,
+    pub(super) since: Moment,
+}
+
+impl Door {
+    pub(super) fn open(index: usize, from: ListeningSocket, core: &Core) -> io::Result<Self> {
+        let source = Source::Listener(index as u32);
+        match from.is_shared {
+            true => core.register_exclusive(&from.socket, source)?,
+            false => core.register(&from.socket, source)?,
+        }
+        Ok(Self { index, from, is_starved: false })
+    }
+
+    pub(super) fn is_starved(&self) -> bool {
+        self.is_starved
+    }
+
+    /// Takes in who waits. Who finds no place is told so, as by Redis, and turned away.
+    pub(super) fn accept(
+        &mut self,
+        core: &mut Core,
+        shared: &SharedClients,
+        mut open: impl FnMut(&mut Core, Guest),
+    ) -> Verdict {
+        for _ in 0..ACCEPTS_PER_TURN {
+            let since = Moment::now();
+            match net::accept(&self.from.socket) {
+                Accepted::One(socket, address) => {
+                    if shared.try_enter() {
+                        open(core, Guest { socket, address, since });
+                    } else {
+                        add(&shared.counters(core.index).refused, 1);
+                        // If that does not go at once, nobody reads it.
+                        let _ = net::write(&socket, FULL);
+                        net::close(socket, since);
+                    }
+                }
+                Accepted::None => {
+                    self.recover(core, shared);
+                    return Verdict::Emptied;
+                }
+                Accepted::Gone => add(&shared.counters(core.index).accept_errors, 1),
+                // Pipes that carry nothing are of less use than a client.
+                Accepted::Starved(_) if core.pipes.release() => {}
+                Accepted::Starved(error) => {
+                    add(&shared.counters(core.index).accept_errors, 1);
+                    if !self.is_starved {
+                        self.is_starved = true;
+                        if shared.starve() {
+                            core.shared.tell_named(EventKind::AcceptPaused, &shared.name, error.to_string());
+                        }
+                    }
+                    return Verdict::Starved;
+                }
+                Accepted::Broken(error) => {
+                    add(&shared.counters(core.index).accept_errors, 1);
+                    core.shared.tell_named(EventKind::AcceptPaused, &shared.name, error.to_string());
+                    return Verdict::Emptied;
+                }
+            }
+        }
+        self.recover(core, shared);
+        Verdict::More
+    }
+
+    pub(super) fn close(mut self, core: &Core, shared: &SharedClients) {
+        self.recover(core, shared);
+        net::close(self.from.socket, self.from.since);
+    }
+
+    fn recover(&mut self, core: &Core, shared: &SharedClients) {
+        if self.is_starved {
+            self.is_starved = false;
+            if shared.recover() {
+                core.shared.tell_named(EventKind::AcceptResumed, &shared.name, "");
+            }
+        }
+    }
+}

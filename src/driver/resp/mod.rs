@@ -1,0 +1,476 @@
+//! Redis clients in a loop: their sockets, and the turn in which they are served.
+//!
+//! A turn reads once from each client that has sent something, has all requests of all of them done in one batch of
+//! the store's, gives what came of earlier ones out, and writes once to each client that is to be told something. So
+//! the store is locked once and its disk woken once, however many clients there are; and no client's disk is waited
+//! for.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `client` | one client: its socket, what it has read and written |
+//! | `exchange` | messages of channels between loops, and who has subscribed where |
+//! | `listening` | where clients come in, and why it pauses |
+//! | `watch` | what the owner is told of the store |
+//! | `shared` | what loops share: how many there are, what was counted |
+
+mod client;
+mod exchange;
+mod listening;
+pub(crate) mod shared;
+pub(crate) mod watch;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use mio::event::Event;
+use slab::Slab;
+
+use self::client::Client;
+use self::exchange::Others;
+use self::listening::{Door, Guest};
+use self::shared::SharedClients;
+use crate::driver::listening::{ListeningSocket, Verdict};
+use crate::driver::mailbox::Sender;
+use crate::driver::net;
+use crate::driver::shared::add;
+use crate::driver::store::{Finished, Lane, Store};
+use crate::driver::token::{GENERATION_MASK, Key, Source};
+use crate::driver::worker::{Core, Message, Timer};
+use crate::error::Result;
+use crate::resp::{Connection, Hub};
+use crate::rng::Rng;
+
+/// What a loop serves Redis clients with.
+pub(crate) struct Parts {
+    pub(crate) store: Store,
+    pub(crate) shared: Arc<SharedClients>,
+    pub(crate) socket: ListeningSocket,
+    pub(crate) sender: Sender<Message>,
+    /// What clients on a unix socket are called.
+    pub(crate) path: Option<Arc<str>>,
+    pub(crate) seed: u64,
+}
+
+/// A loop's Redis clients.
+pub(crate) struct Clients {
+    worker: usize,
+    shared: Arc<SharedClients>,
+    lane: Lane,
+    hub: Hub,
+    door: Option<Door>,
+    path: Option<Arc<str>>,
+    table: Slab<Client>,
+    /// By the number that the hub has for it.
+    places: HashMap<u64, Key>,
+    generation: u32,
+    /// Those that this turn is about.
+    called: Vec<Key>,
+    /// Those with more to do in the next turn.
+    again: Vec<Key>,
+    done: Vec<Finished>,
+    /// The store may have something for us.
+    has_mail: bool,
+    /// A sync is under way that `WAITAOF` waits for.
+    is_syncing: bool,
+    /// Whose it is.
+    waiting: Vec<Key>,
+    /// Something was applied that clients may have asked to be told of.
+    has_news: bool,
+    /// Whether the store was told that they have.
+    wants_news: bool,
+    is_draining: bool,
+}
+
+/// Batches of a turn: a client that sends reads and writes in turn needs one for each write.
+const ROUNDS_MAX: usize = 64;
+
+impl Clients {
+    pub(crate) fn open(parts: Parts, index: usize, core: &Core) -> Result<Self> {
+        let Parts { store, shared, socket, sender, path, seed } = parts;
+        let waking = (Arc::clone(&shared), core.index);
+        let mut lane = Lane::new(&store, move || {
+            if waking.0.begin_tell(waking.1) {
+                // The mailbox has a place for it, and refuses only when the loop is gone.
+                let _ = sender.try_send(Message::Store);
+            }
+        })?;
+        let workers = core.shared.senders.len();
+        let mut options = shared.options.hub.clone();
+        (options.id_first, options.id_step) = (core.index as u64 + 1, workers as u64);
+        let mut hub = Hub::new(options, lane.now(), Rng::new(seed));
+        if workers > 1 {
+            let others =
+                Others { worker: core.index, clients: Arc::clone(&shared), shared: Arc::clone(&core.shared) };
+            hub.set_peers(Box::new(others));
+        }
+        let door = Door::open(index, socket, core)
+            .map_err(|error| crate::error::Error::io("register a listening socket", &error))?;
+        lane.rest();
+        Ok(Self {
+            worker: core.index,
+            shared,
+            lane,
+            hub,
+            door: Some(door),
+            path,
+            table: Slab::new(),
+            places: HashMap::new(),
+            generation: 0,
+            called: Vec::new(),
+            again: Vec::new(),
+            done: Vec::new(),
+            has_mail: false,
+            is_syncing: false,
+            waiting: Vec::new(),
+            has_news: false,
+            wants_news: false,
+            is_draining: false,
+        })
+    }
+
+    /// Whether `index` is the number of its listener.
+    pub(crate) fn is_listener(&self, index: usize) -> bool {
+        self.door.as_ref().is_some_and(|door| door.index == index)
+    }
+
+    pub(crate) fn is_starved(&self) -> Option<usize> {
+        self.door.as_ref().filter(|door| door.is_starved()).map(|door| door.index)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// Whether the next turn has something to do even if nothing happens.
+    pub(crate) fn is_pressed(&self) -> bool {
+        !self.called.is_empty() || !self.again.is_empty() || self.has_mail || self.has_news
+    }
+
+    pub(crate) fn accept(&mut self, core: &mut Core) {
+        let Some(mut door) = self.door.take() else { return };
+        let shared = Arc::clone(&self.shared);
+        match door.accept(core, &shared, |core, guest| self.begin(core, guest)) {
+            Verdict::Emptied => {}
+            Verdict::More => {
+                if !core.accept_again.contains(&(door.index as u32)) {
+                    core.accept_again.push(door.index as u32);
+                }
+            }
+            Verdict::Starved => core.pause(door.index as u32),
+        }
+        self.door = Some(door);
+    }
+
+    fn begin(&mut self, core: &mut Core, guest: Guest) {
+        let Guest { socket, address, since } = guest;
+        self.generation = (self.generation + 1) & GENERATION_MASK;
+        let key = Key { index: self.table.vacant_key() as u32, generation: self.generation };
+        if core.register(&socket, Source::Client(key)).is_err() {
+            self.shared.leave();
+            return net::close(socket, since);
+        }
+        let name = match (address, &self.path) {
+            (Some(address), _) => address.to_string(),
+            (None, path) => format!("{}:0", path.as_deref().unwrap_or_default()),
+        };
+        let options = self.shared.options.connection;
+        let now = self.lane.now();
+        let connection = Connection::new(options, &name, &mut self.hub, now);
+        self.places.insert(connection.id(), key);
+        self.table.insert(Client {
+            socket,
+            connection,
+            generation: key.generation,
+            // What it says may be there already.
+            is_readable: true,
+            is_ending: false,
+            has_ended: false,
+            is_writable: true,
+            is_called: false,
+            touched: core.now,
+            timer: None,
+            since,
+        });
+        add(&self.shared.counters(core.index).accepted, 1);
+        self.call(key);
+    }
+
+    pub(crate) fn handle_event(&mut self, key: Key, event: &Event) {
+        let Some(client) = find(&mut self.table, key) else { return };
+        client.is_readable |= event.is_readable() || event.is_read_closed() || event.is_error();
+        client.is_ending |= event.is_read_closed() || event.is_error();
+        client.is_writable |= event.is_writable() || event.is_error();
+        self.call(key);
+    }
+
+    pub(crate) fn handle_timeout(&mut self, core: &mut Core, key: Key) {
+        let Some(client) = find(&mut self.table, key) else { return };
+        client.timer = None;
+        let idle = self.shared.options.idle;
+        let is_idle = is_bound_by_idle(client, &mut self.hub, idle)
+            && core.now.duration_since(client.touched) >= idle
+            && !client.connection.is_at_work(&self.hub);
+        if is_idle {
+            add(&self.shared.counters(core.index).idle, 1);
+            return self.end(core, key);
+        }
+        self.call(key);
+    }
+
+    /// The store has something for us.
+    pub(crate) fn handle_mail(&mut self, core: &Core) {
+        self.shared.told(core.index);
+        self.has_mail = true;
+    }
+
+    /// Serves all that this turn is about. To be called once at the end of each.
+    pub(crate) fn serve(&mut self, core: &mut Core) {
+        for key in std::mem::take(&mut self.again) {
+            self.call(key);
+        }
+        if self.called.is_empty() && !self.has_mail && !self.has_news {
+            return;
+        }
+        let mut gone = Vec::new();
+        for &key in &self.called {
+            let Some(client) = find(&mut self.table, key) else { continue };
+            if client.read(&mut core.buffer, &self.hub, core.now).is_err() {
+                gone.push(key);
+            }
+        }
+        // Whoever broke off is told nothing, and done for all the same.
+        for key in gone {
+            self.end(core, key);
+        }
+        self.run_rounds();
+        self.tell_news();
+        self.write(core);
+        self.count(core);
+        self.lane.rest();
+    }
+
+    /// Has requests done until none is left that can be done without waiting.
+    fn run_rounds(&mut self) {
+        if std::mem::take(&mut self.has_mail) {
+            self.has_news |= self.lane.take(&mut self.done);
+            let (sent, classes) = self.shared.exchange.take(self.worker);
+            for (channel, payload) in sent {
+                self.hub.publish_here(&channel, &payload);
+            }
+            if let Some(classes) = classes {
+                self.hub.configure(&classes, &self.lane.view());
+            }
+            self.deliver();
+        }
+        for _ in 0..ROUNDS_MAX {
+            let mut is_idle = self.done.is_empty();
+            let now = self.lane.now();
+            let mut batch = self.lane.batch();
+            let mut done = std::mem::take(&mut self.done);
+            for finished in done.drain(..) {
+                match finished {
+                    Finished::Write { client, ticket, completed } => {
+                        let key = key_of(client);
+                        let Some(client) = find(&mut self.table, key) else { continue };
+                        if !std::mem::replace(&mut client.is_called, true) {
+                            self.called.push(key);
+                        }
+                        client.connection.take_completion(
+                            ticket,
+                            completed,
+                            &mut self.hub,
+                            batch.of(number_of(key)),
+                            now,
+                        );
+                    }
+                    Finished::Sync => {
+                        self.is_syncing = false;
+                        for key in self.waiting.drain(..) {
+                            let Some(client) = find(&mut self.table, key) else { continue };
+                            if !std::mem::replace(&mut client.is_called, true) {
+                                self.called.push(key);
+                            }
+                        }
+                    }
+                }
+            }
+            self.done = done;
+            for &key in &self.called {
+                let Some(client) = find(&mut self.table, key) else { continue };
+                is_idle &= !client.connection.has_requests(&self.hub);
+                client.connection.advance(&mut self.hub, batch.of(number_of(key)), now);
+                if client.connection.waits_for_disk() && !self.waiting.contains(&key) {
+                    self.waiting.push(key);
+                }
+            }
+            if !self.waiting.is_empty() && !self.is_syncing {
+                // A log that has stopped answers nobody any more: they have the time they gave.
+                self.is_syncing = batch.sync().is_ok();
+            }
+            self.has_news |= batch.finish(&mut self.done);
+            let has_delivered = self.deliver();
+            if is_idle && !has_delivered && self.done.is_empty() {
+                return;
+            }
+        }
+        self.has_mail |= !self.done.is_empty();
+    }
+
+    /// Tells what has happened to keys, a part at a time.
+    fn tell_news(&mut self) {
+        if self.hub.wants_news() != self.wants_news {
+            self.wants_news = !self.wants_news;
+            self.lane.want_news(self.wants_news);
+            // What came in between was told to nobody.
+            self.has_news = self.wants_news;
+        }
+        if std::mem::take(&mut self.has_news) {
+            self.has_news = self.hub.handle_view(&self.lane.view());
+            self.deliver();
+        }
+    }
+
+    /// Gives messages of channels to those they are for.
+    fn deliver(&mut self) -> bool {
+        let mut has_delivered = false;
+        while let Some((id, message)) = self.hub.poll_delivery() {
+            let Some(&key) = self.places.get(&id) else { continue };
+            let Some(client) = find(&mut self.table, key) else { continue };
+            client.connection.handle_message(&message, &mut self.hub);
+            has_delivered = true;
+            if !std::mem::replace(&mut client.is_called, true) {
+                self.called.push(key);
+            }
+        }
+        has_delivered
+    }
+
+    /// Writes to each client once, ends those that are over, and sees to when the others are to be looked at.
+    fn write(&mut self, core: &mut Core) {
+        for key in std::mem::take(&mut self.called) {
+            let Some(client) = find(&mut self.table, key) else { continue };
+            client.is_called = false;
+            if client.write().is_err() || client.is_over(&self.hub, self.is_draining) {
+                self.end(core, key);
+                continue;
+            }
+            if client.has_more(&self.hub) {
+                self.again.push(key);
+            }
+            self.set_timer(core, key);
+        }
+    }
+
+    fn set_timer(&mut self, core: &mut Core, key: Key) {
+        let idle = self.shared.options.idle;
+        let Some(client) = find(&mut self.table, key) else { return };
+        let waits = client.connection.next_deadline();
+        let is_bound = is_bound_by_idle(client, &mut self.hub, idle);
+        if waits.is_none() && !is_bound {
+            if let Some(timer) = client.timer.take() {
+                core.wheel.cancel(timer);
+            }
+            return;
+        }
+        let now = self.lane.now();
+        let waits = waits.map(|deadline| {
+            let left = deadline.as_millis().saturating_sub(now.as_millis());
+            core.now.saturating_add(Duration::from_millis(left))
+        });
+        let idles = is_bound.then(|| client.touched.saturating_add(idle));
+        if let Some(at) = waits.into_iter().chain(idles).min() {
+            core.set_timer(&mut client.timer, at, Timer::Client(key));
+        }
+    }
+
+    /// Takes no clients any more, and ends those there are once what they have asked for is answered.
+    pub(crate) fn drain(&mut self, core: &mut Core) {
+        self.close_door(core);
+        self.is_draining = true;
+        let keys: Vec<Key> = keys(&self.table).collect();
+        for key in keys {
+            if let Some(client) = find(&mut self.table, key) {
+                // Whether there is something unread is looked at once more.
+                client.is_readable = true;
+            }
+            self.call(key);
+        }
+    }
+
+    pub(crate) fn close_door(&mut self, core: &Core) {
+        if let Some(door) = self.door.take() {
+            door.close(core, &self.shared);
+        }
+    }
+
+    pub(crate) fn close_all(&mut self, core: &mut Core) {
+        self.close_door(core);
+        let keys: Vec<Key> = keys(&self.table).collect();
+        for key in keys {
+            self.end(core, key);
+        }
+    }
+
+    fn end(&mut self, core: &mut Core, key: Key) {
+        if find(&mut self.table, key).is_none() {
+            return;
+        }
+        let client = self.table.remove(key.index as usize);
+        if let Some(timer) = client.timer {
+            core.wheel.cancel(timer);
+        }
+        self.places.remove(&client.connection.id());
+        client.connection.close(&mut self.hub);
+        net::close(client.socket, client.since);
+        self.shared.leave();
+        core.has_freed = true;
+    }
+
+    fn call(&mut self, key: Key) {
+        if let Some(client) = find(&mut self.table, key)
+            && !std::mem::replace(&mut client.is_called, true)
+        {
+            self.called.push(key);
+        }
+    }
+
+    /// Has the others see what the hub counted.
+    fn count(&self, core: &Core) {
+        let (own, shared) = (self.hub.counters(), self.shared.counters(core.index));
+        for (to, from) in [
+            (&shared.slow, own.slow_readers),
+            (&shared.commands, own.commands),
+            (&shared.errors, own.errors),
+            (&shared.protocol_errors, own.protocol_errors),
+            (&shared.retries, own.retries),
+            (&shared.messages, own.messages),
+            (&shared.present, self.table.len() as u64),
+        ] {
+            to.store(from, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Whether `idle` bounds its silence: it does not for who waits for messages or for `WAIT`.
+fn is_bound_by_idle(client: &Client, hub: &mut Hub, idle: Duration) -> bool {
+    !idle.is_zero() && !client.connection.is_waiting() && !client.connection.is_subscriber(hub)
+}
+
+fn find(table: &mut Slab<Client>, key: Key) -> Option<&mut Client> {
+    table.get_mut(key.index as usize).filter(|client| client.generation == key.generation)
+}
+
+fn keys(table: &Slab<Client>) -> impl Iterator<Item = Key> {
+    table.iter().map(|(index, client)| Key { index: index as u32, generation: client.generation })
+}
+
+/// A key as the number that the store gives back.
+fn number_of(key: Key) -> u64 {
+    u64::from(key.generation) << 32 | u64::from(key.index)
+}
+
+fn key_of(number: u64) -> Key {
+    Key { index: number as u32, generation: (number >> 32) as u32 }
+}

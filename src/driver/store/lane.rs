@@ -1,0 +1,288 @@
+//! [`Lane`]: the way into a store for a loop that serves Redis clients. What the clients ask for in a turn is submitted
+//! under one lock, and wakes the thread that writes once; what came of it wakes the loop once, however much it is.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use slab::Slab;
+
+use super::Store;
+use super::shared::{Core, Owner, Shared, now};
+use crate::driver::lock::MutexGuard;
+use crate::error::Result;
+use crate::resp::{Completed, Durability, Keys, Ticket};
+use crate::store::engine::{self, Now};
+use crate::store::index::evict::Uses;
+use crate::store::index::{Command, Reader, Timestamp, View};
+
+/// Wakes a loop. Called with the store's lock held: it must neither block nor call the store.
+type Wake = Box<dyn Fn() + Send + Sync>;
+
+/// What is done and not taken, lane by lane. Part of what the store's lock guards.
+#[derive(Default)]
+pub(super) struct Lanes(Slab<Post>);
+
+struct Post {
+    done: Vec<Finished>,
+    /// Something was applied since the lane was told.
+    is_news: bool,
+    /// Whether it wants to know.
+    wants_news: bool,
+    /// The loop was woken and has not looked yet.
+    is_rung: bool,
+    wake: Wake,
+}
+
+/// Whose a ticket is.
+pub(super) struct Place {
+    lane: usize,
+    client: u64,
+    /// `None`: of a sync.
+    ticket: Option<Ticket>,
+}
+
+/// What came of one of a lane's calls.
+pub(crate) enum Finished {
+    /// A write of `client`.
+    Write { client: u64, ticket: Ticket, completed: Completed },
+    /// All that was there when [`Batch::sync`] was called is on disk, or never will be.
+    Sync,
+}
+
+impl Lanes {
+    pub(super) fn complete(&mut self, place: Place, result: Result<engine::Done>) {
+        // A loop that has ended does not want to know.
+        let Some(post) = self.0.get_mut(place.lane) else { return };
+        post.done.push(match place.ticket {
+            None => Finished::Sync,
+            Some(ticket) => {
+                let completed = result.map(|done| done.outcome.expect("a command has an outcome"));
+                Finished::Write { client: place.client, ticket, completed }
+            }
+        });
+    }
+
+    /// Something was applied.
+    pub(super) fn note_news(&mut self) {
+        for (_, post) in &mut self.0 {
+            post.is_news |= post.wants_news;
+        }
+    }
+
+    /// Wakes each loop that has something to take and does not know.
+    pub(super) fn ring(&mut self) {
+        for (_, post) in &mut self.0 {
+            if !post.is_rung && (post.is_news || !post.done.is_empty()) {
+                post.is_rung = true;
+                (post.wake)();
+            }
+        }
+    }
+}
+
+/// See the module. Dropped, what is under way is done and nobody told.
+pub(crate) struct Lane {
+    store: Store,
+    index: usize,
+    sight: Sight,
+    /// For tickets that have no sequence.
+    unnumbered: u64,
+}
+
+/// The newest view a lane has looked at, for as long as nothing it knows of has changed it.
+struct Sight {
+    reader: Reader,
+    view: Option<Seen>,
+}
+
+/// A view, and a count of its own for who holds it, so that loops do not share one.
+#[derive(Clone)]
+#[expect(clippy::redundant_allocation, reason = "the count is the point")]
+pub(crate) struct Seen(Arc<Arc<View>>);
+
+impl Deref for Seen {
+    type Target = View;
+
+    #[inline]
+    fn deref(&self) -> &View {
+        &self.0
+    }
+}
+
+impl Lane {
+    /// One whose loop is woken by `wake`, which must neither block nor call the store.
+    ///
+    /// # Errors
+    ///
+    /// `State` once the store is closed, `Forked`.
+    pub(crate) fn new(store: &Store, wake: impl Fn() + Send + Sync + 'static) -> Result<Self> {
+        let post = Post {
+            done: Vec::new(),
+            is_news: false,
+            wants_news: false,
+            is_rung: false,
+            wake: Box::new(wake),
+        };
+        let index = store.shared()?.core.lock().lanes.0.insert(post);
+        let sight = Sight { reader: store.reader()?.clone(), view: None };
+        Ok(Self { store: store.clone(), index, sight, unnumbered: 0 })
+    }
+
+    /// Begins a batch. The store's lock is taken with its first write and held until it is finished, so nothing may
+    /// come between that waits.
+    pub(crate) fn batch(&mut self) -> Batch<'_> {
+        let inner = &*self.store.inner;
+        Batch {
+            shared: &inner.shared,
+            uses: inner.uses.as_ref(),
+            sight: &mut self.sight,
+            unnumbered: &mut self.unnumbered,
+            lane: self.index,
+            core: None,
+            now: now(),
+            client: 0,
+        }
+    }
+
+    /// Takes what is done into `done`, which is empty; says whether something was applied, if the lane wants to know.
+    pub(crate) fn take(&mut self, done: &mut Vec<Finished>) -> bool {
+        self.sight.view = None;
+        let mut core = self.store.inner.shared.core.lock();
+        core.lanes.0[self.index].take(done)
+    }
+
+    /// Whether the loop is to be woken by everything that is applied.
+    pub(crate) fn want_news(&mut self, wants: bool) {
+        self.store.inner.shared.core.lock().lanes.0[self.index].wants_news = wants;
+    }
+
+    /// The newest view.
+    pub(crate) fn view(&mut self) -> Seen {
+        self.sight.view()
+    }
+
+    /// Lets go of the view, which would keep what is replaced in memory.
+    pub(crate) fn rest(&mut self) {
+        self.sight.view = None;
+    }
+
+    /// The present, as the store has it: never before what it has said.
+    pub(crate) fn now(&mut self) -> Timestamp {
+        now().clock.max(self.sight.view().time())
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        // In a child made by fork the lock may be held by a thread that is not there.
+        if self.store.check_process().is_ok() {
+            self.store.inner.shared.core.lock().lanes.0.remove(self.index);
+        }
+    }
+}
+
+impl fmt::Debug for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lane").field("index", &self.index).finish_non_exhaustive()
+    }
+}
+
+impl Post {
+    fn take(&mut self, done: &mut Vec<Finished>) -> bool {
+        self.is_rung = false;
+        std::mem::swap(&mut self.done, done);
+        std::mem::take(&mut self.is_news)
+    }
+}
+
+impl Sight {
+    fn view(&mut self) -> Seen {
+        self.view.get_or_insert_with(|| Seen(Arc::new(self.reader.view()))).clone()
+    }
+}
+
+/// The writes of a turn. What it submits is seen and told when it is finished.
+pub(crate) struct Batch<'a> {
+    shared: &'a Shared,
+    uses: Option<&'a Uses>,
+    sight: &'a mut Sight,
+    unnumbered: &'a mut u64,
+    lane: usize,
+    core: Option<MutexGuard<'a, Core>>,
+    now: Now,
+    client: u64,
+}
+
+impl Batch<'_> {
+    /// Whose the writes are that follow.
+    pub(crate) fn of(&mut self, client: u64) -> &mut Self {
+        self.client = client;
+        self
+    }
+
+    /// Asks for a [`Finished::Sync`] once all that was written so far is on disk.
+    pub(crate) fn sync(&mut self) -> Result<()> {
+        let place = Place { lane: self.lane, client: 0, ticket: None };
+        let core = self.core.get_or_insert_with(|| self.shared.core.lock());
+        self.shared.take_sync(core, Owner::Lane(place))
+    }
+
+    /// Has everything taken in, and takes what is done already into `done`, which is empty. Says whether something was
+    /// applied, if the lane wants to know.
+    pub(crate) fn finish(mut self, done: &mut Vec<Finished>) -> bool {
+        let Some(mut core) = self.core.take() else { return false };
+        // What is done is taken here: nobody need be woken for it.
+        core.lanes.0[self.lane].is_rung = true;
+        self.shared.settle(&mut core, self.now);
+        let is_news = core.lanes.0[self.lane].take(done);
+        drop(core);
+        self.sight.view = None;
+        is_news
+    }
+}
+
+/// The mark of a ticket without a sequence; sequences do not come that far.
+const UNNUMBERED: u64 = 1 << 63;
+
+impl Keys for Batch<'_> {
+    type Seen = Seen;
+
+    fn view(&mut self) -> Seen {
+        self.sight.view()
+    }
+
+    fn submit(&mut self, command: &Command<'_>, durability: Durability) -> Result<Ticket> {
+        let durability = match durability {
+            Durability::Memory => engine::Durability::Memory,
+            Durability::Local => engine::Durability::Local,
+            Durability::Quorum => engine::Durability::Quorum,
+            Durability::All => engine::Durability::All,
+        };
+        let mut ticket = Ticket(0);
+        let owner = |sequence: Option<u64>| {
+            ticket = Ticket(sequence.unwrap_or_else(|| {
+                *self.unnumbered += 1;
+                UNNUMBERED | *self.unnumbered
+            }));
+            Owner::Lane(Place { lane: self.lane, client: self.client, ticket: Some(ticket) })
+        };
+        let core = self.core.get_or_insert_with(|| self.shared.core.lock());
+        self.shared.take_as(core, command, Some(durability), owner, self.now)?;
+        Ok(ticket)
+    }
+
+    fn durable(&mut self) -> u64 {
+        self.core.get_or_insert_with(|| self.shared.core.lock()).engine.durable_sequence()
+    }
+
+    fn replicas_with(&self, _: u64) -> u64 {
+        0
+    }
+
+    fn note_use(&mut self, key: &[u8]) {
+        if let Some(uses) = self.uses {
+            uses.note(key, self.now.clock);
+        }
+    }
+}

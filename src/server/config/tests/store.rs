@@ -1,0 +1,124 @@
+//! `[store]`: what it may say, and what is told of the rest.
+
+use std::time::Duration;
+
+use super::errors::check;
+use super::{BASE, good};
+use crate::health::secret::Secret;
+use crate::store::engine::Durability;
+use crate::store::index::evict::Eviction;
+
+fn store(lines: &str) -> String {
+    format!("[store]\ndir = \"data\"\nresp = \"127.0.0.1:6379\"\n{lines}\n")
+}
+
+#[test]
+fn a_store_needs_a_directory_and_nothing_else() {
+    let config = good("[store]\ndir = \"data\"");
+    let store = config.store.as_ref().unwrap();
+    assert!(config.listeners.is_empty() && store.resp.is_none() && !store.allows_flush);
+    assert_eq!((store.dir.to_str(), &store.node), (Some("data"), &None));
+    assert_eq!((store.durability, store.eviction), (Durability::Local, Eviction::Refuse));
+    assert_eq!((store.maxclients, store.memory_max, store.disk_bytes_max), (10_000, 0, None));
+    assert_eq!((store.output_max, store.idle), (256 << 20, Duration::ZERO));
+    assert_eq!(config.drain(), Duration::from_secs(30));
+    assert!(good(BASE).store.is_none());
+}
+
+#[test]
+fn what_is_said_is_taken() {
+    let config = good(
+        "[store]\ndir = \"/var/lib/trimtab\"\nnode = \"db-1\"\nresp = \"unix:@store\"\ndurability = \"memory\"\n\
+         maxclients = 1_000_000\nflush = \"allow\"\nmemory_max = \"1GiB\"\neviction = \"ttl\"\n\
+         disk_bytes_max = 268435456\noutput_max = \"1MiB\"\nidle = \"30d\"\npassword = \"secret\"",
+    );
+    let store = config.store.unwrap();
+    assert_eq!(store.resp.map(|resp| resp.to_string()).as_deref(), Some("unix:@store"));
+    assert_eq!((store.durability, store.eviction), (Durability::Memory, Eviction::Ttl));
+    assert_eq!((store.maxclients, store.memory_max), (1_000_000, 1 << 30));
+    assert_eq!((store.disk_bytes_max, store.output_max), (Some(256 << 20), 1 << 20));
+    assert_eq!(store.idle, Duration::from_secs(30 * 86_400));
+    assert!(store.password == Some(Secret::from("secret")) && store.allows_flush);
+    assert_eq!(format!("{:?}", store.password), "Some(Secret)");
+    assert_eq!(good(&store_of_sizes("65536", "0")).store.unwrap().memory_max, 65_536);
+}
+
+fn store_of_sizes(memory: &str, disk: &str) -> String {
+    store(&format!("memory_max = {memory}\ndisk_bytes_max = {disk}"))
+}
+
+#[test]
+fn what_is_wrong_is_told() {
+    check(&[
+        ("[store]".into(), &[":1:1: dir is missing in [store]; add dir = \"data\""]),
+        (
+            "[store]\ndir = \"\"".into(),
+            &[":2:7: dir is empty; name a directory; it is made if it is not there"],
+        ),
+        (
+            store("durabilty = \"local\""),
+            &[":4:1: unknown key \"durabilty\" in [store]; did you mean \"durability\"?"],
+        ),
+        (
+            store("durability = \"quorum\""),
+            &[
+                ":4:14: durability \"quorum\" is not in this version yet; this version has: \"memory\", \"local\"",
+            ],
+        ),
+        (
+            store("durability = \"all\""),
+            &[
+                ":4:14: durability \"all\" is not in this version yet; this version has: \"memory\", \"local\"",
+            ],
+        ),
+        (store("maxclients = 0"), &[":4:14: maxclients 0 is outside 1 to 1000000"]),
+        (store("maxclients = 1000001"), &[":4:14: maxclients 1000001 is outside 1 to 1000000"]),
+        (
+            store_of_sizes("65535", "\"255MiB\""),
+            &[
+                ":4:14: memory_max 65535 is outside 64KiB to 256TiB; 0 is no limit",
+                ":5:18: disk_bytes_max 255MiB is outside 256MiB to 256TiB; 0 is no limit",
+            ],
+        ),
+        (
+            store("memory_max = \"257TiB\""),
+            &[":4:14: memory_max 257TiB is outside 64KiB to 256TiB; 0 is no limit"],
+        ),
+        (store("output_max = 0"), &[":4:14: output_max 0 is outside 1MiB to 16GiB"]),
+        (
+            store("output_max = \"5MB\""),
+            &[
+                ":4:14: output_max: \"5MB\" is not a size: it has a unit that is none; write bytes, or a whole number with the unit KiB, MiB, GiB or TiB: \"512MiB\"",
+            ],
+        ),
+        (store("idle = \"31d\""), &[":4:8: idle 31d is outside 1ms to 30d; \"0s\" is no limit"]),
+        (
+            store("eviction = \"lru\""),
+            &[":4:12: eviction needs memory_max, at which it begins; add memory_max = \"1GiB\""],
+        ),
+        (
+            store("password = \"a\"\npassword_file = \"b\""),
+            &[":5:17: there are password and password_file; take one out"],
+        ),
+        (
+            store("password = \"\""),
+            &[":4:12: password is empty, which lets everybody in; take it out, or write one"],
+        ),
+        (
+            "[store]\ndir = \"data\"\nmaxclients = 5".into(),
+            &[
+                ":3:14: maxclients is for Redis clients, and there is no resp for them; add resp = \"127.0.0.1:6379\", or take it out",
+            ],
+        ),
+        (
+            format!("{BASE}[store]\ndir = \"data\"\nresp = \"127.0.0.1:8080\""),
+            &[
+                ":10:8: the listener \"web\" listens on 127.0.0.1:8080 already, on line 3; choose another address or port",
+            ],
+        ),
+        (
+            "[store]\ndir = \"data\"\nresp = \"6379\"".into(),
+            &[":3:8: resp \"6379\" is a port alone; write 0.0.0.0:6379 or [::]:6379"],
+        ),
+    ]);
+}

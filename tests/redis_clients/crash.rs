@@ -1,0 +1,107 @@
+//! The server killed under load: every write that was acknowledged is there again.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier};
+
+use crate::folder::Folder;
+use crate::process::Running;
+use crate::support::{Client, config, encoded};
+
+const CLIENTS: usize = 6;
+const ROUNDS: u64 = 8;
+
+fn start(folder: &Folder) -> (Running, SocketAddr) {
+    let running = Running::start(&config(&folder.file("data"), 2, ""), None);
+    let address = running.status()["store"]["clients"]["address"].as_str().unwrap().parse().unwrap();
+    (running, address)
+}
+
+/// Sends SETs in batches until the server is gone; gives what was acknowledged last of each key.
+fn load(
+    address: SocketAddr,
+    client: usize,
+    round: u64,
+    begun: &Barrier,
+    is_over: &AtomicBool,
+) -> BTreeMap<String, u64> {
+    let mut connection = Client::connect(address);
+    let mut acknowledged = BTreeMap::new();
+    let mut next = round << 32;
+    begun.wait();
+    while !is_over.load(Ordering::Relaxed) {
+        let mut requests = Vec::new();
+        let batch: Vec<(String, u64)> = (0..1 + next % 5)
+            .map(|at| {
+                next += 1;
+                (format!("{client}:{}", (next + at) % 50), next)
+            })
+            .collect();
+        for (key, value) in &batch {
+            requests.extend(encoded(&[b"SET", key.as_bytes(), value.to_string().as_bytes()]));
+        }
+        use std::io::Write;
+        if connection.0.get_mut().write_all(&requests).is_err() {
+            break;
+        }
+        for (key, value) in batch {
+            match connection.try_answer().as_deref() {
+                Some("+OK") => acknowledged.insert(key, value),
+                Some(other) => panic!("{other}"),
+                None => return acknowledged,
+            };
+        }
+    }
+    acknowledged
+}
+
+#[test]
+fn each_acknowledged_write_is_there_after_a_kill() {
+    let folder = Folder::new();
+    let mut all = BTreeMap::new();
+    for round in 1..=ROUNDS {
+        let (running, address) = start(&folder);
+        let mut reader = Client::connect(address);
+        for (key, value) in &all {
+            let found = reader.ask(&format!("GET {key}"));
+            let found: u64 = found.split_once('|').and_then(|(_, number)| number.parse().ok()).unwrap_or(0);
+            // A later one of the same client may have been written without having been acknowledged.
+            assert!(found >= *value, "round {round}: {key} is {found}, and {value} was acknowledged");
+        }
+        drop(reader);
+        let (begun, is_over) = (Arc::new(Barrier::new(CLIENTS + 1)), Arc::new(AtomicBool::new(false)));
+        let threads: Vec<_> = (0..CLIENTS)
+            .map(|client| {
+                let (begun, is_over) = (Arc::clone(&begun), Arc::clone(&is_over));
+                std::thread::spawn(move || load(address, client, round, &begun, &is_over))
+            })
+            .collect();
+        begun.wait();
+        let mut watcher = Client::connect(address);
+        while watcher.number("DBSIZE") < 100 * i64::from(round == 1) {}
+        for _ in 0..round * 7 {
+            watcher.ask("INCR pace");
+        }
+        // Dropping it kills it.
+        drop(running);
+        is_over.store(true, Ordering::Relaxed);
+        for thread in threads {
+            let acknowledged = thread.join().unwrap();
+            assert!(!acknowledged.is_empty());
+            all.extend(acknowledged);
+        }
+    }
+}
+
+impl Client {
+    /// `None`: the connection has ended.
+    fn try_answer(&mut self) -> Option<String> {
+        use std::io::BufRead;
+        let mut line = String::new();
+        match self.0.read_line(&mut line) {
+            Ok(len) if len > 0 && line.ends_with('\n') => Some(line.trim_end().to_string()),
+            _ => None,
+        }
+    }
+}

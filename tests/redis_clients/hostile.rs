@@ -1,0 +1,140 @@
+//! Clients that mean harm, or are broken: the others are served all the same.
+
+use std::io::Write;
+use std::net::Shutdown;
+use std::time::Duration;
+
+use trimtab::rng::Rng;
+
+use crate::folder::Folder;
+use crate::process::{Running, until};
+use crate::support::{Client, Served, config, encoded};
+
+#[test]
+fn who_comes_beyond_maxclients_is_told_so_and_makes_room_by_leaving() {
+    let served = Served::start(1, "maxclients = 3");
+    let mut clients: Vec<Client> = (0..3).map(|_| served.connect()).collect();
+    clients.iter_mut().for_each(|client| assert_eq!(client.ask("PING"), "+PONG"));
+    for _ in 0..500 {
+        let mut refused = served.connect();
+        assert_eq!(refused.answer(), "-ERR max number of clients reached");
+        assert!(refused.is_ended());
+    }
+    let counted = served.status().clients.unwrap();
+    assert_eq!((counted.present, counted.refused), (3, 500));
+    clients.pop();
+    until("there is room", || served.status().clients.unwrap().present == 2);
+    assert_eq!(served.connect().ask("PING"), "+PONG");
+    assert_eq!(clients[0].ask("PING"), "+PONG");
+}
+
+#[test]
+fn half_requests_huge_lengths_and_noise_end_nobody_else() {
+    let served = Served::start(1, "");
+    let mut good = served.connect();
+    let half = served.connect();
+    half.0.get_ref().write_all(b"*2\r\n$3\r\nGE").unwrap();
+    for (bytes, answer) in [
+        (&b"*2\r\n$3\r\nGET\r\n$536870913\r\n"[..], "-ERR Protocol error: invalid bulk length"),
+        (b"*2147483648\r\n", "-ERR Protocol error: invalid multibulk length"),
+        (b"*1\r\n!\r\n", "-ERR Protocol error: expected '$', got '!'"),
+        (b"SET a \"b\r\n", "-ERR Protocol error: unbalanced quotes in request"),
+    ] {
+        let mut bad = served.connect();
+        bad.send(bytes);
+        assert_eq!(bad.answer(), answer);
+        assert!(bad.is_ended());
+        assert_eq!(good.ask("PING"), "+PONG");
+    }
+    let mut rng = Rng::new(7);
+    for _ in 0..200 {
+        let noise: Vec<u8> = (0..rng.below(2_000)).map(|_| rng.below(256) as u8).collect();
+        let bad = served.connect();
+        // It may have been ended already.
+        let _ = bad.0.get_ref().write_all(&noise);
+        let _ = bad.0.get_ref().shutdown(Shutdown::Write);
+    }
+    assert_eq!(good.ask("SET a 1"), "+OK");
+    drop(half);
+    until("all have gone", || served.status().clients.unwrap().present == 1);
+    assert!(served.status().clients.unwrap().protocol_errors >= 4);
+}
+
+#[test]
+fn who_does_not_read_is_cut_and_counted() {
+    let served = Served::start(1, "output_max = \"2MiB\"\ndurability = \"memory\"");
+    let mut good = served.connect();
+    let value = vec![b'x'; 700 << 10];
+    good.send(&encoded(&[b"SET", b"large", &value]));
+    assert_eq!(good.answer(), "+OK");
+    // More than the system keeps for it, and more than it may leave unread.
+    let mut subscriber = served.connect();
+    subscriber.ask("SUBSCRIBE news");
+    until("it is cut", || {
+        good.send(&encoded(&[b"PUBLISH", b"news", &value]));
+        good.answer();
+        served.status().clients.unwrap().slow == 1
+    });
+    assert_eq!(good.ask("PUBLISH news x"), ":0");
+    // An answer that is longer than may be.
+    let mut greedy = served.connect();
+    greedy.send(&encoded(&[b"MGET", b"large", b"large", b"large"]));
+    assert!(greedy.is_ended());
+    // Many answers that are not: it is left to wait, and gets all of them once it reads.
+    let mut patient = served.connect();
+    let requests = encoded(&[b"GET", b"large"]).repeat(40);
+    patient.send(&requests);
+    assert_eq!(good.ask("PING"), "+PONG");
+    for _ in 0..40 {
+        assert_eq!(patient.answer().len(), value.len() + 8);
+    }
+    assert_eq!(served.status().clients.unwrap().slow, 2);
+}
+
+#[test]
+fn a_client_that_breaks_off_within_a_transaction_leaves_nothing() {
+    let served = Served::start(1, "");
+    let mut good = served.connect();
+    for round in 0..50 {
+        let mut bad = served.connect();
+        bad.send(b"MULTI\r\nSET half 1\r\nSUBSCRIBE x\r\n");
+        if round % 2 == 0 {
+            assert_eq!(bad.answer(), "+OK");
+        }
+        let socket = socket2::SockRef::from(bad.0.get_ref());
+        socket.set_linger(Some(Duration::ZERO)).unwrap();
+        drop(bad);
+    }
+    until("all have gone", || served.status().clients.unwrap().present == 1);
+    assert_eq!(good.ask("EXISTS half"), ":0");
+}
+
+#[test]
+fn what_was_asked_for_before_an_end_is_done_and_answered() {
+    let served = Served::start(1, "");
+    let mut client = served.connect();
+    let mut requests = Vec::new();
+    (0..100).for_each(|_| requests.extend(encoded(&[b"INCR", b"n"])));
+    client.send(&requests);
+    client.0.get_ref().shutdown(Shutdown::Write).unwrap();
+    for number in 1..=100 {
+        assert_eq!(client.answer(), format!(":{number}"));
+    }
+    assert!(client.is_ended());
+}
+
+#[test]
+fn without_a_descriptor_clients_wait_and_are_served_later() {
+    let folder = Folder::new();
+    let running = Running::start(&config(&folder.file("data"), 1, ""), Some(80));
+    let address = running.status()["store"]["clients"]["address"].as_str().unwrap().parse().unwrap();
+    let mut clients: Vec<Client> = (0..100).map(|_| Client::connect(address)).collect();
+    running.until_told("it pauses", |count| count("accept-paused") == 1);
+    clients.iter_mut().for_each(|client| client.say("PING"));
+    // The first of them make room for the last.
+    for mut client in clients {
+        assert_eq!(client.answer(), "+PONG");
+    }
+    running.until_told("it goes on", |count| count("accept-resumed") == 1);
+    running.end();
+}

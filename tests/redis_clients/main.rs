@@ -1,0 +1,18 @@
+//! Redis clients on the server's loop: what they are answered, what they cannot do to it, and what is there after a
+//! crash. Clients of other makes are used as they are; one that is not there fails the test.
+
+#![cfg(target_os = "linux")]
+
+mod channels;
+mod crash;
+#[path = "../shared/folder.rs"]
+#[allow(dead_code, reason = "each of the tests needs a part of it")]
+mod folder;
+mod hostile;
+mod library;
+mod life;
+#[path = "../shared/process.rs"]
+#[allow(dead_code, reason = "each of the tests needs a part of it")]
+mod process;
+mod support;
+mod tools;
