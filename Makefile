@@ -198,6 +198,7 @@ test-bench: build ## Run each benchmark once
 	$(CARGO) bench --locked --bench '*' -- --test
 	TRIMTAB_ARCHIVE=$(RELEASE)/libtrimtab.a benches/nohop/run.sh --smoke
 	TRIMTAB=$(RELEASE)/trimtab $(PYTHON) benches/peers --smoke
+	PYTHONPATH=benches/peers TRIMTAB=$(RELEASE)/trimtab $(PYTHON) benches/stores --smoke
 
 # Coverage for libFuzzer, as `cargo fuzz run -s none` sets it; so that neither cargo-fuzz nor a nightly
 # toolchain is needed. With both at hand, `cargo +nightly fuzz run NAME` adds AddressSanitizer.
@@ -239,14 +240,14 @@ fuzz: fuzz-targets ## Run each fuzz target for FUZZ_SECONDS (60)
 PROPTEST_CASES ?= 20000
 
 .PHONY: sim
-sim: ## The property tests with many more random cases (PROPTEST_CASES)
+sim: ## The property tests with many more random cases, and more simulated worlds (PROPTEST_CASES, SEEDS)
 	PROPTEST_CASES=$(PROPTEST_CASES) $(CARGO) test --locked --release --all-features
 
 .PHONY: crash
 crash: ## Kill processes that write to a log and to a store 2,000 times, and play 4,096 simulated worlds (ROUNDS, SEEDS)
 	TRIMTAB_WAL_ROUNDS=$${ROUNDS:-2000} $(CARGO) test --locked --release --all-features --test wal kill
 	TRIMTAB_STORE_ROUNDS=$${ROUNDS:-2000} $(CARGO) test --locked --release --all-features --test store crash
-	SEEDS=$${SEEDS:-4096} $(CARGO) test --locked --release --all-features --test sim_wal --test sim_store
+	SEEDS=$${SEEDS:-4096} $(CARGO) test --locked --release --all-features --test sim_wal --test sim_store --test sim_cluster
 
 .PHONY: bench
 bench: setup build ## Run the benchmarks: Rust, pingora, C, Python, Go, the client without a hop
@@ -265,6 +266,15 @@ bench: setup build ## Run the benchmarks: Rust, pingora, C, Python, Go, the clie
 .PHONY: bench-checks
 bench-checks: ## What 10,000 checks cost one worker, and how evenly they come
 	$(CARGO) bench --locked --bench checks
+
+.PHONY: bench-store
+bench-store: build ## What the store costs in the process: gets and puts from C, the index, log, start and snapshots
+	$(MAKE) -C tests/c ROOT=$(ROOT) BUILD=$(BUILD)/c LIB_DIR=$(RELEASE) STATIC_LIBS="$(STATIC_LIBS)" bench-store
+	$(CARGO) bench --locked --bench store --bench store_disk
+
+.PHONY: bench-stores
+bench-stores: setup build ## Compare the store with redis-server and etcd on loopback (STORES='--help' lists options)
+	PYTHONPATH=benches/peers TRIMTAB=$(RELEASE)/trimtab $(PYTHON) benches/stores $(STORES)
 
 .PHONY: bench-peers
 bench-peers: setup build ## Compare the command with HAProxy and nginx on loopback (PEERS='--help' lists options)
@@ -310,7 +320,7 @@ lint-go: build ## go vet
 		(cd "$$module" && GOTOOLCHAIN=local CGO_ENABLED=1 $(GO) vet ./...); \
 	done
 
-PYTHON_SOURCES := bindings/python examples/python packaging benches/peers
+PYTHON_SOURCES := bindings/python examples/python packaging benches/peers benches/stores
 
 .PHONY: lint-python
 lint-python: ## ruff, and mypy --strict on the package, its stubs, its tests and the examples
@@ -319,6 +329,7 @@ lint-python: ## ruff, and mypy --strict on the package, its stubs, its tests and
 	cd examples/python && MYPYPATH=$(ROOT)/bindings/python/python $(TOOLS)/mypy --strict --cache-dir=$(BUILD)/mypy .
 	$(TOOLS)/mypy --strict --cache-dir=$(BUILD)/mypy packaging
 	$(TOOLS)/mypy --strict --cache-dir=$(BUILD)/mypy benches/peers
+	MYPYPATH=benches/peers $(TOOLS)/mypy --strict --cache-dir=$(BUILD)/mypy benches/stores
 
 .PHONY: lint-shell
 lint-shell: ## shellcheck

@@ -257,26 +257,6 @@ var constants = map[string]constant{
 	"TRIMTAB_VERSION_PATCH": {not: "Version tells that of the library linked in"},
 }
 
-// Backups of the store, and reading again what lies on its disk.
-func init() {
-	const why = "backups are not bound yet"
-	for _, name := range []string{
-		"trimtab_store_backup",
-		"trimtab_store_backup_closed",
-		"trimtab_store_backup_verify",
-		"trimtab_store_restore",
-		"trimtab_store_scrub",
-		"trimtab_store_damage_copy",
-		"trimtab_store_options_set_scrub_interval_ms",
-		"trimtab_store_options_set_scrub_bytes_per_second",
-	} {
-		functions[name] = counterpart{not: why}
-	}
-	for _, name := range []string{"TRIMTAB_RESTORE_END", "TRIMTAB_RESTORE_SEQUENCE", "TRIMTAB_RESTORE_TIME"} {
-		constants[name] = constant{not: why}
-	}
-}
-
 // A store in the host's loop. Go has goroutines for that.
 func init() {
 	for _, name := range []string{

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Store;
-use super::answer::Done;
+use super::answer::{Done, Expected};
 use super::shared::{Shared, Submitted, clock};
 use crate::error::{Error, Result};
 use crate::store::engine::Durability;
@@ -70,6 +70,7 @@ pub struct Listing {
 pub struct Pending {
     submitted: Submitted,
     shared: Arc<Shared>,
+    expected: Expected,
     process: fork::Process,
 }
 
@@ -83,7 +84,7 @@ impl Pending {
         if !self.process.is_this() {
             return Err(Error::Forked { what: "store" });
         }
-        self.submitted.wait(&self.shared, timeout)
+        self.expected.check(self.submitted.wait(&self.shared, timeout)?)
     }
 }
 
@@ -104,7 +105,7 @@ impl fmt::Debug for Pending {
 /// - `TimedOut`: it may be done, or not, or still be; with a request id it can be sent again to find out;
 /// - `Io`: the disk is full (nothing was done) or has failed (nothing more is taken; whether it was done is known when
 ///   the store is opened again);
-/// - `State`: the store is closed, or the request's answer is forgotten; `Forked`.
+/// - `State`: the store is closed, or the request's answer is forgotten, or is that of another operation; `Forked`.
 impl Store {
     /// Puts `value` at `key`.
     pub fn put(&self, key: &[u8], value: &[u8], call: &Call) -> Result<Done> {
@@ -226,7 +227,8 @@ impl Store {
             Command { time: Timestamp::default(), request: call.request, operation: operation.clone() };
         let shared = self.shared()?;
         let submitted = shared.submit(&command, call.durability).inspect_err(|_| shared.catch_up())?;
-        submitted.wait(shared, call.timeout.unwrap_or(self.inner.options.timeout))
+        let done = submitted.wait(shared, call.timeout.unwrap_or(self.inner.options.timeout))?;
+        Expected::of(operation).check(done)
     }
 
     /// Begins what [`Store::call`] does, for one who waits in several goes. Does not block, and leaves `timeout` unread.
@@ -234,7 +236,7 @@ impl Store {
         let command =
             Command { time: Timestamp::default(), request: call.request, operation: operation.clone() };
         let submitted = self.shared()?.submit(&command, call.durability)?;
-        Ok(self.pending(submitted))
+        Ok(self.pending(submitted, Expected::of(operation)))
     }
 
     /// Waits until all that was written before is on disk; gives the last sequence of it.
@@ -246,11 +248,12 @@ impl Store {
 
     /// Begins what [`Store::sync`] does. Does not block.
     pub fn begin_sync(&self) -> Result<Pending> {
-        Ok(self.pending(self.shared()?.sync()?))
+        Ok(self.pending(self.shared()?.sync()?, Expected::Any))
     }
 
-    fn pending(&self, submitted: Submitted) -> Pending {
-        Pending { submitted, shared: Arc::clone(&self.inner.shared), process: self.inner.process }
+    fn pending(&self, submitted: Submitted, expected: Expected) -> Pending {
+        let shared = Arc::clone(&self.inner.shared);
+        Pending { submitted, shared, expected, process: self.inner.process }
     }
 
     fn step(&self, step: Step<'_>, call: &Call) -> Result<Done> {
