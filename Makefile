@@ -198,6 +198,7 @@ test-bench: build ## Run each benchmark once
 	$(CARGO) bench --locked --bench '*' -- --test
 	TRIMTAB_ARCHIVE=$(RELEASE)/libtrimtab.a benches/nohop/run.sh --smoke
 	TRIMTAB=$(RELEASE)/trimtab $(PYTHON) benches/peers --smoke
+	PYTHONPATH=benches/peers TRIMTAB=$(RELEASE)/trimtab $(PYTHON) benches/stores --smoke
 
 # Coverage for libFuzzer, as `cargo fuzz run -s none` sets it; so that neither cargo-fuzz nor a nightly
 # toolchain is needed. With both at hand, `cargo +nightly fuzz run NAME` adds AddressSanitizer.
@@ -266,6 +267,15 @@ bench: setup build ## Run the benchmarks: Rust, pingora, C, Python, Go, the clie
 bench-checks: ## What 10,000 checks cost one worker, and how evenly they come
 	$(CARGO) bench --locked --bench checks
 
+.PHONY: bench-store
+bench-store: build ## What the store costs in the process: gets and puts from C, the index, log, start and snapshots
+	$(MAKE) -C tests/c ROOT=$(ROOT) BUILD=$(BUILD)/c LIB_DIR=$(RELEASE) STATIC_LIBS="$(STATIC_LIBS)" bench-store
+	$(CARGO) bench --locked --bench store --bench store_disk
+
+.PHONY: bench-stores
+bench-stores: setup build ## Compare the store with redis-server and etcd on loopback (STORES='--help' lists options)
+	PYTHONPATH=benches/peers TRIMTAB=$(RELEASE)/trimtab $(PYTHON) benches/stores $(STORES)
+
 .PHONY: bench-peers
 bench-peers: setup build ## Compare the command with HAProxy and nginx on loopback (PEERS='--help' lists options)
 	TRIMTAB=$(RELEASE)/trimtab $(PYTHON) benches/peers $(PEERS)
@@ -310,7 +320,7 @@ lint-go: build ## go vet
 		(cd "$$module" && GOTOOLCHAIN=local CGO_ENABLED=1 $(GO) vet ./...); \
 	done
 
-PYTHON_SOURCES := bindings/python examples/python packaging benches/peers
+PYTHON_SOURCES := bindings/python examples/python packaging benches/peers benches/stores
 
 .PHONY: lint-python
 lint-python: ## ruff, and mypy --strict on the package, its stubs, its tests and the examples
@@ -319,6 +329,7 @@ lint-python: ## ruff, and mypy --strict on the package, its stubs, its tests and
 	cd examples/python && MYPYPATH=$(ROOT)/bindings/python/python $(TOOLS)/mypy --strict --cache-dir=$(BUILD)/mypy .
 	$(TOOLS)/mypy --strict --cache-dir=$(BUILD)/mypy packaging
 	$(TOOLS)/mypy --strict --cache-dir=$(BUILD)/mypy benches/peers
+	MYPYPATH=benches/peers $(TOOLS)/mypy --strict --cache-dir=$(BUILD)/mypy benches/stores
 
 .PHONY: lint-shell
 lint-shell: ## shellcheck

@@ -16,6 +16,9 @@ fn number(name: &str) -> Option<u64> {
     Some(value.parse().unwrap_or_else(|_| panic!("{name}={value} is no number")))
 }
 
+/// In how many worlds a planted bug has to be found.
+const BUG_SEEDS: u64 = 128;
+
 /// Plays worlds on all cores; gives what came of each, a panic being a failure like another.
 fn play(seeds: std::ops::Range<u64>, planted: Option<Plant>) -> Vec<(u64, Result<Summary, String>)> {
     let next = AtomicU64::new(seeds.start);
@@ -68,11 +71,56 @@ fn what_must_hold_holds_in_every_world() {
         // The worlds are worth something only if all of this happens in them.
         assert!(sum.written > 20_000 && sum.written_all > 1_000 && sum.read > 15_000, "{sum:?}");
         assert!(sum.read_here > 8_000 && sum.sent_on > 500 && sum.early > 4_000, "{sum:?}");
-        assert!(sum.repeated > 100 && sum.doubtful > 300 && sum.superseded > 10, "{sum:?}");
+        assert!(sum.repeated > 100 && sum.doubtful > 300 && sum.superseded > 2, "{sum:?}");
         assert!(sum.primaries > 400 && sum.crashes > 400 && sum.partitions > 400, "{sum:?}");
         assert!(sum.transfers > 50 && sum.slow > 10 && sum.changes > 50 && sum.fenced > 50, "{sum:?}");
         assert!(sum.snapshots > 200 && sum.installed > 10 && sum.fetched > 500, "{sum:?}");
         assert!(sum.put_back > 20 && sum.readmitted > 20 && sum.failed > 20, "{sum:?}");
         assert!(sum.undecided < 10, "{sum:?}");
+    }
+}
+
+/// Each planted bug is found in some world, by a check or because the node itself sees that something cannot be. Three that
+/// want a rare coincidence are found by hand, in the tests beside the node.
+#[test]
+fn planted_bugs_are_found() {
+    let only = std::env::var("PLANT").ok();
+    let mut missed = Vec::new();
+    for plant in Plant::ALL.into_iter().filter(|it| !Plant::BY_HAND.contains(it)) {
+        let name = format!("{plant:?}");
+        if only.as_ref().is_some_and(|only| *only != name) {
+            continue;
+        }
+        let worlds = number("SEEDS").unwrap_or(BUG_SEEDS);
+        let mut found = None;
+        // A few at a time, so that what is found early costs little.
+        if let Some(seed) = number("SEED") {
+            println!("{:?}", run(seed, Some(plant)));
+            continue;
+        }
+        for from in (0..worlds).step_by(8) {
+            let failed =
+                play(from..worlds.min(from + 8), Some(plant)).into_iter().find_map(|(_, it)| it.err());
+            if failed.is_some() {
+                found = failed;
+                break;
+            }
+        }
+        match found {
+            Some(what) => println!("{name}: {}", what.lines().next().unwrap_or("")),
+            None => missed.push(name),
+        }
+    }
+    assert!(
+        missed.is_empty(),
+        "not found: {missed:?}; one alone with: PLANT=name cargo test --features sim --test sim_cluster planted"
+    );
+}
+
+/// A seed is a whole world: it goes the same way each time.
+#[test]
+fn a_seed_replays() {
+    for seed in 0..8 {
+        assert_eq!(run(seed, None), run(seed, None));
     }
 }

@@ -19,7 +19,7 @@ use crate::driver::mailbox::Receiver;
 use crate::driver::pipes::Pipes;
 use crate::driver::probing::Probing;
 #[cfg(feature = "store")]
-use crate::driver::resp::{self, Clients};
+use crate::driver::resp::{self, Clients, watch::StoreWatch};
 use crate::driver::shared::{Presence, Shared};
 use crate::driver::timer::{TimerId, Wheel};
 use crate::driver::token::{Key, Source};
@@ -59,6 +59,9 @@ pub(crate) enum Timer {
     Conversation(Key),
     #[cfg(feature = "store")]
     Client(Key),
+    /// The store is to be looked at.
+    #[cfg(feature = "store")]
+    Store,
     /// Try again to accept: there was no descriptor.
     Accept(u32),
     /// Try again to connect sessions: there was no descriptor.
@@ -115,6 +118,9 @@ pub(crate) struct Worker {
     /// Of the store, where there is one.
     #[cfg(feature = "store")]
     clients: Option<Clients>,
+    /// What is told of it, on one worker of the server.
+    #[cfg(feature = "store")]
+    store_watch: Option<StoreWatch>,
     /// The checks, on one worker of the server.
     probing: Option<Probing>,
     /// Members from elsewhere, likewise.
@@ -160,6 +166,8 @@ pub(crate) struct Parts {
     pub(crate) bell: Option<Bell>,
     #[cfg(feature = "store")]
     pub(crate) clients: Option<resp::Parts>,
+    #[cfg(feature = "store")]
+    pub(crate) store_watch: Option<StoreWatch>,
     pub(crate) probing: Option<Probing>,
     pub(crate) discovering: Option<Discovering>,
     pub(crate) is_hosted: bool,
@@ -206,6 +214,8 @@ impl Worker {
             conversations,
             #[cfg(feature = "store")]
             clients,
+            #[cfg(feature = "store")]
+            store_watch: parts.store_watch,
             probing: parts.probing,
             discovering: parts.discovering,
             inbox: parts.inbox,
@@ -219,6 +229,10 @@ impl Worker {
         }
         if let Some(probing) = &mut worker.probing {
             probing.begin(&mut worker.core);
+        }
+        #[cfg(feature = "store")]
+        if let Some(watch) = &worker.store_watch {
+            watch.begin(&mut worker.core);
         }
         Ok(worker)
     }
@@ -427,6 +441,12 @@ impl Worker {
                 Timer::Client(key) => {
                     if let Some(clients) = &mut self.clients {
                         clients.handle_timeout(&mut self.core, key);
+                    }
+                }
+                #[cfg(feature = "store")]
+                Timer::Store => {
+                    if let Some(watch) = &mut self.store_watch {
+                        watch.handle_timeout(&mut self.core);
                     }
                 }
                 Timer::Discovering => {

@@ -26,7 +26,7 @@ impl Backoff {
         // Beyond 2^32 of anything the longest is reached.
         let doubled = self.first.saturating_mul(1 << self.attempts.min(31));
         self.attempts = self.attempts.saturating_add(1);
-        jittered(doubled.min(self.longest), rng)
+        Self::jittered(doubled.min(self.longest), rng)
     }
 
     /// An attempt succeeded: the next wait is the first again.
@@ -34,16 +34,16 @@ impl Backoff {
         self.attempts = 0;
     }
 
+    /// Half to all of `wait`.
+    pub fn jittered(wait: Duration, rng: &mut Rng) -> Duration {
+        let half = nanos(wait) / 2;
+        Duration::from_nanos(half + rng.below(nanos(wait) - half + 1))
+    }
+
     /// How many attempts failed since the last that did not.
     pub fn attempts(&self) -> u32 {
         self.attempts
     }
-}
-
-/// Half to all of `wait`.
-pub(crate) fn jittered(wait: Duration, rng: &mut Rng) -> Duration {
-    let half = nanos(wait) / 2;
-    Duration::from_nanos(half + rng.below(nanos(wait) - half + 1))
 }
 
 #[cfg(test)]

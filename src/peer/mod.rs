@@ -37,7 +37,6 @@ mod security;
 mod turns;
 
 pub use backoff::Backoff;
-pub(crate) use backoff::jittered;
 pub use end::{End, Fault};
 pub use frame::{FRAME_BYTES_MAX, Frame, HEADER_BYTES, Kind, PREAMBLE, Splitter};
 pub use hello::{ClusterId, Hello, PROTOCOL_VERSION, Reason, Refusal};

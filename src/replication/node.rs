@@ -5,6 +5,8 @@ mod care;
 mod catchup;
 mod drive;
 mod receive;
+#[cfg(all(test, feature = "sim"))]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
@@ -197,7 +199,11 @@ struct Persisting {
 #[derive(Debug, Default)]
 struct Process {
     boot: u64,
-    retired: VecDeque<u64>,
+    /// The highest stamp it had.
+    stamp: u64,
+    /// Earlier ones, and the highest stamp each had.
+    retired: VecDeque<(u64, u64)>,
+    /// Frames of those that were sent when they should not run any more.
     late: u32,
 }
 

@@ -32,6 +32,9 @@ pub enum Plant {
 }
 
 impl Plant {
+    /// Those that a random world seldom meets: tests beside the node lead to where they show.
+    pub const BY_HAND: [Plant; 3] = [Plant::ForgottenVote, Plant::HastyVote, Plant::UncheckedRead];
+
     /// All of them.
     pub const ALL: [Plant; 13] = [
         Plant::EarlyAnswer,

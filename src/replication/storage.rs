@@ -16,7 +16,7 @@ const ASKS_MAX: usize = 16;
 /// What an entry counts beside its bytes.
 const ENTRY_BYTES: u64 = 96;
 
-/// Entries that are to be read.
+/// Entries that are to be read. Of them only applied ones are: others may be replaced meanwhile.
 #[derive(Debug)]
 pub(super) struct Ask {
     pub(super) low: u64,

@@ -1,7 +1,7 @@
 //! Patterns with `*`, `?`, `[a-z]`, `[^a]` and `\` before a byte that means itself, as Redis has them.
 
 /// Whether all of `text` fits `pattern`.
-pub(super) fn matches(pattern: &[u8], text: &[u8]) -> bool {
+pub(crate) fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut pattern, mut text) = (pattern, text);
     // Where to go on if what comes behind the last star does not fit: with one byte more for the star. One place is
     // enough, so the time is bounded by the product of the lengths.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::ahead::Ahead;
 use super::glob;
 use super::notify::Notifications;
+use super::peers::Peers;
 use super::reply::{Protocol, Reply};
 use crate::rng::Rng;
 use crate::store::index::Timestamp;
@@ -20,6 +21,7 @@ use crate::store::index::Timestamp;
 /// | `clients_max` | connections | from 1 | 10,000, as Redis | told by `CONFIG GET`; the one who accepts enforces it |
 /// | `scans_max` | scans | from 1 | 4,096 | each remembers a key; the oldest is forgotten first |
 /// | `subscriptions_max` | channels and patterns of a connection | from 1 | 65,536 | they lie in memory |
+/// | `id_first`, `id_step` | | from 1 | 1, 1 | numbers of connections: of several loops each has its own |
 /// | `deliveries_max` | messages | from 1 | 4,096 | no connection takes requests while more are to be delivered |
 #[derive(Clone, Debug)]
 pub struct HubOptions {
@@ -35,6 +37,10 @@ pub struct HubOptions {
     pub subscriptions_max: usize,
     /// Messages that may wait to be delivered.
     pub deliveries_max: usize,
+    /// The number of the first connection.
+    pub id_first: u64,
+    /// From one number to the next.
+    pub id_step: u64,
 }
 
 impl Default for HubOptions {
@@ -46,6 +52,8 @@ impl Default for HubOptions {
             scans_max: 4_096,
             subscriptions_max: 65_536,
             deliveries_max: 4_096,
+            id_first: 1,
+            id_step: 1,
         }
     }
 }
@@ -67,6 +75,20 @@ pub struct Counters {
     pub retries: u64,
     /// Messages published.
     pub messages: u64,
+}
+
+impl Counters {
+    fn plus(&self, other: &Self) -> Self {
+        Self {
+            connections: self.connections + other.connections,
+            commands: self.commands + other.commands,
+            errors: self.errors + other.errors,
+            slow_readers: self.slow_readers + other.slow_readers,
+            protocol_errors: self.protocol_errors + other.protocol_errors,
+            retries: self.retries + other.retries,
+            messages: self.messages + other.messages,
+        }
+    }
 }
 
 /// A message to be written to those who have asked for it.
@@ -142,12 +164,14 @@ pub struct Hub {
     deliveries: VecDeque<(u64, Message)>,
     scans: BTreeMap<u64, Vec<u8>>,
     scan_next: u64,
-    id_last: u64,
+    id_next: u64,
+    pub(super) peers: Option<Box<dyn Peers>>,
 }
 
 impl Hub {
     /// One for a server that starts at `now`.
     pub fn new(options: HubOptions, now: Timestamp, mut rng: Rng) -> Self {
+        let id_next = options.id_first;
         let run_id = (0..40).map(|_| char::from(b"0123456789abcdef"[rng.below(16) as usize])).collect();
         Self {
             options,
@@ -163,7 +187,8 @@ impl Hub {
             deliveries: VecDeque::new(),
             scans: BTreeMap::new(),
             scan_next: 1,
-            id_last: 0,
+            id_next,
+            peers: None,
         }
     }
 
@@ -183,27 +208,39 @@ impl Hub {
         self.deliveries.len() > self.options.deliveries_max
     }
 
-    /// Publishes to those connected here, and says to how many.
+    /// Has it know of the loops beside its own, before the first connection.
+    pub fn set_peers(&mut self, peers: Box<dyn Peers>) {
+        self.peers = Some(peers);
+    }
+
+    /// Publishes to all who are connected, here and to other loops, and says to how many.
     pub fn publish(&mut self, channel: &[u8], payload: &[u8]) -> u64 {
         self.counters.messages += 1;
         let (channel, payload): (Arc<[u8]>, Arc<[u8]>) = (Arc::from(channel), Arc::from(payload));
+        let others = self.peers.as_mut().map_or(0, |peers| peers.publish(&channel, &payload));
+        self.publish_here(&channel, &payload) + others
+    }
+
+    /// Publishes to those connected here, and says to how many.
+    pub fn publish_here(&mut self, channel: &Arc<[u8]>, payload: &Arc<[u8]>) -> u64 {
         let before = self.deliveries.len();
         let message = |pattern: Option<&Vec<u8>>| Message {
             pattern: pattern.cloned(),
             channel: channel.clone(),
             payload: payload.clone(),
         };
-        for id in self.channels.get(&*channel).into_iter().flatten() {
+        for id in self.channels.get(&**channel).into_iter().flatten() {
             self.deliveries.push_back((*id, message(None)));
         }
-        for (pattern, ids) in self.patterns.iter().filter(|(pattern, _)| glob::matches(pattern, &channel)) {
+        for (pattern, ids) in self.patterns.iter().filter(|(pattern, _)| glob::matches(pattern, channel)) {
             self.deliveries.extend(ids.iter().map(|id| (*id, message(Some(pattern)))));
         }
         (self.deliveries.len() - before) as u64
     }
 
     pub(super) fn connect(&mut self, address: String, now: Timestamp) -> u64 {
-        self.id_last += 1;
+        let id = self.id_next;
+        self.id_next += self.options.id_step;
         self.counters.connections += 1;
         let client = Client {
             address,
@@ -220,8 +257,8 @@ impl Hub {
             is_no_evict: false,
             is_no_touch: false,
         };
-        self.clients.insert(self.id_last, client);
-        self.id_last
+        self.clients.insert(id, client);
+        id
     }
 
     pub(super) fn disconnect(&mut self, id: u64) {
@@ -254,7 +291,11 @@ impl Hub {
             false => (&mut client.channels, &mut self.channels),
             true => (&mut client.patterns, &mut self.patterns),
         };
-        all.entry(name.to_vec()).or_default().insert(id);
+        let ids = all.entry(name.to_vec()).or_default();
+        ids.insert(id);
+        if let Some(peers) = &mut self.peers {
+            peers.subscribed(name, is_pattern, ids.len() as u64);
+        }
         own.insert(name.to_vec())
     }
 
@@ -267,6 +308,9 @@ impl Hub {
         own.remove(name);
         if let Some(ids) = all.get_mut(name) {
             ids.remove(&id);
+            if let Some(peers) = &mut self.peers {
+                peers.subscribed(name, is_pattern, ids.len() as u64);
+            }
             if ids.is_empty() {
                 all.remove(name);
             }
@@ -281,6 +325,25 @@ impl Hub {
                 self.unsubscribe(id, &name, is_pattern);
             }
         }
+    }
+
+    /// All channels, or patterns, that somebody has subscribed to, here or elsewhere, and how many have.
+    pub(super) fn subscribers(&self, is_pattern: bool) -> BTreeMap<Vec<u8>, u64> {
+        let own = if is_pattern { &self.patterns } else { &self.channels };
+        let mut all: BTreeMap<Vec<u8>, u64> =
+            own.iter().map(|(name, ids)| (name.clone(), ids.len() as u64)).collect();
+        match &self.peers {
+            Some(peers) if is_pattern => peers.add_patterns(&mut all),
+            Some(peers) => peers.add_channels(&mut all),
+            None => {}
+        }
+        all
+    }
+
+    /// How many clients there are, and what was counted, by all loops.
+    pub(super) fn totals(&self) -> (u64, Counters) {
+        let (clients, others) = self.peers.as_ref().map_or((0, Counters::default()), |peers| peers.totals());
+        (clients + self.clients.len() as u64, self.counters.plus(&others))
     }
 
     /// A cursor by which a scan goes on behind `key`.

@@ -20,14 +20,18 @@ mod inline;
 mod keys;
 mod notify;
 mod number;
+mod peers;
 mod reply;
 mod request;
 mod value;
 mod world;
 
 pub use self::connection::{Connection, Options};
+#[cfg(feature = "proxy")]
+pub(crate) use self::glob::matches;
 pub use self::hub::{Counters, Hub, HubOptions, Message};
 pub use self::keys::{Completed, Durability, Keys, Ticket};
 pub use self::number::parse_integer;
+pub use self::peers::Peers;
 pub use self::reply::{Protocol, Reply};
 pub use self::request::{Limits, Parsed, Parser, ProtocolError, Request};

@@ -52,6 +52,12 @@ const EVENTS_MAX: usize = 1_000;
 const BYTES_MAX: usize = 1 << 20;
 
 impl Hub {
+    /// Takes new classes, as `notify-keyspace-events` says them, from the sequence of `view` on; `None`: there is no
+    /// such class.
+    pub fn configure(&mut self, classes: &[u8], view: &View) -> Option<()> {
+        self.notifications.configure(classes, view)
+    }
+
     /// Whether anybody has asked for notifications.
     pub fn wants_news(&self) -> bool {
         self.notifications.watch.is_some()
@@ -76,10 +82,13 @@ impl Hub {
                 continue;
             }
             if self.notifications.has(b'K') {
-                self.publish(&[b"__keyspace@0__:", &key[..]].concat(), name.as_bytes());
+                // Other loops tell theirs.
+                let channel = [b"__keyspace@0__:", &key[..]].concat();
+                self.publish_here(&channel.into(), &name.as_bytes().into());
             }
             if self.notifications.has(b'E') {
-                self.publish(format!("__keyevent@0__:{name}").as_bytes(), &key);
+                let channel = format!("__keyevent@0__:{name}").into_bytes();
+                self.publish_here(&channel.into(), &key.into());
             }
         }
         has_more

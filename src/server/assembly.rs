@@ -24,7 +24,7 @@ use crate::driver::mailbox::{self, Sender};
 use crate::driver::net;
 use crate::driver::probing::{Checked, Probing};
 #[cfg(feature = "store")]
-use crate::driver::resp::{self, shared::SharedClients};
+use crate::driver::resp::{self, shared::SharedClients, watch::StoreWatch};
 use crate::driver::room::{Room, RoomObserver};
 use crate::driver::shared::{CHECKER, Orders, Shared, SharedListener, SharedPool};
 use crate::driver::standing::Standing;
@@ -137,7 +137,7 @@ pub(super) fn assemble(
 
     #[cfg(feature = "store")]
     let mut resp = match (&config.store, store) {
-        (Some(from), Some(store)) => clients(config, from, store, 1, &mut files)?,
+        (Some(from), Some(store)) => clients(config, from, store, count, &mut files)?,
         _ => None,
     };
 
@@ -173,6 +173,8 @@ pub(super) fn assemble(
             bell,
             #[cfg(feature = "store")]
             clients,
+            #[cfg(feature = "store")]
+            store_watch: store.filter(|_| index == CHECKER).cloned().map(StoreWatch::new),
             discovering: if index == CHECKER { discovering.take() } else { None },
             probing: if index == CHECKER { probing.take() } else { None },
             is_hosted,

@@ -11,15 +11,14 @@ use crate::support::{Node, free_address, name, setup, setups, until};
 /// `first` dials `second`: what each is told.
 fn refused(first: Setup, second: Setup, reason: Reason) -> (String, String) {
     let mut nodes = vec![Node::open(first), Node::open(second)];
-    let is_told = |end: &&End| match end {
+    let is_told = |end: &End| match end {
         End::Refused(why) | End::RefusedHere(why) => why.reason == reason,
         _ => false,
     };
     until(&mut nodes, "a refusal on both sides", |nodes| {
-        nodes[0].failures().iter().any(|end| is_told(end))
-            && nodes[1].refused().iter().any(|end| is_told(end))
+        nodes[0].failures().into_iter().any(is_told) && nodes[1].refused().into_iter().any(is_told)
     });
-    let text = |ends: Vec<&End>| ends.into_iter().find(is_told).unwrap().to_string();
+    let text = |ends: Vec<&End>| ends.into_iter().find(|end| is_told(end)).unwrap().to_string();
     (text(nodes[0].failures()), text(nodes[1].refused()))
 }
 

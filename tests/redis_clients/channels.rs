@@ -2,6 +2,7 @@
 
 use trimtab::embedded::Call;
 
+use crate::process::until;
 use crate::support::Served;
 
 #[test]
@@ -34,4 +35,55 @@ fn keys_tell_what_happens_to_them_whoever_does_it() {
     writer.ask("SET brief 1 PX 20");
     assert_eq!([subscriber.answer(), subscriber.answer()], told("set", "brief"));
     assert_eq!([subscriber.answer(), subscriber.answer()], told("expired", "brief"));
+}
+
+/// Clients that the system gives to loops as it likes: all that is published comes to all, and is counted once.
+#[test]
+fn messages_come_to_all_loops_and_are_counted() {
+    let served = Served::start(4, "");
+    let mut subscribers: Vec<_> = (0..24).map(|_| served.connect()).collect();
+    let mut ids: Vec<i64> = subscribers.iter_mut().map(|client| client.number("CLIENT ID")).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 24, "each has a number of its own");
+    for (at, client) in subscribers.iter_mut().enumerate() {
+        match at % 2 {
+            0 => client.ask("SUBSCRIBE news"),
+            _ => client.ask("PSUBSCRIBE n*"),
+        };
+    }
+    let mut publishers: Vec<_> = (0..6).map(|_| served.connect()).collect();
+    for (at, publisher) in publishers.iter_mut().enumerate() {
+        assert_eq!(publisher.number(&format!("PUBLISH news {at}")), 24);
+        assert_eq!(publisher.ask("PUBSUB NUMSUB news"), "*2|$4|news|:12");
+        assert_eq!(publisher.ask("PUBSUB CHANNELS"), "*1|$4|news");
+        assert_eq!(publisher.ask("PUBSUB NUMPAT"), ":1");
+        assert!(publisher.ask("INFO clients").contains("connected_clients:30"));
+    }
+    for (at, client) in subscribers.iter_mut().enumerate() {
+        for number in 0..6 {
+            let expected = match at % 2 {
+                0 => format!("*3|$7|message|$4|news|$1|{number}"),
+                _ => format!("*4|$8|pmessage|$2|n*|$4|news|$1|{number}"),
+            };
+            assert_eq!(client.answer(), expected);
+        }
+    }
+    // Who has gone is not counted any more.
+    subscribers.truncate(5);
+    until("the others have gone", || served.status().clients.unwrap().present == 11);
+    assert_eq!(publishers[0].number("PUBLISH news x"), 5);
+    assert_eq!(publishers[0].ask("CONFIG SET notify-keyspace-events E$"), "+OK");
+    let mut listeners: Vec<_> = (0..12).map(|_| served.connect()).collect();
+    for client in &mut listeners {
+        client.ask("SUBSCRIBE __keyevent@0__:set");
+        assert_eq!(
+            publishers[1].ask("CONFIG GET notify-keyspace-events"),
+            "*2|$22|notify-keyspace-events|$2|$E"
+        );
+    }
+    publishers[2].ask("SET a 1");
+    for client in &mut listeners {
+        assert_eq!(client.answer(), "*3|$7|message|$18|__keyevent@0__:set|$1|a");
+    }
 }

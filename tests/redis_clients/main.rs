@@ -9,6 +9,7 @@ mod crash;
 #[allow(dead_code, reason = "each of the tests needs a part of it")]
 mod folder;
 mod hostile;
+mod library;
 mod life;
 #[path = "../shared/process.rs"]
 #[allow(dead_code, reason = "each of the tests needs a part of it")]

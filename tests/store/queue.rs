@@ -87,6 +87,8 @@ fn more_than_fits_waits_for_its_turn() {
     let folder = Folder::new("queue-stall");
     let mut options = crate::support::small();
     options.engine.log.pending_bytes_max = 64 << 10;
+    // It is no small thing, and the machine may be busy with others.
+    options.timeout = Duration::from_secs(600);
     let store = trimtab::embedded::Store::open(folder.path(), options).unwrap();
     let queue = store.queue(4_096).unwrap();
     let value = vec![7; 1_000];

@@ -15,8 +15,9 @@ fn told(error: Error) -> String {
     text
 }
 
-fn load(certificates: &[PathBuf], key: Option<&Path>) -> String {
-    told(Identity::load(certificates, key).expect_err("it is wrong"))
+fn load(certificates: &[&PathBuf], key: Option<&Path>) -> String {
+    let certificates: Vec<PathBuf> = certificates.iter().copied().cloned().collect();
+    told(Identity::load(&certificates, key).expect_err("it is wrong"))
 }
 
 #[test]
@@ -37,20 +38,20 @@ fn files_that_are_missing_empty_or_of_another_kind() {
     let folder = Folder::new();
     let authority = Authority::new(&folder, "ca");
     let issued = authority.issue(&folder, "db-1");
-    let good = [issued.certificate.clone()];
+    let good = [&issued.certificate];
     let empty = folder.write("empty.pem", "");
     let text = folder.write("text.pem", "not a certificate\n");
     let missing = folder.path().join("missing.pem");
 
     assert!(load(&[], None).contains("the list is empty"));
-    assert!(load(&[missing.clone()], None).contains("missing.pem for certificates: No such file"));
-    assert!(load(&[empty.clone()], None).contains("empty.pem is empty; was it written whole?"));
-    assert!(load(&[text.clone()], None).contains("text.pem has no certificate; it takes PEM"));
-    assert!(load(&[issued.key.clone()], None).contains("has no certificate, but a PRIVATE KEY"));
+    assert!(load(&[&missing], None).contains("missing.pem for certificates: No such file"));
+    assert!(load(&[&empty], None).contains("empty.pem is empty; was it written whole?"));
+    assert!(load(&[&text], None).contains("text.pem has no certificate; it takes PEM"));
+    assert!(load(&[&issued.key], None).contains("has no certificate, but a PRIVATE KEY"));
     assert!(load(&good, None).contains("db-1.pem has no private key; name its file with key"));
     assert!(load(&good, Some(&text)).contains("text.pem has no private key"));
     assert!(load(&good, Some(&missing)).contains("missing.pem for key: No such file"));
-    assert!(load(&[folder.path().to_path_buf()], None).contains("for certificates: "));
+    assert!(load(&[&folder.path().to_path_buf()], None).contains("for certificates: "));
     let roots = |path: &Path| told(Roots::load(path).expect_err("it is wrong"));
     assert!(roots(&empty).contains("invalid ca: ") && roots(&empty).contains("is empty"));
     assert!(roots(&issued.key).contains("but a PRIVATE KEY"));
@@ -64,18 +65,17 @@ fn files_that_are_cut_changed_or_encrypted() {
     let issued = authority.issue(&folder, "db-1");
     let pem = std::fs::read_to_string(&issued.certificate).unwrap();
     let cut = folder.write("cut.pem", &pem[..pem.len() / 2]);
-    let cut = load(&[cut], None);
+    let cut = load(&[&cut], None);
     assert!(cut.contains("cut.pem ends before its line -----END CERTIFICATE-----; was it cut?"), "{cut}");
     let lines: Vec<&str> = pem.lines().collect();
     let changed = pem.replacen(lines[2], &format!("!{}", &lines[2][1..]), 1);
     let changed = folder.write("changed.pem", &changed);
-    assert!(load(&[changed], None).contains("no base64"));
+    assert!(load(&[&changed], None).contains("no base64"));
     // Base64 that is no certificate.
     let garbage =
         folder.write("garbage.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     assert!(
-        load(&[garbage.clone()], Some(&issued.key))
-            .contains("garbage.pem has a certificate that cannot be read")
+        load(&[&garbage], Some(&issued.key)).contains("garbage.pem has a certificate that cannot be read")
     );
     assert!(
         told(Roots::load(&garbage).unwrap_err())
@@ -83,7 +83,7 @@ fn files_that_are_cut_changed_or_encrypted() {
     );
     let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
     let encrypted = folder.write("encrypted.key", encrypted);
-    let good = [issued.certificate.clone()];
+    let good = [&issued.certificate];
     assert!(
         load(&good, Some(&encrypted))
             .contains("encrypted.key has a key that is encrypted; take the passphrase away")
@@ -92,10 +92,10 @@ fn files_that_are_cut_changed_or_encrypted() {
     assert!(load(&good, Some(&odd)).contains("odd.key has a key of a kind that is not known"));
     let der = folder.path().join("der.pem");
     std::fs::write(&der, [0x30, 0x82, 1, 2, 3]).unwrap();
-    assert!(load(&[der], None).contains("is in DER; convert it to PEM"));
+    assert!(load(&[&der], None).contains("is in DER; convert it to PEM"));
     let huge = folder.path().join("huge.pem");
     std::fs::File::create(&huge).unwrap().set_len(1 << 30).unwrap();
-    assert!(load(&[huge], None).contains("has more than 1048576 bytes; is it the right file?"));
+    assert!(load(&[&huge], None).contains("has more than 1048576 bytes; is it the right file?"));
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn the_key_of_another_certificate() {
     let folder = Folder::new();
     let authority = Authority::new(&folder, "ca");
     let (first, second) = (authority.issue(&folder, "db-1"), authority.issue(&folder, "db-2"));
-    let told = load(&[first.certificate], Some(&second.key));
+    let told = load(&[&first.certificate], Some(&second.key));
     assert!(told.starts_with("invalid key: "), "{told}");
     assert!(
         told.contains("db-2.key is not the key of the certificate in ") && told.contains("db-1.pem"),

@@ -87,7 +87,7 @@ fn introduce(stage: &Stage, voice: &mut Voice<'_>) -> io::Result<()> {
         WORK.as_millis(),
     ))?;
     voice.say(
-        "\nThey count what they are answered in a store, a process of its own with this configuration:\n",
+        "They count what they are answered in a store, a process of its own with this configuration:\n",
     )?;
     for line in stage.store.text().lines() {
         voice.say(format!("    {line}").trim_end())?;

@@ -9,12 +9,14 @@ use socket2::Socket;
 use crate::driver::net;
 use crate::driver::peer::secured::Secured;
 use crate::error::Result;
-use crate::peer::{End, Event, Link, NodeName, PREAMBLE, Reason, Refusal};
+use crate::peer::{End, Event, Link, NodeName, Refusal};
 use crate::sys::fork::Moment;
 use crate::time::Instant;
 
 #[cfg(feature = "tls")]
 use crate::driver::peer::secured::ALPN;
+#[cfg(feature = "tls")]
+use crate::peer::{PREAMBLE, Reason};
 #[cfg(feature = "tls")]
 use crate::tls::{self, Pump};
 
@@ -265,6 +267,7 @@ impl Connection {
     }
 
     /// Whether the other side may call itself so.
+    #[cfg_attr(not(feature = "tls"), allow(unused_variables, reason = "plaintext proves nothing"))]
     pub(super) fn certify(&self, name: &NodeName) -> std::result::Result<(), Refusal> {
         match &self.carrier {
             Carrier::Plain => Ok(()),

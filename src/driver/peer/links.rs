@@ -593,8 +593,11 @@ impl Links {
             dial.backoff.reset();
         }
         let wait = dial.backoff.next(&mut self.rng);
-        let wait =
-            if end.is_refusal() { peer::jittered(self.options.refused_backoff, &mut self.rng) } else { wait };
+        let wait = if end.is_refusal() {
+            Backoff::jittered(self.options.refused_backoff, &mut self.rng)
+        } else {
+            wait
+        };
         dial.next = self.roster.dials(name).map(|_| now.saturating_add(wait));
         if up_since.is_none() {
             dial.failures += 1;

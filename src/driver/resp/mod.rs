@@ -8,12 +8,16 @@
 //! | file | owns |
 //! |---|---|
 //! | `client` | one client: its socket, what it has read and written |
+//! | `exchange` | messages of channels between loops, and who has subscribed where |
 //! | `listening` | where clients come in, and why it pauses |
+//! | `watch` | what the owner is told of the store |
 //! | `shared` | what loops share: how many there are, what was counted |
 
 mod client;
+mod exchange;
 mod listening;
 pub(crate) mod shared;
+pub(crate) mod watch;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,6 +28,7 @@ use mio::event::Event;
 use slab::Slab;
 
 use self::client::Client;
+use self::exchange::Others;
 use self::listening::{Door, Guest};
 use self::shared::SharedClients;
 use crate::driver::listening::{ListeningSocket, Verdict};
@@ -50,6 +55,7 @@ pub(crate) struct Parts {
 
 /// A loop's Redis clients.
 pub(crate) struct Clients {
+    worker: usize,
     shared: Arc<SharedClients>,
     lane: Lane,
     hub: Hub,
@@ -90,11 +96,20 @@ impl Clients {
                 let _ = sender.try_send(Message::Store);
             }
         })?;
-        let hub = Hub::new(shared.options.hub.clone(), lane.now(), Rng::new(seed));
+        let workers = core.shared.senders.len();
+        let mut options = shared.options.hub.clone();
+        (options.id_first, options.id_step) = (core.index as u64 + 1, workers as u64);
+        let mut hub = Hub::new(options, lane.now(), Rng::new(seed));
+        if workers > 1 {
+            let others =
+                Others { worker: core.index, clients: Arc::clone(&shared), shared: Arc::clone(&core.shared) };
+            hub.set_peers(Box::new(others));
+        }
         let door = Door::open(index, socket, core)
             .map_err(|error| crate::error::Error::io("register a listening socket", &error))?;
         lane.rest();
         Ok(Self {
+            worker: core.index,
             shared,
             lane,
             hub,
@@ -240,6 +255,14 @@ impl Clients {
     fn run_rounds(&mut self) {
         if std::mem::take(&mut self.has_mail) {
             self.has_news |= self.lane.take(&mut self.done);
+            let (sent, classes) = self.shared.exchange.take(self.worker);
+            for (channel, payload) in sent {
+                self.hub.publish_here(&channel, &payload);
+            }
+            if let Some(classes) = classes {
+                self.hub.configure(&classes, &self.lane.view());
+            }
+            self.deliver();
         }
         for _ in 0..ROUNDS_MAX {
             let mut is_idle = self.done.is_empty();
@@ -422,6 +445,8 @@ impl Clients {
             (&shared.errors, own.errors),
             (&shared.protocol_errors, own.protocol_errors),
             (&shared.retries, own.retries),
+            (&shared.messages, own.messages),
+            (&shared.present, self.table.len() as u64),
         ] {
             to.store(from, Ordering::Relaxed);
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
 
+use crate::driver::resp::exchange::Exchange;
 use crate::resp;
 
 /// How Redis clients are served, by every loop alike.
@@ -30,6 +31,7 @@ pub(crate) struct SharedClients {
     /// Whether some loop is paused for want of descriptors, which is told once.
     starved: AtomicU32,
     counters: Box<[CachePadded<Counters>]>,
+    pub(super) exchange: Exchange,
     /// For each loop, whether it has a message of the store's on its way: one is enough.
     is_told: Box<[AtomicBool]>,
 }
@@ -49,6 +51,9 @@ pub(crate) struct Counters {
     pub(crate) errors: AtomicU64,
     pub(crate) protocol_errors: AtomicU64,
     pub(crate) retries: AtomicU64,
+    pub(crate) messages: AtomicU64,
+    /// Clients at present.
+    pub(crate) present: AtomicU64,
 }
 
 impl SharedClients {
@@ -59,6 +64,7 @@ impl SharedClients {
             present: CachePadded::new(AtomicU32::new(0)),
             starved: AtomicU32::new(0),
             counters: (0..workers).map(|_| CachePadded::new(Counters::default())).collect(),
+            exchange: Exchange::new(workers),
             is_told: (0..workers).map(|_| AtomicBool::new(false)).collect(),
         }
     }
@@ -86,6 +92,24 @@ impl SharedClients {
     /// What all loops counted together.
     pub(crate) fn sum(&self, counter: impl Fn(&Counters) -> &AtomicU64) -> u64 {
         self.counters.iter().map(|counters| counter(counters).load(Ordering::Relaxed)).sum()
+    }
+
+    /// How many clients the loops beside `worker` have, and what they have counted.
+    pub(super) fn others(&self, worker: usize) -> (u64, resp::Counters) {
+        let sum = |counter: fn(&Counters) -> &AtomicU64| {
+            let others = self.counters.iter().enumerate().filter(|(at, _)| *at != worker);
+            others.map(|(_, counters)| counter(counters).load(Ordering::Relaxed)).sum()
+        };
+        let counters = resp::Counters {
+            connections: sum(|counters| &counters.accepted),
+            commands: sum(|counters| &counters.commands),
+            errors: sum(|counters| &counters.errors),
+            slow_readers: sum(|counters| &counters.slow),
+            protocol_errors: sum(|counters| &counters.protocol_errors),
+            retries: sum(|counters| &counters.retries),
+            messages: sum(|counters| &counters.messages),
+        };
+        (sum(|counters| &counters.present), counters)
     }
 
     /// The loop is to be sent a message; `false`: one is on its way.

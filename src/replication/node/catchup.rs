@@ -232,7 +232,9 @@ impl Node {
     pub fn poll_fetch(&mut self) -> Option<Fetch> {
         while self.fetching.count < FETCHES_MAX && self.raw.store().is_asked() {
             let Ask { low, high, contexts } = self.raw.mut_store().take_ask()?;
-            match self.engine.plan(Sequence(low), Sequence(high - 1)) {
+            // What is not applied may be replaced, and is in memory.
+            let high = high.min(self.engine.state().sequence() + 1);
+            match self.engine.plan(Sequence(low), Sequence(high.saturating_sub(1))) {
                 Ok(plan) => {
                     self.fetching.count += 1;
                     let bytes_max = self.options.message_bytes * FETCH_MESSAGES;

@@ -10,8 +10,10 @@ use crate::store::engine::Now;
 
 /// How many earlier processes of a node are known.
 const RETIRED_MAX: usize = 8;
-/// After so many frames of earlier processes, two run at once.
-const LATE_MAX: u32 = 64;
+/// After so many frames of an earlier process that were sent long after it was last heard, two run at once.
+const LATE_MAX: u32 = 16;
+/// How long after: what is only late was sent before the other process began.
+const LATE_NANOS: u64 = 5_000_000_000;
 
 impl Node {
     /// Takes a frame in: all of `bytes` is one.
@@ -60,18 +62,20 @@ impl Node {
         }
         let process = self.processes.entry(from).or_default();
         if process.boot != header.boot {
-            if process.retired.contains(&header.boot) {
-                return self.refuse_retired(header);
+            if let Some((_, heard)) = process.retired.iter().find(|(boot, _)| *boot == header.boot) {
+                let is_alive = header.stamp > heard.saturating_add(LATE_NANOS);
+                return self.refuse_retired(header, is_alive);
             }
             let before = std::mem::replace(process, Process { boot: header.boot, ..Process::default() });
             process.retired = before.retired;
             if before.boot != 0 {
-                process.retired.push_back(before.boot);
+                process.retired.push_back((before.boot, before.stamp));
             }
             if process.retired.len() > RETIRED_MAX {
                 process.retired.pop_front();
             }
         }
+        process.stamp = process.stamp.max(header.stamp);
         if self.members.removed.contains(&from) {
             self.tell(header, Verdict::Removed);
             return Err(Fault::Removed { from });
@@ -90,14 +94,14 @@ impl Node {
         Ok(())
     }
 
-    fn refuse_retired(&mut self, header: &Header) -> Result<(), Fault> {
+    fn refuse_retired(&mut self, header: &Header, is_alive: bool) -> Result<(), Fault> {
         let from = header.from;
         let process = self.processes.entry(from).or_default();
-        process.late += 1;
-        if process.late == LATE_MAX {
+        process.late += u32::from(is_alive);
+        if process.late == LATE_MAX && is_alive {
             self.events.push_back(Event::TwoProcesses { node: from });
         }
-        if process.late >= LATE_MAX {
+        if process.late >= LATE_MAX && is_alive {
             self.tell(header, Verdict::Retired);
         }
         Err(Fault::Retired { from })

@@ -170,11 +170,14 @@ fn config(context: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> R
             }));
         }
         for pair in args[2..].chunks_exact(2) {
-            let done = context.hub.notifications.configure(pair[1], context.view);
+            let done = context.hub.configure(pair[1], context.view);
             done.ok_or(fail(
                 "ERR CONFIG SET failed (possibly related to argument 'notify-keyspace-events') - Invalid event \
                  class character. Use 'Ag$lshzxeKEtmdn'.",
             ))?;
+            if let Some(peers) = &mut context.hub.peers {
+                peers.configure(pair[1]);
+            }
         }
         reply.simple("OK");
     }

@@ -93,18 +93,20 @@ fn pubsub(context: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> R
                 return Err(fail("ERR wrong number of arguments for 'pubsub|channels' command"));
             }
             let pattern = args.get(2).copied().unwrap_or(b"*");
-            let found: Vec<_> = hub.channels.keys().filter(|name| glob::matches(pattern, name)).collect();
+            let channels = hub.subscribers(false);
+            let found: Vec<_> = channels.keys().filter(|name| glob::matches(pattern, name)).collect();
             reply.array(found.len());
             found.into_iter().for_each(|name| reply.bulk(name));
         }
         sub if is(sub, "numsub") => {
+            let channels = hub.subscribers(false);
             reply.array((args.len() - 2) * 2);
             for name in &args[2..] {
                 reply.bulk(name);
-                reply.integer(hub.channels.get(*name).map_or(0, |ids| ids.len()) as i64);
+                reply.integer(channels.get(*name).copied().unwrap_or(0) as i64);
             }
         }
-        sub if is(sub, "numpat") => reply.integer(hub.patterns.len() as i64),
+        sub if is(sub, "numpat") => reply.integer(hub.subscribers(true).len() as i64),
         sub if is(sub, "shardnumsub") => {
             reply.array((args.len() - 2) * 2);
             for name in &args[2..] {

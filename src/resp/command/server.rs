@@ -241,7 +241,7 @@ fn info(context: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Res
 fn fields(context: &Context<'_>, section: &str) -> Vec<(&'static str, String)> {
     let Context { hub, view, now, .. } = context;
     let uptime = now.as_millis().saturating_sub(hub.started.as_millis()) / 1_000;
-    let counters = &hub.counters;
+    let (clients, counters) = hub.totals();
     match section {
         "server" => vec![
             ("redis_version", REDIS_VERSION.into()),
@@ -254,7 +254,7 @@ fn fields(context: &Context<'_>, section: &str) -> Vec<(&'static str, String)> {
             ("uptime_in_days", (uptime / 86_400).to_string()),
         ],
         "clients" => vec![
-            ("connected_clients", hub.clients.len().to_string()),
+            ("connected_clients", clients.to_string()),
             ("maxclients", hub.options.clients_max.to_string()),
             ("blocked_clients", "0".into()),
             (
@@ -274,8 +274,8 @@ fn fields(context: &Context<'_>, section: &str) -> Vec<(&'static str, String)> {
             ("client_output_buffer_limit_disconnections", counters.slow_readers.to_string()),
             ("protocol_errors", counters.protocol_errors.to_string()),
             ("transaction_retries", counters.retries.to_string()),
-            ("pubsub_channels", hub.channels.len().to_string()),
-            ("pubsub_patterns", hub.patterns.len().to_string()),
+            ("pubsub_channels", hub.subscribers(false).len().to_string()),
+            ("pubsub_patterns", hub.subscribers(true).len().to_string()),
         ],
         "replication" => vec![
             ("role", "master".into()),

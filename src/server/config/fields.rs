@@ -255,6 +255,43 @@ impl<'a, 't> Fields<'a, 't> {
         }
     }
 
+    /// A table whose keys are names of the user's, each with a text: names and texts in the order of the names.
+    #[cfg(feature = "replication")]
+    #[cfg_attr(not(test), allow(dead_code, reason = "for [store], which has no cluster yet"))]
+    pub(super) fn pairs(
+        &self,
+        key: &str,
+        problems: &mut Problems<'_>,
+    ) -> Option<Vec<(At<&'a str>, At<&'a str>)>> {
+        let value = self.get(key)?;
+        let DeValue::Table(entries) = value.get_ref() else {
+            return self.wrong_type(key, value, "a table", problems);
+        };
+        let mut pairs = Vec::new();
+        let mut is_right = true;
+        for (name, value) in entries {
+            let name = At { at: name.span().start, value: name.get_ref().as_ref() };
+            match value.get_ref() {
+                DeValue::String(text) => {
+                    let at = value.span().start;
+                    pairs.push((name, At { at, value: text.as_ref() }));
+                }
+                _ => {
+                    is_right = false;
+                    self.wrong_type::<()>(&format!("{key}.{}", name.value), value, "text", problems);
+                }
+            }
+        }
+        is_right.then_some(pairs)
+    }
+
+    /// Whether the value of `key` is a table.
+    #[cfg(feature = "replication")]
+    #[cfg_attr(not(test), allow(dead_code, reason = "for [store], which has no cluster yet"))]
+    pub(super) fn is_table(&self, key: &str) -> bool {
+        matches!(self.get(key).map(Spanned::get_ref), Some(DeValue::Table(_)))
+    }
+
     /// Whether the key is there, with whatever value.
     pub(super) fn has(&self, key: &str) -> bool {
         self.get(key).is_some()
@@ -276,7 +313,8 @@ impl<'a, 't> Fields<'a, 't> {
     }
 
     fn example(&self, key: &str) -> String {
-        let example = self.schema.key(key).map_or("", |key| key.example);
+        // One that is the user's own is the name of a text.
+        let example = self.schema.key(key).map_or("\"…\"", |key| key.example);
         format!("{key} = {example}")
     }
 

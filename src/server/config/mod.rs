@@ -69,6 +69,8 @@
 mod admin;
 mod bind;
 mod check;
+#[cfg(feature = "replication")]
+mod cluster;
 mod discovery;
 pub(crate) mod duration;
 mod fields;

@@ -30,7 +30,7 @@ impl Schema {
     }
 }
 
-const fn key(name: &'static str, example: &'static str) -> Key {
+pub(super) const fn key(name: &'static str, example: &'static str) -> Key {
     Key { name, example }
 }
 
@@ -236,6 +236,14 @@ pub(super) const CHECK: Schema = Schema {
         key("name", "\"localhost\""),
         key("send", "\"app-01\\n\""),
     ],
+    later: &[],
+};
+
+#[cfg(feature = "replication")]
+#[cfg_attr(not(test), allow(dead_code, reason = "for [store], which has no cluster yet"))]
+pub(super) const PEER_TLS: Schema = Schema {
+    place: "in store.peer_tls",
+    keys: &[key("certificates", "[\"node.pem\"]"), key("key", "\"node.key\""), key("ca", "\"ca.pem\"")],
     later: &[],
 };
 

@@ -11,7 +11,7 @@ use super::checker::{Action, Operation};
 /// Keys that are put and read.
 pub(super) const KEYS: u64 = 5;
 /// How long a client waits for an answer, by its node's clock.
-pub(super) const PATIENCE_MS: u64 = 700;
+pub(super) const PATIENCE_MS: u64 = 300;
 /// How often it asks again.
 const TRIES_MAX: u32 = 6;
 

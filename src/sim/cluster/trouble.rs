@@ -13,7 +13,12 @@ impl World {
         let any = ids[self.rng.below(ids.len() as u64) as usize];
         let after = 200 * MS + self.rng.below(3 * SECOND);
         match self.rng.below(20) {
-            0..=3 => self.crash(any, after),
+            0..=2 => self.crash(any, after),
+            // A process that is restarted at once.
+            3 => {
+                let soon = 5 * MS + self.rng.below(60 * MS);
+                self.crash(any, soon);
+            }
             4..=6 => {
                 // Some are parted from the others.
                 let side: Vec<u64> = ids.iter().copied().filter(|_| self.rng.below(2) == 0).collect();

@@ -24,7 +24,7 @@ const TROUBLED: u64 = 9 * SECOND;
 const WELL: u64 = 2 * SECOND;
 /// By when all must have come to the same.
 const SETTLED: u64 = 20 * SECOND;
-const CLIENTS: u64 = 4;
+const CLIENTS: u64 = 5;
 /// The list that is appended to.
 const LIST: &[u8] = b"list";
 

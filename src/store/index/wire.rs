@@ -11,7 +11,17 @@ pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
 
 /// Takes a number written by [`put_varint`] off the front, which must be its shortest form. `None` leaves
 /// `bytes` where it was.
+#[inline]
 pub(super) fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
+    // Most are of one byte.
+    if let [first @ ..0x80, rest @ ..] = *bytes {
+        *bytes = rest;
+        return Some(u64::from(*first));
+    }
+    take_long_varint(bytes)
+}
+
+fn take_long_varint(bytes: &mut &[u8]) -> Option<u64> {
     let mut value = 0;
     for (at, byte) in bytes.iter().enumerate().take(10) {
         let bits = u64::from(byte & 0x7f);

@@ -43,8 +43,12 @@ impl Leaf {
     }
 
     pub(super) fn cell(&self, at: usize) -> Cell<'_> {
-        let (place, small) = split_payload(self.page.payload(at));
-        Cell { small, large: place.map(|place| self.large(place)) }
+        self.cell_of(self.page.payload(at))
+    }
+
+    /// What `key` has, if it is there.
+    pub(super) fn find(&self, key: &[u8]) -> Option<Cell<'_>> {
+        self.page.find(key).map(|payload| self.cell_of(payload))
     }
 
     /// Puts `cell` where [`Page::search`] found `at`.
@@ -92,6 +96,11 @@ impl Leaf {
             out.extend_from_slice(small);
         });
         Leaf { page, larges: (!larges.is_empty()).then(|| Arc::new(larges)) }
+    }
+
+    fn cell_of<'a>(&'a self, payload: &'a [u8]) -> Cell<'a> {
+        let (place, small) = split_payload(payload);
+        Cell { small, large: place.map(|place| self.large(place)) }
     }
 
     fn large(&self, place: usize) -> &Arc<[u8]> {

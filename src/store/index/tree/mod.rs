@@ -7,24 +7,33 @@
 //!
 //! Copying an inner node touches the reference count of each child, which is what such a tree's writes cost
 //! most: hence its narrow nodes. Leaves have no references inside (large values aside) and are copied as plain
-//! bytes: hence their width.
+//! bytes. They are of a length that allocators keep at hand.
+//!
+//! What a read waits for is memory, one line after the other where an address is found in the line before. So a
+//! step down waits for one allocation, which has what decides the next step in it, and a leaf's slots and all of the
+//! record are each asked for together.
 
+mod fences;
 mod leaf;
 mod page;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
+use self::fences::Fences;
 use self::leaf::Leaf;
 use self::page::Page;
 pub(in crate::store::index) use self::{leaf::Cell, page::Scratch};
 
-/// Bytes a leaf may have before it is split in two, unless it has one entry only.
-const LEAF_MAX: usize = 4_096;
+/// Bytes a leaf may have before it is split in two, unless it has one entry only. With what an allocation has beside
+/// it, 1 KiB: up to there the C library keeps what was freed for the next of its size.
+const LEAF_MAX: usize = 1_000;
 /// Entries a leaf may have before it is split in two.
 const LEAF_ENTRIES_MAX: usize = 64;
 /// Below this a leaf is joined with its neighbour, if both fit.
-const LEAF_MIN: usize = 1_024;
+const LEAF_MIN: usize = 250;
 /// Children an inner node may have.
 const CHILDREN_MAX: usize = 16;
 /// Below this many children an inner node is joined with its neighbour, if both fit.
@@ -46,9 +55,13 @@ enum Node {
 #[derive(Clone)]
 struct Inner {
     /// The least key of each child but the first, or something between it and the last key before.
-    fences: Page,
-    children: Vec<Child>,
+    fences: Fences,
+    /// In the node itself.
+    children: Children,
 }
+
+/// One more while it is being split.
+type Children = SmallVec<[Child; CHILDREN_MAX + 1]>;
 
 #[derive(Clone)]
 struct Child {
@@ -73,7 +86,7 @@ impl Tree {
         loop {
             match node {
                 Node::Inner(inner) => node = &inner.children[inner.fences.child(key)].node,
-                Node::Leaf(leaf) => return leaf.page().search(key).ok().map(|at| leaf.cell(at)),
+                Node::Leaf(leaf) => return leaf.find(key),
             }
         }
     }
@@ -86,7 +99,10 @@ impl Tree {
         if let Some(Split { fence, right }) = split {
             let left = Child { node: root.clone(), len: self.len - right.len };
             let fences = Page::empty().insert(0, &fence, &[], scratch);
-            *root = Node::Inner(Arc::new(Inner { fences, children: vec![left, right] }));
+            *root = Node::Inner(Arc::new(Inner {
+                fences: Fences::new(fences),
+                children: Children::from_iter([left, right]),
+            }));
         }
     }
 
@@ -212,7 +228,7 @@ fn put(node: &mut Node, key: &[u8], cell: Cell<'_>, scratch: &mut Scratch) -> (b
             inner.children[at].len += u64::from(is_new);
             let Some(Split { fence, right }) = split else { return (is_new, None) };
             inner.children[at].len -= right.len;
-            inner.fences = inner.fences.insert(at, &fence, &[], scratch);
+            inner.fences = Fences::new(inner.fences.page().insert(at, &fence, &[], scratch));
             inner.children.insert(at + 1, right);
             let is_last = at + 2 == inner.children.len();
             let split = (inner.children.len() > CHILDREN_MAX).then(|| split_inner(inner, is_last, scratch));
@@ -224,13 +240,15 @@ fn put(node: &mut Node, key: &[u8], cell: Cell<'_>, scratch: &mut Scratch) -> (b
 /// The node, to be changed: a copy unless nobody else holds it.
 fn own(inner: &mut Arc<Inner>) -> &mut Inner {
     if Arc::get_mut(inner).is_none() {
-        // The copy increments the count of each child, one after the other, and each may be far away in
-        // memory. Plain reads before have all of them fetched at the same time.
-        let held = inner.children.iter().map(|child| match &child.node {
-            Node::Leaf(leaf) => leaf.page().holders(),
-            Node::Inner(inner) => Arc::strong_count(inner),
-        });
-        std::hint::black_box(held.fold(0, usize::wrapping_add));
+        // The copy increments the count of each child, one after the other, and leaves are far away in memory.
+        // Plain reads before have all of them fetched at the same time.
+        if matches!(inner.children.first(), Some(Child { node: Node::Leaf(_), .. })) {
+            let held = inner.children.iter().map(|child| match &child.node {
+                Node::Leaf(leaf) => leaf.page().holders(),
+                Node::Inner(_) => 0,
+            });
+            std::hint::black_box(held.fold(0, usize::wrapping_add));
+        }
     }
     Arc::make_mut(inner)
 }
@@ -264,19 +282,19 @@ fn split_leaf(leaf: &mut Leaf, put_at: Result<usize, usize>, scratch: &mut Scrat
 fn split_inner(inner: &mut Inner, is_last: bool, scratch: &mut Scratch) -> Split {
     let len = inner.children.len();
     let middle = if is_last { len - CHILDREN_MIN } else { len / 2 };
-    let children = inner.children.split_off(middle);
-    inner.children.shrink_to_fit();
-    let fences = cut_fences(&inner.fences, middle..len - 1, scratch);
+    let children: Children = inner.children.drain(middle..).collect();
+    let all = inner.fences.page();
+    let fences = cut_fences(all, middle..len - 1, scratch);
     let mut fence = Vec::new();
-    inner.fences.key_into(middle - 1, &mut fence);
-    inner.fences = cut_fences(&inner.fences, 0..middle - 1, scratch);
+    all.key_into(middle - 1, &mut fence);
+    inner.fences = cut_fences(all, 0..middle - 1, scratch);
     let below = children.iter().map(|child| child.len).sum();
     Split { fence, right: Child { node: Node::Inner(Arc::new(Inner { fences, children })), len: below } }
 }
 
-fn cut_fences(fences: &Page, range: std::ops::Range<usize>, scratch: &mut Scratch) -> Page {
+fn cut_fences(fences: &Page, range: std::ops::Range<usize>, scratch: &mut Scratch) -> Fences {
     let prefix = if range.is_empty() { 0 } else { fences.common_with(range.start, fences, range.end - 1) };
-    Page::assemble(&[(fences, range)], prefix, scratch, |_, _, _| ())
+    Fences::new(Page::assemble(&[(fences, range)], prefix, scratch, |_, _, _| ()))
 }
 
 /// Removes `key`, which is below `node`.
@@ -327,21 +345,23 @@ fn join(parent: &mut Inner, left: usize, scratch: &mut Scratch) {
                 return;
             }
             let mut fence = Vec::new();
-            parent.fences.key_into(left, &mut fence);
+            parent.fences.page().key_into(left, &mut fence);
             let between = Page::empty().insert(0, &fence, &[], scratch);
-            let parts = [(&a.fences, 0..a.fences.len()), (&between, 0..1), (&b.fences, 0..b.fences.len())];
-            let first = if a.fences.len() > 0 { &a.fences } else { &between };
-            let last = if b.fences.len() > 0 { &b.fences } else { &between };
+            let (before, behind) = (a.fences.page(), b.fences.page());
+            let parts = [(before, 0..before.len()), (&between, 0..1), (behind, 0..behind.len())];
+            let first = if before.len() > 0 { before } else { &between };
+            let last = if behind.len() > 0 { behind } else { &between };
             let prefix = first.common_with(0, last, last.len() - 1);
             let fences = Page::assemble(&parts, prefix, scratch, |_, _, _| ());
-            Node::Inner(Arc::new(Inner { fences, children: [&a.children[..], &b.children].concat() }))
+            let children = a.children.iter().chain(&b.children).cloned().collect();
+            Node::Inner(Arc::new(Inner { fences: Fences::new(fences), children }))
         }
         _ => unreachable!("all leaves are equally deep"),
     };
     let len = parent.children[left].len + parent.children[right].len;
     parent.children[left] = Child { node: joined, len };
     parent.children.remove(right);
-    parent.fences = parent.fences.remove(left, scratch);
+    parent.fences = Fences::new(parent.fences.page().remove(left, scratch));
 }
 
 fn scan<'a, B>(

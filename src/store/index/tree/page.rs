@@ -2,7 +2,7 @@
 //! made: every edit writes the next page.
 //!
 //! ```text
-//! [prefix] [slot 0] … [slot n-1] [record 0] … [record n-1]
+//! [count: u32 LE] [length of the prefix: u32 LE] [prefix] [slot 0] … [slot n-1] [record 0] … [record n-1]
 //! slot:   u64 LE: in its high half the head (the first four bytes of the suffix as a big-endian number, padded
 //!         with zeros), in its low half the offset of the record from the first record
 //! record: length of the suffix (varint), suffix, payload up to the next record
@@ -19,12 +19,15 @@ use std::sync::Arc;
 use crate::store::index::wire::{put_varint, take_varint};
 
 const SLOT: usize = 8;
+const HEADER: usize = 8;
+/// What memory is read by.
+const LINE: usize = 64;
+/// How much of a record is asked for at once.
+const FETCH_BYTES: usize = 1_024;
 
 #[derive(Clone)]
 pub(super) struct Page {
     bytes: Arc<[u8]>,
-    count: u32,
-    prefix: u32,
 }
 
 /// Where pages are put together before they get memory of their own. One is kept by whoever changes trees,
@@ -38,11 +41,11 @@ pub(in crate::store::index) struct Scratch {
 
 impl Page {
     pub(super) fn empty() -> Self {
-        Self { bytes: Arc::from([]), count: 0, prefix: 0 }
+        Self { bytes: Arc::from([0; HEADER]) }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.count as usize
+        self.number(0)
     }
 
     /// How many pages share this one's memory; asked for to have its first line fetched.
@@ -56,30 +59,46 @@ impl Page {
     }
 
     pub(super) fn prefix(&self) -> &[u8] {
-        &self.bytes[..self.prefix as usize]
+        &self.bytes[HEADER..HEADER + self.number(4)]
     }
 
     /// Where `key` is, or where it would go.
     pub(super) fn search(&self, key: &[u8]) -> Result<usize, usize> {
-        let prefix = self.prefix();
+        self.look_up(key).map(|(at, _)| at)
+    }
+
+    /// What `key` has, if it is there.
+    pub(super) fn find(&self, key: &[u8]) -> Option<&[u8]> {
+        self.look_up(key).ok().map(|(_, payload)| payload)
+    }
+
+    /// Where `key` is and what it has, or where it would go.
+    #[inline]
+    fn look_up(&self, key: &[u8]) -> Result<(usize, &[u8]), usize> {
+        let (prefix, slots, records) = self.parts();
         let Some(suffix) = key.strip_prefix(prefix) else {
-            return Err(if key < prefix { 0 } else { self.len() });
+            return Err(if key < prefix { 0 } else { slots.len() });
         };
-        let slots = self.slots();
         let head = head(suffix);
         let least = u64::from(head) << 32;
         let before = slots.iter().filter(|slot| u64::from_le_bytes(**slot) < least).count();
         for (at, slot) in slots.iter().enumerate().skip(before) {
-            if (u64::from_le_bytes(*slot) >> 32) as u32 != head {
+            let slot = u64::from_le_bytes(*slot);
+            if (slot >> 32) as u32 != head {
                 return Err(at);
             }
-            match self.suffix(at).cmp(suffix) {
+            let end =
+                slots.get(at + 1).map_or(records.len(), |next| u64::from_le_bytes(*next) as u32 as usize);
+            let record = &records[slot as u32 as usize..end];
+            fetch(record);
+            let (found, payload) = split_record(record);
+            match found.cmp(suffix) {
                 Ordering::Less => {}
-                Ordering::Equal => return Ok(at),
+                Ordering::Equal => return Ok((at, payload)),
                 Ordering::Greater => return Err(at),
             }
         }
-        Err(self.len())
+        Err(slots.len())
     }
 
     /// How many of its keys are at or before `key`: which child of an inner node has it.
@@ -117,7 +136,7 @@ impl Page {
     /// The page with `key` put in before `at`; the caller has looked for it.
     pub(super) fn insert(&self, at: usize, key: &[u8], payload: &[&[u8]], scratch: &mut Scratch) -> Page {
         let common = common_prefix(self.prefix(), key);
-        if common < self.prefix as usize {
+        if common < self.prefix().len() {
             // A key that begins otherwise: all get longer suffixes first.
             let wider = Page::assemble(&[(self, 0..self.len())], common, scratch, |_, payload, out| {
                 out.extend_from_slice(payload);
@@ -148,6 +167,7 @@ impl Page {
         slots.clear();
         records.clear();
         whole.clear();
+        whole.extend_from_slice(&[0; HEADER]);
         let mut count = 0u32;
         for (from, (page, range)) in parts.iter().enumerate() {
             for at in range.clone() {
@@ -168,11 +188,12 @@ impl Page {
                 count += 1;
             }
         }
-        debug_assert_eq!(whole.len(), if count == 0 { 0 } else { prefix });
-        let prefix = whole.len() as u32;
+        debug_assert_eq!(whole.len(), HEADER + if count == 0 { 0 } else { prefix });
+        let prefix = (whole.len() - HEADER) as u32;
+        whole[..HEADER].copy_from_slice(&header(count, prefix));
         whole.extend_from_slice(slots);
         whole.extend_from_slice(records);
-        Page { bytes: Arc::from(whole.as_slice()), count, prefix }
+        Page { bytes: Arc::from(whole.as_slice()) }
     }
 
     /// How many bytes the first key of `self` and the last of `last` have in common: a prefix of all between.
@@ -193,12 +214,12 @@ impl Page {
         let (slots, records) = (self.slots(), self.records());
         let (cut, resume) = (self.bytes_before(at), self.bytes_before(at + removed));
         let out = &mut scratch.whole;
+        let count = self.len() - removed + usize::from(added.is_some());
         out.clear();
+        out.extend_from_slice(&header(count as u32, self.prefix().len() as u32));
         out.extend_from_slice(self.prefix());
         out.extend_from_slice(slots[..at].as_flattened());
-        let mut count = self.count - removed as u32;
         if let Some((suffix, _)) = added {
-            count += 1;
             out.extend_from_slice(&slot(head(suffix), cut));
         }
         let moved = out.len();
@@ -218,16 +239,21 @@ impl Page {
             // The sum stays below 2^32, for it is an offset: nothing carries into the head.
             *slot = u64::from_le_bytes(*slot).wrapping_add(shift).to_le_bytes();
         }
-        Page { bytes: Arc::from(out.as_slice()), count, prefix: self.prefix }
+        Page { bytes: Arc::from(out.as_slice()) }
+    }
+
+    /// One of the two numbers at its beginning.
+    fn number(&self, at: usize) -> usize {
+        u32::from_le_bytes(*self.bytes[at..].first_chunk().expect("a page is written by us")) as usize
     }
 
     fn slots(&self) -> &[[u8; SLOT]] {
-        let start = self.prefix as usize;
-        self.bytes[start..start + self.count as usize * SLOT].as_chunks().0
+        let start = HEADER + self.number(4);
+        self.bytes[start..start + self.len() * SLOT].as_chunks().0
     }
 
     fn records(&self) -> &[u8] {
-        &self.bytes[self.prefix as usize + self.count as usize * SLOT..]
+        &self.bytes[HEADER + self.number(4) + self.len() * SLOT..]
     }
 
     fn offset(&self, at: usize) -> usize {
@@ -235,18 +261,45 @@ impl Page {
     }
 
     fn record(&self, at: usize) -> (&[u8], &[u8]) {
-        let mut record = &self.records()[self.offset(at)..self.bytes_before(at + 1)];
-        let len = take_varint(&mut record).expect("a page is written by us") as usize;
-        record.split_at(len)
+        split_record(&self.records()[self.offset(at)..self.bytes_before(at + 1)])
+    }
+
+    /// Prefix, slots and records.
+    #[inline]
+    fn parts(&self) -> (&[u8], &[[u8; SLOT]], &[u8]) {
+        let (count, rest) = self.bytes.split_first_chunk::<4>().expect("a page is written by us");
+        let (prefix, rest) = rest.split_first_chunk::<4>().expect("a page is written by us");
+        let (prefix, rest) = rest.split_at(u32::from_le_bytes(*prefix) as usize);
+        let (slots, records) = rest.split_at(u32::from_le_bytes(*count) as usize * SLOT);
+        (prefix, slots.as_chunks().0, records)
     }
 }
 
+/// Asks for all lines of a record, so that they come from memory together: what follows reads its first one to know
+/// what to read of the others.
+#[inline]
+fn fetch(record: &[u8]) {
+    let lines = record.iter().take(FETCH_BYTES).step_by(LINE);
+    std::hint::black_box(lines.fold(0, |sum: u8, byte| sum.wrapping_add(*byte)));
+}
+
+/// Suffix and payload.
+#[inline]
+fn split_record(mut record: &[u8]) -> (&[u8], &[u8]) {
+    let len = take_varint(&mut record).expect("a page is written by us") as usize;
+    record.split_at(len)
+}
+
 /// The first four bytes as a number that orders as they do, zeros where there are fewer.
-fn head(suffix: &[u8]) -> u32 {
+pub(super) fn head(suffix: &[u8]) -> u32 {
     match suffix.first_chunk::<4>() {
         Some(four) => u32::from_be_bytes(*four),
         None => suffix.iter().enumerate().fold(0, |head, (n, byte)| head | u32::from(*byte) << (24 - 8 * n)),
     }
+}
+
+fn header(count: u32, prefix: u32) -> [u8; HEADER] {
+    (u64::from(prefix) << 32 | u64::from(count)).to_le_bytes()
 }
 
 fn slot(head: u32, offset: usize) -> [u8; SLOT] {

@@ -26,12 +26,12 @@ fn check(tree: &Tree) {
                 (0, page.len() as u64)
             }
             Node::Inner(inner) => {
-                assert_eq!(inner.fences.len() + 1, inner.children.len());
+                assert_eq!(inner.fences.page().len() + 1, inner.children.len());
                 assert!(inner.children.len() <= CHILDREN_MAX && (!is_root || inner.children.len() > 1));
-                let fences: Vec<Vec<u8>> = (0..inner.fences.len())
+                let fences: Vec<Vec<u8>> = (0..inner.fences.page().len())
                     .map(|at| {
                         let mut key = Vec::new();
-                        inner.fences.key_into(at, &mut key);
+                        inner.fences.page().key_into(at, &mut key);
                         key
                     })
                     .collect();

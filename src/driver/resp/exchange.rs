@@ -1,0 +1,166 @@
+//! [`Exchange`]: who has subscribed to what on which loop, and messages on their way from one loop to another.
+//!
+//! A subscription is here before it is answered, and who publishes counts and hands over under the same lock: so the
+//! number that `PUBLISH` answers is that of the subscribers there were, wherever they are connected. The lock is held
+//! for no longer than that takes and with no other; while nobody has subscribed to anything it is not taken at all.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use parking_lot::Mutex;
+
+use crate::driver::resp::shared::SharedClients;
+use crate::driver::shared::Shared;
+use crate::driver::worker::Message;
+use crate::resp::{Counters, Peers, matches};
+use crate::sync::AtomicUsize;
+
+/// Messages on their way to one loop at most; beyond, they are lost to its subscribers, and not counted as received.
+const MESSAGES_MAX: usize = 65_536;
+
+pub(super) type Sent = (Arc<[u8]>, Arc<[u8]>);
+
+pub(crate) struct Exchange {
+    state: Mutex<State>,
+    /// Channels and patterns that somebody has subscribed to.
+    names: AtomicUsize,
+}
+
+struct State {
+    /// For each name the subscribers of each loop.
+    channels: BTreeMap<Vec<u8>, Box<[u64]>>,
+    patterns: BTreeMap<Vec<u8>, Box<[u64]>>,
+    /// To each loop.
+    sent: Box<[VecDeque<Sent>]>,
+    /// What `notify-keyspace-events` was set to, and how often.
+    classes: Vec<u8>,
+    changes: u64,
+    /// Up to which change each loop has it.
+    seen: Box<[u64]>,
+}
+
+impl Exchange {
+    pub(super) fn new(workers: usize) -> Self {
+        let state = State {
+            channels: BTreeMap::new(),
+            patterns: BTreeMap::new(),
+            sent: (0..workers).map(|_| VecDeque::new()).collect(),
+            classes: Vec::new(),
+            changes: 0,
+            seen: vec![0; workers].into(),
+        };
+        Self { state: Mutex::new(state), names: AtomicUsize::new(0) }
+    }
+
+    /// What was sent to `worker`, and the classes of notifications if others have set them anew.
+    pub(super) fn take(&self, worker: usize) -> (VecDeque<Sent>, Option<Vec<u8>>) {
+        let mut state = self.state.lock();
+        let changes = state.changes;
+        let is_changed = std::mem::replace(&mut state.seen[worker], changes) != changes;
+        (std::mem::take(&mut state.sent[worker]), is_changed.then(|| state.classes.clone()))
+    }
+}
+
+/// The other loops, for the hub of one.
+pub(super) struct Others {
+    pub(super) worker: usize,
+    pub(super) clients: Arc<SharedClients>,
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Others {
+    fn ring(&self, worker: usize) {
+        if self.clients.begin_tell(worker) {
+            // The mailbox has a place for it, and refuses only when the loop is gone.
+            let _ = self.shared.senders[worker].try_send(Message::Store);
+        }
+    }
+
+    fn add(&self, names: &BTreeMap<Vec<u8>, Box<[u64]>>, all: &mut BTreeMap<Vec<u8>, u64>) {
+        for (name, counts) in names {
+            let others: u64 =
+                (0..).zip(counts).filter(|(at, _)| *at != self.worker).map(|(_, count)| count).sum();
+            if others > 0 {
+                *all.entry(name.clone()).or_default() += others;
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Others {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Others").field("worker", &self.worker).finish_non_exhaustive()
+    }
+}
+
+impl Peers for Others {
+    fn subscribed(&mut self, name: &[u8], is_pattern: bool, count: u64) {
+        let exchange = &self.clients.exchange;
+        let mut state = exchange.state.lock();
+        let workers = state.sent.len();
+        let names = if is_pattern { &mut state.patterns } else { &mut state.channels };
+        if let Some(counts) = names.get_mut(name) {
+            counts[self.worker] = count;
+            if counts.iter().all(|count| *count == 0) {
+                names.remove(name);
+                exchange.names.fetch_sub(1, Ordering::SeqCst);
+            }
+        } else if count > 0 {
+            let mut counts = vec![0; workers].into_boxed_slice();
+            counts[self.worker] = count;
+            names.insert(name.to_vec(), counts);
+            exchange.names.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn publish(&mut self, channel: &Arc<[u8]>, payload: &Arc<[u8]>) -> u64 {
+        let exchange = &self.clients.exchange;
+        if exchange.names.load(Ordering::SeqCst) == 0 {
+            return 0;
+        }
+        let mut state = exchange.state.lock();
+        let state = &mut *state;
+        let mut counts = vec![0; state.sent.len()];
+        let of_channel = state.channels.get(&**channel).into_iter();
+        let of_patterns = state.patterns.iter().filter(|(pattern, _)| matches(pattern, channel));
+        for subscribers in of_channel.chain(of_patterns.map(|(_, counts)| counts)) {
+            counts.iter_mut().zip(subscribers).for_each(|(count, more)| *count += more);
+        }
+        counts[self.worker] = 0;
+        let mut sum = 0;
+        for (worker, count) in counts.into_iter().enumerate() {
+            let sent = &mut state.sent[worker];
+            if count > 0 && sent.len() < MESSAGES_MAX {
+                sent.push_back((Arc::clone(channel), Arc::clone(payload)));
+                sum += count;
+                self.ring(worker);
+            }
+        }
+        sum
+    }
+
+    fn add_channels(&self, channels: &mut BTreeMap<Vec<u8>, u64>) {
+        self.add(&self.clients.exchange.state.lock().channels, channels);
+    }
+
+    fn add_patterns(&self, patterns: &mut BTreeMap<Vec<u8>, u64>) {
+        self.add(&self.clients.exchange.state.lock().patterns, patterns);
+    }
+
+    fn configure(&mut self, classes: &[u8]) {
+        let workers = {
+            let mut state = self.clients.exchange.state.lock();
+            state.classes = classes.to_vec();
+            state.changes += 1;
+            state.seen[self.worker] = state.changes;
+            state.sent.len()
+        };
+        (0..workers).filter(|worker| *worker != self.worker).for_each(|worker| self.ring(worker));
+    }
+
+    fn totals(&self) -> (u64, Counters) {
+        self.clients.others(self.worker)
+    }
+}

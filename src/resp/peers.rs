@@ -1,0 +1,28 @@
+//! [`Peers`]: the other loops of the same server, as a hub sees them.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use super::hub::Counters;
+
+/// What the hubs of other loops have in common with one. All of it is known at once and without waiting for them.
+pub trait Peers: Debug + Send {
+    /// This loop has so many subscribers of a channel, or of a pattern, from now on.
+    fn subscribed(&mut self, name: &[u8], is_pattern: bool, count: u64);
+
+    /// Has the others deliver a message, and says to how many it will be.
+    fn publish(&mut self, channel: &Arc<[u8]>, payload: &Arc<[u8]>) -> u64;
+
+    /// Adds the subscribers that the others' channels have.
+    fn add_channels(&self, channels: &mut BTreeMap<Vec<u8>, u64>);
+
+    /// Adds those of their patterns.
+    fn add_patterns(&self, patterns: &mut BTreeMap<Vec<u8>, u64>);
+
+    /// Has the others publish these notifications too.
+    fn configure(&mut self, classes: &[u8]);
+
+    /// How many clients the others have, and what they have counted.
+    fn totals(&self) -> (u64, Counters);
+}

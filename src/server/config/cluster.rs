@@ -1,0 +1,419 @@
+//! The cluster of `[store]`: `node`, `listen`, `peers`, `learners`, `peer_tls`.
+//!
+//! | key | what | default |
+//! |---|---|---|
+//! | `node` | this node's name, one of `peers` or `learners` | required |
+//! | `peers` | names of nodes and where they listen, the same on all nodes | required |
+//! | `learners` | nodes without a vote; one that is not in `peers` has no address, and dials | none |
+//! | `listen` | where this node listens | its address in `peers` |
+//! | `peer_tls` | `{ certificates = […], key = …, ca = … }`, `"insecure-plaintext"` or `"insecure-plaintext-anywhere"` | required where there is another node |
+
+#![cfg_attr(not(test), allow(dead_code, reason = "for [store], which has no cluster yet"))]
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::error::Error;
+use crate::peer::{NodeName, Security};
+use crate::server::config::fields::{At, Fields};
+use crate::server::config::problems::Problems;
+use crate::server::config::schema::PEER_TLS;
+#[cfg(test)]
+use crate::server::config::schema::Schema;
+use crate::server::config::suggest::{nearest_or_all, shown};
+
+/// Who is in the cluster, as the configuration says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Cluster {
+    /// This node.
+    pub(super) node: NodeName,
+    /// Where it listens; `None`: nowhere.
+    pub(super) listen: Option<SocketAddr>,
+    /// All nodes, this one too, in the order of their names.
+    pub(super) members: BTreeMap<NodeName, Member>,
+    /// How links are secured; plaintext on loopback where there is no other node.
+    pub(super) security: Security,
+}
+
+/// A node of the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Member {
+    /// Where it listens; `None`: nowhere.
+    pub(super) address: Option<SocketAddr>,
+    /// It has no vote.
+    pub(super) is_learner: bool,
+}
+
+/// The most nodes of a cluster: what consensus is made for, and some.
+const MEMBERS_MAX: usize = 64;
+
+const TLS_EXAMPLE: &str =
+    "add peer_tls = { certificates = [\"node.pem\"], key = \"node.key\", ca = \"ca.pem\" }";
+const PLAINTEXT: &str = "insecure-plaintext";
+const PLAINTEXT_ANYWHERE: &str = "insecure-plaintext-anywhere";
+
+/// Reads it from the table that has the keys; `None` when something was told as a problem.
+pub(super) fn read(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<Cluster> {
+    let node = fields.required_text("node", problems);
+    let node = node.and_then(|node| name("node", node, problems).map(|value| At { at: node.at, value }));
+    let peers = peers(fields, problems);
+    let learners = learners(fields, problems);
+    let listen = fields
+        .text("listen", problems)
+        .and_then(|text| address("listen", text, true, problems).map(|value| At { at: text.at, value }));
+    let security = security(fields, problems);
+    let (node, peers) = (node?, peers?);
+    let members = members(&peers, &learners, fields, problems)?;
+
+    let own = members.get(&node.value).copied();
+    if own.is_none() {
+        let message = format!("node {} is neither in peers nor in learners", shown(node.value.as_str()));
+        let known = members.keys().map(NodeName::as_str);
+        problems.add_with(node.at, message, || nearest_or_all(node.value.as_str(), "there are", known));
+    }
+    if let (Some(listen), Some(Member { address: None, .. })) = (&listen, own) {
+        let message = format!("listen is given, and peers has no address for {}", node.value);
+        problems.add(
+            listen.at,
+            message,
+            "add it to peers on all nodes, or take listen out: it dials the others then",
+        );
+    }
+    if members.len() > 1 && security.is_none() && !fields.has("peer_tls") {
+        problems.add(fields.at(), "peer_tls is missing, and there are other nodes", TLS_EXAMPLE);
+    }
+    let security = match security {
+        Some(security) => security,
+        None if members.len() == 1 && !fields.has("peer_tls") => Security::InsecurePlaintext,
+        None => return None,
+    };
+    let mut is_allowed = true;
+    let mut check = |what, at, address: &SocketAddr| {
+        if let Err(error) = security.check(what, address) {
+            is_allowed = false;
+            problems.add(at, error.into_detail(), "");
+        }
+    };
+    if members.len() > 1 {
+        peers.iter().for_each(|peer| check("peers", peer.at, &peer.value.1));
+        listen.iter().for_each(|listen| check("listen", listen.at, &listen.value));
+    }
+    let own = own?;
+    let listen = listen.map(|listen| listen.value).or(own.address);
+    (is_allowed && own.address.is_some() == listen.is_some()).then_some(Cluster {
+        node: node.value,
+        listen,
+        members,
+        security,
+    })
+}
+
+/// The nodes with an address; an empty list where there is none to be told of.
+fn peers(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<Vec<At<(NodeName, SocketAddr)>>> {
+    if !fields.has("peers") {
+        problems.add(fields.at(), "peers is missing in [store]", "add peers = { db-1 = \"10.0.0.5:7400\" }");
+        return None;
+    }
+    let entries = fields.pairs("peers", problems)?;
+    if entries.is_empty() {
+        problems.add(
+            fields.value_at("peers"),
+            "peers names nobody",
+            "add peers = { db-1 = \"10.0.0.5:7400\" }",
+        );
+        return None;
+    }
+    let mut peers: Vec<At<(NodeName, SocketAddr)>> = Vec::new();
+    let mut is_right = true;
+    for (key, text) in entries {
+        let (name, address) = (name("peers", key, problems), address("peers", text, false, problems));
+        let (Some(name), Some(address)) = (name, address) else {
+            is_right = false;
+            continue;
+        };
+        if let Some(same) = peers.iter().find(|peer| peer.value.1 == address) {
+            let message = format!("{} and {name} have the same address {address}", same.value.0);
+            problems.add(text.at, message, "give each node its own");
+            is_right = false;
+        }
+        peers.push(At { at: text.at, value: (name, address) });
+    }
+    is_right.then_some(peers)
+}
+
+fn learners(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Vec<NodeName> {
+    let at = fields.value_at("learners");
+    let mut learners = Vec::new();
+    for text in fields.texts("learners", problems).unwrap_or_default() {
+        let Some(name) = name("learners", At { at, value: &text }, problems) else { continue };
+        if learners.contains(&name) {
+            problems.add(at, format!("learners names {name} twice"), "take one out");
+        } else {
+            learners.push(name);
+        }
+    }
+    learners
+}
+
+fn members(
+    peers: &[At<(NodeName, SocketAddr)>],
+    learners: &[NodeName],
+    fields: &Fields<'_, '_>,
+    problems: &mut Problems<'_>,
+) -> Option<BTreeMap<NodeName, Member>> {
+    let member = |peer: &At<(NodeName, SocketAddr)>| {
+        let (name, address) = &peer.value;
+        (name.clone(), Member { address: Some(*address), is_learner: learners.contains(name) })
+    };
+    let mut members: BTreeMap<NodeName, Member> = peers.iter().map(member).collect();
+    for learner in learners {
+        members.entry(learner.clone()).or_insert(Member { address: None, is_learner: true });
+    }
+    if members.values().all(|member| member.is_learner) {
+        let at = fields.value_at("learners");
+        problems.add(at, "all nodes are learners, and nobody votes", "take those that vote out of learners");
+        return None;
+    }
+    if members.len() > MEMBERS_MAX {
+        let message = format!("there are {} nodes, and {MEMBERS_MAX} are the most", members.len());
+        problems.add(fields.value_at("peers"), message, "three or five vote in most clusters");
+        return None;
+    }
+    Some(members)
+}
+
+fn security(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<Security> {
+    if !fields.has("peer_tls") {
+        return None;
+    }
+    if !fields.is_table("peer_tls") {
+        let known = [
+            (PLAINTEXT, Security::InsecurePlaintext),
+            (PLAINTEXT_ANYWHERE, Security::InsecurePlaintextAnywhere),
+        ];
+        let text = fields.text("peer_tls", problems)?;
+        let found = known.iter().find(|(name, _)| *name == text.value);
+        if found.is_none() {
+            let message = format!("unknown peer_tls {}", shown(text.value));
+            let names = known.iter().map(|(name, _)| *name);
+            problems.add_with(text.at, message, || {
+                nearest_or_all(text.value, "a table of files, or one of", names)
+            });
+        }
+        return found.map(|(_, security)| security.clone());
+    }
+    let at = fields.value_at("peer_tls");
+    if cfg!(not(feature = "tls")) {
+        problems.add(at, "this build has no TLS", "build it with the feature tls");
+        return None;
+    }
+    let table = fields.table("peer_tls", &PEER_TLS, problems)?;
+    let certificates = table.texts("certificates", problems);
+    if certificates.as_ref().map_or(!table.has("certificates"), Vec::is_empty) {
+        let message = "peer_tls has no certificates";
+        problems.add(table.value_at("certificates"), message, "add certificates = [\"node.pem\"]");
+    }
+    let key = table.text("key", problems).map(|key| PathBuf::from(key.value));
+    let ca = table.required_text("ca", problems).map(|ca| PathBuf::from(ca.value));
+    let certificates = certificates.filter(|certificates| !certificates.is_empty())?;
+    Some(Security::Tls { certificates: certificates.into_iter().map(PathBuf::from).collect(), key, ca: ca? })
+}
+
+fn name(key: &str, text: At<&str>, problems: &mut Problems<'_>) -> Option<NodeName> {
+    text.value
+        .parse()
+        .map_err(|error: Error| problems.add(text.at, format!("{key}: {}", error.into_detail()), ""))
+        .ok()
+}
+
+/// An address to listen on, or to be reached at.
+fn address(key: &str, text: At<&str>, may_be_any: bool, problems: &mut Problems<'_>) -> Option<SocketAddr> {
+    let At { at, value } = text;
+    let Ok(address) = value.parse::<SocketAddr>() else {
+        let hint = match value.rsplit_once(':') {
+            _ if value.parse::<std::net::IpAddr>().is_ok() => format!("it has no port; write {value}:7400"),
+            Some((host, _)) if host.parse::<std::net::Ipv6Addr>().is_ok() => format!("write [{host}]:port"),
+            Some((host, _)) if host.contains(char::is_alphabetic) => {
+                "a host name cannot be given yet; write the address it stands for".to_string()
+            }
+            _ => "write 10.0.0.5:7400 or [fd00::5]:7400".to_string(),
+        };
+        problems.add(at, format!("{key}: {} is no ip:port", shown(value)), hint);
+        return None;
+    };
+    if address.port() == 0 {
+        problems.add(
+            at,
+            format!("{key}: {address} has port 0, where nobody would find it"),
+            "choose a port, as 7400",
+        );
+        return None;
+    }
+    if address.ip().is_unspecified() && !may_be_any {
+        let hint = "write the address that the other nodes reach it at; listen may be another";
+        problems.add(at, format!("{key}: {address} is no address to reach a node at"), hint);
+        return None;
+    }
+    Some(address)
+}
+
+/// The keys of `[store]` that this reads, until that has them.
+#[cfg(test)]
+const KEYS: Schema = Schema {
+    place: "in [store]",
+    keys: &[
+        crate::server::config::schema::key("node", "\"db-1\""),
+        crate::server::config::schema::key("listen", "\"10.0.0.5:7400\""),
+        crate::server::config::schema::key("peers", "{ db-1 = \"10.0.0.5:7400\" }"),
+        crate::server::config::schema::key("learners", "[\"db-4\"]"),
+        crate::server::config::schema::key("peer_tls", "{ certificates = [\"node.pem\"], ca = \"ca.pem\" }"),
+    ],
+    later: &[],
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::config::syntax;
+
+    fn read_text(text: &str) -> (Option<Cluster>, Vec<String>) {
+        let mut problems = Problems::new(text, "t");
+        let root = syntax::parse(text, &mut problems).expect("it is TOML");
+        let fields = Fields::new(&root, &KEYS, 0, &mut problems);
+        let cluster = read(&fields, &mut problems);
+        (cluster, problems.finish().iter().map(ToString::to_string).collect())
+    }
+
+    fn good(text: &str) -> Cluster {
+        let (cluster, told) = read_text(text);
+        cluster.unwrap_or_else(|| panic!("{told:?}"))
+    }
+
+    /// What is told of a text that gives no cluster, its lines joined.
+    fn told(text: &str) -> String {
+        let (cluster, told) = read_text(text);
+        assert!(!told.is_empty(), "{cluster:?}");
+        told.join("\n")
+    }
+
+    const PEERS: &str =
+        "peers = { db-1 = \"10.0.0.5:7400\", db-2 = \"10.0.0.6:7400\", db-3 = \"10.0.0.7:7400\" }\n";
+    const TLS: &str = "peer_tls = { certificates = [\"node.pem\"], ca = \"ca.pem\" }\n";
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn what_the_documentation_shows_is_taken() {
+        let cluster =
+            good(&format!("node = \"db-1\"\nlisten = \"0.0.0.0:7400\"\nlearners = [\"db-4\"]\n{PEERS}{TLS}"));
+        assert_eq!(cluster.node.as_str(), "db-1");
+        assert_eq!(cluster.listen, "0.0.0.0:7400".parse().ok());
+        let members: Vec<_> = cluster.members.iter().map(|(name, member)| (name.as_str(), *member)).collect();
+        let voter = |address: &str| Member { address: address.parse().ok(), is_learner: false };
+        assert_eq!(
+            members,
+            [
+                ("db-1", voter("10.0.0.5:7400")),
+                ("db-2", voter("10.0.0.6:7400")),
+                ("db-3", voter("10.0.0.7:7400")),
+                ("db-4", Member { address: None, is_learner: true }),
+            ]
+        );
+        let certificates = vec![PathBuf::from("node.pem")];
+        assert_eq!(cluster.security, Security::Tls { certificates, key: None, ca: "ca.pem".into() });
+        // The learner's own file says the same but for its name.
+        let learner = good(&format!("node = \"db-4\"\nlearners = [\"db-4\"]\n{PEERS}{TLS}"));
+        assert_eq!((learner.listen, learner.members), (None, cluster.members));
+        let second = good(&format!("node = \"db-2\"\nlearners = [\"db-3\"]\n{PEERS}{TLS}"));
+        assert_eq!(second.listen, "10.0.0.6:7400".parse().ok());
+        let third = &second.members[&"db-3".parse().unwrap()];
+        assert!(third.is_learner && third.address.is_some());
+    }
+
+    #[test]
+    fn a_single_node_needs_no_security_and_plaintext_goes_by_its_name() {
+        let one = good("node = \"db-1\"\npeers = { db-1 = \"10.0.0.5:7400\" }");
+        assert_eq!(one.security, Security::InsecurePlaintext);
+        let near = "node = \"a\"\npeers = { a = \"127.0.0.1:1\", b = \"127.0.0.1:2\" }\n";
+        let plain = good(&format!("{near}peer_tls = \"insecure-plaintext\""));
+        assert_eq!(plain.security, Security::InsecurePlaintext);
+        let far = good(&format!("node = \"db-1\"\n{PEERS}peer_tls = \"insecure-plaintext-anywhere\""));
+        assert_eq!(far.security, Security::InsecurePlaintextAnywhere);
+    }
+
+    #[test]
+    fn what_cannot_be_is_told_with_its_place() {
+        let plain = "peer_tls = \"insecure-plaintext-anywhere\"\n";
+        let with = |lines: &str| format!("node = \"db-1\"\n{PEERS}{lines}");
+        for (text, expected) in [
+            (format!("{PEERS}{plain}"), "t:1:1: node is missing in [store]; add node = \"db-1\""),
+            (format!("node = \"db-1\"\n{plain}"), "t:1:1: peers is missing in [store]"),
+            (format!("node = \"db-1\"\npeers = {{}}\n{plain}"), "t:2:9: peers names nobody"),
+            (
+                format!("node = \"db-1\"\npeers = [\"db-1\"]\n{plain}"),
+                "peers is a list, where a table is expected",
+            ),
+            (
+                format!("node = \"db-1\"\npeers = {{ db-1 = 7400 }}\n{plain}"),
+                "t:2:18: peers.db-1 is the whole number 7400",
+            ),
+            (
+                format!("node = \"DB1\"\n{PEERS}{plain}"),
+                "t:1:8: node: \"DB1\" has other characters than a to z",
+            ),
+            (
+                format!("node = \"db-9\"\n{PEERS}{plain}"),
+                "t:1:8: node \"db-9\" is neither in peers nor in learners; did you mean \"db-1\"?",
+            ),
+            (with(""), "t:1:1: peer_tls is missing, and there are other nodes; add peer_tls = {"),
+            (with("peer_tls = \"off\""), "t:3:12: unknown peer_tls \"off\""),
+            (with("peer_tls = \"insecure-plain\""), "did you mean \"insecure-plaintext\"?"),
+            (with("peer_tls = true"), "peer_tls is true, where text is expected"),
+            (with("peer_tls = \"insecure-plaintext\""), "10.0.0.5:7400 is not of this machine"),
+            (
+                with(&format!("{plain}learners = [\"db-1\", \"db-2\", \"db-3\"]")),
+                "all nodes are learners, and nobody votes",
+            ),
+            (with(&format!("{plain}learners = [\"db-4\", \"db-4\"]")), "learners names db-4 twice"),
+            (with(&format!("{plain}learners = [\"-\"]")), "learners: \"-\" has no letter or digit"),
+            (
+                with(&format!("{plain}listen = \"db-1:7400\"")),
+                "listen: \"db-1:7400\" is no ip:port; a host name cannot be given yet",
+            ),
+            (with(&format!("{plain}listen = \"10.0.0.5\"")), "it has no port; write 10.0.0.5:7400"),
+            (with(&format!("{plain}listen = \"fd00::5:7400\"")), "is no ip:port"),
+            (with(&format!("{plain}listen = \"10.0.0.5:0\"")), "has port 0"),
+            (
+                format!("node = \"a\"\npeers = {{ a = \"0.0.0.0:1\", b = \"10.0.0.6:1\" }}\n{plain}"),
+                "t:2:15: peers: 0.0.0.0:1 is no address to reach a node at",
+            ),
+            (
+                format!("node = \"a\"\npeers = {{ a = \"10.0.0.6:1\", b = \"10.0.0.6:1\" }}\n{plain}"),
+                "t:2:33: a and b have the same address 10.0.0.6:1; give each node its own",
+            ),
+            (
+                format!("node = \"x\"\nlearners = [\"x\"]\nlisten = \"10.0.0.9:7400\"\n{PEERS}{plain}"),
+                "t:3:10: listen is given, and peers has no address for x",
+            ),
+        ] {
+            let told = told(&text);
+            assert!(told.contains(expected), "{text}\n{told}\nexpected {expected}");
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn a_table_of_files_must_be_whole() {
+        let with = |table: &str| told(&format!("node = \"db-1\"\n{PEERS}peer_tls = {table}"));
+        assert!(with("{ ca = \"ca.pem\" }").contains("peer_tls has no certificates"));
+        assert!(with("{ certificates = [], ca = \"ca.pem\" }").contains("peer_tls has no certificates"));
+        assert!(
+            with("{ certificates = \"a\", ca = \"b\" }")
+                .contains("certificates is the text \"a\", where a list of texts")
+        );
+        assert!(with("{ certificates = [\"a\"] }").contains("ca is missing in store.peer_tls"));
+        assert!(
+            with("{ certificates = [\"a\"], ca = \"b\", kay = \"c\" }").contains("did you mean \"key\"?")
+        );
+    }
+}
