@@ -1963,7 +1963,8 @@ typedef struct trimtab_store_operation {
      */
     uint64_t deadline_ms;
     /**
-     * Milliseconds, with `TRIMTAB_LIFETIME_FOR`, and of a lease that begins: 1 to 2^48.
+     * Milliseconds. With `TRIMTAB_LIFETIME_FOR` any: 0 is gone at once, and what ends later than there is a number for is for
+     * ever. Of a lease that begins: 1 to 2^48.
      */
     uint64_t ttl_ms;
     /**
@@ -4748,7 +4749,7 @@ trimtab_status trimtab_store_queue_poll_fd(const struct trimtab_store_queue *que
  * - `operations`: `count` pointers; what they point to is copied before return. `user_data` of each comes back with its
  *   answer.
  * - `call`: how they are to go; NULL for the defaults. With a `client` the first has `number`, the next the one behind it,
- *   and so on; a number that was used for another operation before gets that one's answer.
+ *   and so on; one whose number was used for another operation before fails with `TRIMTAB_E_STATE`.
  * - `taken_out`: how many were taken in, 1 at least if `count` is; fewer than `count` when the next one was refused: submit
  *   the rest again, and it says why. Written on success only.
  *

@@ -19,19 +19,22 @@
  *
  * What fails throws trimtab::Error, apart from the `try_` functions, which return a trimtab::Status. Picking
  * and reporting allocate nothing. The docs of trimtab.h hold here too: ranges, defaults, thread safety (a
- * Pool and a Server may be used by any thread at any time; PoolOptions, Backend, Picked, Retry and Check by one at
- * a time).
+ * Pool, a Server and a Store may be used by any thread at any time; PoolOptions, Backend, Picked, Retry and Check by one
+ * at a time).
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0
  */
 #ifndef TRIMTAB_HPP
 #define TRIMTAB_HPP
 
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -1262,28 +1265,795 @@ private:
     std::unique_ptr<trimtab_server, detail::Deleter<trimtab_server_free>> server_;
 };
 
-/// What a key has.
-struct StoreValue {
-    std::string value;
-    /// The sequence of its last change.
-    std::uint64_t version;
+/// When a write is answered, and what it has reached then.
+enum class Durability : std::int32_t {
+    /// What the store was opened with.
+    usual = TRIMTAB_DURABILITY_DEFAULT,
+    memory = TRIMTAB_DURABILITY_MEMORY,
+    local = TRIMTAB_DURABILITY_LOCAL,
+    quorum = TRIMTAB_DURABILITY_QUORUM,
+    all = TRIMTAB_DURABILITY_ALL,
 };
 
-/// Keys and values in a directory. Any thread may call anything at any time. A `call` is how a write is to go; null for the
-/// defaults. What has no function here (transactions, leases, queues, watches) the C interface does, with `get()`.
+/// What goes when `memory_max` is reached.
+enum class Eviction : std::int32_t {
+    refuse = TRIMTAB_EVICTION_REFUSE,
+    lru = TRIMTAB_EVICTION_LRU,
+    ttl = TRIMTAB_EVICTION_TTL,
+};
+
+/// Which number of a key a transaction compares.
+enum class Compare : std::int32_t {
+    version = TRIMTAB_COMPARE_VERSION,
+    created = TRIMTAB_COMPARE_CREATED,
+    changes = TRIMTAB_COMPARE_CHANGES,
+    lease = TRIMTAB_COMPARE_LEASE,
+};
+
+/// How what a key has must stand to what a transaction compares it with.
+enum class Relation : std::int32_t {
+    equal = TRIMTAB_RELATION_EQUAL,
+    not_equal = TRIMTAB_RELATION_NOT_EQUAL,
+    less = TRIMTAB_RELATION_LESS,
+    greater = TRIMTAB_RELATION_GREATER,
+};
+
+/// What a change of a key is. One newer than this header is none of these.
+enum class ChangeKind : std::int32_t {
+    compacted = TRIMTAB_CHANGE_COMPACTED,
+    put = TRIMTAB_CHANGE_PUT,
+    incremented = TRIMTAB_CHANGE_INCREMENTED,
+    appended = TRIMTAB_CHANGE_APPENDED,
+    lifetime_set = TRIMTAB_CHANGE_LIFETIME_SET,
+    deleted = TRIMTAB_CHANGE_DELETED,
+    expired = TRIMTAB_CHANGE_EXPIRED,
+    evicted = TRIMTAB_CHANGE_EVICTED,
+    revoked = TRIMTAB_CHANGE_REVOKED,
+};
+
+/// A moment by the wall clock, as stores count them: to the millisecond, from 1970 on.
+using WallTime = std::chrono::system_clock::time_point;
+
+namespace detail {
+
+inline std::uint64_t wall_ms(WallTime time) noexcept
+{
+    const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count();
+    return ms < 0 ? 0 : static_cast<std::uint64_t>(ms);
+}
+
+/// What is too far away for the clock is the last moment it has.
+inline WallTime wall_time(std::uint64_t ms) noexcept
+{
+    const auto last = std::chrono::duration_cast<std::chrono::milliseconds>(WallTime::max().time_since_epoch()).count();
+    if (ms >= static_cast<std::uint64_t>(last)) {
+        return WallTime::max();
+    }
+    return WallTime(std::chrono::duration_cast<WallTime::duration>(
+        std::chrono::milliseconds(static_cast<std::chrono::milliseconds::rep>(ms))));
+}
+
+inline std::uint64_t span_ms(std::chrono::milliseconds span) noexcept
+{
+    return span.count() < 0 ? 0 : static_cast<std::uint64_t>(span.count());
+}
+
+/// How long to wait, where C takes 0 for not at all: the longest there is, for ever.
+inline std::int64_t wait_ms(std::chrono::milliseconds timeout) noexcept
+{
+    if (timeout == std::chrono::milliseconds::max()) {
+        return -1;
+    }
+    return timeout.count() < 0 ? 0 : timeout.count();
+}
+
+/// The same where C takes 0 for the store's timeout.
+inline std::int64_t timeout_ms(std::chrono::milliseconds timeout) noexcept
+{
+    const std::int64_t ms = wait_ms(timeout);
+    return ms == 0 ? 1 : ms;
+}
+
+inline std::string_view view(const void *data, std::size_t len) noexcept
+{
+    return data == nullptr ? std::string_view() : std::string_view(static_cast<const char *>(data), len);
+}
+
+template <typename Struct>
+Struct sized() noexcept
+{
+    Struct made = {};
+    made.struct_size = sizeof made;
+    return made;
+}
+
+} // namespace detail
+
+/// How a store is to be opened. Each setter throws for a value out of range; what is not set has its default.
+class StoreOptions {
+public:
+    using Duration = std::chrono::milliseconds;
+
+    StoreOptions()
+    {
+        trimtab_store_options *options = nullptr;
+        detail::check(trimtab_store_options_new(&options));
+        options_.reset(options);
+    }
+
+    /// `cluster`: 16 bytes.
+    StoreOptions &identity(std::string_view cluster, std::uint64_t node)
+    {
+        detail::check(trimtab_store_options_set_identity(options_.get(), detail::bytes(cluster), node));
+        return *this;
+    }
+    StoreOptions &durability(Durability durability)
+    {
+        return set(trimtab_store_options_set_durability, static_cast<std::int32_t>(durability));
+    }
+    StoreOptions &timeout(Duration timeout) { return set(trimtab_store_options_set_timeout_ms, count(timeout)); }
+    StoreOptions &waiting_max(std::size_t calls) { return set(trimtab_store_options_set_waiting_max, calls); }
+    StoreOptions &flush_interval(Duration interval)
+    {
+        return set(trimtab_store_options_set_flush_interval_ms, count(interval));
+    }
+    StoreOptions &flush_bytes(std::uint64_t bytes) { return set(trimtab_store_options_set_flush_bytes, bytes); }
+    StoreOptions &snapshot_bytes(std::uint64_t bytes)
+    {
+        return set(trimtab_store_options_set_snapshot_bytes, bytes);
+    }
+    StoreOptions &snapshot_retry(Duration retry)
+    {
+        return set(trimtab_store_options_set_snapshot_retry_ms, count(retry));
+    }
+    StoreOptions &eviction(Eviction eviction)
+    {
+        return set(trimtab_store_options_set_eviction, static_cast<std::int32_t>(eviction));
+    }
+    StoreOptions &eviction_places(std::size_t keys) { return set(trimtab_store_options_set_eviction_places, keys); }
+    StoreOptions &memory_max(std::uint64_t bytes) { return set(trimtab_store_options_set_memory_max, bytes); }
+    StoreOptions &value_max(std::uint64_t bytes) { return set(trimtab_store_options_set_value_max, bytes); }
+    StoreOptions &operations_max(std::uint64_t operations)
+    {
+        return set(trimtab_store_options_set_operations_max, operations);
+    }
+    StoreOptions &clients_max(std::uint64_t clients) { return set(trimtab_store_options_set_clients_max, clients); }
+    StoreOptions &client_bytes_max(std::uint64_t bytes)
+    {
+        return set(trimtab_store_options_set_client_bytes_max, bytes);
+    }
+    StoreOptions &segment_bytes(std::uint64_t bytes) { return set(trimtab_store_options_set_segment_bytes, bytes); }
+    StoreOptions &pending_bytes_max(std::uint64_t bytes)
+    {
+        return set(trimtab_store_options_set_pending_bytes_max, bytes);
+    }
+    StoreOptions &disk_bytes_max(std::uint64_t bytes)
+    {
+        return set(trimtab_store_options_set_disk_bytes_max, bytes);
+    }
+    StoreOptions &disk_retry(Duration retry) { return set(trimtab_store_options_set_disk_retry_ms, count(retry)); }
+    StoreOptions &history_bytes_max(std::uint64_t bytes)
+    {
+        return set(trimtab_store_options_set_history_bytes_max, bytes);
+    }
+    /// 0: only when it is asked for.
+    StoreOptions &scrub_interval(Duration interval)
+    {
+        return set(trimtab_store_options_set_scrub_interval_ms, count(interval));
+    }
+    StoreOptions &scrub_bytes_per_second(std::uint64_t bytes)
+    {
+        return set(trimtab_store_options_set_scrub_bytes_per_second, bytes);
+    }
+
+    const trimtab_store_options *get() const noexcept { return options_.get(); }
+
+private:
+    template <typename Value>
+    StoreOptions &set(trimtab_status (*setter)(trimtab_store_options *, Value), Value value)
+    {
+        detail::check(setter(options_.get(), value));
+        return *this;
+    }
+
+    /// A negative duration is out of every range.
+    static std::uint64_t count(Duration duration) noexcept
+    {
+        return duration.count() < 0 ? UINT64_MAX : static_cast<std::uint64_t>(duration.count());
+    }
+
+    std::unique_ptr<trimtab_store_options, detail::Deleter<trimtab_store_options_free>> options_;
+};
+
+/// How a write is to go. What is not set is as the store was opened.
+class StoreCall {
+public:
+    using Duration = std::chrono::milliseconds;
+    using Client = std::array<std::uint8_t, 16>;
+
+    StoreCall() noexcept : call_(detail::sized<trimtab_store_call>()) {}
+    StoreCall(Durability durability) noexcept : StoreCall() { this->durability(durability); }
+
+    StoreCall &durability(Durability durability) noexcept
+    {
+        call_.durability = static_cast<std::int32_t>(durability);
+        return *this;
+    }
+    /// At least 1 ms; the longest there is: for ever. What is submitted to a queue does not wait.
+    StoreCall &timeout(Duration timeout) noexcept
+    {
+        call_.timeout_ms = detail::timeout_ms(timeout);
+        return *this;
+    }
+    /// So that it may be sent again without being done twice. `client`: any 16 bytes that no other client uses, and not
+    /// all 0; `number`: counted up by the client, one for each request.
+    StoreCall &request(const Client &client, std::uint64_t number) noexcept
+    {
+        std::copy(client.begin(), client.end(), call_.client);
+        call_.number = number;
+        return *this;
+    }
+
+    const trimtab_store_call *get() const noexcept { return &call_; }
+
+private:
+    trimtab_store_call call_;
+};
+
+/// Which keys: views of what the caller has, read during the call that takes it.
+class KeyRange {
+public:
+    /// All keys.
+    constexpr KeyRange() noexcept = default;
+    static constexpr KeyRange all() noexcept { return KeyRange(); }
+    /// From `start` on and before `end`; an empty end is none.
+    static constexpr KeyRange between(std::string_view start, std::string_view end = {}) noexcept
+    {
+        return KeyRange(TRIMTAB_RANGE_BETWEEN, start, end);
+    }
+    static constexpr KeyRange prefix(std::string_view prefix) noexcept
+    {
+        return KeyRange(TRIMTAB_RANGE_PREFIX, prefix, {});
+    }
+
+    constexpr std::int32_t kind() const noexcept { return kind_; }
+    constexpr std::string_view start() const noexcept { return start_; }
+    constexpr std::string_view end() const noexcept { return end_; }
+
+private:
+    constexpr KeyRange(std::int32_t kind, std::string_view start, std::string_view end) noexcept
+        : kind_(kind), start_(start), end_(end)
+    {
+    }
+
+    std::int32_t kind_ = TRIMTAB_RANGE_BETWEEN;
+    std::string_view start_;
+    std::string_view end_;
+};
+
+/// When to do an operation.
+class Condition {
+public:
+    /// In any case.
+    constexpr Condition() noexcept = default;
+    static constexpr Condition absent() noexcept { return Condition(TRIMTAB_CONDITION_ABSENT); }
+    static constexpr Condition present() noexcept { return Condition(TRIMTAB_CONDITION_PRESENT); }
+    /// 0: if it is not there.
+    static constexpr Condition version(std::uint64_t version) noexcept
+    {
+        return Condition(TRIMTAB_CONDITION_VERSION, version);
+    }
+    /// The rest are those of a lifetime.
+    static constexpr Condition no_deadline() noexcept { return Condition(TRIMTAB_CONDITION_NO_DEADLINE); }
+    static constexpr Condition deadline() noexcept { return Condition(TRIMTAB_CONDITION_DEADLINE); }
+    static constexpr Condition later() noexcept { return Condition(TRIMTAB_CONDITION_LATER); }
+    static constexpr Condition earlier() noexcept { return Condition(TRIMTAB_CONDITION_EARLIER); }
+
+    constexpr std::int32_t kind() const noexcept { return kind_; }
+    constexpr std::uint64_t number() const noexcept { return number_; }
+
+private:
+    constexpr explicit Condition(std::int32_t kind, std::uint64_t number = 0) noexcept : kind_(kind), number_(number) {}
+
+    std::int32_t kind_ = TRIMTAB_CONDITION_ALWAYS;
+    std::uint64_t number_ = 0;
+};
+
+/// How long a key lives.
+class Lifetime {
+public:
+    using Duration = std::chrono::milliseconds;
+
+    /// Until it is deleted.
+    constexpr Lifetime() noexcept = default;
+    /// As long as before.
+    static constexpr Lifetime keep() noexcept { return Lifetime(TRIMTAB_LIFETIME_KEEP, 0); }
+    static Lifetime until(WallTime deadline) noexcept
+    {
+        return Lifetime(TRIMTAB_LIFETIME_UNTIL, detail::wall_ms(deadline));
+    }
+    /// From when it is asked for; 0 or less: it is gone at once.
+    static Lifetime lasting(Duration ttl) noexcept { return Lifetime(TRIMTAB_LIFETIME_FOR, detail::span_ms(ttl)); }
+    static constexpr Lifetime lease(std::uint64_t id) noexcept { return Lifetime(TRIMTAB_LIFETIME_LEASE, id); }
+
+    constexpr std::int32_t kind() const noexcept { return kind_; }
+    constexpr std::uint64_t number() const noexcept { return number_; }
+
+private:
+    constexpr Lifetime(std::int32_t kind, std::uint64_t number) noexcept : kind_(kind), number_(number) {}
+
+    std::int32_t kind_ = TRIMTAB_LIFETIME_UNBOUNDED;
+    std::uint64_t number_ = 0;
+};
+
+/// What to do. Keys and values are views of what the caller has: they must live until it is executed, submitted, or added
+/// to a transaction, each of which copies them.
+class Operation {
+public:
+    using Duration = std::chrono::milliseconds;
+
+    static Operation put(std::string_view key, std::string_view value) noexcept
+    {
+        return Operation(TRIMTAB_OPERATION_PUT, key, value);
+    }
+    static Operation erase(std::string_view key) noexcept { return Operation(TRIMTAB_OPERATION_DELETE, key); }
+    static Operation increment(std::string_view key, std::int64_t by = 1) noexcept
+    {
+        Operation made(TRIMTAB_OPERATION_INCREMENT, key);
+        made.operation_.by = by;
+        return made;
+    }
+    static Operation append(std::string_view key, std::string_view value) noexcept
+    {
+        return Operation(TRIMTAB_OPERATION_APPEND, key, value);
+    }
+    /// Changes how long a key lives, and nothing else but its version.
+    static Operation set_lifetime(std::string_view key, Lifetime lifetime) noexcept
+    {
+        return Operation(TRIMTAB_OPERATION_SET_LIFETIME, key).lifetime(lifetime);
+    }
+    static Operation erase_range(const KeyRange &range) noexcept
+    {
+        return Operation(TRIMTAB_OPERATION_DELETE_RANGE, range);
+    }
+    /// Reads a key in its place among the writes.
+    static Operation get(std::string_view key) noexcept { return Operation(TRIMTAB_OPERATION_GET, key); }
+    static Operation range(const KeyRange &range) noexcept { return Operation(TRIMTAB_OPERATION_RANGE, range); }
+    /// Those on leases stand alone, not in a transaction.
+    static Operation lease_grant(std::uint64_t id, Duration ttl) noexcept
+    {
+        Operation made(TRIMTAB_OPERATION_LEASE_GRANT, std::string_view());
+        made.operation_.ttl_ms = detail::span_ms(ttl);
+        made.operation_.lease = id;
+        return made;
+    }
+    static Operation lease_keep_alive(std::uint64_t id) noexcept
+    {
+        Operation made(TRIMTAB_OPERATION_LEASE_KEEP_ALIVE, std::string_view());
+        made.operation_.lease = id;
+        return made;
+    }
+    static Operation lease_revoke(std::uint64_t id) noexcept
+    {
+        Operation made(TRIMTAB_OPERATION_LEASE_REVOKE, std::string_view());
+        made.operation_.lease = id;
+        return made;
+    }
+
+    Operation &when(Condition condition) noexcept
+    {
+        operation_.condition = condition.kind();
+        operation_.version = condition.number();
+        return *this;
+    }
+    Operation &lifetime(Lifetime lifetime) noexcept
+    {
+        operation_.lifetime = lifetime.kind();
+        operation_.deadline_ms = operation_.ttl_ms = operation_.lease = lifetime.number();
+        return *this;
+    }
+    /// The answer has what was there before.
+    Operation &previous(bool wanted = true) noexcept
+    {
+        operation_.previous = wanted ? 1 : 0;
+        return *this;
+    }
+    /// The most keys of a range; 0: all.
+    Operation &limit(std::uint64_t keys) noexcept
+    {
+        operation_.limit = keys;
+        return *this;
+    }
+    /// From the last to the first.
+    Operation &reverse(bool reverse = true) noexcept
+    {
+        operation_.reverse = reverse ? 1 : 0;
+        return *this;
+    }
+    /// Comes back with the answer of what was submitted.
+    Operation &user_data(std::uint64_t data) noexcept
+    {
+        operation_.user_data = data;
+        return *this;
+    }
+
+    const trimtab_store_operation *get() const noexcept { return &operation_; }
+
+private:
+    Operation(std::int32_t kind, std::string_view key, std::string_view value = {}) noexcept
+        : operation_(detail::sized<trimtab_store_operation>())
+    {
+        operation_.kind = kind;
+        operation_.key = key.data();
+        operation_.key_len = key.size();
+        operation_.value = value.data();
+        operation_.value_len = value.size();
+    }
+    Operation(std::int32_t kind, const KeyRange &range) noexcept : Operation(kind, range.start(), range.end())
+    {
+        operation_.range = range.kind();
+    }
+
+    trimtab_store_operation operation_;
+};
+
+/// What a key has: views of what it was got from.
+struct StoreEntry {
+    explicit StoreEntry(const trimtab_store_entry &entry) noexcept
+        : key(detail::view(entry.key, entry.key_len)), value(detail::view(entry.value, entry.value_len)),
+          version(entry.version), created(entry.created), changes(entry.changes), lease(entry.lease)
+    {
+        if (entry.deadline_ms != TRIMTAB_NO_TIME) {
+            deadline = detail::wall_time(entry.deadline_ms);
+        }
+    }
+
+    /// Empty where whoever asked named it.
+    std::string_view key;
+    std::string_view value;
+    /// The sequence of its last change.
+    std::uint64_t version;
+    /// The sequence that created it.
+    std::uint64_t created;
+    /// How often it was changed since, its creation included.
+    std::uint64_t changes;
+    /// When it expires; nothing: not by itself.
+    std::optional<WallTime> deadline;
+    /// The lease it goes with; 0: none.
+    std::uint64_t lease;
+};
+
+/// The same, with a value of its own.
+struct StoreValue {
+    explicit StoreValue(const StoreEntry &entry)
+        : value(entry.value), version(entry.version), created(entry.created), changes(entry.changes),
+          deadline(entry.deadline), lease(entry.lease)
+    {
+    }
+
+    std::string value;
+    std::uint64_t version;
+    std::uint64_t created;
+    std::uint64_t changes;
+    std::optional<WallTime> deadline;
+    std::uint64_t lease;
+};
+
+/// What a call gave back. It is the caller's, whatever becomes of the store. Any number of threads may read it.
+class StoreAnswer {
+public:
+    using Result = trimtab_store_result;
+
+    /// Takes over what the C interface gave.
+    explicit StoreAnswer(trimtab_store_answer *answer) noexcept : answer_(answer) {}
+
+    /// What came of it; throws what it failed with, if it was submitted.
+    Result result() const
+    {
+        Result result = detail::sized<Result>();
+        detail::check(trimtab_store_answer_read(get(), &result));
+        return result;
+    }
+    /// Whether it was done.
+    bool is_done() const { return result().is_done != 0; }
+    /// How many entries there are: what was there before, or what was read.
+    std::uint64_t size() const { return result().entries; }
+    /// The `at`th, from 0. It is good as long as this answer.
+    StoreEntry entry(std::uint64_t at = 0) const
+    {
+        trimtab_store_entry entry = detail::sized<trimtab_store_entry>();
+        detail::check(trimtab_store_answer_entry(get(), at, &entry));
+        return StoreEntry(entry);
+    }
+    /// What came of a step of a transaction, from 0; throws its refusal. There are `result().count` of them.
+    Result step(std::uint64_t step) const
+    {
+        Result result = detail::sized<Result>();
+        detail::check(trimtab_store_answer_step_read(get(), step, &result));
+        return result;
+    }
+    StoreEntry step_entry(std::uint64_t step, std::uint64_t at = 0) const
+    {
+        trimtab_store_entry entry = detail::sized<trimtab_store_entry>();
+        detail::check(trimtab_store_answer_step_entry(get(), step, at, &entry));
+        return StoreEntry(entry);
+    }
+
+    /// For the C interface; stays the property of this object.
+    const trimtab_store_answer *get() const noexcept { return answer_.get(); }
+
+private:
+    std::unique_ptr<trimtab_store_answer, detail::Deleter<trimtab_store_answer_free>> answer_;
+};
+
+/// Operations that are seen whole or not at all. It belongs to no store, and may be committed as often as wanted. One thread
+/// at a time may change it.
+class Transaction {
+public:
+    Transaction()
+    {
+        trimtab_txn *txn = nullptr;
+        detail::check(trimtab_txn_new(&txn));
+        txn_.reset(txn);
+    }
+
+    /// Only if a number of the key stands so to `number`.
+    Transaction &when(std::string_view key, Compare what, Relation relation, std::uint64_t number)
+    {
+        detail::check(trimtab_txn_compare(txn_.get(), detail::bytes(key), static_cast<std::int32_t>(what),
+                                          static_cast<std::int32_t>(relation), number));
+        return *this;
+    }
+    /// Only if the key's value stands so to `value`, byte by byte.
+    Transaction &when(std::string_view key, Relation relation, std::string_view value)
+    {
+        detail::check(trimtab_txn_compare_value(txn_.get(), detail::bytes(key), static_cast<std::int32_t>(relation),
+                                                detail::bytes(value)));
+        return *this;
+    }
+    /// What to do when all comparisons hold.
+    Transaction &then(const Operation &operation)
+    {
+        detail::check(trimtab_txn_then(txn_.get(), operation.get()));
+        return *this;
+    }
+    /// What to do when one does not.
+    Transaction &otherwise(const Operation &operation)
+    {
+        detail::check(trimtab_txn_otherwise(txn_.get(), operation.get()));
+        return *this;
+    }
+    /// An operation that is refused does not undo the others; `StoreAnswer::step` throws the refusal.
+    Transaction &proceed(bool proceed = true)
+    {
+        detail::check(trimtab_txn_set_continue(txn_.get(), proceed ? 1 : 0));
+        return *this;
+    }
+
+    /// For the C interface; stays the property of this object.
+    const trimtab_txn *get() const noexcept { return txn_.get(); }
+
+private:
+    std::unique_ptr<trimtab_txn, detail::Deleter<trimtab_txn_free>> txn_;
+};
+
+/// The keys of a range, one after the other, as they were when it was made:
+///
+///     for (const trimtab::StoreEntry &entry : store.scan(trimtab::KeyRange::prefix("user/"))) ...
+///
+/// An entry is good until the next one. One thread at a time may use the same scan; it is gone through once.
+class StoreScan {
+public:
+    /// Takes over what the C interface gave.
+    explicit StoreScan(trimtab_store_scan *scan) noexcept : scan_(scan) {}
+
+    /// Nothing behind the last.
+    std::optional<StoreEntry> next()
+    {
+        trimtab_store_entry entry = detail::sized<trimtab_store_entry>();
+        std::int32_t has = 0;
+        detail::check(trimtab_store_scan_next(scan_.get(), &entry, &has));
+        return has != 0 ? std::optional<StoreEntry>(StoreEntry(entry)) : std::nullopt;
+    }
+    /// The sequence of what it sees: a watch from the one behind it misses nothing.
+    std::uint64_t sequence() const
+    {
+        std::uint64_t sequence = 0;
+        detail::check(trimtab_store_scan_sequence(scan_.get(), &sequence));
+        return sequence;
+    }
+
+    class End {};
+    class Iterator {
+    public:
+        using iterator_category = std::input_iterator_tag;
+        using value_type = StoreEntry;
+        using difference_type = std::ptrdiff_t;
+        using pointer = const StoreEntry *;
+        using reference = const StoreEntry &;
+
+        explicit Iterator(StoreScan &scan) : scan_(&scan), entry_(scan.next()) {}
+        reference operator*() const noexcept { return *entry_; }
+        pointer operator->() const noexcept { return &*entry_; }
+        Iterator &operator++()
+        {
+            entry_ = scan_->next();
+            return *this;
+        }
+        void operator++(int) { ++*this; }
+        friend bool operator==(const Iterator &at, End) noexcept { return !at.entry_; }
+        friend bool operator!=(const Iterator &at, End) noexcept { return at.entry_.has_value(); }
+
+    private:
+        StoreScan *scan_;
+        std::optional<StoreEntry> entry_;
+    };
+    Iterator begin() { return Iterator(*this); }
+    End end() const noexcept { return End(); }
+
+private:
+    std::unique_ptr<trimtab_store_scan, detail::Deleter<trimtab_store_scan_free>> scan_;
+};
+
+/// One change of one key: views that are good until the next call on the watch.
+struct StoreChange {
+    explicit StoreChange(const trimtab_store_change &change) noexcept
+        : kind(static_cast<ChangeKind>(change.kind)), sequence(change.sequence), created(change.created),
+          key(detail::view(change.key, change.key_len)), more(change.more != 0)
+    {
+        if (change.value != nullptr) {
+            value = detail::view(change.value, change.value_len);
+        }
+    }
+
+    /// `compacted`: what comes next is not kept any more, and `sequence` is the first that can still be watched from.
+    ChangeKind kind;
+    std::uint64_t sequence;
+    std::uint64_t created;
+    std::string_view key;
+    /// Nothing if the key is gone.
+    std::optional<std::string_view> value;
+    /// The next change is of the same command.
+    bool more;
+};
+
+/// Follows the keys of a range, in order and without a gap. One thread at a time may use the same watch.
+class StoreWatch {
+public:
+    using Duration = std::chrono::milliseconds;
+
+    /// Takes over what the C interface gave.
+    explicit StoreWatch(trimtab_store_watch *watch) noexcept : watch_(watch) {}
+
+    /// Waits for the next change.
+    StoreChange next() { return *next(Duration::max()); }
+    /// The same, waiting at most so long; not at all for 0. Nothing when the time is over.
+    std::optional<StoreChange> next(Duration timeout)
+    {
+        trimtab_store_change change = detail::sized<trimtab_store_change>();
+        const trimtab_status status = trimtab_store_watch_next(watch_.get(), detail::wait_ms(timeout), &change);
+        if (status == TRIMTAB_E_TIMED_OUT) {
+            return std::nullopt;
+        }
+        detail::check(status);
+        return StoreChange(change);
+    }
+    /// To wait with, in a loop of your own: take changes until there are none, then wait until it is readable. It stays
+    /// the property of this object.
+    int poll_fd() const
+    {
+        std::int32_t fd = -1;
+        detail::check(trimtab_store_watch_poll_fd(watch_.get(), &fd));
+        return fd;
+    }
+    /// Where to watch on from later.
+    std::uint64_t sequence() const
+    {
+        std::uint64_t sequence = 0;
+        detail::check(trimtab_store_watch_sequence(watch_.get(), &sequence));
+        return sequence;
+    }
+
+private:
+    std::unique_ptr<trimtab_store_watch, detail::Deleter<trimtab_store_watch_free>> watch_;
+};
+
+/// What came of a submission: its answer throws what it failed with.
+struct StoreCompletion {
+    std::uint64_t user_data;
+    StoreAnswer answer;
+};
+
+/// Calls that are submitted, and those that are done and not taken. Any thread may use it at any time; each call that was
+/// taken in is completed once, also when the store is closed meanwhile.
+class StoreQueue {
+public:
+    using Duration = std::chrono::milliseconds;
+
+    /// Takes over what the C interface gave.
+    explicit StoreQueue(trimtab_store_queue *queue) noexcept : queue_(queue) {}
+
+    /// Throws why it was not taken in.
+    void submit(const Operation &operation, const StoreCall &call = {})
+    {
+        const trimtab_store_operation *one = operation.get();
+        std::size_t taken = 0;
+        detail::check(trimtab_store_queue_submit(queue_.get(), &one, 1, call.get(), &taken));
+    }
+    /// Submits `count` operations, in order, and gives how many were taken in; throws why the first was not. With a request
+    /// the first has its number, the next the one behind it, and so on.
+    std::size_t submit(const Operation *operations, std::size_t count, const StoreCall &call = {})
+    {
+        std::vector<const trimtab_store_operation *> pointers;
+        pointers.reserve(count);
+        for (std::size_t at = 0; at < count; ++at) {
+            pointers.push_back(operations[at].get());
+        }
+        std::size_t taken = 0;
+        detail::check(trimtab_store_queue_submit(queue_.get(), pointers.data(), count, call.get(), &taken));
+        return taken;
+    }
+    std::size_t submit(const std::vector<Operation> &operations, const StoreCall &call = {})
+    {
+        return submit(operations.data(), operations.size(), call);
+    }
+    void submit(const Transaction &transaction, std::uint64_t user_data, const StoreCall &call = {})
+    {
+        detail::check(trimtab_store_queue_submit_txn(queue_.get(), transaction.get(), call.get(), user_data));
+    }
+
+    /// Waits for the next that is done.
+    StoreCompletion next() { return std::move(*next(Duration::max())); }
+    /// The same, waiting at most so long; not at all for 0. Nothing when the time is over.
+    std::optional<StoreCompletion> next(Duration timeout)
+    {
+        std::uint64_t user_data = 0;
+        trimtab_store_answer *answer = nullptr;
+        const trimtab_status status =
+            trimtab_store_queue_next(queue_.get(), detail::wait_ms(timeout), &user_data, &answer);
+        if (status == TRIMTAB_E_TIMED_OUT) {
+            return std::nullopt;
+        }
+        detail::check(status);
+        return StoreCompletion{user_data, StoreAnswer(answer)};
+    }
+    /// To wait with, in a loop of your own: readable while something is done and not taken. It stays the property of this
+    /// object.
+    int poll_fd() const
+    {
+        std::int32_t fd = -1;
+        detail::check(trimtab_store_queue_poll_fd(queue_.get(), &fd));
+        return fd;
+    }
+    /// How many were submitted and are not done.
+    std::size_t under_way() const
+    {
+        std::size_t count = 0;
+        detail::check(trimtab_store_queue_under_way(queue_.get(), &count));
+        return count;
+    }
+
+private:
+    std::unique_ptr<trimtab_store_queue, detail::Deleter<trimtab_store_queue_free>> queue_;
+};
+
+/// A lease that is alive.
+struct StoreLease {
+    /// How long it lives without a keep-alive.
+    std::chrono::milliseconds ttl;
+    /// When it ends without one.
+    WallTime deadline;
+};
+
+/// Keys and values in a directory. Any thread may call anything at any time. A `call` is how a write is to go.
 class Store {
 public:
     using Duration = std::chrono::milliseconds;
-    using Call = trimtab_store_call;
     using Result = trimtab_store_result;
 
     /// Opens the store in the directory `path`, or makes one there.
-    explicit Store(std::string_view path, const trimtab_store_options *options = nullptr)
-    {
-        trimtab_store *store = nullptr;
-        detail::check(trimtab_store_open(detail::str(path), options, &store));
-        store_.reset(store);
-    }
+    explicit Store(std::string_view path) : Store(path, nullptr) {}
+    Store(std::string_view path, const StoreOptions &options) : Store(path, options.get()) {}
 
     /// Nothing when the key is not there.
     std::optional<StoreValue> get(std::string_view key) const
@@ -1294,86 +2064,216 @@ public:
             return std::nullopt;
         }
         detail::check(status);
-        const std::unique_ptr<trimtab_store_answer, detail::Deleter<trimtab_store_answer_free>> owned(answer);
-        trimtab_store_entry entry = {};
-        entry.struct_size = sizeof entry;
-        detail::check(trimtab_store_answer_entry(answer, 0, &entry));
-        return StoreValue{std::string(static_cast<const char *>(entry.value), entry.value_len), entry.version};
+        return StoreValue(StoreAnswer(answer).entry());
+    }
+    /// Reads into a buffer that is there already, which need not grow; gives the version, or nothing when the key is not
+    /// there, and the buffer is empty then.
+    std::optional<std::uint64_t> get(std::string_view key, std::string &value) const
+    {
+        std::uint64_t version = 0;
+        std::size_t length = 0;
+        value.resize(value.capacity());
+        for (;;) {
+            const trimtab_status status =
+                trimtab_store_get_copy(get(), detail::bytes(key), value.data(), value.size(), &length, &version);
+            if (status != TRIMTAB_OK || length <= value.size()) {
+                value.resize(status == TRIMTAB_OK ? length : 0);
+                if (status == TRIMTAB_E_NOT_FOUND) {
+                    return std::nullopt;
+                }
+                detail::check(status);
+                return version;
+            }
+            value.resize(length);
+        }
     }
 
-    Result put(std::string_view key, std::string_view value, const Call *call = nullptr)
+    Result put(std::string_view key, std::string_view value, const StoreCall &call = {})
     {
         Result result = made();
-        detail::check(trimtab_store_put(get(), detail::bytes(key), detail::bytes(value), call, &result));
+        detail::check(trimtab_store_put(get(), detail::bytes(key), detail::bytes(value), call.get(), &result));
         return result;
     }
     /// Puts if the key has `version`; 0: if it is not there. `is_done` tells.
     Result compare_and_set(std::string_view key, std::uint64_t version, std::string_view value,
-                           const Call *call = nullptr)
+                           const StoreCall &call = {})
     {
         Result result = made();
-        detail::check(trimtab_store_compare_and_set(get(), detail::bytes(key), version, detail::bytes(value), call,
-                                                    &result));
+        detail::check(trimtab_store_compare_and_set(get(), detail::bytes(key), version, detail::bytes(value),
+                                                    call.get(), &result));
         return result;
     }
+    /// Puts, and gives what was there.
+    std::optional<StoreValue> get_and_set(std::string_view key, std::string_view value, const StoreCall &call = {})
+    {
+        trimtab_store_answer *given = nullptr;
+        detail::check(
+            trimtab_store_get_and_set(get(), detail::bytes(key), detail::bytes(value), call.get(), &given));
+        const StoreAnswer answer(given);
+        return answer.size() > 0 ? std::optional<StoreValue>(StoreValue(answer.entry())) : std::nullopt;
+    }
     /// Whether it was there.
-    bool erase(std::string_view key, const Call *call = nullptr)
+    bool erase(std::string_view key, const StoreCall &call = {})
     {
         Result result = made();
-        detail::check(trimtab_store_delete(get(), detail::bytes(key), call, &result));
+        detail::check(trimtab_store_delete(get(), detail::bytes(key), call.get(), &result));
         return result.is_done != 0;
     }
-    /// The sum.
-    std::int64_t increment(std::string_view key, std::int64_t by, const Call *call = nullptr)
+    /// Deletes at most `limit` keys, 0 for all: `count` says how many, `more` whether the limit left some.
+    Result erase_range(const KeyRange &range, std::uint64_t limit = 0, const StoreCall &call = {})
     {
         Result result = made();
-        detail::check(trimtab_store_increment(get(), detail::bytes(key), by, call, &result));
+        detail::check(trimtab_store_delete_range(get(), range.kind(), detail::bytes(range.start()),
+                                                 detail::bytes(range.end()), limit, call.get(), &result));
+        return result;
+    }
+    /// The sum.
+    std::int64_t increment(std::string_view key, std::int64_t by = 1, const StoreCall &call = {})
+    {
+        Result result = made();
+        detail::check(trimtab_store_increment(get(), detail::bytes(key), by, call.get(), &result));
         return result.number;
     }
     /// The length.
-    std::uint64_t append(std::string_view key, std::string_view value, const Call *call = nullptr)
+    std::uint64_t append(std::string_view key, std::string_view value, const StoreCall &call = {})
     {
         Result result = made();
-        detail::check(trimtab_store_append(get(), detail::bytes(key), detail::bytes(value), call, &result));
+        detail::check(trimtab_store_append(get(), detail::bytes(key), detail::bytes(value), call.get(), &result));
         return result.count;
     }
-    /// From now on; whether it was there.
-    bool expire(std::string_view key, Duration ttl, const Call *call = nullptr)
+    /// From now on, at once for 0 or less; whether it was there.
+    bool expire(std::string_view key, Duration ttl, const StoreCall &call = {})
     {
         Result result = made();
-        const std::uint64_t ttl_ms = ttl.count() < 0 ? 0 : static_cast<std::uint64_t>(ttl.count());
-        detail::check(trimtab_store_expire(get(), detail::bytes(key), ttl_ms, call, &result));
+        detail::check(trimtab_store_expire(get(), detail::bytes(key), detail::span_ms(ttl), call.get(), &result));
         return result.is_done != 0;
     }
+    bool expire_at(std::string_view key, WallTime deadline, const StoreCall &call = {})
+    {
+        Result result = made();
+        detail::check(
+            trimtab_store_expire_at(get(), detail::bytes(key), detail::wall_ms(deadline), call.get(), &result));
+        return result.is_done != 0;
+    }
+    /// Has a key live until it is deleted; whether it was there.
+    bool persist(std::string_view key, const StoreCall &call = {})
+    {
+        Result result = made();
+        detail::check(trimtab_store_persist(get(), detail::bytes(key), call.get(), &result));
+        return result.is_done != 0;
+    }
+    /// Does whatever operation.
+    StoreAnswer execute(const Operation &operation, const StoreCall &call = {})
+    {
+        trimtab_store_answer *answer = nullptr;
+        detail::check(trimtab_store_execute(get(), operation.get(), call.get(), &answer));
+        return StoreAnswer(answer);
+    }
+    /// Does a transaction: `is_done` tells whether the comparisons held, `step` what came of each operation.
+    StoreAnswer commit(const Transaction &transaction, const StoreCall &call = {})
+    {
+        trimtab_store_answer *answer = nullptr;
+        detail::check(trimtab_store_commit(get(), transaction.get(), call.get(), &answer));
+        return StoreAnswer(answer);
+    }
 
-    /// How many keys begin with `prefix`.
-    std::uint64_t count(std::string_view prefix = {}) const
+    /// Begins a lease that lives for `ttl`, 1 ms to 2^48 ms, without a keep-alive; gives until when. `id`: not 0, and none
+    /// that is alive.
+    WallTime lease_grant(std::uint64_t id, Duration ttl, const StoreCall &call = {})
+    {
+        Result result = made();
+        detail::check(trimtab_store_lease_grant(get(), id, detail::span_ms(ttl), call.get(), &result));
+        return detail::wall_time(result.deadline_ms);
+    }
+    /// Prolongs it to its whole time from now; gives until when.
+    WallTime lease_keep_alive(std::uint64_t id, const StoreCall &call = {})
+    {
+        Result result = made();
+        detail::check(trimtab_store_lease_keep_alive(get(), id, call.get(), &result));
+        return detail::wall_time(result.deadline_ms);
+    }
+    /// Ends it and deletes its keys; gives how many.
+    std::uint64_t lease_revoke(std::uint64_t id, const StoreCall &call = {})
+    {
+        Result result = made();
+        detail::check(trimtab_store_lease_revoke(get(), id, call.get(), &result));
+        return result.count;
+    }
+    /// Nothing when it is not alive.
+    std::optional<StoreLease> lease(std::uint64_t id) const
+    {
+        std::uint64_t ttl_ms = 0;
+        std::uint64_t deadline_ms = 0;
+        const trimtab_status status = trimtab_store_lease_read(get(), id, &ttl_ms, &deadline_ms);
+        if (status == TRIMTAB_E_NOT_FOUND) {
+            return std::nullopt;
+        }
+        detail::check(status);
+        return StoreLease{Duration(static_cast<Duration::rep>(ttl_ms)), detail::wall_time(deadline_ms)};
+    }
+
+    /// How many keys a range has.
+    std::uint64_t count(const KeyRange &range = {}) const
     {
         std::uint64_t count = 0;
-        detail::check(trimtab_store_count(get(), TRIMTAB_RANGE_PREFIX, detail::bytes(prefix), detail::bytes({}),
-                                          &count));
+        detail::check(trimtab_store_count(get(), range.kind(), detail::bytes(range.start()),
+                                          detail::bytes(range.end()), &count));
         return count;
     }
-    /// Calls `each(key, value)` for the keys that begin with `prefix`, in order, as they were when it began. The views are
-    /// good during the call.
-    template <typename Each>
-    void for_each(std::string_view prefix, Each &&each) const
+    /// Begins to go through a range: at most `limit` keys, 0 for all.
+    StoreScan scan(const KeyRange &range = {}, std::uint64_t limit = 0, bool reverse = false) const
     {
         trimtab_store_scan *scan = nullptr;
-        detail::check(trimtab_store_scan_new(get(), TRIMTAB_RANGE_PREFIX, detail::bytes(prefix), detail::bytes({}), 0,
-                                             0, &scan));
-        const std::unique_ptr<trimtab_store_scan, detail::Deleter<trimtab_store_scan_free>> owned(scan);
-        trimtab_store_entry entry = {};
-        entry.struct_size = sizeof entry;
-        std::int32_t has = 0;
-        for (;;) {
-            detail::check(trimtab_store_scan_next(scan, &entry, &has));
-            if (has == 0) {
-                return;
-            }
-            each(std::string_view(static_cast<const char *>(entry.key), entry.key_len),
-                 std::string_view(static_cast<const char *>(entry.value), entry.value_len));
-        }
+        detail::check(trimtab_store_scan_new(get(), range.kind(), detail::bytes(range.start()),
+                                             detail::bytes(range.end()), limit, reverse ? 1 : 0, &scan));
+        return StoreScan(scan);
+    }
+    /// Begins to follow a range: the change at `from` is the first it tells; 0: what comes from now on.
+    StoreWatch watch(const KeyRange &range = {}, std::uint64_t from = 0) const
+    {
+        trimtab_store_watch *watch = nullptr;
+        detail::check(trimtab_store_watch_new(get(), range.kind(), detail::bytes(range.start()),
+                                              detail::bytes(range.end()), from, &watch));
+        return StoreWatch(watch);
+    }
+    /// `capacity` calls may be under way or done and not taken.
+    StoreQueue queue(std::size_t capacity) const
+    {
+        trimtab_store_queue *queue = nullptr;
+        detail::check(trimtab_store_queue_new(get(), capacity, &queue));
+        return StoreQueue(queue);
+    }
+
+    /// Waits until all that was written before is on disk, for as long as the store's timeout; gives its last sequence.
+    std::uint64_t sync() { return sync_for(0); }
+    /// The same, for so long at most, 1 ms at least; the longest there is: for ever. Likewise for those below.
+    std::uint64_t sync(Duration timeout) { return sync_for(detail::timeout_ms(timeout)); }
+    /// Has a snapshot written of what is there now, and waits for it; gives its sequence.
+    std::uint64_t snapshot() { return snapshot_for(0); }
+    std::uint64_t snapshot(Duration timeout) { return snapshot_for(detail::timeout_ms(timeout)); }
+    /// Has all that lies on disk read again, and waits for it; throws what is damaged, with file and byte.
+    void scrub() { detail::check(trimtab_store_scrub(get(), 0)); }
+    void scrub(Duration timeout) { detail::check(trimtab_store_scrub(get(), detail::timeout_ms(timeout))); }
+    /// What was found damaged last, with file and byte; empty once a later pass has found all good.
+    std::string damage() const
+    {
+        return detail::text([this](char *buffer, std::size_t size, std::size_t *length) {
+            return trimtab_store_damage_copy(get(), buffer, size, length);
+        });
+    }
+    trimtab_store_status status() const
+    {
+        auto status = detail::sized<trimtab_store_status>();
+        detail::check(trimtab_store_status_read(get(), &status));
+        return status;
+    }
+    /// Backs it up to the directory `to`: all of it, or what came since the last time. `is_full`: beginning anew with a
+    /// snapshot. Blocks for the disk, and holds up nobody else.
+    trimtab_store_backup_report backup(std::string_view to, bool is_full = false) const
+    {
+        auto report = detail::sized<trimtab_store_backup_report>();
+        detail::check(trimtab_store_backup(get(), detail::str(to), is_full ? 1 : 0, &report));
+        return report;
     }
 
     /// Writes everything and frees the directory; throws when something was lost, which the end of this object does not.
@@ -1383,15 +2283,83 @@ public:
     trimtab_store *get() const noexcept { return store_.get(); }
 
 private:
-    static Result made() noexcept
+    Store(std::string_view path, const trimtab_store_options *options)
     {
-        Result result = {};
-        result.struct_size = sizeof result;
-        return result;
+        trimtab_store *store = nullptr;
+        detail::check(trimtab_store_open(detail::str(path), options, &store));
+        store_.reset(store);
+    }
+
+    static Result made() noexcept { return detail::sized<Result>(); }
+
+    std::uint64_t sync_for(std::int64_t timeout_ms)
+    {
+        std::uint64_t sequence = 0;
+        detail::check(trimtab_store_sync(get(), timeout_ms, &sequence));
+        return sequence;
+    }
+    std::uint64_t snapshot_for(std::int64_t timeout_ms)
+    {
+        std::uint64_t sequence = 0;
+        detail::check(trimtab_store_snapshot(get(), timeout_ms, &sequence));
+        return sequence;
     }
 
     std::unique_ptr<trimtab_store, detail::Deleter<trimtab_store_free>> store_;
 };
+
+/// Backs up the store in the directory `from`, which nobody has open, as `Store::backup` does.
+inline trimtab_store_backup_report backup_closed(std::string_view from, std::string_view to, bool is_full = false)
+{
+    auto report = detail::sized<trimtab_store_backup_report>();
+    detail::check(trimtab_store_backup_closed(detail::str(from), detail::str(to), is_full ? 1 : 0, &report));
+    return report;
+}
+
+/// Reads all of a backup, and tells what it holds; throws what is damaged.
+inline trimtab_store_backup_report backup_verify(std::string_view backup)
+{
+    auto report = detail::sized<trimtab_store_backup_report>();
+    detail::check(trimtab_store_backup_verify(detail::str(backup), &report));
+    return report;
+}
+
+/// Where to go back to.
+class RestorePoint {
+public:
+    /// To the last that the backup holds.
+    constexpr RestorePoint() noexcept = default;
+    /// To how it was after this entry.
+    static constexpr RestorePoint sequence(std::uint64_t at) noexcept
+    {
+        return RestorePoint(TRIMTAB_RESTORE_SEQUENCE, at);
+    }
+    /// To how it was then, by the store's clock.
+    static RestorePoint time(WallTime at) noexcept { return RestorePoint(TRIMTAB_RESTORE_TIME, detail::wall_ms(at)); }
+
+    constexpr std::int32_t kind() const noexcept { return kind_; }
+    constexpr std::uint64_t at() const noexcept { return at_; }
+
+private:
+    constexpr RestorePoint(std::int32_t kind, std::uint64_t at) noexcept : kind_(kind), at_(at) {}
+
+    std::int32_t kind_ = TRIMTAB_RESTORE_END;
+    std::uint64_t at_ = 0;
+};
+
+/// Makes a store in the directory `to` of a backup. `same_identity`: it keeps that of the store that was backed up, which must
+/// then never be opened again; else it is node 1 of a new cluster.
+inline trimtab_store_restored restore(std::string_view backup, std::string_view to, RestorePoint point = {},
+                                      bool same_identity = false)
+{
+    auto options = detail::sized<trimtab_store_restore_options>();
+    options.point = point.kind();
+    options.at = point.at();
+    options.same_identity = same_identity ? 1 : 0;
+    auto restored = detail::sized<trimtab_store_restored>();
+    detail::check(trimtab_store_restore(detail::str(backup), detail::str(to), &options, &restored));
+    return restored;
+}
 
 } // namespace trimtab
 

@@ -72,6 +72,11 @@ func openNative(path string, options *StoreOptions) (*nativeStore, bell, error) 
 		given.has_history_bytes_max = 1
 		given.history_bytes_max = C.uint64_t(*options.HistoryBytesMax)
 	}
+	given.scrub_bytes_per_second = C.uint64_t(options.ScrubBytesPerSecond)
+	if options.ScrubInterval != nil {
+		given.has_scrub_interval = 1
+		given.scrub_interval_ms = C.uint64_t(*options.ScrubInterval / time.Millisecond)
+	}
 	data, length := text(path)
 	opened := C.trimtab_go_store_open(data, length, &given, C.size_t(options.queueMax()))
 	if err := failureOf("store", opOpen, opened.result); err != nil {
@@ -145,6 +150,7 @@ func (n *nativeStore) free() {
 const (
 	waitSync     = C.TRIMTAB_GO_STORE_SYNC
 	waitSnapshot = C.TRIMTAB_GO_STORE_SNAPSHOT
+	waitScrub    = C.TRIMTAB_GO_STORE_SCRUB
 )
 
 // wait holds a thread until it is done or the store is closed.
@@ -159,6 +165,14 @@ func (n *nativeStore) status() (StoreStatus, error) {
 		return StoreStatus{}, err
 	}
 	read := &how.status
+	scrubFailure := reasonOf(read.scrub_failure)
+	if scrubFailure != nil {
+		detail, err := n.damage()
+		if err != nil {
+			return StoreStatus{}, err
+		}
+		scrubFailure = &Error{Code: Code(read.scrub_failure), Operation: "scrub", Detail: detail}
+	}
 	return StoreStatus{
 		Failure:         reasonOf(read.failure),
 		Problem:         reasonOf(read.problem),
@@ -175,7 +189,7 @@ func (n *nativeStore) status() (StoreStatus, error) {
 		ScrubBytes:      uint64(read.scrub_bytes),
 		ScrubFinished:   momentOf(uint64(read.scrub_finished_ms)),
 		ScrubDamages:    uint64(read.scrub_damages),
-		ScrubFailure:    reasonOf(read.scrub_failure),
+		ScrubFailure:    scrubFailure,
 	}, nil
 }
 

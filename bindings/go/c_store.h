@@ -12,13 +12,13 @@
 
 // The options, 0 where the default is meant.
 typedef struct trimtab_go_store_given {
-    uint8_t has_identity, has_history_bytes_max;
+    uint8_t has_identity, has_history_bytes_max, has_scrub_interval;
     uint8_t cluster[16];
     uint64_t node;
     int32_t durability, eviction;
     uint64_t timeout_ms, flush_interval_ms, flush_bytes, snapshot_bytes, snapshot_retry_ms, memory_max, value_max,
         operations_max, clients_max, client_bytes_max, segment_bytes, pending_bytes_max, disk_bytes_max,
-        disk_retry_ms, history_bytes_max;
+        disk_retry_ms, history_bytes_max, scrub_interval_ms, scrub_bytes_per_second;
     size_t waiting_max, eviction_places;
 } trimtab_go_store_given;
 
@@ -57,9 +57,12 @@ static inline trimtab_status trimtab_go_store_set(trimtab_store_options *options
     TRIMTAB_GO_SET(trimtab_store_options_set_disk_bytes_max, given->disk_bytes_max);
     TRIMTAB_GO_SET(trimtab_store_options_set_pending_bytes_max, given->pending_bytes_max);
     TRIMTAB_GO_SET(trimtab_store_options_set_disk_retry_ms, given->disk_retry_ms);
+    TRIMTAB_GO_SET(trimtab_store_options_set_scrub_bytes_per_second, given->scrub_bytes_per_second);
 #undef TRIMTAB_GO_SET
     if (status == TRIMTAB_OK && given->has_history_bytes_max)
         status = trimtab_store_options_set_history_bytes_max(options, given->history_bytes_max);
+    if (status == TRIMTAB_OK && given->has_scrub_interval)
+        status = trimtab_store_options_set_scrub_interval_ms(options, given->scrub_interval_ms);
     return status;
 }
 
@@ -97,6 +100,7 @@ static inline void trimtab_go_store_free(trimtab_store *store, trimtab_store_que
 enum {
     TRIMTAB_GO_STORE_SYNC,
     TRIMTAB_GO_STORE_SNAPSHOT,
+    TRIMTAB_GO_STORE_SCRUB,
 };
 
 static inline trimtab_go_number trimtab_go_store_wait(trimtab_go_gate *gate, const trimtab_store *store, int what) {
@@ -106,8 +110,12 @@ static inline trimtab_go_number trimtab_go_store_wait(trimtab_go_gate *gate, con
         waited.result = trimtab_go_closed();
         return waited;
     }
-    trimtab_status status = what == TRIMTAB_GO_STORE_SYNC ? trimtab_store_sync(store, -1, &waited.number)
-                                                          : trimtab_store_snapshot(store, -1, &waited.number);
+    trimtab_status status = TRIMTAB_E_INVALID_ARGUMENT;
+    switch (what) {
+    case TRIMTAB_GO_STORE_SYNC: status = trimtab_store_sync(store, -1, &waited.number); break;
+    case TRIMTAB_GO_STORE_SNAPSHOT: status = trimtab_store_snapshot(store, -1, &waited.number); break;
+    case TRIMTAB_GO_STORE_SCRUB: status = trimtab_store_scrub(store, -1); break;
+    }
     waited.result = trimtab_go_leave(calls, status);
     return waited;
 }

@@ -259,26 +259,6 @@ var constants = map[string]constant{
 	"TRIMTAB_VERSION_PATCH": {not: "Version tells that of the library linked in"},
 }
 
-// Backups of the store, and reading again what lies on its disk.
-func init() {
-	const why = "backups are not bound yet"
-	for _, name := range []string{
-		"trimtab_store_backup",
-		"trimtab_store_backup_closed",
-		"trimtab_store_backup_verify",
-		"trimtab_store_restore",
-		"trimtab_store_scrub",
-		"trimtab_store_damage_copy",
-		"trimtab_store_options_set_scrub_interval_ms",
-		"trimtab_store_options_set_scrub_bytes_per_second",
-	} {
-		functions[name] = counterpart{not: why}
-	}
-	for _, name := range []string{"TRIMTAB_RESTORE_END", "TRIMTAB_RESTORE_SEQUENCE", "TRIMTAB_RESTORE_TIME"} {
-		constants[name] = constant{not: why}
-	}
-}
-
 // counterpart is the name in Go, or why there is none.
 type counterpart struct{ is, not string }
 

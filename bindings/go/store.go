@@ -23,9 +23,10 @@ import (
 //
 // Errors of whatever writes, beside what it lists: ErrInvalidArgument, for a key or value that is too long and the
 // like; ErrUnsupported, for a durability that needs replication; ErrCapacity when MemoryMax, DiskBytesMax or
-// WaitingMax is reached; ErrNotFound for a lease that has ended: nothing was done in these cases. ErrIO: the disk is
-// full, and nothing was done; or it has failed, nothing more is taken, and whether this was done is known when the
-// store is opened again. ErrState: the answer to a Request is forgotten. ErrClosed after Close.
+// WaitingMax is reached; ErrNotFound for a lease that has ended: nothing was done in these cases. ErrIO: the disk
+// is full, and nothing was done; or it has failed, nothing more is taken, and whether this was done is known when
+// the store is opened again. ErrState: the answer to a Request is forgotten, or is that of another operation.
+// ErrClosed after Close.
 //
 // Call Close. A store that is dropped without is closed when the garbage collector finds it so, which it does not
 // while a call, a Scan or a Watch of it is under way.
@@ -41,6 +42,7 @@ type storeCore struct {
 	calls     *storeQueue
 	syncs     rounds
 	snapshots rounds
+	scrubs    rounds
 	isClosed  atomic.Bool
 	closing   sync.Once
 	closed    error
@@ -76,6 +78,7 @@ func OpenStore(path string, options StoreOptions) (*Store, error) {
 	}
 	core.syncs.run = func() (uint64, error) { return native.wait("sync", waitSync) }
 	core.snapshots.run = func() (uint64, error) { return native.wait("snapshot", waitSnapshot) }
+	core.scrubs.run = func() (uint64, error) { return native.wait("scrub", waitScrub) }
 	store := &Store{core: core, timeout: options.timeout()}
 	store.cleanup = runtime.AddCleanup(store, func(core *storeCore) {
 		// Other cleanups do not wait for the disk.
@@ -192,7 +195,7 @@ type StoreStatus struct {
 	ScrubBytes    uint64    // found good by them
 	ScrubFinished time.Time // when the last one ended; zero: none has
 	ScrubDamages  uint64    // how often something was found damaged, or could not be read
-	ScrubFailure  error     // what was found last; nil once a later pass has found all good
+	ScrubFailure  error     // what was found last, with file and offset; nil once a later pass has found all good
 }
 
 // Status tells how the store is.

@@ -92,8 +92,8 @@ func IfLater() CallOption { return CallOption{what: optionIfLater} }
 // IfEarlier changes a lifetime if the new deadline is earlier.
 func IfEarlier() CallOption { return CallOption{what: optionIfEarlier} }
 
-// WithTTL puts for so long from when the call begins, counted in whole milliseconds, rounded up, 2^48 ms at most. None,
-// or less, means that it is gone at once.
+// WithTTL puts for so long from when the call begins, counted in whole milliseconds, rounded up. None, or less,
+// means that it is gone at once.
 func WithTTL(ttl time.Duration) CallOption {
 	return CallOption{what: optionTTL, duration: ttl}
 }

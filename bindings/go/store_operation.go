@@ -211,8 +211,8 @@ func NewClientID() ClientID {
 }
 
 // Request names a request, so that it may be sent again without being done twice: the store remembers the answers to
-// the last 32 numbers of each client, over restarts too. Number is counted up by one for each; one that was used for
-// another operation before gets that one's answer. A Client of zeros is none.
+// the last 32 numbers of each client, over restarts too. Number is counted up by one for each; with one that was
+// used for another operation before a call fails with ErrState. A Client of zeros is none.
 type Request struct {
 	Client ClientID
 	Number uint64

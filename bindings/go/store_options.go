@@ -124,6 +124,12 @@ type StoreOptions struct {
 	// HistoryBytesMax is how much is kept of changes for watches that are behind, 128 bytes for a change counted
 	// beside its key and value. Default 16 MiB.
 	HistoryBytesMax *uint64
+	// ScrubInterval is how long after one pass over all that lies on disk, which finds what has rotted, the next one
+	// begins: 1 ms to 366 days, or 0: only when it is asked for. Default 24 h.
+	ScrubInterval *time.Duration
+	// ScrubBytesPerSecond is how much of it is read in a second: 64 KiB to 2^40. Default 8 MiB: a gigabyte in two
+	// minutes, and a disk hardly notices.
+	ScrubBytesPerSecond uint64
 }
 
 const (
@@ -156,7 +162,7 @@ func (o *StoreOptions) check() error {
 		value  time.Duration
 	}{
 		{"Timeout", o.Timeout}, {"FlushInterval", o.FlushInterval}, {"SnapshotRetry", o.SnapshotRetry},
-		{"DiskRetry", o.DiskRetry},
+		{"DiskRetry", o.DiskRetry}, {"ScrubInterval", orZero(o.ScrubInterval)},
 	} {
 		if given.value < 0 || given.value%time.Millisecond != 0 {
 			return invalidOption("%s: %v is not a whole, positive number of milliseconds", given.option, given.value)
@@ -172,6 +178,13 @@ func (o *StoreOptions) check() error {
 		return invalidOption("EvictionPlaces: %d is negative", o.EvictionPlaces)
 	}
 	return nil
+}
+
+func orZero(given *time.Duration) time.Duration {
+	if given == nil {
+		return 0
+	}
+	return *given
 }
 
 func invalidOption(format string, arguments ...any) error {

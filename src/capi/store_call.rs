@@ -8,7 +8,6 @@ use crate::capi::pool_options::choice;
 use crate::capi::status::Failure;
 use crate::capi::store_options::{DURABILITIES, TRIMTAB_DURABILITY_DEFAULT};
 use crate::embedded::{Call, Done, Store};
-use crate::error::Error;
 use crate::store::engine::Durability;
 use crate::store::index::{Answer, Operation, RequestId, Step};
 
@@ -147,44 +146,12 @@ pub(super) fn do_operation(
     call: &Call,
     place: Option<OutStruct<'_, trimtab_store_result>>,
 ) -> Result<(), Failure> {
-    let done = run(store, operation, call)?;
+    let done = store.call(operation, call)?;
     if let Some(place) = place {
         let struct_size = place.size();
         place.write(trimtab_store_result { struct_size, ..result_of(&done, &done.answer) });
     }
     Ok(())
-}
-
-/// Does an operation. An answer that is another's, remembered under the same request, is an error.
-pub(super) fn run(store: &Store, operation: &Operation<'_>, call: &Call) -> Result<Done, Failure> {
-    let done = store.call(operation, call)?;
-    if !done.is_repeated || fits(operation, &done.answer) {
-        return Ok(done);
-    }
-    let detail = "was used for another operation before, and this is not its answer; count its number up";
-    Err(Error::State { what: "request", detail: detail.into() }.into())
-}
-
-fn fits(operation: &Operation<'_>, answer: &Answer) -> bool {
-    match operation {
-        Operation::Step(step) => match step {
-            Step::Put { .. } => matches!(answer, Answer::Put { .. } | Answer::NotMet { .. }),
-            Step::Delete { .. } => matches!(answer, Answer::Deleted { .. } | Answer::NotMet { .. }),
-            Step::DeleteRange { .. } => matches!(answer, Answer::Deleted { .. }),
-            Step::Increment { .. } => matches!(answer, Answer::Number(_)),
-            Step::Append { .. } => matches!(answer, Answer::Length(_)),
-            Step::SetLifetime { .. } => matches!(answer, Answer::LifetimeSet | Answer::NotMet { .. }),
-            Step::Get { .. } => matches!(answer, Answer::Got(_)),
-            Step::Range { .. } => matches!(answer, Answer::Range { .. }),
-        },
-        Operation::Transaction(_) => matches!(answer, Answer::Transaction { .. }),
-        Operation::LeaseGrant { .. } | Operation::LeaseKeepAlive { .. } => {
-            matches!(answer, Answer::Lease { .. })
-        }
-        Operation::LeaseRevoke { .. } => matches!(answer, Answer::Revoked { .. }),
-        // None that C can ask for.
-        Operation::Expire { .. } | Operation::Evict { .. } | Operation::Configure(_) => true,
-    }
 }
 
 /// The number of what was reached.

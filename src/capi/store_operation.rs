@@ -10,7 +10,7 @@ use crate::capi::pool_options::choice;
 use crate::capi::status::{Failure, trimtab_status};
 use crate::capi::store::{borrow, trimtab_store};
 use crate::capi::store_answer::{answer_of, trimtab_store_answer};
-use crate::capi::store_call::{call_of, run, trimtab_store_call};
+use crate::capi::store_call::{call_of, trimtab_store_call};
 use crate::capi::text::trimtab_bytes;
 use crate::error::Error;
 use crate::store::index::{
@@ -102,7 +102,8 @@ pub struct trimtab_store_operation {
     pub previous: i32,
     /// Milliseconds since the beginning of 1970 in UTC, with `TRIMTAB_LIFETIME_UNTIL`.
     pub deadline_ms: u64,
-    /// Milliseconds, with `TRIMTAB_LIFETIME_FOR`, and of a lease that begins: 1 to 2^48.
+    /// Milliseconds. With `TRIMTAB_LIFETIME_FOR` any: 0 is gone at once, and what ends later than there is a number for is for
+    /// ever. Of a lease that begins: 1 to 2^48.
     pub ttl_ms: u64,
     /// The lease, with `TRIMTAB_LIFETIME_LEASE` and of operations on leases; from 1.
     pub lease: u64,
@@ -352,7 +353,7 @@ pub unsafe extern "C" fn trimtab_store_execute(
         // SAFETY: `answer_out` is null or writable; null is refused.
         let answer_out = unsafe { handle::out(answer_out, "answer_out") }?;
         let operation = asked.operation(store.present()?)?;
-        answer_out.write(answer_of(run(&store, &operation, &call)?));
+        answer_out.write(answer_of(store.call(&operation, &call)?));
         Ok(())
     })
 }

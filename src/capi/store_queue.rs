@@ -99,7 +99,7 @@ pub unsafe extern "C" fn trimtab_store_queue_poll_fd(
 /// - `operations`: `count` pointers; what they point to is copied before return. `user_data` of each comes back with its
 ///   answer.
 /// - `call`: how they are to go; NULL for the defaults. With a `client` the first has `number`, the next the one behind it,
-///   and so on; a number that was used for another operation before gets that one's answer.
+///   and so on; one whose number was used for another operation before fails with `TRIMTAB_E_STATE`.
 /// - `taken_out`: how many were taken in, 1 at least if `count` is; fewer than `count` when the next one was refused: submit
 ///   the rest again, and it says why. Written on success only.
 ///

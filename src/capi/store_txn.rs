@@ -6,7 +6,7 @@ use crate::capi::pool_options::choice;
 use crate::capi::status::{Failure, trimtab_status};
 use crate::capi::store::{borrow, trimtab_store};
 use crate::capi::store_answer::{answer_of, trimtab_store_answer};
-use crate::capi::store_call::{call_of, run, trimtab_store_call};
+use crate::capi::store_call::{call_of, trimtab_store_call};
 use crate::capi::store_operation::{Asked, trimtab_store_operation};
 use crate::capi::text::trimtab_bytes;
 use crate::store::index::{Comparison, OnRefusal, Operand, Operation, Relation, Timestamp, Transaction};
@@ -266,7 +266,7 @@ pub unsafe extern "C" fn trimtab_store_commit(
         // SAFETY: `answer_out` is null or writable; null is refused.
         let answer_out = unsafe { handle::out(answer_out, "answer_out") }?;
         let operation = txn.operation(store.present()?)?;
-        answer_out.write(answer_of(run(&store, &operation, &call)?));
+        answer_out.write(answer_of(store.call(&operation, &call)?));
         Ok(())
     })
 }

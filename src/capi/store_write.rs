@@ -5,7 +5,7 @@ use crate::capi::handle;
 use crate::capi::status::trimtab_status;
 use crate::capi::store::{borrow, trimtab_store};
 use crate::capi::store_answer::{answer_of, trimtab_store_answer};
-use crate::capi::store_call::{call_of, do_step, place, run, trimtab_store_call, trimtab_store_result};
+use crate::capi::store_call::{call_of, do_step, place, trimtab_store_call, trimtab_store_result};
 use crate::capi::store_operation::Keys;
 use crate::capi::text::trimtab_bytes;
 use crate::store::index::{Condition, Lifetime, LifetimeCondition, Operation, Step, Timestamp};
@@ -107,7 +107,7 @@ pub unsafe extern "C" fn trimtab_store_get_and_set(
         let answer_out = unsafe { handle::out(answer_out, "answer_out") }?;
         let (condition, lifetime) = (Condition::Always, Lifetime::Unbounded);
         let step = Step::Put { key, value, condition, lifetime, previous: true };
-        answer_out.write(answer_of(run(&store, &Operation::Step(step), &call)?));
+        answer_out.write(answer_of(store.call(&Operation::Step(step), &call)?));
         Ok(())
     })
 }

@@ -1,7 +1,7 @@
 //! What goes from node to node, byte by byte (`docs/replication.md`): a header with a checksum of all that follows it.
 //!
 //! A frame says whose it is, and of which cluster; in which epoch its sender is and whom that follows; and it carries the
-//! stamps by which leases and the age of reads are known, see [`lease`](super::lease). A frame that is cut, changed, of
+//! stamps by which leases and the age of reads are known, see `lease`. A frame that is cut, changed, of
 //! another cluster or of a later release is refused before anything of it is believed.
 
 use std::fmt;
@@ -137,7 +137,7 @@ pub struct Header {
     pub leader: u64,
     /// A number that rises with each frame the sender sends in its life: when, by its clock.
     pub stamp: u64,
-    /// The highest stamp of the receiver's that the sender has taken in, 0 when it has none: see [`lease`](super::lease).
+    /// The highest stamp of the receiver's that the sender has taken in, 0 when it has none: see `lease`.
     pub echo: u64,
     /// What was committed when this was sent, and one; 0 when the sender cannot vouch for it.
     pub attest: u64,
@@ -170,10 +170,16 @@ pub fn encode(to: &mut Vec<u8>, header: &Header, body: &Body) {
     }
     to.resize(HEADER_BYTES, 0);
     body.encode(to);
-    let len = to.len() as u32;
-    to[..4].copy_from_slice(&len.to_le_bytes());
-    let crc = crc32c::crc32c_append(crc32c::crc32c(&len.to_le_bytes()), &to[CHECKED_AT..]);
-    to[4..8].copy_from_slice(&crc.to_le_bytes());
+    seal(to);
+}
+
+/// Fills in the length and the checksum of a frame that is otherwise complete, at least a header long. For tests that make
+/// up what no release writes.
+pub fn seal(frame: &mut [u8]) {
+    let len = (frame.len() as u32).to_le_bytes();
+    frame[..4].copy_from_slice(&len);
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&len), &frame[CHECKED_AT..]);
+    frame[4..8].copy_from_slice(&crc.to_le_bytes());
 }
 
 /// How long the frame at the beginning of `bytes` is; `None` while that cannot be told yet.
@@ -281,8 +287,7 @@ mod tests {
         let mut bytes = Vec::new();
         encode(&mut bytes, &header(), &Body::Ping);
         bytes[10] = 2;
-        let crc = crc32c::crc32c_append(crc32c::crc32c(&bytes[..4]), &bytes[8..]);
-        bytes[4..8].copy_from_slice(&crc.to_le_bytes());
+        seal(&mut bytes);
         assert_eq!(decode(&bytes), Err(Fault::Newer { version: 2 }));
     }
 }

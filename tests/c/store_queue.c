@@ -62,6 +62,22 @@ static void queues(void)
     CHECK(result.is_repeated == 1 && result.number == BATCH);
     trimtab_store_answer_free(answer);
 
+    /* Its number for another operation: that one's answer is none of this. */
+    trimtab_txn *other = NULL;
+    trimtab_store_operation append = operation(TRIMTAB_OPERATION_APPEND, "n", "1");
+    const trimtab_store_operation *appends = &append;
+    OK(trimtab_txn_new(&other));
+    OK(trimtab_store_queue_submit(queue, &appends, 1, &call, &taken));
+    OK(trimtab_store_queue_submit_txn(queue, other, &call, 3));
+    for (unsigned turn = 0; turn < 2; turn++) {
+        OK(trimtab_store_queue_next(queue, -1, NULL, &answer));
+        EXPECT(TRIMTAB_E_STATE, trimtab_store_answer_read(answer, &result));
+        CHECK(strstr(last_error(), "used for another operation before") != NULL);
+        trimtab_store_answer_free(answer);
+    }
+    trimtab_txn_free(other);
+    CHECK(has(store, "n", "100"));
+
     /* What fails is told with the answer. */
     OK(trimtab_store_put(store, BYTES("n"), BYTES("no number"), NULL, NULL));
     operations[0].user_data = UINT64_MAX;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use trimtab::Error;
 use trimtab::embedded::{Queue, Submission};
 use trimtab::store::engine::Durability;
-use trimtab::store::index::{Answer, Operation, Step};
+use trimtab::store::index::{Answer, Operation, RequestId, Step};
 
 use crate::support::{Folder, LONG, open, value_of};
 
@@ -113,4 +113,37 @@ fn more_than_fits_waits_for_its_turn() {
             next += 1;
         }
     }
+}
+
+#[test]
+fn a_number_that_was_used_for_another_operation_is_refused_and_nothing_done() {
+    let folder = Folder::new("queue-request");
+    let store = open(&folder);
+    let queue = store.queue(8).unwrap();
+    let request = Some(RequestId { client: [1; 16], number: 7 });
+    let put = Submission {
+        operation: Operation::Step(Step::Append { key: b"k", value: b"v" }),
+        request,
+        durability: Some(Durability::Local),
+        user_data: 1,
+    };
+    let other = Submission { request, user_data: 2, ..increment(0, Durability::Local) };
+    // Together, so that the second joins the first on its way; and when that is long since done.
+    let (taken, result) = queue.submit(&[put.clone(), other.clone()]);
+    assert_eq!((taken, result), (2, Ok(())));
+    for round in 0..2 {
+        let mut done = Vec::new();
+        while done.len() < 2 {
+            done.extend(queue.wait(2, LONG).unwrap());
+        }
+        done.sort_by_key(|completed| completed.user_data);
+        assert_eq!(done[0].result.as_ref().unwrap().answer, Answer::Length(1), "{round}");
+        let error = done[1].result.as_ref().unwrap_err();
+        assert!(matches!(error, Error::State { what: "request", .. }), "{error}");
+        assert_eq!(value_of(&store, b"n"), None);
+        if round == 0 {
+            assert_eq!(queue.submit(&[other.clone(), put.clone()]).0, 2);
+        }
+    }
+    assert_eq!(value_of(&store, b"k"), Some(b"v".to_vec()));
 }

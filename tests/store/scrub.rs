@@ -157,3 +157,30 @@ fn a_closed_store_and_odd_options_are_refused() {
     store.close().expect("all is written");
     assert!(matches!(store.scrub(None), Err(Error::State { .. })));
 }
+
+#[test]
+fn a_pass_is_waited_for_in_several_goes() {
+    let folder = Folder::new("scrub-goes");
+    let options = Options { scrub_bytes_per_second: 64 << 10, ..options() };
+    let store = Store::open(folder.path(), options).expect("it opens");
+    // Beyond what is read at first.
+    fill(&store, 0, 2_000);
+    let pass = store.begin_scrub().expect("it is open");
+    for _ in 0..2 {
+        let error = store.scrubbed(pass, Duration::from_millis(1)).expect_err("it takes half a minute");
+        assert!(matches!(error, Error::TimedOut { what: "scrub" }), "{error}");
+    }
+    let waits = std::thread::scope(|scope| {
+        let waits = scope.spawn(|| store.scrubbed(pass, LONG));
+        store.close().expect("all is written");
+        waits.join().expect("it does not panic")
+    });
+    assert!(matches!(waits, Err(Error::State { what: "store", .. })), "{waits:?}");
+
+    let store = Store::open(folder.path(), self::options()).expect("it opens");
+    let pass = store.begin_scrub().expect("it is open");
+    store.scrubbed(pass, LONG).expect("all is good");
+    // Once it is over it is so for whoever asks again.
+    store.scrubbed(pass, Duration::ZERO).expect("all was good");
+    assert_eq!(store.status().expect("it is open").scrub.passes, 1);
+}

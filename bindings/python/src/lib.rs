@@ -52,6 +52,8 @@ mod _trimtab {
     use crate::store::{
         Change, Compacted, Completion, Entry, Operation, Queue, Scan, Store, StoreResult, View, Watch,
     };
+    #[pymodule_export]
+    use crate::store::{backup_closed, backup_verify, restore};
 
     #[pymodule_export]
     const BACKENDS_MAX: usize = trimtab::balance::options::BACKENDS_MAX;

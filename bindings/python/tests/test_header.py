@@ -158,6 +158,8 @@ FUNCTIONS = {
     "trimtab_store_options_set_disk_bytes_max": "Store(disk_bytes_max)",
     "trimtab_store_options_set_disk_retry_ms": "Store(disk_retry)",
     "trimtab_store_options_set_history_bytes_max": "Store(history_bytes_max)",
+    "trimtab_store_options_set_scrub_interval_ms": "Store(scrub_interval)",
+    "trimtab_store_options_set_scrub_bytes_per_second": "Store(scrub_bytes_per_second)",
     "trimtab_store_open": "Store(path)",
     "trimtab_store_close": "Store.close",
     "trimtab_store_free": "Store.close",
@@ -165,6 +167,12 @@ FUNCTIONS = {
     "trimtab_store_sync": "Store.sync(timeout)",
     "trimtab_store_snapshot": "Store.snapshot(timeout)",
     "trimtab_store_status_read": "Store.status",
+    "trimtab_store_backup": "Store.backup(full)",
+    "trimtab_store_backup_closed": "backup_closed(full)",
+    "trimtab_store_backup_verify": "backup_verify(backup)",
+    "trimtab_store_restore": "restore(to)",
+    "trimtab_store_scrub": "Store.scrub(timeout)",
+    "trimtab_store_damage_copy": "StoreStatus.scrub_failure",
     "trimtab_store_put": "Store.put",
     "trimtab_store_compare_and_set": "Store.compare_and_set",
     "trimtab_store_get_and_set": "Store.get_and_set",
@@ -258,6 +266,9 @@ CONSTANTS = {
     "TRIMTAB_LIFETIME_LEASE": "Store.put(lease)",
     "TRIMTAB_RANGE_BETWEEN": "Store.items(start)",
     "TRIMTAB_RANGE_PREFIX": "Store.items(prefix)",
+    "TRIMTAB_RESTORE_END": "- neither sequence nor at",
+    "TRIMTAB_RESTORE_SEQUENCE": "restore(sequence)",
+    "TRIMTAB_RESTORE_TIME": "restore(at)",
     "TRIMTAB_COMPARE_VERSION": "Transaction.when(version)",
     "TRIMTAB_COMPARE_CREATED": "Transaction.when(created)",
     "TRIMTAB_COMPARE_CHANGES": "Transaction.when(changes)",
@@ -306,6 +317,9 @@ STRUCTS: dict[str, type | str] = {
     "trimtab_store_entry": trimtab.Entry,
     "trimtab_store_operation": "- parameters of Operation's functions",
     "trimtab_store_change": trimtab.Change,
+    "trimtab_store_backup_report": trimtab.BackupReport,
+    "trimtab_store_restore_options": "- parameters of restore",
+    "trimtab_store_restored": trimtab.Restored,
 }
 
 # Fields of those structs that have another name there, or none.
@@ -334,42 +348,13 @@ FIELDS = {
     ("trimtab_event", "number"): "value",
     ("trimtab_store_result", "deadline_ms"): "deadline",
     ("trimtab_store_entry", "deadline_ms"): "deadline",
+    ("trimtab_store_status", "scrub_finished_ms"): "scrub_finished",
+    ("trimtab_store_backup_report", "first_ms"): "first_time",
+    ("trimtab_store_backup_report", "last_ms"): "last_time",
+    ("trimtab_store_restored", "clock_ms"): "time",
+    ("trimtab_store_restored", "node"): "identity",
+    ("trimtab_store_restored", "cluster"): "identity",
 }
-
-# Backups of the store, and reading again what lies on its disk.
-BACKUPS = "- backups are not bound yet"
-FUNCTIONS.update(
-    dict.fromkeys(
-        (
-            "trimtab_store_backup",
-            "trimtab_store_backup_closed",
-            "trimtab_store_backup_verify",
-            "trimtab_store_restore",
-            "trimtab_store_scrub",
-            "trimtab_store_options_set_scrub_interval_ms",
-            "trimtab_store_options_set_scrub_bytes_per_second",
-        ),
-        BACKUPS,
-    )
-)
-FUNCTIONS["trimtab_store_damage_copy"] = "StoreStatus.scrub_failure"
-CONSTANTS.update(
-    dict.fromkeys(
-        ("TRIMTAB_RESTORE_END", "TRIMTAB_RESTORE_SEQUENCE", "TRIMTAB_RESTORE_TIME"),
-        BACKUPS,
-    )
-)
-STRUCTS.update(
-    dict.fromkeys(
-        (
-            "trimtab_store_backup_report",
-            "trimtab_store_restore_options",
-            "trimtab_store_restored",
-        ),
-        BACKUPS,
-    )
-)
-FIELDS["trimtab_store_status", "scrub_finished_ms"] = "scrub_finished"
 
 
 def header() -> str:

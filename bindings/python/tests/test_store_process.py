@@ -253,6 +253,39 @@ def test_ctrl_c_ends_a_wait_at_once_and_the_wait_costs_nothing(tmp_path: Path, w
         assert process.returncode == 0 and errors == ""
 
 
+@pytest.mark.parametrize("wait", ["scrub", "verify"])
+def test_ctrl_c_ends_the_wait_for_what_reads_a_disk(tmp_path: Path, wait: str) -> None:
+    # A disk that does not answer.
+    (tmp_path / "backup").mkdir()
+    os.mkfifo(tmp_path / "backup" / "manifest.json")
+    code = """
+        import sys, time, trimtab
+
+        path = sys.argv[1] + "/store"
+        with trimtab.Store(path, segment_bytes=256 << 10, scrub_bytes_per_second=64 << 10) as store:
+            for n in range(16):
+                store.put(b"%d" % n, b"v" * 150_000, durability="memory")
+            waits = {
+                "scrub": lambda: store.scrub(timeout=None),
+                "verify": lambda: trimtab.backup_verify(sys.argv[1] + "/backup"),
+            }
+            print("waits", flush=True)
+            try:
+                waits[sys.argv[2]]()
+            except KeyboardInterrupt:
+                print(time.monotonic(), flush=True)
+            store[b"k"] = b"goes on"
+        """
+    with running(code, str(tmp_path), wait) as process:
+        assert line(process) == "waits"
+        time.sleep(0.2)
+        sent = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        assert float(line(process)) - sent < 1.0
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 0 and errors == ""
+
+
 @pytest.mark.parametrize("end", ["falls off", "sys.exit", "raises"])
 def test_a_store_that_is_open_at_the_exit_is_closed(tmp_path: Path, end: str) -> None:
     code = """

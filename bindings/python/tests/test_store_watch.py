@@ -200,6 +200,18 @@ def test_a_submission_that_fails_says_why(store: Store) -> None:
                 anything.take(most)
 
 
+def test_a_number_used_for_another_operation_is_refused(store: Store) -> None:
+    request = next(trimtab.Requests())
+    with store.queue() as queue:
+        queue.submit(Operation.put(b"k", b"v"), 1, request=request)
+        queue.submit(Operation.increment(b"n"), 2, request=request)
+        done: list[trimtab.Completion] = []
+        while len(done) < 2:
+            done += queue.wait()
+        assert [completion.user_data for completion in done] == [1, 2] and done[0].result
+        assert isinstance(done[1].error, trimtab.StateError) and b"n" not in store
+
+
 def test_what_is_under_way_is_completed_when_the_store_is_closed(tmp_path: Path) -> None:
     store = Store(tmp_path, segment_bytes=SEGMENT_BYTES)
     with store.queue() as queue:

@@ -24,7 +24,8 @@ pub(super) struct Store {
     _held: Socket,
     text: String,
     file: PathBuf,
-    _directory: TempDir,
+    /// With the configuration and what it writes; it goes with this.
+    directory: TempDir,
 }
 
 struct Running {
@@ -43,7 +44,7 @@ impl Store {
         let file = directory.path().join("store.toml");
         std::fs::write(&file, &text)
             .map_err(|error| Error::io(format!("write {}", file.display()), &error))?;
-        let mut store = Self { running: None, address, _held: held, text, file, _directory: directory };
+        let mut store = Self { running: None, address, _held: held, text, file, directory };
         store.start_again()?;
         Ok(store)
     }
@@ -55,6 +56,8 @@ impl Store {
         let command = std::env::current_exe().map_err(failed)?;
         let mut command = Command::new(command);
         command.arg("run").arg("--json").arg(&self.file);
+        // Where its directory is.
+        command.current_dir(self.directory.path());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         // Should this process be killed, it ends as well.
         sys::child::end_with_parent(&mut command);
@@ -154,7 +157,7 @@ fn text(address: SocketAddr) -> String {
     format!(
         "\
 [store]
-dir = \"data\"               # beside this file
+dir = \"data\"               # below where it is started
 resp = \"{address}\"   # any Redis client
 durability = \"local\"       # what it acknowledges is on this disk
 "

@@ -6,12 +6,15 @@
 //! | `links` | the node: its loop, its listener, its connections, whom to dial when |
 //! | `connection` | one connection: its socket, its TLS, its link |
 //! | `secured` | what [`Security`](crate::peer::Security) comes to, read from files |
+//! | `class` | how urgent a frame of replication is |
 //! | `told` | what the owner is told, and what was counted |
 
+mod class;
 mod connection;
 mod links;
 mod secured;
 mod told;
 
+pub use class::class_of;
 pub use links::{Links, PeerAddress, Setup};
 pub use told::{Event, Notice, PeerStatus, Totals, Waker};

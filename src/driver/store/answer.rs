@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::store::engine::{self, Durability};
-use crate::store::index::{Answer, Refusal};
+use crate::store::index::{Answer, Operation, Refusal, Step};
 
 /// What was done, and what was reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,73 @@ pub struct Done {
     pub is_repeated: bool,
     /// The answer.
     pub answer: Answer,
+}
+
+/// Which answers an operation may get. A request whose number was used for another operation before gets that one's, which
+/// is none of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Expected {
+    Put,
+    Deleted,
+    RangeDeleted,
+    Number,
+    Length,
+    LifetimeSet,
+    Got,
+    Range,
+    Transaction,
+    Lease,
+    Revoked,
+    /// Of what no caller asks for under a number.
+    Any,
+}
+
+impl Expected {
+    pub(super) fn of(operation: &Operation<'_>) -> Self {
+        match operation {
+            Operation::Step(step) => match step {
+                Step::Put { .. } => Self::Put,
+                Step::Delete { .. } => Self::Deleted,
+                Step::DeleteRange { .. } => Self::RangeDeleted,
+                Step::Increment { .. } => Self::Number,
+                Step::Append { .. } => Self::Length,
+                Step::SetLifetime { .. } => Self::LifetimeSet,
+                Step::Get { .. } => Self::Got,
+                Step::Range { .. } => Self::Range,
+            },
+            Operation::Transaction(_) => Self::Transaction,
+            Operation::LeaseGrant { .. } | Operation::LeaseKeepAlive { .. } => Self::Lease,
+            Operation::LeaseRevoke { .. } => Self::Revoked,
+            Operation::Expire { .. } | Operation::Evict { .. } | Operation::Configure(_) => Self::Any,
+        }
+    }
+
+    /// The same, or the error for the answer of another operation: one that was done before, or one on its way that this
+    /// has joined.
+    pub(super) fn check(self, done: Done) -> Result<Done> {
+        if self.fits(&done.answer) {
+            return Ok(done);
+        }
+        let detail = "was used for another operation before, and this is not its answer; count its number up";
+        Err(Error::State { what: "request", detail: detail.into() })
+    }
+
+    fn fits(self, answer: &Answer) -> bool {
+        match self {
+            Self::Put => matches!(answer, Answer::Put { .. } | Answer::NotMet { .. }),
+            Self::Deleted => matches!(answer, Answer::Deleted { .. } | Answer::NotMet { .. }),
+            Self::RangeDeleted => matches!(answer, Answer::Deleted { .. }),
+            Self::Number => matches!(answer, Answer::Number(_)),
+            Self::Length => matches!(answer, Answer::Length(_)),
+            Self::LifetimeSet => matches!(answer, Answer::LifetimeSet | Answer::NotMet { .. }),
+            Self::Got => matches!(answer, Answer::Got(_)),
+            Self::Range => matches!(answer, Answer::Range { .. }),
+            Self::Transaction => matches!(answer, Answer::Transaction { .. }),
+            Self::Lease => matches!(answer, Answer::Lease { .. }),
+            Self::Revoked => matches!(answer, Answer::Revoked { .. }),
+            Self::Any => true,
+        }
+    }
 }
 
 /// What an engine's completion means to a caller.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Store;
-use super::answer::Done;
+use super::answer::{Done, Expected};
 use super::shared::{Submitted, clock};
 use crate::error::{Error, Result};
 use crate::store::engine::Durability;
@@ -69,6 +69,7 @@ pub struct Listing {
 /// A call under way, whose answer is given once. Dropping it does not end the call.
 pub struct Pending {
     submitted: Submitted,
+    expected: Expected,
     process: fork::Process,
 }
 
@@ -82,7 +83,7 @@ impl Pending {
         if !self.process.is_this() {
             return Err(Error::Forked { what: "store" });
         }
-        self.submitted.wait(timeout)
+        self.expected.check(self.submitted.wait(timeout)?)
     }
 }
 
@@ -103,7 +104,7 @@ impl fmt::Debug for Pending {
 /// - `TimedOut`: it may be done, or not, or still be; with a request id it can be sent again to find out;
 /// - `Io`: the disk is full (nothing was done) or has failed (nothing more is taken; whether it was done is known when
 ///   the store is opened again);
-/// - `State`: the store is closed, or the request's answer is forgotten; `Forked`.
+/// - `State`: the store is closed, or the request's answer is forgotten, or is that of another operation; `Forked`.
 impl Store {
     /// Puts `value` at `key`.
     pub fn put(&self, key: &[u8], value: &[u8], call: &Call) -> Result<Done> {
@@ -224,7 +225,8 @@ impl Store {
         let command =
             Command { time: Timestamp::default(), request: call.request, operation: operation.clone() };
         let submitted = self.shared()?.submit(&command, call.durability)?;
-        submitted.wait(call.timeout.unwrap_or(self.inner.options.timeout))
+        let done = submitted.wait(call.timeout.unwrap_or(self.inner.options.timeout))?;
+        Expected::of(operation).check(done)
     }
 
     /// Begins what [`Store::call`] does, for one who waits in several goes. Does not block, and leaves `timeout` unread.
@@ -232,7 +234,7 @@ impl Store {
         let command =
             Command { time: Timestamp::default(), request: call.request, operation: operation.clone() };
         let submitted = self.shared()?.submit(&command, call.durability)?;
-        Ok(Pending { submitted, process: self.inner.process })
+        Ok(Pending { submitted, expected: Expected::of(operation), process: self.inner.process })
     }
 
     /// Waits until all that was written before is on disk; gives the last sequence of it.
@@ -243,7 +245,8 @@ impl Store {
 
     /// Begins what [`Store::sync`] does. Does not block.
     pub fn begin_sync(&self) -> Result<Pending> {
-        Ok(Pending { submitted: self.shared()?.sync()?, process: self.inner.process })
+        let submitted = self.shared()?.sync()?;
+        Ok(Pending { submitted, expected: Expected::Any, process: self.inner.process })
     }
 
     fn step(&self, step: Step<'_>, call: &Call) -> Result<Done> {

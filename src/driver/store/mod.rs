@@ -91,6 +91,10 @@ struct Threads {
     disk: Option<Arc<FileDisk>>,
 }
 
+/// A pass over all that lies on a store's disk, that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScrubPass(u64);
+
 /// How a store is.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -223,7 +227,26 @@ impl Store {
     /// `Corrupt` for the first that is damaged: which file, at which byte; `Io` when it cannot be read; `TimedOut`: it goes
     /// on; `State` once it is closed; `Forked`.
     pub fn scrub(&self, timeout: Option<Duration>) -> Result<()> {
-        self.shared()?.scrub(shared::deadline(timeout.unwrap_or(self.inner.options.timeout)))
+        self.scrubbed(self.begin_scrub()?, timeout.unwrap_or(self.inner.options.timeout))
+    }
+
+    /// Begins what [`Store::scrub`] does, for one who waits in several goes. Does not block.
+    ///
+    /// # Errors
+    ///
+    /// `State` once it is closed, `Forked`.
+    pub fn begin_scrub(&self) -> Result<ScrubPass> {
+        Ok(ScrubPass(self.shared()?.begin_scrub()))
+    }
+
+    /// Waits for a pass of this store that [`Store::begin_scrub`] has begun, at most `timeout`; zero only looks. After
+    /// `TimedOut` it may be waited for again. When later passes are over too it tells what the last of them has found.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::scrub`].
+    pub fn scrubbed(&self, pass: ScrubPass, timeout: Duration) -> Result<()> {
+        self.shared()?.wait_scrub(pass.0, shared::deadline(timeout))
     }
 
     /// Backs the store up to the directory `to`, beside everything else: all of it, or what came since the last time. All

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::driver::lock::Mutex;
 
 use super::Store;
-use super::answer::Done;
+use super::answer::{Done, Expected};
 use super::shared::{Owner, deadline, now};
 use crate::error::{Error, Result};
 use crate::store::engine::Durability;
@@ -100,7 +100,7 @@ impl Queue {
                 let Submission { operation, request, durability, user_data } = submission;
                 let command =
                     Command { time: Timestamp::default(), request: *request, operation: operation.clone() };
-                let owner = Owner::Queue(Arc::clone(&self.shared), *user_data);
+                let owner = Owner::Queue(Arc::clone(&self.shared), *user_data, Expected::of(operation));
                 shared
                     .take(&mut core, &command, *durability, owner, now)
                     .inspect_err(|_| self.shared.state.lock().under_way -= 1)

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::driver::lock::{Condvar, Mutex, MutexGuard};
 
-use super::answer::{self, Done};
+use super::answer::{self, Done, Expected};
 #[cfg(feature = "proxy")]
 use super::lane::{self, Lanes};
 use super::options::Options;
@@ -77,8 +77,8 @@ struct Waiting {
 pub(super) enum Owner {
     /// A call that waits.
     Call(Arc<Slot>),
-    /// A submitted one, with its user data.
-    Queue(Arc<queue::Shared>, u64),
+    /// A submitted one, with its user data, and which answers it may get.
+    Queue(Arc<queue::Shared>, u64, Expected),
     /// One of a loop's.
     #[cfg(feature = "proxy")]
     Lane(lane::Place),
@@ -161,7 +161,9 @@ impl Core {
     fn give(&mut self, owner: Owner, result: Result<engine::Done>) {
         match owner {
             Owner::Call(slot) => slot.fill(answer::of(result)),
-            Owner::Queue(queue, user_data) => queue.complete(user_data, answer::of(result)),
+            Owner::Queue(queue, user_data, expected) => {
+                queue.complete(user_data, answer::of(result).and_then(|done| expected.check(done)));
+            }
             #[cfg(feature = "proxy")]
             Owner::Lane(place) => self.lanes.complete(place, result),
         }
@@ -381,10 +383,17 @@ impl Shared {
         }
     }
 
-    /// Has everything on disk read again, and waits for it. What was found damaged is the error.
-    pub(super) fn scrub(&self, deadline: Instant) -> Result<()> {
+    /// Asks for everything on disk to be read again; gives the number of the pass that does so.
+    pub(super) fn begin_scrub(&self) -> u64 {
         let mut core = self.core.lock();
         let pass = core.scrubbing.want(Clock.now());
+        self.snapshot.notify_one();
+        pass
+    }
+
+    /// Waits for a pass over everything on disk. What was found damaged is the error.
+    pub(super) fn wait_scrub(&self, pass: u64, deadline: Instant) -> Result<()> {
+        let mut core = self.core.lock();
         loop {
             if let Some(outcome) = core.scrubbing.outcome(pass) {
                 return outcome;

@@ -333,6 +333,11 @@ impl Node {
             }
         }
         self.members = members;
+        if self.raw.raft.state == StateRole::Leader && !self.members.is_voter(self.identity.node) {
+            // It became primary while its removal was under way. The library does not survive a primary that is not there.
+            let term = self.raw.raft.term;
+            self.raw.raft.become_follower(term, raft::INVALID_ID);
+        }
         let conf = self.members.for_raft();
         self.raw.mut_store().applied(entry.index, Some(conf));
         self.observe();

@@ -636,3 +636,28 @@ fn what_expires_expires_by_the_log_on_all_nodes() {
     }
     assert_eq!(Duration::ZERO, net.node(primary).status().age.unwrap());
 }
+
+#[test]
+fn a_primary_that_finds_itself_removed_steps_down_and_the_others_go_on() {
+    let mut net = Net::new(3, 0, None);
+    let old = net.primary();
+    let (next, third) = (1 + old % 3, 1 + (old + 1) % 3);
+    // Its removal is in its log, and committed by nobody, when the primary's power fails.
+    let now = at(net.millis);
+    net.node(old).change(&Change::Remove { node: next }, None, now).unwrap();
+    net.node(old).advance(now);
+    let mut frame = Vec::new();
+    while let Some(to) = net.node(old).poll_frame(&mut frame, now) {
+        if to == next {
+            net.node(next).handle_frame(&frame, now).unwrap();
+        }
+    }
+    net.stop(old);
+    net.pass(3_000);
+    assert_eq!(*net.node(next).standing(), Standing::Fenced(Fence::Removed));
+    net.start(old, &Start::default());
+    let primary = net.primary();
+    assert!(primary == old || primary == third);
+    net.put(primary, "key", Level::All).unwrap();
+    assert!(matches!(net.answer(primary), Ok(Answer::Written(_))));
+}

@@ -58,7 +58,16 @@ from ._errors import (
 )
 from ._lease import Lease
 from ._store import Store
-from ._store_types import Request, Requests, StoreCounts, StoreReport, StoreStatus, Submission
+from ._store_types import (
+    BackupReport,
+    Request,
+    Requests,
+    Restored,
+    StoreCounts,
+    StoreReport,
+    StoreStatus,
+    Submission,
+)
 from ._transaction import Transaction
 from ._trimtab import (
     BACKENDS_MAX,
@@ -81,7 +90,10 @@ from ._trimtab import (
     StoreScan,
     StoreView,
     __version__,
+    backup_closed,
+    backup_verify,
     features,
+    restore,
 )
 from ._types import (
     Adaptive,
@@ -195,6 +207,8 @@ __all__ = [
     "Request",
     "Requests",
     "Store",
+    "BackupReport",
+    "Restored",
     "StoreCounts",
     "StoreQueue",
     "StoreReport",
@@ -205,4 +219,7 @@ __all__ = [
     "StoreWatch",
     "Submission",
     "Transaction",
+    "backup_closed",
+    "backup_verify",
+    "restore",
 ]

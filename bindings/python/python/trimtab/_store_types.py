@@ -134,6 +134,44 @@ class StoreStatus(NamedTuple):
     """What was found last, with file and offset; None once a later pass has found all good."""
 
 
+class BackupReport(NamedTuple):
+    """What a backup holds, and what was added to it."""
+
+    stretches: int
+    """Into how many it falls, between which something is missing; 0: it holds nothing."""
+    first_sequence: int
+    """The first entry of the last stretch that can be gone back to."""
+    last_sequence: int
+    """The last entry."""
+    first_time: float | None
+    """The earliest time of the last stretch, in seconds since 1970; None if it holds nothing."""
+    last_time: float | None
+    """The latest."""
+    total_bytes: int
+    """The length of all its files."""
+    bytes: int
+    """Bytes that were added."""
+    entries: int
+    """Entries that were added."""
+    snapshot: int
+    """The sequence of the snapshot that was added; 0: none."""
+
+
+class Restored(NamedTuple):
+    """What was restored."""
+
+    sequence: int
+    """The last entry of the restored store."""
+    time: float
+    """When it was written, in seconds since 1970."""
+    snapshot: int
+    """The sequence of the snapshot it begins with; 0: none."""
+    entries: int
+    """How many entries came on top of that."""
+    identity: tuple[bytes, int]
+    """Whose it is: the 16 bytes of the cluster, and the number of the node."""
+
+
 class StoreReport(NamedTuple):
     """What opening a store found."""
 

@@ -22,7 +22,7 @@ from ._enums import (
     ServerState,
 )
 from ._errors import TrimtabError
-from ._store_types import BytesLike, Request, StoreReport, StoreStatus, Submission
+from ._store_types import BackupReport, BytesLike, Request, Restored, StoreReport, StoreStatus, Submission
 from ._types import (
     Adaptive,
     Backend,
@@ -62,7 +62,10 @@ __all__ = [
     "_Store",
     "_Watch",
     "__version__",
+    "backup_closed",
+    "backup_verify",
     "features",
+    "restore",
 ]
 
 __version__: Final[str]
@@ -74,6 +77,18 @@ RETRIES_MAX: Final[int]
 WEIGHT_MAX: Final[int]
 
 def features() -> frozenset[str]: ...
+def backup_closed(
+    path: str | PathLike[str], to: str | PathLike[str], *, full: bool = False
+) -> BackupReport: ...
+def backup_verify(backup: str | PathLike[str]) -> BackupReport: ...
+def restore(
+    backup: str | PathLike[str],
+    to: str | PathLike[str],
+    *,
+    sequence: int | None = None,
+    at: float | datetime | None = None,
+    same_identity: bool = False,
+) -> Restored: ...
 @final
 class Pool:
     def __new__(
@@ -702,6 +717,8 @@ class _Store:
     ) -> StoreResult: ...
     def sync(self, *, timeout: float | timedelta | EllipsisType | None = ...) -> int: ...
     def snapshot(self, *, timeout: float | timedelta | EllipsisType | None = ...) -> int: ...
+    def backup(self, to: str | PathLike[str], *, full: bool = False) -> BackupReport: ...
+    def scrub(self, *, timeout: float | timedelta | EllipsisType | None = ...) -> None: ...
     def _lease(self, id: _HasId | int) -> tuple[float, float] | None: ...
     def status(self) -> StoreStatus: ...
     @property

@@ -235,7 +235,7 @@ pub(crate) fn lease_id(lease: &Bound<'_, PyAny>) -> PyResult<u64> {
 }
 
 /// A moment by the wall clock: seconds since the beginning of 1970, as `time.time()` gives them, or a `datetime`.
-fn moment(at: &Bound<'_, PyAny>) -> PyResult<Timestamp> {
+pub(crate) fn moment(at: &Bound<'_, PyAny>) -> PyResult<Timestamp> {
     let seconds: f64 = match at.extract() {
         Ok(seconds) => seconds,
         Err(_) => match at.call_method0("timestamp") {

@@ -4,7 +4,9 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
+use std::thread;
 use std::time::Duration;
 
 use pyo3::exceptions::PyResourceWarning;
@@ -156,6 +158,37 @@ impl Door {
         }
     }
 
+    /// Waits, in slices, for a pass over all that lies on the disk, which begins after this.
+    pub(crate) fn scrub(&self, py: Python<'_>, timeout: Wait) -> PyResult<()> {
+        let until = self.core(py)?.until(timeout);
+        let pass = self.detached(py, embedded::Store::begin_scrub)?;
+        loop {
+            let slice = until.slice();
+            let is_over = self.detached(py, move |store| match store.scrubbed(pass, slice) {
+                Err(Error::TimedOut { .. }) => Ok(false),
+                found => found.map(|()| true),
+            })?;
+            if is_over {
+                return Ok(());
+            }
+            py.check_signals()?;
+            if until.is_over() {
+                return Err(errors::raised(py, &Error::TimedOut { what: "scrub" }));
+            }
+        }
+    }
+
+    /// Calls what takes long and cannot be waited for in slices, as [`aside`] does. A panic closes the store.
+    pub(crate) fn aside<R: Send + 'static>(
+        &self,
+        py: Python<'_>,
+        call: impl FnOnce(&embedded::Store) -> trimtab::Result<R> + Send + 'static,
+    ) -> PyResult<R> {
+        let core = self.core(py)?;
+        let result = waited_for(py, move || call(&core.store))?;
+        self.settled(py, result)
+    }
+
     pub(crate) fn close(&self, py: Python<'_>) -> PyResult<()> {
         let core = self.core.read().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(core) = core else { return Ok(()) };
@@ -234,6 +267,39 @@ pub(crate) fn raised(py: Python<'_>, error: &Error) -> PyErr {
 pub(crate) fn guarded<R: Send>(py: Python<'_>, call: impl FnOnce() -> R + Send) -> PyResult<R> {
     without(py, || catch_unwind(AssertUnwindSafe(call)))
         .map_err(|panic| errors::panicked(py, "store", &*panic))
+}
+
+/// Calls what takes long on a thread of its own, and waits for it in slices, between which signals are seen to. When one of
+/// them ends the wait the call goes on, until it is done or the process ends.
+pub(crate) fn aside<R: Send + 'static>(
+    py: Python<'_>,
+    call: impl FnOnce() -> R + Send + 'static,
+) -> PyResult<R> {
+    waited_for(py, call)?.map_err(|panic| errors::panicked(py, "store", &*panic))
+}
+
+fn waited_for<R: Send + 'static>(
+    py: Python<'_>,
+    call: impl FnOnce() -> R + Send + 'static,
+) -> PyResult<thread::Result<R>> {
+    let (sender, mut receiver) = mpsc::sync_channel(1);
+    let run = move || {
+        // Nobody may wait any more.
+        let _ = sender.send(catch_unwind(AssertUnwindSafe(call)));
+    };
+    thread::Builder::new().name("trimtab-backup".into()).spawn(run).map_err(|error| {
+        let (code, detail) = (error.raw_os_error().unwrap_or(0), error.to_string());
+        errors::raised(py, &Error::Io { what: "start the thread trimtab-backup".into(), code, detail })
+    })?;
+    loop {
+        let (next, back) = without(py, move || (receiver.recv_timeout(SLICE), receiver));
+        receiver = back;
+        match next {
+            Ok(result) => return Ok(result),
+            Err(RecvTimeoutError::Timeout) => py.check_signals()?,
+            Err(RecvTimeoutError::Disconnected) => unreachable!("the thread sends what came of the call"),
+        }
+    }
 }
 
 /// Lets other Python threads run, and is counted: the interpreter does not end meanwhile.

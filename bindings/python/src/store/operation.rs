@@ -3,10 +3,8 @@
 use std::sync::Arc;
 
 use pyo3::prelude::*;
-use trimtab::Error;
-use trimtab::embedded::Done;
 use trimtab::store::index::{
-    self, Answer, Comparison, Condition, LifetimeCondition, OnRefusal, Operand, Relation, Step, Timestamp,
+    self, Comparison, Condition, LifetimeCondition, OnRefusal, Operand, Relation, Step, Timestamp,
     Transaction,
 };
 
@@ -372,40 +370,4 @@ fn steps(what: &'static str, given: &[PyRef<'_, Operation>]) -> PyResult<Vec<Arc
         Err(errors::invalid(operation.py(), what, detail))
     };
     given.iter().map(own).collect()
-}
-
-/// Refuses the answer to another operation: that of a request whose number was used before.
-pub(crate) fn check_fits(operation: &index::Operation<'_>, done: &Done) -> Result<(), Error> {
-    if !done.is_repeated || fits(operation, &done.answer) {
-        return Ok(());
-    }
-    Err(Error::State {
-        what: "request",
-        detail: "was used for another operation before, and this is not its answer; count its number up"
-            .into(),
-    })
-}
-
-fn fits(operation: &index::Operation<'_>, answer: &Answer) -> bool {
-    match operation {
-        index::Operation::Step(step) => match step {
-            Step::Put { .. } => matches!(answer, Answer::Put { .. } | Answer::NotMet { .. }),
-            Step::Delete { .. } => matches!(answer, Answer::Deleted { .. } | Answer::NotMet { .. }),
-            Step::DeleteRange { .. } => matches!(answer, Answer::Deleted { .. }),
-            Step::Increment { .. } => matches!(answer, Answer::Number(_)),
-            Step::Append { .. } => matches!(answer, Answer::Length(_)),
-            Step::SetLifetime { .. } => matches!(answer, Answer::LifetimeSet | Answer::NotMet { .. }),
-            Step::Get { .. } => matches!(answer, Answer::Got(_)),
-            Step::Range { .. } => matches!(answer, Answer::Range { .. }),
-        },
-        index::Operation::Transaction(_) => matches!(answer, Answer::Transaction { .. }),
-        index::Operation::LeaseGrant { .. } | index::Operation::LeaseKeepAlive { .. } => {
-            matches!(answer, Answer::Lease { .. })
-        }
-        index::Operation::LeaseRevoke { .. } => matches!(answer, Answer::Revoked { .. }),
-        // None that Python can ask for.
-        index::Operation::Expire { .. } | index::Operation::Evict { .. } | index::Operation::Configure(_) => {
-            true
-        }
-    }
 }

@@ -73,4 +73,4 @@ fn exception(py: Python<'_>, error: &Option<Error>) -> Option<Py<PyAny>> {
     error.as_ref().map(|error| errors::raised(py, error).into_value(py).into_any())
 }
 
-const TYPES: &str = "trimtab._store_types";
+pub(crate) const TYPES: &str = "trimtab._store_types";
