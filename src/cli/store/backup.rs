@@ -24,9 +24,12 @@ use crate::server::BackupReport;
 #[command(override_usage = "trimtab store backup [OPTIONS] <DIR> <TO>
        trimtab store backup [OPTIONS] --admin <ADDRESS> <TO>")]
 pub(super) struct Arguments {
-    /// The store's directory, and the backup's, which is made if it is not there
-    #[arg(value_names = ["DIR", "TO"], num_args = 1..=2, required = true)]
-    places: Vec<OsString>,
+    /// The store's directory; not given with --admin
+    #[arg(value_name = "DIR")]
+    first: OsString,
+    /// The backup's directory; made if it is not there
+    #[arg(value_name = "TO")]
+    second: Option<OsString>,
     /// Back up the store of the running server that is asked here: unix:/path, /path, unix:@name, ip:port
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<String>,
@@ -42,16 +45,16 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<(), Failure> {
-    let Arguments { places, admin, timeout, full, json: is_json } = arguments;
-    let report = match (admin, places.as_slice()) {
-        (Some(admin), [to]) => online::back_up(admin, *timeout, to, *full)?,
-        (None, [from, to]) => closed(Path::new(from), Path::new(to), *full)?,
-        (Some(_), _) => {
+    let Arguments { first, second, admin, timeout, full, json: is_json } = arguments;
+    let report = match (admin, second) {
+        (Some(admin), None) => online::back_up(admin, *timeout, first, *full)?,
+        (None, Some(to)) => closed(Path::new(first), Path::new(to), *full)?,
+        (Some(_), Some(_)) => {
             return Err(Failure::Misused(
                 "with --admin there is no DIR, for the server knows its own; give TO alone".into(),
             ));
         }
-        (None, _) => {
+        (None, None) => {
             return Err(Failure::Misused(
                 "give the store's directory and the backup's; or --admin ADDRESS to have a running server do it".into(),
             ));
