@@ -460,6 +460,16 @@
 #define TRIMTAB_EVENT_STORE_RECOVERED 17
 
 /**
+ * A backup of the store has been taken; the number is the backup's, the detail says what was added.
+ */
+#define TRIMTAB_EVENT_STORE_BACKUP_ENDED 18
+
+/**
+ * A backup of the store could not be taken, and is as it was before; the number is the backup's, the detail says why.
+ */
+#define TRIMTAB_EVENT_STORE_BACKUP_FAILED 19
+
+/**
  * Made, not started.
  */
 #define TRIMTAB_SERVER_NEW 0

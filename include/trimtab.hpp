@@ -177,6 +177,8 @@ enum class EventKind : std::int32_t {
     store_failed = TRIMTAB_EVENT_STORE_FAILED,
     store_full = TRIMTAB_EVENT_STORE_FULL,
     store_recovered = TRIMTAB_EVENT_STORE_RECOVERED,
+    store_backup_ended = TRIMTAB_EVENT_STORE_BACKUP_ENDED,
+    store_backup_failed = TRIMTAB_EVENT_STORE_BACKUP_FAILED,
     panic_began = TRIMTAB_EVENT_PANIC_BEGAN,
     panic_ended = TRIMTAB_EVENT_PANIC_ENDED,
     /// Of a pool's own events only.

@@ -77,6 +77,11 @@ const (
 	EventStoreFull EventKind = 16
 	// EventStoreRecovered: the store takes writes again.
 	EventStoreRecovered EventKind = 17
+	// EventStoreBackupEnded: a backup of the store, the number, has been taken; the detail says what was added.
+	EventStoreBackupEnded EventKind = 18
+	// EventStoreBackupFailed: a backup of the store, the number, could not be taken and is as it was before; the
+	// detail says why.
+	EventStoreBackupFailed EventKind = 19
 
 	// EventPanicBegan: a tier, the number, serves whatever is observed of its backends.
 	EventPanicBegan EventKind = 32

@@ -30,6 +30,10 @@ pub const TRIMTAB_EVENT_STORE_FAILED: i32 = 15;
 pub const TRIMTAB_EVENT_STORE_FULL: i32 = 16;
 /// The store takes writes again.
 pub const TRIMTAB_EVENT_STORE_RECOVERED: i32 = 17;
+/// A backup of the store has been taken; the number is the backup's, the detail says what was added.
+pub const TRIMTAB_EVENT_STORE_BACKUP_ENDED: i32 = 18;
+/// A backup of the store could not be taken, and is as it was before; the number is the backup's, the detail says why.
+pub const TRIMTAB_EVENT_STORE_BACKUP_FAILED: i32 = 19;
 
 /// Something an operator would want to know; nothing is told per connection. Each text ends with a NUL that
 /// its `_len` does not count, is empty where there is nothing to say, and is never NULL. Texts and struct are
@@ -226,6 +230,12 @@ fn numbers(kind: EventKind) -> (i32, u32) {
         EventKind::StoreFailed => (TRIMTAB_EVENT_STORE_FAILED, 0),
         EventKind::StoreFull => (TRIMTAB_EVENT_STORE_FULL, 0),
         EventKind::StoreRecovered => (TRIMTAB_EVENT_STORE_RECOVERED, 0),
+        EventKind::StoreBackupEnded(number) => {
+            (TRIMTAB_EVENT_STORE_BACKUP_ENDED, u32::try_from(number).unwrap_or(u32::MAX))
+        }
+        EventKind::StoreBackupFailed(number) => {
+            (TRIMTAB_EVENT_STORE_BACKUP_FAILED, u32::try_from(number).unwrap_or(u32::MAX))
+        }
         EventKind::PanicBegan(tier) => (pool_events::TRIMTAB_EVENT_PANIC_BEGAN, u32::from(tier)),
         EventKind::PanicEnded(tier) => (pool_events::TRIMTAB_EVENT_PANIC_ENDED, u32::from(tier)),
         EventKind::Pool(change) => pool_events::numbers(change),

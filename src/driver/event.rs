@@ -45,6 +45,10 @@ pub enum EventKind {
     StoreFull,
     /// The store takes writes again.
     StoreRecovered,
+    /// The backup of this number has been taken; the detail says what was added.
+    StoreBackupEnded(u64),
+    /// The backup of this number could not be taken, and is as it was before; the detail says why.
+    StoreBackupFailed(u64),
     /// So many sessions of a backend that went down were cut, by one of the workers.
     SessionsCut(u64),
     /// A tier of a pool panics: it serves whatever is observed of its backends.
@@ -69,6 +73,8 @@ impl EventKind {
             EventKind::StoreFailed => "store-failed",
             EventKind::StoreFull => "store-full",
             EventKind::StoreRecovered => "store-recovered",
+            EventKind::StoreBackupEnded(_) => "store-backup-ended",
+            EventKind::StoreBackupFailed(_) => "store-backup-failed",
             EventKind::SessionsCut(_) => "sessions-cut",
             EventKind::PanicBegan(_) => "panic-began",
             EventKind::PanicEnded(_) => "panic-ended",
@@ -97,6 +103,7 @@ impl EventKind {
             | EventKind::PanicBegan(tier)
             | EventKind::PanicEnded(tier) => tier.to_string(),
             EventKind::SessionsCut(count) => count.to_string(),
+            EventKind::StoreBackupEnded(number) | EventKind::StoreBackupFailed(number) => number.to_string(),
             _ => String::new(),
         }
     }

@@ -6,6 +6,7 @@
 //! | `server` | [`Server`]: the life of an instance |
 //! | `assembly` | from a configuration to sockets, pools and workers |
 //! | `store` | its store, and how Redis clients are served from it |
+//! | `backups` | backups of its store while it runs |
 //! | `checker` | a check in the hands of a loop of one's own |
 //! | `statistics` | what it counted |
 //! | `journal` | its last events, and who follows them |
@@ -13,6 +14,8 @@
 
 pub mod admin;
 mod assembly;
+#[cfg(feature = "store")]
+pub(crate) mod backups;
 mod checker;
 pub mod config;
 mod journal;
@@ -23,6 +26,10 @@ pub mod statistics;
 mod store;
 
 pub use crate::driver::event::{Event, EventKind};
+#[cfg(feature = "store")]
+pub use backups::{
+    Activity as BackupActivity, BackupReport, BackupSpan, BackupStatus, EndedBackup, RunningBackup,
+};
 pub use checker::Checker;
 pub use config::Config;
 pub use server::{Server, State};

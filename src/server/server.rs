@@ -33,6 +33,8 @@ use crate::error::{Error, Result};
 use crate::proxy::options::Bind;
 use crate::server::admin::{Dialogue, Instance};
 use crate::server::assembly::{self, Files};
+#[cfg(feature = "store")]
+use crate::server::backups::Backups;
 use crate::server::config::Config;
 use crate::server::journal::Journal;
 use crate::server::statistics::{AdminStatistics, ListenerStatistics, PoolStatus, ServerStatistics, Status};
@@ -55,6 +57,8 @@ struct Inner {
     pools: Vec<Arc<balance::Pool>>,
     sink: Sink,
     journal: Arc<Journal>,
+    #[cfg(feature = "store")]
+    backups: Arc<Backups>,
     pid: u32,
     /// [`State`] as a number, for who reads it often.
     state: AtomicU8,
@@ -135,7 +139,7 @@ impl Server {
 
     /// Makes a server that tells `on_event` what happens.
     ///
-    /// Events come on the thread that made them happen: a worker, whoever turns a hosted server, or whoever
+    /// Events come on the thread that made them happen: a worker, a backup's, whoever turns a hosted server, or whoever
     /// called. No lock is held meanwhile, so `on_event` may call the server, except [`Server::turn`]; it must
     /// not block for long, and two threads may call it at once.
     pub fn with_events(config: Config, on_event: impl Fn(&Event) + Send + Sync + 'static) -> Result<Self> {
@@ -151,6 +155,8 @@ impl Server {
             pools,
             sink: Arc::new(sink),
             journal,
+            #[cfg(feature = "store")]
+            backups: Arc::default(),
             pid: std::process::id(),
             state: AtomicU8::new(State::New as u8),
             life: Mutex::new(Life::default()),
@@ -300,7 +306,7 @@ impl Server {
             if life.is_hosted && self.inner.state() != State::Stopped {
                 return Err(state("is hosted: turn it until it has stopped"));
             }
-            if life.thread_ids.contains(&std::thread::current().id()) {
+            if self.inner.is_own_thread(&life) {
                 return Err(state("cannot be waited for by one of its own threads"));
             }
             let until = timeout.and_then(|timeout| std::time::Instant::now().checked_add(timeout));
@@ -367,11 +373,7 @@ impl Server {
     /// Errors: `NotFound` when the configuration has no `[store]`, `State` before it is started.
     #[cfg(feature = "store")]
     pub fn store(&self) -> Result<Store> {
-        self.inner.check_process()?;
-        if self.inner.config.store.is_none() {
-            return Err(Error::NotFound { what: "store", value: "[store] in the configuration".into() });
-        }
-        self.inner.life.lock().store.clone().ok_or_else(|| state("is not started"))
+        self.inner.store()
     }
 
     /// A pool, to add, remove and change backends while the server runs, to pick from, to ask.
@@ -420,6 +422,11 @@ impl Server {
 
     /// Joins threads that have ended or are about to. Not on one of them.
     fn join(&self) {
+        #[cfg(feature = "store")]
+        if self.inner.backups.is_theirs() {
+            // The last worker waits for this thread.
+            return;
+        }
         let threads = std::mem::take(&mut *self.threads.lock());
         for thread in threads {
             if thread.thread().id() != std::thread::current().id() {
@@ -471,6 +478,15 @@ impl Inner {
             State::Stopped => Err(state("has ended; make another")),
             _ => Err(state("is started already")),
         }
+    }
+
+    /// Whether this is a thread that ends before the server does.
+    fn is_own_thread(&self, life: &Life) -> bool {
+        #[cfg(feature = "store")]
+        if self.backups.is_theirs() {
+            return true;
+        }
+        life.thread_ids.contains(&std::thread::current().id())
     }
 
     fn not_hosted(&self) -> Error {
@@ -573,11 +589,15 @@ impl Inner {
         let store = life.store.clone();
         drop(life);
         drop(files);
+        #[cfg(feature = "store")]
+        self.backups.forbid();
         // Last of all: what was answered is on disk behind this, whatever durability it asked for.
         #[cfg(feature = "store")]
         if let Some(Err(error)) = store.map(|store| store.close()) {
             self.tell(EventKind::StoreFailed, &error.to_string());
         }
+        #[cfg(feature = "store")]
+        self.backups.end();
         self.tell(EventKind::Stopped, "");
         let life = self.life.lock();
         self.set_state(State::Stopped);
@@ -612,13 +632,22 @@ impl Inner {
     }
 
     #[cfg(feature = "store")]
+    fn store(&self) -> Result<Store> {
+        self.check_process()?;
+        if self.config.store.is_none() {
+            return Err(Error::NotFound { what: "store", value: "[store] in the configuration".into() });
+        }
+        self.life.lock().store.clone().ok_or_else(|| state("is not started"))
+    }
+
+    #[cfg(feature = "store")]
     fn store_status(&self) -> Option<StoreStatus> {
         let (store, clients, resp) = {
             let life = self.life.lock();
             (life.store.clone()?, life.clients.clone(), life.resp.clone())
         };
         let clients = clients.as_deref().zip(resp.map(|resp| resp.to_string()));
-        StoreStatus::read(self.config.store.as_ref()?, &store, clients)
+        StoreStatus::read(self.config.store.as_ref()?, &store, clients, self.backups.status())
     }
 
     fn status(&self) -> Status {
@@ -656,7 +685,7 @@ impl Inner {
 }
 
 /// The time of day, for logs.
-fn unix_ms() -> u64 {
+pub(super) fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::health::secret::Secret;
 use crate::resp;
 use crate::server::assembly::{at, read_password};
+use crate::server::backups::BackupStatus;
 use crate::server::config::{self, Config};
 use crate::store::engine::Durability;
 use crate::store::index::Settings;
@@ -100,6 +101,9 @@ pub struct StoreStatus {
     /// What the last snapshot failed with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub snapshot_error: Option<String>,
+    /// How its backups stand; `None` when none was asked for since the server started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backup: Option<BackupStatus>,
     /// Its Redis clients, where they are served.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clients: Option<ClientsStatus>,
@@ -140,6 +144,7 @@ impl StoreStatus {
         from: &config::Store,
         store: &Store,
         clients: Option<(&SharedClients, String)>,
+        backup: Option<BackupStatus>,
     ) -> Option<Self> {
         let status = store.status().ok()?;
         let told = |error: Option<Error>| error.map(|error| error.to_string());
@@ -160,6 +165,7 @@ impl StoreStatus {
             failure: told(status.failure),
             problem: told(status.problem),
             snapshot_error: told(status.snapshot_error),
+            backup,
             clients: clients.map(|(shared, address)| ClientsStatus::read(shared, address)),
         })
     }

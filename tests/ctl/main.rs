@@ -3,6 +3,7 @@
 
 #![cfg(feature = "cli")]
 
+mod backup;
 mod clients;
 mod events;
 #[path = "../shared/folder.rs"]

@@ -123,6 +123,11 @@ impl Server {
         }
     }
 
+    /// The next event.
+    pub(crate) fn any_event(&mut self) -> Value {
+        self.told.get_mut().unwrap().recv_timeout(DEADLINE).expect("it tells more")
+    }
+
     /// Waits for its end.
     pub(crate) fn wait(mut self) -> ExitStatus {
         // Its standard error ends with it.

@@ -12,7 +12,7 @@ use crate::server::config::Bind;
 const VARIABLE: &str = "TRIMTAB_ADMIN";
 
 /// The address given, that of a configuration, or that of the environment.
-pub(super) fn choose(admin: Option<&str>, config: Option<&Path>) -> Result<Bind, Failure> {
+pub(in crate::cli) fn choose(admin: Option<&str>, config: Option<&Path>) -> Result<Bind, Failure> {
     match (admin, config) {
         (Some(_), Some(_)) => Err(Failure::Misused(
             "--admin and --config both say where the server is; give one of them".into(),

@@ -12,7 +12,7 @@ use crate::cli::ctl::stream::Lines;
 use crate::server::config::Bind;
 
 /// Who speaks with a server.
-pub(super) struct Client {
+pub(in crate::cli) struct Client {
     address: Bind,
     /// For connecting, and for each answer.
     timeout: Duration,
@@ -20,7 +20,7 @@ pub(super) struct Client {
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(in crate::cli) enum Trouble {
     /// The system refused.
     Io(io::Error),
     /// It took too long.
@@ -43,19 +43,24 @@ pub(super) struct Connection {
 const ANSWER_MAX: u64 = 256 << 20;
 
 impl Client {
-    pub(super) fn new(address: Bind, timeout: Duration) -> Self {
+    pub(in crate::cli) fn new(address: Bind, timeout: Duration) -> Self {
         Self { address, timeout }
     }
 
     /// Asks, and gives the answer's body when the server did as it was asked.
-    pub(super) fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Vec<u8>, Failure> {
+    pub(in crate::cli) fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Vec<u8>, Failure> {
         let connection = self.connect()?;
         let (status, body) = self.exchange(connection, method, path, body).map_err(|it| self.tell(it))?;
         if (200..300).contains(&status) { Ok(body) } else { Err(refusal(status, &body)) }
     }
 
     /// Asks for lines that come one by one.
-    pub(super) fn follow(&self, path: &str) -> Result<Lines, Failure> {
+    pub(in crate::cli) fn follow(&self, path: &str) -> Result<Lines, Failure> {
         let mut connection = self.connect()?;
         let told = |trouble| self.tell(trouble);
         let deadline = Deadline::after(self.timeout);
@@ -69,7 +74,7 @@ impl Client {
     }
 
     /// What to say of trouble with this server.
-    pub(super) fn tell(&self, trouble: Trouble) -> Failure {
+    pub(in crate::cli) fn tell(&self, trouble: Trouble) -> Failure {
         let (address, timeout) = (&self.address, self.timeout.as_secs_f64());
         Failure::Failed(match trouble {
             Trouble::Io(error) => format!("cannot speak with the server at {address}: {error}"),

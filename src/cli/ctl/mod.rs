@@ -9,16 +9,16 @@
 //! | `status`, `told`, `table` | what there is, as text |
 //! | `events` | what happens, as it does |
 
-mod address;
+pub(in crate::cli) mod address;
 mod answer;
 mod change;
-mod client;
+pub(in crate::cli) mod client;
 mod events;
 mod member;
-mod status;
-mod stream;
-mod table;
-mod told;
+pub(in crate::cli) mod status;
+pub(in crate::cli) mod stream;
+pub(in crate::cli) mod table;
+pub(in crate::cli) mod told;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -88,7 +88,7 @@ Examples:
   trimtab ctl drain --all --within 30s";
 
 /// Reads `5s`, for clap.
-fn time(text: &str) -> Result<Duration, String> {
+pub(in crate::cli) fn time(text: &str) -> Result<Duration, String> {
     let time = duration::parse(text).map_err(|why| format!("{why}; {}", duration::FORM))?;
     if time.is_zero() { Err("it must be longer than nothing".into()) } else { Ok(time) }
 }

@@ -8,7 +8,8 @@ use serde::de::DeserializeOwned;
 use crate::cli::ctl::client::Client;
 use crate::cli::ctl::member::{Target, pool_path};
 use crate::cli::ctl::table::{Side, Table, bytes, limit, printable, time};
-use crate::cli::ctl::told::{Backend, Check, Listener, Pool, Status, Store};
+use crate::cli::ctl::told::{Backend, Backup, Backups, Check, Listener, Pool, Status, Store};
+use crate::cli::moment::rfc3339;
 use crate::cli::{Failure, count};
 
 /// Show what there is: listeners, pools and backends
@@ -44,7 +45,7 @@ pub(super) fn run(
 }
 
 /// What an answer tells.
-pub(super) fn read<T: DeserializeOwned>(answer: &[u8]) -> Result<T, Failure> {
+pub(in crate::cli) fn read<T: DeserializeOwned>(answer: &[u8]) -> Result<T, Failure> {
     serde_json::from_slice(answer)
         .map_err(|error| Failure::Failed(format!("the server's answer makes no sense here: {error}")))
 }
@@ -117,6 +118,9 @@ fn print_store(store: &Store, out: &mut impl Write) -> io::Result<()> {
             clients.slow
         )?;
     }
+    if let Some(backups) = &store.backup {
+        print_backups(backups, out)?;
+    }
     let troubles = [
         ("takes no writes any more", &store.failure),
         ("takes no writes at present", &store.problem),
@@ -126,6 +130,31 @@ fn print_store(store: &Store, out: &mut impl Write) -> io::Result<()> {
         if let Some(why) = trouble {
             writeln!(out, "  the store {what}: {}", printable(why))?;
         }
+    }
+    Ok(())
+}
+
+fn print_backups(backups: &Backups, out: &mut impl Write) -> io::Result<()> {
+    if let Some(good) = &backups.good {
+        let last = good.report.as_ref().map_or(0, |report| report.last);
+        writeln!(
+            out,
+            "  backed up to {} at {}: up to entry {last}",
+            printable(&good.to),
+            rfc3339(good.began_ms)
+        )?;
+    }
+    if let Some(Backup { to, began_ms, error, .. }) = &backups.failed {
+        let why = printable(error.as_deref().unwrap_or_default());
+        writeln!(out, "  the backup to {} at {} failed: {why}", printable(to), rfc3339(*began_ms))?;
+    }
+    if let Some(running) = &backups.running {
+        writeln!(
+            out,
+            "  is being backed up to {} since {}",
+            printable(&running.to),
+            rfc3339(running.began_ms)
+        )?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use crate::cli::ctl::client::{Connection, Deadline, Trouble};
 use crate::server::admin::FOLLOW_SILENCE_MAX;
 
 /// The lines of an answer in chunks.
-pub(super) struct Lines {
+pub(in crate::cli) struct Lines {
     connection: Connection,
     chunks: Chunks,
     /// What came and was not given.
@@ -36,7 +36,7 @@ impl Lines {
     }
 
     /// The next line, without its end; empty ones are left out. `None`: the server has ended it.
-    pub(super) fn next_line(&mut self) -> Result<Option<Vec<u8>>, Trouble> {
+    pub(in crate::cli) fn next_line(&mut self) -> Result<Option<Vec<u8>>, Trouble> {
         loop {
             while let Some(end) = self.text.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.text.drain(..=end).collect();

@@ -50,7 +50,7 @@ impl<const COLUMNS: usize> Table<COLUMNS> {
 }
 
 /// Without anything a terminal would act on.
-pub(super) fn printable(text: &str) -> String {
+pub(in crate::cli) fn printable(text: &str) -> String {
     let is_harmless = |c: char| {
         !c.is_control()
             && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

@@ -35,7 +35,32 @@ pub(super) struct Store {
     pub(super) failure: Option<String>,
     pub(super) problem: Option<String>,
     pub(super) snapshot_error: Option<String>,
+    pub(super) backup: Option<Backups>,
     pub(super) clients: Option<Clients>,
+}
+
+/// How a store's backups stand.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Backups {
+    pub(super) running: Option<Backup>,
+    pub(super) good: Option<Backup>,
+    pub(super) failed: Option<Backup>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Backup {
+    pub(super) to: String,
+    pub(super) began_ms: u64,
+    pub(super) report: Option<BackupReport>,
+    pub(super) error: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct BackupReport {
+    pub(super) last: u64,
 }
 
 #[derive(Default, Deserialize)]
@@ -170,12 +195,12 @@ pub(super) struct Admin {
 /// One line of the events.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Event {
-    pub(super) event: String,
-    pub(super) unix_ms: u64,
-    pub(super) listener: Option<String>,
-    pub(super) pool: Option<String>,
-    pub(super) backend: Option<String>,
-    pub(super) value: Option<String>,
-    pub(super) detail: Option<String>,
+pub(in crate::cli) struct Event {
+    pub(in crate::cli) event: String,
+    pub(in crate::cli) unix_ms: u64,
+    pub(in crate::cli) listener: Option<String>,
+    pub(in crate::cli) pool: Option<String>,
+    pub(in crate::cli) backend: Option<String>,
+    pub(in crate::cli) value: Option<String>,
+    pub(in crate::cli) detail: Option<String>,
 }

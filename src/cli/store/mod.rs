@@ -1,6 +1,7 @@
 //! `trimtab store`: looking after a store's directory.
 
 mod backup;
+mod online;
 mod restore;
 mod told;
 mod verify;
@@ -14,12 +15,13 @@ use crate::cli::Failure;
 /// Back up a store's directory, verify backups and restore them
 ///
 /// A backup is a directory that grows by what came since the last time, and can be gone back to anywhere within.
-/// A store that is open is backed up by the program that has it open (Store::backup, trimtab_store_backup).
+/// A store that a running server has open is backed up by that server: `trimtab store backup --admin ADDRESS TO`.
 #[derive(Args)]
 #[command(after_help = "Exit codes: 0 good, 1 failed or damaged, 2 misused.
 
 Examples:
   trimtab store backup data /mnt/backup/data
+  trimtab store backup --admin /run/trimtab.sock /mnt/backup/data
   trimtab store verify /mnt/backup/data
   trimtab store restore /mnt/backup/data restored
   trimtab store restore --to-time 2026-11-26T04:00:00Z /mnt/backup/data restored")]

@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
-use super::told::{SpanTold, cluster, spans, tell_spans};
+use super::told::{cluster, tell_spans};
 use crate::backup::verify;
 use crate::cli::wal::DamageTold;
 use crate::cli::{Failure, count, json};
 use crate::error::Error;
+use crate::server::BackupSpan;
 
 /// Read all of a backup and tell whether it is whole, and what it holds
 #[derive(Args)]
@@ -41,7 +42,7 @@ struct Found {
     replicated: bool,
     files: usize,
     bytes: u64,
-    holds: Vec<SpanTold>,
+    holds: Vec<BackupSpan>,
 }
 
 pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<(), Failure> {
@@ -55,7 +56,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<(), Fai
                     replicated: manifest.is_replicated,
                     files: manifest.parts.len(),
                     bytes: manifest.bytes(),
-                    holds: spans(manifest),
+                    holds: BackupSpan::all(manifest),
                 };
                 (Some(found), None, None)
             }
@@ -68,6 +69,6 @@ pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<(), Fai
     let manifest = verified?;
     writeln!(out, "{}", manifest.identity)?;
     writeln!(out, "{} ({} bytes)", count(manifest.parts.len(), "file"), manifest.bytes())?;
-    tell_spans(&manifest, out)?;
+    tell_spans(&BackupSpan::all(&manifest), out)?;
     Ok(writeln!(out, "good")?)
 }

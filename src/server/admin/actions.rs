@@ -6,6 +6,8 @@ use crate::balance::{BackendId, Pool};
 use crate::error::Error;
 use crate::server::admin::Instance;
 use crate::server::admin::answer::Answer;
+#[cfg(feature = "store")]
+use crate::server::admin::body::Backup;
 use crate::server::admin::body::{Addition, Changes, check_empty, timeout};
 use crate::server::admin::head::{Head, Method};
 use crate::server::admin::path::Resource;
@@ -23,6 +25,14 @@ pub(super) enum Done {
 #[derive(Serialize)]
 struct Ordered {
     ordered: &'static str,
+}
+
+#[cfg(feature = "store")]
+#[derive(Serialize)]
+struct OrderedBackup {
+    ordered: &'static str,
+    /// Its number, which its event and its report bear.
+    backup: u64,
 }
 
 /// Does what a request asks for.
@@ -66,6 +76,7 @@ fn done(head: &Head, body: &[u8], instance: &dyn Instance) -> Result<Done, Answe
                 }
             }
         }
+        Resource::StoreBackup => store_backup(head, body, instance),
         Resource::Drain => {
             let timeout = timeout(body).map_err(|why| Answer::error(400, &why))?;
             instance.drain(timeout)?;
@@ -78,6 +89,21 @@ fn done(head: &Head, body: &[u8], instance: &dyn Instance) -> Result<Done, Answe
         }
     };
     told.map(Done::Told)
+}
+
+#[cfg(feature = "store")]
+fn store_backup(head: &Head, body: &[u8], instance: &dyn Instance) -> Result<Answer, Answer> {
+    if head.method != Method::Post {
+        return Ok(Answer::json(200, &instance.recent_backups()?));
+    }
+    let asked = Backup::parse(body).map_err(|why| Answer::error(400, &why))?;
+    let backup = instance.back_up(&asked.to, asked.is_full)?;
+    Ok(Answer::json(202, &OrderedBackup { ordered: "backup", backup }))
+}
+
+#[cfg(not(feature = "store"))]
+fn store_backup(_: &Head, _: &[u8], _: &dyn Instance) -> Result<Answer, Answer> {
+    Err(Answer::error(404, "there is no store: this build has none"))
 }
 
 fn no_pool(name: &str, instance: &dyn Instance) -> Answer {

@@ -28,6 +28,15 @@ pub(super) struct Addition {
     settings: Changes,
 }
 
+/// A backup to take.
+#[cfg(feature = "store")]
+#[derive(Debug, PartialEq)]
+pub(super) struct Backup {
+    /// The directory, as the body has it.
+    pub(super) to: String,
+    pub(super) is_full: bool,
+}
+
 /// The keys as they come, of whatever type.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -62,6 +71,16 @@ struct RawAddition {
 struct RawDrain {
     #[serde(deserialize_with = "there")]
     timeout_ms: Option<Value>,
+}
+
+#[cfg(feature = "store")]
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawBackup {
+    #[serde(deserialize_with = "there")]
+    to: Option<Value>,
+    #[serde(deserialize_with = "there")]
+    full: Option<Value>,
 }
 
 #[derive(Default, Deserialize)]
@@ -141,6 +160,25 @@ impl Addition {
             tier: tier.unwrap_or(plain.tier),
             ..plain
         })
+    }
+}
+
+#[cfg(feature = "store")]
+impl Backup {
+    /// Reads where to; gives what is wrong with it otherwise.
+    pub(super) fn parse(body: &[u8]) -> std::result::Result<Self, String> {
+        let RawBackup { to, full } = read(body)?;
+        let to = match to {
+            Some(Value::String(to)) => to,
+            Some(other) => return Err(wrong_type("to", &other, "a text")),
+            None => return Err("the body does not say where to; write {\"to\": \"/mnt/backup\"}".into()),
+        };
+        let is_full = match full {
+            None => false,
+            Some(Value::Bool(full)) => full,
+            Some(other) => return Err(wrong_type("full", &other, "true or false")),
+        };
+        Ok(Self { to, is_full })
     }
 }
 

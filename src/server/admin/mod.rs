@@ -9,6 +9,8 @@
 //! | `PUT` likewise, `{"address": "10.0.0.4:80", ...}` | adds it | 201, the backend |
 //! | `DELETE` likewise | removes it | 204 |
 //! | `GET /v1/events?recent=20&since=17&follow=false` | | 200, events as they come, each a line of JSON |
+//! | `GET /v1/store/backup` | | 200, the last backups of the store |
+//! | `POST /v1/store/backup`, `{"to": "/mnt/backup", "full": false}` | begins one | 202, its number |
 //! | `POST /v1/drain`, `{"timeout_ms": 30000}` | [`Server::drain`](super::Server::drain) | 202 |
 //! | `POST /v1/stop` | [`Server::stop`](super::Server::stop) | 202 |
 //!
@@ -46,6 +48,8 @@ use std::time::Duration;
 
 use crate::balance::{BackendStatistics, Pool};
 use crate::error::Result;
+#[cfg(feature = "store")]
+use crate::server::backups::RecentBackups;
 use crate::server::journal::{Follower, Start};
 use crate::server::statistics::{BackendStatus, PoolStatus, Status};
 
@@ -79,6 +83,12 @@ pub(super) trait Instance: Send + Sync {
     fn pool_status(&self, name: &str) -> Option<PoolStatus>;
     /// Its events from somewhere on, up to now unless `goes_on`.
     fn follow(&self, start: Start, goes_on: bool) -> Result<Follower>;
+    /// Begins a backup of its store, and gives its number.
+    #[cfg(feature = "store")]
+    fn back_up(&self, to: &str, is_full: bool) -> Result<u64>;
+    /// The last ones.
+    #[cfg(feature = "store")]
+    fn recent_backups(&self) -> Result<RecentBackups>;
     /// Ends it gracefully.
     fn drain(&self, timeout: Option<Duration>) -> Result<()>;
     /// Ends it.

@@ -10,6 +10,7 @@ pub(super) enum Resource {
     Pool(String),
     Backend { pool: String, backend: String },
     Events(Wanted),
+    StoreBackup,
     Drain,
     Stop,
 }
@@ -31,8 +32,8 @@ pub(super) enum Nowhere {
     Unknown(String),
 }
 
-const KNOWN: &str =
-    "/v1/status, /v1/pools/{pool}, /v1/pools/{pool}/backends/{backend}, /v1/events, /v1/drain, /v1/stop";
+const KNOWN: &str = "/v1/status, /v1/pools/{pool}, /v1/pools/{pool}/backends/{backend}, /v1/events, /v1/store/backup, \
+                     /v1/drain, /v1/stop";
 
 impl Resource {
     /// Reads the target of a request, which begins with `/`.
@@ -54,6 +55,7 @@ impl Resource {
         match names[..] {
             ["v1", "status"] => Ok(Resource::Status),
             ["v1", "events"] => Ok(Resource::Events(Wanted::parse(query).map_err(Nowhere::Malformed)?)),
+            ["v1", "store", "backup"] => Ok(Resource::StoreBackup),
             ["v1", "drain"] => Ok(Resource::Drain),
             ["v1", "stop"] => Ok(Resource::Stop),
             ["v1", "pools", pool] if !pool.is_empty() => Ok(Resource::Pool(pool.into())),
@@ -73,6 +75,7 @@ impl Resource {
         match self {
             Resource::Status | Resource::Pool(_) | Resource::Events(_) => "GET, HEAD",
             Resource::Backend { .. } => "GET, HEAD, POST, PUT, DELETE",
+            Resource::StoreBackup => "GET, HEAD, POST",
             Resource::Drain | Resource::Stop => "POST",
         }
     }
@@ -165,6 +168,7 @@ mod tests {
             ("/v1/status", Resource::Status),
             ("/v1/status?", Resource::Status),
             ("/v1/%73tatus", Resource::Status),
+            ("/v1/store/backup", Resource::StoreBackup),
             ("/v1/drain", Resource::Drain),
             ("/v1/events", Resource::Events(Wanted { start: Start::Recent(0), goes_on: true })),
             ("/v1/events?&", Resource::Events(Wanted { start: Start::Recent(0), goes_on: true })),

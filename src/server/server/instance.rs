@@ -1,13 +1,19 @@
 //! What the admin interface asks of a running server, and orders it to do.
 
+#[cfg(feature = "store")]
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Inner, State, state};
+#[cfg(feature = "store")]
+use crate::backup;
 use crate::balance::{self, BackendStatistics};
 use crate::driver::event::EventKind;
 use crate::error::Result;
 use crate::server::admin;
+#[cfg(feature = "store")]
+use crate::server::backups::RecentBackups;
 use crate::server::journal::{Follower, Start};
 use crate::server::statistics::{BackendStatus, PoolStatus, Status};
 use crate::time::Clock;
@@ -43,6 +49,19 @@ impl admin::Instance for Inner {
 
     fn follow(&self, start: Start, goes_on: bool) -> Result<Follower> {
         self.journal.follow(start, goes_on)
+    }
+
+    #[cfg(feature = "store")]
+    fn back_up(&self, to: &str, is_full: bool) -> Result<u64> {
+        let store = self.store()?;
+        let take = move |to: &Path, options: &backup::Options| store.backup(to, options);
+        self.backups.begin(to, is_full, Arc::clone(&self.sink), take)
+    }
+
+    #[cfg(feature = "store")]
+    fn recent_backups(&self) -> Result<RecentBackups> {
+        self.store()?;
+        Ok(self.backups.recent())
     }
 
     fn drain(&self, timeout: Option<Duration>) -> Result<()> {

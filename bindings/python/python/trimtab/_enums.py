@@ -181,6 +181,10 @@ class EventKind(IntEnum):
     """The store takes no writes, for there is no room on disk; the detail says more."""
     STORE_RECOVERED = 17
     """The store takes writes again."""
+    STORE_BACKUP_ENDED = 18
+    """A backup of the store, the value, has been taken; the detail says what was added."""
+    STORE_BACKUP_FAILED = 19
+    """A backup of the store, the value, could not be taken and is as it was before; the detail says why."""
     PANIC_BEGAN = 32
     """A tier, the value, panics: it serves whatever is observed of its backends."""
     PANIC_ENDED = 33

@@ -120,6 +120,18 @@ impl Instance for Fake {
         self.journal.follow(start, goes_on)
     }
 
+    #[cfg(feature = "store")]
+    fn back_up(&self, to: &str, is_full: bool) -> Result<u64> {
+        let mut orders = self.orders.lock();
+        orders.push(format!("backup {to} {is_full}"));
+        Ok(orders.len() as u64)
+    }
+
+    #[cfg(feature = "store")]
+    fn recent_backups(&self) -> Result<RecentBackups> {
+        Ok(RecentBackups::default())
+    }
+
     fn drain(&self, timeout: Option<Duration>) -> Result<()> {
         self.orders.lock().push(format!("drain {timeout:?}"));
         Ok(())

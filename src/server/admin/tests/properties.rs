@@ -19,6 +19,8 @@ fn part() -> impl Strategy<Value = Vec<u8>> {
         "/v1/events",
         "/v1/drain",
         "/v1/stop",
+        "/v1/store/backup",
+        "{\"to\": \"/b\"}",
         "?recent=2",
         "%2F",
         "%",

@@ -77,6 +77,39 @@ fn backends_are_added_and_removed() {
     );
 }
 
+#[cfg(feature = "store")]
+#[test]
+fn a_backup_is_ordered() {
+    let fake = Fake::new();
+    const PATH: &str = "/v1/store/backup";
+    for (body, order) in [
+        (r#"{"to": "/mnt/backup"}"#, "backup /mnt/backup false"),
+        (r#"{"to": "/mnt/backup", "full": true}"#, "backup /mnt/backup true"),
+    ] {
+        let told = ask(&fake, change("POST", PATH, body));
+        assert_eq!((told.status, &told.body["ordered"]), (202, &Value::from("backup")), "{body}");
+        assert_eq!(told.body["backup"], fake.orders.lock().len() as u64);
+        assert_eq!(fake.orders.lock().last().map(String::as_str), Some(order), "{body}");
+    }
+    for (body, why) in [
+        ("", "no JSON object"),
+        ("{}", "write {\"to\": \"/mnt/backup\"}"),
+        (r#"{"to": 7}"#, "to is the number 7, where a text is expected"),
+        (r#"{"to": null}"#, "to is null"),
+        (r#"{"to": "/b", "full": "yes"}"#, "full is the text \"yes\", where true or false is expected"),
+        (r#"{"to": "/b", "fast": true}"#, "unknown field"),
+    ] {
+        let refused = ask(&fake, change("POST", PATH, body));
+        assert_eq!(refused.status, 400, "{body}");
+        assert!(refused.error().contains(why), "{body}: {}", refused.error());
+    }
+    assert_eq!(fake.orders.lock().len(), 2);
+    let recent = ask(&fake, get(PATH));
+    assert_eq!((recent.status, &recent.body["state"]), (200, &Value::from("idle")));
+    let refused = ask(&fake, change("DELETE", PATH, ""));
+    assert_eq!((refused.status, refused.field("allow")), (405, Some("GET, HEAD, POST")));
+}
+
 #[test]
 fn the_server_is_told_to_end() {
     let fake = Fake::new();
