@@ -4115,6 +4115,79 @@ trimtab_status trimtab_store_status_read(const struct trimtab_store *store,
                                          struct trimtab_store_status *status_out);
 
 /**
+ * Sets whether a store runs on its caller's threads: it makes none, and does what is due in `trimtab_store_turn` and in
+ * calls that wait, on the thread that calls. A loop does three things:
+ *
+ * 1. wait until the descriptor of `trimtab_store_poll_fd` is readable, for as long as `trimtab_store_next_deadline` says at
+ *    most;
+ * 2. call `trimtab_store_turn` with 0;
+ * 3. take what is done from its queues and watches, whose descriptors are readable then.
+ *
+ * Calls that wait may be made beside it, by any threads: one of them writes for all.
+ *
+ * - `is_hosted`: 1 or 0; default 0, threads of its own.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_store_options_set_hosted(struct trimtab_store_options *options,
+                                                int32_t is_hosted);
+
+/**
+ * The descriptor of a hosted store: it is readable when a turn has something to do. For poll, epoll and whatever is
+ * built on them, level-triggered.
+ *
+ * - `fd_out`: it stays the store's: neither read nor close it. It is closed in `trimtab_store_free`, or when the last of the
+ *   store's queues and watches is freed, if that is later. Written on success only.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, or `TRIMTAB_E_STATE` also when it is not hosted.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_store_poll_fd(const struct trimtab_store *store,
+                                     int32_t *fd_out);
+
+/**
+ * When `trimtab_store_turn` is needed even if the descriptor is not readable. Ask again after each turn; what other
+ * threads do in between makes the descriptor readable.
+ *
+ * - `deadline_ns_out`: on the clock of `trimtab_now`; now or in the past for at once; `TRIMTAB_NO_TIME` while nothing is
+ *   pending. Written on success only.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, or `TRIMTAB_E_STATE` also when it is not hosted.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_store_next_deadline(const struct trimtab_store *store,
+                                           uint64_t *deadline_ns_out);
+
+/**
+ * The same as `poll` and `epoll_wait` take it: how long from now.
+ *
+ * - `timeout_ms_out`: milliseconds, rounded up so that the deadline has come when they are over; 0 for at once, -1 while
+ *   nothing is pending. Written on success only.
+ *
+ * Returns what `trimtab_store_next_deadline` does.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_store_next_timeout(const struct trimtab_store *store,
+                                          int32_t *timeout_ms_out);
+
+/**
+ * Does what is due on a hosted store, a bounded piece of each kind: one write and one sync for all that was taken; what
+ * expires; a MiB of the next segment; a quarter of a MiB of a snapshot; a MiB read again. Queues and watches are told. It may
+ * return early, after a signal or a minute.
+ *
+ * - `timeout_ms`: waits at most so many milliseconds for something to do; negative for as long as it takes, 0 not at all.
+ * - `count_out`: how many pieces there were; may be NULL. Written on success only.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, or `TRIMTAB_E_STATE` also when it is not hosted or is being turned already, by another
+ * thread. What fails on the disk is told to those who wait for it, and stands in `trimtab_store_status`.
+ * Thread safety: one thread at a time. Blocks for as long as `timeout_ms` allows, and for the disk.
+ */
+trimtab_status trimtab_store_turn(const struct trimtab_store *store,
+                                  int64_t timeout_ms,
+                                  size_t *count_out);
+
+/**
  * Puts a value, in any case and until it is deleted. `trimtab_store_execute` puts under a condition, for a time, or with a
  * lease.
  *

@@ -7,11 +7,12 @@
 //! | `handle` | borrowing handles, and writing what the caller gets back |
 //! | `status` | the codes, and which failure gets which |
 //! | `text` | strings and bytes in, text out |
+//! | `waiting` | times to wait |
 //! | `library` | version, features, clock, last error |
 //! | `pool_options`, `failure_options` | what a pool is made with |
 //! | `backend`, `pool`, `pick`, `pool_limits`, `pool_events`, `statistics` | the functions, handle by handle |
 //! | `check`, `server_events`, `server`, `server_hosted`, `server_statistics` | likewise, with the feature `proxy` |
-//! | `store_options`, `store`, `store_call`, `store_write`, `store_lease`, `store_answer`, `store_operation`, `store_read`, `store_txn`, `store_queue`, `store_watch` | likewise, with the feature `store` |
+//! | `store_options`, `store`, `store_hosted`, `store_call`, `store_write`, `store_lease`, `store_answer`, `store_operation`, `store_read`, `store_txn`, `store_queue`, `store_watch` | likewise, with the feature `store` |
 //!
 //! Every exported function goes through `guard`, and a test that reads these sources fails on one that does
 //! not. The header is made from these files in the order of the `mod` lines below.
@@ -27,6 +28,9 @@ mod handle;
 
 mod status;
 mod text;
+
+#[cfg(any(feature = "proxy", feature = "store"))]
+mod waiting;
 
 mod library;
 
@@ -66,6 +70,9 @@ mod store_options;
 
 #[cfg(feature = "store")]
 mod store;
+
+#[cfg(feature = "store")]
+mod store_hosted;
 
 #[cfg(feature = "store")]
 mod store_call;
@@ -128,6 +135,8 @@ pub use store_answer::*;
 pub use store_backup::*;
 #[cfg(feature = "store")]
 pub use store_call::*;
+#[cfg(feature = "store")]
+pub use store_hosted::*;
 #[cfg(feature = "store")]
 pub use store_lease::*;
 #[cfg(feature = "store")]

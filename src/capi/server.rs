@@ -13,6 +13,7 @@ use crate::capi::pool::{TimedPool, trimtab_pool};
 use crate::capi::server_events::{Teller, trimtab_event_fn};
 use crate::capi::status::{Failure, trimtab_status};
 use crate::capi::text::{self, trimtab_str};
+use crate::capi::waiting::timeout;
 use crate::error::Error;
 use crate::server::{Config, Server, State};
 
@@ -110,11 +111,6 @@ impl OwnedServer {
 pub(super) unsafe fn borrow<'a>(server: *const trimtab_server) -> Result<Borrowed<'a, OwnedServer>, Failure> {
     // SAFETY: passed on to the caller.
     unsafe { handle::borrow(server, "server") }
-}
-
-/// How long to wait at most; negative is for ever.
-pub(super) fn timeout(timeout_ms: i64) -> Option<Duration> {
-    u64::try_from(timeout_ms).ok().map(Duration::from_millis)
 }
 
 /// Makes a server from a configuration's text, which the command `trimtab` takes as a file. Nothing is opened

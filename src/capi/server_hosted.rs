@@ -3,8 +3,9 @@
 use crate::capi::guard::guard;
 use crate::capi::handle;
 use crate::capi::pick::TRIMTAB_NO_TIME;
-use crate::capi::server::{borrow, timeout, trimtab_server};
+use crate::capi::server::{borrow, trimtab_server};
 use crate::capi::status::trimtab_status;
+use crate::capi::waiting::{timeout, until};
 use crate::time::{Clock, Instant};
 
 /// Starts it on the caller's threads: it makes none, and relays only in `trimtab_server_turn`. Every listener
@@ -101,12 +102,6 @@ pub unsafe extern "C" fn trimtab_server_next_timeout(
     })
 }
 
-/// Whole milliseconds from `now` to `deadline`, rounded up, as far as an `int` goes.
-fn until(deadline: Instant, now: Instant) -> i32 {
-    let millis = deadline.as_nanos().saturating_sub(now.as_nanos()).div_ceil(1_000_000);
-    i32::try_from(millis).unwrap_or(i32::MAX)
-}
-
 /// Handles what has happened on a hosted server: accepts, relays, lets deadlines pass. It returns early when
 /// the thread takes a signal.
 ///
@@ -135,19 +130,4 @@ pub unsafe extern "C" fn trimtab_server_turn(
         }
         Ok(())
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_timeout_is_rounded_up_and_fits_an_int() {
-        let now = Instant::from_nanos(5_000_000);
-        for (deadline, millis) in
-            [(0, 0), (5_000_000, 0), (5_000_001, 1), (6_000_000, 1), (6_000_001, 2), (u64::MAX, i32::MAX)]
-        {
-            assert_eq!(until(Instant::from_nanos(deadline), now), millis, "{deadline}");
-        }
-    }
 }

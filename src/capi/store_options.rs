@@ -71,7 +71,7 @@ impl StoreOptions {
     }
 
     /// Takes over `change` if each option is in its range then.
-    fn change(&mut self, change: impl FnOnce(&mut Options)) -> Result<(), Failure> {
+    pub(super) fn change(&mut self, change: impl FnOnce(&mut Options)) -> Result<(), Failure> {
         let mut changed = self.0.clone();
         change(&mut changed);
         changed.check()?;

@@ -32,6 +32,7 @@ static trimtab_check_step step;
 static trimtab_check_status check_status;
 static trimtab_adaptive adaptive;
 static trimtab_store *store; /* with the key "k" and the lease 3 */
+static trimtab_store *hosted_store;
 static trimtab_store *made_store;
 static trimtab_store_options *store_options;
 static trimtab_store_options *made_options;
@@ -153,6 +154,15 @@ struct row {
     R(x_store_options_set_history_bytes_max_options, trimtab_store_options_set_history_bytes_max, options, BAD, NULL, 0) \
     R(x_store_options_set_scrub_interval_ms_options, trimtab_store_options_set_scrub_interval_ms, options, BAD, NULL, 0) \
     R(x_store_options_set_scrub_bytes_options, trimtab_store_options_set_scrub_bytes_per_second, options, BAD, NULL, 65536) \
+    R(x_store_options_set_hosted_options, trimtab_store_options_set_hosted, options, BAD, NULL, 1) \
+    R(x_store_poll_fd_store, trimtab_store_poll_fd, store, BAD, NULL, &flag) \
+    R(x_store_poll_fd_out, trimtab_store_poll_fd, fd_out, BAD, hosted_store, NULL) \
+    R(x_store_next_deadline_store, trimtab_store_next_deadline, store, BAD, NULL, &number) \
+    R(x_store_next_deadline_out, trimtab_store_next_deadline, deadline_ns_out, BAD, hosted_store, NULL) \
+    R(x_store_next_timeout_store, trimtab_store_next_timeout, store, BAD, NULL, &flag) \
+    R(x_store_next_timeout_out, trimtab_store_next_timeout, timeout_ms_out, BAD, hosted_store, NULL) \
+    R(x_store_turn_store, trimtab_store_turn, store, BAD, NULL, 0, &length) \
+    R(x_store_turn_count, trimtab_store_turn, count_out, FINE, hosted_store, 0, NULL) \
     R(x_store_open_path, trimtab_store_open, path, BAD, missing_str(), store_options, &made_store) \
     R(x_store_open_store_out, trimtab_store_open, store_out, BAD, STR("/dev/null/store"), store_options, NULL) \
     R(x_store_close_store, trimtab_store_close, store, BAD, NULL) \
@@ -548,6 +558,7 @@ int main(int argc, char **argv)
     make_folder();
     OK(trimtab_store_options_new(&store_options));
     store = open_store("nulls");
+    hosted_store = open_hosted("nulls-hosted");
     store_call.struct_size = sizeof store_call;
     store_result.struct_size = sizeof store_result;
     store_status.struct_size = sizeof store_status;
@@ -608,6 +619,7 @@ int main(int argc, char **argv)
     trimtab_store_watch_free(watch);
     trimtab_store_queue_free(queue);
     trimtab_store_free(store);
+    trimtab_store_free(hosted_store);
     trimtab_store_options_free(store_options);
     remove_folder();
     trimtab_check_free(check);

@@ -44,15 +44,27 @@ static MAYBE_UNUSED trimtab_store_options *small_options(void)
     return options;
 }
 
-static MAYBE_UNUSED trimtab_store *open_store(const char *name)
+static MAYBE_UNUSED trimtab_store *open_with(const char *name, trimtab_store_options *options)
 {
     char path[128];
     trimtab_store *store = NULL;
-    trimtab_store_options *options = small_options();
     snprintf(path, sizeof path, "%s/%s", folder, name);
     OK(trimtab_store_open(STR(path), options, &store));
     trimtab_store_options_free(options);
     return store;
+}
+
+static MAYBE_UNUSED trimtab_store *open_store(const char *name)
+{
+    return open_with(name, small_options());
+}
+
+/* Without threads. */
+static MAYBE_UNUSED trimtab_store *open_hosted(const char *name)
+{
+    trimtab_store_options *options = small_options();
+    OK(trimtab_store_options_set_hosted(options, 1));
+    return open_with(name, options);
 }
 
 static MAYBE_UNUSED trimtab_store_result new_result(void)

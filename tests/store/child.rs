@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::{backup, calls, crash, faults};
+use crate::{backup, calls, crash, faults, hosted, support};
 
 /// Does nothing unless it was started to play a part; then it fails when that does.
 #[test]
@@ -11,14 +11,18 @@ fn plays_its_part() {
     let dir = std::env::var("TRIMTAB_STORE_DIR").expect("a child is told its folder");
     let dir = Path::new(&dir);
     match part.as_str() {
-        "write" => crash::write(dir),
+        "write" => crash::write(dir, support::small()),
+        "write-hosted" => crash::write(dir, hosted::options()),
         "back-up" => backup::crash::back_up(dir),
         "restore" => backup::crash::restore_once(dir),
-        "failing-sync" => faults::sync::fail(dir),
-        "fill" => faults::room::fill_the_disk(dir),
+        "failing-sync" => faults::sync::fail(dir, false),
+        "failing-sync-hosted" => faults::sync::fail(dir, true),
+        "fill" => faults::room::fill_the_disk(dir, false),
+        "fill-hosted" => faults::room::fill_the_disk(dir, true),
         "open-refused" => faults::directories::open_refused(dir),
         "read-only" => faults::directories::read_only(dir),
         "step-back" => faults::clock::step_back(dir),
+        "hosted" => hosted::use_all_of_it(dir),
         "open" => calls::open_in_child(dir),
         other => panic!("there is no part {other}"),
     }

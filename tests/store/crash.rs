@@ -8,14 +8,14 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::Stdio;
 
-use trimtab::embedded::{Call, Store};
+use trimtab::embedded::{Call, Options, Store};
 use trimtab::rng::Rng;
 use trimtab::store::engine::Durability;
 use trimtab::store::index::{
     Condition, Lifetime, OnRefusal, Operation, Range, RequestId, Step, Transaction, prefix_end,
 };
 
-use crate::support::{Folder, child, local, memory, open, small, value_of};
+use crate::support::{Folder, child, local, memory, open, value_of};
 
 const ROUNDS: u64 = 40;
 const THREADS: u64 = 3;
@@ -39,8 +39,8 @@ fn last(store: &Store, thread: u64) -> Option<u64> {
 }
 
 /// Writes until it is killed.
-pub(super) fn write(dir: &Path) {
-    let store = Store::open(dir, small()).expect("the store opens");
+pub(super) fn write(dir: &Path, options: Options) {
+    let store = Store::open(dir, options).expect("the store opens");
     std::thread::scope(|scope| {
         for thread in 0..THREADS {
             let store = &store;
@@ -90,13 +90,22 @@ fn transfer(store: &Store, thread: u64, salt: u64, number: u64) {
 
 #[test]
 fn what_was_answered_survives_the_process() {
+    kill_again_and_again("write");
+}
+
+#[test]
+fn what_was_answered_survives_the_process_of_a_hosted_store() {
+    kill_again_and_again("write-hosted");
+}
+
+fn kill_again_and_again(part: &str) {
     let rounds = std::env::var("TRIMTAB_STORE_ROUNDS").map_or(ROUNDS, |text| text.parse().expect("a number"));
     let folder = Folder::new("kill");
     let mut rng = Rng::new(rounds);
     let mut told = [None::<u64>; THREADS as usize];
     let (mut lines, mut snapshots) = (0, 0);
     for round in 0..rounds {
-        let mut writer = child("write", folder.path())
+        let mut writer = child(part, folder.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .spawn()

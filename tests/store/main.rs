@@ -1,4 +1,4 @@
-//! The store: its engine driven by hand on real files, and the handle with its threads.
+//! The store: its engine driven by hand on real files, and the handle with its threads and without.
 
 mod backup;
 mod calls;
@@ -7,6 +7,7 @@ mod crash;
 mod engine;
 mod faults;
 mod fork;
+mod hosted;
 #[path = "../shared/memory.rs"]
 mod memory;
 mod queue;

@@ -356,6 +356,20 @@ FIELDS = {
     ("trimtab_store_restored", "cluster"): "identity",
 }
 
+# A store in the host's loop.
+FUNCTIONS.update(
+    dict.fromkeys(
+        (
+            "trimtab_store_options_set_hosted",
+            "trimtab_store_poll_fd",
+            "trimtab_store_next_deadline",
+            "trimtab_store_next_timeout",
+            "trimtab_store_turn",
+        ),
+        "- stores without threads are not bound yet",
+    )
+)
+
 
 def header() -> str:
     """The header without its comments and without what only a test build has."""

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Store;
 use super::answer::{Done, Expected};
-use super::shared::{Submitted, clock};
+use super::shared::{Shared, Submitted, clock};
 use crate::error::{Error, Result};
 use crate::store::engine::Durability;
 use crate::store::index::{
@@ -69,6 +69,7 @@ pub struct Listing {
 /// A call under way, whose answer is given once. Dropping it does not end the call.
 pub struct Pending {
     submitted: Submitted,
+    shared: Arc<Shared>,
     expected: Expected,
     process: fork::Process,
 }
@@ -83,7 +84,7 @@ impl Pending {
         if !self.process.is_this() {
             return Err(Error::Forked { what: "store" });
         }
-        self.expected.check(self.submitted.wait(timeout)?)
+        self.expected.check(self.submitted.wait(&self.shared, timeout)?)
     }
 }
 
@@ -224,8 +225,9 @@ impl Store {
     pub fn call(&self, operation: &Operation<'_>, call: &Call) -> Result<Done> {
         let command =
             Command { time: Timestamp::default(), request: call.request, operation: operation.clone() };
-        let submitted = self.shared()?.submit(&command, call.durability)?;
-        let done = submitted.wait(call.timeout.unwrap_or(self.inner.options.timeout))?;
+        let shared = self.shared()?;
+        let submitted = shared.submit(&command, call.durability).inspect_err(|_| shared.catch_up())?;
+        let done = submitted.wait(shared, call.timeout.unwrap_or(self.inner.options.timeout))?;
         Expected::of(operation).check(done)
     }
 
@@ -234,19 +236,24 @@ impl Store {
         let command =
             Command { time: Timestamp::default(), request: call.request, operation: operation.clone() };
         let submitted = self.shared()?.submit(&command, call.durability)?;
-        Ok(Pending { submitted, expected: Expected::of(operation), process: self.inner.process })
+        Ok(self.pending(submitted, Expected::of(operation)))
     }
 
     /// Waits until all that was written before is on disk; gives the last sequence of it.
     pub fn sync(&self, timeout: Option<Duration>) -> Result<u64> {
-        let submitted = self.shared()?.sync()?;
-        Ok(submitted.wait(timeout.unwrap_or(self.inner.options.timeout))?.sequence)
+        let shared = self.shared()?;
+        let submitted = shared.sync()?;
+        Ok(submitted.wait(shared, timeout.unwrap_or(self.inner.options.timeout))?.sequence)
     }
 
     /// Begins what [`Store::sync`] does. Does not block.
     pub fn begin_sync(&self) -> Result<Pending> {
-        let submitted = self.shared()?.sync()?;
-        Ok(Pending { submitted, expected: Expected::Any, process: self.inner.process })
+        Ok(self.pending(self.shared()?.sync()?, Expected::Any))
+    }
+
+    fn pending(&self, submitted: Submitted, expected: Expected) -> Pending {
+        let shared = Arc::clone(&self.inner.shared);
+        Pending { submitted, shared, expected, process: self.inner.process }
     }
 
     fn step(&self, step: Step<'_>, call: &Call) -> Result<Done> {

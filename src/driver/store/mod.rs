@@ -18,6 +18,7 @@
 //! | `lane` | a loop's way in: a turn's calls under one lock, their answers by one wake |
 //! | `watcher` | changes as they come |
 //! | `scrubbing` | when what lies on disk is read again, and what was found |
+//! | `hosted` | a store without threads, turned by its host |
 //! | `shared` | the engine behind its lock, and the threads |
 //! | `answer`, `options` | what calls give back; what a store is told |
 //!
@@ -25,6 +26,7 @@
 
 mod answer;
 mod calls;
+mod hosted;
 #[cfg(feature = "proxy")]
 mod lane;
 mod options;
@@ -35,6 +37,7 @@ mod shared;
 mod watcher;
 
 use std::fmt;
+use std::os::fd::RawFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -44,6 +47,7 @@ use crate::driver::lock::Mutex;
 
 pub use self::answer::Done;
 pub use self::calls::{Call, Exchanged, Listing, Pending, PutOptions};
+use self::hosted::{Host, Hosted};
 #[cfg(feature = "proxy")]
 pub(crate) use self::lane::{Finished, Lane};
 pub use self::options::Options;
@@ -60,6 +64,7 @@ use crate::store::index::evict::{Eviction, Uses};
 use crate::store::index::{Range, Reader};
 use crate::store::log::{Identity, find_identity};
 use crate::sys::{entropy, fork, signal};
+use crate::time::Instant;
 
 /// A store in a directory. A clone is the same store.
 ///
@@ -154,7 +159,9 @@ impl Store {
         let (engine, report) = engine::open(&*disk, options.engine.clone(), identity, seed, shared::now())?;
         let reader = engine.reader();
         let uses = (options.engine.eviction == Eviction::Lru).then(|| engine.uses());
-        let shared = Arc::new(Shared::new(engine, &options));
+        let is_hosted = options.is_hosted;
+        let host = if is_hosted { Some((Host::new()?, Hosted::new(&disk))) } else { None };
+        let shared = Arc::new(Shared::new(engine, &options, host));
         let inner = Inner {
             shared,
             reader,
@@ -165,9 +172,11 @@ impl Store {
             options,
             process: fork::Process::now(),
         };
-        inner.spawn("trimtab-flush", &disk, Shared::run_flusher)?;
-        inner.spawn("trimtab-tend", &disk, Shared::run_tender)?;
-        inner.spawn("trimtab-snap", &disk, Shared::run_snapshots)?;
+        if !is_hosted {
+            inner.spawn("trimtab-flush", &disk, Shared::run_flusher)?;
+            inner.spawn("trimtab-tend", &disk, Shared::run_tender)?;
+            inner.spawn("trimtab-snap", &disk, Shared::run_snapshots)?;
+        }
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -266,6 +275,40 @@ impl Store {
         backup::open::Job { shared, dir, identity, segment_bytes, sync: &sync }.run(to.as_ref(), options)
     }
 
+    /// The descriptor of a hosted store: readable while [`Store::turn`] has something to do. For poll, epoll and whatever is
+    /// built on them, level-triggered. It is the store's: neither read nor close it. It is closed when the last of the
+    /// store's clones, queues and watchers is dropped.
+    ///
+    /// # Errors
+    ///
+    /// `State` when it is not hosted, or closed; `Forked`.
+    pub fn poll_fd(&self) -> Result<RawFd> {
+        self.shared()?.poll_fd()
+    }
+
+    /// When [`Store::turn`] is needed even if the descriptor is not readable; `None` while nothing is pending. In the past,
+    /// or now, for at once. Ask again after each turn: what other threads do in between makes the descriptor readable.
+    ///
+    /// # Errors
+    ///
+    /// `State` when it is not hosted, or closed; `Forked`.
+    pub fn next_deadline(&self) -> Result<Option<Instant>> {
+        self.shared()?.next_deadline()
+    }
+
+    /// Does what is due on a hosted store, a bounded piece of each kind: one write and one sync for all that was taken; what
+    /// expires; a step of making a segment; a chunk of a snapshot; a MiB read again. Queues and watchers are told. Waits for
+    /// something to do for at most `timeout` first (`None`: until there is something), and may return early, after a signal
+    /// or a minute. Gives how many pieces there were. Blocks for the disk.
+    ///
+    /// # Errors
+    ///
+    /// `State` when it is not hosted, is closed, or is being turned already by another thread; `Forked`. When the disk fails
+    /// those who wait are told, and [`Status::failure`].
+    pub fn turn(&self, timeout: Option<Duration>) -> Result<usize> {
+        self.shared()?.turn(timeout)
+    }
+
     /// A queue for submitted calls, of which `capacity` may be under way or done and not taken; 1 to 2^24.
     ///
     /// # Errors
@@ -343,6 +386,7 @@ impl Inner {
             // They do not panic; if one did, that was told on standard error.
             let _ = thread.join();
         }
+        self.shared.drain();
         threads.disk = None;
         self.shared.end()
     }

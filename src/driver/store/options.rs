@@ -15,6 +15,7 @@ use crate::store::log::Identity;
 /// | `waiting_max` | calls | 1 to 2^24 | 65,536 | what may come together while a new segment is made |
 /// | `scrub_interval` | time | 1 ms to 366 days, or none | 24 h | what rots is found while there still is another copy |
 /// | `scrub_bytes_per_second` | bytes | 64 KiB to 2^40 | 8 MiB | a gigabyte in two minutes, and a disk hardly notices |
+/// | `is_hosted` | | | no | threads of its own need nothing of the host |
 /// | `engine` | | see [`engine::Options`] | | |
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -29,6 +30,9 @@ pub struct Options {
     pub scrub_interval: Option<Duration>,
     /// How much of it is read in a second, averaged over a MiB.
     pub scrub_bytes_per_second: u64,
+    /// Whether it has no threads of its own: what is due is done in [`Store::turn`](super::Store::turn), and by calls that wait,
+    /// on the caller's thread.
+    pub is_hosted: bool,
     /// What the store promises, and its bounds.
     pub engine: engine::Options,
 }
@@ -41,6 +45,7 @@ impl Default for Options {
             waiting_max: 65_536,
             scrub_interval: Some(Duration::from_secs(86_400)),
             scrub_bytes_per_second: 8 << 20,
+            is_hosted: false,
             engine: engine::Options::default(),
         }
     }

@@ -3,7 +3,7 @@
 //! Whoever submits takes the lock, puts the command into the log and, where that is all it asks for, has its answer at
 //! once: no other thread is woken for it. Three threads work beside: one writes and syncs, all that has come meanwhile
 //! with one sync; one makes segments, and has the clock; one writes snapshots. None of them holds the lock while it
-//! waits for the disk. Readers never take it.
+//! waits for the disk. Readers never take it. A store that its host turns has none of them: see `hosted`.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::driver::lock::{Condvar, Mutex, MutexGuard};
 
 use super::answer::{self, Done, Expected};
+use super::hosted::{Host, Hosted};
 #[cfg(feature = "proxy")]
 use super::lane::{self, Lanes};
 use super::options::Options;
@@ -22,7 +23,7 @@ use crate::driver::log::FileDisk;
 use crate::error::{Error, Result};
 use crate::store::engine::{self, Durability, Engine, Now, SnapshotJob, Ticket};
 use crate::store::index::{Command, Timestamp};
-use crate::store::log::{Disk, Scrub, Upkeep};
+use crate::store::log::{Disk, Scrub, Upkeep, Written};
 use crate::sync::{AtomicU32, Ordering};
 use crate::time::{Clock, Instant};
 
@@ -40,6 +41,8 @@ pub(in crate::driver) struct Shared {
     closed: AtomicU32,
     waiting_max: usize,
     scrub_bytes_per_second: u64,
+    /// Of a store without threads.
+    pub(super) host: Option<Host>,
 }
 
 pub(in crate::driver) struct Core {
@@ -51,10 +54,10 @@ pub(in crate::driver) struct Core {
     #[cfg(feature = "proxy")]
     pub(super) lanes: Lanes,
     /// Up to where watchers were told.
-    told: u64,
+    pub(super) told: u64,
     /// Work for the tending thread, and for the one that writes snapshots.
-    upkeep: Option<Upkeep>,
-    job: Option<SnapshotJob>,
+    pub(super) upkeep: Option<Upkeep>,
+    pub(super) job: Option<SnapshotJob>,
     pub(super) scrubbing: Scrubbing,
     /// The last snapshot that failed said this.
     pub(super) snapshot_error: Option<Error>,
@@ -62,8 +65,10 @@ pub(in crate::driver) struct Core {
     tends_at: Option<Instant>,
     is_flusher_idle: bool,
     is_tender_idle: bool,
-    is_ending: bool,
+    pub(super) is_ending: bool,
     pub(super) is_over: bool,
+    /// Of a store without threads.
+    pub(super) hosted: Option<Hosted>,
 }
 
 struct Waiting {
@@ -120,9 +125,10 @@ pub(super) enum Submitted {
 
 impl Submitted {
     /// The answer, once it is there, for `timeout` at most. Where it was waited for, it is given once.
-    pub(super) fn wait(&self, timeout: Duration) -> Result<Done> {
+    pub(super) fn wait(&self, shared: &Shared, timeout: Duration) -> Result<Done> {
         match self {
             Submitted::Done(done) => Ok(done.clone()),
+            Submitted::Waits(slot) if shared.host.is_some() => shared.drive_for(slot, deadline(timeout)),
             Submitted::Waits(slot) => slot.wait(deadline(timeout)),
         }
     }
@@ -139,6 +145,11 @@ impl Slot {
     fn fill(&self, result: Result<Done>) {
         *self.result.lock() = Some(result);
         self.filled.notify_one();
+    }
+
+    /// The answer, if it is there.
+    pub(super) fn take(&self) -> Option<Result<Done>> {
+        self.result.lock().take()
     }
 
     /// The answer, once it is there.
@@ -182,7 +193,9 @@ pub(super) fn clock() -> Timestamp {
 }
 
 impl Shared {
-    pub(super) fn new(engine: Engine, options: &Options) -> Self {
+    /// With `host`, it is turned by that and has no threads.
+    pub(super) fn new(engine: Engine, options: &Options, host: Option<(Host, Hosted)>) -> Self {
+        let (host, hosted) = host.unzip();
         let told = engine.state().sequence();
         let core = Core {
             engine,
@@ -201,6 +214,7 @@ impl Shared {
             is_tender_idle: false,
             is_ending: false,
             is_over: false,
+            hosted,
         };
         Self {
             core: Mutex::new(core),
@@ -211,6 +225,7 @@ impl Shared {
             closed: AtomicU32::new(0),
             waiting_max: options.waiting_max,
             scrub_bytes_per_second: options.scrub_bytes_per_second,
+            host,
         }
     }
 
@@ -379,7 +394,7 @@ impl Shared {
             // One that is under way may be of an earlier state: then another one follows.
             core.engine.want_snapshot();
             self.settle(&mut core, now());
-            self.snapshotted.wait_for(&mut core, left);
+            self.pause(&mut core, &self.snapshotted, deadline);
         }
     }
 
@@ -410,7 +425,7 @@ impl Shared {
             if left.is_zero() {
                 return Err(Error::TimedOut { what: "scrub" });
             }
-            self.snapshotted.wait_for(&mut core, left);
+            self.pause(&mut core, &self.snapshotted, deadline);
         }
     }
 
@@ -478,6 +493,7 @@ impl Shared {
                 self.tend.notify_one();
             }
         }
+        self.tell_host(core, now);
         answer
     }
 
@@ -578,17 +594,28 @@ impl Shared {
         };
         // Half of a snapshot is taken away by the next open.
         let Some(result) = result else { return };
+        self.end_snapshot(core, &job, result, pass);
+    }
+
+    /// A snapshot was written, or has failed.
+    pub(super) fn end_snapshot(
+        &self,
+        core: &mut Core,
+        job: &SnapshotJob,
+        result: Result<Written>,
+        pass: Option<&mut Scrub>,
+    ) {
         if let Some(pass) = pass {
             pass.forget_snapshot(job.header().sequence);
         }
         let now = now();
-        core.snapshot_error = core.engine.handle_snapshot(&job, result, now).err();
+        core.snapshot_error = core.engine.handle_snapshot(job, result, now).err();
         self.settle(core, now);
         self.snapshotted.notify_all();
     }
 
     /// Takes the next step of reading everything again, if one is due. Gives when the next one is.
-    fn scrub_a_little(
+    pub(super) fn scrub_a_little(
         &self,
         core: &mut MutexGuard<'_, Core>,
         disk: &FileDisk,

@@ -214,10 +214,13 @@ impl Engine {
 
     /// When `handle_timeout` is next needed, also for [`Engine::poll_snapshot`]; `None` while nothing is pending.
     pub fn next_deadline(&self, now: Now) -> Option<Instant> {
-        let flush = if self.log.failure().is_none() { self.flushing.deadline() } else { None };
+        let (flush, snapshot) = match self.log.failure() {
+            None => (self.flushing.deadline(), self.snapshots.deadline()),
+            Some(_) => (None, None),
+        };
         // In a cluster the primary proposes what expires.
         let own = self.expiry_deadline(now).filter(|_| self.replica.is_none());
-        [self.log.next_deadline(), flush, own, self.snapshots.deadline()].into_iter().flatten().min()
+        [self.log.next_deadline(), flush, own, snapshot].into_iter().flatten().min()
     }
 
     /// Takes nothing more. What was taken is still to be flushed: until [`Engine::is_drained`] says so.

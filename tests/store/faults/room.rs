@@ -15,7 +15,7 @@ use crate::support::{Folder, LONG, child_on_small_disk, local, memory, run, valu
 
 const BYTES: u64 = 10 << 20;
 
-fn options() -> Options {
+fn options(is_hosted: bool) -> Options {
     let log = log::Options {
         segment_bytes: 256 << 10,
         retry: Duration::from_millis(10),
@@ -24,7 +24,7 @@ fn options() -> Options {
     // No snapshot makes room: that is what is to be missing.
     let engine =
         engine::Options { snapshot_bytes: 1 << 30, snapshot_retry: LONG, log, ..engine::Options::default() };
-    Options { timeout: LONG, engine, ..Options::default() }
+    Options { timeout: LONG, is_hosted, engine, ..Options::default() }
 }
 
 fn key(number: u32) -> [u8; 4] {
@@ -68,7 +68,8 @@ fn put_when_there_is_room(store: &Store, count: &mut u32) {
     }
 }
 
-pub(crate) fn fill_the_disk(dir: &Path) {
+pub(crate) fn fill_the_disk(dir: &Path, is_hosted: bool) {
+    let options = || options(is_hosted);
     let (data, copy) = (dir.join("data"), dir.join("backup"));
     let filler = dir.join("filler");
     let store = Store::open(&data, options()).expect("it opens");
@@ -127,6 +128,8 @@ pub(crate) fn fill_the_disk(dir: &Path) {
 
 #[test]
 fn a_full_disk_refuses_writes_keeps_reads_and_recovers_without_a_restart() {
-    let folder = Folder::new("room");
-    run(child_on_small_disk("fill", folder.path(), BYTES));
+    for part in ["fill", "fill-hosted"] {
+        let folder = Folder::new("room");
+        run(child_on_small_disk(part, folder.path(), BYTES));
+    }
 }

@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 
 use trimtab::Error;
 use trimtab::backup::{Options as BackupOptions, verify};
-use trimtab::embedded::Store;
+use trimtab::embedded::{Options, Store};
 
 use crate::support::{Folder, child, local, memory, preloaded, run, small, value_of};
 
-pub(crate) fn fail(dir: &Path) {
+pub(crate) fn fail(dir: &Path, is_hosted: bool) {
+    let options = || Options { is_hosted, ..small() };
     let trigger = PathBuf::from(std::env::var_os("TRIMTAB_SHIM").expect("a child is told the trigger"));
     let (data, copy) = (dir.join("data"), dir.join("backup"));
-    let store = Store::open(&data, small()).expect("it opens");
+    let store = Store::open(&data, options()).expect("it opens");
     for number in 0..10_u8 {
         store.put(&[number], b"answered", &local()).expect("syncs work");
     }
@@ -40,7 +41,7 @@ pub(crate) fn fail(dir: &Path) {
     assert_eq!(value_of(&store, b"lost"), None, "what was not answered was not seen");
     assert_eq!(store.close().expect_err("it has stopped"), failed);
 
-    let store = Store::open(&data, small()).expect("it opens");
+    let store = Store::open(&data, options()).expect("it opens");
     for number in 0..10_u8 {
         assert_eq!(value_of(&store, &[number]), Some(b"answered".to_vec()));
     }
@@ -54,8 +55,10 @@ pub(crate) fn fail(dir: &Path) {
 
 #[test]
 fn a_failed_sync_stops_the_store_and_loses_nothing() {
-    let (folder, tools) = (Folder::new("sync"), Folder::new("shim"));
-    let mut command = child("failing-sync", folder.path());
-    preloaded(&mut command, "tests/wal/shim.c", &tools);
-    run(command);
+    for part in ["failing-sync", "failing-sync-hosted"] {
+        let (folder, tools) = (Folder::new("sync"), Folder::new("shim"));
+        let mut command = child(part, folder.path());
+        preloaded(&mut command, "tests/wal/shim.c", &tools);
+        run(command);
+    }
 }
