@@ -239,6 +239,12 @@ pub struct Node {
     forgetful: BTreeMap<u64, u64>,
     /// Nodes that said so last.
     flagged: BTreeSet<u64>,
+    /// Who has said that this node was taken out.
+    tellers: BTreeSet<u64>,
+    /// Ticks since this node, on its way out, last asked whether the others know.
+    leaving_ticks: u32,
+    /// Where in the log who is in the cluster was last written down; `None`: there was no room.
+    members_at: Option<log::Ticket>,
     calls: Calls,
     transfer: Option<Transfer>,
     outgoing: BTreeMap<u64, Outgoing>,
@@ -308,9 +314,6 @@ impl Node {
         if options.planted == Some(super::planted::Plant::TrustedCopy) {
             (standing, local.incarnation) = (Standing::Active, 0);
         }
-        if members.removed.contains(&identity.node) {
-            standing = Standing::Fenced(Fence::Removed);
-        }
         local.membership = members.clone();
         if local.encode() == found.membership {
             engine.set_membership(&members.encode());
@@ -348,6 +351,9 @@ impl Node {
             processes: BTreeMap::new(),
             forgetful: BTreeMap::new(),
             flagged: BTreeSet::new(),
+            tellers: BTreeSet::new(),
+            leaving_ticks: 0,
+            members_at: Some(log::Ticket::default()),
             calls: Calls::default(),
             transfer: None,
             outgoing: BTreeMap::new(),

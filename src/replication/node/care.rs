@@ -13,6 +13,9 @@ impl Node {
             return;
         }
         self.end_late();
+        if self.members_at.is_none() && self.engine.has_room(4 << 10) {
+            self.write_membership();
+        }
         self.follow_transfer();
         if self.is_primary() {
             self.follow_snapshots();
@@ -37,7 +40,12 @@ impl Node {
             return;
         }
         if self.members.is_joint() {
-            let _ = self.propose_change(&Change::Leave, None);
+            if self.members.voters.contains(&self.identity.node) {
+                let _ = self.propose_change(&Change::Leave, None);
+            } else {
+                // Who is on its way out does not end it: once it had, nobody else might know that they need it no more.
+                self.hand_to_successor();
+            }
             return;
         }
         let known = |node: &u64| self.members.nodes().any(|it| it == *node);
@@ -70,6 +78,17 @@ impl Node {
         let Some(payload) = self.engine.expiry(self.now) else { return };
         let epoch = self.raw.raft.term;
         self.expiring = self.propose_own(payload).map(|sequence| (sequence, epoch));
+    }
+
+    /// Hands over to the one that has most of those that stay voters.
+    fn hand_to_successor(&mut self) {
+        let prs = self.raw.raft.prs();
+        let staying = self.members.voters.iter().filter(|it| self.has_caught_up(**it));
+        let able = staying.filter_map(|it| Some((prs.get(*it)?, *it)));
+        let able = able.filter(|(progress, _)| progress.recent_active);
+        if let Some((_, to)) = able.map(|(progress, it)| (progress.matched, it)).max() {
+            self.begin_transfer(to, None);
+        }
     }
 
     /// A primary whose disk is slow hands over to the one that has most, once in a while.

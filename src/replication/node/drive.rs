@@ -47,6 +47,10 @@ impl Node {
         if !self.takes_part() {
             return;
         }
+        if self.is_leaving() {
+            self.tick_leaving();
+            return;
+        }
         let is_primary = self.raw.raft.state == StateRole::Leader;
         // Who may not become primary now does not ask for votes either.
         if !is_primary && !self.may_campaign() {
@@ -56,6 +60,21 @@ impl Node {
             self.attempts += 1;
         }
         self.observe();
+    }
+
+    /// Whether it was taken out, and does not know that the others know. It goes on to vote and to take entries: a crash
+    /// may leave the others with no more than that its removal was proposed, and then they need it.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.members.removed.contains(&self.identity.node) && self.takes_part()
+    }
+
+    /// Asks the voters, once in the time of an election, to say that it was taken out.
+    fn tick_leaving(&mut self) {
+        self.leaving_ticks += 1;
+        if self.leaving_ticks >= self.options.election_ticks {
+            self.leaving_ticks = 0;
+            self.outbox.extend(self.members.voters.iter().map(|voter| (*voter, Body::Ping)));
+        }
     }
 
     /// Whether this node may ask for votes: it remembers what it promised, what it has is on disk, and there is room for
@@ -349,9 +368,6 @@ impl Node {
         }
         self.write_membership();
         self.events.push_back(Event::Members(self.members.clone()));
-        if self.members.removed.contains(&self.identity.node) && self.raw.raft.state != StateRole::Leader {
-            self.fence(super::Fence::Removed);
-        }
     }
 
     /// Writes down who is in the cluster. Where there is no room it is in the entries, and in the next snapshot.
@@ -362,11 +378,19 @@ impl Node {
         };
         let local = Local { incarnation, membership: self.members.clone() };
         let of_state = self.members.encode();
-        let is_written = self.engine.has_room(local.encode().len() as u64)
-            && self.engine.append_membership(&local.encode(), &of_state, self.now).is_ok();
-        if !is_written {
+        let encoded = local.encode();
+        self.members_at = match self.engine.has_room(encoded.len() as u64) {
+            true => self.engine.append_membership(&encoded, &of_state, self.now).ok().map(|it| it.ticket),
+            false => None,
+        };
+        if self.members_at.is_none() {
             self.engine.set_membership(&of_state);
         }
+    }
+
+    /// Whether who is in the cluster is written down for good, as this node knows it.
+    pub(super) fn are_members_durable(&self) -> bool {
+        self.members_at.is_some_and(|at| at <= self.engine.log().durable())
     }
 
     /// Tells the library of a membership that has nothing to do with the one before.

@@ -41,7 +41,9 @@ impl Node {
             Body::Hash { sequence, state, membership } => {
                 self.handle_hash(header.from, sequence, (state, membership));
             }
-            Body::Told { verdict, boot, generation } => self.handle_told(verdict, boot, generation),
+            Body::Told { verdict, boot, generation } => {
+                self.handle_told(header.from, verdict, boot, generation)
+            }
             Body::Ping => {}
         }
         self.take_stamps(&header);
@@ -77,7 +79,10 @@ impl Node {
         }
         process.stamp = process.stamp.max(header.stamp);
         if self.members.removed.contains(&from) {
-            self.tell(header, Verdict::Removed);
+            // What a crash may take back is not told.
+            if self.are_members_durable() {
+                self.tell(header, Verdict::Removed);
+            }
             return Err(Fault::Removed { from });
         }
         let is_known = self.members.nodes().any(|node| node == from);
@@ -112,13 +117,20 @@ impl Node {
         self.outbox.push_back((header.from, Body::Told { verdict, boot: header.boot, generation }));
     }
 
-    fn handle_told(&mut self, verdict: Verdict, boot: u64, generation: u64) {
+    fn handle_told(&mut self, from: u64, verdict: Verdict, boot: u64, generation: u64) {
         // What was said to an earlier process is none of this one's business.
         if boot != self.boot {
             return;
         }
         match verdict {
-            Verdict::Removed => self.fence(Fence::Removed),
+            Verdict::Removed => {
+                // Only then can the others do without it: most of them know, and will after a crash.
+                self.tellers.insert(from);
+                let others = self.members.voters.iter().filter(|it| **it != self.identity.node).count();
+                if 2 * self.tellers.len() > others {
+                    self.fence(Fence::Removed);
+                }
+            }
             Verdict::OldGeneration if generation > self.members.generation => {
                 self.fence(Fence::OldGeneration { generation });
             }
