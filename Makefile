@@ -41,7 +41,8 @@ STATIC_LIBS := -lutil -lrt -lpthread -lm -ldl
 # where the library is built: cargo gives a cdylib's files the same names whatever its features are, so the
 # dependent's variant would replace the library's, and cargo would go on to think that fresh.
 MANIFESTS := packaging/header/Cargo.toml bindings/python/Cargo.toml fuzz/Cargo.toml benches/pingora/Cargo.toml
-GO_MODULES = $(patsubst %/go.mod,%,$(wildcard bindings/go/go.mod examples/go/go.mod benches/*/go.mod))
+GO_MODULES = $(patsubst %/go.mod,%,$(wildcard bindings/go/go.mod examples/go/go.mod benches/*/go.mod \
+	tests/*/go/go.mod))
 PYTHON_TARGET := $(CARGO_TARGET_DIR)/python
 FUZZ_TARGET := $(CARGO_TARGET_DIR)/fuzz
 
@@ -105,8 +106,8 @@ setup: ## Install what the tests and checks need (Debian packages, Python tools)
 
 # --- test ----------------------------------------------------------------------------------------------
 
-TEST_STEPS := test-rust test-header test-loom test-c test-tsan test-abi test-python test-go test-examples \
-	test-install test-bench test-fuzz
+TEST_STEPS := test-rust test-header test-loom test-c test-tsan test-abi test-python test-go test-redis \
+	test-examples test-install test-bench test-fuzz
 
 .PHONY: test
 test: setup ## Run every test
@@ -179,6 +180,13 @@ test-python: ## Python tests, types and examples, on a wheel in a fresh virtuale
 .PHONY: test-go
 test-go: build ## Go tests under the race detector, and the Go examples
 	TRIMTAB_ARCHIVE=$(RELEASE)/libtrimtab.a bindings/go/test.sh
+
+.PHONY: test-redis
+test-redis: setup build ## redis-py, with and without hiredis, and go-redis, as they are, with the command as their server
+	cd tests/redis_clients/python && TRIMTAB=$(RELEASE)/trimtab $(TOOLS)/python -B -m pytest -q -p no:cacheprovider
+	cd tests/redis_clients/python && WITHOUT_HIREDIS=1 TRIMTAB=$(RELEASE)/trimtab \
+		$(TOOLS)/python -B -m pytest -q -p no:cacheprovider
+	cd tests/redis_clients/go && GOTOOLCHAIN=local TRIMTAB=$(RELEASE)/trimtab $(GO) test -count 1 ./...
 
 .PHONY: stage
 stage: build
@@ -320,7 +328,7 @@ lint-go: build ## go vet
 		(cd "$$module" && GOTOOLCHAIN=local CGO_ENABLED=1 $(GO) vet ./...); \
 	done
 
-PYTHON_SOURCES := bindings/python examples/python packaging benches/peers benches/stores
+PYTHON_SOURCES := bindings/python examples/python packaging benches/peers benches/stores tests/redis_clients
 
 .PHONY: lint-python
 lint-python: ## ruff, and mypy --strict on the package, its stubs, its tests and the examples
@@ -329,6 +337,7 @@ lint-python: ## ruff, and mypy --strict on the package, its stubs, its tests and
 	cd examples/python && MYPYPATH=$(ROOT)/bindings/python/python $(TOOLS)/mypy --strict --cache-dir=$(BUILD)/mypy .
 	$(TOOLS)/mypy --strict --cache-dir=$(BUILD)/mypy packaging
 	$(TOOLS)/mypy --strict --cache-dir=$(BUILD)/mypy benches/peers
+	MYPYPATH=tests/redis_clients/python $(TOOLS)/mypy --strict --cache-dir=$(BUILD)/mypy tests/redis_clients/python
 	MYPYPATH=benches/peers $(TOOLS)/mypy --strict --cache-dir=$(BUILD)/mypy benches/stores
 
 .PHONY: lint-shell

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
 
 use crate::folder::Folder;
-use crate::process::Running;
+use crate::process::{Running, until};
 use crate::support::{Client, config, encoded};
 
 const CLIENTS: usize = 6;
@@ -56,20 +57,60 @@ fn load(
     acknowledged
 }
 
+/// The same with redis-benchmark beside it, which does not end by itself.
+#[test]
+fn nor_is_one_lost_under_the_load_of_redis_benchmark() {
+    let folder = Folder::new();
+    let mut all = BTreeMap::new();
+    for round in 1..=4 {
+        let (running, address) = start(&folder);
+        expect(&mut Client::connect(address), &all, round);
+        let mut command = Command::new("redis-benchmark");
+        command.args(["-p", &address.port().to_string(), "-q", "-c", "20", "-P", "16", "-r", "10000"]);
+        command.args(["-n", "1000000000", "-t", "set"]).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn();
+        let mut benchmark =
+            child.unwrap_or_else(|error| panic!("{command:?}: {error}; packaging/setup.sh installs it"));
+        let (begun, is_over) = (Arc::new(Barrier::new(2)), Arc::new(AtomicBool::new(false)));
+        let recorder = {
+            let (begun, is_over) = (Arc::clone(&begun), Arc::clone(&is_over));
+            std::thread::spawn(move || load(address, 0, round, &begun, &is_over))
+        };
+        begun.wait();
+        let mut watcher = Client::connect(address);
+        // Keys of its own come, and of the recorder's there are at most 50.
+        until("redis-benchmark writes", || {
+            watcher.number("DBSIZE") > 100 && watcher.number("EXISTS 0:7") == 1
+        });
+        for _ in 0..20 {
+            watcher.ask("INCR pace");
+        }
+        drop(running);
+        is_over.store(true, Ordering::Relaxed);
+        let acknowledged = recorder.join().unwrap();
+        assert!(!acknowledged.is_empty());
+        all.extend(acknowledged);
+        benchmark.kill().unwrap();
+        benchmark.wait().unwrap();
+    }
+}
+
+/// What was acknowledged is there; a later one of the same client may have been written without having been.
+fn expect(reader: &mut Client, acknowledged: &BTreeMap<String, u64>, round: u64) {
+    for (key, value) in acknowledged {
+        let found = reader.ask(&format!("GET {key}"));
+        let found: u64 = found.split_once('|').and_then(|(_, number)| number.parse().ok()).unwrap_or(0);
+        assert!(found >= *value, "round {round}: {key} is {found}, and {value} was acknowledged");
+    }
+}
+
 #[test]
 fn each_acknowledged_write_is_there_after_a_kill() {
     let folder = Folder::new();
     let mut all = BTreeMap::new();
     for round in 1..=ROUNDS {
         let (running, address) = start(&folder);
-        let mut reader = Client::connect(address);
-        for (key, value) in &all {
-            let found = reader.ask(&format!("GET {key}"));
-            let found: u64 = found.split_once('|').and_then(|(_, number)| number.parse().ok()).unwrap_or(0);
-            // A later one of the same client may have been written without having been acknowledged.
-            assert!(found >= *value, "round {round}: {key} is {found}, and {value} was acknowledged");
-        }
-        drop(reader);
+        expect(&mut Client::connect(address), &all, round);
         let (begun, is_over) = (Arc::new(Barrier::new(CLIENTS + 1)), Arc::new(AtomicBool::new(false)));
         let threads: Vec<_> = (0..CLIENTS)
             .map(|client| {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use trimtab::rng::Rng;
 
 use crate::folder::Folder;
-use crate::process::{Running, until};
+use crate::process::{DEADLINE, Running, until};
 use crate::support::{Client, Served, config, encoded};
 
 #[test]
@@ -121,6 +121,24 @@ fn what_was_asked_for_before_an_end_is_done_and_answered() {
         assert_eq!(client.answer(), format!(":{number}"));
     }
     assert!(client.is_ended());
+}
+
+#[test]
+fn who_waits_without_end_is_let_go_with_its_connection_or_the_server() {
+    let served = Served::start(1, "");
+    let mut good = served.connect();
+    for _ in 0..20 {
+        let mut waiter = served.connect();
+        waiter.ask("SET a 1");
+        waiter.say("WAIT 1 0");
+    }
+    until("all have gone", || served.status().clients.unwrap().present == 1);
+    let mut waiter = served.connect();
+    waiter.say("WAIT 1 0");
+    assert_eq!(good.ask("PING"), "+PONG");
+    served.server.drain(Some(Duration::from_secs(3600))).unwrap();
+    served.server.wait(Some(DEADLINE)).unwrap();
+    assert!(waiter.is_ended());
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod channels;
 mod crash;
+mod eviction;
 #[path = "../shared/folder.rs"]
 #[allow(dead_code, reason = "each of the tests needs a part of it")]
 mod folder;
@@ -16,3 +17,4 @@ mod life;
 mod process;
 mod support;
 mod tools;
+mod unix;

@@ -67,8 +67,11 @@ impl Client {
     pub(super) fn is_over(&self, hub: &Hub, is_draining: bool) -> bool {
         let is_said = self.connection.output().is_empty();
         let is_heard = self.has_ended || (is_draining && !self.is_readable);
+        // Its end is not read while it waits, and cannot be told from one that still listens.
+        let waits_in_vain = (self.is_ending || is_draining) && self.connection.waits_without_end();
         self.connection.is_cut()
             || (is_said && self.connection.is_finished())
+            || (is_said && waits_in_vain)
             || (is_said && is_heard && !self.connection.is_at_work(hub))
     }
 

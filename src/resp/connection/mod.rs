@@ -304,6 +304,11 @@ impl Connection {
         matches!(self.busy, Some(Busy::Wait { .. }))
     }
 
+    /// Whether it waits for other nodes, and has not said how long.
+    pub fn waits_without_end(&self) -> bool {
+        matches!(self.busy, Some(Busy::Wait { replicas: 1.., deadline: None, .. }))
+    }
+
     /// Whether `WAITAOF` waits for what was written to be on this disk.
     pub fn waits_for_disk(&self) -> bool {
         matches!(self.busy, Some(Busy::Wait { local: 1.., .. }))

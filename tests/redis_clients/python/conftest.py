@@ -1,0 +1,84 @@
+"""trimtab as it is built, and redis-py as it is installed. TRIMTAB names the command. With WITHOUT_HIREDIS
+set redis-py does not find hiredis, and reads what it is answered by itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+IS_PLAIN = bool(os.environ.get("WITHOUT_HIREDIS"))
+if IS_PLAIN:
+    sys.modules["hiredis"] = None  # type: ignore[assignment]
+
+import redis  # noqa: E402
+import redis.utils  # noqa: E402
+
+# Who is there is used; who is not fails all of this.
+assert redis.utils.HIREDIS_AVAILABLE != IS_PLAIN, "make setup installs hiredis"
+
+
+class Served:
+    """A server with a store, which keeps its address from one start to the next."""
+
+    def __init__(self, folder: Path, lines: str) -> None:
+        self.folder = folder
+        self.lines = lines
+        self.port = 0
+        self.process: subprocess.Popen[str] | None = None
+        self.start()
+
+    def start(self) -> None:
+        """Returns when it serves."""
+        file = self.folder / "trimtab.toml"
+        resp = f"127.0.0.1:{self.port}"
+        file.write_text(
+            f'[runtime]\nworkers = 2\n[store]\ndir = "{self.folder}/data"\nresp = "{resp}"\n{self.lines}\n'
+        )
+        command = [os.environ.get("TRIMTAB", "trimtab"), "run", "--json", str(file)]
+        self.process = process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        assert process.stderr
+        told = []
+        for line in process.stderr:
+            told.append(line)
+            event = json.loads(line) if line.startswith("{") else {}
+            if event.get("event") == "started":
+                self.port = int(event["detail"].rsplit(":", 1)[1])
+                # Nobody reads on, so that nothing waits for being read.
+                threading.Thread(target=process.stderr.read, daemon=True).start()
+                return
+        raise AssertionError(f"{command} ended: {told}")
+
+    def kill(self) -> None:
+        assert self.process
+        self.process.kill()
+        self.process.wait()
+
+    def end(self) -> None:
+        assert self.process
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(30) == 0
+
+
+Serve = Callable[[str], Served]
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Starts a server with these lines in its `[store]`, which ends gracefully with the test."""
+    running: list[Served] = []
+
+    def start(lines: str = "") -> Served:
+        running.append(Served(tmp_path, lines))
+        return running[-1]
+
+    yield start
+    for served in running:
+        served.end()
