@@ -306,14 +306,18 @@ impl Node {
         if start.is_copy && is_begun && !start.is_promoted && !is_alone {
             local.incarnation = boot;
         }
-        let mut standing = match local.incarnation {
+        let standing = match local.incarnation {
             0 => Standing::Active,
             incarnation => Standing::Forgetful { incarnation },
         };
         #[cfg(feature = "sim")]
-        if options.planted == Some(super::planted::Plant::TrustedCopy) {
-            (standing, local.incarnation) = (Standing::Active, 0);
-        }
+        let standing = match options.planted {
+            Some(super::planted::Plant::TrustedCopy) => {
+                local.incarnation = 0;
+                Standing::Active
+            }
+            _ => standing,
+        };
         local.membership = members.clone();
         if local.encode() == found.membership {
             engine.set_membership(&members.encode());
