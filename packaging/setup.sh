@@ -37,6 +37,9 @@ need haproxy haproxy
 need wrk wrk
 need strace strace
 need redis-server redis-server
+need etcd etcd-server
+need etcdctl etcd-client
+need h2load nghttp2-client
 need dnsmasq dnsmasq-base
 need openssl openssl
 need mariadbd mariadb-server
