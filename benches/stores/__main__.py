@@ -9,8 +9,8 @@ in the worst round.
 
 `memory` tells what each server grew by for each key when the keys were put, before all else.
 
-Needs the packages in apt.txt; who lacks a program is left out, and with --smoke is a failure. TRIMTAB, REDIS, REDIS_BENCHMARK, ETCD and
-ETCDCTL name programs that are not on the PATH.
+Needs the packages in apt.txt; who lacks a program is left out, and with --smoke that is a failure. TRIMTAB,
+REDIS, REDIS_BENCHMARK, ETCD and ETCDCTL name programs that are not on the PATH.
 """
 
 from __future__ import annotations
@@ -52,9 +52,7 @@ WORKLOADS = {
 class Bench:
     """The servers that run, and how long each of them is asked."""
 
-    def __init__(
-        self, folder: Path, names: Sequence[str], keys: int, seconds: float
-    ) -> None:
+    def __init__(self, folder: Path, names: Sequence[str], keys: int, seconds: float) -> None:
         self.folder = folder
         self.keys = keys
         self.seconds = seconds
@@ -77,11 +75,7 @@ class Bench:
         test, method, pipeline = WORKLOADS[workload]
         if store.is_resp:
             return redis_benchmark(store, test, count, self.keys, pipeline)
-        message = (
-            put_message(ETCD_KEY, b"x" * VALUE_BYTES)
-            if method == "Put"
-            else get_message(ETCD_KEY)
-        )
+        message = put_message(ETCD_KEY, b"x" * VALUE_BYTES) if method == "Put" else get_message(ETCD_KEY)
         return h2load(store, method, message, count, pipeline, self.folder / name)
 
     def fill(self) -> dict[str, float]:
@@ -94,9 +88,7 @@ class Bench:
                 continue
             redis_benchmark(store, "set", self.keys, self.keys, 64)
             # Of n keys drawn n times this part comes up.
-            grown[name] = (
-                (memory_kib(tree(store.pid)) - before) * 1024 / (self.keys * 0.632)
-            )
+            grown[name] = (memory_kib(tree(store.pid)) - before) * 1024 / (self.keys * 0.632)
         return grown
 
     def run(self, name: str, workload: str) -> Figures:
@@ -118,9 +110,7 @@ def number(value: float) -> str:
 
 
 def table(workload: str, results: dict[str, list[Figures]]) -> str:
-    rows = [
-        ["", "requests/s", "min..max", "ratio", "p50 ms", "p99 ms", "min..max", "ratio"]
-    ]
+    rows = [["", "requests/s", "min..max", "ratio", "p50 ms", "p99 ms", "min..max", "ratio"]]
     rows[0] += ["us CPU", "min..max", "ratio", "other%"]
 
     def cells(name: str, key: str) -> list[str]:
@@ -131,25 +121,12 @@ def table(workload: str, results: dict[str, list[Figures]]) -> str:
             pairs = zip(values, (run[key] for run in peer), strict=True)
             ratios = [ours / theirs for ours, theirs in pairs if theirs]
             ratio = f"{statistics.median(ratios):.2f}" if ratios else "-"
-        return [
-            number(statistics.median(values)),
-            f"{number(min(values))}..{number(max(values))}",
-            ratio,
-        ]
+        return [number(statistics.median(values)), f"{number(min(values))}..{number(max(values))}", ratio]
 
     for name, runs in results.items():
         p50 = number(statistics.median(run["p50"] for run in runs))
         foreign = number(max(run["foreign_percent"] for run in runs))
-        rows.append(
-            [
-                name,
-                *cells(name, "rate"),
-                p50,
-                *cells(name, "p99"),
-                *cells(name, "cost"),
-                foreign,
-            ]
-        )
+        rows.append([name, *cells(name, "rate"), p50, *cells(name, "p99"), *cells(name, "cost"), foreign])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "  ".join(
@@ -185,9 +162,7 @@ def listed(known: Sequence[str]) -> Callable[[str], list[str]]:
         names = [name for name in text.split(",") if name]
         for name in names:
             if name not in known:
-                raise argparse.ArgumentTypeError(
-                    f"{name} is none of {', '.join(known)}"
-                )
+                raise argparse.ArgumentTypeError(f"{name} is none of {', '.join(known)}")
         return names
 
     return split
@@ -197,27 +172,14 @@ def main() -> None:
     layout = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=layout)
     contestants, workloads = list(CONTESTANTS), list(WORKLOADS)
-    parser.add_argument(
-        "--stores", type=listed(contestants), help=f"default: {','.join(contestants)}"
-    )
-    parser.add_argument(
-        "--workloads",
-        type=listed(workloads),
-        default=workloads,
-        help=",".join(workloads),
-    )
+    parser.add_argument("--stores", type=listed(contestants), help=f"default: {','.join(contestants)}")
+    parser.add_argument("--workloads", type=listed(workloads), default=workloads, help=",".join(workloads))
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument(
-        "--seconds", type=float, default=3, help="of each store in each round"
-    )
+    parser.add_argument("--seconds", type=float, default=3, help="of each store in each round")
     parser.add_argument("--keys", type=int, default=1_000_000)
-    parser.add_argument(
-        "--dir", help="where the stores keep their data (default: the temporary folder)"
-    )
+    parser.add_argument("--dir", help="where the stores keep their data (default: the temporary folder)")
     parser.add_argument("--json", help="a file for all figures")
-    parser.add_argument(
-        "--smoke", action="store_true", help="each store once and briefly"
-    )
+    parser.add_argument("--smoke", action="store_true", help="each store once and briefly")
     arguments = parser.parse_args()
     if arguments.stores is None:
         reasons = {name: missing(name) for name in contestants}
@@ -229,9 +191,7 @@ def main() -> None:
                 print(f"{name} is left out: {reason}", file=sys.stderr)
     if arguments.smoke:
         arguments.rounds, arguments.seconds, arguments.keys = 1, 0.1, 2_000
-    with tempfile.TemporaryDirectory(
-        prefix="trimtab-stores-", dir=arguments.dir
-    ) as folder:
+    with tempfile.TemporaryDirectory(prefix="trimtab-stores-", dir=arguments.dir) as folder:
         bench = Bench(Path(folder), arguments.stores, arguments.keys, arguments.seconds)
         try:
             measured = measure(bench, arguments.workloads, arguments.rounds)
