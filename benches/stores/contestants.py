@@ -110,7 +110,7 @@ def revision(port: int) -> int | None:
     """How many changes etcd has made; `None` while it has no leader."""
     argv = [binary("ETCDCTL", "etcdctl"), "--endpoints", f"127.0.0.1:{port}"]
     argv += ["endpoint", "status", "-w", "json"]
-    done = subprocess.run(argv, check=False, capture_output=True, text=True, env={**os.environ, "ETCDCTL_API": "3"})
+    done = subprocess.run(argv, capture_output=True, text=True, env={**os.environ, "ETCDCTL_API": "3"})
     if done.returncode != 0 or not done.stdout:
         return None
     status = json.loads(done.stdout)[0]["Status"]
@@ -122,7 +122,7 @@ def redis_benchmark(store: Store, test: str, count: int, keys: int, pipeline: in
     argv = [binary("REDIS_BENCHMARK", "redis-benchmark"), "-p", str(store.port), "-c", str(CONNECTIONS)]
     argv += ["-P", str(pipeline), "-n", str(count), "-r", str(keys), "-d", str(VALUE_BYTES)]
     argv += ["-t", test, "--csv"]
-    done = subprocess.run(argv, check=False, capture_output=True, text=True)
+    done = subprocess.run(argv, capture_output=True, text=True)
     start = done.stdout.find('"test"')
     if done.returncode != 0 or start < 0 or "Error" in done.stderr:
         raise Failure(f"redis-benchmark: {(done.stderr or done.stdout)[-300:].strip()}")
@@ -140,7 +140,7 @@ def h2load(store: Store, method: str, message: bytes, count: int, streams: int, 
     argv += ["--log-file", str(log), "-H", "content-type: application/grpc", "-H", "te: trailers"]
     argv += [f"http://127.0.0.1:{store.port}/etcdserverpb.KV/{method}"]
     before = revision(store.port) or 0
-    done = subprocess.run(argv, check=False, capture_output=True, text=True)
+    done = subprocess.run(argv, capture_output=True, text=True)
     rate = re.search(r"([\d.]+) req/s", done.stdout)
     calls = [line.split("\t") for line in log.read_text().splitlines()] if log.exists() else []
     times = sorted(int(microseconds) / 1e3 for _, status, microseconds in calls if status == "200")
