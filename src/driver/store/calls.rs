@@ -227,7 +227,7 @@ impl Store {
             Command { time: Timestamp::default(), request: call.request, operation: operation.clone() };
         let shared = self.shared()?;
         let submitted = shared.submit(&command, call.durability).inspect_err(|_| shared.catch_up())?;
-        let done = submitted.wait(shared, call.timeout.unwrap_or(self.inner.options.timeout))?;
+        let done = submitted.into_answer(shared, call.timeout.unwrap_or(self.inner.options.timeout))?;
         Expected::of(operation).check(done)
     }
 

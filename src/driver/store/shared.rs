@@ -132,6 +132,14 @@ impl Submitted {
             Submitted::Waits(slot) => slot.wait(deadline(timeout)),
         }
     }
+
+    /// Likewise, for one who asks once: what is there is not copied.
+    pub(super) fn into_answer(self, shared: &Shared, timeout: Duration) -> Result<Done> {
+        match self {
+            Submitted::Done(done) => Ok(done),
+            waits @ Submitted::Waits(_) => waits.wait(shared, timeout),
+        }
+    }
 }
 
 /// Where a call finds its answer.

@@ -53,7 +53,7 @@ impl Step for Kill {
     fn judge(&mut self, stage: &Stage, _: &Counts) -> Result<Judgement> {
         let counted = stage.counted()?;
         let cost = format!(
-            "{} acknowledged before, {} lost; it was away for {} ms, and no request waited for it",
+            "{} acknowledged before, {} lost; it was away for {} ms",
             number(self.before, "count"),
             counted.lost(),
             self.took.as_millis(),
