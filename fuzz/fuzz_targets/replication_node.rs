@@ -3,12 +3,12 @@
 
 #![no_main]
 
-#[path = "../common/directory.rs"]
-mod directory;
+#[path = "../../tests/shared/memory.rs"]
+mod memory;
 
 use arbitrary::Arbitrary;
-use directory::Memory;
 use libfuzzer_sys::fuzz_target;
+use memory::Memory;
 use trimtab::replication::frame::{Header, decode, encode, seal};
 use trimtab::replication::{Body, Node, Options, Start};
 use trimtab::store::engine::{self, Now};
