@@ -92,7 +92,7 @@ fn more_than_fits_waits_for_its_turn() {
     let store = trimtab::embedded::Store::open(folder.path(), options).unwrap();
     let queue = store.queue(4_096).unwrap();
     // Each append writes the whole value into the index: it stays a small one.
-    let value = vec![7; 200];
+    let value = [7; 200];
     let put = |at: u64| Submission {
         operation: Operation::Step(Step::Append { key: b"all", value: &value[..(at % 200) as usize] }),
         request: None,
