@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::ahead::Ahead;
+use super::clients::{Client, Part, Question};
 use super::glob;
 use super::notify::Notifications;
 use super::peers::Peers;
@@ -120,31 +121,6 @@ impl Message {
     }
 }
 
-/// What is known of a connection.
-#[derive(Clone, Debug)]
-pub(super) struct Client {
-    pub(super) address: String,
-    pub(super) since: Timestamp,
-    pub(super) active: Timestamp,
-    pub(super) name: Vec<u8>,
-    pub(super) library: (Vec<u8>, Vec<u8>),
-    pub(super) protocol: Protocol,
-    pub(super) is_authenticated: bool,
-    pub(super) last_command: &'static str,
-    pub(super) channels: BTreeSet<Vec<u8>>,
-    pub(super) patterns: BTreeSet<Vec<u8>>,
-    /// Requests queued by `MULTI`; -1: none is under way.
-    pub(super) queued: i64,
-    pub(super) is_no_evict: bool,
-    pub(super) is_no_touch: bool,
-}
-
-impl Client {
-    pub(super) fn subscriptions(&self) -> usize {
-        self.channels.len() + self.patterns.len()
-    }
-}
-
 type Subscribers = BTreeMap<Vec<u8>, BTreeSet<u64>>;
 
 /// See the module. One owner, who hands it to each connection in turn.
@@ -166,6 +142,29 @@ pub struct Hub {
     scan_next: u64,
     id_next: u64,
     pub(super) peers: Option<Box<dyn Peers>>,
+    asks: Asks,
+}
+
+/// What clients ask of all clients.
+#[derive(Debug, Default)]
+struct Asks {
+    next: u64,
+    /// Asked here, and not yet answered by all loops.
+    open: BTreeMap<u64, Asked>,
+    /// Connections that have their answers.
+    answered: VecDeque<u64>,
+    /// Asked elsewhere, and answered: the loop, its number there, and the answer.
+    given: Vec<(usize, u64, Part)>,
+    /// Connections that are to go.
+    killed: VecDeque<u64>,
+}
+
+#[derive(Debug)]
+struct Asked {
+    question: Arc<Question>,
+    part: Part,
+    /// So many loops have not answered.
+    left: usize,
 }
 
 impl Hub {
@@ -189,6 +188,7 @@ impl Hub {
             scan_next: 1,
             id_next,
             peers: None,
+            asks: Asks::default(),
         }
     }
 
@@ -238,26 +238,12 @@ impl Hub {
         (self.deliveries.len() - before) as u64
     }
 
-    pub(super) fn connect(&mut self, address: String, now: Timestamp) -> u64 {
+    pub(super) fn connect(&mut self, address: &str, local: &str, now: Timestamp) -> u64 {
         let id = self.id_next;
         self.id_next += self.options.id_step;
         self.counters.connections += 1;
-        let client = Client {
-            address,
-            since: now,
-            active: now,
-            name: Vec::new(),
-            library: (Vec::new(), Vec::new()),
-            protocol: Protocol::Resp2,
-            is_authenticated: self.options.password.is_none(),
-            last_command: "NULL",
-            channels: BTreeSet::new(),
-            patterns: BTreeSet::new(),
-            queued: -1,
-            is_no_evict: false,
-            is_no_touch: false,
-        };
-        self.clients.insert(id, client);
+        let is_open = self.options.password.is_none();
+        self.clients.insert(id, Client::new(address.to_owned(), local.to_owned(), is_open, now));
         id
     }
 
@@ -265,6 +251,85 @@ impl Hub {
         self.unsubscribe_all(id);
         self.clients.remove(&id);
         self.deliveries.retain(|(to, _)| *to != id);
+    }
+
+    /// Asks something of all clients. What they are told when others have to be asked too is the number under which
+    /// [`Hub::take_answer`] has the answer, once [`Hub::poll_answered`] has given the connection.
+    pub(super) fn ask(&mut self, question: Question, now: Timestamp) -> Result<Part, u64> {
+        let part = self.answer(&question, now);
+        let Some(peers) = &mut self.peers else { return Ok(part) };
+        let (number, question) = (self.asks.next, Arc::new(question));
+        self.asks.next += 1;
+        match peers.ask(number, &question) {
+            0 => Ok(part),
+            left => {
+                self.asks.open.insert(number, Asked { question, part, left });
+                Err(number)
+            }
+        }
+    }
+
+    /// Another loop's client asks something of all, which this one knows by `number`. The answer is given to it by
+    /// [`Hub::give_answers`].
+    pub fn handle_question(&mut self, loop_number: usize, number: u64, question: &Question, now: Timestamp) {
+        let part = self.answer(question, now);
+        self.asks.given.push((loop_number, number, part));
+    }
+
+    /// Hands what other loops have asked for over to them. To be called when those that were to go are gone.
+    pub fn give_answers(&mut self) {
+        let Some(peers) = &mut self.peers else { return };
+        for (loop_number, number, part) in self.asks.given.drain(..) {
+            peers.answer(loop_number, number, part);
+        }
+    }
+
+    /// The loop ends, and its clients have. Other loops do not wait for it any more.
+    pub fn leave(&mut self) {
+        if let Some(peers) = &mut self.peers {
+            peers.leave();
+        }
+    }
+
+    /// A loop has answered what was asked here under `number`.
+    pub fn handle_part(&mut self, number: u64, part: Part) {
+        // Who asked may have gone.
+        let Some(asked) = self.asks.open.get_mut(&number) else { return };
+        asked.part.add(part);
+        asked.left -= 1;
+        if asked.left == 0 {
+            self.asks.answered.push_back(asked.question.asker);
+        }
+    }
+
+    /// The next connection that has its answer: [`Connection::advance`](super::Connection::advance) gives it.
+    pub fn poll_answered(&mut self) -> Option<u64> {
+        self.asks.answered.pop_front()
+    }
+
+    /// The next connection that is to go, by [`Connection::kill`](super::Connection::kill).
+    pub fn poll_killed(&mut self) -> Option<u64> {
+        self.asks.killed.pop_front()
+    }
+
+    /// The answer to what was asked under `number`, once it is there.
+    pub(super) fn take_answer(&mut self, number: u64) -> Option<(Arc<Question>, Part)> {
+        if self.asks.open.get(&number)?.left > 0 {
+            return None;
+        }
+        self.asks.open.remove(&number).map(|asked| (asked.question, asked.part))
+    }
+
+    /// Nobody waits for that answer any more.
+    pub(super) fn forget_question(&mut self, number: u64) {
+        self.asks.open.remove(&number);
+    }
+
+    fn answer(&mut self, question: &Question, now: Timestamp) -> Part {
+        let clients = self.clients.iter_mut().map(|(id, client)| (*id, client));
+        let (part, killed) = question.answer(clients, now);
+        self.asks.killed.extend(killed);
+        part
     }
 
     /// As a new connection is; it stays connected.

@@ -11,6 +11,7 @@
 //! `docs/resp.md` lists the commands and where they differ from Redis'.
 
 mod ahead;
+mod clients;
 mod command;
 mod connection;
 mod float;
@@ -26,6 +27,7 @@ mod request;
 mod value;
 mod world;
 
+pub use self::clients::{Part, Question};
 pub use self::connection::{Connection, Options};
 #[cfg(feature = "proxy")]
 pub(crate) use self::glob::matches;

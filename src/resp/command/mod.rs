@@ -12,7 +12,7 @@
 //! | `blind.rs` | writes that need not read first |
 
 pub(super) mod blind;
-mod client;
+pub(super) mod client;
 mod expiry;
 mod generic;
 mod hash;
@@ -81,6 +81,9 @@ pub(super) const BLOCKING: u16 = 256;
 /// Only done where the configuration allows it; not told by `COMMAND`.
 pub(super) const GUARDED: u16 = 512;
 
+/// Some of its subcommands ask something of all clients; not told by `COMMAND`.
+pub(super) const ASKING: u16 = 1024;
+
 pub(super) const FLAGS: [(u16, &str); 9] = [
     (WRITE, "write"),
     (READONLY, "readonly"),
@@ -138,6 +141,12 @@ impl Spec {
 
     pub(super) fn is_write(&self) -> bool {
         self.flags & WRITE != 0
+    }
+
+    /// The name of the subcommand that a request is for, if it has any.
+    pub(super) fn subcommand(&self, args: Args<'_>) -> Option<&'static str> {
+        let given = args.get(1).filter(|_| !self.subcommands.is_empty())?;
+        self.subcommands.iter().map(|(name, _)| *name).find(|name| is(given, name))
     }
 }
 

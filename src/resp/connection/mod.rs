@@ -7,13 +7,14 @@
 //! changed any of it meanwhile, it is made up anew, up to `attempts_max` times.
 
 mod answer;
+mod asking;
 mod control;
 mod job;
 
 use std::collections::{BTreeMap, VecDeque};
 
 use self::answer::{answer, refused_write};
-use self::job::{Job, Part, Queued};
+use self::job::{Job, Part, Queued, Rest};
 use crate::resp::ahead::Trace;
 use crate::resp::command::blind::{self, Expects};
 use crate::resp::command::{self, Args, Context, Control, Data, Run, Spec, failure};
@@ -112,6 +113,8 @@ enum Slot {
 enum Busy {
     /// A write that reads first is under way.
     Write { ticket: Ticket, job: Job, parts: Vec<Part>, attempts: u32, trace: Option<Trace> },
+    /// Something was asked of clients on other loops; and what is left to be done of a transaction then.
+    Asking { number: u64, rest: Option<Rest> },
     /// `WAIT` or `WAITAOF`.
     Wait { is_local: bool, local: u64, replicas: u64, deadline: Option<Timestamp> },
 }
@@ -138,9 +141,9 @@ enum Taken {
 }
 
 impl Connection {
-    /// One for a client that has just connected from `address`.
-    pub fn new(options: Options, address: &str, hub: &mut Hub, now: Timestamp) -> Self {
-        let id = hub.connect(address.to_owned(), now);
+    /// One for a client that has just connected from `address` to this end's address `local`.
+    pub fn new(options: Options, address: &str, local: &str, hub: &mut Hub, now: Timestamp) -> Self {
+        let id = hub.connect(address, local, now);
         let mut parser = Parser::new(options.limits);
         parser.set_stranger(!hub.client(id).is_authenticated);
         Self {
@@ -174,6 +177,7 @@ impl Connection {
     /// Takes requests as far as that is possible now.
     pub fn advance(&mut self, hub: &mut Hub, keys: &mut impl Keys, now: Timestamp) {
         self.check_wait(hub, keys, now);
+        self.check_answer(hub, keys, now);
         if self.has_requests(hub) {
             let mut intake = std::mem::replace(&mut self.intake, Intake::empty(self.options.limits));
             while self.takes_requests(hub) && self.next_request(&mut intake, hub, keys, now) {}
@@ -295,8 +299,8 @@ impl Connection {
 
     /// Whether something is to come of what the client has sent, without its sending more. `WAIT` does not count.
     pub fn is_at_work(&self, hub: &Hub) -> bool {
-        let is_writing = matches!(self.busy, Some(Busy::Write { .. }));
-        is_writing || !self.slots.is_empty() || self.is_held || self.has_requests(hub)
+        let is_busy = matches!(self.busy, Some(Busy::Write { .. } | Busy::Asking { .. }));
+        is_busy || !self.slots.is_empty() || self.is_held || self.has_requests(hub)
     }
 
     /// Whether `WAIT` or `WAITAOF` holds all further requests up.
@@ -327,6 +331,11 @@ impl Connection {
     /// Whether it is to be closed at once, with the output unsent.
     pub fn is_cut(&self) -> bool {
         self.is_cut
+    }
+
+    /// Has it be closed at once: somebody has said so.
+    pub fn kill(&mut self, hub: &mut Hub) {
+        self.drop_all(hub);
     }
 
     /// Takes it out of the hub: the client has gone, or is to go. Writes under way are done all the same.
@@ -423,7 +432,10 @@ impl Connection {
                 }
                 queue.bytes += bytes;
                 queue.requests.push(Queued { spec, args: args.iter().map(|arg| arg.to_vec()).collect() });
-                hub.client(self.id).queued = queue.requests.len() as i64;
+                let client = hub.client(self.id);
+                client.queued = queue.requests.len() as i64;
+                client.active = now;
+                (client.last_command, client.last_subcommand) = (spec.name, spec.subcommand(args));
                 self.respond(hub, |reply| {
                     reply.simple("QUEUED");
                     Ok(())
@@ -444,8 +456,13 @@ impl Connection {
         let client = hub.client(self.id);
         client.active = now;
         client.last_command = spec.name;
+        client.last_subcommand = spec.subcommand(args);
         hub.counters.commands += 1;
         match spec.run {
+            Run::Session(_) if let Some(question) = self.question(spec, args) => match question {
+                Ok(question) => self.ask(question, hub, now),
+                Err(failure) => self.refuse(failure, hub),
+            },
             Run::Control(control) => self.control(control, args, hub, keys, now),
             Run::Session(run) => {
                 let view = keys.view();
@@ -503,7 +520,7 @@ impl Connection {
         hub.counters.commands += 1;
         let client = hub.client(self.id);
         client.active = now;
-        client.last_command = spec.name;
+        (client.last_command, client.last_subcommand) = (spec.name, None);
         let command = Command { time: now, request: None, operation: Operation::Step(step) };
         match keys.submit(&command, self.options.durability) {
             Ok(ticket) => self.slots.push_back(Slot::Pending(ticket, expects)),
@@ -578,8 +595,10 @@ impl Connection {
     }
 
     fn drop_busy(&mut self, hub: &mut Hub) {
-        if let Some(Busy::Write { trace, .. }) = self.busy.take() {
-            forget(trace, false, hub);
+        match self.busy.take() {
+            Some(Busy::Write { trace, .. }) => forget(trace, false, hub),
+            Some(Busy::Asking { number, .. }) => hub.forget_question(number),
+            Some(Busy::Wait { .. }) | None => {}
         }
     }
 
@@ -587,6 +606,10 @@ impl Connection {
         if !self.is_cut {
             hub.counters.slow_readers += 1;
         }
+        self.drop_all(hub);
+    }
+
+    fn drop_all(&mut self, hub: &mut Hub) {
         self.is_cut = true;
         self.output = Vec::new();
         self.slots.clear();
@@ -646,10 +669,7 @@ fn is_for_subscribers(spec: &Spec) -> bool {
 }
 
 fn full_name(spec: &Spec, args: Args<'_>) -> String {
-    let sub = args
-        .get(1)
-        .and_then(|arg| spec.subcommands.iter().find(|(name, _)| arg.eq_ignore_ascii_case(name.as_bytes())));
-    sub.map_or_else(|| spec.name.to_owned(), |(sub, _)| format!("{}|{sub}", spec.name))
+    spec.subcommand(args).map_or_else(|| spec.name.to_owned(), |sub| format!("{}|{sub}", spec.name))
 }
 
 #[cfg(test)]

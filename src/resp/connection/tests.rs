@@ -67,8 +67,9 @@ impl World {
         };
         let now = Timestamp::from_millis(1_000_000);
         let mut hub = Hub::new(hub_options, now, Rng::new(7));
-        let connections =
-            (0..connections).map(|_| Connection::new(options, "[::1]:1", &mut hub, now)).collect();
+        let connections = (0..connections)
+            .map(|_| Connection::new(options, "[::1]:1", "[::1]:6379", &mut hub, now))
+            .collect();
         Self { store, hub, connections, now }
     }
 
@@ -483,4 +484,80 @@ fn no_increment_is_lost_or_told_twice() {
             assert_eq!(*sums, (1..=sums.len() as u64).collect::<Vec<_>>(), "seed {seed}");
         }
     }
+}
+
+/// A loop beside, which is asked and whose answers the test gives.
+#[derive(Debug)]
+struct Beside(Arc<std::sync::Mutex<Vec<Asked>>>);
+
+type Asked = (u64, Arc<crate::resp::Question>);
+
+impl crate::resp::Peers for Beside {
+    fn subscribed(&mut self, _: &[u8], _: bool, _: u64) {}
+
+    fn publish(&mut self, _: &Arc<[u8]>, _: &Arc<[u8]>) -> u64 {
+        0
+    }
+
+    fn add_channels(&self, _: &mut BTreeMap<Vec<u8>, u64>) {}
+
+    fn add_patterns(&self, _: &mut BTreeMap<Vec<u8>, u64>) {}
+
+    fn configure(&mut self, _: &[u8]) {}
+
+    fn totals(&self) -> (u64, crate::resp::Counters) {
+        (0, crate::resp::Counters::default())
+    }
+
+    fn ask(&mut self, number: u64, question: &Arc<crate::resp::Question>) -> usize {
+        self.0.lock().unwrap().push((number, Arc::clone(question)));
+        1
+    }
+
+    fn answer(&mut self, _: usize, _: u64, _: crate::resp::Part) {}
+
+    fn leave(&mut self) {}
+}
+
+#[test]
+fn an_answer_that_others_have_a_part_in_comes_whole_and_in_its_place() {
+    let mut world = World::plain(2);
+    let asked = Arc::default();
+    world.hub.set_peers(Box::new(Beside(Arc::clone(&asked))));
+    world.send(0, "HELLO 3\nSUBSCRIBE news\nSET a 1");
+    while world.apply() {}
+    world.told(0);
+    world
+        .send(0, "MULTI\nPING\nCLIENT KILL TYPE normal\nINCR a\nCLIENT KILL ID 99\nGET a\nEXEC\nPING behind");
+    while world.apply() {}
+    assert!(!world.told(0).contains("behind") && world.connections[0].is_at_work(&world.hub));
+    // Both questions are about clients here and elsewhere, and messages come in between.
+    for killed in [3, 0] {
+        let (number, question) = asked.lock().unwrap().pop().expect("it was asked");
+        world.send(1, "PUBLISH news x");
+        world.deliver();
+        assert!(world.told(0).starts_with(">3 $7 message"), "nothing of the answer is there yet");
+        let clients = (0..killed).map(|id| {
+            let client = crate::resp::clients::Client::new("x".into(), "y".into(), true, world.now);
+            (id, client)
+        });
+        let mut clients: Vec<_> = clients.collect();
+        let all = clients.iter_mut().map(|(id, client)| (1_000 + *id, client));
+        let (part, gone) = question.answer(all, world.now);
+        assert_eq!(gone.len() as u64, killed);
+        world.hub.handle_part(number, part);
+        assert_eq!(world.hub.poll_answered(), Some(world.connections[0].id()));
+        world.advance(0);
+    }
+    assert_eq!(world.told(0), "*5 +PONG :4 :2 :0 $1 2 $6 behind");
+    // The other one here was told to go with the first.
+    assert_eq!(world.hub.poll_killed(), Some(world.connections[1].id()));
+    world.connections[1].kill(&mut world.hub);
+    assert!(world.connections[1].is_cut() && world.hub.counters().slow_readers == 0);
+    // What comes for a question that nobody waits for any more is of no consequence.
+    world.send(0, "CLIENT LIST");
+    let (number, _) = asked.lock().unwrap().pop().unwrap();
+    world.connections.remove(0).close(&mut world.hub);
+    world.hub.handle_part(number, crate::resp::Part::default());
+    assert_eq!(world.hub.poll_answered(), None);
 }
