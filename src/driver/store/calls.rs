@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::Store;
 use super::answer::{Done, Expected};
-use super::shared::{Shared, Submitted, clock};
+use super::owner::Submitted;
+use super::shared::{Shared, clock};
 use crate::error::{Error, Result};
 use crate::store::engine::Durability;
 use crate::store::index::{

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::answer::Done;
-use super::shared::{Core, Shared, Slot, closed, now};
+use super::owner::Slot;
+use super::shared::{Core, Shared, closed, now};
 use crate::driver::lock::{Condvar, MutexGuard};
 use crate::driver::log::FileDisk;
 use crate::error::{Error, Result};

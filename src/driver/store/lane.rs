@@ -8,7 +8,8 @@ use std::sync::Arc;
 use slab::Slab;
 
 use super::Store;
-use super::shared::{Core, Owner, Shared, now};
+use super::owner::Owner;
+use super::shared::{Core, Shared, now};
 use crate::driver::lock::MutexGuard;
 use crate::error::Result;
 use crate::resp::{Completed, Durability, Keys, Ticket};

@@ -19,7 +19,9 @@
 //! | `watcher` | changes as they come |
 //! | `scrubbing` | when what lies on disk is read again, and what was found |
 //! | `hosted` | a store without threads, turned by its host |
-//! | `shared` | the engine behind its lock, and the threads |
+//! | `shared` | the engine behind its lock |
+//! | `owner` | who waits for what |
+//! | `threads` | what writes, syncs, makes segments and snapshots |
 //! | `answer`, `options` | what calls give back; what a store is told |
 //!
 //! `docs/store.md` says what is promised.
@@ -30,10 +32,12 @@ mod hosted;
 #[cfg(feature = "proxy")]
 mod lane;
 mod options;
+mod owner;
 mod queue;
 mod scan;
 mod scrubbing;
 mod shared;
+mod threads;
 mod watcher;
 
 use std::fmt;

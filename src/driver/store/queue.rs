@@ -10,7 +10,8 @@ use crate::driver::lock::Mutex;
 
 use super::Store;
 use super::answer::{Done, Expected};
-use super::shared::{Owner, deadline, now};
+use super::owner::Owner;
+use super::shared::{deadline, now};
 use crate::error::{Error, Result};
 use crate::store::engine::Durability;
 use crate::store::index::{Command, Operation, RequestId, Timestamp};

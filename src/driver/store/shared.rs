@@ -1,46 +1,44 @@
 //! What the handles and threads of a store share: the engine behind a lock, and who waits for what.
 //!
 //! Whoever submits takes the lock, puts the command into the log and, where that is all it asks for, has its answer at
-//! once: no other thread is woken for it. Three threads work beside: one writes and syncs, all that has come meanwhile
-//! with one sync; one makes segments, and has the clock; one writes snapshots. None of them holds the lock while it
-//! waits for the disk. Readers never take it. A store that its host turns has none of them: see `hosted`.
+//! once: no other thread is woken for it. Three threads work beside, see `threads`. Readers never take the lock. A store
+//! that its host turns has no threads: see `hosted`.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::driver::lock::{Condvar, Mutex, MutexGuard};
+use crate::driver::lock::{Condvar, Mutex};
 
-use super::answer::{self, Done, Expected};
+use super::answer;
 use super::hosted::{Host, Hosted};
 #[cfg(feature = "proxy")]
-use super::lane::{self, Lanes};
+use super::lane::Lanes;
 use super::options::Options;
-use super::queue;
+use super::owner::{Owner, Owners, Slot, Submitted};
 use super::scrubbing::Scrubbing;
 use super::watcher::Bell;
-use crate::driver::log::FileDisk;
 use crate::error::{Error, Result};
 use crate::store::engine::{self, Durability, Engine, Now, SnapshotJob, Ticket};
 use crate::store::index::{Command, Timestamp};
-use crate::store::log::{Disk, Scrub, Upkeep, Written};
+use crate::store::log::Upkeep;
 use crate::sync::{AtomicU32, Ordering};
 use crate::time::{Clock, Instant};
 
 pub(in crate::driver) struct Shared {
     pub(in crate::driver) core: Mutex<Core>,
     /// There is something to flush.
-    flush: Condvar,
+    pub(super) flush: Condvar,
     /// There may be something to make or to take away, or the clock has to be looked at sooner.
-    tend: Condvar,
+    pub(super) tend: Condvar,
     /// There is a snapshot to write.
-    snapshot: Condvar,
+    pub(super) snapshot: Condvar,
     /// A snapshot was written, or has failed.
-    snapshotted: Condvar,
+    pub(super) snapshotted: Condvar,
     /// 1: closed. For readers, who do not take the lock.
     closed: AtomicU32,
     waiting_max: usize,
-    scrub_bytes_per_second: u64,
+    pub(super) scrub_bytes_per_second: u64,
     /// Of a store without threads.
     pub(super) host: Option<Host>,
 }
@@ -62,9 +60,9 @@ pub(in crate::driver) struct Core {
     /// The last snapshot that failed said this.
     pub(super) snapshot_error: Option<Error>,
     /// When the tending thread wakes by itself.
-    tends_at: Option<Instant>,
-    is_flusher_idle: bool,
-    is_tender_idle: bool,
+    pub(super) tends_at: Option<Instant>,
+    pub(super) is_flusher_idle: bool,
+    pub(super) is_tender_idle: bool,
     pub(super) is_ending: bool,
     pub(super) is_over: bool,
     /// Of a store without threads.
@@ -76,104 +74,6 @@ struct Waiting {
     command: Option<Vec<u8>>,
     durability: Option<Durability>,
     owner: Owner,
-}
-
-/// Whose a ticket is.
-pub(super) enum Owner {
-    /// A call that waits.
-    Call(Arc<Slot>),
-    /// A submitted one, with its user data, and which answers it may get.
-    Queue(Arc<queue::Shared>, u64, Expected),
-    /// One of a loop's.
-    #[cfg(feature = "proxy")]
-    Lane(lane::Place),
-}
-
-/// Who waits for which ticket. Tickets rise, and are answered nearly in order: so a queue will do, and no hashing.
-#[derive(Default)]
-struct Owners {
-    /// Rising tickets; `None` where it was answered before others that came earlier.
-    queue: VecDeque<(Ticket, Option<Owner>)>,
-}
-
-impl Owners {
-    fn insert(&mut self, ticket: Ticket, owner: Owner) {
-        debug_assert!(self.queue.back().is_none_or(|(last, _)| *last < ticket), "tickets rise");
-        self.queue.push_back((ticket, Some(owner)));
-    }
-
-    fn remove(&mut self, ticket: Ticket) -> Option<Owner> {
-        let at = match self.queue.front() {
-            Some((first, _)) if *first == ticket => 0,
-            _ => self.queue.binary_search_by_key(&ticket, |(ticket, _)| *ticket).ok()?,
-        };
-        let owner = self.queue[at].1.take();
-        while self.queue.front().is_some_and(|(_, owner)| owner.is_none()) {
-            self.queue.pop_front();
-        }
-        owner
-    }
-}
-
-/// What a submitted call gives.
-pub(super) enum Submitted {
-    /// The answer, at once.
-    Done(Done),
-    /// Where it will be.
-    Waits(Arc<Slot>),
-}
-
-impl Submitted {
-    /// The answer, once it is there, for `timeout` at most. Where it was waited for, it is given once.
-    pub(super) fn wait(&self, shared: &Shared, timeout: Duration) -> Result<Done> {
-        match self {
-            Submitted::Done(done) => Ok(done.clone()),
-            Submitted::Waits(slot) if shared.host.is_some() => shared.drive_for(slot, deadline(timeout)),
-            Submitted::Waits(slot) => slot.wait(deadline(timeout)),
-        }
-    }
-
-    /// Likewise, for one who asks once: what is there is not copied.
-    pub(super) fn into_answer(self, shared: &Shared, timeout: Duration) -> Result<Done> {
-        match self {
-            Submitted::Done(done) => Ok(done),
-            waits @ Submitted::Waits(_) => waits.wait(shared, timeout),
-        }
-    }
-}
-
-/// Where a call finds its answer.
-#[derive(Default)]
-pub(super) struct Slot {
-    result: Mutex<Option<Result<Done>>>,
-    filled: Condvar,
-}
-
-impl Slot {
-    fn fill(&self, result: Result<Done>) {
-        *self.result.lock() = Some(result);
-        self.filled.notify_one();
-    }
-
-    /// The answer, if it is there.
-    pub(super) fn take(&self) -> Option<Result<Done>> {
-        self.result.lock().take()
-    }
-
-    /// The answer, once it is there.
-    fn wait(&self, deadline: Instant) -> Result<Done> {
-        let mut result = self.result.lock();
-        loop {
-            if let Some(result) = result.take() {
-                return result;
-            }
-            let left = deadline.duration_since(Clock.now());
-            if left.is_zero() {
-                return Err(Error::TimedOut { what: "write" });
-            }
-            self.filled.wait_for(&mut result, left);
-        }
-    }
 }
 
 impl Core {
@@ -513,152 +413,6 @@ impl Shared {
                 core.give(owner, completion.result);
             }
         }
-    }
-
-    /// The thread that writes and syncs.
-    pub(super) fn run_flusher(&self, disk: &FileDisk) {
-        let mut core = self.core.lock();
-        loop {
-            if let Some(flush) = core.engine.poll_flush() {
-                let result = MutexGuard::unlocked(&mut core, || flush.run(disk));
-                core.engine.handle_flushed(flush, result, |file| disk.name(file));
-                self.settle(&mut core, now());
-                continue;
-            }
-            if core.is_ending && core.engine.is_drained() {
-                core.is_over = true;
-                self.tend.notify_all();
-                self.snapshot.notify_all();
-                return;
-            }
-            core.is_flusher_idle = true;
-            self.flush.wait(&mut core);
-            core.is_flusher_idle = false;
-        }
-    }
-
-    /// The thread that makes segments and looks at the clock.
-    pub(super) fn run_tender(&self, disk: &FileDisk) {
-        let mut core = self.core.lock();
-        while !core.is_over {
-            let now = now();
-            core.engine.handle_timeout(now);
-            self.settle(&mut core, now);
-            // Behind it, since what had waited may need a segment.
-            if let Some(work) = core.upkeep.take().or_else(|| core.engine.poll_upkeep()) {
-                let result = MutexGuard::unlocked(&mut core, || work.run(disk));
-                core.engine.handle_upkeep(&work, result, Clock.now(), |file| disk.name(file));
-                continue;
-            }
-            core.tends_at = core.engine.next_deadline(now);
-            core.is_tender_idle = true;
-            match core.tends_at {
-                Some(at) => {
-                    self.tend.wait_for(&mut core, at.duration_since(now.instant));
-                }
-                None => self.tend.wait(&mut core),
-            }
-            core.is_tender_idle = false;
-        }
-    }
-
-    /// The thread that writes snapshots, and reads again what lies on disk.
-    pub(super) fn run_snapshots(&self, disk: &FileDisk) {
-        let mut core = self.core.lock();
-        let mut pass: Option<Scrub> = None;
-        while !core.is_over {
-            if let Some(job) = core.job.take() {
-                self.write_snapshot(&mut core, disk, job, pass.as_mut());
-                continue;
-            }
-            let wakes_at =
-                if core.is_ending { None } else { self.scrub_a_little(&mut core, disk, &mut pass) };
-            if core.job.is_some() || core.is_over {
-                continue;
-            }
-            match wakes_at {
-                Some(at) => {
-                    self.snapshot.wait_for(&mut core, at.duration_since(Clock.now()));
-                }
-                None => self.snapshot.wait(&mut core),
-            }
-        }
-    }
-
-    fn write_snapshot(
-        &self,
-        core: &mut MutexGuard<'_, Core>,
-        disk: &FileDisk,
-        mut job: SnapshotJob,
-        pass: Option<&mut Scrub>,
-    ) {
-        let result = loop {
-            match MutexGuard::unlocked(core, || job.step(disk)) {
-                Ok(None) if core.is_ending => break None,
-                Ok(None) => {}
-                Ok(Some(written)) => break Some(Ok(written)),
-                Err(error) => break Some(Err(error)),
-            }
-        };
-        // Half of a snapshot is taken away by the next open.
-        let Some(result) = result else { return };
-        self.end_snapshot(core, &job, result, pass);
-    }
-
-    /// A snapshot was written, or has failed.
-    pub(super) fn end_snapshot(
-        &self,
-        core: &mut Core,
-        job: &SnapshotJob,
-        result: Result<Written>,
-        pass: Option<&mut Scrub>,
-    ) {
-        if let Some(pass) = pass {
-            pass.forget_snapshot(job.header().sequence);
-        }
-        let now = now();
-        core.snapshot_error = core.engine.handle_snapshot(job, result, now).err();
-        self.settle(core, now);
-        self.snapshotted.notify_all();
-    }
-
-    /// Takes the next step of reading everything again, if one is due. Gives when the next one is.
-    pub(super) fn scrub_a_little(
-        &self,
-        core: &mut MutexGuard<'_, Core>,
-        disk: &FileDisk,
-        pass: &mut Option<Scrub>,
-    ) -> Option<Instant> {
-        let now = now();
-        if pass.is_none() {
-            let at = core.scrubbing.begins_at()?;
-            if at > now.instant {
-                return Some(at);
-            }
-            core.scrubbing.begin();
-            let (log, identity) = (core.engine.log(), core.engine.identity());
-            *pass = Some(Scrub::new(log, identity, self.scrub_bytes_per_second, now.instant));
-            // What the system has in memory is not what lies on disk.
-            MutexGuard::unlocked(core, || disk.forget_cached());
-        }
-        let scrub = pass.as_mut().expect("it was just begun if there was none");
-        match scrub.next_deadline() {
-            Some(at) if at > now.instant => return Some(at),
-            Some(at) => {
-                let before = scrub.verified_bytes();
-                let result = MutexGuard::unlocked(core, || scrub.step(disk, now.instant));
-                core.scrubbing.stepped(scrub.verified_bytes() - before, result);
-                return Some(scrub.next_deadline().unwrap_or(at));
-            }
-            None => {}
-        }
-        *pass = None;
-        if core.scrubbing.end(now.instant, now.clock.as_millis()) {
-            core.engine.handle_damage();
-            self.settle(core, now);
-        }
-        self.snapshotted.notify_all();
-        core.scrubbing.begins_at()
     }
 
     /// Takes nothing more, and has the threads end when all is on disk.
