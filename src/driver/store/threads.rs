@@ -8,7 +8,7 @@ use super::shared::{Core, Shared, now};
 use crate::driver::log::FileDisk;
 use crate::error::Result;
 use crate::store::engine::SnapshotJob;
-use crate::store::log::{Disk, Scrub, Written};
+use crate::store::log::{Scrub, Written};
 use crate::time::{Clock, Instant};
 
 impl Shared {
@@ -16,16 +16,19 @@ impl Shared {
     pub(super) fn run_flusher(&self, disk: &FileDisk) {
         let mut core = self.core.lock();
         loop {
-            if let Some(flush) = core.engine.poll_flush() {
+            if let Some(flush) = core.ground.poll_flush(now()) {
                 let result = MutexGuard::unlocked(&mut core, || flush.run(disk));
-                core.engine.handle_flushed(flush, result, |file| disk.name(file));
-                self.settle(&mut core, now());
+                let now = now();
+                core.ground.handle_flushed(flush, result, now, disk);
+                self.settle(&mut core, now);
                 continue;
             }
-            if core.is_ending && core.engine.is_drained() {
+            if core.is_ending && core.engine().is_drained() {
                 core.is_over = true;
                 self.tend.notify_all();
                 self.snapshot.notify_all();
+                // Those of a cluster, too.
+                self.settle(&mut core, now());
                 return;
             }
             core.is_flusher_idle = true;
@@ -39,15 +42,16 @@ impl Shared {
         let mut core = self.core.lock();
         while !core.is_over {
             let now = now();
-            core.engine.handle_timeout(now);
+            core.ground.handle_timeout(now);
             self.settle(&mut core, now);
             // Behind it, since what had waited may need a segment.
-            if let Some(work) = core.upkeep.take().or_else(|| core.engine.poll_upkeep()) {
+            if let Some(work) = core.upkeep.take().or_else(|| core.ground.poll_upkeep()) {
                 let result = MutexGuard::unlocked(&mut core, || work.run(disk));
-                core.engine.handle_upkeep(&work, result, Clock.now(), |file| disk.name(file));
+                let now = self::now();
+                core.ground.handle_upkeep(&work, result, now, disk);
                 continue;
             }
-            core.tends_at = core.engine.next_deadline(now);
+            core.tends_at = core.ground.next_deadline(now);
             core.is_tender_idle = true;
             match core.tends_at {
                 Some(at) => {
@@ -114,7 +118,7 @@ impl Shared {
             pass.forget_snapshot(job.header().sequence);
         }
         let now = now();
-        core.snapshot_error = core.engine.handle_snapshot(job, result, now).err();
+        core.snapshot_error = core.ground.handle_snapshot(job, result, now).err();
         self.settle(core, now);
         self.snapshotted.notify_all();
     }
@@ -133,7 +137,7 @@ impl Shared {
                 return Some(at);
             }
             core.scrubbing.begin();
-            let (log, identity) = (core.engine.log(), core.engine.identity());
+            let (log, identity) = (core.engine().log(), core.engine().identity());
             *pass = Some(Scrub::new(log, identity, self.scrub_bytes_per_second, now.instant));
             // What the system has in memory is not what lies on disk.
             MutexGuard::unlocked(core, || disk.forget_cached());
@@ -151,7 +155,7 @@ impl Shared {
         }
         *pass = None;
         if core.scrubbing.end(now.instant, now.clock.as_millis()) {
-            core.engine.handle_damage();
+            core.ground.handle_damage();
             self.settle(core, now);
         }
         self.snapshotted.notify_all();
