@@ -2245,6 +2245,27 @@ typedef struct trimtab_store_change {
  */
 #define TRIMTAB_E_CORRUPT (-18)
 
+/**
+ * This node is not the cluster's primary; the detail names who is, where that is known. Nothing was changed.
+ */
+#define TRIMTAB_E_NOT_PRIMARY (-20)
+
+/**
+ * No primary holds a quorum of the cluster at present. Nothing was changed.
+ */
+#define TRIMTAB_E_NO_QUORUM (-21)
+
+/**
+ * Another primary's writes took the place of this one: it was not done, and will not be.
+ */
+#define TRIMTAB_E_SUPERSEDED (-22)
+
+/**
+ * The primary was lost before it said what came of a write. The same request, with its client and number, may be sent
+ * again, and tells.
+ */
+#define TRIMTAB_E_UNKNOWN_OUTCOME (-23)
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
