@@ -30,6 +30,8 @@ pub(super) struct Client {
     pub(super) queued: i64,
     pub(super) is_no_evict: bool,
     pub(super) is_no_touch: bool,
+    /// `READONLY`: it is content with whatever is here, however old.
+    pub(super) takes_any: bool,
     /// It was told to go, and is not there any more for who asks.
     pub(super) is_killed: bool,
 }
@@ -53,6 +55,7 @@ impl Client {
             queued: -1,
             is_no_evict: false,
             is_no_touch: false,
+            takes_any: false,
             is_killed: false,
         }
     }
@@ -72,6 +75,7 @@ impl Client {
             (self.subscriptions() > 0, 'P'),
             (self.queued >= 0, 'x'),
             (self.address.starts_with('/'), 'U'),
+            (self.takes_any, 'r'),
             (self.is_no_evict, 'e'),
             (self.is_no_touch, 'T'),
         ] {

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::ahead::Ahead;
-use super::clients::{Client, Part, Question};
+use super::clients::{Client, Filter, Kind, Part, Question, What};
 use super::glob;
 use super::notify::Notifications;
 use super::peers::Peers;
 use super::reply::{Protocol, Reply};
+use super::topology::{ClientAddress, Topology};
 use crate::rng::Rng;
 use crate::store::index::Timestamp;
 
@@ -23,6 +24,7 @@ use crate::store::index::Timestamp;
 /// | `scans_max` | scans | from 1 | 4,096 | each remembers a key; the oldest is forgotten first |
 /// | `subscriptions_max` | channels and patterns of a connection | from 1 | 65,536 | they lie in memory |
 /// | `id_first`, `id_step` | | from 1 | 1, 1 | numbers of connections: of several loops each has its own |
+/// | `set` | | any | `trimtab` | what Sentinel clients call the primary and its replicas |
 /// | `deliveries_max` | messages | from 1 | 4,096 | no connection takes requests while more are to be delivered |
 #[derive(Clone, Debug)]
 pub struct HubOptions {
@@ -36,6 +38,8 @@ pub struct HubOptions {
     pub scans_max: usize,
     /// The most channels and patterns of one connection.
     pub subscriptions_max: usize,
+    /// The name of the set, by which Sentinel clients ask for the primary.
+    pub set: String,
     /// Messages that may wait to be delivered.
     pub deliveries_max: usize,
     /// The number of the first connection.
@@ -52,6 +56,7 @@ impl Default for HubOptions {
             clients_max: 10_000,
             scans_max: 4_096,
             subscriptions_max: 65_536,
+            set: "trimtab".to_owned(),
             deliveries_max: 4_096,
             id_first: 1,
             id_step: 1,
@@ -143,6 +148,17 @@ pub struct Hub {
     id_next: u64,
     pub(super) peers: Option<Box<dyn Peers>>,
     asks: Asks,
+    topology: Option<Arc<Topology>>,
+    /// Where the last primary is, or was, that was told of.
+    last_primary: Option<ClientAddress>,
+    orders: VecDeque<Order>,
+}
+
+/// What a client wants done to the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// This node, which is primary, is to hand over to the one with this name.
+    HandOver(String),
 }
 
 /// What clients ask of all clients.
@@ -189,6 +205,9 @@ impl Hub {
             id_next,
             peers: None,
             asks: Asks::default(),
+            topology: None,
+            last_primary: None,
+            orders: VecDeque::new(),
         }
     }
 
@@ -251,6 +270,41 @@ impl Hub {
         self.unsubscribe_all(id);
         self.clients.remove(&id);
         self.deliveries.retain(|(to, _)| *to != id);
+    }
+
+    /// How the cluster is now. Who has subscribed to Sentinel's channels here is told what has changed; and when this node
+    /// is primary no more, and passes no writes on, clients are cut, as Sentinel has it: they look for the new one.
+    pub fn set_topology(&mut self, topology: Arc<Topology>, now: Timestamp) {
+        let before = self.topology.take();
+        let news = topology.news(before.as_deref(), &self.options.set, &mut self.last_primary);
+        let was_primary = before.is_some_and(|before| before.is_primary());
+        if was_primary && !topology.is_primary() && !topology.forwards {
+            let filter = Filter { kind: Some(Kind::Normal), ..Filter::default() };
+            self.answer(&Question { what: What::Kill, filter, asker: 0 }, now);
+        }
+        self.topology = Some(topology);
+        for (channel, text) in news {
+            self.publish_here(&Arc::from(channel.as_bytes()), &Arc::from(text.into_bytes()));
+        }
+    }
+
+    /// How the cluster is; `None` outside of one.
+    pub(super) fn topology(&self) -> Option<&Arc<Topology>> {
+        self.topology.as_ref()
+    }
+
+    /// Where the last primary is, or was.
+    pub(super) fn last_primary(&self) -> Option<&ClientAddress> {
+        self.last_primary.as_ref()
+    }
+
+    pub(super) fn order(&mut self, order: Order) {
+        self.orders.push_back(order);
+    }
+
+    /// The next thing that a client wants done to the cluster.
+    pub fn poll_order(&mut self) -> Option<Order> {
+        self.orders.pop_front()
     }
 
     /// Asks something of all clients. What they are told when others have to be asked too is the number under which
@@ -343,6 +397,7 @@ impl Hub {
         client.queued = -1;
         client.is_no_evict = false;
         client.is_no_touch = false;
+        client.takes_any = false;
     }
 
     pub(super) fn client(&mut self, id: u64) -> &mut Client {

@@ -1,6 +1,7 @@
 //! [`Keys`]: the store as connections see it.
 
 use std::ops::Deref;
+use std::time::Duration;
 
 use crate::error::Error;
 use crate::store::index::{Command, Outcome, View};
@@ -17,6 +18,17 @@ pub enum Durability {
     Quorum,
     /// It is on all disks.
     All,
+}
+
+/// What the view that was asked for last shows, of a store in a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// All that was answered before it was asked for; on one node always.
+    Whole,
+    /// What was there so long ago; `None`: it is not known how long.
+    Past(Option<Duration>),
+    /// What was there when this primary last held its quorum: others may have gone on since.
+    Lapsed,
 }
 
 /// Names a write under way: the sequence that it will have in the log. Where that is not known beforehand, any number
@@ -38,6 +50,11 @@ pub trait Keys {
 
     /// What is there now.
     fn view(&mut self) -> Self::Seen;
+
+    /// What the last view shows.
+    fn sight(&mut self) -> Sight {
+        Sight::Whole
+    }
 
     /// Takes a write in. It does not wait.
     ///

@@ -9,6 +9,8 @@
 //! | `pubsub.rs` | channels |
 //! | `server.rs` | the connection, and what the server says of itself |
 //! | `client.rs` | `CLIENT`, `CONFIG` and `COMMAND` |
+//! | `replication.rs` | `ROLE`, `READONLY`, what `INFO` says of replication |
+//! | `sentinel.rs` | `SENTINEL` |
 //! | `blind.rs` | writes that need not read first |
 
 pub(super) mod blind;
@@ -17,6 +19,8 @@ mod expiry;
 mod generic;
 mod hash;
 mod pubsub;
+mod replication;
+mod sentinel;
 pub(super) mod server;
 mod string;
 
@@ -83,6 +87,9 @@ pub(super) const GUARDED: u16 = 512;
 
 /// Some of its subcommands ask something of all clients; not told by `COMMAND`.
 pub(super) const ASKING: u16 = 1024;
+
+/// Known in a cluster alone; not told by `COMMAND`.
+pub(super) const MEMBER: u16 = 2048;
 
 pub(super) const FLAGS: [(u16, &str); 9] = [
     (WRITE, "write"),
@@ -162,7 +169,7 @@ const CONTROL: &[Spec] = &[
     Spec::control("reset", 1, FAST | LOADING | NO_AUTH, Control::Reset),
 ];
 
-const FAMILIES: [&[Spec]; 8] = [
+const FAMILIES: [&[Spec]; 10] = [
     CONTROL,
     string::TABLE,
     generic::TABLE,
@@ -171,6 +178,8 @@ const FAMILIES: [&[Spec]; 8] = [
     pubsub::TABLE,
     server::TABLE,
     client::TABLE,
+    replication::TABLE,
+    sentinel::TABLE,
 ];
 
 /// All commands.
@@ -222,7 +231,8 @@ pub(super) fn wrong_arity(name: &str) -> Failure {
     failure(format!("ERR wrong number of arguments for '{name}' command"))
 }
 
-fn unknown(args: Args<'_>) -> Failure {
+/// What a command is answered that is not known.
+pub(super) fn unknown(args: Args<'_>) -> Failure {
     let mut text =
         [b"ERR unknown command '", quotable(args[0], 128), b"', with args beginning with: "].concat();
     let mut len = 0usize;

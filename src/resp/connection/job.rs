@@ -91,6 +91,9 @@ impl Connection {
             return;
         };
         if !world.has_changes() {
+            if let Some(failure) = self.unseen(hub, keys).filter(|_| reads(&job)) {
+                return self.fail_job(job.is_transaction, failure, hub);
+            }
             self.write_job(job, parts, hub, keys, now);
             return;
         }
@@ -227,6 +230,11 @@ impl Connection {
             }
         }
     }
+}
+
+/// Whether any of it is about keys.
+fn reads(job: &Job) -> bool {
+    job.requests.iter().any(|queued| matches!(queued.spec.run, Run::Data(_)))
 }
 
 /// Bytes up to which others may read what a write under way has changed.

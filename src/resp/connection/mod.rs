@@ -12,14 +12,15 @@ mod control;
 mod job;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
-use self::answer::{answer, refused_write};
+use self::answer::{LAPSED, READ_ONLY, STALE, answer, refused_write};
 use self::job::{Job, Part, Queued, Rest};
 use crate::resp::ahead::Trace;
 use crate::resp::command::blind::{self, Expects};
 use crate::resp::command::{self, Args, Context, Control, Data, Run, Spec, failure};
 use crate::resp::hub::{Hub, Message};
-use crate::resp::keys::{Completed, Durability, Keys, Ticket};
+use crate::resp::keys::{Completed, Durability, Keys, Sight, Ticket};
 use crate::resp::reply::{Protocol, Reply};
 use crate::resp::request::{Limits, Parsed, Parser};
 use crate::resp::world::{Failure, World, fail};
@@ -35,6 +36,7 @@ use crate::store::index::{Answer, Command, Operation, Timestamp};
 /// | `output_pause` | bytes | from 1 | 1 MiB | with so much not yet read by the client, no request is taken |
 /// | `output_max` | bytes | from `output_pause` | 256 MiB | a client with more is cut: one answer is too long |
 /// | `messages_max` | bytes | up to `output_max` | 32 MiB, as Redis | a subscriber that has so much to read when a message comes is cut |
+/// | `age_max` | time | any | none | how old what a replica answers may be |
 /// | `queue_max` | bytes | from 1 | 64 MiB | of requests between `MULTI` and `EXEC` |
 /// | `attempts_max` | attempts | from 1 | 100 | of a write that reads first, if what it reads is changed meanwhile |
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +53,8 @@ pub struct Options {
     pub output_max: usize,
     /// Bytes to be sent to a subscriber at most.
     pub messages_max: usize,
+    /// How old what a replica answers may be; `None`: as old as it is.
+    pub age_max: Option<Duration>,
     /// Bytes of queued requests.
     pub queue_max: usize,
     /// How often a write is made up.
@@ -66,6 +70,7 @@ impl Default for Options {
             output_pause: 1 << 20,
             output_max: 256 << 20,
             messages_max: 32 << 20,
+            age_max: None,
             queue_max: 64 << 20,
             attempts_max: 100,
         }
@@ -410,6 +415,9 @@ impl Connection {
                 hub,
             );
         }
+        if let Some(failure) = out_of_place(spec, args, hub) {
+            return self.reject(failure, hub);
+        }
         if let Some(queue) = &mut self.queue {
             let is_at_once = matches!(
                 spec.run,
@@ -466,6 +474,11 @@ impl Connection {
             Run::Control(control) => self.control(control, args, hub, keys, now),
             Run::Session(run) => {
                 let view = keys.view();
+                if let Some(failure) = self.unseen(hub, keys).filter(|_| spec.flags & command::READONLY != 0)
+                {
+                    self.refuse(failure, hub);
+                    return Taken::Yes;
+                }
                 let now = now.max(view.time());
                 let mut context = Context { id: self.id, hub, view: &view, now };
                 let protocol = context.hub.client(self.id).protocol;
@@ -478,6 +491,10 @@ impl Connection {
             Run::Data(run) if !spec.is_write() => {
                 note_uses(spec, args, keys);
                 let view = keys.view();
+                if let Some(failure) = self.unseen(hub, keys) {
+                    self.refuse(failure, hub);
+                    return Taken::Yes;
+                }
                 let mut world = World::new(&view, now.max(view.time()), false, hub.rng.next_u64());
                 self.read(run, &mut world, args, hub);
             }
@@ -488,6 +505,22 @@ impl Connection {
             }
         }
         Taken::Yes
+    }
+
+    /// Why what the last view shows is not told, if so.
+    fn unseen(&self, hub: &mut Hub, keys: &mut impl Keys) -> Option<Failure> {
+        let why = match keys.sight() {
+            Sight::Whole => return None,
+            Sight::Lapsed => LAPSED,
+            Sight::Past(age) => {
+                let age_max = self.options.age_max?;
+                if age.is_some_and(|age| age <= age_max) {
+                    return None;
+                }
+                STALE
+            }
+        };
+        (!hub.client(self.id).takes_any).then_some(why)
     }
 
     fn read(&mut self, run: Data, world: &mut World<'_>, args: Args<'_>, hub: &mut Hub) {
@@ -658,6 +691,16 @@ fn note_uses(spec: &Spec, args: Args<'_>, keys: &mut impl Keys) {
 fn forget(trace: Option<Trace>, is_done: bool, hub: &mut Hub) {
     if let Some(trace) = trace {
         hub.ahead.forget(&trace, is_done);
+    }
+}
+
+/// Why a command is not for this node, in a cluster or out of one.
+fn out_of_place(spec: &Spec, args: Args<'_>, hub: &Hub) -> Option<Failure> {
+    match hub.topology() {
+        None => (spec.flags & command::MEMBER != 0).then(|| command::unknown(args)),
+        Some(topology) => {
+            (spec.is_write() && !topology.forwards && !topology.is_primary()).then_some(READ_ONLY)
+        }
     }
 }
 
