@@ -3,7 +3,7 @@
 use std::ops::Deref;
 
 use crate::error::Error;
-use crate::store::index::{Command, Outcome, View};
+use crate::store::index::{Command, Outcome, Timestamp, View};
 
 /// When a write is answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,6 +38,13 @@ pub trait Keys {
 
     /// What is there now.
     fn view(&mut self) -> Self::Seen;
+
+    /// The latest time any command had, and the most bytes that a value may have: what there is to know for a write
+    /// that reads nothing.
+    fn present(&mut self) -> (Timestamp, u64) {
+        let view = self.view();
+        (view.time(), view.settings().value_max)
+    }
 
     /// Takes a write in. It does not wait.
     ///

@@ -270,7 +270,8 @@ impl Store {
 
 /// # Reads
 ///
-/// They see all that was applied, do not block, and wait for nobody. Errors: `State` once the store is closed, `Forked`.
+/// They see all that was applied. They never wait for the disk; for other threads only where nobody has read for a while, and
+/// then for the short writes in hand. Errors: `State` once the store is closed, `Forked`.
 impl Store {
     /// A copy of what `key` has.
     pub fn get(&self, key: &[u8]) -> Result<Option<Found>> {

@@ -162,6 +162,7 @@ impl Store {
         let is_hosted = options.is_hosted;
         let host = if is_hosted { Some((Host::new()?, Hosted::new(&disk))) } else { None };
         let shared = Arc::new(Shared::new(engine, &options, host));
+        shared.serve_readers();
         let inner = Inner {
             shared,
             reader,

@@ -3,7 +3,7 @@
 //! Whoever submits takes the lock, puts the command into the log and, where that is all it asks for, has its answer at
 //! once: no other thread is woken for it. Three threads work beside: one writes and syncs, all that has come meanwhile
 //! with one sync; one makes segments, and has the clock; one writes snapshots. None of them holds the lock while it
-//! waits for the disk. Readers never take it. A store that its host turns has none of them: see `hosted`.
+//! waits for the disk. Readers take it only where nobody has read for a while, to have a view made. A store that its host turns has none of them: see `hosted`.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
@@ -235,6 +235,15 @@ impl Shared {
             scrub_bytes_per_second: options.scrub_bytes_per_second,
             host,
         }
+    }
+
+    /// Has readers ask for a view where there is none for them.
+    pub(super) fn serve_readers(self: &Arc<Self>) {
+        let shared = Arc::downgrade(self);
+        self.core.lock().engine.serve(move || {
+            let shared = shared.upgrade().expect("who reads has the store");
+            shared.core.lock().engine.view()
+        });
     }
 
     pub(in crate::driver) fn check_open(&self) -> Result<()> {
