@@ -1,6 +1,7 @@
 //! [`Ground`]: what a store stands on: an engine of its own, or a node of a cluster. The one place that tells them apart.
 
 use std::io;
+use std::sync::Arc;
 
 #[cfg(all(feature = "proxy", feature = "replication"))]
 use super::member::Member;
@@ -73,6 +74,11 @@ impl Ground {
     /// The engine, to be looked at.
     pub(in crate::driver) fn engine(&self) -> &Engine {
         either!(self, engine => engine, member => member.engine())
+    }
+
+    /// What readers see, made for who asks while nobody has read for a while.
+    pub(in crate::driver) fn view(&mut self) -> Arc<View> {
+        either!(self, engine => engine.view(), member => member.node().view())
     }
 
     /// Takes a command. The ticket comes back with what came of it, from [`Ground::poll_reply`].

@@ -172,8 +172,8 @@ impl Lane {
     }
 
     /// The present, as the store has it: never before what it has said.
-    pub(crate) fn now(&mut self) -> Timestamp {
-        now().clock.max(self.sight.view().time())
+    pub(crate) fn now(&self) -> Timestamp {
+        now().clock.max(self.sight.reader.time())
     }
 }
 
@@ -255,7 +255,15 @@ impl Keys for Batch<'_> {
     type Seen = Seen;
 
     fn view(&mut self) -> Seen {
-        self.sight.view()
+        match &mut self.core {
+            None => self.sight.view(),
+            // Whoever holds the lock must not ask for a view as others do, who take it for that.
+            Some(core) => self.sight.view.get_or_insert_with(|| Seen(Arc::new(core.ground.view()))).clone(),
+        }
+    }
+
+    fn present(&mut self) -> (Timestamp, u64) {
+        (self.sight.reader.time(), self.sight.reader.value_max())
     }
 
     fn submit(&mut self, command: &Command<'_>, durability: Durability) -> Result<Ticket> {

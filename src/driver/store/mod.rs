@@ -238,6 +238,7 @@ impl Store {
             read_level: founded.read_level,
             process: fork::Process::now(),
         };
+        inner.shared.serve_readers();
         if !is_hosted {
             inner.spawn("trimtab-flush", disk, Shared::run_flusher)?;
             inner.spawn("trimtab-tend", disk, Shared::run_tender)?;
