@@ -834,7 +834,7 @@ typedef struct trimtab_server trimtab_server;
  *
  * A key has 0 to 65536 bytes, a value 0 to `value_max`. Keys are in the order of their bytes.
  *
- * Any thread may call anything at any time; `trimtab_store_free` alone must come last. Reads wait for nobody. What was
+ * Any thread may call anything at any time; `trimtab_store_free` alone must come last. Reads wait for no disk. What was
  * made of the store (scans, queues, watches) may be freed before it or after.
  *
  * Whatever takes a store or what was made of it may return, beside what it lists, `TRIMTAB_E_STATE` once the store is
@@ -2245,6 +2245,27 @@ typedef struct trimtab_store_change {
  * Data on disk are not what was written there; the detail gives file, offset and what to do. Nothing was changed.
  */
 #define TRIMTAB_E_CORRUPT (-18)
+
+/**
+ * This node is not the cluster's primary; the detail names who is, where that is known. Nothing was changed.
+ */
+#define TRIMTAB_E_NOT_PRIMARY (-20)
+
+/**
+ * No primary holds a quorum of the cluster at present. Nothing was changed.
+ */
+#define TRIMTAB_E_NO_QUORUM (-21)
+
+/**
+ * Another primary's writes took the place of this one: it was not done, and will not be.
+ */
+#define TRIMTAB_E_SUPERSEDED (-22)
+
+/**
+ * The primary was lost before it said what came of a write. The same request, with its client and number, may be sent
+ * again, and tells.
+ */
+#define TRIMTAB_E_UNKNOWN_OUTCOME (-23)
 
 #ifdef __cplusplus
 extern "C" {

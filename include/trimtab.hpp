@@ -67,6 +67,10 @@ enum class Status : trimtab_status {
     forked = TRIMTAB_E_FORKED,
     unsupported = TRIMTAB_E_UNSUPPORTED,
     corrupt = TRIMTAB_E_CORRUPT,
+    not_primary = TRIMTAB_E_NOT_PRIMARY,
+    no_quorum = TRIMTAB_E_NO_QUORUM,
+    superseded = TRIMTAB_E_SUPERSEDED,
+    unknown_outcome = TRIMTAB_E_UNKNOWN_OUTCOME,
 };
 
 enum class Policy : std::int32_t {

@@ -165,6 +165,10 @@ var constants = map[string]constant{
 	"TRIMTAB_E_FORKED":           {is: int64(CodeForked)},
 	"TRIMTAB_E_UNSUPPORTED":      {is: int64(CodeUnsupported)},
 	"TRIMTAB_E_CORRUPT":          {is: int64(CodeCorrupt)},
+	"TRIMTAB_E_NOT_PRIMARY":      {is: int64(CodeNotPrimary)},
+	"TRIMTAB_E_NO_QUORUM":        {is: int64(CodeNoQuorum)},
+	"TRIMTAB_E_SUPERSEDED":       {is: int64(CodeSuperseded)},
+	"TRIMTAB_E_UNKNOWN_OUTCOME":  {is: int64(CodeUnknownOutcome)},
 
 	"TRIMTAB_POLICY_ROUND_ROBIN":       {is: int64(RoundRobin)},
 	"TRIMTAB_POLICY_STATIC":            {is: int64(Static)},

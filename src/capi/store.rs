@@ -28,7 +28,7 @@ use crate::error::Error;
 ///
 /// A key has 0 to 65536 bytes, a value 0 to `value_max`. Keys are in the order of their bytes.
 ///
-/// Any thread may call anything at any time; `trimtab_store_free` alone must come last. Reads wait for nobody. What was
+/// Any thread may call anything at any time; `trimtab_store_free` alone must come last. Reads wait for no disk. What was
 /// made of the store (scans, queues, watches) may be freed before it or after.
 ///
 /// Whatever takes a store or what was made of it may return, beside what it lists, `TRIMTAB_E_STATE` once the store is
