@@ -1,4 +1,8 @@
 //! Clients that write and read registers through whatever node answers, and what they saw.
+//!
+//! A register is read by adding nothing to it, which goes to the primary and through the log. Beside that each client counts
+//! in a key of its own and reads it on the same connection by GET, which a replica answers from what it has: it must have
+//! what that client was told.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,6 +25,8 @@ struct Seen {
     histories: Mutex<BTreeMap<u64, Vec<Operation>>>,
     next: AtomicU64,
     acknowledged: AtomicU64,
+    /// Looks at keys of one's own.
+    looks: AtomicU64,
     is_over: AtomicBool,
 }
 
@@ -41,6 +47,7 @@ impl Clients {
             // Value 0 is none.
             next: AtomicU64::new(1),
             acknowledged: AtomicU64::new(0),
+            looks: AtomicU64::new(0),
             is_over: AtomicBool::new(false),
         });
         let run = |client: usize| {
@@ -92,7 +99,12 @@ impl Clients {
             }
         }
         assert!(decided * 10 >= histories.len() * 9, "{decided} of {} were decided", histories.len());
-        println!("{operations} operations on {} registers, {decided} decided", histories.len());
+        let looks = self.seen.looks.load(Ordering::SeqCst);
+        assert!(looks > 0, "no client looked at its own key");
+        println!(
+            "{operations} operations on {} registers, {decided} decided; {looks} looks",
+            histories.len()
+        );
     }
 }
 
@@ -105,7 +117,16 @@ impl Seen {
         let mut node = client % VOTERS + 1;
         let mut connection = None;
         let mut at = client as u64;
+        let mut own = Own { client, errors: 0, count: 0 };
         while !self.is_over.load(Ordering::SeqCst) {
+            match own.take_turn(&mut connection, node) {
+                Ok(()) => self.looks.fetch_add(1, Ordering::SeqCst),
+                Err(_) => {
+                    connection = None;
+                    node = node % VOTERS + 1;
+                    continue;
+                }
+            };
             let value = self.next.fetch_add(1, Ordering::SeqCst);
             let register = value / OPERATIONS;
             at = at.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -137,6 +158,28 @@ impl Seen {
     }
 }
 
+/// A key that one client alone writes. A write that was not answered may be done at any time later, so another key follows.
+struct Own {
+    client: usize,
+    errors: u64,
+    count: u64,
+}
+
+impl Own {
+    /// Counts up, and looks on the same connection whether that is seen.
+    fn take_turn(&mut self, connection: &mut Option<Connection>, node: usize) -> RedisResult<()> {
+        let key = format!("own:{}:{}", self.client, self.errors);
+        self.errors += 1;
+        let connection = at(connection, node)?;
+        connection.set::<_, _, ()>(&key, self.count + 1)?;
+        self.count += 1;
+        let seen: Option<u64> = connection.get(&key)?;
+        assert_eq!(seen, Some(self.count), "{key} as node {node} shows it");
+        self.errors -= 1;
+        Ok(())
+    }
+}
+
 fn at(connection: &mut Option<Connection>, node: usize) -> RedisResult<&mut Connection> {
     match connection {
         Some(connection) => Ok(connection),
@@ -149,6 +192,5 @@ fn write(connection: &mut Option<Connection>, node: usize, register: u64, value:
 }
 
 fn read(connection: &mut Option<Connection>, node: usize, register: u64) -> RedisResult<u64> {
-    let value: Option<u64> = at(connection, node)?.get(key(register))?;
-    Ok(value.unwrap_or(0))
+    at(connection, node)?.incr(key(register), 0)
 }
