@@ -263,19 +263,6 @@ var constants = map[string]constant{
 	"TRIMTAB_VERSION_PATCH": {not: "Version tells that of the library linked in"},
 }
 
-// A store in the host's loop. Go has goroutines for that.
-func init() {
-	for _, name := range []string{
-		"trimtab_store_options_set_hosted",
-		"trimtab_store_poll_fd",
-		"trimtab_store_next_deadline",
-		"trimtab_store_next_timeout",
-		"trimtab_store_turn",
-	} {
-		functions[name] = counterpart{not: "a store has threads in Go, and its calls wait without one each"}
-	}
-}
-
 // counterpart is the name in Go, or why there is none.
 type counterpart struct{ is, not string }
 

@@ -10,6 +10,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use raft::eraftpb::{HardState, Message};
@@ -517,6 +518,11 @@ impl Node {
     /// By which other threads read. What they may rely on is what [`Granted`] says.
     pub fn reader(&self) -> index::Reader {
         self.engine.reader()
+    }
+
+    /// The state with all that is applied, kept as it is. Readers see it too from now on.
+    pub fn view(&mut self) -> Arc<index::View> {
+        self.engine.view()
     }
 
     /// The state with all that is applied.

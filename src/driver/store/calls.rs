@@ -296,7 +296,8 @@ impl Store {
 
 /// # Reads
 ///
-/// They see all that was applied, do not block, and wait for nobody. Errors: `State` once the store is closed, `Forked`.
+/// They see all that was applied. They never wait for the disk; for other threads only where nobody has read for a while, and
+/// then for the short writes in hand. Errors: `State` once the store is closed, `Forked`.
 ///
 /// In a cluster they are as fresh as the store's `read` level asks, [`ReadLevel::Primary`](super::ReadLevel::Primary) unless
 /// it says otherwise: they see every write that was answered at `quorum` before, on any node. On a primary that holds its

@@ -1,6 +1,7 @@
 //! [`Ground`]: what a store stands on: an engine of its own, or a node of a cluster. The one place that tells them apart.
 
 use std::io;
+use std::sync::Arc;
 
 #[cfg(all(feature = "proxy", feature = "replication"))]
 use super::member::Member;
@@ -78,6 +79,11 @@ impl Ground {
     /// The last entry of the log, with those that are on their way into it.
     pub(super) fn last_taken(&self) -> u64 {
         either!(self, engine => engine.last_sequence(), member => member.last_taken())
+    }
+
+    /// What readers see, made for who asks while nobody has read for a while.
+    pub(in crate::driver) fn view(&mut self) -> Arc<View> {
+        either!(self, engine => engine.view(), member => member.node().view())
     }
 
     /// Takes a command. The ticket comes back with what came of it, from [`Ground::poll_reply`].

@@ -286,9 +286,8 @@ impl Lane {
     }
 
     /// The present, as the store has it: never before what it has said.
-    pub(crate) fn now(&mut self) -> Timestamp {
-        let wall = self.store.clock();
-        wall.max(self.sight.view().time())
+    pub(crate) fn now(&self) -> Timestamp {
+        self.store.clock().max(self.sight.reader.time())
     }
 }
 
@@ -317,6 +316,11 @@ impl Post {
 
 impl Sight {
     fn view(&mut self) -> Seen {
+        self.view_by(Reader::view)
+    }
+
+    /// The view, which `take` gives if there is none yet.
+    fn view_by(&mut self, take: impl FnOnce(&Reader) -> Arc<View>) -> Seen {
         if let Some(view) = &self.view {
             return view.clone();
         }
@@ -324,7 +328,7 @@ impl Sight {
         if let Some(OfMember { sight, standpoint }) = &mut self.of_member {
             *standpoint = sight.standpoint();
         }
-        self.view.insert(Seen(Arc::new(self.reader.view()))).clone()
+        self.view.insert(Seen(Arc::new(take(&self.reader)))).clone()
     }
 
     /// What the view shows that was taken last.
@@ -398,7 +402,15 @@ impl Keys for Batch<'_> {
     type Seen = Seen;
 
     fn view(&mut self) -> Seen {
-        self.sight.view()
+        match &mut self.core {
+            None => self.sight.view(),
+            // Whoever holds the lock must not ask for a view as others do, who take it for that.
+            Some(core) => self.sight.view_by(|_| core.ground.view()),
+        }
+    }
+
+    fn present(&mut self) -> (Timestamp, u64) {
+        (self.sight.reader.time(), self.sight.reader.value_max())
     }
 
     fn sight(&mut self) -> resp::Sight {

@@ -93,6 +93,8 @@ use crate::time::Instant;
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
+    /// Somebody else closes it.
+    is_lent: bool,
 }
 
 struct Inner {
@@ -238,12 +240,24 @@ impl Store {
             read_level: founded.read_level,
             process: fork::Process::now(),
         };
+        inner.shared.serve_readers();
         if !is_hosted {
             inner.spawn("trimtab-flush", disk, Shared::run_flusher)?;
             inner.spawn("trimtab-tend", disk, Shared::run_tender)?;
             inner.spawn("trimtab-snap", disk, Shared::run_snapshots)?;
         }
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self { inner: Arc::new(inner), is_lent: false })
+    }
+
+    /// The same store, for those who may not close it.
+    #[cfg(feature = "proxy")]
+    pub(crate) fn lend(&self) -> Self {
+        Self { is_lent: true, ..self.clone() }
+    }
+
+    /// Whether it was opened by a server, which closes it when it ends: [`Store::close`] is refused.
+    pub fn is_lent(&self) -> bool {
+        self.is_lent
     }
 
     /// What opening found.
@@ -404,9 +418,14 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// What the log has failed with, if it has: then `memory` writes may be lost. `Forked`.
+    /// What the log has failed with, if it has: then `memory` writes may be lost. `State` for a server's, which is its
+    /// own to close; `Forked`.
     pub fn close(&self) -> Result<()> {
         self.check_process()?;
+        if self.is_lent {
+            let detail = "is the server's, which closes it when it ends; end the server".into();
+            return Err(Error::State { what: "store", detail });
+        }
         #[cfg(all(feature = "proxy", feature = "replication"))]
         self.hand_over();
         self.inner.close()

@@ -1,8 +1,8 @@
 //! What the handles and threads of a store share: the engine behind a lock, and who waits for what.
 //!
 //! Whoever submits takes the lock, puts the command into the log and, where that is all it asks for, has its answer at
-//! once: no other thread is woken for it. Three threads work beside, see `threads`. Readers never take the lock. A store
-//! that its host turns has no threads: see `hosted`.
+//! once: no other thread is woken for it. Three threads work beside, see `threads`. Readers take the lock only where nobody
+//! has read for a while, to have a view made. A store that its host turns has no threads: see `hosted`.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
@@ -176,6 +176,15 @@ impl Shared {
             scrub_bytes_per_second: options.scrub_bytes_per_second,
             host,
         }
+    }
+
+    /// Has readers ask for a view where there is none for them.
+    pub(super) fn serve_readers(self: &Arc<Self>) {
+        let shared = Arc::downgrade(self);
+        self.core.lock().ground.engine().serve(move || {
+            let shared = shared.upgrade().expect("who reads has the store");
+            shared.core.lock().ground.view()
+        });
     }
 
     pub(in crate::driver) fn check_open(&self) -> Result<()> {

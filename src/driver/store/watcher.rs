@@ -100,7 +100,7 @@ impl Watcher {
             let view = reader.view();
             match self.watch.next(&view, EVENTS_MAX, BYTES_MAX) {
                 Ok(events) if !events.is_empty() => {
-                    return Ok(Watched::Events(events.into_iter().cloned().collect()));
+                    return Ok(Watched::Events(events));
                 }
                 Ok(_) => {}
                 Err(Compacted { first }) => return Ok(Watched::Compacted { first }),
