@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::store::index::{Command, Outcome, View};
+use crate::store::index::{Command, Outcome, Timestamp, View};
 
 /// When a write is answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,6 +54,13 @@ pub trait Keys {
     /// What the last view shows.
     fn sight(&mut self) -> Sight {
         Sight::Whole
+    }
+
+    /// The latest time any command had, and the most bytes that a value may have: what there is to know for a write
+    /// that reads nothing.
+    fn present(&mut self) -> (Timestamp, u64) {
+        let view = self.view();
+        (view.time(), view.settings().value_max)
     }
 
     /// Takes a write in. It does not wait.

@@ -541,9 +541,9 @@ impl Connection {
         keys: &mut impl Keys,
         now: Timestamp,
     ) -> Option<Taken> {
-        let view = keys.view();
-        let now = now.max(view.time());
-        let (step, expects) = match blind::plan(spec.name, args, view.settings().value_max, now) {
+        let (time, value_max) = keys.present();
+        let now = now.max(time);
+        let (step, expects) = match blind::plan(spec.name, args, value_max, now) {
             Ok(planned) => planned?,
             Err(failure) => {
                 self.refuse(failure, hub);

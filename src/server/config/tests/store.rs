@@ -84,10 +84,7 @@ fn what_is_wrong_is_told() {
             store("memory_max = \"257TiB\""),
             &[":4:14: memory_max 257TiB is outside 64KiB to 256TiB; 0 is no limit"],
         ),
-        (
-            store("kept_bytes = \"257TiB\""),
-            &[":4:14: kept_bytes 257TiB is outside 0 to 256TiB"],
-        ),
+        (store("kept_bytes = \"257TiB\""), &[":4:14: kept_bytes 257TiB is outside 0 to 256TiB"]),
         (store("output_max = 0"), &[":4:14: output_max 0 is outside 1MiB to 16GiB"]),
         (
             store("output_max = \"5MB\""),
