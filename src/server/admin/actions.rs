@@ -11,6 +11,7 @@ use crate::server::admin::body::Backup;
 use crate::server::admin::body::{Addition, Changes, check_empty, timeout};
 use crate::server::admin::head::{Head, Method};
 use crate::server::admin::path::Resource;
+use crate::server::admin::standing::Standing;
 use crate::server::config::suggest::{nearest_or_all, shown};
 use crate::server::journal::Follower;
 
@@ -76,6 +77,8 @@ fn done(head: &Head, body: &[u8], instance: &dyn Instance) -> Result<Done, Answe
                 }
             }
         }
+        Resource::Primary => standing(instance, |standing| standing.is_primary),
+        Resource::Replica(lag) => standing(instance, |standing| lag.takes(standing)),
         Resource::StoreBackup => store_backup(head, body, instance),
         Resource::Drain => {
             let timeout = timeout(body).map_err(|why| Answer::error(400, &why))?;
@@ -89,6 +92,18 @@ fn done(head: &Head, body: &[u8], instance: &dyn Instance) -> Result<Done, Answe
         }
     };
     told.map(Done::Told)
+}
+
+/// 200 if the store's node is what was asked for, 503 if not.
+#[cfg(feature = "store")]
+fn standing(instance: &dyn Instance, is_meant: impl FnOnce(&Standing) -> bool) -> Result<Answer, Answer> {
+    let standing = instance.standing()?;
+    Ok(Answer::json(if is_meant(&standing) { 200 } else { 503 }, &standing))
+}
+
+#[cfg(not(feature = "store"))]
+fn standing(_: &dyn Instance, _: impl FnOnce(&Standing) -> bool) -> Result<Answer, Answer> {
+    Err(Answer::error(404, "there is no store: this build has none"))
 }
 
 #[cfg(feature = "store")]

@@ -9,6 +9,7 @@
 //! | `PUT` likewise, `{"address": "10.0.0.4:80", ...}` | adds it | 201, the backend |
 //! | `DELETE` likewise | removes it | 204 |
 //! | `GET /v1/events?recent=20&since=17&follow=false` | | 200, events as they come, each a line of JSON |
+//! | `GET /primary`, `GET /replica?lag=500ms` | | 200 or 503: whether the store's node is one, a [`Standing`] |
 //! | `GET /v1/store/backup` | | 200, the last backups of the store |
 //! | `POST /v1/store/backup`, `{"to": "/mnt/backup", "full": false}` | begins one | 202, its number |
 //! | `POST /v1/drain`, `{"timeout_ms": 30000}` | [`Server::drain`](super::Server::drain) | 202 |
@@ -33,6 +34,7 @@
 //! | `answer` | what is answered, as bytes |
 //! | `actions` | what each request does |
 //! | `body` | the JSON of requests |
+//! | `standing` | what balancers ask of the store's node |
 
 mod actions;
 mod answer;
@@ -40,6 +42,7 @@ mod body;
 mod dialogue;
 mod head;
 mod path;
+mod standing;
 #[cfg(test)]
 mod tests;
 
@@ -55,9 +58,11 @@ use crate::server::statistics::{BackendStatus, PoolStatus, Status};
 
 #[cfg(feature = "cli")]
 pub(crate) use crate::driver::conversation::FOLLOW_SILENCE_MAX;
+pub(in crate::server) use dialogue::Reach;
 pub use dialogue::{AHEAD_MAX, Dialogue};
 #[cfg(feature = "cli")]
 pub(crate) use path::encode;
+pub use standing::Standing;
 
 /// The longest head of a request, in bytes, its closing empty line included.
 pub const HEAD_MAX: usize = 16 * 1024;
@@ -83,6 +88,9 @@ pub(super) trait Instance: Send + Sync {
     fn pool_status(&self, name: &str) -> Option<PoolStatus>;
     /// Its events from somewhere on, up to now unless `goes_on`.
     fn follow(&self, start: Start, goes_on: bool) -> Result<Follower>;
+    /// How its store's node stands.
+    #[cfg(feature = "store")]
+    fn standing(&self) -> Result<Standing>;
     /// Begins a backup of its store, and gives its number.
     #[cfg(feature = "store")]
     fn back_up(&self, to: &str, is_full: bool) -> Result<u64>;

@@ -16,6 +16,8 @@ use crate::server::admin;
 use crate::server::backups::RecentBackups;
 use crate::server::journal::{Follower, Start};
 use crate::server::statistics::{BackendStatus, PoolStatus, Status};
+#[cfg(feature = "store")]
+use crate::server::store;
 use crate::time::Clock;
 
 impl admin::Instance for Inner {
@@ -49,6 +51,11 @@ impl admin::Instance for Inner {
 
     fn follow(&self, start: Start, goes_on: bool) -> Result<Follower> {
         self.journal.follow(start, goes_on)
+    }
+
+    #[cfg(feature = "store")]
+    fn standing(&self) -> Result<admin::Standing> {
+        store::standing(&self.store()?)
     }
 
     #[cfg(feature = "store")]

@@ -20,6 +20,54 @@ fn what_there_is_can_be_read() {
     assert_eq!(whole.body, pool.body);
 }
 
+#[cfg(feature = "store")]
+#[test]
+fn balancers_are_told_which_node_this_is() {
+    let fake = Fake::new();
+    assert_eq!(ask(&fake, get("/primary")).status, 404, "there is no store");
+    let standing = Standing {
+        role: "replica",
+        is_primary: false,
+        is_following: true,
+        age_ms: Some(20),
+        behind: 5,
+        sequence: 100,
+        epoch: Some(7),
+        primary: Some("10.0.0.1:6379".into()),
+    };
+    for (standing, primary, replica, close) in [
+        (standing.clone(), 503, 200, 200),
+        (Standing { age_ms: Some(1_001), ..standing.clone() }, 503, 200, 503),
+        (
+            Standing { age_ms: None, is_following: false, role: "candidate", ..standing.clone() },
+            503,
+            503,
+            503,
+        ),
+        (Standing { role: "primary", is_primary: true, is_following: false, ..standing }, 200, 503, 503),
+    ] {
+        *fake.standing.lock() = Some(standing.clone());
+        let told = ask(&fake, get("/primary"));
+        assert_eq!((told.status, told.body["role"].as_str()), (primary, Some(standing.role)));
+        assert_eq!(ask(&fake, get("/replica")).status, replica, "{standing:?}");
+        assert_eq!(ask(&fake, get("/replica?lag=1s")).status, close, "{standing:?}");
+        assert_eq!(ask(&fake, "GET /replica?lag=5 HTTP/1.0\r\n\r\n").status, replica, "{standing:?}");
+        assert_eq!(ask(&fake, get("/replica?lag=4")).status, 503, "{standing:?}");
+        assert_eq!(ask(&fake, change("POST", "/primary", "")).status, 405);
+    }
+    // Where nothing else may be asked for.
+    let weak = Arc::downgrade(&fake);
+    let mut open = Dialogue::new(weak, Reach::Standing);
+    let mut answer = Vec::new();
+    for path in ["/primary", "/v1/status", "/v1/events", "/replica"] {
+        open.handle_bytes(get(path).as_bytes(), &mut answer);
+    }
+    open.handle_bytes(change("POST", "/v1/stop", "").as_bytes(), &mut answer);
+    let told: Vec<u16> = heard(&answer, &[false; 5]).iter().map(|one| one.status).collect();
+    assert_eq!(told, [200, 404, 404, 503, 404]);
+    assert!(fake.orders.lock().is_empty());
+}
+
 #[test]
 fn a_backend_is_changed_all_or_nothing() {
     let fake = Fake::new();
