@@ -106,6 +106,8 @@ use crate::health;
 pub use crate::health::secret::Secret;
 #[cfg(feature = "store")]
 use crate::store::{engine::Durability, index::evict::Eviction};
+#[cfg(feature = "replication")]
+pub use cluster::{Cluster, Member};
 
 pub use crate::proxy::options::{AcceptProxy, Bind, OnDown, SendProxy, Timeouts};
 pub use position::excerpt;
@@ -345,6 +347,9 @@ pub struct Store {
     pub health: Option<Bind>,
     /// Where in the text that stands.
     pub health_at: Position,
+    /// The cluster that it is a member of; `None`: it stands alone.
+    #[cfg(feature = "replication")]
+    pub cluster: Option<Cluster>,
     /// What a write that does not say reaches before it is answered.
     pub durability: Durability,
     /// The most Redis clients at once, over all workers: 1 to 1,000,000.
