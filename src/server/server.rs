@@ -35,6 +35,8 @@ use crate::server::admin::{Dialogue, Instance, Reach};
 use crate::server::assembly::{self, Files};
 #[cfg(feature = "store")]
 use crate::server::backups::Backups;
+#[cfg(all(feature = "store", feature = "replication"))]
+use crate::server::changes::ClusterChanges;
 use crate::server::config::Config;
 use crate::server::journal::Journal;
 use crate::server::statistics::{AdminStatistics, ListenerStatistics, PoolStatus, ServerStatistics, Status};
@@ -59,6 +61,8 @@ struct Inner {
     journal: Arc<Journal>,
     #[cfg(feature = "store")]
     backups: Arc<Backups>,
+    #[cfg(all(feature = "store", feature = "replication"))]
+    changes: Arc<ClusterChanges>,
     pid: u32,
     /// [`State`] as a number, for who reads it often.
     state: AtomicU8,
@@ -159,6 +163,8 @@ impl Server {
             journal,
             #[cfg(feature = "store")]
             backups: Arc::default(),
+            #[cfg(all(feature = "store", feature = "replication"))]
+            changes: Arc::default(),
             pid: std::process::id(),
             state: AtomicU8::new(State::New as u8),
             life: Mutex::new(Life::default()),
@@ -606,6 +612,8 @@ impl Inner {
         drop(files);
         #[cfg(feature = "store")]
         self.backups.forbid();
+        #[cfg(all(feature = "store", feature = "replication"))]
+        self.changes.forbid();
         // Last of all: what was answered is on disk behind this, whatever durability it asked for.
         #[cfg(feature = "store")]
         if let Some(Err(error)) = store.map(|store| store.close()) {
@@ -613,6 +621,8 @@ impl Inner {
         }
         #[cfg(feature = "store")]
         self.backups.end();
+        #[cfg(all(feature = "store", feature = "replication"))]
+        self.changes.end();
         self.tell(EventKind::Stopped, "");
         let life = self.life.lock();
         self.set_state(State::Stopped);

@@ -100,6 +100,22 @@ pub(super) fn client_options(config: &Config, from: &config::Store) -> Result<Cl
 /// How its node stands.
 pub(super) fn standing(store: &Store) -> Result<Standing> {
     let status = store.status()?;
+    #[cfg(feature = "replication")]
+    if let Ok(cluster) = store.cluster() {
+        use crate::replication::Role;
+        let is_primary = cluster.lease.is_some();
+        let follows = matches!(cluster.role, Role::Replica | Role::Learner);
+        return Ok(Standing {
+            role: crate::server::changes::role_name(cluster.role),
+            is_primary,
+            is_following: follows && cluster.primary.is_some(),
+            age_ms: cluster.age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+            behind: cluster.committed.saturating_sub(cluster.applied),
+            sequence: cluster.applied,
+            epoch: Some(cluster.epoch),
+            primary: cluster.primary_address,
+        });
+    }
     Ok(Standing {
         role: "primary",
         is_primary: status.failure.is_none(),

@@ -12,6 +12,8 @@
 //! | `GET /primary`, `GET /replica?lag=500ms` | | 200 or 503: whether the store's node is one, a [`Standing`] |
 //! | `GET /v1/store/backup` | | 200, the last backups of the store |
 //! | `POST /v1/store/backup`, `{"to": "/mnt/backup", "full": false}` | begins one | 202, its number |
+//! | `GET /v1/store/cluster` | | 200, a [`ClusterTold`](super::ClusterTold) |
+//! | `POST /v1/store/cluster`, `{"order": "transfer", "node": "db-2", "timeout_ms": 5000}` | begins a change of the cluster | 202, its number |
 //! | `POST /v1/drain`, `{"timeout_ms": 30000}` | [`Server::drain`](super::Server::drain) | 202 |
 //! | `POST /v1/stop` | [`Server::stop`](super::Server::stop) | 202 |
 //!
@@ -53,6 +55,8 @@ use crate::balance::{BackendStatistics, Pool};
 use crate::error::Result;
 #[cfg(feature = "store")]
 use crate::server::backups::RecentBackups;
+#[cfg(all(feature = "store", feature = "replication"))]
+use crate::server::changes::{ClusterOrder, ClusterTold};
 use crate::server::journal::{Follower, Start};
 use crate::server::statistics::{BackendStatus, PoolStatus, Status};
 
@@ -91,6 +95,12 @@ pub(super) trait Instance: Send + Sync {
     /// How its store's node stands.
     #[cfg(feature = "store")]
     fn standing(&self) -> Result<Standing>;
+    /// How the cluster of its store is.
+    #[cfg(all(feature = "store", feature = "replication"))]
+    fn cluster(&self) -> Result<ClusterTold>;
+    /// Begins a change of the cluster of its store, and gives its number.
+    #[cfg(all(feature = "store", feature = "replication"))]
+    fn change_cluster(&self, order: ClusterOrder, timeout: Option<Duration>) -> Result<u64>;
     /// Begins a backup of its store, and gives its number.
     #[cfg(feature = "store")]
     fn back_up(&self, to: &str, is_full: bool) -> Result<u64>;

@@ -14,6 +14,7 @@ pub(super) enum Resource {
     Primary,
     Replica(Lag),
     StoreBackup,
+    StoreCluster,
     Drain,
     Stop,
 }
@@ -36,7 +37,7 @@ pub(super) enum Nowhere {
 }
 
 const KNOWN: &str = "/v1/status, /v1/pools/{pool}, /v1/pools/{pool}/backends/{backend}, /v1/events, /v1/store/backup, \
-                     /v1/drain, /v1/stop, /primary, /replica";
+                     /v1/store/cluster, /v1/drain, /v1/stop, /primary, /replica";
 
 impl Resource {
     /// Reads the target of a request, which begins with `/`.
@@ -61,6 +62,7 @@ impl Resource {
             ["v1", "status"] => Ok(Resource::Status),
             ["v1", "events"] => Ok(Resource::Events(Wanted::parse(query).map_err(Nowhere::Malformed)?)),
             ["v1", "store", "backup"] => Ok(Resource::StoreBackup),
+            ["v1", "store", "cluster"] => Ok(Resource::StoreCluster),
             ["v1", "drain"] => Ok(Resource::Drain),
             ["v1", "stop"] => Ok(Resource::Stop),
             ["v1", "pools", pool] if !pool.is_empty() => Ok(Resource::Pool(pool.into())),
@@ -89,7 +91,7 @@ impl Resource {
             | Resource::Primary
             | Resource::Replica(_) => "GET, HEAD",
             Resource::Backend { .. } => "GET, HEAD, POST, PUT, DELETE",
-            Resource::StoreBackup => "GET, HEAD, POST",
+            Resource::StoreBackup | Resource::StoreCluster => "GET, HEAD, POST",
             Resource::Drain | Resource::Stop => "POST",
         }
     }

@@ -14,6 +14,8 @@ use crate::error::Result;
 use crate::server::admin;
 #[cfg(feature = "store")]
 use crate::server::backups::RecentBackups;
+#[cfg(all(feature = "store", feature = "replication"))]
+use crate::server::changes::{ClusterOrder, ClusterTold};
 use crate::server::journal::{Follower, Start};
 use crate::server::statistics::{BackendStatus, PoolStatus, Status};
 #[cfg(feature = "store")]
@@ -56,6 +58,16 @@ impl admin::Instance for Inner {
     #[cfg(feature = "store")]
     fn standing(&self) -> Result<admin::Standing> {
         store::standing(&self.store()?)
+    }
+
+    #[cfg(all(feature = "store", feature = "replication"))]
+    fn cluster(&self) -> Result<ClusterTold> {
+        Ok(ClusterTold::new(self.store()?.cluster()?, self.changes.recent()))
+    }
+
+    #[cfg(all(feature = "store", feature = "replication"))]
+    fn change_cluster(&self, order: ClusterOrder, timeout: Option<Duration>) -> Result<u64> {
+        self.changes.begin(order, timeout, self.store()?)
     }
 
     #[cfg(feature = "store")]

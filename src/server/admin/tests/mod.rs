@@ -129,6 +129,17 @@ impl Instance for Fake {
         self.standing.lock().clone().ok_or(Error::NotFound { what: "store", value: "here".into() })
     }
 
+    #[cfg(all(feature = "store", feature = "replication"))]
+    fn cluster(&self) -> Result<ClusterTold> {
+        Err(Error::State { what: "store", detail: "is in no cluster".into() })
+    }
+
+    #[cfg(all(feature = "store", feature = "replication"))]
+    fn change_cluster(&self, order: ClusterOrder, timeout: Option<Duration>) -> Result<u64> {
+        self.orders.lock().push(format!("{order:?} within {timeout:?}"));
+        Ok(3)
+    }
+
     fn follow(&self, start: Start, goes_on: bool) -> Result<Follower> {
         self.journal.follow(start, goes_on)
     }

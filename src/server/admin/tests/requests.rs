@@ -68,6 +68,53 @@ fn balancers_are_told_which_node_this_is() {
     assert!(fake.orders.lock().is_empty());
 }
 
+#[cfg(all(feature = "store", feature = "replication"))]
+#[test]
+fn the_cluster_of_the_store_is_changed() {
+    let fake = Fake::new();
+    let path = "/v1/store/cluster";
+    assert_eq!(ask(&fake, get(path)).status, 409);
+    for (body, order) in [
+        (r#"{"order": "transfer"}"#, "Transfer { to: None } within None"),
+        (
+            r#"{"order": "transfer", "node": "b", "timeout_ms": 50}"#,
+            "Transfer { to: Some(\"b\") } within Some(50ms)",
+        ),
+        (
+            r#"{"order": "add", "node": "d", "address": "10.0.0.4:7400"}"#,
+            "Add { node: \"d\", address: Some(10.0.0.4:7400) } within None",
+        ),
+        (r#"{"order": "add", "node": "d"}"#, "Add { node: \"d\", address: None } within None"),
+        (r#"{"order": "promote", "node": "d"}"#, "Promote { node: \"d\" } within None"),
+        (r#"{"order": "remove", "node": "a"}"#, "Remove { node: \"a\" } within None"),
+        (
+            r#"{"order": "replace", "node": "a", "with": "d"}"#,
+            "Replace { lost: \"a\", with: \"d\" } within None",
+        ),
+    ] {
+        let ordered = ask(&fake, change("POST", path, body));
+        assert_eq!((ordered.status, &ordered.body["change"]), (202, &Value::from(3)), "{body}");
+        assert_eq!(fake.orders.lock().pop().as_deref(), Some(order));
+    }
+    for (body, part) in [
+        ("{}", "the body has no order; known: transfer"),
+        (r#"{"order": "tranfser"}"#, "did you mean \"transfer\"?"),
+        (r#"{"order": 3}"#, "order is the number 3"),
+        (r#"{"order": "add"}"#, "add needs node"),
+        (r#"{"order": "replace", "node": "a"}"#, "replace needs with"),
+        (r#"{"order": "remove", "node": "a", "with": "b"}"#, "with is for replace"),
+        (r#"{"order": "remove", "node": "a", "address": "b"}"#, "address is for add"),
+        (r#"{"order": "add", "node": "a", "address": "b"}"#, "is not ip:port"),
+        (r#"{"order": "transfer", "timeout_ms": 0}"#, "timeout_ms 0 is outside 1 to"),
+        (r#"{"order": "transfer", "noed": "a"}"#, "unknown field"),
+    ] {
+        let refused = ask(&fake, change("POST", path, body));
+        assert_eq!(refused.status, 400, "{body}");
+        assert!(refused.error().contains(part), "{body}: {}", refused.error());
+    }
+    assert!(fake.orders.lock().is_empty());
+}
+
 #[test]
 fn a_backend_is_changed_all_or_nothing() {
     let fake = Fake::new();
