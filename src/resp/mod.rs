@@ -13,6 +13,7 @@
 mod ahead;
 mod command;
 mod connection;
+mod desk;
 mod float;
 mod glob;
 mod hub;
@@ -26,11 +27,13 @@ mod request;
 mod value;
 mod world;
 
+pub use self::command::route::{Route, Routed, route};
 pub use self::connection::{Connection, Options};
+pub use self::desk::Desk;
 #[cfg(feature = "proxy")]
 pub(crate) use self::glob::matches;
 pub use self::hub::{Counters, Hub, HubOptions, Message};
-pub use self::keys::{Completed, Durability, Keys, Ticket};
+pub use self::keys::{Completed, Durability, Has, Keys, Position, Ticket};
 pub use self::number::parse_integer;
 pub use self::peers::Peers;
 pub use self::reply::{Protocol, Reply};

@@ -10,6 +10,7 @@
 //! | `server.rs` | the connection, and what the server says of itself |
 //! | `client.rs` | `CLIENT`, `CONFIG` and `COMMAND` |
 //! | `blind.rs` | writes that need not read first |
+//! | `route.rs` | which node a command is for |
 
 pub(super) mod blind;
 mod client;
@@ -17,6 +18,7 @@ mod expiry;
 mod generic;
 mod hash;
 mod pubsub;
+pub(super) mod route;
 pub(super) mod server;
 mod string;
 
@@ -65,6 +67,7 @@ pub(super) enum Control {
     WaitAof,
     Quit,
     Reset,
+    Trimtab,
 }
 
 /// Flags of a command, as `COMMAND` tells them.
@@ -141,6 +144,9 @@ impl Spec {
     }
 }
 
+/// What `TRIMTAB` can do.
+pub(super) const TRIMTAB: &[(&str, i32)] = &[("position", 2), ("after", -6), ("bound", -3)];
+
 const CONTROL: &[Spec] = &[
     Spec::control("multi", 1, FAST | LOADING, Control::Multi),
     Spec::control("exec", 1, LOADING, Control::Exec),
@@ -151,6 +157,7 @@ const CONTROL: &[Spec] = &[
     Spec::control("waitaof", 4, BLOCKING, Control::WaitAof),
     Spec::control("quit", -1, FAST | LOADING | NO_AUTH, Control::Quit),
     Spec::control("reset", 1, FAST | LOADING | NO_AUTH, Control::Reset),
+    Spec::control("trimtab", -2, LOADING, Control::Trimtab).with(TRIMTAB),
 ];
 
 const FAMILIES: [&[Spec]; 8] = [

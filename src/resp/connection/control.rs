@@ -78,6 +78,8 @@ impl Connection {
                     Ok(())
                 });
             }
+            // Dealt with before anything is queued or held.
+            Control::Trimtab => {}
             Control::Wait | Control::WaitAof => match waiting(control, args, now) {
                 Err(failure) => self.refuse(failure, hub),
                 Ok(busy) => {
