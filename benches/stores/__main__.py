@@ -8,7 +8,8 @@ processes took of the processor for each request. other% is what programs outsid
 in the worst round.
 
 `quorum` asks stores of several nodes for writes that are on the disks of two of them before they are
-answered: redis by a WAIT behind each SET, so that it takes another client, which asks trimtab for a PING there.
+answered. redis is asked by a WAIT behind each SET, which takes another client; trimtab is asked for a PING
+there.
 
 `memory` tells what each server grew by for each key when the keys were put, before all else.
 

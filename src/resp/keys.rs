@@ -1,9 +1,10 @@
 //! [`Keys`]: the store as connections see it.
 
 use std::ops::Deref;
+use std::time::Duration;
 
 use crate::error::Error;
-use crate::store::index::{Command, Outcome, View};
+use crate::store::index::{Command, Outcome, Timestamp, View};
 
 /// When a write is answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,6 +18,17 @@ pub enum Durability {
     Quorum,
     /// It is on all disks.
     All,
+}
+
+/// What the view that was asked for last shows, of a store in a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// All that was answered before it was asked for; on one node always.
+    Whole,
+    /// What was there so long ago; `None`: it is not known how long.
+    Past(Option<Duration>),
+    /// What was there when this primary last held its quorum: others may have gone on since.
+    Lapsed,
 }
 
 /// Names a write under way: the sequence that it will have in the log. Where that is not known beforehand, any number
@@ -59,6 +71,18 @@ pub trait Keys {
     /// What is there now.
     fn view(&mut self) -> Self::Seen;
 
+    /// What the last view shows.
+    fn sight(&mut self) -> Sight {
+        Sight::Whole
+    }
+
+    /// The latest time any command had, and the most bytes that a value may have: what there is to know for a write
+    /// that reads nothing.
+    fn present(&mut self) -> (Timestamp, u64) {
+        let view = self.view();
+        (view.time(), view.settings().value_max)
+    }
+
     /// Takes a write in. It does not wait.
     ///
     /// # Errors
@@ -84,12 +108,6 @@ pub trait Keys {
             true => Has::All,
             false => Has::NotYet,
         }
-    }
-
-    /// How old a view that is asked for now may be, in milliseconds: everything that was answered anywhere before that is
-    /// in it. 0: nothing is missing. `None`: not known.
-    fn age(&mut self) -> Option<u64> {
-        Some(0)
     }
 
     /// `key` is read, for stores that let go of what is not used for long.

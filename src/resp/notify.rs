@@ -72,7 +72,7 @@ impl Hub {
         match watch.next(view, EVENTS_MAX, BYTES_MAX) {
             Ok(events) => {
                 has_more = watch.next_sequence() <= view.sequence();
-                told = events.into_iter().map(|event| (event.key().to_vec(), named(event))).collect();
+                told = events.iter().map(|event| (event.key().to_vec(), named(event))).collect();
             }
             Err(compacted) => watch = Watch::new(&Range::ALL, compacted.first),
         }

@@ -140,7 +140,7 @@ impl Scanner {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use redis_protocol::resp2::types::OwnedFrame as Resp2;
+    use redis_protocol::resp2::types::{OwnedFrame as Resp2, Resp2Frame as _};
     use redis_protocol::resp3::types::OwnedFrame as Resp3;
 
     use super::*;

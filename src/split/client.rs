@@ -273,10 +273,10 @@ impl Client {
 const KEPT_MAX: usize = 4 << 10;
 
 impl Split {
-    /// A client has come from `address`.
-    pub fn open_client(&mut self, address: &str, time: Timestamp) -> ClientId {
+    /// A client has come from `address` to `local`.
+    pub fn open_client(&mut self, address: &str, local: &str, time: Timestamp) -> ClientId {
         self.generation = super::next(self.generation);
-        let number = self.desk.connect(address, time);
+        let number = self.desk.connect(address, local, time);
         let mut parser = Parser::new(self.options.limits);
         parser.set_stranger(!self.desk.is_authenticated(number));
         let index = self.clients.insert(Client {

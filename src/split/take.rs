@@ -132,8 +132,19 @@ impl Split {
             }
             Route::Desk => {
                 let mut answer = Vec::new();
-                self.desk.answer(number, args, &mut answer, wall(now));
-                return self.reply(id, &answer);
+                let ends = self.desk.answer(number, args, &mut answer, wall(now));
+                self.reply(id, &answer);
+                if let Some(client) = self.client_mut(id) {
+                    client.is_closing |= ends;
+                }
+                while let Some(killed) = self.desk.poll_killed() {
+                    let found = self.clients.iter().find(|(_, client)| client.number == killed);
+                    let found = found.map(|(index, client)| (index as u32, client.generation));
+                    if let Some((index, generation)) = found {
+                        self.cut(ClientId { index, generation });
+                    }
+                }
+                return Taken::Yes;
             }
         };
         self.desk.count(false);

@@ -39,7 +39,7 @@ impl Bench {
     }
 
     fn client(&mut self) -> ClientId {
-        self.split.open_client("10.0.0.1:5", Timestamp::from_millis(1))
+        self.split.open_client("10.0.0.1:5", "10.0.0.9:6400", Timestamp::from_millis(1))
     }
 
     fn act(&mut self) {
@@ -273,7 +273,8 @@ fn without_a_primary_writes_wait_and_are_told_in_the_end() {
     assert!(bench.told(two).starts_with("-TRYAGAIN there is no primary, and too many"));
     // Who only reads does not need one.
     bench.say(two, "GET a");
-    assert_eq!(bench.links.len(), 1);
+    assert_eq!((bench.links.len(), bench.split.held()), (1, 1));
+    bench.split.close_client(two, bench.now);
     bench.later(Duration::from_secs(5));
     assert!(bench.told(one).starts_with("-TRYAGAIN there was no primary for 5s"));
     assert_eq!(bench.split.held(), 0);
@@ -333,8 +334,7 @@ fn a_subscriber_is_joined_to_the_primary_and_parted_from_it() {
     let client = bench.client();
     bench.say(client, "SUBSCRIBE c\nPING");
     let (own, said) = bench.sent(1);
-    assert_eq!(said, "SUBSCRIBE c; PING".replace("; PING", ""), "what follows comes when that has left");
-    assert_eq!(bench.sent(1), (own, "PING".to_owned()));
+    assert_eq!(said, "SUBSCRIBE c; PING");
     bench.answer(own, "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n*2\r\n$4\r\npong\r\n$0\r\n\r\n");
     assert!(bench.told(client).ends_with("$4\r\npong\r\n$0\r\n\r\n"));
     bench.answer(own, "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$2\r\nhi\r\n");
@@ -365,7 +365,6 @@ fn a_frozen_replica_is_left_and_what_it_was_asked_is_asked_elsewhere() {
     let client = bench.client();
     bench.say(client, "GET a");
     let (read, _) = bench.sent(2);
-    bench.later(Duration::from_secs(1));
     bench.later(Duration::from_secs(1));
     assert!(!bench.links.contains_key(&read));
     let (_, said) = bench.sent(1);

@@ -1,6 +1,7 @@
 //! Threads that read while one writes.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use trimtab::store::index::{
     Command, Condition, Index, Lifetime, OnRefusal, Operation, Options, Range, Step, Timestamp, Transaction,
@@ -81,4 +82,102 @@ fn a_transaction_is_seen_whole() {
         readers.into_iter().map(|reader| reader.join().unwrap()).collect::<Vec<_>>()
     });
     assert!(reads.iter().all(|(reads, seen)| *reads > 0 && *seen > 0), "{reads:?}");
+}
+
+/// An index whose readers ask for a view where there is none, and how often they did.
+fn served() -> (Arc<Mutex<Index>>, Arc<AtomicU64>) {
+    let index = Arc::new(Mutex::new(Index::new(&Options::default())));
+    let asked = Arc::new(AtomicU64::new(0));
+    let (writer, count) = (Arc::downgrade(&index), Arc::clone(&asked));
+    index.lock().unwrap().serve(move || {
+        count.fetch_add(1, Ordering::Relaxed);
+        writer.upgrade().unwrap().lock().unwrap().view()
+    });
+    (index, asked)
+}
+
+fn increment(index: &Mutex<Index>, sequence: u64) {
+    let mut index = index.lock().unwrap();
+    let operation = Operation::Step(Step::Increment { key: b"n", by: 1 });
+    let time = Timestamp::from_millis(sequence);
+    index.apply_command(sequence, &Command { time, request: None, operation }).unwrap();
+    index.offer();
+}
+
+#[test]
+fn who_reads_after_a_while_of_writes_asks_for_a_view() {
+    let (index, asked) = served();
+    let reader = index.lock().unwrap().reader();
+    let now = Timestamp::default();
+    let value = |view: &trimtab::store::index::View| view.get(b"n", now).map(|entry| entry.value.to_vec());
+    for sequence in 1..=9 {
+        increment(&index, sequence);
+    }
+    assert_eq!(reader.time(), Timestamp::from_millis(9), "it is known without a view");
+    let ninth = reader.view();
+    assert_eq!((value(&ninth), asked.load(Ordering::Relaxed)), (Some(b"9".to_vec()), 1));
+    assert_eq!(reader.with(value), Some(b"9".to_vec()));
+    // Somebody reads: there is a view after each write.
+    for sequence in 10..=12 {
+        increment(&index, sequence);
+        assert_eq!(reader.with(value), Some(sequence.to_string().into_bytes()));
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+    // Nobody does: it is made for the next who comes.
+    (13..=20).for_each(|sequence| increment(&index, sequence));
+    assert_eq!(reader.with(value), Some(b"20".to_vec()));
+    assert_eq!(asked.load(Ordering::Relaxed), 2);
+    assert_eq!(value(&ninth), Some(b"9".to_vec()), "a view never changes");
+}
+
+/// What was offered before a view is asked for is in it, however reading and writing fall together.
+#[test]
+fn a_reader_sees_what_was_offered_before() {
+    let (index, asked) = served();
+    let (offered, is_done) = (AtomicU64::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        for pause in [1, 7, 300] {
+            let (reader, offered, is_done) = (index.lock().unwrap().reader(), &offered, &is_done);
+            scope.spawn(move || {
+                let mut last = 0;
+                while !is_done.load(Ordering::Acquire) {
+                    let least = offered.load(Ordering::Acquire).max(last);
+                    last = reader.with(|view| {
+                        assert!(
+                            view.sequence() >= least,
+                            "{} was offered, {} is seen",
+                            least,
+                            view.sequence()
+                        );
+                        let value = view.get(b"n", Timestamp::default()).map(|entry| entry.value.to_vec());
+                        let expected =
+                            (view.sequence() > 0).then(|| view.sequence().to_string().into_bytes());
+                        assert_eq!(value, expected, "a view is of one moment");
+                        view.sequence()
+                    });
+                    (0..pause).for_each(|_| std::thread::yield_now());
+                }
+            });
+        }
+        for sequence in 1..=2_000 {
+            increment(&index, sequence);
+            offered.store(sequence, Ordering::Release);
+        }
+        is_done.store(true, Ordering::Release);
+    });
+    assert!(asked.load(Ordering::Relaxed) > 0, "the view was never taken back");
+}
+
+/// What takes long is done beside a view, so that nobody waits for it.
+#[test]
+fn a_long_operation_leaves_a_view_to_read() {
+    let (index, asked) = served();
+    let reader = index.lock().unwrap().reader();
+    (1..=9).for_each(|sequence| increment(&index, sequence));
+    let now = Timestamp::default();
+    let operation = Operation::Step(Step::DeleteRange { range: Range::ALL, limit: 0 });
+    index.lock().unwrap().apply_command(10, &Command { time: now, request: None, operation }).unwrap();
+    assert_eq!((reader.count(&Range::ALL, now), asked.load(Ordering::Relaxed)), (1, 0), "as it was before");
+    index.lock().unwrap().offer();
+    assert_eq!(reader.count(&Range::ALL, now), 0);
 }

@@ -4,11 +4,14 @@
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use slab::Slab;
 
 use super::Store;
-use super::shared::{Core, Owner, Shared, now};
+use super::ground::{Reply, Wanted};
+use super::owner::Owner;
+use super::shared::{Core, Shared, now};
 use crate::driver::lock::MutexGuard;
 use crate::error::Result;
 use crate::resp::{Completed, Durability, Keys, Ticket};
@@ -51,7 +54,7 @@ pub(crate) enum Finished {
 }
 
 impl Lanes {
-    pub(super) fn complete(&mut self, place: Place, result: Result<engine::Done>) {
+    pub(super) fn complete(&mut self, place: Place, result: Result<Reply>) {
         // A loop that has ended does not want to know.
         let Some(post) = self.0.get_mut(place.lane) else { return };
         post.done.push(match place.ticket {
@@ -141,6 +144,7 @@ impl Lane {
             lane: self.index,
             core: None,
             now: now(),
+            timeout: inner.options.timeout,
             client: 0,
         }
     }
@@ -168,8 +172,8 @@ impl Lane {
     }
 
     /// The present, as the store has it: never before what it has said.
-    pub(crate) fn now(&mut self) -> Timestamp {
-        now().clock.max(self.sight.view().time())
+    pub(crate) fn now(&self) -> Timestamp {
+        now().clock.max(self.sight.reader.time())
     }
 }
 
@@ -211,6 +215,8 @@ pub(crate) struct Batch<'a> {
     lane: usize,
     core: Option<MutexGuard<'a, Core>>,
     now: Now,
+    /// How long a write may take.
+    timeout: Duration,
     client: u64,
 }
 
@@ -249,7 +255,15 @@ impl Keys for Batch<'_> {
     type Seen = Seen;
 
     fn view(&mut self) -> Seen {
-        self.sight.view()
+        match &mut self.core {
+            None => self.sight.view(),
+            // Whoever holds the lock must not ask for a view as others do, who take it for that.
+            Some(core) => self.sight.view.get_or_insert_with(|| Seen(Arc::new(core.ground.view()))).clone(),
+        }
+    }
+
+    fn present(&mut self) -> (Timestamp, u64) {
+        (self.sight.reader.time(), self.sight.reader.value_max())
     }
 
     fn submit(&mut self, command: &Command<'_>, durability: Durability) -> Result<Ticket> {
@@ -268,12 +282,14 @@ impl Keys for Batch<'_> {
             Owner::Lane(Place { lane: self.lane, client: self.client, ticket: Some(ticket) })
         };
         let core = self.core.get_or_insert_with(|| self.shared.core.lock());
-        self.shared.take_as(core, command, Some(durability), owner, self.now)?;
+        let deadline = self.now.instant.saturating_add(self.timeout);
+        let wanted = Wanted { durability: Some(durability), nodes: 0, deadline };
+        self.shared.take_as(core, command, &wanted, owner, self.now)?;
         Ok(ticket)
     }
 
     fn durable(&mut self) -> u64 {
-        self.core.get_or_insert_with(|| self.shared.core.lock()).engine.durable_sequence()
+        self.core.get_or_insert_with(|| self.shared.core.lock()).engine().durable_sequence()
     }
 
     fn replicas_with(&self, _: u64) -> u64 {

@@ -1,9 +1,11 @@
 //! Places in the log, for who reads here what was written elsewhere: `TRIMTAB POSITION`, `AFTER` and `BOUND`.
 
+use std::time::Duration;
+
 use super::{Busy, Connection, Slot, Taken};
 use crate::resp::command::{self, Args, Control, READONLY, Run, failure, is};
 use crate::resp::hub::Hub;
-use crate::resp::keys::{Has, Keys, Position};
+use crate::resp::keys::{Has, Keys, Position, Sight};
 use crate::resp::parse_integer;
 use crate::resp::reply::Reply;
 use crate::resp::world::{Failure, fail};
@@ -102,7 +104,7 @@ impl Connection {
     /// Whether what is here is as fresh as this connection asks; if not, what comes of the request.
     pub(super) fn check_age(&mut self, hub: &mut Hub, keys: &mut impl Keys, now: Timestamp) -> Option<Taken> {
         if let Some(bound) = self.bound
-            && keys.age().is_none_or(|age| age > bound.age)
+            && !is_young(keys, bound.age)
         {
             return Some(self.wait_for_log(bound.wait, hub, now));
         }
@@ -119,6 +121,18 @@ impl Connection {
         }
         self.behind = None;
         self.reject(fail("BEHIND this node is not as fresh as was asked; nothing was done"), hub)
+    }
+}
+
+/// Whether what is seen now is no older than `age` milliseconds.
+fn is_young(keys: &mut impl Keys, age: u64) -> bool {
+    let view = keys.view();
+    let sight = keys.sight();
+    drop(view);
+    match sight {
+        Sight::Whole => true,
+        Sight::Past(Some(past)) => past <= Duration::from_millis(age) && age > 0,
+        Sight::Past(None) | Sight::Lapsed => false,
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::error::Error;
-use crate::resp::{self, Connection, Durability, Hub, HubOptions, Keys, Position, Ticket};
+use crate::resp::{self, Connection, Durability, Hub, HubOptions, Keys, Position, Sight, Ticket};
 use crate::rng::Rng;
 use crate::split::LinkId;
 use crate::store::index::{self, Answer, Command, Index, Outcome, Timestamp, View};
@@ -51,6 +51,8 @@ pub(super) struct Node {
     pub(super) reign: Option<u64>,
     pub(super) is_up: bool,
     pub(super) is_frozen: bool,
+    /// It applies fewer than so many entries in a step.
+    pub(super) pace: u64,
     /// It hears nothing of what is committed.
     pub(super) is_cut: bool,
     /// When it last had all that was committed.
@@ -66,7 +68,7 @@ struct View1<'a> {
     proposed: &'a mut VecDeque<Proposed>,
     tickets: &'a mut u64,
     is_primary: bool,
-    age: Option<u64>,
+    sight: Sight,
     link: LinkId,
     due: Instant,
 }
@@ -103,8 +105,8 @@ impl Keys for View1<'_> {
         at.and_then(|at| self.log.entries.get(at)).map_or(0, |entry| entry.0)
     }
 
-    fn age(&mut self) -> Option<u64> {
-        self.age
+    fn sight(&mut self) -> Sight {
+        self.sight
     }
 }
 
@@ -123,6 +125,7 @@ impl Node {
             reign: None,
             is_up: true,
             is_frozen: false,
+            pace: 2 + rng.below(5),
             is_cut: false,
             fresh_at: None,
         }
@@ -133,7 +136,8 @@ impl Node {
     }
 
     pub(super) fn connect(&mut self, link: LinkId, now: Instant) {
-        let connection = Connection::new(resp::Options::default(), "sim:1", &mut self.hub, wall(now));
+        let connection =
+            Connection::new(resp::Options::default(), "sim:1", "sim:2", &mut self.hub, wall(now));
         self.connections.insert(link, connection);
     }
 
@@ -244,9 +248,10 @@ impl Node {
         then: impl FnOnce(&mut View1<'_>, &mut Hub),
     ) {
         let is_primary = self.reign == Some(epoch) && !self.is_cut;
-        let age = match is_primary {
-            true => Some(0),
-            false => self.fresh_at.map(|at| now.duration_since(at).as_millis() as u64 + 1),
+        let sight = match (is_primary, self.reign) {
+            (true, _) => Sight::Whole,
+            (false, Some(_)) => Sight::Lapsed,
+            (false, None) => Sight::Past(self.fresh_at.map(|at| now.duration_since(at))),
         };
         let mut keys = View1 {
             index: &self.index,
@@ -254,7 +259,7 @@ impl Node {
             proposed: &mut self.proposed,
             tickets: &mut self.tickets,
             is_primary,
-            age,
+            sight,
             link,
             due,
         };

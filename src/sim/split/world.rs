@@ -132,7 +132,7 @@ impl World {
         };
         world.elect(false);
         for at in 0..world.clients.len() {
-            let id = world.split.open_client("sim:2", wall(world.now));
+            let id = world.split.open_client("sim:2", "sim:3", wall(world.now));
             world.clients[at].id = Some(id);
         }
         world
@@ -306,14 +306,16 @@ impl World {
             self.split.handle_timeout(self.now);
             self.act()?;
         }
-        self.run_clients()
+        self.run_clients()?;
+        // What the other side did not take at once it takes later.
+        self.act()
     }
 
     fn run_nodes(&mut self) {
         let due = self.millis(10);
         for at in 0..self.nodes.len() {
-            let pace = if self.is_calm { 1_000 } else { self.rng.below(6) };
             let node = &mut self.nodes[at];
+            let pace = if self.is_calm { 1_000 } else { self.rng.below(node.pace) };
             node.follow(&self.log, pace, self.now);
             node.commit(&mut self.log, self.epoch, self.now, due);
             node.deliver();
@@ -477,7 +479,7 @@ impl World {
             return Ok(());
         };
         let mut old = std::mem::replace(client, Client::new(number as u64));
-        client.id = Some(self.split.open_client("sim:2", wall(self.now)));
+        client.id = Some(self.split.open_client("sim:2", "sim:3", wall(self.now)));
         old.leave();
         self.summary.cut += 1;
         self.retired.push(old);

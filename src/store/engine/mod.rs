@@ -46,6 +46,7 @@ mod submit;
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
 
 pub use self::clock::Now;
 use self::clock::Time;
@@ -58,7 +59,7 @@ pub use self::recover::{Report, open};
 use self::snapshot::Snapshots;
 pub use self::snapshot::{SNAPSHOT_PIECE_BYTES, SnapshotJob};
 use crate::error::{Error, Result};
-use crate::store::index::{Index, Outcome, Reader, State};
+use crate::store::index::{Index, Outcome, Reader, State, View};
 use crate::store::log::{self, Epoch, File, Flush, Identity, Log, Upkeep};
 use crate::time::Instant;
 
@@ -156,7 +157,7 @@ impl Engine {
     pub fn poll_completion(&mut self) -> Option<Completion> {
         if self.is_unseen {
             self.is_unseen = false;
-            self.index.publish();
+            self.index.offer();
         }
         self.completions.pop_front()
     }
@@ -248,6 +249,18 @@ impl Engine {
             }
             _ => false,
         }
+    }
+
+    /// The state with all that was applied, kept as it is. Readers see it too from now on.
+    pub fn view(&mut self) -> Arc<View> {
+        self.is_unseen = false;
+        self.index.view()
+    }
+
+    /// Has readers ask by `ask` when there is no view for them, which is to give [`Engine::view`]. Once in the life of an
+    /// engine; without it there is always one. See [`Reader`].
+    pub fn serve(&self, ask: impl Fn() -> Arc<View> + Send + std::marker::Sync + 'static) {
+        self.index.serve(ask);
     }
 
     /// By which other threads read.

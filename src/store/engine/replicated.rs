@@ -14,7 +14,7 @@ use super::recover::{Report, check_command};
 use super::snapshot::{Restored, Snapshots, restore};
 use crate::error::{Error, Result};
 use crate::rng::Rng;
-use crate::store::index::{Command, Index, Operation, Outcome, State, Timestamp, View};
+use crate::store::index::{Command, Index, Operation, Outcome, State, Timestamp};
 use crate::store::log::record::{Vote, record_bytes};
 use crate::store::log::{self, Appended, Disk, Epoch, File, Identity, Plan, Replayed, Sequence, Written};
 use crate::time::Instant;
@@ -308,14 +308,8 @@ impl Engine {
     /// Shows readers all that was applied.
     pub fn publish(&mut self) {
         if std::mem::take(&mut self.is_unseen) {
-            self.index.publish();
+            self.index.offer();
         }
-    }
-
-    /// The state with all that was applied, kept as it is.
-    pub fn view(&mut self) -> std::sync::Arc<View> {
-        self.publish();
-        self.index.reader().view()
     }
 
     /// Encodes a command with the time it is taken at; checks it.

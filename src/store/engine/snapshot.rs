@@ -113,11 +113,7 @@ impl Engine {
     /// A snapshot of what is applied now, to be written anywhere but into the log's own directory: a backup's. The log
     /// lets go of nothing for it, and need not be told how it went.
     pub fn view_job(&mut self, now: Now) -> SnapshotJob {
-        if self.is_unseen {
-            self.is_unseen = false;
-            self.index.publish();
-        }
-        let view = self.index.reader().view();
+        let view = self.view();
         let header = SnapshotHeader {
             identity: self.identity,
             sequence: Sequence(view.sequence()),

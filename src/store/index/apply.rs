@@ -5,6 +5,7 @@ use super::command::{
     Transaction,
 };
 use super::entry::{Entry, Found};
+use super::evict::footprint;
 use super::history::EventKind;
 use super::outcome::{Answer, Refusal};
 use super::state::{Lease, number_at};
@@ -132,18 +133,33 @@ impl<'a> Run<'a> {
     fn transaction(&mut self, transaction: &Transaction<'_>) -> Answered {
         let is_met = transaction.conditions.iter().all(|comparison| self.holds(comparison));
         let steps = if is_met { &transaction.then } else { &transaction.otherwise };
-        let (before, events) = (self.writer.state.clone(), self.writer.events.len());
+        let aborts = transaction.on_refusal == OnRefusal::Abort;
+        // Kept only if it may be gone back to: all that is changed while it is there is copied.
+        let before = (aborts && self.may_go_back(steps)).then(|| self.writer.state.clone());
+        let events = self.writer.events.mark();
         let mut answers = Vec::with_capacity(steps.len());
         for step in steps {
             let answer = self.step(step);
-            if let (Err(refusal), OnRefusal::Abort) = (&answer, transaction.on_refusal) {
-                *self.writer.state = before;
-                self.writer.events.truncate(events);
+            if let (Err(refusal), true) = (&answer, aborts) {
+                if let Some(before) = before {
+                    *self.writer.state = before;
+                }
+                self.writer.events.go_back(&events);
                 return Err(*refusal);
             }
             answers.push(answer);
         }
         Ok(Answer::Transaction { is_met, answers })
+    }
+
+    /// Whether one of `steps` may be refused when something was changed already. The first is refused before it changes
+    /// anything, unless it is for want of memory: what has expired was taken out then.
+    fn may_go_back(&self, steps: &[Step<'_>]) -> bool {
+        let state = &*self.writer.state;
+        let limit = state.settings.memory_max;
+        let may_be_full =
+            limit > 0 && steps.iter().map(growth).sum::<u64>() > limit.saturating_sub(state.memory);
+        may_be_full || steps.iter().skip(1).any(may_be_refused)
     }
 
     fn holds(&self, comparison: &Comparison<'_>) -> bool {
@@ -309,6 +325,27 @@ impl<'a> Run<'a> {
                 return Answer::Expired { keys, leases, more: false };
             }
         }
+    }
+}
+
+/// By how much a step may make the state grow, at most.
+fn growth(step: &Step<'_>) -> u64 {
+    match step {
+        Step::Put { key, value, .. } | Step::Append { key, value } => footprint(key.len(), value.len(), true),
+        Step::Increment { key, .. } => footprint(key.len(), 20, true),
+        Step::SetLifetime { key, .. } => footprint(key.len(), 0, true),
+        Step::Delete { .. } | Step::DeleteRange { .. } | Step::Get { .. } | Step::Range { .. } => 0,
+    }
+}
+
+/// Whether a step may be refused though there is memory for it.
+fn may_be_refused(step: &Step<'_>) -> bool {
+    match step {
+        Step::Put { lifetime, previous, .. } => *previous || matches!(lifetime, Lifetime::Lease(_)),
+        Step::SetLifetime { lifetime, .. } => matches!(lifetime, Lifetime::Lease(_)),
+        Step::Delete { previous, .. } => *previous,
+        Step::DeleteRange { .. } => false,
+        Step::Increment { .. } | Step::Append { .. } | Step::Get { .. } | Step::Range { .. } => true,
     }
 }
 

@@ -3,7 +3,8 @@
 //! [`Index::apply`] takes one command after the other and comes to the same state and the same answers on every
 //! node: it looks at no clock (the time is in the command), draws nothing at random and keeps everything in
 //! order. [`Index::publish`] lets readers see it, whole commands only. Any number of threads read through a
-//! [`Reader`]; they neither wait for the one who writes nor hold it up, and a [`View`] never changes.
+//! [`Reader`]; they neither wait for the one who writes nor hold it up, and a [`View`] never changes. What no view holds
+//! is changed where it lies: see [`Index::offer`].
 //!
 //! | file | what |
 //! |---|---|
@@ -60,11 +61,11 @@ pub use self::history::{Event, EventKind};
 pub use self::outcome::{Answer, Outcome, Refusal};
 pub use self::state::{Lease, Page, State};
 pub use self::time::Timestamp;
+use self::view::Published;
 pub use self::view::{Reader, View};
 pub use self::watch::{Compacted, Watch};
 use self::writer::{Buffers, Writer, settings_hash};
 use crate::error::{Error, Result};
-use crate::sync::Swap;
 
 /// What an index keeps of its own; none of it changes what commands do, and nodes need not agree.
 ///
@@ -89,8 +90,9 @@ pub struct Index {
     state: State,
     history: History,
     published: Reader,
+    /// What is shown in place of a view that was taken back.
+    nothing: Arc<View>,
     buffers: Buffers,
-    events: Vec<Event>,
 }
 
 impl Index {
@@ -101,10 +103,11 @@ impl Index {
 
     /// An index that goes on from `state`. Nothing before it can be watched.
     pub fn from_state(state: State, options: &Options) -> Self {
-        let history = History::new(options.history_bytes_max, state.sequence);
-        let view = Arc::new(View { state: state.clone(), history: history.view() });
-        let published = Reader { published: Arc::new(Swap::new(view)) };
-        Self { state, history, published, buffers: Buffers::default(), events: Vec::new() }
+        let mut history = History::new(options.history_bytes_max, state.sequence);
+        let nothing = View { state: State::default(), history: history.view(), is_nothing: true };
+        let view = View { state: state.clone(), history: history.view(), is_nothing: false };
+        let published = Reader { published: Arc::new(Published::new(Arc::new(view))) };
+        Self { state, history, published, nothing: Arc::new(nothing), buffers: Buffers::default() }
     }
 
     /// Applies the command at `sequence` of the log, encoded as [`Command::encode`] does. Readers see it after
@@ -149,6 +152,9 @@ impl Index {
         time: Timestamp,
         command: &Command<'_>,
     ) -> Result<Outcome> {
+        if is_long(&command.operation) && self.published.published.view().is_none() {
+            self.show();
+        }
         self.begin(sequence)?;
         self.state.time = self.state.time.max(time);
         if let Some(request) = &command.request
@@ -156,22 +162,56 @@ impl Index {
         {
             return Ok(outcome);
         }
-        let writer =
-            Writer { state: &mut self.state, scratch: &mut self.buffers, events: &mut self.events, sequence };
+        let before = self.history.open().mark();
+        let events = self.history.open();
+        let writer = Writer { state: &mut self.state, scratch: &mut self.buffers, events, sequence };
         let mut run = Run::new(writer);
         let answer = run.operation(&command.operation);
         if let (Some(request), Ok(answer)) = (&command.request, &answer) {
             clients::remember(&mut run.writer, request, answer);
         }
         clients::enforce(&mut run.writer);
-        self.history.append(self.events.drain(..));
+        self.history.settle(&before);
         Ok(Outcome { sequence, is_repeated: false, answer })
     }
 
-    /// Shows readers all that was applied. To be called after each batch, before anybody is answered.
+    /// Shows readers all that was applied. To be called after each batch, before anybody is answered; or
+    /// [`Index::offer`].
     pub fn publish(&mut self) {
-        let view = View { state: self.state.clone(), history: self.history.view() };
-        self.published.published.set(Arc::new(view));
+        self.show();
+    }
+
+    /// Likewise where readers can ask for a view ([`Index::serve`]): if nobody has looked at the last one, there is none
+    /// until somebody asks. Then what is applied changes the trees where they lie.
+    pub fn offer(&mut self) {
+        let published = &self.published.published;
+        match published.view() {
+            // What is asked for will be made then.
+            None => published.note(&self.state),
+            Some(_) if !published.was_read() && published.take_back(&self.state, &self.nothing) => {}
+            Some(_) => {
+                self.show();
+            }
+        }
+    }
+
+    /// All that was applied, which readers see too from now on.
+    pub fn view(&mut self) -> Arc<View> {
+        let shown = self.published.published.view();
+        shown.filter(|view| view.sequence() == self.state.sequence).unwrap_or_else(|| self.show())
+    }
+
+    /// Has readers ask by `ask` when there is no view: it is to give [`Index::view`], from any thread. Once in the life
+    /// of an index. See [`Reader`].
+    pub fn serve(&self, ask: impl Fn() -> Arc<View> + Send + Sync + 'static) {
+        self.published.published.serve(Box::new(ask));
+    }
+
+    fn show(&mut self) -> Arc<View> {
+        let view = View { state: self.state.clone(), history: self.history.view(), is_nothing: false };
+        let view = Arc::new(view);
+        self.published.published.show(Arc::clone(&view));
+        view
     }
 
     /// Goes on from `state`, which came from elsewhere, and shows it to all readers there are. Nothing before it can be
@@ -179,7 +219,6 @@ impl Index {
     pub fn replace(&mut self, state: State) {
         self.history = self.history.emptied(state.sequence);
         self.state = state;
-        self.events.clear();
         self.publish();
     }
 
@@ -202,6 +241,24 @@ impl Index {
         }
         self.state.sequence = sequence;
         Ok(())
+    }
+}
+
+/// Steps that are done without a view beside them, at most.
+const SHORT_MAX: usize = 64;
+
+/// Whether an operation may take long, so that nobody should have to wait for it.
+fn is_long(operation: &Operation<'_>) -> bool {
+    let is_long = |step: &Step<'_>| matches!(step, Step::DeleteRange { .. } | Step::Range { .. });
+    match operation {
+        Operation::Step(step) => is_long(step),
+        Operation::Transaction(Transaction { conditions, then, otherwise, .. }) => {
+            conditions.len() + then.len() + otherwise.len() > SHORT_MAX
+                || then.iter().chain(otherwise).any(is_long)
+        }
+        Operation::LeaseGrant { .. } | Operation::LeaseRevoke { .. } | Operation::Expire { .. } => true,
+        Operation::Evict { keys } => keys.len() > SHORT_MAX,
+        Operation::LeaseKeepAlive { .. } | Operation::Configure(_) => false,
     }
 }
 

@@ -35,28 +35,28 @@ impl Watch {
     /// The changes up to `view` that were not told yet. It stops behind `events_max` and `bytes_max` of keys and
     /// values, though never amidst the changes of one command: what was done together is told together. Ask
     /// again until there are none. [`Compacted`] leaves the watch where it is.
-    pub fn next<'a>(
+    pub fn next(
         &mut self,
-        view: &'a View,
+        view: &View,
         events_max: usize,
         bytes_max: usize,
-    ) -> Result<Vec<&'a Event>, Compacted> {
+    ) -> Result<Vec<Event>, Compacted> {
         let compacted = view.history.compacted();
         if self.next <= compacted {
             return Err(Compacted { first: compacted.saturating_add(1) });
         }
         let range = Range { start: &self.start, end: self.end.as_deref() };
-        let mut told: Vec<&Event> = Vec::new();
+        let mut told: Vec<Event> = Vec::new();
         let mut bytes = 0;
         for event in view.history.from(self.next) {
-            let is_next = told.last().is_some_and(|last| last.sequence() != event.sequence());
+            let is_next = told.last().is_some_and(|last| last.sequence() != event.sequence);
             if is_next && (told.len() >= events_max || bytes >= bytes_max) {
-                self.next = event.sequence();
+                self.next = event.sequence;
                 return Ok(told);
             }
-            if range.contains(event.key()) {
-                bytes += event.key().len() + event.value().map_or(0, <[u8]>::len);
-                told.push(event);
+            if range.contains(event.key) {
+                bytes += event.key.len() + event.value_bytes();
+                told.push(event.to_event());
             }
         }
         self.next = self.next.max(view.sequence().saturating_add(1));

@@ -9,6 +9,11 @@ pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
+/// How many bytes [`put_varint`] appends.
+pub(super) fn varint_bytes(value: u64) -> usize {
+    (70 - (value | 1).leading_zeros() as usize) / 7
+}
+
 /// Takes a number written by [`put_varint`] off the front, which must be its shortest form. `None` leaves
 /// `bytes` where it was.
 #[inline]
@@ -80,6 +85,7 @@ mod tests {
         for value in [0, 1, 127, 128, 300, u64::from(u32::MAX), u64::MAX - 1, u64::MAX] {
             let mut out = Vec::new();
             put_varint(&mut out, value);
+            assert_eq!(varint_bytes(value), out.len());
             let mut rest = &out[..];
             assert_eq!((take_varint(&mut rest), rest), (Some(value), &[][..]));
             let mut cut = &out[..out.len() - 1];

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::command::{Lifetime, Settings};
 use super::entry::Entry;
-use super::history::{Event, EventKind};
+use super::history::{EventKind, Open};
 use super::outcome::Refusal;
 use super::state::{LEASE_MEMORY, Lease, Part, State, entry_memory, hash_of, number_at, numbered};
 use super::time::Timestamp;
@@ -16,7 +16,7 @@ pub(super) struct Writer<'a> {
     pub(super) state: &'a mut State,
     pub(super) scratch: &'a mut Buffers,
     /// What watchers will be told, in order.
-    pub(super) events: &'a mut Vec<Event>,
+    pub(super) events: &'a mut Open,
     pub(super) sequence: u64,
 }
 
@@ -34,6 +34,15 @@ struct Gone {
     lifetime: Lifetime,
     hash: u128,
     memory: u64,
+}
+
+/// Why a value cannot be put as things are.
+enum Obstacle {
+    /// What is there has expired, and is to be taken out first.
+    Expired,
+    Full {
+        limit: u64,
+    },
 }
 
 /// A value to be put.
@@ -66,38 +75,48 @@ impl Writer<'_> {
             NewValue::Bytes(value) => (value, None),
             NewValue::Shared(value) => (&value[..], Some(value)),
         };
-        let mut old = self.state.entries.get(key).map(|cell| (cell, Entry::of(cell)));
-        if old.as_ref().is_some_and(|(_, old)| !self.state.is_live(old, self.state.time)) {
-            self.remove(key, EventKind::Expired);
-            old = None;
+        let mut new = Entry { value, shared, version: self.sequence, created: 0, changes: 0, lifetime };
+        let (mut gone, mut large) = (None, None);
+        let (mut memory, mut hash) = (0, 0);
+        loop {
+            // Taken out for the time of the walk, since what is there is judged by other parts of the state.
+            let mut entries = std::mem::take(&mut self.state.entries);
+            let state = &*self.state;
+            let Buffers { tree, small, hashed, .. } = &mut *self.scratch;
+            let result = entries.put_by(key, tree, |old| {
+                let old = old.map(|cell| (cell, Entry::of(cell)));
+                if old.as_ref().is_some_and(|(_, old)| !state.is_live(old, state.time)) {
+                    return Err(Obstacle::Expired);
+                }
+                new.created = old.map_or(new.version, |(_, old)| old.created);
+                new.changes = old.map_or(1, |(_, old)| old.changes.saturating_add(1));
+                memory = entry_memory(key, &new);
+                let memory_before = old.map_or(0, |(_, old)| entry_memory(key, &old));
+                let limit = state.settings.memory_max;
+                if limit > 0 && memory > memory_before && state.memory - memory_before + memory > limit {
+                    return Err(Obstacle::Full { limit });
+                }
+                gone = old.map(|(cell, old)| Gone {
+                    lifetime: old.lifetime,
+                    hash: hash_of(Part::Entry, key, cell, hashed),
+                    memory: memory_before,
+                });
+                large = new.pack(small);
+                let cell = Cell { small, large: large.as_ref() };
+                hash = hash_of(Part::Entry, key, cell, hashed);
+                Ok(cell)
+            });
+            self.state.entries = entries;
+            match result {
+                Ok(()) => break,
+                Err(Obstacle::Full { limit }) => return Err(Refusal::MemoryFull { limit }),
+                Err(Obstacle::Expired) => self.remove(key, EventKind::Expired),
+            };
         }
-        let new = Entry {
-            value,
-            shared,
-            version: self.sequence,
-            created: old.map_or(self.sequence, |(_, old)| old.created),
-            changes: old.map_or(1, |(_, old)| old.changes.saturating_add(1)),
-            lifetime,
-        };
-        let memory = entry_memory(key, &new);
-        let memory_before = old.map_or(0, |(_, old)| entry_memory(key, &old));
-        let limit = self.state.settings.memory_max;
-        if limit > 0 && memory > memory_before && self.state.memory - memory_before + memory > limit {
-            return Err(Refusal::MemoryFull { limit });
-        }
-        let Buffers { tree, small, key: derived, hashed } = &mut *self.scratch;
-        let gone = old.map(|(cell, old)| Gone {
-            lifetime: old.lifetime,
-            hash: hash_of(Part::Entry, key, cell, hashed),
-            memory: memory_before,
-        });
-        let large = new.pack(small);
-        let cell = Cell { small, large: large.as_ref() };
-        let hash = hash_of(Part::Entry, key, cell, hashed);
-        self.state.entries.put(key, cell, tree);
-        self.events.push(Event::put(kind, key, &new, large));
+        self.events.put(kind, key, &new, large);
         let before = gone.as_ref().map_or(Lifetime::Unbounded, |gone| gone.lifetime);
         if before != lifetime {
+            let Buffers { tree, key: derived, .. } = &mut *self.scratch;
             detach(self.state, before, key, derived, tree);
             attach(self.state, lifetime, key, derived, tree);
         }
@@ -115,7 +134,7 @@ impl Writer<'_> {
             hash: hash_of(Part::Entry, key, cell, hashed),
             memory: entry_memory(key, &entry),
         };
-        self.events.push(Event::removed(kind, key, self.sequence, entry.created));
+        self.events.removed(kind, key, self.sequence, entry.created);
         self.state.entries.remove(key, tree);
         detach(self.state, gone.lifetime, key, derived, tree);
         self.account(Some(gone), 0, 0);

@@ -49,9 +49,9 @@ mod tests {
         let mut scratch = Scratch::default();
         let mut page = Page::empty();
         for key in ["user:", "user:1", "user:1000", "user:1000a", "user:2", "user:\u{7f}\u{7f}\u{7f}\u{7f}"] {
-            page = page.insert(page.len(), key.as_bytes(), &[], &mut scratch);
+            page.insert(page.len(), key.as_bytes(), &[], &mut scratch);
         }
-        page = page.insert(page.len(), b"user:\xff\xff\xff\xff", &[], &mut scratch);
+        page.insert(page.len(), b"user:\xff\xff\xff\xff", &[], &mut scratch);
         for common in [0, 4, 5] {
             let parts = [(&page, 0..page.len())];
             let fences = Fences::new(Page::assemble(&parts, common, &mut scratch, |_, _, _| ()));

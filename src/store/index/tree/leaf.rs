@@ -12,7 +12,7 @@ use crate::store::index::wire::{put_varint, take_varint};
 /// What a key has in a tree.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::store::index) struct Cell<'a> {
-    /// The small part, copied with each change nearby.
+    /// The small part, which lies in the leaf.
     pub(in crate::store::index) small: &'a [u8],
     /// The large part, shared.
     pub(in crate::store::index) large: Option<&'a Arc<[u8]>>,
@@ -51,6 +51,11 @@ impl Leaf {
         self.page.find(key).map(|payload| self.cell_of(payload))
     }
 
+    /// Where `key` is and what it has, or where it would go.
+    pub(super) fn look_up(&self, key: &[u8]) -> Result<(usize, Cell<'_>), usize> {
+        self.page.look_up(key).map(|(at, payload)| (at, self.cell_of(payload)))
+    }
+
     /// Puts `cell` where [`Page::search`] found `at`.
     pub(super) fn put(
         &mut self,
@@ -62,22 +67,21 @@ impl Leaf {
         if let Ok(at) = at {
             self.free(at);
         }
-        let place =
-            cell.large.map(|large| take_place(Arc::make_mut(self.larges.get_or_insert_default()), large));
-        let mut tag = vec![];
-        if place.is_some() {
-            put_place(&mut tag, place);
+        let mut place = Vec::new();
+        if let Some(large) = cell.large {
+            let taken = take_place(Arc::make_mut(self.larges.get_or_insert_default()), large);
+            put_place(&mut place, Some(taken));
         }
-        let payload = [if place.is_some() { &tag[..] } else { &[0] }, cell.small];
-        self.page = match at {
-            Ok(at) => self.page.replace(at, &payload, scratch),
+        let payload = [if place.is_empty() { &[0] } else { &place[..] }, cell.small];
+        match at {
+            Ok(at) => self.page.replace(at, key, &payload, scratch),
             Err(at) => self.page.insert(at, key, &payload, scratch),
-        };
+        }
     }
 
     pub(super) fn remove(&mut self, at: usize, scratch: &mut Scratch) {
         self.free(at);
-        self.page = self.page.remove(at, scratch);
+        self.page.remove(at, scratch);
     }
 
     /// The cells of `parts` in a row.

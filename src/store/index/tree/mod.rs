@@ -1,12 +1,12 @@
 //! An ordered map from bytes to bytes whose versions share what they have in common: a B+ tree copied on
 //! write.
 //!
-//! A clone costs one reference and never changes afterwards, so a view is a clone. A change copies one leaf
-//! and the few nodes above it that a clone still holds; nodes nobody else holds are changed in place, so a
-//! batch of changes between two clones copies each node once at most.
+//! A clone costs one reference and never changes afterwards, so a view is a clone. A change copies the leaf
+//! and the few nodes above it as far as a clone still holds them; what nobody else holds is changed in place: while
+//! there are no clones, a change writes one record and moves nothing but the slots beside its own.
 //!
-//! Copying an inner node touches the reference count of each child, which is what such a tree's writes cost
-//! most: hence its narrow nodes. Leaves have no references inside (large values aside) and are copied as plain
+//! Copying an inner node touches the reference count of each child, which is what a write costs most while there are
+//! clones: hence narrow nodes. Leaves have no references inside (large values aside) and are copied as plain
 //! bytes. They are of a length that allocators keep at hand.
 //!
 //! What a read waits for is memory, one line after the other where an address is found in the line before. So a
@@ -17,6 +17,7 @@ mod fences;
 mod leaf;
 mod page;
 
+use std::convert::Infallible;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -93,17 +94,33 @@ impl Tree {
 
     /// Puts `cell` at `key`, in place of what was there.
     pub(in crate::store::index) fn put(&mut self, key: &[u8], cell: Cell<'_>, scratch: &mut Scratch) {
-        let root = self.root.get_or_insert_with(|| Node::Leaf(Leaf::empty()));
-        let (is_new, split) = put(root, key, cell, scratch);
+        let Ok(()) = self.put_by(key, scratch, |_| Ok::<_, Infallible>(cell));
+    }
+
+    /// Puts at `key` what `make` makes of what is there. When it refuses, nothing is changed.
+    pub(in crate::store::index) fn put_by<'c, E>(
+        &mut self,
+        key: &[u8],
+        scratch: &mut Scratch,
+        make: impl FnOnce(Option<Cell<'_>>) -> Result<Cell<'c>, E>,
+    ) -> Result<(), E> {
+        let mut empty = None;
+        let root = self.root.as_mut().unwrap_or_else(|| empty.insert(Node::Leaf(Leaf::empty())));
+        let (is_new, split) = put(root, key, scratch, make)?;
         self.len += u64::from(is_new);
         if let Some(Split { fence, right }) = split {
             let left = Child { node: root.clone(), len: self.len - right.len };
-            let fences = Page::empty().insert(0, &fence, &[], scratch);
+            let mut fences = Page::empty();
+            fences.insert(0, &fence, &[], scratch);
             *root = Node::Inner(Arc::new(Inner {
                 fences: Fences::new(fences),
                 children: Children::from_iter([left, right]),
             }));
         }
+        if empty.is_some() {
+            self.root = empty;
+        }
+        Ok(())
     }
 
     /// Takes `key` out and says whether it was there.
@@ -213,33 +230,47 @@ fn contains(mut node: &Node, key: &[u8]) -> bool {
     }
 }
 
-fn put(node: &mut Node, key: &[u8], cell: Cell<'_>, scratch: &mut Scratch) -> (bool, Option<Split>) {
+/// What came of a put: whether the key is new, and what is to be put beside the node.
+type Placed = (bool, Option<Split>);
+
+fn put<'c, E>(
+    node: &mut Node,
+    key: &[u8],
+    scratch: &mut Scratch,
+    make: impl FnOnce(Option<Cell<'_>>) -> Result<Cell<'c>, E>,
+) -> Result<Placed, E> {
     match node {
         Node::Leaf(leaf) => {
-            let at = leaf.page().search(key);
+            let (at, old) = match leaf.look_up(key) {
+                Ok((at, old)) => (Ok(at), Some(old)),
+                Err(at) => (Err(at), None),
+            };
+            let cell = make(old)?;
             leaf.put(at, key, cell, scratch);
             let split = is_leaf_full(leaf).then(|| split_leaf(leaf, at, scratch));
-            (at.is_err(), split)
+            Ok((at.is_err(), split))
         }
         Node::Inner(inner) => {
             let inner = own(inner);
             let at = inner.fences.child(key);
-            let (is_new, split) = put(&mut inner.children[at].node, key, cell, scratch);
+            let (is_new, split) = put(&mut inner.children[at].node, key, scratch, make)?;
             inner.children[at].len += u64::from(is_new);
-            let Some(Split { fence, right }) = split else { return (is_new, None) };
+            let Some(Split { fence, right }) = split else { return Ok((is_new, None)) };
             inner.children[at].len -= right.len;
-            inner.fences = Fences::new(inner.fences.page().insert(at, &fence, &[], scratch));
+            let mut fences = inner.fences.page().clone();
+            fences.insert(at, &fence, &[], scratch);
+            inner.fences = Fences::new(fences);
             inner.children.insert(at + 1, right);
             let is_last = at + 2 == inner.children.len();
             let split = (inner.children.len() > CHILDREN_MAX).then(|| split_inner(inner, is_last, scratch));
-            (is_new, split)
+            Ok((is_new, split))
         }
     }
 }
 
 /// The node, to be changed: a copy unless nobody else holds it.
 fn own(inner: &mut Arc<Inner>) -> &mut Inner {
-    if Arc::get_mut(inner).is_none() {
+    if Arc::strong_count(inner) > 1 {
         // The copy increments the count of each child, one after the other, and leaves are far away in memory.
         // Plain reads before have all of them fetched at the same time.
         if matches!(inner.children.first(), Some(Child { node: Node::Leaf(_), .. })) {
@@ -265,8 +296,13 @@ fn split_leaf(leaf: &mut Leaf, put_at: Result<usize, usize>, scratch: &mut Scrat
     let middle = if put_at == Err(len - 1) {
         len - 1
     } else {
-        let half = page.bytes_of_records() / 2;
-        (1..len).find(|at| page.bytes_before(*at) >= half).unwrap_or(len - 1)
+        let half = (0..len).map(|at| page.bytes_of(at)).sum::<usize>() / 2;
+        let mut before = 0;
+        let reaches = |at: &usize| {
+            before += page.bytes_of(at - 1);
+            before >= half
+        };
+        (1..len).find(reaches).unwrap_or(len - 1)
     };
     let right = Leaf::assemble(&[(leaf, middle..len)], scratch);
     let left = Leaf::assemble(&[(leaf, 0..middle)], scratch);
@@ -346,7 +382,8 @@ fn join(parent: &mut Inner, left: usize, scratch: &mut Scratch) {
             }
             let mut fence = Vec::new();
             parent.fences.page().key_into(left, &mut fence);
-            let between = Page::empty().insert(0, &fence, &[], scratch);
+            let mut between = Page::empty();
+            between.insert(0, &fence, &[], scratch);
             let (before, behind) = (a.fences.page(), b.fences.page());
             let parts = [(before, 0..before.len()), (&between, 0..1), (behind, 0..behind.len())];
             let first = if before.len() > 0 { before } else { &between };
@@ -361,7 +398,9 @@ fn join(parent: &mut Inner, left: usize, scratch: &mut Scratch) {
     let len = parent.children[left].len + parent.children[right].len;
     parent.children[left] = Child { node: joined, len };
     parent.children.remove(right);
-    parent.fences = Fences::new(parent.fences.page().remove(left, scratch));
+    let mut fences = parent.fences.page().clone();
+    fences.remove(left, scratch);
+    parent.fences = Fences::new(fences);
 }
 
 fn scan<'a, B>(

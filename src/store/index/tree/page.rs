@@ -1,29 +1,42 @@
-//! A sorted run of byte strings with a payload each, packed into one allocation, and never changed once
-//! made: every edit writes the next page.
+//! A sorted run of byte strings with a payload each, packed into one allocation. Nobody else sees a change: one that
+//! others hold too is copied whole first.
 //!
 //! ```text
-//! [count: u32 LE] [length of the prefix: u32 LE] [prefix] [slot 0] … [slot n-1] [record 0] … [record n-1]
+//! [count] [length of the prefix] [where the records begin] [bytes of records that are gone]: u32 LE each
+//! [prefix] [slot 0] … [slot n-1] [free] [records, in any order, to the end]
 //! slot:   u64 LE: in its high half the head (the first four bytes of the suffix as a big-endian number, padded
-//!         with zeros), in its low half the offset of the record from the first record
-//! record: length of the suffix (varint), suffix, payload up to the next record
+//!         with zeros), in its low half the offset of the record from the page's beginning
+//! record: length of the suffix (varint), length of the payload (varint), spare bytes (u8), suffix, payload, spare bytes
 //! ```
 //!
 //! What all keys begin with is stored once. A search counts the slots with a lesser head, all of them in a row: their
 //! lines come from memory together, where a binary search would wait for one after the other, and the offset has come
 //! with the head. Then it looks at the records whose heads are equal, one as a rule.
+//!
+//! Slots grow up and records down towards each other, so a change writes one record and moves slots at most. A record
+//! that grows by more than its spare bytes is written anew; what it leaves behind is gathered when the page has no room
+//! left, and only then do the others move.
 
 use std::cmp::Ordering;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::store::index::wire::{put_varint, take_varint};
+use crate::store::index::wire::{put_varint, take_varint, varint_bytes};
 
 const SLOT: usize = 8;
-const HEADER: usize = 8;
+const HEADER: usize = 16;
 /// What memory is read by.
 const LINE: usize = 64;
-/// How much of a record is asked for at once.
-const FETCH_BYTES: usize = 1_024;
+/// How much of a record is asked for at once, before its length is known.
+const FETCH_BYTES: usize = 192;
+/// A page has room to grow by this share of the next power of two.
+const SHARES: usize = 8;
+/// The least that it grows by.
+const GRAIN: usize = 16;
+/// Spare bytes of a new record: by so much the numbers of an entry grow that is put again and again.
+const SPARE: usize = 4;
+/// The most spare bytes.
+const SPARE_MAX: usize = 255;
 
 #[derive(Clone)]
 pub(super) struct Page {
@@ -36,16 +49,54 @@ pub(super) struct Page {
 pub(in crate::store::index) struct Scratch {
     slots: Vec<u8>,
     records: Vec<u8>,
+    payload: Vec<u8>,
     whole: Vec<u8>,
+}
+
+/// The numbers at a page's beginning.
+#[derive(Clone, Copy)]
+struct Header {
+    count: usize,
+    prefix: usize,
+    /// Where the records begin.
+    records: usize,
+    /// Bytes of records that are gone.
+    dead: usize,
+}
+
+impl Header {
+    #[inline]
+    fn of(bytes: &[u8]) -> Self {
+        let numbers = bytes[..HEADER].as_chunks::<4>().0;
+        let number = |at: usize| u32::from_le_bytes(numbers[at]) as usize;
+        Self { count: number(0), prefix: number(1), records: number(2), dead: number(3) }
+    }
+
+    fn write(self, bytes: &mut [u8]) {
+        let Self { count, prefix, records, dead } = self;
+        for (to, number) in bytes.chunks_exact_mut(4).zip([count, prefix, records, dead]) {
+            to.copy_from_slice(&(number as u32).to_le_bytes());
+        }
+    }
+
+    fn slots(self) -> usize {
+        HEADER + self.prefix
+    }
+
+    fn slots_end(self) -> usize {
+        self.slots() + self.count * SLOT
+    }
 }
 
 impl Page {
     pub(super) fn empty() -> Self {
-        Self { bytes: Arc::from([0; HEADER]) }
+        let mut bytes = [0; HEADER];
+        Header { count: 0, prefix: 0, records: HEADER, dead: 0 }.write(&mut bytes);
+        Self { bytes: Arc::from(bytes) }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.number(0)
+        self.header().count
     }
 
     /// How many pages share this one's memory; asked for to have its first line fetched.
@@ -53,13 +104,14 @@ impl Page {
         Arc::strong_count(&self.bytes)
     }
 
-    /// Bytes it takes, without the allocation's own.
+    /// Bytes of what is in it.
     pub(super) fn size(&self) -> usize {
-        self.bytes.len()
+        let header = self.header();
+        header.slots_end() + self.bytes.len() - header.records - header.dead
     }
 
     pub(super) fn prefix(&self) -> &[u8] {
-        &self.bytes[HEADER..HEADER + self.number(4)]
+        &self.bytes[HEADER..self.header().slots()]
     }
 
     /// Where `key` is, or where it would go.
@@ -74,8 +126,8 @@ impl Page {
 
     /// Where `key` is and what it has, or where it would go.
     #[inline]
-    fn look_up(&self, key: &[u8]) -> Result<(usize, &[u8]), usize> {
-        let (prefix, slots, records) = self.parts();
+    pub(super) fn look_up(&self, key: &[u8]) -> Result<(usize, &[u8]), usize> {
+        let (prefix, slots) = self.parts();
         let Some(suffix) = key.strip_prefix(prefix) else {
             return Err(if key < prefix { 0 } else { slots.len() });
         };
@@ -87,9 +139,7 @@ impl Page {
             if (slot >> 32) as u32 != head {
                 return Err(at);
             }
-            let end =
-                slots.get(at + 1).map_or(records.len(), |next| u64::from_le_bytes(*next) as u32 as usize);
-            let record = &records[slot as u32 as usize..end];
+            let record = &self.bytes[slot as u32 as usize..];
             fetch(record);
             let (found, payload) = split_record(record);
             match found.cmp(suffix) {
@@ -110,11 +160,11 @@ impl Page {
     }
 
     pub(super) fn suffix(&self, at: usize) -> &[u8] {
-        self.record(at).0
+        split_record(self.record_on(at)).0
     }
 
     pub(super) fn payload(&self, at: usize) -> &[u8] {
-        self.record(at).1
+        split_record(self.record_on(at)).1
     }
 
     /// Appends the key at `at` to `out`.
@@ -123,36 +173,75 @@ impl Page {
         out.extend_from_slice(self.suffix(at));
     }
 
-    /// Bytes from the first record to record `at`.
-    pub(super) fn bytes_before(&self, at: usize) -> usize {
-        if at == self.len() { self.records().len() } else { self.offset(at) }
+    /// Bytes of the record at `at`.
+    pub(super) fn bytes_of(&self, at: usize) -> usize {
+        let mut record = self.record_on(at);
+        let before = record.len();
+        let suffix = take_varint(&mut record).expect("a page is written by us") as usize;
+        let payload = take_varint(&mut record).expect("a page is written by us") as usize;
+        before - record.len() + 1 + usize::from(record[0]) + suffix + payload
     }
 
-    /// Bytes of all records.
-    pub(super) fn bytes_of_records(&self) -> usize {
-        self.records().len()
-    }
-
-    /// The page with `key` put in before `at`; the caller has looked for it.
-    pub(super) fn insert(&self, at: usize, key: &[u8], payload: &[&[u8]], scratch: &mut Scratch) -> Page {
+    /// Puts `key` in before `at`; the caller has looked for it.
+    pub(super) fn insert(&mut self, at: usize, key: &[u8], payload: &[&[u8]], scratch: &mut Scratch) {
         let common = common_prefix(self.prefix(), key);
         if common < self.prefix().len() {
             // A key that begins otherwise: all get longer suffixes first.
-            let wider = Page::assemble(&[(self, 0..self.len())], common, scratch, |_, payload, out| {
+            *self = Page::assemble(&[(self, 0..self.len())], common, scratch, |_, payload, out| {
                 out.extend_from_slice(payload);
             });
-            return wider.insert(at, key, payload, scratch);
         }
-        self.splice(at, 0, Some((&key[common..], payload)), scratch)
+        let record = Record::new(&key[common..], payload);
+        let bytes = record.bytes();
+        let header = self.header();
+        if bytes + SLOT > header.records - header.slots_end() {
+            self.gather(None, bytes + SLOT, scratch);
+        }
+        let (whole, mut header) = self.own();
+        let slots = header.slots();
+        whole.copy_within(slots + at * SLOT..header.slots_end(), slots + (at + 1) * SLOT);
+        header.count += 1;
+        record.put(whole, header, at);
     }
 
-    /// The page with another payload at `at`.
-    pub(super) fn replace(&self, at: usize, payload: &[&[u8]], scratch: &mut Scratch) -> Page {
-        self.splice(at, 1, Some((self.suffix(at), payload)), scratch)
+    /// Puts another payload at `at`, where `key` is.
+    pub(super) fn replace(&mut self, at: usize, key: &[u8], payload: &[&[u8]], scratch: &mut Scratch) {
+        let header = self.header();
+        let record = Record::new(&key[header.prefix..], payload);
+        let before = self.bytes_of(at);
+        if let Some(spare) = before.checked_sub(record.bytes_least()) {
+            let offset = self.offset(at);
+            let (whole, mut header) = self.own();
+            let record = Record { spare: spare.min(SPARE_MAX), ..record };
+            let bytes = record.bytes();
+            header.dead += before - bytes;
+            header.write(whole);
+            record.write(&mut whole[offset..offset + bytes]);
+            return;
+        }
+        if record.bytes() > header.records - header.slots_end() {
+            self.gather(Some(at), record.bytes(), scratch);
+            let (whole, header) = self.own();
+            return record.put(whole, header, at);
+        }
+        let (whole, mut header) = self.own();
+        header.dead += before;
+        record.put(whole, header, at);
     }
 
-    pub(super) fn remove(&self, at: usize, scratch: &mut Scratch) -> Page {
-        self.splice(at, 1, None, scratch)
+    pub(super) fn remove(&mut self, at: usize, scratch: &mut Scratch) {
+        let bytes = self.bytes_of(at);
+        let (whole, mut header) = self.own();
+        let slots = header.slots();
+        whole.copy_within(slots + (at + 1) * SLOT..header.slots_end(), slots + at * SLOT);
+        header.count -= 1;
+        header.dead += bytes;
+        header.write(whole);
+        if header.count == 0 {
+            *self = Page::empty();
+        } else if self.size() * 2 < self.bytes.len() {
+            self.gather(None, 0, scratch);
+        }
     }
 
     /// The records of `parts` in a row, with `prefix` bytes of the first key as prefix, which all have in
@@ -163,15 +252,16 @@ impl Page {
         scratch: &mut Scratch,
         mut copy: impl FnMut(usize, &[u8], &mut Vec<u8>),
     ) -> Page {
-        let Scratch { slots, records, whole } = scratch;
+        let Scratch { slots, records, payload: copied, whole } = scratch;
         slots.clear();
         records.clear();
         whole.clear();
         whole.extend_from_slice(&[0; HEADER]);
-        let mut count = 0u32;
+        let mut count = 0;
         for (from, (page, range)) in parts.iter().enumerate() {
             for at in range.clone() {
-                let (old_prefix, suffix) = (page.prefix(), page.suffix(at));
+                let (suffix, payload) = split_record(page.record_on(at));
+                let old_prefix = page.prefix();
                 if count == 0 {
                     whole.extend(old_prefix.iter().chain(suffix).take(prefix));
                 }
@@ -179,20 +269,33 @@ impl Page {
                 let kept = &old_prefix[prefix.min(old_prefix.len())..];
                 let rest = &suffix[prefix.saturating_sub(old_prefix.len())..];
                 let start = records.len();
+                copied.clear();
+                copy(from, payload, copied);
                 put_varint(records, (kept.len() + rest.len()) as u64);
+                put_varint(records, copied.len() as u64);
+                let spare = spare(copied.len());
+                records.push(spare as u8);
                 let suffix_at = records.len();
                 records.extend_from_slice(kept);
                 records.extend_from_slice(rest);
                 slots.extend_from_slice(&slot(head(&records[suffix_at..]), start));
-                copy(from, page.payload(at), records);
+                records.extend_from_slice(copied);
+                records.extend_from_slice(&[0; SPARE][..spare]);
                 count += 1;
             }
         }
         debug_assert_eq!(whole.len(), HEADER + if count == 0 { 0 } else { prefix });
-        let prefix = (whole.len() - HEADER) as u32;
-        whole[..HEADER].copy_from_slice(&header(count, prefix));
+        let prefix = whole.len() - HEADER;
+        let capacity = capacity(whole.len() + slots.len() + records.len());
+        let begin = capacity - records.len();
+        for slot in slots.as_chunks_mut::<SLOT>().0 {
+            // The sum stays below 2^32, for it is an offset: nothing carries into the head.
+            *slot = (u64::from_le_bytes(*slot) + begin as u64).to_le_bytes();
+        }
         whole.extend_from_slice(slots);
+        whole.resize(begin, 0);
         whole.extend_from_slice(records);
+        Header { count, prefix, records: begin, dead: 0 }.write(whole);
         Page { bytes: Arc::from(whole.as_slice()) }
     }
 
@@ -204,78 +307,75 @@ impl Page {
         common_prefix(&first_key, &last_key)
     }
 
-    fn splice(
-        &self,
-        at: usize,
-        removed: usize,
-        added: Option<(&[u8], &[&[u8]])>,
-        scratch: &mut Scratch,
-    ) -> Page {
-        let (slots, records) = (self.slots(), self.records());
-        let (cut, resume) = (self.bytes_before(at), self.bytes_before(at + removed));
-        let out = &mut scratch.whole;
-        let count = self.len() - removed + usize::from(added.is_some());
-        out.clear();
-        out.extend_from_slice(&header(count as u32, self.prefix().len() as u32));
-        out.extend_from_slice(self.prefix());
-        out.extend_from_slice(slots[..at].as_flattened());
-        if let Some((suffix, _)) = added {
-            out.extend_from_slice(&slot(head(suffix), cut));
-        }
-        let moved = out.len();
-        out.extend_from_slice(slots[at + removed..].as_flattened());
-        let end_of_slots = out.len();
-        out.extend_from_slice(&records[..cut]);
-        if let Some((suffix, payload)) = added {
-            put_varint(out, suffix.len() as u64);
-            out.extend_from_slice(suffix);
-            for part in payload {
-                out.extend_from_slice(part);
+    /// Moves the records together, all but that of `without`, whose slot is to be written then. There is room for
+    /// `room` more bytes afterwards.
+    fn gather(&mut self, without: Option<usize>, room: usize, scratch: &mut Scratch) {
+        let mut header = self.header();
+        let gone = header.dead + without.map_or(0, |at| self.bytes_of(at));
+        let live = self.bytes.len() - header.records - gone;
+        let capacity = capacity(header.slots_end() + live + room);
+        let begin = capacity - live;
+        let whole = &mut scratch.whole;
+        whole.clear();
+        whole.extend_from_slice(&self.bytes[..header.slots_end()]);
+        whole.resize(begin, 0);
+        if gone == 0 {
+            whole.extend_from_slice(&self.bytes[header.records..]);
+            let slots = whole[header.slots()..header.slots_end()].as_chunks_mut::<SLOT>().0;
+            let moved = (begin as u64).wrapping_sub(header.records as u64);
+            for slot in slots {
+                // The sum stays below 2^32, for it is an offset: nothing carries into the head.
+                *slot = u64::from_le_bytes(*slot).wrapping_add(moved).to_le_bytes();
+            }
+        } else {
+            for at in (0..header.count).filter(|at| Some(*at) != without) {
+                let offset = whole.len() as u32;
+                whole.extend_from_slice(&self.record_on(at)[..self.bytes_of(at)]);
+                // The low half of the slot.
+                let place = header.slots() + at * SLOT;
+                whole[place..place + 4].copy_from_slice(&offset.to_le_bytes());
             }
         }
-        let shift = ((out.len() - end_of_slots) as u64).wrapping_sub(resume as u64);
-        out.extend_from_slice(&records[resume..]);
-        for slot in out[moved..end_of_slots].as_chunks_mut::<SLOT>().0 {
-            // The sum stays below 2^32, for it is an offset: nothing carries into the head.
-            *slot = u64::from_le_bytes(*slot).wrapping_add(shift).to_le_bytes();
+        header.records = begin;
+        header.dead = 0;
+        header.write(whole);
+        match Arc::get_mut(&mut self.bytes) {
+            Some(bytes) if bytes.len() == capacity => bytes.copy_from_slice(whole),
+            _ => self.bytes = Arc::from(whole.as_slice()),
         }
-        Page { bytes: Arc::from(out.as_slice()) }
     }
 
-    /// One of the two numbers at its beginning.
-    fn number(&self, at: usize) -> usize {
-        u32::from_le_bytes(*self.bytes[at..].first_chunk().expect("a page is written by us")) as usize
+    /// Its bytes, to be changed: a copy unless nobody else holds them.
+    fn own(&mut self) -> (&mut [u8], Header) {
+        let bytes = Arc::make_mut(&mut self.bytes);
+        let header = Header::of(bytes);
+        (bytes, header)
     }
 
-    fn slots(&self) -> &[[u8; SLOT]] {
-        let start = HEADER + self.number(4);
-        self.bytes[start..start + self.len() * SLOT].as_chunks().0
+    #[inline]
+    fn header(&self) -> Header {
+        Header::of(&self.bytes)
     }
 
-    fn records(&self) -> &[u8] {
-        &self.bytes[HEADER + self.number(4) + self.len() * SLOT..]
+    /// Prefix and slots.
+    #[inline]
+    fn parts(&self) -> (&[u8], &[[u8; SLOT]]) {
+        let header = self.header();
+        let (prefix, rest) = self.bytes[HEADER..].split_at(header.prefix);
+        (prefix, rest[..header.count * SLOT].as_chunks().0)
     }
 
     fn offset(&self, at: usize) -> usize {
-        u64::from_le_bytes(self.slots()[at]) as u32 as usize
+        u64::from_le_bytes(self.parts().1[at]) as u32 as usize
     }
 
-    fn record(&self, at: usize) -> (&[u8], &[u8]) {
-        split_record(&self.records()[self.offset(at)..self.bytes_before(at + 1)])
-    }
-
-    /// Prefix, slots and records.
-    #[inline]
-    fn parts(&self) -> (&[u8], &[[u8; SLOT]], &[u8]) {
-        let (count, rest) = self.bytes.split_first_chunk::<4>().expect("a page is written by us");
-        let (prefix, rest) = rest.split_first_chunk::<4>().expect("a page is written by us");
-        let (prefix, rest) = rest.split_at(u32::from_le_bytes(*prefix) as usize);
-        let (slots, records) = rest.split_at(u32::from_le_bytes(*count) as usize * SLOT);
-        (prefix, slots.as_chunks().0, records)
+    /// The record at `at`, and what lies behind it.
+    fn record_on(&self, at: usize) -> &[u8] {
+        &self.bytes[self.offset(at)..]
     }
 }
 
-/// Asks for all lines of a record, so that they come from memory together: what follows reads its first one to know
+/// Asks for the lines of a record, so that they come from memory together: what follows reads its first one to know
 /// what to read of the others.
 #[inline]
 fn fetch(record: &[u8]) {
@@ -283,11 +383,82 @@ fn fetch(record: &[u8]) {
     std::hint::black_box(lines.fold(0, |sum: u8, byte| sum.wrapping_add(*byte)));
 }
 
-/// Suffix and payload.
+/// Suffix and payload of what begins with a record.
 #[inline]
 fn split_record(mut record: &[u8]) -> (&[u8], &[u8]) {
-    let len = take_varint(&mut record).expect("a page is written by us") as usize;
-    record.split_at(len)
+    let suffix = take_varint(&mut record).expect("a page is written by us") as usize;
+    let payload = take_varint(&mut record).expect("a page is written by us") as usize;
+    record[1..=suffix + payload].split_at(suffix)
+}
+
+/// A record to be written.
+#[derive(Clone, Copy)]
+struct Record<'a> {
+    suffix: &'a [u8],
+    payload: &'a [&'a [u8]],
+    payload_bytes: usize,
+    spare: usize,
+}
+
+impl<'a> Record<'a> {
+    fn new(suffix: &'a [u8], payload: &'a [&'a [u8]]) -> Self {
+        let payload_bytes = payload.iter().map(|part| part.len()).sum();
+        Self { suffix, payload, payload_bytes, spare: spare(payload_bytes) }
+    }
+
+    /// Bytes it takes.
+    fn bytes(&self) -> usize {
+        self.bytes_least() + self.spare
+    }
+
+    /// Bytes it would take with none to spare.
+    fn bytes_least(&self) -> usize {
+        bytes_least(self.suffix.len(), self.payload_bytes)
+    }
+
+    /// Writes it where there is room for it, and the slot at `at`.
+    fn put(&self, whole: &mut [u8], mut header: Header, at: usize) {
+        let end = header.records;
+        header.records -= self.bytes();
+        header.write(whole);
+        self.write(&mut whole[header.records..end]);
+        let place = header.slots() + at * SLOT;
+        whole[place..place + SLOT].copy_from_slice(&slot(head(self.suffix), header.records));
+    }
+
+    /// Writes it where it fits.
+    fn write(&self, mut out: &mut [u8]) {
+        let mut put = |bytes: &[u8]| {
+            let (to, rest) = std::mem::take(&mut out).split_at_mut(bytes.len());
+            to.copy_from_slice(bytes);
+            out = rest;
+        };
+        for mut number in [self.suffix.len(), self.payload_bytes] {
+            while number >= 0x80 {
+                put(&[number as u8 | 0x80]);
+                number >>= 7;
+            }
+            put(&[number as u8]);
+        }
+        put(&[self.spare as u8]);
+        put(self.suffix);
+        self.payload.iter().for_each(|part| put(part));
+    }
+}
+
+/// Spare bytes of a new record. A payload of one byte says that there is none, and will not grow.
+fn spare(payload_bytes: usize) -> usize {
+    if payload_bytes > 1 { SPARE } else { 0 }
+}
+
+fn bytes_least(suffix: usize, payload: usize) -> usize {
+    varint_bytes(suffix as u64) + varint_bytes(payload as u64) + 1 + suffix + payload
+}
+
+/// How many bytes a page gets that has to have `needed`. They come in few sizes, so that one that is given back is taken
+/// again as it is.
+fn capacity(needed: usize) -> usize {
+    needed.next_multiple_of((needed.next_power_of_two() / SHARES).max(GRAIN))
 }
 
 /// The first four bytes as a number that orders as they do, zeros where there are fewer.
@@ -296,10 +467,6 @@ pub(super) fn head(suffix: &[u8]) -> u32 {
         Some(four) => u32::from_be_bytes(*four),
         None => suffix.iter().enumerate().fold(0, |head, (n, byte)| head | u32::from(*byte) << (24 - 8 * n)),
     }
-}
-
-fn header(count: u32, prefix: u32) -> [u8; HEADER] {
-    (u64::from(prefix) << 32 | u64::from(count)).to_le_bytes()
 }
 
 fn slot(head: u32, offset: usize) -> [u8; SLOT] {
@@ -327,7 +494,7 @@ mod tests {
         let mut page = Page::empty();
         for key in [&b"user:10"[..], b"user:11", b"user:2"] {
             let at = page.search(key).unwrap_err();
-            page = page.insert(at, key, &[b"p:", key], &mut scratch);
+            page.insert(at, key, &[b"p:", key], &mut scratch);
         }
         let common = page.common_with(0, &page, 2);
         page = Page::assemble(&[(&page, 0..3)], common, &mut scratch, |_, payload, out| out.extend(payload));
@@ -335,11 +502,47 @@ mod tests {
         assert_eq!(page.search(b"user:11"), Ok(1));
         assert_eq!(page.search(b"use"), Err(0));
         assert_eq!(page.search(b"v"), Err(3));
-        let page = page.insert(0, b"u", &[b"short"], &mut scratch);
+        page.insert(0, b"u", &[b"short"], &mut scratch);
         assert_eq!((page.prefix(), page.len()), (&b"u"[..], 4));
         for (at, key) in [&b"u"[..], b"user:10", b"user:11", b"user:2"].into_iter().enumerate() {
             assert_eq!(page.search(key), Ok(at));
         }
         assert_eq!(page.payload(3), b"p:user:2");
+    }
+
+    #[test]
+    fn records_grow_and_shrink_where_they_lie() {
+        let mut scratch = Scratch::default();
+        let mut page = Page::empty();
+        let keys: Vec<Vec<u8>> = (0..20).map(|n| format!("key:{n:02}").into_bytes()).collect();
+        for (at, key) in keys.iter().enumerate() {
+            page.insert(at, key, &[b"p:", &[7; 40]], &mut scratch);
+        }
+        let (before, held) = (page.bytes.as_ptr(), page.clone());
+        page.replace(3, &keys[3], &[b"copied"], &mut scratch);
+        assert_ne!(page.bytes.as_ptr(), before, "somebody else holds it");
+        assert_eq!((page.payload(3), held.payload(3).len()), (&b"copied"[..], 42));
+        let before = page.bytes.as_ptr();
+        for len in [1, 40, 44, 2, 45, 300, 0, 46] {
+            page.replace(5, &keys[5], &[&vec![9; len]], &mut scratch);
+            assert_eq!(page.payload(5), vec![9; len]);
+        }
+        page.replace(6, &keys[6], &[&[8; 44]], &mut scratch);
+        page.replace(6, &keys[6], &[&[8; 46]], &mut scratch);
+        for at in (0..20).filter(|at| ![3, 5, 6].contains(at)) {
+            assert_eq!((page.payload(at), page.search(&keys[at])), (held.payload(at), Ok(at)));
+        }
+        assert_eq!(page.payload(6), [8; 46]);
+        assert_ne!(page.bytes.as_ptr(), before, "300 bytes more had no room");
+        // What is gone counts no more, and the page becomes small with what is in it.
+        let sum: usize = (0..20).map(|at| page.bytes_of(at) + SLOT).sum();
+        assert_eq!(page.size(), HEADER + sum);
+        for at in (1..20).rev() {
+            page.remove(at, &mut scratch);
+        }
+        assert_eq!(page.payload(0), held.payload(0));
+        assert!(page.bytes.len() < 4 * page.size(), "{} {}", page.bytes.len(), page.size());
+        page.remove(0, &mut scratch);
+        assert_eq!((page.len(), page.bytes.len()), (0, HEADER));
     }
 }
