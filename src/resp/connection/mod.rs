@@ -331,6 +331,11 @@ impl Connection {
         matches!(self.busy, Some(Busy::Wait { .. }))
     }
 
+    /// Whether `WAIT` or `WAITAOF` waits for other nodes.
+    pub fn waits_for_nodes(&self) -> bool {
+        matches!(self.busy, Some(Busy::Wait { replicas: 1.., .. }))
+    }
+
     /// Whether it waits for other nodes, and has not said how long.
     pub fn waits_without_end(&self) -> bool {
         matches!(self.busy, Some(Busy::Wait { replicas: 1.., deadline: None, .. }))

@@ -104,6 +104,8 @@ use crate::health;
 pub use crate::health::secret::Secret;
 #[cfg(feature = "store")]
 use crate::store::{engine::Durability, index::evict::Eviction};
+#[cfg(feature = "replication")]
+pub use cluster::{Cluster, Member};
 
 pub use crate::proxy::options::{AcceptProxy, Bind, OnDown, SendProxy, Timeouts};
 pub use position::excerpt;
@@ -339,6 +341,9 @@ pub struct Store {
     pub resp: Option<Bind>,
     /// Where in the text `resp` stands.
     pub resp_at: Position,
+    /// The cluster that it is a member of; `None`: it stands alone.
+    #[cfg(feature = "replication")]
+    pub cluster: Option<Cluster>,
     /// What a write that does not say reaches before it is answered.
     pub durability: Durability,
     /// The most Redis clients at once, over all workers: 1 to 1,000,000.

@@ -25,6 +25,21 @@ fn a_store_needs_a_directory_and_nothing_else() {
     assert!(good(BASE).store.is_none());
 }
 
+const CLUSTER: &str =
+    "node = \"a\"\npeers = { a = \"127.0.0.1:1\", b = \"127.0.0.1:2\" }\npeer_tls = \"insecure-plaintext\"\n";
+
+#[test]
+fn a_member_of_a_cluster_answers_at_a_quorum() {
+    let store_of = |lines: &str| good(&store(&format!("{CLUSTER}{lines}"))).store.unwrap();
+    let member = store_of("");
+    assert_eq!(member.durability, Durability::Quorum);
+    let cluster = member.cluster.unwrap();
+    assert_eq!((cluster.node.as_str(), cluster.members.len()), ("a", 2));
+    assert_eq!(cluster.announce.as_deref(), Some("127.0.0.1:6379"));
+    assert_eq!(store_of("durability = \"all\"").durability, Durability::All);
+    assert!(good(&store("node = \"db-1\"")).store.unwrap().cluster.is_none());
+}
+
 #[test]
 fn what_is_said_is_taken() {
     let config = good(
@@ -62,14 +77,24 @@ fn what_is_wrong_is_told() {
         (
             store("durability = \"quorum\""),
             &[
-                ":4:14: durability \"quorum\" is not in this version yet; this version has: \"memory\", \"local\"",
+                ":4:14: durability \"quorum\" needs other nodes, and there are none; add node, peers and peer_tls, or write \"local\"",
             ],
         ),
         (
             store("durability = \"all\""),
             &[
-                ":4:14: durability \"all\" is not in this version yet; this version has: \"memory\", \"local\"",
+                ":4:14: durability \"all\" needs other nodes, and there are none; add node, peers and peer_tls, or write \"local\"",
             ],
+        ),
+        (
+            store("stale_max = \"1s\""),
+            &[
+                ":4:13: stale_max is for clusters, and there are no other nodes; add node, peers and peer_tls, or take it out",
+            ],
+        ),
+        (
+            store(&format!("{CLUSTER}memory_max = \"1GiB\"\neviction = \"lru\"")),
+            &[":8:12: in a cluster nothing is evicted: a full memory refuses; take eviction out"],
         ),
         (store("maxclients = 0"), &[":4:14: maxclients 0 is outside 1 to 1000000"]),
         (store("maxclients = 1000001"), &[":4:14: maxclients 1000001 is outside 1 to 1000000"]),
