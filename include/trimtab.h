@@ -1989,7 +1989,7 @@ typedef struct trimtab_store_call {
     uint8_t client[16];
     /**
      * In a cluster, on how many nodes' disks it is to be, learners among them, beside those of a quorum; 0: as `durability`
-     * says. What is submitted to a queue leaves it unread.
+     * says.
      */
     uint32_t nodes;
     /**

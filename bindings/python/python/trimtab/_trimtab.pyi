@@ -539,13 +539,13 @@ class StoreQueue:
         operation: Operation,
         user_data: int = 0,
         *,
-        durability: Durability | int | str | None = None,
+        durability: Durability | AtLeast | int | str | None = None,
         request: Request | None = None,
     ) -> None: ...
     def submit_all(
         self,
         submissions: Iterable[
-            Submission | tuple[Operation, int, Durability | int | str | None, Request | None]
+            Submission | tuple[Operation, int, Durability | AtLeast | int | str | None, Request | None]
         ],
     ) -> int: ...
     def take(self, max: int = 256) -> list[Completion]: ...

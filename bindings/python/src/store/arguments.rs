@@ -125,8 +125,8 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Request {
 
 /// What a write is to reach: a durability, or a `trimtab.AtLeast`.
 pub(crate) struct Reach {
-    durability: Option<Durability>,
-    nodes: u32,
+    pub(crate) durability: Option<Durability>,
+    pub(crate) nodes: u32,
 }
 
 impl<'a, 'py> FromPyObject<'a, 'py> for Reach {
