@@ -91,7 +91,7 @@ pub(super) fn client_options(config: &Config, from: &config::Store) -> Result<Cl
         allows_flush: from.allows_flush,
         clients_max: u64::from(from.maxclients),
         #[cfg(feature = "replication")]
-        set: from.cluster.as_ref().map_or_else(|| "trimtab".to_owned(), |cluster| cluster.name.clone()),
+        set: from.cluster.as_ref().map_or_else(|| "trimtab".to_owned(), |cluster| cluster.sentinel.clone()),
         ..resp::HubOptions::default()
     };
     Ok(ClientOptions { clients_max: from.maxclients, idle: from.idle, connection, hub })

@@ -99,6 +99,7 @@ pub(super) const STORE: Schema = Schema {
         key("degrade_after", "\"1s\""),
         key("stale_max", "\"10s\""),
         key("announce", "\"10.0.0.5:6379\""),
+        key("sentinel", "\"mymaster\""),
     ],
     later: &[],
 };

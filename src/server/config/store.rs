@@ -24,7 +24,8 @@ const MEMORY_MIN: u64 = 64 << 10;
 
 /// The keys that make a store a member of a cluster, and those that are of use in one alone.
 const MEMBER_KEYS: [&str; 4] = ["peers", "learners", "listen", "peer_tls"];
-const CLUSTER_KEYS: [&str; 6] = ["cluster", "join", "forward", "degrade_after", "stale_max", "announce"];
+const CLUSTER_KEYS: [&str; 7] =
+    ["cluster", "join", "forward", "degrade_after", "stale_max", "announce", "sentinel"];
 
 /// Reads it; `None` when `dir` was told as a problem. The addresses of `resp` and `health` are the caller's to compare with
 /// others.
