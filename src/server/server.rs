@@ -26,6 +26,8 @@ use crate::driver::net;
 #[cfg(feature = "store")]
 use crate::driver::resp::shared::SharedClients;
 use crate::driver::shared::Shared;
+#[cfg(feature = "replication")]
+use crate::driver::split::shared::SharedSplit;
 use crate::driver::worker::Worker;
 #[cfg(feature = "store")]
 use crate::embedded::Store;
@@ -37,6 +39,8 @@ use crate::server::assembly::{self, Files};
 use crate::server::backups::Backups;
 use crate::server::config::Config;
 use crate::server::journal::Journal;
+#[cfg(feature = "replication")]
+use crate::server::split::SplitStatus;
 use crate::server::statistics::{AdminStatistics, ListenerStatistics, PoolStatus, ServerStatistics, Status};
 #[cfg(feature = "store")]
 use crate::server::store::{self, StoreStatus};
@@ -86,6 +90,8 @@ struct Life {
     resp: Option<Bind>,
     #[cfg(feature = "store")]
     clients: Option<Arc<SharedClients>>,
+    #[cfg(feature = "replication")]
+    splits: Vec<(Bind, Arc<SharedSplit>)>,
     files: Files,
     workers: u32,
     is_hosted: bool,
@@ -337,6 +343,11 @@ impl Server {
     /// Errors: `NotFound`, `State` before it is started.
     pub fn address(&self, listener: &str) -> Result<Bind> {
         self.inner.check_process()?;
+        #[cfg(feature = "replication")]
+        if let Some(at) = self.inner.config.splits.iter().position(|split| split.name == listener) {
+            let life = self.inner.life.lock();
+            return life.splits.get(at).map(|split| split.0.clone()).ok_or_else(|| state("is not started"));
+        }
         let index = self.inner.listener_index(listener)?;
         let life = self.inner.life.lock();
         life.addresses.get(index).cloned().ok_or_else(|| state("is not started"))
@@ -548,6 +559,10 @@ impl Inner {
             life.resp = assembly.resp;
             life.clients = assembly.clients;
         }
+        #[cfg(feature = "replication")]
+        {
+            life.splits = assembly.splits;
+        }
         life.files = assembly.files;
         life.is_hosted = is_hosted;
         life.running = assembly.workers.len();
@@ -627,6 +642,9 @@ impl Inner {
         let listeners = names.zip(&life.addresses);
         #[cfg(feature = "store")]
         let listeners = listeners.chain(life.resp.iter().map(|bind| ("store", bind)));
+        #[cfg(feature = "replication")]
+        let listeners = listeners
+            .chain(self.config.splits.iter().zip(&life.splits).map(|(from, split)| (&*from.name, &split.0)));
         let listeners = listeners.chain(life.admin.iter().map(|bind| ("admin", bind)));
         listeners.map(|(name, bind)| format!("{name} on {bind}")).collect::<Vec<_>>().join(", ")
     }
@@ -661,6 +679,12 @@ impl Inner {
         };
         #[cfg(feature = "store")]
         let store = self.store_status();
+        #[cfg(feature = "replication")]
+        let splits = {
+            let life = self.life.lock();
+            let splits = life.splits.iter();
+            splits.map(|(bind, shared)| SplitStatus::read(shared, bind.to_string())).collect()
+        };
         let pools = self.config.pools.iter().zip(&self.pools).enumerate();
         Status {
             version: env!("CARGO_PKG_VERSION"),
@@ -671,6 +695,8 @@ impl Inner {
             admin: AdminStatistics::read(shared.as_deref(), &self.journal),
             #[cfg(feature = "store")]
             store,
+            #[cfg(feature = "replication")]
+            splits,
             listeners: match &shared {
                 None => Vec::new(),
                 Some(shared) => addresses
