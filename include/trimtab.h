@@ -4459,6 +4459,19 @@ trimtab_status trimtab_store_options_set_disk_bytes_max(struct trimtab_store_opt
                                                         uint64_t bytes);
 
 /**
+ * Sets how much of the log is kept though a snapshot stands for it, in whole segments: so an incremental backup goes on
+ * from the last one. It is read when the store is opened. Where `trimtab_store_options_set_disk_bytes_max` or the disk
+ * itself leaves no room for what is to be written, it goes first.
+ *
+ * - `bytes`: up to 2^48; default 0, none.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_store_options_set_kept_bytes(struct trimtab_store_options *options,
+                                                    uint64_t bytes);
+
+/**
  * Sets how soon it is seen that a full disk has room again.
  *
  * - `retry_ms`: milliseconds, 1 to 3600000; default 1000.

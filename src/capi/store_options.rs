@@ -452,6 +452,26 @@ pub unsafe extern "C" fn trimtab_store_options_set_disk_bytes_max(
     })
 }
 
+/// Sets how much of the log is kept though a snapshot stands for it, in whole segments: so an incremental backup goes on
+/// from the last one. It is read when the store is opened. Where `trimtab_store_options_set_disk_bytes_max` or the disk
+/// itself leaves no room for what is to be written, it goes first.
+///
+/// - `bytes`: up to 2^48; default 0, none.
+///
+/// Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+/// Thread safety: one thread at a time for the same `options`. Does not block.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trimtab_store_options_set_kept_bytes(
+    options: *mut trimtab_store_options,
+    bytes: u64,
+) -> trimtab_status {
+    guard(|| {
+        // SAFETY: `options` is null or live and no other call uses it; null is refused.
+        let mut options = unsafe { handle::borrow_mut(options, "options") }?;
+        options.change(|options| options.engine.log.kept_bytes = bytes)
+    })
+}
+
 /// Sets how soon it is seen that a full disk has room again.
 ///
 /// - `retry_ms`: milliseconds, 1 to 3600000; default 1000.

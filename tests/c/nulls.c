@@ -160,6 +160,7 @@ struct row {
     R(x_store_options_set_segment_bytes_options, trimtab_store_options_set_segment_bytes, options, BAD, NULL, 1048576) \
     R(x_store_options_set_pending_bytes_max_options, trimtab_store_options_set_pending_bytes_max, options, BAD, NULL, 65536) \
     R(x_store_options_set_disk_bytes_max_options, trimtab_store_options_set_disk_bytes_max, options, BAD, NULL, 0) \
+    R(x_store_options_set_kept_bytes_options, trimtab_store_options_set_kept_bytes, options, BAD, NULL, 0) \
     R(x_store_options_set_disk_retry_ms_options, trimtab_store_options_set_disk_retry_ms, options, BAD, NULL, 1000) \
     R(x_store_options_set_history_bytes_max_options, trimtab_store_options_set_history_bytes_max, options, BAD, NULL, 0) \
     R(x_store_options_set_scrub_interval_ms_options, trimtab_store_options_set_scrub_interval_ms, options, BAD, NULL, 0) \

@@ -156,6 +156,7 @@ FUNCTIONS = {
     "trimtab_store_options_set_segment_bytes": "Store(segment_bytes)",
     "trimtab_store_options_set_pending_bytes_max": "Store(pending_bytes_max)",
     "trimtab_store_options_set_disk_bytes_max": "Store(disk_bytes_max)",
+    "trimtab_store_options_set_kept_bytes": "Store(kept_bytes)",
     "trimtab_store_options_set_disk_retry_ms": "Store(disk_retry)",
     "trimtab_store_options_set_history_bytes_max": "Store(history_bytes_max)",
     "trimtab_store_options_set_scrub_interval_ms": "Store(scrub_interval)",
