@@ -1989,7 +1989,7 @@ typedef struct trimtab_store_call {
     uint8_t client[16];
     /**
      * In a cluster, on how many nodes' disks it is to be, learners among them, beside those of a quorum; 0: as `durability`
-     * says. What is submitted to a queue leaves it unread.
+     * says.
      */
     uint32_t nodes;
     /**
@@ -5882,7 +5882,7 @@ trimtab_status trimtab_store_get_at(const struct trimtab_store *store,
  * - `read`: as for `trimtab_store_get_at`. The others: as for `trimtab_store_count`.
  *
  * Returns what `trimtab_store_get_at` does, but for `TRIMTAB_E_NOT_FOUND`.
- * Thread safety: as for `trimtab_store_get_at`.
+ * Thread safety: any thread, at any time. Blocks for as long as `timeout_ms` allows; not on a primary that holds its quorum.
  */
 trimtab_status trimtab_store_count_at(const struct trimtab_store *store,
                                       int32_t range,
@@ -5897,7 +5897,7 @@ trimtab_status trimtab_store_count_at(const struct trimtab_store *store,
  * - `read`: as for `trimtab_store_get_at`. The others: as for `trimtab_store_scan_new`.
  *
  * Returns what `trimtab_store_count_at` does.
- * Thread safety: as for `trimtab_store_get_at`.
+ * Thread safety: any thread, at any time. Blocks for as long as `timeout_ms` allows; not on a primary that holds its quorum.
  */
 trimtab_status trimtab_store_scan_new_at(const struct trimtab_store *store,
                                          int32_t range,

@@ -83,12 +83,17 @@ static inline trimtab_status trimtab_go_store_begin(trimtab_go_store *opened, tr
 }
 
 static inline trimtab_go_store trimtab_go_store_open(const char *path, size_t path_length,
-                                                     const trimtab_go_store_given *given, size_t queue_max) {
+                                                     const trimtab_go_store_given *given, size_t queue_max,
+                                                     const trimtab_cluster_options *cluster) {
     trimtab_go_store opened = {.descriptor = -1};
     trimtab_store_options *options = NULL;
     trimtab_status status = trimtab_store_options_new(&options);
     if (status == TRIMTAB_OK) status = trimtab_go_store_set(options, given);
-    if (status == TRIMTAB_OK) status = trimtab_store_open(trimtab_go_str(path, path_length), options, &opened.store);
+    trimtab_str where = trimtab_go_str(path, path_length);
+    if (status == TRIMTAB_OK) {
+        status = cluster != NULL ? trimtab_store_join(where, options, cluster, &opened.store)
+                                 : trimtab_store_open(where, options, &opened.store);
+    }
     trimtab_go_store_begin(&opened, status, queue_max);
     trimtab_store_options_free(options);
     return opened;

@@ -16,10 +16,9 @@ const (
 	DurabilityMemory Durability = 1
 	// DurabilityLocal: on this disk, so there after a crash.
 	DurabilityLocal Durability = 2
-	// DurabilityQuorum: on the disks of more than half of the nodes. Needs replication: ErrUnsupported on one
-	// node.
+	// DurabilityQuorum: on the disks of more than half of the voters of a cluster. ErrUnsupported in a store of one node.
 	DurabilityQuorum Durability = 3
-	// DurabilityAll: on the disks of all nodes. Needs replication: ErrUnsupported on one node.
+	// DurabilityAll: on the disks of all voters of a cluster. ErrUnsupported in a store of one node.
 	DurabilityAll Durability = 4
 )
 
@@ -133,6 +132,10 @@ type StoreOptions struct {
 	// ScrubBytesPerSecond is how much of it is read in a second: 64 KiB to 2^40. Default 8 MiB: a gigabyte in two
 	// minutes, and a disk hardly notices.
 	ScrubBytesPerSecond uint64
+	// Cluster has the store be a member of a cluster: a node that takes reads and writes like any other, whichever is
+	// primary. Reads may wait for the primary then, for as long as their context allows, and hold a thread meanwhile; Close
+	// of a primary hands over before. Default nil: a store of one node.
+	Cluster *ClusterOptions
 	// Hosted has it make no thread: whatever is to be done is done in Turn, by a loop on a goroutine of the caller's.
 	//
 	//	for {
@@ -183,6 +186,11 @@ func (o *StoreOptions) check() error {
 	} {
 		if given.value < 0 || given.value%time.Millisecond != 0 {
 			return invalidOption("%s: %v is not a whole, positive number of milliseconds", given.option, given.value)
+		}
+	}
+	if o.Cluster != nil {
+		if err := o.Cluster.check(); err != nil {
+			return err
 		}
 	}
 	if max := o.queueMax(); max < 1 || max > StoreQueueMax {

@@ -93,7 +93,7 @@ pub unsafe extern "C" fn trimtab_store_get_at(
 /// - `read`: as for `trimtab_store_get_at`. The others: as for `trimtab_store_count`.
 ///
 /// Returns what `trimtab_store_get_at` does, but for `TRIMTAB_E_NOT_FOUND`.
-/// Thread safety: as for `trimtab_store_get_at`.
+/// Thread safety: any thread, at any time. Blocks for as long as `timeout_ms` allows; not on a primary that holds its quorum.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trimtab_store_count_at(
     store: *const trimtab_store,
@@ -122,7 +122,7 @@ pub unsafe extern "C" fn trimtab_store_count_at(
 /// - `read`: as for `trimtab_store_get_at`. The others: as for `trimtab_store_scan_new`.
 ///
 /// Returns what `trimtab_store_count_at` does.
-/// Thread safety: as for `trimtab_store_get_at`.
+/// Thread safety: any thread, at any time. Blocks for as long as `timeout_ms` allows; not on a primary that holds its quorum.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trimtab_store_scan_new_at(
     store: *const trimtab_store,

@@ -28,7 +28,7 @@ pub struct trimtab_store_call {
     /// All 0: it will not be sent again.
     pub client: [u8; 16],
     /// In a cluster, on how many nodes' disks it is to be, learners among them, beside those of a quorum; 0: as `durability`
-    /// says. What is submitted to a queue leaves it unread.
+    /// says.
     pub nodes: u32,
     /// 0.
     pub reserved: u32,

@@ -8,6 +8,7 @@ from os import PathLike
 from types import EllipsisType
 from typing import Any, final
 
+from ._cluster_types import AtLeast, ClusterOptions
 from ._enums import Durability, Eviction, LifetimeCondition
 from ._lease import Lease
 from ._store_types import BytesLike, Request
@@ -58,6 +59,9 @@ class Store(_Store):
     - hosted: whether it makes no thread, and runs in a loop of yours (False). A selector takes the store
       itself; wait until it is readable, for ``next_timeout`` at most, and call ``turn``. Calls that wait do
       the work themselves, on their own thread. ``trimtab.aio.attach`` turns it in asyncio.
+    - cluster: ``ClusterOptions`` of a store that is a member of a cluster (None): a node that takes reads and
+      writes like any other, whichever is primary. Reads may wait for the primary then; ``close`` of a
+      primary hands over before.
 
     Raises InvalidArgumentError, StateError when it is open already, here or in another process, CorruptError,
     UnsupportedError when a later release wrote it, IoError.
@@ -97,6 +101,7 @@ class Store(_Store):
         scrub_bytes_per_second: int | None = None,
         identity: tuple[BytesLike, int] | None = None,
         hosted: bool | None = None,
+        cluster: ClusterOptions | None = None,
     ) -> Store:
         options: dict[str, Any] = {
             "durability": durability,
@@ -123,6 +128,7 @@ class Store(_Store):
             "scrub_bytes_per_second": scrub_bytes_per_second,
             "identity": identity,
             "hosted": hosted,
+            "cluster": cluster,
         }
         return super().__new__(cls, path, **options)
 
@@ -197,7 +203,7 @@ class Store(_Store):
         lease: Lease | int | None = None,
         keep_lifetime: bool = False,
         previous: bool = False,
-        durability: Durability | int | str | None = None,
+        durability: Durability | AtLeast | int | str | None = None,
         timeout: float | timedelta | EllipsisType | None = ...,
         request: Request | None = None,
     ) -> StoreResult:
@@ -222,7 +228,7 @@ class Store(_Store):
         key: BytesLike,
         value: BytesLike,
         *,
-        durability: Durability | int | str | None = None,
+        durability: Durability | AtLeast | int | str | None = None,
         timeout: float | timedelta | EllipsisType | None = ...,
         request: Request | None = None,
     ) -> StoreResult:
@@ -236,7 +242,7 @@ class Store(_Store):
         key: BytesLike,
         value: BytesLike,
         *,
-        durability: Durability | int | str | None = None,
+        durability: Durability | AtLeast | int | str | None = None,
         timeout: float | timedelta | EllipsisType | None = ...,
         request: Request | None = None,
     ) -> StoreResult:
@@ -252,7 +258,7 @@ class Store(_Store):
         *,
         prefix: BytesLike | None = None,
         limit: int | None = None,
-        durability: Durability | int | str | None = None,
+        durability: Durability | AtLeast | int | str | None = None,
         timeout: float | timedelta | EllipsisType | None = ...,
         request: Request | None = None,
     ) -> StoreResult:
@@ -274,7 +280,7 @@ class Store(_Store):
         at: float | datetime | None = None,
         lease: Lease | int | None = None,
         condition: LifetimeCondition | int | str = LifetimeCondition.ALWAYS,
-        durability: Durability | int | str | None = None,
+        durability: Durability | AtLeast | int | str | None = None,
         timeout: float | timedelta | EllipsisType | None = ...,
         request: Request | None = None,
     ) -> StoreResult:
@@ -295,7 +301,7 @@ class Store(_Store):
         *,
         at: float | datetime | None = None,
         condition: LifetimeCondition | int | str = LifetimeCondition.ALWAYS,
-        durability: Durability | int | str | None = None,
+        durability: Durability | AtLeast | int | str | None = None,
         timeout: float | timedelta | EllipsisType | None = ...,
         request: Request | None = None,
     ) -> StoreResult:
@@ -316,7 +322,7 @@ class Store(_Store):
         self,
         key: BytesLike,
         *,
-        durability: Durability | int | str | None = None,
+        durability: Durability | AtLeast | int | str | None = None,
         timeout: float | timedelta | EllipsisType | None = ...,
         request: Request | None = None,
     ) -> StoreResult:
@@ -332,7 +338,7 @@ class Store(_Store):
         ttl: float | timedelta,
         *,
         id: int | None = None,
-        durability: Durability | int | str | None = None,
+        durability: Durability | AtLeast | int | str | None = None,
         timeout: float | timedelta | EllipsisType | None = ...,
         request: Request | None = None,
     ) -> Lease:

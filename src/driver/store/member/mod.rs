@@ -99,6 +99,8 @@ pub(in crate::driver) struct Member {
     /// The time in the log that readers know.
     shown_time: Timestamp,
     is_closed: bool,
+    /// The system has failed the thread with the links.
+    is_cut_off: bool,
     refused_frames: u64,
     unsent_frames: u64,
 }
@@ -175,6 +177,9 @@ impl Member {
                 self.take_completions();
             }
             self.configure(now);
+            if self.is_cut_off {
+                self.drop_out(now);
+            }
             self.sweep(now.instant);
             self.show(now);
             while self.fetches.len() < FETCHES_MAX
