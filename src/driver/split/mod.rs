@@ -262,10 +262,10 @@ impl Splitter {
 
     /// Serves all that this turn is about. To be called once at the end of each.
     pub(crate) fn serve(&mut self, core: &mut Core) {
-        if std::mem::take(&mut self.has_news) {
-            if let Some(topology) = self.nodes.poll() {
-                self.split.handle_topology(&topology, core.now);
-            }
+        if std::mem::take(&mut self.has_news)
+            && let Some(topology) = self.nodes.poll()
+        {
+            self.split.handle_topology(&topology, core.now);
         }
         if self.split.next_deadline().is_some_and(|at| at <= core.now) {
             self.split.handle_timeout(core.now);
