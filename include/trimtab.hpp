@@ -1292,6 +1292,66 @@ enum class Eviction : std::int32_t {
     ttl = TRIMTAB_EVICTION_TTL,
 };
 
+/// How fresh what a read sees is to be, in a cluster.
+enum class ReadLevel : std::int32_t {
+    /// As `ClusterOptions::read` said.
+    usual = TRIMTAB_READ_DEFAULT,
+    /// All that was answered at `Durability::quorum` before the read, whichever node it is asked of.
+    primary = TRIMTAB_READ_PRIMARY,
+    /// What is on this node, no older than a bound.
+    replica = TRIMTAB_READ_REPLICA,
+    /// What is on this node, however old.
+    local = TRIMTAB_READ_LOCAL,
+};
+
+/// What a node of a cluster does whose directory is empty.
+enum class Beginning : std::int32_t {
+    begin = TRIMTAB_BEGINNING_NEW,
+    join = TRIMTAB_BEGINNING_JOIN,
+};
+
+/// What is known of the directory of a node of a cluster.
+enum class Directory : std::int32_t {
+    detect = TRIMTAB_DIRECTORY_DETECT,
+    original = TRIMTAB_DIRECTORY_ORIGINAL,
+    copy = TRIMTAB_DIRECTORY_COPY,
+    promoted = TRIMTAB_DIRECTORY_PROMOTED,
+};
+
+/// What a node of a cluster is.
+enum class NodeRole : std::int32_t {
+    primary = TRIMTAB_NODE_PRIMARY,
+    replica = TRIMTAB_NODE_REPLICA,
+    candidate = TRIMTAB_NODE_CANDIDATE,
+    learner = TRIMTAB_NODE_LEARNER,
+    idle = TRIMTAB_NODE_IDLE,
+};
+
+/// Whether a node of a cluster may be believed.
+enum class Standing : std::int32_t {
+    active = TRIMTAB_STANDING_ACTIVE,
+    forgetful = TRIMTAB_STANDING_FORGETFUL,
+    fenced = TRIMTAB_STANDING_FENCED,
+    failed = TRIMTAB_STANDING_FAILED,
+};
+
+/// What happened to a cluster; the constants of trimtab.h say more. One newer than this header is none of these.
+enum class ClusterEventKind : std::int32_t {
+    role = TRIMTAB_CLUSTER_ROLE,
+    members = TRIMTAB_CLUSTER_MEMBERS,
+    fenced = TRIMTAB_CLUSTER_FENCED,
+    forgetful = TRIMTAB_CLUSTER_FORGETFUL,
+    readmitted = TRIMTAB_CLUSTER_READMITTED,
+    differs = TRIMTAB_CLUSTER_DIFFERS,
+    two_processes = TRIMTAB_CLUSTER_TWO_PROCESSES,
+    slow_disk = TRIMTAB_CLUSTER_SLOW_DISK,
+    installed = TRIMTAB_CLUSTER_INSTALLED,
+    link_up = TRIMTAB_CLUSTER_LINK_UP,
+    link_down = TRIMTAB_CLUSTER_LINK_DOWN,
+    refused = TRIMTAB_CLUSTER_REFUSED,
+    missed = TRIMTAB_CLUSTER_MISSED,
+};
+
 /// Which number of a key a transaction compares.
 enum class Compare : std::int32_t {
     version = TRIMTAB_COMPARE_VERSION,
@@ -1441,6 +1501,7 @@ public:
     {
         return set(trimtab_store_options_set_disk_bytes_max, bytes);
     }
+    StoreOptions &kept_bytes(std::uint64_t bytes) { return set(trimtab_store_options_set_kept_bytes, bytes); }
     StoreOptions &disk_retry(Duration retry) { return set(trimtab_store_options_set_disk_retry_ms, count(retry)); }
     StoreOptions &history_bytes_max(std::uint64_t bytes)
     {
@@ -1478,6 +1539,240 @@ private:
     std::unique_ptr<trimtab_store_options, detail::Deleter<trimtab_store_options_free>> options_;
 };
 
+/// How a store is a member of a cluster, for `Store::join`: say who the members are and how links are secured. What is out of
+/// range, or does not fit together, is refused there.
+class ClusterOptions {
+public:
+    using Duration = std::chrono::milliseconds;
+
+    /// `node`: the name of this node, one of the members'.
+    explicit ClusterOptions(std::string_view node)
+    {
+        trimtab_cluster_options *options = nullptr;
+        detail::check(trimtab_cluster_options_new(detail::str(node), &options));
+        options_.reset(options);
+    }
+
+    /// `address`: where it listens, like "10.0.0.5:7400"; empty: nowhere, so that it dials the others.
+    ClusterOptions &member(std::string_view name, std::string_view address = {}, bool learner = false)
+    {
+        detail::check(trimtab_cluster_options_add_member(options_.get(), detail::str(name), detail::str(address),
+                                                         learner ? 1 : 0));
+        return *this;
+    }
+    ClusterOptions &cluster(std::string_view name)
+    {
+        return set(trimtab_cluster_options_set_cluster, detail::str(name));
+    }
+    ClusterOptions &listen(std::string_view address)
+    {
+        return set(trimtab_cluster_options_set_listen, detail::str(address));
+    }
+    /// Paths of PEM files; `key` may be empty, when it stands beside the certificate.
+    ClusterOptions &tls(std::string_view certificate, std::string_view key, std::string_view ca)
+    {
+        detail::check(trimtab_cluster_options_set_tls(options_.get(), detail::str(certificate), detail::str(key),
+                                                      detail::str(ca)));
+        return *this;
+    }
+    /// On loopback addresses alone, or `anywhere`.
+    ClusterOptions &insecure_plaintext(bool anywhere = false)
+    {
+        return set(trimtab_cluster_options_set_insecure_plaintext, anywhere ? 1 : 0);
+    }
+    ClusterOptions &beginning(Beginning beginning)
+    {
+        return set(trimtab_cluster_options_set_beginning, static_cast<std::int32_t>(beginning));
+    }
+    ClusterOptions &directory(Directory directory)
+    {
+        return set(trimtab_cluster_options_set_directory, static_cast<std::int32_t>(directory));
+    }
+    ClusterOptions &durability(Durability durability)
+    {
+        return set(trimtab_cluster_options_set_durability, static_cast<std::int32_t>(durability));
+    }
+    /// `age_max`: with `ReadLevel::replica`, how old it may be at most.
+    ClusterOptions &read(ReadLevel level, Duration age_max = Duration::zero())
+    {
+        detail::check(trimtab_cluster_options_set_read(options_.get(), static_cast<std::int32_t>(level), count(age_max)));
+        return *this;
+    }
+    ClusterOptions &forwards(bool forwards) { return set(trimtab_cluster_options_set_forwards, forwards ? 1 : 0); }
+    ClusterOptions &patience(Duration patience)
+    {
+        return set(trimtab_cluster_options_set_patience_ms, count(patience));
+    }
+    ClusterOptions &forward_max(std::uint32_t calls) { return set(trimtab_cluster_options_set_forward_max, calls); }
+    ClusterOptions &client_address(std::string_view address)
+    {
+        return set(trimtab_cluster_options_set_client_address, detail::str(address));
+    }
+    /// 0: never.
+    ClusterOptions &degrade_after(Duration after)
+    {
+        return set(trimtab_cluster_options_set_degrade_after_ms, count(after));
+    }
+    ClusterOptions &transfer_timeout(Duration timeout)
+    {
+        return set(trimtab_cluster_options_set_transfer_timeout_ms, count(timeout));
+    }
+    ClusterOptions &message_bytes(std::uint64_t bytes)
+    {
+        return set(trimtab_cluster_options_set_message_bytes, bytes);
+    }
+
+    const trimtab_cluster_options *get() const noexcept { return options_.get(); }
+
+private:
+    template <typename Value>
+    ClusterOptions &set(trimtab_status (*setter)(trimtab_cluster_options *, Value), Value value)
+    {
+        detail::check(setter(options_.get(), value));
+        return *this;
+    }
+
+    /// A negative duration is out of every range.
+    static std::uint64_t count(Duration duration) noexcept
+    {
+        return duration.count() < 0 ? UINT64_MAX : static_cast<std::uint64_t>(duration.count());
+    }
+
+    std::unique_ptr<trimtab_cluster_options, detail::Deleter<trimtab_cluster_options_free>> options_;
+};
+
+/// How a read in a cluster is to go.
+class StoreRead {
+public:
+    using Duration = std::chrono::milliseconds;
+
+    StoreRead(ReadLevel level = ReadLevel::usual) noexcept : read_(detail::sized<trimtab_store_read>())
+    {
+        read_.level = static_cast<std::int32_t>(level);
+    }
+
+    /// What is on this node, no older than this.
+    StoreRead &age_max(Duration age) noexcept
+    {
+        read_.level = TRIMTAB_READ_REPLICA;
+        read_.age_max_ms = age.count() < 0 ? 0 : static_cast<std::uint64_t>(age.count());
+        return *this;
+    }
+    /// It has to see the write that has this result.
+    StoreRead &behind(const trimtab_store_result &result) noexcept
+    {
+        read_.epoch = result.epoch;
+        read_.entry = result.entry;
+        return *this;
+    }
+    /// How long to wait for that.
+    StoreRead &timeout(Duration timeout) noexcept
+    {
+        read_.timeout_ms = detail::timeout_ms(timeout);
+        return *this;
+    }
+
+    const trimtab_store_read *get() const noexcept { return &read_; }
+
+private:
+    trimtab_store_read read_;
+};
+
+/// How a cluster was, as one of its nodes saw it: `Store::cluster` makes it. What its texts point to lives as long as this.
+class Cluster {
+public:
+    using Status = trimtab_cluster_status;
+    using Node = trimtab_cluster_node;
+
+    Status status() const
+    {
+        auto status = detail::sized<Status>();
+        detail::check(trimtab_cluster_status_read(cluster_.get(), &status));
+        return status;
+    }
+    NodeRole role() const { return static_cast<NodeRole>(status().role); }
+    Standing standing() const { return static_cast<Standing>(status().standing); }
+    std::string_view node() const { return view(status().node, status().node_len); }
+    /// Empty while none is known.
+    std::string_view primary() const { return view(status().primary, status().primary_len); }
+    /// Where clients reach it, as far as it said.
+    std::string_view primary_address() const
+    {
+        return view(status().primary_address, status().primary_address_len);
+    }
+    /// Why this node takes no part, and what to do; empty while it does.
+    std::string_view trouble() const { return view(status().trouble, status().trouble_len); }
+    /// How many nodes there are, this one too.
+    std::uint32_t size() const { return status().nodes; }
+    Node node(std::uint32_t at) const
+    {
+        auto node = detail::sized<Node>();
+        detail::check(trimtab_cluster_node_read(cluster_.get(), at, &node));
+        return node;
+    }
+
+private:
+    friend class Store;
+
+    explicit Cluster(trimtab_cluster *cluster) noexcept : cluster_(cluster) {}
+
+    static std::string_view view(const char *data, std::size_t len) noexcept
+    {
+        return data == nullptr ? std::string_view() : std::string_view(data, len);
+    }
+
+    std::unique_ptr<trimtab_cluster, detail::Deleter<trimtab_cluster_free>> cluster_;
+};
+
+/// Something that happened to a cluster; `kind` says what its fields have.
+struct ClusterEvent {
+    ClusterEventKind kind;
+    NodeRole role;
+    std::uint64_t epoch;
+    std::uint64_t number;
+    std::string name;
+    std::string detail;
+};
+
+/// Follows what happens to the cluster of a store: `Store::cluster_events` makes it. One thread at a time may use the same one.
+class ClusterEvents {
+public:
+    using Duration = std::chrono::milliseconds;
+
+    /// Waits for the next event.
+    ClusterEvent next() { return std::move(*next(Duration::max())); }
+    /// The same, waiting at most so long; not at all for 0. Nothing when the time is over.
+    std::optional<ClusterEvent> next(Duration timeout)
+    {
+        auto event = detail::sized<trimtab_cluster_event>();
+        const trimtab_status status = trimtab_cluster_events_next(events_.get(), detail::wait_ms(timeout), &event);
+        if (status == TRIMTAB_E_TIMED_OUT) {
+            return std::nullopt;
+        }
+        detail::check(status);
+        return ClusterEvent{static_cast<ClusterEventKind>(event.kind),
+                            static_cast<NodeRole>(event.role),
+                            event.epoch,
+                            event.number,
+                            event.name == nullptr ? std::string() : std::string(event.name, event.name_len),
+                            event.detail == nullptr ? std::string() : std::string(event.detail, event.detail_len)};
+    }
+    /// Readable when `next` is worth a call. It stays the property of this object.
+    int poll_fd() const
+    {
+        std::int32_t fd = -1;
+        detail::check(trimtab_cluster_events_poll_fd(events_.get(), &fd));
+        return fd;
+    }
+
+private:
+    friend class Store;
+
+    explicit ClusterEvents(trimtab_cluster_events *events) noexcept : events_(events) {}
+
+    std::unique_ptr<trimtab_cluster_events, detail::Deleter<trimtab_cluster_events_free>> events_;
+};
+
 /// How a write is to go. What is not set is as the store was opened.
 class StoreCall {
 public:
@@ -1490,6 +1785,12 @@ public:
     StoreCall &durability(Durability durability) noexcept
     {
         call_.durability = static_cast<std::int32_t>(durability);
+        return *this;
+    }
+    /// In a cluster, on so many nodes' disks, learners among them, beside those of a quorum; 0: as the durability says.
+    StoreCall &nodes(std::uint32_t nodes) noexcept
+    {
+        call_.nodes = nodes;
         return *this;
     }
     /// At least 1 ms; the longest there is: for ever. What is submitted to a queue does not wait.
@@ -2068,6 +2369,17 @@ public:
     explicit Store(std::string_view path) : Store(path, nullptr) {}
     Store(std::string_view path, const StoreOptions &options) : Store(path, options.get()) {}
 
+    /// Opens the store in the directory `path` as a member of a cluster, or makes one there: a node that takes reads and writes
+    /// like any other, whichever is primary. `close` of a primary hands over before.
+    static Store join(std::string_view path, const ClusterOptions &cluster)
+    {
+        return join(path, nullptr, cluster);
+    }
+    static Store join(std::string_view path, const StoreOptions &options, const ClusterOptions &cluster)
+    {
+        return join(path, options.get(), cluster);
+    }
+
     /// Nothing when the key is not there.
     std::optional<StoreValue> get(std::string_view key) const
     {
@@ -2241,6 +2553,72 @@ public:
                                              detail::bytes(range.end()), limit, reverse ? 1 : 0, &scan));
         return StoreScan(scan);
     }
+    /// The same reads, as fresh as is asked, in a cluster; they wait for that.
+    std::optional<StoreValue> get(std::string_view key, const StoreRead &read) const
+    {
+        trimtab_store_answer *answer = nullptr;
+        const trimtab_status status = trimtab_store_get_at(get(), detail::bytes(key), read.get(), &answer);
+        if (status == TRIMTAB_E_NOT_FOUND) {
+            return std::nullopt;
+        }
+        detail::check(status);
+        return StoreValue(StoreAnswer(answer).entry());
+    }
+    std::uint64_t count(const KeyRange &range, const StoreRead &read) const
+    {
+        std::uint64_t count = 0;
+        detail::check(trimtab_store_count_at(get(), range.kind(), detail::bytes(range.start()),
+                                             detail::bytes(range.end()), read.get(), &count));
+        return count;
+    }
+    StoreScan scan(const KeyRange &range, const StoreRead &read, std::uint64_t limit = 0, bool reverse = false) const
+    {
+        trimtab_store_scan *scan = nullptr;
+        detail::check(trimtab_store_scan_new_at(get(), range.kind(), detail::bytes(range.start()),
+                                                detail::bytes(range.end()), limit, reverse ? 1 : 0, read.get(), &scan));
+        return StoreScan(scan);
+    }
+
+    /// How the cluster is; throws when the store is in none.
+    Cluster cluster() const
+    {
+        trimtab_cluster *cluster = nullptr;
+        detail::check(trimtab_store_cluster(get(), &cluster));
+        return Cluster(cluster);
+    }
+    ClusterEvents cluster_events() const
+    {
+        trimtab_cluster_events *events = nullptr;
+        detail::check(trimtab_cluster_events_new(get(), &events));
+        return ClusterEvents(events);
+    }
+    /// Hands over to another voter. This and the next four are asked of the primary, and wait for as long as the store's timeout,
+    /// or `timeout`, 1 ms at least; the longest there is: for ever.
+    void transfer(std::string_view to, std::optional<Duration> timeout = std::nullopt)
+    {
+        detail::check(trimtab_store_transfer(get(), detail::str(to), limit(timeout)));
+    }
+    /// Takes a node in, which follows without a vote. It is opened with `Beginning::join`, before or after.
+    void add_node(std::string_view name, std::string_view address = {}, std::optional<Duration> timeout = std::nullopt)
+    {
+        detail::check(trimtab_store_add_node(get(), detail::str(name), detail::str(address), limit(timeout)));
+    }
+    /// Gives a learner a vote, as soon as it has caught up.
+    void promote_learner(std::string_view name, std::optional<Duration> timeout = std::nullopt)
+    {
+        detail::check(trimtab_store_promote_learner(get(), detail::str(name), limit(timeout)));
+    }
+    /// Takes a node out, for good: its name is not used again.
+    void remove_node(std::string_view name, std::optional<Duration> timeout = std::nullopt)
+    {
+        detail::check(trimtab_store_remove_node(get(), detail::str(name), limit(timeout)));
+    }
+    /// Gives the vote of a node that is lost to a learner that has caught up, and takes the other out.
+    void replace_node(std::string_view lost, std::string_view learner, std::optional<Duration> timeout = std::nullopt)
+    {
+        detail::check(trimtab_store_replace_node(get(), detail::str(lost), detail::str(learner), limit(timeout)));
+    }
+
     /// Begins to follow a range: the change at `from` is the first it tells; 0: what comes from now on.
     StoreWatch watch(const KeyRange &range = {}, std::uint64_t from = 0) const
     {
@@ -2336,6 +2714,18 @@ private:
     explicit Store(trimtab_store *store) noexcept : store_(store) {}
 
     static Result made() noexcept { return detail::sized<Result>(); }
+
+    static Store join(std::string_view path, const trimtab_store_options *options, const ClusterOptions &cluster)
+    {
+        trimtab_store *store = nullptr;
+        detail::check(trimtab_store_join(detail::str(path), options, cluster.get(), &store));
+        return Store(store);
+    }
+
+    static std::int64_t limit(std::optional<Duration> timeout) noexcept
+    {
+        return timeout ? detail::timeout_ms(*timeout) : 0;
+    }
 
     std::size_t turn_for(std::int64_t timeout_ms)
     {

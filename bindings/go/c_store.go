@@ -64,6 +64,7 @@ func openNative(path string, options *StoreOptions) (*nativeStore, bell, error) 
 		segment_bytes:     C.uint64_t(options.SegmentBytes),
 		pending_bytes_max: C.uint64_t(options.PendingBytesMax),
 		disk_bytes_max:    C.uint64_t(options.DiskBytesMax),
+		kept_bytes:        C.uint64_t(options.KeptBytes),
 		disk_retry_ms:     C.uint64_t(options.DiskRetry / time.Millisecond),
 		waiting_max:       C.size_t(options.WaitingMax),
 		eviction_places:   C.size_t(options.EvictionPlaces),
@@ -87,8 +88,17 @@ func openNative(path string, options *StoreOptions) (*nativeStore, bell, error) 
 	if options.Hosted {
 		given.is_hosted = 1
 	}
+	var cluster *C.trimtab_cluster_options
+	if options.Cluster != nil {
+		made, err := newClusterOptions(options.Cluster)
+		if err != nil {
+			return nil, bell{}, err
+		}
+		cluster = made
+		defer freeClusterOptions(cluster)
+	}
 	data, length := text(path)
-	opened := C.trimtab_go_store_open(data, length, &given, C.size_t(options.queueMax()))
+	opened := C.trimtab_go_store_open(data, length, &given, C.size_t(options.queueMax()), cluster)
 	if err := failureOf("store", opOpen, opened.result); err != nil {
 		return nil, bell{}, err
 	}

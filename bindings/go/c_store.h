@@ -18,7 +18,7 @@ typedef struct trimtab_go_store_given {
     int32_t durability, eviction;
     uint64_t timeout_ms, flush_interval_ms, flush_bytes, snapshot_bytes, snapshot_retry_ms, memory_max, value_max,
         operations_max, clients_max, client_bytes_max, segment_bytes, pending_bytes_max, disk_bytes_max,
-        disk_retry_ms, history_bytes_max, scrub_interval_ms, scrub_bytes_per_second;
+        kept_bytes, disk_retry_ms, history_bytes_max, scrub_interval_ms, scrub_bytes_per_second;
     size_t waiting_max, eviction_places;
 } trimtab_go_store_given;
 
@@ -55,6 +55,7 @@ static inline trimtab_status trimtab_go_store_set(trimtab_store_options *options
     TRIMTAB_GO_SET(trimtab_store_options_set_segment_bytes, given->segment_bytes);
     TRIMTAB_GO_SET(trimtab_store_options_set_value_max, given->value_max);
     TRIMTAB_GO_SET(trimtab_store_options_set_disk_bytes_max, given->disk_bytes_max);
+    TRIMTAB_GO_SET(trimtab_store_options_set_kept_bytes, given->kept_bytes);
     TRIMTAB_GO_SET(trimtab_store_options_set_pending_bytes_max, given->pending_bytes_max);
     TRIMTAB_GO_SET(trimtab_store_options_set_disk_retry_ms, given->disk_retry_ms);
     TRIMTAB_GO_SET(trimtab_store_options_set_scrub_bytes_per_second, given->scrub_bytes_per_second);
@@ -82,12 +83,17 @@ static inline trimtab_status trimtab_go_store_begin(trimtab_go_store *opened, tr
 }
 
 static inline trimtab_go_store trimtab_go_store_open(const char *path, size_t path_length,
-                                                     const trimtab_go_store_given *given, size_t queue_max) {
+                                                     const trimtab_go_store_given *given, size_t queue_max,
+                                                     const trimtab_cluster_options *cluster) {
     trimtab_go_store opened = {.descriptor = -1};
     trimtab_store_options *options = NULL;
     trimtab_status status = trimtab_store_options_new(&options);
     if (status == TRIMTAB_OK) status = trimtab_go_store_set(options, given);
-    if (status == TRIMTAB_OK) status = trimtab_store_open(trimtab_go_str(path, path_length), options, &opened.store);
+    trimtab_str where = trimtab_go_str(path, path_length);
+    if (status == TRIMTAB_OK) {
+        status = cluster != NULL ? trimtab_store_join(where, options, cluster, &opened.store)
+                                 : trimtab_store_open(where, options, &opened.store);
+    }
     trimtab_go_store_begin(&opened, status, queue_max);
     trimtab_store_options_free(options);
     return opened;

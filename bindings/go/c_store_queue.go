@@ -91,6 +91,7 @@ func (o *Operation) fill(given *C.trimtab_go_operation, userData uint64) {
 func (o *callOptions) native() C.trimtab_go_call {
 	return C.trimtab_go_call{
 		durability: C.int32_t(o.durability),
+		nodes:      C.uint32_t(o.nodes),
 		number:     C.uint64_t(o.request.Number),
 		client:     *(*[16]C.uint8_t)(unsafe.Pointer(&o.request.Client)),
 	}
@@ -243,6 +244,9 @@ func resultOf(read *C.trimtab_store_result) Result {
 		Number:     int64(read.number),
 		Count:      uint64(read.count),
 		Deadline:   momentOf(uint64(read.deadline_ms)),
+		Nodes:      uint32(read.nodes),
+		Degraded:   read.is_degraded != 0,
+		Position:   Position{Epoch: uint64(read.epoch), Entry: uint64(read.entry)},
 	}
 }
 

@@ -17,6 +17,7 @@ typedef struct trimtab_go_operation {
 
 typedef struct trimtab_go_call {
     int32_t durability;
+    uint32_t nodes;
     uint64_t number;
     uint8_t client[16];
 } trimtab_go_call;
@@ -60,6 +61,7 @@ static inline trimtab_store_call trimtab_go_call_of(const trimtab_go_call *given
     trimtab_store_call call = {
         .struct_size = sizeof call,
         .durability = given->durability,
+        .nodes = given->nodes,
         .number = given->number,
     };
     memcpy(call.client, given->client, sizeof call.client);

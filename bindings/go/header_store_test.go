@@ -40,6 +40,7 @@ var storeFunctions = map[string]counterpart{
 	"trimtab_store_options_set_segment_bytes":          {is: "StoreOptions.SegmentBytes"},
 	"trimtab_store_options_set_value_max":              {is: "StoreOptions.ValueMax"},
 	"trimtab_store_options_set_disk_bytes_max":         {is: "StoreOptions.DiskBytesMax"},
+	"trimtab_store_options_set_kept_bytes":             {is: "StoreOptions.KeptBytes"},
 	"trimtab_store_options_set_pending_bytes_max":      {is: "StoreOptions.PendingBytesMax"},
 	"trimtab_store_options_set_disk_retry_ms":          {is: "StoreOptions.DiskRetry"},
 	"trimtab_store_options_set_scrub_interval_ms":      {is: "StoreOptions.ScrubInterval"},

@@ -21,6 +21,8 @@ func (s *Server) Store() (*Store, error) {
 	}
 	core := newStoreCore(native, bell, waitingMaxDefault)
 	core.isLent = true
+	_, err = native.cluster()
+	core.isMember = err == nil
 	// It is not known. Whether something is done already may be asked of any.
 	core.usual = DurabilityMemory
 	return newStore(core, timeoutDefault), nil

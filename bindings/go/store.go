@@ -50,8 +50,10 @@ type storeCore struct {
 	usual Durability
 	// isLent is whether it is a server's, which closes it.
 	isLent bool
-	hosted hosted
-	stays  stays
+	// isMember is whether reads may have to wait for other nodes.
+	isMember bool
+	hosted   hosted
+	stays    stays
 }
 
 const (
@@ -76,7 +78,10 @@ func OpenStore(path string, options StoreOptions) (*Store, error) {
 		return nil, err
 	}
 	core := newStoreCore(native, bell, options.queueMax())
-	core.usual = options.Durability
+	core.usual, core.isMember = options.Durability, options.Cluster != nil
+	if core.isMember {
+		core.usual = options.Cluster.Durability
+	}
 	if core.usual == DurabilityDefault {
 		core.usual = DurabilityLocal
 	}

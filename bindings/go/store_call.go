@@ -10,6 +10,7 @@ type CallOption struct {
 	duration time.Duration
 	moment   time.Time
 	client   ClientID
+	epoch    uint64
 }
 
 type optionKind uint8
@@ -32,6 +33,10 @@ const (
 	optionReverse
 	optionDurability
 	optionRequest
+	optionReadLevel
+	optionAgeMax
+	optionPosition
+	optionNodes
 )
 
 // optionClass is what an option is about.
@@ -44,6 +49,7 @@ const (
 	classLimit
 	classReverse
 	classCall
+	classRead
 )
 
 var optionKinds = [...]struct {
@@ -67,6 +73,10 @@ var optionKinds = [...]struct {
 	optionReverse:      {"WithReverse", classReverse},
 	optionDurability:   {"WithDurability", classCall},
 	optionRequest:      {"WithRequest", classCall},
+	optionReadLevel:    {"WithReadLevel", classRead},
+	optionAgeMax:       {"WithAgeMax", classRead},
+	optionPosition:     {"WithPosition", classRead},
+	optionNodes:        {"WithNodes", classCall},
 }
 
 // IfAbsent does it if the key is not there.
@@ -187,6 +197,7 @@ func (o CallOption) apply(to *operationOptions) {
 // callOptions is what options say of the call itself.
 type callOptions struct {
 	durability Durability
+	nodes      uint32
 	request    Request
 }
 
@@ -205,6 +216,8 @@ func split(options []CallOption) (callOptions, []CallOption) {
 		switch option.what {
 		case optionDurability:
 			call.durability = Durability(int32(option.number))
+		case optionNodes:
+			call.nodes = uint32(option.number)
 		case optionRequest:
 			call.request = Request{Client: option.client, Number: option.number}
 		default:

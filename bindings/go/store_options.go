@@ -16,10 +16,9 @@ const (
 	DurabilityMemory Durability = 1
 	// DurabilityLocal: on this disk, so there after a crash.
 	DurabilityLocal Durability = 2
-	// DurabilityQuorum: on the disks of more than half of the nodes. Needs replication: ErrUnsupported on one
-	// node.
+	// DurabilityQuorum: on the disks of more than half of the voters of a cluster. ErrUnsupported in a store of one node.
 	DurabilityQuorum Durability = 3
-	// DurabilityAll: on the disks of all nodes. Needs replication: ErrUnsupported on one node.
+	// DurabilityAll: on the disks of all voters of a cluster. ErrUnsupported in a store of one node.
 	DurabilityAll Durability = 4
 )
 
@@ -119,6 +118,9 @@ type StoreOptions struct {
 	PendingBytesMax uint64
 	// DiskBytesMax is how much segments and snapshots may take together: from three segments. Default 0, no limit.
 	DiskBytesMax uint64
+	// KeptBytes is how much of the log is kept though a snapshot stands for it, in whole segments, so that an
+	// incremental backup goes on from the last one: up to 2^48. Where there is no room it goes first. Default 0.
+	KeptBytes uint64
 	// DiskRetry is how soon it is seen that a full disk has room again: 1 ms to 1 h. Default 1 s.
 	DiskRetry time.Duration
 	// HistoryBytesMax is how much is kept of changes for watches that are behind, 128 bytes for a change counted
@@ -130,6 +132,10 @@ type StoreOptions struct {
 	// ScrubBytesPerSecond is how much of it is read in a second: 64 KiB to 2^40. Default 8 MiB: a gigabyte in two
 	// minutes, and a disk hardly notices.
 	ScrubBytesPerSecond uint64
+	// Cluster has the store be a member of a cluster: a node that takes reads and writes like any other, whichever is
+	// primary. Reads may wait for the primary then, for as long as their context allows, and hold a thread meanwhile; Close
+	// of a primary hands over before. Default nil: a store of one node.
+	Cluster *ClusterOptions
 	// Hosted has it make no thread: whatever is to be done is done in Turn, by a loop on a goroutine of the caller's.
 	//
 	//	for {
@@ -180,6 +186,11 @@ func (o *StoreOptions) check() error {
 	} {
 		if given.value < 0 || given.value%time.Millisecond != 0 {
 			return invalidOption("%s: %v is not a whole, positive number of milliseconds", given.option, given.value)
+		}
+	}
+	if o.Cluster != nil {
+		if err := o.Cluster.check(); err != nil {
+			return err
 		}
 	}
 	if max := o.queueMax(); max < 1 || max > StoreQueueMax {

@@ -9,11 +9,20 @@ import (
 
 // Get gives the value that a key has; ErrNotFound when it is not there. It does not wait; ctx is looked at once, as in
 // all that reads.
-func (s *Store) Get(ctx context.Context, key []byte) ([]byte, error) {
+//
+// In a cluster reads may wait, for as long as ctx allows, until what is here is as fresh as was asked: WithReadLevel,
+// WithAgeMax, WithPosition. Their errors then, beside others: ErrNotPrimary when it is not in time and another node is
+// primary; ErrNoQuorum when no primary was found; ErrState when the write that is to be seen was lost with a primary, or this
+// node takes no part any more; ErrTimedOut.
+func (s *Store) Get(ctx context.Context, key []byte, options ...CallOption) ([]byte, error) {
 	defer runtime.KeepAlive(s)
 	core, err := s.reads(ctx, opGet)
 	if err != nil {
 		return nil, err
+	}
+	if core.isMember || len(options) != 0 {
+		entry, err := s.GetEntry(ctx, key, options...)
+		return entry.Value, err
 	}
 	// Most values fit here, and what is allocated is as long as the value.
 	var room [512]byte
@@ -38,6 +47,10 @@ func (s *Store) GetAppend(ctx context.Context, dst, key []byte) ([]byte, uint64,
 	if err != nil {
 		return dst, 0, err
 	}
+	if core.isMember {
+		entry, err := s.GetEntry(ctx, key)
+		return append(dst, entry.Value...), entry.Version, err
+	}
 	return core.appendValue(dst, key)
 }
 
@@ -56,29 +69,44 @@ func (c *storeCore) appendValue(dst, key []byte) ([]byte, uint64, error) {
 	}
 }
 
-// GetEntry gives all that a key has; ErrNotFound when it is not there. It does not wait.
-func (s *Store) GetEntry(ctx context.Context, key []byte) (Entry, error) {
+// GetEntry gives all that a key has; ErrNotFound when it is not there. Else as Get.
+func (s *Store) GetEntry(ctx context.Context, key []byte, options ...CallOption) (Entry, error) {
 	defer runtime.KeepAlive(s)
 	core, err := s.reads(ctx, opGet)
 	if err != nil {
 		return Entry{}, err
 	}
+	fresh, err := readOptions(opGet, options)
+	if err != nil {
+		return Entry{}, err
+	}
+	if core.mayWait(fresh) {
+		key := slices.Clone(key)
+		return waiting(ctx, core, func(timeoutMS int64) (Entry, error) { return core.native.entryAt(key, fresh, timeoutMS) })
+	}
 	entry, err := core.native.entry(key)
 	return entry, core.closedNow(err)
 }
 
-// Count tells how many keys a range has. It does not wait.
-func (s *Store) Count(ctx context.Context, keys KeyRange) (uint64, error) {
+// Count tells how many keys a range has. Else as Get.
+func (s *Store) Count(ctx context.Context, keys KeyRange, options ...CallOption) (uint64, error) {
 	defer runtime.KeepAlive(s)
 	core, err := s.reads(ctx, "count")
 	if err != nil {
 		return 0, err
 	}
+	fresh, err := readOptions("count", options)
+	if err != nil {
+		return 0, err
+	}
+	if core.mayWait(fresh) {
+		return waiting(ctx, core, func(timeoutMS int64) (uint64, error) { return core.native.countAt(keys, fresh, timeoutMS) })
+	}
 	count, err := core.native.count(keys)
 	return count, core.closedNow(err)
 }
 
-// Range gives the keys of a range, all as they were at one moment: WithLimit, WithReverse. It does not wait. Scan goes
+// Range gives the keys of a range, all as they were at one moment: WithLimit, WithReverse, and as Get. Scan goes
 // through more than is to be in memory at once.
 func (s *Store) Range(ctx context.Context, keys KeyRange, options ...CallOption) ([]Entry, error) {
 	scan, err := s.Scan(ctx, keys, options...)

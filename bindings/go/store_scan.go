@@ -32,7 +32,7 @@ type Scan struct {
 	cleanup runtime.Cleanup
 }
 
-// Scan begins to go through the keys of a range: WithLimit, WithReverse. It ends when ctx is done, with ctx.Err().
+// Scan begins to go through the keys of a range: WithLimit, WithReverse, and as Get. It ends when ctx is done, with ctx.Err().
 // Close it.
 func (s *Store) Scan(ctx context.Context, keys KeyRange, options ...CallOption) (*Scan, error) {
 	defer runtime.KeepAlive(s)
@@ -40,11 +40,20 @@ func (s *Store) Scan(ctx context.Context, keys KeyRange, options ...CallOption) 
 	if err != nil {
 		return nil, err
 	}
-	read := rangeOperation(kindRange, keys, options)
+	fresh, rest := freshOf(options)
+	read := rangeOperation(kindRange, keys, rest)
 	if read.err != nil {
 		return nil, read.err
 	}
-	native, err := core.native.scan(keys, read.options.limit, read.options.reverse)
+	limit, isReverse := read.options.limit, read.options.reverse
+	var native nativeScan
+	if core.mayWait(fresh) {
+		native, err = waiting(ctx, core, func(timeoutMS int64) (nativeScan, error) {
+			return core.native.scanAt(keys, limit, isReverse, fresh, timeoutMS)
+		})
+	} else {
+		native, err = core.native.scan(keys, limit, isReverse)
+	}
 	if err != nil {
 		return nil, core.closedNow(err)
 	}

@@ -44,6 +44,13 @@ type Result struct {
 	Deadline time.Time
 	// Entries are what was there before, or what was read.
 	Entries []Entry
+	// Nodes is on how many nodes' disks it is known to be; 0 for what is in memory.
+	Nodes uint32
+	// Degraded is whether it is, in a cluster, on fewer nodes than was asked for, since the others did not answer in
+	// time.
+	Degraded bool
+	// Position is where it is, in a cluster, for reads that are to see it.
+	Position Position
 }
 
 // Previous is what was there before, of a put and a deletion WithPrevious; false if nothing was.

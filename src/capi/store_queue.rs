@@ -138,6 +138,7 @@ pub unsafe extern "C" fn trimtab_store_queue_submit(
                 operation: asked.operation(now)?,
                 request: call.request.map(number),
                 durability: call.durability,
+                nodes: call.nodes,
                 user_data: asked.user_data(),
             });
         }
@@ -173,8 +174,8 @@ pub unsafe extern "C" fn trimtab_store_queue_submit_txn(
         // SAFETY: `call` is null or as large as its `struct_size` says.
         let call = unsafe { call_of(call) }?;
         let operation = txn.operation(queue.store.present()?)?;
-        let (request, durability) = (call.request, call.durability);
-        Ok(queue.queue.submit(&[Submission { operation, request, durability, user_data }]).1?)
+        let (request, durability, nodes) = (call.request, call.durability, call.nodes);
+        Ok(queue.queue.submit(&[Submission { operation, request, durability, nodes, user_data }]).1?)
     })
 }
 

@@ -9,6 +9,7 @@ use crate::embedded::{self, Store};
 use crate::error::{Error, Result};
 use crate::health::secret::Secret;
 use crate::resp;
+use crate::server::admin::Standing;
 use crate::server::assembly::{at, read_password};
 use crate::server::backups::BackupStatus;
 use crate::server::config::{self, Config};
@@ -23,6 +24,7 @@ pub(super) fn open(config: &Config, from: &config::Store) -> Result<Store> {
     options.engine.eviction = from.eviction;
     options.engine.settings = Settings { memory_max: from.memory_max, ..Settings::default() };
     options.engine.log.disk_bytes_max = from.disk_bytes_max;
+    options.engine.log.kept_bytes = from.kept_bytes;
     #[cfg(feature = "replication")]
     let opened = match &from.cluster {
         Some(cluster) => Store::join(&from.dir, options, member_options(from, cluster)),
@@ -89,10 +91,41 @@ pub(super) fn client_options(config: &Config, from: &config::Store) -> Result<Cl
         allows_flush: from.allows_flush,
         clients_max: u64::from(from.maxclients),
         #[cfg(feature = "replication")]
-        set: from.cluster.as_ref().map_or_else(|| "trimtab".to_owned(), |cluster| cluster.name.clone()),
+        set: from.cluster.as_ref().map_or_else(|| "trimtab".to_owned(), |cluster| cluster.sentinel.clone()),
         ..resp::HubOptions::default()
     };
     Ok(ClientOptions { clients_max: from.maxclients, idle: from.idle, connection, hub })
+}
+
+/// How its node stands.
+pub(super) fn standing(store: &Store) -> Result<Standing> {
+    let status = store.status()?;
+    #[cfg(feature = "replication")]
+    if let Ok(cluster) = store.cluster() {
+        use crate::replication::Role;
+        let is_primary = cluster.lease.is_some();
+        let follows = matches!(cluster.role, Role::Replica | Role::Learner);
+        return Ok(Standing {
+            role: crate::server::changes::role_name(cluster.role),
+            is_primary,
+            is_following: follows && cluster.primary.is_some(),
+            age_ms: cluster.age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+            behind: cluster.committed.saturating_sub(cluster.applied),
+            sequence: cluster.applied,
+            epoch: Some(cluster.epoch),
+            primary: cluster.primary_address,
+        });
+    }
+    Ok(Standing {
+        role: "primary",
+        is_primary: status.failure.is_none(),
+        is_following: false,
+        age_ms: Some(0),
+        behind: 0,
+        sequence: status.applied,
+        epoch: None,
+        primary: None,
+    })
 }
 
 /// What a store and its Redis clients come to.

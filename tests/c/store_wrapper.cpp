@@ -153,6 +153,7 @@ void options()
                                    .value_max(1 << 10)
                                    .pending_bytes_max(1 << 18)
                                    .disk_bytes_max(1 << 22)
+                                   .kept_bytes(1 << 20)
                                    .disk_retry(10ms)
                                    .history_bytes_max(0)
                                    .scrub_interval(1ms)
@@ -413,6 +414,78 @@ void hosted()
     CHECK(thrown([&] { own.next_deadline(); }) == Status::state && thrown([&] { own.next_timeout(); }) == Status::state);
 }
 
+void clusters()
+{
+    const char *const names[] = {"a", "b", "c"};
+    const auto address = [&](unsigned at) {
+        // Of this machine, and nobody else's: by process and node.
+        const unsigned pid = static_cast<unsigned>(getpid());
+        return "127." + std::to_string(1 + (pid >> 16 & 0x1f)) + "." + std::to_string(pid >> 8 & 0xff) + "." +
+               std::to_string((pid & 0x3f) << 2 | at) + ":7400";
+    };
+    const auto member = [&](const char *node) {
+        trimtab::ClusterOptions options(node);
+        for (unsigned at = 0; at < 3; ++at) {
+            options.member(names[at], address(at), at == 2);
+        }
+        options.cluster("of c++").insecure_plaintext().patience(60s).transfer_timeout(60s).message_bytes(16 << 10);
+        return options;
+    };
+    std::vector<Store> stores;
+    for (const char *node : names) {
+        stores.push_back(Store::join(in(node), small().timeout(60s), member(node)));
+    }
+    for (unsigned round = 0; round < 6; ++round) {
+        const auto value = std::to_string(round);
+        const auto put = stores[round % 3].put("k", value, StoreCall().nodes(3));
+        CHECK(put.nodes == 3 && put.durability >= static_cast<std::int32_t>(Durability::quorum) && put.epoch > 0);
+        for (auto &store : stores) {
+            CHECK(store.get("k")->value == value);
+            const auto here = trimtab::StoreRead(trimtab::ReadLevel::local).behind(put).timeout(60s);
+            CHECK(store.get("k", here)->value == value && !store.get("none", here));
+            CHECK(store.count(KeyRange::all(), here) == 1 && store.scan(KeyRange::all(), here).next()->key == "k");
+            CHECK(store.get("k", trimtab::StoreRead().age_max(5s).timeout(60s))->value == value);
+        }
+    }
+    auto events = stores[2].cluster_events();
+    CHECK(events.poll_fd() >= 0);
+    std::string primary;
+    while (primary.empty()) {
+        const auto event = events.next();
+        if (event.kind == trimtab::ClusterEventKind::role && !event.name.empty()) {
+            primary = std::string(stores[2].cluster().primary());
+        }
+    }
+    const auto cluster = stores[2].cluster();
+    CHECK(cluster.node() == "c" && cluster.role() == trimtab::NodeRole::learner && cluster.size() == 3);
+    CHECK(cluster.standing() == trimtab::Standing::active && cluster.trouble().empty() && cluster.primary_address().empty());
+    CHECK(cluster.node(0).number > 0 && thrown([&] { cluster.node(3); }) == Status::not_found);
+    auto &first = stores[primary == "a" ? 0 : 1];
+    const std::string to = primary == "a" ? "b" : "a";
+    CHECK(thrown([&] { stores[2].transfer(to); }) == Status::not_primary);
+    first.transfer(to, 60s);
+    for (auto event = events.next(); event.kind != trimtab::ClusterEventKind::role || event.name != to; event = events.next()) {
+    }
+    auto &second = stores[to == "a" ? 0 : 1];
+    second.promote_learner("c");
+    second.add_node("d");
+    second.remove_node("d", 60s);
+    CHECK(thrown([&] { second.add_node("d"); }) == Status::invalid_argument);
+    CHECK(thrown([&] { second.replace_node("d", "c"); }) == Status::not_found);
+    second.close();
+    CHECK(first.increment("n") == 1);
+
+    Store alone(in("alone"), small());
+    CHECK(thrown([&] { alone.cluster(); }) == Status::state && thrown([&] { alone.cluster_events(); }) == Status::state);
+    CHECK(thrown([&] { Store::join(in("x"), trimtab::ClusterOptions("x")); }) == Status::invalid_argument);
+    CHECK(thrown([&] { trimtab::ClusterOptions("No Name"); }) == Status::invalid_argument);
+    trimtab::ClusterOptions others("x");
+    others.listen("127.0.0.1:7400").tls("n.pem", "", "ca.pem").beginning(trimtab::Beginning::join);
+    others.directory(trimtab::Directory::copy).durability(Durability::all).read(trimtab::ReadLevel::replica, 1s);
+    others.forwards(false).forward_max(7).client_address("here").degrade_after(1s);
+    CHECK(thrown([&] { others.listen("nowhere"); }) == Status::invalid_argument);
+}
+
 void backups()
 {
     const auto options = small();
@@ -497,6 +570,7 @@ int main()
     watches();
     queues();
     hosted();
+    clusters();
     backups();
     rot();
     std::filesystem::remove_all(folder);

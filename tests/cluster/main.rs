@@ -1,5 +1,9 @@
 //! Stores that are members of a cluster, on real files and sockets: three nodes and a learner in one process.
 
+#[cfg(feature = "tls")]
+#[path = "../shared/certificates.rs"]
+#[allow(dead_code, reason = "other tests take more of it")]
+mod certificates;
 #[path = "../shared/folder.rs"]
 #[allow(dead_code, reason = "other tests take more of it")]
 mod folder;
@@ -8,5 +12,7 @@ mod changes;
 mod failover;
 mod identity;
 mod reads;
+#[cfg(feature = "tls")]
+mod secured;
 mod support;
 mod writes;

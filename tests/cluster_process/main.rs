@@ -3,7 +3,9 @@
 
 #![cfg(target_os = "linux")]
 
+mod balancers;
 mod clients;
+mod command;
 mod failover;
 #[path = "../shared/folder.rs"]
 #[allow(dead_code, reason = "each of the tests needs a part of it")]

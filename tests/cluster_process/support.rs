@@ -76,6 +76,33 @@ impl Cluster {
         Client::connect(self.resp(at)).expect("it listens")
     }
 
+    /// An address of this machine that nobody else has.
+    pub(crate) fn free_ip() -> Ipv4Addr {
+        free_address()
+    }
+
+    /// Where a node is asked which it is.
+    pub(crate) fn health(&self, at: usize) -> SocketAddr {
+        let started = self.nodes[at].as_ref().expect("it runs").details("started");
+        let address =
+            started.iter().flat_map(|told| told.split(", ")).find_map(|it| it.strip_prefix("health on "));
+        address.and_then(|it| it.parse().ok()).unwrap_or_else(|| panic!("it does not say where: {started:?}"))
+    }
+
+    /// The path of a node's admin socket.
+    pub(crate) fn admin(&self, at: usize) -> String {
+        self.nodes[at].as_ref().expect("it runs").admin()
+    }
+
+    /// Where a node is to be found for others, but for clients.
+    pub(crate) fn ip(&self, at: usize) -> Ipv4Addr {
+        self.addresses[at]
+    }
+
+    pub(crate) fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
     /// `kill -9`.
     pub(crate) fn kill(&mut self, at: usize) {
         drop(self.nodes[at].take().expect("it runs"));

@@ -59,3 +59,39 @@ fn with_lru_writes_go_on_and_others_go() {
         assert!(evicted.starts_with("*3|$7|message|$22|__keyevent@0__:evicted|"), "{evicted}");
     }
 }
+
+/// What the server's clock says, in milliseconds.
+fn clock(client: &mut Client) -> u64 {
+    let told = client.ask("TIME");
+    let parts: Vec<u64> = told.split('|').filter_map(|part| part.parse().ok()).collect();
+    let [seconds, micros] = parts[..] else { panic!("{told}") };
+    seconds * 1_000 + micros / 1_000
+}
+
+#[test]
+fn lru_spares_what_is_used() {
+    let served = Served::start(1, "memory_max = \"256KiB\"\neviction = \"lru\"\ndurability = \"memory\"");
+    let mut client = served.connect();
+    let mut count = 0;
+    let mut fill = |client: &mut Client, more: u32| {
+        for _ in 0..more {
+            assert_eq!(set(client, &format!("key:{count}")), "+OK");
+            count += 1;
+        }
+    };
+    fill(&mut client, 200);
+    assert_eq!(client.ask("EXISTS key:0 key:1 key:2"), ":3");
+    for _ in 0..30 {
+        // Uses count by the sixteenth millisecond: what was used in the same one is as old.
+        let now = clock(&mut client);
+        while clock(&mut client) < now + 32 {}
+        // Each way of using it counts.
+        assert!(client.ask("GET key:0").starts_with("$1000|"), "it was used, and others were not");
+        assert_eq!(client.ask("STRLEN key:1"), ":1000");
+        assert_eq!(set(&mut client, "key:2"), "+OK");
+        fill(&mut client, 20);
+    }
+    let others: Vec<String> = (3..150).map(|at| format!("key:{at}")).collect();
+    let left = client.number(&format!("EXISTS {}", others.join(" ")));
+    assert_eq!(left, 0, "of those that nobody used for 600 writes");
+}

@@ -75,6 +75,11 @@ impl Running {
         self.child.id()
     }
 
+    /// The path of its admin socket.
+    pub(crate) fn admin(&self) -> String {
+        self.folder.file("admin")
+    }
+
     /// How many events of this name it told.
     pub(crate) fn count(&self, event: &str) -> usize {
         count(&self.told.events.lock().unwrap(), event)

@@ -52,7 +52,13 @@ fn put(key: &[u8], user_data: u64, durability: Durability) -> Submission<'_> {
         lifetime: Lifetime::Unbounded,
         previous: false,
     };
-    Submission { operation: Operation::Step(step), request: None, durability: Some(durability), user_data }
+    Submission {
+        operation: Operation::Step(step),
+        request: None,
+        durability: Some(durability),
+        nodes: 0,
+        user_data,
+    }
 }
 
 fn threads() -> usize {

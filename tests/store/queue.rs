@@ -12,7 +12,7 @@ use crate::support::{Folder, LONG, open, value_of};
 
 fn increment(user_data: u64, durability: Durability) -> Submission<'static> {
     let operation = Operation::Step(Step::Increment { key: b"n", by: 1 });
-    Submission { operation, request: None, durability: Some(durability), user_data }
+    Submission { operation, request: None, durability: Some(durability), nodes: 0, user_data }
 }
 
 #[allow(unsafe_code)]
@@ -97,6 +97,7 @@ fn more_than_fits_waits_for_its_turn() {
         operation: Operation::Step(Step::Append { key: b"all", value: &value[..(at % 200) as usize] }),
         request: None,
         durability: Some(if at.is_multiple_of(2) { Durability::Local } else { Durability::Memory }),
+        nodes: 0,
         user_data: at,
     };
     // More than the log may hold in memory, and than several segments do.
@@ -126,6 +127,7 @@ fn a_number_that_was_used_for_another_operation_is_refused_and_nothing_done() {
         operation: Operation::Step(Step::Append { key: b"k", value: b"v" }),
         request,
         durability: Some(Durability::Local),
+        nodes: 0,
         user_data: 1,
     };
     let other = Submission { request, user_data: 2, ..increment(0, Durability::Local) };

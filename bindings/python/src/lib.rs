@@ -50,7 +50,8 @@ mod _trimtab {
     use crate::server::Server;
     #[pymodule_export]
     use crate::store::{
-        Change, Compacted, Completion, Entry, Operation, Queue, Scan, Store, StoreResult, View, Watch,
+        Change, ClusterEvents, Compacted, Completion, Entry, Operation, Queue, Scan, Store, StoreResult,
+        View, Watch,
     };
     #[pymodule_export]
     use crate::store::{backup_closed, backup_verify, restore};
@@ -71,8 +72,8 @@ mod _trimtab {
     /// The parts of trimtab that this build has.
     #[pyfunction]
     fn features(py: Python<'_>) -> PyResult<Bound<'_, PyFrozenSet>> {
-        // Of the library's optional features the manifest here takes these two.
-        PyFrozenSet::new(py, ["balance", "proxy", "store"])
+        // Of the library's optional features the manifest here takes all but the first.
+        PyFrozenSet::new(py, ["balance", "proxy", "replication", "store", "tls"])
     }
 
     #[pymodule_init]

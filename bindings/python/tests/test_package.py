@@ -31,6 +31,7 @@ DOCUMENTED = (
     trimtab.StoreWatch,
     trimtab.StoreWatch.__base__,
     trimtab.Change,
+    trimtab.ClusterEvents,
     trimtab.Compacted,
     trimtab.Completion,
     trimtab.Entry,
@@ -54,7 +55,7 @@ def test_the_version_is_the_librarys() -> None:
 
 
 def test_features_and_limits() -> None:
-    assert trimtab.features() == frozenset({"balance", "proxy", "store"})
+    assert trimtab.features() == frozenset({"balance", "proxy", "replication", "store", "tls"})
     limits = (trimtab.BACKENDS_MAX, trimtab.WEIGHT_MAX, trimtab.KEY_MAX, trimtab.MAXCONN_MAX)
     assert limits == (65_536, 65_535, 1 << 20, 1 << 30)
 

@@ -28,6 +28,8 @@ pub struct Submission<'a> {
     pub request: Option<RequestId>,
     /// What is to be reached; `None`: the store's default.
     pub durability: Option<Durability>,
+    /// In a cluster, on how many nodes' disks it is to be; 0: as `durability` says. See [`Call::nodes`](super::Call::nodes).
+    pub nodes: u32,
     /// Comes back with the completion.
     pub user_data: u64,
 }
@@ -100,11 +102,11 @@ impl Queue {
         let mut result = Ok(());
         for submission in batch {
             result = self.reserve().and_then(|()| {
-                let Submission { operation, request, durability, user_data } = submission;
+                let Submission { operation, request, durability, nodes, user_data } = submission;
                 let command =
                     Command { time: Timestamp::default(), request: *request, operation: operation.clone() };
                 let owner = Owner::Queue(Arc::clone(&self.shared), *user_data, Expected::of(operation));
-                let wanted = Wanted { durability: *durability, nodes: 0, deadline: until };
+                let wanted = Wanted { durability: *durability, nodes: *nodes, deadline: until };
                 shared
                     .take(&mut core, &command, &wanted, owner, now)
                     .inspect_err(|_| self.shared.state.lock().under_way -= 1)

@@ -12,6 +12,7 @@
 //! | `degrade_after` | after how long a write is answered though fewer nodes have it than were asked for | never |
 //! | `stale_max` | how old what a replica tells Redis clients may be | 10 s |
 //! | `announce` | where Redis clients reach this node | its address in `peers`, with the port of `resp` |
+//! | `sentinel` | what Sentinel clients call the primary and its replicas | the cluster's name |
 //! | `peer_tls` | `{ certificates = […], key = …, ca = … }`, `"insecure-plaintext"` or `"insecure-plaintext-anywhere"` | required where there is another node |
 
 use std::collections::BTreeMap;
@@ -54,6 +55,8 @@ pub struct Cluster {
     pub stale_max: Option<Duration>,
     /// Where Redis clients reach this node.
     pub announce: Option<String>,
+    /// What Sentinel clients call the primary and its replicas.
+    pub sentinel: String,
 }
 
 const STALE_DEFAULT: Duration = Duration::from_secs(10);
@@ -88,10 +91,10 @@ pub(super) fn read(
 ) -> Option<Cluster> {
     let others = Others::read(fields, problems);
     let mut cluster = read_members(fields, problems)?;
-    let Others { name, joins, forwards, degrade_after, stale_max, announce } = others;
+    let Others { name, joins, forwards, degrade_after, stale_max, announce, sentinel } = others;
     let own = cluster.members.get(&cluster.node).and_then(|own| own.address);
     cluster.announce = announce.or_else(|| reached_at(resp?, own));
-    Some(Cluster { name, joins, forwards, degrade_after, stale_max, ..cluster })
+    Some(Cluster { name, joins, forwards, degrade_after, stale_max, sentinel, ..cluster })
 }
 
 /// Where clients reach a node that serves them at `resp`: with an address that stands for all of the machine's, at the one
@@ -113,6 +116,7 @@ struct Others {
     degrade_after: Option<Duration>,
     stale_max: Option<Duration>,
     announce: Option<String>,
+    sentinel: String,
 }
 
 impl Others {
@@ -146,8 +150,20 @@ impl Others {
             }
             is_right
         });
+        let sentinel = fields.text("sentinel", problems).filter(|set| {
+            let is_right =
+                (1..=255).contains(&set.value.len()) && set.value.bytes().all(|byte| byte.is_ascii_graphic());
+            if !is_right {
+                let message =
+                    format!("sentinel {} is no name of a set: letters, digits and signs", shown(set.value));
+                problems.add(set.at, message, "write sentinel = \"mymaster\"");
+            }
+            is_right
+        });
+        let name = name.map_or("trimtab", |name| name.value);
         Self {
-            name: name.map_or("trimtab", |name| name.value).to_owned(),
+            sentinel: sentinel.map_or(name, |set| set.value).to_owned(),
+            name: name.to_owned(),
             joins: fields.boolean("join", problems).is_some_and(|join| join.value),
             forwards: fields.boolean("forward", problems).is_none_or(|forward| forward.value),
             degrade_after: degrade_after.map(|after| after.value),
@@ -215,6 +231,7 @@ fn read_members(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<
         forwards: true,
         degrade_after: None,
         stale_max: None,
+        sentinel: String::new(),
         announce: None,
     })
 }
@@ -383,6 +400,7 @@ const KEYS: Schema = Schema {
         crate::server::config::schema::key("degrade_after", "\"1s\""),
         crate::server::config::schema::key("stale_max", "\"10s\""),
         crate::server::config::schema::key("announce", "\"10.0.0.5:6379\""),
+        crate::server::config::schema::key("sentinel", "\"mymaster\""),
         crate::server::config::schema::key("peer_tls", "{ certificates = [\"node.pem\"], ca = \"ca.pem\" }"),
     ],
     later: &[],
@@ -466,8 +484,10 @@ mod tests {
         let near = "node = \"a\"\npeers = { a = \"127.0.0.1:1\", b = \"127.0.0.1:2\" }\npeer_tls = \"insecure-plaintext\"\n";
         let said = good(&format!(
             "{near}cluster = \"orders\"\njoin = true\nforward = false\ndegrade_after = \"1s\"\nstale_max = \"0s\"\n\
-             announce = \"db.example:7000\""
+             announce = \"db.example:7000\"\nsentinel = \"mymaster\""
         ));
+        assert_eq!(said.sentinel, "mymaster");
+        assert_eq!(good(&format!("{near}cluster = \"orders\"")).sentinel, "orders");
         assert_eq!((said.name.as_str(), said.joins, said.forwards), ("orders", true, false));
         assert_eq!((said.degrade_after, said.stale_max), (Some(Duration::from_secs(1)), None));
         assert_eq!(said.announce.as_deref(), Some("db.example:7000"));

@@ -24,13 +24,12 @@ const MEMORY_MIN: u64 = 64 << 10;
 
 /// The keys that make a store a member of a cluster, and those that are of use in one alone.
 const MEMBER_KEYS: [&str; 4] = ["peers", "learners", "listen", "peer_tls"];
-const CLUSTER_KEYS: [&str; 6] = ["cluster", "join", "forward", "degrade_after", "stale_max", "announce"];
+const CLUSTER_KEYS: [&str; 7] =
+    ["cluster", "join", "forward", "degrade_after", "stale_max", "announce", "sentinel"];
 
-/// Reads it; `None` when `dir` was told as a problem. The address of `resp` is the caller's to compare with others.
-pub(super) fn read(
-    fields: &Fields<'_, '_>,
-    problems: &mut Problems<'_>,
-) -> Option<(Store, Option<At<Bind>>)> {
+/// Reads it; `None` when `dir` was told as a problem. The addresses of `resp` and `health` are the caller's to compare with
+/// others.
+pub(super) fn read(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<(Store, Vec<At<Bind>>)> {
     let dir = fields.required_text("dir", problems);
     let dir = dir.filter(|dir| {
         if dir.value.is_empty() {
@@ -42,13 +41,8 @@ pub(super) fn read(
     let node = fields.text("node", problems);
     // In a cluster it has a form of its own.
     let node = node.filter(|name| is_member || listener::check_name(*name, problems));
-    let resp = fields.text("resp", problems).and_then(|At { at, value: text }| match text.parse::<Bind>() {
-        Ok(value) => Some(At { at, value }),
-        Err(error) => {
-            problems.add(at, format!("resp {}", error.into_detail()), "");
-            None
-        }
-    });
+    let resp = address("resp", fields, problems);
+    let health = address("health", fields, problems);
     let durability = fields.choice("durability", &Durability::NAMES, &[], problems);
     if let Some(At { at, value: value @ (Durability::Quorum | Durability::All) }) = durability
         && !is_member
@@ -78,6 +72,8 @@ pub(super) fn read(
     let memory_max = bounded("memory_max", memory_max, MEMORY_MIN, STORE_BYTES_MAX, true, problems);
     let disk_bytes_max = fields.size("disk_bytes_max", problems);
     let disk_bytes_max = bounded("disk_bytes_max", disk_bytes_max, DISK_MIN, STORE_BYTES_MAX, true, problems);
+    let kept_bytes = fields.size("kept_bytes", problems);
+    let kept_bytes = bounded("kept_bytes", kept_bytes, 0, STORE_BYTES_MAX, false, problems);
     if let Some(At { at, value: Eviction::Lru | Eviction::Ttl }) = eviction
         && memory_max.is_none_or(|max| max == 0)
         && !fields.has("memory_max")
@@ -113,6 +109,8 @@ pub(super) fn read(
         node: node.map(|node| node.value.to_string()),
         resp: resp.as_ref().map(|resp| resp.value.clone()),
         resp_at: problems.position(fields.value_at("resp")),
+        health: health.as_ref().map(|health| health.value.clone()),
+        health_at: problems.position(fields.value_at("health")),
         durability: durability.map_or(default, |durability| durability.value),
         #[cfg(feature = "replication")]
         cluster,
@@ -121,13 +119,25 @@ pub(super) fn read(
         memory_max: memory_max.unwrap_or(0),
         eviction: eviction.map_or(Eviction::default(), |eviction| eviction.value),
         disk_bytes_max: disk_bytes_max.filter(|max| *max > 0),
+        kept_bytes: kept_bytes.unwrap_or_default(),
         password: password.map(|password| Secret::from(password.value)),
         password_file: password_file.map(|file| PathBuf::from(file.value)),
         password_at: problems.position(fields.value_at("password_file")),
         output_max: output_max.unwrap_or(OUTPUT_DEFAULT),
         idle: idle.unwrap_or_default(),
     };
-    Some((store, resp))
+    Some((store, resp.into_iter().chain(health).collect()))
+}
+
+fn address(key: &str, fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<At<Bind>> {
+    let At { at, value: text } = fields.text(key, problems)?;
+    match text.parse::<Bind>() {
+        Ok(value) => Some(At { at, value }),
+        Err(error) => {
+            problems.add(at, format!("{key} {}", error.into_detail()), "");
+            None
+        }
+    }
 }
 
 /// The size if it is in its range; 0 is off where `may_be_off`.

@@ -318,16 +318,15 @@ impl Engine {
     ///
     /// `InvalidArgument` for a command that is malformed or longer than settings or a record allow.
     pub fn encode_command(&mut self, command: &Command<'_>, now: Now) -> Result<Vec<u8>> {
-        let time = self.time.at(now);
+        let settings = self.index.state().settings();
+        command.check(settings).map_err(|it| Error::invalid("command", it.to_string()))?;
         let mut encoded = Vec::new();
-        Command { time, ..command.clone() }.encode(&mut encoded);
+        command.encode_at(self.time.at(now), &mut encoded);
         let most = self.options.log.payload_bytes_max();
         if encoded.len() > most {
             let why = format!("{} bytes are more than the {most} that fit a segment", encoded.len());
             return Err(Error::invalid("command", why));
         }
-        let settings = *self.index.state().settings();
-        Command::decode(&encoded, &settings).map_err(|it| Error::invalid("command", it.to_string()))?;
         self.time.take(now);
         Ok(encoded)
     }

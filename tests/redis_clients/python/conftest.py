@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -82,3 +83,66 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     yield start
     for served in running:
         served.end()
+
+
+class Cluster:
+    """Three nodes, each a process, which keep their addresses. They pass no writes on: clients have to find
+    the primary."""
+
+    def __init__(self, folder: Path, lines: str) -> None:
+        self.folder = folder
+        self.lines = lines
+        taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(9)]
+        ports = [one.getsockname()[1] for one in taken]
+        for one in taken:
+            one.close()
+        self.links, self.ports, self.health = ports[:3], ports[3:6], ports[6:]
+        self.processes: list[subprocess.Popen[bytes] | None] = [None] * 3
+        for at in range(3):
+            self.start(at)
+
+    def start(self, at: int) -> None:
+        peers = ", ".join(f'n{peer} = "127.0.0.1:{port}"' for peer, port in enumerate(self.links))
+        file = self.folder / f"n{at}.toml"
+        file.write_text(
+            f'[runtime]\nworkers = 2\n[store]\ndir = "{self.folder}/n{at}"\nnode = "n{at}"\n'
+            f'resp = "127.0.0.1:{self.ports[at]}"\nhealth = "127.0.0.1:{self.health[at]}"\n'
+            f"peers = {{ {peers} }}\n"
+            f'peer_tls = "insecure-plaintext"\nforward = false\n{self.lines}\n'
+        )
+        command = [os.environ.get("TRIMTAB", "trimtab"), "run", "--json", str(file)]
+        told = (self.folder / f"n{at}.log").open("ab")
+        self.processes[at] = subprocess.Popen(command, stderr=told)
+
+    def kill(self, at: int) -> None:
+        process = self.processes[at]
+        assert process
+        process.kill()
+        process.wait()
+        self.processes[at] = None
+
+    def end(self) -> None:
+        for process in filter(None, self.processes):
+            process.kill()
+            process.wait()
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        return [("127.0.0.1", port) for port in self.ports]
+
+
+Cluster3 = Callable[[str], Cluster]
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster3]:
+    """Starts three nodes with these lines in the `[store]` of each."""
+    running: list[Cluster] = []
+
+    def start(lines: str = "") -> Cluster:
+        running.append(Cluster(tmp_path, lines))
+        return running[-1]
+
+    yield start
+    for one in running:
+        one.end()

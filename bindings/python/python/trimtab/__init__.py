@@ -18,10 +18,22 @@ A :class:`Store` keeps keys and values, and loses none.
         store[b"greeting"] = b"hello"
 """
 
+from ._cluster_types import (
+    AtLeast,
+    ClusterEvent,
+    ClusterNode,
+    ClusterOptions,
+    ClusterStatus,
+    Member,
+    Tls,
+)
 from ._enums import (
     Admin,
     Backups,
+    Beginning,
     ChangeKind,
+    ClusterEventKind,
+    Directory,
     Durability,
     EventKind,
     Eviction,
@@ -29,13 +41,16 @@ from ._enums import (
     Formula,
     Hash,
     LifetimeCondition,
+    NodeRole,
     Observed,
     Outcome,
     Policy,
+    ReadLevel,
     Relation,
     Role,
     Scope,
     ServerState,
+    Standing,
     Step,
 )
 from ._errors import (
@@ -82,6 +97,7 @@ from ._trimtab import (
     WEIGHT_MAX,
     Change,
     Check,
+    ClusterEvents,
     Compacted,
     Completion,
     Entry,
@@ -234,4 +250,18 @@ __all__ = [
     "backup_closed",
     "backup_verify",
     "restore",
+    "AtLeast",
+    "Beginning",
+    "ClusterEvent",
+    "ClusterEventKind",
+    "ClusterEvents",
+    "ClusterNode",
+    "ClusterOptions",
+    "ClusterStatus",
+    "Directory",
+    "Member",
+    "NodeRole",
+    "ReadLevel",
+    "Standing",
+    "Tls",
 ]

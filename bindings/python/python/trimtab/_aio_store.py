@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, final
 
+from ._cluster_types import AtLeast
 from ._enums import Durability, LifetimeCondition
 from ._errors import ClosedError, ForkedError, TrimtabError
 from ._lease import AsyncLease, Lease
@@ -19,7 +20,7 @@ from ._transaction import AsyncTransaction
 from ._trimtab import Operation, StoreQueue, StoreResult
 from ._turns import Turns
 
-_Submission = tuple[Operation, int, Durability | int | str | None, Request | None]
+_Submission = tuple[Operation, int, Durability | AtLeast | int | str | None, Request | None]
 
 
 @final
@@ -73,7 +74,7 @@ class AsyncStore:
         self,
         operation: Operation,
         *,
-        durability: Durability | int | str | None = None,
+        durability: Durability | AtLeast | int | str | None = None,
         request: Request | None = None,
     ) -> StoreResult:
         """Does whatever operation, as ``Store.execute``, without a timeout: use ``asyncio.timeout`` or
@@ -108,7 +109,7 @@ class AsyncStore:
         lease: Lease | AsyncLease | int | None = None,
         keep_lifetime: bool = False,
         previous: bool = False,
-        durability: Durability | int | str | None = None,
+        durability: Durability | AtLeast | int | str | None = None,
         request: Request | None = None,
     ) -> StoreResult:
         """Puts a value, as ``Store.put``."""
@@ -137,7 +138,7 @@ class AsyncStore:
         lease: Lease | AsyncLease | int | None = None,
         keep_lifetime: bool = False,
         previous: bool = False,
-        durability: Durability | int | str | None = None,
+        durability: Durability | AtLeast | int | str | None = None,
         request: Request | None = None,
     ) -> StoreResult:
         """Puts a value if the key has this version, as ``Store.compare_and_set``."""
@@ -158,7 +159,7 @@ class AsyncStore:
         key: BytesLike,
         value: BytesLike,
         *,
-        durability: Durability | int | str | None = None,
+        durability: Durability | AtLeast | int | str | None = None,
         request: Request | None = None,
     ) -> StoreResult:
         """Puts a value and gives what was there, as ``Store.get_and_set``."""
@@ -172,7 +173,7 @@ class AsyncStore:
         version: int | None = None,
         present: bool = False,
         previous: bool = False,
-        durability: Durability | int | str | None = None,
+        durability: Durability | AtLeast | int | str | None = None,
         request: Request | None = None,
     ) -> StoreResult:
         """Deletes a key, as ``Store.delete``."""
@@ -186,7 +187,7 @@ class AsyncStore:
         *,
         prefix: BytesLike | None = None,
         limit: int | None = None,
-        durability: Durability | int | str | None = None,
+        durability: Durability | AtLeast | int | str | None = None,
         request: Request | None = None,
     ) -> StoreResult:
         """Deletes the keys of a range, as ``Store.delete_range``."""
@@ -198,7 +199,7 @@ class AsyncStore:
         key: BytesLike,
         by: int = 1,
         *,
-        durability: Durability | int | str | None = None,
+        durability: Durability | AtLeast | int | str | None = None,
         request: Request | None = None,
     ) -> StoreResult:
         """Adds to a number, as ``Store.increment``."""
@@ -211,7 +212,7 @@ class AsyncStore:
         key: BytesLike,
         value: BytesLike,
         *,
-        durability: Durability | int | str | None = None,
+        durability: Durability | AtLeast | int | str | None = None,
         request: Request | None = None,
     ) -> StoreResult:
         """Appends to a value, as ``Store.append``."""
@@ -227,7 +228,7 @@ class AsyncStore:
         at: float | datetime | None = None,
         lease: Lease | AsyncLease | int | None = None,
         condition: LifetimeCondition | int | str = LifetimeCondition.ALWAYS,
-        durability: Durability | int | str | None = None,
+        durability: Durability | AtLeast | int | str | None = None,
         request: Request | None = None,
     ) -> StoreResult:
         """Changes how long a key lives, as ``Store.set_lifetime``."""
@@ -241,7 +242,7 @@ class AsyncStore:
         *,
         at: float | datetime | None = None,
         condition: LifetimeCondition | int | str = LifetimeCondition.ALWAYS,
-        durability: Durability | int | str | None = None,
+        durability: Durability | AtLeast | int | str | None = None,
         request: Request | None = None,
     ) -> StoreResult:
         """Has a key expire, as ``Store.expire``."""
@@ -255,7 +256,7 @@ class AsyncStore:
         self,
         key: BytesLike,
         *,
-        durability: Durability | int | str | None = None,
+        durability: Durability | AtLeast | int | str | None = None,
         request: Request | None = None,
     ) -> StoreResult:
         """Has a key live until it is deleted, as ``Store.persist``."""
@@ -270,7 +271,7 @@ class AsyncStore:
         ttl: float | timedelta,
         *,
         id: int | None = None,
-        durability: Durability | int | str | None = None,
+        durability: Durability | AtLeast | int | str | None = None,
         request: Request | None = None,
     ) -> AsyncLease:
         """Begins a lease, as ``Store.lease_grant``."""

@@ -266,3 +266,92 @@ class ChangeKind(IntEnum):
     """The key was taken out to make room."""
     REVOKED = 8
     """The lease of the key was revoked."""
+
+
+class ReadLevel(IntEnum):
+    """How fresh what a read sees is to be, in a cluster."""
+
+    PRIMARY = 1
+    """All that was answered at quorum before the read, whichever node it is asked of."""
+    REPLICA = 2
+    """What is on this node, no older than a bound."""
+    LOCAL = 3
+    """What is on this node, however old."""
+
+
+class Beginning(IntEnum):
+    """What a node of a cluster does whose directory is empty."""
+
+    NEW = 0
+    """It begins a new cluster, with all others that are told so."""
+    JOIN = 1
+    """The cluster is there already: it waits to be added, or to be taken in again."""
+
+
+class Directory(IntEnum):
+    """What is known of the directory of a node of a cluster."""
+
+    DETECT = 0
+    """The file system says whether it was copied."""
+    ORIGINAL = 1
+    """It is as the node left it, though it was moved."""
+    COPY = 2
+    """It was put back from a copy: the node votes for nobody until it is taken in again."""
+    PROMOTED = 3
+    """The node is to be the primary, by force. For when the others are gone for good, and once."""
+
+
+class NodeRole(IntEnum):
+    """What a node of a cluster is."""
+
+    PRIMARY = 1
+    """It orders the writes."""
+    REPLICA = 2
+    """It follows, and votes."""
+    CANDIDATE = 3
+    """It asks for votes."""
+    LEARNER = 4
+    """It follows without a vote."""
+    IDLE = 5
+    """It takes no part."""
+
+
+class Standing(IntEnum):
+    """Whether a node of a cluster may be believed."""
+
+    ACTIVE = 1
+    FORGETFUL = 2
+    """It has forgotten something that it promised, and votes for nobody until it is taken in again."""
+    FENCED = 3
+    """It takes no part any more, as the others have decided."""
+    FAILED = 4
+    """Its log has stopped."""
+
+
+class ClusterEventKind(IntEnum):
+    """What happened to a cluster."""
+
+    ROLE = 1
+    """The role, the epoch or the primary (``name``) has changed."""
+    MEMBERS = 2
+    """Who is in it has changed: ``name`` has those who vote, ``detail`` the learners, with commas."""
+    FENCED = 3
+    """This node takes no part any more: ``detail`` says why."""
+    FORGETFUL = 4
+    """This node has forgotten something, and asks to be taken in again."""
+    READMITTED = 5
+    """It was."""
+    DIFFERS = 6
+    """A node has come to another state than the others, at the entry ``number`` or before."""
+    TWO_PROCESSES = 7
+    """Two processes run as one node."""
+    SLOW_DISK = 8
+    """This primary's disk is slow: it hands over."""
+    INSTALLED = 9
+    """A state from another node has taken the place of this one's, up to the entry ``number``."""
+    LINK_UP = 10
+    LINK_DOWN = 11
+    REFUSED = 12
+    """A node is not let in, or does not let this one in: ``detail`` says why, and what to do."""
+    MISSED = 13
+    """``number`` events that nobody took went by."""

@@ -116,7 +116,8 @@ class CorruptError(TrimtabError, ValueError):
 
 
 class NotPrimaryError(TrimtabError, RuntimeError):
-    """This node is not the cluster's primary; the message names who is, where that is known. Nothing was changed."""
+    """This node is not the cluster's primary; the message names who is, where that is known. Nothing was
+    changed."""
 
     status: ClassVar[int] = -20
 
@@ -134,7 +135,7 @@ class SupersededError(TrimtabError, RuntimeError):
 
 
 class UnknownOutcomeError(TrimtabError, RuntimeError):
-    """The primary was lost before it said what came of a write. The same request, with its client and number, may be
-    sent again, and tells."""
+    """The primary was lost before it said what came of a write. The same request, with its client and
+    number, may be sent again, and tells."""
 
     status: ClassVar[int] = -23

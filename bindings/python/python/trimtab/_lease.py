@@ -14,6 +14,7 @@ from ._trimtab import Operation, StoreResult
 
 if TYPE_CHECKING:
     from ._aio_store import AsyncStore
+    from ._cluster_types import AtLeast
     from ._store import Store
 
 
@@ -57,7 +58,7 @@ class Lease:
     def keep_alive(
         self,
         *,
-        durability: Durability | int | str | None = None,
+        durability: Durability | AtLeast | int | str | None = None,
         timeout: float | timedelta | EllipsisType | None = ...,
         request: Request | None = None,
     ) -> StoreResult:
@@ -69,7 +70,7 @@ class Lease:
     def revoke(
         self,
         *,
-        durability: Durability | int | str | None = None,
+        durability: Durability | AtLeast | int | str | None = None,
         timeout: float | timedelta | EllipsisType | None = ...,
         request: Request | None = None,
     ) -> StoreResult:
@@ -122,7 +123,7 @@ class AsyncLease:
     async def keep_alive(
         self,
         *,
-        durability: Durability | int | str | None = None,
+        durability: Durability | AtLeast | int | str | None = None,
         request: Request | None = None,
     ) -> StoreResult:
         """As ``Lease.keep_alive``."""
@@ -132,7 +133,7 @@ class AsyncLease:
     async def revoke(
         self,
         *,
-        durability: Durability | int | str | None = None,
+        durability: Durability | AtLeast | int | str | None = None,
         request: Request | None = None,
     ) -> StoreResult:
         """As ``Lease.revoke``."""

@@ -8,6 +8,7 @@ from os import PathLike
 from types import EllipsisType
 from typing import Any, final
 
+from ._cluster_types import AtLeast, ClusterOptions
 from ._enums import Durability, Eviction, LifetimeCondition
 from ._lease import Lease
 from ._store_types import BytesLike, Request
@@ -45,7 +46,8 @@ class Store(_Store):
       long after one that failed the next is tried (10 s).
     - segment_bytes: the length of a segment's file, 16 KiB to 1 GiB (64 MiB); disk_bytes_max: of all files,
       three segments or more; None for no limit. disk_retry: how soon it is seen that a full disk has room
-      again (1 s).
+      again (1 s). kept_bytes: how much of the log is kept though a snapshot stands for it, so that an
+      incremental backup goes on from the last one; where there is no room it goes first (0).
     - pending_bytes_max: what may wait to be on disk (64 MiB); waiting_max: how many calls may wait until
       then (65,536).
     - history_bytes_max: bytes of changes kept for watches (16 MiB).
@@ -57,6 +59,9 @@ class Store(_Store):
     - hosted: whether it makes no thread, and runs in a loop of yours (False). A selector takes the store
       itself; wait until it is readable, for ``next_timeout`` at most, and call ``turn``. Calls that wait do
       the work themselves, on their own thread. ``trimtab.aio.attach`` turns it in asyncio.
+    - cluster: ``ClusterOptions`` of a store that is a member of a cluster (None): a node that takes reads and
+      writes like any other, whichever is primary. Reads may wait for the primary then; ``close`` of a
+      primary hands over before.
 
     Raises InvalidArgumentError, StateError when it is open already, here or in another process, CorruptError,
     UnsupportedError when a later release wrote it, IoError.
@@ -88,6 +93,7 @@ class Store(_Store):
         segment_bytes: int | None = None,
         disk_bytes_max: int | None = None,
         disk_retry: float | timedelta | None = None,
+        kept_bytes: int | None = None,
         pending_bytes_max: int | None = None,
         waiting_max: int | None = None,
         history_bytes_max: int | None = None,
@@ -95,6 +101,7 @@ class Store(_Store):
         scrub_bytes_per_second: int | None = None,
         identity: tuple[BytesLike, int] | None = None,
         hosted: bool | None = None,
+        cluster: ClusterOptions | None = None,
     ) -> Store:
         options: dict[str, Any] = {
             "durability": durability,
@@ -113,6 +120,7 @@ class Store(_Store):
             "segment_bytes": segment_bytes,
             "disk_bytes_max": disk_bytes_max,
             "disk_retry": disk_retry,
+            "kept_bytes": kept_bytes,
             "pending_bytes_max": pending_bytes_max,
             "waiting_max": waiting_max,
             "history_bytes_max": history_bytes_max,
@@ -120,6 +128,7 @@ class Store(_Store):
             "scrub_bytes_per_second": scrub_bytes_per_second,
             "identity": identity,
             "hosted": hosted,
+            "cluster": cluster,
         }
         return super().__new__(cls, path, **options)
 
@@ -194,7 +203,7 @@ class Store(_Store):
         lease: Lease | int | None = None,
         keep_lifetime: bool = False,
         previous: bool = False,
-        durability: Durability | int | str | None = None,
+        durability: Durability | AtLeast | int | str | None = None,
         timeout: float | timedelta | EllipsisType | None = ...,
         request: Request | None = None,
     ) -> StoreResult:
@@ -219,7 +228,7 @@ class Store(_Store):
         key: BytesLike,
         value: BytesLike,
         *,
-        durability: Durability | int | str | None = None,
+        durability: Durability | AtLeast | int | str | None = None,
         timeout: float | timedelta | EllipsisType | None = ...,
         request: Request | None = None,
     ) -> StoreResult:
@@ -233,7 +242,7 @@ class Store(_Store):
         key: BytesLike,
         value: BytesLike,
         *,
-        durability: Durability | int | str | None = None,
+        durability: Durability | AtLeast | int | str | None = None,
         timeout: float | timedelta | EllipsisType | None = ...,
         request: Request | None = None,
     ) -> StoreResult:
@@ -249,7 +258,7 @@ class Store(_Store):
         *,
         prefix: BytesLike | None = None,
         limit: int | None = None,
-        durability: Durability | int | str | None = None,
+        durability: Durability | AtLeast | int | str | None = None,
         timeout: float | timedelta | EllipsisType | None = ...,
         request: Request | None = None,
     ) -> StoreResult:
@@ -271,7 +280,7 @@ class Store(_Store):
         at: float | datetime | None = None,
         lease: Lease | int | None = None,
         condition: LifetimeCondition | int | str = LifetimeCondition.ALWAYS,
-        durability: Durability | int | str | None = None,
+        durability: Durability | AtLeast | int | str | None = None,
         timeout: float | timedelta | EllipsisType | None = ...,
         request: Request | None = None,
     ) -> StoreResult:
@@ -292,7 +301,7 @@ class Store(_Store):
         *,
         at: float | datetime | None = None,
         condition: LifetimeCondition | int | str = LifetimeCondition.ALWAYS,
-        durability: Durability | int | str | None = None,
+        durability: Durability | AtLeast | int | str | None = None,
         timeout: float | timedelta | EllipsisType | None = ...,
         request: Request | None = None,
     ) -> StoreResult:
@@ -313,7 +322,7 @@ class Store(_Store):
         self,
         key: BytesLike,
         *,
-        durability: Durability | int | str | None = None,
+        durability: Durability | AtLeast | int | str | None = None,
         timeout: float | timedelta | EllipsisType | None = ...,
         request: Request | None = None,
     ) -> StoreResult:
@@ -329,7 +338,7 @@ class Store(_Store):
         ttl: float | timedelta,
         *,
         id: int | None = None,
-        durability: Durability | int | str | None = None,
+        durability: Durability | AtLeast | int | str | None = None,
         timeout: float | timedelta | EllipsisType | None = ...,
         request: Request | None = None,
     ) -> Lease:

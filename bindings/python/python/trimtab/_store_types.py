@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, final
 
 if TYPE_CHECKING:
+    from ._cluster_types import AtLeast
     from ._enums import Durability
     from ._errors import TrimtabError
     from ._trimtab import Operation
@@ -62,7 +63,7 @@ class Submission(NamedTuple):
     operation: Operation
     user_data: int = 0
     """Comes back with the completion; 0 to 2^64 - 1."""
-    durability: Durability | int | str | None = None
+    durability: Durability | AtLeast | int | str | None = None
     """What is to be reached; None for the store's default."""
     request: Request | None = None
     """So that it may be sent again."""

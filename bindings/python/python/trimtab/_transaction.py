@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ._aio_store import AsyncStore
+    from ._cluster_types import AtLeast
     from ._store import Store
 
 
@@ -105,7 +106,7 @@ class Transaction(TransactionBuilder):
     def commit(
         self,
         *,
-        durability: Durability | int | str | None = None,
+        durability: Durability | AtLeast | int | str | None = None,
         timeout: float | timedelta | EllipsisType | None = ...,
         request: Request | None = None,
     ) -> StoreResult:
@@ -127,7 +128,7 @@ class AsyncTransaction(TransactionBuilder):
     async def commit(
         self,
         *,
-        durability: Durability | int | str | None = None,
+        durability: Durability | AtLeast | int | str | None = None,
         request: Request | None = None,
     ) -> StoreResult:
         """Does it, as ``Transaction.commit`` does."""

@@ -6,6 +6,7 @@ from typing import Final, Generic, Literal, Protocol, TypeVar, final, overload
 
 from typing_extensions import Self, disjoint_base
 
+from ._cluster_types import AtLeast, ClusterEvent, ClusterStatus
 from ._enums import (
     Admin,
     Backups,
@@ -18,6 +19,7 @@ from ._enums import (
     Observed,
     Outcome,
     Policy,
+    ReadLevel,
     Relation,
     ServerState,
 )
@@ -49,6 +51,7 @@ __all__ = [
     "WEIGHT_MAX",
     "Change",
     "Check",
+    "ClusterEvents",
     "Compacted",
     "Completion",
     "Entry",
@@ -355,6 +358,12 @@ class StoreResult:
     @property
     def is_repeated(self) -> bool: ...
     @property
+    def nodes(self) -> int: ...
+    @property
+    def is_degraded(self) -> bool: ...
+    @property
+    def position(self) -> tuple[int, int]: ...
+    @property
     def more(self) -> bool: ...
     @property
     def previous(self) -> Entry | None: ...
@@ -530,13 +539,13 @@ class StoreQueue:
         operation: Operation,
         user_data: int = 0,
         *,
-        durability: Durability | int | str | None = None,
+        durability: Durability | AtLeast | int | str | None = None,
         request: Request | None = None,
     ) -> None: ...
     def submit_all(
         self,
         submissions: Iterable[
-            Submission | tuple[Operation, int, Durability | int | str | None, Request | None]
+            Submission | tuple[Operation, int, Durability | AtLeast | int | str | None, Request | None]
         ],
     ) -> int: ...
     def take(self, max: int = 256) -> list[Completion]: ...
@@ -598,6 +607,24 @@ class _Watch:
     def is_over(self) -> bool: ...
     @property
     def _is_buffered(self) -> bool: ...
+    def fileno(self) -> int: ...
+    def close(self) -> None: ...
+    @property
+    def closed(self) -> bool: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+        /,
+    ) -> None: ...
+
+@final
+class ClusterEvents:
+    def poll(self, timeout: float | timedelta | None = 0.0) -> ClusterEvent | None: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> ClusterEvent: ...
     def fileno(self) -> int: ...
     def close(self) -> None: ...
     @property
@@ -686,7 +713,7 @@ class _Store:
         lease: _HasId | int | None = None,
         keep_lifetime: bool = False,
         previous: bool = False,
-        durability: Durability | int | str | None = None,
+        durability: Durability | AtLeast | int | str | None = None,
         timeout: float | timedelta | EllipsisType | None = ...,
         request: Request | None = None,
     ) -> StoreResult: ...
@@ -697,7 +724,7 @@ class _Store:
         version: int | None = None,
         present: bool = False,
         previous: bool = False,
-        durability: Durability | int | str | None = None,
+        durability: Durability | AtLeast | int | str | None = None,
         timeout: float | timedelta | EllipsisType | None = ...,
         request: Request | None = None,
     ) -> StoreResult: ...
@@ -706,7 +733,7 @@ class _Store:
         key: BytesLike,
         by: int = 1,
         *,
-        durability: Durability | int | str | None = None,
+        durability: Durability | AtLeast | int | str | None = None,
         timeout: float | timedelta | EllipsisType | None = ...,
         request: Request | None = None,
     ) -> StoreResult: ...
@@ -714,7 +741,7 @@ class _Store:
         self,
         operation: Operation,
         *,
-        durability: Durability | int | str | None = None,
+        durability: Durability | AtLeast | int | str | None = None,
         timeout: float | timedelta | EllipsisType | None = ...,
         request: Request | None = None,
     ) -> StoreResult: ...
@@ -728,7 +755,31 @@ class _Store:
     def report(self) -> StoreReport: ...
     @property
     def identity(self) -> tuple[bytes, int]: ...
-    def view(self) -> StoreView: ...
+    def view(
+        self,
+        *,
+        level: ReadLevel | int | str | None = None,
+        age_max: float | timedelta | None = None,
+        position: tuple[int, int] | None = None,
+        timeout: float | timedelta | EllipsisType | None = ...,
+    ) -> StoreView: ...
+    def cluster(self) -> ClusterStatus: ...
+    def cluster_events(self) -> ClusterEvents: ...
+    def transfer(self, to: str, *, timeout: float | timedelta | EllipsisType | None = ...) -> None: ...
+    def add_node(
+        self,
+        name: str,
+        address: str | None = None,
+        *,
+        timeout: float | timedelta | EllipsisType | None = ...,
+    ) -> None: ...
+    def promote_learner(
+        self, name: str, *, timeout: float | timedelta | EllipsisType | None = ...
+    ) -> None: ...
+    def remove_node(self, name: str, *, timeout: float | timedelta | EllipsisType | None = ...) -> None: ...
+    def replace_node(
+        self, lost: str, learner: str, *, timeout: float | timedelta | EllipsisType | None = ...
+    ) -> None: ...
     @property
     def hosted(self) -> bool: ...
     def fileno(self) -> int: ...

@@ -74,6 +74,16 @@ pub(crate) enum Wait {
     For(Option<Duration>),
 }
 
+impl Wait {
+    /// As the library takes it; `None`: the store's.
+    pub(crate) fn duration(self) -> Option<Duration> {
+        match self {
+            Self::Usual => None,
+            Self::For(timeout) => Some(timeout.unwrap_or(Duration::MAX)),
+        }
+    }
+}
+
 impl<'a, 'py> FromPyObject<'a, 'py> for Wait {
     type Error = PyErr;
 
@@ -113,12 +123,34 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Request {
     }
 }
 
+/// What a write is to reach: a durability, or a `trimtab.AtLeast`.
+pub(crate) struct Reach {
+    pub(crate) durability: Option<Durability>,
+    pub(crate) nodes: u32,
+}
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Reach {
+    type Error = PyErr;
+
+    #[inline]
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        match object.cast::<PyTuple>() {
+            Ok(at_least) if at_least.len() == 1 => {
+                let nodes = convert::whole("durability.nodes", 32, &at_least.get_item(0)?)?;
+                Ok(Self { durability: None, nodes })
+            }
+            _ => Ok(Self { durability: Some(object.extract::<Chosen<Durability>>()?.0), nodes: 0 }),
+        }
+    }
+}
+
 /// How a write is to go, but for how long to wait.
-pub(crate) fn call(durability: Option<Chosen<Durability>>, request: Option<Request>) -> Call {
+pub(crate) fn call(reach: Option<Reach>, request: Option<Request>) -> Call {
+    let reach = reach.unwrap_or(Reach { durability: None, nodes: 0 });
     Call {
-        durability: durability.map(|chosen| chosen.0),
+        durability: reach.durability,
         request: request.map(|request| request.0),
-        nodes: 0,
+        nodes: reach.nodes,
         timeout: None,
     }
 }

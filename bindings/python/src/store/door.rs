@@ -192,6 +192,26 @@ impl Door {
         self.settled(py, result)
     }
 
+    /// Calls what may complain of another state than that the store is closed.
+    pub(crate) fn stated<R: Send>(
+        &self,
+        py: Python<'_>,
+        call: impl FnOnce(&embedded::Store) -> trimtab::Result<R> + Send,
+    ) -> PyResult<R> {
+        let answer = self.detached(py, move |store| told_apart(store, call(store)))?;
+        answer.map_err(|error| errors::raised(py, &error))
+    }
+
+    /// The same as [`Door::aside`].
+    pub(crate) fn stated_aside<R: Send + 'static>(
+        &self,
+        py: Python<'_>,
+        call: impl FnOnce(&embedded::Store) -> trimtab::Result<R> + Send + 'static,
+    ) -> PyResult<R> {
+        let answer = self.aside(py, move |store| told_apart(store, call(store)))?;
+        answer.map_err(|error| errors::raised(py, &error))
+    }
+
     pub(crate) fn close(&self, py: Python<'_>) -> PyResult<()> {
         let core = self.core.read().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(core) = core else { return Ok(()) };
@@ -255,6 +275,14 @@ impl Core {
 }
 
 type Caught<R> = Result<trimtab::Result<R>, Box<dyn Any + Send>>;
+
+/// What an open store complains of, inside; that it is closed, outside.
+fn told_apart<R>(store: &embedded::Store, answer: trimtab::Result<R>) -> trimtab::Result<trimtab::Result<R>> {
+    match answer {
+        Err(error @ Error::State { .. }) if store.status().is_ok() => Ok(Err(error)),
+        answer => answer.map(Ok),
+    }
+}
 
 /// The exception for an error of a store that was opened.
 #[cold]

@@ -44,18 +44,18 @@ impl Door {
         if self.is_closed() {
             return Ok(-1);
         }
-        self.of_hosted(py, embedded::Store::poll_fd)
+        self.stated(py, embedded::Store::poll_fd)
     }
 
     pub(crate) fn next_deadline(&self, py: Python<'_>) -> PyResult<Option<Instant>> {
-        self.of_hosted(py, embedded::Store::next_deadline)
+        self.stated(py, embedded::Store::next_deadline)
     }
 
     /// Turns it in slices.
     pub(crate) fn turn(&self, py: Python<'_>, until: &Until) -> PyResult<usize> {
         loop {
             let slice = until.slice();
-            let (count, is_due) = self.of_hosted(py, move |store| {
+            let (count, is_due) = self.stated(py, move |store| {
                 // What becomes due within the slice ends the wait too, and is not always counted.
                 let deadline = store.next_deadline()?;
                 let is_due = deadline.is_some_and(|at| at.duration_since(Clock.now()) <= slice);
@@ -66,18 +66,5 @@ impl Door {
                 return Ok(count);
             }
         }
-    }
-
-    /// Calls what may complain of another state than that the store is closed.
-    fn of_hosted<R: Send>(
-        &self,
-        py: Python<'_>,
-        call: impl FnOnce(&embedded::Store) -> trimtab::Result<R> + Send,
-    ) -> PyResult<R> {
-        let answer = self.detached(py, move |store| match call(store) {
-            Err(error @ Error::State { .. }) if store.status().is_ok() => Ok(Err(error)),
-            answer => answer.map(Ok),
-        })?;
-        answer.map_err(|error| errors::raised(py, &error))
     }
 }

@@ -13,13 +13,16 @@
 //! | `backup` | backups, what they hold, and restoring |
 //! | `status` | how a store is, and what opening found |
 //! | `hosted` | a store in a loop that Python has |
+//! | `cluster` | a store as a member of a cluster, and `ClusterEvents` |
 //! | `door` | how a closed, panicked or forked store refuses; calls without the interpreter; the end of it |
 //!
-//! Reads keep the interpreter: they take no lock and wait for nobody. Whatever writes or waits lets go of it.
+//! Reads keep the interpreter: they take no lock and wait for nobody. Whatever writes or waits lets go of it; so do reads of a
+//! member of a cluster, which may wait for its primary.
 
 mod answer;
 mod arguments;
 mod backup;
+mod cluster;
 mod door;
 mod hosted;
 mod operation;
@@ -31,19 +34,20 @@ mod watch;
 
 use std::os::fd::RawFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use trimtab::embedded::{self, Call};
-use trimtab::store::engine::Durability;
 use trimtab::store::index::{Condition, Step, Timestamp};
 use trimtab::store::{index, log};
 use trimtab::time::Clock;
 
 pub(crate) use self::answer::{Entry, StoreResult};
-use self::arguments::{Keys, Life, Request, Value, Wait};
+use self::arguments::{Keys, Life, Reach, Request, Value, Wait};
 pub(crate) use self::backup::{backup_closed, backup_verify, restore};
+pub(crate) use self::cluster::ClusterEvents;
 use self::door::{Core, Door};
 pub(crate) use self::door::{close_all, forget_calls};
 use self::hosted::Hosted;
@@ -52,7 +56,7 @@ pub(crate) use self::queue::{Completion, Queue};
 use self::scan::Gives;
 pub(crate) use self::scan::{Scan, View};
 pub(crate) use self::watch::{Change, Compacted, Watch};
-use crate::convert::{self, Chosen, Key, Timeout};
+use crate::convert::{self, Key, Timeout};
 use crate::errors;
 use crate::server::Server;
 use crate::wait::Until;
@@ -65,6 +69,7 @@ pub(crate) struct Store {
     report: trimtab::store::engine::Report,
     identity: log::Identity,
     hosted: Hosted,
+    is_member: bool,
     /// A warning about its being dropped open was given, or is not wanted.
     is_settled: AtomicBool,
 }
@@ -78,10 +83,15 @@ impl Store {
             return Ok(Self::made(server.get().store_of_it(py)?, &embedded::Options::default()));
         }
         let path: PathBuf = path.extract()?;
+        let cluster = options.map(|options| options.get_item("cluster")).transpose()?.flatten();
+        let cluster = cluster.filter(|it| !it.is_none()).map(|it| cluster::options(&it)).transpose()?;
         let options = options.map_or_else(|| Ok(embedded::Options::default()), options::read)?;
         let kept = options.clone();
-        let store = door::guarded(py, move || embedded::Store::open(&path, options))?
-            .map_err(|error| errors::raised(py, &error))?;
+        let open = move || match cluster {
+            Some(cluster) => embedded::Store::join(&path, options, cluster),
+            None => embedded::Store::open(&path, options),
+        };
+        let store = door::guarded(py, open)?.map_err(|error| errors::raised(py, &error))?;
         Ok(Self::made(store, &kept))
     }
 
@@ -126,7 +136,10 @@ impl Store {
 
     /// All that a key has, as an Entry; None when it is not there.
     fn entry(&self, py: Python<'_>, key: Key<'_>) -> PyResult<Option<Entry>> {
-        let found = self.read(py, |store| store.get(&key.0))?;
+        let found = match self.fresh(py)? {
+            Some((view, now)) => view.get(&key.0, now).map(|entry| entry.to_found()),
+            None => self.read(py, |store| store.get(&key.0))?,
+        };
         Ok(found.map(|found| Entry::new(py, &key.0, &found)))
     }
 
@@ -146,11 +159,17 @@ impl Store {
     }
 
     fn __contains__(&self, py: Python<'_>, key: Key<'_>) -> PyResult<bool> {
-        Ok(self.read(py, |store| store.get_with(&key.0, |_| ()))?.is_some())
+        match self.fresh(py)? {
+            Some((view, now)) => Ok(view.get(&key.0, now).is_some()),
+            None => Ok(self.read(py, |store| store.get_with(&key.0, |_| ()))?.is_some()),
+        }
     }
 
     fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
-        Ok(self.read(py, |store| store.count(&Keys::ALL.range()))? as usize)
+        match self.fresh(py)? {
+            Some((view, now)) => Ok(view.count(&Keys::ALL.range(), now) as usize),
+            None => Ok(self.read(py, |store| store.count(&Keys::ALL.range()))? as usize),
+        }
     }
 
     /// Also when it is empty.
@@ -187,7 +206,12 @@ impl Store {
     ) -> PyResult<Scan> {
         let py = slf.py();
         let (keys, limit) = (Keys::new(py, start, end, prefix)?, arguments::limit(limit)?);
-        let scan = slf.get().read(py, |store| store.scan(&keys.range(), limit, reverse))?;
+        let scan = match slf.get().fresh(py)? {
+            Some((view, now)) => {
+                slf.get().read(py, |store| Ok(store.scan_in(view, now, &keys.range(), limit, reverse)))?
+            }
+            None => slf.get().read(py, |store| store.scan(&keys.range(), limit, reverse))?,
+        };
         let gives = match gives {
             "keys" => Gives::Keys,
             "values" => Gives::Values,
@@ -230,7 +254,7 @@ impl Store {
         lease: Option<&Bound<'_, PyAny>>,
         keep_lifetime: bool,
         previous: bool,
-        durability: Option<Chosen<Durability>>,
+        durability: Option<Reach>,
         timeout: Wait,
         request: Option<Request>,
     ) -> PyResult<StoreResult> {
@@ -255,7 +279,7 @@ impl Store {
         version: Option<&Bound<'_, PyAny>>,
         present: bool,
         previous: bool,
-        durability: Option<Chosen<Durability>>,
+        durability: Option<Reach>,
         timeout: Wait,
         request: Option<Request>,
     ) -> PyResult<StoreResult> {
@@ -273,7 +297,7 @@ impl Store {
         py: Python<'_>,
         key: Key<'_>,
         by: Option<&Bound<'_, PyAny>>,
-        durability: Option<Chosen<Durability>>,
+        durability: Option<Reach>,
         timeout: Wait,
         request: Option<Request>,
     ) -> PyResult<StoreResult> {
@@ -289,7 +313,7 @@ impl Store {
         &self,
         py: Python<'_>,
         operation: PyRef<'_, Operation>,
-        durability: Option<Chosen<Durability>>,
+        durability: Option<Reach>,
         timeout: Wait,
         request: Option<Request>,
     ) -> PyResult<StoreResult> {
@@ -343,7 +367,10 @@ impl Store {
     /// None when it is not alive.
     fn _lease(&self, py: Python<'_>, id: &Bound<'_, PyAny>) -> PyResult<Option<(f64, f64)>> {
         let id = arguments::lease_id(id)?;
-        let lease = self.read(py, |store| store.lease(id))?;
+        let lease = match self.fresh(py)? {
+            Some((view, now)) => view.lease(id, now),
+            None => self.read(py, |store| store.lease(id))?,
+        };
         Ok(lease.map(|lease| (lease.ttl_ms as f64 / 1e3, arguments::seconds_of(lease.deadline))))
     }
 
@@ -365,9 +392,95 @@ impl Store {
         (PyBytes::new(py, &self.identity.cluster), self.identity.node)
     }
 
-    /// The store as it is now, for reads that agree with each other.
-    fn view(slf: &Bound<'_, Self>) -> PyResult<View> {
-        View::new(slf)
+    /// The store as it is now, for reads that agree with each other. In a cluster it is as fresh as is asked, and waits for
+    /// that; a store of one node shows all that was written whatever is asked.
+    ///
+    /// - level: "primary", which sees all that was answered before, "replica" or "local", what is on this node; a ReadLevel
+    ///   or its name; None (default): what ClusterOptions said.
+    /// - age_max: how old it may be at most, of level replica, in seconds or as a timedelta.
+    /// - position: where a write was that it has to see, from a StoreResult.
+    /// - timeout: as for put.
+    ///
+    /// Raises NotPrimaryError, NoQuorumError or TimedOutError when that is not had in time; StateError when the write it
+    /// has to see was lost with a primary, or this node takes no part any more.
+    #[pyo3(signature = (*, level = None, age_max = None, position = None, timeout = Wait::Usual),
+        text_signature = "($self, *, level=None, age_max=None, position=None, timeout=...)")]
+    fn view(
+        slf: &Bound<'_, Self>,
+        level: Option<&Bound<'_, PyAny>>,
+        age_max: Option<&Bound<'_, PyAny>>,
+        position: Option<(u64, u64)>,
+        timeout: Wait,
+    ) -> PyResult<View> {
+        View::new(slf, cluster::read(slf.py(), level, age_max, position, timeout)?)
+    }
+
+    /// How the cluster is, as a ClusterStatus. Raises StateError when it is in none.
+    fn cluster<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let status = self.of_member(py, embedded::Store::cluster)?;
+        cluster::described(py, &status)
+    }
+
+    /// Follows what happens to the cluster. Raises StateError when it is in none.
+    fn cluster_events(slf: &Bound<'_, Self>) -> PyResult<ClusterEvents> {
+        ClusterEvents::new(slf)
+    }
+
+    /// Hands over to the voter of this name, which has all of the log by then; writes wait meanwhile. The handover is called
+    /// off when it takes longer than transfer_timeout. timeout as for put.
+    ///
+    /// Raises what each change of the cluster may: NotPrimaryError from another node than the primary, which is to be
+    /// asked; NoQuorumError; NotFoundError for a node that is not known; InvalidArgumentError for what cannot be; StateError
+    /// when the cluster is busy with another change, or there is none; TimedOutError and UnknownOutcomeError when it is not
+    /// known what came of it. Ctrl-C ends the wait, not the change.
+    #[pyo3(signature = (to, *, timeout = Wait::Usual), text_signature = "($self, to, *, timeout=...)")]
+    fn transfer(&self, py: Python<'_>, to: String, timeout: Wait) -> PyResult<()> {
+        let timeout = timeout.duration();
+        self.door.stated_aside(py, move |store| store.transfer(&to, timeout))
+    }
+
+    /// Takes a node in, which follows without a vote: see promote_learner. It is opened with beginning="join", before or after.
+    ///
+    /// - name: a new one; what was removed comes back under another.
+    /// - address: where it listens; None: nowhere, it dials the others.
+    ///
+    /// timeout, and what it raises, as for transfer.
+    #[pyo3(signature = (name, address = None, *, timeout = Wait::Usual),
+        text_signature = "($self, name, address=None, *, timeout=...)")]
+    fn add_node(
+        &self,
+        py: Python<'_>,
+        name: String,
+        address: Option<&Bound<'_, PyAny>>,
+        timeout: Wait,
+    ) -> PyResult<()> {
+        let address = address.map(|it| cluster::address("address", it)).transpose()?;
+        let timeout = timeout.duration();
+        self.door.stated_aside(py, move |store| store.add(&name, address, timeout)).map(drop)
+    }
+
+    /// Gives a learner a vote, as soon as it has caught up; waits for that. timeout, and what it raises, as for transfer.
+    #[pyo3(signature = (name, *, timeout = Wait::Usual), text_signature = "($self, name, *, timeout=...)")]
+    fn promote_learner(&self, py: Python<'_>, name: String, timeout: Wait) -> PyResult<()> {
+        let timeout = timeout.duration();
+        self.door.stated_aside(py, move |store| store.promote_learner(&name, timeout)).map(drop)
+    }
+
+    /// Takes a node out, for good: its name is not used again. A primary hands over before. timeout, and what it raises, as
+    /// for transfer.
+    #[pyo3(signature = (name, *, timeout = Wait::Usual), text_signature = "($self, name, *, timeout=...)")]
+    fn remove_node(&self, py: Python<'_>, name: String, timeout: Wait) -> PyResult<()> {
+        let timeout = timeout.duration();
+        self.door.stated_aside(py, move |store| store.remove(&name, timeout)).map(drop)
+    }
+
+    /// Gives the vote of a node that is lost to a learner that has caught up, and takes the other out: one change. timeout,
+    /// and what it raises, as for transfer.
+    #[pyo3(signature = (lost, learner, *, timeout = Wait::Usual),
+        text_signature = "($self, lost, learner, *, timeout=...)")]
+    fn replace_node(&self, py: Python<'_>, lost: String, learner: String, timeout: Wait) -> PyResult<()> {
+        let timeout = timeout.duration();
+        self.door.stated_aside(py, move |store| store.replace(&lost, &learner, timeout)).map(drop)
     }
 
     /// Whether it was opened without threads of its own, for turn.
@@ -447,7 +560,8 @@ impl Store {
         let (report, identity) = (store.report().clone(), store.identity());
         let is_settled = AtomicBool::new(store.is_lent());
         let hosted = Hosted::new(options.is_hosted);
-        Self { door: Door::new(store, options.timeout), report, identity, hosted, is_settled }
+        let is_member = store.cluster().is_ok();
+        Self { door: Door::new(store, options.timeout), report, identity, hosted, is_member, is_settled }
     }
 
     /// The exception for an error of an open store.
@@ -460,7 +574,7 @@ impl Store {
         self.door.check(py)
     }
 
-    pub(crate) fn core(&self, py: Python<'_>) -> PyResult<std::sync::Arc<Core>> {
+    pub(crate) fn core(&self, py: Python<'_>) -> PyResult<Arc<Core>> {
         self.door.core(py)
     }
 
@@ -487,12 +601,41 @@ impl Store {
         self.door.detached(py, call)
     }
 
+    /// Calls what only a member of a cluster can.
+    pub(crate) fn of_member<R: Send>(
+        &self,
+        py: Python<'_>,
+        call: impl FnOnce(&embedded::Store) -> trimtab::Result<R> + Send,
+    ) -> PyResult<R> {
+        self.door.stated(py, call)
+    }
+
+    /// What a read sees in a cluster, which may wait for that; `None` in a store of one node, which is asked itself.
+    #[inline]
+    fn fresh(&self, py: Python<'_>) -> PyResult<Option<(Arc<index::View>, Timestamp)>> {
+        if !self.is_member {
+            return Ok(None);
+        }
+        let view = self.detached(py, embedded::Store::view)?;
+        let now = view.time();
+        Ok(Some((view, now)))
+    }
+
+    /// The time by which keys expire in a view that was just taken.
+    pub(crate) fn now_in(&self, py: Python<'_>, view: &index::View) -> PyResult<Timestamp> {
+        // In a cluster by the log alone, on all nodes alike.
+        if self.is_member { Ok(view.time()) } else { Ok(self.present(py)?.max(view.time())) }
+    }
+
     fn present(&self, py: Python<'_>) -> PyResult<Timestamp> {
         self.read(py, embedded::Store::present)
     }
 
     #[inline]
     fn value<'py>(&self, py: Python<'py>, key: &Key<'_>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        if let Some((view, now)) = self.fresh(py)? {
+            return Ok(view.get(&key.0, now).map(|entry| PyBytes::new(py, entry.value)));
+        }
         self.read(py, |store| store.get_with(&key.0, |entry| PyBytes::new(py, entry.value)))
     }
 
@@ -531,6 +674,7 @@ impl Store {
         call: Call,
         timeout: Wait,
     ) -> PyResult<StoreResult> {
+        let call = Call { timeout: timeout.duration(), ..call };
         let done = self.answer(py, |store| store.begin(operation, &call), timeout)?;
         Ok(StoreResult::new(done))
     }

@@ -33,6 +33,8 @@ fn set(options: &mut Options, name: &str, value: &Bound<'_, PyAny>) -> PyResult<
     match name {
         "identity" => options.identity = Some(identity(value)?),
         "timeout" => options.timeout = span("timeout")?,
+        // Read before the rest.
+        "cluster" => {}
         "hosted" => options.is_hosted = value.extract()?,
         "waiting_max" => options.waiting_max = count("waiting_max")?,
         "durability" => engine.durability = value.extract::<Chosen<Durability>>()?.0,
@@ -50,6 +52,7 @@ fn set(options: &mut Options, name: &str, value: &Bound<'_, PyAny>) -> PyResult<
         "segment_bytes" => engine.log.segment_bytes = bytes("segment_bytes")?,
         "pending_bytes_max" => engine.log.pending_bytes_max = bytes("pending_bytes_max")?,
         "disk_bytes_max" => engine.log.disk_bytes_max = Some(bytes("disk_bytes_max")?),
+        "kept_bytes" => engine.log.kept_bytes = bytes("kept_bytes")?,
         "disk_retry" => engine.log.retry = span("disk_retry")?,
         // No time is no pass, but when it is asked for.
         "scrub_interval" => {

@@ -8,12 +8,11 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 use trimtab::Error;
 use trimtab::embedded::{self, Submission};
-use trimtab::store::engine::Durability;
 
-use crate::convert::{self, Chosen, Timeout};
+use crate::convert::{self, Timeout};
 use crate::errors;
 use crate::store::answer::StoreResult;
-use crate::store::arguments::Request;
+use crate::store::arguments::{Reach, Request};
 use crate::store::operation::Operation;
 use crate::store::{Store, door};
 use crate::wait::Until;
@@ -45,11 +44,11 @@ impl Queue {
         py: Python<'_>,
         operation: PyRef<'_, Operation>,
         user_data: Option<&Bound<'_, PyAny>>,
-        durability: Option<Chosen<Durability>>,
+        durability: Option<Reach>,
         request: Option<Request>,
     ) -> PyResult<()> {
         let user_data = user_data.map_or(Ok(0), |data| convert::whole("user_data", 64, data))?;
-        self.submitted(py, &[Submitted { operation, user_data, durability, request }]).map(drop)
+        self.submitted(py, &[Submitted { operation, user_data, reach: durability, request }]).map(drop)
     }
 
     /// Submits several operations at once, in order, as far as it can be; says how many were taken. Does not block.
@@ -174,7 +173,8 @@ impl Queue {
             .map(|one| Submission {
                 operation: one.operation.at(now),
                 request: one.request.map(|request| request.0),
-                durability: one.durability.as_ref().map(|chosen| chosen.0),
+                durability: one.reach.as_ref().and_then(|reach| reach.durability),
+                nodes: one.reach.as_ref().map_or(0, |reach| reach.nodes),
                 user_data: one.user_data,
             })
             .collect();
@@ -190,7 +190,7 @@ impl Queue {
 struct Submitted<'py> {
     operation: PyRef<'py, Operation>,
     user_data: u64,
-    durability: Option<Chosen<Durability>>,
+    reach: Option<Reach>,
     request: Option<Request>,
 }
 
@@ -206,7 +206,7 @@ impl<'py> Submitted<'py> {
         Ok(Self {
             operation: item(0)?.extract::<PyRef<'py, Operation>>().map_err(|_| wrong())?,
             user_data: rest(1)?.map_or(Ok(0), |data| convert::whole("user_data", 64, &data))?,
-            durability: rest(2)?.map_or(Ok(None), |given| given.extract())?,
+            reach: rest(2)?.map_or(Ok(None), |given| given.extract())?,
             request: rest(3)?.map_or(Ok(None), |given| given.extract())?,
         })
     }

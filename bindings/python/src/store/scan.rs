@@ -162,11 +162,10 @@ impl View {
 }
 
 impl View {
-    pub(crate) fn new(store: &Bound<'_, Store>) -> PyResult<Self> {
-        let now = store.get().read(store.py(), embedded::Store::present)?;
-        let view = store.get().read(store.py(), embedded::Store::view)?;
-        // A command may have come between the two.
-        let now = now.max(view.time());
+    pub(crate) fn new(store: &Bound<'_, Store>, read: embedded::Read) -> PyResult<Self> {
+        let py = store.py();
+        let view = store.get().detached(py, move |store| store.view_at(&read))?;
+        let now = store.get().now_in(py, &view)?;
         Ok(Self { view: RwLock::new(Some(view)), now, store: store.clone().unbind() })
     }
 

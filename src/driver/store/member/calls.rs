@@ -41,6 +41,8 @@ pub(super) struct Call {
     pub(super) gives_up: Instant,
     /// When nobody waits for it any more.
     pub(super) deadline: Instant,
+    /// It was passed on, and may have been done.
+    pub(super) is_doubtful: bool,
 }
 
 /// What the node was asked for, and for whom.
@@ -164,7 +166,7 @@ impl Calls {
 
     /// All that waits: nothing more comes of it.
     pub(super) fn take_all(&mut self) -> Vec<(Ticket, bool)> {
-        let held = std::mem::take(&mut self.held).into_iter().map(|it| (it.ticket, false));
+        let held = std::mem::take(&mut self.held).into_iter().map(|it| (it.ticket, it.is_doubtful));
         let mut all: Vec<(Ticket, bool)> = held.collect();
         for (_, (_, call)) in std::mem::take(&mut self.sent) {
             all.push((call.ticket, !matches!(call.asked, Asked::Read)));
@@ -190,5 +192,76 @@ impl Calls {
         if let Some(count) = self.remote.get_mut(&node) {
             *count = count.saturating_sub(1);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn call(ticket: u64, gives_up: u64, deadline: u64) -> Call {
+        let at = |ms| Instant::START.saturating_add(Duration::from_millis(ms));
+        let asked = Asked::Write { command: vec![0; 100], level: Level::Quorum, is_repeatable: true };
+        Call {
+            ticket: Ticket(ticket),
+            asked,
+            gives_up: at(gives_up),
+            deadline: at(deadline),
+            is_doubtful: false,
+        }
+    }
+
+    #[test]
+    fn what_was_passed_on_comes_back_from_where_it_went_and_once() {
+        let mut calls = Calls::default();
+        let id = calls.send(3, call(1, 10, 20));
+        assert!(calls.take_sent(2, id).is_none(), "nobody else answers for it");
+        assert_eq!(calls.sent_to(3), [id]);
+        assert_eq!(calls.take_sent(3, id).map(|it| it.ticket), Some(Ticket(1)));
+        assert!(calls.take_sent(3, id).is_none());
+        assert_eq!(calls.bytes, 0);
+    }
+
+    #[test]
+    fn there_is_a_bound_in_calls_and_in_bytes() {
+        let mut calls = Calls::default();
+        calls.hold(call(1, 10, 10));
+        calls.send(3, call(2, 10, 10));
+        assert!(calls.check_room(3).is_ok());
+        assert_eq!(calls.check_room(2), Err(Error::Capacity { what: "forward_max", limit: 2 }));
+        calls.bytes += BYTES_MAX;
+        assert!(calls.check_room(3).is_err());
+        assert!(calls.admit_remote(7, 1) && !calls.admit_remote(7, 1) && calls.admit_remote(8, 1));
+        calls.end_remote(7);
+        assert!(calls.admit_remote(7, 1));
+    }
+
+    #[test]
+    fn what_is_late_is_told_apart() {
+        let mut calls = Calls::default();
+        calls.hold(call(1, 5, 100));
+        calls.hold(call(2, 50, 100));
+        calls.hold_again(call(3, 50, 4));
+        calls.send(3, call(4, 1, 4));
+        let at = |ms| Instant::START.saturating_add(Duration::from_millis(ms));
+        let reply = Reply {
+            outcome: None,
+            sequence: 9,
+            epoch: 1,
+            durability: crate::store::engine::Durability::Quorum,
+            nodes: 2,
+            is_degraded: false,
+        };
+        calls.arrive(Ticket(5), reply.clone(), at(4));
+        calls.arrive(Ticket(6), reply.clone(), at(90));
+        let (done, sent, held) = calls.late(at(6));
+        assert_eq!(done, [(Ticket(5), reply)]);
+        assert_eq!(sent.iter().map(|it| it.ticket.0).collect::<Vec<_>>(), [4]);
+        assert_eq!(held.iter().map(|it| it.ticket.0).collect::<Vec<_>>(), [3, 1]);
+        assert_eq!(calls.arrived(8), None);
+        assert_eq!(calls.arrived(9).map(|it| it.0), Some(Ticket(6)));
+        assert_eq!(calls.take_all(), [(Ticket(2), false)]);
     }
 }

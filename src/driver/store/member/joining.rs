@@ -122,6 +122,7 @@ impl Store {
             told_progress: 0,
             shown_time: Timestamp::default(),
             is_closed: false,
+            is_cut_off: false,
             refused_frames: 0,
             unsent_frames: 0,
             options: cluster,

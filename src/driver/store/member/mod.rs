@@ -15,6 +15,7 @@
 //! | `peers` | the thread that has the links |
 //! | `catching` | the thread for what nodes that are behind need |
 //! | `joining` | opening |
+//! | `promoting` | promotion by force of a directory that nobody has open |
 //! | `changes` | who is in the cluster, who is primary: asked for and told |
 //! | `reads` | how fresh what a read sees is |
 //! | `sight` | whether readers may do without the lock |
@@ -30,6 +31,7 @@ mod options;
 mod peers;
 mod people;
 mod place;
+mod promoting;
 mod reads;
 mod routing;
 mod sight;
@@ -46,6 +48,7 @@ pub use self::news::{ClusterEvent, ClusterEvents};
 pub use self::options::{Beginning, ClusterOptions, Directory, MemberOptions, ReadLevel};
 use self::peers::Outbound;
 use self::people::People;
+pub use self::promoting::{Promoted, promote_directory};
 pub use self::reads::Read;
 pub(super) use self::sight::{Sight, Standpoint};
 use super::ground::Reply;
@@ -96,6 +99,8 @@ pub(in crate::driver) struct Member {
     /// The time in the log that readers know.
     shown_time: Timestamp,
     is_closed: bool,
+    /// The system has failed the thread with the links.
+    is_cut_off: bool,
     refused_frames: u64,
     unsent_frames: u64,
 }
@@ -172,6 +177,9 @@ impl Member {
                 self.take_completions();
             }
             self.configure(now);
+            if self.is_cut_off {
+                self.drop_out(now);
+            }
             self.sweep(now.instant);
             self.show(now);
             while self.fetches.len() < FETCHES_MAX

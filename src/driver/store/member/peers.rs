@@ -185,7 +185,20 @@ impl Member {
 
     /// All links are gone for good.
     fn cut_off(&mut self) {
-        self.is_rung = true;
+        self.is_cut_off = true;
+    }
+
+    /// What is for others goes nowhere any more.
+    pub(super) fn drop_out(&mut self, now: Now) {
+        let mut frame = Vec::new();
+        while self.node.poll_frame(&mut frame, now).is_some() {
+            self.unsent_frames += 1;
+        }
+        while let Some(Outbound { to, id, .. }) = self.out.pop_front() {
+            self.unsent_frames += 1;
+            self.not_sent(to, id);
+        }
+        self.people.orders.clear();
     }
 
     fn take_out(&mut self, load: &mut Load, now: Now) {

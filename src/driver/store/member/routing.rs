@@ -104,7 +104,7 @@ impl Member {
     fn hold(&mut self, asked: Asked, deadline: Instant, now: Now) -> Ticket {
         let ticket = self.calls.ticket();
         let gives_up = now.instant.saturating_add(self.options.patience);
-        self.calls.hold(Call { ticket, asked, gives_up, deadline });
+        self.calls.hold(Call { ticket, asked, gives_up, deadline, is_doubtful: false });
         ticket
     }
 
@@ -139,7 +139,7 @@ impl Member {
                 let Some(call) = self.calls.take_held() else { break };
                 let why = self.not_primary();
                 let why = self.error(why);
-                self.reply(call.ticket, Err(why));
+                self.refuse(&call, why);
                 continue;
             }
             let Some(call) = self.calls.take_held() else { break };
@@ -155,11 +155,16 @@ impl Member {
                 }
                 Err(why) => {
                     let why = self.error(why);
-                    self.reply(call.ticket, Err(why));
+                    self.refuse(&call, why);
                 }
             }
         }
         has_submitted
+    }
+
+    /// Nothing comes of a call any more. What was passed on before, and is refused now, may have been done all the same.
+    fn refuse(&mut self, call: &Call, why: Error) {
+        self.reply(call.ticket, Err(if call.is_doubtful { Error::UnknownOutcome } else { why }));
     }
 
     fn submit_held(&mut self, call: &Call, now: Now) -> std::result::Result<(), Denied> {
@@ -308,11 +313,12 @@ impl Member {
     }
 
     /// A call that was passed on came to nothing, or it is not known what came of it.
-    fn came_to_nothing(&mut self, call: Call, why: Denied, now: Instant) {
+    fn came_to_nothing(&mut self, mut call: Call, why: Denied, now: Instant) {
         let (is_read, is_repeatable) = match &call.asked {
             Asked::Write { is_repeatable, .. } => (false, *is_repeatable),
             Asked::Read => (true, true),
         };
+        call.is_doubtful |= why == Denied::Unknown && !is_read;
         let again = match &why {
             Denied::NotPrimary { .. } | Denied::NoQuorum | Denied::Busy(_) | Denied::Superseded => true,
             Denied::Unknown => is_repeatable,
@@ -327,7 +333,7 @@ impl Member {
             Error::TimedOut { .. } if is_read => Error::TimedOut { what: "read" },
             other => other,
         };
-        self.reply(call.ticket, Err(why));
+        self.refuse(&call, why);
     }
 
     /// A link is over: what was passed on over it does not come back.
@@ -356,7 +362,8 @@ impl Member {
         });
         let elsewhere: Vec<(u64, u64)> = elsewhere.map(|(id, it)| (*id, it.0)).collect();
         for (id, to) in elsewhere.into_iter().rev() {
-            if let Some(call) = self.calls.take_sent(to, id) {
+            if let Some(mut call) = self.calls.take_sent(to, id) {
+                call.is_doubtful = !matches!(call.asked, Asked::Read);
                 self.calls.hold_again(call);
             }
         }
@@ -377,8 +384,8 @@ impl Member {
             self.reply(call.ticket, Err(Error::TimedOut { what }));
         }
         for call in held {
-            // It is nowhere: nothing was done.
-            self.reply(call.ticket, Err(Error::NoQuorum));
+            // It is nowhere now, and nothing was done unless it was somewhere before.
+            self.refuse(&call, Error::NoQuorum);
         }
     }
 }

@@ -21,7 +21,7 @@ fn a_store_needs_a_directory_and_nothing_else() {
     assert_eq!((store.dir.to_str(), &store.node), (Some("data"), &None));
     assert_eq!((store.durability, store.eviction), (Durability::Local, Eviction::Refuse));
     assert_eq!((store.maxclients, store.memory_max, store.disk_bytes_max), (10_000, 0, None));
-    assert_eq!((store.output_max, store.idle), (256 << 20, Duration::ZERO));
+    assert_eq!((store.output_max, store.idle, store.kept_bytes), (256 << 20, Duration::ZERO, 0));
     assert_eq!(config.drain(), Duration::from_secs(30));
     assert!(good(BASE).store.is_none());
 }
@@ -46,14 +46,14 @@ fn what_is_said_is_taken() {
     let config = good(
         "[store]\ndir = \"/var/lib/trimtab\"\nnode = \"db-1\"\nresp = \"unix:@store\"\ndurability = \"memory\"\n\
          maxclients = 1_000_000\nflush = \"allow\"\nmemory_max = \"1GiB\"\neviction = \"ttl\"\n\
-         disk_bytes_max = 268435456\noutput_max = \"1MiB\"\nidle = \"30d\"\npassword = \"secret\"",
+         disk_bytes_max = 268435456\nkept_bytes = \"5GiB\"\noutput_max = \"1MiB\"\nidle = \"30d\"\npassword = \"secret\"",
     );
     let store = config.store.unwrap();
     assert_eq!(store.resp.map(|resp| resp.to_string()).as_deref(), Some("unix:@store"));
     assert_eq!((store.durability, store.eviction), (Durability::Memory, Eviction::Ttl));
     assert_eq!((store.maxclients, store.memory_max), (1_000_000, 1 << 30));
     assert_eq!((store.disk_bytes_max, store.output_max), (Some(256 << 20), 1 << 20));
-    assert_eq!(store.idle, Duration::from_secs(30 * 86_400));
+    assert_eq!((store.idle, store.kept_bytes), (Duration::from_secs(30 * 86_400), 5 << 30));
     assert!(store.password == Some(Secret::from("secret")) && store.allows_flush);
     assert_eq!(format!("{:?}", store.password), "Some(Secret)");
     assert_eq!(good(&store_of_sizes("65536", "0")).store.unwrap().memory_max, 65_536);
@@ -110,6 +110,7 @@ fn what_is_wrong_is_told() {
             store("memory_max = \"257TiB\""),
             &[":4:14: memory_max 257TiB is outside 64KiB to 256TiB; 0 is no limit"],
         ),
+        (store("kept_bytes = \"257TiB\""), &[":4:14: kept_bytes 257TiB is outside 0 to 256TiB"]),
         (store("output_max = 0"), &[":4:14: output_max 0 is outside 1MiB to 16GiB"]),
         (
             store("output_max = \"5MB\""),
@@ -141,6 +142,16 @@ fn what_is_wrong_is_told() {
             &[
                 ":10:8: the listener \"web\" listens on 127.0.0.1:8080 already, on line 3; choose another address or port",
             ],
+        ),
+        (
+            "[store]\ndir = \"data\"\nresp = \"127.0.0.1:6379\"\nhealth = \"127.0.0.1:6379\"".into(),
+            &[
+                ":4:10: the store listens on 127.0.0.1:6379 already, on line 3; choose another address or port",
+            ],
+        ),
+        (
+            "[store]\ndir = \"data\"\nhealth = \"80\"".into(),
+            &[":3:10: health \"80\" is a port alone; write 0.0.0.0:80 or [::]:80"],
         ),
         (
             "[store]\ndir = \"data\"\nresp = \"6379\"".into(),

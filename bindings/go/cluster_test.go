@@ -1,0 +1,345 @@
+package trimtab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+var addressesGiven atomic.Uint32
+
+// freeAddress is an address of this machine that nobody else has: by process and count, in a network of 16 million.
+func freeAddress() netip.AddrPort {
+	pid, number := os.Getpid(), addressesGiven.Add(1)
+	address := [4]byte{127, byte(192 + pid>>16&0x3e), byte(pid >> 8), byte(pid&7<<5) | byte(number&31)}
+	return netip.AddrPortFrom(netip.AddrFrom4(address), 7400)
+}
+
+// nodes is the voters a, b and c and the learner d, all open.
+type nodes struct {
+	members []Member
+	stores  map[string]*Store
+}
+
+func openNodes(t *testing.T) *nodes {
+	t.Helper()
+	made := &nodes{stores: map[string]*Store{}}
+	for _, name := range []string{"a", "b", "c", "d"} {
+		made.members = append(made.members, Member{Name: name, Address: freeAddress(), Learner: name == "d"})
+	}
+	path := t.TempDir()
+	for _, member := range made.members {
+		options := smallStore()
+		options.Timeout = patience
+		options.Cluster = &ClusterOptions{
+			Node:              member.Name,
+			Members:           made.members,
+			InsecurePlaintext: PlaintextLoopback,
+			Cluster:           "of go",
+			Patience:          patience,
+			ClientAddress:     "clients of " + member.Name,
+			TransferTimeout:   patience,
+			MessageBytes:      16 << 10,
+		}
+		store, err := OpenStore(filepath.Join(path, member.Name), options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { store.Close() })
+		made.stores[member.Name] = store
+	}
+	return made
+}
+
+// primary waits, as events tell, until a node knows of a primary that is not but.
+func (n *nodes) primary(t *testing.T, of, but string) string {
+	t.Helper()
+	events, err := n.stores[of].ClusterEvents()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer events.Close()
+	for event, err := range events.All(patient(t)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if event.Kind != ClusterRole {
+			continue
+		}
+		// It may be of before.
+		status, err := n.stores[of].Cluster()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status.Primary != "" && status.Primary != but {
+			return status.Primary
+		}
+	}
+	return ""
+}
+
+// until waits for an event of a kind that has this in one of its texts.
+func until(t *testing.T, events *ClusterEvents, kind ClusterEventKind, text string) ClusterEvent {
+	t.Helper()
+	for event, err := range events.All(patient(t)) {
+		if err != nil {
+			t.Fatalf("no event of kind %d with %q: %v", kind, text, err)
+		}
+		if event.Kind == kind && (strings.Contains(event.Name, text) || strings.Contains(event.Detail, text)) {
+			return event
+		}
+	}
+	return ClusterEvent{}
+}
+
+func TestClusterWritesAndReadsOnEveryNode(t *testing.T) {
+	ctx, cluster := patient(t), openNodes(t)
+	key := []byte("key")
+	names := []string{"a", "b", "c", "d"}
+	for round := range 12 {
+		value := fmt.Append(nil, round)
+		result, err := cluster.stores[names[round%4]].Put(ctx, key, value)
+		if err != nil || result.Durability < DurabilityQuorum || result.Nodes < 2 || result.Degraded || result.Position.Epoch == 0 {
+			t.Fatalf("%+v %v", result, err)
+		}
+		for name, store := range cluster.stores {
+			got, err := store.Get(ctx, key)
+			if err != nil || string(got) != string(value) {
+				t.Fatalf("%s has %q, not %q: %v", name, got, value, err)
+			}
+			appended, version, err := store.GetAppend(ctx, []byte("is "), key)
+			if err != nil || string(appended) != "is "+string(value) || version == 0 {
+				t.Fatalf("%q %v", appended, err)
+			}
+			if count, err := store.Count(ctx, AllKeys()); err != nil || count != 1 {
+				t.Fatalf("%d %v", count, err)
+			}
+			if entries, err := store.Range(ctx, AllKeys()); err != nil || len(entries) != 1 {
+				t.Fatalf("%v %v", entries, err)
+			}
+			_, err = store.Get(ctx, []byte("none"))
+			wantError(t, err, ErrNotFound)
+		}
+	}
+	four, err := cluster.stores["d"].Put(ctx, []byte("four"), nil, WithNodes(4))
+	if err != nil || four.Nodes != 4 {
+		t.Fatalf("%+v %v", four, err)
+	}
+	all, err := cluster.stores["a"].Put(ctx, []byte("all"), nil, WithDurability(DurabilityAll))
+	if err != nil || all.Durability != DurabilityAll || all.Nodes < 3 {
+		t.Fatalf("%+v %v", all, err)
+	}
+	for _, store := range cluster.stores {
+		here := []CallOption{WithReadLevel(ReadLocal), WithPosition(all.Position)}
+		if _, err := store.GetEntry(ctx, []byte("all"), here...); err != nil {
+			t.Fatal(err)
+		}
+		if count, err := store.Count(ctx, AllKeys(), here...); err != nil || count != 3 {
+			t.Fatalf("%d %v", count, err)
+		}
+		if entries, err := store.Range(ctx, AllKeys(), append(here, WithReverse(), WithLimit(1))...); err != nil || string(entries[0].Key) != "key" {
+			t.Fatalf("%v %v", entries, err)
+		}
+		if _, err := store.Get(ctx, key, WithAgeMax(5*time.Second)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	later := all.Position
+	later.Entry += 1000
+	soon, cancel := context.WithTimeout(ctx, 60*time.Millisecond)
+	defer cancel()
+	_, err = cluster.stores["d"].Get(soon, key, WithReadLevel(ReadLocal), WithPosition(later))
+	if !errors.Is(err, ErrNotPrimary) && !errors.Is(err, ErrTimedOut) && !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+	_, err = cluster.stores["d"].Get(ctx, key, WithLimit(1))
+	wants(t, err, ErrInvalidArgument, "get", "WithLimit")
+	done, err := cluster.stores["d"].Commit(ctx, Txn{Then: []Operation{OpIncrement([]byte("n"), 2), OpGet(key)}})
+	if err != nil || done.Steps[0].Number != 2 {
+		t.Fatalf("%+v %v", done, err)
+	}
+	answers, err := cluster.stores["b"].Batch(ctx, []Operation{OpIncrement([]byte("n"), 3), OpPut([]byte("x"), nil)}, WithNodes(4))
+	if err != nil || answers[0].Number != 5 || answers[1].Nodes != 4 {
+		t.Fatalf("%+v %v", answers, err)
+	}
+}
+
+func TestClusterStatus(t *testing.T) {
+	cluster := openNodes(t)
+	primary := cluster.primary(t, "a", "")
+	if _, err := cluster.stores[primary].Put(patient(t), []byte("k"), nil, WithNodes(4)); err != nil {
+		t.Fatal(err)
+	}
+	for name, store := range cluster.stores {
+		status, err := store.Cluster()
+		if err != nil || status.Cluster != "of go" || status.Node != name || status.Primary != primary || status.Standing != StandingActive {
+			t.Fatalf("%+v %v", status, err)
+		}
+		want := NodeReplica
+		switch name {
+		case primary:
+			want = NodePrimary
+		case "d":
+			want = NodeLearner
+		}
+		if status.Role != want || status.Trouble != "" || status.Epoch == 0 || (status.Lease != nil) != (name == primary) {
+			t.Errorf("%+v", status)
+		}
+		if status.PrimaryAddress != "clients of "+primary {
+			t.Errorf("clients reach the primary at %q", status.PrimaryAddress)
+		}
+		if len(status.Nodes) != 4 {
+			t.Fatalf("%+v", status.Nodes)
+		}
+		for _, node := range status.Nodes {
+			at := slices.IndexFunc(cluster.members, func(member Member) bool { return member.Name == node.Name })
+			if at < 0 || node.Address != cluster.members[at].Address || node.Voter == cluster.members[at].Learner {
+				t.Errorf("%+v", node)
+			}
+			if node.Primary != (node.Name == primary) || (node.Lag != nil) != (name == primary) {
+				t.Errorf("%s sees %+v", name, node)
+			}
+		}
+	}
+}
+
+func TestClusterChanges(t *testing.T) {
+	ctx, cluster := patient(t), openNodes(t)
+	primary := cluster.primary(t, "a", "")
+	others := slices.DeleteFunc([]string{"a", "b", "c"}, func(name string) bool { return name == primary })
+	to, other := others[0], others[1]
+	events, err := cluster.stores[other].ClusterEvents()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer events.Close()
+	wants(t, cluster.stores[other].Transfer(ctx, to), ErrNotPrimary, "transfer", primary)
+	wants(t, cluster.stores[primary].Transfer(ctx, "nobody"), ErrNotFound, "transfer", "nobody")
+	if err := cluster.stores[primary].Transfer(ctx, to); err != nil {
+		t.Fatal(err)
+	}
+	until(t, events, ClusterRole, to)
+	leader := cluster.stores[to]
+	if err := leader.PromoteLearner(ctx, "d"); err != nil {
+		t.Fatal(err)
+	}
+	if event := until(t, events, ClusterMembers, "d"); !strings.Contains(event.Name+event.Detail, "d") {
+		t.Errorf("%+v", event)
+	}
+	if err := leader.AddNode(ctx, "e", netip.AddrPort{}); err != nil {
+		t.Fatal(err)
+	}
+	until(t, events, ClusterMembers, "e")
+	if err := leader.RemoveNode(ctx, "e"); err != nil {
+		t.Fatal(err)
+	}
+	wants(t, leader.AddNode(ctx, "e", freeAddress()), ErrInvalidArgument, "add node", "used once")
+	wants(t, leader.ReplaceNode(ctx, "e", "a"), ErrNotFound, "replace node", "e")
+	fenced, err := cluster.stores["d"].ClusterEvents()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := leader.RemoveNode(ctx, "d"); err != nil {
+		t.Fatal(err)
+	}
+	until(t, fenced, ClusterFenced, "removed")
+	fenced.Close()
+	_, err = fenced.Next(ctx)
+	wants(t, err, ErrClosed, "cluster events", "not followed")
+	_, err = cluster.stores["d"].Put(ctx, []byte("k"), nil)
+	wants(t, err, ErrState, "put", "removed")
+
+	// A primary that is closed hands over, and the others go on, whoever waits.
+	var writers sync.WaitGroup
+	for range 4 {
+		writers.Add(1)
+		go func() {
+			defer writers.Done()
+			for range 20 {
+				if _, err := cluster.stores[other].Increment(ctx, []byte("n"), 1); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		}()
+	}
+	if err := leader.Close(); err != nil {
+		t.Fatal(err)
+	}
+	writers.Wait()
+	if now := cluster.primary(t, other, to); now == to {
+		t.Errorf("%s is primary, and closed", now)
+	}
+	result, err := cluster.stores[other].Increment(ctx, []byte("n"), 0)
+	if err != nil || result.Number != 80 {
+		t.Errorf("%+v %v", result, err)
+	}
+	followed := make(chan error, 1)
+	go func() {
+		for _, err := range events.All(ctx) {
+			if err != nil {
+				followed <- err
+			}
+		}
+	}()
+	cluster.stores[other].Close()
+	wantError(t, <-followed, ErrClosed)
+	_, err = cluster.stores[other].Cluster()
+	wantError(t, err, ErrClosed)
+}
+
+func TestClusterRefusals(t *testing.T) {
+	ctx, alone := patient(t), openStore(t, smallStore())
+	_, err := alone.Cluster()
+	wants(t, err, ErrState, "cluster", "")
+	_, err = alone.ClusterEvents()
+	wants(t, err, ErrState, "cluster events", "")
+	wants(t, alone.Transfer(ctx, "b"), ErrState, "transfer", "")
+	put(t, alone, "k", "v")
+	// A store of one node sees all that was written whatever is asked.
+	if value, err := alone.Get(ctx, []byte("k"), WithReadLevel(ReadPrimary), WithAgeMax(0)); err != nil || string(value) != "v" {
+		t.Errorf("%q %v", value, err)
+	}
+	member := []Member{{Name: "a", Address: netip.MustParseAddrPort("127.0.0.1:7400")}}
+	far := []Member{{Name: "a", Address: netip.MustParseAddrPort("10.0.0.5:7400")}}
+	for _, refused := range []struct {
+		options ClusterOptions
+		part    string
+	}{
+		{ClusterOptions{Node: "a", Members: member}, "security"},
+		{ClusterOptions{Node: "b", Members: member, InsecurePlaintext: PlaintextLoopback}, "not among"},
+		{ClusterOptions{Node: "No", Members: member, InsecurePlaintext: PlaintextLoopback}, "node name"},
+		{ClusterOptions{Node: "a", Members: far, InsecurePlaintext: PlaintextLoopback}, "10.0.0.5"},
+		{ClusterOptions{Node: "a", Members: member, InsecurePlaintext: 3}, "InsecurePlaintext"},
+		{ClusterOptions{Node: "a", Members: member, InsecurePlaintext: 1, TLS: &ClusterTLS{}}, "TLS"},
+		{ClusterOptions{Node: "a", Members: member, InsecurePlaintext: 1, Patience: time.Nanosecond}, "Patience"},
+		{ClusterOptions{Node: "a", Members: member, InsecurePlaintext: 1, Beginning: 7}, "beginning"},
+		{ClusterOptions{Node: "a", Members: member, InsecurePlaintext: 1, Read: 9}, "level"},
+	} {
+		options := smallStore()
+		refused.options.MessageBytes = 16 << 10
+		options.Cluster = &refused.options
+		_, err := OpenStore(t.TempDir(), options)
+		wants(t, err, ErrInvalidArgument, "open store", refused.part)
+	}
+	options := smallStore()
+	options.Cluster = &ClusterOptions{Node: "a", Members: []Member{{Name: "a"}}, InsecurePlaintext: PlaintextLoopback, MessageBytes: 16 << 10}
+	options.Hosted = true
+	_, err = OpenStore(t.TempDir(), options)
+	wantError(t, err, ErrUnsupported)
+	options.Hosted = false
+	options.Cluster.InsecurePlaintext = PlaintextNone
+	options.Cluster.TLS = &ClusterTLS{Certificate: "/nowhere/node.pem", CA: "/nowhere/ca.pem"}
+	if _, err = OpenStore(t.TempDir(), options); err == nil || !strings.Contains(err.Error(), "/nowhere/") {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,257 @@
+"""Stores as members of a cluster, several in one process on loopback."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import select
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trimtab
+from conftest import SEGMENT_BYTES
+from peers import TIMEOUT, script
+from trimtab import AtLeast, ClusterEventKind, ClusterOptions, Member, NodeRole, Standing, Store
+
+PATIENCE = 60.0
+_numbers = itertools.count(1)
+
+
+def free_address() -> str:
+    """An address of this machine that nobody else has: by process and count, in a network of 16 million."""
+    pid, number = os.getpid(), next(_numbers)
+    return f"127.{64 + (pid >> 16 & 0x3f)}.{pid >> 8 & 0xFF}.{(pid & 3) << 6 | number & 0x3F}:7400"
+
+
+class Cluster:
+    """Voters ``a``, ``b``, ``c`` and the learner ``d``, all open."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.members = [Member(name, free_address(), learner=name == "d") for name in "abcd"]
+        self.stores = {member.name: self.open(member.name) for member in self.members}
+
+    def open(self, name: str) -> Store:
+        options = ClusterOptions(
+            name,
+            self.members,
+            insecure_plaintext=True,
+            cluster="of python",
+            patience=PATIENCE,
+            client_address=f"clients of {name}",
+            transfer_timeout=PATIENCE,
+            message_bytes=16 << 10,
+        )
+        return Store(self.path / name, segment_bytes=SEGMENT_BYTES, timeout=PATIENCE, cluster=options)
+
+    def primary(self, but: str | None = None) -> str:
+        """Waits, as events tell, until a node that is not ``but`` knows of a primary that is neither."""
+        store = next(store for name, store in self.stores.items() if name != but and not store.closed)
+        with store.cluster_events() as events:
+            while True:
+                event = events.poll(PATIENCE)
+                assert event, store.cluster()
+                if event.kind is ClusterEventKind.ROLE:
+                    primary = store.cluster().primary
+                    if primary not in (None, but):
+                        assert primary
+                        return primary
+
+    def close(self) -> None:
+        for store in self.stores.values():
+            store.close()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    made = Cluster(tmp_path)
+    yield made
+    made.close()
+
+
+def wait_for(events: trimtab.ClusterEvents, kind: ClusterEventKind, text: str = "") -> trimtab.ClusterEvent:
+    while True:
+        event = events.poll(PATIENCE)
+        assert event, f"no {kind!r} with {text!r}"
+        if event.kind is kind and (text in (event.name or "") or text in (event.detail or "")):
+            return event
+
+
+def test_writes_and_reads_on_every_node(cluster: Cluster) -> None:
+    stores = list(cluster.stores.values())
+    for turn in range(12):
+        result = stores[turn % 4].put(b"key", b"%d" % turn)
+        assert result.durability >= trimtab.Durability.QUORUM
+        assert result.nodes >= 2 and not result.is_degraded and result.position[0] > 0
+        for store in stores:
+            # Each by another way of reading.
+            assert store[b"key"] == store.get(b"key") == b"%d" % turn
+            entry = store.entry(b"key")
+            assert entry and entry.value == b"%d" % turn and b"key" in store
+            assert len(store) == store.count() == 1 and list(store.items()) == [(b"key", b"%d" % turn)]
+    assert stores[3].increment(b"n", 2) and stores[0].increment(b"n", 3).number == 5
+    assert stores[1].put(b"four", b"v", durability=AtLeast(4)).nodes == 4
+    done = stores[2].put(b"all", b"v", durability="all")
+    assert done.durability is trimtab.Durability.ALL and done.nodes >= 3
+    for store in stores:
+        with store.view(level="local", position=done.position, timeout=PATIENCE) as view:
+            assert view[b"all"] == b"v" and view.count() == 4 and view.sequence >= done.position[1]
+        with store.view(age_max=5, timeout=PATIENCE) as view:
+            assert b"key" in view
+    epoch, entry_number = done.position
+    with pytest.raises((trimtab.NotPrimaryError, trimtab.TimedOutError)):
+        stores[3].view(level="local", position=(epoch, entry_number + 1000), timeout=0.06)
+    for wrong in ({"level": "replica"}, {"level": "local", "age_max": 1}, {"level": "none"}):
+        with pytest.raises(trimtab.InvalidArgumentError):
+            stores[0].view(**wrong)
+    moved = stores[3].transaction().when(b"n", value=b"5").then(trimtab.Operation.put(b"t", b"")).commit()
+    assert moved and b"t" in stores[1]
+    with stores[3].lease_grant(100) as lease:
+        stores[0].put(b"l", b"", lease=lease)
+        assert stores[1].lease(lease.id)
+    with stores[2].queue() as queue:
+        queue.submit(trimtab.Operation.increment(b"n"), 7)
+        assert [one.user_data for one in queue.wait(timeout=PATIENCE)] == [7]
+        queue.submit(trimtab.Operation.increment(b"n"), durability=AtLeast(4))
+        (four,) = queue.wait(timeout=PATIENCE)
+        assert four.result and four.result.nodes == 4
+
+
+def test_how_it_is(cluster: Cluster) -> None:
+    primary = cluster.primary()
+    cluster.stores[primary].put(b"k", b"v", durability=AtLeast(4))
+    for name, store in cluster.stores.items():
+        status = store.cluster()
+        assert (status.cluster, status.node, status.primary) == ("of python", name, primary)
+        assert status.standing is Standing.ACTIVE and status.trouble is None and status.epoch > 0
+        role = {primary: NodeRole.PRIMARY, "d": NodeRole.LEARNER}.get(name, NodeRole.REPLICA)
+        assert status.role is role and (status.lease is not None) == (name == primary)
+        nodes = {node.name: node for node in status.nodes}
+        assert set(nodes) == set("abcd") and [node for node in nodes if nodes[node].is_primary] == [primary]
+        for member in cluster.members:
+            node = nodes[member.name]
+            assert (node.address, node.is_voter) == (member.address, not member.learner)
+            assert (node.lag is not None) == (name == primary)
+
+
+def test_who_is_primary_and_who_is_in_it(cluster: Cluster) -> None:
+    primary = cluster.primary()
+    to, other = (name for name in "abc" if name != primary)
+    stores = cluster.stores
+    with stores[other].cluster_events() as events:
+        assert select.select([events], [], [], TIMEOUT)[0]
+        while events.poll():
+            pass
+        assert not select.select([events], [], [], 0)[0]
+        with pytest.raises(trimtab.NotPrimaryError, match=primary):
+            stores[other].transfer(to)
+        with pytest.raises(trimtab.NotFoundError):
+            stores[primary].transfer("nobody")
+        stores[primary].transfer(to, timeout=PATIENCE)
+        assert wait_for(events, ClusterEventKind.ROLE, to).role is NodeRole.REPLICA
+        assert cluster.primary(but=primary) == to
+        stores[to].promote_learner("d", timeout=PATIENCE)
+        assert "d" in (wait_for(events, ClusterEventKind.MEMBERS, "d").name or "")
+        stores[to].add_node("e", timeout=PATIENCE)
+        wait_for(events, ClusterEventKind.MEMBERS, "e")
+        stores[to].remove_node("e", timeout=PATIENCE)
+        with pytest.raises(trimtab.InvalidArgumentError, match="used once"):
+            stores[to].add_node("e", free_address())
+        with pytest.raises(trimtab.NotFoundError):
+            stores[to].replace_node("e", "a")
+        with stores["d"].cluster_events() as fenced:
+            stores[to].remove_node("d", timeout=PATIENCE)
+            assert "removed" in (wait_for(fenced, ClusterEventKind.FENCED).detail or "")
+        with pytest.raises(trimtab.StateError, match="removed"):
+            stores["d"].put(b"k", b"v")
+        assert stores["d"].cluster().standing is Standing.FENCED
+        # A primary that is closed hands over, and the others go on.
+        stores[to].close()
+        assert stores[other].put(b"k", b"v", timeout=PATIENCE) and cluster.primary(but=to) != to
+        ended: list[bool] = []
+
+        def follow() -> None:
+            try:
+                for _ in events:
+                    pass
+            except trimtab.ClosedError:
+                ended.append(True)
+
+        thread = threading.Thread(target=follow)
+        thread.start()
+        stores[other].close()
+        thread.join(TIMEOUT)
+        assert ended == [True]
+
+
+def test_what_cannot_be(tmp_path: Path, store: Store) -> None:
+    calls = (store.cluster, store.cluster_events, lambda: store.transfer("b"), lambda: store.add_node("b"))
+    for call in calls:
+        with pytest.raises(trimtab.StateError):
+            call()
+    with pytest.raises(trimtab.UnsupportedError):
+        store.put(b"k", b"v", durability="quorum")
+    assert store.view(level="primary").count() == 0
+    a = Member("a", "127.0.0.1:7400")
+    good = {"insecure_plaintext": True, "message_bytes": 16 << 10}
+    for options, why in (
+        (ClusterOptions("a", [a]), "security"),
+        (ClusterOptions("a", [a], tls=trimtab.Tls("n", "c"), insecure_plaintext=True), "security"),
+        (ClusterOptions("b", [a], insecure_plaintext=True), "not among"),
+        (ClusterOptions("a", [Member("a", "localhost")], insecure_plaintext=True), "address"),
+        (ClusterOptions("a", [Member("a", "10.0.0.5:7400")], **good), "10.0.0.5"),  # type: ignore[arg-type]
+        (ClusterOptions("No", [a], insecure_plaintext=True), "node name"),
+        (ClusterOptions("a", [a], insecure_plaintext=True, beginning="late"), "beginning"),
+        (ClusterOptions("a", [a], insecure_plaintext=True, directory=9), "directory"),
+        (ClusterOptions("a", [a], insecure_plaintext=True), "message_bytes"),
+    ):
+        with pytest.raises(trimtab.InvalidArgumentError, match=why):
+            Store(tmp_path / "x", segment_bytes=SEGMENT_BYTES, cluster=options)
+    files = trimtab.Tls("/nowhere/node.pem", "/nowhere/ca.pem")
+    with pytest.raises(trimtab.TrimtabError, match="/nowhere/"):
+        options = ClusterOptions("a", [a], tls=files, message_bytes=16 << 10)
+        Store(tmp_path / "y", segment_bytes=SEGMENT_BYTES, cluster=options)
+    alone = ClusterOptions("a", [Member("a")], **good)  # type: ignore[arg-type]
+    with pytest.raises(trimtab.UnsupportedError):
+        Store(tmp_path / "z", segment_bytes=SEGMENT_BYTES, cluster=alone, hosted=True)
+    with pytest.raises(TypeError, match="cluster"):
+        Store(tmp_path / "z", cluster={})  # type: ignore[arg-type]
+
+
+def test_a_cluster_of_one_forks_and_ends_with_the_interpreter(tmp_path: Path) -> None:
+    code = """
+        import os, sys, threading, trimtab
+
+        alone = trimtab.ClusterOptions(
+            "a", [trimtab.Member("a")], insecure_plaintext=True, message_bytes=16 << 10, patience=60
+        )
+        store = trimtab.Store(sys.argv[1], segment_bytes=256 << 10, cluster=alone)
+        assert store.put(b"k", b"v").nodes == 1
+        events = store.cluster_events()
+        pid = os.fork()
+        if pid == 0:
+            code = 0
+            for call in (store.cluster, store.cluster_events, events.poll, store.view, lambda: store[b"k"],
+                         lambda: store.transfer("a")):
+                try:
+                    call()
+                    code = 1
+                except trimtab.ForkedError:
+                    pass
+            events.close()
+            store.close()
+            os._exit(code)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), store[b"k"].decode(), flush=True)
+
+        def follow():
+            try:
+                for _ in events:
+                    pass
+            except trimtab.ClosedError:
+                pass
+
+        threading.Thread(target=follow, daemon=True).start()
+        """
+    assert script(code, str(tmp_path), timeout=60) == "0 v\n"
