@@ -55,6 +55,7 @@ struct ProblemTold<'a> {
 struct ConfigTold<'a> {
     workers: u32,
     listeners: Vec<ListenerTold<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     splits: Vec<SplitTold<'a>>,
     pools: Vec<PoolTold<'a>>,
     admin: Option<String>,
