@@ -613,6 +613,27 @@ impl Inner {
         self.worker_ended();
     }
 
+    /// A store that is primary of its cluster hands over before its clients are ended: what they send meanwhile is passed on,
+    /// and who follows the primary has gone by then. `false`: it does not, and nothing is waited for.
+    #[cfg(all(feature = "store", feature = "replication"))]
+    fn drains_behind_a_handover(&self, shared: &Arc<Shared>, until: Instant) -> bool {
+        let Some(store) = self.life.lock().store.clone().filter(Store::is_member) else { return false };
+        let shared = Arc::clone(shared);
+        // The host's threads take its signals, not ours.
+        let masked = sys::signal::mask_all();
+        let thread = std::thread::Builder::new().name("trimtab-handover".into()).spawn(move || {
+            store.hand_over();
+            shared.order_drain(until);
+        });
+        drop(masked);
+        thread.is_ok()
+    }
+
+    #[cfg(not(all(feature = "store", feature = "replication")))]
+    fn drains_behind_a_handover(&self, _: &Arc<Shared>, _: Instant) -> bool {
+        false
+    }
+
     fn worker_ended(&self) {
         let mut life = self.life.lock();
         life.poll_fd = None;

@@ -378,7 +378,7 @@ impl Store {
         clock()
     }
 
-    fn is_member(&self) -> bool {
+    pub(crate) fn is_member(&self) -> bool {
         self.inner.shared.is_member()
     }
 }

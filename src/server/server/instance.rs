@@ -99,7 +99,9 @@ impl admin::Instance for Inner {
             life.shared.clone()
         };
         self.tell(EventKind::Draining, "");
-        if let Some(shared) = shared {
+        if let Some(shared) = shared
+            && !self.drains_behind_a_handover(&shared, until)
+        {
             shared.order_drain(until);
         }
         Ok(())

@@ -205,8 +205,9 @@ impl Store {
     }
 
     /// Before it is closed a primary hands over to whoever can take over at once, if there is somebody. What comes of it
-    /// does not matter: without it the others wait for this node's lease to end.
-    pub(in crate::driver::store) fn hand_over(&self) {
+    /// does not matter: without it the others wait for this node's lease to end. Blocks until then, for `transfer_timeout` of
+    /// the options at most.
+    pub(crate) fn hand_over(&self) {
         let Ok(shared) = self.shared() else { return };
         let successor = {
             let mut core = shared.core.lock();
