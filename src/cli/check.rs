@@ -55,6 +55,7 @@ struct ProblemTold<'a> {
 struct ConfigTold<'a> {
     workers: u32,
     listeners: Vec<ListenerTold<'a>>,
+    splits: Vec<SplitTold<'a>>,
     pools: Vec<PoolTold<'a>>,
     admin: Option<String>,
 }
@@ -69,6 +70,12 @@ struct ListenerTold<'a> {
     proxy_protocol: &'static str,
     abort_on_close: bool,
     timeouts_ms: TimeoutsTold,
+}
+
+#[derive(Serialize)]
+struct SplitTold<'a> {
+    name: &'a str,
+    bind: String,
 }
 
 #[derive(Serialize)]
@@ -205,6 +212,9 @@ fn print(config: &Config, out: &mut impl Write) -> io::Result<()> {
         }
         writeln!(out)?;
     }
+    for split in &config.splits {
+        writeln!(out, "  listener {} on {}, to the nodes of the store", split.name, split.bind)?;
+    }
     for (index, pool) in config.pools.iter().enumerate() {
         write!(out, "  pool {}: {}", pool.name, pool.options.policy.name())?;
         if let Some(hash) = hash(pool) {
@@ -295,6 +305,11 @@ impl<'a> ConfigTold<'a> {
         Self {
             workers: config.runtime.workers,
             listeners: config.listeners.iter().map(|listener| ListenerTold::new(listener, config)).collect(),
+            splits: config
+                .splits
+                .iter()
+                .map(|split| SplitTold { name: &split.name, bind: split.bind.to_string() })
+                .collect(),
             pools: config.pools.iter().map(PoolTold::new).collect(),
             admin: config.admin.as_ref().map(|admin| admin.bind.to_string()),
         }

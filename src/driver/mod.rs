@@ -54,6 +54,8 @@ pub(crate) mod resp;
 pub(crate) mod room;
 #[cfg(feature = "proxy")]
 pub(crate) mod shared;
+#[cfg(all(feature = "proxy", feature = "replication"))]
+pub(crate) mod split;
 #[cfg(feature = "proxy")]
 pub(crate) mod standing;
 #[cfg(feature = "store")]

@@ -41,6 +41,10 @@ pub(crate) enum Source {
     Lookup(Key),
     /// The connection of a Redis client.
     Client(Key),
+    /// The connection of a client of a listener that splits reads from writes. Its generation is never 0.
+    SplitClient(Key),
+    /// A connection of such a listener to a node; likewise.
+    SplitLink(Key),
 }
 
 /// Generations count within this.
@@ -48,9 +52,9 @@ pub(crate) const GENERATION_MASK: u32 = (1 << 29) - 1;
 
 const KIND_SHIFT: u32 = 62;
 const SIDE: u64 = 1 << 61;
-/// The mailbox and, on the other side, Redis clients.
+/// The mailbox and, with a generation, clients of splitting listeners; on the other side, Redis clients.
 const MAILBOX: u64 = 0;
-/// Listeners and, on the other side, lookups.
+/// Listeners and, with a generation, connections of splitting ones to nodes; on the other side, lookups.
 const LISTENER: u64 = 1;
 const SESSION: u64 = 2;
 /// Conversations and, on the other side, probes.
@@ -62,6 +66,8 @@ impl Source {
         let pack = |key: Key| u64::from(key.generation & GENERATION_MASK) << 32 | u64::from(key.index);
         let bits = match self {
             Source::Mailbox => MAILBOX << KIND_SHIFT,
+            Source::SplitClient(key) => MAILBOX << KIND_SHIFT | pack(key),
+            Source::SplitLink(key) => LISTENER << KIND_SHIFT | pack(key),
             Source::Client(key) => MAILBOX << KIND_SHIFT | SIDE | pack(key),
             Source::Listener(index) => LISTENER << KIND_SHIFT | u64::from(index),
             Source::Session(key, Side::Client) => SESSION << KIND_SHIFT | pack(key),
@@ -78,13 +84,15 @@ impl Source {
         let bits = token.0 as u64;
         let key = Key { index: bits as u32, generation: (bits >> 32) as u32 & GENERATION_MASK };
         match bits >> KIND_SHIFT {
-            LISTENER if bits & SIDE == 0 => Source::Listener(bits as u32),
+            LISTENER if bits & SIDE == 0 && key.generation == 0 => Source::Listener(bits as u32),
+            LISTENER if bits & SIDE == 0 => Source::SplitLink(key),
             LISTENER => Source::Lookup(key),
             SESSION if bits & SIDE == 0 => Source::Session(key, Side::Client),
             SESSION => Source::Session(key, Side::Backend),
             CONVERSATION if bits & SIDE == 0 => Source::Conversation(key),
             CONVERSATION => Source::Probe(key),
             _ if bits & SIDE != 0 => Source::Client(key),
+            _ if key.generation != 0 => Source::SplitClient(key),
             _ => Source::Mailbox,
         }
     }
@@ -111,6 +119,10 @@ mod tests {
             Source::Lookup(key),
             Source::Client(key),
             Source::Client(Key { index: 0, generation: 0 }),
+            Source::SplitClient(key),
+            Source::SplitClient(Key { index: 0, generation: 1 }),
+            Source::SplitLink(key),
+            Source::SplitLink(Key { index: 0, generation: 1 }),
         ] {
             assert_eq!(Source::from_token(source.to_token()), source);
         }

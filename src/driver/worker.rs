@@ -21,6 +21,8 @@ use crate::driver::probing::Probing;
 #[cfg(feature = "store")]
 use crate::driver::resp::{self, Clients, watch::StoreWatch};
 use crate::driver::shared::{Presence, Shared};
+#[cfg(feature = "replication")]
+use crate::driver::split::{self, Splitter};
 use crate::driver::timer::{TimerId, Wheel};
 use crate::driver::token::{Key, Source};
 use crate::error::{Error, Result};
@@ -48,6 +50,9 @@ pub(crate) enum Message {
     /// The store has something for its clients.
     #[cfg(feature = "store")]
     Store,
+    /// What is known of the store's nodes has changed.
+    #[cfg(feature = "replication")]
+    Nodes,
     /// No other worker is left.
     Alone,
 }
@@ -62,6 +67,9 @@ pub(crate) enum Timer {
     /// The store is to be looked at.
     #[cfg(feature = "store")]
     Store,
+    /// A splitting listener, by its number.
+    #[cfg(feature = "replication")]
+    Split(u32),
     /// Try again to accept: there was no descriptor.
     Accept(u32),
     /// Try again to connect sessions: there was no descriptor.
@@ -121,6 +129,9 @@ pub(crate) struct Worker {
     /// What is told of it, on one worker of the server.
     #[cfg(feature = "store")]
     store_watch: Option<StoreWatch>,
+    /// Listeners that split reads from writes.
+    #[cfg(feature = "replication")]
+    splitters: Vec<Splitter>,
     /// The checks, on one worker of the server.
     probing: Option<Probing>,
     /// Members from elsewhere, likewise.
@@ -168,6 +179,8 @@ pub(crate) struct Parts {
     pub(crate) clients: Option<resp::Parts>,
     #[cfg(feature = "store")]
     pub(crate) store_watch: Option<StoreWatch>,
+    #[cfg(feature = "replication")]
+    pub(crate) splits: Vec<split::Parts>,
     pub(crate) probing: Option<Probing>,
     pub(crate) discovering: Option<Discovering>,
     pub(crate) is_hosted: bool,
@@ -207,6 +220,14 @@ impl Worker {
             .map_err(unregistered)?;
         #[cfg(feature = "store")]
         let clients = parts.clients.map(|clients| Clients::open(clients, behind, &core)).transpose()?;
+        #[cfg(feature = "replication")]
+        let splitters = {
+            let first = behind + usize::from(clients.is_some());
+            let parts = parts.splits.into_iter().enumerate();
+            parts
+                .map(|(number, parts)| Splitter::open(parts, number, first + number, &core))
+                .collect::<Result<Vec<_>>>()?
+        };
         let mut worker = Self {
             events: Events::with_capacity(EVENTS_MAX),
             joints: Joints::new(Arc::clone(&core.shared)),
@@ -216,6 +237,8 @@ impl Worker {
             clients,
             #[cfg(feature = "store")]
             store_watch: parts.store_watch,
+            #[cfg(feature = "replication")]
+            splitters,
             probing: parts.probing,
             discovering: parts.discovering,
             inbox: parts.inbox,
@@ -255,6 +278,10 @@ impl Worker {
         }
         #[cfg(feature = "store")]
         if self.clients.as_ref().is_some_and(Clients::is_pressed) {
+            return Some(Instant::START);
+        }
+        #[cfg(feature = "replication")]
+        if self.splitters.iter().any(Splitter::is_pressed) {
             return Some(Instant::START);
         }
         self.core.wheel.next_deadline()
@@ -303,6 +330,20 @@ impl Worker {
                 }
                 #[cfg(not(feature = "store"))]
                 Source::Client(_) => {}
+                #[cfg(feature = "replication")]
+                Source::SplitClient(key) => {
+                    if let Some(splitter) = self.splitters.get_mut(Splitter::number_of(key)) {
+                        splitter.handle_client_event(key, event);
+                    }
+                }
+                #[cfg(feature = "replication")]
+                Source::SplitLink(key) => {
+                    if let Some(splitter) = self.splitters.get_mut(Splitter::number_of(key)) {
+                        splitter.handle_link_event(key, event);
+                    }
+                }
+                #[cfg(not(feature = "replication"))]
+                Source::SplitClient(_) | Source::SplitLink(_) => {}
                 Source::Probe(key) => {
                     if let Some(probing) = &mut self.probing {
                         probing.handle_event(&mut self.core, key, event);
@@ -342,6 +383,10 @@ impl Worker {
         if let Some(clients) = &mut self.clients {
             clients.serve(&mut self.core);
         }
+        #[cfg(feature = "replication")]
+        for splitter in &mut self.splitters {
+            splitter.serve(&mut self.core);
+        }
         if std::mem::take(&mut self.core.has_freed) {
             self.core.pipes.refill();
             self.joints.feed(&mut self.core);
@@ -352,6 +397,10 @@ impl Worker {
             }
             #[cfg(feature = "store")]
             if let Some(index) = self.clients.as_ref().and_then(Clients::is_starved) {
+                self.accept(index);
+            }
+            #[cfg(feature = "replication")]
+            for index in self.splitters.iter().filter_map(Splitter::is_starved).collect::<Vec<_>>() {
                 self.accept(index);
             }
         }
@@ -367,6 +416,10 @@ impl Worker {
         #[cfg(feature = "store")]
         if let Some(clients) = self.clients.as_mut().filter(|clients| clients.is_listener(index)) {
             return clients.accept(&mut self.core);
+        }
+        #[cfg(feature = "replication")]
+        if let Some(splitter) = self.splitters.iter_mut().find(|splitter| splitter.is_listener(index)) {
+            return splitter.accept(&mut self.core);
         }
         // After the drain has begun there is none.
         let Some(listening) = self.listening.get_mut(index) else { return };
@@ -415,6 +468,8 @@ impl Worker {
                         clients.handle_mail(&self.core);
                     }
                 }
+                #[cfg(feature = "replication")]
+                Message::Nodes => self.splitters.iter_mut().for_each(Splitter::handle_news),
                 // Whether that ends it is looked at after every turn.
                 Message::Alone => {}
             }
@@ -447,6 +502,12 @@ impl Worker {
                 Timer::Store => {
                     if let Some(watch) = &mut self.store_watch {
                         watch.handle_timeout(&mut self.core);
+                    }
+                }
+                #[cfg(feature = "replication")]
+                Timer::Split(number) => {
+                    if let Some(splitter) = self.splitters.get_mut(number as usize) {
+                        splitter.handle_timeout();
                     }
                 }
                 Timer::Discovering => {
@@ -504,6 +565,10 @@ impl Worker {
             if let Some(clients) = &mut self.clients {
                 clients.drain(&mut self.core);
             }
+            #[cfg(feature = "replication")]
+            for splitter in &mut self.splitters {
+                splitter.drain(&mut self.core);
+            }
         }
         // A later order may give less time or more.
         if let Some(timer) = self.drain_timer.take() {
@@ -536,6 +601,10 @@ impl Worker {
         if let Some(mut clients) = self.clients.take() {
             clients.close_all(&mut self.core);
         }
+        #[cfg(feature = "replication")]
+        for mut splitter in self.splitters.drain(..) {
+            splitter.close_all(&mut self.core);
+        }
         if let Some(mut discovering) = self.discovering.take() {
             discovering.close_all(&mut self.core);
         }
@@ -560,6 +629,10 @@ impl Worker {
         }
         #[cfg(feature = "store")]
         if self.clients.as_ref().is_some_and(|clients| !clients.is_empty()) {
+            return;
+        }
+        #[cfg(feature = "replication")]
+        if self.splitters.iter().any(|splitter| !splitter.is_empty()) {
             return;
         }
         // Who looks on while the server drains sees it to the end.

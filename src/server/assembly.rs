@@ -27,6 +27,8 @@ use crate::driver::probing::{Checked, Probing};
 use crate::driver::resp::{self, shared::SharedClients, watch::StoreWatch};
 use crate::driver::room::{Room, RoomObserver};
 use crate::driver::shared::{CHECKER, Orders, Shared, SharedListener, SharedPool};
+#[cfg(feature = "replication")]
+use crate::driver::split::{self, nodes::reachable, shared::SharedSplit};
 use crate::driver::standing::Standing;
 use crate::driver::token::Source;
 use crate::driver::worker::{Message, Parts, Worker};
@@ -38,6 +40,8 @@ use crate::health::secret::Secret;
 use crate::proxy::options::{Bind, OnDown, Options};
 use crate::server::admin::Reach;
 use crate::server::config::{Check, Config, Discovery, Position};
+#[cfg(feature = "replication")]
+use crate::server::split::split_options;
 #[cfg(feature = "store")]
 use crate::server::store::client_options;
 use crate::sys;
@@ -60,6 +64,9 @@ pub(super) struct Assembly {
     pub(super) health: Option<Bind>,
     #[cfg(feature = "store")]
     pub(super) clients: Option<Arc<SharedClients>>,
+    /// Where each splitting listener listens in truth, and what is counted of it.
+    #[cfg(feature = "replication")]
+    pub(super) splits: Vec<(Bind, Arc<SharedSplit>)>,
     pub(super) files: Files,
     /// What tells those who follow events that there are some.
     pub(super) bell: Bell,
@@ -161,10 +168,19 @@ pub(super) fn assemble(
         _ => None,
     };
 
+    #[cfg(feature = "replication")]
+    let mut splits = match (&config.store, store) {
+        (Some(from), Some(store)) => {
+            let own = resp.as_ref().map(|resp| reachable(&resp.address));
+            splits(config, from, store, own.as_ref(), count, &mut files)?
+        }
+        _ => Vec::new(),
+    };
+
     // Whatever can be refused comes before the pools are observed, which is done once: a start may be tried again.
     let checks = checks(config)?;
     let (seeds, secret) = ([seed()?, seed()?], entropy()?);
-    let capacity = MAIL_BESIDES + 4 * config.pools.len() + config.listeners.len();
+    let capacity = MAIL_BESIDES + 4 * config.pools.len() + config.listeners.len() + config.splits.len();
     let loops = (0..count).map(|_| open_loop(capacity)).collect::<io::Result<Vec<Loop>>>();
     let loops = loops.map_err(|error| Error::io("make an event loop", &error))?;
     let shared = Arc::new(share(config, pools, &loops, sink));
@@ -183,6 +199,11 @@ pub(super) fn assemble(
             Some(resp) => resp.parts(&shared.senders[index])?,
             None => None,
         };
+        #[cfg(feature = "replication")]
+        let split_parts = splits
+            .iter_mut()
+            .filter_map(|split| split.parts(&shared.senders[index]).transpose())
+            .collect::<Result<Vec<_>>>()?;
         let parts = Parts {
             index,
             poll: one.poll,
@@ -195,6 +216,8 @@ pub(super) fn assemble(
             clients,
             #[cfg(feature = "store")]
             store_watch: store.filter(|_| index == CHECKER).cloned().map(StoreWatch::new),
+            #[cfg(feature = "replication")]
+            splits: split_parts,
             discovering: if index == CHECKER { discovering.take() } else { None },
             probing: if index == CHECKER { probing.take() } else { None },
             is_hosted,
@@ -214,6 +237,8 @@ pub(super) fn assemble(
         health,
         #[cfg(feature = "store")]
         clients,
+        #[cfg(feature = "replication")]
+        splits: splits.into_iter().map(|split| (split.address, split.shared)).collect(),
         files,
         bell,
     })
@@ -284,12 +309,83 @@ fn clients(
     }
     Ok(Some(Resp {
         store: store.clone(),
-        shared: Arc::new(SharedClients::new(options, workers)),
+        shared: Arc::new(SharedClients::new("store", options, workers)),
         address: net::local_bind(&sockets[0]).map_err(failed)?,
         is_shared: sockets.len() > 1 && matches!(bind, Bind::Unix(_)),
         sockets: sockets.into_iter(),
         since,
     }))
+}
+
+/// Where and how one listener splits reads from writes.
+#[cfg(feature = "replication")]
+struct Split {
+    store: Store,
+    shared: Arc<SharedSplit>,
+    address: Bind,
+    sockets: std::vec::IntoIter<Socket>,
+    is_shared: bool,
+    since: Moment,
+}
+
+#[cfg(feature = "replication")]
+impl Split {
+    /// What the next worker serves it with.
+    fn parts(&mut self, sender: &Sender<Message>) -> Result<Option<split::Parts>> {
+        let Some(socket) = self.sockets.next() else { return Ok(None) };
+        let path = match &self.address {
+            Bind::Unix(path) => Some(path.clone()),
+            Bind::Inet(_) => None,
+        };
+        Ok(Some(split::Parts {
+            socket: ListeningSocket {
+                socket,
+                is_shared: self.is_shared,
+                is_adopted: false,
+                since: self.since,
+            },
+            shared: Arc::clone(&self.shared),
+            store: self.store.clone(),
+            sender: sender.clone(),
+            path,
+            seed: seed()?,
+        }))
+    }
+}
+
+/// Binds the listeners that split reads from writes.
+#[cfg(feature = "replication")]
+fn splits(
+    config: &Config,
+    from: &crate::server::config::Store,
+    store: &Store,
+    own: Option<&balance::Address>,
+    workers: usize,
+    files: &mut Files,
+) -> Result<Vec<Split>> {
+    let mut splits = Vec::with_capacity(config.splits.len());
+    for listener in &config.splits {
+        let bind = &listener.bind;
+        let who = at(config, &format!("the listener {}", listener.name), listener.bind_at);
+        let failed = |error: io::Error| Error::io(format!("listen on {bind} for {who}"), &error);
+        let since = Moment::now();
+        let sockets = net::bind(bind, &who, workers)?;
+        files.note(bind);
+        for socket in &sockets {
+            net::start(socket, listener.backlog).map_err(failed)?;
+        }
+        let (clients, options) = split_options(config, from, listener)?;
+        let clients = SharedClients::new(&listener.name, clients, workers);
+        splits.push(Split {
+            store: store.clone(),
+            shared: Arc::new(SharedSplit::new(clients, options, own.cloned(), workers)),
+            address: net::local_bind(&sockets[0]).map_err(failed)?,
+            is_shared: sockets.len() > 1 && matches!(bind, Bind::Unix(_)),
+            sockets: sockets.into_iter(),
+            since,
+        });
+    }
+    Ok(splits)
 }
 
 /// How each pool is checked, where it is; passwords are read.

@@ -23,6 +23,8 @@ pub mod config;
 mod journal;
 #[expect(clippy::module_inception, reason = "the type of the folder's name has a file of its own")]
 mod server;
+#[cfg(feature = "replication")]
+mod split;
 pub mod statistics;
 #[cfg(feature = "store")]
 mod store;

@@ -26,6 +26,8 @@ use crate::driver::net;
 #[cfg(feature = "store")]
 use crate::driver::resp::shared::SharedClients;
 use crate::driver::shared::Shared;
+#[cfg(feature = "replication")]
+use crate::driver::split::shared::SharedSplit;
 use crate::driver::worker::Worker;
 #[cfg(feature = "store")]
 use crate::embedded::Store;
@@ -39,6 +41,8 @@ use crate::server::backups::Backups;
 use crate::server::changes::ClusterChanges;
 use crate::server::config::Config;
 use crate::server::journal::Journal;
+#[cfg(feature = "replication")]
+use crate::server::split::SplitStatus;
 use crate::server::statistics::{AdminStatistics, ListenerStatistics, PoolStatus, ServerStatistics, Status};
 #[cfg(feature = "store")]
 use crate::server::store::{self, StoreStatus};
@@ -92,6 +96,8 @@ struct Life {
     health: Option<Bind>,
     #[cfg(feature = "store")]
     clients: Option<Arc<SharedClients>>,
+    #[cfg(feature = "replication")]
+    splits: Vec<(Bind, Arc<SharedSplit>)>,
     files: Files,
     workers: u32,
     is_hosted: bool,
@@ -345,6 +351,11 @@ impl Server {
     /// Errors: `NotFound`, `State` before it is started.
     pub fn address(&self, listener: &str) -> Result<Bind> {
         self.inner.check_process()?;
+        #[cfg(feature = "replication")]
+        if let Some(at) = self.inner.config.splits.iter().position(|split| split.name == listener) {
+            let life = self.inner.life.lock();
+            return life.splits.get(at).map(|split| split.0.clone()).ok_or_else(|| state("is not started"));
+        }
         let index = self.inner.listener_index(listener)?;
         let life = self.inner.life.lock();
         life.addresses.get(index).cloned().ok_or_else(|| state("is not started"))
@@ -569,6 +580,10 @@ impl Inner {
             life.health = assembly.health;
             life.clients = assembly.clients;
         }
+        #[cfg(feature = "replication")]
+        {
+            life.splits = assembly.splits;
+        }
         life.files = assembly.files;
         life.is_hosted = is_hosted;
         life.running = assembly.workers.len();
@@ -654,6 +669,9 @@ impl Inner {
         let listeners = listeners
             .chain(life.resp.iter().map(|bind| ("store", bind)))
             .chain(life.health.iter().map(|bind| ("health", bind)));
+        #[cfg(feature = "replication")]
+        let listeners = listeners
+            .chain(self.config.splits.iter().zip(&life.splits).map(|(from, split)| (&*from.name, &split.0)));
         let listeners = listeners.chain(life.admin.iter().map(|bind| ("admin", bind)));
         listeners.map(|(name, bind)| format!("{name} on {bind}")).collect::<Vec<_>>().join(", ")
     }
@@ -688,6 +706,12 @@ impl Inner {
         };
         #[cfg(feature = "store")]
         let store = self.store_status();
+        #[cfg(feature = "replication")]
+        let splits = {
+            let life = self.life.lock();
+            let splits = life.splits.iter();
+            splits.map(|(bind, shared)| SplitStatus::read(shared, bind.to_string())).collect()
+        };
         let pools = self.config.pools.iter().zip(&self.pools).enumerate();
         Status {
             version: env!("CARGO_PKG_VERSION"),
@@ -698,6 +722,8 @@ impl Inner {
             admin: AdminStatistics::read(shared.as_deref(), &self.journal),
             #[cfg(feature = "store")]
             store,
+            #[cfg(feature = "replication")]
+            splits,
             listeners: match &shared {
                 None => Vec::new(),
                 Some(shared) => addresses

@@ -11,6 +11,8 @@ use crate::driver::shared::{Counters, Shared, SharedListener, SharedPool};
 pub use crate::driver::standing::CheckStatus;
 use crate::proxy::session::Cause;
 use crate::server::journal::{Counts, Journal};
+#[cfg(feature = "replication")]
+pub use crate::server::split::SplitStatus;
 #[cfg(feature = "store")]
 pub use crate::server::store::{ClientsStatus, StoreStatus};
 use crate::time::Clock;
@@ -86,6 +88,10 @@ pub struct Status {
     #[cfg(feature = "store")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub store: Option<StoreStatus>,
+    /// Its listeners that split reads from writes.
+    #[cfg(feature = "replication")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub splits: Vec<SplitStatus>,
     /// Its admin interface.
     pub admin: AdminStatistics,
 }

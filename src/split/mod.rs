@@ -127,9 +127,9 @@ pub struct Counters {
     pub link_errors: u64,
 }
 
-/// The generation after this one: they count within 29 bits.
+/// The generation after this one: they count within 29 bits, and none is 0.
 fn next(generation: u32) -> u32 {
-    (generation + 1) & ((1 << 29) - 1)
+    ((generation + 1) & ((1 << 29) - 1)).max(1)
 }
 
 /// How a node stands here.

@@ -10,18 +10,22 @@ use crate::resp::{Position, parse_integer};
 use crate::time::Instant;
 
 /// Errors that say that nothing was done, and that another node may do it, or the same one later.
-const REFUSALS: [&[u8]; 7] =
-    [b"-READONLY", b"-NOREPLICAS", b"-MASTERDOWN", b"-CLUSTERDOWN", b"-LOADING", b"-BEHIND", b"-LOST"];
+const REFUSALS: [&[u8]; 7] = [
+    b"-READONLY ",
+    b"-MASTERDOWN ",
+    b"-CLUSTERDOWN ",
+    b"-LOADING ",
+    b"-BEHIND ",
+    b"-LOST ",
+    b"-TRYAGAIN another primary took over ",
+];
 const IN_DOUBT: &[u8] = b"INDOUBT the primary broke off: whether this was done is not known";
 /// How many connections may break under a read before it is given up.
 const BREAKS_MAX: u32 = 32;
 
 /// Whether an answer says that nothing was done, but may be elsewhere.
 pub(super) fn is_refusal(answer: &[u8]) -> bool {
-    answer.first() == Some(&b'-')
-        && REFUSALS.iter().any(|code| {
-            answer.strip_prefix(*code).is_some_and(|rest| matches!(rest.first(), Some(b' ' | b'\r')))
-        })
+    answer.first() == Some(&b'-') && REFUSALS.iter().any(|code| answer.starts_with(code))
 }
 
 impl Split {

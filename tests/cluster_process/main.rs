@@ -13,4 +13,5 @@ mod folder;
 #[path = "../shared/process.rs"]
 #[allow(dead_code, reason = "each of the tests needs a part of it")]
 mod process;
+mod split;
 mod support;

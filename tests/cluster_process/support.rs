@@ -19,6 +19,8 @@ fn free_address() -> Ipv4Addr {
 pub(crate) struct Cluster {
     addresses: Vec<Ipv4Addr>,
     lines: &'static str,
+    /// What nodes have beside their store.
+    listener: Option<&'static str>,
     nodes: Vec<Option<Running>>,
     /// Goes last.
     folder: Folder,
@@ -28,26 +30,46 @@ impl Cluster {
     /// Three nodes, with these lines in `[store]`.
     pub(crate) fn start(lines: &'static str) -> Self {
         let addresses = (0..3).map(|_| free_address()).collect();
-        let mut cluster =
-            Self { addresses, lines, nodes: (0..3).map(|_| None).collect(), folder: Folder::new() };
-        (0..3).for_each(|at| cluster.start_node(at));
+        Self::begin(addresses, lines, None)
+    }
+
+    /// Three nodes and a learner, `n3`; each has a listener that splits reads from writes, with these lines in it.
+    pub(crate) fn start_splitting(listener: &'static str) -> Self {
+        let addresses = (0..4).map(|_| free_address()).collect();
+        Self::begin(addresses, "learners = [\"n3\"]", Some(listener))
+    }
+
+    fn begin(addresses: Vec<Ipv4Addr>, lines: &'static str, listener: Option<&'static str>) -> Self {
+        let nodes: Vec<_> = addresses.iter().map(|_| None).collect();
+        let mut cluster = Self { addresses, lines, listener, nodes, folder: Folder::new() };
+        (0..cluster.nodes.len()).for_each(|at| cluster.start_node(at));
         cluster
     }
 
     pub(crate) fn start_node(&mut self, at: usize) {
-        let peers = self.addresses.iter().enumerate().map(|(at, it)| format!("n{at} = \"{it}:7400\""));
+        let peers =
+            self.addresses.iter().take(3).enumerate().map(|(at, it)| format!("n{at} = \"{it}:7400\""));
         let peers = peers.collect::<Vec<_>>().join(", ");
         let dir = self.folder.file(&format!("n{at}"));
         let (resp, lines) = (self.resp(at), self.lines);
+        let listener = self.listener.map_or(String::new(), |lines| {
+            let bind = self.split(at);
+            format!("[[listener]]\nname = \"split\"\nbind = \"{bind}\"\nmode = \"resp-split\"\n{lines}\n")
+        });
         let config = format!(
             "[runtime]\nworkers = 2\n[store]\ndir = {dir:?}\nresp = \"{resp}\"\nnode = \"n{at}\"\n\
-             peers = {{ {peers} }}\npeer_tls = \"insecure-plaintext\"\n{lines}\n"
+             peers = {{ {peers} }}\npeer_tls = \"insecure-plaintext\"\n{lines}\n{listener}"
         );
         self.nodes[at] = Some(Running::start(&config, None));
     }
 
     pub(crate) fn resp(&self, at: usize) -> SocketAddr {
         SocketAddr::from((self.addresses[at], 6379))
+    }
+
+    /// Where its listener is that splits reads from writes.
+    pub(crate) fn split(&self, at: usize) -> SocketAddr {
+        SocketAddr::from((self.addresses[at], 6400))
     }
 
     pub(crate) fn connect(&self, at: usize) -> Client {
@@ -89,6 +111,18 @@ impl Cluster {
     pub(crate) fn signal(&self, at: usize, signal: &str) {
         let pid = self.nodes[at].as_ref().expect("it runs").pid().to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+
+    /// Has one stand still, all of its threads.
+    pub(crate) fn stop(&self, at: usize) {
+        self.signal(at, "-STOP");
+        let tasks = format!("/proc/{}/task", self.nodes[at].as_ref().expect("it runs").pid());
+        let stands_still = |task: std::io::Result<std::fs::DirEntry>| {
+            let stat = std::fs::read_to_string(task.expect("it runs").path().join("stat")).expect("it runs");
+            // The name, in brackets, may hold anything.
+            stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+        };
+        until("it stands still", || std::fs::read_dir(&tasks).expect("it runs").all(stands_still));
     }
 
     /// Ends one in order.

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::cli::ctl::client::Client;
 use crate::cli::ctl::member::{Target, pool_path};
 use crate::cli::ctl::table::{Side, Table, bytes, limit, printable, time};
-use crate::cli::ctl::told::{Backend, Backup, Backups, Check, Listener, Pool, Status, Store};
+use crate::cli::ctl::told::{Backend, Backup, Backups, Check, Listener, Pool, Split, Status, Store};
 use crate::cli::moment::rfc3339;
 use crate::cli::{Failure, count};
 
@@ -77,6 +77,9 @@ fn print_server(status: &Status, out: &mut impl Write) -> io::Result<()> {
     if let Some(store) = &status.store {
         print_store(store, out)?;
     }
+    for split in &status.splits {
+        print_split(split, out)?;
+    }
     writeln!(out)?;
     print_listeners(&status.listeners, out)?;
     for pool in &status.pools {
@@ -84,6 +87,31 @@ fn print_server(status: &Status, out: &mut impl Write) -> io::Result<()> {
         print_pool(pool, out)?;
     }
     Ok(())
+}
+
+fn print_split(split: &Split, out: &mut impl Write) -> io::Result<()> {
+    writeln!(
+        out,
+        "  split {} on {}: clients {} of {}, accepted {}, refused {}, cut {} ({} for not reading)",
+        printable(&split.name),
+        printable(&split.address),
+        split.clients,
+        split.maxconn,
+        split.accepted,
+        split.refused,
+        split.cut + split.slow,
+        split.slow
+    )?;
+    writeln!(
+        out,
+        "    reads {} of replicas, {} of the primary, {} too old; writes {}, in doubt {}; sent again {}",
+        split.replica_reads, split.primary_reads, split.behind, split.writes, split.in_doubt, split.retries
+    )?;
+    writeln!(
+        out,
+        "    waiting for a primary {}, so far {}, in vain {}; connections to nodes {}, broken {}",
+        split.waiting, split.held, split.unserved, split.links, split.link_errors
+    )
 }
 
 fn print_store(store: &Store, out: &mut impl Write) -> io::Result<()> {

@@ -16,7 +16,33 @@ pub(super) struct Status {
     pub(super) listeners: Vec<Listener>,
     pub(super) pools: Vec<Pool>,
     pub(super) store: Option<Store>,
+    pub(super) splits: Vec<Split>,
     pub(super) admin: Admin,
+}
+
+/// A listener that splits reads from writes.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Split {
+    pub(super) name: String,
+    pub(super) address: String,
+    pub(super) clients: u64,
+    pub(super) maxconn: u64,
+    pub(super) accepted: u64,
+    pub(super) refused: u64,
+    pub(super) replica_reads: u64,
+    pub(super) primary_reads: u64,
+    pub(super) writes: u64,
+    pub(super) retries: u64,
+    pub(super) behind: u64,
+    pub(super) waiting: u64,
+    pub(super) held: u64,
+    pub(super) unserved: u64,
+    pub(super) in_doubt: u64,
+    pub(super) slow: u64,
+    pub(super) cut: u64,
+    pub(super) links: u64,
+    pub(super) link_errors: u64,
 }
 
 #[derive(Default, Deserialize)]

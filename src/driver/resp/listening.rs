@@ -19,22 +19,22 @@ const ACCEPTS_PER_TURN: usize = 64;
 /// As Redis says it.
 const FULL: &[u8] = b"-ERR max number of clients reached\r\n";
 
-pub(super) struct Door {
+pub(crate) struct Door {
     /// Its number among the listeners of the loop.
-    pub(super) index: usize,
+    pub(crate) index: usize,
     from: ListeningSocket,
     is_starved: bool,
 }
 
 /// Somebody who came in.
-pub(super) struct Guest {
-    pub(super) socket: Socket,
-    pub(super) address: Option<SocketAddr>,
-    pub(super) since: Moment,
+pub(crate) struct Guest {
+    pub(crate) socket: Socket,
+    pub(crate) address: Option<SocketAddr>,
+    pub(crate) since: Moment,
 }
 
 impl Door {
-    pub(super) fn open(index: usize, from: ListeningSocket, core: &Core) -> io::Result<Self> {
+    pub(crate) fn open(index: usize, from: ListeningSocket, core: &Core) -> io::Result<Self> {
         let source = Source::Listener(index as u32);
         match from.is_shared {
             true => core.register_exclusive(&from.socket, source)?,
@@ -43,12 +43,12 @@ impl Door {
         Ok(Self { index, from, is_starved: false })
     }
 
-    pub(super) fn is_starved(&self) -> bool {
+    pub(crate) fn is_starved(&self) -> bool {
         self.is_starved
     }
 
     /// Takes in who waits. Who finds no place is told so, as by Redis, and turned away.
-    pub(super) fn accept(
+    pub(crate) fn accept(
         &mut self,
         core: &mut Core,
         shared: &SharedClients,
@@ -95,7 +95,7 @@ impl Door {
         Verdict::More
     }
 
-    pub(super) fn close(mut self, core: &Core, shared: &SharedClients) {
+    pub(crate) fn close(mut self, core: &Core, shared: &SharedClients) {
         self.recover(core, shared);
         net::close(self.from.socket, self.from.since);
     }

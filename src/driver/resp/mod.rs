@@ -15,7 +15,7 @@
 
 mod client;
 mod exchange;
-mod listening;
+pub(crate) mod listening;
 pub(crate) mod shared;
 pub(crate) mod watch;
 
@@ -78,6 +78,8 @@ pub(crate) struct Clients {
     waiting: Vec<Key>,
     /// Those that wait for other nodes.
     following: Vec<Key>,
+    /// Those that wait for more of the log.
+    behind: Vec<Key>,
     /// Something was applied that clients may have asked to be told of.
     has_news: bool,
     /// Whether the store was told that they have.
@@ -127,6 +129,7 @@ impl Clients {
             is_syncing: false,
             waiting: Vec::new(),
             following: Vec::new(),
+            behind: Vec::new(),
             has_news: false,
             wants_news: false,
             is_draining: false,
@@ -336,6 +339,9 @@ impl Clients {
                 if client.connection.waits_for_disk() && !self.waiting.contains(&key) {
                     self.waiting.push(key);
                 }
+                if client.connection.waits_for_log() && !self.behind.contains(&key) {
+                    self.behind.push(key);
+                }
                 if client.connection.waits_for_nodes() && !self.following.contains(&key) {
                     self.following.push(key);
                 }
@@ -355,13 +361,15 @@ impl Clients {
 
     /// Tells what has happened to keys, a part at a time.
     fn tell_news(&mut self) {
-        if self.hub.wants_news() != self.wants_news {
-            self.wants_news = !self.wants_news;
+        let wants_news = self.hub.wants_news() || !self.behind.is_empty();
+        if wants_news != self.wants_news {
+            self.wants_news = wants_news;
             self.lane.want_news(self.wants_news);
             // What came in between was told to nobody.
             self.has_news = self.wants_news;
         }
         if std::mem::take(&mut self.has_news) {
+            self.again.append(&mut self.behind);
             self.has_news = self.hub.handle_view(&self.lane.view());
             self.deliver();
         }

@@ -57,9 +57,9 @@ pub(crate) struct Counters {
 }
 
 impl SharedClients {
-    pub(crate) fn new(options: ClientOptions, workers: usize) -> Self {
+    pub(crate) fn new(name: &str, options: ClientOptions, workers: usize) -> Self {
         Self {
-            name: "store".into(),
+            name: name.into(),
             options,
             present: CachePadded::new(AtomicU32::new(0)),
             starved: AtomicU32::new(0),

@@ -417,6 +417,16 @@ impl Keys for Batch<'_> {
         self.sight.of_view()
     }
 
+    fn epoch_of(&mut self, sequence: u64) -> u64 {
+        #[cfg(feature = "replication")]
+        if self.sight.of_member.is_some() {
+            let core = self.core.get_or_insert_with(|| self.shared.core.lock());
+            return core.member().map_or(0, |member| member.epoch_of(sequence));
+        }
+        let _ = sequence;
+        0
+    }
+
     fn submit(&mut self, command: &Command<'_>, durability: Durability) -> Result<Ticket> {
         let durability = match durability {
             Durability::Memory => engine::Durability::Memory,

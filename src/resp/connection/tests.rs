@@ -663,6 +663,7 @@ fn clients_find_the_primary_and_are_told_when_it_is_another() {
     // The next one is primary: subscribers are told, and clients that write are cut.
     world.ask(1, "HELLO 3\nSUBSCRIBE +switch-master\nPSUBSCRIBE *down");
     in_cluster(&mut world, 0, None);
+    assert_eq!(world.hub.poll_killed(), None, "it may be primary again in a moment");
     assert_eq!(world.ask(2, "SENTINEL get-master-addr-by-name trimtab"), "*-1");
     assert!(world.ask(2, "SENTINEL masters").contains("$20 master,s_down,o_down"));
     assert!(world.ask(2, "SENTINEL ckquorum trimtab").starts_with("-NOQUORUM 2 usable Sentinels."));
@@ -693,4 +694,86 @@ fn clients_find_the_primary_and_are_told_when_it_is_another() {
         world.hub.set_topology(Arc::new(topology), world.now);
     }
     assert_eq!(world.hub.poll_killed(), None);
+}
+
+#[test]
+fn a_position_is_behind_all_that_was_answered_before() {
+    let mut world = World::plain(2);
+    assert_eq!(world.ask(0, "TRIMTAB POSITION"), "*2 :0 :0");
+    world.ask(1, "SET other 1");
+    assert_eq!(world.ask(0, "TRIMTAB POSITION"), "*2 :0 :1", "what it may have read counts");
+    world.send(0, "SET a 1\nSET b 1\nTRIMTAB POSITION\nSET c 1");
+    assert_eq!(world.store.log.len(), 3, "nothing waits behind it");
+    assert!(world.apply());
+    assert_eq!(world.told(0), "+OK");
+    assert!(world.apply());
+    assert_eq!(world.told(0), "+OK *2 :0 :3");
+    assert!(world.apply());
+    assert_eq!(world.told(0), "+OK");
+    assert_eq!(
+        world.ask(0, "MULTI\nTRIMTAB POSITION\nEXEC").matches("inside MULTI is not allowed").count(),
+        1
+    );
+}
+
+#[test]
+fn a_read_waits_for_a_position_and_is_told_when_it_does_not_come() {
+    let mut world = World::plain(2);
+    world.ask(1, "SET a 1");
+    assert_eq!(world.ask(0, "TRIMTAB AFTER 0 1 0 GET a"), "$1 1");
+    assert!(world.ask(0, "TRIMTAB AFTER 0 2 0 GET a").starts_with("-BEHIND "));
+    world.send(0, "TRIMTAB AFTER 0 2 100 GET a\nPING");
+    assert_eq!(world.told(0), "");
+    assert!(world.connections[0].waits_for_log() && world.connections[0].is_at_work(&world.hub));
+    assert_eq!(world.connections[0].next_deadline(), Some(world.now.saturating_add(100)));
+    world.send(1, "SET a 2");
+    world.apply();
+    world.advance(0);
+    assert_eq!(world.told(0), "$1 2 +PONG", "and what is behind it goes on");
+    world.send(0, "TRIMTAB AFTER 0 9 100 GET a\nPING");
+    world.now = world.now.saturating_add(99);
+    world.advance(0);
+    assert_eq!(world.told(0), "");
+    world.now = world.now.saturating_add(1);
+    world.advance(0);
+    let told = world.told(0);
+    assert!(told.starts_with("-BEHIND ") && told.ends_with("+PONG"), "{told}");
+    for (line, error) in [
+        ("TRIMTAB AFTER 0 1 0 SET a 1", "-ERR TRIMTAB AFTER takes a command that only reads, or WAIT"),
+        ("TRIMTAB AFTER 0 x 0 GET a", "-ERR the sequence is no whole number from 0 on"),
+        ("TRIMTAB AFTER 0 1 0 GET", "-ERR wrong number of arguments for 'get' command"),
+        ("TRIMTAB AFTER 0 1 0", "-ERR wrong number of arguments for 'trimtab|after' command"),
+        ("TRIMTAB NOPE", "-ERR unknown subcommand 'NOPE'. Try TRIMTAB HELP."),
+    ] {
+        assert_eq!(world.ask(0, line), error, "{line}");
+    }
+    // What WAIT waits for is what was written elsewhere.
+    world.store.replicas = 1;
+    assert_eq!(world.ask(0, "TRIMTAB AFTER 0 1 0 WAIT 1 10"), ":1");
+}
+
+#[test]
+fn a_bound_holds_for_all_reads_of_a_connection() {
+    let mut world = World::plain(2);
+    world.ask(1, "SET a 1");
+    world.store.sight = Sight::Past(Some(Duration::from_millis(70)));
+    assert_eq!(world.ask(0, "TRIMTAB BOUND 100\nGET a\nSCAN 0"), "+OK $1 1 *2 $1 0 *1 $1 a");
+    assert!(world.ask(0, "TRIMTAB BOUND 50\nGET a").starts_with("+OK -BEHIND "));
+    assert!(world.ask(0, "SCAN 0").starts_with("-BEHIND "));
+    assert_eq!(world.ask(0, "PING"), "+PONG", "it reads no key");
+    assert_eq!(world.ask(1, "GET a"), "$1 1", "the bound is the other's");
+    world.send(0, "TRIMTAB BOUND 50 20\nGET a");
+    assert_eq!(world.told(0), "+OK");
+    world.store.sight = Sight::Past(Some(Duration::from_millis(50)));
+    world.advance(0);
+    assert_eq!(world.told(0), "$1 1", "it has become fresh enough");
+    // 0: nothing may be missing.
+    world.store.sight = Sight::Past(Some(Duration::ZERO));
+    assert!(world.ask(0, "TRIMTAB BOUND 0\nGET a").starts_with("+OK -BEHIND "));
+    world.store.sight = Sight::Whole;
+    assert_eq!(world.ask(0, "GET a"), "$1 1");
+    assert_eq!(world.ask(0, "TRIMTAB BOUND -1"), "+OK");
+    world.store.sight = Sight::Past(None);
+    assert_eq!(world.ask(0, "GET a"), "$1 1");
+    assert!(world.ask(0, "TRIMTAB BOUND x").starts_with("-ERR TRIMTAB BOUND takes milliseconds"));
 }

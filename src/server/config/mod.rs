@@ -5,7 +5,11 @@
 //! | `runtime.workers` | threads | 0 to 64 | 0: one per core | one loop keeps one core busy |
 //! | `listener.name` | | 1 to 255 bytes | required | logs and metrics name it |
 //! | `listener.bind` | | an address | required | what to open to the world is said, not guessed |
-//! | `listener.mode` | | `tcp` | `tcp` | the one this version has |
+//! | `listener.mode` | | `tcp`, `resp-split` | `tcp` | bytes are passed on as they are |
+//! | `listener.reads` | | `any`, `replicas`, `primary` | `any` | of `resp-split`: every node can read |
+//! | `listener.max_age` | time | 1 ms to 1 h | 1 s | a healthy replica is milliseconds behind |
+//! | `listener.catch_up` | time | 0 to 10 s | 50 ms | then the primary is asked |
+//! | `listener.queue_max` | clients of a worker | 0 to 1,048,576 | 1024 | as of a pool |
 //! | `listener.pool` | | a pool's name | required | a listener leads somewhere |
 //! | `listener.maxconn` | sessions | 0 to 1,073,741,824 | 0: no limit | the system's limit on descriptors holds |
 //! | `listener.backlog` | connections | 1 to 65,535 | 4096 | the most that Linux keeps unless told otherwise |
@@ -119,6 +123,8 @@ pub const TEXT_MAX: usize = 16 << 20;
 pub const PROBLEMS_MAX: usize = 100;
 /// The most workers.
 pub const WORKERS_MAX: u32 = crate::balance::options::LANES_MAX;
+/// The most listeners that split reads from writes.
+pub const SPLITS_MAX: usize = 32;
 /// The most listeners.
 pub const LISTENERS_MAX: usize = 1024;
 /// The most pools.
@@ -155,6 +161,8 @@ pub struct Config {
     pub runtime: Runtime,
     /// Where it listens. Names are unique.
     pub listeners: Vec<Listener>,
+    /// Where it splits reads from writes of the store. Names are unique among these and the others.
+    pub splits: Vec<SplitListener>,
     /// What it sends connections to. Names are unique.
     pub pools: Vec<Pool>,
     /// How names of members are looked up.
@@ -181,6 +189,7 @@ impl Config {
     /// a listener has that says nothing.
     pub fn drain(&self) -> Duration {
         let listeners = self.listeners.iter().map(|listener| listener.timeouts.drain).max();
+        let listeners = listeners.max(self.splits.iter().map(|split| split.drain).max());
         #[cfg(feature = "store")]
         let listeners = listeners.max(self.store.as_ref().map(|_| Timeouts::default().drain));
         listeners.unwrap_or_default()
@@ -234,6 +243,49 @@ pub struct Listener {
     pub abort_on_close: bool,
     /// How long each phase may take.
     pub timeouts: Timeouts,
+}
+
+/// Which nodes of the store take reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reads {
+    /// All that are fresh enough, the primary among them.
+    #[default]
+    Any,
+    /// Those that are not primary; the primary when there is no other.
+    Replicas,
+    /// The primary.
+    Primary,
+}
+
+/// `[[listener]]` with `mode = "resp-split"`
+#[derive(Clone, Debug, PartialEq)]
+pub struct SplitListener {
+    /// Its name, 1 to 255 bytes.
+    pub name: String,
+    /// Where it listens.
+    pub bind: Bind,
+    /// Where in the text `bind` stands.
+    pub bind_at: Position,
+    /// Which nodes take reads.
+    pub reads: Reads,
+    /// How old what a read sees may be.
+    pub max_age: Duration,
+    /// How long a node is waited for that lacks its client's last write.
+    pub catch_up: Duration,
+    /// The most clients of a worker that wait for a primary.
+    pub queue_max: u32,
+    /// The most clients at once over all workers: 1 to 1,000,000.
+    pub maxconn: u32,
+    /// How many connections the system keeps for us to accept.
+    pub backlog: u32,
+    /// Until a connection to a node stands.
+    pub connect: Duration,
+    /// How long a client waits for a primary.
+    pub queue: Duration,
+    /// How long a client may say nothing; zero: for ever.
+    pub idle: Duration,
+    /// How long clients have to end by themselves when the server drains.
+    pub drain: Duration,
 }
 
 /// Those of a listener that says nothing else.

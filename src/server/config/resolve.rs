@@ -1,6 +1,7 @@
 //! The whole: from tables to a [`Config`] in which every reference holds.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use toml::de::DeTable;
 
@@ -12,11 +13,14 @@ use crate::server::config::problems::Problems;
 use crate::server::config::schema::{ADMIN, DISCOVERY, LISTENER, POOL, ROOT, RUNTIME};
 use crate::server::config::suggest::{nearest_or_all, shown};
 use crate::server::config::{
-    Admin, Bind, Config, LISTENERS_MAX, Listener, POOLS_MAX, Pool, Runtime, TEXT_MAX, WORKERS_MAX, admin,
-    listener, pool, read, syntax,
+    Admin, Bind, Config, LISTENERS_MAX, Listener, POOLS_MAX, Pool, Runtime, SPLITS_MAX, SplitListener,
+    TEXT_MAX, Timeouts, WORKERS_MAX, admin, listener, pool, read, syntax,
 };
 #[cfg(feature = "store")]
 use crate::server::config::{schema::STORE, store};
+
+/// Clients of a splitting listener that says nothing else, over all workers.
+const SPLIT_CLIENTS_MAX: u32 = 1_000_000;
 
 /// Reads a configuration.
 pub(super) fn config(text: &str, source: &str) -> Result<Config> {
@@ -46,7 +50,7 @@ fn whole(root: &DeTable<'_>, problems: &mut Problems<'_>) -> Config {
     let workers = if workers == 0 { cores() } else { workers };
     let mut binds = Binds::default();
     let pools = pools(&root, workers, problems);
-    let listeners = listeners(&root, &pools, &mut binds, problems);
+    let Read { listeners, splits } = listeners(&root, &pools, &mut binds, problems);
     let admin = root.table("admin", &ADMIN, problems).and_then(|admin| {
         let read = admin::read(&admin, problems)?;
         binds.add(&read.bind, "the admin".to_string(), problems);
@@ -66,6 +70,21 @@ fn whole(root: &DeTable<'_>, problems: &mut Problems<'_>) -> Config {
         let message = "[store] is not in this build of trimtab";
         problems.add(root.value_at("store"), message, "take it out, or build with the feature store");
     }
+    #[cfg(feature = "store")]
+    let leads_nowhere = match &store {
+        None => !root.has("store"),
+        #[cfg(feature = "replication")]
+        Some(store) => store.resp.is_none() && store.cluster.is_none(),
+        #[cfg(not(feature = "replication"))]
+        Some(store) => store.resp.is_none(),
+    };
+    #[cfg(not(feature = "store"))]
+    let leads_nowhere = true;
+    for (at, split) in splits.iter().filter(|_| leads_nowhere) {
+        let message =
+            format!("the listener {} leads to the nodes of [store], and there are none", shown(&split.name));
+        problems.add(*at, message, "add [store] with dir and resp, or node and peers");
+    }
     let discovery = root.table("discovery", &DISCOVERY, problems);
     let discovery =
         discovery.map(|fields| crate::server::config::discovery::read(&fields, problems)).unwrap_or_default();
@@ -79,6 +98,7 @@ fn whole(root: &DeTable<'_>, problems: &mut Problems<'_>) -> Config {
         source: problems.source().to_string(),
         runtime: Runtime { workers, probes_max },
         listeners,
+        splits: splits.into_iter().map(|split| split.1).collect(),
         pools: pools.pools,
         discovery,
         #[cfg(feature = "store")]
@@ -124,12 +144,18 @@ fn pools<'a>(root: &Fields<'a, '_>, workers: u32, problems: &mut Problems<'_>) -
     read
 }
 
+/// The listeners, and those that split reads from writes with where they are named.
+struct Read {
+    listeners: Vec<Listener>,
+    splits: Vec<(usize, SplitListener)>,
+}
+
 fn listeners(
     root: &Fields<'_, '_>,
     pools: &Pools<'_>,
     binds: &mut Binds,
     problems: &mut Problems<'_>,
-) -> Vec<Listener> {
+) -> Read {
     let tables = root.tables("listener", &LISTENER, problems);
     if root.is_empty_list("listener") && !root.has("store") {
         problems.add(
@@ -139,6 +165,7 @@ fn listeners(
         );
     }
     let mut listeners = Vec::with_capacity(tables.len());
+    let mut splits = Vec::new();
     let mut names: HashMap<&str, usize> = HashMap::new();
     for (index, fields) in tables.iter().enumerate() {
         if index == LISTENERS_MAX {
@@ -164,6 +191,33 @@ fn listeners(
             binds.add(bind, who, problems);
         }
         let pool = read.pool.and_then(|pool| pool_of(pool, pools, problems));
+        if let Some(split) = &read.split {
+            let (Some(name), Some(bind)) = (read.name, read.bind) else { continue };
+            if splits.len() == SPLITS_MAX {
+                let message =
+                    format!("a server takes {SPLITS_MAX} listeners of mode \"resp-split\"; this is one more");
+                problems.add(fields.at(), message, "divide them among servers");
+                continue;
+            }
+            let Timeouts { connect, queue, idle, drain, .. } = read.timeouts;
+            let listener = SplitListener {
+                name: name.value.to_string(),
+                bind_at: problems.position(bind.at),
+                bind: bind.value,
+                reads: split.reads,
+                max_age: split.max_age,
+                catch_up: split.catch_up,
+                queue_max: split.queue_max,
+                maxconn: if read.maxconn == 0 { SPLIT_CLIENTS_MAX } else { read.maxconn },
+                backlog: read.backlog,
+                connect,
+                queue,
+                idle: if split.has_idle { idle } else { Duration::ZERO },
+                drain,
+            };
+            splits.push((name.at, listener));
+            continue;
+        }
         // Each that is missing was told above.
         let (Some(name), Some(bind), Some(pool)) = (read.name, read.bind, pool) else { continue };
         listeners.push(Listener {
@@ -178,7 +232,7 @@ fn listeners(
             timeouts: read.timeouts,
         });
     }
-    listeners
+    Read { listeners, splits }
 }
 
 /// The index of the pool that a listener names.

@@ -122,6 +122,10 @@ pub(super) const LISTENER: Schema = Schema {
         key("proxy_protocol", "\"accept\""),
         key("abort_on_close", "true"),
         key("timeouts", "{ connect = \"1s\", idle = \"60s\" }"),
+        key("reads", "\"any\""),
+        key("max_age", "\"1s\""),
+        key("catch_up", "\"50ms\""),
+        key("queue_max", "1024"),
     ],
     later: &["guard", "tls", "route"],
 };

@@ -158,7 +158,7 @@ impl Client {
         for _ in 0..1 + rng.below(6) {
             let key = rng.below(3);
             let name = format!("{own}k{key}");
-            match rng.below(if self.number % 3 == 0 { 18 } else { 24 }) {
+            match rng.below(if self.number.is_multiple_of(3) { 18 } else { 24 }) {
                 0 => {
                     self.values += 1;
                     let said = self.values.to_string();
@@ -169,7 +169,9 @@ impl Client {
                     self.ask(&["SET", &name, &value], Op::Set { key, value: value.clone() });
                 }
                 // Some read more than they write.
-                5..=8 if self.number % 3 == 0 || key == 0 => self.ask(&["GET", "shared"], Op::GetShared),
+                5..=8 if self.number.is_multiple_of(3) || key == 0 => {
+                    self.ask(&["GET", "shared"], Op::GetShared)
+                }
                 5..=9 => self.ask(&["GET", &name], Op::Get { key }),
                 10 => {
                     let value = self.value(&own);

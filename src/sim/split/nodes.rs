@@ -59,9 +59,6 @@ pub(super) struct Node {
     fresh_at: Option<Instant>,
 }
 
-/// The listener is told by these words what the store's own error will say by its code.
-const NOT_PRIMARY: &str = "not the primary";
-
 struct View1<'a> {
     index: &'a Index,
     log: &'a Log,
@@ -82,7 +79,7 @@ impl Keys for View1<'_> {
 
     fn submit(&mut self, command: &Command<'_>, _: Durability) -> Result<Ticket, Error> {
         if !self.is_primary {
-            return Err(Error::State { what: "node", detail: NOT_PRIMARY.into() });
+            return Err(Error::NotPrimary { primary: None });
         }
         *self.tickets += 1;
         let mut bytes = Vec::new();
@@ -215,8 +212,7 @@ impl Node {
     pub(super) fn abdicate(&mut self, log: &Log, epoch: u64, now: Instant) {
         self.reign = None;
         for proposed in std::mem::take(&mut self.proposed) {
-            let why = Error::State { what: "node", detail: NOT_PRIMARY.into() };
-            self.complete(proposed.link, proposed.ticket, Err(why), log, epoch, now, now);
+            self.complete(proposed.link, proposed.ticket, Err(Error::Superseded), log, epoch, now, now);
         }
     }
 
@@ -287,7 +283,7 @@ impl Node {
             self.disconnect(link);
             return None;
         }
-        Some(refused(output))
+        Some(output)
     }
 
     /// Gives messages to those who have subscribed.
@@ -306,18 +302,4 @@ impl Node {
         let epoch = (sequence as usize).checked_sub(1).map_or(0, |at| log.entries[at].0);
         Position { epoch, sequence }
     }
-}
-
-/// Gives a refusal the code that the store's own error has.
-fn refused(output: Vec<u8>) -> Vec<u8> {
-    let said = format!("-MISCONF the store takes no writes: ");
-    let text = String::from_utf8_lossy(&output);
-    if !text.contains(NOT_PRIMARY) {
-        return output;
-    }
-    let lines = text.split_inclusive('\n').map(|line| match line.strip_prefix(&said) {
-        Some(rest) if rest.contains(NOT_PRIMARY) => format!("-READONLY {rest}"),
-        _ => line.to_owned(),
-    });
-    lines.collect::<String>().into_bytes()
 }

@@ -69,7 +69,7 @@ struct World {
 }
 
 /// Steps of a run, of about a millisecond each.
-const STEPS: u64 = 1_500;
+const STEPS: u64 = 1_000;
 /// Time within which everything is answered when all is well.
 const HEALED: Duration = Duration::from_secs(12);
 

@@ -51,6 +51,12 @@ impl Member {
         self.node.status().matched.iter().filter(|it| it.1 >= sequence).count() as u64
     }
 
+    /// The epoch of an entry; where the log has let go of it, that of the last one applied, which is none before it.
+    pub(in crate::driver::store) fn epoch_of(&self, sequence: u64) -> u64 {
+        let known = self.node.epoch_of(sequence).filter(|epoch| *epoch > 0);
+        known.unwrap_or(self.engine().applied_epoch().0)
+    }
+
     /// Whether other nodes have come further since this was asked last.
     pub(in crate::driver::store) fn take_progress(&mut self) -> bool {
         let progress = self.node.status().matched.iter().map(|it| it.1).sum();

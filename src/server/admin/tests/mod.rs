@@ -104,6 +104,8 @@ impl Instance for Fake {
                 .collect(),
             #[cfg(feature = "store")]
             store: None,
+            #[cfg(feature = "replication")]
+            splits: Vec::new(),
             admin: AdminStatistics::default(),
         }
     }

@@ -68,9 +68,9 @@ fn what_later_versions_have() {
         (format!("{BASE}[log]\n"), &[":8:2: \"log\" at the top is not in this version yet; take it out"]),
         (
             listener("mode = \"http\""),
-            &[":2:8: mode \"http\" is not in this version yet; this version has: \"tcp\""],
+            &[":2:8: mode \"http\" is not in this version yet; this version has: \"tcp\", \"resp-split\""],
         ),
-        (listener("mode = \"udp\""), &[":2:8: unknown mode \"udp\"; known: \"tcp\""]),
+        (listener("mode = \"udp\""), &[":2:8: unknown mode \"udp\"; known: \"tcp\", \"resp-split\""]),
         (
             listener("guard = \"edge\""),
             &[":2:1: \"guard\" in [[listener]] is not in this version yet; take it out"],
@@ -655,6 +655,14 @@ fn what_hints_suggest_is_taken() {
         "in pool.check.steps" => {
             let other = if line.starts_with("send") { ", { expect = \"ok\" }" } else { "" };
             pool(&format!("check = {{ kind = \"script\", steps = [{{ {line} }}{other}] }}"))
+        }
+        "in [[listener]]"
+            if ["reads", "max_age", "catch_up", "queue_max"].iter().any(|key| line.starts_with(key)) =>
+        {
+            format!(
+                "[[listener]]\nname = \"a\"\nbind = \"127.0.0.1:1\"\nmode = \"resp-split\"\n{line}\n\
+                 [store]\ndir = \"data\"\nresp = \"127.0.0.1:0\"\n"
+            )
         }
         "in [[listener]]" => {
             listener(&line.replace("name", "#name").replace("bind", "#bind").replace("pool", "#pool"))

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::errors::check;
-use super::{BASE, good};
+use super::{BASE, good, told};
 use crate::health::secret::Secret;
+use crate::server::config::Reads;
 use crate::store::engine::Durability;
 use crate::store::index::evict::Eviction;
 
@@ -157,4 +158,62 @@ fn what_is_wrong_is_told() {
             &[":3:8: resp \"6379\" is a port alone; write 0.0.0.0:6379 or [::]:6379"],
         ),
     ]);
+}
+
+const SPLIT: &str = "[[listener]]\nname = \"redis\"\nbind = \"127.0.0.1:6400\"\nmode = \"resp-split\"\n";
+
+#[test]
+fn a_listener_that_splits_reads_from_writes_leads_to_the_store() {
+    let store = "[store]\ndir = \"data\"\nresp = \"127.0.0.1:6379\"\n";
+    let config = good(&format!("{SPLIT}{store}"));
+    assert!(config.listeners.is_empty());
+    let [split] = &config.splits[..] else { panic!("{config:?}") };
+    assert_eq!((split.name.as_str(), split.reads), ("redis", Reads::Any));
+    assert_eq!((split.max_age, split.catch_up), (Duration::from_secs(1), Duration::from_millis(50)));
+    assert_eq!((split.queue, split.connect), (Duration::from_secs(5), Duration::from_secs(1)));
+    assert_eq!((split.idle, split.queue_max, split.maxconn), (Duration::ZERO, 1024, 1_000_000));
+    let lines = "reads = \"replicas\"\nmax_age = \"200ms\"\ncatch_up = \"0s\"\nqueue_max = 0\nmaxconn = 5\n\
+                 timeouts = { idle = \"1m\", queue = \"2s\", drain = \"7s\" }\n";
+    let config = good(&format!("{SPLIT}{lines}{store}"));
+    let split = &config.splits[0];
+    assert_eq!(
+        (split.reads, split.max_age, split.catch_up),
+        (Reads::Replicas, Duration::from_millis(200), Duration::ZERO)
+    );
+    assert_eq!(
+        (split.idle, split.queue, split.queue_max, split.maxconn),
+        (Duration::from_secs(60), Duration::from_secs(2), 0, 5)
+    );
+}
+
+#[test]
+fn what_a_splitting_listener_cannot_have_is_told() {
+    let store = "[store]\ndir = \"data\"\nresp = \"127.0.0.1:6379\"\n";
+    for (text, expected) in [
+        (
+            SPLIT.to_string(),
+            "t:2:8: the listener \"redis\" leads to the nodes of [store], and there are none; add [store]",
+        ),
+        (format!("{SPLIT}[store]\ndir = \"data\"\n"), "and there are none; add [store] with dir and resp"),
+        (
+            format!("{SPLIT}pool = \"app\"\n{store}"),
+            "t:5:8: pool is not for a listener of mode \"resp-split\"",
+        ),
+        (format!("{SPLIT}abort_on_close = true\n{store}"), "abort_on_close is not for a listener of mode"),
+        (
+            format!("{SPLIT}timeouts.header = \"1s\"\n{store}"),
+            "header is not for a listener of mode \"resp-split\"; it has connect",
+        ),
+        (format!("{SPLIT}reads = \"all\"\n{store}"), "unknown reads \"all\""),
+        (format!("{SPLIT}max_age = \"0s\"\n{store}"), "max_age 0s is outside 1ms to 1h"),
+        (format!("{SPLIT}catch_up = \"11s\"\n{store}"), "catch_up 11s is outside 0s to 10s"),
+        (format!("{SPLIT}{SPLIT}{store}"), "there is a listener named \"redis\" already"),
+        (
+            format!("{BASE}{store}").replacen("pool = \"app\"", "pool = \"app\"\nmax_age = \"1s\"", 1),
+            "max_age is for listeners of mode \"resp-split\"; add mode",
+        ),
+    ] {
+        let told = told(&text).join("\n");
+        assert!(told.contains(expected), "{told}\n{expected}");
+    }
 }

@@ -1,0 +1,184 @@
+//! Clients of a listener that splits reads from writes, before nodes that are killed and restarted.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::process::until;
+use crate::support::{Client, Cluster};
+
+/// The learner, which is neither killed nor restarted.
+const LEARNER: usize = 3;
+const CLIENTS: usize = 4;
+
+fn ready(cluster: &Cluster) -> Client {
+    cluster.primary();
+    let mut client = Client::connect(cluster.split(LEARNER)).expect("it listens");
+    until("the listener knows the primary", || client.ask("SET ready 1").as_deref() == Some("+OK"));
+    client
+}
+
+#[test]
+fn one_address_is_one_store() {
+    let cluster = Cluster::start_splitting("reads = \"replicas\"");
+    let mut client = ready(&cluster);
+    let mut other = Client::connect(cluster.split(0)).expect("it listens");
+    until("another listener does too", || other.ask("SET other 1").as_deref() == Some("+OK"));
+    for round in 0..300 {
+        assert_eq!(client.ask(&format!("SET key {round}")).as_deref(), Some("+OK"));
+        let text = round.to_string();
+        assert_eq!(client.ask("GET key"), Some(format!("${}|{text}", text.len())), "its own write");
+        assert_eq!(client.ask(&format!("HSET hash f {round}")), Some(format!(":{}", u8::from(round == 0))));
+        assert_eq!(client.ask("HGET hash f"), Some(format!("${}|{text}", text.len())));
+    }
+    // Sent together, and done in their order.
+    for command in ["SET a 1", "GET a", "INCR a", "GET a", "DEL a", "GET a"] {
+        assert!(client.say(command));
+    }
+    let answers: Vec<String> = (0..6).map(|_| client.answer().unwrap()).collect();
+    assert_eq!(answers, ["+OK", "$1|1", ":2", "$1|2", ":1", "$-1"]);
+    assert_eq!(client.ask("MULTI").as_deref(), Some("+OK"));
+    assert_eq!(client.ask("INCR n").as_deref(), Some("+QUEUED"));
+    assert_eq!(client.ask("GET n").as_deref(), Some("+QUEUED"));
+    assert_eq!(client.ask("EXEC").as_deref(), Some("*2|:1|$1|1"));
+    // Whoever else writes what is watched is noticed.
+    assert_eq!(client.ask("WATCH n").as_deref(), Some("+OK"));
+    assert_eq!(other.ask("INCR n").as_deref(), Some(":2"));
+    assert_eq!(client.ask("MULTI").as_deref(), Some("+OK"));
+    assert_eq!(client.ask("SET n 9").as_deref(), Some("+QUEUED"));
+    assert_eq!(client.ask("EXEC").as_deref(), Some("*-1"));
+    assert_eq!(client.ask("GET n").as_deref(), Some("$1|2"));
+    assert_eq!(client.ask("SET safe 1").as_deref(), Some("+OK"));
+    until("WAIT counts the other nodes", || client.ask("WAIT 3 1000").as_deref() == Some(":3"));
+    assert!(client.ask("ROLE").unwrap().contains("master"));
+    // A scan goes on where it was begun.
+    let mut cursor = "0".to_owned();
+    let mut keys = 0;
+    loop {
+        let answer = client.ask(&format!("SCAN {cursor} COUNT 2")).unwrap();
+        let lines: Vec<&str> = answer.split('|').collect();
+        cursor = lines[2].to_owned();
+        keys += lines[3][1..].parse::<usize>().unwrap();
+        if cursor == "0" {
+            break;
+        }
+    }
+    assert_eq!(Some(format!(":{keys}")), client.ask("DBSIZE"));
+    // Messages.
+    let mut subscriber = Client::connect(cluster.split(1)).expect("it listens");
+    until("it subscribes", || {
+        subscriber.ask("SUBSCRIBE news").is_some_and(|told| told.contains("subscribe"))
+    });
+    until("it is heard", || client.ask("PUBLISH news hello").as_deref() == Some(":1"));
+    assert!(subscriber.answer().unwrap().contains("hello"));
+    // Replicas have been asked: by connections that are to be no older than a second.
+    let primary = cluster.primary();
+    let readers = (0..4).filter(|at| *at != primary).filter(|at| {
+        let list = cluster.connect(*at).ask("CLIENT LIST").unwrap();
+        list.contains("cmd=get ") || list.contains("cmd=hget ") || list.contains("cmd=scan ")
+    });
+    assert!(readers.count() > 0, "no replica was read");
+}
+
+/// What a client came to: the last number that was acknowledged of each key, and what else it was told.
+#[derive(Default)]
+struct Seen {
+    last: BTreeMap<String, u64>,
+    errors: Vec<String>,
+}
+
+/// Writes rising numbers to keys of its own and reads them, by one connection, until it is told to stop.
+fn load(address: SocketAddr, client: usize, acknowledged: &AtomicU64, is_over: &AtomicBool) -> Seen {
+    let mut connection = Client::connect(address).expect("it listens");
+    let (mut seen, mut number) = (Seen::default(), 0u64);
+    while !is_over.load(Ordering::Relaxed) {
+        number += 1;
+        let key = format!("{client}:{}", number % 20);
+        let answer = connection.ask(&format!("SET {key} {number}")).expect("the listener is there");
+        if answer == "+OK" {
+            seen.last.insert(key.clone(), number);
+            acknowledged.fetch_add(1, Ordering::Relaxed);
+        } else {
+            seen.errors.push(answer);
+        }
+        let answer = connection.ask(&format!("GET {key}")).expect("the listener is there");
+        let there = answer.split('|').nth(1).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+        let least = seen.last.get(&key).copied().unwrap_or(0);
+        assert!(there >= least, "{key}: it wrote {least} and reads {answer}");
+    }
+    seen
+}
+
+/// Has clients write, does `trouble` meanwhile, and sees to it that writes go on.
+fn under_load(cluster: &mut Cluster, trouble: impl FnOnce(&mut Cluster, &dyn Fn())) -> Vec<Seen> {
+    let address = cluster.split(LEARNER);
+    let (acknowledged, is_over) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|client| {
+            let (acknowledged, is_over) = (Arc::clone(&acknowledged), Arc::clone(&is_over));
+            std::thread::spawn(move || load(address, client, &acknowledged, &is_over))
+        })
+        .collect();
+    let goes_on = || {
+        let before = acknowledged.load(Ordering::Relaxed);
+        until("clients go on", || acknowledged.load(Ordering::Relaxed) > before + 200);
+    };
+    goes_on();
+    trouble(cluster, &goes_on);
+    goes_on();
+    is_over.store(true, Ordering::Relaxed);
+    clients.into_iter().map(|client| client.join().unwrap()).collect()
+}
+
+/// Everything that was acknowledged is there, or what the same client wrote after it.
+fn check(cluster: &Cluster, all: &[Seen]) {
+    let mut client = Client::connect(cluster.split(LEARNER)).expect("it listens");
+    for (key, number) in all.iter().flat_map(|seen| &seen.last) {
+        let answer = client.ask(&format!("GET {key}")).unwrap();
+        let there = answer.split('|').nth(1).and_then(|text| text.parse::<u64>().ok());
+        assert!(there.is_some_and(|there| there >= *number), "{key}: {number} was acknowledged, {answer}");
+    }
+}
+
+#[test]
+fn a_primary_that_is_killed_costs_a_client_one_error_at_most() {
+    let mut cluster = Cluster::start_splitting("");
+    ready(&cluster);
+    let all = under_load(&mut cluster, |cluster, _| {
+        let primary = cluster.primary();
+        cluster.kill(primary);
+        let left: Vec<usize> = (0..3).filter(|at| *at != primary).collect();
+        cluster.primary_of(&left);
+    });
+    check(&cluster, &all);
+    for seen in &all {
+        assert!(seen.errors.len() <= 1, "{:?}", seen.errors);
+        // What may have been done is said to be so.
+        let is_known = |error: &String| error.starts_with("-INDOUBT ") || error.starts_with("-UNKNOWN ");
+        assert!(seen.errors.iter().all(is_known), "{:?}", seen.errors);
+    }
+}
+
+#[test]
+fn nodes_that_are_restarted_in_turn_fail_no_write() {
+    let mut cluster = Cluster::start_splitting("");
+    ready(&cluster);
+    let all = under_load(&mut cluster, |cluster, goes_on| {
+        for at in 0..3 {
+            cluster.end(at);
+            goes_on();
+            cluster.start_node(at);
+            // It has to be there before the next one goes, or most of them are away.
+            until("it is in the cluster again", || {
+                Client::connect(cluster.resp(at))
+                    .and_then(|mut client| client.ask("GET ready"))
+                    .is_some_and(|answer| answer == "$1|1")
+            });
+            goes_on();
+        }
+    });
+    check(&cluster, &all);
+    let errors: Vec<&String> = all.iter().flat_map(|seen| &seen.errors).collect();
+    assert!(errors.is_empty(), "{errors:?}");
+}
