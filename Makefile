@@ -264,22 +264,30 @@ bench: setup build ## Run the benchmarks: Rust, pingora, C, Python, Go, the clie
 	$(CARGO) run --locked --release --manifest-path benches/pingora/Cargo.toml \
 		--target-dir $(CARGO_TARGET_DIR)/pingora -- --bench
 	$(MAKE) -C tests/c ROOT=$(ROOT) BUILD=$(BUILD)/c LIB_DIR=$(RELEASE) STATIC_LIBS="$(STATIC_LIBS)" bench
-	@rm -rf $(BUILD)/bench-python && $(PYTHON) -m venv $(BUILD)/bench-python
-	CARGO_TARGET_DIR=$(PYTHON_TARGET) $(BUILD)/bench-python/bin/pip install --quiet ./bindings/python
+	$(MAKE) bench-python-setup
 	$(BUILD)/bench-python/bin/python bindings/python/benches/pick.py
 	$(BUILD)/bench-python/bin/python bindings/python/benches/store.py
 	@TRIMTAB_ARCHIVE=$(RELEASE)/libtrimtab.a bindings/go/build-archive.sh
-	cd bindings/go && GOTOOLCHAIN=local CGO_ENABLED=1 $(GO) test -run '^$$' -bench . -count 5 .
+	bindings/go/bench.sh
 	TRIMTAB_ARCHIVE=$(RELEASE)/libtrimtab.a benches/nohop/run.sh
 
 .PHONY: bench-checks
 bench-checks: ## What 10,000 checks cost one worker, and how evenly they come
 	$(CARGO) bench --locked --bench checks
 
+.PHONY: bench-python-setup
+bench-python-setup:
+	@rm -rf $(BUILD)/bench-python && $(PYTHON) -m venv $(BUILD)/bench-python
+	CARGO_TARGET_DIR=$(PYTHON_TARGET) $(BUILD)/bench-python/bin/pip install --quiet ./bindings/python
+
 .PHONY: bench-store
-bench-store: build ## What the store costs in the process: gets and puts from C, the index, log, start and snapshots
+bench-store: build ## What the store costs in the process: from C, Python and Go; the index, log, start and snapshots
 	$(MAKE) -C tests/c ROOT=$(ROOT) BUILD=$(BUILD)/c LIB_DIR=$(RELEASE) STATIC_LIBS="$(STATIC_LIBS)" bench-store
 	$(CARGO) bench --locked --bench store --bench store_disk
+	$(MAKE) bench-python-setup
+	$(BUILD)/bench-python/bin/python bindings/python/benches/store.py
+	@TRIMTAB_ARCHIVE=$(RELEASE)/libtrimtab.a bindings/go/build-archive.sh
+	bindings/go/bench.sh Store
 
 .PHONY: bench-stores
 bench-stores: setup build ## Compare the store with redis-server and etcd on loopback (STORES='--help' lists options)

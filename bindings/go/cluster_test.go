@@ -87,6 +87,22 @@ func (n *nodes) primary(t *testing.T, of, but string) string {
 	return ""
 }
 
+// agreed waits until all nodes know of the same primary.
+func (n *nodes) agreed(t *testing.T) string {
+	t.Helper()
+	for {
+		known := map[string]bool{}
+		for name := range n.stores {
+			known[n.primary(t, name, "")] = true
+		}
+		for primary := range known {
+			if len(known) == 1 {
+				return primary
+			}
+		}
+	}
+}
+
 // until waits for an event of a kind that has this in one of its texts.
 func until(t *testing.T, events *ClusterEvents, kind ClusterEventKind, text string) ClusterEvent {
 	t.Helper()
@@ -175,7 +191,7 @@ func TestClusterWritesAndReadsOnEveryNode(t *testing.T) {
 
 func TestClusterStatus(t *testing.T) {
 	cluster := openNodes(t)
-	primary := cluster.primary(t, "a", "")
+	primary := cluster.agreed(t)
 	if _, err := cluster.stores[primary].Put(patient(t), []byte("k"), nil, WithNodes(4)); err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +230,7 @@ func TestClusterStatus(t *testing.T) {
 
 func TestClusterChanges(t *testing.T) {
 	ctx, cluster := patient(t), openNodes(t)
-	primary := cluster.primary(t, "a", "")
+	primary := cluster.agreed(t)
 	others := slices.DeleteFunc([]string{"a", "b", "c"}, func(name string) bool { return name == primary })
 	to, other := others[0], others[1]
 	events, err := cluster.stores[other].ClusterEvents()

@@ -111,6 +111,20 @@ static unsigned wait_for_primary(unsigned node, int but)
     }
 }
 
+/* Waits until all nodes know of the same primary. */
+static unsigned agreed_primary(void)
+{
+    for (;;) {
+        unsigned primary = wait_for_primary(0, -1), others = 0;
+        for (unsigned at = 1; at < NODES; at++) {
+            others += wait_for_primary(at, -1) != primary;
+        }
+        if (others == 0) {
+            return primary;
+        }
+    }
+}
+
 /* Waits for an event of a kind whose texts contain these; NULL for any. */
 static void wait_for(trimtab_cluster_events *events, int32_t kind, const char *name, const char *detail)
 {
@@ -199,7 +213,7 @@ static void writes_and_reads_on_every_node(void)
 
 static void how_it_is(void)
 {
-    unsigned primary = wait_for_primary(0, -1);
+    unsigned primary = agreed_primary();
     for (unsigned node = 0; node < NODES; node++) {
         trimtab_cluster *cluster = NULL;
         char expected[32];
@@ -236,7 +250,7 @@ static void how_it_is(void)
 
 static void who_is_primary_and_who_is_in_it(void)
 {
-    unsigned primary = wait_for_primary(0, -1), to = (primary + 1) % 3, other = (primary + 2) % 3;
+    unsigned primary = agreed_primary(), to = (primary + 1) % 3, other = (primary + 2) % 3;
     trimtab_cluster_events *events = NULL, *learners = NULL;
     trimtab_cluster_event event = new_event();
     trimtab_store_call call = new_call();

@@ -1,14 +1,17 @@
 //! `trimtab store backup --admin`: the store of a running server, under load, and what becomes of it when the server goes.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Write};
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::os::fd::{AsRawFd, FromRawFd};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::Value;
 use trimtab::embedded::{Options, Store};
@@ -77,14 +80,15 @@ impl Redis {
 /// Sets `WRITER:1`, `WRITER:2` and so on, one after the other, until it is told to end or the server is gone.
 struct Writer {
     begun: Arc<AtomicU64>,
-    answered: Arc<AtomicU64>,
+    answered: Arc<(Mutex<u64>, Condvar)>,
     is_over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Writer {
     fn start(address: &str, name: usize) -> Self {
-        let (begun, answered, is_over) = (Arc::default(), Arc::default(), Arc::default());
+        let (begun, is_over) = (Arc::default(), Arc::default());
+        let answered: Arc<(Mutex<u64>, Condvar)> = Arc::default();
         let writer = Self {
             begun: Arc::clone(&begun),
             answered: Arc::clone(&answered),
@@ -100,14 +104,15 @@ impl Writer {
                 if !redis.set(&format!("{name}:{number}"), number.to_string().as_bytes()) {
                     return;
                 }
-                answered.store(number, Ordering::SeqCst);
+                *answered.0.lock().unwrap() = number;
+                answered.1.notify_all();
             }
         });
         Self { thread: Some(thread), ..writer }
     }
 
     fn answered(&self) -> u64 {
-        self.answered.load(Ordering::SeqCst)
+        *self.answered.0.lock().unwrap()
     }
 
     fn begun(&self) -> u64 {
@@ -115,8 +120,11 @@ impl Writer {
     }
 
     /// Waits until more than `number` were answered.
+    #[track_caller]
     fn pass(&self, number: u64) {
-        until("the writer goes on", || self.answered() > number);
+        let answered = self.answered.0.lock().unwrap();
+        let waited = self.answered.1.wait_timeout_while(answered, DEADLINE, |answered| *answered <= number);
+        assert!(!waited.unwrap().1.timed_out(), "the writer does not go on");
     }
 
     fn end(mut self) {
@@ -125,12 +133,41 @@ impl Writer {
     }
 }
 
-#[track_caller]
-fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let end = Instant::now() + DEADLINE;
-    while !condition() {
-        assert!(Instant::now() < end, "waited in vain: {what}");
-        std::thread::sleep(Duration::from_millis(1));
+/// What comes into a directory, as the system tells it.
+struct Arrivals(File);
+
+impl Arrivals {
+    /// From now on.
+    #[allow(unsafe_code)]
+    fn of(dir: &str) -> Self {
+        let path = CString::new(dir).unwrap();
+        // SAFETY: it takes flags alone.
+        let descriptor = unsafe { libc::inotify_init1(libc::IN_CLOEXEC | libc::IN_NONBLOCK) };
+        assert!(descriptor >= 0);
+        // SAFETY: it was just made, and is nobody else's.
+        let file = unsafe { File::from_raw_fd(descriptor) };
+        // SAFETY: `path` ends with NUL and outlives the call.
+        let watch = unsafe {
+            libc::inotify_add_watch(descriptor, path.as_ptr(), libc::IN_CREATE | libc::IN_MOVED_TO)
+        };
+        assert!(watch >= 0, "{dir} cannot be watched");
+        Self(file)
+    }
+
+    /// Waits until it has come to this.
+    #[allow(unsafe_code)]
+    #[track_caller]
+    fn until(&mut self, what: &str, mut condition: impl FnMut() -> bool) {
+        let end = Instant::now() + DEADLINE;
+        while !condition() {
+            let left = end.saturating_duration_since(Instant::now()).as_millis();
+            let mut polled = libc::pollfd { fd: self.0.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+            // SAFETY: it is one, and outlives the call.
+            let count = unsafe { libc::poll(&raw mut polled, 1, left as i32) };
+            assert!(count != 0, "waited in vain: {what}");
+            // What they say is looked up instead.
+            while self.0.read(&mut [0; 4096]).is_ok_and(|read| read > 0) {}
+        }
     }
 }
 
@@ -201,7 +238,8 @@ fn a_backup_under_load_has_what_was_answered_before_and_no_gap() {
     server.good(&["stop"]);
     let dir = server.folder.file("data");
     server.event("stopped");
-    until("the directory is free", || run(&["backup", &dir, &to]).status.success());
+    // The store is closed before that is told.
+    good(&["backup", &dir, &to]);
     assert!(good(&["verify", &to]).ends_with("good\n"));
 }
 
@@ -218,12 +256,13 @@ fn a_server_that_is_killed_midway_leaves_the_backup_as_it_was() {
     good(&["backup", "--admin", &server.admin, &to]);
     let (files, manifest) = (names(&to), std::fs::read(Path::new(&to).join("manifest.json")).unwrap());
     let before = restored(&to, 1)[0];
+    let mut arrivals = Arrivals::of(&to);
     let backup = command(&["backup", "--full", "--admin", &server.admin, &to])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    until("it writes", || names(&to).difference(&files).any(|name| name != "lock"));
+    arrivals.until("it writes", || names(&to).difference(&files).any(|name| name != "lock"));
     server.kill();
     let output = backup.wait_with_output().unwrap();
     let last = writer.begun();
@@ -260,12 +299,13 @@ fn a_server_that_ends_midway_gives_the_backup_up() {
     good(&["backup", "--admin", &server.admin, &to]);
     server.event("store-backup-ended");
     let files = names(&to);
+    let mut arrivals = Arrivals::of(&to);
     let backup = command(&["backup", "--full", "--admin", &server.admin, &to])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    until("it writes", || names(&to).difference(&files).any(|name| name != "lock"));
+    arrivals.until("it writes", || names(&to).difference(&files).any(|name| name != "lock"));
     server.good(&["stop"]);
     // Whatever came first, it is told before the server has stopped.
     let mut told = Vec::new();

@@ -47,8 +47,18 @@ class Cluster:
         return Store(self.path / name, segment_bytes=SEGMENT_BYTES, timeout=PATIENCE, cluster=options)
 
     def primary(self, but: str | None = None) -> str:
-        """Waits, as events tell, until a node that is not ``but`` knows of a primary that is neither."""
-        store = next(store for name, store in self.stores.items() if name != but and not store.closed)
+        """Waits, as events tell, until all nodes that are open, but that one, know of the same primary, and it
+        is not that one."""
+        while True:
+            known = {self._primary(store, but) for name, store in self.stores.items() if self._counts(name, but)}
+            if len(known) == 1:
+                return known.pop()
+
+    def _counts(self, name: str, but: str | None) -> bool:
+        store = self.stores[name]
+        return name != but and not store.closed and store.cluster().standing is Standing.ACTIVE
+
+    def _primary(self, store: Store, but: str | None) -> str:
         with store.cluster_events() as events:
             while True:
                 event = events.poll(PATIENCE)

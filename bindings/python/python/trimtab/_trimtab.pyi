@@ -2,7 +2,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from os import PathLike
 from types import EllipsisType, TracebackType
-from typing import Final, Generic, Literal, Protocol, TypeVar, final, overload
+from typing import Final, Generic, Literal, Protocol, TypeVar, final, overload, type_check_only
 
 from typing_extensions import Self, disjoint_base
 
@@ -93,8 +93,20 @@ def restore(
     at: float | datetime | None = None,
     same_identity: bool = False,
 ) -> Restored: ...
+@type_check_only
+class _Block:
+    """What a ``with`` block ends."""
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+        /,
+    ) -> None: ...
+
 @final
-class Pool:
+class Pool(_Block):
     def __new__(
         cls,
         policy: Policy | int | str = ...,
@@ -134,13 +146,6 @@ class Pool:
     def closed(self) -> bool: ...
     def close(self) -> None: ...
     def __enter__(self) -> Pool: ...
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-        /,
-    ) -> None: ...
     def add(
         self,
         address: str,
@@ -209,7 +214,7 @@ class Pool:
     def next_deadline(self) -> float | None: ...
 
 @final
-class Pick:
+class Pick(_Block):
     @property
     def backend(self) -> int: ...
     @property
@@ -234,13 +239,6 @@ class Pick:
         now: float | None = None,
     ) -> None: ...
     def __enter__(self) -> Pick: ...
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-        /,
-    ) -> None: ...
 
 @final
 class Check:
@@ -269,7 +267,7 @@ class _HasFileno(Protocol):
     def fileno(self) -> int: ...
 
 @final
-class Server:
+class Server(_Block):
     def __new__(
         cls,
         config: str,
@@ -294,13 +292,6 @@ class Server:
     @property
     def closed(self) -> bool: ...
     def __enter__(self) -> Server: ...
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-        /,
-    ) -> None: ...
     @property
     def state(self) -> ServerState: ...
     def address(self, listener: str) -> str: ...
@@ -456,10 +447,10 @@ class StoreScan(Generic[_T]):
     @property
     def sequence(self) -> int: ...
 
-@final
-class StoreView:
-    @property
-    def sequence(self) -> int: ...
+@type_check_only
+class _Reads:
+    """What a store and a view of it have both."""
+
     @overload
     def get(self, key: BytesLike, default: None = None) -> bytes | None: ...
     @overload
@@ -477,6 +468,11 @@ class StoreView:
         *,
         prefix: BytesLike | None = None,
     ) -> int: ...
+
+@final
+class StoreView(_Block, _Reads):
+    @property
+    def sequence(self) -> int: ...
     def keys(
         self,
         start: BytesLike | None = None,
@@ -515,13 +511,6 @@ class StoreView:
     ) -> StoreScan[Entry]: ...
     def close(self) -> None: ...
     def __enter__(self) -> StoreView: ...
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-        /,
-    ) -> None: ...
 
 @final
 class Completion:
@@ -533,7 +522,7 @@ class Completion:
     def error(self) -> TrimtabError | None: ...
 
 @final
-class StoreQueue:
+class StoreQueue(_Block):
     def submit(
         self,
         operation: Operation,
@@ -557,13 +546,6 @@ class StoreQueue:
     @property
     def closed(self) -> bool: ...
     def __enter__(self) -> StoreQueue: ...
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-        /,
-    ) -> None: ...
 
 @final
 class Change:
@@ -588,7 +570,7 @@ class Compacted:
     def first(self) -> int: ...
 
 @disjoint_base
-class _Watch:
+class _Watch(_Block):
     def __new__(
         cls,
         store: _Store,
@@ -612,16 +594,9 @@ class _Watch:
     @property
     def closed(self) -> bool: ...
     def __enter__(self) -> Self: ...
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-        /,
-    ) -> None: ...
 
 @final
-class ClusterEvents:
+class ClusterEvents(_Block):
     def poll(self, timeout: float | timedelta | None = 0.0) -> ClusterEvent | None: ...
     def __iter__(self) -> Self: ...
     def __next__(self) -> ClusterEvent: ...
@@ -630,44 +605,13 @@ class ClusterEvents:
     @property
     def closed(self) -> bool: ...
     def __enter__(self) -> Self: ...
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-        /,
-    ) -> None: ...
 
 @disjoint_base
-class _Store:
+class _Store(_Block, _Reads):
     def __new__(cls, path: str | PathLike[str] | Server, **options: object) -> Self: ...
     def close(self) -> None: ...
     @property
     def closed(self) -> bool: ...
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-        /,
-    ) -> None: ...
-    @overload
-    def get(self, key: BytesLike, default: None = None) -> bytes | None: ...
-    @overload
-    def get(self, key: BytesLike, default: _T) -> bytes | _T: ...
-    def entry(self, key: BytesLike) -> Entry | None: ...
-    def __getitem__(self, key: BytesLike, /) -> bytes: ...
-    def __contains__(self, key: BytesLike, /) -> bool: ...
-    def __len__(self) -> int: ...
-    def __bool__(self) -> bool: ...
-    def __iter__(self) -> StoreScan[bytes]: ...
-    def count(
-        self,
-        start: BytesLike | None = None,
-        end: BytesLike | None = None,
-        *,
-        prefix: BytesLike | None = None,
-    ) -> int: ...
     def __setitem__(self, key: BytesLike, value: BytesLike, /) -> None: ...
     def __delitem__(self, key: BytesLike, /) -> None: ...
     @overload
