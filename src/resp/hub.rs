@@ -149,6 +149,8 @@ pub struct Hub {
     pub(super) peers: Option<Box<dyn Peers>>,
     asks: Asks,
     topology: Option<Arc<Topology>>,
+    /// This node was the last primary that it knew of.
+    was_primary: bool,
     /// Where the last primary is, or was, that was told of.
     last_primary: Option<ClientAddress>,
     orders: VecDeque<Order>,
@@ -206,6 +208,7 @@ impl Hub {
             peers: None,
             asks: Asks::default(),
             topology: None,
+            was_primary: false,
             last_primary: None,
             orders: VecDeque::new(),
         }
@@ -272,13 +275,15 @@ impl Hub {
         self.deliveries.retain(|(to, _)| *to != id);
     }
 
-    /// How the cluster is now. Who has subscribed to Sentinel's channels here is told what has changed; and when this node
-    /// is primary no more, and passes no writes on, clients are cut, as Sentinel has it: they look for the new one.
+    /// How the cluster is now. Who has subscribed to Sentinel's channels here is told what has changed; and when another node
+    /// is primary in place of this one, which passes no writes on, clients are cut, as Sentinel has it: they look for the new
+    /// one.
     pub fn set_topology(&mut self, topology: Arc<Topology>, now: Timestamp) {
         let before = self.topology.take();
         let news = topology.news(before.as_deref(), &self.options.set, &mut self.last_primary);
-        let was_primary = before.is_some_and(|before| before.is_primary());
-        if was_primary && !topology.is_primary() && !topology.forwards {
+        if topology.is_primary() {
+            self.was_primary = true;
+        } else if topology.primary.is_some() && std::mem::take(&mut self.was_primary) && !topology.forwards {
             let filter = Filter { kind: Some(Kind::Normal), ..Filter::default() };
             self.answer(&Question { what: What::Kill, filter, asker: 0 }, now);
         }

@@ -175,6 +175,46 @@ fn a_directory_is_promoted_by_force_while_nobody_has_it_open() {
 }
 
 #[test]
+fn a_first_opening_that_came_to_no_end_is_begun_anew_and_a_log_that_is_gone_is_not() {
+    let mut cluster = Cluster::new(3, 0);
+    let (primary, replica) = (cluster.primary(), cluster.replica());
+    cluster.store(primary).put(b"key", b"1", &Call { nodes: 3, ..Call::default() }).unwrap();
+    cluster.drop(replica);
+    let dir = cluster.dir(replica);
+    for entry in fs::read_dir(&dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().is_some_and(|name| name != "member") {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    // It was a member: what it promised is not known, so it votes for nobody.
+    cluster.open(replica);
+    cluster.wait_shown(replica, b"key", b"1");
+    wait_role(cluster.store(replica), Role::Replica);
+    // Whereas here nothing had begun.
+    let alone = cluster.folder.path().join("first");
+    let own =
+        MemberOptions { name: "first".parse().unwrap(), address: Some(free_address()), is_learner: false };
+    let first = || ClusterOptions {
+        node: own.name.clone(),
+        members: vec![own.clone()],
+        ..cluster.options_of(primary)
+    };
+    drop(Store::join(&alone, options(), first()).unwrap());
+    for entry in fs::read_dir(&alone).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().is_some_and(|name| name != "member") {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    let mark = fs::read_to_string(alone.join("member")).unwrap();
+    fs::write(alone.join("member"), format!("{mark}opening\n")).unwrap();
+    let store = Store::join(&alone, options(), first()).unwrap();
+    wait_role(&store, Role::Primary);
+    store.put(b"key", b"1", &Call::default()).unwrap();
+}
+
+#[test]
 fn reads_may_be_local_by_default() {
     let cluster = Cluster::with(3, 0, |options| options.read = ReadLevel::Local);
     cluster.primary();

@@ -106,7 +106,7 @@ fn a_primary_that_stood_still_shows_nothing_that_is_over() {
     assert_eq!(before.ask("SET key old").as_deref(), Some("+OK"));
     assert_eq!(before.ask("SET kept 1").as_deref(), Some("+OK"));
     assert_eq!(before.ask("GET key").as_deref(), Some("$3|old"));
-    cluster.signal(stopped, "-STOP");
+    cluster.stop(stopped);
     // These wait in its socket for when it goes on.
     assert!(before.say("GET key") && before.say("SET key late") && before.say("GET key"));
     let others: Vec<usize> = (0..3).filter(|at| *at != stopped).collect();

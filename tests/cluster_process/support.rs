@@ -120,6 +120,18 @@ impl Cluster {
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
     }
 
+    /// Has one stand still, all of its threads.
+    pub(crate) fn stop(&self, at: usize) {
+        self.signal(at, "-STOP");
+        let tasks = format!("/proc/{}/task", self.nodes[at].as_ref().expect("it runs").pid());
+        let stands_still = |task: std::io::Result<std::fs::DirEntry>| {
+            let stat = std::fs::read_to_string(task.expect("it runs").path().join("stat")).expect("it runs");
+            // The name, in brackets, may hold anything.
+            stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+        };
+        until("it stands still", || std::fs::read_dir(&tasks).expect("it runs").all(stands_still));
+    }
+
     /// Ends one in order.
     pub(crate) fn end(&mut self, at: usize) {
         self.nodes[at].take().expect("it runs").end();

@@ -35,6 +35,10 @@ def test_the_classes() -> None:
         "ForkedError": -16,
         "UnsupportedError": -17,
         "CorruptError": -18,
+        "NotPrimaryError": -20,
+        "NoQuorumError": -21,
+        "SupersededError": -22,
+        "UnknownOutcomeError": -23,
     }
     assert trimtab.TrimtabError.status is None
 

@@ -68,8 +68,10 @@ impl Store {
             seed: word(1),
         };
         let links = Links::open(setup)?;
-        let is_new = found == Found::Nothing;
-        let start = start(&cluster, found);
+        if found == Found::Nothing {
+            place::mark(disk.dir(), &cluster.cluster, &cluster.node, true)?;
+        }
+        let start = start(&cluster, found, has_log);
         let (node, report) = Node::open(
             &*disk,
             options.engine.clone(),
@@ -79,8 +81,8 @@ impl Store {
             word(2),
             shared::now(),
         )?;
-        if is_new || found == Found::Copy {
-            place::mark(disk.dir(), &cluster.cluster, &cluster.node)?;
+        if found != Found::Original {
+            place::mark(disk.dir(), &cluster.cluster, &cluster.node, false)?;
         }
         Self::found(disk, node, links, people, report.store, options, cluster)
     }
@@ -174,7 +176,7 @@ fn lock(disk: &FileDisk) -> Result<()> {
     })
 }
 
-fn start(cluster: &ClusterOptions, found: Found) -> Start {
+fn start(cluster: &ClusterOptions, found: Found, has_log: bool) -> Start {
     let is_begun = found != Found::Nothing;
     let nodes = match (is_begun, cluster.beginning) {
         (false, Beginning::New) => {
@@ -192,7 +194,7 @@ fn start(cluster: &ClusterOptions, found: Found) -> Start {
         (Directory::Copy, _) | (Directory::Detect, Found::Copy) => true,
         // What it may have promised before its directory was lost is not known.
         (_, Found::Nothing) => cluster.beginning == Beginning::Join,
-        _ => false,
+        _ => !has_log,
     };
     Start { nodes, is_copy, is_promoted: cluster.directory == Directory::Promoted && is_begun }
 }

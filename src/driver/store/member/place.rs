@@ -13,13 +13,15 @@ const NAME: &str = "member";
 const NEW_NAME: &str = "member.new";
 /// What it begins with, and the version.
 const FIRST: &str = "trimtab member 1";
+/// It is being opened for the first time.
+const OPENING: &str = "opening";
 /// Nothing of ours is so long.
 const BYTES_MAX: u64 = 4_096;
 
 /// What was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// Nothing: no member has been here.
+    /// Nothing: no member has been here, or its first opening did not come to its end.
     Nothing,
     /// It is where it was.
     Original,
@@ -57,7 +59,7 @@ pub(super) fn look(dir: &Path, cluster: &str, node: &NodeName, has_log: bool) ->
         let detail = format!("{}: it was written by a later release; use that", path.display());
         return Err(Error::Unsupported { what: "member", detail: detail.into() });
     }
-    let mut inode = None;
+    let (mut inode, mut is_opening) = (None, false);
     for line in lines {
         match line.split_once(' ') {
             Some(("cluster", other)) if other != cluster => {
@@ -69,10 +71,15 @@ pub(super) fn look(dir: &Path, cluster: &str, node: &NodeName, has_log: bool) ->
                 return Err(Error::invalid("directory", why));
             }
             Some(("inode", number)) => inode = number.parse::<u64>().ok(),
+            None if line == OPENING => is_opening = true,
             _ => {}
         }
     }
-    Ok(if inode == Some(file.ino()) { Found::Original } else { Found::Copy })
+    Ok(match inode == Some(file.ino()) {
+        _ if is_opening => Found::Nothing,
+        true => Found::Original,
+        false => Found::Copy,
+    })
 }
 
 /// The names of the cluster and the node whose directory this is. Blocks for the disk.
@@ -106,13 +113,16 @@ pub(super) fn names(dir: &Path) -> Result<(String, String)> {
     }
 }
 
-/// Says whose the directory is from now on, durably. Blocks for the disk.
-pub(super) fn mark(dir: &Path, cluster: &str, node: &NodeName) -> Result<()> {
+/// Says whose the directory is from now on, durably; `is_opening`: before there is anything else. Blocks for the disk.
+pub(super) fn mark(dir: &Path, cluster: &str, node: &NodeName, is_opening: bool) -> Result<()> {
     let path = dir.join(NEW_NAME);
     let write = || {
         let mut file = fs::File::create(&path)?;
         let inode = file.metadata()?.ino();
         write!(file, "{FIRST}\ncluster {cluster}\nnode {node}\ninode {inode}\n")?;
+        if is_opening {
+            writeln!(file, "{OPENING}")?;
+        }
         file.sync_all()?;
         fs::rename(&path, dir.join(NAME))?;
         fs::File::open(dir)?.sync_all()
@@ -132,7 +142,9 @@ mod tests {
         let (a, b): (NodeName, NodeName) = ("db-1".parse().unwrap(), "db-2".parse().unwrap());
         assert_eq!(look(&dir, "c", &a, false), Ok(Found::Nothing));
         assert!(look(&dir, "c", &a, true).unwrap_err().to_string().contains("belongs to no cluster"));
-        mark(&dir, "c", &a).unwrap();
+        mark(&dir, "c", &a, true).unwrap();
+        assert_eq!(look(&dir, "c", &a, true), Ok(Found::Nothing), "a crash came in between");
+        mark(&dir, "c", &a, false).unwrap();
         assert_eq!(look(&dir, "c", &a, true), Ok(Found::Original));
         assert_eq!(names(&dir), Ok(("c".to_owned(), "db-1".to_owned())));
         assert!(matches!(names(&copy), Err(Error::InvalidArgument { .. })));
@@ -140,7 +152,7 @@ mod tests {
         assert!(look(&dir, "d", &a, true).unwrap_err().to_string().contains("of the cluster c"));
         fs::copy(dir.join(NAME), copy.join(NAME)).unwrap();
         assert_eq!(look(&copy, "c", &a, true), Ok(Found::Copy));
-        mark(&copy, "c", &a).unwrap();
+        mark(&copy, "c", &a, false).unwrap();
         assert_eq!(look(&copy, "c", &a, true), Ok(Found::Original));
         fs::write(copy.join(NAME), "trimtab member 2\n").unwrap();
         assert!(matches!(look(&copy, "c", &a, true), Err(Error::Unsupported { .. })));

@@ -1,20 +1,31 @@
 //! [`Pool`]: the library's pool with a door that can be shut.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `arguments` | backends, ids and times, as Python passes them |
+//! | `door` | how a closed, panicked or forked pool refuses; calls with and without the interpreter |
+//! | `described` | statistics as tuples |
 
-use std::hash::{BuildHasher, RandomState};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+mod arguments;
+mod described;
+mod door;
+
+use std::panic::catch_unwind;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use pyo3::exceptions::PyTypeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyTuple};
 use trimtab::balance::{
-    self, Admin, Backend, BackendId, BackendStatistics, Backups, Formula, Hash, Lane, Observed, Options,
-    Outcome, Policy, Request, Retry, Timings, Token,
+    self, Admin, Backend, BackendId, Backups, Formula, Hash, Lane, Observed, Options, Outcome, Policy,
+    Request, Retry, Token,
 };
-use trimtab::time::{Clock, Instant};
+use trimtab::time::Clock;
 
+pub(crate) use self::arguments::timings;
+use self::arguments::{backend, ids, random_seed, time};
+use self::described::Described;
+use self::door::{OWN_LANE, needs_time};
 use crate::convert::{self, Budget, Chosen, Key};
 use crate::errors;
 use crate::pick::Pick;
@@ -559,261 +570,4 @@ impl Pool {
             self.held(py, |_| panic!("asked to"))
         }
     }
-}
-
-impl Pool {
-    /// The pool of a server in the process `owner`, whose threads pick from it too.
-    pub(crate) fn of_server(pool: Arc<balance::Pool>, owner: u32) -> Self {
-        Self::new_door(pool, true, Lane::Shared, Some(owner))
-    }
-
-    fn new_door(pool: Arc<balance::Pool>, needs_time: bool, lane: Lane, owner: Option<u32>) -> Self {
-        let identity = Arc::as_ptr(&pool).addr();
-        let needs_time = AtomicBool::new(needs_time);
-        Self { core: RwLock::new(Some(pool)), needs_time, events: None, lane, owner, identity }
-    }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        self.core.read().unwrap_or_else(PoisonError::into_inner).is_none()
-    }
-
-    /// Whether nothing can be reported any more: it is closed, or the parent's.
-    pub(crate) fn is_gone(&self) -> bool {
-        self.is_closed() || self.is_foreign()
-    }
-
-    /// Whether both are doors to one pool.
-    #[inline]
-    pub(crate) fn is_same(&self, other: &Pool) -> bool {
-        self.identity == other.identity
-    }
-
-    #[inline]
-    fn is_foreign(&self) -> bool {
-        self.owner.is_some_and(|owner| owner != std::process::id())
-    }
-
-    /// Refuses a server's pool in a child made by fork: what its changes set off are the parent's threads.
-    #[inline]
-    fn check_process(&self, py: Python<'_>) -> PyResult<()> {
-        if self.is_foreign() { Err(errors::forked(py, "server")) } else { Ok(()) }
-    }
-
-    /// Reports a pick by its token.
-    #[inline]
-    pub(crate) fn report(
-        &self,
-        py: Python<'_>,
-        token: Token,
-        outcome: Outcome,
-        timings: &Timings,
-        now: Instant,
-    ) -> PyResult<()> {
-        self.held(py, |core| core.done(self.lane, token, outcome, timings, now))
-    }
-
-    /// The caller's time, or the clock's where the policy looks at it.
-    #[inline]
-    pub(crate) fn now(&self, given: Option<&Bound<'_, PyAny>>) -> PyResult<Instant> {
-        match given {
-            Some(now) => convert::moment(now),
-            None if self.needs_time.load(Ordering::Relaxed) => Ok(Clock.now()),
-            None => Ok(Instant::START),
-        }
-    }
-
-    /// Calls into the pool with the interpreter held: for what takes less time than letting go of it.
-    /// `call` must not run Python code.
-    #[inline]
-    fn held<R>(
-        &self,
-        py: Python<'_>,
-        call: impl FnOnce(&balance::Pool) -> trimtab::Result<R>,
-    ) -> PyResult<R> {
-        let core = self.core.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(pool) = &*core else { return Err(errors::closed(py, "pool")) };
-        self.check_process(py)?;
-        let result = catch_unwind(AssertUnwindSafe(|| call(pool)));
-        drop(core);
-        self.tell(py);
-        self.settled(py, result)
-    }
-
-    /// Calls into the pool while other Python threads run, unless somebody is told its events.
-    fn detached<R: Send>(
-        &self,
-        py: Python<'_>,
-        call: impl FnOnce(&balance::Pool) -> trimtab::Result<R> + Send,
-    ) -> PyResult<R> {
-        let core = self.core.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let Some(pool) = core else { return Err(errors::closed(py, "pool")) };
-        self.check_process(py)?;
-        let call = || catch_unwind(AssertUnwindSafe(|| call(&pool)));
-        // What happens is queued behind a lock, which a fork by another thread must find free: so it is only ever
-        // taken by the thread that Python runs.
-        let result = if self.events.is_some() { call() } else { py.detach(call) };
-        self.tell(py);
-        self.settled(py, result)
-    }
-
-    /// Tells what happened, with no lock held: the function may call anything here.
-    #[inline]
-    fn tell(&self, py: Python<'_>) {
-        if let Some(events) = &self.events {
-            events.tell(py);
-        }
-    }
-
-    /// A backend is to have this rate: from now on picks need the time.
-    fn watch_rate(&self, rate: u32) {
-        if rate > 0 {
-            self.needs_time.store(true, Ordering::Relaxed);
-        }
-    }
-
-    #[inline]
-    fn settled<R>(&self, py: Python<'_>, result: std::thread::Result<trimtab::Result<R>>) -> PyResult<R> {
-        match result {
-            Ok(result) => result.map_err(|error| errors::raised(py, &error)),
-            Err(panic) => {
-                self.close();
-                Err(errors::panicked(py, "pool", &*panic))
-            }
-        }
-    }
-}
-
-/// Makes statistics into Python's tuples.
-struct Described<'py> {
-    tuple: Bound<'py, pyo3::types::PyType>,
-    admin: Bound<'py, pyo3::types::PyType>,
-    observed: Bound<'py, pyo3::types::PyType>,
-}
-
-impl<'py> Described<'py> {
-    fn new(py: Python<'py>) -> PyResult<Self> {
-        Ok(Self {
-            tuple: errors::class(py, "trimtab._types", "BackendStatistics")?,
-            admin: errors::class(py, "trimtab._enums", "Admin")?,
-            observed: errors::class(py, "trimtab._enums", "Observed")?,
-        })
-    }
-
-    fn backend(&self, counted: &BackendStatistics) -> PyResult<Bound<'py, PyAny>> {
-        const NANOS: f64 = 1e9;
-        let py = self.tuple.py();
-        let response_mean = (counted.response_mean_ns > 0).then(|| counted.response_mean_ns as f64 / NANOS);
-        let fields: [Bound<'py, PyAny>; 26] = [
-            counted.id.as_u64().into_pyobject(py)?.into_any(),
-            PyString::new(py, &counted.name).into_any(),
-            PyString::new(py, &counted.address).into_any(),
-            counted.weight.into_pyobject(py)?.into_any(),
-            counted.maxconn.into_pyobject(py)?.into_any(),
-            counted.tier.into_pyobject(py)?.into_any(),
-            counted.tag.into_pyobject(py)?.into_any(),
-            self.admin.call1((convert::number(counted.admin),))?,
-            self.observed.call1((convert::number(counted.observed),))?,
-            counted.serving.into_pyobject(py)?.to_owned().into_any(),
-            counted.picks.into_pyobject(py)?.into_any(),
-            counted.in_flight.into_pyobject(py)?.into_any(),
-            counted.outcomes.success.into_pyobject(py)?.into_any(),
-            counted.outcomes.connect_failed.into_pyobject(py)?.into_any(),
-            counted.outcomes.failed.into_pyobject(py)?.into_any(),
-            counted.outcomes.timed_out.into_pyobject(py)?.into_any(),
-            counted.outcomes.cancelled.into_pyobject(py)?.into_any(),
-            response_mean.into_pyobject(py)?.into_any(),
-            counted.share.into_pyobject(py)?.into_any(),
-            counted.limit.into_pyobject(py)?.into_any(),
-            counted.consecutive_errors.into_pyobject(py)?.into_any(),
-            counted.connection_rate.into_pyobject(py)?.into_any(),
-            counted.connection_burst.into_pyobject(py)?.into_any(),
-            counted
-                .observed_since_ns
-                .map(|since| convert::seconds_of(Instant::from_nanos(since)))
-                .into_pyobject(py)?
-                .into_any(),
-            counted.slow_start.into_pyobject(py)?.into_any(),
-            counted.reason.as_deref().into_pyobject(py)?.into_any(),
-        ];
-        self.tuple.call1(PyTuple::new(py, fields)?)
-    }
-}
-
-/// Reads a `trimtab.Backend`.
-fn backend(described: &Bound<'_, PyAny>) -> PyResult<Backend> {
-    let py = described.py();
-    let address = described.getattr("address")?;
-    let mut backend =
-        Backend::parse(convert::text("address", &address)?).map_err(|error| errors::raised(py, &error))?;
-    let name = described.getattr("name")?;
-    if !name.is_none() {
-        backend.name = Some(convert::text("name", &name)?.to_owned());
-    }
-    backend.weight = convert::whole("weight", 32, &described.getattr("weight")?)?;
-    backend.maxconn = convert::whole("maxconn", 32, &described.getattr("maxconn")?)?;
-    backend.tier = convert::whole("tier", 8, &described.getattr("tier")?)?;
-    backend.tag = convert::whole("tag", 64, &described.getattr("tag")?)?;
-    backend.admin = described.getattr("admin")?.extract::<Chosen<Admin>>()?.0;
-    backend.observed = described.getattr("observed")?.extract::<Chosen<Observed>>()?.0;
-    backend.connection_rate = convert::whole("connection_rate", 32, &described.getattr("connection_rate")?)?;
-    backend.connection_burst =
-        convert::whole("connection_burst", 32, &described.getattr("connection_burst")?)?;
-    Ok(backend)
-}
-
-/// Backends to avoid. Numbers that no backend can have avoid nothing.
-fn ids(given: &Bound<'_, PyAny>) -> PyResult<Vec<BackendId>> {
-    let mut ids = Vec::new();
-    let items = given.try_iter().map_err(|_| convert::wrong_type("an iterable of backend ids", given))?;
-    for item in items {
-        let item = item?;
-        if item.is_instance_of::<Pick>() {
-            return Err(PyTypeError::new_err("ids wanted, not Pick; write avoid=[pick.backend]"));
-        }
-        ids.push(convert::id(&item)?);
-    }
-    Ok(ids)
-}
-
-#[inline]
-pub(crate) fn timings(
-    connect: Option<&Bound<'_, PyAny>>,
-    first_byte: Option<&Bound<'_, PyAny>>,
-    total: Option<&Bound<'_, PyAny>>,
-) -> PyResult<Timings> {
-    Ok(Timings {
-        connect: convert::span_nanos("connect", connect)?,
-        first_byte: convert::span_nanos("first_byte", first_byte)?,
-        total: convert::span_nanos("total", total)?,
-    })
-}
-
-fn time(now: Option<&Bound<'_, PyAny>>) -> PyResult<Instant> {
-    now.map_or_else(|| Ok(Clock.now()), convert::moment)
-}
-
-/// Whether `pick` or `done` of this policy look at the time. One that this binding does not know may.
-/// Least connections and power of two do for what other lanes count; only a server's pool has any.
-fn needs_time(policy: Policy) -> bool {
-    !matches!(
-        policy,
-        Policy::RoundRobin
-            | Policy::Static
-            | Policy::First
-            | Policy::Random
-            | Policy::LeastConnections
-            | Policy::PowerOfTwo
-            | Policy::Source
-            | Policy::Hash
-    )
-}
-
-/// Where every pick counts, but those of a server's pool: its threads count without the interpreter's lock, on
-/// lanes of their own, so Python counts on one that is shared. Elsewhere the lock lets one thread at a time in,
-/// which is all that a lane of one's own asks for; so there is one order of turns and one exact count of what
-/// is in flight, however many threads there are. Nothing that runs without the lock counts there.
-const OWN_LANE: Lane = Lane::Own(0);
-
-fn random_seed() -> u64 {
-    RandomState::new().hash_one(())
 }
