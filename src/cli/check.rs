@@ -11,7 +11,7 @@ use crate::balance::{Admin, Policy};
 use crate::cli::{Failure, count};
 use crate::error::{Error, Problem};
 use crate::server::config::{
-    AcceptProxy, Config, Listener, Pool, SendProxy, Timeouts, excerpt, read_text, text_from,
+    AcceptProxy, Config, Listener, Pool, SendProxy, StoreRole, Timeouts, excerpt, read_text, text_from,
 };
 
 /// Check a configuration without running it
@@ -242,7 +242,15 @@ fn print(config: &Config, out: &mut impl Write) -> io::Result<()> {
         if let Some(path) = &pool.members_file {
             write!(out, ", those in {}", path.display())?;
         }
-        let is_found = !pool.watched.is_empty() || pool.members_file.is_some();
+        if let Some(members) = pool.store {
+            let which = match members.role {
+                StoreRole::Primary => "the primary",
+                StoreRole::Replicas => "the replicas",
+                StoreRole::Any => "the nodes",
+            };
+            write!(out, ", {which} of the store")?;
+        }
+        let is_found = !pool.watched.is_empty() || pool.members_file.is_some() || pool.store.is_some();
         if backends == drained + maintained && !is_found {
             write!(out, ", so nothing can be picked")?;
         }

@@ -22,7 +22,7 @@ use crate::driver::probing::Probing;
 use crate::driver::resp::{self, Clients, watch::StoreWatch};
 use crate::driver::shared::{Presence, Shared};
 #[cfg(feature = "replication")]
-use crate::driver::split::{self, Splitter};
+use crate::driver::split::{self, Splitter, pools::StorePools};
 use crate::driver::timer::{TimerId, Wheel};
 use crate::driver::token::{Key, Source};
 use crate::error::{Error, Result};
@@ -132,6 +132,9 @@ pub(crate) struct Worker {
     /// Listeners that split reads from writes.
     #[cfg(feature = "replication")]
     splitters: Vec<Splitter>,
+    /// Pools whose backends are the store's nodes, on one worker of the server.
+    #[cfg(feature = "replication")]
+    store_pools: Option<StorePools>,
     /// The checks, on one worker of the server.
     probing: Option<Probing>,
     /// Members from elsewhere, likewise.
@@ -181,6 +184,8 @@ pub(crate) struct Parts {
     pub(crate) store_watch: Option<StoreWatch>,
     #[cfg(feature = "replication")]
     pub(crate) splits: Vec<split::Parts>,
+    #[cfg(feature = "replication")]
+    pub(crate) store_pools: Option<StorePools>,
     pub(crate) probing: Option<Probing>,
     pub(crate) discovering: Option<Discovering>,
     pub(crate) is_hosted: bool,
@@ -239,6 +244,8 @@ impl Worker {
             store_watch: parts.store_watch,
             #[cfg(feature = "replication")]
             splitters,
+            #[cfg(feature = "replication")]
+            store_pools: parts.store_pools,
             probing: parts.probing,
             discovering: parts.discovering,
             inbox: parts.inbox,
@@ -252,6 +259,10 @@ impl Worker {
         }
         if let Some(probing) = &mut worker.probing {
             probing.begin(&mut worker.core);
+        }
+        #[cfg(feature = "replication")]
+        if let Some(pools) = &mut worker.store_pools {
+            pools.handle_news(worker.core.now);
         }
         #[cfg(feature = "store")]
         if let Some(watch) = &worker.store_watch {
@@ -469,7 +480,12 @@ impl Worker {
                     }
                 }
                 #[cfg(feature = "replication")]
-                Message::Nodes => self.splitters.iter_mut().for_each(Splitter::handle_news),
+                Message::Nodes => {
+                    self.splitters.iter_mut().for_each(Splitter::handle_news);
+                    if let Some(pools) = &mut self.store_pools {
+                        pools.handle_news(self.core.now);
+                    }
+                }
                 // Whether that ends it is looked at after every turn.
                 Message::Alone => {}
             }

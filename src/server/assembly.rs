@@ -28,6 +28,8 @@ use crate::driver::resp::{self, shared::SharedClients, watch::StoreWatch};
 use crate::driver::room::{Room, RoomObserver};
 use crate::driver::shared::{CHECKER, Orders, Shared, SharedListener, SharedPool};
 #[cfg(feature = "replication")]
+use crate::driver::split::pools::{Follower, StorePools, Wanted};
+#[cfg(feature = "replication")]
 use crate::driver::split::{self, nodes::reachable, shared::SharedSplit};
 use crate::driver::standing::Standing;
 use crate::driver::token::Source;
@@ -39,6 +41,8 @@ use crate::health::options::Settings;
 use crate::health::secret::Secret;
 use crate::proxy::options::{Bind, OnDown, Options};
 use crate::server::admin::Reach;
+#[cfg(feature = "replication")]
+use crate::server::config::StoreRole;
 use crate::server::config::{Check, Config, Discovery, Position};
 #[cfg(feature = "replication")]
 use crate::server::split::split_options;
@@ -191,6 +195,14 @@ pub(super) fn assemble(
     let mut discovering = Some(discovering(config, &shared, seeds[0])?).filter(Discovering::is_needed);
     let is_checked = checks.iter().any(Option::is_some);
     let mut probing = is_checked.then(|| probing(config, &shared, checks, seeds[1], secret)).transpose()?;
+    #[cfg(feature = "replication")]
+    let mut store_pools = match store {
+        Some(store) => {
+            let own = resp.as_ref().map(|resp| reachable(&resp.address));
+            store_pools(config, &shared, store, own)?
+        }
+        None => None,
+    };
     let mut workers = Vec::with_capacity(count);
     for (index, (one, sockets)) in loops.into_iter().zip(sockets).enumerate() {
         let (conversations, bell) = conversations.take().unzip();
@@ -218,6 +230,8 @@ pub(super) fn assemble(
             store_watch: store.filter(|_| index == CHECKER).cloned().map(StoreWatch::new),
             #[cfg(feature = "replication")]
             splits: split_parts,
+            #[cfg(feature = "replication")]
+            store_pools: if index == CHECKER { store_pools.take() } else { None },
             discovering: if index == CHECKER { discovering.take() } else { None },
             probing: if index == CHECKER { probing.take() } else { None },
             is_hosted,
@@ -351,6 +365,33 @@ impl Split {
             seed: seed()?,
         }))
     }
+}
+
+/// The pools whose backends are the store's nodes, for one of the workers.
+#[cfg(feature = "replication")]
+fn store_pools(
+    config: &Config,
+    shared: &Shared,
+    store: &Store,
+    own: Option<balance::Address>,
+) -> Result<Option<StorePools>> {
+    let follower = |(from, pool): (&crate::server::config::Pool, &SharedPool)| {
+        let members = from.store?;
+        Some(Follower {
+            pool: Arc::clone(&pool.pool),
+            wanted: match members.role {
+                StoreRole::Primary => Wanted::Primary,
+                StoreRole::Replicas => Wanted::Replicas,
+                StoreRole::Any => Wanted::Any,
+            },
+            port: members.port,
+        })
+    };
+    let followers: Vec<Follower> = config.pools.iter().zip(&shared.pools).filter_map(follower).collect();
+    if followers.is_empty() {
+        return Ok(None);
+    }
+    StorePools::new(store, own, shared.senders[CHECKER].clone(), followers).map(Some)
 }
 
 /// Binds the listeners that split reads from writes.

@@ -182,3 +182,33 @@ fn nodes_that_are_restarted_in_turn_fail_no_write() {
     let errors: Vec<&String> = all.iter().flat_map(|seen| &seen.errors).collect();
     assert!(errors.is_empty(), "{errors:?}");
 }
+
+#[test]
+fn a_pool_of_the_nodes_follows_the_primary() {
+    let cluster = Cluster::start_splitting(
+        "[[listener]]\nname = \"pooled\"\nbind = \"ADDRESS:6500\"\npool = \"primary\"\n\
+         [[pool]]\nname = \"primary\"\nstore = { role = \"primary\" }\non_down = \"close\"",
+    );
+    ready(&cluster);
+    let connect = |cluster: &Cluster| Client::connect(cluster.pooled(LEARNER)).expect("it listens");
+    let is_master = |client: &mut Client| client.ask("ROLE").is_some_and(|role| role.contains("master"));
+    let before = cluster.primary();
+    let mut client = connect(&cluster);
+    until("it leads to the primary", || {
+        let leads = is_master(&mut client);
+        if !leads {
+            client = connect(&cluster);
+        }
+        leads
+    });
+    // This one is left alone by its node, and cut with the epoch.
+    let mut idle = connect(&cluster);
+    assert!(is_master(&mut idle));
+    cluster.signal(before, "-STOP");
+    let others: Vec<usize> = (0..3).filter(|at| *at != before).collect();
+    let next = cluster.primary_of(&others);
+    assert!(idle.answer().is_none(), "its session is cut");
+    until("it leads to the next primary", || is_master(&mut connect(&cluster)));
+    assert!(cluster.connect(next).ask("ROLE").unwrap().contains("master"));
+    cluster.signal(before, "-CONT");
+}

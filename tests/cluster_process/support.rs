@@ -33,7 +33,8 @@ impl Cluster {
         Self::begin(addresses, lines, None)
     }
 
-    /// Three nodes and a learner, `n3`; each has a listener that splits reads from writes, with these lines in it.
+    /// Three nodes and a learner, `n3`; each has a listener that splits reads from writes, with these lines in it, in which
+    /// `ADDRESS` is the node's.
     pub(crate) fn start_splitting(listener: &'static str) -> Self {
         let addresses = (0..4).map(|_| free_address()).collect();
         Self::begin(addresses, "learners = [\"n3\"]", Some(listener))
@@ -54,6 +55,7 @@ impl Cluster {
         let (resp, lines) = (self.resp(at), self.lines);
         let listener = self.listener.map_or(String::new(), |lines| {
             let bind = self.split(at);
+            let lines = lines.replace("ADDRESS", &self.addresses[at].to_string());
             format!("[[listener]]\nname = \"split\"\nbind = \"{bind}\"\nmode = \"resp-split\"\n{lines}\n")
         });
         let config = format!(
@@ -70,6 +72,11 @@ impl Cluster {
     /// Where its listener is that splits reads from writes.
     pub(crate) fn split(&self, at: usize) -> SocketAddr {
         SocketAddr::from((self.addresses[at], 6400))
+    }
+
+    /// Where it listens for a pool of the nodes.
+    pub(crate) fn pooled(&self, at: usize) -> SocketAddr {
+        SocketAddr::from((self.addresses[at], 6500))
     }
 
     pub(crate) fn connect(&self, at: usize) -> Client {

@@ -5,10 +5,12 @@
 //!
 //! | file | owns |
 //! |---|---|
+//! | `pools` | pools whose backends are the nodes |
 //! | `shared` | what loops share: who may come in, what is known of the nodes, what was counted |
 //! | `nodes` | what is known of the nodes, from what the store tells |
 
 pub(crate) mod nodes;
+pub(crate) mod pools;
 pub(crate) mod shared;
 
 use std::sync::Arc;

@@ -39,17 +39,25 @@ impl Nodes {
 
     /// What is known now, if it is something else than when this was asked last.
     pub(crate) fn poll(&mut self) -> Option<Topology> {
+        match self.poll_told()? {
+            Some(topology) => Some(self.translate(&topology)),
+            None => Some(self.alone()),
+        }
+    }
+
+    /// The same as the store tells it; `Some(None)`: it is a store of its own, and primary for good.
+    pub(super) fn poll_told(&mut self) -> Option<Option<Arc<resp::Topology>>> {
         let mut done = Vec::new();
         self.lane.take(&mut done);
         let told = self.lane.poll_topology();
         self.lane.rest();
         let is_first = std::mem::take(&mut self.is_first);
-        match told {
-            Some(topology) => Some(self.translate(&topology)),
-            // A store of its own is primary for good.
-            None if is_first => Some(self.alone()),
-            None => None,
-        }
+        if told.is_some() || is_first { Some(told) } else { None }
+    }
+
+    /// Where this node serves Redis clients.
+    pub(super) fn own(&self) -> Option<&Address> {
+        self.own.as_ref()
     }
 
     fn alone(&self) -> Topology {
@@ -83,7 +91,7 @@ impl Nodes {
 }
 
 /// Where to connect to; `None` for a name, which is not looked up here.
-fn address_of(told: &ClientAddress) -> Option<Address> {
+pub(super) fn address_of(told: &ClientAddress) -> Option<Address> {
     match told.port {
         0 => Some(Address::Unix(told.host.as_str().into())),
         port => Some(Address::Inet(SocketAddr::new(told.host.parse().ok()?, port))),

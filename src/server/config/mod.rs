@@ -33,6 +33,8 @@
 //! | `pool.pending_max` | clients | 0 to 1,073,741,824 | 0: no limit | `queue_max` is one |
 //! | `pool.adaptive` | | see [`crate::balance::Adaptive`] | off | response times must mean something |
 //! | `pool.on_down` | | `keep`, `close` | `keep` | a check that fails may be wrong |
+//! | `pool.store.role` | | `primary`, `replicas`, `any` | `primary` | |
+//! | `pool.store.port` | | 1 to 65,535 | that of the node's Redis clients | |
 //! | `pool.backend.name` | | 1 to 255 bytes | its address | |
 //! | `pool.backend.address` | | an address | required | |
 //! | `pool.backend.weight` | | 1 to 65,535 | 1 | all alike |
@@ -325,6 +327,29 @@ pub struct Pool {
     pub watched: Vec<(WatchedName, Template)>,
     /// A file with more backends, followed as it changes.
     pub members_file: Option<PathBuf>,
+    /// Its backends are the nodes of the store.
+    pub store: Option<StoreMembers>,
+}
+
+/// `store` of a pool
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreMembers {
+    /// Which nodes are up for it.
+    pub role: StoreRole,
+    /// In place of the port at which Redis clients are served.
+    pub port: Option<u16>,
+}
+
+/// Which nodes of the store a pool sends connections to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StoreRole {
+    /// The one that orders writes.
+    #[default]
+    Primary,
+    /// All others.
+    Replicas,
+    /// All.
+    Any,
 }
 
 /// `[discovery]`

@@ -16,9 +16,9 @@ use crate::server::config::check;
 use crate::server::config::fields::{At, Fields};
 use crate::server::config::listener::{check_name, name};
 use crate::server::config::problems::Problems;
-use crate::server::config::schema::{ADAPTIVE, BACKEND, OUTLIER, RETRY};
+use crate::server::config::schema::{ADAPTIVE, BACKEND, OUTLIER, RETRY, STORE_MEMBERS};
 use crate::server::config::suggest::{nearest_or_all, shown};
-use crate::server::config::{ATTEMPTS_MAX, OnDown, Pool, QUEUE_MAX, SendProxy};
+use crate::server::config::{ATTEMPTS_MAX, OnDown, Pool, QUEUE_MAX, SendProxy, StoreMembers, StoreRole};
 
 const QUEUE_DEFAULT: u32 = 1024;
 const ATTEMPTS_DEFAULT: u32 = 3;
@@ -63,8 +63,26 @@ pub(super) fn read<'a>(
         backends: members.backends,
         watched: members.watched,
         members_file: fields.text("members_file", problems).map(|path| PathBuf::from(path.value)),
+        store: store_members(fields, problems),
     };
     (name, pool)
+}
+
+fn store_members(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<StoreMembers> {
+    let table = fields.table("store", &STORE_MEMBERS, problems)?;
+    for key in ["backend", "members_file", "check", "role", "lag_max"].iter().filter(|key| fields.has(key)) {
+        let message = format!("there are store and {key}, and with store the nodes say all of themselves");
+        problems.add(fields.value_at(key), message, "take one out");
+    }
+    if cfg!(not(feature = "replication")) {
+        let message = "a pool of the store's nodes is not in this build of trimtab";
+        problems.add(fields.value_at("store"), message, "build with the feature replication");
+    }
+    let roles = [("primary", StoreRole::Primary), ("replicas", StoreRole::Replicas), ("any", StoreRole::Any)];
+    Some(StoreMembers {
+        role: table.choice("role", &roles, &[], problems).map_or(StoreRole::default(), |role| role.value),
+        port: table.integer("port", 1..=65_535, problems).map(|port| port.value),
+    })
 }
 
 fn options(

@@ -80,6 +80,12 @@ fn whole(root: &DeTable<'_>, problems: &mut Problems<'_>) -> Config {
     };
     #[cfg(not(feature = "store"))]
     let leads_nowhere = true;
+    for (index, at) in pools.names.values() {
+        if leads_nowhere && pools.pools[*index].store.is_some() {
+            let message = "the pool is of the nodes of [store], and there are none";
+            problems.add(*at, message, "add [store] with dir and resp, or node and peers");
+        }
+    }
     for (at, split) in splits.iter().filter(|_| leads_nowhere) {
         let message =
             format!("the listener {} leads to the nodes of [store], and there are none", shown(&split.name));

@@ -181,10 +181,14 @@ pub(super) const POOL: Schema = Schema {
         key("adaptive", "{ min = 10 }"),
         key("on_down", "\"close\""),
         key("members_file", "\"/etc/trimtab/app.members\""),
+        key("store", "{ role = \"primary\" }"),
         key("backend", "[{ address = \"10.0.0.1:80\" }]"),
     ],
     later: &["sticky", "tls"],
 };
+
+pub(super) const STORE_MEMBERS: Schema =
+    Schema { place: "in pool.store", keys: &[key("role", "\"primary\""), key("port", "6379")], later: &[] };
 
 pub(super) const RETRY: Schema = Schema {
     place: "in pool.retry",
@@ -319,6 +323,7 @@ pub(super) const ALL: &[&Schema] = &[
     &HEADER,
     &EXPECT_HEADER,
     &STEP,
+    &STORE_MEMBERS,
     &RETRY,
     &ADAPTIVE,
     &BACKEND,

@@ -608,7 +608,8 @@ fn what_hints_suggest_is_taken() {
                                   peer_tls = \"insecure-plaintext-anywhere\"\n";
             const PEERS: &str = "peers = { db-1 = \"10.0.0.5:7400\" }\n";
             let needs = match key {
-                "cluster" | "listen" | "join" | "forward" | "degrade_after" | "stale_max" | "announce" => {
+                "cluster" | "listen" | "join" | "forward" | "degrade_after" | "stale_max" | "announce"
+                | "sentinel" => {
                     return format!("[store]\n{MEMBER}{PEERS}{line}\n");
                 }
                 "peers" => MEMBER,
@@ -625,6 +626,9 @@ fn what_hints_suggest_is_taken() {
                 _ => "dir = \"data\"\nresp = \"127.0.0.1:0\"\n",
             };
             format!("[store]\n{needs}{line}\n")
+        }
+        "in pool.store" => {
+            format!("{}[store]\ndir = \"data\"\nresp = \"127.0.0.1:0\"\n", pool(&format!("store.{line}")))
         }
         "in pool.adaptive" => pool(&format!("adaptive.{line}")),
         "in pool.outlier" => pool(&format!("outlier.{line}")),
@@ -666,6 +670,9 @@ fn what_hints_suggest_is_taken() {
         }
         "in [[listener]]" => {
             listener(&line.replace("name", "#name").replace("bind", "#bind").replace("pool", "#pool"))
+        }
+        "in [[pool]]" if line.starts_with("store") => {
+            format!("{}[store]\ndir = \"data\"\nresp = \"127.0.0.1:0\"\n", pool(line))
         }
         "in [[pool]]" if line.starts_with("name") => BASE.to_string(),
         "in [[pool]]" if line.starts_with("bounded_load") => pool(&format!("policy = \"hash\"\n{line}")),

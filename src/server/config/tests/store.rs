@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::errors::check;
 use super::{BASE, good, told};
 use crate::health::secret::Secret;
-use crate::server::config::Reads;
+use crate::server::config::{Reads, StoreMembers, StoreRole};
 use crate::store::engine::Durability;
 use crate::store::index::evict::Eviction;
 
@@ -212,6 +212,24 @@ fn what_a_splitting_listener_cannot_have_is_told() {
             format!("{BASE}{store}").replacen("pool = \"app\"", "pool = \"app\"\nmax_age = \"1s\"", 1),
             "max_age is for listeners of mode \"resp-split\"; add mode",
         ),
+    ] {
+        let told = told(&text).join("\n");
+        assert!(told.contains(expected), "{told}\n{expected}");
+    }
+}
+
+#[test]
+fn a_pool_may_be_of_the_nodes_of_the_store() {
+    let store = "[store]\ndir = \"data\"\nresp = \"127.0.0.1:6379\"\n";
+    let members = |text: &str| good(&format!("{BASE}{text}\n{store}")).pools[0].store.unwrap();
+    assert_eq!(members("store = {}"), StoreMembers { role: StoreRole::Primary, port: None });
+    let wanted = StoreMembers { role: StoreRole::Replicas, port: Some(5432) };
+    assert_eq!(members("store = { role = \"replicas\", port = 5432 }"), wanted);
+    for (text, expected) in [
+        (format!("{BASE}store = {{}}\n"), "t:7:8: the pool is of the nodes of [store], and there are none"),
+        (format!("{BASE}store = {{}}\nmembers_file = \"m\"\n{store}"), "there are store and members_file"),
+        (format!("{BASE}store = {{ role = \"leader\" }}\n{store}"), "unknown role \"leader\""),
+        (format!("{BASE}store = {{ port = 0 }}\n{store}"), "port 0 is outside 1 to 65535"),
     ] {
         let told = told(&text).join("\n");
         assert!(told.contains(expected), "{told}\n{expected}");
