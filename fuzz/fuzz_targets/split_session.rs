@@ -42,13 +42,36 @@ enum Answered {
 }
 
 const LINES: [&str; 18] = [
-    "GET a\r\n", "SET a 1\r\n", "MULTI\r\n", "EXEC\r\n", "WATCH a\r\n", "UNWATCH\r\n", "DISCARD\r\n", "HSET h f v\r\n",
-    "SCAN 0\r\n", "SCAN 5\r\n", "WAIT 1 0\r\n", "SUBSCRIBE c\r\n", "HELLO 3\r\n", "RESET\r\n", "INFO\r\n", "QUIT\r\n",
-    "CLIENT LIST\r\n", "CLIENT KILL TYPE normal\r\n",
+    "GET a\r\n",
+    "SET a 1\r\n",
+    "MULTI\r\n",
+    "EXEC\r\n",
+    "WATCH a\r\n",
+    "UNWATCH\r\n",
+    "DISCARD\r\n",
+    "HSET h f v\r\n",
+    "SCAN 0\r\n",
+    "SCAN 5\r\n",
+    "WAIT 1 0\r\n",
+    "SUBSCRIBE c\r\n",
+    "HELLO 3\r\n",
+    "RESET\r\n",
+    "INFO\r\n",
+    "QUIT\r\n",
+    "CLIENT LIST\r\n",
+    "CLIENT KILL TYPE normal\r\n",
 ];
 const ANSWERS: [&str; 10] = [
-    "+OK\r\n", "$1\r\n1\r\n", "*2\r\n:1\r\n:7\r\n", "-READONLY no\r\n", "-BEHIND no\r\n", "-ERR no\r\n", "$-1\r\n",
-    "+QUEUED\r\n", "*1\r\n+OK\r\n", "_\r\n",
+    "+OK\r\n",
+    "$1\r\n1\r\n",
+    "*2\r\n:1\r\n:7\r\n",
+    "-READONLY no\r\n",
+    "-BEHIND no\r\n",
+    "-ERR no\r\n",
+    "$-1\r\n",
+    "+QUEUED\r\n",
+    "*1\r\n+OK\r\n",
+    "_\r\n",
 ];
 
 fuzz_target!(|run: (u64, Vec<Step>)| {

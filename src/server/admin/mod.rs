@@ -12,7 +12,7 @@
 //! | `GET /primary`, `GET /replica?lag=500ms` | | 200 or 503: whether the store's node is one, a [`Standing`] |
 //! | `GET /v1/store/backup` | | 200, the last backups of the store |
 //! | `POST /v1/store/backup`, `{"to": "/mnt/backup", "full": false}` | begins one | 202, its number |
-//! | `GET /v1/store/cluster` | | 200, a [`ClusterTold`](super::ClusterTold) |
+//! | `GET /v1/store/cluster` | | 200, a [`ClusterTold`] |
 //! | `POST /v1/store/cluster`, `{"order": "transfer", "node": "db-2", "timeout_ms": 5000}` | begins a change of the cluster | 202, its number |
 //! | `POST /v1/drain`, `{"timeout_ms": 30000}` | [`Server::drain`](super::Server::drain) | 202 |
 //! | `POST /v1/stop` | [`Server::stop`](super::Server::stop) | 202 |
