@@ -47,10 +47,11 @@ class Cluster:
         return Store(self.path / name, segment_bytes=SEGMENT_BYTES, timeout=PATIENCE, cluster=options)
 
     def primary(self, but: str | None = None) -> str:
-        """Waits, as events tell, until all nodes that are open, but that one, know of the same primary, and it
-        is not that one."""
+        """Waits, as events tell, until all nodes that are open, but that one, know of the same primary, and
+        it is not that one."""
         while True:
-            known = {self._primary(store, but) for name, store in self.stores.items() if self._counts(name, but)}
+            stores = [store for name, store in self.stores.items() if self._counts(name, but)]
+            known = {self._primary(store, but) for store in stores}
             if len(known) == 1:
                 return known.pop()
 
