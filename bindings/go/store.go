@@ -14,7 +14,8 @@ import (
 //
 // A key has 0 to 65,536 bytes, a value 0 to StoreOptions.ValueMax. Keys are in the order of their bytes.
 //
-// Any goroutine may call anything at any time. Reads wait for nobody. Whatever waits takes a context first, and holds
+// Any goroutine may call anything at any time. Reads never wait for the disk; where nobody has read for a while, for the
+// short writes in hand. Whatever else waits takes a context first, and holds
 // no thread: writes are submitted, and one goroutine of the store's brings what came of them. A context without a
 // deadline waits for StoreOptions.Timeout at most.
 //

@@ -87,7 +87,8 @@ use crate::time::Instant;
 
 /// A store in a directory. A clone is the same store.
 ///
-/// Any thread may call anything at any time. Reads do not wait for writes. The store is closed by [`Store::close`], or
+/// Any thread may call anything at any time. Reads never wait for the disk; where nobody has read for a
+/// while, they wait for the short writes in hand. The store is closed by [`Store::close`], or
 /// when its last clone, queue and watcher is dropped. In a child made by `fork` every call gives [`Error::Forked`], and
 /// dropping it does nothing to the parent's.
 #[derive(Clone)]

@@ -257,7 +257,7 @@ impl<'a, 't> Fields<'a, 't> {
 
     /// A table whose keys are names of the user's, each with a text: names and texts in the order of the names.
     #[cfg(feature = "replication")]
-    #[cfg_attr(not(test), allow(dead_code, reason = "for [store], which has no cluster yet"))]
+    #[cfg_attr(not(feature = "replication"), allow(dead_code, reason = "of clusters"))]
     pub(super) fn pairs(
         &self,
         key: &str,
@@ -287,7 +287,7 @@ impl<'a, 't> Fields<'a, 't> {
 
     /// Whether the value of `key` is a table.
     #[cfg(feature = "replication")]
-    #[cfg_attr(not(test), allow(dead_code, reason = "for [store], which has no cluster yet"))]
+    #[cfg_attr(not(feature = "replication"), allow(dead_code, reason = "of clusters"))]
     pub(super) fn is_table(&self, key: &str) -> bool {
         matches!(self.get(key).map(Spanned::get_ref), Some(DeValue::Table(_)))
     }

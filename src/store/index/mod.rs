@@ -3,8 +3,8 @@
 //! [`Index::apply`] takes one command after the other and comes to the same state and the same answers on every
 //! node: it looks at no clock (the time is in the command), draws nothing at random and keeps everything in
 //! order. [`Index::publish`] lets readers see it, whole commands only. Any number of threads read through a
-//! [`Reader`]; they neither wait for the one who writes nor hold it up, and a [`View`] never changes. What no view holds
-//! is changed where it lies: see [`Index::offer`].
+//! [`Reader`]; they neither wait for the one who writes nor hold it up, but where a view has to be made for them (see
+//! [`Reader`]), and a [`View`] never changes. What no view holds is changed where it lies: see [`Index::offer`].
 //!
 //! | file | what |
 //! |---|---|

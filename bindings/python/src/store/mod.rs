@@ -16,7 +16,8 @@
 //! | `cluster` | a store as a member of a cluster, and `ClusterEvents` |
 //! | `door` | how a closed, panicked or forked store refuses; calls without the interpreter; the end of it |
 //!
-//! Reads keep the interpreter: they take no lock and wait for nobody. Whatever writes or waits lets go of it; so do reads of a
+//! Reads keep the interpreter: they wait for nobody, but where none was made for a while for the short writes in hand, whose
+//! threads need no interpreter. Whatever writes or waits for more lets go of it; so do reads of a
 //! member of a cluster, which may wait for its primary.
 
 mod answer;
