@@ -1,6 +1,7 @@
 //! [`Store`]: a replicated store, each node a process of its own with a directory that is taken away at the end.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
@@ -30,6 +31,9 @@ pub(super) struct Failover {
     /// Who is primary now.
     pub(super) primary: usize,
 }
+
+/// Between two rounds of questions to all nodes.
+const PAUSE: Duration = Duration::from_millis(2);
 
 impl Store {
     /// Starts all nodes on ports that the system chooses; returns when one of them is primary.
@@ -88,6 +92,8 @@ impl Store {
             if Clock.now() > end {
                 return Err(Error::TimedOut { what: "a node of the store to become primary" });
             }
+            // They are other processes, which need the processor to elect one.
+            std::thread::sleep(PAUSE);
         }
     }
 
@@ -106,6 +112,7 @@ impl Store {
             if Clock.now() > end {
                 return Err(Error::TimedOut { what: "another node of the store to take over" });
             }
+            std::thread::sleep(PAUSE);
         }
     }
 

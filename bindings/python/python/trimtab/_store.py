@@ -28,8 +28,8 @@ class Store(_Store):
     It is like a dict of bytes, in the order of the keys; leaving the block, or ``close``, writes everything
     and frees the directory. Opening blocks while it reads the log. Keys and values are bytes-like, a str is
     refused; what comes out is bytes. Any thread may call anything at any time. Reads never wait for the
-    disk; what writes or waits for it lets other threads run. ``trimtab.aio.attach`` has it in asyncio. All are keywords but
-    the path; None is the default:
+    disk; what writes or waits for it lets other threads run. ``trimtab.aio.attach`` has it in asyncio. All
+    are keywords but the path; None is the default:
 
     - durability: what a write gets that asks for nothing: ``"memory"`` or ``"local"`` (default).
     - timeout: how long a call waits that does not say so itself, 1 ms to 24 h, in seconds or as a timedelta
