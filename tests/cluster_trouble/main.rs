@@ -16,11 +16,14 @@ use std::process::Command;
 /// Has a scene played by this test program, in namespaces of its own: it may make networks there.
 #[track_caller]
 fn play(scene: &str) {
+    // Debian keeps tools for networks where not every user looks.
+    let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin";
     let output = Command::new("unshare")
         .args(["--map-root-user", "--net", "--mount", "--kill-child"])
         .arg(std::env::current_exe().expect("a test knows its own path"))
         .args(["--exact", "part::plays_its_part", "--nocapture", "--test-threads=1"])
         .env("TRIMTAB_SCENE", scene)
+        .env("PATH", path)
         .output()
         .expect("unshare can be started");
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
