@@ -3,7 +3,7 @@
 use std::ops::Deref;
 
 use crate::error::Error;
-use crate::store::index::{Command, Outcome, Timestamp, View};
+use crate::store::index::{Command, Outcome, State, Timestamp, View};
 
 /// When a write is answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,20 +24,34 @@ pub enum Durability {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 
+/// What [`Keys::submit`] gives.
+#[derive(Clone, Debug)]
+pub enum Submitted {
+    /// It is done, and this came of it. To be told to nobody before the batch it belongs to is taken in.
+    Done(Outcome),
+    /// It will be completed later.
+    UnderWay(Ticket),
+}
+
 /// What came of a write: its outcome in the index, or why it is not in the log.
 pub type Completed = Result<Outcome, Error>;
 
-/// The store. Reads are answered from a view at once; a write is submitted and completed later, by
-/// [`Connection::handle_completion`](super::Connection::handle_completion).
+/// The store. Reads are answered at once; a write is submitted and completed later, by
+/// [`Connection::handle_completion`](super::Connection::handle_completion), unless it is done at once.
 ///
-/// Writes are applied in the order in which they were submitted, and one that has completed is in every view that
-/// is asked for from then on.
+/// Writes are applied in the order in which they were submitted, and one that is done is in all that is read from then
+/// on.
 pub trait Keys {
     /// How a view is held while it is read.
     type Seen: Deref<Target = View>;
 
     /// What is there now.
     fn view(&mut self) -> Self::Seen;
+
+    /// Shows `read` what is there now. Costs less than a view, which has to be kept.
+    fn read<T>(&mut self, read: impl FnOnce(&State) -> T) -> T {
+        read(&self.view())
+    }
 
     /// The latest time any command had, and the most bytes that a value may have: what there is to know for a write
     /// that reads nothing.
@@ -51,7 +65,7 @@ pub trait Keys {
     /// # Errors
     ///
     /// It was not taken in: too much is under way, or the log has stopped. Nothing was changed.
-    fn submit(&mut self, command: &Command<'_>, durability: Durability) -> Result<Ticket, Error>;
+    fn submit(&mut self, command: &Command<'_>, durability: Durability) -> Result<Submitted, Error>;
 
     /// The last sequence that is on this disk.
     fn durable(&mut self) -> u64;

@@ -30,7 +30,7 @@ pub use self::connection::{Connection, Options};
 #[cfg(feature = "proxy")]
 pub(crate) use self::glob::matches;
 pub use self::hub::{Counters, Hub, HubOptions, Message};
-pub use self::keys::{Completed, Durability, Keys, Ticket};
+pub use self::keys::{Completed, Durability, Keys, Submitted, Ticket};
 pub use self::number::parse_integer;
 pub use self::peers::Peers;
 pub use self::reply::{Protocol, Reply};

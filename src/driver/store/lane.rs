@@ -11,10 +11,10 @@ use super::Store;
 use super::shared::{Core, Owner, Shared, now};
 use crate::driver::lock::MutexGuard;
 use crate::error::Result;
-use crate::resp::{Completed, Durability, Keys, Ticket};
+use crate::resp::{Completed, Durability, Keys, Submitted, Ticket};
 use crate::store::engine::{self, Now};
 use crate::store::index::evict::Uses;
-use crate::store::index::{Command, Reader, Timestamp, View};
+use crate::store::index::{Command, Reader, State, Timestamp, View};
 
 /// Wakes a loop. Called with the store's lock held: it must neither block nor call the store.
 type Wake = Box<dyn Fn() + Send + Sync>;
@@ -94,7 +94,12 @@ pub(crate) struct Lane {
 struct Sight {
     reader: Reader,
     view: Option<Seen>,
+    /// Batches in a row that had the lock, for want of a view, and wrote nothing.
+    readings: u32,
 }
+
+/// So many batches read under the lock before a view is made: among writes it would only cost.
+const READINGS_MAX: u32 = 8;
 
 /// A view, and a count of its own for who holds it, so that loops do not share one.
 #[derive(Clone)]
@@ -125,7 +130,7 @@ impl Lane {
             wake: Box::new(wake),
         };
         let index = store.shared()?.core.lock().lanes.0.insert(post);
-        let sight = Sight { reader: store.reader()?.clone(), view: None };
+        let sight = Sight { reader: store.reader()?.clone(), view: None, readings: 0 };
         Ok(Self { store: store.clone(), index, sight, unnumbered: 0 })
     }
 
@@ -142,6 +147,7 @@ impl Lane {
             core: None,
             now: now(),
             client: 0,
+            is_writing: false,
         }
     }
 
@@ -200,6 +206,14 @@ impl Sight {
     fn view(&mut self) -> Seen {
         self.view.get_or_insert_with(|| Seen(Arc::new(self.reader.view()))).clone()
     }
+
+    /// The same, unless there is none at present.
+    fn view_if_any(&mut self) -> Option<Seen> {
+        if self.view.is_none() {
+            self.view = self.reader.view_if_any().map(|view| Seen(Arc::new(view)));
+        }
+        self.view.clone()
+    }
 }
 
 /// The writes of a turn. What it submits is seen and told when it is finished.
@@ -212,6 +226,7 @@ pub(crate) struct Batch<'a> {
     core: Option<MutexGuard<'a, Core>>,
     now: Now,
     client: u64,
+    is_writing: bool,
 }
 
 impl Batch<'_> {
@@ -223,6 +238,7 @@ impl Batch<'_> {
 
     /// Asks for a [`Finished::Sync`] once all that was written so far is on disk.
     pub(crate) fn sync(&mut self) -> Result<()> {
+        self.is_writing = true;
         let place = Place { lane: self.lane, client: 0, ticket: None };
         let core = self.core.get_or_insert_with(|| self.shared.core.lock());
         self.shared.take_sync(core, Owner::Lane(place))
@@ -232,6 +248,12 @@ impl Batch<'_> {
     /// applied, if the lane wants to know.
     pub(crate) fn finish(mut self, done: &mut Vec<Finished>) -> bool {
         let Some(mut core) = self.core.take() else { return false };
+        // A lock that was taken to read only is not needed while there is a view.
+        self.sight.readings = if self.is_writing { 0 } else { self.sight.readings + 1 };
+        if self.sight.readings == READINGS_MAX {
+            self.sight.readings = 0;
+            core.engine.view();
+        }
         // What is done is taken here: nobody need be woken for it.
         core.lanes.0[self.lane].is_rung = true;
         self.shared.settle(&mut core, self.now);
@@ -260,7 +282,19 @@ impl Keys for Batch<'_> {
         (self.sight.reader.time(), self.sight.reader.value_max())
     }
 
-    fn submit(&mut self, command: &Command<'_>, durability: Durability) -> Result<Ticket> {
+    fn read<T>(&mut self, read: impl FnOnce(&State) -> T) -> T {
+        let seen = match self.core {
+            // What is there lies under the lock, and nothing need be kept of it.
+            Some(_) => None,
+            None => self.sight.view_if_any(),
+        };
+        match seen {
+            Some(seen) => read(&seen),
+            None => read(self.core.get_or_insert_with(|| self.shared.core.lock()).engine.state()),
+        }
+    }
+
+    fn submit(&mut self, command: &Command<'_>, durability: Durability) -> Result<Submitted> {
         let durability = match durability {
             Durability::Memory => engine::Durability::Memory,
             Durability::Local => engine::Durability::Local,
@@ -275,9 +309,16 @@ impl Keys for Batch<'_> {
             }));
             Owner::Lane(Place { lane: self.lane, client: self.client, ticket: Some(ticket) })
         };
+        self.is_writing = true;
         let core = self.core.get_or_insert_with(|| self.shared.core.lock());
-        self.shared.take_as(core, command, Some(durability), owner, self.now)?;
-        Ok(ticket)
+        match self.shared.take_now(core, command, Some(durability), owner, self.now, true)? {
+            None => Ok(Submitted::UnderWay(ticket)),
+            Some(done) => {
+                // What was looked at before lacks it.
+                self.sight.view = None;
+                Ok(Submitted::Done(done.outcome.expect("a command has an outcome")))
+            }
+        }
     }
 
     fn durable(&mut self) -> u64 {

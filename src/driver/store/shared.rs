@@ -313,23 +313,41 @@ impl Shared {
         owner: impl FnOnce(Option<u64>) -> Owner,
         now: Now,
     ) -> Result<()> {
+        self.take_now(core, command, durability, owner, now, false).map(|_| ())
+    }
+
+    /// The same; with `is_taken`, what is done at once is given back, and has no owner.
+    pub(super) fn take_now(
+        &self,
+        core: &mut Core,
+        command: &Command<'_>,
+        durability: Option<Durability>,
+        owner: impl FnOnce(Option<u64>) -> Owner,
+        now: Now,
+        is_taken: bool,
+    ) -> Result<Option<engine::Done>> {
         if core.is_ending {
             return Err(closed());
         }
         if core.waiting.is_empty() {
             let before = core.engine.last_sequence();
-            match core.engine.submit(command, durability, now) {
-                Ok(ticket) => {
+            let submitted = match is_taken {
+                true => core.engine.submit_now(command, durability, now),
+                false => core.engine.submit(command, durability, now).map(engine::Submitted::UnderWay),
+            };
+            match submitted {
+                Ok(engine::Submitted::Done(done)) => return Ok(Some(done)),
+                Ok(engine::Submitted::UnderWay(ticket)) => {
                     // What was answered without being written down has none.
                     let sequence = core.engine.last_sequence();
                     core.owners.insert(ticket, owner((sequence > before).then_some(sequence)));
-                    return Ok(());
+                    return Ok(None);
                 }
                 Err(error) if core.engine.is_worth_waiting(&error) => {}
                 Err(error) => return Err(error),
             }
         }
-        self.hold(core, command, durability, owner(None))
+        self.hold(core, command, durability, owner(None)).map(|()| None)
     }
 
     /// Has a command wait for its turn.

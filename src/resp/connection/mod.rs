@@ -12,13 +12,15 @@ mod job;
 
 use std::collections::{BTreeMap, VecDeque};
 
+use smallvec::SmallVec;
+
 use self::answer::{answer, refused_write};
 use self::job::{Job, Part, Queued};
 use crate::resp::ahead::Trace;
 use crate::resp::command::blind::{self, Expects};
 use crate::resp::command::{self, Args, Context, Control, Data, Run, Spec, failure};
 use crate::resp::hub::{Hub, Message};
-use crate::resp::keys::{Completed, Durability, Keys, Ticket};
+use crate::resp::keys::{Completed, Durability, Keys, Submitted, Ticket};
 use crate::resp::reply::{Protocol, Reply};
 use crate::resp::request::{Limits, Parsed, Parser};
 use crate::resp::world::{Failure, World, fail};
@@ -370,13 +372,17 @@ impl Connection {
                 return false;
             }
             Ok(Parsed::Request(request, len)) => {
-                let args: Vec<&[u8]> = request.iter().collect();
-                if self.take(&args, hub, keys, now) == Taken::Later {
+                let args: SmallVec<[&[u8]; 8]> = request.iter().collect();
+                let taken = self.take(&args, hub, keys, now);
+                drop(args);
+                if taken == Taken::Later {
                     // The same bytes are parsed once more then.
                     return false;
                 }
                 intake.at += len;
-                intake.parser.set_stranger(!hub.client(self.id).is_authenticated);
+                if hub.options.password.is_some() {
+                    intake.parser.set_stranger(!hub.client(self.id).is_authenticated);
+                }
             }
         }
         true
@@ -460,9 +466,10 @@ impl Connection {
             }
             Run::Data(run) if !spec.is_write() => {
                 note_uses(spec, args, keys);
-                let view = keys.view();
-                let mut world = World::new(&view, now.max(view.time()), false, hub.rng.next_u64());
-                self.read(run, &mut world, args, hub);
+                keys.read(|state| {
+                    let mut world = World::new(state, now.max(state.time()), false, hub.rng.next_u64());
+                    self.read(run, &mut world, args, hub);
+                });
             }
             Run::Data(_) => {
                 let args = args.iter().map(|arg| arg.to_vec()).collect();
@@ -506,7 +513,11 @@ impl Connection {
         client.last_command = spec.name;
         let command = Command { time: now, request: None, operation: Operation::Step(step) };
         match keys.submit(&command, self.options.durability) {
-            Ok(ticket) => self.slots.push_back(Slot::Pending(ticket, expects)),
+            Ok(Submitted::UnderWay(ticket)) => self.slots.push_back(Slot::Pending(ticket, expects)),
+            Ok(Submitted::Done(outcome)) => {
+                self.written = self.written.max(outcome.sequence);
+                self.respond(hub, |reply| answer(Ok(outcome), &expects, keys, now, reply));
+            }
             Err(error) => self.refuse(refused_write(&error), hub),
         }
         Some(Taken::Yes)

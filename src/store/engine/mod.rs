@@ -76,6 +76,15 @@ pub struct Completion {
     pub result: Result<Done>,
 }
 
+/// What [`Engine::submit_now`] gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Submitted {
+    /// It is done.
+    Done(Done),
+    /// It will be: [`Engine::poll_completion`] says when.
+    UnderWay(Ticket),
+}
+
 /// What was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Done {
