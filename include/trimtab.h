@@ -820,7 +820,8 @@ typedef struct trimtab_pool_options trimtab_pool_options;
 typedef struct trimtab_server trimtab_server;
 
 /**
- * Keys and values in memory, every change in a write-ahead log first: a store in a directory.
+ * Keys and values in memory, every change in a write-ahead log first: a store in a directory, opened by
+ * `trimtab_store_open`, or that of a server, by `trimtab_server_store`.
  *
  * ```c
  * trimtab_store *store = NULL;
@@ -2244,6 +2245,27 @@ typedef struct trimtab_store_change {
  * Data on disk are not what was written there; the detail gives file, offset and what to do. Nothing was changed.
  */
 #define TRIMTAB_E_CORRUPT (-18)
+
+/**
+ * This node is not the cluster's primary; the detail names who is, where that is known. Nothing was changed.
+ */
+#define TRIMTAB_E_NOT_PRIMARY (-20)
+
+/**
+ * No primary holds a quorum of the cluster at present. Nothing was changed.
+ */
+#define TRIMTAB_E_NO_QUORUM (-21)
+
+/**
+ * Another primary's writes took the place of this one: it was not done, and will not be.
+ */
+#define TRIMTAB_E_SUPERSEDED (-22)
+
+/**
+ * The primary was lost before it said what came of a write. The same request, with its client and number, may be sent
+ * again, and tells.
+ */
+#define TRIMTAB_E_UNKNOWN_OUTCOME (-23)
 
 #ifdef __cplusplus
 extern "C" {
@@ -4042,14 +4064,15 @@ trimtab_status trimtab_store_open(struct trimtab_str path,
  * Takes nothing more, writes what was taken, whatever durability it asked for, and frees the directory. Calls under way
  * are answered. Closing again does nothing.
  *
- * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_IO` when the log has failed: then writes in memory may be lost, or
- * `TRIMTAB_E_FORKED`.
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_IO` when the log has failed: then writes in memory may be lost,
+ * `TRIMTAB_E_STATE` for the store of a server, which closes it when it ends, or `TRIMTAB_E_FORKED`.
  * Thread safety: any thread, at any time. Blocks for the disk.
  */
 trimtab_status trimtab_store_close(const struct trimtab_store *store);
 
 /**
- * Closes a store as `trimtab_store_close` does, which tells what was lost, and gives back what belongs to it.
+ * Closes a store as `trimtab_store_close` does, which tells what was lost, and gives back what belongs to it. Of a
+ * server's store it gives back the handle alone.
  *
  * - `store`: may be NULL.
  *
@@ -4945,6 +4968,23 @@ trimtab_status trimtab_store_watch_next(struct trimtab_store_watch *watch,
  */
 trimtab_status trimtab_store_watch_sequence(const struct trimtab_store_watch *watch,
                                             uint64_t *sequence_out);
+
+/**
+ * The store in the server, open from the server's start until its end: everything that `trimtab_store_...` can do, to
+ * the same keys that Redis clients see. Each call gives another handle of the same store.
+ *
+ * - `store_out`: written on success only. End it with `trimtab_store_free`, before the server or after it, which gives back
+ *   the handle alone: `trimtab_store_close` is refused, for the server closes the store when it ends. Whatever takes the
+ *   handle, or what was made of it, answers `TRIMTAB_E_STATE` from then on; calls under way are answered.
+ *
+ * A call that waits holds up its thread alone, so in a callback for events it holds up a worker.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_NOT_FOUND` when the configuration has no `[store]`,
+ * `TRIMTAB_E_STATE` before the server is started and once it has ended, or `TRIMTAB_E_FORKED`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_server_store(const struct trimtab_server *server,
+                                    struct trimtab_store **store_out);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -67,6 +67,10 @@ enum class Status : trimtab_status {
     forked = TRIMTAB_E_FORKED,
     unsupported = TRIMTAB_E_UNSUPPORTED,
     corrupt = TRIMTAB_E_CORRUPT,
+    not_primary = TRIMTAB_E_NOT_PRIMARY,
+    no_quorum = TRIMTAB_E_NO_QUORUM,
+    superseded = TRIMTAB_E_SUPERSEDED,
+    unknown_outcome = TRIMTAB_E_UNKNOWN_OUTCOME,
 };
 
 enum class Policy : std::int32_t {
@@ -1077,6 +1081,8 @@ private:
     const trimtab_event *event_;
 };
 
+class Store;
+
 /// Listeners that relay connections to pools, on threads of its own (`start`) or in the host's loop
 /// (`start_hosted`). Any thread may call anything at any time. Destroying it ends it, and waits for its threads.
 class Server {
@@ -1210,6 +1216,10 @@ public:
         detail::check(trimtab_server_pool(get(), detail::str(name), &pool));
         return Pool(pool);
     }
+
+    /// The store of the configuration, to the same keys that Redis clients see. Open until the server ends, which closes it:
+    /// its own `close` is refused, and what is called afterwards throws. The handle may outlive the server.
+    Store store() const;
 
     trimtab_server_statistics statistics() const
     {
@@ -1445,6 +1455,9 @@ public:
     {
         return set(trimtab_store_options_set_scrub_bytes_per_second, bytes);
     }
+
+    /// On the caller's threads, in `Store::turn` and in calls that wait: it makes none.
+    StoreOptions &hosted(bool hosted = true) { return set(trimtab_store_options_set_hosted, hosted ? 1 : 0); }
 
     const trimtab_store_options *get() const noexcept { return options_.get(); }
 
@@ -2276,6 +2289,34 @@ public:
         return report;
     }
 
+    /// Readable when a turn has something to do. Only of a hosted store, as the three below; stays the store's, whose queues
+    /// and watches keep it open.
+    int poll_fd() const
+    {
+        std::int32_t fd = -1;
+        detail::check(trimtab_store_poll_fd(get(), &fd));
+        return fd;
+    }
+    /// When a turn is needed even if the descriptor is not readable, in nanoseconds of `steady_clock`; nothing while
+    /// nothing is pending.
+    std::optional<std::uint64_t> next_deadline() const
+    {
+        std::uint64_t deadline = TRIMTAB_NO_TIME;
+        detail::check(trimtab_store_next_deadline(get(), &deadline));
+        return deadline == TRIMTAB_NO_TIME ? std::nullopt : std::optional<std::uint64_t>(deadline);
+    }
+    /// The same as `poll` and `epoll_wait` take it: milliseconds from now, -1 while nothing is pending.
+    int next_timeout() const
+    {
+        std::int32_t timeout = -1;
+        detail::check(trimtab_store_next_timeout(get(), &timeout));
+        return timeout;
+    }
+    /// Waits until there is something to do and does a bounded piece of each kind; gives how many there were.
+    std::size_t turn() { return turn_for(-1); }
+    /// The same, waiting at most so long; not at all for 0.
+    std::size_t turn(Duration timeout) { return turn_for(detail::wait_ms(timeout)); }
+
     /// Writes everything and frees the directory; throws when something was lost, which the end of this object does not.
     void close() { detail::check(trimtab_store_close(get())); }
 
@@ -2290,7 +2331,18 @@ private:
         store_.reset(store);
     }
 
+    friend class Server;
+
+    explicit Store(trimtab_store *store) noexcept : store_(store) {}
+
     static Result made() noexcept { return detail::sized<Result>(); }
+
+    std::size_t turn_for(std::int64_t timeout_ms)
+    {
+        std::size_t count = 0;
+        detail::check(trimtab_store_turn(get(), timeout_ms, &count));
+        return count;
+    }
 
     std::uint64_t sync_for(std::int64_t timeout_ms)
     {
@@ -2307,6 +2359,13 @@ private:
 
     std::unique_ptr<trimtab_store, detail::Deleter<trimtab_store_free>> store_;
 };
+
+inline Store Server::store() const
+{
+    trimtab_store *store = nullptr;
+    detail::check(trimtab_server_store(get(), &store));
+    return Store(store);
+}
 
 /// Backs up the store in the directory `from`, which nobody has open, as `Store::backup` does.
 inline trimtab_store_backup_report backup_closed(std::string_view from, std::string_view to, bool is_full = false)

@@ -81,6 +81,18 @@ pub enum Error {
     },
     /// Data on disk are not what was written there. Nothing was changed.
     Corrupt(Box<Damage>),
+    /// This node is not the cluster's primary, and was not to pass the call on. Nothing was changed.
+    NotPrimary {
+        /// The name of who is, as far as this node knows.
+        primary: Option<String>,
+    },
+    /// The primary does not hold its quorum, or no primary was found in time. Nothing was changed.
+    NoQuorum,
+    /// Another primary's writes took the place of this one: it was not done, and will not be.
+    Superseded,
+    /// Whether a write was or will be done is not known: its primary was lost before it could say. The same request,
+    /// with its client and number, may be sent again, and tells.
+    UnknownOutcome,
 }
 
 /// Data on disk that are not what was written there.
@@ -253,6 +265,22 @@ impl fmt::Display for Error {
             ),
             Error::Unsupported { what, detail } => write!(f, "unsupported {what}: {detail}"),
             Error::Corrupt(damage) => damage.fmt(f),
+            Error::NotPrimary { primary: Some(primary) } => {
+                write!(f, "this node is not primary; {primary} is: ask there")
+            }
+            Error::NotPrimary { primary: None } => {
+                f.write_str("this node is not primary, and knows of none at present; ask again")
+            }
+            Error::NoQuorum => f.write_str(
+                "no primary holds a quorum of the cluster at present; nothing was done: ask again when more nodes are up",
+            ),
+            Error::Superseded => {
+                f.write_str("another primary took over before this write was safe; it was not done: send it again")
+            }
+            Error::UnknownOutcome => f.write_str(
+                "the primary was lost before it said what came of this write; it may have been done: look, or send it \
+                 again with the same client and number",
+            ),
         }
     }
 }
@@ -318,6 +346,11 @@ mod tests {
             Error::NoBackend(NoBackend::PoolRateLimited { rate: 2, wait: Duration::from_millis(3) }),
             Error::Capacity { what: "picks_max", limit: 5 },
             Error::StalePick,
+            Error::NotPrimary { primary: Some("db-2".into()) },
+            Error::NotPrimary { primary: None },
+            Error::NoQuorum,
+            Error::Superseded,
+            Error::UnknownOutcome,
             Error::Unsupported { what: "segment version", detail: "2; this release reads 1".into() },
             Error::Corrupt(Box::new(Damage {
                 file: "data/0000000000000001.wal".into(),

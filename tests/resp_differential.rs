@@ -201,6 +201,97 @@ fn chosen_cases_are_those_of_redis() {
     assert!(different.is_empty(), "{}", different.join("\n"));
 }
 
+/// The lines of an answer of `CLIENT LIST`, as far as they are compared, sorted.
+fn listed(answer: &[u8]) -> Vec<String> {
+    let text = String::from_utf8(answer.to_vec()).unwrap();
+    let lines = text.lines().filter(|line| line.contains("addr="));
+    let told = |line: &str| {
+        let is_compared = |field: &&str| {
+            ["name", "flags", "db", "sub", "psub", "ssub", "multi", "cmd", "user", "redir", "resp"]
+                .contains(&field.split('=').next().unwrap())
+        };
+        line.split(' ').filter(is_compared).collect::<Vec<_>>().join(" ")
+    };
+    let mut lines: Vec<String> = lines.map(told).collect();
+    lines.sort_unstable();
+    lines
+}
+
+/// Several clients: who is there, and who is told to go.
+#[test]
+fn clients_are_told_and_ended_as_by_redis() {
+    const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
+    let redis = Redis::start();
+    let mut local = Local::new(Options::default());
+    let mut theirs: Vec<_> = NAMES.iter().map(|_| Client::connect(&redis)).collect();
+    let ours: Vec<_> = NAMES.iter().map(|_| local.connect()).collect();
+    let number = |answer: &[u8]| String::from_utf8_lossy(answer).trim()[1..].to_owned();
+    let mut ids = Vec::new();
+    for (at, name) in NAMES.iter().enumerate() {
+        let request = encoded(&words(&format!("CLIENT SETNAME {name}")));
+        theirs[at].ask(&request);
+        local.ask(ours[at], &request, 0);
+        let request = encoded(&words("CLIENT ID"));
+        ids.push((number(&theirs[at].ask(&request).0), number(&local.ask(ours[at], &request, 0))));
+    }
+    // `$b` is the number of the client b.
+    for line in [
+        "a CLIENT LIST",
+        "b SUBSCRIBE news",
+        "c HELLO 3",
+        "c PSUBSCRIBE n*",
+        "d MULTI",
+        "d PING",
+        "a CLIENT LIST",
+        "a CLIENT LIST TYPE pubsub",
+        "a CLIENT LIST TYPE normal",
+        "a CLIENT LIST TYPE replica",
+        "a CLIENT LIST ID $d",
+        "a CLIENT LIST ID $d 99999 $b -1",
+        "a CLIENT INFO",
+        "a CLIENT KILL ID $a",
+        "a CLIENT KILL ID $d TYPE pubsub",
+        "a CLIENT KILL ID $d LADDR x",
+        "a CLIENT KILL ID $d TYPE normal USER default SKIPME yes",
+        "a CLIENT KILL ID $d",
+        "a CLIENT LIST",
+        "a CLIENT KILL TYPE pubsub",
+        "a CLIENT LIST",
+        "e MULTI",
+        "e CLIENT KILL ID $f",
+        "e CLIENT LIST ID $c",
+        "e CLIENT KILL ID $e",
+        "e EXEC",
+        "a CLIENT LIST",
+        "e CLIENT KILL ID $a SKIPME no",
+        "e CLIENT KILL ID $e SKIPME no",
+    ] {
+        let who = (line.as_bytes()[0] - b'a') as usize;
+        let filled = |pick: fn(&(String, String)) -> &String| {
+            let mut words = words(&line[2..]);
+            for word in &mut words {
+                if let [b'$', name] = word[..] {
+                    *word = pick(&ids[(name - b'a') as usize]).clone().into_bytes();
+                }
+            }
+            encoded(&words)
+        };
+        let (expected, now) = theirs[who].ask(&filled(|ids| &ids.0));
+        let answer = local.ask(ours[who], &filled(|ids| &ids.1), now);
+        if line.contains(" HELLO ") {
+            continue;
+        }
+        if !listed(&expected).is_empty() {
+            assert_eq!(listed(&answer), listed(&expected), "{line}, ours first");
+        } else {
+            assert_eq!(answer.escape_ascii().to_string(), expected.escape_ascii().to_string(), "{line}");
+        }
+    }
+    for (at, name) in NAMES.iter().enumerate() {
+        assert!(theirs[at].is_ended() && local.is_finished(ours[at]), "{name}");
+    }
+}
+
 const CASES: &str = r#"
     PING
     PING hello
@@ -235,6 +326,40 @@ const CASES: &str = r#"
     CLIENT SETNAME ""
     CLIENT GETNAME
     CLIENT ID x
+    CLIENT KILL
+    CLIENT KILL 1.2.3.4:5
+    CLIENT KILL ID
+    CLIENT KILL ID x
+    CLIENT KILL ID 0
+    CLIENT KILL ID -1
+    CLIENT KILL ID 9223372036854775808
+    CLIENT KILL ID 987654321
+    CLIENT KILL ADDR 1.2.3.4:5
+    CLIENT KILL LADDR 1.2.3.4:5
+    CLIENT KILL ADDR 1.2.3.4:5 TYPE normal SKIPME yes
+    CLIENT KILL TYPE nope
+    CLIENT KILL TYPE master
+    CLIENT KILL TYPE pubsub
+    CLIENT KILL type Replica
+    CLIENT KILL USER nobody
+    CLIENT KILL ID 987654321 USER default
+    CLIENT KILL SKIPME maybe
+    CLIENT KILL SKIPME yes NOPE x
+    CLIENT KILL SKIPME yes ID
+    CLIENT LIST NOPE
+    CLIENT LIST TYPE
+    CLIENT LIST TYPE nope
+    CLIENT LIST TYPE replica
+    CLIENT LIST TYPE pubsub
+    CLIENT LIST ID
+    CLIENT LIST ID x
+    CLIENT LIST ID 987654321
+    CLIENT INFO x
+    READONLY
+    READWRITE
+    READONLY x
+    ROLE x
+    SENTINEL masters
     CLIENT NO-EVICT x
     CLIENT NO-EVICT on
     CONFIG NOPE

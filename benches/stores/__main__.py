@@ -7,6 +7,10 @@ to the peer that promises as much (the median of the ratios round by round), lat
 processes took of the processor for each request. other% is what programs outside the test took of all cores
 in the worst round.
 
+`quorum` asks stores of several nodes for writes that are on the disks of two of them before they are
+answered. redis is asked by a WAIT behind each SET, which takes another client; trimtab is asked for a PING
+there.
+
 `memory` tells what each server grew by for each key when the keys were put, before all else.
 
 Needs the packages in apt.txt; who lacks a program is left out, and with --smoke that is a failure. TRIMTAB,
@@ -26,10 +30,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from contestants import (
+    CLUSTERS,
+    CONNECTIONS,
     CONTESTANTS,
     ETCD_KEY,
     PEERS,
-    VALUE_BYTES,
     Figures,
     Store,
     get_message,
@@ -38,6 +43,7 @@ from contestants import (
     put_message,
     redis_benchmark,
 )
+from pairs import VALUE_BYTES, Unanswered, encode, pairs
 from system import Failure, Meter, memory_kib, tree
 
 # What each workload asks: of stores that speak RESP, and of etcd; and how many at once on a connection.
@@ -47,6 +53,7 @@ WORKLOADS = {
     "set-P16": ("set", "Put", 16),
     "get-P16": ("get", "Range", 16),
 }
+QUORUM = "quorum"
 
 
 class Bench:
@@ -68,7 +75,7 @@ class Bench:
 
     def stop(self) -> None:
         for store in self.stores.values():
-            store.server.stop()
+            store.stop()
 
     def ask(self, name: str, workload: str, count: int) -> Figures:
         store = self.stores[name]
@@ -82,25 +89,38 @@ class Bench:
         """Puts keys at random, as many as there are; gives bytes for each key that is there then."""
         grown = {}
         for name, store in self.stores.items():
-            before = memory_kib(tree(store.pid))
             if not store.is_resp:
                 self.ask(name, "set", 100)
                 continue
+            if name in CLUSTERS:
+                continue
+            before = memory_kib(tree(store.pids[0]))
             redis_benchmark(store, "set", self.keys, self.keys, 64)
             # Of n keys drawn n times this part comes up.
-            grown[name] = (memory_kib(tree(store.pid)) - before) * 1024 / (self.keys * 0.632)
+            grown[name] = (memory_kib(tree(store.pids[0])) - before) * 1024 / (self.keys * 0.632)
         return grown
 
     def run(self, name: str, workload: str) -> Figures:
         """A round: first a short one, by which the other is made to take its seconds."""
-        rate = self.ask(name, workload, 2_000)["rate"]
-        count = max(2_000, int(rate * self.seconds))
-        meter = Meter(self.stores[name].pid, [])
-        figures = self.ask(name, workload, count)
+        store = self.stores[name]
+        if workload == QUORUM and store.is_resp:
+            meter = Meter(store.pids[0], store.pids[1:])
+            tail = encode(*store.question)
+            try:
+                figures = pairs(store.port, tail, self.keys, self.seconds, CONNECTIONS)
+            except Unanswered as error:
+                raise Failure(f"{name}: {error}") from error
+            count = int(figures["count"])
+        else:
+            asked = "set" if workload == QUORUM else workload
+            count = max(2_000, int(self.ask(name, asked, 2_000)["rate"] * self.seconds))
+            meter = Meter(store.pids[0], store.pids[1:])
+            figures = self.ask(name, asked, count)
         used = meter.stop()
+        seconds = used["cpu_seconds"] + used["backend_cpu_seconds"]
         return {
             **figures,
-            "cost": used["cpu_seconds"] * 1e6 / count,
+            "cost": seconds * 1e6 / count,
             "foreign_percent": used["foreign_percent"],
         }
 
@@ -145,9 +165,12 @@ def measure(bench: Bench, workloads: Sequence[str], rounds: int) -> dict[str, ob
     sizes = ", ".join(f"{name} {size:.0f}" for name, size in memory.items())
     print(f"memory, bytes a key: {sizes}\n", flush=True)
     for workload in workloads:
-        results: dict[str, list[Figures]] = {name: [] for name in bench.stores}
+        asked = [name for name in bench.stores if (name in CLUSTERS) == (workload == QUORUM)]
+        if not asked:
+            continue
+        results: dict[str, list[Figures]] = {name: [] for name in asked}
         for turn in range(rounds):
-            for name in list(bench.stores)[:: 1 if turn % 2 == 0 else -1]:
+            for name in asked[:: 1 if turn % 2 == 0 else -1]:
                 figures = bench.run(name, workload)
                 results[name].append(figures)
                 line = f"{workload} {turn + 1}/{rounds} {name}: {number(figures['rate'])} requests/s"
@@ -171,7 +194,7 @@ def listed(known: Sequence[str]) -> Callable[[str], list[str]]:
 def main() -> None:
     layout = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=layout)
-    contestants, workloads = list(CONTESTANTS), list(WORKLOADS)
+    contestants, workloads = list(CONTESTANTS), [*WORKLOADS, QUORUM]
     parser.add_argument("--stores", type=listed(contestants), help=f"default: {','.join(contestants)}")
     parser.add_argument("--workloads", type=listed(workloads), default=workloads, help=",".join(workloads))
     parser.add_argument("--rounds", type=int, default=5)

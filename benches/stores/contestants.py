@@ -11,12 +11,14 @@ import socket
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+from pairs import VALUE_BYTES, encode
 from system import Failure, Server, find, free_ports
 
 CONNECTIONS = 50
-VALUE_BYTES = 128
 # etcd keeps the history of all keys; redis-benchmark's name for the first of them.
 ETCD_KEY = b"key:000000000001"
 SETUP = "install the packages in benches/stores/apt.txt"
@@ -26,15 +28,21 @@ Figures = dict[str, float]
 
 @dataclass(frozen=True)
 class Store:
-    """One store that runs. `pid` is the process that is counted."""
+    """One store that runs, on one node or several; `port` is its primary's."""
 
-    server: Server
+    servers: tuple[Server, ...]
     port: int
     is_resp: bool
+    # Asked behind each write whether it is safe; nothing where the answer of the write says so.
+    question: tuple[bytes, ...] = ()
 
     @property
-    def pid(self) -> int:
-        return self.server.pid
+    def pids(self) -> list[int]:
+        return [server.pid for server in self.servers]
+
+    def stop(self) -> None:
+        for server in self.servers:
+            server.stop()
 
 
 def binary(variable: str, command: str) -> str:
@@ -42,79 +50,146 @@ def binary(variable: str, command: str) -> str:
     return os.environ.get(variable) or find(command, SETUP)
 
 
-def command(port: int, *words: str) -> bytes:
-    """Sends one command to a store that speaks RESP; gives the first line of its answer."""
-    text = f"*{len(words)}\r\n" + "".join(f"${len(word)}\r\n{word}\r\n" for word in words)
+def command(port: int, *words: str, lines: int = 1) -> list[bytes]:
+    """Sends one command to a store that speaks RESP; gives the first lines of its answer."""
     with socket.create_connection(("127.0.0.1", port), 5) as connection:
-        connection.sendall(text.encode())
-        return connection.makefile("rb").readline().strip()
+        connection.sendall(encode(*(word.encode() for word in words)))
+        stream = connection.makefile("rb")
+        return [stream.readline().strip() for _ in range(lines)]
 
 
-def redis(fsync: str) -> Callable[[Path], Store]:
+def redis(fsync: str, replicas: int = 0) -> Callable[[Path], Store]:
+    """A primary, and so many replicas that are kept as it is."""
+
     def start(folder: Path) -> Store:
-        port = free_ports(1)[0]
-        argv = [binary("REDIS", "redis-server"), "--port", str(port), "--bind", "127.0.0.1"]
-        argv += ["--dir", str(folder), "--save", "", "--appendonly", "yes", "--appendfsync", fsync]
-        # What is measured is the log and not its rewriting.
-        argv += ["--auto-aof-rewrite-percentage", "0"]
-        return resp(argv, folder, port)
+        ports = free_ports(1 + replicas)
+        runs = []
+        for number, port in enumerate(ports):
+            place = folder / str(number)
+            place.mkdir()
+            argv = [binary("REDIS", "redis-server"), "--port", str(port), "--bind", "127.0.0.1"]
+            argv += ["--dir", str(place), "--save", "", "--appendonly", "yes", "--appendfsync", fsync]
+            # What is measured is the log and not its rewriting.
+            argv += ["--auto-aof-rewrite-percentage", "0", "--repl-diskless-sync-delay", "0"]
+            argv += ["--replicaof", "127.0.0.1", str(ports[0])] if number else []
+            runs.append((argv, place, port))
+        servers = resp(runs)
+        if replicas:
+            wait = ("WAIT", str(replicas), "100")
+            ready(servers, lambda: command(ports[0], *wait) == [b":%d" % replicas], "followed")
+        question = (b"WAIT", b"%d" % replicas, b"1000") if replicas else ()
+        return Store(servers, ports[0], is_resp=True, question=question)
 
     return start
 
 
-def trimtab(durability: str, workers: int) -> Callable[[Path], Store]:
+def trimtab(durability: str, workers: int, nodes: int = 1) -> Callable[[Path], Store]:
+    """One node, or a cluster of them."""
+
     def start(folder: Path) -> Store:
-        port = free_ports(1)[0]
-        path = folder / "trimtab.toml"
-        path.write_text(
-            f"""[runtime]
+        free = free_ports(2 * nodes)
+        ports, links = free[:nodes], free[nodes:]
+        peers = ", ".join(f'n{number} = "127.0.0.1:{link}"' for number, link in enumerate(links))
+        runs = []
+        for number, port in enumerate(ports):
+            place = folder / str(number)
+            place.mkdir()
+            cluster = f'node = "n{number}"\npeers = {{ {peers} }}\npeer_tls = "insecure-plaintext"\n'
+            path = place / "trimtab.toml"
+            path.write_text(
+                f"""[runtime]
 workers = {workers}
 [store]
-dir = "{folder / "data"}"
+dir = "{place / "data"}"
 resp = "127.0.0.1:{port}"
 durability = "{durability}"
 """
-        )
-        return resp([binary("TRIMTAB", "trimtab"), "run", str(path)], folder, port)
+                + (cluster if nodes > 1 else "")
+            )
+            runs.append(([binary("TRIMTAB", "trimtab"), "run", str(path)], place, port))
+        servers = resp(runs)
+        primaries: list[int] = []
+
+        def is_led() -> bool:
+            primaries[:] = [port for port in ports if command(port, "ROLE", lines=3)[2] == b"master"]
+            return len(primaries) == 1
+
+        if nodes > 1:
+            ready(servers, is_led, "led")
+        # The answer of a write says that a quorum has it; something is to be asked behind it all the same.
+        return Store(servers, primaries[0] if nodes > 1 else ports[0], is_resp=True, question=(b"PING",))
 
     return start
 
 
-def resp(argv: list[str], folder: Path, port: int) -> Store:
-    server = Server(argv, folder / "log")
-    try:
-        server.wait_until(lambda: command(port, "PING") == b"+PONG", "ready")
-    except Failure:
-        server.stop()
-        raise
-    return Store(server, port, is_resp=True)
+def resp(runs: list[tuple[list[str], Path, int]]) -> tuple[Server, ...]:
+    """Starts servers that speak RESP, each by its own words, in its own folder and on its own port."""
+    servers = tuple(Server(argv, folder / "log") for argv, folder, _ in runs)
+    for (_, _, port), server in zip(runs, servers, strict=True):
+        ready(servers, partial(is_up, port), "ready", server)
+    return servers
 
 
-def etcd(folder: Path) -> Store:
-    port, peer = free_ports(2)
-    client, other = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{peer}"
-    argv = [binary("ETCD", "etcd"), "--name", "n", "--data-dir", str(folder / "data")]
-    argv += ["--listen-client-urls", client, "--advertise-client-urls", client]
-    argv += ["--listen-peer-urls", other, "--initial-advertise-peer-urls", other]
-    argv += ["--initial-cluster", f"n={other}", "--quota-backend-bytes", str(8 << 30), "--log-level", "error"]
-    server = Server(argv, folder / "log")
+def is_up(port: int) -> bool:
+    return command(port, "PING") == [b"+PONG"]
+
+
+def ready(
+    servers: tuple[Server, ...], is_ready: Callable[[], bool], what: str, server: Server | None = None
+) -> None:
+    """Waits until they are; none is left when they never are."""
     try:
-        server.wait_until(lambda: revision(port) is not None, "ready")
+        (server or servers[0]).wait_until(is_ready, what)
     except Failure:
-        server.stop()
+        for each in servers:
+            each.stop()
         raise
-    return Store(server, port, is_resp=False)
+
+
+def etcd(nodes: int) -> Callable[[Path], Store]:
+    def start(folder: Path) -> Store:
+        ports = free_ports(2 * nodes)
+        clients = [f"http://127.0.0.1:{port}" for port in ports[:nodes]]
+        others = [f"http://127.0.0.1:{port}" for port in ports[nodes:]]
+        everybody = ",".join(f"n{number}={other}" for number, other in enumerate(others))
+        servers = []
+        for number, (client, other) in enumerate(zip(clients, others, strict=True)):
+            argv = [binary("ETCD", "etcd"), "--name", f"n{number}"]
+            argv += ["--data-dir", str(folder / f"data{number}")]
+            argv += ["--listen-client-urls", client, "--advertise-client-urls", client]
+            argv += ["--listen-peer-urls", other, "--initial-advertise-peer-urls", other]
+            argv += ["--initial-cluster", everybody, "--quota-backend-bytes", str(8 << 30)]
+            servers.append(Server([*argv, "--log-level", "error"], folder / f"log{number}"))
+        leaders: list[int] = []
+
+        def is_led() -> bool:
+            leaders[:] = [port for port in ports[:nodes] if is_leader(port)]
+            return len(leaders) == 1
+
+        ready(tuple(servers), is_led, "led")
+        return Store(tuple(servers), leaders[0], is_resp=False)
+
+    return start
+
+
+def is_leader(port: int) -> bool:
+    status = etcd_status(port)
+    return status is not None and status.get("leader") == status["header"]["member_id"]
 
 
 def revision(port: int) -> int | None:
     """How many changes etcd has made; `None` while it has no leader."""
+    status = etcd_status(port)
+    return int(status["header"]["revision"]) if status and status.get("leader") else None
+
+
+def etcd_status(port: int) -> Any:
     argv = [binary("ETCDCTL", "etcdctl"), "--endpoints", f"127.0.0.1:{port}"]
     argv += ["endpoint", "status", "-w", "json"]
     done = subprocess.run(argv, capture_output=True, text=True, env={**os.environ, "ETCDCTL_API": "3"})
     if done.returncode != 0 or not done.stdout:
         return None
-    status = json.loads(done.stdout)[0]["Status"]
-    return int(status["header"]["revision"]) if status.get("leader") else None
+    return json.loads(done.stdout)[0]["Status"]
 
 
 def redis_benchmark(store: Store, test: str, count: int, keys: int, pipeline: int) -> Figures:
@@ -170,8 +245,13 @@ CONTESTANTS: dict[str, Callable[[Path], Store]] = {
     "trimtab-memory@2": trimtab("memory", 2),
     "redis-always": redis("always"),
     "redis-everysec": redis("everysec"),
-    "etcd": etcd,
+    "etcd": etcd(1),
+    "redis-always+1": redis("always", 1),
+    "etcd-x3": etcd(3),
 }
+
+# Those of more than one node, which are asked for writes that more than one of them has.
+CLUSTERS = ("redis-always+1", "etcd-x3")
 
 # What each needs; who lacks something is left out unless it was asked for by name.
 PROGRAMS: dict[str, tuple[tuple[str, str], ...]] = {
@@ -198,4 +278,5 @@ PEERS = {
     "trimtab-memory@1": "redis-everysec",
     "trimtab-memory@2": "redis-everysec",
     "etcd": "redis-always",
+    "etcd-x3": "redis-always+1",
 }

@@ -61,9 +61,14 @@ import (
 // look into an archive for changes; it sees this one, and links anew.
 var archiveSum string
 
+// closeGate lets nobody in any more.
+func closeGate(gate *C.trimtab_go_gate) {
+	C.trimtab_go_shut(gate)
+}
+
 // shut lets nobody in any more and returns when everybody is out. No call stays inside for long.
 func shut(gate *C.trimtab_go_gate) {
-	C.trimtab_go_shut(gate)
+	closeGate(gate)
 	lane := C.uint32_t(0)
 	for tries := 0; ; tries++ {
 		if lane = C.trimtab_go_busy(gate, lane); lane == C.TRIMTAB_GO_GATE_LANES {

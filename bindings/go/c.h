@@ -4,8 +4,11 @@
 #ifndef TRIMTAB_GO_C_H
 #define TRIMTAB_GO_C_H
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "trimtab.h"
 
@@ -159,6 +162,28 @@ static inline trimtab_go_result trimtab_go_leave_with_text(uint32_t *calls, trim
     result.text = text;
     result.length = length < size ? length : size - 1;
     return result;
+}
+
+typedef struct trimtab_go_copied {
+    trimtab_go_result result;
+    int descriptor;
+    // Why there is no copy, when trimtab gave one to copy; else 0.
+    int error;
+} trimtab_go_copied;
+
+// A duplicate of the descriptor that trimtab gave to poll, if it did, for Go's poller to have and close.
+static inline trimtab_go_copied trimtab_go_leave_with_copy(uint32_t *calls, trimtab_status status, int descriptor) {
+    trimtab_go_copied copied = {.descriptor = -1};
+    if (status == TRIMTAB_OK) {
+        copied.descriptor = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
+        // Go polls none that may block. Nobody reads this one, so it means nothing to anybody else.
+        if (copied.descriptor < 0 || fcntl(copied.descriptor, F_SETFL, O_NONBLOCK) < 0) {
+            copied.error = errno;
+            if (copied.descriptor >= 0) close(copied.descriptor);
+        }
+    }
+    copied.result = trimtab_go_leave(calls, status);
+    return copied;
 }
 
 #endif

@@ -94,6 +94,10 @@ func (n *nativeServer) ask(operation string, what int) (uint64, error) {
 	return uint64(answer.number), nil
 }
 
+func (n *nativeServer) deadline(operation string) (uint64, error) {
+	return n.ask(operation, askNextDeadline)
+}
+
 // pollCopy duplicates the descriptor of a hosted server and gives the duplicate to Go's poller.
 func (n *nativeServer) pollCopy(operation string) (*os.File, error) {
 	copied := C.trimtab_go_server_poll_copy(&n.gate, n.server)

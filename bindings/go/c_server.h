@@ -1,6 +1,5 @@
 // A server's functions, each in one crossing with the gate and the detail of a failure. See c.go.
 
-#include <fcntl.h>
 #include <poll.h>
 
 #include "c_events.h"
@@ -98,34 +97,13 @@ static trimtab_go_number trimtab_go_server_ask(trimtab_go_gate *gate, const trim
     return answer;
 }
 
-typedef struct trimtab_go_copied {
-    trimtab_go_result result;
-    int descriptor;
-    // Why there is no copy, when trimtab gave one to copy; else 0.
-    int error;
-} trimtab_go_copied;
-
-// A duplicate of the descriptor to poll, for Go's poller to have and close. The caller lets nobody turn the
-// server meanwhile, which might close it.
+// The caller lets nobody turn the server meanwhile, which might close the descriptor.
 static trimtab_go_copied trimtab_go_server_poll_copy(trimtab_go_gate *gate, const trimtab_server *server) {
-    trimtab_go_copied copied = {.descriptor = -1};
     uint32_t *calls = trimtab_go_enter(gate);
-    if (calls == NULL) {
-        copied.result = trimtab_go_closed();
-        return copied;
-    }
+    if (calls == NULL) return (trimtab_go_copied){.result = trimtab_go_closed(), .descriptor = -1};
     int32_t descriptor = -1;
     trimtab_status status = trimtab_server_poll_fd(server, &descriptor);
-    if (status == TRIMTAB_OK) {
-        copied.descriptor = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
-        // Go polls none that may block. Nobody reads this one, so it means nothing to anybody else.
-        if (copied.descriptor < 0 || fcntl(copied.descriptor, F_SETFL, O_NONBLOCK) < 0) {
-            copied.error = errno;
-            if (copied.descriptor >= 0) close(copied.descriptor);
-        }
-    }
-    copied.result = trimtab_go_leave(calls, status);
-    return copied;
+    return trimtab_go_leave_with_copy(calls, status, descriptor);
 }
 
 // Whether a turn has something to do.

@@ -3,6 +3,12 @@ package trimtab
 /*
 #cgo noescape trimtab_go_store_open
 #cgo nocallback trimtab_go_store_open
+#cgo noescape trimtab_go_server_store
+#cgo nocallback trimtab_go_server_store
+#cgo noescape trimtab_go_store_ask
+#cgo nocallback trimtab_go_store_ask
+#cgo noescape trimtab_go_store_poll_copy
+#cgo nocallback trimtab_go_store_poll_copy
 #cgo noescape trimtab_go_store_close
 #cgo nocallback trimtab_go_store_close
 #cgo noescape trimtab_go_store_free
@@ -28,6 +34,7 @@ import "C"
 
 import (
 	"os"
+	"runtime"
 	"syscall"
 	"time"
 )
@@ -77,11 +84,28 @@ func openNative(path string, options *StoreOptions) (*nativeStore, bell, error) 
 		given.has_scrub_interval = 1
 		given.scrub_interval_ms = C.uint64_t(*options.ScrubInterval / time.Millisecond)
 	}
+	if options.Hosted {
+		given.is_hosted = 1
+	}
 	data, length := text(path)
 	opened := C.trimtab_go_store_open(data, length, &given, C.size_t(options.queueMax()))
 	if err := failureOf("store", opOpen, opened.result); err != nil {
 		return nil, bell{}, err
 	}
+	return newNativeStore(&opened)
+}
+
+// store gives a handle of a server's own store, as openNative does of one of the caller's.
+func (n *nativeServer) store(queueMax int) (*nativeStore, bell, error) {
+	opened := C.trimtab_go_server_store(&n.gate, n.server, C.size_t(queueMax))
+	runtime.KeepAlive(n)
+	if err := failureOf("server", "store", opened.result); err != nil {
+		return nil, bell{}, err
+	}
+	return newNativeStore(&opened)
+}
+
+func newNativeStore(opened *C.trimtab_go_store) (*nativeStore, bell, error) {
 	native := &nativeStore{store: opened.store, queue: nativeQueue{opened.queue}}
 	bell, err := newBell(opened.descriptor)
 	if err != nil {
@@ -157,6 +181,34 @@ const (
 func (n *nativeStore) wait(operation string, what int) (uint64, error) {
 	waited := C.trimtab_go_store_wait(&n.gate, n.store, C.int(what))
 	return uint64(waited.number), failureOf("store", operation, waited.result)
+}
+
+// What ask asks of a hosted store.
+const (
+	askStoreTurn         = C.TRIMTAB_GO_STORE_TURN
+	askStorePollFD       = C.TRIMTAB_GO_STORE_POLL_FD
+	askStoreNextDeadline = C.TRIMTAB_GO_STORE_NEXT_DEADLINE
+)
+
+func (n *nativeStore) ask(operation string, what int) (uint64, error) {
+	answer := C.trimtab_go_store_ask(&n.gate, n.store, C.int(what))
+	return uint64(answer.number), failureOf("store", operation, answer.result)
+}
+
+func (n *nativeStore) deadline(operation string) (uint64, error) {
+	return n.ask(operation, askStoreNextDeadline)
+}
+
+// pollCopy duplicates the descriptor of a hosted store and gives the duplicate to Go's poller.
+func (n *nativeStore) pollCopy(operation string) (*os.File, error) {
+	copied := C.trimtab_go_store_poll_copy(&n.gate, n.store)
+	if err := failureOf("store", operation, copied.result); err != nil {
+		return nil, err
+	}
+	if copied.error != 0 {
+		return nil, systemRefused(operation, "copy the descriptor to poll", syscall.Errno(copied.error))
+	}
+	return polled(operation, C.int(copied.descriptor))
 }
 
 func (n *nativeStore) status() (StoreStatus, error) {

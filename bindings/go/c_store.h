@@ -12,7 +12,7 @@
 
 // The options, 0 where the default is meant.
 typedef struct trimtab_go_store_given {
-    uint8_t has_identity, has_history_bytes_max, has_scrub_interval;
+    uint8_t has_identity, has_history_bytes_max, has_scrub_interval, is_hosted;
     uint8_t cluster[16];
     uint64_t node;
     int32_t durability, eviction;
@@ -59,10 +59,25 @@ static inline trimtab_status trimtab_go_store_set(trimtab_store_options *options
     TRIMTAB_GO_SET(trimtab_store_options_set_disk_retry_ms, given->disk_retry_ms);
     TRIMTAB_GO_SET(trimtab_store_options_set_scrub_bytes_per_second, given->scrub_bytes_per_second);
 #undef TRIMTAB_GO_SET
+    if (status == TRIMTAB_OK && given->is_hosted) status = trimtab_store_options_set_hosted(options, 1);
     if (status == TRIMTAB_OK && given->has_history_bytes_max)
         status = trimtab_store_options_set_history_bytes_max(options, given->history_bytes_max);
     if (status == TRIMTAB_OK && given->has_scrub_interval)
         status = trimtab_store_options_set_scrub_interval_ms(options, given->scrub_interval_ms);
+    return status;
+}
+
+// Makes the queue of a store, if that was had; gives nothing when either fails.
+static inline trimtab_status trimtab_go_store_begin(trimtab_go_store *opened, trimtab_status status, size_t queue_max) {
+    if (status == TRIMTAB_OK) status = trimtab_store_queue_new(opened->store, queue_max, &opened->queue);
+    if (status == TRIMTAB_OK) status = trimtab_store_queue_poll_fd(opened->queue, &opened->descriptor);
+    opened->result = trimtab_go_result_of(status);
+    if (status != TRIMTAB_OK) {
+        trimtab_store_queue_free(opened->queue);
+        trimtab_store_free(opened->store);
+        opened->queue = NULL;
+        opened->store = NULL;
+    }
     return status;
 }
 
@@ -73,16 +88,22 @@ static inline trimtab_go_store trimtab_go_store_open(const char *path, size_t pa
     trimtab_status status = trimtab_store_options_new(&options);
     if (status == TRIMTAB_OK) status = trimtab_go_store_set(options, given);
     if (status == TRIMTAB_OK) status = trimtab_store_open(trimtab_go_str(path, path_length), options, &opened.store);
-    if (status == TRIMTAB_OK) status = trimtab_store_queue_new(opened.store, queue_max, &opened.queue);
-    if (status == TRIMTAB_OK) status = trimtab_store_queue_poll_fd(opened.queue, &opened.descriptor);
-    opened.result = trimtab_go_result_of(status);
+    trimtab_go_store_begin(&opened, status, queue_max);
     trimtab_store_options_free(options);
-    if (status != TRIMTAB_OK) {
-        trimtab_store_queue_free(opened.queue);
-        trimtab_store_free(opened.store);
-        opened.queue = NULL;
-        opened.store = NULL;
+    return opened;
+}
+
+// A server's own, through the server's gate.
+static inline trimtab_go_store trimtab_go_server_store(trimtab_go_gate *gate, const trimtab_server *server,
+                                                       size_t queue_max) {
+    trimtab_go_store opened = {.descriptor = -1};
+    uint32_t *calls = trimtab_go_enter(gate);
+    if (calls == NULL) {
+        opened.result = trimtab_go_closed();
+        return opened;
     }
+    trimtab_go_store_begin(&opened, trimtab_server_store(server, &opened.store), queue_max);
+    __atomic_fetch_sub(calls, 1, __ATOMIC_RELEASE);
     return opened;
 }
 
@@ -118,6 +139,46 @@ static inline trimtab_go_number trimtab_go_store_wait(trimtab_go_gate *gate, con
     }
     waited.result = trimtab_go_leave(calls, status);
     return waited;
+}
+
+// Questions to a hosted store that a number answers.
+enum {
+    TRIMTAB_GO_STORE_TURN,
+    TRIMTAB_GO_STORE_POLL_FD,
+    TRIMTAB_GO_STORE_NEXT_DEADLINE,
+};
+
+static inline trimtab_go_number trimtab_go_store_ask(trimtab_go_gate *gate, const trimtab_store *store, int what) {
+    trimtab_go_number answer = {0};
+    uint32_t *calls = trimtab_go_enter(gate);
+    if (calls == NULL) {
+        answer.result = trimtab_go_closed();
+        return answer;
+    }
+    trimtab_status status = TRIMTAB_E_INVALID_ARGUMENT;
+    int32_t descriptor = 0;
+    size_t count = 0;
+    switch (what) {
+    case TRIMTAB_GO_STORE_TURN:
+        status = trimtab_store_turn(store, 0, &count);
+        answer.number = count;
+        break;
+    case TRIMTAB_GO_STORE_POLL_FD:
+        status = trimtab_store_poll_fd(store, &descriptor);
+        answer.number = (uint64_t)descriptor;
+        break;
+    case TRIMTAB_GO_STORE_NEXT_DEADLINE: status = trimtab_store_next_deadline(store, &answer.number); break;
+    }
+    answer.result = trimtab_go_leave(calls, status);
+    return answer;
+}
+
+static inline trimtab_go_copied trimtab_go_store_poll_copy(trimtab_go_gate *gate, const trimtab_store *store) {
+    uint32_t *calls = trimtab_go_enter(gate);
+    if (calls == NULL) return (trimtab_go_copied){.result = trimtab_go_closed(), .descriptor = -1};
+    int32_t descriptor = -1;
+    trimtab_status status = trimtab_store_poll_fd(store, &descriptor);
+    return trimtab_go_leave_with_copy(calls, status, descriptor);
 }
 
 typedef struct trimtab_go_store_how {

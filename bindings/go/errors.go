@@ -29,6 +29,11 @@ const (
 	CodeForked      Code = -16
 	CodeUnsupported Code = -17
 	CodeCorrupt     Code = -18
+	// CodeNotPrimary and the next three are of clusters.
+	CodeNotPrimary     Code = -20
+	CodeNoQuorum       Code = -21
+	CodeSuperseded     Code = -22
+	CodeUnknownOutcome Code = -23
 )
 
 // String gives the code's name in the C interface, or its number when the library does not know it.
@@ -66,6 +71,11 @@ var (
 	ErrForked          error = &Error{Code: CodeForked}      // made before a fork, by the parent
 	ErrUnsupported     error = &Error{Code: CodeUnsupported} // of a kind this release does not know
 	ErrCorrupt         error = &Error{Code: CodeCorrupt}     // data on disk are not what was written
+	ErrNotPrimary      error = &Error{Code: CodeNotPrimary}  // the detail names who is, where that is known
+	ErrNoQuorum        error = &Error{Code: CodeNoQuorum}    // no primary holds a quorum; nothing was done
+	ErrSuperseded      error = &Error{Code: CodeSuperseded}  // another primary took over; it was not done
+	// ErrUnknownOutcome: the primary was lost before it said what came of a write; the same request may be sent again.
+	ErrUnknownOutcome error = &Error{Code: CodeUnknownOutcome}
 )
 
 // Error is one line: the operation, then the detail.

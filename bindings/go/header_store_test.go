@@ -15,6 +15,12 @@ const submits = "it holds a thread; the method of Store submits the operation"
 
 var storeFunctions = map[string]counterpart{
 	"trimtab_store_options_new":                        {is: "StoreOptions"},
+	"trimtab_store_options_set_hosted":                 {is: "StoreOptions.Hosted"},
+	"trimtab_store_poll_fd":                            {is: "Store.PollFD"},
+	"trimtab_store_next_deadline":                      {is: "Store.NextDeadline"},
+	"trimtab_store_next_timeout":                       {not: "NextDeadline and Now tell"},
+	"trimtab_store_turn":                               {is: "Store.Turn"},
+	"trimtab_server_store":                             {is: "Server.Store"},
 	"trimtab_store_options_free":                       {is: "StoreOptions"},
 	"trimtab_store_options_set_identity":               {is: "StoreOptions.Identity"},
 	"trimtab_store_options_set_history_bytes_max":      {is: "StoreOptions.HistoryBytesMax"},

@@ -165,6 +165,10 @@ var constants = map[string]constant{
 	"TRIMTAB_E_FORKED":           {is: int64(CodeForked)},
 	"TRIMTAB_E_UNSUPPORTED":      {is: int64(CodeUnsupported)},
 	"TRIMTAB_E_CORRUPT":          {is: int64(CodeCorrupt)},
+	"TRIMTAB_E_NOT_PRIMARY":      {is: int64(CodeNotPrimary)},
+	"TRIMTAB_E_NO_QUORUM":        {is: int64(CodeNoQuorum)},
+	"TRIMTAB_E_SUPERSEDED":       {is: int64(CodeSuperseded)},
+	"TRIMTAB_E_UNKNOWN_OUTCOME":  {is: int64(CodeUnknownOutcome)},
 
 	"TRIMTAB_POLICY_ROUND_ROBIN":       {is: int64(RoundRobin)},
 	"TRIMTAB_POLICY_STATIC":            {is: int64(Static)},
@@ -257,19 +261,6 @@ var constants = map[string]constant{
 	"TRIMTAB_VERSION_MAJOR": {not: "Version tells that of the library linked in"},
 	"TRIMTAB_VERSION_MINOR": {not: "Version tells that of the library linked in"},
 	"TRIMTAB_VERSION_PATCH": {not: "Version tells that of the library linked in"},
-}
-
-// A store in the host's loop. Go has goroutines for that.
-func init() {
-	for _, name := range []string{
-		"trimtab_store_options_set_hosted",
-		"trimtab_store_poll_fd",
-		"trimtab_store_next_deadline",
-		"trimtab_store_next_timeout",
-		"trimtab_store_turn",
-	} {
-		functions[name] = counterpart{not: "a store has threads in Go, and its calls wait without one each"}
-	}
 }
 
 // counterpart is the name in Go, or why there is none.

@@ -2,29 +2,8 @@ package trimtab
 
 import (
 	"context"
-	"errors"
-	"os"
-	"sync"
-	"time"
+	"runtime"
 )
-
-// hosted is what Go's poller needs for a hosted server.
-type hosted struct {
-	// turning is held for as long as a turn lasts, which may close the descriptor that is copied.
-	turning sync.Mutex
-	// waiting is held by who waits: there is one deadline per file.
-	waiting sync.Mutex
-	// file is a duplicate of the server's descriptor, made for the first WaitTurn; closed once nobody needs it.
-	file *os.File
-}
-
-func (h *hosted) close() {
-	h.turning.Lock()
-	defer h.turning.Unlock()
-	if h.file != nil {
-		h.file.Close()
-	}
-}
 
 // StartHosted starts the server in the caller's hands: it makes no thread, and relays only in Turn. Every
 // listener listens when this returns. A loop on any goroutine drives it:
@@ -61,51 +40,8 @@ func (s *Server) Turn() (int, error) {
 // Go's own poller, so no thread waits with it. One goroutine does so at a time. ErrState when there is no turn
 // to wait for (any more): the server is not hosted, not started or has ended.
 func (s *Server) WaitTurn(ctx context.Context) error {
-	const operation = "wait turn"
-	if !s.hosted.waiting.TryLock() {
-		return &Error{
-			Code:      CodeState,
-			Operation: operation,
-			Detail:    "another goroutine waits for a turn already; one drives a hosted server",
-		}
-	}
-	defer s.hosted.waiting.Unlock()
-	file, err := s.pollFile(operation)
-	if err != nil {
-		return err
-	}
-	deadline, isDue, err := s.nextDeadline(operation)
-	if err != nil {
-		return err
-	}
-	var until time.Time
-	if isDue {
-		left := deadline.Sub(Now())
-		if left <= 0 {
-			return ctx.Err()
-		}
-		until = time.Now().Add(left)
-	}
-	if err := file.SetReadDeadline(until); err != nil {
-		return s.noWait(operation, err)
-	}
-	cancelled := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		file.SetReadDeadline(time.Unix(0, 1))
-		close(cancelled)
-	})
-	conn, err := file.SyscallConn()
-	if err == nil {
-		err = conn.Read(isReadable)
-	}
-	if !stop() {
-		// So that it does not cut the next wait short.
-		<-cancelled
-	}
-	if err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
-		return ctx.Err()
-	}
-	return s.noWait(operation, err)
+	defer runtime.KeepAlive(s)
+	return s.hosted.wait(ctx, "wait turn", "server", &s.native)
 }
 
 // PollFD is the descriptor of a hosted server, for an event loop of the caller's: it is readable when a turn
@@ -120,35 +56,6 @@ func (s *Server) PollFD() (int, error) {
 // false while nothing is pending. Ask again after each turn; what other goroutines do in between makes the
 // descriptor readable. ErrState as Turn.
 func (s *Server) NextDeadline() (Instant, bool, error) {
-	return s.nextDeadline("next deadline")
-}
-
-func (s *Server) nextDeadline(operation string) (Instant, bool, error) {
-	deadline, err := s.native.ask(operation, askNextDeadline)
-	if err != nil || Instant(deadline) == never {
-		return 0, false, err
-	}
-	return Instant(deadline), true, nil
-}
-
-func (s *Server) pollFile(operation string) (*os.File, error) {
-	s.hosted.turning.Lock()
-	defer s.hosted.turning.Unlock()
-	if s.hosted.file == nil {
-		file, err := s.native.pollCopy(operation)
-		if err != nil {
-			return nil, err
-		}
-		s.hosted.file = file
-	}
-	return s.hosted.file, nil
-}
-
-// noWait is what a wait that broke off comes to.
-func (s *Server) noWait(operation string, err error) error {
-	// What ended the server meanwhile closed the file.
-	if _, _, ended := s.nextDeadline(operation); ended != nil {
-		return ended
-	}
-	return &Error{Code: CodeIO, Operation: operation, Detail: "wait for the server's descriptor: " + err.Error()}
+	defer runtime.KeepAlive(s)
+	return nextDeadline("next deadline", &s.native)
 }

@@ -62,6 +62,48 @@ type Status struct {
 	Listeners []ListenerStatus `json:"listeners"` // none before it is started
 	Pools     []PoolStatus     `json:"pools"`
 	Admin     AdminStatistics  `json:"admin"`
+	// Store is its store; nil without one, and when it is closed.
+	Store *ServerStoreStatus `json:"store"`
+}
+
+// ServerStoreStatus is the store in a Status; Store.Status tells more of it.
+type ServerStoreStatus struct {
+	Node          string `json:"node"` // the name of this node, where the configuration gives one
+	Dir           string `json:"dir"`
+	Durability    string `json:"durability"`    // what a write reaches before it is answered
+	Sequence      uint64 `json:"sequence"`      // of the last entry of the log
+	Durable       uint64 `json:"durable"`       // of the last one on disk
+	Applied       uint64 `json:"applied"`       // of the last one that readers see
+	Snapshot      uint64 `json:"snapshot"`      // of the last snapshot; 0: none
+	Keys          uint64 `json:"keys"`          // those included that have expired and not been taken out
+	MemoryBytes   uint64 `json:"memory_bytes"`  // of keys, values and what belongs to them
+	MemoryMax     uint64 `json:"memory_max"`    // the most of them; 0 for no limit
+	DiskBytes     uint64 `json:"disk_bytes"`    // of segments and snapshots
+	PendingBytes  uint64 `json:"pending_bytes"` // that wait to be on disk
+	Flushes       uint64 `json:"flushes"`       // writes to disk, each with a sync
+	Failure       string `json:"failure"`       // why nothing is taken any more; empty while all is well
+	Problem       string `json:"problem"`       // why there is no room for more at present; empty while there is
+	SnapshotError string `json:"snapshot_error"`
+	// Backup is how its backups stand, in the words of the admin interface; nil before one was asked for.
+	Backup json.RawMessage `json:"backup"`
+	// Clients are its Redis clients; nil where none are served.
+	Clients *StoreClientsStatus `json:"clients"`
+}
+
+// StoreClientsStatus is the Redis clients of a server's store.
+type StoreClientsStatus struct {
+	Address        string `json:"address"` // where they are served
+	Present        uint32 `json:"present"`
+	Maxclients     uint32 `json:"maxclients"`
+	Accepted       uint64 `json:"accepted"`
+	Refused        uint64 `json:"refused"`         // turned away, for there were as many as may be
+	AcceptErrors   uint64 `json:"accept_errors"`   // attempts to accept that failed
+	Commands       uint64 `json:"commands"`        // done
+	Errors         uint64 `json:"errors"`          // commands answered with an error
+	ProtocolErrors uint64 `json:"protocol_errors"` // cut for what they sent
+	Slow           uint64 `json:"slow"`            // cut for not reading what they had asked for
+	Idle           uint64 `json:"idle"`            // ended for having said nothing for too long
+	Retries        uint64 `json:"retries"`         // writes made up anew, for others had changed what they had read
 }
 
 // AdminStatistics is what a server counted of its admin interface, and of events.

@@ -10,7 +10,7 @@ import (
 )
 
 // Store is keys and values in memory, every change in a write-ahead log first, in a directory. Open one with
-// OpenStore. It must not be copied.
+// OpenStore, or have that of a server by Server.Store. It must not be copied.
 //
 // A key has 0 to 65,536 bytes, a value 0 to StoreOptions.ValueMax. Keys are in the order of their bytes.
 //
@@ -48,6 +48,10 @@ type storeCore struct {
 	closed    error
 	// usual is the durability of what does not say so.
 	usual Durability
+	// isLent is whether it is a server's, which closes it.
+	isLent bool
+	hosted hosted
+	stays  stays
 }
 
 const (
@@ -71,25 +75,42 @@ func OpenStore(path string, options StoreOptions) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	core := &storeCore{native: native, calls: newStoreQueue(native.queue, bell, options.queueMax())}
+	core := newStoreCore(native, bell, options.queueMax())
 	core.usual = options.Durability
 	if core.usual == DurabilityDefault {
 		core.usual = DurabilityLocal
 	}
-	core.syncs.run = func() (uint64, error) { return native.wait("sync", waitSync) }
-	core.snapshots.run = func() (uint64, error) { return native.wait("snapshot", waitSnapshot) }
-	core.scrubs.run = func() (uint64, error) { return native.wait("scrub", waitScrub) }
-	store := &Store{core: core, timeout: options.timeout()}
+	return newStore(core, options.timeout()), nil
+}
+
+func newStoreCore(native *nativeStore, bell bell, queueMax int) *storeCore {
+	core := &storeCore{native: native, calls: newStoreQueue(native.queue, bell, queueMax)}
+	waits := func(operation string, what int) func() (uint64, error) {
+		return func() (uint64, error) {
+			core.stays.begin()
+			defer core.stays.end()
+			return native.wait(operation, what)
+		}
+	}
+	core.syncs.run = waits("sync", waitSync)
+	core.snapshots.run = waits("snapshot", waitSnapshot)
+	core.scrubs.run = waits("scrub", waitScrub)
+	return core
+}
+
+func newStore(core *storeCore, timeout time.Duration) *Store {
+	store := &Store{core: core, timeout: timeout}
 	store.cleanup = runtime.AddCleanup(store, func(core *storeCore) {
 		// Other cleanups do not wait for the disk.
 		go core.close()
 	}, core)
-	return store, nil
+	return store
 }
 
 // Close takes nothing more, writes what was taken, whatever durability it asked for, and frees the directory. Calls
 // under way are answered; later ones return ErrClosed. It may be called more than once, and by several goroutines:
-// all return when it is closed. ErrIO when the log has failed: then writes in memory may be lost.
+// all return when it is closed. ErrIO when the log has failed: then writes in memory may be lost. Of a server's store it
+// gives back the handle alone, see Server.Store.
 func (s *Store) Close() error {
 	if s.core == nil {
 		return nil
@@ -101,7 +122,12 @@ func (s *Store) Close() error {
 func (c *storeCore) close() error {
 	c.closing.Do(func() {
 		c.isClosed.Store(true)
+		if c.isLent {
+			c.letGo()
+			return
+		}
 		c.closed = c.native.close()
+		c.hosted.close()
 		shut(&c.native.gate)
 		c.calls.end()
 		c.native.free()

@@ -61,7 +61,11 @@ func (s *Store) Backup(ctx context.Context, to string, options BackupOptions) (B
 	if err != nil {
 		return BackupReport{}, err
 	}
-	report, err := aside(ctx, func() (BackupReport, error) { return core.native.backup(to, options.Full) })
+	report, err := aside(ctx, func() (BackupReport, error) {
+		core.stays.begin()
+		defer core.stays.end()
+		return core.native.backup(to, options.Full)
+	})
 	return report, core.closedNow(err)
 }
 

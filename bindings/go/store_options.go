@@ -130,6 +130,20 @@ type StoreOptions struct {
 	// ScrubBytesPerSecond is how much of it is read in a second: 64 KiB to 2^40. Default 8 MiB: a gigabyte in two
 	// minutes, and a disk hardly notices.
 	ScrubBytesPerSecond uint64
+	// Hosted has it make no thread: whatever is to be done is done in Turn, by a loop on a goroutine of the caller's.
+	//
+	//	for {
+	//		if err := store.WaitTurn(ctx); err != nil {
+	//			return err
+	//		}
+	//		if _, err := store.Turn(); err != nil {
+	//			return err
+	//		}
+	//	}
+	//
+	// Calls that wait wait for such turns, but for Sync, Snapshot, Scrub, Backup and Close, which do the work themselves.
+	// Default false: threads of its own, none of which runs Go code.
+	Hosted bool
 }
 
 const (

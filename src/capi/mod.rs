@@ -104,6 +104,9 @@ mod store_queue;
 #[cfg(feature = "store")]
 mod store_watch;
 
+#[cfg(all(feature = "proxy", feature = "store"))]
+mod server_store;
+
 #[cfg(feature = "test-hook")]
 mod test_hook;
 
@@ -125,6 +128,8 @@ pub use server_events::*;
 pub use server_hosted::*;
 #[cfg(feature = "proxy")]
 pub use server_statistics::*;
+#[cfg(all(feature = "proxy", feature = "store"))]
+pub use server_store::*;
 pub use statistics::*;
 pub use status::*;
 #[cfg(feature = "store")]

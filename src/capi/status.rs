@@ -47,9 +47,18 @@ pub const TRIMTAB_E_UNSUPPORTED: trimtab_status = -17;
 /// Data on disk are not what was written there; the detail gives file, offset and what to do. Nothing was changed.
 pub const TRIMTAB_E_CORRUPT: trimtab_status = -18;
 // Kept for later, with this meaning: -19 stale epoch.
+/// This node is not the cluster's primary; the detail names who is, where that is known. Nothing was changed.
+pub const TRIMTAB_E_NOT_PRIMARY: trimtab_status = -20;
+/// No primary holds a quorum of the cluster at present. Nothing was changed.
+pub const TRIMTAB_E_NO_QUORUM: trimtab_status = -21;
+/// Another primary's writes took the place of this one: it was not done, and will not be.
+pub const TRIMTAB_E_SUPERSEDED: trimtab_status = -22;
+/// The primary was lost before it said what came of a write. The same request, with its client and number, may be sent
+/// again, and tells.
+pub const TRIMTAB_E_UNKNOWN_OUTCOME: trimtab_status = -23;
 
 /// Every code with its name.
-const NAMES: [(trimtab_status, &str); 19] = [
+const NAMES: [(trimtab_status, &str); 23] = [
     (TRIMTAB_OK, "TRIMTAB_OK"),
     (TRIMTAB_E_NULL, "TRIMTAB_E_NULL"),
     (TRIMTAB_E_INVALID_ARGUMENT, "TRIMTAB_E_INVALID_ARGUMENT"),
@@ -69,6 +78,10 @@ const NAMES: [(trimtab_status, &str); 19] = [
     (TRIMTAB_E_FORKED, "TRIMTAB_E_FORKED"),
     (TRIMTAB_E_UNSUPPORTED, "TRIMTAB_E_UNSUPPORTED"),
     (TRIMTAB_E_CORRUPT, "TRIMTAB_E_CORRUPT"),
+    (TRIMTAB_E_NOT_PRIMARY, "TRIMTAB_E_NOT_PRIMARY"),
+    (TRIMTAB_E_NO_QUORUM, "TRIMTAB_E_NO_QUORUM"),
+    (TRIMTAB_E_SUPERSEDED, "TRIMTAB_E_SUPERSEDED"),
+    (TRIMTAB_E_UNKNOWN_OUTCOME, "TRIMTAB_E_UNKNOWN_OUTCOME"),
 ];
 
 /// The constant's name.
@@ -127,6 +140,10 @@ impl Failure {
                 Error::Forked { .. } => TRIMTAB_E_FORKED,
                 Error::Unsupported { .. } => TRIMTAB_E_UNSUPPORTED,
                 Error::Corrupt(_) => TRIMTAB_E_CORRUPT,
+                Error::NotPrimary { .. } => TRIMTAB_E_NOT_PRIMARY,
+                Error::NoQuorum => TRIMTAB_E_NO_QUORUM,
+                Error::Superseded => TRIMTAB_E_SUPERSEDED,
+                Error::UnknownOutcome => TRIMTAB_E_UNKNOWN_OUTCOME,
             },
             Failure::Null { .. } => TRIMTAB_E_NULL,
             Failure::Utf8 { .. } => TRIMTAB_E_UTF8,
@@ -168,12 +185,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_run_on_without_gaps_and_every_one_has_a_name() {
-        for (at, (code, text)) in NAMES.iter().enumerate() {
-            assert_eq!(*code, -(at as i32));
-            assert_eq!(name(*code), Some(*text));
+    fn codes_run_on_and_every_one_has_a_name() {
+        let kept = -19;
+        let codes = (0..).map(|at: i32| -at).filter(|code| *code != kept);
+        for (expected, (code, text)) in codes.zip(NAMES) {
+            assert_eq!(code, expected);
+            assert_eq!(name(code), Some(text));
         }
         assert_eq!(name(1), None);
+        assert_eq!(name(kept), None);
         assert_eq!(name(i32::MIN), None);
     }
 }

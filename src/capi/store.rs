@@ -14,7 +14,8 @@ use crate::capi::text::{trimtab_bytes, trimtab_str};
 use crate::embedded::{Options, Store};
 use crate::error::Error;
 
-/// Keys and values in memory, every change in a write-ahead log first: a store in a directory.
+/// Keys and values in memory, every change in a write-ahead log first: a store in a directory, opened by
+/// `trimtab_store_open`, or that of a server, by `trimtab_server_store`.
 ///
 /// ```c
 /// trimtab_store *store = NULL;
@@ -59,7 +60,7 @@ impl Handle for trimtab_store {
 /// Borrows a store.
 ///
 /// # Safety
-/// `store` is null or a live result of `trimtab_store_open` that is not freed before `'a` ends.
+/// `store` is null or a live result of `trimtab_store_open` or `trimtab_server_store` that is not freed before `'a` ends.
 #[inline]
 pub(super) unsafe fn borrow<'a>(store: *const trimtab_store) -> Result<Borrowed<'a, Store>, Failure> {
     // SAFETY: passed on to the caller.
@@ -103,8 +104,8 @@ pub unsafe extern "C" fn trimtab_store_open(
 /// Takes nothing more, writes what was taken, whatever durability it asked for, and frees the directory. Calls under way
 /// are answered. Closing again does nothing.
 ///
-/// Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_IO` when the log has failed: then writes in memory may be lost, or
-/// `TRIMTAB_E_FORKED`.
+/// Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_IO` when the log has failed: then writes in memory may be lost,
+/// `TRIMTAB_E_STATE` for the store of a server, which closes it when it ends, or `TRIMTAB_E_FORKED`.
 /// Thread safety: any thread, at any time. Blocks for the disk.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trimtab_store_close(store: *const trimtab_store) -> trimtab_status {
@@ -115,7 +116,8 @@ pub unsafe extern "C" fn trimtab_store_close(store: *const trimtab_store) -> tri
     })
 }
 
-/// Closes a store as `trimtab_store_close` does, which tells what was lost, and gives back what belongs to it.
+/// Closes a store as `trimtab_store_close` does, which tells what was lost, and gives back what belongs to it. Of a
+/// server's store it gives back the handle alone.
 ///
 /// - `store`: may be NULL.
 ///
@@ -126,7 +128,8 @@ pub unsafe extern "C" fn trimtab_store_free(store: *mut trimtab_store) {
     guard_value((), || {
         // SAFETY: `store` is null or a live result of `trimtab_store_open`; null is none.
         if let Some(store) = unsafe { handle::peek(store) } {
-            // What was made of it may live on, and must not keep it open. Who wants to know calls `close`.
+            // What was made of it may live on, and must not keep it open. Who wants to know calls `close`. A server's store is
+            // not closed by this.
             let _ = store.close();
         }
         // SAFETY: `store` is null or a live result of `trimtab_store_open` that nobody else uses.

@@ -107,7 +107,7 @@ pub(super) unsafe fn call_of(call: *const trimtab_store_call) -> Result<Call, Fa
     };
     let has_request = call.client.iter().any(|byte| *byte != 0);
     let request = has_request.then_some(RequestId { client: call.client, number: call.number });
-    Ok(Call { durability, timeout, request })
+    Ok(Call { durability, nodes: 0, timeout, request })
 }
 
 /// How long to wait; negative is for ever.

@@ -36,6 +36,10 @@ pub unsafe extern "C" fn trimtab_store_get(
         answer_out.write(answer_of(Done {
             sequence,
             durability,
+            nodes: 0,
+            is_degraded: false,
+            epoch: 0,
+            entry: sequence,
             is_repeated: false,
             answer: Answer::Got(Some(found)),
         }));

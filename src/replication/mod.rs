@@ -32,6 +32,7 @@
 //! | `node/care` | what is due: expiry, comparing, readmission, a slow disk |
 //! | `membership` | who is in the cluster, and the entries that change it |
 //! | `frame`, `message`, `wire` | what crosses the wire, byte by byte |
+//! | `relay` | what nodes ask of the primary for their callers |
 //! | `storage` | the log as the library sees it |
 //! | `lease` | stamps: how long a primary is one, how old a replica is |
 //! | `hashes` | what nodes have come to, held against each other |
@@ -46,6 +47,7 @@ mod node;
 mod options;
 #[cfg(feature = "sim")]
 pub mod planted;
+pub mod relay;
 mod storage;
 mod wire;
 

@@ -10,6 +10,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use raft::eraftpb::{HardState, Message};
@@ -43,7 +44,8 @@ pub struct Start {
     /// them is given the same. It counts only where there is nothing yet; a node that is added later is given none, and
     /// waits to be told. Where one node has a store of its own already, it alone is named.
     pub nodes: Vec<(u64, bool, Vec<u8>)>,
-    /// The directory is an old copy, or may be: the node votes for nobody until the others have taken it in again.
+    /// The directory is an old copy, or may be, or was lost: the node votes for nobody until the others have taken it in
+    /// again.
     pub is_copy: bool,
     /// Makes this node primary by force, with what it has: it alone votes from now on, and those who voted before are out,
     /// together with what they had and this one has not. For when they are gone for good. Promote one node only.
@@ -303,7 +305,9 @@ impl Node {
             local.incarnation = 0;
         }
         let is_alone = members.voters.len() == 1 && members.voters.contains(&identity.node);
-        if start.is_copy && is_begun && !start.is_promoted && !is_alone {
+        // Where nothing is left, it may be all that was forgotten.
+        let may_have_forgotten = is_begun || start.nodes.is_empty();
+        if start.is_copy && may_have_forgotten && !start.is_promoted && !is_alone {
             local.incarnation = boot;
         }
         let standing = match local.incarnation {
@@ -495,6 +499,17 @@ impl Node {
         taken
     }
 
+    /// A snapshot of what is applied now, to be written elsewhere, see [`Engine::view_job`].
+    pub fn view_job(&mut self, now: Now) -> SnapshotJob {
+        self.engine.view_job(now)
+    }
+
+    /// Something that lies on disk was found damaged: a snapshot is written of what is in memory, see
+    /// [`Engine::handle_damage`].
+    pub fn handle_damage(&mut self) {
+        self.engine.handle_damage();
+    }
+
     /// Has a snapshot written, however short the log is.
     pub fn want_snapshot(&mut self) {
         self.engine.want_snapshot();
@@ -503,6 +518,11 @@ impl Node {
     /// By which other threads read. What they may rely on is what [`Granted`] says.
     pub fn reader(&self) -> index::Reader {
         self.engine.reader()
+    }
+
+    /// The state with all that is applied, kept as it is. Readers see it too from now on.
+    pub fn view(&mut self) -> Arc<index::View> {
+        self.engine.view()
     }
 
     /// The state with all that is applied.
@@ -528,6 +548,19 @@ impl Node {
     /// Whether this is primary, and nobody else is, for certain, at `now`.
     pub fn holds_lease(&self, now: Instant) -> bool {
         self.is_primary() && self.lease_until(now).is_some_and(|until| now < until)
+    }
+
+    /// The epoch of this primary's reign, and until when nobody else can be primary: `None` for one who is none, does not hold
+    /// its quorum, or has not applied all that came before its reign. As long as it lasts, each view taken shows every write
+    /// that was answered at `quorum` before.
+    pub fn reign(&self, now: Instant) -> Option<(u64, Instant)> {
+        let until = self.lease_until(now).filter(|until| now < *until)?;
+        self.is_settled().then_some((self.raw.raft.term, until))
+    }
+
+    /// Whether there is a frame to send.
+    pub fn has_frame(&self) -> bool {
+        !self.outbox.is_empty()
     }
 
     /// The epoch of an entry, as far as it is known: the log may have let go of it.

@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::ahead::Ahead;
+use super::clients::{Client, Filter, Kind, Part, Question, What};
 use super::glob;
 use super::notify::Notifications;
 use super::peers::Peers;
 use super::reply::{Protocol, Reply};
+use super::topology::{ClientAddress, Topology};
 use crate::rng::Rng;
 use crate::store::index::Timestamp;
 
@@ -22,6 +24,7 @@ use crate::store::index::Timestamp;
 /// | `scans_max` | scans | from 1 | 4,096 | each remembers a key; the oldest is forgotten first |
 /// | `subscriptions_max` | channels and patterns of a connection | from 1 | 65,536 | they lie in memory |
 /// | `id_first`, `id_step` | | from 1 | 1, 1 | numbers of connections: of several loops each has its own |
+/// | `set` | | any | `trimtab` | what Sentinel clients call the primary and its replicas |
 /// | `deliveries_max` | messages | from 1 | 4,096 | no connection takes requests while more are to be delivered |
 #[derive(Clone, Debug)]
 pub struct HubOptions {
@@ -35,6 +38,8 @@ pub struct HubOptions {
     pub scans_max: usize,
     /// The most channels and patterns of one connection.
     pub subscriptions_max: usize,
+    /// The name of the set, by which Sentinel clients ask for the primary.
+    pub set: String,
     /// Messages that may wait to be delivered.
     pub deliveries_max: usize,
     /// The number of the first connection.
@@ -51,6 +56,7 @@ impl Default for HubOptions {
             clients_max: 10_000,
             scans_max: 4_096,
             subscriptions_max: 65_536,
+            set: "trimtab".to_owned(),
             deliveries_max: 4_096,
             id_first: 1,
             id_step: 1,
@@ -120,31 +126,6 @@ impl Message {
     }
 }
 
-/// What is known of a connection.
-#[derive(Clone, Debug)]
-pub(super) struct Client {
-    pub(super) address: String,
-    pub(super) since: Timestamp,
-    pub(super) active: Timestamp,
-    pub(super) name: Vec<u8>,
-    pub(super) library: (Vec<u8>, Vec<u8>),
-    pub(super) protocol: Protocol,
-    pub(super) is_authenticated: bool,
-    pub(super) last_command: &'static str,
-    pub(super) channels: BTreeSet<Vec<u8>>,
-    pub(super) patterns: BTreeSet<Vec<u8>>,
-    /// Requests queued by `MULTI`; -1: none is under way.
-    pub(super) queued: i64,
-    pub(super) is_no_evict: bool,
-    pub(super) is_no_touch: bool,
-}
-
-impl Client {
-    pub(super) fn subscriptions(&self) -> usize {
-        self.channels.len() + self.patterns.len()
-    }
-}
-
 type Subscribers = BTreeMap<Vec<u8>, BTreeSet<u64>>;
 
 /// See the module. One owner, who hands it to each connection in turn.
@@ -166,6 +147,40 @@ pub struct Hub {
     scan_next: u64,
     id_next: u64,
     pub(super) peers: Option<Box<dyn Peers>>,
+    asks: Asks,
+    topology: Option<Arc<Topology>>,
+    /// Where the last primary is, or was, that was told of.
+    last_primary: Option<ClientAddress>,
+    orders: VecDeque<Order>,
+}
+
+/// What a client wants done to the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// This node, which is primary, is to hand over to the one with this name.
+    HandOver(String),
+}
+
+/// What clients ask of all clients.
+#[derive(Debug, Default)]
+struct Asks {
+    next: u64,
+    /// Asked here, and not yet answered by all loops.
+    open: BTreeMap<u64, Asked>,
+    /// Connections that have their answers.
+    answered: VecDeque<u64>,
+    /// Asked elsewhere, and answered: the loop, its number there, and the answer.
+    given: Vec<(usize, u64, Part)>,
+    /// Connections that are to go.
+    killed: VecDeque<u64>,
+}
+
+#[derive(Debug)]
+struct Asked {
+    question: Arc<Question>,
+    part: Part,
+    /// So many loops have not answered.
+    left: usize,
 }
 
 impl Hub {
@@ -189,6 +204,10 @@ impl Hub {
             scan_next: 1,
             id_next,
             peers: None,
+            asks: Asks::default(),
+            topology: None,
+            last_primary: None,
+            orders: VecDeque::new(),
         }
     }
 
@@ -238,26 +257,12 @@ impl Hub {
         (self.deliveries.len() - before) as u64
     }
 
-    pub(super) fn connect(&mut self, address: String, now: Timestamp) -> u64 {
+    pub(super) fn connect(&mut self, address: &str, local: &str, now: Timestamp) -> u64 {
         let id = self.id_next;
         self.id_next += self.options.id_step;
         self.counters.connections += 1;
-        let client = Client {
-            address,
-            since: now,
-            active: now,
-            name: Vec::new(),
-            library: (Vec::new(), Vec::new()),
-            protocol: Protocol::Resp2,
-            is_authenticated: self.options.password.is_none(),
-            last_command: "NULL",
-            channels: BTreeSet::new(),
-            patterns: BTreeSet::new(),
-            queued: -1,
-            is_no_evict: false,
-            is_no_touch: false,
-        };
-        self.clients.insert(id, client);
+        let is_open = self.options.password.is_none();
+        self.clients.insert(id, Client::new(address.to_owned(), local.to_owned(), is_open, now));
         id
     }
 
@@ -265,6 +270,120 @@ impl Hub {
         self.unsubscribe_all(id);
         self.clients.remove(&id);
         self.deliveries.retain(|(to, _)| *to != id);
+    }
+
+    /// How the cluster is now. Who has subscribed to Sentinel's channels here is told what has changed; and when this node
+    /// is primary no more, and passes no writes on, clients are cut, as Sentinel has it: they look for the new one.
+    pub fn set_topology(&mut self, topology: Arc<Topology>, now: Timestamp) {
+        let before = self.topology.take();
+        let news = topology.news(before.as_deref(), &self.options.set, &mut self.last_primary);
+        let was_primary = before.is_some_and(|before| before.is_primary());
+        if was_primary && !topology.is_primary() && !topology.forwards {
+            let filter = Filter { kind: Some(Kind::Normal), ..Filter::default() };
+            self.answer(&Question { what: What::Kill, filter, asker: 0 }, now);
+        }
+        self.topology = Some(topology);
+        for (channel, text) in news {
+            self.publish_here(&Arc::from(channel.as_bytes()), &Arc::from(text.into_bytes()));
+        }
+    }
+
+    /// How the cluster is; `None` outside of one.
+    pub(super) fn topology(&self) -> Option<&Arc<Topology>> {
+        self.topology.as_ref()
+    }
+
+    /// Where the last primary is, or was.
+    pub(super) fn last_primary(&self) -> Option<&ClientAddress> {
+        self.last_primary.as_ref()
+    }
+
+    pub(super) fn order(&mut self, order: Order) {
+        self.orders.push_back(order);
+    }
+
+    /// The next thing that a client wants done to the cluster.
+    pub fn poll_order(&mut self) -> Option<Order> {
+        self.orders.pop_front()
+    }
+
+    /// Asks something of all clients. What they are told when others have to be asked too is the number under which
+    /// [`Hub::take_answer`] has the answer, once [`Hub::poll_answered`] has given the connection.
+    pub(super) fn ask(&mut self, question: Question, now: Timestamp) -> Result<Part, u64> {
+        let part = self.answer(&question, now);
+        let Some(peers) = &mut self.peers else { return Ok(part) };
+        let (number, question) = (self.asks.next, Arc::new(question));
+        self.asks.next += 1;
+        match peers.ask(number, &question) {
+            0 => Ok(part),
+            left => {
+                self.asks.open.insert(number, Asked { question, part, left });
+                Err(number)
+            }
+        }
+    }
+
+    /// Another loop's client asks something of all, which this one knows by `number`. The answer is given to it by
+    /// [`Hub::give_answers`].
+    pub fn handle_question(&mut self, loop_number: usize, number: u64, question: &Question, now: Timestamp) {
+        let part = self.answer(question, now);
+        self.asks.given.push((loop_number, number, part));
+    }
+
+    /// Hands what other loops have asked for over to them. To be called when those that were to go are gone.
+    pub fn give_answers(&mut self) {
+        let Some(peers) = &mut self.peers else { return };
+        for (loop_number, number, part) in self.asks.given.drain(..) {
+            peers.answer(loop_number, number, part);
+        }
+    }
+
+    /// The loop ends, and its clients have. Other loops do not wait for it any more.
+    pub fn leave(&mut self) {
+        if let Some(peers) = &mut self.peers {
+            peers.leave();
+        }
+    }
+
+    /// A loop has answered what was asked here under `number`.
+    pub fn handle_part(&mut self, number: u64, part: Part) {
+        // Who asked may have gone.
+        let Some(asked) = self.asks.open.get_mut(&number) else { return };
+        asked.part.add(part);
+        asked.left -= 1;
+        if asked.left == 0 {
+            self.asks.answered.push_back(asked.question.asker);
+        }
+    }
+
+    /// The next connection that has its answer: [`Connection::advance`](super::Connection::advance) gives it.
+    pub fn poll_answered(&mut self) -> Option<u64> {
+        self.asks.answered.pop_front()
+    }
+
+    /// The next connection that is to go, by [`Connection::kill`](super::Connection::kill).
+    pub fn poll_killed(&mut self) -> Option<u64> {
+        self.asks.killed.pop_front()
+    }
+
+    /// The answer to what was asked under `number`, once it is there.
+    pub(super) fn take_answer(&mut self, number: u64) -> Option<(Arc<Question>, Part)> {
+        if self.asks.open.get(&number)?.left > 0 {
+            return None;
+        }
+        self.asks.open.remove(&number).map(|asked| (asked.question, asked.part))
+    }
+
+    /// Nobody waits for that answer any more.
+    pub(super) fn forget_question(&mut self, number: u64) {
+        self.asks.open.remove(&number);
+    }
+
+    fn answer(&mut self, question: &Question, now: Timestamp) -> Part {
+        let clients = self.clients.iter_mut().map(|(id, client)| (*id, client));
+        let (part, killed) = question.answer(clients, now);
+        self.asks.killed.extend(killed);
+        part
     }
 
     /// As a new connection is; it stays connected.
@@ -278,6 +397,7 @@ impl Hub {
         client.queued = -1;
         client.is_no_evict = false;
         client.is_no_touch = false;
+        client.takes_any = false;
     }
 
     pub(super) fn client(&mut self, id: u64) -> &mut Client {

@@ -1,6 +1,7 @@
 //! [`Keys`]: the store as connections see it.
 
 use std::ops::Deref;
+use std::time::Duration;
 
 use crate::error::Error;
 use crate::store::index::{Command, Outcome, State, Timestamp, View};
@@ -17,6 +18,17 @@ pub enum Durability {
     Quorum,
     /// It is on all disks.
     All,
+}
+
+/// What the view that was asked for last shows, of a store in a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// All that was answered before it was asked for; on one node always.
+    Whole,
+    /// What was there so long ago; `None`: it is not known how long.
+    Past(Option<Duration>),
+    /// What was there when this primary last held its quorum: others may have gone on since.
+    Lapsed,
 }
 
 /// Names a write under way: the sequence that it will have in the log. Where that is not known beforehand, any number
@@ -51,6 +63,17 @@ pub trait Keys {
     /// Shows `read` what is there now. Costs less than a view, which has to be kept.
     fn read<T>(&mut self, read: impl FnOnce(&State) -> T) -> T {
         read(&self.view())
+    }
+
+    /// What the last view shows.
+    fn sight(&mut self) -> Sight {
+        Sight::Whole
+    }
+
+    /// What [`Keys::read`] will show, which is no older than this call.
+    fn look(&mut self) -> Sight {
+        self.view();
+        self.sight()
     }
 
     /// The latest time any command had, and the most bytes that a value may have: what there is to know for a write

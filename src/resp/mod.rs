@@ -11,6 +11,7 @@
 //! `docs/resp.md` lists the commands and where they differ from Redis'.
 
 mod ahead;
+mod clients;
 mod command;
 mod connection;
 mod float;
@@ -23,15 +24,18 @@ mod number;
 mod peers;
 mod reply;
 mod request;
+mod topology;
 mod value;
 mod world;
 
+pub use self::clients::{Part, Question};
 pub use self::connection::{Connection, Options};
 #[cfg(feature = "proxy")]
 pub(crate) use self::glob::matches;
-pub use self::hub::{Counters, Hub, HubOptions, Message};
-pub use self::keys::{Completed, Durability, Keys, Submitted, Ticket};
+pub use self::hub::{Counters, Hub, HubOptions, Message, Order};
+pub use self::keys::{Completed, Durability, Keys, Sight, Submitted, Ticket};
 pub use self::number::parse_integer;
 pub use self::peers::Peers;
 pub use self::reply::{Protocol, Reply};
 pub use self::request::{Limits, Parsed, Parser, ProtocolError, Request};
+pub use self::topology::{ClientAddress, Node, Topology};

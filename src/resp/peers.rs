@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use super::clients::{Part, Question};
 use super::hub::Counters;
 
-/// What the hubs of other loops have in common with one. All of it is known at once and without waiting for them.
+/// What the hubs of other loops have in common with one. All of it is known at once and without waiting for them, but for
+/// what is asked of their clients.
 pub trait Peers: Debug + Send {
     /// This loop has so many subscribers of a channel, or of a pattern, from now on.
     fn subscribed(&mut self, name: &[u8], is_pattern: bool, count: u64);
@@ -25,4 +27,14 @@ pub trait Peers: Debug + Send {
 
     /// How many clients the others have, and what they have counted.
     fn totals(&self) -> (u64, Counters);
+
+    /// Asks their clients. Each answers by [`Hub::handle_part`](super::Hub::handle_part) with this number; gives how many
+    /// will.
+    fn ask(&mut self, number: u64, question: &Arc<Question>) -> usize;
+
+    /// Hands over to one of them what it has asked for.
+    fn answer(&mut self, loop_number: usize, number: u64, part: Part);
+
+    /// This loop ends: who has asked it something, or will, is answered without it.
+    fn leave(&mut self);
 }

@@ -79,7 +79,7 @@ struct Life {
     shared: Option<Arc<Shared>>,
     addresses: Vec<Bind>,
     admin: Option<Bind>,
-    /// Closed when the last worker has ended.
+    /// Closed, and gone, when the last worker has ended.
     #[cfg(feature = "store")]
     store: Option<Store>,
     #[cfg(feature = "store")]
@@ -368,9 +368,9 @@ impl Server {
     }
 
     /// The store in it, which is open from its start until its end: what is done by it and by Redis clients is done to
-    /// the same keys. It says `State` once the server has ended.
+    /// the same keys. Only the server closes it; whatever is called of it afterwards says `State`.
     ///
-    /// Errors: `NotFound` when the configuration has no `[store]`, `State` before it is started.
+    /// Errors: `NotFound` when the configuration has no `[store]`, `State` before it is started and once it has ended.
     #[cfg(feature = "store")]
     pub fn store(&self) -> Result<Store> {
         self.inner.store()
@@ -586,7 +586,7 @@ impl Inner {
         }
         let files = std::mem::take(&mut life.files);
         #[cfg(feature = "store")]
-        let store = life.store.clone();
+        let store = life.store.take();
         drop(life);
         drop(files);
         #[cfg(feature = "store")]
@@ -637,7 +637,11 @@ impl Inner {
         if self.config.store.is_none() {
             return Err(Error::NotFound { what: "store", value: "[store] in the configuration".into() });
         }
-        self.life.lock().store.clone().ok_or_else(|| state("is not started"))
+        let life = self.life.lock();
+        life.store.as_ref().map(Store::lend).ok_or_else(|| match self.state() {
+            State::New => state("is not started"),
+            _ => state("has ended, and its store is closed"),
+        })
     }
 
     #[cfg(feature = "store")]

@@ -482,6 +482,8 @@ struct row {
     R(shared_server, trimtab_server_pool, server, BAD, NULL, STR("app"), &shared)            \
     R(shared_name, trimtab_server_pool, name, BAD, server, missing_str(), &shared)           \
     R(shared_out, trimtab_server_pool, pool_out, BAD, server, STR("app"), NULL)              \
+    R(own_store_server, trimtab_server_store, server, BAD, NULL, &made_store)                \
+    R(own_store_out, trimtab_server_store, store_out, BAD, server, NULL)                     \
     R(fd_server, trimtab_server_poll_fd, server, BAD, NULL, &flag)                           \
     R(fd_out, trimtab_server_poll_fd, fd_out, BAD, hosted, NULL)                             \
     R(next_server, trimtab_server_next_deadline, server, BAD, NULL, &number)                 \

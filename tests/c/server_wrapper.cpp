@@ -10,12 +10,14 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <mutex>
 #include <thread>
 #include <type_traits>
 
 using namespace std::chrono_literals;
+using namespace std::string_literals;
 using trimtab::Server;
 using trimtab::ServerState;
 using trimtab::Status;
@@ -246,6 +248,34 @@ void hosted()
     CHECK(told == 3);
 }
 
+void its_store()
+{
+    char made[] = "/tmp/trimtab-wrapper-XXXXXX";
+    CHECK(mkdtemp(made) != nullptr);
+    const std::string text = "[runtime]\nworkers = 1\n\n[store]\ndir = \"" + std::string(made) + "/store\"\n";
+    std::optional<trimtab::Store> outlives;
+    {
+        Server server(text);
+        CHECK(thrown([&] { server.store(); }) == Status::state);
+        server.start();
+        trimtab::Store store = server.store();
+        store.put("k", "v");
+        outlives = server.store();
+        CHECK(outlives->get("k")->value == "v");
+        CHECK(thrown([&] { store.close(); }) == Status::state);
+        CHECK(store.increment("n") == 1);
+    }
+    CHECK(thrown([&] { outlives->get("k"); }) == Status::state);
+    outlives.reset();
+    trimtab::Store again(made + "/store"s);
+    CHECK(again.get("k")->value == "v");
+    again.close();
+    std::filesystem::remove_all(made);
+
+    Server none(config("127.0.0.1:9"));
+    CHECK(thrown([&] { none.store(); }) == Status::not_found);
+}
+
 } // namespace
 
 int main()
@@ -254,6 +284,7 @@ int main()
     types();
     own_threads();
     hosted();
+    its_store();
     std::printf("server_wrapper: C++ works\n");
     return 0;
 }

@@ -8,7 +8,7 @@
 
 #include <dirent.h>
 
-enum { STORES = 20 };
+enum { STORES = 20, SERVERS = 4 };
 
 static unsigned descriptors(void)
 {
@@ -79,6 +79,31 @@ static void one_store(unsigned round)
     }
 }
 
+/* A server's store, whose handle goes before the server or after it. */
+static void one_server(unsigned round)
+{
+    char config[256];
+    trimtab_server *server = NULL;
+    trimtab_store *store = NULL;
+    trimtab_store_queue *queue = NULL;
+    snprintf(config, sizeof config, "[runtime]\nworkers = 1\n\n[store]\ndir = \"%s/server\"\n", folder);
+    OK(trimtab_server_new(STR(config), STR("leaks.toml"), &server, NULL, NULL));
+    EXPECT(TRIMTAB_E_STATE, trimtab_server_store(server, &store));
+    OK(trimtab_server_start(server));
+    OK(trimtab_server_store(server, &store));
+    OK(trimtab_store_put(store, BYTES("k"), BYTES("v"), NULL, NULL));
+    OK(trimtab_store_queue_new(store, 16, &queue));
+    if (round % 2 == 0) {
+        trimtab_store_free(store);
+        trimtab_store_queue_free(queue);
+    }
+    trimtab_server_free(server);
+    if (round % 2 != 0) {
+        trimtab_store_queue_free(queue);
+        trimtab_store_free(store);
+    }
+}
+
 int main(int argc, char **argv)
 {
     make_folder();
@@ -94,12 +119,16 @@ int main(int argc, char **argv)
         return 0;
     }
     one_store(0);
+    one_server(0);
     unsigned before = descriptors();
     for (unsigned round = 0; round < STORES; round++) {
         one_store(round);
     }
+    for (unsigned round = 0; round < SERVERS; round++) {
+        one_server(round);
+    }
     CHECK(descriptors() == before);
     remove_folder();
-    printf("store_leaks: %u stores\n", (unsigned)STORES);
+    printf("store_leaks: %u stores, %u servers with one\n", (unsigned)STORES, (unsigned)SERVERS);
     return 0;
 }

@@ -375,6 +375,44 @@ void queues()
     CHECK(thrown([&] { outlives->submit(Operation::put("k", "")); }) == Status::state);
 }
 
+void hosted()
+{
+    Store store(in("hosted"), small().hosted());
+    auto queue = store.queue(8);
+    auto watch = store.watch(KeyRange::prefix("q"));
+    CHECK(store.poll_fd() >= 0);
+    for (unsigned at = 0; at < 5; ++at) {
+        queue.submit(Operation::put("q" + std::to_string(at), "v").user_data(at));
+    }
+    CHECK(store.next_timeout() == 0 && is_readable(store.poll_fd(), 0) && !is_readable(queue.poll_fd(), 0));
+    CHECK(store.turn(0ms) > 0);
+    CHECK(is_readable(queue.poll_fd(), 0) && is_readable(watch.poll_fd(), 0));
+    for (unsigned at = 0; at < 5; ++at) {
+        CHECK(queue.next(0ms)->user_data == at);
+    }
+    CHECK(watch.next(0ms)->key == "q0");
+    // What is in memory alone comes to disk in its time, by turns.
+    store.put("m", "v", Durability::memory);
+    while (store.status().durable < store.status().sequence) {
+        store.turn();
+    }
+    while (store.turn(0ms) > 0) {
+    }
+    const auto deadline = store.next_deadline();
+    CHECK(deadline && *deadline > trimtab::Now(std::chrono::steady_clock::now() + 1h).nanoseconds());
+    CHECK(store.next_timeout() > 0 && !is_readable(store.poll_fd(), 0));
+    // Calls that wait need no turn.
+    store.put("w", "v");
+    CHECK(store.status().durable == store.status().sequence);
+    store.close();
+    CHECK(thrown([&] { store.turn(); }) == Status::state && thrown([&] { store.poll_fd(); }) == Status::state);
+
+    Store own(in("hosted"), small().hosted(false));
+    CHECK(own.count() == 7);
+    CHECK(thrown([&] { own.turn(0ms); }) == Status::state && thrown([&] { own.poll_fd(); }) == Status::state);
+    CHECK(thrown([&] { own.next_deadline(); }) == Status::state && thrown([&] { own.next_timeout(); }) == Status::state);
+}
+
 void backups()
 {
     const auto options = small();
@@ -458,6 +496,7 @@ int main()
     ranges();
     watches();
     queues();
+    hosted();
     backups();
     rot();
     std::filesystem::remove_all(folder);

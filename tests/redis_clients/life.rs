@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use trimtab::Error;
 use trimtab::embedded::Call;
 use trimtab::server::Server;
 
 use crate::folder::Folder;
-use crate::process::until;
+use crate::process::{DEADLINE, until};
 use crate::support::{Client, Served, config, encoded};
 
 #[test]
@@ -39,6 +40,26 @@ fn what_is_written_is_read_by_all_and_there_after_the_end() {
         let mut one = served.connect();
         assert_eq!(one.ask("MGET greeting counter own"), "*3|$5|hello|$2|42|$1|1");
     }
+}
+
+#[test]
+fn the_store_is_the_servers_to_close() {
+    let folder = Folder::new();
+    let text = config(&folder.file("data"), 1, "");
+    let server = Server::from_toml(&text, "t").unwrap();
+    assert!(matches!(server.store(), Err(Error::State { .. })), "it is not started");
+    server.start().unwrap();
+    let store = server.store().unwrap();
+    let refused = store.close().unwrap_err();
+    assert!(matches!(refused, Error::State { what: "store", .. }) && refused.to_string().contains("server"));
+    assert!(matches!(store.clone().close(), Err(Error::State { .. })));
+    assert!(store.is_lent() && store.put(b"k", b"v", &Call::default()).is_ok());
+    drop((store, server.store().unwrap()));
+    assert!(server.store().unwrap().get(b"k").unwrap().is_some(), "a handle that goes closes nothing");
+    server.stop().unwrap();
+    server.wait(Some(DEADLINE)).unwrap();
+    let late = server.store().unwrap_err();
+    assert!(late.to_string().contains("has ended"), "{late}");
 }
 
 impl Client {

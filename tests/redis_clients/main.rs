@@ -4,6 +4,7 @@
 #![cfg(target_os = "linux")]
 
 mod channels;
+mod clients;
 mod crash;
 mod eviction;
 #[path = "../shared/folder.rs"]

@@ -27,6 +27,11 @@ impl Client {
         (out, now.as_millis() as u64)
     }
 
+    /// Whether redis-server has ended the connection.
+    pub(crate) fn is_ended(&mut self) -> bool {
+        self.0.read_to_end(&mut Vec::new()).is_ok()
+    }
+
     fn answer(&mut self, out: &mut Vec<u8>) {
         let mut line = Vec::new();
         self.0.read_until(b'\n', &mut line).unwrap();

@@ -48,6 +48,9 @@ impl Keys for Store {
     }
 }
 
+/// As clients and server on a socket of the file system have it.
+const ADDRESS: &str = "/socket:0";
+
 pub(crate) struct Local {
     store: Store,
     options: Options,
@@ -71,16 +74,16 @@ impl Local {
 
     pub(crate) fn connect(&mut self) -> u64 {
         let now = Timestamp::from_millis(self.now);
-        let connection = Connection::new(self.options, "127.0.0.1:1", &mut self.hub, now);
+        let connection = Connection::new(self.options, ADDRESS, ADDRESS, &mut self.hub, now);
         let id = connection.id();
         self.connections.insert(id, connection);
         id
     }
 
-    /// Whether the connection `id` takes no more.
+    /// Whether the connection `id` takes no more, or is gone.
     #[allow(dead_code, reason = "not all who share this file ask")]
     pub(crate) fn is_finished(&self, id: u64) -> bool {
-        self.connections[&id].is_finished()
+        self.connections.get(&id).is_none_or(Connection::is_finished)
     }
 
     /// What the connection `id` is answered, once nothing is under way any more.
@@ -104,6 +107,12 @@ impl Local {
         while let Some((to, message)) = self.hub.poll_delivery() {
             if let Some(to) = self.connections.get_mut(&to) {
                 to.handle_message(&message, &mut self.hub);
+            }
+        }
+        while let Some(id) = self.hub.poll_killed() {
+            if let Some(mut killed) = self.connections.remove(&id) {
+                killed.kill(&mut self.hub);
+                killed.close(&mut self.hub);
             }
         }
         let connection = self.connections.get_mut(&id).expect("it is connected");

@@ -432,3 +432,58 @@ fn a_long_value_has_many_keys_evicted_and_one_that_never_fits_none() {
     }
     assert!(engine.counts().evictions >= 5, "{:?}", engine.counts());
 }
+
+/// Puts ten thousand bytes at one of eight keys, `number` of all; then none of them is under way.
+fn overwrite(engine: &mut Engine, number: u32) -> trimtab::error::Result<()> {
+    let (key, value) = ((number % 8).to_be_bytes(), vec![number as u8; 10_000]);
+    let operation = put(&key, &value, Lifetime::Unbounded);
+    let command = Command { time: Timestamp::default(), request: None, operation };
+    engine.submit(&command, Some(Durability::Memory), at(0))?;
+    completions(engine);
+    Ok(())
+}
+
+#[test]
+fn who_waits_for_a_bounded_disk_is_not_left_alone() {
+    let folder = Folder::new("alone");
+    let bounded = Options {
+        snapshot_bytes: 1 << 40,
+        log: log::Options { disk_bytes_max: Some(5 * (64 << 10)), ..options().log },
+        ..options()
+    };
+    let (mut engine, _, disk) = open_in(&folder, bounded);
+    let mut number = 0;
+    for _ in 0..40 {
+        // As fast as it goes, with nobody looking after files: to the end of the segment, and of the one that is
+        // prepared behind it.
+        let error = loop {
+            match overwrite(&mut engine, number) {
+                Ok(()) => number += 1,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(error, Error::Capacity { .. }) && engine.is_worth_waiting(&error), "{error}");
+        // All that was written comes to disk, and then there is something to do: one step of it.
+        engine.want_flush();
+        while let Some(flush) = engine.poll_flush() {
+            finish(&mut engine, flush, &disk);
+        }
+        if overwrite(&mut engine, number).is_ok() {
+            number += 1;
+            continue;
+        }
+        if let Some(mut job) = engine.poll_snapshot(at(0)) {
+            let written = loop {
+                if let Some(written) = job.step(&disk).unwrap() {
+                    break written;
+                }
+            };
+            engine.handle_snapshot(&job, Ok(written), at(0)).unwrap();
+            continue;
+        }
+        let work = engine.poll_upkeep().expect("who waits has something to wait for");
+        let result = work.run(&disk);
+        engine.handle_upkeep(&work, result, at(0).instant, |file| disk.name(file));
+    }
+    assert!(engine.counts().snapshots > 1 && engine.log().disk_bytes() <= 6 * (64 << 10));
+}

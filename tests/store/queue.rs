@@ -87,13 +87,14 @@ fn more_than_fits_waits_for_its_turn() {
     let folder = Folder::new("queue-stall");
     let mut options = crate::support::small();
     options.engine.log.pending_bytes_max = 64 << 10;
-    // It is no small thing, and the machine may be busy with others.
-    options.timeout = Duration::from_secs(600);
+    options.engine.log.segment_bytes = 16 << 10;
+    options.engine.snapshot_bytes = 64 << 10;
     let store = trimtab::embedded::Store::open(folder.path(), options).unwrap();
     let queue = store.queue(4_096).unwrap();
-    let value = vec![7; 1_000];
+    // Each append writes the whole value into the index: it stays a small one.
+    let value = [7; 200];
     let put = |at: u64| Submission {
-        operation: Operation::Step(Step::Append { key: b"all", value: &value[..(at % 1_000) as usize] }),
+        operation: Operation::Step(Step::Append { key: b"all", value: &value[..(at % 200) as usize] }),
         request: None,
         durability: Some(if at.is_multiple_of(2) { Durability::Local } else { Durability::Memory }),
         user_data: at,
@@ -108,7 +109,7 @@ fn more_than_fits_waits_for_its_turn() {
     while next < 2_000 {
         for completed in queue.wait(usize::MAX, LONG).unwrap() {
             assert_eq!(completed.user_data, next);
-            length += next % 1_000;
+            length += next % 200;
             assert_eq!(completed.result.unwrap().answer, Answer::Length(length));
             next += 1;
         }

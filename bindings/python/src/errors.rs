@@ -28,6 +28,10 @@ pub(crate) fn raised(py: Python<'_>, error: &Error) -> PyErr {
         Error::Unsupported { .. } => "UnsupportedError",
         Error::Corrupt(_) => "CorruptError",
         Error::Forked { .. } => "ForkedError",
+        Error::NotPrimary { .. } => "NotPrimaryError",
+        Error::NoQuorum => "NoQuorumError",
+        Error::Superseded => "SupersededError",
+        Error::UnknownOutcome => "UnknownOutcomeError",
         _ => "TrimtabError",
     };
     new(py, class, error.to_string())

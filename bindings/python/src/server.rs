@@ -15,6 +15,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use trimtab::Error;
+use trimtab::embedded;
 use trimtab::server::{self, Config, State};
 use trimtab::time::Clock;
 
@@ -259,6 +260,16 @@ impl Server {
         Ok(Pool::of_server(pool, self.pid))
     }
 
+    /// The store of the configuration, as a Store: the same keys that Redis clients see. Each time another handle of it,
+    /// which need not be closed: closing it, or leaving its with block, lets go of the handle alone. The server closes the
+    /// store when it ends, and what is called of it afterwards raises ClosedError.
+    ///
+    /// Raises NotFoundError when the configuration has no [store]; StateError before it is started, and when it has ended.
+    #[getter]
+    fn store<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        errors::class(slf.py(), "trimtab._store", "Store")?.call_method1("_of_server", (slf,))
+    }
+
     /// Hands over a socket that listens already, in place of the listener's bind: from a service manager, or
     /// from the process that this one replaces.
     ///
@@ -414,6 +425,11 @@ impl Server {
             host: RwLock::new(None),
             pid: std::process::id(),
         })
+    }
+
+    /// The store, for who makes a handle of it.
+    pub(crate) fn store_of_it(&self, py: Python<'_>) -> PyResult<embedded::Store> {
+        self.detached(py, self.core(py)?, |core| core.server.store())
     }
 
     fn is_closed(&self) -> bool {

@@ -160,6 +160,12 @@ FUNCTIONS = {
     "trimtab_store_options_set_history_bytes_max": "Store(history_bytes_max)",
     "trimtab_store_options_set_scrub_interval_ms": "Store(scrub_interval)",
     "trimtab_store_options_set_scrub_bytes_per_second": "Store(scrub_bytes_per_second)",
+    "trimtab_store_options_set_hosted": "Store(hosted)",
+    "trimtab_store_poll_fd": "Store.fileno",
+    "trimtab_store_next_deadline": "Store.next_deadline",
+    "trimtab_store_next_timeout": "Store.next_timeout",
+    "trimtab_store_turn": "Store.turn(timeout)",
+    "trimtab_server_store": "Server.store",
     "trimtab_store_open": "Store(path)",
     "trimtab_store_close": "Store.close",
     "trimtab_store_free": "Store.close",
@@ -355,21 +361,6 @@ FIELDS = {
     ("trimtab_store_restored", "node"): "identity",
     ("trimtab_store_restored", "cluster"): "identity",
 }
-
-# A store in the host's loop.
-FUNCTIONS.update(
-    dict.fromkeys(
-        (
-            "trimtab_store_options_set_hosted",
-            "trimtab_store_poll_fd",
-            "trimtab_store_next_deadline",
-            "trimtab_store_next_timeout",
-            "trimtab_store_turn",
-        ),
-        "- stores without threads are not bound yet",
-    )
-)
-
 
 def header() -> str:
     """The header without its comments and without what only a test build has."""

@@ -9,6 +9,7 @@
 //! | `backend`, `orders` | a small web server that can be stopped as by a crash, and frozen |
 //! | `load` | the clients |
 //! | `store`, `counters` | a store in a process of its own, where the clients count what they were answered |
+//! | `node` | that process, which can be killed and started again |
 //! | `tally` | what it acknowledged, and whether it has it |
 //! | `http` | what the two say to each other |
 //! | `ledger`, `desk` | what the clients saw, and the lock over it |
@@ -23,6 +24,7 @@ mod http;
 mod judge;
 mod ledger;
 mod load;
+mod node;
 mod orders;
 mod plan;
 mod play;

@@ -66,7 +66,7 @@ impl Job<'_> {
         if from > last {
             return Ok(Added::Done);
         }
-        let plan = plan(self.shared.core.lock().engine.log(), from, last)?;
+        let plan = plan(self.shared.core.lock().engine().log(), from, last)?;
         let Some(plan) = plan else { return Ok(Added::Gone) };
         target.entries(source, &plan, through_ms, salt, &mut || self.shared.check_open())
     }
@@ -97,12 +97,12 @@ impl Job<'_> {
     /// The last entry that is durable and applied: with others, that is committed.
     fn last(&self) -> Sequence {
         let core = self.shared.core.lock();
-        Sequence(core.engine.durable_sequence().min(core.engine.state().sequence()))
+        Sequence(core.engine().durable_sequence().min(core.engine().state().sequence()))
     }
 
     fn is_replicated(&self) -> bool {
         let core = self.shared.core.lock();
-        let state = core.engine.log().state();
+        let state = core.engine().log().state();
         !state.membership.is_empty() || state.vote != Vote::default()
     }
 }

@@ -1,4 +1,5 @@
-//! [`Exchange`]: who has subscribed to what on which loop, and messages on their way from one loop to another.
+//! [`Exchange`]: who has subscribed to what on which loop, messages on their way from one loop to another, and what one
+//! asks of the clients of the others.
 //!
 //! A subscription is here before it is answered, and who publishes counts and hands over under the same lock: so the
 //! number that `PUBLISH` answers is that of the subscribers there were, wherever they are connected. The lock is held
@@ -14,13 +15,26 @@ use parking_lot::Mutex;
 use crate::driver::resp::shared::SharedClients;
 use crate::driver::shared::Shared;
 use crate::driver::worker::Message;
-use crate::resp::{Counters, Peers, matches};
+use crate::resp::{Counters, Part, Peers, Question, matches};
 use crate::sync::AtomicUsize;
 
 /// Messages on their way to one loop at most; beyond, they are lost to its subscribers, and not counted as received.
 const MESSAGES_MAX: usize = 65_536;
 
 pub(super) type Sent = (Arc<[u8]>, Arc<[u8]>);
+
+/// What one loop has for another.
+#[derive(Default)]
+pub(super) struct Mail {
+    /// Messages of channels.
+    pub(super) sent: VecDeque<Sent>,
+    /// What is asked of its clients: the loop that asks, its number there, and what it is.
+    pub(super) questions: Vec<(usize, u64, Arc<Question>)>,
+    /// What others have answered, by number.
+    pub(super) parts: Vec<(u64, Part)>,
+    /// The classes of notifications, if others have set them anew.
+    pub(super) classes: Option<Vec<u8>>,
+}
 
 pub(crate) struct Exchange {
     state: Mutex<State>,
@@ -33,7 +47,9 @@ struct State {
     channels: BTreeMap<Vec<u8>, Box<[u64]>>,
     patterns: BTreeMap<Vec<u8>, Box<[u64]>>,
     /// To each loop.
-    sent: Box<[VecDeque<Sent>]>,
+    mail: Box<[Mail]>,
+    /// Loops that are no more: nothing is asked of them.
+    gone: Box<[bool]>,
     /// What `notify-keyspace-events` was set to, and how often.
     classes: Vec<u8>,
     changes: u64,
@@ -46,7 +62,8 @@ impl Exchange {
         let state = State {
             channels: BTreeMap::new(),
             patterns: BTreeMap::new(),
-            sent: (0..workers).map(|_| VecDeque::new()).collect(),
+            mail: (0..workers).map(|_| Mail::default()).collect(),
+            gone: vec![false; workers].into(),
             classes: Vec::new(),
             changes: 0,
             seen: vec![0; workers].into(),
@@ -54,12 +71,14 @@ impl Exchange {
         Self { state: Mutex::new(state), names: AtomicUsize::new(0) }
     }
 
-    /// What was sent to `worker`, and the classes of notifications if others have set them anew.
-    pub(super) fn take(&self, worker: usize) -> (VecDeque<Sent>, Option<Vec<u8>>) {
+    /// What others have for `worker`.
+    pub(super) fn take(&self, worker: usize) -> Mail {
         let mut state = self.state.lock();
         let changes = state.changes;
         let is_changed = std::mem::replace(&mut state.seen[worker], changes) != changes;
-        (std::mem::take(&mut state.sent[worker]), is_changed.then(|| state.classes.clone()))
+        let mut mail = std::mem::take(&mut state.mail[worker]);
+        mail.classes = is_changed.then(|| state.classes.clone());
+        mail
     }
 }
 
@@ -99,7 +118,7 @@ impl Peers for Others {
     fn subscribed(&mut self, name: &[u8], is_pattern: bool, count: u64) {
         let exchange = &self.clients.exchange;
         let mut state = exchange.state.lock();
-        let workers = state.sent.len();
+        let workers = state.mail.len();
         let names = if is_pattern { &mut state.patterns } else { &mut state.channels };
         if let Some(counts) = names.get_mut(name) {
             counts[self.worker] = count;
@@ -122,7 +141,7 @@ impl Peers for Others {
         }
         let mut state = exchange.state.lock();
         let state = &mut *state;
-        let mut counts = vec![0; state.sent.len()];
+        let mut counts = vec![0; state.mail.len()];
         let of_channel = state.channels.get(&**channel).into_iter();
         let of_patterns = state.patterns.iter().filter(|(pattern, _)| matches(pattern, channel));
         for subscribers in of_channel.chain(of_patterns.map(|(_, counts)| counts)) {
@@ -131,7 +150,7 @@ impl Peers for Others {
         counts[self.worker] = 0;
         let mut sum = 0;
         for (worker, count) in counts.into_iter().enumerate() {
-            let sent = &mut state.sent[worker];
+            let sent = &mut state.mail[worker].sent;
             if count > 0 && sent.len() < MESSAGES_MAX {
                 sent.push_back((Arc::clone(channel), Arc::clone(payload)));
                 sum += count;
@@ -155,12 +174,45 @@ impl Peers for Others {
             state.classes = classes.to_vec();
             state.changes += 1;
             state.seen[self.worker] = state.changes;
-            state.sent.len()
+            state.mail.len()
         };
         (0..workers).filter(|worker| *worker != self.worker).for_each(|worker| self.ring(worker));
     }
 
     fn totals(&self) -> (u64, Counters) {
         self.clients.others(self.worker)
+    }
+
+    fn ask(&mut self, number: u64, question: &Arc<Question>) -> usize {
+        let mut state = self.clients.exchange.state.lock();
+        let state = &mut *state;
+        let mut asked = 0;
+        for (worker, mail) in state.mail.iter_mut().enumerate() {
+            if worker != self.worker && !state.gone[worker] {
+                mail.questions.push((self.worker, number, Arc::clone(question)));
+                self.ring(worker);
+                asked += 1;
+            }
+        }
+        asked
+    }
+
+    fn answer(&mut self, loop_number: usize, number: u64, part: Part) {
+        let mut state = self.clients.exchange.state.lock();
+        if !state.gone[loop_number] {
+            state.mail[loop_number].parts.push((number, part));
+            self.ring(loop_number);
+        }
+    }
+
+    fn leave(&mut self) {
+        let mut state = self.clients.exchange.state.lock();
+        state.gone[self.worker] = true;
+        for (asker, number, _) in std::mem::take(&mut state.mail[self.worker]).questions {
+            if !state.gone[asker] {
+                state.mail[asker].parts.push((number, Part::default()));
+                self.ring(asker);
+            }
+        }
     }
 }

@@ -175,9 +175,13 @@ impl Clients {
             (Some(address), _) => address.to_string(),
             (None, path) => format!("{}:0", path.as_deref().unwrap_or_default()),
         };
+        let local = match socket.local_addr().ok().and_then(|local| local.as_socket()) {
+            Some(local) => local.to_string(),
+            None => name.clone(),
+        };
         let options = self.shared.options.connection;
         let now = self.lane.now();
-        let connection = Connection::new(options, &name, &mut self.hub, now);
+        let connection = Connection::new(options, &name, &local, &mut self.hub, now);
         self.places.insert(connection.id(), key);
         self.table.insert(Client {
             socket,
@@ -247,6 +251,8 @@ impl Clients {
         self.run_rounds();
         self.tell_news();
         self.write(core);
+        // Those that were to go have gone.
+        self.hub.give_answers();
         self.count(core);
         self.lane.rest();
     }
@@ -255,12 +261,19 @@ impl Clients {
     fn run_rounds(&mut self) {
         if std::mem::take(&mut self.has_mail) {
             self.has_news |= self.lane.take(&mut self.done);
-            let (sent, classes) = self.shared.exchange.take(self.worker);
-            for (channel, payload) in sent {
+            let mail = self.shared.exchange.take(self.worker);
+            for (channel, payload) in mail.sent {
                 self.hub.publish_here(&channel, &payload);
             }
-            if let Some(classes) = classes {
+            if let Some(classes) = mail.classes {
                 self.hub.configure(&classes, &self.lane.view());
+            }
+            let now = self.lane.now();
+            for (worker, number, question) in mail.questions {
+                self.hub.handle_question(worker, number, &question, now);
+            }
+            for (number, part) in mail.parts {
+                self.hub.handle_part(number, part);
             }
             self.deliver();
         }
@@ -332,9 +345,20 @@ impl Clients {
         }
     }
 
-    /// Gives messages of channels to those they are for.
+    /// Gives messages of channels to those they are for, and sees to those who have an answer, or are to go.
     fn deliver(&mut self) -> bool {
         let mut has_delivered = false;
+        while let Some(id) = self.hub.poll_killed() {
+            let Some(&key) = self.places.get(&id) else { continue };
+            let Some(client) = find(&mut self.table, key) else { continue };
+            client.connection.kill(&mut self.hub);
+            self.call(key);
+        }
+        while let Some(id) = self.hub.poll_answered() {
+            let Some(&key) = self.places.get(&id) else { continue };
+            self.call(key);
+            has_delivered = true;
+        }
         while let Some((id, message)) = self.hub.poll_delivery() {
             let Some(&key) = self.places.get(&id) else { continue };
             let Some(client) = find(&mut self.table, key) else { continue };
@@ -411,6 +435,7 @@ impl Clients {
         for key in keys {
             self.end(core, key);
         }
+        self.hub.leave();
     }
 
     fn end(&mut self, core: &mut Core, key: Key) {

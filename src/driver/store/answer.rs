@@ -1,7 +1,8 @@
 //! What calls give back.
 
+use super::ground::Reply;
 use crate::error::{Error, Result};
-use crate::store::engine::{self, Durability};
+use crate::store::engine::Durability;
 use crate::store::index::{Answer, Operation, Refusal, Step};
 
 /// What was done, and what was reached.
@@ -11,10 +12,26 @@ pub struct Done {
     pub sequence: u64,
     /// What was reached: what was asked for, or more.
     pub durability: Durability,
+    /// On how many nodes' disks it is known to be; 0 for what is in memory.
+    pub nodes: u32,
+    /// In a cluster: it is on fewer nodes than was asked for, since the others did not answer in time.
+    pub is_degraded: bool,
+    /// The epoch it was written in; 0 outside a cluster.
+    pub epoch: u64,
+    /// The entry of the log that this sending came to; another than `sequence` for a request sent again.
+    pub entry: u64,
     /// Whether this is the answer to an earlier sending of the same request.
     pub is_repeated: bool,
     /// The answer.
     pub answer: Answer,
+}
+
+impl Done {
+    /// Where it is, for reads that are to see it.
+    #[cfg(feature = "replication")]
+    pub fn position(&self) -> crate::replication::Position {
+        crate::replication::Position { epoch: self.epoch, sequence: self.entry }
+    }
 }
 
 /// Which answers an operation may get. A request whose number was used for another operation before gets that one's, which
@@ -84,20 +101,16 @@ impl Expected {
     }
 }
 
-/// What an engine's completion means to a caller.
-pub(super) fn of(result: Result<engine::Done>) -> Result<Done> {
-    let done = result?;
-    let Some(outcome) = done.outcome else {
-        // A sync: nothing was changed.
-        let (sequence, durability) = (done.sequence, done.durability);
-        return Ok(Done { sequence, durability, is_repeated: false, answer: Answer::Configured });
+/// What a reply means to a caller.
+pub(super) fn of(result: Result<Reply>) -> Result<Done> {
+    let Reply { outcome, sequence, epoch, durability, nodes, is_degraded } = result?;
+    let entry = sequence;
+    let (sequence, is_repeated, answer) = match outcome {
+        // A sync and the like: nothing was changed.
+        None => (sequence, false, Answer::Configured),
+        Some(outcome) => (outcome.sequence, outcome.is_repeated, outcome.answer.map_err(Error::from)?),
     };
-    Ok(Done {
-        sequence: outcome.sequence,
-        durability: done.durability,
-        is_repeated: outcome.is_repeated,
-        answer: outcome.answer.map_err(Error::from)?,
-    })
+    Ok(Done { sequence, durability, nodes, is_degraded, epoch, entry, is_repeated, answer })
 }
 
 impl From<Refusal> for Error {

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use super::Store;
 use super::answer::{Done, Expected};
-use super::shared::{Shared, Submitted, clock};
+use super::ground::{Wanted, time_in};
+use super::owner::Submitted;
+use super::shared::{Shared, clock, deadline};
 use crate::error::{Error, Result};
 use crate::store::engine::Durability;
 use crate::store::index::{
@@ -14,16 +16,25 @@ use crate::store::index::{
     RequestId, Step, Timestamp, Transaction, View,
 };
 use crate::sys::fork;
+use crate::time::{Clock, Instant};
 
 /// How a call that writes is to go.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Call {
     /// What is to be reached before it is answered; `None`: the store's default.
     pub durability: Option<Durability>,
+    /// In a cluster, on how many nodes' disks it is to be, learners among them, beside a quorum; 0: as `durability` says.
+    pub nodes: u32,
     /// How long to wait for the answer; `None`: the store's `timeout`. A call whose time is over may be done even so.
     pub timeout: Option<Duration>,
     /// Who asks, so that the call may be sent again without being done twice.
     pub request: Option<RequestId>,
+}
+
+impl Call {
+    pub(super) fn wanted(&self, deadline: Instant) -> Wanted {
+        Wanted { durability: self.durability, nodes: self.nodes, deadline }
+    }
 }
 
 /// What a put is to keep to.
@@ -226,16 +237,31 @@ impl Store {
         let command =
             Command { time: Timestamp::default(), request: call.request, operation: operation.clone() };
         let shared = self.shared()?;
-        let submitted = shared.submit(&command, call.durability).inspect_err(|_| shared.catch_up())?;
-        let done = submitted.into_answer(shared, call.timeout.unwrap_or(self.inner.options.timeout))?;
-        Expected::of(operation).check(done)
+        let timeout = call.timeout.unwrap_or(self.inner.options.timeout);
+        let deadline = deadline(timeout);
+        loop {
+            let wanted = call.wanted(deadline);
+            let submitted = shared.submit(&command, &wanted).inspect_err(|_| shared.catch_up())?;
+            let left = if shared.is_member() { deadline.duration_since(Clock.now()) } else { timeout };
+            match submitted.into_answer(shared, left) {
+                // It was not done; or it is done once, whoever is primary by now.
+                Err(Error::Superseded) if shared.is_member() => {}
+                Err(Error::UnknownOutcome) if call.request.is_some() && shared.is_member() => {}
+                result => return Expected::of(operation).check(result?),
+            }
+            if Clock.now() >= deadline {
+                return Err(Error::TimedOut { what: "write" });
+            }
+        }
     }
 
-    /// Begins what [`Store::call`] does, for one who waits in several goes. Does not block, and leaves `timeout` unread.
+    /// Begins what [`Store::call`] does, for one who waits in several goes. Does not block. In a cluster
+    /// nobody waits for it any more when its `timeout` is over; elsewhere that is left unread.
     pub fn begin(&self, operation: &Operation<'_>, call: &Call) -> Result<Pending> {
         let command =
             Command { time: Timestamp::default(), request: call.request, operation: operation.clone() };
-        let submitted = self.shared()?.submit(&command, call.durability)?;
+        let wanted = call.wanted(deadline(call.timeout.unwrap_or(self.inner.options.timeout)));
+        let submitted = self.shared()?.submit(&command, &wanted)?;
         Ok(self.pending(submitted, Expected::of(operation)))
     }
 
@@ -272,6 +298,11 @@ impl Store {
 ///
 /// They see all that was applied. They never wait for the disk; for other threads only where nobody has read for a while, and
 /// then for the short writes in hand. Errors: `State` once the store is closed, `Forked`.
+///
+/// In a cluster they are as fresh as the store's `read` level asks, [`ReadLevel::Primary`](super::ReadLevel::Primary) unless
+/// it says otherwise: they see every write that was answered at `quorum` before, on any node. On a primary that holds its
+/// quorum that costs nothing; elsewhere the primary is asked, and they block until it has answered, with the errors of
+/// [`Store::get_at`], which takes another level.
 impl Store {
     /// A copy of what `key` has.
     pub fn get(&self, key: &[u8]) -> Result<Option<Found>> {
@@ -281,6 +312,9 @@ impl Store {
     /// What `read` makes of what `key` has, without a copy of it. It is to be quick: what is replaced meanwhile stays in
     /// memory.
     pub fn get_with<T>(&self, key: &[u8], read: impl FnOnce(&Entry<'_>) -> T) -> Result<Option<T>> {
+        if self.is_member() {
+            return self.look(|view, time| view.get(key, time).as_ref().map(read));
+        }
         let reader = self.reader()?;
         if let Some(uses) = &self.inner.uses {
             uses.note(key, clock());
@@ -290,29 +324,26 @@ impl Store {
 
     /// The keys of `range` in order, at most `limit` (0: as many as have `bytes_max` together; one in any case).
     pub fn range(&self, range: &Range<'_>, limit: u64, bytes_max: u64, reverse: bool) -> Result<Listing> {
-        let clock = clock();
-        Ok(self.reader()?.with(|view| {
-            let page = view.range(range, limit, bytes_max, reverse, clock.max(view.time()));
-            let entries = page.entries.iter().map(|(key, entry)| (key.clone(), entry.to_found())).collect();
-            Listing { entries, more: page.more }
-        }))
+        self.look(|view, time| listing(view, range, limit, bytes_max, reverse, time))
     }
 
     /// How many keys `range` has.
     pub fn count(&self, range: &Range<'_>) -> Result<u64> {
-        let clock = clock();
-        Ok(self.reader()?.with(|view| view.count(range, clock.max(view.time()))))
+        self.look(|view, time| view.count(range, time))
     }
 
     /// A lease, if it is alive.
     pub fn lease(&self, id: u64) -> Result<Option<Lease>> {
-        let clock = clock();
-        Ok(self.reader()?.with(|view| view.lease(id, clock.max(view.time()))))
+        self.look(|view, time| view.lease(id, time))
     }
 
     /// All of it as it is now, for several reads that agree. Whoever holds it keeps what has been replaced since in
     /// memory.
     pub fn view(&self) -> Result<Arc<View>> {
+        #[cfg(all(feature = "proxy", feature = "replication"))]
+        if self.is_member() {
+            return self.view_at(&super::Read::default());
+        }
         Ok(self.reader()?.view())
     }
 
@@ -321,6 +352,38 @@ impl Store {
         let clock = clock();
         Ok(self.reader()?.with(|view| clock.max(view.time())))
     }
+
+    /// What `look` makes of what is there now, and of the time by which it expires.
+    fn look<T>(&self, look: impl FnOnce(&View, Timestamp) -> T) -> Result<T> {
+        #[cfg(all(feature = "proxy", feature = "replication"))]
+        if self.is_member() {
+            return self.see(&super::Read::default(), look);
+        }
+        Ok(self.reader()?.with(|view| look(view, self.time_in(view))))
+    }
+
+    /// The time by which keys in `view` expire.
+    pub(super) fn time_in(&self, view: &View) -> Timestamp {
+        time_in(view, self.is_member(), clock())
+    }
+
+    fn is_member(&self) -> bool {
+        self.inner.shared.is_member()
+    }
+}
+
+/// The keys of a range of a view.
+pub(super) fn listing(
+    view: &View,
+    range: &Range<'_>,
+    limit: u64,
+    bytes_max: u64,
+    reverse: bool,
+    time: Timestamp,
+) -> Listing {
+    let page = view.range(range, limit, bytes_max, reverse, time);
+    let entries = page.entries.iter().map(|(key, entry)| (key.clone(), entry.to_found())).collect();
+    Listing { entries, more: page.more }
 }
 
 fn put<'a>(key: &'a [u8], value: &'a [u8], options: &PutOptions) -> Step<'a> {

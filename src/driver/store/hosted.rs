@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::answer::Done;
-use super::shared::{Core, Shared, Slot, closed, now};
+use super::owner::Slot;
+use super::shared::{Core, Shared, closed, now};
 use crate::driver::lock::{Condvar, MutexGuard};
 use crate::driver::log::FileDisk;
 use crate::error::{Error, Result};
@@ -84,10 +85,10 @@ impl Core {
     fn next_due(&self, now: Now) -> Option<Instant> {
         let hosted = self.hosted.as_ref()?;
         hosted.disk.as_ref()?;
-        if !hosted.is_flushing && self.engine.is_flush_wanted() {
+        if !hosted.is_flushing && self.engine().is_flush_wanted() {
             return Some(now.instant);
         }
-        let timeout = self.engine.next_deadline(now);
+        let timeout = self.ground.next_deadline(now);
         if hosted.is_tending {
             return timeout;
         }
@@ -167,9 +168,9 @@ impl Shared {
     fn take_turn(&self, core: &mut MutexGuard<'_, Core>) -> usize {
         self.handle_timeout(core);
         // All that was taken by now: one flush, or one more for each segment that begins.
-        let last = core.engine.log().last_ticket();
+        let last = core.engine().log().last_ticket();
         let mut count = 0;
-        while core.engine.log().durable() < last && self.flush_once(core) {
+        while core.engine().log().durable() < last && self.flush_once(core) {
             count += 1;
         }
         let done = [self.keep_up(core), self.step_snapshot(core), self.step_scrub(core)];
@@ -178,8 +179,8 @@ impl Shared {
 
     fn handle_timeout(&self, core: &mut MutexGuard<'_, Core>) {
         let now = now();
-        if core.engine.next_deadline(now).is_some_and(|at| at <= now.instant) {
-            core.engine.handle_timeout(now);
+        if core.ground.next_deadline(now).is_some_and(|at| at <= now.instant) {
+            core.ground.handle_timeout(now);
             self.settle(core, now);
         }
     }
@@ -249,12 +250,13 @@ impl Shared {
     /// Writes and syncs all that was taken, if that is wanted and nobody does.
     fn flush_once(&self, core: &mut MutexGuard<'_, Core>) -> bool {
         let Some(disk) = core.host().disk.clone() else { return false };
-        let Some(flush) = core.engine.poll_flush() else { return false };
+        let Some(flush) = core.ground.poll_flush(now()) else { return false };
         core.host().is_flushing = true;
         let result = MutexGuard::unlocked(core, || flush.run(&*disk));
         core.host().is_flushing = false;
-        core.engine.handle_flushed(flush, result, |file| disk.name(file));
-        self.settle(core, now());
+        let now = now();
+        core.ground.handle_flushed(flush, result, now, &disk);
+        self.settle(core, now);
         true
     }
 
@@ -266,7 +268,7 @@ impl Shared {
     /// A step of making a segment, or a file taken away.
     fn keep_up(&self, core: &mut MutexGuard<'_, Core>) -> bool {
         let Some(disk) = core.begin_to_tend() else { return false };
-        let Some(work) = core.upkeep.take().or_else(|| core.engine.poll_upkeep()) else { return false };
+        let Some(work) = core.upkeep.take().or_else(|| core.ground.poll_upkeep()) else { return false };
         core.host().is_tending = true;
         let result = MutexGuard::unlocked(core, || {
             work.run(&*disk)?;
@@ -278,8 +280,9 @@ impl Shared {
             }
         });
         core.host().is_tending = false;
-        core.engine.handle_upkeep(&work, result, Clock.now(), |file| disk.name(file));
-        self.settle(core, now());
+        let now = now();
+        core.ground.handle_upkeep(&work, result, now, &disk);
+        self.settle(core, now);
         true
     }
 
@@ -328,7 +331,7 @@ impl Shared {
     pub(super) fn tell_host(&self, core: &mut Core, now: Now) {
         let Some(host) = &self.host else { return };
         if core.upkeep.is_none() {
-            core.upkeep = core.engine.poll_upkeep();
+            core.upkeep = core.ground.poll_upkeep();
         }
         if core.host().waiters > 0 {
             host.worked.notify_all();
@@ -351,7 +354,7 @@ impl Shared {
         let mut core = self.core.lock();
         while core.host().disk.is_some() {
             let is_idle = !core.host().is_flushing && !core.host().is_tending;
-            if !core.engine.is_drained() {
+            if !core.engine().is_drained() {
                 self.handle_timeout(&mut core);
                 if self.flush_once(&mut core) || self.keep_up(&mut core) {
                     continue;
@@ -366,7 +369,7 @@ impl Shared {
                 return;
             }
             let now = now();
-            let until = core.engine.next_deadline(now).filter(|at| *at > now.instant);
+            let until = core.ground.next_deadline(now).filter(|at| *at > now.instant);
             core.host().waiters += 1;
             match until {
                 Some(at) => {

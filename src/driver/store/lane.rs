@@ -4,14 +4,17 @@
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use slab::Slab;
 
 use super::Store;
-use super::shared::{Core, Owner, Shared, now};
+use super::ground::{Reply, Wanted};
+use super::owner::Owner;
+use super::shared::{Core, Shared, now};
 use crate::driver::lock::MutexGuard;
 use crate::error::Result;
-use crate::resp::{Completed, Durability, Keys, Submitted, Ticket};
+use crate::resp::{self, Completed, Durability, Keys, Submitted, Ticket};
 use crate::store::engine::{self, Now};
 use crate::store::index::evict::Uses;
 use crate::store::index::{Command, Reader, State, Timestamp, View};
@@ -51,7 +54,7 @@ pub(crate) enum Finished {
 }
 
 impl Lanes {
-    pub(super) fn complete(&mut self, place: Place, result: Result<engine::Done>) {
+    pub(super) fn complete(&mut self, place: Place, result: Result<Reply>) {
         // A loop that has ended does not want to know.
         let Some(post) = self.0.get_mut(place.lane) else { return };
         post.done.push(match place.ticket {
@@ -146,6 +149,7 @@ impl Lane {
             lane: self.index,
             core: None,
             now: now(),
+            timeout: inner.options.timeout,
             client: 0,
             is_writing: false,
         }
@@ -225,6 +229,8 @@ pub(crate) struct Batch<'a> {
     lane: usize,
     core: Option<MutexGuard<'a, Core>>,
     now: Now,
+    /// How long a write may take.
+    timeout: Duration,
     client: u64,
     is_writing: bool,
 }
@@ -252,7 +258,7 @@ impl Batch<'_> {
         self.sight.readings = if self.is_writing { 0 } else { self.sight.readings + 1 };
         if self.sight.readings == READINGS_MAX {
             self.sight.readings = 0;
-            core.engine.view();
+            core.ground.view();
         }
         // What is done is taken here: nobody need be woken for it.
         core.lanes.0[self.lane].is_rung = true;
@@ -274,7 +280,7 @@ impl Keys for Batch<'_> {
         match &mut self.core {
             None => self.sight.view(),
             // Whoever holds the lock must not ask for a view as others do, who take it for that.
-            Some(core) => self.sight.view.get_or_insert_with(|| Seen(Arc::new(core.engine.view()))).clone(),
+            Some(core) => self.sight.view.get_or_insert_with(|| Seen(Arc::new(core.ground.view()))).clone(),
         }
     }
 
@@ -282,7 +288,20 @@ impl Keys for Batch<'_> {
         (self.sight.reader.time(), self.sight.reader.value_max())
     }
 
+    fn look(&mut self) -> resp::Sight {
+        if self.shared.is_member() {
+            self.view();
+            self.sight()
+        } else {
+            resp::Sight::Whole
+        }
+    }
+
     fn read<T>(&mut self, read: impl FnOnce(&State) -> T) -> T {
+        if self.shared.is_member() {
+            // What is seen in a cluster goes with what is known of the view.
+            return read(&self.view());
+        }
         let seen = match self.core {
             // What is there lies under the lock, and nothing need be kept of it.
             Some(_) => None,
@@ -290,7 +309,7 @@ impl Keys for Batch<'_> {
         };
         match seen {
             Some(seen) => read(&seen),
-            None => read(self.core.get_or_insert_with(|| self.shared.core.lock()).engine.state()),
+            None => read(self.core.get_or_insert_with(|| self.shared.core.lock()).engine().state()),
         }
     }
 
@@ -311,18 +330,20 @@ impl Keys for Batch<'_> {
         };
         self.is_writing = true;
         let core = self.core.get_or_insert_with(|| self.shared.core.lock());
-        match self.shared.take_now(core, command, Some(durability), owner, self.now, true)? {
+        let deadline = self.now.instant.saturating_add(self.timeout);
+        let wanted = Wanted { durability: Some(durability), nodes: 0, deadline };
+        match self.shared.take_now(core, command, &wanted, owner, self.now)? {
             None => Ok(Submitted::UnderWay(ticket)),
-            Some(done) => {
+            Some(reply) => {
                 // What was looked at before lacks it.
                 self.sight.view = None;
-                Ok(Submitted::Done(done.outcome.expect("a command has an outcome")))
+                Ok(Submitted::Done(reply.outcome.expect("a command has an outcome")))
             }
         }
     }
 
     fn durable(&mut self) -> u64 {
-        self.core.get_or_insert_with(|| self.shared.core.lock()).engine.durable_sequence()
+        self.core.get_or_insert_with(|| self.shared.core.lock()).engine().durable_sequence()
     }
 
     fn replicas_with(&self, _: u64) -> u64 {

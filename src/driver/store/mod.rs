@@ -19,21 +19,30 @@
 //! | `watcher` | changes as they come |
 //! | `scrubbing` | when what lies on disk is read again, and what was found |
 //! | `hosted` | a store without threads, turned by its host |
-//! | `shared` | the engine behind its lock, and the threads |
+//! | `shared` | the engine behind its lock |
+//! | `ground` | what is behind the lock: an engine alone, or a node of a cluster |
+//! | `member` | the node of a cluster, and all that others have to do with |
+//! | `owner` | who waits for what |
+//! | `threads` | what writes, syncs, makes segments and snapshots |
 //! | `answer`, `options` | what calls give back; what a store is told |
 //!
 //! `docs/store.md` says what is promised.
 
 mod answer;
 mod calls;
+mod ground;
 mod hosted;
 #[cfg(feature = "proxy")]
 mod lane;
+#[cfg(all(feature = "proxy", feature = "replication"))]
+mod member;
 mod options;
+mod owner;
 mod queue;
 mod scan;
 mod scrubbing;
 mod shared;
+mod threads;
 mod watcher;
 
 use std::fmt;
@@ -46,10 +55,20 @@ use std::time::Duration;
 use crate::driver::lock::Mutex;
 
 pub use self::answer::Done;
+#[cfg(all(feature = "proxy", feature = "replication"))]
+use self::calls::listing;
 pub use self::calls::{Call, Exchanged, Listing, Pending, PutOptions};
+use self::ground::Ground;
 use self::hosted::{Host, Hosted};
 #[cfg(feature = "proxy")]
 pub(crate) use self::lane::{Finished, Lane};
+#[cfg(all(feature = "proxy", feature = "replication"))]
+use self::member::Sight;
+#[cfg(all(feature = "proxy", feature = "replication"))]
+pub use self::member::{
+    Beginning, ClusterEvent, ClusterEvents, ClusterOptions, ClusterStatus, Directory, MemberOptions,
+    NodeStatus, Read, ReadLevel,
+};
 pub use self::options::Options;
 pub use self::queue::{Completed, Queue, Submission};
 pub use self::scan::Scan;
@@ -74,6 +93,8 @@ use crate::time::Instant;
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
+    /// Somebody else closes it.
+    is_lent: bool,
 }
 
 struct Inner {
@@ -85,7 +106,23 @@ struct Inner {
     report: Report,
     identity: Identity,
     options: Options,
+    /// What a read in a cluster gets that asks for nothing.
+    #[cfg(all(feature = "proxy", feature = "replication"))]
+    read_level: ReadLevel,
     process: fork::Process,
+}
+
+/// What a store is made of.
+struct Founded {
+    ground: Ground,
+    reader: Reader,
+    uses: Option<Uses>,
+    #[cfg(all(feature = "proxy", feature = "replication"))]
+    sight: Option<Arc<Sight>>,
+    #[cfg(all(feature = "proxy", feature = "replication"))]
+    read_level: ReadLevel,
+    report: Report,
+    identity: Identity,
 }
 
 /// What ends with the store.
@@ -159,26 +196,68 @@ impl Store {
         let (engine, report) = engine::open(&*disk, options.engine.clone(), identity, seed, shared::now())?;
         let reader = engine.reader();
         let uses = (options.engine.eviction == Eviction::Lru).then(|| engine.uses());
-        let is_hosted = options.is_hosted;
-        let host = if is_hosted { Some((Host::new()?, Hosted::new(&disk))) } else { None };
-        let shared = Arc::new(Shared::new(engine, &options, host));
-        shared.serve_readers();
-        let inner = Inner {
-            shared,
+        let host = if options.is_hosted { Some((Host::new()?, Hosted::new(&disk))) } else { None };
+        let founded = Founded {
+            ground: Ground::Lone(Box::new(engine)),
             reader,
             uses,
-            threads: Mutex::new(Threads { handles: Vec::new(), disk: Some(Arc::clone(&disk)) }),
+            #[cfg(all(feature = "proxy", feature = "replication"))]
+            sight: None,
+            #[cfg(all(feature = "proxy", feature = "replication"))]
+            read_level: ReadLevel::default(),
             report,
             identity,
+        };
+        Self::on(founded, &disk, options, host)
+    }
+
+    /// The store on what it stands on, with its threads.
+    fn on(
+        founded: Founded,
+        disk: &Arc<FileDisk>,
+        options: Options,
+        host: Option<(Host, Hosted)>,
+    ) -> Result<Self> {
+        let is_hosted = host.is_some();
+        #[cfg_attr(
+            not(all(feature = "proxy", feature = "replication")),
+            expect(unused_mut, reason = "of clusters")
+        )]
+        let mut shared = Shared::new(founded.ground, &options, host);
+        #[cfg(all(feature = "proxy", feature = "replication"))]
+        {
+            shared.sight = founded.sight;
+        }
+        let inner = Inner {
+            shared: Arc::new(shared),
+            reader: founded.reader,
+            uses: founded.uses,
+            threads: Mutex::new(Threads { handles: Vec::new(), disk: Some(Arc::clone(disk)) }),
+            report: founded.report,
+            identity: founded.identity,
             options,
+            #[cfg(all(feature = "proxy", feature = "replication"))]
+            read_level: founded.read_level,
             process: fork::Process::now(),
         };
+        inner.shared.serve_readers();
         if !is_hosted {
-            inner.spawn("trimtab-flush", &disk, Shared::run_flusher)?;
-            inner.spawn("trimtab-tend", &disk, Shared::run_tender)?;
-            inner.spawn("trimtab-snap", &disk, Shared::run_snapshots)?;
+            inner.spawn("trimtab-flush", disk, Shared::run_flusher)?;
+            inner.spawn("trimtab-tend", disk, Shared::run_tender)?;
+            inner.spawn("trimtab-snap", disk, Shared::run_snapshots)?;
         }
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self { inner: Arc::new(inner), is_lent: false })
+    }
+
+    /// The same store, for those who may not close it.
+    #[cfg(feature = "proxy")]
+    pub(crate) fn lend(&self) -> Self {
+        Self { is_lent: true, ..self.clone() }
+    }
+
+    /// Whether it was opened by a server, which closes it when it ends: [`Store::close`] is refused.
+    pub fn is_lent(&self) -> bool {
+        self.is_lent
     }
 
     /// What opening found.
@@ -198,7 +277,7 @@ impl Store {
     /// `State` once it is closed, `Forked`.
     pub fn status(&self) -> Result<Status> {
         let core = self.shared()?.core.lock();
-        let engine = &core.engine;
+        let engine = core.engine();
         let (state, log) = (engine.state(), engine.log());
         Ok(Status {
             identity: self.inner.identity,
@@ -334,13 +413,21 @@ impl Store {
     }
 
     /// Takes nothing more, writes what was taken, whatever durability it asked for, and frees the directory. Calls under
-    /// way are answered. Calling it again does nothing. Blocks for the disk.
+    /// way are answered. Calling it again does nothing. Blocks for the disk. A cluster's primary hands over before, to a node
+    /// that can take over at once.
     ///
     /// # Errors
     ///
-    /// What the log has failed with, if it has: then `memory` writes may be lost. `Forked`.
+    /// What the log has failed with, if it has: then `memory` writes may be lost. `State` for a server's, which is its
+    /// own to close; `Forked`.
     pub fn close(&self) -> Result<()> {
         self.check_process()?;
+        if self.is_lent {
+            let detail = "is the server's, which closes it when it ends; end the server".into();
+            return Err(Error::State { what: "store", detail });
+        }
+        #[cfg(all(feature = "proxy", feature = "replication"))]
+        self.hand_over();
         self.inner.close()
     }
 
@@ -368,7 +455,12 @@ impl fmt::Debug for Store {
 }
 
 impl Inner {
-    fn spawn(&self, name: &str, disk: &Arc<FileDisk>, run: fn(&Shared, &FileDisk)) -> Result<()> {
+    fn spawn(
+        &self,
+        name: &str,
+        disk: &Arc<FileDisk>,
+        run: impl FnOnce(&Shared, &FileDisk) + Send + 'static,
+    ) -> Result<()> {
         let (shared, disk) = (Arc::clone(&self.shared), Arc::clone(disk));
         // The host's threads take its signals, not ours.
         let masked = signal::mask_all();

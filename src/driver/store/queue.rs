@@ -10,7 +10,9 @@ use crate::driver::lock::Mutex;
 
 use super::Store;
 use super::answer::{Done, Expected};
-use super::shared::{Owner, deadline, now};
+use super::ground::Wanted;
+use super::owner::Owner;
+use super::shared::{deadline, now};
 use crate::error::{Error, Result};
 use crate::store::engine::Durability;
 use crate::store::index::{Command, Operation, RequestId, Timestamp};
@@ -93,6 +95,7 @@ impl Queue {
         };
         let mut core = shared.core.lock();
         let now = now();
+        let until = now.instant.saturating_add(self.store.inner.options.timeout);
         let mut taken = 0;
         let mut result = Ok(());
         for submission in batch {
@@ -101,8 +104,9 @@ impl Queue {
                 let command =
                     Command { time: Timestamp::default(), request: *request, operation: operation.clone() };
                 let owner = Owner::Queue(Arc::clone(&self.shared), *user_data, Expected::of(operation));
+                let wanted = Wanted { durability: *durability, nodes: 0, deadline: until };
                 shared
-                    .take(&mut core, &command, *durability, owner, now)
+                    .take(&mut core, &command, &wanted, owner, now)
                     .inspect_err(|_| self.shared.state.lock().under_way -= 1)
             });
             if result.is_err() {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::vec;
 
-use super::{Store, shared};
+use super::Store;
 use crate::error::Result;
 use crate::store::index::{Found, Range, Timestamp, View};
 
@@ -34,7 +34,7 @@ impl Store {
     /// errors are those of the other reads.
     pub fn scan(&self, range: &Range<'_>, limit: u64, reverse: bool) -> Result<Scan> {
         let view = self.view()?;
-        let now = shared::clock().max(view.time());
+        let now = self.time_in(&view);
         Ok(self.scan_in(view, now, range, limit, reverse))
     }
 

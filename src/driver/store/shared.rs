@@ -1,56 +1,66 @@
 //! What the handles and threads of a store share: the engine behind a lock, and who waits for what.
 //!
 //! Whoever submits takes the lock, puts the command into the log and, where that is all it asks for, has its answer at
-//! once: no other thread is woken for it. Three threads work beside: one writes and syncs, all that has come meanwhile
-//! with one sync; one makes segments, and has the clock; one writes snapshots. None of them holds the lock while it
-//! waits for the disk. Readers take it only where nobody has read for a while, to have a view made. A store that its host turns has none of them: see `hosted`.
+//! once: no other thread is woken for it. Three threads work beside, see `threads`. Readers take the lock only where nobody
+//! has read for a while, to have a view made. A store that its host turns has no threads: see `hosted`.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::driver::lock::{Condvar, Mutex, MutexGuard};
+use crate::driver::lock::{Condvar, Mutex};
 
-use super::answer::{self, Done, Expected};
+use super::answer;
+use super::ground::{self, Ground, Reply, Wanted};
 use super::hosted::{Host, Hosted};
 #[cfg(feature = "proxy")]
-use super::lane::{self, Lanes};
+use super::lane::Lanes;
+#[cfg(all(feature = "proxy", feature = "replication"))]
+use super::member::{Member, Sight};
 use super::options::Options;
-use super::queue;
+use super::owner::{Owner, Owners, Slot, Submitted};
 use super::scrubbing::Scrubbing;
 use super::watcher::Bell;
-use crate::driver::log::FileDisk;
 use crate::error::{Error, Result};
-use crate::store::engine::{self, Durability, Engine, Now, SnapshotJob, Ticket};
+use crate::store::engine::{Engine, Now, SnapshotJob, Ticket};
 use crate::store::index::{Command, Timestamp};
-use crate::store::log::{Disk, Scrub, Upkeep, Written};
+use crate::store::log::Upkeep;
 use crate::sync::{AtomicU32, Ordering};
 use crate::time::{Clock, Instant};
 
 pub(in crate::driver) struct Shared {
     pub(in crate::driver) core: Mutex<Core>,
     /// There is something to flush.
-    flush: Condvar,
+    pub(super) flush: Condvar,
     /// There may be something to make or to take away, or the clock has to be looked at sooner.
-    tend: Condvar,
+    pub(super) tend: Condvar,
     /// There is a snapshot to write.
-    snapshot: Condvar,
+    pub(super) snapshot: Condvar,
     /// A snapshot was written, or has failed.
-    snapshotted: Condvar,
+    pub(super) snapshotted: Condvar,
+    /// There are entries to be read for others, or pieces of a snapshot to be written.
+    #[cfg(all(feature = "proxy", feature = "replication"))]
+    pub(super) catching: Condvar,
+    /// Of a member of a cluster: whether readers see what they should.
+    #[cfg(all(feature = "proxy", feature = "replication"))]
+    pub(super) sight: Option<Arc<Sight>>,
     /// 1: closed. For readers, who do not take the lock.
     closed: AtomicU32,
     waiting_max: usize,
-    scrub_bytes_per_second: u64,
+    pub(super) scrub_bytes_per_second: u64,
     /// Of a store without threads.
     pub(super) host: Option<Host>,
 }
 
 pub(in crate::driver) struct Core {
-    pub(in crate::driver) engine: Engine,
+    pub(super) ground: Ground,
     /// Calls the log could not take yet, oldest first.
     waiting: VecDeque<Waiting>,
-    owners: Owners,
+    pub(super) owners: Owners,
     bells: Vec<Weak<Bell>>,
+    /// Those of who follows the cluster.
+    #[cfg(all(feature = "proxy", feature = "replication"))]
+    pub(super) news_bells: Vec<Weak<Bell>>,
     #[cfg(feature = "proxy")]
     pub(super) lanes: Lanes,
     /// Up to where watchers were told.
@@ -62,9 +72,9 @@ pub(in crate::driver) struct Core {
     /// The last snapshot that failed said this.
     pub(super) snapshot_error: Option<Error>,
     /// When the tending thread wakes by itself.
-    tends_at: Option<Instant>,
-    is_flusher_idle: bool,
-    is_tender_idle: bool,
+    pub(super) tends_at: Option<Instant>,
+    pub(super) is_flusher_idle: bool,
+    pub(super) is_tender_idle: bool,
     pub(super) is_ending: bool,
     pub(super) is_over: bool,
     /// Of a store without threads.
@@ -74,110 +84,35 @@ pub(in crate::driver) struct Core {
 struct Waiting {
     /// `None`: a sync.
     command: Option<Vec<u8>>,
-    durability: Option<Durability>,
+    wanted: Wanted,
     owner: Owner,
 }
 
-/// Whose a ticket is.
-pub(super) enum Owner {
-    /// A call that waits.
-    Call(Arc<Slot>),
-    /// A submitted one, with its user data, and which answers it may get.
-    Queue(Arc<queue::Shared>, u64, Expected),
-    /// One of a loop's.
-    #[cfg(feature = "proxy")]
-    Lane(lane::Place),
-}
-
-/// Who waits for which ticket. Tickets rise, and are answered nearly in order: so a queue will do, and no hashing.
-#[derive(Default)]
-struct Owners {
-    /// Rising tickets; `None` where it was answered before others that came earlier.
-    queue: VecDeque<(Ticket, Option<Owner>)>,
-}
-
-impl Owners {
-    fn insert(&mut self, ticket: Ticket, owner: Owner) {
-        debug_assert!(self.queue.back().is_none_or(|(last, _)| *last < ticket), "tickets rise");
-        self.queue.push_back((ticket, Some(owner)));
-    }
-
-    fn remove(&mut self, ticket: Ticket) -> Option<Owner> {
-        let at = match self.queue.front() {
-            Some((first, _)) if *first == ticket => 0,
-            _ => self.queue.binary_search_by_key(&ticket, |(ticket, _)| *ticket).ok()?,
-        };
-        let owner = self.queue[at].1.take();
-        while self.queue.front().is_some_and(|(_, owner)| owner.is_none()) {
-            self.queue.pop_front();
-        }
-        owner
-    }
-}
-
-/// What a submitted call gives.
-pub(super) enum Submitted {
-    /// The answer, at once.
-    Done(Done),
-    /// Where it will be.
-    Waits(Arc<Slot>),
-}
-
-impl Submitted {
-    /// The answer, once it is there, for `timeout` at most. Where it was waited for, it is given once.
-    pub(super) fn wait(&self, shared: &Shared, timeout: Duration) -> Result<Done> {
-        match self {
-            Submitted::Done(done) => Ok(done.clone()),
-            Submitted::Waits(slot) if shared.host.is_some() => shared.drive_for(slot, deadline(timeout)),
-            Submitted::Waits(slot) => slot.wait(deadline(timeout)),
-        }
-    }
-
-    /// Likewise, for one who asks once: what is there is not copied.
-    pub(super) fn into_answer(self, shared: &Shared, timeout: Duration) -> Result<Done> {
-        match self {
-            Submitted::Done(done) => Ok(done),
-            waits @ Submitted::Waits(_) => waits.wait(shared, timeout),
-        }
-    }
-}
-
-/// Where a call finds its answer.
-#[derive(Default)]
-pub(super) struct Slot {
-    result: Mutex<Option<Result<Done>>>,
-    filled: Condvar,
-}
-
-impl Slot {
-    fn fill(&self, result: Result<Done>) {
-        *self.result.lock() = Some(result);
-        self.filled.notify_one();
-    }
-
-    /// The answer, if it is there.
-    pub(super) fn take(&self) -> Option<Result<Done>> {
-        self.result.lock().take()
-    }
-
-    /// The answer, once it is there.
-    fn wait(&self, deadline: Instant) -> Result<Done> {
-        let mut result = self.result.lock();
-        loop {
-            if let Some(result) = result.take() {
-                return result;
-            }
-            let left = deadline.duration_since(Clock.now());
-            if left.is_zero() {
-                return Err(Error::TimedOut { what: "write" });
-            }
-            self.filled.wait_for(&mut result, left);
-        }
-    }
-}
-
 impl Core {
-    fn give(&mut self, owner: Owner, result: Result<engine::Done>) {
+    /// The engine, to be looked at.
+    pub(in crate::driver) fn engine(&self) -> &Engine {
+        self.ground.engine()
+    }
+
+    #[cfg(all(feature = "proxy", feature = "replication"))]
+    pub(super) fn member(&mut self) -> Result<&mut Member> {
+        self.ground.member().ok_or_else(|| Error::State {
+            what: "store",
+            detail: "is in no cluster; join one with Store::join".into(),
+        })
+    }
+
+    #[cfg(all(feature = "proxy", feature = "replication"))]
+    pub(super) fn ring_news(&mut self) {
+        self.news_bells.retain(|bell| {
+            bell.upgrade().is_some_and(|bell| {
+                bell.ring();
+                true
+            })
+        });
+    }
+
+    fn give(&mut self, owner: Owner, result: Result<Reply>) {
         match owner {
             Owner::Call(slot) => slot.fill(answer::of(result)),
             Owner::Queue(queue, user_data, expected) => {
@@ -202,14 +137,16 @@ pub(super) fn clock() -> Timestamp {
 
 impl Shared {
     /// With `host`, it is turned by that and has no threads.
-    pub(super) fn new(engine: Engine, options: &Options, host: Option<(Host, Hosted)>) -> Self {
+    pub(super) fn new(ground: Ground, options: &Options, host: Option<(Host, Hosted)>) -> Self {
         let (host, hosted) = host.unzip();
-        let told = engine.state().sequence();
+        let told = ground.engine().state().sequence();
         let core = Core {
-            engine,
+            ground,
             waiting: VecDeque::new(),
             owners: Owners::default(),
             bells: Vec::new(),
+            #[cfg(all(feature = "proxy", feature = "replication"))]
+            news_bells: Vec::new(),
             #[cfg(feature = "proxy")]
             lanes: Lanes::default(),
             told,
@@ -230,6 +167,10 @@ impl Shared {
             tend: Condvar::new(),
             snapshot: Condvar::new(),
             snapshotted: Condvar::new(),
+            #[cfg(all(feature = "proxy", feature = "replication"))]
+            catching: Condvar::new(),
+            #[cfg(all(feature = "proxy", feature = "replication"))]
+            sight: None,
             closed: AtomicU32::new(0),
             waiting_max: options.waiting_max,
             scrub_bytes_per_second: options.scrub_bytes_per_second,
@@ -240,9 +181,9 @@ impl Shared {
     /// Has readers ask for a view where there is none for them.
     pub(super) fn serve_readers(self: &Arc<Self>) {
         let shared = Arc::downgrade(self);
-        self.core.lock().engine.serve(move || {
+        self.core.lock().ground.engine().serve(move || {
             let shared = shared.upgrade().expect("who reads has the store");
-            shared.core.lock().engine.view()
+            shared.core.lock().ground.view()
         });
     }
 
@@ -251,26 +192,35 @@ impl Shared {
         if self.closed.load(Ordering::Relaxed) == 0 { Ok(()) } else { Err(closed()) }
     }
 
+    /// Whether it is a member of a cluster.
+    #[inline]
+    pub(super) fn is_member(&self) -> bool {
+        #[cfg(all(feature = "proxy", feature = "replication"))]
+        return self.sight.is_some();
+        #[cfg(not(all(feature = "proxy", feature = "replication")))]
+        false
+    }
+
     /// The time in the store.
     pub(in crate::driver) fn clock_ms(&self) -> u64 {
-        self.core.lock().engine.clock_ms(now())
+        self.core.lock().engine().clock_ms(now())
     }
 
     /// A snapshot to be written elsewhere.
     pub(in crate::driver) fn view_job(&self) -> SnapshotJob {
-        self.core.lock().engine.view_job(now())
+        self.core.lock().ground.view_job(now())
     }
 
     /// Submits a command for a call.
-    pub(super) fn submit(&self, command: &Command<'_>, durability: Option<Durability>) -> Result<Submitted> {
+    pub(super) fn submit(&self, command: &Command<'_>, wanted: &Wanted) -> Result<Submitted> {
         let mut core = self.core.lock();
         let now = now();
         let ticket = if core.is_ending || !core.waiting.is_empty() {
             None
         } else {
-            match core.engine.submit(command, durability, now) {
+            match core.ground.submit(command, wanted, now) {
                 Ok(ticket) => Some(ticket),
-                Err(error) if core.engine.is_worth_waiting(&error) => None,
+                Err(error) if core.ground.is_worth_waiting(&error) => None,
                 Err(error) => return Err(error),
             }
         };
@@ -285,7 +235,7 @@ impl Shared {
         match ticket {
             Some(ticket) => core.owners.insert(ticket, owner),
             None => {
-                self.hold(&mut core, command, durability, owner)?;
+                self.hold(&mut core, command, wanted, owner)?;
                 self.settle(&mut core, now);
             }
         }
@@ -297,11 +247,11 @@ impl Shared {
         &self,
         core: &mut Core,
         command: &Command<'_>,
-        durability: Option<Durability>,
+        wanted: &Wanted,
         owner: Owner,
         now: Now,
     ) -> Result<()> {
-        self.take_as(core, command, durability, |_| owner, now)
+        self.take_as(core, command, wanted, |_| owner, now)
     }
 
     /// The same; `owner` is told the sequence, where that is known by now.
@@ -309,59 +259,62 @@ impl Shared {
         &self,
         core: &mut Core,
         command: &Command<'_>,
-        durability: Option<Durability>,
+        wanted: &Wanted,
         owner: impl FnOnce(Option<u64>) -> Owner,
         now: Now,
     ) -> Result<()> {
-        self.take_now(core, command, durability, owner, now, false).map(|_| ())
+        self.take_by(core, command, wanted, owner, |ground| {
+            ground.submit(command, wanted, now).map(ground::Submitted::UnderWay)
+        })
+        .map(|_| ())
     }
 
-    /// The same; with `is_taken`, what is done at once is given back, and has no owner.
+    /// The same; what is done at once is given back, and has no owner.
     pub(super) fn take_now(
         &self,
         core: &mut Core,
         command: &Command<'_>,
-        durability: Option<Durability>,
+        wanted: &Wanted,
         owner: impl FnOnce(Option<u64>) -> Owner,
         now: Now,
-        is_taken: bool,
-    ) -> Result<Option<engine::Done>> {
+    ) -> Result<Option<Reply>> {
+        self.take_by(core, command, wanted, owner, |ground| ground.submit_now(command, wanted, now))
+    }
+
+    fn take_by(
+        &self,
+        core: &mut Core,
+        command: &Command<'_>,
+        wanted: &Wanted,
+        owner: impl FnOnce(Option<u64>) -> Owner,
+        submit: impl FnOnce(&mut Ground) -> Result<ground::Submitted>,
+    ) -> Result<Option<Reply>> {
         if core.is_ending {
             return Err(closed());
         }
         if core.waiting.is_empty() {
-            let before = core.engine.last_sequence();
-            let submitted = match is_taken {
-                true => core.engine.submit_now(command, durability, now),
-                false => core.engine.submit(command, durability, now).map(engine::Submitted::UnderWay),
-            };
-            match submitted {
-                Ok(engine::Submitted::Done(done)) => return Ok(Some(done)),
-                Ok(engine::Submitted::UnderWay(ticket)) => {
+            let before = core.engine().last_sequence();
+            match submit(&mut core.ground) {
+                Ok(ground::Submitted::Done(reply)) => return Ok(Some(reply)),
+                Ok(ground::Submitted::UnderWay(ticket)) => {
                     // What was answered without being written down has none.
-                    let sequence = core.engine.last_sequence();
+                    let sequence = core.engine().last_sequence();
                     core.owners.insert(ticket, owner((sequence > before).then_some(sequence)));
                     return Ok(None);
                 }
-                Err(error) if core.engine.is_worth_waiting(&error) => {}
+                Err(error) if core.ground.is_worth_waiting(&error) => {}
                 Err(error) => return Err(error),
             }
         }
-        self.hold(core, command, durability, owner(None)).map(|()| None)
+        self.hold(core, command, wanted, owner(None)).map(|()| None)
     }
 
     /// Has a command wait for its turn.
-    fn hold(
-        &self,
-        core: &mut Core,
-        command: &Command<'_>,
-        durability: Option<Durability>,
-        owner: Owner,
-    ) -> Result<()> {
+    fn hold(&self, core: &mut Core, command: &Command<'_>, wanted: &Wanted, owner: Owner) -> Result<()> {
         if core.is_ending {
             return Err(closed());
         }
-        if let Some(failure) = core.engine.failure() {
+        if let Some(failure) = core.engine().failure() {
             return Err(failure.clone());
         }
         if core.waiting.len() >= self.waiting_max {
@@ -369,8 +322,8 @@ impl Shared {
         }
         let mut encoded = Vec::new();
         command.encode(&mut encoded);
-        core.waiting.push_back(Waiting { command: Some(encoded), durability, owner });
-        core.engine.want_flush();
+        core.waiting.push_back(Waiting { command: Some(encoded), wanted: *wanted, owner });
+        core.ground.want_flush();
         Ok(())
     }
 
@@ -389,10 +342,11 @@ impl Shared {
             return Err(closed());
         }
         if core.waiting.is_empty() {
-            let ticket = core.engine.submit_sync()?;
+            let ticket = core.ground.submit_sync()?;
             core.owners.insert(ticket, owner);
         } else {
-            core.waiting.push_back(Waiting { command: None, durability: None, owner });
+            let wanted = Wanted { durability: None, nodes: 0, deadline: Instant::START };
+            core.waiting.push_back(Waiting { command: None, wanted, owner });
         }
         Ok(())
     }
@@ -406,18 +360,18 @@ impl Shared {
     /// Waits for a snapshot of what is applied now; gives its sequence.
     pub(super) fn snapshot(&self, deadline: Instant) -> Result<u64> {
         let mut core = self.core.lock();
-        let (wanted, failed) = (core.engine.state().sequence(), core.engine.counts().snapshots_failed);
+        let (wanted, failed) = (core.engine().state().sequence(), core.engine().counts().snapshots_failed);
         loop {
-            if core.engine.snapshot_sequence() >= wanted {
-                return Ok(core.engine.snapshot_sequence());
+            if core.engine().snapshot_sequence() >= wanted {
+                return Ok(core.engine().snapshot_sequence());
             }
             if core.is_ending {
                 return Err(closed());
             }
-            if let Some(failure) = core.engine.failure() {
+            if let Some(failure) = core.engine().failure() {
                 return Err(failure.clone());
             }
-            if core.engine.counts().snapshots_failed > failed
+            if core.engine().counts().snapshots_failed > failed
                 && let Some(error) = &core.snapshot_error
             {
                 return Err(error.clone());
@@ -427,7 +381,7 @@ impl Shared {
                 return Err(Error::TimedOut { what: "snapshot" });
             }
             // One that is under way may be of an earlier state: then another one follows.
-            core.engine.want_snapshot();
+            core.ground.want_snapshot();
             self.settle(&mut core, now());
             self.pause(&mut core, &self.snapshotted, deadline);
         }
@@ -471,28 +425,29 @@ impl Shared {
     }
 
     /// Likewise; gives back the answer to `own`, if there is one, instead of passing it on.
-    fn settle_for(&self, core: &mut Core, own: Option<Ticket>, now: Now) -> Option<Result<engine::Done>> {
+    pub(super) fn settle_for(&self, core: &mut Core, own: Option<Ticket>, now: Now) -> Option<Result<Reply>> {
         let mut answer = None;
+        core.ground.advance(now);
         loop {
             self.answer(core, own, &mut answer);
             let Some(next) = core.waiting.pop_front() else { break };
             let submitted = match &next.command {
-                Some(command) => core.engine.submit_encoded(command, next.durability, now),
-                None => core.engine.submit_sync(),
+                Some(command) => core.ground.submit_encoded(command, &next.wanted, now),
+                None => core.ground.submit_sync(),
             };
             match submitted {
                 Ok(ticket) => {
                     core.owners.insert(ticket, next.owner);
                 }
-                Err(error) if core.engine.is_worth_waiting(&error) => {
+                Err(error) if core.ground.is_worth_waiting(&error) => {
                     core.waiting.push_front(next);
-                    core.engine.want_flush();
+                    core.ground.want_flush();
                     break;
                 }
                 Err(error) => core.give(next.owner, Err(error)),
             }
         }
-        let sequence = core.engine.state().sequence();
+        let sequence = core.engine().state().sequence();
         if sequence > core.told {
             core.told = sequence;
             core.bells.retain(|bell| {
@@ -506,186 +461,56 @@ impl Shared {
         }
         #[cfg(feature = "proxy")]
         core.lanes.ring();
-        if core.is_flusher_idle && core.engine.is_flush_wanted() {
+        if core.is_flusher_idle && core.engine().is_flush_wanted() {
             core.is_flusher_idle = false;
             self.flush.notify_one();
         }
         if core.job.is_none()
             && !core.is_ending
-            && let Some(job) = core.engine.poll_snapshot(now)
+            && let Some(job) = core.ground.poll_snapshot(now)
         {
             core.job = Some(job);
             self.snapshot.notify_one();
         }
         if core.is_tender_idle {
-            let next = core.engine.next_deadline(now);
+            let next = core.ground.next_deadline(now);
             let is_sooner = next.is_some_and(|next| core.tends_at.is_none_or(|at| next < at));
             if core.upkeep.is_none() {
-                core.upkeep = core.engine.poll_upkeep();
+                core.upkeep = core.ground.poll_upkeep();
             }
             if is_sooner || core.upkeep.is_some() {
                 core.is_tender_idle = false;
                 self.tend.notify_one();
             }
         }
+        #[cfg(all(feature = "proxy", feature = "replication"))]
+        self.tell_peers(core);
         self.tell_host(core, now);
         answer
     }
 
-    fn answer(&self, core: &mut Core, own: Option<Ticket>, answer: &mut Option<Result<engine::Done>>) {
-        while let Some(completion) = core.engine.poll_completion() {
-            if own == Some(completion.ticket) {
-                *answer = Some(completion.result);
-            } else if let Some(owner) = core.owners.remove(completion.ticket) {
-                core.give(owner, completion.result);
-            }
+    /// In a cluster: wakes the threads that have to do with other nodes, and who follows it.
+    #[cfg(all(feature = "proxy", feature = "replication"))]
+    fn tell_peers(&self, core: &mut Core) {
+        let is_over = core.is_over;
+        let Some(member) = core.ground.member() else { return };
+        member.ring(is_over);
+        if member.has_catching() || is_over {
+            self.catching.notify_one();
+        }
+        if member.news.take_fresh() || is_over {
+            core.ring_news();
         }
     }
 
-    /// The thread that writes and syncs.
-    pub(super) fn run_flusher(&self, disk: &FileDisk) {
-        let mut core = self.core.lock();
-        loop {
-            if let Some(flush) = core.engine.poll_flush() {
-                let result = MutexGuard::unlocked(&mut core, || flush.run(disk));
-                core.engine.handle_flushed(flush, result, |file| disk.name(file));
-                self.settle(&mut core, now());
-                continue;
-            }
-            if core.is_ending && core.engine.is_drained() {
-                core.is_over = true;
-                self.tend.notify_all();
-                self.snapshot.notify_all();
-                return;
-            }
-            core.is_flusher_idle = true;
-            self.flush.wait(&mut core);
-            core.is_flusher_idle = false;
-        }
-    }
-
-    /// The thread that makes segments and looks at the clock.
-    pub(super) fn run_tender(&self, disk: &FileDisk) {
-        let mut core = self.core.lock();
-        while !core.is_over {
-            let now = now();
-            core.engine.handle_timeout(now);
-            self.settle(&mut core, now);
-            // Behind it, since what had waited may need a segment.
-            if let Some(work) = core.upkeep.take().or_else(|| core.engine.poll_upkeep()) {
-                let result = MutexGuard::unlocked(&mut core, || work.run(disk));
-                core.engine.handle_upkeep(&work, result, Clock.now(), |file| disk.name(file));
-                continue;
-            }
-            core.tends_at = core.engine.next_deadline(now);
-            core.is_tender_idle = true;
-            match core.tends_at {
-                Some(at) => {
-                    self.tend.wait_for(&mut core, at.duration_since(now.instant));
-                }
-                None => self.tend.wait(&mut core),
-            }
-            core.is_tender_idle = false;
-        }
-    }
-
-    /// The thread that writes snapshots, and reads again what lies on disk.
-    pub(super) fn run_snapshots(&self, disk: &FileDisk) {
-        let mut core = self.core.lock();
-        let mut pass: Option<Scrub> = None;
-        while !core.is_over {
-            if let Some(job) = core.job.take() {
-                self.write_snapshot(&mut core, disk, job, pass.as_mut());
-                continue;
-            }
-            let wakes_at =
-                if core.is_ending { None } else { self.scrub_a_little(&mut core, disk, &mut pass) };
-            if core.job.is_some() || core.is_over {
-                continue;
-            }
-            match wakes_at {
-                Some(at) => {
-                    self.snapshot.wait_for(&mut core, at.duration_since(Clock.now()));
-                }
-                None => self.snapshot.wait(&mut core),
+    fn answer(&self, core: &mut Core, own: Option<Ticket>, answer: &mut Option<Result<Reply>>) {
+        while let Some((ticket, result)) = core.ground.poll_reply() {
+            if own == Some(ticket) {
+                *answer = Some(result);
+            } else if let Some(owner) = core.owners.remove(ticket) {
+                core.give(owner, result);
             }
         }
-    }
-
-    fn write_snapshot(
-        &self,
-        core: &mut MutexGuard<'_, Core>,
-        disk: &FileDisk,
-        mut job: SnapshotJob,
-        pass: Option<&mut Scrub>,
-    ) {
-        let result = loop {
-            match MutexGuard::unlocked(core, || job.step(disk)) {
-                Ok(None) if core.is_ending => break None,
-                Ok(None) => {}
-                Ok(Some(written)) => break Some(Ok(written)),
-                Err(error) => break Some(Err(error)),
-            }
-        };
-        // Half of a snapshot is taken away by the next open.
-        let Some(result) = result else { return };
-        self.end_snapshot(core, &job, result, pass);
-    }
-
-    /// A snapshot was written, or has failed.
-    pub(super) fn end_snapshot(
-        &self,
-        core: &mut Core,
-        job: &SnapshotJob,
-        result: Result<Written>,
-        pass: Option<&mut Scrub>,
-    ) {
-        if let Some(pass) = pass {
-            pass.forget_snapshot(job.header().sequence);
-        }
-        let now = now();
-        core.snapshot_error = core.engine.handle_snapshot(job, result, now).err();
-        self.settle(core, now);
-        self.snapshotted.notify_all();
-    }
-
-    /// Takes the next step of reading everything again, if one is due. Gives when the next one is.
-    pub(super) fn scrub_a_little(
-        &self,
-        core: &mut MutexGuard<'_, Core>,
-        disk: &FileDisk,
-        pass: &mut Option<Scrub>,
-    ) -> Option<Instant> {
-        let now = now();
-        if pass.is_none() {
-            let at = core.scrubbing.begins_at()?;
-            if at > now.instant {
-                return Some(at);
-            }
-            core.scrubbing.begin();
-            let (log, identity) = (core.engine.log(), core.engine.identity());
-            *pass = Some(Scrub::new(log, identity, self.scrub_bytes_per_second, now.instant));
-            // What the system has in memory is not what lies on disk.
-            MutexGuard::unlocked(core, || disk.forget_cached());
-        }
-        let scrub = pass.as_mut().expect("it was just begun if there was none");
-        match scrub.next_deadline() {
-            Some(at) if at > now.instant => return Some(at),
-            Some(at) => {
-                let before = scrub.verified_bytes();
-                let result = MutexGuard::unlocked(core, || scrub.step(disk, now.instant));
-                core.scrubbing.stepped(scrub.verified_bytes() - before, result);
-                return Some(scrub.next_deadline().unwrap_or(at));
-            }
-            None => {}
-        }
-        *pass = None;
-        if core.scrubbing.end(now.instant, now.clock.as_millis()) {
-            core.engine.handle_damage();
-            self.settle(core, now);
-        }
-        self.snapshotted.notify_all();
-        core.scrubbing.begins_at()
     }
 
     /// Takes nothing more, and has the threads end when all is on disk.
@@ -700,11 +525,13 @@ impl Shared {
             core.give(waiting.owner, Err(closed()));
         }
         let now = now();
-        core.engine.close(now);
+        core.ground.close(now);
         self.settle(&mut core, now);
         for bell in core.bells.iter().filter_map(Weak::upgrade) {
             bell.ring();
         }
+        #[cfg(all(feature = "proxy", feature = "replication"))]
+        core.ring_news();
         #[cfg(feature = "proxy")]
         core.lanes.ring();
         self.flush.notify_all();
@@ -716,7 +543,7 @@ impl Shared {
     pub(super) fn end(&self) -> Result<()> {
         let mut core = self.core.lock();
         self.answer(&mut core, None, &mut None);
-        core.engine.failure().cloned().map_or(Ok(()), Err)
+        core.engine().failure().cloned().map_or(Ok(()), Err)
     }
 }
 

@@ -21,6 +21,12 @@ pub(super) struct Bell {
 }
 
 impl Bell {
+    /// One that somebody wants to hear.
+    pub(super) fn new() -> Result<Self> {
+        let event = EventFd::new().map_err(|error| Error::io("make a descriptor to wait with", &error))?;
+        Ok(Self { event, is_armed: AtomicU32::new(1) })
+    }
+
     pub(super) fn ring(&self) {
         // Pairs with the fence in `arm`: either we see that it is armed, or who armed it sees what was published.
         fence(Ordering::SeqCst);
@@ -30,10 +36,21 @@ impl Bell {
     }
 
     /// Has the next ring be heard. What is published is to be looked at again after it.
-    fn arm(&self) {
+    pub(super) fn arm(&self) {
         self.event.clear();
         self.is_armed.store(1, Ordering::Relaxed);
         fence(Ordering::SeqCst);
+    }
+
+    /// Waits until it rings, at most `timeout`.
+    pub(super) fn wait(&self, timeout: Duration) {
+        self.event.wait(timeout);
+    }
+}
+
+impl AsFd for Bell {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.event.as_fd()
     }
 }
 
@@ -64,8 +81,7 @@ const BYTES_MAX: usize = 1 << 20;
 
 impl Watcher {
     pub(super) fn new(store: &Store, range: &Range<'_>, from: u64) -> Result<Self> {
-        let event = EventFd::new().map_err(|error| Error::io("make a descriptor to wait with", &error))?;
-        let bell = Arc::new(Bell { event, is_armed: AtomicU32::new(1) });
+        let bell = Arc::new(Bell::new()?);
         store.shared()?.add_bell(&bell);
         // There may be something already.
         bell.ring();
@@ -105,7 +121,7 @@ impl Watcher {
             if shared.host.is_some() {
                 shared.drive(deadline, |core| (core.is_ending || core.told > view.sequence()).then_some(()));
             } else {
-                self.bell.event.wait(left);
+                self.bell.wait(left);
             }
         }
     }
@@ -119,6 +135,6 @@ impl Watcher {
 impl AsFd for Watcher {
     /// Readable when [`Watcher::next`] is worth a call; it stays so until a call has timed out.
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.bell.event.as_fd()
+        self.bell.as_fd()
     }
 }

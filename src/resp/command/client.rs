@@ -1,12 +1,12 @@
 //! `CLIENT`, `CONFIG` and `COMMAND`.
 
+use super::super::clients::{Filter, Kind, Question, What};
 use super::super::glob;
-use super::super::hub::Client;
-use super::super::reply::{Protocol, Reply};
+use super::super::reply::Reply;
 use super::super::world::{Failure, SYNTAX, fail};
 use super::server::check_name;
-use super::{ADMIN, Args, Context, FLAGS, LOADING, Spec, all, failure, find, help, integer, is};
-use crate::store::index::Timestamp;
+use super::{ADMIN, ASKING, Args, Context, FLAGS, LOADING, Spec, all, failure, find, help, is};
+use crate::resp::parse_integer;
 
 const CLIENT: &[(&str, i32)] = &[
     ("id", 2),
@@ -15,6 +15,7 @@ const CLIENT: &[(&str, i32)] = &[
     ("setinfo", 4),
     ("info", 2),
     ("list", -2),
+    ("kill", -3),
     ("no-evict", 3),
     ("no-touch", 3),
 ];
@@ -22,7 +23,7 @@ const CONFIG: &[(&str, i32)] = &[("get", -3), ("set", -4), ("resetstat", 2)];
 const COMMAND: &[(&str, i32)] = &[("count", 2), ("docs", -2), ("info", -2), ("list", -2)];
 
 pub(super) const TABLE: &[Spec] = &[
-    Spec::session("client", -2, LOADING, client).with(CLIENT),
+    Spec::session("client", -2, LOADING | ASKING, client).with(CLIENT),
     Spec::session("config", -2, ADMIN | LOADING, config).with(CONFIG),
     Spec::session("command", -1, LOADING, command).with(COMMAND),
 ];
@@ -58,29 +59,8 @@ fn client(context: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> R
         *place = args[3].to_vec();
         reply.simple("OK");
     } else if is(sub, "info") {
-        let line = line(id, context.hub.client(id), now);
+        let line = context.hub.client(id).line(id, now);
         reply.verbatim(*b"txt", &line);
-    } else if is(sub, "list") {
-        let chosen = match &args[2..] {
-            [] => None,
-            [by, kind] if is(by, "type") => match () {
-                () if is(kind, "normal") || is(kind, "pubsub") => None,
-                () if ["master", "replica", "slave"].iter().any(|name| is(kind, name)) => Some(Vec::new()),
-                () => {
-                    return Err(Failure([b"ERR Unknown client type '", *kind, b"'"].concat().into()));
-                }
-            },
-            [by, ids @ ..] if is(by, "id") && !ids.is_empty() => {
-                let ids: Option<Vec<i64>> = ids.iter().map(|id| integer(id).ok()).collect();
-                Some(ids.ok_or(fail("ERR Invalid client ID"))?)
-            }
-            _ => return Err(SYNTAX),
-        };
-        let clients = context.hub.clients.iter();
-        let clients =
-            clients.filter(|(id, _)| chosen.as_ref().is_none_or(|ids| ids.contains(&(**id as i64))));
-        let text: Vec<u8> = clients.flat_map(|(id, client)| line(*id, client, now)).collect();
-        reply.verbatim(*b"txt", &text);
     } else {
         let is_on = match () {
             () if is(args[2], "on") => true,
@@ -97,40 +77,63 @@ fn client(context: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> R
     Ok(())
 }
 
-fn line(id: u64, client: &Client, now: Timestamp) -> Vec<u8> {
-    let seconds = |since: Timestamp| now.as_millis().saturating_sub(since.as_millis()) / 1_000;
-    let mut flags = String::new();
-    for (is_set, flag) in [
-        (client.subscriptions() > 0, 'P'),
-        (client.queued >= 0, 'x'),
-        (client.is_no_evict, 'e'),
-        (client.is_no_touch, 'T'),
-    ] {
-        flags.extend(is_set.then_some(flag));
+/// What `CLIENT LIST` or `CLIENT KILL` asks of all clients; `None` for what is no such request.
+pub(in crate::resp) fn question(args: Args<'_>, asker: u64) -> Option<Result<Question, Failure>> {
+    let asked = match args.get(1)? {
+        sub if is(sub, "list") => list(&args[2..]),
+        sub if is(sub, "kill") => match &args[2..] {
+            [address] => Ok((What::KillOne, Filter { address: Some(address.to_vec()), ..Filter::default() })),
+            options => kill(options, asker).map(|filter| (What::Kill, filter)),
+        },
+        _ => return None,
+    };
+    Some(asked.map(|(what, filter)| Question { what, filter, asker }))
+}
+
+fn list(options: Args<'_>) -> Result<(What, Filter), Failure> {
+    match options {
+        [] => Ok((What::List(None), Filter::default())),
+        [by, kind] if is(by, "type") => {
+            Ok((What::List(None), Filter { kind: Some(Kind::parse(kind)?), ..Filter::default() }))
+        }
+        [by, ids @ ..] if is(by, "id") && !ids.is_empty() => {
+            let ids: Option<Vec<i64>> = ids.iter().map(|id| parse_integer(id)).collect();
+            let ids = ids.ok_or(fail("ERR Invalid client ID"))?;
+            Ok((What::List(Some(ids)), Filter::default()))
+        }
+        _ => Err(SYNTAX),
     }
-    if flags.is_empty() {
-        flags.push('N');
+}
+
+fn kill(options: Args<'_>, asker: u64) -> Result<Filter, Failure> {
+    let mut filter = Filter { skipped: Some(asker), ..Filter::default() };
+    for option in options.chunks(2) {
+        let [name, value] = option else { return Err(SYNTAX) };
+        let value = *value;
+        match () {
+            () if is(name, "id") => {
+                let id = parse_integer(value).filter(|id| *id > 0);
+                filter.id = Some(id.ok_or(fail("ERR client-id should be greater than 0"))? as u64);
+            }
+            () if is(name, "type") => filter.kind = Some(Kind::parse(value)?),
+            () if is(name, "addr") => filter.address = Some(value.to_vec()),
+            () if is(name, "laddr") => filter.local = Some(value.to_vec()),
+            () if is(name, "user") => {
+                if value != b"default" {
+                    return Err(Failure([b"ERR No such user '", value, b"'"].concat().into()));
+                }
+            }
+            () if is(name, "skipme") && is(value, "yes") => filter.skipped = Some(asker),
+            () if is(name, "skipme") && is(value, "no") => filter.skipped = None,
+            () if is(name, "maxage") => {
+                let age = parse_integer(value).ok_or(fail("ERR maxage is not an integer or out of range"))?;
+                let age = u64::try_from(age).ok().filter(|age| *age > 0);
+                filter.age = Some(age.ok_or(fail("ERR maxage should be greater than 0"))?);
+            }
+            () => return Err(SYNTAX),
+        }
     }
-    let mut out = format!("id={id} addr={} name=", client.address).into_bytes();
-    out.extend_from_slice(&client.name);
-    out.extend_from_slice(
-        format!(
-            " age={} idle={} flags={flags} db=0 sub={} psub={} multi={} cmd={} user=default resp={} lib-name=",
-            seconds(client.since),
-            seconds(client.active),
-            client.channels.len(),
-            client.patterns.len(),
-            client.queued,
-            client.last_command,
-            if client.protocol == Protocol::Resp3 { 3 } else { 2 },
-        )
-        .as_bytes(),
-    );
-    out.extend_from_slice(&client.library.0);
-    out.extend_from_slice(b" lib-ver=");
-    out.extend_from_slice(&client.library.1);
-    out.push(b'\n');
-    out
+    Ok(filter)
 }
 
 fn config(context: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Failure> {

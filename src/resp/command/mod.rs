@@ -9,14 +9,18 @@
 //! | `pubsub.rs` | channels |
 //! | `server.rs` | the connection, and what the server says of itself |
 //! | `client.rs` | `CLIENT`, `CONFIG` and `COMMAND` |
+//! | `replication.rs` | `ROLE`, `READONLY`, what `INFO` says of replication |
+//! | `sentinel.rs` | `SENTINEL` |
 //! | `blind.rs` | writes that need not read first |
 
 pub(super) mod blind;
-mod client;
+pub(super) mod client;
 mod expiry;
 mod generic;
 mod hash;
 mod pubsub;
+mod replication;
+mod sentinel;
 pub(super) mod server;
 mod string;
 
@@ -81,6 +85,12 @@ pub(super) const BLOCKING: u16 = 256;
 /// Only done where the configuration allows it; not told by `COMMAND`.
 pub(super) const GUARDED: u16 = 512;
 
+/// Some of its subcommands ask something of all clients; not told by `COMMAND`.
+pub(super) const ASKING: u16 = 1024;
+
+/// Known in a cluster alone; not told by `COMMAND`.
+pub(super) const MEMBER: u16 = 2048;
+
 pub(super) const FLAGS: [(u16, &str); 9] = [
     (WRITE, "write"),
     (READONLY, "readonly"),
@@ -139,6 +149,12 @@ impl Spec {
     pub(super) fn is_write(&self) -> bool {
         self.flags & WRITE != 0
     }
+
+    /// The name of the subcommand that a request is for, if it has any.
+    pub(super) fn subcommand(&self, args: Args<'_>) -> Option<&'static str> {
+        let given = args.get(1).filter(|_| !self.subcommands.is_empty())?;
+        self.subcommands.iter().map(|(name, _)| *name).find(|name| is(given, name))
+    }
 }
 
 const CONTROL: &[Spec] = &[
@@ -153,7 +169,7 @@ const CONTROL: &[Spec] = &[
     Spec::control("reset", 1, FAST | LOADING | NO_AUTH, Control::Reset),
 ];
 
-const FAMILIES: [&[Spec]; 8] = [
+const FAMILIES: [&[Spec]; 10] = [
     CONTROL,
     string::TABLE,
     generic::TABLE,
@@ -162,6 +178,8 @@ const FAMILIES: [&[Spec]; 8] = [
     pubsub::TABLE,
     server::TABLE,
     client::TABLE,
+    replication::TABLE,
+    sentinel::TABLE,
 ];
 
 /// All commands.
@@ -224,7 +242,8 @@ pub(super) fn wrong_arity(name: &str) -> Failure {
     failure(format!("ERR wrong number of arguments for '{name}' command"))
 }
 
-fn unknown(args: Args<'_>) -> Failure {
+/// What a command is answered that is not known.
+pub(super) fn unknown(args: Args<'_>) -> Failure {
     let mut text =
         [b"ERR unknown command '", quotable(args[0], 128), b"', with args beginning with: "].concat();
     let mut len = 0usize;

@@ -4,8 +4,8 @@ use super::super::reply::{Protocol, Reply};
 use super::super::world::{Failure, SYNTAX, World, fail};
 use super::generic::{Scan, cursor, scanned};
 use super::{
-    ADMIN, Args, Context, FAST, GUARDED, LOADING, NO_AUTH, READONLY, Spec, WRITE, failure, is, small_integer,
-    wrong_arity,
+    ADMIN, Args, Context, FAST, GUARDED, LOADING, NO_AUTH, READONLY, Spec, WRITE, failure, is, replication,
+    small_integer, wrong_arity,
 };
 use crate::resp::parse_integer;
 
@@ -131,7 +131,8 @@ fn hello(context: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Re
     reply.integer(if reply.protocol() == Protocol::Resp3 { 3 } else { 2 });
     reply.bulk(b"id");
     reply.integer(id as i64);
-    for (key, value) in [("mode", "standalone"), ("role", "master")] {
+    let is_replica = context.hub.topology().is_some_and(|topology| !topology.is_primary());
+    for (key, value) in [("mode", "standalone"), ("role", if is_replica { "replica" } else { "master" })] {
         reply.bulk(key.as_bytes());
         reply.bulk(value.as_bytes());
     }
@@ -238,7 +239,14 @@ fn info(context: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Res
     Ok(())
 }
 
-fn fields(context: &Context<'_>, section: &str) -> Vec<(&'static str, String)> {
+fn fields(context: &Context<'_>, section: &str) -> Vec<(String, String)> {
+    if section == "replication" {
+        return replication::fields(context);
+    }
+    own_fields(context, section).into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn own_fields(context: &Context<'_>, section: &str) -> Vec<(&'static str, String)> {
     let Context { hub, view, now, .. } = context;
     let uptime = now.as_millis().saturating_sub(hub.started.as_millis()) / 1_000;
     let (clients, counters) = hub.totals();
@@ -249,7 +257,7 @@ fn fields(context: &Context<'_>, section: &str) -> Vec<(&'static str, String)> {
             ("trimtab_version", env!("CARGO_PKG_VERSION").into()),
             ("os", std::env::consts::OS.into()),
             ("arch_bits", usize::BITS.to_string()),
-            ("run_id", hub.run_id.clone()),
+            ("run_id", hub.topology().map_or_else(|| hub.run_id.clone(), |it| it.run_id(it.own()))),
             ("uptime_in_seconds", uptime.to_string()),
             ("uptime_in_days", (uptime / 86_400).to_string()),
         ],
@@ -276,11 +284,6 @@ fn fields(context: &Context<'_>, section: &str) -> Vec<(&'static str, String)> {
             ("transaction_retries", counters.retries.to_string()),
             ("pubsub_channels", hub.subscribers(false).len().to_string()),
             ("pubsub_patterns", hub.subscribers(true).len().to_string()),
-        ],
-        "replication" => vec![
-            ("role", "master".into()),
-            ("connected_slaves", "0".into()),
-            ("master_repl_offset", view.sequence().to_string()),
         ],
         _ if view.is_empty() => Vec::new(),
         _ => {

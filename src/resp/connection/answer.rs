@@ -48,3 +48,15 @@ pub(super) fn refused(refusal: &Refusal) -> Failure {
 pub(super) fn refused_write(error: &crate::error::Error) -> Failure {
     failure(format!("MISCONF the store takes no writes: {error}"))
 }
+
+/// What a write is answered on a node that is not primary, word by word as by Redis: clients that know Sentinel look for the
+/// primary then.
+pub(super) const READ_ONLY: Failure = fail("READONLY You can't write against a read only replica.");
+
+/// What a read is answered on a replica that is too far behind, as by Redis.
+pub(super) const STALE: Failure =
+    fail("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.");
+
+/// What a read is answered on a primary that has lost its quorum.
+pub(super) const LAPSED: Failure =
+    fail("CLUSTERDOWN this primary has lost its quorum; ask again, or another node");

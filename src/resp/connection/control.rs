@@ -78,6 +78,11 @@ impl Connection {
                     Ok(())
                 });
             }
+            Control::Wait | Control::WaitAof
+                if hub.topology().is_some_and(|topology| !topology.is_primary() && !topology.forwards) =>
+            {
+                self.refuse(of_primary(control), hub);
+            }
             Control::Wait | Control::WaitAof => match waiting(control, args, now) {
                 Err(failure) => self.refuse(failure, hub),
                 Ok(busy) => {
@@ -106,6 +111,21 @@ impl Connection {
                 Ok(())
             });
         }
+    }
+}
+
+/// What `WAIT` is answered on a replica, as by Redis.
+fn of_primary(control: Control) -> Failure {
+    match control {
+        Control::WaitAof => fail(
+            "ERR WAITAOF cannot be used with replica instances. Please also note that writes to \
+                                  replicas are just local and are not propagated.",
+        ),
+        _ => fail(
+            "ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica \
+                   is configured to be writable (which is not the default) writes to replicas are just local and are \
+                   not propagated.",
+        ),
     }
 }
 

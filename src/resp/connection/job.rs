@@ -1,5 +1,7 @@
 //! [`Job`]: a write that reads first, from being made up to its answer.
 
+use std::vec::IntoIter;
+
 use super::control::{progress, told_progress, waiting};
 use super::{Busy, Connection, Watched};
 use crate::resp::command::server::flush_refused;
@@ -28,6 +30,15 @@ impl Queued {
     pub(super) fn args(&self) -> Vec<&[u8]> {
         self.args.iter().map(|arg| &arg[..]).collect()
     }
+}
+
+/// What is left of a job while something is asked of clients on other loops.
+#[derive(Debug)]
+pub(super) struct Rest {
+    /// The beginning of the answer, to which nothing else comes in between.
+    pub(super) written: Vec<u8>,
+    pub(super) requests: IntoIter<Queued>,
+    pub(super) parts: IntoIter<Part>,
 }
 
 /// The answer to one command of a job, or that it is to be run once the others are done.
@@ -85,6 +96,9 @@ impl Connection {
             return;
         };
         if !draft.has_changes() {
+            if let Some(failure) = self.unseen(keys.sight(), hub).filter(|_| reads(&job)) {
+                return self.fail_job(job.is_transaction, failure, hub);
+            }
             self.write_job(job, parts, hub, keys, now);
             return;
         }
@@ -157,14 +171,47 @@ impl Connection {
         keys: &mut impl Keys,
         now: Timestamp,
     ) {
-        let protocol = hub.client(self.id).protocol;
+        let start = self.output.len();
         if job.is_transaction {
             self.watched.clear();
+            let protocol = hub.client(self.id).protocol;
             Reply::new(&mut self.output, protocol).array(parts.len());
         }
+        self.write_rest(start, job.requests.into_iter(), parts.into_iter(), hub, keys, now);
+    }
+
+    /// Goes on with the answer to a job that begins at `from` in the output.
+    pub(super) fn write_rest(
+        &mut self,
+        from: usize,
+        mut requests: IntoIter<Queued>,
+        mut parts: IntoIter<Part>,
+        hub: &mut Hub,
+        keys: &mut impl Keys,
+        now: Timestamp,
+    ) {
+        // HELLO among them changes it behind EXEC.
+        let protocol = hub.client(self.id).protocol;
         let mut view = None;
-        for (queued, part) in job.requests.iter().zip(parts) {
+        while let (Some(queued), Some(part)) = (requests.next(), parts.next()) {
             let start = self.output.len();
+            let question = match part {
+                Part::Later => self.question(queued.spec, &queued.args()),
+                Part::Written(_) => None,
+            };
+            if let Some(Ok(question)) = &question {
+                let view = view.get_or_insert_with(|| keys.view());
+                match hub.ask(question.clone(), now.max(view.time())) {
+                    Ok(part) => self.write_part(part, question, hub),
+                    Err(number) => {
+                        let written = self.output.split_off(from);
+                        self.busy =
+                            Some(Busy::Asking { number, rest: Some(Rest { written, requests, parts }) });
+                        return;
+                    }
+                }
+                continue;
+            }
             let mut reply = Reply::bounded(&mut self.output, protocol, self.options.output_max);
             let mut result = Ok(());
             match (part, queued.spec.run) {
@@ -172,6 +219,7 @@ impl Connection {
                     hub.counters.errors += u64::from(bytes.starts_with(b"-"));
                     reply.written(&bytes);
                 }
+                (Part::Later, Run::Session(_)) if let Some(Err(failure)) = question => result = Err(failure),
                 (Part::Later, Run::Session(run)) => {
                     let view = view.get_or_insert_with(|| keys.view());
                     let mut context = Context { id: self.id, hub, view, now: now.max(view.time()) };
@@ -192,6 +240,11 @@ impl Connection {
             }
         }
     }
+}
+
+/// Whether any of it is about keys.
+fn reads(job: &Job) -> bool {
+    job.requests.iter().any(|queued| matches!(queued.spec.run, Run::Data(_)))
 }
 
 /// Bytes up to which others may read what a write under way has changed.

@@ -7,20 +7,22 @@
 //! changed any of it meanwhile, it is made up anew, up to `attempts_max` times.
 
 mod answer;
+mod asking;
 mod control;
 mod job;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use self::answer::{answer, refused_write};
-use self::job::{Job, Part, Queued};
+use self::answer::{LAPSED, READ_ONLY, STALE, answer, refused_write};
+use self::job::{Job, Part, Queued, Rest};
 use crate::resp::ahead::Trace;
 use crate::resp::command::blind::{self, Expects};
 use crate::resp::command::{self, Args, Context, Control, Data, Run, Spec, failure};
 use crate::resp::hub::{Hub, Message};
-use crate::resp::keys::{Completed, Durability, Keys, Submitted, Ticket};
+use crate::resp::keys::{Completed, Durability, Keys, Sight, Submitted, Ticket};
 use crate::resp::reply::{Protocol, Reply};
 use crate::resp::request::{Limits, Parsed, Parser};
 use crate::resp::world::{Failure, World, fail};
@@ -36,6 +38,7 @@ use crate::store::index::{Answer, Command, Operation, Timestamp};
 /// | `output_pause` | bytes | from 1 | 1 MiB | with so much not yet read by the client, no request is taken |
 /// | `output_max` | bytes | from `output_pause` | 256 MiB | a client with more is cut: one answer is too long |
 /// | `messages_max` | bytes | up to `output_max` | 32 MiB, as Redis | a subscriber that has so much to read when a message comes is cut |
+/// | `age_max` | time | any | none | how old what a replica answers may be |
 /// | `queue_max` | bytes | from 1 | 64 MiB | of requests between `MULTI` and `EXEC` |
 /// | `attempts_max` | attempts | from 1 | 100 | of a write that reads first, if what it reads is changed meanwhile |
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +55,8 @@ pub struct Options {
     pub output_max: usize,
     /// Bytes to be sent to a subscriber at most.
     pub messages_max: usize,
+    /// How old what a replica answers may be; `None`: as old as it is.
+    pub age_max: Option<Duration>,
     /// Bytes of queued requests.
     pub queue_max: usize,
     /// How often a write is made up.
@@ -67,6 +72,7 @@ impl Default for Options {
             output_pause: 1 << 20,
             output_max: 256 << 20,
             messages_max: 32 << 20,
+            age_max: None,
             queue_max: 64 << 20,
             attempts_max: 100,
         }
@@ -114,6 +120,8 @@ enum Slot {
 enum Busy {
     /// A write that reads first is under way.
     Write { ticket: Ticket, job: Job, parts: Vec<Part>, attempts: u32, trace: Option<Trace> },
+    /// Something was asked of clients on other loops; and what is left to be done of a transaction then.
+    Asking { number: u64, rest: Option<Rest> },
     /// `WAIT` or `WAITAOF`.
     Wait { is_local: bool, local: u64, replicas: u64, deadline: Option<Timestamp> },
 }
@@ -140,9 +148,9 @@ enum Taken {
 }
 
 impl Connection {
-    /// One for a client that has just connected from `address`.
-    pub fn new(options: Options, address: &str, hub: &mut Hub, now: Timestamp) -> Self {
-        let id = hub.connect(address.to_owned(), now);
+    /// One for a client that has just connected from `address` to this end's address `local`.
+    pub fn new(options: Options, address: &str, local: &str, hub: &mut Hub, now: Timestamp) -> Self {
+        let id = hub.connect(address, local, now);
         let mut parser = Parser::new(options.limits);
         parser.set_stranger(!hub.client(id).is_authenticated);
         Self {
@@ -176,6 +184,7 @@ impl Connection {
     /// Takes requests as far as that is possible now.
     pub fn advance(&mut self, hub: &mut Hub, keys: &mut impl Keys, now: Timestamp) {
         self.check_wait(hub, keys, now);
+        self.check_answer(hub, keys, now);
         if self.has_requests(hub) {
             let mut intake = std::mem::replace(&mut self.intake, Intake::empty(self.options.limits));
             while self.takes_requests(hub) && self.next_request(&mut intake, hub, keys, now) {}
@@ -297,8 +306,8 @@ impl Connection {
 
     /// Whether something is to come of what the client has sent, without its sending more. `WAIT` does not count.
     pub fn is_at_work(&self, hub: &Hub) -> bool {
-        let is_writing = matches!(self.busy, Some(Busy::Write { .. }));
-        is_writing || !self.slots.is_empty() || self.is_held || self.has_requests(hub)
+        let is_busy = matches!(self.busy, Some(Busy::Write { .. } | Busy::Asking { .. }));
+        is_busy || !self.slots.is_empty() || self.is_held || self.has_requests(hub)
     }
 
     /// Whether `WAIT` or `WAITAOF` holds all further requests up.
@@ -329,6 +338,11 @@ impl Connection {
     /// Whether it is to be closed at once, with the output unsent.
     pub fn is_cut(&self) -> bool {
         self.is_cut
+    }
+
+    /// Has it be closed at once: somebody has said so.
+    pub fn kill(&mut self, hub: &mut Hub) {
+        self.drop_all(hub);
     }
 
     /// Takes it out of the hub: the client has gone, or is to go. Writes under way are done all the same.
@@ -407,6 +421,9 @@ impl Connection {
                 hub,
             );
         }
+        if let Some(failure) = out_of_place(spec, args, hub) {
+            return self.reject(failure, hub);
+        }
         if let Some(queue) = &mut self.queue {
             let is_at_once = matches!(
                 spec.run,
@@ -429,7 +446,10 @@ impl Connection {
                 }
                 queue.bytes += bytes;
                 queue.requests.push(Queued { spec, args: args.iter().map(|arg| arg.to_vec()).collect() });
-                hub.client(self.id).queued = queue.requests.len() as i64;
+                let client = hub.client(self.id);
+                client.queued = queue.requests.len() as i64;
+                client.active = now;
+                (client.last_command, client.last_subcommand) = (spec.name, spec.subcommand(args));
                 self.respond(hub, |reply| {
                     reply.simple("QUEUED");
                     Ok(())
@@ -450,11 +470,22 @@ impl Connection {
         let client = hub.client(self.id);
         client.active = now;
         client.last_command = spec.name;
+        client.last_subcommand = spec.subcommand(args);
         hub.counters.commands += 1;
         match spec.run {
+            Run::Session(_) if let Some(question) = self.question(spec, args) => match question {
+                Ok(question) => self.ask(question, hub, now),
+                Err(failure) => self.refuse(failure, hub),
+            },
             Run::Control(control) => self.control(control, args, hub, keys, now),
             Run::Session(run) => {
                 let view = keys.view();
+                if let Some(failure) =
+                    self.unseen(keys.sight(), hub).filter(|_| spec.flags & command::READONLY != 0)
+                {
+                    self.refuse(failure, hub);
+                    return Taken::Yes;
+                }
                 let now = now.max(view.time());
                 let mut context = Context { id: self.id, hub, view: &view, now };
                 let protocol = context.hub.client(self.id).protocol;
@@ -466,8 +497,14 @@ impl Connection {
             }
             Run::Data(run) if !spec.is_write() => {
                 note_uses(spec, args, keys);
+                let sight = keys.look();
+                if let Some(failure) = self.unseen(sight, hub) {
+                    self.refuse(failure, hub);
+                    return Taken::Yes;
+                }
+                let random = hub.rng.next_u64();
                 keys.read(|state| {
-                    let mut world = World::new(state, now.max(state.time()), false, hub.rng.next_u64());
+                    let mut world = World::new(state, now.max(state.time()), false, random);
                     self.read(run, &mut world, args, hub);
                 });
             }
@@ -478,6 +515,22 @@ impl Connection {
             }
         }
         Taken::Yes
+    }
+
+    /// Why what is seen is not told, if so.
+    fn unseen(&self, sight: Sight, hub: &mut Hub) -> Option<Failure> {
+        let why = match sight {
+            Sight::Whole => return None,
+            Sight::Lapsed => LAPSED,
+            Sight::Past(age) => {
+                let age_max = self.options.age_max?;
+                if age.is_some_and(|age| age <= age_max) {
+                    return None;
+                }
+                STALE
+            }
+        };
+        (!hub.client(self.id).takes_any).then_some(why)
     }
 
     fn read(&mut self, run: Data, world: &mut World<'_>, args: Args<'_>, hub: &mut Hub) {
@@ -510,7 +563,7 @@ impl Connection {
         hub.counters.commands += 1;
         let client = hub.client(self.id);
         client.active = now;
-        client.last_command = spec.name;
+        (client.last_command, client.last_subcommand) = (spec.name, None);
         let command = Command { time: now, request: None, operation: Operation::Step(step) };
         match keys.submit(&command, self.options.durability) {
             Ok(Submitted::UnderWay(ticket)) => self.slots.push_back(Slot::Pending(ticket, expects)),
@@ -589,8 +642,10 @@ impl Connection {
     }
 
     fn drop_busy(&mut self, hub: &mut Hub) {
-        if let Some(Busy::Write { trace, .. }) = self.busy.take() {
-            forget(trace, false, hub);
+        match self.busy.take() {
+            Some(Busy::Write { trace, .. }) => forget(trace, false, hub),
+            Some(Busy::Asking { number, .. }) => hub.forget_question(number),
+            Some(Busy::Wait { .. }) | None => {}
         }
     }
 
@@ -598,6 +653,10 @@ impl Connection {
         if !self.is_cut {
             hub.counters.slow_readers += 1;
         }
+        self.drop_all(hub);
+    }
+
+    fn drop_all(&mut self, hub: &mut Hub) {
         self.is_cut = true;
         self.output = Vec::new();
         self.slots.clear();
@@ -649,6 +708,16 @@ fn forget(trace: Option<Trace>, is_done: bool, hub: &mut Hub) {
     }
 }
 
+/// Why a command is not for this node, in a cluster or out of one.
+fn out_of_place(spec: &Spec, args: Args<'_>, hub: &Hub) -> Option<Failure> {
+    match hub.topology() {
+        None => (spec.flags & command::MEMBER != 0).then(|| command::unknown(args)),
+        Some(topology) => {
+            (spec.is_write() && !topology.forwards && !topology.is_primary()).then_some(READ_ONLY)
+        }
+    }
+}
+
 fn is_for_subscribers(spec: &Spec) -> bool {
     matches!(
         spec.name,
@@ -657,10 +726,7 @@ fn is_for_subscribers(spec: &Spec) -> bool {
 }
 
 fn full_name(spec: &Spec, args: Args<'_>) -> String {
-    let sub = args
-        .get(1)
-        .and_then(|arg| spec.subcommands.iter().find(|(name, _)| arg.eq_ignore_ascii_case(name.as_bytes())));
-    sub.map_or_else(|| spec.name.to_owned(), |(sub, _)| format!("{}|{sub}", spec.name))
+    spec.subcommand(args).map_or_else(|| spec.name.to_owned(), |sub| format!("{}|{sub}", spec.name))
 }
 
 #[cfg(test)]

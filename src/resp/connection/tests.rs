@@ -3,8 +3,9 @@ use std::sync::Arc;
 
 use super::*;
 use crate::error::Error;
+use crate::resp::Topology;
 use crate::resp::hub::HubOptions;
-use crate::resp::keys::{Durability, Submitted, Ticket};
+use crate::resp::keys::{Durability, Sight, Submitted, Ticket};
 use crate::rng::Rng;
 use crate::store::index::{self, Index, Operation, Settings, View};
 
@@ -17,6 +18,7 @@ struct Store {
     is_stopped: bool,
     durable: u64,
     replicas: u64,
+    sight: Sight,
 }
 
 impl Keys for Store {
@@ -35,6 +37,10 @@ impl Keys for Store {
         command.encode(&mut bytes);
         self.log.push_back(bytes);
         Ok(Submitted::UnderWay(Ticket(self.submitted)))
+    }
+
+    fn sight(&mut self) -> Sight {
+        self.sight
     }
 
     fn durable(&mut self) -> u64 {
@@ -64,11 +70,13 @@ impl World {
             is_stopped: false,
             durable: 0,
             replicas: 0,
+            sight: Sight::Whole,
         };
         let now = Timestamp::from_millis(1_000_000);
         let mut hub = Hub::new(hub_options, now, Rng::new(7));
-        let connections =
-            (0..connections).map(|_| Connection::new(options, "[::1]:1", &mut hub, now)).collect();
+        let connections = (0..connections)
+            .map(|_| Connection::new(options, "[::1]:1", "[::1]:6379", &mut hub, now))
+            .collect();
         Self { store, hub, connections, now }
     }
 
@@ -483,4 +491,206 @@ fn no_increment_is_lost_or_told_twice() {
             assert_eq!(*sums, (1..=sums.len() as u64).collect::<Vec<_>>(), "seed {seed}");
         }
     }
+}
+
+/// A loop beside, which is asked and whose answers the test gives.
+#[derive(Debug)]
+struct Beside(Arc<std::sync::Mutex<Vec<Asked>>>);
+
+type Asked = (u64, Arc<crate::resp::Question>);
+
+impl crate::resp::Peers for Beside {
+    fn subscribed(&mut self, _: &[u8], _: bool, _: u64) {}
+
+    fn publish(&mut self, _: &Arc<[u8]>, _: &Arc<[u8]>) -> u64 {
+        0
+    }
+
+    fn add_channels(&self, _: &mut BTreeMap<Vec<u8>, u64>) {}
+
+    fn add_patterns(&self, _: &mut BTreeMap<Vec<u8>, u64>) {}
+
+    fn configure(&mut self, _: &[u8]) {}
+
+    fn totals(&self) -> (u64, crate::resp::Counters) {
+        (0, crate::resp::Counters::default())
+    }
+
+    fn ask(&mut self, number: u64, question: &Arc<crate::resp::Question>) -> usize {
+        self.0.lock().unwrap().push((number, Arc::clone(question)));
+        1
+    }
+
+    fn answer(&mut self, _: usize, _: u64, _: crate::resp::Part) {}
+
+    fn leave(&mut self) {}
+}
+
+#[test]
+fn an_answer_that_others_have_a_part_in_comes_whole_and_in_its_place() {
+    let mut world = World::plain(2);
+    let asked = Arc::default();
+    world.hub.set_peers(Box::new(Beside(Arc::clone(&asked))));
+    world.send(0, "HELLO 3\nSUBSCRIBE news\nSET a 1");
+    while world.apply() {}
+    world.told(0);
+    world
+        .send(0, "MULTI\nPING\nCLIENT KILL TYPE normal\nINCR a\nCLIENT KILL ID 99\nGET a\nEXEC\nPING behind");
+    while world.apply() {}
+    assert!(!world.told(0).contains("behind") && world.connections[0].is_at_work(&world.hub));
+    // Both questions are about clients here and elsewhere, and messages come in between.
+    for killed in [3, 0] {
+        let (number, question) = asked.lock().unwrap().pop().expect("it was asked");
+        world.send(1, "PUBLISH news x");
+        world.deliver();
+        assert!(world.told(0).starts_with(">3 $7 message"), "nothing of the answer is there yet");
+        let clients = (0..killed).map(|id| {
+            let client = crate::resp::clients::Client::new("x".into(), "y".into(), true, world.now);
+            (id, client)
+        });
+        let mut clients: Vec<_> = clients.collect();
+        let all = clients.iter_mut().map(|(id, client)| (1_000 + *id, client));
+        let (part, gone) = question.answer(all, world.now);
+        assert_eq!(gone.len() as u64, killed);
+        world.hub.handle_part(number, part);
+        assert_eq!(world.hub.poll_answered(), Some(world.connections[0].id()));
+        world.advance(0);
+    }
+    assert_eq!(world.told(0), "*5 +PONG :4 :2 :0 $1 2 $6 behind");
+    // The other one here was told to go with the first.
+    assert_eq!(world.hub.poll_killed(), Some(world.connections[1].id()));
+    world.connections[1].kill(&mut world.hub);
+    assert!(world.connections[1].is_cut() && world.hub.counters().slow_readers == 0);
+    // What comes for a question that nobody waits for any more is of no consequence.
+    world.send(0, "CLIENT LIST");
+    let (number, _) = asked.lock().unwrap().pop().unwrap();
+    world.connections.remove(0).close(&mut world.hub);
+    world.hub.handle_part(number, crate::resp::Part::default());
+    assert_eq!(world.hub.poll_answered(), None);
+}
+
+/// Nodes a, b and c, the last without a vote: as the one numbered `own` sees them.
+fn in_cluster(world: &mut World, own: usize, primary: Option<usize>) {
+    let topology = crate::resp::topology::tests::three(own, primary);
+    world.hub.set_topology(Arc::new(topology), world.now);
+}
+
+#[test]
+fn a_replica_answers_reads_and_refuses_writes() {
+    const READ_ONLY: &str = "-READONLY You can't write against a read only replica.";
+    let options = Options { age_max: Some(Duration::from_secs(5)), ..Options::default() };
+    let mut world = World::new(HubOptions::default(), options, 2);
+    assert_eq!(world.ask(0, "READONLY"), "-ERR This instance has cluster support disabled");
+    assert_eq!(world.ask(0, "SET k v"), "+OK");
+    in_cluster(&mut world, 1, Some(0));
+    world.store.sight = Sight::Past(Some(Duration::from_secs(1)));
+    for write in ["SET k w", "INCR n", "DEL k", "HSET h a b", "FLUSHALL", "COPY k l"] {
+        assert_eq!(world.ask(0, write), READ_ONLY, "{write}");
+    }
+    assert!(world.store.log.is_empty());
+    assert_eq!(world.ask(0, "GET k\nMULTI\nGET k\nEXEC"), "$1 v +OK +QUEUED *1 $1 v");
+    assert_eq!(
+        world.ask(0, "MULTI\nSET k w\nGET k\nEXEC"),
+        format!("+OK {READ_ONLY} +QUEUED -EXECABORT Transaction discarded because of previous errors.")
+    );
+    assert!(world.ask(0, "WAIT 1 10").starts_with("-ERR WAIT cannot be used with replica instances."));
+    // Too old, or nobody knows how old: unless it was said that this does not matter.
+    for sight in [Sight::Past(Some(Duration::from_secs(6))), Sight::Past(None)] {
+        world.store.sight = sight;
+        for read in ["GET k", "EXISTS k", "SCAN 0", "DBSIZE"] {
+            let told = world.ask(0, read);
+            assert!(told.starts_with("-MASTERDOWN Link with MASTER is down"), "{read}: {told}");
+        }
+        let told = world.ask(0, "MULTI\nGET k\nEXEC");
+        assert!(told.starts_with("+OK +QUEUED -MASTERDOWN"), "{told}");
+        assert_eq!(world.ask(0, "PING\nMULTI\nPING\nEXEC"), "+PONG +OK +QUEUED *1 +PONG");
+        assert_eq!(world.ask(0, "READONLY\nGET k\nREADWRITE"), "+OK $1 v +OK");
+    }
+    assert!(world.ask(0, "CLIENT INFO").contains("flags=N"));
+    assert!(world.ask(0, "READONLY\nCLIENT INFO").contains("flags=r"));
+    // One that passes writes on takes them.
+    let forwarding = Topology { forwards: true, ..crate::resp::topology::tests::three(1, Some(0)) };
+    world.hub.set_topology(Arc::new(forwarding), world.now);
+    assert_eq!(world.ask(0, "SET k w\nHSET h a b"), "+OK :1");
+    // A primary without its quorum.
+    in_cluster(&mut world, 0, None);
+    world.store.sight = Sight::Lapsed;
+    assert!(world.ask(1, "GET k").starts_with("-CLUSTERDOWN this primary has lost its quorum"));
+    assert_eq!(world.ask(1, "SET k x"), READ_ONLY);
+    assert_eq!(world.ask(0, "GET k"), "$1 w");
+}
+
+#[test]
+fn clients_find_the_primary_and_are_told_when_it_is_another() {
+    let mut world = World::plain(3);
+    assert_eq!(world.ask(0, "ROLE"), "*3 $6 master :0 *0");
+    assert!(world.ask(0, "SENTINEL masters").starts_with("-ERR unknown command 'SENTINEL', with args"));
+    in_cluster(&mut world, 0, Some(0));
+    assert_eq!(
+        world.ask(0, "ROLE"),
+        "*3 $6 master :0 *2 *3 $8 10.0.0.1 $4 7002 $3 101 *3 $8 10.0.0.1 $4 7003 $3 102"
+    );
+    let info = world.ask(0, "INFO replication");
+    for line in
+        ["role:master", "connected_slaves:2", "slave1:ip=10.0.0.1,port=7003,state=online,offset=102,lag=0"]
+    {
+        assert!(info.contains(line), "{info}");
+    }
+    assert!(world.ask(0, "HELLO 2").contains("$4 role $6 master"));
+    assert_eq!(world.ask(0, "SENTINEL get-master-addr-by-name trimtab"), "*2 $8 10.0.0.1 $4 7001");
+    assert_eq!(world.ask(0, "SENTINEL GET-MASTER-ADDR-BY-NAME other"), "*-1");
+    for sub in ["master", "replicas", "slaves", "sentinels", "ckquorum", "failover"] {
+        let told = world.ask(0, &format!("SENTINEL {sub} other"));
+        assert_eq!(told, "-ERR No such master with that name", "{sub}");
+    }
+    let masters = world.ask(0, "SENTINEL masters");
+    assert!(masters.starts_with("*1 *20 $4 name $7 trimtab $2 ip $8 10.0.0.1 $4 port $4 7001"), "{masters}");
+    assert!(masters.contains("$5 flags $6 master ") && masters.contains("$19 num-other-sentinels $1 2"));
+    assert_eq!(masters[3..], world.ask(0, "SENTINEL master trimtab"));
+    let replicas = world.ask(0, "SENTINEL replicas trimtab");
+    assert!(replicas.starts_with("*2 *24 ") && replicas.contains("$13 10.0.0.1:7003"), "{replicas}");
+    assert_eq!(replicas.matches("$14 slave-priority $3 100").count(), 1);
+    assert_eq!(world.ask(0, "SENTINEL sentinels trimtab").matches("$8 sentinel").count(), 2);
+    let told = world.ask(0, "SENTINEL ckquorum trimtab");
+    assert_eq!(told, "+OK 2 usable Sentinels. Quorum and failover authorization can be reached");
+    assert_eq!(world.ask(0, "SENTINEL reset trim*\nSENTINEL reset x"), ":1 :0");
+    assert_eq!(world.ask(0, "SENTINEL is-master-down-by-addr 10.0.0.1 7001 0 *"), "*3 :0 $1 * :0");
+    assert_eq!(world.ask(0, "SENTINEL is-master-down-by-addr 10.0.0.1 7002 0 *"), "*3 :1 $1 * :0");
+    assert_eq!(world.ask(0, "SENTINEL failover trimtab"), "+OK");
+    assert_eq!(world.hub.poll_order(), Some(crate::resp::Order::HandOver("b".into())));
+    assert_eq!(world.ask(0, "SENTINEL NOPE"), "-ERR unknown subcommand 'NOPE'. Try SENTINEL HELP.");
+
+    // The next one is primary: subscribers are told, and clients that write are cut.
+    world.ask(1, "HELLO 3\nSUBSCRIBE +switch-master\nPSUBSCRIBE *down");
+    in_cluster(&mut world, 0, None);
+    assert_eq!(world.ask(2, "SENTINEL get-master-addr-by-name trimtab"), "*-1");
+    assert!(world.ask(2, "SENTINEL masters").contains("$20 master,s_down,o_down"));
+    assert!(world.ask(2, "SENTINEL ckquorum trimtab").starts_with("-NOQUORUM 2 usable Sentinels."));
+    assert_eq!(world.ask(2, "ROLE"), "*5 $5 slave $8 10.0.0.1 :7001 $7 connect :0");
+    in_cluster(&mut world, 0, Some(1));
+    world.deliver();
+    let told = world.told(1);
+    for part in [
+        ">4 $8 pmessage $5 *down $6 +sdown $28 master trimtab 10.0.0.1 7001",
+        ">3 $7 message $14 +switch-master $35 trimtab 10.0.0.1 7001 10.0.0.1 7002",
+        ">4 $8 pmessage $5 *down $6 -odown $28 master trimtab 10.0.0.1 7002",
+    ] {
+        assert!(told.contains(part), "{told}");
+    }
+    let killed: Vec<u64> = std::iter::from_fn(|| world.hub.poll_killed()).collect();
+    assert_eq!(killed, [world.connections[0].id(), world.connections[2].id()]);
+    assert!(
+        world
+            .ask(2, "INFO replication")
+            .contains("role:slave\nmaster_host:10.0.0.1".replace('\n', " ").as_str())
+    );
+    assert!(world.ask(2, "HELLO 2").contains("$4 role $7 replica"));
+    assert_eq!(world.ask(2, "SENTINEL failover trimtab"), "-ERR this node is not primary; ask 10.0.0.1:7002");
+    // One that passes writes on keeps its clients.
+    let three = crate::resp::topology::tests::three;
+    for primary in [Some(0), Some(2)] {
+        let topology = Topology { forwards: true, ..three(0, primary) };
+        world.hub.set_topology(Arc::new(topology), world.now);
+    }
+    assert_eq!(world.hub.poll_killed(), None);
 }

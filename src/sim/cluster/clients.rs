@@ -10,6 +10,8 @@ use super::checker::{Action, Operation};
 
 /// Keys that are put and read.
 pub(super) const KEYS: u64 = 5;
+/// The list that is appended to.
+pub(super) const LIST: &[u8] = b"list";
 /// How long a client waits for an answer, by its node's clock.
 pub(super) const PATIENCE_MS: u64 = 300;
 /// How often it asks again.

@@ -14,18 +14,25 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | `world` | time, what is to happen next, the checks |
+//! | `world` | time, what is to happen next, what nodes and disks do then |
+//! | `talk` | what clients ask of nodes, and whether the answers can be |
+//! | `checks` | what must hold all along, and in the end |
 //! | `host` | a machine: its disk, its clock, its node, what the disk is at |
 //! | `links` | what becomes of a frame |
 //! | `clients` | who writes and reads, and what they were told |
 //! | `trouble` | what goes wrong, and when |
 //! | `checker` | whether a history is linearizable |
+//! | `summary` | what came of a run |
 
 pub mod checker;
+mod checks;
 mod clients;
 mod host;
 mod links;
+mod summary;
+mod talk;
 mod trouble;
 mod world;
 
-pub use self::world::{Summary, run};
+pub use self::summary::Summary;
+pub use self::world::run;

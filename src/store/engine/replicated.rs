@@ -308,7 +308,7 @@ impl Engine {
     /// Shows readers all that was applied.
     pub fn publish(&mut self) {
         if std::mem::take(&mut self.is_unseen) {
-            self.index.publish();
+            self.index.offer();
         }
     }
 

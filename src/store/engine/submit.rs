@@ -1,5 +1,7 @@
 //! What an engine takes, and what it refuses at once.
 
+use smallvec::smallvec;
+
 use super::clock::Now;
 use super::durability::Durability;
 use super::pending::{Entry, What};
@@ -130,13 +132,13 @@ impl Engine {
         command.check(self.index.state().settings()).map_err(malformed)?;
         self.make_room_in_memory(growth, now)?;
         let time = self.time.at(now);
-        let mut encoded = std::mem::take(&mut self.encoded);
+        let mut encoded = self.buffers.pop().unwrap_or_default();
         encoded.clear();
         command.encode_at(time, &mut encoded);
         let appended = match self.append(&encoded, now) {
             Ok(appended) => appended,
             Err(error) => {
-                self.encoded = encoded;
+                self.keep_buffer(encoded);
                 return Err(error);
             }
         };
@@ -151,7 +153,7 @@ impl Engine {
                 .index
                 .apply_command_at(appended.sequence.0, time, command)
                 .expect("the log numbers entries one after the other");
-            self.encoded = encoded;
+            self.keep_buffer(encoded);
             return Ok(Submitted::Done(Done {
                 outcome: Some(outcome),
                 sequence: appended.sequence.0,
@@ -164,7 +166,7 @@ impl Engine {
             record: appended.ticket,
             durability,
             what: What::Command(encoded),
-            waiting: vec![ticket],
+            waiting: smallvec![ticket],
             request: command.request,
             growth,
         });

@@ -167,6 +167,53 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
+impl Outcome {
+    /// Appends the encoding to `out`, for another node: any answer and any refusal.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        put_varint(out, self.sequence);
+        out.push(u8::from(self.is_repeated));
+        match &self.answer {
+            Ok(answer) => answer.encode(out),
+            Err(Refusal::StaleRequest { lowest }) => {
+                out.push(0x90);
+                put_varint(out, *lowest);
+            }
+            Err(Refusal::LeaseExists { id }) => {
+                out.push(0x91);
+                put_varint(out, *id);
+            }
+            Err(Refusal::Malformed(malformed)) => {
+                // What the settings of now do not allow any more; all else was refused before it was in the log.
+                let limit = match malformed {
+                    Malformed::TooLarge { limit, .. } => *limit,
+                    _ => 0,
+                };
+                out.push(0x92);
+                put_varint(out, limit);
+            }
+            Err(refusal) => put_refusal(out, refusal),
+        }
+    }
+
+    /// The outcome that begins `bytes`; `None` for what no release has written.
+    pub fn decode(bytes: &mut &[u8]) -> Option<Self> {
+        let sequence = take_varint(bytes)?;
+        let is_repeated = take_flag(bytes)?;
+        let refusal = match bytes.first()? {
+            0x90 => |lowest| Refusal::StaleRequest { lowest },
+            0x91 => |id| Refusal::LeaseExists { id },
+            0x92 => |limit| Refusal::Malformed(Malformed::TooLarge { what: "value_max", limit }),
+            _ => {
+                let answer = take_answer(bytes, 1)?;
+                return Some(Self { sequence, is_repeated, answer });
+            }
+        };
+        take_byte(bytes)?;
+        let answer = Err(refusal(take_varint(bytes)?));
+        Some(Self { sequence, is_repeated, answer })
+    }
+}
+
 impl Answer {
     /// Appends the encoding to `out`. Answers to commands that are not remembered have none but their kind.
     pub(super) fn encode(&self, out: &mut Vec<u8>) {

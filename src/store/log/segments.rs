@@ -122,6 +122,8 @@ pub(super) struct Segments {
     identity: Identity,
     segment_bytes: u64,
     disk_bytes_max: Option<u64>,
+    /// What is said when `disk_bytes_max` leaves no room for another segment.
+    no_room: Error,
     retry: std::time::Duration,
     rng: Rng,
     /// Oldest first; the last is being written.
@@ -137,6 +139,7 @@ pub(super) struct Segments {
     spare_next: u64,
     ordinal_next: u64,
     is_busy: bool,
+    /// The system refused the last piece of work.
     problem: Option<Error>,
     retry_at: Option<Instant>,
     /// The bytes of snapshots.
@@ -149,6 +152,10 @@ impl Segments {
             identity,
             segment_bytes: options.segment_bytes,
             disk_bytes_max: options.disk_bytes_max,
+            no_room: Error::Capacity {
+                what: "disk_bytes_max",
+                limit: options.disk_bytes_max.unwrap_or_default(),
+            },
             retry: options.retry,
             rng,
             started: VecDeque::new(),
@@ -220,18 +227,32 @@ impl Segments {
 
     /// Why it is not.
     pub(super) fn why_not(&self) -> Error {
-        self.problem.clone().unwrap_or(Error::Capacity { what: "segment_bytes", limit: self.segment_bytes })
+        let making = Error::Capacity { what: "segment_bytes", limit: self.segment_bytes };
+        self.problem().cloned().unwrap_or(making)
     }
 
     /// Whether `poll` may give something.
     pub(super) fn is_wanting(&self) -> bool {
-        let is_making = !self.is_prepared() && self.retry_at.is_none();
+        let is_making = !self.is_prepared() && self.retry_at.is_none() && !self.lacks_room();
         !self.is_busy && (is_making || (!self.unwanted.is_empty() && !self.is_stuck))
     }
 
     /// Why no further segment can be made, if so.
     pub(super) fn problem(&self) -> Option<&Error> {
-        self.problem.as_ref()
+        if self.lacks_room() { Some(&self.no_room) } else { self.problem.as_ref() }
+    }
+
+    /// Whether `disk_bytes_max` leaves no room for the next segment, and nothing is about to go that would. It follows
+    /// from what is there, and does not wait for somebody to look for work: who is refused for it has a snapshot
+    /// written, which makes room.
+    fn lacks_room(&self) -> bool {
+        let is_at_work = self.is_busy || self.filling.is_some();
+        let is_going = !self.unwanted.is_empty() && !self.is_stuck;
+        !self.is_prepared()
+            && self.spares.is_empty()
+            && !is_at_work
+            && !is_going
+            && self.disk_bytes_max.is_some_and(|limit| self.disk_bytes() + self.segment_bytes > limit)
     }
 
     pub(super) fn started(&self) -> &VecDeque<Started> {
@@ -300,13 +321,7 @@ impl Segments {
             };
             return Some(Upkeep::Prepare { spare, label });
         }
-        if let Some(limit) = self.disk_bytes_max
-            && self.disk_bytes() + self.segment_bytes > limit
-        {
-            self.problem = Some(Error::Capacity { what: "disk_bytes_max", limit });
-            return None;
-        }
-        Some(Upkeep::Create { spare: self.spare_next, bytes: self.segment_bytes })
+        (!self.lacks_room()).then_some(Upkeep::Create { spare: self.spare_next, bytes: self.segment_bytes })
     }
 
     /// Whether a snapshot has taken more than `disk_bytes_max` left: then what is not needed goes.

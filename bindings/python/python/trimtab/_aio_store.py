@@ -11,12 +11,13 @@ from types import TracebackType
 from typing import Any, final
 
 from ._enums import Durability, LifetimeCondition
-from ._errors import ForkedError, TrimtabError
+from ._errors import ClosedError, ForkedError, TrimtabError
 from ._lease import AsyncLease, Lease
 from ._store import Store, new_lease_id
 from ._store_types import BytesLike, Request
 from ._transaction import AsyncTransaction
 from ._trimtab import Operation, StoreQueue, StoreResult
+from ._turns import Turns
 
 _Submission = tuple[Operation, int, Durability | int | str | None, Request | None]
 
@@ -33,6 +34,9 @@ class AsyncStore:
     answer is dropped. ``capacity`` writes may be under way; others wait for their turn, in order. Leaving
     the block waits for what is under way; the store stays open. Use it on its loop's thread; each loop has
     one of its own.
+
+    A hosted store makes no thread either: the loop turns it as long as it is attached, and waits for the
+    disk in each turn that has something to write. One loop at a time does.
     """
 
     def __init__(self, store: Store, capacity: int = 4096) -> None:
@@ -43,6 +47,9 @@ class AsyncStore:
         self._queue: StoreQueue | None = None
         # A duplicate, which nobody else closes while the loop watches it.
         self._descriptor = -1
+        # Of a hosted store; and why the loop does not turn it any more.
+        self._turns: Turns | None = None
+        self._failure: BaseException | None = None
         self._number = 0
         self._batch: list[_Submission] = []
         # What is submitted or about to be, by its number.
@@ -76,6 +83,8 @@ class AsyncStore:
             self._free -= 1
         else:
             await self._place(loop)
+            # It may have come to its end meanwhile.
+            self._check()
         self._number += 1
         number = self._number
         future: asyncio.Future[StoreResult] = loop.create_future()
@@ -286,7 +295,46 @@ class AsyncStore:
     async def __aenter__(self) -> AsyncStore:
         if self._loop is not None:
             raise RuntimeError("this was entered before; attach the store once more")
-        loop = asyncio.get_running_loop()
+        loop, store = asyncio.get_running_loop(), self._store
+        is_hosted = store.hosted
+        if is_hosted:
+            store._take_turns()
+        try:
+            self._attach(loop)
+            if is_hosted:
+                self._turns = Turns(loop, store.fileno(), self._turn, store.next_deadline, self._refused)
+        except BaseException:
+            if is_hosted:
+                store._give_turns_back()
+            self._end()
+            raise
+        if self._turns is not None:
+            self._turns.arm()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        try:
+            if self._failure is None:
+                with suppress(ForkedError):
+                    await self.join()
+        finally:
+            self._end()
+        # Why the loop could not turn it is told, unless something else is on its way already.
+        if self._failure is not None and kind is None:
+            raise self._failure
+
+    def __del__(self) -> None:
+        # The loop went without it: there is nobody to tell.
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._end_turns()
+
+    def _attach(self, loop: asyncio.AbstractEventLoop) -> None:
         queue = self._store.queue(self._capacity)
         self._descriptor = os.dup(queue.fileno())
         try:
@@ -297,31 +345,15 @@ class AsyncStore:
             queue.close()
             raise
         self._queue, self._loop = queue, loop
-        return self
-
-    async def __aexit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
-        try:
-            with suppress(ForkedError):
-                await self.join()
-        finally:
-            self._end()
-
-    def __del__(self) -> None:
-        # The loop went without it: there is nobody to tell.
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
 
     def _check(self) -> asyncio.AbstractEventLoop:
         loop = self._loop
+        if loop is not None and self._pid != os.getpid():
+            raise ForkedError("this store belongs to the process that opened it; open one in each process")
+        if self._failure is not None:
+            raise self._failure
         if loop is None or self._descriptor < 0:
             raise RuntimeError("the store is not attached here; use async with")
-        if self._pid != os.getpid():
-            raise ForkedError("this store belongs to the process that opened it; open one in each process")
         if loop is not asyncio.get_running_loop():
             raise RuntimeError("the store is attached to another loop; attach it to each that uses it")
         return loop
@@ -377,19 +409,45 @@ class AsyncStore:
             done = queue.take(1024)
         except ForkedError as error:
             # The loop goes on in a child, and the store does not.
-            for number in list(self._futures):
-                self._settle(number, None, error)
-            self._end()
+            self._fail(error)
             return
         for completion in done:
             self._settle(completion.user_data, completion.result, completion.error)
+        self._rest()
+
+    def _rest(self) -> None:
+        """Tells those who wait for it that nothing is under way."""
         if not self._futures:
             idle, self._idle = self._idle, []
             for one in idle:
                 if not one.done():
                     one.set_result(None)
 
-    def _settle(self, number: int, result: StoreResult | None, error: Exception | None) -> None:
+    def _turn(self) -> None:
+        self._store.turn(0)
+        self._complete()
+
+    def _refused(self, error: BaseException) -> None:
+        """It cannot be turned."""
+        if isinstance(error, ClosedError):
+            # Another thread has closed it, which completes what was under way.
+            self._end_turns()
+        else:
+            # A child made by fork leaves the block as if nothing had been.
+            self._failure = None if isinstance(error, ForkedError) else error
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_exception(error)
+        for number in list(self._futures):
+            self._settle(number, None, error)
+        self._rest()
+        self._end()
+
+    def _settle(self, number: int, result: StoreResult | None, error: BaseException | None) -> None:
         future = self._futures.pop(number)
         self._release()
         # Whoever was cancelled does not want to know.
@@ -399,8 +457,15 @@ class AsyncStore:
             elif result is not None:
                 future.set_result(result)
 
+    def _end_turns(self) -> None:
+        turns, self._turns = self._turns, None
+        if turns is not None:
+            turns.end()
+            self._store._give_turns_back()
+
     def _end(self) -> None:
         """Takes everything out of the loop. Once is enough, and more does no harm."""
+        self._end_turns()
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor < 0:
             return

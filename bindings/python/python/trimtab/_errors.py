@@ -113,3 +113,28 @@ class CorruptError(TrimtabError, ValueError):
     """Data on disk are not what was written there. Nothing was changed."""
 
     status: ClassVar[int] = -18
+
+
+class NotPrimaryError(TrimtabError, RuntimeError):
+    """This node is not the cluster's primary; the message names who is, where that is known. Nothing was changed."""
+
+    status: ClassVar[int] = -20
+
+
+class NoQuorumError(TrimtabError, RuntimeError):
+    """No primary holds a quorum of the cluster at present. Nothing was changed."""
+
+    status: ClassVar[int] = -21
+
+
+class SupersededError(TrimtabError, RuntimeError):
+    """Another primary's writes took the place of this one: it was not done, and will not be."""
+
+    status: ClassVar[int] = -22
+
+
+class UnknownOutcomeError(TrimtabError, RuntimeError):
+    """The primary was lost before it said what came of a write. The same request, with its client and number, may be
+    sent again, and tells."""
+
+    status: ClassVar[int] = -23

@@ -12,7 +12,7 @@ from ._enums import Durability, Eviction, LifetimeCondition
 from ._lease import Lease
 from ._store_types import BytesLike, Request
 from ._transaction import Transaction
-from ._trimtab import Entry, Operation, StoreResult, StoreScan, _Store
+from ._trimtab import Entry, Operation, Server, StoreResult, StoreScan, _Store
 from ._watch import StoreWatch
 
 
@@ -41,7 +41,7 @@ class Store(_Store):
     - value_max: bytes, 1 to 512 MiB (16 MiB); operations_max: steps and conditions of a transaction, up to
       2^20 (10,000); clients_max (10,000) and client_bytes_max (64 MiB): what is remembered for requests
       sent again.
-    - snapshot_bytes: how long the log may get before a snapshot is written (64 MiB); snapshot_retry: how
+    - snapshot_bytes: how long the log may get before a snapshot is written (256 MiB); snapshot_retry: how
       long after one that failed the next is tried (10 s).
     - segment_bytes: the length of a segment's file, 16 KiB to 1 GiB (64 MiB); disk_bytes_max: of all files,
       three segments or more; None for no limit. disk_retry: how soon it is seen that a full disk has room
@@ -54,6 +54,9 @@ class Store(_Store):
       second, 64 KiB to 2^40 (8 MiB).
     - identity: 16 bytes of the cluster and the number of the node, from 1; None takes what the directory
       says.
+    - hosted: whether it makes no thread, and runs in a loop of yours (False). A selector takes the store
+      itself; wait until it is readable, for ``next_timeout`` at most, and call ``turn``. Calls that wait do
+      the work themselves, on their own thread. ``trimtab.aio.attach`` turns it in asyncio.
 
     Raises InvalidArgumentError, StateError when it is open already, here or in another process, CorruptError,
     UnsupportedError when a later release wrote it, IoError.
@@ -91,6 +94,7 @@ class Store(_Store):
         scrub_interval: float | timedelta | None = None,
         scrub_bytes_per_second: int | None = None,
         identity: tuple[BytesLike, int] | None = None,
+        hosted: bool | None = None,
     ) -> Store:
         options: dict[str, Any] = {
             "durability": durability,
@@ -115,8 +119,13 @@ class Store(_Store):
             "scrub_interval": scrub_interval,
             "scrub_bytes_per_second": scrub_bytes_per_second,
             "identity": identity,
+            "hosted": hosted,
         }
         return super().__new__(cls, path, **options)
+
+    @classmethod
+    def _of_server(cls, server: Server) -> Store:
+        return super().__new__(cls, server)
 
     def __enter__(self) -> Store:
         return self

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import NamedTuple, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 from ._enums import Admin, EventKind, Observed, Role, Scope, Step
 
@@ -519,7 +519,70 @@ class AdminStatus(TypedDict):
     """Events that followers were too slow for."""
 
 
-class Status(TypedDict):
+class StoreClientsStatus(TypedDict):
+    """The Redis clients of a ``ServerStoreStatus``."""
+
+    address: str
+    """Where they are served."""
+    present: int
+    maxclients: int
+    accepted: int
+    refused: int
+    """Turned away, for there were as many as may be."""
+    accept_errors: int
+    commands: int
+    errors: int
+    """Commands answered with an error."""
+    protocol_errors: int
+    """Cut for what they sent."""
+    slow: int
+    """Cut for not reading what they had asked for."""
+    idle: int
+    """Ended for having said nothing for too long."""
+    retries: int
+    """Writes made up anew, for others had changed what they had read."""
+
+
+class _ServerStoreFacts(TypedDict, total=False):
+    node: str
+    """The name of this node, where the configuration gives one."""
+    failure: str
+    """Why nothing is taken any more."""
+    problem: str
+    """Why there is no room for more at present."""
+    snapshot_error: str
+    """What the last snapshot failed with."""
+    backup: dict[str, Any]
+    """How its backups stand, as ``GET /v1/status`` has it; not before one was asked for."""
+    clients: StoreClientsStatus
+    """Not where none are served."""
+
+
+class ServerStoreStatus(_ServerStoreFacts):
+    """The store in a ``Status``; ``Store.status`` tells more of it."""
+
+    dir: str
+    durability: str
+    sequence: int
+    durable: int
+    applied: int
+    snapshot: int
+    keys: int
+    memory_bytes: int
+    memory_max: int
+    """0 for no limit."""
+    disk_bytes: int
+    pending_bytes: int
+    flushes: int
+    """Writes to disk, each with a sync."""
+
+
+class _Stored(TypedDict, total=False):
+    store: ServerStoreStatus
+    """Not without a store, nor when it is closed."""
+
+
+class Status(_Stored):
     """What ``Server.status`` returns. Later releases may add to it."""
 
     version: str

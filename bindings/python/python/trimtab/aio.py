@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from contextlib import suppress
 from datetime import timedelta
 from types import TracebackType
@@ -28,6 +27,7 @@ from ._lease import AsyncLease
 from ._store import Store
 from ._transaction import AsyncTransaction
 from ._trimtab import Server
+from ._turns import Turns
 
 __all__ = ["AsyncLease", "AsyncStore", "AsyncTransaction", "Hosted", "attach", "serve"]
 
@@ -42,7 +42,10 @@ def serve(server: Server) -> Hosted:
 def attach(store: Store, capacity: int = 4096) -> AsyncStore:
     """A store for an ``async with`` block in the running loop: entering makes a queue of its own for
     ``capacity`` writes; leaving waits for what is under way. The store stays open, and goes on to be
-    everybody else's too."""
+    everybody else's too.
+
+    A hosted store is turned by the loop as long as it is attached, to one loop at a time; a turn waits for
+    the disk, and the loop with it."""
     return AsyncStore(store, capacity)
 
 
@@ -58,12 +61,7 @@ class Hosted:
         self._pid = os.getpid()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped: asyncio.Future[None] | None = None
-        # A duplicate, so that the loop never watches a number that is somebody else's by now: the server
-        # closes its own at its end, whoever ends it.
-        self._descriptor = -1
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0
-        self._soon: asyncio.Handle | None = None
+        self._turns: Turns | None = None
 
     @property
     def server(self) -> Server:
@@ -78,18 +76,16 @@ class Hosted:
         server = self._server
         if self._loop is not None or server.state in (ServerState.NEW, ServerState.STOPPED):
             server.start_hosted()
-        descriptor = os.dup(server.fileno())
         try:
-            loop.add_reader(descriptor, self._turn)
+            turns = Turns(loop, server.fileno(), self._turn, server.next_deadline, self._refused)
         except BaseException:
-            os.close(descriptor)
             server.stop()
             raise
         self._loop = loop
         self._stopped = loop.create_future()
-        self._descriptor = descriptor
+        self._turns = turns
         server._set_host(self._handle_end)
-        self._arm()
+        turns.arm()
 
     async def drain(self, timeout: float | timedelta | None = None) -> None:
         """Accepts nothing new, lets sessions end by themselves, cuts those that have not when ``timeout``
@@ -134,38 +130,21 @@ class Hosted:
             if failure is not None and kind is None:
                 raise failure
 
-    def __del__(self) -> None:
-        # The loop went without it: there is nobody to tell.
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-
     def _is_foreign(self) -> bool:
         """Whether loop and server are the parent's, and this a child made by fork."""
         return self._pid != os.getpid()
 
     def _turn(self) -> None:
-        """One turn, which is bounded. The loop calls again as long as there is something to do."""
-        if self._soon is not None:
-            self._soon.cancel()
-            self._soon = None
-        if self._descriptor < 0:
-            return
-        try:
-            self._server.turn(0)
-        except (KeyboardInterrupt, SystemExit):
-            # It came between; the turn itself is done.
-            self._arm()
-            raise
-        except BaseException as error:
-            if self._has_ended(error):
-                self._remove()
-            elif self._descriptor >= 0:
-                self._remove(error)
-                # After a panic it is closed already, and in a child made by fork it is the parent's.
-                with suppress(ClosedError, ForkedError):
-                    self._server.stop()
-            return
-        self._arm()
+        self._server.turn(0)
+
+    def _refused(self, error: BaseException) -> None:
+        if self._has_ended(error):
+            self._remove()
+        elif self._turns is not None:
+            self._remove(error)
+            # After a panic it is closed already, and in a child made by fork it is the parent's.
+            with suppress(ClosedError, ForkedError):
+                self._server.stop()
 
     def _has_ended(self, error: BaseException) -> bool:
         """Whether a call was refused for no other reason than that another thread has ended the server."""
@@ -175,40 +154,6 @@ class Hosted:
             )
         except ClosedError:
             return True
-
-    def _arm(self) -> None:
-        """Sees to it that the next turn comes in time."""
-        if self._descriptor < 0:
-            return
-        assert self._loop is not None, "it has a descriptor since it has a loop"
-        try:
-            deadline = self._server.next_deadline()
-        except (StateError, ClosedError):
-            # Another thread has ended it since the turn.
-            self._remove()
-            return
-        if deadline is None:
-            self._disarm()
-            return
-        # The loop's own clock may be another, and a coarser one.
-        delay = deadline - time.monotonic()
-        if delay <= 0:
-            if self._soon is None:
-                self._soon = self._loop.call_soon(self._turn)
-        elif self._timer is None or deadline < self._timer_at:
-            self._disarm()
-            self._timer = self._loop.call_later(delay, self._handle_timeout)
-            self._timer_at = deadline
-        # Else the timer comes early, which costs a turn less often than a timer each turn would.
-
-    def _disarm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _handle_timeout(self) -> None:
-        self._timer = None
-        self._turn()
 
     def _handle_end(self) -> None:
         """The server has ended, by a call on some thread."""
@@ -230,22 +175,14 @@ class Hosted:
 
     def _remove(self, error: BaseException | None = None) -> None:
         """Takes everything out of the loop. Once is enough, and more does no harm."""
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor < 0:
+        turns, self._turns = self._turns, None
+        if turns is None:
             return
-        self._disarm()
-        if self._soon is not None:
-            self._soon.cancel()
-            self._soon = None
+        turns.end()
         if self._is_foreign():
-            # The loop's selector is one for both: what the child takes out of it the parent has no more.
-            os.close(descriptor)
             return
         loop, stopped = self._loop, self._stopped
         assert loop is not None and stopped is not None, "start sets all three"
-        if not loop.is_closed():
-            loop.remove_reader(descriptor)
-        os.close(descriptor)
         if not stopped.done() and not loop.is_closed():
             if error is None:
                 stopped.set_result(None)

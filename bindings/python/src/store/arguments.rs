@@ -118,6 +118,7 @@ pub(crate) fn call(durability: Option<Chosen<Durability>>, request: Option<Reque
     Call {
         durability: durability.map(|chosen| chosen.0),
         request: request.map(|request| request.0),
+        nodes: 0,
         timeout: None,
     }
 }

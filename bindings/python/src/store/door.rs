@@ -37,7 +37,10 @@ pub(crate) struct Door {
 impl Door {
     pub(crate) fn new(store: embedded::Store, timeout: Duration) -> Self {
         let core = Arc::new(Core { store, timeout });
-        STORES.add(&core);
+        // A server's is closed with the server.
+        if !core.store.is_lent() {
+            STORES.add(&core);
+        }
         Self { core: RwLock::new(Some(core)), pid: std::process::id() }
     }
 
@@ -192,7 +195,7 @@ impl Door {
     pub(crate) fn close(&self, py: Python<'_>) -> PyResult<()> {
         let core = self.core.read().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(core) = core else { return Ok(()) };
-        let result = if self.is_foreign() {
+        let result = if self.is_foreign() || core.store.is_lent() {
             Ok(Ok(()))
         } else {
             without(py, || catch_unwind(AssertUnwindSafe(|| core.store.close())))

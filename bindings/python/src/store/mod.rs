@@ -12,6 +12,7 @@
 //! | `watch` | what follows a range, `Change`, `Compacted` |
 //! | `backup` | backups, what they hold, and restoring |
 //! | `status` | how a store is, and what opening found |
+//! | `hosted` | a store in a loop that Python has |
 //! | `door` | how a closed, panicked or forked store refuses; calls without the interpreter; the end of it |
 //!
 //! Reads keep the interpreter: they take no lock and wait for nobody. Whatever writes or waits lets go of it.
@@ -20,6 +21,7 @@ mod answer;
 mod arguments;
 mod backup;
 mod door;
+mod hosted;
 mod operation;
 mod options;
 mod queue;
@@ -27,6 +29,7 @@ mod scan;
 mod status;
 mod watch;
 
+use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -36,19 +39,23 @@ use trimtab::embedded::{self, Call};
 use trimtab::store::engine::Durability;
 use trimtab::store::index::{Condition, Step, Timestamp};
 use trimtab::store::{index, log};
+use trimtab::time::Clock;
 
 pub(crate) use self::answer::{Entry, StoreResult};
 use self::arguments::{Keys, Life, Request, Value, Wait};
 pub(crate) use self::backup::{backup_closed, backup_verify, restore};
 use self::door::{Core, Door};
 pub(crate) use self::door::{close_all, forget_calls};
+use self::hosted::Hosted;
 pub(crate) use self::operation::Operation;
 pub(crate) use self::queue::{Completion, Queue};
 use self::scan::Gives;
 pub(crate) use self::scan::{Scan, View};
 pub(crate) use self::watch::{Change, Compacted, Watch};
-use crate::convert::{Chosen, Key};
+use crate::convert::{self, Chosen, Key, Timeout};
 use crate::errors;
+use crate::server::Server;
+use crate::wait::Until;
 
 /// What trimtab.Store is made of.
 #[pyclass(frozen, subclass, weakref, name = "_Store", module = "trimtab")]
@@ -57,6 +64,7 @@ pub(crate) struct Store {
     /// What opening found.
     report: trimtab::store::engine::Report,
     identity: log::Identity,
+    hosted: Hosted,
     /// A warning about its being dropped open was given, or is not wanted.
     is_settled: AtomicBool,
 }
@@ -65,18 +73,22 @@ pub(crate) struct Store {
 impl Store {
     #[new]
     #[pyo3(signature = (path, **options))]
-    fn new(py: Python<'_>, path: PathBuf, options: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+    fn new(py: Python<'_>, path: &Bound<'_, PyAny>, options: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+        if let Ok(server) = path.cast::<Server>() {
+            return Ok(Self::made(server.get().store_of_it(py)?, &embedded::Options::default()));
+        }
+        let path: PathBuf = path.extract()?;
         let options = options.map_or_else(|| Ok(embedded::Options::default()), options::read)?;
-        let timeout = options.timeout;
+        let kept = options.clone();
         let store = door::guarded(py, move || embedded::Store::open(&path, options))?
             .map_err(|error| errors::raised(py, &error))?;
-        let (report, identity) = (store.report().clone(), store.identity());
-        Ok(Self { door: Door::new(store, timeout), report, identity, is_settled: AtomicBool::new(false) })
+        Ok(Self::made(store, &kept))
     }
 
     /// Takes nothing more, writes what was taken, whatever durability it asked for, and frees the directory; once is
     /// enough, and more does no harm. Calls under way are answered. What is called afterwards raises ClosedError. Blocks
-    /// for the disk, and does not end by Ctrl-C: what was promised is being kept.
+    /// for the disk, and does not end by Ctrl-C: what was promised is being kept. Of a server's store it lets go of this
+    /// handle and what was made of it alone.
     ///
     /// Raises what the log has failed with, if it has; it is closed then too. In a child made by fork it lets go of the
     /// parent's store.
@@ -358,6 +370,53 @@ impl Store {
         View::new(slf)
     }
 
+    /// Whether it was opened without threads of its own, for turn.
+    #[getter]
+    fn hosted(&self) -> bool {
+        self.hosted.is_hosted
+    }
+
+    /// The descriptor of a hosted store, readable when turn has something to do; -1 once it is closed. It is the store's:
+    /// neither read nor close it, and take it out of a selector before close. Raises StateError when it is not hosted.
+    fn fileno(&self, py: Python<'_>) -> PyResult<RawFd> {
+        self.door.poll_fd(py)
+    }
+
+    /// Does what is due on a hosted store, a bounded piece of each kind, and tells how many there were: one write and one
+    /// sync for all that was taken; what expires; a step of making a segment; a chunk of a snapshot; a MiB read again.
+    /// Queues and watches are told. Blocks for the disk.
+    ///
+    /// - timeout: waits for something to do so many seconds at most (or a timedelta); 0 (default) only looks, None waits as
+    ///   long as it takes. Ctrl-C ends the wait.
+    ///
+    /// Raises StateError when it is not hosted, or is being turned already by another thread. What fails on the disk is told
+    /// to those who wait for it, and stands in status().
+    #[pyo3(signature = (timeout = Timeout::NONE), text_signature = "($self, timeout=0.0)")]
+    fn turn(&self, py: Python<'_>, timeout: Timeout) -> PyResult<usize> {
+        self.door.turn(py, &Until::new(&timeout))
+    }
+
+    /// When turn is needed even if nothing happens, in seconds on the clock of time.monotonic(); None while nothing is
+    /// pending. Ask again after each turn. Raises StateError when it is not hosted.
+    fn next_deadline(&self, py: Python<'_>) -> PyResult<Option<f64>> {
+        Ok(self.door.next_deadline(py)?.map(convert::seconds_of))
+    }
+
+    /// The same as select takes it: seconds from now, 0.0 for at once.
+    fn next_timeout(&self, py: Python<'_>) -> PyResult<Option<f64>> {
+        let deadline = self.door.next_deadline(py)?;
+        Ok(deadline.map(|deadline| deadline.duration_since(Clock.now()).as_secs_f64()))
+    }
+
+    /// Has nobody else attach it. For trimtab.aio.
+    fn _take_turns(&self, py: Python<'_>) -> PyResult<()> {
+        self.hosted.take(py)
+    }
+
+    fn _give_turns_back(&self) {
+        self.hosted.give_back();
+    }
+
     /// A queue for operations that are submitted, of which capacity (1 to 2^24) may be under way or done and not taken.
     #[pyo3(signature = (capacity = 1024))]
     fn queue(slf: &Bound<'_, Self>, capacity: usize) -> PyResult<Queue> {
@@ -384,6 +443,13 @@ impl Store {
 }
 
 impl Store {
+    fn made(store: embedded::Store, options: &embedded::Options) -> Self {
+        let (report, identity) = (store.report().clone(), store.identity());
+        let is_settled = AtomicBool::new(store.is_lent());
+        let hosted = Hosted::new(options.is_hosted);
+        Self { door: Door::new(store, options.timeout), report, identity, hosted, is_settled }
+    }
+
     /// The exception for an error of an open store.
     pub(crate) fn raised(py: Python<'_>, error: &trimtab::Error) -> PyErr {
         door::raised(py, error)

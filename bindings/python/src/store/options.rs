@@ -33,6 +33,7 @@ fn set(options: &mut Options, name: &str, value: &Bound<'_, PyAny>) -> PyResult<
     match name {
         "identity" => options.identity = Some(identity(value)?),
         "timeout" => options.timeout = span("timeout")?,
+        "hosted" => options.is_hosted = value.extract()?,
         "waiting_max" => options.waiting_max = count("waiting_max")?,
         "durability" => engine.durability = value.extract::<Chosen<Durability>>()?.0,
         "flush_interval" => engine.flush_interval = span("flush_interval")?,

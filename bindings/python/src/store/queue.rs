@@ -89,7 +89,9 @@ impl Queue {
         let until = Until::new(&timeout);
         loop {
             let (queue, slice) = (self.queue(py)?, until.slice());
-            let is_last = self.store.get().check(py).is_err() && queue.under_way() == 0;
+            // Closed here or by its server; what was under way is answered first.
+            let closed = self.store.get().read(py, embedded::Store::present).err();
+            let is_last = closed.is_some() && queue.under_way() == 0;
             let slice = if is_last { Duration::ZERO } else { slice };
             match door::without(py, move || queue.wait(max, slice)) {
                 Err(Error::TimedOut { .. }) => {}
@@ -97,8 +99,8 @@ impl Queue {
                     return completions(py, waited.map_err(|error| Store::raised(py, &error))?);
                 }
             }
-            if is_last {
-                self.store.get().check(py)?;
+            if let Some(closed) = closed.filter(|_| is_last) {
+                return Err(closed);
             }
             py.check_signals()?;
             if until.is_over() {

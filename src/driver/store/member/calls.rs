@@ -1,0 +1,194 @@
+//! [`Calls`]: who asked for what, where it is, and whom it is for: here with the node, held until there is a primary, passed
+//! on to it, or on its way back.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::super::ground::Reply;
+use crate::error::{Error, Result};
+use crate::replication::{self, Level};
+use crate::store::engine::Ticket;
+use crate::time::Instant;
+
+/// What a call asks of the primary.
+#[derive(Debug)]
+pub(super) enum Asked {
+    Write {
+        /// Encoded.
+        command: Vec<u8>,
+        level: Level,
+        /// It has a client and a number: done twice it is done once.
+        is_repeatable: bool,
+    },
+    /// Up to where to read, so that everything is seen that was answered before.
+    Read,
+}
+
+impl Asked {
+    fn bytes(&self) -> usize {
+        match self {
+            Asked::Write { command, .. } => command.len(),
+            Asked::Read => 0,
+        }
+    }
+}
+
+/// A call that this node cannot do by itself.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) ticket: Ticket,
+    pub(super) asked: Asked,
+    /// When it is refused if there is no primary by then.
+    pub(super) gives_up: Instant,
+    /// When nobody waits for it any more.
+    pub(super) deadline: Instant,
+}
+
+/// What the node was asked for, and for whom.
+#[derive(Debug)]
+pub(super) enum Local {
+    /// A write that is answered early says nothing of what came of it.
+    Write { ticket: Ticket },
+    /// A read, of the primary or here; a change, a handover.
+    Other { ticket: Ticket },
+    /// Of another node's.
+    Remote { node: u64, id: u64, is_read: bool },
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    tickets: u64,
+    ids: u64,
+    pub(super) local: BTreeMap<replication::Ticket, Local>,
+    /// Oldest first.
+    pub(super) held: VecDeque<Call>,
+    /// Passed on: to whom.
+    pub(super) sent: BTreeMap<u64, (u64, Call)>,
+    /// Done, and not to be seen here yet: by the sequence at which it is.
+    arriving: BTreeMap<(u64, Ticket), (Reply, Instant)>,
+    /// How many calls of other nodes are here.
+    pub(super) remote: BTreeMap<u64, u32>,
+    /// Bytes of what is held and passed on.
+    bytes: usize,
+}
+
+/// The most bytes that are held and passed on together.
+const BYTES_MAX: usize = 128 << 20;
+
+impl Calls {
+    pub(super) fn ticket(&mut self) -> Ticket {
+        self.tickets += 1;
+        Ticket(self.tickets)
+    }
+
+    /// `Capacity` when one more is too many.
+    pub(super) fn check_room(&self, most: u32) -> Result<()> {
+        if self.held.len() + self.sent.len() >= most as usize || self.bytes >= BYTES_MAX {
+            return Err(Error::Capacity { what: "forward_max", limit: u64::from(most) });
+        }
+        Ok(())
+    }
+
+    pub(super) fn hold(&mut self, call: Call) {
+        self.bytes += call.asked.bytes();
+        self.held.push_back(call);
+    }
+
+    /// Those that were taken back go first: they came before all that is held.
+    pub(super) fn hold_again(&mut self, call: Call) {
+        self.bytes += call.asked.bytes();
+        self.held.push_front(call);
+    }
+
+    pub(super) fn take_held(&mut self) -> Option<Call> {
+        let call = self.held.pop_front()?;
+        self.bytes -= call.asked.bytes();
+        Some(call)
+    }
+
+    /// A call is passed on; gives the number by which it will come back.
+    pub(super) fn send(&mut self, to: u64, call: Call) -> u64 {
+        self.ids += 1;
+        self.bytes += call.asked.bytes();
+        self.sent.insert(self.ids, (to, call));
+        self.ids
+    }
+
+    /// One that was passed on to `from` has come back.
+    pub(super) fn take_sent(&mut self, from: u64, id: u64) -> Option<Call> {
+        if self.sent.get(&id).is_none_or(|(to, _)| *to != from) {
+            return None;
+        }
+        let (_, call) = self.sent.remove(&id)?;
+        self.bytes -= call.asked.bytes();
+        Some(call)
+    }
+
+    /// All that was passed on to `to`, the oldest first.
+    pub(super) fn sent_to(&self, to: u64) -> Vec<u64> {
+        self.sent.iter().filter(|(_, it)| it.0 == to).map(|(id, _)| *id).collect()
+    }
+
+    /// It is done, and is answered when this node has applied it.
+    pub(super) fn arrive(&mut self, ticket: Ticket, reply: Reply, deadline: Instant) {
+        self.arriving.insert((reply.sequence, ticket), (reply, deadline));
+    }
+
+    /// The next of those that this node has applied.
+    pub(super) fn arrived(&mut self, applied: u64) -> Option<(Ticket, Reply)> {
+        let first = self.arriving.first_entry().filter(|it| it.key().0 <= applied)?;
+        let ((_, ticket), (reply, _)) = first.remove_entry();
+        Some((ticket, reply))
+    }
+
+    /// What came to its deadline: those that are done, and those of which nothing is known.
+    pub(super) fn late(&mut self, now: Instant) -> (Vec<(Ticket, Reply)>, Vec<Call>, Vec<Call>) {
+        let late = self.arriving.iter().filter(|(_, it)| it.1 <= now).map(|(key, _)| *key);
+        let late: Vec<(u64, Ticket)> = late.collect();
+        let done =
+            late.into_iter().filter_map(|key| self.arriving.remove(&key).map(|it| (key.1, it.0))).collect();
+        let late: Vec<(u64, u64)> =
+            self.sent.iter().filter(|(_, it)| it.1.deadline <= now).map(|(id, it)| (*id, it.0)).collect();
+        let sent = late.into_iter().filter_map(|(id, to)| self.take_sent(to, id)).collect();
+        let mut held = Vec::new();
+        for call in std::mem::take(&mut self.held) {
+            if call.gives_up.min(call.deadline) <= now {
+                self.bytes -= call.asked.bytes();
+                held.push(call);
+            } else {
+                self.held.push_back(call);
+            }
+        }
+        (done, sent, held)
+    }
+
+    /// All that waits: nothing more comes of it.
+    pub(super) fn take_all(&mut self) -> Vec<(Ticket, bool)> {
+        let held = std::mem::take(&mut self.held).into_iter().map(|it| (it.ticket, false));
+        let mut all: Vec<(Ticket, bool)> = held.collect();
+        for (_, (_, call)) in std::mem::take(&mut self.sent) {
+            all.push((call.ticket, !matches!(call.asked, Asked::Read)));
+        }
+        for ((_, ticket), _) in std::mem::take(&mut self.arriving) {
+            all.push((ticket, true));
+        }
+        self.bytes = 0;
+        all
+    }
+
+    /// One more of another node's is here; `false`: there are too many.
+    pub(super) fn admit_remote(&mut self, node: u64, most: u32) -> bool {
+        let count = self.remote.entry(node).or_default();
+        if *count >= most {
+            return false;
+        }
+        *count += 1;
+        true
+    }
+
+    pub(super) fn end_remote(&mut self, node: u64) {
+        if let Some(count) = self.remote.get_mut(&node) {
+            *count = count.saturating_sub(1);
+        }
+    }
+}

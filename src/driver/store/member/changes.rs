@@ -1,0 +1,322 @@
+//! Who is in the cluster, and who is primary: asked for, and told.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Member;
+use super::calls::Local;
+use super::options::number_of;
+use super::people::about;
+use crate::driver::store::Store;
+use crate::driver::store::answer;
+use crate::driver::store::owner::{Owner, Slot, Submitted};
+use crate::driver::store::shared::{closed, deadline, now};
+use crate::error::{Error, Result};
+use crate::peer::NodeName;
+use crate::replication::{Change, Denied, Position, Role, Standing};
+use crate::store::engine::{Now, Ticket};
+use crate::time::Instant;
+
+/// How a cluster is, as this node sees it.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct ClusterStatus {
+    /// The cluster's name.
+    pub cluster: String,
+    /// This node's name.
+    pub node: String,
+    /// What it is.
+    pub role: Role,
+    /// Whether it may be believed.
+    pub standing: Standing,
+    /// Why it takes no part, and what to do, if so.
+    pub trouble: Option<String>,
+    /// The epoch.
+    pub epoch: u64,
+    /// Counts promotions by force.
+    pub generation: u64,
+    /// The primary, as far as it knows.
+    pub primary: Option<String>,
+    /// Where clients reach that, as far as it said.
+    pub primary_address: Option<String>,
+    /// The last entry of the log.
+    pub last: u64,
+    /// The last that is committed, as far as it knows.
+    pub committed: u64,
+    /// The last that is applied: what this node shows.
+    pub applied: u64,
+    /// The last that is on its disk.
+    pub durable: u64,
+    /// How old what is applied may be; `None` when that is not known. Zero on a primary that holds its quorum.
+    pub age: Option<Duration>,
+    /// How long nobody else can be primary; `None` when this node is not, or does not hold its quorum.
+    pub lease: Option<Duration>,
+    /// All nodes, this one too, in the order of their numbers.
+    pub nodes: Vec<NodeStatus>,
+    /// Calls that wait for a primary.
+    pub held: usize,
+    /// Calls passed on to the primary and not answered.
+    pub forwarded: usize,
+    /// Frames of other nodes that were refused.
+    pub refused_frames: u64,
+    /// Frames that did not leave, since there was no link or too much waited.
+    pub unsent_frames: u64,
+}
+
+/// A node of the cluster, as this one sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NodeStatus {
+    /// Its name.
+    pub name: String,
+    /// Its number.
+    pub number: u64,
+    /// Where it listens; `None`: nowhere.
+    pub address: Option<SocketAddr>,
+    /// Where its clients reach it, as far as it said.
+    pub client_address: Option<String>,
+    /// It votes.
+    pub is_voter: bool,
+    /// It is the primary.
+    pub is_primary: bool,
+    /// There is a link to it, or it is this node.
+    pub is_linked: bool,
+    /// The last entry known to be on its disk; on a primary, and of this node, only.
+    pub matched: Option<u64>,
+    /// How many entries it is behind; on a primary only.
+    pub lag: Option<u64>,
+}
+
+/// A learner that is to get a vote when it has caught up.
+#[derive(Debug)]
+pub(super) struct Promotion {
+    node: u64,
+    ticket: Ticket,
+    deadline: Instant,
+}
+
+/// # Clusters
+///
+/// Errors of all: `State` when it is in no cluster, or closed; `Forked`. Those that change something are asked of the primary,
+/// one at a time: `NotPrimary` from others, `NoQuorum`, `State` while it is busy with another change, `TimedOut` and
+/// `UnknownOutcome` when it is not known what came of it, `NotFound` for a node that is not known.
+impl Store {
+    /// How the cluster is.
+    pub fn cluster(&self) -> Result<ClusterStatus> {
+        let mut core = self.shared()?.core.lock();
+        Ok(core.member()?.status(now().instant))
+    }
+
+    /// Hands over to another voter, which has all of the log by then; writes wait meanwhile. It is called off when it takes
+    /// longer than `transfer_timeout` of the options.
+    pub fn transfer(&self, to: &str, timeout: Option<Duration>) -> Result<()> {
+        self.ask_member(timeout, |member, _, now| {
+            let number = member.people.number(to)?;
+            member.node.transfer(number, now).map_err(|why| member.error(why)).map(|it| member.wait_for(it))
+        })
+        .map(drop)
+    }
+
+    /// Takes a node in, which follows without a vote: see [`Store::promote_learner`]. It is opened with
+    /// [`Beginning::Join`](super::Beginning::Join), before or after.
+    ///
+    /// - `address`: where it listens; `None`: nowhere, it dials the others.
+    pub fn add(
+        &self,
+        name: &str,
+        address: Option<SocketAddr>,
+        timeout: Option<Duration>,
+    ) -> Result<Position> {
+        self.ask_member(timeout, |member, deadline, now| {
+            let name: NodeName = name.parse()?;
+            if let Some(address) = &address {
+                member.options.security.check("address", address)?;
+            }
+            let node = number_of(&name);
+            if member.node.members().removed.contains(&node) {
+                let why =
+                    format!("{name} was removed, and each name is used once; choose another, as {name}b");
+                return Err(Error::invalid("name", why));
+            }
+            let change = Change::AddLearner { node, about: about(&name, address) };
+            member.change(&change, deadline, now)
+        })
+    }
+
+    /// Gives a learner a vote, as soon as it has caught up; waits for that until the time is over.
+    pub fn promote_learner(&self, name: &str, timeout: Option<Duration>) -> Result<Position> {
+        self.ask_member(timeout, |member, deadline, now| {
+            let node = member.people.number(name)?;
+            if member.promotion.is_some() {
+                return Err(member.error(Denied::Busy("another promotion")));
+            }
+            if !member.node.members().learners.contains(&node) {
+                return Err(Error::invalid("node", format!("{name} is no learner")));
+            }
+            let ticket = member.calls.ticket();
+            member.promotion = Some(Promotion { node, ticket, deadline });
+            member.promote_when_ready(now);
+            Ok(ticket)
+        })
+    }
+
+    /// Takes a node out, for good: its name is not used again. A primary hands over before.
+    pub fn remove(&self, name: &str, timeout: Option<Duration>) -> Result<Position> {
+        self.ask_member(timeout, |member, deadline, now| {
+            let node = member.people.number(name)?;
+            member.change(&Change::Remove { node }, deadline, now)
+        })
+    }
+
+    /// Gives the vote of a node that is lost to a learner that has caught up, and takes the other out: one change.
+    pub fn replace(&self, lost: &str, with: &str, timeout: Option<Duration>) -> Result<Position> {
+        self.ask_member(timeout, |member, deadline, now| {
+            let (old, new) = (member.people.number(lost)?, member.people.number(with)?);
+            member.change(&Change::Replace { old, new }, deadline, now)
+        })
+    }
+
+    fn ask_member(
+        &self,
+        timeout: Option<Duration>,
+        ask: impl FnOnce(&mut Member, Instant, Now) -> Result<Ticket>,
+    ) -> Result<Position> {
+        let shared = self.shared()?;
+        let timeout = timeout.unwrap_or(self.inner.options.timeout);
+        let submitted = {
+            let mut core = shared.core.lock();
+            if core.is_ending {
+                return Err(closed());
+            }
+            let now = now();
+            let ticket = ask(core.member()?, deadline(timeout), now)?;
+            match shared.settle_for(&mut core, Some(ticket), now) {
+                Some(result) => Submitted::Done(answer::of(result)?),
+                None => {
+                    let slot = Arc::new(Slot::default());
+                    core.owners.insert(ticket, Owner::Call(Arc::clone(&slot)));
+                    Submitted::Waits(slot)
+                }
+            }
+        };
+        let done = submitted.into_answer(shared, timeout)?;
+        Ok(done.position())
+    }
+
+    /// Before it is closed a primary hands over to whoever can take over at once, if there is somebody. What comes of it
+    /// does not matter: without it the others wait for this node's lease to end.
+    pub(in crate::driver::store) fn hand_over(&self) {
+        let Ok(shared) = self.shared() else { return };
+        let successor = {
+            let mut core = shared.core.lock();
+            core.member().ok().and_then(|member| member.successor())
+        };
+        if let Some(name) = successor {
+            let _ = self.transfer(&name, None);
+        }
+    }
+}
+
+impl Member {
+    fn wait_for(&mut self, local: crate::replication::Ticket) -> Ticket {
+        let ticket = self.calls.ticket();
+        self.calls.local.insert(local, Local::Other { ticket });
+        ticket
+    }
+
+    fn change(&mut self, change: &Change, deadline: Instant, now: Now) -> Result<Ticket> {
+        match self.node.change(change, Some(deadline), now) {
+            Ok(local) => Ok(self.wait_for(local)),
+            Err(why) => Err(self.error(why)),
+        }
+    }
+
+    /// Gives a learner its vote, if one is to get it and has caught up.
+    pub(super) fn promote_when_ready(&mut self, now: Now) {
+        let Some(Promotion { node, ticket, deadline }) = self.promotion.take() else { return };
+        match self.node.change(&Change::Promote { node }, Some(deadline), now) {
+            Ok(local) => {
+                self.calls.local.insert(local, Local::Other { ticket });
+            }
+            Err(why) => {
+                let is_early = match &why {
+                    Denied::Busy(_) => true,
+                    Denied::Refused(_) => self.node.members().learners.contains(&node),
+                    _ => false,
+                };
+                if is_early && deadline > now.instant {
+                    self.promotion = Some(Promotion { node, ticket, deadline });
+                    return;
+                }
+                let why = self.error(why);
+                self.reply(ticket, Err(why));
+            }
+        }
+    }
+
+    /// Who takes over best: of the other voters that are linked the one that has most.
+    fn successor(&self) -> Option<String> {
+        let status = self.node.status();
+        let voters = &self.node.members().voters;
+        let able = status.matched.iter().filter(|(it, _)| voters.contains(it) && self.people.is_linked(*it));
+        let best = able.max_by_key(|(node, matched)| (*matched, *node))?;
+        Some(self.people.name(best.0))
+    }
+
+    fn status(&mut self, now: Instant) -> ClusterStatus {
+        let status = self.node.status();
+        let members = self.node.members();
+        let trouble = match self.node.standing() {
+            Standing::Active => None,
+            Standing::Forgetful { .. } => {
+                Some("has forgotten what it promised, and votes for nobody until it is taken in again".into())
+            }
+            Standing::Fenced(fence) => Some(fence.describe()),
+            Standing::Failed(error) => Some(error.to_string()),
+        };
+        let is_primary = status.role == Role::Primary;
+        let nodes = members.nodes().map(|number| {
+            let person = self.people.get(number);
+            let is_own = number == self.own;
+            let matched = match is_own {
+                true => Some(status.durable),
+                false => status.matched.iter().find(|it| it.0 == number).map(|it| it.1),
+            };
+            NodeStatus {
+                name: self.people.name(number),
+                number,
+                address: person.and_then(|it| it.address),
+                client_address: person.and_then(|it| it.client_address.clone()),
+                is_voter: members.is_voter(number),
+                is_primary: status.primary == Some(number),
+                is_linked: is_own || self.people.is_linked(number),
+                matched,
+                lag: matched.filter(|_| is_primary).map(|it| status.last.saturating_sub(it)),
+            }
+        });
+        let primary = status.primary;
+        ClusterStatus {
+            cluster: self.options.cluster.clone(),
+            node: self.options.node.to_string(),
+            role: status.role,
+            standing: self.node.standing().clone(),
+            trouble,
+            epoch: status.epoch,
+            generation: members.generation,
+            primary: primary.map(|it| self.people.name(it)),
+            primary_address: primary.and_then(|it| self.people.get(it)?.client_address.clone()),
+            last: status.last,
+            committed: status.committed,
+            applied: status.applied,
+            durable: status.durable,
+            age: status.age,
+            lease: self.node.reign(now).map(|(_, until)| until.duration_since(now)),
+            nodes: nodes.collect(),
+            held: self.calls.held.len(),
+            forwarded: self.calls.sent.len(),
+            refused_frames: self.refused_frames,
+            unsent_frames: self.unsent_frames,
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Opening a store as a member of a cluster.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::calls::Calls;
+use super::news::News;
+use super::people::{People, about};
+use super::place::{self, Found};
+use super::{Beginning, ClusterOptions, Directory, Member, Sight};
+use crate::driver::log::FileDisk;
+use crate::driver::peer::{Links, Setup};
+use crate::driver::store::ground::Ground;
+use crate::driver::store::shared::{self, Shared};
+use crate::driver::store::{Founded, Options, Store};
+use crate::error::{Error, Result};
+use crate::peer::Identity;
+use crate::replication::{Node, Role, Start};
+use crate::store::engine::{Durability, Report};
+use crate::store::index::evict::Eviction;
+use crate::store::log::{Disk, File};
+use crate::sys::{entropy, fork};
+use crate::time::Instant;
+
+impl Store {
+    /// Opens the store in the directory `path` as a member of a cluster, or makes one there. Blocks while it reads the log;
+    /// not until there is a primary: calls wait for that.
+    ///
+    /// Without [`Store::close`] a primary does not hand over; when it is merely dropped the others elect another once they
+    /// miss it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Store::open`]. `InvalidArgument` also for the directory of another cluster or node or of a store that is no
+    /// member, for certificates that the other nodes would not take and addresses that the security does not allow;
+    /// `Unsupported` for a hosted store, and for eviction.
+    pub fn join(path: impl AsRef<Path>, options: Options, cluster: ClusterOptions) -> Result<Self> {
+        let options = checked(options, &cluster)?;
+        fork::watch();
+        let random = entropy::bytes().map_err(|error| Error::io("read random bytes", &error))?;
+        let word =
+            |at: usize| u64::from_le_bytes(random[8 * at..8 * at + 8].try_into().expect("eight of 32 bytes"));
+        let disk = Arc::new(FileDisk::new(path.as_ref())?);
+        // The lock comes before all else: whoever has the directory open goes on undisturbed.
+        lock(&disk)?;
+        let has_log = disk
+            .list()
+            .map_err(|error| Error::io(format!("list {}", disk.dir().display()), &error))?
+            .iter()
+            .any(|file| matches!(file, File::Segment(_) | File::Snapshot(_)));
+        let found = place::look(disk.dir(), &cluster.cluster, &cluster.node, has_log)?;
+        let identity = cluster.identity();
+        let people = People::new(&cluster);
+        let setup = Setup {
+            identity: Identity {
+                name: cluster.node.clone(),
+                cluster: Some(identity.cluster),
+                number: identity.node,
+                boot: word(0),
+                address: cluster.own().and_then(|it| it.address),
+            },
+            listen: cluster.listens_at(),
+            peers: people.peers(),
+            security: cluster.security.clone(),
+            options: cluster.links.clone(),
+            seed: word(1),
+        };
+        let links = Links::open(setup)?;
+        let is_new = found == Found::Nothing;
+        let start = start(&cluster, found);
+        let (node, report) = Node::open(
+            &*disk,
+            options.engine.clone(),
+            cluster.replication.clone(),
+            identity,
+            &start,
+            word(2),
+            shared::now(),
+        )?;
+        if is_new || found == Found::Copy {
+            place::mark(disk.dir(), &cluster.cluster, &cluster.node)?;
+        }
+        Self::found(disk, node, links, people, report.store, options, cluster)
+    }
+
+    fn found(
+        disk: Arc<FileDisk>,
+        node: Node,
+        links: Links,
+        people: People,
+        report: Report,
+        options: Options,
+        cluster: ClusterOptions,
+    ) -> Result<Self> {
+        let identity = cluster.identity();
+        let reader = node.reader();
+        let sight = Arc::new(Sight::default());
+        let read_level = cluster.read;
+        let mut member = Member {
+            own: identity.node,
+            settings: options.engine.settings,
+            people,
+            calls: Calls::default(),
+            syncs: VecDeque::new(),
+            replies: VecDeque::new(),
+            out: VecDeque::new(),
+            news: News::default(),
+            sight: Arc::clone(&sight),
+            promotion: None,
+            fetches: VecDeque::new(),
+            install: None,
+            waker: links.waker(),
+            is_rung: false,
+            sweeps_at: Instant::START,
+            routes_at: Instant::START,
+            is_newly_primary: false,
+            told_role: Role::Idle,
+            is_closed: false,
+            refused_frames: 0,
+            unsent_frames: 0,
+            options: cluster,
+            node,
+        };
+        let members = member.node.members().clone();
+        member.people.take(&members);
+        let ground = Ground::Member(Box::new(member));
+        let founded =
+            Founded { ground, reader, uses: None, sight: Some(sight), read_level, report, identity };
+        let store = Self::on(founded, &disk, options, None)?;
+        let inner = &store.inner;
+        let mut links = links;
+        inner.spawn("trimtab-peers", &disk, move |shared: &Shared, _: &FileDisk| {
+            shared.run_peers(&mut links)
+        })?;
+        inner.spawn("trimtab-catch", &disk, Shared::run_catching)?;
+        Ok(store)
+    }
+}
+
+/// What a cluster does not have is refused; what it decides is decided.
+fn checked(mut options: Options, cluster: &ClusterOptions) -> Result<Options> {
+    // The engine knows levels of one node alone.
+    options.engine.durability = Durability::Local;
+    options.check()?;
+    cluster.check(options.engine.log.segment_bytes)?;
+    let unsupported = |what, detail: &'static str| Err(Error::Unsupported { what, detail: detail.into() });
+    if options.is_hosted {
+        return unsupported("is_hosted", "a member of a cluster has threads of its own");
+    }
+    if options.engine.eviction != Eviction::Refuse {
+        return unsupported("eviction", "in a cluster a full memory refuses; take eviction out");
+    }
+    if options.identity.is_some() {
+        let why = "a member's is made of the names of its cluster and node; take it out";
+        return Err(Error::invalid("identity", why));
+    }
+    Ok(options)
+}
+
+fn lock(disk: &FileDisk) -> Result<()> {
+    disk.lock().map_err(|error| match error.kind() {
+        std::io::ErrorKind::WouldBlock => {
+            let detail = format!("in {} is open already {error}", disk.dir().display());
+            Error::State { what: "store", detail: detail.into() }
+        }
+        _ => Error::io(format!("lock {}", disk.dir().display()), &error),
+    })
+}
+
+fn start(cluster: &ClusterOptions, found: Found) -> Start {
+    let is_begun = found != Found::Nothing;
+    let nodes = match (is_begun, cluster.beginning) {
+        (false, Beginning::New) => {
+            let mut nodes: Vec<(u64, bool, Vec<u8>)> = cluster
+                .members
+                .iter()
+                .map(|it| (super::options::number_of(&it.name), !it.is_learner, about(&it.name, it.address)))
+                .collect();
+            nodes.sort();
+            nodes
+        }
+        _ => Vec::new(),
+    };
+    let is_copy = match (cluster.directory, found) {
+        (Directory::Copy, _) | (Directory::Detect, Found::Copy) => true,
+        // What it may have promised before its directory was lost is not known.
+        (_, Found::Nothing) => cluster.beginning == Beginning::Join,
+        _ => false,
+    };
+    Start { nodes, is_copy, is_promoted: cluster.directory == Directory::Promoted && is_begun }
+}

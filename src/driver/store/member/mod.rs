@@ -1,0 +1,351 @@
+//! [`Member`]: a node of a cluster as what a store stands on: its consensus, the calls that are for the primary, who the
+//! others are.
+//!
+//! It is behind the store's lock, and touches neither disk nor socket: threads take what is to be done and say how it went,
+//! as with a store of one node; one more has the links (`peers`), and one reads old entries and writes snapshots that come
+//! from others (`catching`). None of them has the lock while it works.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `options` | what a member is told; numbers of nodes |
+//! | `place` | whose a directory is, and whether it is a copy |
+//! | `calls` | who asked for what, and where it is |
+//! | `routing` | the way of a call: here, held, passed on, back |
+//! | `people` | names, addresses, who is linked |
+//! | `peers` | the thread that has the links |
+//! | `catching` | the thread for what nodes that are behind need |
+//! | `joining` | opening |
+//! | `changes` | who is in the cluster, who is primary: asked for and told |
+//! | `reads` | how fresh what a read sees is |
+//! | `sight` | whether readers may do without the lock |
+//! | `news` | what happens, for those who follow it |
+
+mod calls;
+mod catching;
+mod changes;
+mod joining;
+mod news;
+mod options;
+mod peers;
+mod people;
+mod place;
+mod reads;
+mod routing;
+mod sight;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use self::calls::{Calls, Local};
+use self::changes::Promotion;
+pub use self::changes::{ClusterStatus, NodeStatus};
+use self::news::News;
+pub use self::news::{ClusterEvent, ClusterEvents};
+pub use self::options::{Beginning, ClusterOptions, Directory, MemberOptions, ReadLevel};
+use self::peers::Outbound;
+use self::people::People;
+pub use self::reads::Read;
+pub(super) use self::sight::Sight;
+use super::ground::Reply;
+use crate::driver::peer::Waker;
+use crate::error::{Error, Result};
+use crate::replication::relay::{self, Relay};
+use crate::replication::{Answer, Completion, Denied, Event, Fetch, InstallJob, Node, Role};
+use crate::store::engine::{Durability, Engine, Now, Ticket};
+use crate::store::index::{self, Command, Operation, Outcome, Settings, Timestamp};
+use crate::store::log;
+use crate::time::Instant;
+
+/// See the module.
+pub(in crate::driver) struct Member {
+    node: Node,
+    own: u64,
+    options: ClusterOptions,
+    /// What the primary gives the cluster's settings to be.
+    settings: Settings,
+    people: People,
+    calls: Calls,
+    syncs: VecDeque<(log::Ticket, u64, Ticket)>,
+    replies: VecDeque<(Ticket, Result<Reply>)>,
+    /// For other nodes, beside the node's own frames.
+    out: VecDeque<Outbound>,
+    pub(super) news: News,
+    sight: Arc<Sight>,
+    promotion: Option<Promotion>,
+    pub(super) fetches: VecDeque<Fetch>,
+    pub(super) install: Option<InstallJob>,
+    waker: Waker,
+    /// The thread with the links was woken, or looks by itself.
+    is_rung: bool,
+    /// When deadlines are looked at next.
+    sweeps_at: Instant,
+    /// Nothing is passed on before then.
+    routes_at: Instant,
+    /// The settings are to be compared with the primary's.
+    is_newly_primary: bool,
+    /// The role that was told last.
+    told_role: Role,
+    is_closed: bool,
+    refused_frames: u64,
+    unsent_frames: u64,
+}
+
+/// How many reads of old entries wait to be done.
+const FETCHES_MAX: usize = 2;
+
+impl Member {
+    pub(super) fn engine(&self) -> &Engine {
+        self.node.engine()
+    }
+
+    pub(super) fn node(&mut self) -> &mut Node {
+        &mut self.node
+    }
+
+    /// Tells a caller.
+    fn reply(&mut self, ticket: Ticket, result: Result<Reply>) {
+        self.replies.push_back((ticket, result));
+    }
+
+    pub(super) fn poll_reply(&mut self) -> Option<(Ticket, Result<Reply>)> {
+        self.replies.pop_front()
+    }
+
+    /// Asks to be told when all that the log has is on this disk.
+    pub(super) fn submit_sync(&mut self) -> Result<Ticket> {
+        if let Some(failure) = self.engine().failure() {
+            return Err(failure.clone());
+        }
+        let ticket = self.calls.ticket();
+        let log = self.node.engine().log();
+        let (record, sequence) = (log.last_ticket(), self.node.engine().last_sequence());
+        self.syncs.push_back((record, sequence, ticket));
+        Ok(ticket)
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Now) {
+        if !self.is_closed {
+            self.node.handle_timeout(now);
+        }
+    }
+
+    pub(super) fn next_deadline(&self, now: Now) -> Option<Instant> {
+        if self.is_closed { None } else { self.node.next_deadline(now) }
+    }
+
+    /// Takes nothing more, and tells all who wait.
+    pub(super) fn close(&mut self, now: Now) {
+        self.is_closed = true;
+        self.sight.set(None);
+        self.node.close(now);
+        self.take_completions();
+        for (ticket, is_doubtful) in self.calls.take_all() {
+            let why = if is_doubtful { Error::UnknownOutcome } else { super::shared::closed() };
+            self.reply(ticket, Err(why));
+        }
+    }
+
+    /// Does what follows from all that was told since the last time.
+    pub(super) fn advance(&mut self, now: Now) {
+        if !self.is_closed {
+            self.node.advance(now);
+            self.take_events();
+            self.take_completions();
+            self.promote_when_ready(now);
+            if self.route(now) {
+                self.node.advance(now);
+                self.take_completions();
+            }
+            self.configure(now);
+            self.sweep(now.instant);
+            self.sight.set(self.node.reign(now.instant));
+            while self.fetches.len() < FETCHES_MAX
+                && let Some(fetch) = self.node.poll_fetch()
+            {
+                self.fetches.push_back(fetch);
+            }
+            if self.install.is_none() {
+                self.install = self.node.poll_install();
+            }
+        }
+        let applied = self.node.state().sequence();
+        while let Some((ticket, reply)) = self.calls.arrived(applied) {
+            self.reply(ticket, Ok(reply));
+        }
+        self.answer_syncs();
+    }
+
+    /// Whether the thread with the links has something to send.
+    pub(super) fn has_out(&self) -> bool {
+        !self.out.is_empty() || !self.people.orders.is_empty() || self.node.has_frame()
+    }
+
+    /// Wakes the thread with the links, if it has something to do and does not know.
+    pub(super) fn ring(&mut self, is_over: bool) {
+        if is_over || (!self.is_rung && self.has_out()) {
+            self.is_rung = true;
+            // It refuses only when the loop is gone.
+            let _ = self.waker.wake();
+        }
+    }
+
+    fn answer_syncs(&mut self) {
+        let engine = self.node.engine();
+        let (durable, failure) = (engine.log().durable(), engine.failure().cloned());
+        while let Some((record, sequence, ticket)) = self.syncs.front().copied() {
+            let result = match &failure {
+                Some(failure) => Err(failure.clone()),
+                None if record <= durable => Ok(plain(sequence, 0, Durability::Local)),
+                None => return,
+            };
+            self.syncs.pop_front();
+            self.reply(ticket, result);
+        }
+    }
+
+    /// A primary sees to it that the cluster's settings are its own.
+    fn configure(&mut self, now: Now) {
+        if !self.is_newly_primary || self.node.reign(now.instant).is_none() {
+            return;
+        }
+        self.is_newly_primary = false;
+        if *self.node.state().settings() != self.settings {
+            let operation = Operation::Configure(self.settings);
+            let command = Command { time: Timestamp::default(), request: None, operation };
+            // If it comes to nothing the next primary does it.
+            let _ = self.node.submit(&command, None, None, now);
+        }
+    }
+
+    fn take_completions(&mut self) {
+        while let Some(Completion { ticket, result }) = self.node.poll_completion() {
+            match self.calls.local.remove(&ticket) {
+                None => {}
+                Some(Local::Write { ticket } | Local::Other { ticket }) => {
+                    let result = result.map(reply_of).map_err(|why| self.error(why));
+                    self.reply(ticket, result);
+                }
+                Some(Local::Remote { node, id, is_read }) => {
+                    self.calls.end_remote(node);
+                    let answer = self.answer_for(result, is_read);
+                    self.say(node, id, &answer);
+                }
+            }
+        }
+    }
+
+    /// What another node is told.
+    fn answer_for(&self, result: std::result::Result<Answer, Denied>, is_read: bool) -> Relay {
+        match result {
+            Ok(Answer::Written(done)) => Relay::Written(Ok(done)),
+            Ok(Answer::Read(granted)) => {
+                let sequence = granted.sequence;
+                let known = self.node.epoch_of(sequence).filter(|epoch| *epoch > 0);
+                let epoch = known.unwrap_or(self.engine().applied_epoch().0);
+                Relay::Granted(Ok(crate::replication::Position { epoch, sequence }))
+            }
+            Ok(Answer::Changed(_) | Answer::HandedOver) => Relay::Written(Err(Denied::Unknown)),
+            Err(why) if is_read => Relay::Granted(Err(why)),
+            Err(why) => Relay::Written(Err(why)),
+        }
+    }
+
+    /// Has something go to another node.
+    fn say(&mut self, to: u64, id: u64, relay: &Relay) {
+        self.out.push_back(Outbound { to, id, bytes: relay::encode(id, relay) });
+    }
+
+    fn take_events(&mut self) {
+        while let Some(event) = self.node.poll_event() {
+            let name = |number| self.people.name(number);
+            let told = match event {
+                Event::Role { role, epoch, primary } => {
+                    self.told_role = role;
+                    self.is_newly_primary |= role == Role::Primary;
+                    let primary_name = primary.map(name);
+                    self.primary_changed(primary);
+                    ClusterEvent::Role { role, epoch, primary: primary_name }
+                }
+                Event::Members(members) => {
+                    self.people.take(&members);
+                    let name = |number: &u64| self.people.name(*number);
+                    ClusterEvent::Members {
+                        voters: members.voters.iter().map(name).collect(),
+                        learners: members.learners.iter().map(name).collect(),
+                    }
+                }
+                Event::Fenced(fence) => ClusterEvent::Fenced { detail: fence.describe() },
+                Event::Forgetful => ClusterEvent::Forgetful,
+                Event::Readmitted => ClusterEvent::Readmitted,
+                Event::Differs { node, sequence } => ClusterEvent::Differs { node: name(node), sequence },
+                Event::TwoProcesses { node } => ClusterEvent::TwoProcesses { node: name(node) },
+                Event::SlowDisk { to } => ClusterEvent::SlowDisk { to: name(to) },
+                Event::Installed { sequence } => ClusterEvent::Installed { sequence },
+            };
+            self.news.tell(told);
+        }
+        // A learner with a vote is a replica, though nothing but the membership has changed.
+        let role = self.node.role();
+        if role != self.told_role {
+            self.told_role = role;
+            let status = self.node.status();
+            let primary = status.primary.map(|it| self.people.name(it));
+            self.news.tell(ClusterEvent::Role { role, epoch: status.epoch, primary });
+        }
+    }
+
+    /// What a refusal is to a caller.
+    fn error(&self, why: Denied) -> Error {
+        let state = |detail: String| Error::State { what: "node", detail: detail.into() };
+        match why {
+            Denied::NotPrimary { primary } => {
+                Error::NotPrimary { primary: primary.map(|it| self.people.name(it)) }
+            }
+            Denied::NoQuorum => Error::NoQuorum,
+            Denied::Busy(what) => {
+                Error::State { what: "cluster", detail: format!("is busy with {what}; ask again").into() }
+            }
+            Denied::Refused(error) => error,
+            Denied::Superseded => Error::Superseded,
+            Denied::Unknown => Error::UnknownOutcome,
+            Denied::TimedOut => Error::TimedOut { what: "write" },
+            Denied::Lost => Error::State {
+                what: "position",
+                detail: "was lost with a primary: what it speaks of had been answered at memory or local"
+                    .into(),
+            },
+            Denied::Fenced(fence) => state(fence.describe()),
+        }
+    }
+}
+
+/// What an answer of the node is to a caller.
+fn reply_of(answer: Answer) -> Reply {
+    match answer {
+        Answer::Written(done) => {
+            let sequence = done.position.sequence;
+            // Answered before it was applied: it is none whose answer says more.
+            let early = || Outcome {
+                sequence,
+                is_repeated: false,
+                answer: Ok(index::Answer::Put { previous: None }),
+            };
+            Reply {
+                outcome: Some(done.outcome.unwrap_or_else(early)),
+                sequence,
+                epoch: done.position.epoch,
+                durability: done.reached.durability,
+                nodes: done.reached.nodes,
+                is_degraded: done.reached.is_degraded,
+            }
+        }
+        Answer::Read(granted) => plain(granted.sequence, 0, Durability::Quorum),
+        Answer::Changed(position) => plain(position.sequence, position.epoch, Durability::Quorum),
+        Answer::HandedOver => plain(0, 0, Durability::Quorum),
+    }
+}
+
+/// A reply to what was no command.
+fn plain(sequence: u64, epoch: u64, durability: Durability) -> Reply {
+    Reply { outcome: None, sequence, epoch, durability, nodes: 0, is_degraded: false }
+}

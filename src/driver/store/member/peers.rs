@@ -1,0 +1,214 @@
+//! The thread that has the links. It takes from the node what is for others and hands in what comes, and sends and waits
+//! without the store's lock.
+
+use std::time::Duration;
+
+use super::people::Order;
+use super::{ClusterEvent, Member};
+use crate::driver::peer::{Event, Links, Notice, class_of};
+use crate::driver::store::shared::{Core, Shared, now};
+use crate::peer::{Class, NodeName};
+use crate::replication::relay;
+use crate::store::engine::Now;
+
+/// Something for another node that is none of the node's own frames.
+#[derive(Debug)]
+pub(super) struct Outbound {
+    pub(super) to: u64,
+    /// The number of the call, as its asker has it.
+    pub(super) id: u64,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// What goes over a link.
+struct Parcel {
+    name: NodeName,
+    to: u64,
+    class: Class,
+    /// Of which call; `None`: a frame of the node's own.
+    id: Option<u64>,
+    bytes: Vec<u8>,
+}
+
+/// What one turn takes from the node, and hands in to it, at most; one message in any case.
+const FRAMES_MAX: usize = 256;
+const BYTES_MAX: usize = 4 << 20;
+/// How long the last words to other nodes may take.
+const LAST_WORDS: Duration = Duration::from_millis(50);
+
+/// What is carried between the node and the links in a turn.
+#[derive(Default)]
+struct Load {
+    orders: Vec<Order>,
+    frames: Vec<Parcel>,
+    /// There is more.
+    more: bool,
+    notices: Vec<Notice>,
+    messages: Vec<(NodeName, Vec<u8>)>,
+    /// What did not leave: for whom, of which call.
+    unsent: Vec<(u64, Option<u64>)>,
+}
+
+impl Shared {
+    /// The thread that has the links.
+    pub(in crate::driver::store) fn run_peers(&self, links: &mut Links) {
+        let mut load = Load::default();
+        loop {
+            let mut core = self.core.lock();
+            if core.is_over {
+                break;
+            }
+            let now = now();
+            let Some(member) = core.ground.member() else { break };
+            // What follows from what is handed in is taken here: nobody need wake this thread for it.
+            member.is_rung = true;
+            member.take_in(&mut load, now);
+            self.settle(&mut core, now);
+            let is_over = take_out(&mut core, &mut load, now);
+            drop(core);
+            if is_over {
+                break;
+            }
+            load.carry(links);
+            let wait = if load.more || !load.unsent.is_empty() { Some(Duration::ZERO) } else { None };
+            if links.turn(wait).is_err() {
+                // The system fails the loop itself: the others see this node as gone, and it sees them so.
+                let mut core = self.core.lock();
+                if let Some(member) = core.ground.member() {
+                    member.cut_off();
+                }
+                self.settle(&mut core, now);
+                return;
+            }
+            load.collect(links);
+        }
+        let _ = links.close(LAST_WORDS);
+    }
+}
+
+/// Takes what the node has for others. Whether the store is at its end.
+fn take_out(core: &mut Core, load: &mut Load, now: Now) -> bool {
+    let is_over = core.is_over;
+    let Some(member) = core.ground.member() else { return true };
+    member.take_out(load, now);
+    is_over
+}
+
+impl Load {
+    /// Gives the links what is for them.
+    fn carry(&mut self, links: &mut Links) {
+        for order in self.orders.drain(..) {
+            match order {
+                // An address that the security does not allow was refused where it was added.
+                Order::Add(peer) => drop(links.add_peer(peer)),
+                Order::Remove(name) => links.remove_peer(&name),
+                Order::Removed(numbers) => links.set_removed(numbers),
+            }
+        }
+        for Parcel { name, to, class, id, bytes } in self.frames.drain(..) {
+            if links.send(&name, class, bytes).is_err() {
+                self.unsent.push((to, id));
+            }
+        }
+    }
+
+    /// Takes what came.
+    fn collect(&mut self, links: &mut Links) {
+        let mut bytes = 0;
+        while self.messages.len() + self.notices.len() < FRAMES_MAX && bytes < BYTES_MAX {
+            match links.poll_event() {
+                None => return,
+                Some(Event::Notice(notice)) => self.notices.push(notice),
+                Some(Event::Message { from, message }) => {
+                    bytes += message.bytes.len();
+                    self.messages.push((from, message.bytes));
+                }
+            }
+        }
+    }
+}
+
+impl Member {
+    /// Hands in what came, and what became of what was to go.
+    fn take_in(&mut self, load: &mut Load, now: Now) {
+        if self.is_closed {
+            load.messages.clear();
+            load.notices.clear();
+            load.unsent.clear();
+            return;
+        }
+        for (to, id) in load.unsent.drain(..) {
+            self.unsent_frames += 1;
+            match id {
+                Some(id) => self.not_sent(to, id),
+                None => self.node.handle_unreachable(to),
+            }
+        }
+        for notice in load.notices.drain(..) {
+            self.notice(notice, now);
+        }
+        for (from, bytes) in load.messages.drain(..) {
+            if relay::is_relay(&bytes) {
+                let from = super::options::number_of(&from);
+                self.handle_relay(from, &bytes, now);
+            } else if self.node.handle_frame(&bytes, now).is_err() {
+                self.refused_frames += 1;
+            }
+        }
+    }
+
+    fn notice(&mut self, notice: Notice, now: Now) {
+        let event = match notice {
+            Notice::Up { peer, boot, .. } => {
+                let number = self.people.rise(&peer, boot);
+                let address = self.options.client_address.clone().unwrap_or_default();
+                self.say(number, 0, &relay::Relay::Card { address });
+                ClusterEvent::LinkUp { node: peer.to_string() }
+            }
+            Notice::Down { peer, end } => {
+                let number = self.people.fall(&peer);
+                self.node.handle_unreachable(number);
+                self.lose(number, now.instant);
+                ClusterEvent::LinkDown { node: peer.to_string(), detail: end.to_string() }
+            }
+            // The first of several alike, and each that asks for somebody to act.
+            Notice::Failed { peer, attempts, end, .. } if attempts == 1 || end.is_refusal() => {
+                ClusterEvent::Refused { node: Some(peer.to_string()), detail: end.to_string() }
+            }
+            Notice::Refused { peer, end, .. } if end.is_refusal() => {
+                ClusterEvent::Refused { node: peer.map(|it| it.to_string()), detail: end.to_string() }
+            }
+            _ => return,
+        };
+        self.news.tell(event);
+    }
+
+    /// All links are gone for good.
+    fn cut_off(&mut self) {
+        self.is_rung = true;
+    }
+
+    fn take_out(&mut self, load: &mut Load, now: Now) {
+        load.orders.append(&mut self.people.orders);
+        let mut bytes = 0;
+        let mut frame = Vec::new();
+        while load.frames.len() < FRAMES_MAX && bytes < BYTES_MAX {
+            let (to, class, id, taken) = if let Some(to) = self.node.poll_frame(&mut frame, now) {
+                (to, class_of(&frame), None, std::mem::take(&mut frame))
+            } else if let Some(Outbound { to, id, bytes }) = self.out.pop_front() {
+                (to, Class::Normal, Some(id), bytes)
+            } else {
+                break;
+            };
+            bytes += taken.len();
+            match self.people.get(to) {
+                Some(person) => {
+                    load.frames.push(Parcel { name: person.name.clone(), to, class, id, bytes: taken });
+                }
+                None => self.unsent_frames += 1,
+            }
+        }
+        load.more = self.has_out();
+        self.is_rung = load.more;
+    }
+}

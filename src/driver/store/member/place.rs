@@ -1,0 +1,116 @@
+//! Where a member's directory lies: a file in it says whose it is, and which file it is. A copy of the directory has another
+//! file, so it is seen for what it is: it may have forgotten what the node promised since.
+
+use std::fs;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::peer::NodeName;
+
+const NAME: &str = "member";
+const NEW_NAME: &str = "member.new";
+/// What it begins with, and the version.
+const FIRST: &str = "trimtab member 1";
+/// Nothing of ours is so long.
+const BYTES_MAX: u64 = 4_096;
+
+/// What was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Nothing: no member has been here.
+    Nothing,
+    /// It is where it was.
+    Original,
+    /// It is a copy, or was moved to another file system.
+    Copy,
+}
+
+/// Looks whose the directory is. Blocks for the disk.
+///
+/// # Errors
+///
+/// `InvalidArgument` for the directory of another cluster or node, and for a store that is no member's; `Corrupt` is not
+/// told: a file that says nothing counts as a copy's. `Io`.
+pub(super) fn look(dir: &Path, cluster: &str, node: &NodeName, has_log: bool) -> Result<Found> {
+    let path = dir.join(NAME);
+    let failed = |error: &std::io::Error| Error::io(format!("read {}", path.display()), error);
+    let file = match fs::metadata(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound && has_log => {
+            let why = format!(
+                "{} has a store that belongs to no cluster; name an empty directory, and write into the cluster what is \
+                 in that one",
+                dir.display()
+            );
+            return Err(Error::invalid("directory", why));
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Found::Nothing),
+        other => other.map_err(|error| failed(&error))?,
+    };
+    if file.len() > BYTES_MAX {
+        return Ok(Found::Copy);
+    }
+    let text = String::from_utf8_lossy(&fs::read(&path).map_err(|error| failed(&error))?).into_owned();
+    let mut lines = text.lines();
+    if lines.next() != Some(FIRST) {
+        let detail = format!("{}: it was written by a later release; use that", path.display());
+        return Err(Error::Unsupported { what: "member", detail: detail.into() });
+    }
+    let mut inode = None;
+    for line in lines {
+        match line.split_once(' ') {
+            Some(("cluster", other)) if other != cluster => {
+                let why = format!("{} is of the cluster {other}, and this is {cluster}", dir.display());
+                return Err(Error::invalid("directory", why));
+            }
+            Some(("node", other)) if other != node.as_str() => {
+                let why = format!("{} is of the node {other}, and this is {node}", dir.display());
+                return Err(Error::invalid("directory", why));
+            }
+            Some(("inode", number)) => inode = number.parse::<u64>().ok(),
+            _ => {}
+        }
+    }
+    Ok(if inode == Some(file.ino()) { Found::Original } else { Found::Copy })
+}
+
+/// Says whose the directory is from now on, durably. Blocks for the disk.
+pub(super) fn mark(dir: &Path, cluster: &str, node: &NodeName) -> Result<()> {
+    let path = dir.join(NEW_NAME);
+    let write = || {
+        let mut file = fs::File::create(&path)?;
+        let inode = file.metadata()?.ino();
+        write!(file, "{FIRST}\ncluster {cluster}\nnode {node}\ninode {inode}\n")?;
+        file.sync_all()?;
+        fs::rename(&path, dir.join(NAME))?;
+        fs::File::open(dir)?.sync_all()
+    };
+    write().map_err(|error| Error::io(format!("write {}", path.display()), &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_knows_whose_it_is_and_a_copy_is_seen() {
+        let dir = std::env::temp_dir().join(format!("trimtab-place-{}", std::process::id()));
+        let copy = dir.join("copy");
+        fs::create_dir_all(&copy).unwrap();
+        let (a, b): (NodeName, NodeName) = ("db-1".parse().unwrap(), "db-2".parse().unwrap());
+        assert_eq!(look(&dir, "c", &a, false), Ok(Found::Nothing));
+        assert!(look(&dir, "c", &a, true).unwrap_err().to_string().contains("belongs to no cluster"));
+        mark(&dir, "c", &a).unwrap();
+        assert_eq!(look(&dir, "c", &a, true), Ok(Found::Original));
+        assert!(look(&dir, "c", &b, true).unwrap_err().to_string().contains("of the node db-1"));
+        assert!(look(&dir, "d", &a, true).unwrap_err().to_string().contains("of the cluster c"));
+        fs::copy(dir.join(NAME), copy.join(NAME)).unwrap();
+        assert_eq!(look(&copy, "c", &a, true), Ok(Found::Copy));
+        mark(&copy, "c", &a).unwrap();
+        assert_eq!(look(&copy, "c", &a, true), Ok(Found::Original));
+        fs::write(copy.join(NAME), "trimtab member 2\n").unwrap();
+        assert!(matches!(look(&copy, "c", &a, true), Err(Error::Unsupported { .. })));
+        fs::remove_dir_all(&dir).unwrap();
+    }
+}

@@ -1,0 +1,383 @@
+//! The way of a call: to the node, if that is primary; passed on to who is; held until somebody is; and back.
+//!
+//! A call that came to nothing for certain is sent again by itself, for as long as its caller has patience. One of which that
+//! is not known is sent again only if it has a client and a number, by which it is done once.
+
+use std::time::Duration;
+
+use super::calls::{Asked, Call, Local};
+use super::{Member, reply_of};
+use crate::driver::store::ground::Wanted;
+use crate::error::{Error, Result};
+use crate::replication::relay::{self, Relay};
+use crate::replication::{Answer, Bound, Denied, Done, Level, Position, Role};
+use crate::store::engine::{Durability, Now, Ticket};
+use crate::store::index::{Command, Condition, Operation, Step};
+use crate::time::Instant;
+
+/// How often deadlines are looked at.
+const SWEEP: Duration = Duration::from_millis(10);
+/// How long nothing is passed on to a primary that was none, or had no time, unless another one is found.
+const PAUSE: Duration = Duration::from_millis(10);
+
+impl Member {
+    /// Takes a command.
+    pub(in crate::driver::store) fn submit(
+        &mut self,
+        command: &Command<'_>,
+        wanted: &Wanted,
+        now: Now,
+    ) -> Result<Ticket> {
+        let level = self.level_of(command, wanted);
+        let why = if self.node.role() == Role::Primary {
+            match self.node.submit(command, Some(level), Some(wanted.deadline), now) {
+                Ok(local) => {
+                    let ticket = self.calls.ticket();
+                    self.calls.local.insert(local, Local::Write { ticket });
+                    return Ok(ticket);
+                }
+                Err(why) => why,
+            }
+        } else {
+            self.not_primary()
+        };
+        if !self.may_hold(&why) {
+            return Err(self.error(why));
+        }
+        self.calls.check_room(self.options.forward_max)?;
+        // What no primary would take is refused here.
+        command
+            .check(self.node.state().settings())
+            .map_err(|malformed| Error::invalid("command", malformed.to_string()))?;
+        let mut encoded = Vec::new();
+        command.encode(&mut encoded);
+        let asked = Asked::Write { command: encoded, level, is_repeatable: command.request.is_some() };
+        Ok(self.hold(asked, wanted.deadline, now))
+    }
+
+    /// Asks up to where to read, so that all is seen that was answered before.
+    pub(super) fn submit_read(&mut self, deadline: Instant, now: Now) -> Result<Ticket> {
+        let why = if self.node.role() == Role::Primary {
+            match self.node.read(Some(deadline), now) {
+                Ok(local) => {
+                    let ticket = self.calls.ticket();
+                    self.calls.local.insert(local, Local::Other { ticket });
+                    return Ok(ticket);
+                }
+                Err(why) => why,
+            }
+        } else {
+            self.not_primary()
+        };
+        if !self.may_hold(&why) {
+            return Err(self.error(why));
+        }
+        self.calls.check_room(self.options.forward_max)?;
+        Ok(self.hold(Asked::Read, deadline, now))
+    }
+
+    /// Asks to read here.
+    pub(super) fn submit_read_here(&mut self, bound: Bound, deadline: Instant, now: Now) -> Result<Ticket> {
+        let local = self.node.read_here(bound, Some(deadline), now).map_err(|why| self.error(why))?;
+        let ticket = self.calls.ticket();
+        self.calls.local.insert(local, Local::Other { ticket });
+        Ok(ticket)
+    }
+
+    fn not_primary(&self) -> Denied {
+        match self.node.standing() {
+            crate::replication::Standing::Fenced(fence) => Denied::Fenced(fence.clone()),
+            crate::replication::Standing::Failed(error) => Denied::Refused(error.clone()),
+            _ => Denied::NotPrimary { primary: self.node.primary().filter(|it| *it != self.own) },
+        }
+    }
+
+    /// Whether a call that this node does not do now may be done later, or elsewhere.
+    fn may_hold(&self, why: &Denied) -> bool {
+        match why {
+            Denied::NotPrimary { .. } => self.options.forwards,
+            Denied::NoQuorum | Denied::Busy(_) => true,
+            _ => false,
+        }
+    }
+
+    fn hold(&mut self, asked: Asked, deadline: Instant, now: Now) -> Ticket {
+        let ticket = self.calls.ticket();
+        let gives_up = now.instant.saturating_add(self.options.patience);
+        self.calls.hold(Call { ticket, asked, gives_up, deadline });
+        ticket
+    }
+
+    /// What an early answer cannot tell is answered when it can be told.
+    fn level_of(&self, command: &Command<'_>, wanted: &Wanted) -> Level {
+        let is_plain = matches!(
+            command.operation,
+            Operation::Step(Step::Put { condition: Condition::Always, previous: false, .. })
+        );
+        match (wanted.nodes, wanted.durability.unwrap_or(self.options.durability)) {
+            (nodes @ 1.., _) => Level::AtLeast(nodes),
+            (_, Durability::Memory | Durability::Local) if !is_plain => Level::Quorum,
+            (_, durability) => durability.into(),
+        }
+    }
+
+    /// Sends calls that are held where they can be done. Whether the node got some.
+    pub(super) fn route(&mut self, now: Now) -> bool {
+        let mut has_submitted = false;
+        while !self.calls.held.is_empty() {
+            let is_primary = self.node.role() == Role::Primary;
+            if !is_primary && now.instant < self.routes_at {
+                return has_submitted;
+            }
+            let to = self.node.primary().filter(|it| *it != self.own && self.people.is_linked(*it));
+            if !is_primary && (to.is_none() || !self.options.forwards) {
+                let is_hopeless =
+                    !is_primary && (!self.options.forwards || !self.may_hold(&self.not_primary()));
+                if !is_hopeless {
+                    return has_submitted;
+                }
+                let Some(call) = self.calls.take_held() else { break };
+                let why = self.not_primary();
+                let why = self.error(why);
+                self.reply(call.ticket, Err(why));
+                continue;
+            }
+            let Some(call) = self.calls.take_held() else { break };
+            if let (false, Some(to)) = (is_primary, to) {
+                self.pass_on(to, call, now);
+                continue;
+            }
+            match self.submit_held(&call, now) {
+                Ok(()) => has_submitted = true,
+                Err(why) if self.may_hold(&why) => {
+                    self.calls.hold_again(call);
+                    return has_submitted;
+                }
+                Err(why) => {
+                    let why = self.error(why);
+                    self.reply(call.ticket, Err(why));
+                }
+            }
+        }
+        has_submitted
+    }
+
+    fn submit_held(&mut self, call: &Call, now: Now) -> std::result::Result<(), Denied> {
+        let deadline = Some(call.deadline);
+        match &call.asked {
+            Asked::Write { command, level, .. } => {
+                let local = self.submit_encoded(command, *level, deadline, now)?;
+                self.calls.local.insert(local, Local::Write { ticket: call.ticket });
+            }
+            Asked::Read => {
+                let local = self.node.read(deadline, now)?;
+                self.calls.local.insert(local, Local::Other { ticket: call.ticket });
+            }
+        }
+        Ok(())
+    }
+
+    fn submit_encoded(
+        &mut self,
+        command: &[u8],
+        level: Level,
+        deadline: Option<Instant>,
+        now: Now,
+    ) -> std::result::Result<crate::replication::Ticket, Denied> {
+        let settings = *self.node.state().settings();
+        let command = Command::decode(command, &settings)
+            .map_err(|it| Denied::Refused(Error::invalid("command", it.to_string())))?;
+        self.node.submit(&command, Some(level), deadline, now)
+    }
+
+    fn pass_on(&mut self, to: u64, call: Call, now: Now) {
+        let left = call.deadline.duration_since(now.instant).as_millis();
+        let millis = u32::try_from(left).unwrap_or(u32::MAX);
+        let relay = match &call.asked {
+            Asked::Write { command, level, .. } => {
+                Relay::Write { level: *level, millis, command: command.clone() }
+            }
+            Asked::Read => Relay::Read { millis },
+        };
+        let id = self.calls.send(to, call);
+        self.say(to, id, &relay);
+    }
+
+    /// Something came from another node beside its frames.
+    pub(super) fn handle_relay(&mut self, from: u64, bytes: &[u8], now: Now) {
+        let Ok((id, relay)) = relay::decode(bytes) else {
+            self.refused_frames += 1;
+            return;
+        };
+        match relay {
+            Relay::Write { level, millis, command } => {
+                let deadline = now.instant.saturating_add(Duration::from_millis(u64::from(millis)));
+                let result = self.submit_remote(from, |member| {
+                    member.submit_encoded(&command, level, Some(deadline), now)
+                });
+                self.serve(from, id, false, result);
+            }
+            Relay::Read { millis } => {
+                let deadline = now.instant.saturating_add(Duration::from_millis(u64::from(millis)));
+                let result = self.submit_remote(from, |member| member.node.read(Some(deadline), now));
+                self.serve(from, id, true, result);
+            }
+            Relay::Written(result) => {
+                if let Some(call) = self.calls.take_sent(from, id) {
+                    self.written(call, result, now);
+                }
+            }
+            Relay::Granted(result) => {
+                if let Some(call) = self.calls.take_sent(from, id) {
+                    self.granted(call, result, now);
+                }
+            }
+            Relay::Card { address } => {
+                if let Some(person) = self.people.get_mut(from) {
+                    person.client_address = Some(address).filter(|it| !it.is_empty());
+                }
+            }
+        }
+    }
+
+    /// Takes a call of another node's, as many as may be.
+    fn submit_remote(
+        &mut self,
+        from: u64,
+        submit: impl FnOnce(&mut Self) -> std::result::Result<crate::replication::Ticket, Denied>,
+    ) -> std::result::Result<crate::replication::Ticket, Denied> {
+        let most = self.options.forward_max;
+        if !self.calls.admit_remote(from, most) {
+            let limit = u64::from(most);
+            return Err(Denied::Refused(Error::Capacity { what: "forward_max", limit }));
+        }
+        submit(self).inspect_err(|_| self.calls.end_remote(from))
+    }
+
+    fn serve(
+        &mut self,
+        from: u64,
+        id: u64,
+        is_read: bool,
+        result: std::result::Result<crate::replication::Ticket, Denied>,
+    ) {
+        match result {
+            Ok(local) => {
+                self.calls.local.insert(local, Local::Remote { node: from, id, is_read });
+            }
+            Err(why) => {
+                let answer = self.answer_for(Err(why), is_read);
+                self.say(from, id, &answer);
+            }
+        }
+    }
+
+    /// What came of a write that was passed on.
+    fn written(&mut self, call: Call, result: std::result::Result<Done, Denied>, now: Now) {
+        match result {
+            Ok(done) => {
+                let reply = reply_of(Answer::Written(done));
+                if reply.durability >= Durability::Quorum {
+                    // Whoever is answered sees it here from then on.
+                    self.calls.arrive(call.ticket, reply, call.deadline);
+                } else {
+                    self.reply(call.ticket, Ok(reply));
+                }
+            }
+            Err(why) => self.came_to_nothing(call, why, now.instant),
+        }
+    }
+
+    fn granted(&mut self, call: Call, result: std::result::Result<Position, Denied>, now: Now) {
+        match result {
+            Ok(position) => {
+                let bound = Bound { age: None, token: Some(position) };
+                match self.node.read_here(bound, Some(call.deadline), now) {
+                    Ok(local) => {
+                        self.calls.local.insert(local, Local::Other { ticket: call.ticket });
+                    }
+                    Err(why) => {
+                        let why = self.error(why);
+                        self.reply(call.ticket, Err(why));
+                    }
+                }
+            }
+            Err(why) => self.came_to_nothing(call, why, now.instant),
+        }
+    }
+
+    /// A call that was passed on came to nothing, or it is not known what came of it.
+    fn came_to_nothing(&mut self, call: Call, why: Denied, now: Instant) {
+        let (is_read, is_repeatable) = match &call.asked {
+            Asked::Write { is_repeatable, .. } => (false, *is_repeatable),
+            Asked::Read => (true, true),
+        };
+        let again = match &why {
+            Denied::NotPrimary { .. } | Denied::NoQuorum | Denied::Busy(_) | Denied::Superseded => true,
+            Denied::Unknown => is_repeatable,
+            _ => false,
+        };
+        if again {
+            self.routes_at = now.saturating_add(PAUSE);
+            self.calls.hold_again(call);
+            return;
+        }
+        let why = match self.error(why) {
+            Error::TimedOut { .. } if is_read => Error::TimedOut { what: "read" },
+            other => other,
+        };
+        self.reply(call.ticket, Err(why));
+    }
+
+    /// A link is over: what was passed on over it does not come back.
+    pub(super) fn lose(&mut self, to: u64, now: Instant) {
+        for id in self.calls.sent_to(to).into_iter().rev() {
+            if let Some(call) = self.calls.take_sent(to, id) {
+                self.came_to_nothing(call, Denied::Unknown, now);
+            }
+        }
+    }
+
+    /// Something for another node did not leave.
+    pub(super) fn not_sent(&mut self, to: u64, id: u64) {
+        if let Some(call) = self.calls.take_sent(to, id) {
+            self.calls.hold_again(call);
+        }
+    }
+
+    /// Another one is primary: what was passed on to the one before, and may be sent twice, is not waited for.
+    pub(super) fn primary_changed(&mut self, primary: Option<u64>) {
+        let Some(primary) = primary else { return };
+        self.routes_at = Instant::START;
+        let elsewhere = self.calls.sent.iter().filter(|(_, (to, call))| {
+            let is_write = matches!(call.asked, Asked::Write { is_repeatable: false, .. });
+            *to != primary && !is_write
+        });
+        let elsewhere: Vec<(u64, u64)> = elsewhere.map(|(id, it)| (*id, it.0)).collect();
+        for (id, to) in elsewhere.into_iter().rev() {
+            if let Some(call) = self.calls.take_sent(to, id) {
+                self.calls.hold_again(call);
+            }
+        }
+    }
+
+    /// Ends what has waited for too long.
+    pub(super) fn sweep(&mut self, now: Instant) {
+        if now < self.sweeps_at {
+            return;
+        }
+        self.sweeps_at = now.saturating_add(SWEEP);
+        let (done, sent, held) = self.calls.late(now);
+        for (ticket, reply) in done {
+            self.reply(ticket, Ok(reply));
+        }
+        for call in sent {
+            let what = if matches!(call.asked, Asked::Read) { "read" } else { "write" };
+            self.reply(call.ticket, Err(Error::TimedOut { what }));
+        }
+        for call in held {
+            // It is nowhere: nothing was done.
+            self.reply(call.ticket, Err(Error::NoQuorum));
+        }
+    }
+}

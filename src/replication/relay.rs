@@ -1,0 +1,387 @@
+//! What a node asks of the primary for its callers, and what it is answered: writes that are passed on, positions to read
+//! at, and where its clients reach it. These go over the same links as frames, beside them ([`is_relay`] tells them
+//! apart), and never into consensus.
+//!
+//! ```text
+//! 0   2  0x7274          numbers are little-endian
+//! 2   1  version: 1
+//! 3   1  kind
+//! 4   8  the asking node's number for it; 0 for a card
+//! 12     the body
+//! ```
+//!
+//! | kind | | body |
+//! |---|---|---|
+//! | 1 | write | level (1), count of nodes (4), milliseconds it may take (4), the command |
+//! | 2 | written | 0, epoch, sequence (8 each), durability (1), nodes (4), degraded (1), whether there is an outcome (1), the outcome; or 1 and why not |
+//! | 3 | read | milliseconds it may take (4) |
+//! | 4 | granted | 0, epoch, sequence (8 each); or 1 and why not |
+//! | 5 | card | where clients of Redis reach the node, as text |
+//!
+//! The links have checksums, and have seen to it that both ends belong to one cluster.
+
+use super::frame::Fault;
+use super::node::{Denied, Done, Fence, Level, Position, Reached};
+use super::wire::{Reader, put_bytes, put_u32, put_u64};
+use crate::error::Error;
+use crate::store::engine::Durability;
+use crate::store::index::Outcome;
+
+const MAGIC: u16 = 0x7274;
+const VERSION: u8 = 1;
+/// The bytes before the body.
+const HEADER_BYTES: usize = 12;
+/// The longest address on a card.
+const CARD_BYTES_MAX: usize = 128;
+
+/// What one node says to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Relay {
+    /// A write for the primary.
+    Write {
+        /// How safe it is to be.
+        level: Level,
+        /// How long it may take.
+        millis: u32,
+        /// The command, encoded.
+        command: Vec<u8>,
+    },
+    /// What came of it.
+    Written(Result<Done, Denied>),
+    /// Up to where everything is that was answered before.
+    Read {
+        /// How long it may take.
+        millis: u32,
+    },
+    /// That.
+    Granted(Result<Position, Denied>),
+    /// Where clients reach the node.
+    Card {
+        /// As they would write it; empty: nowhere.
+        address: String,
+    },
+}
+
+/// Whether bytes from a link are one of these and no frame.
+pub fn is_relay(bytes: &[u8]) -> bool {
+    bytes.len() >= HEADER_BYTES
+        && bytes[..2] == MAGIC.to_le_bytes()
+        && bytes.get(8..10) != Some(&[0x54, 0x74])
+}
+
+/// The bytes of `relay`, which its asker has the number `id` for.
+pub fn encode(id: u64, relay: &Relay) -> Vec<u8> {
+    let mut to = Vec::with_capacity(64);
+    to.extend_from_slice(&MAGIC.to_le_bytes());
+    to.push(VERSION);
+    to.push(match relay {
+        Relay::Write { .. } => 1,
+        Relay::Written(_) => 2,
+        Relay::Read { .. } => 3,
+        Relay::Granted(_) => 4,
+        Relay::Card { .. } => 5,
+    });
+    put_u64(&mut to, id);
+    match relay {
+        Relay::Write { level, millis, command } => {
+            let (code, count) = match *level {
+                Level::Memory => (0, 0),
+                Level::Local => (1, 0),
+                Level::Quorum => (2, 0),
+                Level::All => (3, 0),
+                Level::AtLeast(count) => (4, count),
+            };
+            to.push(code);
+            put_u32(&mut to, count);
+            put_u32(&mut to, *millis);
+            to.extend_from_slice(command);
+        }
+        Relay::Written(Ok(done)) => {
+            to.push(0);
+            put_u64(&mut to, done.position.epoch);
+            put_u64(&mut to, done.position.sequence);
+            to.push(done.reached.durability as u8);
+            put_u32(&mut to, done.reached.nodes);
+            to.push(u8::from(done.reached.is_degraded));
+            to.push(u8::from(done.outcome.is_some()));
+            if let Some(outcome) = &done.outcome {
+                outcome.encode(&mut to);
+            }
+        }
+        Relay::Read { millis } => put_u32(&mut to, *millis),
+        Relay::Granted(Ok(position)) => {
+            to.push(0);
+            put_u64(&mut to, position.epoch);
+            put_u64(&mut to, position.sequence);
+        }
+        Relay::Written(Err(why)) | Relay::Granted(Err(why)) => {
+            to.push(1);
+            put_denied(&mut to, why);
+        }
+        Relay::Card { address } => put_bytes(&mut to, address.as_bytes()),
+    }
+    to
+}
+
+/// What bytes say, and the number their asker has for it.
+///
+/// # Errors
+///
+/// `Newer`, `Cut` and `Malformed`: nothing of it is to be believed.
+pub fn decode(bytes: &[u8]) -> Result<(u64, Relay), Fault> {
+    let mut from = Reader(bytes);
+    if from.take(2)? != MAGIC.to_le_bytes() {
+        return Err(Fault::Damaged);
+    }
+    let version = from.u8()?;
+    if version != VERSION {
+        return Err(Fault::Newer { version: u16::from(version) });
+    }
+    let kind = from.u8()?;
+    let id = from.u64()?;
+    let relay = match kind {
+        1 => {
+            let (code, count, millis) = (from.u8()?, from.u32()?, from.u32()?);
+            let level = match code {
+                0 => Level::Memory,
+                1 => Level::Local,
+                2 => Level::Quorum,
+                3 => Level::All,
+                4 => Level::AtLeast(count),
+                _ => return Err(Fault::Malformed("the level is none")),
+            };
+            return Ok((id, Relay::Write { level, millis, command: from.0.to_vec() }));
+        }
+        2 if is_good(&mut from)? => {
+            let position = Position { epoch: from.u64()?, sequence: from.u64()? };
+            let durability = match from.u8()? {
+                0 => Durability::Memory,
+                1 => Durability::Local,
+                2 => Durability::Quorum,
+                3 => Durability::All,
+                _ => return Err(Fault::Malformed("the durability is none")),
+            };
+            let nodes = from.u32()?;
+            let is_degraded = flag(&mut from)?;
+            let outcome = match flag(&mut from)? {
+                true => Some(Outcome::decode(&mut from.0).ok_or(Fault::Malformed("the outcome is none"))?),
+                false => None,
+            };
+            Relay::Written(Ok(Done {
+                outcome,
+                position,
+                reached: Reached { durability, nodes, is_degraded },
+            }))
+        }
+        2 => Relay::Written(Err(denied(&mut from)?)),
+        3 => Relay::Read { millis: from.u32()? },
+        4 if is_good(&mut from)? => {
+            Relay::Granted(Ok(Position { epoch: from.u64()?, sequence: from.u64()? }))
+        }
+        4 => Relay::Granted(Err(denied(&mut from)?)),
+        5 => {
+            let text = text(&mut from)?;
+            if text.len() > CARD_BYTES_MAX || text.chars().any(char::is_control) {
+                return Err(Fault::Malformed("the card's address is none"));
+            }
+            Relay::Card { address: text }
+        }
+        _ => return Err(Fault::Malformed("the message is of no known kind")),
+    };
+    from.end()?;
+    Ok((id, relay))
+}
+
+/// Whether a result is a good one; what follows is read accordingly.
+fn is_good(from: &mut Reader<'_>) -> Result<bool, Fault> {
+    Ok(!flag(from)?)
+}
+
+fn flag(from: &mut Reader<'_>) -> Result<bool, Fault> {
+    match from.u8()? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(Fault::Malformed("a flag is neither 0 nor 1")),
+    }
+}
+
+fn text(from: &mut Reader<'_>) -> Result<String, Fault> {
+    let bytes = from.bytes()?;
+    String::from_utf8(bytes.to_vec()).map_err(|_| Fault::Malformed("a text is not UTF-8"))
+}
+
+/// Limits that a primary refuses a write for, by their names.
+const LIMITS: [&str; 7] = [
+    "waiting_max",
+    "uncommitted_bytes_max",
+    "memory_max",
+    "disk_bytes_max",
+    "pending_bytes_max",
+    "segment_bytes",
+    "forward_max",
+];
+
+fn put_denied(to: &mut Vec<u8>, why: &Denied) {
+    match why {
+        Denied::NotPrimary { primary } => {
+            to.push(1);
+            put_u64(to, primary.unwrap_or(0));
+        }
+        Denied::NoQuorum => to.push(2),
+        Denied::Busy(_) => to.push(3),
+        Denied::Superseded => to.push(4),
+        Denied::Unknown => to.push(5),
+        Denied::TimedOut => to.push(6),
+        Denied::Lost => to.push(7),
+        Denied::Fenced(_) => to.push(8),
+        Denied::Refused(error) => match error {
+            Error::Capacity { what, limit } if LIMITS.contains(what) => {
+                let at = LIMITS.iter().position(|it| it == what).expect("it is among them");
+                to.extend_from_slice(&[9, at as u8]);
+                put_u64(to, *limit);
+            }
+            Error::Io { what, code, detail } => {
+                to.push(10);
+                put_u32(to, *code as u32);
+                put_bytes(to, what.as_bytes());
+                put_bytes(to, detail.as_bytes());
+            }
+            Error::InvalidArgument { detail, .. } => {
+                to.push(11);
+                put_bytes(to, detail.as_bytes());
+            }
+            other => {
+                to.push(12);
+                put_bytes(to, other.to_string().as_bytes());
+            }
+        },
+    }
+}
+
+fn denied(from: &mut Reader<'_>) -> Result<Denied, Fault> {
+    Ok(match from.u8()? {
+        1 => Denied::NotPrimary { primary: Some(from.u64()?).filter(|node| *node != 0) },
+        2 => Denied::NoQuorum,
+        3 => Denied::Busy("something that the primary is at"),
+        4 => Denied::Superseded,
+        5 => Denied::Unknown,
+        6 => Denied::TimedOut,
+        7 => Denied::Lost,
+        // Its own fence is nobody else's: to this node it is none to ask.
+        8 => Denied::NotPrimary { primary: None },
+        9 => {
+            let at = from.u8()?;
+            let what = *LIMITS.get(usize::from(at)).ok_or(Fault::Malformed("the limit is none"))?;
+            Denied::Refused(Error::Capacity { what, limit: from.u64()? })
+        }
+        10 => {
+            let code = from.u32()? as i32;
+            Denied::Refused(Error::Io { what: text(from)?, code, detail: text(from)? })
+        }
+        11 => Denied::Refused(Error::InvalidArgument { what: "command", detail: text(from)?.into() }),
+        12 => Denied::Refused(Error::State {
+            what: "primary",
+            detail: format!("refused it: {}", text(from)?).into(),
+        }),
+        _ => return Err(Fault::Malformed("the reason is of no known kind")),
+    })
+}
+
+impl Fence {
+    /// What to tell an operator: one line.
+    pub fn describe(&self) -> String {
+        match self {
+            Fence::Removed => {
+                "was removed from the cluster; add it under another name, with an empty directory".into()
+            }
+            Fence::OldGeneration { generation } => format!(
+                "is of a time before another node was promoted by force (generation {generation}); take its directory \
+                 away and add it under another name"
+            ),
+            Fence::Retired => {
+                "is run by another process that began later; stop this one, or give one another name and directory"
+                    .into()
+            }
+            Fence::Diverged { sequence, from } => format!(
+                "has another entry {sequence} than node {from}, and both say it is committed; keep its directory for \
+                 looking into it, and add the node under another name"
+            ),
+            Fence::Differs { sequence } => format!(
+                "has come to another state than most others at entry {sequence}; keep its directory for looking into \
+                 it, and add the node under another name"
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::frame::{self, Header};
+    use super::super::message::Body;
+    use super::*;
+    use crate::store::index::{Answer, Refusal};
+
+    fn all() -> Vec<Relay> {
+        let position = Position { epoch: 3, sequence: 9 };
+        let reached = Reached { durability: Durability::All, nodes: 3, is_degraded: true };
+        let outcome = |answer| Some(Outcome { sequence: 9, is_repeated: true, answer });
+        let mut all = vec![
+            Relay::Write { level: Level::AtLeast(2), millis: 7, command: vec![1, 2, 3] },
+            Relay::Write { level: Level::Quorum, millis: u32::MAX, command: Vec::new() },
+            Relay::Written(Ok(Done { outcome: None, position, reached })),
+            Relay::Written(Ok(Done { outcome: outcome(Ok(Answer::Number(-4))), position, reached })),
+            Relay::Written(Ok(Done {
+                outcome: outcome(Err(Refusal::LeaseExists { id: 4 })),
+                position,
+                reached,
+            })),
+            Relay::Read { millis: 10 },
+            Relay::Granted(Ok(position)),
+            Relay::Card { address: "10.0.0.1:6379".into() },
+        ];
+        for why in [
+            Denied::NotPrimary { primary: Some(3) },
+            Denied::NotPrimary { primary: None },
+            Denied::NoQuorum,
+            Denied::Superseded,
+            Denied::Unknown,
+            Denied::TimedOut,
+            Denied::Lost,
+            Denied::Refused(Error::Capacity { what: "memory_max", limit: 5 }),
+            Denied::Refused(Error::Io { what: "write".into(), code: 28, detail: "full".into() }),
+            Denied::Refused(Error::InvalidArgument { what: "command", detail: "no".into() }),
+        ] {
+            all.push(Relay::Written(Err(why.clone())));
+            all.push(Relay::Granted(Err(why)));
+        }
+        all
+    }
+
+    #[test]
+    fn each_reads_back_and_is_told_from_a_frame() {
+        for relay in all() {
+            let bytes = encode(77, &relay);
+            assert!(is_relay(&bytes), "{relay:?}");
+            assert_eq!(decode(&bytes), Ok((77, relay)));
+        }
+        // A frame whose length is what ours begin with.
+        let mut frame = Vec::new();
+        frame::encode(&mut frame, &Header { from: 1, ..Header::default() }, &Body::Ping);
+        frame[..2].copy_from_slice(&MAGIC.to_le_bytes());
+        assert!(!is_relay(&frame));
+    }
+
+    #[test]
+    fn what_is_cut_or_longer_is_refused() {
+        for relay in all() {
+            let bytes = encode(1, &relay);
+            let is_open = matches!(relay, Relay::Write { .. });
+            for len in 0..bytes.len() {
+                let is_header = len < HEADER_BYTES + 9;
+                assert!(decode(&bytes[..len]).is_err() || (is_open && !is_header), "{relay:?} {len}");
+            }
+            let longer = [&bytes[..], &[0]].concat();
+            assert!(is_open || decode(&longer).is_err(), "{relay:?}");
+        }
+    }
+}

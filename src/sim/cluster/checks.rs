@@ -1,0 +1,167 @@
+//! What must hold: of each node all along, and of all of them in the end.
+
+use crate::replication::{Fence, Role, Standing};
+
+use super::checker::{self, Action, Verdict};
+use super::clients::{KEYS, LIST};
+use super::links::{MS, SECOND};
+use super::world::World;
+
+impl World {
+    /// What must hold at any moment.
+    pub(super) fn check(&mut self, id: u64) -> Result<(), String> {
+        let host = self.hosts.get_mut(&id).expect("it is there");
+        let instant = host.now(self.now).instant;
+        let node = host.node.as_mut().expect("it runs");
+        while let Some(event) = node.poll_event() {
+            match event {
+                crate::replication::Event::Installed { .. } => self.summary.installed += 1,
+                crate::replication::Event::Readmitted => self.summary.readmitted += 1,
+                crate::replication::Event::SlowDisk { .. } => self.summary.slow += 1,
+                crate::replication::Event::Differs { node, sequence } => {
+                    return Err(format!("node {node} differs at {sequence}"));
+                }
+                crate::replication::Event::TwoProcesses { node } => {
+                    return Err(format!("two processes run as node {node}"));
+                }
+                _ => {}
+            }
+        }
+        match node.standing().clone() {
+            Standing::Active | Standing::Forgetful { .. } => {}
+            Standing::Fenced(Fence::Removed) => {
+                host.is_retired = true;
+                self.crash(id, 0);
+                return Ok(());
+            }
+            Standing::Fenced(fence) => return Err(format!("node {id} is fenced: {fence:?}")),
+            Standing::Failed(error) => {
+                if node.engine().failure().is_none() {
+                    return Err(format!("node {id} has stopped: {error}"));
+                }
+                self.summary.failed += 1;
+                let after = 100 * MS + self.rng.below(SECOND);
+                self.crash(id, after);
+                return Ok(());
+            }
+        }
+        let (state, epoch) = (node.state(), node.status().epoch);
+        let reached = (state.hash(), id);
+        let first = self.states.entry(state.sequence()).or_insert(reached);
+        if first.0 != reached.0 {
+            return Err(format!("at {} node {id} has another state than node {}", state.sequence(), first.1));
+        }
+        let (is_primary, holds) = (node.role() == Role::Primary, node.holds_lease(instant));
+        if is_primary {
+            let first = *self.primaries.entry(epoch).or_insert_with(|| {
+                self.summary.primaries += 1;
+                id
+            });
+            if first != id {
+                return Err(format!("epoch {epoch} has two primaries: {first} and {id}"));
+            }
+        }
+        if holds {
+            for other in self.hosts.values().filter(|it| it.id != id) {
+                let instant = other.now(self.now).instant;
+                if other.node.as_ref().is_some_and(|node| node.holds_lease(instant)) {
+                    return Err(format!("nodes {id} and {} hold a lease at the same time", other.id));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether all have come to the same.
+    pub(super) fn is_settled(&self) -> Result<(), String> {
+        let primary = self.primary().ok_or("there is no primary")?;
+        let node = self.hosts[&primary].node.as_ref().expect("it runs");
+        let status = node.status();
+        if status.applied != status.last {
+            return Err(format!("the primary {primary} has applied {} of {}", status.applied, status.last));
+        }
+        if node.members().is_joint() {
+            return Err("a change of the cluster does not end".into());
+        }
+        for id in node.members().nodes() {
+            let host = &self.hosts[&id];
+            let Some(other) = &host.node else { return Err(format!("node {id} does not run")) };
+            let (theirs, ours) = (other.state(), node.state());
+            if (theirs.sequence(), theirs.hash()) != (ours.sequence(), ours.hash()) {
+                return Err(format!(
+                    "node {id} is at {} and the primary at {}",
+                    theirs.sequence(),
+                    ours.sequence()
+                ));
+            }
+            if *other.standing() != Standing::Active {
+                return Err(format!("node {id} is {:?}", other.standing()));
+            }
+        }
+        Ok(())
+    }
+
+    /// What must hold in the end.
+    pub(super) fn check_end(&mut self) -> Result<(), String> {
+        let primary = self.primary().ok_or("there is no primary")?;
+        let node = self.hosts[&primary].node.as_ref().expect("it runs");
+        for (sequence, epoch) in &self.told.places {
+            if let Some(there) = node.epoch_of(*sequence)
+                && there != *epoch
+                && there != 0
+            {
+                return Err(format!(
+                    "entry {sequence} was answered in epoch {epoch}, and is of epoch {there}"
+                ));
+            }
+            if node.state().sequence() < *sequence {
+                return Err(format!("entry {sequence} was answered, and there is none"));
+            }
+        }
+        let view = node.reader().view();
+        let list = view.get(LIST, view.time()).map(|it| it.value.to_vec()).unwrap_or_default();
+        let text = String::from_utf8_lossy(&list).into_owned();
+        let mut tokens: Vec<u64> = Vec::new();
+        for token in text.split(',').filter(|it| !it.is_empty()) {
+            tokens.push(token.parse().map_err(|_| format!("the list has {token:?}"))?);
+        }
+        let mut sorted = tokens.clone();
+        sorted.sort_unstable();
+        if let Some(twice) = sorted.windows(2).find(|it| it[0] == it[1]) {
+            return Err(format!("{} was appended twice", twice[0]));
+        }
+        for (token, sequence) in &self.told.appended {
+            if sorted.binary_search(token).is_err() {
+                return Err(format!("{token} was appended at {sequence}, and is not there"));
+            }
+        }
+        for key in 0..KEYS {
+            let value = self.see(primary, key, 0)?;
+            self.told.note(key, Action::Read(value), self.now + 1, Some(self.now + 2));
+            match checker::check(&self.told.histories[&key]) {
+                Verdict::Linearizable => {}
+                Verdict::Unknown => self.summary.undecided += 1,
+                Verdict::Impossible => {
+                    let mut history = self.told.histories[&key].clone();
+                    history.sort_by_key(|it| it.start);
+                    let lines: Vec<String> = history
+                        .iter()
+                        .map(|it| {
+                            format!(
+                                "{:?} {} to {:?}",
+                                it.action,
+                                it.start / 1_000,
+                                it.end.map(|at| at / 1_000)
+                            )
+                        })
+                        .collect();
+                    return Err(format!(
+                        "what was read and written of key {key} is in no order:\n{}",
+                        lines.join("\n")
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+}

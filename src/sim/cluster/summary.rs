@@ -1,0 +1,92 @@
+//! What came of a run.
+
+/// What came of a run, to see that it was not an empty one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Frames sent.
+    pub frames: u64,
+    /// Writes answered at a quorum or more.
+    pub written: u64,
+    /// Of these, at all voters.
+    pub written_all: u64,
+    /// Of these, with less than was asked for.
+    pub degraded: u64,
+    /// Writes answered at `memory` or `local`.
+    pub early: u64,
+    /// Requests asked again that had been done before.
+    pub repeated: u64,
+    /// Writes of which nobody was told what came.
+    pub doubtful: u64,
+    /// Writes that another primary's took the place of.
+    pub superseded: u64,
+    /// Reads of a primary.
+    pub read: u64,
+    /// Reads of a replica, and how many of them had to be sent to the primary.
+    pub read_here: u64,
+    /// See `read_here`.
+    pub sent_on: u64,
+    /// Writes refused because the primary did not hold its quorum.
+    pub fenced: u64,
+    /// Elections won.
+    pub primaries: u64,
+    /// Crashes.
+    pub crashes: u64,
+    /// Links cut.
+    pub partitions: u64,
+    /// Handovers begun.
+    pub transfers: u64,
+    /// Handovers for a slow disk.
+    pub slow: u64,
+    /// Changes of the cluster begun.
+    pub changes: u64,
+    /// Snapshots written.
+    pub snapshots: u64,
+    /// Snapshots taken in from another node.
+    pub installed: u64,
+    /// Reads of old entries from disk.
+    pub fetched: u64,
+    /// Directories put back from an old copy.
+    pub put_back: u64,
+    /// Nodes taken in again.
+    pub readmitted: u64,
+    /// Logs that stopped.
+    pub failed: u64,
+    /// Histories that could not be decided.
+    pub undecided: u64,
+}
+
+impl Summary {
+    /// Adds another run's.
+    pub fn add(&mut self, other: &Summary) {
+        let pairs = [
+            (&mut self.frames, other.frames),
+            (&mut self.written, other.written),
+            (&mut self.written_all, other.written_all),
+            (&mut self.degraded, other.degraded),
+            (&mut self.early, other.early),
+            (&mut self.repeated, other.repeated),
+            (&mut self.doubtful, other.doubtful),
+            (&mut self.superseded, other.superseded),
+            (&mut self.read, other.read),
+            (&mut self.read_here, other.read_here),
+            (&mut self.sent_on, other.sent_on),
+            (&mut self.fenced, other.fenced),
+            (&mut self.primaries, other.primaries),
+            (&mut self.crashes, other.crashes),
+            (&mut self.partitions, other.partitions),
+            (&mut self.transfers, other.transfers),
+            (&mut self.slow, other.slow),
+            (&mut self.changes, other.changes),
+            (&mut self.snapshots, other.snapshots),
+            (&mut self.installed, other.installed),
+            (&mut self.fetched, other.fetched),
+            (&mut self.put_back, other.put_back),
+            (&mut self.readmitted, other.readmitted),
+            (&mut self.failed, other.failed),
+            (&mut self.undecided, other.undecided),
+        ];
+        for (mine, theirs) in pairs {
+            *mine += theirs;
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Nodes that go and come back.
+
+use std::time::Duration;
+
+use trimtab::Error;
+use trimtab::embedded::{Call, ClusterEvent};
+use trimtab::replication::Role;
+use trimtab::store::index::RequestId;
+
+use crate::support::{Cluster, PATIENCE, wait_role};
+
+#[test]
+fn another_one_takes_over_and_nothing_that_was_answered_is_lost() {
+    let mut cluster = Cluster::new(3, 0);
+    let first = cluster.primary();
+    let mut written = 0u32;
+    for _ in 0..50 {
+        let key = written.to_be_bytes();
+        cluster.store(written as usize % 3).put(&key, b"x", &Call::default()).unwrap();
+        written += 1;
+    }
+    let epoch = cluster.epoch(first);
+    cluster.drop(first);
+    let others: Vec<usize> = cluster.open_ones().map(|(at, _)| at).collect();
+    // Writes wait for the next primary by themselves.
+    for round in 0..50u32 {
+        let request = Some(RequestId { client: [1; 16], number: u64::from(round) + 1 });
+        let call = Call { request, ..Call::default() };
+        cluster.store(others[round as usize % 2]).put(&written.to_be_bytes(), b"x", &call).unwrap();
+        written += 1;
+    }
+    assert!(cluster.primary_after(epoch) != first);
+    cluster.open(first);
+    cluster.wait_shown(first, &(written - 1).to_be_bytes(), b"x");
+    for (_, store) in cluster.open_ones() {
+        for key in 0..written {
+            assert!(store.get(&key.to_be_bytes()).unwrap().is_some(), "{key}");
+        }
+    }
+}
+
+#[test]
+fn a_primary_that_is_closed_hands_over() {
+    let mut cluster = Cluster::new(3, 0);
+    let first = cluster.primary();
+    cluster.store(first).put(b"key", b"1", &Call::default()).unwrap();
+    let store = cluster.stores[first].take().unwrap();
+    let mut events = store.cluster_events().unwrap();
+    store.close().unwrap();
+    let stepped_down = events.find(PATIENCE, |event| match event {
+        ClusterEvent::Role { role: Role::Replica, primary: Some(_), .. } => Some(()),
+        _ => None,
+    });
+    // It may have known somebody else before it was primary; in the end it was told who is.
+    stepped_down.unwrap();
+    drop((store, events));
+    let second = cluster.primary();
+    assert_ne!(second, first);
+    assert_eq!(&*cluster.store(second).get(b"key").unwrap().unwrap().value, b"1");
+}
+
+#[test]
+fn without_a_quorum_nothing_is_written_and_nothing_is_read_as_if_it_were_true() {
+    let mut cluster = Cluster::with(3, 0, |options| options.patience = Duration::from_millis(300));
+    let primary = cluster.primary();
+    cluster.store(primary).put(b"key", b"1", &Call::default()).unwrap();
+    for at in 0..3 {
+        if at != primary {
+            cluster.drop(at);
+        }
+    }
+    let store = cluster.store(primary);
+    let mut events = store.cluster_events().unwrap();
+    while store.cluster().unwrap().role == Role::Primary {
+        events.next(PATIENCE).unwrap();
+    }
+    let refused = store.put(b"key", b"2", &Call::default()).unwrap_err();
+    assert_eq!(refused, Error::NoQuorum);
+    let refused = store.get(b"key").unwrap_err();
+    assert_eq!(refused, Error::NoQuorum);
+    let seen = store.get_at(b"key", &crate::support::LOCAL).unwrap().unwrap();
+    assert_eq!(&*seen.value, b"1");
+    (0..3).filter(|at| *at != primary).collect::<Vec<_>>().into_iter().for_each(|at| cluster.open(at));
+    cluster.primary();
+    let call = Call { timeout: Some(PATIENCE), ..Call::default() };
+    let done = loop {
+        match cluster.store(primary).put(b"key", b"3", &call) {
+            // Those who came back promise nothing for a while.
+            Err(Error::NoQuorum) => {}
+            done => break done,
+        }
+    };
+    done.unwrap();
+}
+
+#[test]
+fn handing_over_names_the_next_one_and_comes_back() {
+    let cluster = Cluster::new(3, 0);
+    for _ in 0..3 {
+        let (primary, to) = (cluster.primary(), cluster.replica());
+        cluster.store(primary).transfer(cluster.name(to), Some(PATIENCE)).unwrap();
+        wait_role(cluster.store(to), Role::Primary);
+        cluster.store(primary).put(b"key", b"1", &Call::default()).unwrap();
+        let refused = cluster.store(primary).transfer(cluster.name(primary), None).unwrap_err();
+        assert_eq!(refused, Error::NotPrimary { primary: Some(cluster.name(to).into()) });
+    }
+}

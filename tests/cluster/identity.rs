@@ -1,0 +1,156 @@
+//! Directories and names that do not belong.
+
+use std::fs;
+
+use trimtab::Error;
+use trimtab::embedded::{
+    Beginning, Call, ClusterEvent, ClusterOptions, Directory, MemberOptions, Options, ReadLevel, Store,
+};
+use trimtab::replication::{Role, Standing};
+
+use crate::support::{Cluster, LOCAL, PATIENCE, free_address, options, wait_role};
+
+#[test]
+fn a_directory_of_another_cluster_node_or_kind_is_refused() {
+    let mut cluster = Cluster::new(1, 0);
+    cluster.store(cluster.primary()).put(b"key", b"1", &Call::default()).unwrap();
+    let refused = Store::join(cluster.dir(0), options(), cluster.options_of(0)).unwrap_err();
+    assert!(matches!(refused, Error::State { .. }), "{refused}");
+    cluster.drop(0);
+    let told = |options_here: ClusterOptions| {
+        Store::join(cluster.dir(0), options(), options_here).unwrap_err().to_string()
+    };
+    let other = ClusterOptions { cluster: "other".into(), ..cluster.options_of(0) };
+    assert!(told(other).contains("is of the cluster trimtab, and this is other"));
+    let z = MemberOptions { name: "z".parse().unwrap(), address: Some(free_address()), is_learner: false };
+    let other = ClusterOptions { node: z.name.clone(), members: vec![z], ..cluster.options_of(0) };
+    assert!(told(other).contains("is of the node a, and this is z"));
+    let alone = cluster.folder.path().join("alone");
+    Store::open(&alone, options()).unwrap().put(b"key", b"1", &Call::default()).unwrap();
+    let refused = Store::join(&alone, options(), cluster.options_of(0)).unwrap_err();
+    assert!(refused.to_string().contains("belongs to no cluster"), "{refused}");
+    let hosted = Options { is_hosted: true, ..options() };
+    let refused = Store::join(cluster.dir(0), hosted, cluster.options_of(0)).unwrap_err();
+    assert!(matches!(refused, Error::Unsupported { .. }), "{refused}");
+}
+
+#[test]
+fn a_node_of_another_cluster_is_not_let_in_and_both_are_told_why() {
+    let cluster = Cluster::new(3, 0);
+    let primary = cluster.primary();
+    let mut events = cluster.store(primary).cluster_events().unwrap();
+    // It means to be the fourth, and is of another.
+    let own = MemberOptions { name: "zz".parse().unwrap(), address: None, is_learner: true };
+    let members = [cluster.members.clone(), vec![own.clone()]].concat();
+    let stranger = ClusterOptions {
+        cluster: "other".into(),
+        node: own.name,
+        members,
+        beginning: Beginning::Join,
+        ..cluster.options_of(primary)
+    };
+    let stranger = ClusterOptions { listen: None, ..stranger };
+    let store = Store::join(cluster.folder.path().join("zz"), options(), stranger).unwrap();
+    let refused = |event| match event {
+        ClusterEvent::Refused { detail, .. } if detail.contains("belongs to the cluster") => Some(()),
+        _ => None,
+    };
+    store.cluster_events().unwrap().find(PATIENCE, refused).unwrap();
+    events.find(PATIENCE, refused).unwrap();
+    assert_eq!(store.cluster().unwrap().role, Role::Idle);
+}
+
+#[test]
+fn a_directory_that_was_put_back_votes_for_nobody_until_it_is_taken_in_again() {
+    let mut cluster = Cluster::new(3, 0);
+    let (primary, replica) = (cluster.primary(), cluster.replica());
+    cluster.store(primary).put(b"key", b"1", &Call::default()).unwrap();
+    cluster.wait_shown(replica, b"key", b"1");
+    cluster.drop(replica);
+    let (dir, copy) = (cluster.dir(replica), cluster.folder.path().join("copy"));
+    copy_dir(&dir, &copy);
+    cluster.open(replica);
+    cluster.store(primary).put(b"key", b"2", &Call { nodes: 3, ..Call::default() }).unwrap();
+    cluster.drop(replica);
+    fs::remove_dir_all(&dir).unwrap();
+    copy_dir(&copy, &dir);
+    cluster.open(replica);
+    let store = cluster.store(replica);
+    let mut events = store.cluster_events().unwrap();
+    if store.cluster().unwrap().standing == Standing::Active {
+        let status = store.cluster().unwrap();
+        // It was taken in already, and says so.
+        events
+            .find(PATIENCE, |event| (event == ClusterEvent::Readmitted).then_some(()))
+            .unwrap_or_else(|error| panic!("the copy was not seen: {error}: {status:?}"));
+    }
+    cluster.wait_shown(replica, b"key", b"2");
+    wait_role(store, Role::Replica);
+    let mut events = store.cluster_events().unwrap();
+    while store.cluster().unwrap().standing != Standing::Active {
+        events.next(PATIENCE).unwrap();
+    }
+}
+
+#[test]
+fn a_node_whose_directory_was_lost_is_taken_in_again() {
+    let mut cluster = Cluster::new(3, 0);
+    let (primary, replica) = (cluster.primary(), cluster.replica());
+    cluster.store(primary).put(b"key", b"1", &Call { nodes: 3, ..Call::default() }).unwrap();
+    cluster.drop(replica);
+    fs::remove_dir_all(cluster.dir(replica)).unwrap();
+    let options_here = ClusterOptions { beginning: Beginning::Join, ..cluster.options_of(replica) };
+    let store = Store::join(cluster.dir(replica), options(), options_here).unwrap();
+    assert!(matches!(store.cluster().unwrap().standing, Standing::Forgetful { .. }));
+    cluster.stores[replica] = Some(store);
+    cluster.wait_shown(replica, b"key", b"1");
+    wait_role(cluster.store(replica), Role::Replica);
+    let done = cluster.store(primary).put(b"key", b"2", &Call { nodes: 3, ..Call::default() }).unwrap();
+    assert_eq!(done.nodes, 3);
+}
+
+#[test]
+fn a_node_is_promoted_by_force_when_the_others_are_gone() {
+    let mut cluster = Cluster::new(3, 1);
+    let primary = cluster.primary();
+    cluster.store(primary).put(b"key", b"1", &Call { nodes: 4, ..Call::default() }).unwrap();
+    (0..4).for_each(|at| cluster.drop(at));
+    let replica = (primary + 1) % 3;
+    let options_here = ClusterOptions { directory: Directory::Promoted, ..cluster.options_of(replica) };
+    cluster.stores[replica] = Some(Store::join(cluster.dir(replica), options(), options_here).unwrap());
+    let store = cluster.store(replica);
+    wait_role(store, Role::Primary);
+    let done = store.put(b"key", b"2", &Call::default()).unwrap();
+    assert_eq!(done.nodes, 1);
+    assert_eq!(store.cluster().unwrap().generation, 2);
+    // The learner follows it.
+    cluster.open(3);
+    cluster.wait_shown(3, b"key", b"2");
+    // One of those before takes no part any more.
+    cluster.open(primary);
+    let mut events = cluster.store(primary).cluster_events().unwrap();
+    let detail = events.find(PATIENCE, |event| match event {
+        ClusterEvent::Fenced { detail } => Some(detail),
+        ClusterEvent::Refused { detail, .. } if detail.contains("was removed") => Some(detail),
+        _ => None,
+    });
+    assert!(detail.is_ok(), "{:?}", cluster.store(primary).cluster());
+    assert_eq!(&*cluster.store(primary).get_at(b"key", &LOCAL).unwrap().unwrap().value, b"1");
+}
+
+#[test]
+fn reads_may_be_local_by_default() {
+    let cluster = Cluster::with(3, 0, |options| options.read = ReadLevel::Local);
+    cluster.primary();
+    for (_, store) in cluster.open_ones() {
+        assert!(store.get(b"nothing").unwrap().is_none());
+    }
+}
+
+fn copy_dir(from: &std::path::Path, to: &std::path::Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
