@@ -207,6 +207,7 @@ test-bench: build ## Run each benchmark once
 	TRIMTAB_ARCHIVE=$(RELEASE)/libtrimtab.a benches/nohop/run.sh --smoke
 	TRIMTAB=$(RELEASE)/trimtab $(PYTHON) benches/peers --smoke
 	PYTHONPATH=benches/peers TRIMTAB=$(RELEASE)/trimtab $(PYTHON) benches/stores --smoke
+	PYTHONPATH=benches/peers:benches/stores TRIMTAB=$(RELEASE)/trimtab $(PYTHON) benches/failover --smoke
 
 # Coverage for libFuzzer, as `cargo fuzz run -s none` sets it; so that neither cargo-fuzz nor a nightly
 # toolchain is needed. With both at hand, `cargo +nightly fuzz run NAME` adds AddressSanitizer.
@@ -284,6 +285,10 @@ bench-store: build ## What the store costs in the process: gets and puts from C,
 bench-stores: setup build ## Compare the store with redis-server and etcd on loopback (STORES='--help' lists options)
 	PYTHONPATH=benches/peers TRIMTAB=$(RELEASE)/trimtab $(PYTHON) benches/stores $(STORES)
 
+.PHONY: bench-failover
+bench-failover: build ## How long three nodes are without a primary, and what that costs clients (FAILOVER='--help')
+	PYTHONPATH=benches/peers:benches/stores TRIMTAB=$(RELEASE)/trimtab $(PYTHON) benches/failover $(FAILOVER)
+
 .PHONY: bench-peers
 bench-peers: setup build ## Compare the command with HAProxy and nginx on loopback (PEERS='--help' lists options)
 	TRIMTAB=$(RELEASE)/trimtab $(PYTHON) benches/peers $(PEERS)
@@ -328,7 +333,7 @@ lint-go: build ## go vet
 		(cd "$$module" && GOTOOLCHAIN=local CGO_ENABLED=1 $(GO) vet ./...); \
 	done
 
-PYTHON_SOURCES := bindings/python examples/python packaging benches/peers benches/stores tests/redis_clients
+PYTHON_SOURCES := bindings/python examples/python packaging benches/peers benches/stores benches/failover tests/redis_clients
 
 .PHONY: lint-python
 lint-python: ## ruff, and mypy --strict on the package, its stubs, its tests and the examples
@@ -339,6 +344,7 @@ lint-python: ## ruff, and mypy --strict on the package, its stubs, its tests and
 	$(TOOLS)/mypy --strict --cache-dir=$(BUILD)/mypy benches/peers
 	MYPYPATH=tests/redis_clients/python $(TOOLS)/mypy --strict --cache-dir=$(BUILD)/mypy tests/redis_clients/python
 	MYPYPATH=benches/peers $(TOOLS)/mypy --strict --cache-dir=$(BUILD)/mypy benches/stores
+	MYPYPATH=benches/peers:benches/stores $(TOOLS)/mypy --strict --cache-dir=$(BUILD)/mypy benches/failover
 
 .PHONY: lint-shell
 lint-shell: ## shellcheck

@@ -505,12 +505,12 @@
 #define TRIMTAB_DURABILITY_LOCAL 2
 
 /**
- * On the disks of more than half of the nodes. Needs replication: `TRIMTAB_E_UNSUPPORTED` on one node.
+ * On the disks of more than half of the voters of a cluster. `TRIMTAB_E_UNSUPPORTED` in a store of one node.
  */
 #define TRIMTAB_DURABILITY_QUORUM 3
 
 /**
- * On the disks of all nodes. Needs replication: `TRIMTAB_E_UNSUPPORTED` on one node.
+ * On the disks of all voters of a cluster. `TRIMTAB_E_UNSUPPORTED` in a store of one node.
  */
 #define TRIMTAB_DURABILITY_ALL 4
 
@@ -763,6 +763,168 @@
 #define TRIMTAB_CHANGE_REVOKED 8
 
 /**
+ * It orders the writes.
+ */
+#define TRIMTAB_NODE_PRIMARY 1
+
+/**
+ * It follows, and votes.
+ */
+#define TRIMTAB_NODE_REPLICA 2
+
+/**
+ * It asks for votes.
+ */
+#define TRIMTAB_NODE_CANDIDATE 3
+
+/**
+ * It follows without a vote.
+ */
+#define TRIMTAB_NODE_LEARNER 4
+
+/**
+ * It takes no part: it belongs to no cluster yet, or to none any more, or its log has stopped.
+ */
+#define TRIMTAB_NODE_IDLE 5
+
+/**
+ * It takes part.
+ */
+#define TRIMTAB_STANDING_ACTIVE 1
+
+/**
+ * It has forgotten something that it promised: it follows, and votes for nobody, until it is taken in again.
+ */
+#define TRIMTAB_STANDING_FORGETFUL 2
+
+/**
+ * It takes no part any more, as the others have decided.
+ */
+#define TRIMTAB_STANDING_FENCED 3
+
+/**
+ * Its log has stopped, or it met something that only a later release knows.
+ */
+#define TRIMTAB_STANDING_FAILED 4
+
+/**
+ * The role, the epoch or the primary has changed: `role`, `epoch`, and `name`, the primary; NULL while none is known.
+ */
+#define TRIMTAB_CLUSTER_ROLE 1
+
+/**
+ * Who is in the cluster has changed: `name` has the names of those who vote, `detail` those of learners, with commas between
+ * them.
+ */
+#define TRIMTAB_CLUSTER_MEMBERS 2
+
+/**
+ * This node takes no part any more: `detail` says why, and what to do.
+ */
+#define TRIMTAB_CLUSTER_FENCED 3
+
+/**
+ * This node has forgotten something, and asks to be taken in again.
+ */
+#define TRIMTAB_CLUSTER_FORGETFUL 4
+
+/**
+ * It was.
+ */
+#define TRIMTAB_CLUSTER_READMITTED 5
+
+/**
+ * The node `name` has come to another state than the others, at the entry `number` or before.
+ */
+#define TRIMTAB_CLUSTER_DIFFERS 6
+
+/**
+ * Two processes run as the node `name`.
+ */
+#define TRIMTAB_CLUSTER_TWO_PROCESSES 7
+
+/**
+ * This primary's disk is slow: it hands over to `name`.
+ */
+#define TRIMTAB_CLUSTER_SLOW_DISK 8
+
+/**
+ * A state from another node has taken the place of this one's, up to the entry `number`: watches begin anew.
+ */
+#define TRIMTAB_CLUSTER_INSTALLED 9
+
+/**
+ * A link to the node `name` is up.
+ */
+#define TRIMTAB_CLUSTER_LINK_UP 10
+
+/**
+ * A link to the node `name` is over: `detail` says why.
+ */
+#define TRIMTAB_CLUSTER_LINK_DOWN 11
+
+/**
+ * The node `name`, as far as it said who it is, is not let in, or does not let this one in: `detail` says why, and what to do.
+ */
+#define TRIMTAB_CLUSTER_REFUSED 12
+
+/**
+ * `number` events that nobody took went by.
+ */
+#define TRIMTAB_CLUSTER_MISSED 13
+
+/**
+ * The store's default.
+ */
+#define TRIMTAB_READ_DEFAULT 0
+
+/**
+ * It sees all that was answered at `TRIMTAB_DURABILITY_QUORUM` or more before the read, whichever node it is asked of.
+ */
+#define TRIMTAB_READ_PRIMARY 1
+
+/**
+ * It sees what is on this node, no older than `age_max_ms`.
+ */
+#define TRIMTAB_READ_REPLICA 2
+
+/**
+ * It sees what is on this node, however old.
+ */
+#define TRIMTAB_READ_LOCAL 3
+
+/**
+ * A node whose directory is empty begins a new cluster, with all others that are told so. The default.
+ */
+#define TRIMTAB_BEGINNING_NEW 0
+
+/**
+ * The cluster is there already: it waits to be added, or, as a member whose directory was lost, to be taken in again.
+ */
+#define TRIMTAB_BEGINNING_JOIN 1
+
+/**
+ * The file system says whether the directory was copied. The default.
+ */
+#define TRIMTAB_DIRECTORY_DETECT 0
+
+/**
+ * It is as the node left it, though it was moved.
+ */
+#define TRIMTAB_DIRECTORY_ORIGINAL 1
+
+/**
+ * It was put back from a copy: the node votes for nobody until the others have taken it in again.
+ */
+#define TRIMTAB_DIRECTORY_COPY 2
+
+/**
+ * The node is to be the primary, by force, with what is in it; all who voted before are out. For when they are gone for
+ * good, and once.
+ */
+#define TRIMTAB_DIRECTORY_PROMOTED 3
+
+/**
  * A backend to add to a pool. Adding copies it, so one description may be changed and added again, to this
  * pool or another.
  */
@@ -784,6 +946,29 @@ typedef struct trimtab_backend trimtab_backend;
  * One thread at a time may use the same check. It keeps nothing that a child made by `fork` must not use.
  */
 typedef struct trimtab_check trimtab_check;
+
+/**
+ * How a cluster was, as one of its nodes saw it, when `trimtab_store_cluster` made this. Any number of threads may read it.
+ */
+typedef struct trimtab_cluster trimtab_cluster;
+
+/**
+ * Follows what happens to the cluster of a store. It holds a position and a descriptor; a slow one delays nobody, and of more
+ * than 1,024 events that it did not take it is told how many.
+ *
+ * One thread at a time may use the same one.
+ */
+typedef struct trimtab_cluster_events trimtab_cluster_events;
+
+/**
+ * How a store is a member of a cluster. Say who the members are and how links are secured, set what differs from the
+ * defaults, hand it to `trimtab_store_join` as often as needed, free it. What does not fit together, or is out of range, is
+ * refused there.
+ *
+ * The functions `trimtab_cluster_...`, `trimtab_store_join` and those for members are there in a library built with the
+ * features `proxy` and `replication`, which every release is; `trimtab_feature_has` tells.
+ */
+typedef struct trimtab_cluster_options trimtab_cluster_options;
 
 /**
  * A set of backends a policy picks from. Every function that takes one may be called by any thread at any
@@ -1802,6 +1987,15 @@ typedef struct trimtab_store_call {
      * All 0: it will not be sent again.
      */
     uint8_t client[16];
+    /**
+     * In a cluster, on how many nodes' disks it is to be, learners among them, beside those of a quorum; 0: as `durability`
+     * says. What is submitted to a queue leaves it unread.
+     */
+    uint32_t nodes;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
 } trimtab_store_call;
 
 /**
@@ -1813,7 +2007,7 @@ typedef struct trimtab_store_result {
      */
     uint32_t struct_size;
     /**
-     * What was reached, what was asked for or more: `TRIMTAB_DURABILITY_MEMORY` or `TRIMTAB_DURABILITY_LOCAL`. Of
+     * What was reached, what was asked for or more: one of `TRIMTAB_DURABILITY_...`; the last two in a cluster alone. Of
      * `trimtab_store_get`, which does not ask how durable what it finds is: `TRIMTAB_DURABILITY_MEMORY`.
      */
     int32_t durability;
@@ -1859,6 +2053,22 @@ typedef struct trimtab_store_result {
      * 0.
      */
     uint32_t reserved;
+    /**
+     * On how many nodes' disks it is known to be; 0 for what is in memory, and for what was read.
+     */
+    uint32_t nodes;
+    /**
+     * 1: in a cluster, it is on fewer nodes than was asked for, since the others did not answer in time; else 0.
+     */
+    int32_t is_degraded;
+    /**
+     * In a cluster, the epoch it was written in; with `entry` it is where it is, for `trimtab_store_read`.
+     */
+    uint64_t epoch;
+    /**
+     * The entry of the log that this sending came to; another than `sequence` for a request sent again.
+     */
+    uint64_t entry;
 } trimtab_store_result;
 
 /**
@@ -2150,6 +2360,256 @@ typedef struct trimtab_store_change {
      */
     uint32_t reserved;
 } trimtab_store_change;
+
+/**
+ * How a cluster is, as one of its nodes sees it. Its texts are good until the `trimtab_cluster` they came from is freed, and
+ * end with no NUL.
+ */
+typedef struct trimtab_cluster_status {
+    /**
+     * `sizeof(trimtab_cluster_status)`, set by the caller before the call.
+     */
+    uint32_t struct_size;
+    /**
+     * What this node is: one of `TRIMTAB_NODE_...`.
+     */
+    int32_t role;
+    /**
+     * Whether it may be believed: one of `TRIMTAB_STANDING_...`.
+     */
+    int32_t standing;
+    /**
+     * How many nodes there are, this one too.
+     */
+    uint32_t nodes;
+    /**
+     * The cluster's name.
+     */
+    const char *cluster;
+    /**
+     * How many bytes.
+     */
+    size_t cluster_len;
+    /**
+     * This node's name.
+     */
+    const char *node;
+    /**
+     * How many bytes.
+     */
+    size_t node_len;
+    /**
+     * The name of the primary, as far as it is known; else NULL.
+     */
+    const char *primary;
+    /**
+     * How many bytes.
+     */
+    size_t primary_len;
+    /**
+     * Where clients reach the primary, as far as it said; else NULL.
+     */
+    const char *primary_address;
+    /**
+     * How many bytes.
+     */
+    size_t primary_address_len;
+    /**
+     * Why this node takes no part, and what to do; NULL while it does.
+     */
+    const char *trouble;
+    /**
+     * How many bytes.
+     */
+    size_t trouble_len;
+    /**
+     * The epoch.
+     */
+    uint64_t epoch;
+    /**
+     * Counts promotions by force.
+     */
+    uint64_t generation;
+    /**
+     * The last entry of the log.
+     */
+    uint64_t last;
+    /**
+     * The last that is committed, as far as it is known.
+     */
+    uint64_t committed;
+    /**
+     * The last that is applied: what this node shows.
+     */
+    uint64_t applied;
+    /**
+     * The last that is on its disk.
+     */
+    uint64_t durable;
+    /**
+     * How old what is applied may be, in nanoseconds; 0 on a primary that holds its quorum, `TRIMTAB_NO_TIME` when that is not
+     * known.
+     */
+    uint64_t age_ns;
+    /**
+     * How long nobody else can be primary, in nanoseconds; `TRIMTAB_NO_TIME` when this node is not, or does not hold its
+     * quorum.
+     */
+    uint64_t lease_ns;
+    /**
+     * Calls that wait for a primary.
+     */
+    uint64_t held;
+    /**
+     * Calls passed on to the primary and not answered.
+     */
+    uint64_t forwarded;
+    /**
+     * Frames of other nodes that were refused.
+     */
+    uint64_t refused_frames;
+    /**
+     * Frames that did not leave, since there was no link or too much waited.
+     */
+    uint64_t unsent_frames;
+} trimtab_cluster_status;
+
+/**
+ * A node of a cluster, as another one sees it. Its texts are as those of `trimtab_cluster_status`.
+ */
+typedef struct trimtab_cluster_node {
+    /**
+     * `sizeof(trimtab_cluster_node)`, set by the caller before the call.
+     */
+    uint32_t struct_size;
+    /**
+     * 1: it votes; 0: it follows without a vote.
+     */
+    int32_t is_voter;
+    /**
+     * 1: it is the primary; else 0.
+     */
+    int32_t is_primary;
+    /**
+     * 1: there is a link to it, or it is this node; else 0.
+     */
+    int32_t is_linked;
+    /**
+     * Its name.
+     */
+    const char *name;
+    /**
+     * How many bytes.
+     */
+    size_t name_len;
+    /**
+     * Where it listens, `ip:port` or `[ip]:port`; NULL: nowhere.
+     */
+    const char *address;
+    /**
+     * How many bytes.
+     */
+    size_t address_len;
+    /**
+     * Where its clients reach it, as far as it said; else NULL.
+     */
+    const char *client_address;
+    /**
+     * How many bytes.
+     */
+    size_t client_address_len;
+    /**
+     * Its number, made of its name.
+     */
+    uint64_t number;
+    /**
+     * The last entry known to be on its disk; `TRIMTAB_NO_TIME` where that is not known: on a primary, and of this node, it
+     * is.
+     */
+    uint64_t matched;
+    /**
+     * How many entries it is behind; `TRIMTAB_NO_TIME` where that is not known: on a primary it is.
+     */
+    uint64_t lag;
+} trimtab_cluster_node;
+
+/**
+ * Something that happened to a cluster. What its kind does not speak of is 0 or NULL; a kind of a later release may be none
+ * of those below.
+ */
+typedef struct trimtab_cluster_event {
+    /**
+     * `sizeof(trimtab_cluster_event)`, set by the caller before the call.
+     */
+    uint32_t struct_size;
+    /**
+     * One of `TRIMTAB_CLUSTER_...`.
+     */
+    int32_t kind;
+    /**
+     * One of `TRIMTAB_NODE_...`.
+     */
+    int32_t role;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+    /**
+     * The epoch.
+     */
+    uint64_t epoch;
+    /**
+     * An entry of the log, or how many.
+     */
+    uint64_t number;
+    /**
+     * A node, or several. It ends with no NUL.
+     */
+    const char *name;
+    /**
+     * How many bytes.
+     */
+    size_t name_len;
+    /**
+     * More about it, in words. It ends with no NUL.
+     */
+    const char *detail;
+    /**
+     * How many bytes.
+     */
+    size_t detail_len;
+} trimtab_cluster_event;
+
+/**
+ * How a call that reads is to go, in a cluster: in a store of one node it sees all that was written whatever is asked for.
+ * NULL in its place, and 0 in each field, is the default.
+ */
+typedef struct trimtab_store_read {
+    /**
+     * `sizeof(trimtab_store_read)`, set by the caller before the call.
+     */
+    uint32_t struct_size;
+    /**
+     * How fresh what it sees is to be: one of `TRIMTAB_READ_...`; 0: as `trimtab_cluster_options_set_read` said.
+     */
+    int32_t level;
+    /**
+     * With `TRIMTAB_READ_REPLICA`, how old it may be at most, in milliseconds; else unread.
+     */
+    uint64_t age_max_ms;
+    /**
+     * Where a write was that it has to see: `epoch` of the write's result.
+     */
+    uint64_t epoch;
+    /**
+     * And `entry` of the write's result; 0: none.
+     */
+    uint64_t entry;
+    /**
+     * How long to wait for that, in milliseconds; 0: the store's `timeout_ms`, negative: for ever.
+     */
+    int64_t timeout_ms;
+} trimtab_store_read;
 
 /**
  * It worked.
@@ -3812,7 +4272,7 @@ trimtab_status trimtab_store_options_set_identity(struct trimtab_store_options *
  * Sets how durable a write is before it is answered that does not say so itself.
  *
  * - `durability`: `TRIMTAB_DURABILITY_MEMORY` or `TRIMTAB_DURABILITY_LOCAL`, the default: what was answered is there after a
- *   crash. The others need replication, which this release has not.
+ *   crash. The others are for members of a cluster, which have `trimtab_cluster_options_set_durability`.
  *
  * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_INVALID_ARGUMENT` or `TRIMTAB_E_UNSUPPORTED`.
  * Thread safety: one thread at a time for the same `options`. Does not block.
@@ -3997,6 +4457,19 @@ trimtab_status trimtab_store_options_set_pending_bytes_max(struct trimtab_store_
  */
 trimtab_status trimtab_store_options_set_disk_bytes_max(struct trimtab_store_options *options,
                                                         uint64_t bytes);
+
+/**
+ * Sets how much of the log is kept though a snapshot stands for it, in whole segments: so an incremental backup goes on
+ * from the last one. It is read when the store is opened. Where `trimtab_store_options_set_disk_bytes_max` or the disk
+ * itself leaves no room for what is to be written, it goes first.
+ *
+ * - `bytes`: up to 2^48; default 0, none.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_store_options_set_kept_bytes(struct trimtab_store_options *options,
+                                                    uint64_t bytes);
 
 /**
  * Sets how soon it is seen that a full disk has room again.
@@ -4985,6 +5458,455 @@ trimtab_status trimtab_store_watch_sequence(const struct trimtab_store_watch *wa
  */
 trimtab_status trimtab_server_store(const struct trimtab_server *server,
                                     struct trimtab_store **store_out);
+
+/**
+ * Opens the store in a directory as a member of a cluster, or makes one there. It does not wait until there is a primary:
+ * calls do. Else it is a store like any other; every node takes reads and writes.
+ *
+ * - `path`, `options`: as for `trimtab_store_open`; NULL for the defaults.
+ * - `cluster`: who is in the cluster; nothing of it is kept.
+ * - `store_out`: written on success only; end it with `trimtab_store_free`. `trimtab_store_close` of a primary hands over before.
+ *
+ * Returns what `trimtab_store_open` does; `TRIMTAB_E_INVALID_ARGUMENT` also for the directory of another cluster or node or of
+ * a store that is no member, for options of the cluster that are out of range or do not fit together, and for certificates that
+ * the others would not take; `TRIMTAB_E_UNSUPPORTED` also for a hosted store, and for eviction.
+ * Thread safety: any thread, at any time. Blocks while it reads the log.
+ */
+trimtab_status trimtab_store_join(struct trimtab_str path,
+                                  const struct trimtab_store_options *options,
+                                  const struct trimtab_cluster_options *cluster,
+                                  struct trimtab_store **store_out);
+
+/**
+ * How the cluster of a store is.
+ *
+ * - `cluster_out`: written on success only; end it with `trimtab_cluster_free`. It does not change any more.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, or `TRIMTAB_E_STATE` also when the store is in no cluster.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_store_cluster(const struct trimtab_store *store,
+                                     struct trimtab_cluster **cluster_out);
+
+/**
+ * Ends what `trimtab_store_cluster` made, and the texts that came from it.
+ *
+ * - `cluster`: may be NULL.
+ *
+ * Leaves the last error as it is.
+ * Thread safety: any thread, once no other uses `cluster`. Does not block.
+ */
+void trimtab_cluster_free(struct trimtab_cluster *cluster);
+
+/**
+ * The cluster as a whole.
+ *
+ * - `status_out`: its `struct_size` is read; written on success only.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_STRUCT_SIZE`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_cluster_status_read(const struct trimtab_cluster *cluster,
+                                           struct trimtab_cluster_status *status_out);
+
+/**
+ * One of the nodes.
+ *
+ * - `at`: from 0 to below `nodes` of the status. They are in the order of their numbers, which all nodes share.
+ * - `node_out`: its `struct_size` is read; written on success only.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_STRUCT_SIZE`, or `TRIMTAB_E_NOT_FOUND` when there are not so many.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_cluster_node_read(const struct trimtab_cluster *cluster,
+                                         uint32_t at,
+                                         struct trimtab_cluster_node *node_out);
+
+/**
+ * Hands over to another voter, which has all of the log by then; writes wait meanwhile.
+ *
+ * - `to`: its name.
+ * - `timeout_ms`: waits at most so many milliseconds; 0 for the store's `timeout_ms`, negative for ever. The handover is called
+ *   off when it takes longer than `transfer_timeout_ms`.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_UTF8`, or what each change of the cluster may: `TRIMTAB_E_NOT_PRIMARY` from
+ * another node than the primary, which is to be asked; `TRIMTAB_E_NO_QUORUM`; `TRIMTAB_E_NOT_FOUND` for a node that is not
+ * known; `TRIMTAB_E_INVALID_ARGUMENT` for what cannot be; `TRIMTAB_E_STATE` also when the store is in no cluster, or the
+ * cluster is busy with another change; `TRIMTAB_E_TIMED_OUT` and `TRIMTAB_E_UNKNOWN_OUTCOME` when it is not known what came of
+ * it.
+ * Thread safety: any thread, at any time. Blocks for as long as `timeout_ms` allows.
+ */
+trimtab_status trimtab_store_transfer(const struct trimtab_store *store,
+                                      struct trimtab_str to,
+                                      int64_t timeout_ms);
+
+/**
+ * Takes a node in, which follows without a vote: see `trimtab_store_promote_learner`. It is opened with
+ * `TRIMTAB_BEGINNING_JOIN`, before or after.
+ *
+ * - `name`: a new one; what was removed comes back under another.
+ * - `address`: where it listens; empty: nowhere, it dials the others.
+ * - `timeout_ms`: as for `trimtab_store_transfer`.
+ *
+ * Returns what `trimtab_store_transfer` does.
+ * Thread safety: any thread, at any time. Blocks for as long as `timeout_ms` allows.
+ */
+trimtab_status trimtab_store_add_node(const struct trimtab_store *store,
+                                      struct trimtab_str name,
+                                      struct trimtab_str address,
+                                      int64_t timeout_ms);
+
+/**
+ * Gives a learner a vote, as soon as it has caught up; waits for that until the time is over.
+ *
+ * - `name`: the learner.
+ * - `timeout_ms`: as for `trimtab_store_transfer`.
+ *
+ * Returns what `trimtab_store_transfer` does.
+ * Thread safety: any thread, at any time. Blocks for as long as `timeout_ms` allows.
+ */
+trimtab_status trimtab_store_promote_learner(const struct trimtab_store *store,
+                                             struct trimtab_str name,
+                                             int64_t timeout_ms);
+
+/**
+ * Takes a node out, for good: its name is not used again. A primary hands over before.
+ *
+ * - `name`: the node.
+ * - `timeout_ms`: as for `trimtab_store_transfer`.
+ *
+ * Returns what `trimtab_store_transfer` does.
+ * Thread safety: any thread, at any time. Blocks for as long as `timeout_ms` allows.
+ */
+trimtab_status trimtab_store_remove_node(const struct trimtab_store *store,
+                                         struct trimtab_str name,
+                                         int64_t timeout_ms);
+
+/**
+ * Gives the vote of a node that is lost to a learner that has caught up, and takes the other out: one change.
+ *
+ * - `lost`, `with`: the nodes.
+ * - `timeout_ms`: as for `trimtab_store_transfer`.
+ *
+ * Returns what `trimtab_store_transfer` does.
+ * Thread safety: any thread, at any time. Blocks for as long as `timeout_ms` allows.
+ */
+trimtab_status trimtab_store_replace_node(const struct trimtab_store *store,
+                                          struct trimtab_str lost,
+                                          struct trimtab_str with,
+                                          int64_t timeout_ms);
+
+/**
+ * Begins to follow what happens to the cluster of a store, from what is kept of it on: a role is told at once.
+ *
+ * - `events_out`: written on success only; end it with `trimtab_cluster_events_free`.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_IO` when there is no descriptor, or `TRIMTAB_E_STATE` also when the store is
+ * in no cluster.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_cluster_events_new(const struct trimtab_store *store,
+                                          struct trimtab_cluster_events **events_out);
+
+/**
+ * Ends it, what its last event points to, and closes its descriptor.
+ *
+ * - `events`: may be NULL.
+ *
+ * Leaves the last error as it is.
+ * Thread safety: any thread, once no other uses `events`. Does not block.
+ */
+void trimtab_cluster_events_free(struct trimtab_cluster_events *events);
+
+/**
+ * The descriptor to wait with, for hosts with a loop of their own. Take events until there are none (`TRIMTAB_E_TIMED_OUT`)
+ * before waiting: from then on it becomes readable when there may be one. It is this handle's: wait with it, and neither read
+ * nor close it.
+ *
+ * - `fd_out`: written on success only.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: one thread at a time for the same `events`. Does not block.
+ */
+trimtab_status trimtab_cluster_events_poll_fd(const struct trimtab_cluster_events *events,
+                                              int32_t *fd_out);
+
+/**
+ * The next event.
+ *
+ * - `timeout_ms`: waits at most so many milliseconds for one; 0 not at all, negative for ever.
+ * - `event_out`: its `struct_size` is read; written on success only. What it points to is good until the next call on this
+ *   handle.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_STRUCT_SIZE` or `TRIMTAB_E_TIMED_OUT`.
+ * Thread safety: one thread at a time for the same `events`. Blocks for as long as `timeout_ms` allows.
+ */
+trimtab_status trimtab_cluster_events_next(struct trimtab_cluster_events *events,
+                                           int64_t timeout_ms,
+                                           struct trimtab_cluster_event *event_out);
+
+/**
+ * Makes options of a member.
+ *
+ * - `node`: the name of this node, one of those given to `trimtab_cluster_options_add_member`: 1 to 63 bytes of a to z, 0 to
+ *   9, `-`, `_` and `.`, like `db-1`. A name is used once: what was removed comes back under another.
+ * - `options_out`: written on success only; end it with `trimtab_cluster_options_free`.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_UTF8` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_cluster_options_new(struct trimtab_str node,
+                                           struct trimtab_cluster_options **options_out);
+
+/**
+ * Ends options. Stores that joined with them go on.
+ *
+ * - `options`: may be NULL.
+ *
+ * Leaves the last error as it is.
+ * Thread safety: any thread, once no other uses `options`. Does not block.
+ */
+void trimtab_cluster_options_free(struct trimtab_cluster_options *options);
+
+/**
+ * Sets the name of the cluster, the same on all its nodes: nodes of another are refused.
+ *
+ * - `cluster`: 1 to 255 bytes; default `trimtab`.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_UTF8`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_cluster_options_set_cluster(struct trimtab_cluster_options *options,
+                                                   struct trimtab_str cluster);
+
+/**
+ * Says of one more node, this one too. A new cluster begins with them, and all of them are told the same; later on who is
+ * in the cluster is in its log, and these are where the others are found.
+ *
+ * - `name`: as for `trimtab_cluster_options_new`.
+ * - `address`: where it listens, `ip:port` or `[ip]:port`; empty: nowhere, so that it dials the others.
+ * - `is_learner`: 1 for one that follows without a vote, else 0.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_UTF8` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_cluster_options_add_member(struct trimtab_cluster_options *options,
+                                                  struct trimtab_str name,
+                                                  struct trimtab_str address,
+                                                  int32_t is_learner);
+
+/**
+ * Sets where this node listens, in place of its address among the members.
+ *
+ * - `address`: `ip:port` or `[ip]:port`; empty: that among the members, the default.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_UTF8` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_cluster_options_set_listen(struct trimtab_cluster_options *options,
+                                                  struct trimtab_str address);
+
+/**
+ * Secures the links with mutual TLS 1.3: both ends show a certificate for their names that an authority has signed. The files
+ * are read when the store joins.
+ *
+ * - `certificate`: a PEM file with this node's certificate and what leads from it to the authority.
+ * - `key`: the PEM file with its key; empty: `certificate` has it.
+ * - `ca`: the PEM file with the authorities.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_cluster_options_set_tls(struct trimtab_cluster_options *options,
+                                               struct trimtab_str certificate,
+                                               struct trimtab_str key,
+                                               struct trimtab_str ca);
+
+/**
+ * Leaves the links unsecured: whoever reaches the port can be any node, and whoever listens reads all.
+ *
+ * - `anywhere`: 0: on loopback addresses alone; 1: on any, for networks that are secured otherwise.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_cluster_options_set_insecure_plaintext(struct trimtab_cluster_options *options,
+                                                              int32_t anywhere);
+
+/**
+ * Sets what a node does whose directory is empty.
+ *
+ * - `beginning`: one of `TRIMTAB_BEGINNING_...`.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_cluster_options_set_beginning(struct trimtab_cluster_options *options,
+                                                     int32_t beginning);
+
+/**
+ * Sets what is known of the directory.
+ *
+ * - `directory`: one of `TRIMTAB_DIRECTORY_...`.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_cluster_options_set_directory(struct trimtab_cluster_options *options,
+                                                     int32_t directory);
+
+/**
+ * Sets how durable a write is before it is answered that does not say so itself.
+ *
+ * - `durability`: one of `TRIMTAB_DURABILITY_...`; default `TRIMTAB_DURABILITY_QUORUM`: what was answered stays, whichever node
+ *   is lost.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_cluster_options_set_durability(struct trimtab_cluster_options *options,
+                                                      int32_t durability);
+
+/**
+ * Sets how fresh what a read sees is that does not say so itself: all reads but those that say `_at`.
+ *
+ * - `level`: one of `TRIMTAB_READ_...`; default `TRIMTAB_READ_PRIMARY`: a read on any node sees all that was answered before it.
+ * - `age_max_ms`: with `TRIMTAB_READ_REPLICA`, how old it may be at most, in milliseconds; else unread.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_cluster_options_set_read(struct trimtab_cluster_options *options,
+                                                int32_t level,
+                                                uint64_t age_max_ms);
+
+/**
+ * Sets whether a node that is not primary passes writes and reads of the primary's freshness on to it.
+ *
+ * - `forwards`: 1, the default, or 0: they are refused with `TRIMTAB_E_NOT_PRIMARY`.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_cluster_options_set_forwards(struct trimtab_cluster_options *options,
+                                                    int32_t forwards);
+
+/**
+ * Sets how long a call waits for a primary before it is refused with `TRIMTAB_E_NO_QUORUM`.
+ *
+ * - `patience_ms`: milliseconds, up to an hour; default 3000, for an election takes less than a second.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_cluster_options_set_patience_ms(struct trimtab_cluster_options *options,
+                                                       uint64_t patience_ms);
+
+/**
+ * Sets how many calls may wait for a primary or be passed on, and how many each other node may have passed on to this one.
+ *
+ * - `calls`: 1 to 16777216; default 65536.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_cluster_options_set_forward_max(struct trimtab_cluster_options *options,
+                                                       uint32_t calls);
+
+/**
+ * Sets where clients of this node reach it, for the other nodes to tell theirs.
+ *
+ * - `address`: up to 128 bytes, whatever the clients understand; empty for none, the default.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_UTF8`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_cluster_options_set_client_address(struct trimtab_cluster_options *options,
+                                                          struct trimtab_str address);
+
+/**
+ * Sets after how long a write that is committed is answered although fewer nodes have it than were asked for. Its result
+ * says that it is degraded.
+ *
+ * - `degrade_after_ms`: milliseconds; 0 for never, the default: it is answered when the call's time is over.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_cluster_options_set_degrade_after_ms(struct trimtab_cluster_options *options,
+                                                            uint64_t degrade_after_ms);
+
+/**
+ * Sets after how long a handover is called off.
+ *
+ * - `timeout_ms`: milliseconds, 10 to an hour; default 2000.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_cluster_options_set_transfer_timeout_ms(struct trimtab_cluster_options *options,
+                                                               uint64_t timeout_ms);
+
+/**
+ * Sets how many bytes of entries one message to another node has at most, unless one entry is longer.
+ *
+ * - `message_bytes`: 1024 to 16777216, and no more than an eighth of a segment; default 262144.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_cluster_options_set_message_bytes(struct trimtab_cluster_options *options,
+                                                         uint64_t message_bytes);
+
+/**
+ * What a key has, seen as fresh as is asked, else as `trimtab_store_get` has it.
+ *
+ * - `read`: how it is to go; NULL for the default.
+ * - `answer_out`: as for `trimtab_store_get`.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_STRUCT_SIZE`, `TRIMTAB_E_NOT_FOUND` when the key is not there, or what each
+ * read in a cluster may: `TRIMTAB_E_NOT_PRIMARY` when what is here is not as fresh as was asked by the end of the time, and
+ * another node is primary, or at once from a node that does not forward; `TRIMTAB_E_NO_QUORUM` when no primary was found in
+ * time, or it does not hold its quorum; `TRIMTAB_E_STATE` also when the write that it has to see was lost with a primary, or this
+ * node takes no part any more; `TRIMTAB_E_TIMED_OUT`.
+ * Thread safety: any thread, at any time. Blocks for as long as `timeout_ms` allows; not on a primary that holds its quorum.
+ */
+trimtab_status trimtab_store_get_at(const struct trimtab_store *store,
+                                    struct trimtab_bytes key,
+                                    const struct trimtab_store_read *read,
+                                    struct trimtab_store_answer **answer_out);
+
+/**
+ * How many keys a range has, seen as fresh as is asked, else as `trimtab_store_count` has it.
+ *
+ * - `read`: as for `trimtab_store_get_at`. The others: as for `trimtab_store_count`.
+ *
+ * Returns what `trimtab_store_get_at` does, but for `TRIMTAB_E_NOT_FOUND`.
+ * Thread safety: as for `trimtab_store_get_at`.
+ */
+trimtab_status trimtab_store_count_at(const struct trimtab_store *store,
+                                      int32_t range,
+                                      struct trimtab_bytes start,
+                                      struct trimtab_bytes end,
+                                      const struct trimtab_store_read *read,
+                                      uint64_t *count_out);
+
+/**
+ * Begins to go through the keys of a range, seen as fresh as is asked, else as `trimtab_store_scan_new` does.
+ *
+ * - `read`: as for `trimtab_store_get_at`. The others: as for `trimtab_store_scan_new`.
+ *
+ * Returns what `trimtab_store_count_at` does.
+ * Thread safety: as for `trimtab_store_get_at`.
+ */
+trimtab_status trimtab_store_scan_new_at(const struct trimtab_store *store,
+                                         int32_t range,
+                                         struct trimtab_bytes start,
+                                         struct trimtab_bytes end,
+                                         uint64_t limit,
+                                         int32_t reverse,
+                                         const struct trimtab_store_read *read,
+                                         struct trimtab_store_scan **scan_out);
 
 #ifdef __cplusplus
 }  // extern "C"

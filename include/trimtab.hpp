@@ -1441,6 +1441,7 @@ public:
     {
         return set(trimtab_store_options_set_disk_bytes_max, bytes);
     }
+    StoreOptions &kept_bytes(std::uint64_t bytes) { return set(trimtab_store_options_set_kept_bytes, bytes); }
     StoreOptions &disk_retry(Duration retry) { return set(trimtab_store_options_set_disk_retry_ms, count(retry)); }
     StoreOptions &history_bytes_max(std::uint64_t bytes)
     {

@@ -36,6 +36,8 @@ need nginx nginx-light
 need haproxy haproxy
 need wrk wrk
 need strace strace
+need nft nftables
+need ip iproute2
 need redis-server redis-server
 need etcd etcd-server
 need etcdctl etcd-client

@@ -68,6 +68,8 @@ pub mod rng;
 pub mod server;
 #[cfg(feature = "sim")]
 pub mod sim;
+#[cfg(feature = "replication")]
+pub mod split;
 #[cfg(feature = "store")]
 pub mod store;
 mod sync;

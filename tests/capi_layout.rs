@@ -1,7 +1,7 @@
 //! The structs of the header are laid out in C as in Rust. A program with every struct and field that the
 //! header has is compiled and asked; whatever either side moves, adds or forgets makes this fail.
 // The header has what a build with all of them has.
-#![cfg(all(feature = "capi", feature = "proxy", feature = "store"))]
+#![cfg(all(feature = "capi", feature = "proxy", feature = "store", feature = "replication"))]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,9 +10,10 @@ use std::process::Command;
 
 use trimtab::capi::{
     trimtab_adaptive, trimtab_backend_statistics, trimtab_bytes, trimtab_check_status, trimtab_check_step,
-    trimtab_event, trimtab_listener_statistics, trimtab_outlier, trimtab_pick, trimtab_pool_event,
-    trimtab_pool_statistics, trimtab_server_statistics, trimtab_store_backup_report, trimtab_store_call,
-    trimtab_store_change, trimtab_store_entry, trimtab_store_operation, trimtab_store_restore_options,
+    trimtab_cluster_event, trimtab_cluster_node, trimtab_cluster_status, trimtab_event,
+    trimtab_listener_statistics, trimtab_outlier, trimtab_pick, trimtab_pool_event, trimtab_pool_statistics,
+    trimtab_server_statistics, trimtab_store_backup_report, trimtab_store_call, trimtab_store_change,
+    trimtab_store_entry, trimtab_store_operation, trimtab_store_read, trimtab_store_restore_options,
     trimtab_store_restored, trimtab_store_result, trimtab_store_status, trimtab_str, trimtab_timings,
 };
 
@@ -277,7 +278,10 @@ fn in_rust() -> Layout {
             cluster
         }
     );
-    layout!(layout, trimtab_store_call { struct_size, durability, timeout_ms, number, client });
+    layout!(
+        layout,
+        trimtab_store_call { struct_size, durability, timeout_ms, number, client, nodes, reserved }
+    );
     layout!(
         layout,
         trimtab_store_result {
@@ -292,7 +296,76 @@ fn in_rust() -> Layout {
             is_done,
             is_repeated,
             more,
-            reserved
+            reserved,
+            nodes,
+            is_degraded,
+            epoch,
+            entry
+        }
+    );
+    layout!(layout, trimtab_store_read { struct_size, level, age_max_ms, epoch, entry, timeout_ms });
+    layout!(
+        layout,
+        trimtab_cluster_status {
+            struct_size,
+            role,
+            standing,
+            nodes,
+            cluster,
+            cluster_len,
+            node,
+            node_len,
+            primary,
+            primary_len,
+            primary_address,
+            primary_address_len,
+            trouble,
+            trouble_len,
+            epoch,
+            generation,
+            last,
+            committed,
+            applied,
+            durable,
+            age_ns,
+            lease_ns,
+            held,
+            forwarded,
+            refused_frames,
+            unsent_frames
+        }
+    );
+    layout!(
+        layout,
+        trimtab_cluster_node {
+            struct_size,
+            is_voter,
+            is_primary,
+            is_linked,
+            name,
+            name_len,
+            address,
+            address_len,
+            client_address,
+            client_address_len,
+            number,
+            matched,
+            lag
+        }
+    );
+    layout!(
+        layout,
+        trimtab_cluster_event {
+            struct_size,
+            kind,
+            role,
+            reserved,
+            epoch,
+            number,
+            name,
+            name_len,
+            detail,
+            detail_len
         }
     );
     layout!(

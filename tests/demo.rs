@@ -95,6 +95,8 @@ fn it_ends_well_and_tells_what_it_did() {
         "web-01 goes on",
         "[store]",
         "is killed with -9",
+        "are killed with -9",
+        "took over from",
         "p99",
     ] {
         assert!(text.contains(part), "{part}: {text}");
@@ -139,6 +141,7 @@ fn json_is_one_value_and_its_counts_hold() {
         "web-03 ready",
         "web-01 frozen",
         "web-01 thawed",
+        "primary killed",
         "store killed",
     ];
     assert_eq!(names, expected);
@@ -152,6 +155,9 @@ fn json_is_one_value_and_its_counts_hold() {
     assert_eq!((sent, lost), (answered, 0), "{store}");
     assert!((acknowledged..=sent).contains(&found) && acknowledged > sent / 2, "{store}");
 
+    let replica = &value["replica"];
+    assert!(number(&replica["reads"]) > 0 && number(&replica["stale"]) == 0, "{replica}");
+
     let tolerance = number(&value["tolerance"]);
     for (step, name) in steps.iter().zip(names) {
         let given: Vec<u64> = step["connections"].as_object().unwrap().values().map(number).collect();
@@ -159,7 +165,7 @@ fn json_is_one_value_and_its_counts_hold() {
             "web-02 stopped" => assert!(given[0] > 0 && given[1] == 0 && given[2] > 0, "{step}"),
             "web-01 frozen" => assert!(given[0] == 0 && given[1] > 0 && given[2] > 0, "{step}"),
             // It is judged by the store.
-            "store killed" => {}
+            "primary killed" | "store killed" => {}
             "web-03 drained" => assert!(given[0] > 0 && given[1] > 0 && given[2] == 0, "{step}"),
             _ => {
                 let all: u64 = given.iter().sum();

@@ -246,12 +246,13 @@ CONTESTANTS: dict[str, Callable[[Path], Store]] = {
     "redis-always": redis("always"),
     "redis-everysec": redis("everysec"),
     "etcd": etcd(1),
+    "trimtab-quorum@1x3": trimtab("quorum", 1, 3),
     "redis-always+1": redis("always", 1),
     "etcd-x3": etcd(3),
 }
 
 # Those of more than one node, which are asked for writes that more than one of them has.
-CLUSTERS = ("redis-always+1", "etcd-x3")
+CLUSTERS = ("trimtab-quorum@1x3", "redis-always+1", "etcd-x3")
 
 # What each needs; who lacks something is left out unless it was asked for by name.
 PROGRAMS: dict[str, tuple[tuple[str, str], ...]] = {
@@ -278,5 +279,6 @@ PEERS = {
     "trimtab-memory@1": "redis-everysec",
     "trimtab-memory@2": "redis-everysec",
     "etcd": "redis-always",
+    "trimtab-quorum@1x3": "redis-always+1",
     "etcd-x3": "redis-always+1",
 }

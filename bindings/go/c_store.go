@@ -64,6 +64,7 @@ func openNative(path string, options *StoreOptions) (*nativeStore, bell, error) 
 		segment_bytes:     C.uint64_t(options.SegmentBytes),
 		pending_bytes_max: C.uint64_t(options.PendingBytesMax),
 		disk_bytes_max:    C.uint64_t(options.DiskBytesMax),
+		kept_bytes:        C.uint64_t(options.KeptBytes),
 		disk_retry_ms:     C.uint64_t(options.DiskRetry / time.Millisecond),
 		waiting_max:       C.size_t(options.WaitingMax),
 		eviction_places:   C.size_t(options.EvictionPlaces),

@@ -18,7 +18,7 @@ typedef struct trimtab_go_store_given {
     int32_t durability, eviction;
     uint64_t timeout_ms, flush_interval_ms, flush_bytes, snapshot_bytes, snapshot_retry_ms, memory_max, value_max,
         operations_max, clients_max, client_bytes_max, segment_bytes, pending_bytes_max, disk_bytes_max,
-        disk_retry_ms, history_bytes_max, scrub_interval_ms, scrub_bytes_per_second;
+        kept_bytes, disk_retry_ms, history_bytes_max, scrub_interval_ms, scrub_bytes_per_second;
     size_t waiting_max, eviction_places;
 } trimtab_go_store_given;
 
@@ -55,6 +55,7 @@ static inline trimtab_status trimtab_go_store_set(trimtab_store_options *options
     TRIMTAB_GO_SET(trimtab_store_options_set_segment_bytes, given->segment_bytes);
     TRIMTAB_GO_SET(trimtab_store_options_set_value_max, given->value_max);
     TRIMTAB_GO_SET(trimtab_store_options_set_disk_bytes_max, given->disk_bytes_max);
+    TRIMTAB_GO_SET(trimtab_store_options_set_kept_bytes, given->kept_bytes);
     TRIMTAB_GO_SET(trimtab_store_options_set_pending_bytes_max, given->pending_bytes_max);
     TRIMTAB_GO_SET(trimtab_store_options_set_disk_retry_ms, given->disk_retry_ms);
     TRIMTAB_GO_SET(trimtab_store_options_set_scrub_bytes_per_second, given->scrub_bytes_per_second);

@@ -11,6 +11,85 @@ func init() {
 	}
 }
 
+// Stores in a cluster.
+func init() {
+	for _, name := range []string{
+		"trimtab_cluster_events_free",
+		"trimtab_cluster_events_new",
+		"trimtab_cluster_events_next",
+		"trimtab_cluster_events_poll_fd",
+		"trimtab_cluster_free",
+		"trimtab_cluster_node_read",
+		"trimtab_cluster_options_add_member",
+		"trimtab_cluster_options_free",
+		"trimtab_cluster_options_new",
+		"trimtab_cluster_options_set_beginning",
+		"trimtab_cluster_options_set_client_address",
+		"trimtab_cluster_options_set_cluster",
+		"trimtab_cluster_options_set_degrade_after_ms",
+		"trimtab_cluster_options_set_directory",
+		"trimtab_cluster_options_set_durability",
+		"trimtab_cluster_options_set_forward_max",
+		"trimtab_cluster_options_set_forwards",
+		"trimtab_cluster_options_set_insecure_plaintext",
+		"trimtab_cluster_options_set_listen",
+		"trimtab_cluster_options_set_message_bytes",
+		"trimtab_cluster_options_set_patience_ms",
+		"trimtab_cluster_options_set_read",
+		"trimtab_cluster_options_set_tls",
+		"trimtab_cluster_options_set_transfer_timeout_ms",
+		"trimtab_cluster_status_read",
+		"trimtab_store_add_node",
+		"trimtab_store_cluster",
+		"trimtab_store_count_at",
+		"trimtab_store_get_at",
+		"trimtab_store_join",
+		"trimtab_store_promote_learner",
+		"trimtab_store_remove_node",
+		"trimtab_store_replace_node",
+		"trimtab_store_scan_new_at",
+		"trimtab_store_transfer",
+	} {
+		functions[name] = counterpart{not: "clusters are to come"}
+	}
+	for _, name := range []string{
+		"TRIMTAB_NODE_PRIMARY",
+		"TRIMTAB_NODE_REPLICA",
+		"TRIMTAB_NODE_CANDIDATE",
+		"TRIMTAB_NODE_LEARNER",
+		"TRIMTAB_NODE_IDLE",
+		"TRIMTAB_STANDING_ACTIVE",
+		"TRIMTAB_STANDING_FORGETFUL",
+		"TRIMTAB_STANDING_FENCED",
+		"TRIMTAB_STANDING_FAILED",
+		"TRIMTAB_CLUSTER_ROLE",
+		"TRIMTAB_CLUSTER_MEMBERS",
+		"TRIMTAB_CLUSTER_FENCED",
+		"TRIMTAB_CLUSTER_FORGETFUL",
+		"TRIMTAB_CLUSTER_READMITTED",
+		"TRIMTAB_CLUSTER_DIFFERS",
+		"TRIMTAB_CLUSTER_TWO_PROCESSES",
+		"TRIMTAB_CLUSTER_SLOW_DISK",
+		"TRIMTAB_CLUSTER_INSTALLED",
+		"TRIMTAB_CLUSTER_LINK_UP",
+		"TRIMTAB_CLUSTER_LINK_DOWN",
+		"TRIMTAB_CLUSTER_REFUSED",
+		"TRIMTAB_CLUSTER_MISSED",
+		"TRIMTAB_READ_DEFAULT",
+		"TRIMTAB_READ_PRIMARY",
+		"TRIMTAB_READ_REPLICA",
+		"TRIMTAB_READ_LOCAL",
+		"TRIMTAB_BEGINNING_NEW",
+		"TRIMTAB_BEGINNING_JOIN",
+		"TRIMTAB_DIRECTORY_DETECT",
+		"TRIMTAB_DIRECTORY_ORIGINAL",
+		"TRIMTAB_DIRECTORY_COPY",
+		"TRIMTAB_DIRECTORY_PROMOTED",
+	} {
+		constants[name] = constant{not: "clusters are to come"}
+	}
+}
+
 const submits = "it holds a thread; the method of Store submits the operation"
 
 var storeFunctions = map[string]counterpart{
@@ -40,6 +119,7 @@ var storeFunctions = map[string]counterpart{
 	"trimtab_store_options_set_segment_bytes":          {is: "StoreOptions.SegmentBytes"},
 	"trimtab_store_options_set_value_max":              {is: "StoreOptions.ValueMax"},
 	"trimtab_store_options_set_disk_bytes_max":         {is: "StoreOptions.DiskBytesMax"},
+	"trimtab_store_options_set_kept_bytes":             {is: "StoreOptions.KeptBytes"},
 	"trimtab_store_options_set_pending_bytes_max":      {is: "StoreOptions.PendingBytesMax"},
 	"trimtab_store_options_set_disk_retry_ms":          {is: "StoreOptions.DiskRetry"},
 	"trimtab_store_options_set_scrub_interval_ms":      {is: "StoreOptions.ScrubInterval"},

@@ -119,6 +119,9 @@ type StoreOptions struct {
 	PendingBytesMax uint64
 	// DiskBytesMax is how much segments and snapshots may take together: from three segments. Default 0, no limit.
 	DiskBytesMax uint64
+	// KeptBytes is how much of the log is kept though a snapshot stands for it, in whole segments, so that an
+	// incremental backup goes on from the last one: up to 2^48. Where there is no room it goes first. Default 0.
+	KeptBytes uint64
 	// DiskRetry is how soon it is seen that a full disk has room again: 1 ms to 1 h. Default 1 s.
 	DiskRetry time.Duration
 	// HistoryBytesMax is how much is kept of changes for watches that are behind, 128 bytes for a change counted

@@ -362,6 +362,7 @@ func TestOptionsThatAreOutOfRange(t *testing.T) {
 		{SegmentBytes: 5000},
 		{PendingBytesMax: 1},
 		{DiskBytesMax: 1},
+		{KeptBytes: 1<<48 + 1},
 		{WaitingMax: -1},
 		{WaitingMax: 1<<24 + 1},
 		{QueueMax: -1},
@@ -405,6 +406,7 @@ func TestEveryOptionIsTaken(t *testing.T) {
 		SegmentBytes:    1 << 16,
 		PendingBytesMax: 1 << 20,
 		DiskBytesMax:    1 << 22,
+		KeptBytes:       1 << 17,
 		DiskRetry:       time.Second,
 		HistoryBytesMax: Ptr(uint64(0)),
 	}

@@ -107,12 +107,32 @@ mod store_watch;
 #[cfg(all(feature = "proxy", feature = "store"))]
 mod server_store;
 
+#[cfg(all(feature = "proxy", feature = "replication"))]
+mod cluster;
+
+#[cfg(all(feature = "proxy", feature = "replication"))]
+mod cluster_events;
+
+#[cfg(all(feature = "proxy", feature = "replication"))]
+mod cluster_options;
+
+#[cfg(all(feature = "proxy", feature = "replication"))]
+mod cluster_read;
+
 #[cfg(feature = "test-hook")]
 mod test_hook;
 
 pub use backend::*;
 #[cfg(feature = "proxy")]
 pub use check::*;
+#[cfg(all(feature = "proxy", feature = "replication"))]
+pub use cluster::*;
+#[cfg(all(feature = "proxy", feature = "replication"))]
+pub use cluster_events::*;
+#[cfg(all(feature = "proxy", feature = "replication"))]
+pub use cluster_options::*;
+#[cfg(all(feature = "proxy", feature = "replication"))]
+pub use cluster_read::*;
 pub use failure_options::*;
 pub use library::*;
 pub use pick::*;

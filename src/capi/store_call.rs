@@ -27,6 +27,11 @@ pub struct trimtab_store_call {
     /// Who asks, so that the call may be sent again without being done twice: any 16 bytes that no other client uses.
     /// All 0: it will not be sent again.
     pub client: [u8; 16],
+    /// In a cluster, on how many nodes' disks it is to be, learners among them, beside those of a quorum; 0: as `durability`
+    /// says. What is submitted to a queue leaves it unread.
+    pub nodes: u32,
+    /// 0.
+    pub reserved: u32,
 }
 
 // SAFETY: `repr(C)`, integers only, and begins with `struct_size`.
@@ -38,6 +43,8 @@ unsafe impl Sized32 for trimtab_store_call {
         timeout_ms: 0,
         number: 0,
         client: [0; 16],
+        nodes: 0,
+        reserved: 0,
     };
 }
 
@@ -47,7 +54,7 @@ unsafe impl Sized32 for trimtab_store_call {
 pub struct trimtab_store_result {
     /// `sizeof(trimtab_store_result)`, set by the caller before the call.
     pub struct_size: u32,
-    /// What was reached, what was asked for or more: `TRIMTAB_DURABILITY_MEMORY` or `TRIMTAB_DURABILITY_LOCAL`. Of
+    /// What was reached, what was asked for or more: one of `TRIMTAB_DURABILITY_...`; the last two in a cluster alone. Of
     /// `trimtab_store_get`, which does not ask how durable what it finds is: `TRIMTAB_DURABILITY_MEMORY`.
     pub durability: i32,
     /// Where in the log it is. For a request sent again, that of the first time.
@@ -72,6 +79,14 @@ pub struct trimtab_store_result {
     pub more: i32,
     /// 0.
     pub reserved: u32,
+    /// On how many nodes' disks it is known to be; 0 for what is in memory, and for what was read.
+    pub nodes: u32,
+    /// 1: in a cluster, it is on fewer nodes than was asked for, since the others did not answer in time; else 0.
+    pub is_degraded: i32,
+    /// In a cluster, the epoch it was written in; with `entry` it is where it is, for `trimtab_store_read`.
+    pub epoch: u64,
+    /// The entry of the log that this sending came to; another than `sequence` for a request sent again.
+    pub entry: u64,
 }
 
 // SAFETY: `repr(C)`, integers only, and begins with `struct_size`.
@@ -90,6 +105,10 @@ unsafe impl Sized32 for trimtab_store_result {
         is_repeated: 0,
         more: 0,
         reserved: 0,
+        nodes: 0,
+        is_degraded: 0,
+        epoch: 0,
+        entry: 0,
     };
 }
 
@@ -107,7 +126,7 @@ pub(super) unsafe fn call_of(call: *const trimtab_store_call) -> Result<Call, Fa
     };
     let has_request = call.client.iter().any(|byte| *byte != 0);
     let request = has_request.then_some(RequestId { client: call.client, number: call.number });
-    Ok(Call { durability, nodes: 0, timeout, request })
+    Ok(Call { durability, nodes: call.nodes, timeout, request })
 }
 
 /// How long to wait; negative is for ever.
@@ -168,6 +187,10 @@ pub(super) fn result_of(done: &Done, answer: &Answer) -> trimtab_store_result {
         sequence,
         is_done: 1,
         is_repeated: i32::from(done.is_repeated),
+        nodes: done.nodes,
+        is_degraded: i32::from(done.is_degraded),
+        epoch: done.epoch,
+        entry: done.entry,
         ..trimtab_store_result::UNSAID
     };
     match answer {

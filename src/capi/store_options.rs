@@ -21,9 +21,9 @@ pub const TRIMTAB_DURABILITY_DEFAULT: i32 = 0;
 pub const TRIMTAB_DURABILITY_MEMORY: i32 = 1;
 /// On this disk: it is there after a crash.
 pub const TRIMTAB_DURABILITY_LOCAL: i32 = 2;
-/// On the disks of more than half of the nodes. Needs replication: `TRIMTAB_E_UNSUPPORTED` on one node.
+/// On the disks of more than half of the voters of a cluster. `TRIMTAB_E_UNSUPPORTED` in a store of one node.
 pub const TRIMTAB_DURABILITY_QUORUM: i32 = 3;
-/// On the disks of all nodes. Needs replication: `TRIMTAB_E_UNSUPPORTED` on one node.
+/// On the disks of all voters of a cluster. `TRIMTAB_E_UNSUPPORTED` in a store of one node.
 pub const TRIMTAB_DURABILITY_ALL: i32 = 4;
 
 /// Nothing goes: the write is refused. The default.
@@ -144,7 +144,7 @@ pub unsafe extern "C" fn trimtab_store_options_set_identity(
 /// Sets how durable a write is before it is answered that does not say so itself.
 ///
 /// - `durability`: `TRIMTAB_DURABILITY_MEMORY` or `TRIMTAB_DURABILITY_LOCAL`, the default: what was answered is there after a
-///   crash. The others need replication, which this release has not.
+///   crash. The others are for members of a cluster, which have `trimtab_cluster_options_set_durability`.
 ///
 /// Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_INVALID_ARGUMENT` or `TRIMTAB_E_UNSUPPORTED`.
 /// Thread safety: one thread at a time for the same `options`. Does not block.
@@ -449,6 +449,26 @@ pub unsafe extern "C" fn trimtab_store_options_set_disk_bytes_max(
         // SAFETY: `options` is null or live and no other call uses it; null is refused.
         let mut options = unsafe { handle::borrow_mut(options, "options") }?;
         options.change(|options| options.engine.log.disk_bytes_max = (bytes != 0).then_some(bytes))
+    })
+}
+
+/// Sets how much of the log is kept though a snapshot stands for it, in whole segments: so an incremental backup goes on
+/// from the last one. It is read when the store is opened. Where `trimtab_store_options_set_disk_bytes_max` or the disk
+/// itself leaves no room for what is to be written, it goes first.
+///
+/// - `bytes`: up to 2^48; default 0, none.
+///
+/// Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
+/// Thread safety: one thread at a time for the same `options`. Does not block.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trimtab_store_options_set_kept_bytes(
+    options: *mut trimtab_store_options,
+    bytes: u64,
+) -> trimtab_status {
+    guard(|| {
+        // SAFETY: `options` is null or live and no other call uses it; null is refused.
+        let mut options = unsafe { handle::borrow_mut(options, "options") }?;
+        options.change(|options| options.engine.log.kept_bytes = bytes)
     })
 }
 

@@ -30,20 +30,24 @@ pub unsafe extern "C" fn trimtab_store_get(
         let key = unsafe { key.bytes("key") }?;
         // SAFETY: `answer_out` is null or writable; null is refused.
         let answer_out = unsafe { handle::out(answer_out, "answer_out") }?;
-        let found = store.get(key)?.ok_or_else(|| no_key(key))?;
-        // What a read sees is as durable as its writer asked for, which memory is the least of.
-        let (sequence, durability) = (found.version, Durability::Memory);
-        answer_out.write(answer_of(Done {
-            sequence,
-            durability,
-            nodes: 0,
-            is_degraded: false,
-            epoch: 0,
-            entry: sequence,
-            is_repeated: false,
-            answer: Answer::Got(Some(found)),
-        }));
+        answer_out.write(found_answer(store.get(key)?.ok_or_else(|| no_key(key))?));
         Ok(())
+    })
+}
+
+/// The answer to a read that has found something.
+pub(super) fn found_answer(found: Found) -> *mut trimtab_store_answer {
+    // What a read sees is as durable as its writer asked for, which memory is the least of.
+    let (sequence, durability) = (found.version, Durability::Memory);
+    answer_of(Done {
+        sequence,
+        durability,
+        nodes: 0,
+        is_degraded: false,
+        epoch: 0,
+        entry: sequence,
+        is_repeated: false,
+        answer: Answer::Got(Some(found)),
     })
 }
 
@@ -102,6 +106,12 @@ pub(super) struct Scanned {
     entry: Option<(Vec<u8>, Found)>,
 }
 
+impl Scanned {
+    pub(super) fn new(scan: Scan, store: Store) -> Self {
+        Self { scan, store, entry: None }
+    }
+}
+
 /// Begins to go through the keys of a range.
 ///
 /// - `range`, `start`, `end`: which; see `TRIMTAB_RANGE_BETWEEN` and `TRIMTAB_RANGE_PREFIX`. Copied before return.
@@ -129,7 +139,7 @@ pub unsafe extern "C" fn trimtab_store_scan_new(
         // SAFETY: `scan_out` is null or writable; null is refused.
         let scan_out = unsafe { handle::out(scan_out, "scan_out") }?;
         let scan = store.scan(&keys.range(), limit, reverse != 0)?;
-        scan_out.write(handle::give(Scanned { scan, store: Store::clone(&store), entry: None }));
+        scan_out.write(handle::give(Scanned::new(scan, Store::clone(&store))));
         Ok(())
     })
 }

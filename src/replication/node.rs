@@ -558,6 +558,17 @@ impl Node {
         self.is_settled().then_some((self.raw.raft.term, until))
     }
 
+    /// As of when what is applied here is all that was committed, by this node's clock, as far as that is known.
+    pub fn fresh_since(&self) -> Option<Instant> {
+        self.stamps.fresh_since()
+    }
+
+    /// The sequence that the write submitted last will have, unless something comes between: an election, an entry of the
+    /// primary's own.
+    pub fn last_proposed(&self) -> u64 {
+        self.raw.raft.raft_log.last_index() + self.calls.proposed() as u64
+    }
+
     /// Whether there is a frame to send.
     pub fn has_frame(&self) -> bool {
         !self.outbox.is_empty()

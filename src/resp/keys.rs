@@ -45,6 +45,26 @@ pub enum Submitted {
     UnderWay(Ticket),
 }
 
+/// A place in the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// The epoch of the entry there; 0 in the log of a store of its own.
+    pub epoch: u64,
+    /// Its sequence.
+    pub sequence: u64,
+}
+
+/// Whether views have all up to a position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Has {
+    /// They have.
+    All,
+    /// Not yet.
+    NotYet,
+    /// They never will: what was there is lost with a primary.
+    Lost,
+}
+
 /// What came of a write: its outcome in the index, or why it is not in the log.
 pub type Completed = Result<Outcome, Error>;
 
@@ -95,6 +115,20 @@ pub trait Keys {
 
     /// How many other nodes have all up to `sequence`.
     fn replicas_with(&self, sequence: u64) -> u64;
+
+    /// The epoch of the entry at `sequence`; 0 in the log of a store of its own.
+    fn epoch_of(&mut self, sequence: u64) -> u64 {
+        let _ = sequence;
+        0
+    }
+
+    /// Whether a view that is asked for now has all up to `position`.
+    fn has(&mut self, position: Position) -> Has {
+        match self.view().sequence() >= position.sequence {
+            true => Has::All,
+            false => Has::NotYet,
+        }
+    }
 
     /// `key` is read, for stores that let go of what is not used for long.
     fn note_use(&mut self, key: &[u8]) {

@@ -14,6 +14,7 @@ mod ahead;
 mod clients;
 mod command;
 mod connection;
+mod desk;
 mod float;
 mod glob;
 mod hub;
@@ -29,11 +30,13 @@ mod value;
 mod world;
 
 pub use self::clients::{Part, Question};
+pub use self::command::route::{Route, Routed, route};
 pub use self::connection::{Connection, Options};
+pub use self::desk::Desk;
 #[cfg(feature = "proxy")]
 pub(crate) use self::glob::matches;
 pub use self::hub::{Counters, Hub, HubOptions, Message, Order};
-pub use self::keys::{Completed, Durability, Keys, Sight, Submitted, Ticket};
+pub use self::keys::{Completed, Durability, Has, Keys, Position, Sight, Submitted, Ticket};
 pub use self::number::parse_integer;
 pub use self::peers::Peers;
 pub use self::reply::{Protocol, Reply};

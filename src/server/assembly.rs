@@ -36,6 +36,7 @@ use crate::error::{Error, Result};
 use crate::health::options::Settings;
 use crate::health::secret::Secret;
 use crate::proxy::options::{Bind, OnDown, Options};
+use crate::server::admin::Reach;
 use crate::server::config::{Check, Config, Discovery, Position};
 #[cfg(feature = "store")]
 use crate::server::store::client_options;
@@ -54,6 +55,9 @@ pub(super) struct Assembly {
     /// Where Redis clients are served, and what is counted of them.
     #[cfg(feature = "store")]
     pub(super) resp: Option<Bind>,
+    /// Where it is told which node of the store this is.
+    #[cfg(feature = "store")]
+    pub(super) health: Option<Bind>,
     #[cfg(feature = "store")]
     pub(super) clients: Option<Arc<SharedClients>>,
     pub(super) files: Files,
@@ -84,7 +88,7 @@ pub(super) fn assemble(
     pools: &[Arc<balance::Pool>],
     mut adopted: BTreeMap<usize, Socket>,
     sink: &Sink,
-    make_conversation: impl Fn() -> Box<dyn conversation::Conversation> + Send + 'static,
+    make_conversation: impl Fn(Reach) -> Box<dyn conversation::Conversation> + Clone + Send + 'static,
     is_hosted: bool,
     #[cfg(feature = "store")] store: Option<&Store>,
 ) -> Result<Assembly> {
@@ -132,7 +136,23 @@ pub(super) fn assemble(
         }
         net::start(&socket, ADMIN_BACKLOG).map_err(failed)?;
         admin = Some(net::local_bind(&socket).map_err(failed)?);
-        conversations.push(conversation::Listener { socket, since, make: Box::new(make_conversation) });
+        let (make, reach) = (make_conversation.clone(), reach(&from.bind));
+        conversations.push(conversation::Listener { socket, since, make: Box::new(move || make(reach)) });
+    }
+    #[cfg(feature = "store")]
+    let mut health = None;
+    #[cfg(feature = "store")]
+    if let Some((from, bind)) = config.store.as_ref().and_then(|from| Some((from, from.health.as_ref()?))) {
+        let who = at(config, "health of the store", from.health_at);
+        let failed = |error: io::Error| Error::io(format!("listen on {bind} for {who}"), &error);
+        let since = Moment::now();
+        let socket = net::bind(bind, &who, 1)?.remove(0);
+        files.note(bind);
+        net::start(&socket, ADMIN_BACKLOG).map_err(failed)?;
+        health = Some(net::local_bind(&socket).map_err(failed)?);
+        let make = make_conversation;
+        let make = Box::new(move || make(Reach::Standing));
+        conversations.push(conversation::Listener { socket, since, make });
     }
 
     #[cfg(feature = "store")]
@@ -191,10 +211,20 @@ pub(super) fn assemble(
         #[cfg(feature = "store")]
         resp,
         #[cfg(feature = "store")]
+        health,
+        #[cfg(feature = "store")]
         clients,
         files,
         bell,
     })
+}
+
+/// What may be asked at the admin's address.
+fn reach(bind: &Bind) -> Reach {
+    match bind {
+        Bind::Inet(address) if address.ip().to_canonical().is_loopback() => Reach::Loopback,
+        _ => Reach::All,
+    }
 }
 
 /// Where and how Redis clients are served.

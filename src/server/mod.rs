@@ -16,6 +16,8 @@ pub mod admin;
 mod assembly;
 #[cfg(feature = "store")]
 pub(crate) mod backups;
+#[cfg(all(feature = "store", feature = "replication"))]
+mod changes;
 mod checker;
 pub mod config;
 mod journal;
@@ -30,6 +32,8 @@ pub use crate::driver::event::{Event, EventKind};
 pub use backups::{
     Activity as BackupActivity, BackupReport, BackupSpan, BackupStatus, EndedBackup, RunningBackup,
 };
+#[cfg(all(feature = "store", feature = "replication"))]
+pub use changes::{ClusterChange, ClusterTold, NodeTold};
 pub use checker::Checker;
 pub use config::Config;
 pub use server::{Server, State};

@@ -31,10 +31,12 @@ use crate::driver::worker::Worker;
 use crate::embedded::Store;
 use crate::error::{Error, Result};
 use crate::proxy::options::Bind;
-use crate::server::admin::{Dialogue, Instance};
+use crate::server::admin::{Dialogue, Instance, Reach};
 use crate::server::assembly::{self, Files};
 #[cfg(feature = "store")]
 use crate::server::backups::Backups;
+#[cfg(all(feature = "store", feature = "replication"))]
+use crate::server::changes::ClusterChanges;
 use crate::server::config::Config;
 use crate::server::journal::Journal;
 use crate::server::statistics::{AdminStatistics, ListenerStatistics, PoolStatus, ServerStatistics, Status};
@@ -59,6 +61,8 @@ struct Inner {
     journal: Arc<Journal>,
     #[cfg(feature = "store")]
     backups: Arc<Backups>,
+    #[cfg(all(feature = "store", feature = "replication"))]
+    changes: Arc<ClusterChanges>,
     pid: u32,
     /// [`State`] as a number, for who reads it often.
     state: AtomicU8,
@@ -84,6 +88,8 @@ struct Life {
     store: Option<Store>,
     #[cfg(feature = "store")]
     resp: Option<Bind>,
+    #[cfg(feature = "store")]
+    health: Option<Bind>,
     #[cfg(feature = "store")]
     clients: Option<Arc<SharedClients>>,
     files: Files,
@@ -157,6 +163,8 @@ impl Server {
             journal,
             #[cfg(feature = "store")]
             backups: Arc::default(),
+            #[cfg(all(feature = "store", feature = "replication"))]
+            changes: Arc::default(),
             pid: std::process::id(),
             state: AtomicU8::new(State::New as u8),
             life: Mutex::new(Life::default()),
@@ -367,6 +375,19 @@ impl Server {
         resp.map(Some).ok_or_else(|| state("is not started"))
     }
 
+    /// Where balancers ask which node of the store this is; `None` when the configuration says nowhere.
+    ///
+    /// Errors: `State` before it is started.
+    #[cfg(feature = "store")]
+    pub fn health_address(&self) -> Result<Option<Bind>> {
+        self.inner.check_process()?;
+        if self.inner.config.store.as_ref().is_none_or(|store| store.health.is_none()) {
+            return Ok(None);
+        }
+        let health = self.inner.life.lock().health.clone();
+        health.map(Some).ok_or_else(|| state("is not started"))
+    }
+
     /// The store in it, which is open from its start until its end: what is done by it and by Redis clients is done to
     /// the same keys. Only the server closes it; whatever is called of it afterwards says `State`.
     ///
@@ -388,7 +409,7 @@ impl Server {
     /// host's to say.
     pub fn admin(&self) -> Dialogue {
         let weak = Arc::downgrade(&self.inner);
-        Dialogue::new(weak, false)
+        Dialogue::new(weak, Reach::All)
     }
 
     /// What it counted, all listeners together.
@@ -523,8 +544,7 @@ impl Inner {
             .collect::<std::io::Result<_>>()
             .map_err(|error| Error::io("copy an adopted socket", &error))?;
         let weak = Arc::downgrade(self);
-        let is_loopback = self.config.admin.as_ref().is_some_and(|admin| is_loopback(&admin.bind));
-        let make = move || -> Box<dyn Conversation> { Box::new(Dialogue::new(weak.clone(), is_loopback)) };
+        let make = move |reach| -> Box<dyn Conversation> { Box::new(Dialogue::new(weak.clone(), reach)) };
         #[cfg(feature = "store")]
         let store = self.config.store.as_ref().map(|from| store::open(&self.config, from)).transpose()?;
         let assembly = assembly::assemble(
@@ -546,6 +566,7 @@ impl Inner {
         {
             life.store = store;
             life.resp = assembly.resp;
+            life.health = assembly.health;
             life.clients = assembly.clients;
         }
         life.files = assembly.files;
@@ -591,6 +612,8 @@ impl Inner {
         drop(files);
         #[cfg(feature = "store")]
         self.backups.forbid();
+        #[cfg(all(feature = "store", feature = "replication"))]
+        self.changes.forbid();
         // Last of all: what was answered is on disk behind this, whatever durability it asked for.
         #[cfg(feature = "store")]
         if let Some(Err(error)) = store.map(|store| store.close()) {
@@ -598,6 +621,8 @@ impl Inner {
         }
         #[cfg(feature = "store")]
         self.backups.end();
+        #[cfg(all(feature = "store", feature = "replication"))]
+        self.changes.end();
         self.tell(EventKind::Stopped, "");
         let life = self.life.lock();
         self.set_state(State::Stopped);
@@ -626,7 +651,9 @@ impl Inner {
         let names = self.config.listeners.iter().map(|listener| &*listener.name);
         let listeners = names.zip(&life.addresses);
         #[cfg(feature = "store")]
-        let listeners = listeners.chain(life.resp.iter().map(|bind| ("store", bind)));
+        let listeners = listeners
+            .chain(life.resp.iter().map(|bind| ("store", bind)))
+            .chain(life.health.iter().map(|bind| ("health", bind)));
         let listeners = listeners.chain(life.admin.iter().map(|bind| ("admin", bind)));
         listeners.map(|(name, bind)| format!("{name} on {bind}")).collect::<Vec<_>>().join(", ")
     }
@@ -692,10 +719,6 @@ impl Inner {
 pub(super) fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn is_loopback(bind: &Bind) -> bool {
-    matches!(bind, Bind::Inet(address) if address.ip().to_canonical().is_loopback())
 }
 
 fn state(detail: &'static str) -> Error {

@@ -9,6 +9,7 @@ use crate::embedded::{self, Store};
 use crate::error::{Error, Result};
 use crate::health::secret::Secret;
 use crate::resp;
+use crate::server::admin::Standing;
 use crate::server::assembly::{at, read_password};
 use crate::server::backups::BackupStatus;
 use crate::server::config::{self, Config};
@@ -18,10 +19,18 @@ use crate::store::index::Settings;
 /// Opens it. Blocks while the log is read.
 pub(super) fn open(config: &Config, from: &config::Store) -> Result<Store> {
     let mut options = embedded::Options::default();
-    options.engine.durability = from.durability;
+    // In a cluster it is the cluster's.
+    options.engine.durability = from.durability.min(Durability::Local);
     options.engine.eviction = from.eviction;
     options.engine.settings = Settings { memory_max: from.memory_max, ..Settings::default() };
     options.engine.log.disk_bytes_max = from.disk_bytes_max;
+    options.engine.log.kept_bytes = from.kept_bytes;
+    #[cfg(feature = "replication")]
+    let opened = match &from.cluster {
+        Some(cluster) => Store::join(&from.dir, options, member_options(from, cluster)),
+        None => Store::open(&from.dir, options),
+    };
+    #[cfg(not(feature = "replication"))]
     let opened = Store::open(&from.dir, options);
     let what = || at(config, &format!("open the store in {}", from.dir.display()), from.dir_at);
     opened.map_err(|error| match error {
@@ -31,6 +40,28 @@ pub(super) fn open(config: &Config, from: &config::Store) -> Result<Store> {
         }
         other => other,
     })
+}
+
+/// How it is a member of its cluster.
+#[cfg(feature = "replication")]
+fn member_options(from: &config::Store, cluster: &config::Cluster) -> embedded::ClusterOptions {
+    let member = |(name, member): (&crate::peer::NodeName, &config::Member)| embedded::MemberOptions {
+        name: name.clone(),
+        address: member.address,
+        is_learner: member.is_learner,
+    };
+    let members = cluster.members.iter().map(member).collect();
+    let mut options = embedded::ClusterOptions::new(cluster.node.clone(), members, cluster.security.clone());
+    options.cluster.clone_from(&cluster.name);
+    options.listen = cluster.listen;
+    options.durability = from.durability;
+    options.forwards = cluster.forwards;
+    options.client_address.clone_from(&cluster.announce);
+    options.replication.degrade_after = cluster.degrade_after;
+    if cluster.joins {
+        options.beginning = embedded::Beginning::Join;
+    }
+    options
 }
 
 /// How its Redis clients are served; the password is read.
@@ -44,6 +75,8 @@ pub(super) fn client_options(config: &Config, from: &config::Store) -> Result<Cl
             Durability::Quorum => resp::Durability::Quorum,
             Durability::All => resp::Durability::All,
         },
+        #[cfg(feature = "replication")]
+        age_max: from.cluster.as_ref().and_then(|cluster| cluster.stale_max),
         output_max: usize::try_from(from.output_max).unwrap_or(usize::MAX),
         ..resp::Options::default()
     };
@@ -57,9 +90,42 @@ pub(super) fn client_options(config: &Config, from: &config::Store) -> Result<Cl
         password: password.as_ref().map(|password: &Secret| password.bytes().to_vec()),
         allows_flush: from.allows_flush,
         clients_max: u64::from(from.maxclients),
+        #[cfg(feature = "replication")]
+        set: from.cluster.as_ref().map_or_else(|| "trimtab".to_owned(), |cluster| cluster.name.clone()),
         ..resp::HubOptions::default()
     };
     Ok(ClientOptions { clients_max: from.maxclients, idle: from.idle, connection, hub })
+}
+
+/// How its node stands.
+pub(super) fn standing(store: &Store) -> Result<Standing> {
+    let status = store.status()?;
+    #[cfg(feature = "replication")]
+    if let Ok(cluster) = store.cluster() {
+        use crate::replication::Role;
+        let is_primary = cluster.lease.is_some();
+        let follows = matches!(cluster.role, Role::Replica | Role::Learner);
+        return Ok(Standing {
+            role: crate::server::changes::role_name(cluster.role),
+            is_primary,
+            is_following: follows && cluster.primary.is_some(),
+            age_ms: cluster.age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+            behind: cluster.committed.saturating_sub(cluster.applied),
+            sequence: cluster.applied,
+            epoch: Some(cluster.epoch),
+            primary: cluster.primary_address,
+        });
+    }
+    Ok(Standing {
+        role: "primary",
+        is_primary: status.failure.is_none(),
+        is_following: false,
+        age_ms: Some(0),
+        behind: 0,
+        sequence: status.applied,
+        epoch: None,
+        primary: None,
+    })
 }
 
 /// What a store and its Redis clients come to.

@@ -180,6 +180,7 @@ pub fn run(seed: u64, trouble: Trouble) -> Result<Summary, String> {
             segment_bytes,
             pending_bytes_max: 64 << 10,
             disk_bytes_max: (rng.below(4) == 0).then_some(segment_bytes * (5 + rng.below(6))),
+            kept_bytes: segment_bytes * (seed % 4),
             ..log::Options::default()
         },
         ..Options::default()

@@ -38,6 +38,16 @@ static trimtab_store_options *store_options;
 static trimtab_store_options *made_options;
 static trimtab_store_queue *queue;
 static trimtab_store_queue *made_queue;
+static trimtab_store *joined; /* a cluster of one */
+static trimtab_cluster_options *cluster_options;
+static trimtab_cluster_options *made_cluster_options;
+static trimtab_cluster *cluster;
+static trimtab_cluster *made_cluster;
+static trimtab_cluster_events *cluster_events;
+static trimtab_cluster_events *made_cluster_events;
+static trimtab_cluster_status cluster_status;
+static trimtab_cluster_node cluster_node;
+static trimtab_cluster_event cluster_event;
 static trimtab_store_watch *watch;
 static trimtab_store_watch *made_watch;
 static trimtab_store_scan *scan;
@@ -150,6 +160,7 @@ struct row {
     R(x_store_options_set_segment_bytes_options, trimtab_store_options_set_segment_bytes, options, BAD, NULL, 1048576) \
     R(x_store_options_set_pending_bytes_max_options, trimtab_store_options_set_pending_bytes_max, options, BAD, NULL, 65536) \
     R(x_store_options_set_disk_bytes_max_options, trimtab_store_options_set_disk_bytes_max, options, BAD, NULL, 0) \
+    R(x_store_options_set_kept_bytes_options, trimtab_store_options_set_kept_bytes, options, BAD, NULL, 0) \
     R(x_store_options_set_disk_retry_ms_options, trimtab_store_options_set_disk_retry_ms, options, BAD, NULL, 1000) \
     R(x_store_options_set_history_bytes_max_options, trimtab_store_options_set_history_bytes_max, options, BAD, NULL, 0) \
     R(x_store_options_set_scrub_interval_ms_options, trimtab_store_options_set_scrub_interval_ms, options, BAD, NULL, 0) \
@@ -163,6 +174,73 @@ struct row {
     R(x_store_next_timeout_out, trimtab_store_next_timeout, timeout_ms_out, BAD, hosted_store, NULL) \
     R(x_store_turn_store, trimtab_store_turn, store, BAD, NULL, 0, &length) \
     R(x_store_turn_count, trimtab_store_turn, count_out, FINE, hosted_store, 0, NULL) \
+    R(y_options_new_node, trimtab_cluster_options_new, node, BAD, missing_str(), &made_cluster_options) \
+    R(y_options_new_out, trimtab_cluster_options_new, options_out, BAD, STR("a"), NULL) \
+    V(y_options_free, trimtab_cluster_options_free, options, FINE, NULL) \
+    R(y_set_cluster_options, trimtab_cluster_options_set_cluster, options, BAD, NULL, STR("c")) \
+    R(y_add_member_options, trimtab_cluster_options_add_member, options, BAD, NULL, STR("b"), STR(""), 0) \
+    R(y_set_listen_options, trimtab_cluster_options_set_listen, options, BAD, NULL, STR("")) \
+    R(y_set_tls_options, trimtab_cluster_options_set_tls, options, BAD, NULL, STR("c"), STR("k"), STR("a")) \
+    R(y_set_insecure_plaintext_options, trimtab_cluster_options_set_insecure_plaintext, options, BAD, NULL, 0) \
+    R(y_set_beginning_options, trimtab_cluster_options_set_beginning, options, BAD, NULL, 0) \
+    R(y_set_directory_options, trimtab_cluster_options_set_directory, options, BAD, NULL, 0) \
+    R(y_set_durability_options, trimtab_cluster_options_set_durability, options, BAD, NULL, 0) \
+    R(y_set_read_options, trimtab_cluster_options_set_read, options, BAD, NULL, 0, 0) \
+    R(y_set_forwards_options, trimtab_cluster_options_set_forwards, options, BAD, NULL, 1) \
+    R(y_set_patience_ms_options, trimtab_cluster_options_set_patience_ms, options, BAD, NULL, 1) \
+    R(y_set_forward_max_options, trimtab_cluster_options_set_forward_max, options, BAD, NULL, 1) \
+    R(y_set_client_address_options, trimtab_cluster_options_set_client_address, options, BAD, NULL, STR("")) \
+    R(y_set_degrade_after_ms_options, trimtab_cluster_options_set_degrade_after_ms, options, BAD, NULL, 0) \
+    R(y_set_transfer_timeout_ms_options, trimtab_cluster_options_set_transfer_timeout_ms, options, BAD, NULL, 10) \
+    R(y_set_message_bytes_options, trimtab_cluster_options_set_message_bytes, options, BAD, NULL, 1024) \
+    R(y_set_cluster_cluster, trimtab_cluster_options_set_cluster, cluster, BAD, cluster_options, missing_str()) \
+    R(y_add_member_name, trimtab_cluster_options_add_member, name, BAD, cluster_options, missing_str(), STR(""), 0) \
+    R(y_add_member_address, trimtab_cluster_options_add_member, address, BAD, cluster_options, STR("b"), missing_str(), 0) \
+    R(y_set_listen_address, trimtab_cluster_options_set_listen, address, BAD, cluster_options, missing_str()) \
+    R(y_set_tls_certificate, trimtab_cluster_options_set_tls, certificate, BAD, cluster_options, missing_str(), STR("k"), STR("a")) \
+    R(y_set_tls_key, trimtab_cluster_options_set_tls, key, BAD, cluster_options, STR("c"), missing_str(), STR("a")) \
+    R(y_set_tls_ca, trimtab_cluster_options_set_tls, ca, BAD, cluster_options, STR("c"), STR("k"), missing_str()) \
+    R(y_set_client_address_address, trimtab_cluster_options_set_client_address, address, BAD, cluster_options, missing_str()) \
+    R(y_join_path, trimtab_store_join, path, BAD, missing_str(), store_options, cluster_options, &made_store) \
+    R(y_join_cluster, trimtab_store_join, cluster, BAD, STR("/dev/null/store"), store_options, NULL, &made_store) \
+    R(y_join_out, trimtab_store_join, store_out, BAD, STR("/dev/null/store"), store_options, cluster_options, NULL) \
+    R(y_cluster_store, trimtab_store_cluster, store, BAD, NULL, &made_cluster) \
+    R(y_cluster_out, trimtab_store_cluster, cluster_out, BAD, joined, NULL) \
+    V(y_cluster_free, trimtab_cluster_free, cluster, FINE, NULL) \
+    R(y_status_cluster, trimtab_cluster_status_read, cluster, BAD, NULL, &cluster_status) \
+    R(y_status_out, trimtab_cluster_status_read, status_out, BAD, cluster, NULL) \
+    R(y_node_cluster, trimtab_cluster_node_read, cluster, BAD, NULL, 0, &cluster_node) \
+    R(y_node_out, trimtab_cluster_node_read, node_out, BAD, cluster, 0, NULL) \
+    R(y_transfer_store, trimtab_store_transfer, store, BAD, NULL, STR("a"), 0) \
+    R(y_transfer_to, trimtab_store_transfer, to, BAD, joined, missing_str(), 0) \
+    R(y_add_node_store, trimtab_store_add_node, store, BAD, NULL, STR("z"), STR(""), 0) \
+    R(y_add_node_name, trimtab_store_add_node, name, BAD, joined, missing_str(), STR(""), 0) \
+    R(y_add_node_address, trimtab_store_add_node, address, BAD, joined, STR("z"), missing_str(), 0) \
+    R(y_promote_learner_store, trimtab_store_promote_learner, store, BAD, NULL, STR("z"), 0) \
+    R(y_promote_learner_name, trimtab_store_promote_learner, name, BAD, joined, missing_str(), 0) \
+    R(y_remove_node_store, trimtab_store_remove_node, store, BAD, NULL, STR("z"), 0) \
+    R(y_remove_node_name, trimtab_store_remove_node, name, BAD, joined, missing_str(), 0) \
+    R(y_replace_node_store, trimtab_store_replace_node, store, BAD, NULL, STR("z"), STR("y"), 0) \
+    R(y_replace_node_lost, trimtab_store_replace_node, lost, BAD, joined, missing_str(), STR("y"), 0) \
+    R(y_replace_node_with, trimtab_store_replace_node, with, BAD, joined, STR("z"), missing_str(), 0) \
+    R(y_events_store, trimtab_cluster_events_new, store, BAD, NULL, &made_cluster_events) \
+    R(y_events_out, trimtab_cluster_events_new, events_out, BAD, joined, NULL) \
+    V(y_events_free, trimtab_cluster_events_free, events, FINE, NULL) \
+    R(y_events_fd, trimtab_cluster_events_poll_fd, events, BAD, NULL, &flag) \
+    R(y_events_fd_out, trimtab_cluster_events_poll_fd, fd_out, BAD, cluster_events, NULL) \
+    R(y_events_next, trimtab_cluster_events_next, events, BAD, NULL, 0, &cluster_event) \
+    R(y_events_next_out, trimtab_cluster_events_next, event_out, BAD, cluster_events, 0, NULL) \
+    R(y_get_at_store, trimtab_store_get_at, store, BAD, NULL, trimtab_bytes_of("k", 1), NULL, &made_answer) \
+    R(y_get_at_key, trimtab_store_get_at, key, BAD, joined, missing_bytes(), NULL, &made_answer) \
+    R(y_get_at_out, trimtab_store_get_at, answer_out, BAD, joined, trimtab_bytes_of("k", 1), NULL, NULL) \
+    R(y_count_at_store, trimtab_store_count_at, store, BAD, NULL, TRIMTAB_RANGE_BETWEEN, trimtab_bytes_of("k", 1), NO_KEY, NULL, &number) \
+    R(y_count_at_start, trimtab_store_count_at, start, BAD, joined, TRIMTAB_RANGE_BETWEEN, missing_bytes(), NO_KEY, NULL, &number) \
+    R(y_count_at_end, trimtab_store_count_at, end, BAD, joined, TRIMTAB_RANGE_BETWEEN, trimtab_bytes_of("k", 1), missing_bytes(), NULL, &number) \
+    R(y_count_at_read, trimtab_store_count_at, read, FINE, joined, TRIMTAB_RANGE_BETWEEN, trimtab_bytes_of("k", 1), NO_KEY, NULL, &number) \
+    R(y_count_at_out, trimtab_store_count_at, count_out, BAD, joined, TRIMTAB_RANGE_BETWEEN, trimtab_bytes_of("k", 1), NO_KEY, NULL, NULL) \
+    R(y_scan_at_store, trimtab_store_scan_new_at, store, BAD, NULL, TRIMTAB_RANGE_BETWEEN, trimtab_bytes_of("k", 1), NO_KEY, 0, 0, NULL, &made_scan) \
+    R(y_scan_at_start, trimtab_store_scan_new_at, start, BAD, joined, TRIMTAB_RANGE_BETWEEN, missing_bytes(), NO_KEY, 0, 0, NULL, &made_scan) \
+    R(y_scan_at_out, trimtab_store_scan_new_at, scan_out, BAD, joined, TRIMTAB_RANGE_BETWEEN, trimtab_bytes_of("k", 1), NO_KEY, 0, 0, NULL, NULL) \
     R(x_store_open_path, trimtab_store_open, path, BAD, missing_str(), store_options, &made_store) \
     R(x_store_open_store_out, trimtab_store_open, store_out, BAD, STR("/dev/null/store"), store_options, NULL) \
     R(x_store_close_store, trimtab_store_close, store, BAD, NULL) \
@@ -561,6 +639,20 @@ int main(int argc, char **argv)
     OK(trimtab_store_options_new(&store_options));
     store = open_store("nulls");
     hosted_store = open_hosted("nulls-hosted");
+    OK(trimtab_cluster_options_new(STR("a"), &cluster_options));
+    OK(trimtab_cluster_options_add_member(cluster_options, STR("a"), STR(""), 0));
+    OK(trimtab_cluster_options_set_insecure_plaintext(cluster_options, 0));
+    OK(trimtab_cluster_options_set_message_bytes(cluster_options, 16 << 10));
+    char joined_path[128];
+    snprintf(joined_path, sizeof joined_path, "%s/joined", folder);
+    trimtab_store_options *joined_options = small_options();
+    OK(trimtab_store_join(STR(joined_path), joined_options, cluster_options, &joined));
+    trimtab_store_options_free(joined_options);
+    OK(trimtab_store_cluster(joined, &cluster));
+    OK(trimtab_cluster_events_new(joined, &cluster_events));
+    cluster_status.struct_size = sizeof cluster_status;
+    cluster_node.struct_size = sizeof cluster_node;
+    cluster_event.struct_size = sizeof cluster_event;
     store_call.struct_size = sizeof store_call;
     store_result.struct_size = sizeof store_result;
     store_status.struct_size = sizeof store_status;
@@ -615,6 +707,11 @@ int main(int argc, char **argv)
     CHECK(made_check == NULL);
     CHECK(made_store == NULL && made_answer == NULL && made_queue == NULL && made_watch == NULL && made_scan == NULL);
     CHECK(made_txn == NULL && made_options == NULL);
+    CHECK(made_cluster_options == NULL && made_cluster == NULL && made_cluster_events == NULL);
+    trimtab_cluster_events_free(cluster_events);
+    trimtab_cluster_free(cluster);
+    trimtab_cluster_options_free(cluster_options);
+    trimtab_store_free(joined);
     trimtab_store_answer_free(answer);
     trimtab_txn_free(txn);
     trimtab_store_scan_free(scan);

@@ -505,6 +505,8 @@ static void refused(void)
     EXPECT(TRIMTAB_E_INVALID_ARGUMENT, trimtab_store_options_set_timeout_ms(options, 0));
     EXPECT(TRIMTAB_E_INVALID_ARGUMENT, trimtab_store_options_set_eviction(options, 3));
     EXPECT(TRIMTAB_E_INVALID_ARGUMENT, trimtab_store_options_set_disk_bytes_max(options, 1));
+    EXPECT(TRIMTAB_E_INVALID_ARGUMENT, trimtab_store_options_set_kept_bytes(options, UINT64_MAX));
+    OK(trimtab_store_options_set_kept_bytes(options, 1 << 20));
     EXPECT(TRIMTAB_E_INVALID_ARGUMENT, trimtab_store_options_set_identity(options, BYTES("short"), 1));
     EXPECT(TRIMTAB_E_INVALID_ARGUMENT, trimtab_store_options_set_identity(options, BYTES("sixteen bytes !!"), 0));
     EXPECT(TRIMTAB_E_UNSUPPORTED, trimtab_store_options_set_durability(options, TRIMTAB_DURABILITY_ALL));

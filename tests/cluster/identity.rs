@@ -139,6 +139,42 @@ fn a_node_is_promoted_by_force_when_the_others_are_gone() {
 }
 
 #[test]
+fn a_directory_is_promoted_by_force_while_nobody_has_it_open() {
+    let mut cluster = Cluster::new(3, 1);
+    let primary = cluster.primary();
+    cluster.store(primary).put(b"key", b"1", &Call { nodes: 4, ..Call::default() }).unwrap();
+    let replica = (primary + 1) % 3;
+    let dir = cluster.dir(replica);
+    let open = trimtab::embedded::promote_directory(&dir).unwrap_err();
+    assert!(matches!(open, trimtab::Error::State { .. }), "{open}");
+    (0..4).for_each(|at| cluster.drop(at));
+    let promoted = trimtab::embedded::promote_directory(&dir).unwrap();
+    let mut others: Vec<&str> = (0..3).filter(|at| *at != replica).map(|at| cluster.name(at)).collect();
+    others.sort_unstable();
+    let mut told = promoted.out.clone();
+    told.sort_unstable();
+    assert_eq!(
+        (told, promoted.learners),
+        (others.iter().map(|it| (*it).to_owned()).collect(), vec!["d".into()])
+    );
+    assert_eq!((promoted.cluster.as_str(), promoted.generation), ("trimtab", 2));
+    assert_eq!(promoted.node, cluster.name(replica));
+    // It is opened as ever, and so is the learner.
+    cluster.open(replica);
+    wait_role(cluster.store(replica), Role::Primary);
+    assert_eq!(&*cluster.store(replica).get(b"key").unwrap().unwrap().value, b"1");
+    let done = cluster.store(replica).put(b"key", b"2", &Call::default()).unwrap();
+    assert!(done.nodes == 1 && done.entry > promoted.last, "{done:?}");
+    cluster.open(3);
+    cluster.wait_shown(3, b"key", b"2");
+    for nothing in [cluster.folder.path().join("nobody"), cluster.folder.path().to_owned()] {
+        let why = trimtab::embedded::promote_directory(&nothing).unwrap_err();
+        assert!(why.to_string().contains("is no directory of a node of a cluster"), "{why}");
+    }
+    assert!(!cluster.folder.path().join("nobody").exists());
+}
+
+#[test]
 fn reads_may_be_local_by_default() {
     let cluster = Cluster::with(3, 0, |options| options.read = ReadLevel::Local);
     cluster.primary();

@@ -10,6 +10,7 @@ mod eviction;
 #[path = "../shared/folder.rs"]
 #[allow(dead_code, reason = "each of the tests needs a part of it")]
 mod folder;
+mod health;
 mod hostile;
 mod library;
 mod life;

@@ -3,14 +3,14 @@
 use std::io::{self, Write};
 
 /// Rows under headings, each column as wide as its widest cell.
-pub(super) struct Table<const COLUMNS: usize> {
+pub(in crate::cli) struct Table<const COLUMNS: usize> {
     headings: [(&'static str, Side); COLUMNS],
     rows: Vec<[String; COLUMNS]>,
 }
 
 /// Where a cell stands in its column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
+pub(in crate::cli) enum Side {
     /// Text.
     Left,
     /// Numbers.
@@ -18,16 +18,16 @@ pub(super) enum Side {
 }
 
 impl<const COLUMNS: usize> Table<COLUMNS> {
-    pub(super) fn new(headings: [(&'static str, Side); COLUMNS]) -> Self {
+    pub(in crate::cli) fn new(headings: [(&'static str, Side); COLUMNS]) -> Self {
         Self { headings, rows: Vec::new() }
     }
 
-    pub(super) fn push(&mut self, cells: [String; COLUMNS]) {
+    pub(in crate::cli) fn push(&mut self, cells: [String; COLUMNS]) {
         self.rows.push(cells.map(|cell| printable(&cell)));
     }
 
     /// Writes it, each line behind `indent`.
-    pub(super) fn print(&self, indent: &str, out: &mut impl Write) -> io::Result<()> {
+    pub(in crate::cli) fn print(&self, indent: &str, out: &mut impl Write) -> io::Result<()> {
         let width = |text: &str| text.chars().count();
         let widths: [usize; COLUMNS] = std::array::from_fn(|at| {
             let widest = self.rows.iter().map(|row| width(&row[at])).max().unwrap_or(0);

@@ -9,7 +9,10 @@ use super::plan::PATIENCE;
 
 /// One client's. What it could not send, because the store was not there, it owes and sends later.
 pub(super) struct Counters {
-    store: SocketAddr,
+    /// The nodes of the store; any of them takes counts.
+    store: Arc<[SocketAddr]>,
+    /// The one that is asked.
+    node: usize,
     keys: Arc<[String]>,
     desk: Arc<Desk>,
     client: Option<Client>,
@@ -23,10 +26,18 @@ pub(super) fn key(backend: &str) -> String {
 }
 
 impl Counters {
-    pub(super) fn new(store: SocketAddr, backends: &[String], desk: &Arc<Desk>) -> Self {
+    /// `node`: the one that is asked first.
+    pub(super) fn new(store: &[SocketAddr], node: usize, backends: &[String], desk: &Arc<Desk>) -> Self {
         let keys: Arc<[String]> = backends.iter().map(|name| key(name)).collect();
         let owed = vec![0; keys.len()];
-        Self { store, keys, desk: Arc::clone(desk), client: None, owed }
+        Self {
+            store: store.into(),
+            node: node % store.len(),
+            keys,
+            desk: Arc::clone(desk),
+            client: None,
+            owed,
+        }
     }
 
     /// Counts an answer of `backend`, and all that was owed; what does not come through now is owed.
@@ -50,10 +61,10 @@ impl Counters {
             }
             let client = match &mut self.client {
                 Some(client) => client,
-                None => match Client::connect(self.store) {
-                    Ok(client) => self.client.insert(client),
-                    // It is down, and will be there again.
-                    Err(_) => return,
+                None => match connect_to_one(&self.store, &mut self.node) {
+                    Some(client) => self.client.insert(client),
+                    // They are down, and will be there again.
+                    None => return,
                 },
             };
             let count = std::mem::take(&mut self.owed[backend]);
@@ -61,8 +72,9 @@ impl Counters {
             match client.ask(&["INCRBY", &self.keys[backend], &count.to_string()]) {
                 Ok(Said::Number(_)) => self.desk.write(|ledger| ledger.tally.acknowledge(backend, count)),
                 // Whether it is counted nobody knows: it is not sent again.
-                Err(_) => {
+                Err(_) | Ok(Said::Error(_)) => {
                     self.client = None;
+                    self.node = (self.node + 1) % self.store.len();
                     self.desk.write(|ledger| ledger.tally.give_up());
                     return;
                 }
@@ -75,6 +87,17 @@ impl Counters {
     }
 }
 
+/// The first that takes a connection, from `node` on.
+pub(super) fn connect_to_one(store: &[SocketAddr], node: &mut usize) -> Option<Client> {
+    for _ in 0..store.len() {
+        match Client::connect(store[*node]) {
+            Ok(client) => return Some(client),
+            Err(_) => *node = (*node + 1) % store.len(),
+        }
+    }
+    None
+}
+
 /// What a Redis server says.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Said {
@@ -82,6 +105,7 @@ pub(super) enum Said {
     Text(String),
     Nothing,
     Error(String),
+    Many(Vec<Said>),
 }
 
 /// A Redis client, as far as the demo needs one.
@@ -106,7 +130,7 @@ impl Client {
             request += &format!("${}\r\n{part}\r\n", part.len());
         }
         self.stream.write_all(request.as_bytes())?;
-        let mut buffer = [0; 512];
+        let mut buffer = [0; 4096];
         loop {
             if let Some((said, length)) = parse(&self.received)? {
                 self.received.drain(..length);
@@ -132,7 +156,17 @@ fn parse(bytes: &[u8]) -> io::Result<Option<(Said, usize)>> {
         Some(("+", text)) => (Said::Text(text.into()), 0),
         Some(("-", text)) => (Said::Error(text.into()), 0),
         Some((":", text)) => (Said::Number(number(text)?), 0),
-        Some(("$", "-1")) => (Said::Nothing, 0),
+        Some(("$" | "*", "-1")) => (Said::Nothing, 0),
+        Some(("*", text)) => {
+            let count = usize::try_from(number(text)?).map_err(|_| foreign())?;
+            let (mut parts, mut length) = (Vec::new(), 0);
+            for _ in 0..count {
+                let Some((part, more)) = parse(&bytes[end + 2 + length..])? else { return Ok(None) };
+                parts.push(part);
+                length += more;
+            }
+            (Said::Many(parts), length)
+        }
         Some(("$", text)) => {
             let length = usize::try_from(number(text)?).map_err(|_| foreign())?;
             let Some(text) = bytes.get(end + 2..).filter(|rest| rest.len() >= length + 2) else {
@@ -158,6 +192,10 @@ mod tests {
             ("-ERR no\r\n", Said::Error("ERR no".into())),
             ("$3\r\n117\r\n", Said::Text("117".into())),
             ("$-1\r\n", Said::Nothing),
+            ("*0\r\n", Said::Many(Vec::new())),
+            ("*2\r\n$1\r\na\r\n*1\r\n:1\r\n", {
+                Said::Many(vec![Said::Text("a".into()), Said::Many(vec![Said::Number(1)])])
+            }),
         ] {
             for length in 0..bytes.len() {
                 assert_eq!(parse(&bytes.as_bytes()[..length]).unwrap(), None, "{bytes:?} up to {length}");
@@ -169,7 +207,7 @@ mod tests {
 
     #[test]
     fn what_is_no_answer_is_told() {
-        for bytes in ["HTTP/1.1 400\r\n", ":x\r\n", "$-2\r\n", "\r\n", "\u{e9}\r\n"] {
+        for bytes in ["HTTP/1.1 400\r\n", ":x\r\n", "$-2\r\n", "*-2\r\n", "\r\n", "\u{e9}\r\n"] {
             assert!(parse(bytes.as_bytes()).is_err(), "{bytes:?}");
         }
     }

@@ -7,6 +7,8 @@
 
 use hdrhistogram::Histogram;
 
+use super::freshness::Freshness;
+use super::plan::STALE_MAX;
 use super::tally::Tally;
 
 /// A moment of the demo: which step, and whether what it does was done.
@@ -99,6 +101,8 @@ pub(super) struct Ledger {
     backends: usize,
     /// What the store was told of it.
     pub(super) tally: Tally,
+    /// What the replica without a vote showed.
+    pub(super) freshness: Freshness,
 }
 
 /// In nanoseconds; what is beyond counts as this much.
@@ -191,6 +195,7 @@ impl Ledger {
             begun: 0,
             backends,
             tally: Tally::new(backends),
+            freshness: Freshness::new(STALE_MAX),
         }
     }
 

@@ -27,12 +27,12 @@ impl Load {
     /// Has clients ask at `address` for what the backends called `names` say, and count the answers in `store`.
     pub(super) fn start(
         address: SocketAddr,
-        store: SocketAddr,
+        store: &[SocketAddr],
         names: &[String],
         desk: &Arc<Desk>,
     ) -> Result<Self> {
         let mut load = Self { desk: Arc::clone(desk), threads: Vec::with_capacity(CLIENTS) };
-        let counters = || Counters::new(store, names, desk);
+        let counters = |client| Counters::new(store, client, names, desk);
         let names: Arc<[String]> = names.into();
         let start = Clock.now();
         let _mask = sys::signal::mask_all();
@@ -46,7 +46,7 @@ impl Load {
                 every: if is_kept { KEPT_EVERY } else { FRESH_EVERY },
                 requests_max: if is_kept { KEPT_REQUESTS } else { 1 },
                 connection: None,
-                counters: counters(),
+                counters: counters(index),
                 asked: 0,
             };
             // Not all at the same moment.

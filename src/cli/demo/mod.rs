@@ -8,9 +8,10 @@
 //! | `stage` | what runs: backends, server, clients; the configuration |
 //! | `backend`, `orders` | a small web server that can be stopped as by a crash, and frozen |
 //! | `load` | the clients |
-//! | `store`, `counters` | a store in a process of its own, where the clients count what they were answered |
-//! | `node` | that process, which can be killed and started again |
+//! | `store`, `counters` | a store of three nodes and a learner, where the clients count what they were answered |
+//! | `node` | a process of it, which can be killed and started again |
 //! | `tally` | what it acknowledged, and whether it has it |
+//! | `beats`, `freshness` | times written to it and read of the learner, and whether they are as fresh as they must be |
 //! | `http` | what the two say to each other |
 //! | `ledger`, `desk` | what the clients saw, and the lock over it |
 //! | `judge` | whether counts are as they should be |
@@ -18,8 +19,10 @@
 //! | `plan` | the figures |
 
 mod backend;
+mod beats;
 mod counters;
 mod desk;
+mod freshness;
 mod http;
 mod judge;
 mod ledger;
@@ -52,9 +55,9 @@ use super::Failure;
 /// Show what trimtab is for: backends stop and are drained under load, and losses are counted
 ///
 /// Runs three small web backends, a server in front of them and clients in this process, on ports of loopback
-/// that the system chooses, and a store in a process of its own, where the clients count what they were answered. One backend is stopped abruptly and comes back, another is drained and made ready
-/// again, a third stands still, as one that hangs does, until its check finds out; the store is
-/// killed with -9 and started again. Ends with a table and with
+/// that the system chooses, and a store of three nodes and a learner, each a process of its own, where the clients count what they were answered. One backend is stopped abruptly and comes back, another is drained and made ready
+/// again, a third stands still, as one that hangs does, until its check finds out; the
+/// store's primary is killed with -9 and another node takes over, then all its nodes are and start again. Ends with a table and with
 /// `demo: ok` when no request was lost but those on their way to a backend that was stopped or stood still, and
 /// every backend was given what it should be, and the store has every count it acknowledged; otherwise with `demo: failed: WHAT`.
 #[derive(Args)]

@@ -88,6 +88,11 @@ impl Node {
         }
     }
 
+    /// Whether it was started and not killed.
+    pub(super) fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
     /// Kills it with SIGKILL; when this returns it is gone.
     pub(super) fn kill(&mut self) -> Result<()> {
         let Some(mut running) = self.running.take() else { return Ok(()) };

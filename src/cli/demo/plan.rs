@@ -17,6 +17,15 @@ pub(super) const KEPT_REQUESTS: u32 = 20;
 pub(super) const WORKERS: u32 = 2;
 pub(super) const BACKENDS: [&str; 3] = ["web-01", "web-02", "web-03"];
 
+/// The nodes of the store: those that vote, and one that follows without a vote.
+pub(super) const STORE_NODES: [&str; 4] = ["db-1", "db-2", "db-3", "db-4"];
+pub(super) const VOTERS: usize = 3;
+pub(super) const LEARNER: usize = 3;
+/// What a replica shows is no older than this.
+pub(super) const STALE_MAX: Duration = Duration::from_millis(500);
+/// How often a time is written to the store, and read of the replica without a vote.
+pub(super) const BEAT_EVERY: Duration = Duration::from_millis(20);
+
 /// How long a backend works on an answer, so that there are requests on their way whenever it is stopped.
 pub(super) const WORK: Duration = Duration::from_millis(4);
 
@@ -39,6 +48,8 @@ pub(super) const TOLERANCE: u64 = WORKERS as u64 + 2 * CLIENTS as u64;
 pub(super) const CONNECTIONS_FOR_SHARES: u64 = 2 * TOLERANCE * BACKENDS.len() as u64;
 /// Counts the store takes after it was killed before that is judged.
 pub(super) const COUNTS_AFTER_KILL: u64 = 30;
+/// Reads of the replica after that, likewise.
+pub(super) const READS_AFTER_KILL: u64 = 10;
 /// Connections before it is judged that a backend got none of them.
 pub(super) const CONNECTIONS_FOR_NONE: u64 = 30;
 

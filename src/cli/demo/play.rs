@@ -45,7 +45,9 @@ pub(super) fn play(seconds: u32, desk: &Arc<Desk>, voice: &mut Voice<'_>) -> io:
                 Ok(counted) => {
                     let wrong = counted.wrong(&BACKENDS);
                     report.problems.extend(wrong.map(|wrong| format!("the end: {wrong}")));
+                    report.problems.extend(stage.stale().map(|wrong| format!("the end: {wrong}")));
                     report.counted = Some(counted);
+                    report.freshness = Some(desk.ledger().freshness.clone());
                 }
                 Err(error) => report.problems.push(format!("the end: {error}")),
             }
@@ -87,12 +89,13 @@ fn introduce(stage: &Stage, voice: &mut Voice<'_>) -> io::Result<()> {
         WORK.as_millis(),
     ))?;
     voice.say(
-        "They count what they are answered in a store, a process of its own with this configuration:\n",
+        "They count what they are answered in a store of three nodes and a learner, each a process of its own. The \
+         first\nhas this configuration:\n",
     )?;
     for line in stage.store.text().lines() {
         voice.say(format!("    {line}").trim_end())?;
     }
-    let port = stage.store.address().port();
+    let port = stage.store.addresses()[0].port();
     voice.say(&format!("\nLook with: redis-cli -p {port} get answers:{}\n", BACKENDS[0]))
 }
 

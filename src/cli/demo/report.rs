@@ -6,9 +6,10 @@ use std::fmt::Write;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use super::freshness::Freshness;
 use super::judge::{Testimony, number};
 use super::ledger::Counts;
-use super::plan::{BACKENDS, TOLERANCE};
+use super::plan::{BACKENDS, STALE_MAX, TOLERANCE};
 use super::steps::Judgement;
 use super::tally::Counted;
 
@@ -29,6 +30,8 @@ pub(super) struct Report {
     pub(super) server: Option<Testimony>,
     /// What was in the store at the end, and of which configuration it was.
     pub(super) counted: Option<Counted>,
+    /// What its replica without a vote showed.
+    pub(super) freshness: Option<Freshness>,
     pub(super) store_config: String,
     /// Everything that is wrong; nothing is good.
     pub(super) problems: Vec<String>,
@@ -47,6 +50,7 @@ struct Told<'a> {
     total: CountsTold,
     server: Option<ServerTold<'a>>,
     store: Option<StoreTold<'a>>,
+    replica: Option<ReplicaTold>,
 }
 
 #[derive(Serialize)]
@@ -93,6 +97,15 @@ struct StoreTold<'a> {
     acknowledged: u64,
     found: u64,
     lost: u64,
+}
+
+#[derive(Serialize)]
+struct ReplicaTold {
+    reads: u64,
+    /// Older than they may be.
+    stale: u64,
+    refused: u64,
+    stale_max_ms: u128,
 }
 
 impl Report {
@@ -155,6 +168,12 @@ impl Report {
             found: counted.found.iter().sum(),
             lost: counted.lost(),
         });
+        let replica = self.freshness.as_ref().map(|fresh| ReplicaTold {
+            reads: fresh.reads,
+            stale: fresh.stale,
+            refused: fresh.refused,
+            stale_max_ms: STALE_MAX.as_millis(),
+        });
         serde_json::to_string_pretty(&Told {
             ok: self.is_good(),
             problems: &self.problems,
@@ -166,6 +185,7 @@ impl Report {
             total: CountsTold::new(&self.total()),
             server,
             store,
+            replica,
         })
     }
 
@@ -211,6 +231,17 @@ impl Report {
                 sum(&counted.found),
                 counted.lost(),
                 sum(&counted.sent) - sum(&counted.acknowledged),
+            );
+        }
+        if let Some(fresh) = &self.freshness {
+            let _ = writeln!(
+                text,
+                "  {:NAME$} {}, {} older than {} ms; {} refused",
+                "its learner",
+                number(fresh.reads, "read"),
+                fresh.stale,
+                STALE_MAX.as_millis(),
+                fresh.refused,
             );
         }
         text.push('\n');
@@ -305,6 +336,8 @@ mod tests {
         stopped.counts.cut = 2;
         stopped.counts.closed_idle = 1;
         stopped.judgement.cost = "of 4 connections 2 were cut".into();
+        let mut freshness = Freshness::new(STALE_MAX);
+        (freshness.reads, freshness.refused) = (40, 2);
         let closed = BTreeMap::from([("finished", 239), ("backend_reset", 3)]);
         Report {
             config: "[runtime]\n".into(),
@@ -316,6 +349,7 @@ mod tests {
                 found: vec![60, 21, 20],
                 sent: vec![60, 21, 21],
             }),
+            freshness: Some(freshness),
             store_config: "[store]\n".into(),
             problems: Vec::new(),
         }
@@ -335,6 +369,7 @@ mod tests {
             "  web-02 stopped of 4 connections 2 were cut",
             "  the server     242 connections accepted, 1 new attempt at another backend after one refused",
             "  the store      100 counts acknowledged, 101 there, 0 lost; 2 never answered",
+            "  its learner    40 reads, 0 older than 500 ms; 2 refused",
             "",
             "",
         ]
@@ -372,6 +407,8 @@ mod tests {
             "config": "[store]\n", "sent": 102, "acknowledged": 100, "found": 101, "lost": 0
         });
         assert_eq!(value["store"], store);
+        let replica = serde_json::json!({ "reads": 40, "stale": 0, "refused": 2, "stale_max_ms": 500 });
+        assert_eq!(value["replica"], replica);
         // Three digits are kept.
         let max = value["total"]["latency_ns"]["max"].as_u64().unwrap();
         assert!((1_999_000..=2_001_500).contains(&max), "{max}");

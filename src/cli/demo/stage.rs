@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::backend::Backend;
+use super::beats::Beats;
 use super::desk::{Desk, Waited};
 use super::judge::Testimony;
 use super::ledger::Ledger;
 use super::load::Load;
-use super::plan::{BACKENDS, PATIENCE, WORKERS};
+use super::plan::{BACKENDS, LEARNER, PATIENCE, STALE_MAX, STORE_NODES, WORKERS};
 use super::store::Store;
 use super::tally::Counted;
 use crate::balance::{BackendId, BackendStatistics, Observed, Pool};
@@ -21,6 +22,7 @@ use crate::time::Clock;
 pub(super) struct Stage {
     // In this order they go: who asks, who passes on, who answers.
     load: Option<Load>,
+    beats: Option<Beats>,
     server: Server,
     /// Counts what the clients were answered.
     pub(super) store: Store,
@@ -57,19 +59,31 @@ impl Stage {
         server.start()?;
         let Bind::Inet(address) = server.address(LISTENER)? else { unreachable!("bound to an IP address") };
         let pool = server.pool(POOL)?;
-        Ok(Self { load: None, server, store, backends, pool, desk: Arc::clone(desk), text, address })
+        Ok(Self {
+            load: None,
+            beats: None,
+            server,
+            store,
+            backends,
+            pool,
+            desk: Arc::clone(desk),
+            text,
+            address,
+        })
     }
 
     /// Lets the clients ask.
     pub(super) fn start_load(&mut self) -> Result<()> {
         let names = BACKENDS.map(str::to_string);
-        self.load = Some(Load::start(self.address, self.store.address(), &names, &self.desk)?);
+        self.load = Some(Load::start(self.address, self.store.addresses(), &names, &self.desk)?);
+        self.beats = Some(Beats::start(self.store.addresses(), self.store.learner(), &self.desk)?);
         Ok(())
     }
 
     /// Has the clients finish what they do.
     pub(super) fn end_load(&mut self) {
         self.load = None;
+        self.beats = None;
     }
 
     /// Ends it all at once, whatever is on its way.
@@ -92,6 +106,14 @@ impl Stage {
         let before = self.desk.ledger().tally.clone();
         let found = self.store.counters()?;
         Ok(Counted::new(&before, found, &self.desk.ledger().tally))
+    }
+
+    /// What is wrong with what the replica without a vote has shown so far.
+    pub(super) fn stale(&self) -> Option<String> {
+        let stale = self.desk.ledger().freshness.stale;
+        let bound = STALE_MAX.as_millis();
+        (stale > 0)
+            .then(|| format!("{} showed what was older than {bound} ms, {stale} times", STORE_NODES[LEARNER]))
     }
 
     /// The pool's name for a backend.

@@ -39,7 +39,7 @@ use crate::driver::store::{Finished, Lane, Store};
 use crate::driver::token::{GENERATION_MASK, Key, Source};
 use crate::driver::worker::{Core, Message, Timer};
 use crate::error::Result;
-use crate::resp::{Connection, Hub};
+use crate::resp::{Connection, Hub, Order};
 use crate::rng::Rng;
 
 /// What a loop serves Redis clients with.
@@ -76,6 +76,8 @@ pub(crate) struct Clients {
     is_syncing: bool,
     /// Whose it is.
     waiting: Vec<Key>,
+    /// Those that wait for other nodes.
+    following: Vec<Key>,
     /// Something was applied that clients may have asked to be told of.
     has_news: bool,
     /// Whether the store was told that they have.
@@ -124,6 +126,7 @@ impl Clients {
             has_mail: false,
             is_syncing: false,
             waiting: Vec::new(),
+            following: Vec::new(),
             has_news: false,
             wants_news: false,
             is_draining: false,
@@ -249,6 +252,12 @@ impl Clients {
             self.end(core, key);
         }
         self.run_rounds();
+        // Who waits for other nodes from now on looks once more: they may have come further in between.
+        self.has_mail |= self.lane.poll_progress(!self.following.is_empty());
+        while let Some(Order::HandOver(to)) = self.hub.poll_order() {
+            // It was answered; what comes of it is seen by who is primary.
+            let _ = self.lane.hand_over(&to);
+        }
         self.tell_news();
         self.write(core);
         // Those that were to go have gone.
@@ -276,6 +285,16 @@ impl Clients {
                 self.hub.handle_part(number, part);
             }
             self.deliver();
+        }
+        if let Some(topology) = self.lane.poll_topology() {
+            let now = self.lane.now();
+            self.hub.set_topology(topology, now);
+            self.deliver();
+        }
+        if self.lane.poll_progress(!self.following.is_empty()) {
+            for key in std::mem::take(&mut self.following) {
+                self.call(key);
+            }
         }
         for _ in 0..ROUNDS_MAX {
             let mut is_idle = self.done.is_empty();
@@ -316,6 +335,9 @@ impl Clients {
                 client.connection.advance(&mut self.hub, batch.of(number_of(key)), now);
                 if client.connection.waits_for_disk() && !self.waiting.contains(&key) {
                     self.waiting.push(key);
+                }
+                if client.connection.waits_for_nodes() && !self.following.contains(&key) {
+                    self.following.push(key);
                 }
             }
             if !self.waiting.is_empty() && !self.is_syncing {

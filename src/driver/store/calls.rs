@@ -348,8 +348,10 @@ impl Store {
     }
 
     /// The time by which keys expire now: this machine's, or the latest that a command had if that is later.
+    ///
+    /// In a cluster it is the primary's time, as far as the log tells.
     pub fn present(&self) -> Result<Timestamp> {
-        let clock = clock();
+        let clock = self.clock();
         Ok(self.reader()?.with(|view| clock.max(view.time())))
     }
 
@@ -365,6 +367,15 @@ impl Store {
     /// The time by which keys in `view` expire.
     pub(super) fn time_in(&self, view: &View) -> Timestamp {
         time_in(view, self.is_member(), clock())
+    }
+
+    /// This machine's time; that of the primary's machine, as far as it is known, in a cluster.
+    pub(super) fn clock(&self) -> Timestamp {
+        #[cfg(all(feature = "proxy", feature = "replication"))]
+        if let Some(sight) = &self.inner.shared.sight {
+            return sight.clock(clock());
+        }
+        clock()
     }
 
     fn is_member(&self) -> bool {

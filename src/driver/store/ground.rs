@@ -82,6 +82,11 @@ impl Ground {
         either!(self, engine => engine, member => member.engine())
     }
 
+    /// The last entry of the log, with those that are on their way into it.
+    pub(super) fn last_taken(&self) -> u64 {
+        either!(self, engine => engine.last_sequence(), member => member.last_taken())
+    }
+
     /// What readers see, made for who asks while nobody has read for a while.
     pub(in crate::driver) fn view(&mut self) -> Arc<View> {
         either!(self, engine => engine.view(), member => member.node().view())
@@ -231,6 +236,14 @@ impl Ground {
     /// Takes nothing more.
     pub(super) fn close(&mut self, now: Now) {
         either!(self, engine => engine.close(now), member => member.close(now));
+    }
+
+    #[cfg(all(feature = "proxy", feature = "replication"))]
+    pub(super) fn as_member(&self) -> Option<&Member> {
+        match self {
+            Ground::Lone(_) => None,
+            Ground::Member(member) => Some(member),
+        }
     }
 
     #[cfg(all(feature = "proxy", feature = "replication"))]

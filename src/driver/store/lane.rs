@@ -14,10 +14,11 @@ use super::owner::Owner;
 use super::shared::{Core, Shared, now};
 use crate::driver::lock::MutexGuard;
 use crate::error::Result;
-use crate::resp::{self, Completed, Durability, Keys, Submitted, Ticket};
+use crate::resp::{self, Completed, Durability, Keys, Submitted, Ticket, Topology};
 use crate::store::engine::{self, Now};
 use crate::store::index::evict::Uses;
 use crate::store::index::{Command, Reader, State, Timestamp, View};
+use crate::time::{Clock, Instant};
 
 /// Wakes a loop. Called with the store's lock held: it must neither block nor call the store.
 type Wake = Box<dyn Fn() + Send + Sync>;
@@ -32,6 +33,12 @@ struct Post {
     is_news: bool,
     /// Whether it wants to know.
     wants_news: bool,
+    /// Other nodes have come further since the lane was told.
+    is_progress: bool,
+    /// Whether it wants to know that.
+    wants_progress: bool,
+    /// The cluster has changed since the lane was told.
+    is_changed: bool,
     /// The loop was woken and has not looked yet.
     is_rung: bool,
     wake: Wake,
@@ -73,10 +80,26 @@ impl Lanes {
         }
     }
 
+    /// Whether somebody wants to know how far other nodes are.
+    #[cfg(feature = "replication")]
+    pub(super) fn want_progress(&self) -> bool {
+        self.0.iter().any(|(_, post)| post.wants_progress)
+    }
+
+    /// Other nodes have come further, or the cluster has changed.
+    #[cfg(feature = "replication")]
+    pub(super) fn note_cluster(&mut self, is_progress: bool, is_changed: bool) {
+        for (_, post) in &mut self.0 {
+            post.is_progress |= is_progress && post.wants_progress;
+            post.is_changed |= is_changed;
+        }
+    }
+
     /// Wakes each loop that has something to take and does not know.
     pub(super) fn ring(&mut self) {
         for (_, post) in &mut self.0 {
-            if !post.is_rung && (post.is_news || !post.done.is_empty()) {
+            let has_more = post.is_news || post.is_progress || post.is_changed;
+            if !post.is_rung && (has_more || !post.done.is_empty()) {
                 post.is_rung = true;
                 (post.wake)();
             }
@@ -91,7 +114,18 @@ pub(crate) struct Lane {
     sight: Sight,
     /// For tickets that have no sequence.
     unnumbered: u64,
+    /// Other nodes have come further since the loop looked.
+    is_progress: bool,
+    /// Whether the store is to tell that.
+    wants_progress: bool,
+    /// What is known of the cluster, when it is new.
+    topology: Option<Arc<Topology>>,
+    /// When it was looked at last.
+    looked_at: Instant,
 }
+
+/// How old what is told of the cluster may be.
+const TOPOLOGY_AGE: Duration = Duration::from_millis(100);
 
 /// The newest view a lane has looked at, for as long as nothing it knows of has changed it.
 struct Sight {
@@ -99,6 +133,16 @@ struct Sight {
     view: Option<Seen>,
     /// Batches in a row that had the lock, for want of a view, and wrote nothing.
     readings: u32,
+    #[cfg(feature = "replication")]
+    of_member: Option<OfMember>,
+}
+
+/// What a member of a cluster is to its readers.
+#[cfg(feature = "replication")]
+struct OfMember {
+    sight: Arc<super::member::Sight>,
+    /// Before the view was taken.
+    standpoint: super::member::Standpoint,
 }
 
 /// So many batches read under the lock before a view is made: among writes it would only cost.
@@ -129,12 +173,76 @@ impl Lane {
             done: Vec::new(),
             is_news: false,
             wants_news: false,
+            is_progress: false,
+            wants_progress: false,
+            is_changed: false,
             is_rung: false,
             wake: Box::new(wake),
         };
-        let index = store.shared()?.core.lock().lanes.0.insert(post);
-        let sight = Sight { reader: store.reader()?.clone(), view: None, readings: 0 };
-        Ok(Self { store: store.clone(), index, sight, unnumbered: 0 })
+        let shared = store.shared()?;
+        let sight = Sight {
+            reader: store.reader()?.clone(),
+            view: None,
+            readings: 0,
+            #[cfg(feature = "replication")]
+            of_member: shared
+                .sight
+                .as_ref()
+                .map(|sight| OfMember { sight: Arc::clone(sight), standpoint: sight.standpoint() }),
+        };
+        let mut core = shared.core.lock();
+        let index = core.lanes.0.insert(post);
+        let topology = topology(&mut core);
+        drop(core);
+        Ok(Self {
+            store: store.clone(),
+            index,
+            sight,
+            unnumbered: 0,
+            is_progress: false,
+            wants_progress: false,
+            topology,
+            looked_at: Clock.now(),
+        })
+    }
+
+    /// What is known of the cluster, when it is new since this was asked last.
+    pub(crate) fn poll_topology(&mut self) -> Option<Arc<Topology>> {
+        if self.store.inner.shared.is_member()
+            && self.topology.is_none()
+            && Clock.now().duration_since(self.looked_at) >= TOPOLOGY_AGE
+        {
+            self.looked_at = Clock.now();
+            self.topology = topology(&mut self.store.inner.shared.core.lock());
+        }
+        self.topology.take()
+    }
+
+    /// Whether other nodes have come further since this was asked last. Told while `wants` was said last.
+    pub(crate) fn poll_progress(&mut self, wants: bool) -> bool {
+        if std::mem::replace(&mut self.wants_progress, wants) != wants {
+            self.store.inner.shared.core.lock().lanes.0[self.index].wants_progress = wants;
+            // What came in between was told to nobody.
+            self.is_progress |= wants;
+        }
+        std::mem::take(&mut self.is_progress)
+    }
+
+    /// Begins to hand over to another node. What comes of it is seen in the topology.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Store::transfer`].
+    pub(crate) fn hand_over(&mut self, to: &str) -> Result<()> {
+        #[cfg(feature = "replication")]
+        {
+            let shared = &self.store.inner.shared;
+            let (mut core, now) = (shared.core.lock(), now());
+            core.member()?.begin_transfer(to, now)?;
+            shared.settle(&mut core, now);
+        }
+        let _ = to;
+        Ok(())
     }
 
     /// Begins a batch. The store's lock is taken with its first write and held until it is finished, so nothing may
@@ -159,7 +267,14 @@ impl Lane {
     pub(crate) fn take(&mut self, done: &mut Vec<Finished>) -> bool {
         self.sight.view = None;
         let mut core = self.store.inner.shared.core.lock();
-        core.lanes.0[self.index].take(done)
+        let post = &mut core.lanes.0[self.index];
+        self.is_progress |= std::mem::take(&mut post.is_progress);
+        let is_changed = std::mem::take(&mut post.is_changed);
+        let is_news = post.take(done);
+        if is_changed {
+            self.topology = topology(&mut core);
+        }
+        is_news
     }
 
     /// Whether the loop is to be woken by everything that is applied.
@@ -179,7 +294,7 @@ impl Lane {
 
     /// The present, as the store has it: never before what it has said.
     pub(crate) fn now(&self) -> Timestamp {
-        now().clock.max(self.sight.reader.time())
+        self.store.clock().max(self.sight.reader.time())
     }
 }
 
@@ -208,7 +323,7 @@ impl Post {
 
 impl Sight {
     fn view(&mut self) -> Seen {
-        self.view.get_or_insert_with(|| Seen(Arc::new(self.reader.view()))).clone()
+        self.view_by(Reader::view)
     }
 
     /// The same, unless there is none at present.
@@ -218,6 +333,39 @@ impl Sight {
         }
         self.view.clone()
     }
+
+    /// The view, which `take` gives if there is none yet.
+    fn view_by(&mut self, take: impl FnOnce(&Reader) -> Arc<View>) -> Seen {
+        if let Some(view) = &self.view {
+            return view.clone();
+        }
+        #[cfg(feature = "replication")]
+        if let Some(OfMember { sight, standpoint }) = &mut self.of_member {
+            *standpoint = sight.standpoint();
+        }
+        self.view.insert(Seen(Arc::new(take(&self.reader)))).clone()
+    }
+
+    /// What the view shows that was taken last.
+    fn of_view(&self) -> resp::Sight {
+        #[cfg(feature = "replication")]
+        if let Some(OfMember { sight, standpoint }) = &self.of_member {
+            return sight.of(*standpoint);
+        }
+        resp::Sight::Whole
+    }
+}
+
+/// What is known of the cluster; `None` outside of one.
+#[cfg(feature = "replication")]
+fn topology(core: &mut Core) -> Option<Arc<Topology>> {
+    let now = now();
+    core.member().ok().map(|member| Arc::new(member.topology(now)))
+}
+
+#[cfg(not(feature = "replication"))]
+fn topology(_: &mut Core) -> Option<Arc<Topology>> {
+    None
 }
 
 /// The writes of a turn. What it submits is seen and told when it is finished.
@@ -280,12 +428,16 @@ impl Keys for Batch<'_> {
         match &mut self.core {
             None => self.sight.view(),
             // Whoever holds the lock must not ask for a view as others do, who take it for that.
-            Some(core) => self.sight.view.get_or_insert_with(|| Seen(Arc::new(core.ground.view()))).clone(),
+            Some(core) => self.sight.view_by(|_| core.ground.view()),
         }
     }
 
     fn present(&mut self) -> (Timestamp, u64) {
         (self.sight.reader.time(), self.sight.reader.value_max())
+    }
+
+    fn sight(&mut self) -> resp::Sight {
+        self.sight.of_view()
     }
 
     fn look(&mut self) -> resp::Sight {
@@ -346,6 +498,16 @@ impl Keys for Batch<'_> {
         self.core.get_or_insert_with(|| self.shared.core.lock()).engine().durable_sequence()
     }
 
+    #[cfg(feature = "replication")]
+    fn replicas_with(&self, sequence: u64) -> u64 {
+        let of = |core: &Core| core.ground.as_member().map_or(0, |member| member.replicas_with(sequence));
+        match &self.core {
+            Some(core) => of(core),
+            None => of(&self.shared.core.lock()),
+        }
+    }
+
+    #[cfg(not(feature = "replication"))]
     fn replicas_with(&self, _: u64) -> u64 {
         0
     }

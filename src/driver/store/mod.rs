@@ -67,7 +67,7 @@ use self::member::Sight;
 #[cfg(all(feature = "proxy", feature = "replication"))]
 pub use self::member::{
     Beginning, ClusterEvent, ClusterEvents, ClusterOptions, ClusterStatus, Directory, MemberOptions,
-    NodeStatus, Read, ReadLevel,
+    NodeStatus, Promoted, Read, ReadLevel, promote_directory,
 };
 pub use self::options::Options;
 pub use self::queue::{Completed, Queue, Submission};

@@ -293,12 +293,12 @@ impl Shared {
             return Err(closed());
         }
         if core.waiting.is_empty() {
-            let before = core.engine().last_sequence();
+            let before = core.ground.last_taken();
             match submit(&mut core.ground) {
                 Ok(ground::Submitted::Done(reply)) => return Ok(Some(reply)),
                 Ok(ground::Submitted::UnderWay(ticket)) => {
                     // What was answered without being written down has none.
-                    let sequence = core.engine().last_sequence();
+                    let sequence = core.ground.last_taken();
                     core.owners.insert(ticket, owner((sequence > before).then_some(sequence)));
                     return Ok(None);
                 }
@@ -501,6 +501,7 @@ impl Shared {
         if member.news.take_fresh() || is_over {
             core.ring_news();
         }
+        core.tell_lanes();
     }
 
     fn answer(&self, core: &mut Core, own: Option<Ticket>, answer: &mut Option<Result<Reply>>) {

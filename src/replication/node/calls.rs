@@ -211,6 +211,11 @@ impl Calls {
         self.completions.push_back(Completion { ticket, result });
     }
 
+    /// Writes that are not in the log yet.
+    pub(super) fn proposed(&self) -> usize {
+        self.proposals.len()
+    }
+
     fn count(&self) -> usize {
         let writes = self.proposals.len() + self.writes.len() + self.spreading.len();
         writes + self.reads.len() + self.waiters.len()

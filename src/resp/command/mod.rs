@@ -12,6 +12,7 @@
 //! | `replication.rs` | `ROLE`, `READONLY`, what `INFO` says of replication |
 //! | `sentinel.rs` | `SENTINEL` |
 //! | `blind.rs` | writes that need not read first |
+//! | `route.rs` | which node a command is for |
 
 pub(super) mod blind;
 pub(super) mod client;
@@ -20,6 +21,7 @@ mod generic;
 mod hash;
 mod pubsub;
 mod replication;
+pub(super) mod route;
 mod sentinel;
 pub(super) mod server;
 mod string;
@@ -69,6 +71,7 @@ pub(super) enum Control {
     WaitAof,
     Quit,
     Reset,
+    Trimtab,
 }
 
 /// Flags of a command, as `COMMAND` tells them.
@@ -157,6 +160,9 @@ impl Spec {
     }
 }
 
+/// What `TRIMTAB` can do.
+pub(super) const TRIMTAB: &[(&str, i32)] = &[("position", 2), ("after", -6), ("bound", -3)];
+
 const CONTROL: &[Spec] = &[
     Spec::control("multi", 1, FAST | LOADING, Control::Multi),
     Spec::control("exec", 1, LOADING, Control::Exec),
@@ -167,6 +173,7 @@ const CONTROL: &[Spec] = &[
     Spec::control("waitaof", 4, BLOCKING, Control::WaitAof),
     Spec::control("quit", -1, FAST | LOADING | NO_AUTH, Control::Quit),
     Spec::control("reset", 1, FAST | LOADING | NO_AUTH, Control::Reset),
+    Spec::control("trimtab", -2, LOADING, Control::Trimtab).with(TRIMTAB),
 ];
 
 const FAMILIES: [&[Spec]; 10] = [

@@ -46,6 +46,14 @@ pub(super) fn refused(refusal: &Refusal) -> Failure {
 }
 
 pub(super) fn refused_write(error: &crate::error::Error) -> Failure {
+    use crate::error::Error;
+    match error {
+        Error::NotPrimary { .. } => return READ_ONLY,
+        Error::NoQuorum => return NO_QUORUM,
+        Error::Superseded => return SUPERSEDED,
+        Error::UnknownOutcome | Error::TimedOut { .. } => return failure(format!("UNKNOWN {error}")),
+        _ => {}
+    }
     failure(format!("MISCONF the store takes no writes: {error}"))
 }
 
@@ -56,6 +64,14 @@ pub(super) const READ_ONLY: Failure = fail("READONLY You can't write against a r
 /// What a read is answered on a replica that is too far behind, as by Redis.
 pub(super) const STALE: Failure =
     fail("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.");
+
+/// What a write is answered when no primary holds a quorum.
+const NO_QUORUM: Failure =
+    fail("CLUSTERDOWN no primary holds a quorum at present; nothing was written: ask again");
+
+/// What a write is answered that another primary's took the place of.
+const SUPERSEDED: Failure =
+    fail("TRYAGAIN another primary took over before this write was safe; it was not done: send it again");
 
 /// What a read is answered on a primary that has lost its quorum.
 pub(super) const LAPSED: Failure =

@@ -78,6 +78,8 @@ impl Connection {
                     Ok(())
                 });
             }
+            // Dealt with before anything is queued or held.
+            Control::Trimtab => {}
             Control::Wait | Control::WaitAof
                 if hub.topology().is_some_and(|topology| !topology.is_primary() && !topology.forwards) =>
             {

@@ -10,6 +10,7 @@ mod answer;
 mod asking;
 mod control;
 mod job;
+mod position;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -18,6 +19,7 @@ use smallvec::SmallVec;
 
 use self::answer::{LAPSED, READ_ONLY, STALE, answer, refused_write};
 use self::job::{Job, Part, Queued, Rest};
+use self::position::Bound;
 use crate::resp::ahead::Trace;
 use crate::resp::command::blind::{self, Expects};
 use crate::resp::command::{self, Args, Context, Control, Data, Run, Spec, failure};
@@ -94,6 +96,10 @@ pub struct Connection {
     watched: BTreeMap<Vec<u8>, Watched>,
     /// The last sequence that a write of this connection got.
     written: u64,
+    /// How fresh what it reads has to be.
+    bound: Option<Bound>,
+    /// Until when the next request waits for more of the log.
+    behind: Option<Timestamp>,
     /// The next request waits for the answers before it.
     is_held: bool,
     is_closing: bool,
@@ -113,6 +119,8 @@ struct Intake {
 enum Slot {
     Ready(Vec<u8>),
     Pending(Ticket, Expects),
+    /// Where in the log all before it is.
+    Position,
 }
 
 /// What holds all further requests up.
@@ -124,6 +132,8 @@ enum Busy {
     Asking { number: u64, rest: Option<Rest> },
     /// `WAIT` or `WAITAOF`.
     Wait { is_local: bool, local: u64, replicas: u64, deadline: Option<Timestamp> },
+    /// The next request waits for more of the log.
+    Behind { until: Timestamp },
 }
 
 #[derive(Debug, Default)]
@@ -163,6 +173,8 @@ impl Connection {
             queue: None,
             watched: BTreeMap::new(),
             written: 0,
+            bound: None,
+            behind: None,
             is_held: false,
             is_closing: false,
             is_cut: false,
@@ -184,6 +196,10 @@ impl Connection {
     /// Takes requests as far as that is possible now.
     pub fn advance(&mut self, hub: &mut Hub, keys: &mut impl Keys, now: Timestamp) {
         self.check_wait(hub, keys, now);
+        if matches!(self.busy, Some(Busy::Behind { .. })) {
+            // The request is looked at once more.
+            self.busy = None;
+        }
         self.check_answer(hub, keys, now);
         if self.has_requests(hub) {
             let mut intake = std::mem::replace(&mut self.intake, Intake::empty(self.options.limits));
@@ -246,7 +262,7 @@ impl Connection {
         }
         if at == 0 {
             self.slots.pop_front();
-            self.flush_slots(hub);
+            self.flush_slots(hub, keys);
         } else {
             self.slots[at] = Slot::Ready(written);
         }
@@ -268,6 +284,7 @@ impl Connection {
     pub fn next_deadline(&self) -> Option<Timestamp> {
         match &self.busy {
             Some(Busy::Wait { deadline, .. }) => *deadline,
+            Some(Busy::Behind { until }) => Some(*until),
             _ => None,
         }
     }
@@ -306,13 +323,19 @@ impl Connection {
 
     /// Whether something is to come of what the client has sent, without its sending more. `WAIT` does not count.
     pub fn is_at_work(&self, hub: &Hub) -> bool {
-        let is_busy = matches!(self.busy, Some(Busy::Write { .. } | Busy::Asking { .. }));
+        let is_busy =
+            matches!(self.busy, Some(Busy::Write { .. } | Busy::Asking { .. } | Busy::Behind { .. }));
         is_busy || !self.slots.is_empty() || self.is_held || self.has_requests(hub)
     }
 
     /// Whether `WAIT` or `WAITAOF` holds all further requests up.
     pub fn is_waiting(&self) -> bool {
         matches!(self.busy, Some(Busy::Wait { .. }))
+    }
+
+    /// Whether `WAIT` or `WAITAOF` waits for other nodes.
+    pub fn waits_for_nodes(&self) -> bool {
+        matches!(self.busy, Some(Busy::Wait { replicas: 1.., .. }))
     }
 
     /// Whether it waits for other nodes, and has not said how long.
@@ -323,6 +346,11 @@ impl Connection {
     /// Whether `WAITAOF` waits for what was written to be on this disk.
     pub fn waits_for_disk(&self) -> bool {
         matches!(self.busy, Some(Busy::Wait { local: 1.., .. }))
+    }
+
+    /// Whether it waits for more of the log.
+    pub fn waits_for_log(&self) -> bool {
+        matches!(self.busy, Some(Busy::Behind { .. }))
     }
 
     /// Whether it waits for messages of channels.
@@ -421,6 +449,9 @@ impl Connection {
                 hub,
             );
         }
+        if let Run::Control(Control::Trimtab) = spec.run {
+            return self.trimtab(args, hub, keys, now);
+        }
         if let Some(failure) = out_of_place(spec, args, hub) {
             return self.reject(failure, hub);
         }
@@ -467,6 +498,13 @@ impl Connection {
             self.is_held = true;
             return Taken::Later;
         }
+        if self.bound.is_some()
+            && spec.flags & command::READONLY != 0
+            && let Some(taken) = self.check_age(hub, keys, now)
+        {
+            return taken;
+        }
+        self.behind = None;
         let client = hub.client(self.id);
         client.active = now;
         client.last_command = spec.name;
@@ -626,9 +664,13 @@ impl Connection {
         }
     }
 
-    fn flush_slots(&mut self, hub: &mut Hub) {
-        while let Some(Slot::Ready(bytes)) = self.slots.front() {
-            self.output.extend_from_slice(bytes);
+    fn flush_slots(&mut self, hub: &mut Hub, keys: &mut impl Keys) {
+        loop {
+            match self.slots.front() {
+                Some(Slot::Ready(bytes)) => self.output.extend_from_slice(bytes),
+                Some(Slot::Position) => self.tell_position(hub, keys),
+                Some(Slot::Pending(..)) | None => break,
+            }
             self.slots.pop_front();
         }
         self.is_held &= !self.slots.is_empty();
@@ -645,7 +687,7 @@ impl Connection {
         match self.busy.take() {
             Some(Busy::Write { trace, .. }) => forget(trace, false, hub),
             Some(Busy::Asking { number, .. }) => hub.forget_question(number),
-            Some(Busy::Wait { .. }) | None => {}
+            Some(Busy::Wait { .. } | Busy::Behind { .. }) | None => {}
         }
     }
 

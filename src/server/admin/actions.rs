@@ -8,9 +8,12 @@ use crate::server::admin::Instance;
 use crate::server::admin::answer::Answer;
 #[cfg(feature = "store")]
 use crate::server::admin::body::Backup;
+#[cfg(all(feature = "store", feature = "replication"))]
+use crate::server::admin::body::ClusterRequest;
 use crate::server::admin::body::{Addition, Changes, check_empty, timeout};
 use crate::server::admin::head::{Head, Method};
 use crate::server::admin::path::Resource;
+use crate::server::admin::standing::Standing;
 use crate::server::config::suggest::{nearest_or_all, shown};
 use crate::server::journal::Follower;
 
@@ -33,6 +36,14 @@ struct OrderedBackup {
     ordered: &'static str,
     /// Its number, which its event and its report bear.
     backup: u64,
+}
+
+#[cfg(all(feature = "store", feature = "replication"))]
+#[derive(Serialize)]
+struct OrderedChange {
+    ordered: &'static str,
+    /// Its number, under which it is told what came of it.
+    change: u64,
 }
 
 /// Does what a request asks for.
@@ -76,6 +87,9 @@ fn done(head: &Head, body: &[u8], instance: &dyn Instance) -> Result<Done, Answe
                 }
             }
         }
+        Resource::Primary => standing(instance, |standing| standing.is_primary),
+        Resource::Replica(lag) => standing(instance, |standing| lag.takes(standing)),
+        Resource::StoreCluster => store_cluster(head, body, instance),
         Resource::StoreBackup => store_backup(head, body, instance),
         Resource::Drain => {
             let timeout = timeout(body).map_err(|why| Answer::error(400, &why))?;
@@ -91,6 +105,18 @@ fn done(head: &Head, body: &[u8], instance: &dyn Instance) -> Result<Done, Answe
     told.map(Done::Told)
 }
 
+/// 200 if the store's node is what was asked for, 503 if not.
+#[cfg(feature = "store")]
+fn standing(instance: &dyn Instance, is_meant: impl FnOnce(&Standing) -> bool) -> Result<Answer, Answer> {
+    let standing = instance.standing()?;
+    Ok(Answer::json(if is_meant(&standing) { 200 } else { 503 }, &standing))
+}
+
+#[cfg(not(feature = "store"))]
+fn standing(_: &dyn Instance, _: impl FnOnce(&Standing) -> bool) -> Result<Answer, Answer> {
+    Err(Answer::error(404, "there is no store: this build has none"))
+}
+
 #[cfg(feature = "store")]
 fn store_backup(head: &Head, body: &[u8], instance: &dyn Instance) -> Result<Answer, Answer> {
     if head.method != Method::Post {
@@ -104,6 +130,23 @@ fn store_backup(head: &Head, body: &[u8], instance: &dyn Instance) -> Result<Ans
 #[cfg(not(feature = "store"))]
 fn store_backup(_: &Head, _: &[u8], _: &dyn Instance) -> Result<Answer, Answer> {
     Err(Answer::error(404, "there is no store: this build has none"))
+}
+
+#[cfg(all(feature = "store", feature = "replication"))]
+fn store_cluster(head: &Head, body: &[u8], instance: &dyn Instance) -> Result<Answer, Answer> {
+    if head.method != Method::Post {
+        return Ok(Answer::json(200, &instance.cluster()?));
+    }
+    let ClusterRequest { order, timeout } =
+        ClusterRequest::parse(body).map_err(|why| Answer::error(400, &why))?;
+    let ordered = order.name();
+    let change = instance.change_cluster(order, timeout)?;
+    Ok(Answer::json(202, &OrderedChange { ordered, change }))
+}
+
+#[cfg(not(all(feature = "store", feature = "replication")))]
+fn store_cluster(_: &Head, _: &[u8], _: &dyn Instance) -> Result<Answer, Answer> {
+    Err(Answer::error(404, "there is no cluster: this build has none"))
 }
 
 fn no_pool(name: &str, instance: &dyn Instance) -> Answer {

@@ -145,6 +145,7 @@ impl From<Error> for Answer {
             Error::InvalidArgument { .. } => 400,
             Error::NotFound { .. } => 404,
             Error::Exists { .. } | Error::Capacity { .. } | Error::State { .. } => 409,
+            Error::NotPrimary { .. } | Error::NoQuorum | Error::Superseded => 409,
             Error::Forked { .. } => 503,
             _ => 500,
         };

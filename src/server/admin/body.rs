@@ -9,6 +9,8 @@ use serde_json::Value;
 use crate::balance::options::WEIGHT_MAX;
 use crate::balance::{Admin, Backend, BackendId, MAXCONN_MAX, Pool};
 use crate::error::Result;
+#[cfg(all(feature = "store", feature = "replication"))]
+use crate::server::changes::ClusterOrder;
 use crate::server::config::TIMEOUT_MAX;
 use crate::server::config::suggest::{nearest_or_all, shown};
 
@@ -35,6 +37,30 @@ pub(super) struct Backup {
     /// The directory, as the body has it.
     pub(super) to: String,
     pub(super) is_full: bool,
+}
+
+/// A change of the cluster.
+#[cfg(all(feature = "store", feature = "replication"))]
+#[derive(Debug, PartialEq)]
+pub(super) struct ClusterRequest {
+    pub(super) order: ClusterOrder,
+    pub(super) timeout: Option<Duration>,
+}
+
+#[cfg(all(feature = "store", feature = "replication"))]
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawClusterRequest {
+    #[serde(deserialize_with = "there")]
+    order: Option<Value>,
+    #[serde(deserialize_with = "there")]
+    node: Option<Value>,
+    #[serde(deserialize_with = "there")]
+    address: Option<Value>,
+    #[serde(deserialize_with = "there")]
+    with: Option<Value>,
+    #[serde(deserialize_with = "there")]
+    timeout_ms: Option<Value>,
 }
 
 /// The keys as they come, of whatever type.
@@ -179,6 +205,49 @@ impl Backup {
             Some(other) => return Err(wrong_type("full", &other, "true or false")),
         };
         Ok(Self { to, is_full })
+    }
+}
+
+#[cfg(all(feature = "store", feature = "replication"))]
+impl ClusterRequest {
+    /// Reads what is to change; gives what is wrong with it otherwise.
+    pub(super) fn parse(body: &[u8]) -> std::result::Result<Self, String> {
+        const ORDERS: [&str; 5] = ["transfer", "add", "promote", "remove", "replace"];
+        let RawClusterRequest { order, node, address, with, timeout_ms } = read(body)?;
+        let text = |key: &str, value: Option<Value>| match value {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(other) => Err(wrong_type(key, &other, "a text")),
+        };
+        let Some(order) = text("order", order)? else {
+            return Err(format!("the body has no order; known: {}", ORDERS.join(", ")));
+        };
+        let (node, address, with) = (text("node", node)?, text("address", address)?, text("with", with)?);
+        let needed = |key: &str, value: Option<String>| {
+            value.ok_or_else(|| format!("{order} needs {key}, the name of a node"))
+        };
+        let address = match address {
+            None => None,
+            Some(_) if order != "add" => return Err(format!("address is for add, and not for {order}")),
+            Some(text) => Some(text.parse().map_err(|_| format!("address {} is not ip:port", shown(&text)))?),
+        };
+        if with.is_some() && order != "replace" {
+            return Err(format!("with is for replace, and not for {order}"));
+        }
+        let order = match &*order {
+            "transfer" => ClusterOrder::Transfer { to: node },
+            "add" => ClusterOrder::Add { node: needed("node", node)?, address },
+            "promote" => ClusterOrder::Promote { node: needed("node", node)? },
+            "remove" => ClusterOrder::Remove { node: needed("node", node)? },
+            "replace" => ClusterOrder::Replace { lost: needed("node", node)?, with: needed("with", with)? },
+            other => {
+                let hint = nearest_or_all(other, "known", ORDERS);
+                return Err(format!("unknown order {}; {hint}", shown(other)));
+            }
+        };
+        let millis_max = u64::try_from(TIMEOUT_MAX.as_millis()).unwrap_or(u64::MAX);
+        let millis = timeout_ms.map(|value| number("timeout_ms", &value, 1, millis_max)).transpose()?;
+        Ok(Self { order, timeout: millis.map(Duration::from_millis) })
     }
 }
 

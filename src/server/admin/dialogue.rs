@@ -18,13 +18,23 @@ use crate::server::journal::Follower;
 /// by [`Dialogue::handle_news`] to who follows them, and nothing else on that connection any more.
 pub struct Dialogue {
     instance: Weak<dyn Instance>,
-    /// Whether it is over a loopback address, where only loopback's names are good.
-    is_loopback: bool,
+    reach: Reach,
     /// What came and is not dealt with.
     buffer: Vec<u8>,
     phase: Phase,
     /// Requests answered.
     answered: u64,
+}
+
+/// What a client may ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::server) enum Reach {
+    /// Everything.
+    All,
+    /// Everything, over a loopback address, where only loopback's names are good.
+    Loopback,
+    /// How the store's node stands, and nothing else.
+    Standing,
 }
 
 enum Phase {
@@ -50,8 +60,8 @@ const WAITING_MAX: usize = 1 << 20;
 const DISCARDED_MAX: u64 = 1 << 20;
 
 impl Dialogue {
-    pub(in crate::server) fn new(instance: Weak<dyn Instance>, is_loopback: bool) -> Self {
-        Self { instance, is_loopback, buffer: Vec::new(), phase: Phase::Head, answered: 0 }
+    pub(in crate::server) fn new(instance: Weak<dyn Instance>, reach: Reach) -> Self {
+        Self { instance, reach, buffer: Vec::new(), phase: Phase::Head, answered: 0 }
     }
 
     /// Takes bytes from the client and appends what it is to be sent to `answer`. Empty `bytes` say that the
@@ -122,7 +132,7 @@ impl Dialogue {
                 Phase::Over => return used,
                 Phase::Follow(..) => return self.buffer.len(),
                 Phase::Head if bytes.is_empty() => return used,
-                Phase::Head => match parse(bytes, self.is_loopback) {
+                Phase::Head => match parse(bytes, self.reach) {
                     Parsed::Partial => return used,
                     Parsed::Refused(refused, length) => {
                         used += length;

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use crate::server::admin::answer::Answer;
+use crate::server::admin::dialogue::Reach;
 use crate::server::admin::path::{Nowhere, Resource};
 use crate::server::admin::{BODY_MAX, FIELDS_MAX, HEAD_MAX};
 use crate::server::config::suggest::shown;
@@ -60,14 +61,14 @@ pub(super) enum Parsed {
 /// Stands for a body whose length cannot be told.
 const LENGTH_UNKNOWN: u64 = u64::MAX;
 
-/// Reads the head that `bytes` begin with. `is_loopback`: the dialogue is over a loopback address.
-pub(super) fn parse(bytes: &[u8], is_loopback: bool) -> Parsed {
+/// Reads the head that `bytes` begin with.
+pub(super) fn parse(bytes: &[u8], reach: Reach) -> Parsed {
     let limited = &bytes[..bytes.len().min(HEAD_MAX)];
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let mut request = httparse::Request::new(&mut fields);
     let broken = |status, why: &str| Parsed::Refused(Refused::broken(status, why), 0);
     match request.parse(limited) {
-        Ok(httparse::Status::Complete(length)) => match check(&request, is_loopback) {
+        Ok(httparse::Status::Complete(length)) => match check(&request, reach) {
             Ok(head) => Parsed::Whole(Box::new(head), length),
             Err(refused) => Parsed::Refused(refused, length),
         },
@@ -83,7 +84,7 @@ pub(super) fn parse(bytes: &[u8], is_loopback: bool) -> Parsed {
     }
 }
 
-fn check(request: &httparse::Request<'_, '_>, is_loopback: bool) -> Result<Head, Refused> {
+fn check(request: &httparse::Request<'_, '_>, reach: Reach) -> Result<Head, Refused> {
     let fields = Fields(request.headers);
     let is_old = request.version == Some(0);
     let is_last = is_old || fields.has_token("connection", "close");
@@ -121,7 +122,7 @@ fn check(request: &httparse::Request<'_, '_>, is_loopback: bool) -> Result<Head,
         (Some(authority), Ok(_)) => Some(authority.as_bytes()),
         (None, Ok(host)) => host,
     };
-    if is_loopback && host.is_some_and(|host| !is_loopback_host(host)) {
+    if reach == Reach::Loopback && host.is_some_and(|host| !is_loopback_host(host)) {
         let host = shown(&String::from_utf8_lossy(host.unwrap_or_default()));
         let why =
             format!("Host {host} is not this machine's loopback; ask for 127.0.0.1, [::1] or localhost");
@@ -133,6 +134,10 @@ fn check(request: &httparse::Request<'_, '_>, is_loopback: bool) -> Result<Head,
             Nowhere::Unknown(why) => Answer::error(404, &why),
         })
     })?;
+    if reach == Reach::Standing && !resource.is_about_standing() {
+        let why = "there are /primary and /replica here; the rest is at the address of [admin]";
+        return Err(refuse(Answer::error(404, why)));
+    }
     let method = method_of(method, &resource).map_err(refuse)?;
     if !matches!(method, Method::Get | Method::Head) {
         check_change(&fields).map_err(refuse)?;

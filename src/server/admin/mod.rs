@@ -9,8 +9,11 @@
 //! | `PUT` likewise, `{"address": "10.0.0.4:80", ...}` | adds it | 201, the backend |
 //! | `DELETE` likewise | removes it | 204 |
 //! | `GET /v1/events?recent=20&since=17&follow=false` | | 200, events as they come, each a line of JSON |
+//! | `GET /primary`, `GET /replica?lag=500ms` | | 200 or 503: whether the store's node is one, a [`Standing`] |
 //! | `GET /v1/store/backup` | | 200, the last backups of the store |
 //! | `POST /v1/store/backup`, `{"to": "/mnt/backup", "full": false}` | begins one | 202, its number |
+//! | `GET /v1/store/cluster` | | 200, a [`ClusterTold`](super::ClusterTold) |
+//! | `POST /v1/store/cluster`, `{"order": "transfer", "node": "db-2", "timeout_ms": 5000}` | begins a change of the cluster | 202, its number |
 //! | `POST /v1/drain`, `{"timeout_ms": 30000}` | [`Server::drain`](super::Server::drain) | 202 |
 //! | `POST /v1/stop` | [`Server::stop`](super::Server::stop) | 202 |
 //!
@@ -33,6 +36,7 @@
 //! | `answer` | what is answered, as bytes |
 //! | `actions` | what each request does |
 //! | `body` | the JSON of requests |
+//! | `standing` | what balancers ask of the store's node |
 
 mod actions;
 mod answer;
@@ -40,6 +44,7 @@ mod body;
 mod dialogue;
 mod head;
 mod path;
+mod standing;
 #[cfg(test)]
 mod tests;
 
@@ -50,14 +55,18 @@ use crate::balance::{BackendStatistics, Pool};
 use crate::error::Result;
 #[cfg(feature = "store")]
 use crate::server::backups::RecentBackups;
+#[cfg(all(feature = "store", feature = "replication"))]
+use crate::server::changes::{ClusterOrder, ClusterTold};
 use crate::server::journal::{Follower, Start};
 use crate::server::statistics::{BackendStatus, PoolStatus, Status};
 
 #[cfg(feature = "cli")]
 pub(crate) use crate::driver::conversation::FOLLOW_SILENCE_MAX;
+pub(in crate::server) use dialogue::Reach;
 pub use dialogue::{AHEAD_MAX, Dialogue};
 #[cfg(feature = "cli")]
 pub(crate) use path::encode;
+pub use standing::Standing;
 
 /// The longest head of a request, in bytes, its closing empty line included.
 pub const HEAD_MAX: usize = 16 * 1024;
@@ -83,6 +92,15 @@ pub(super) trait Instance: Send + Sync {
     fn pool_status(&self, name: &str) -> Option<PoolStatus>;
     /// Its events from somewhere on, up to now unless `goes_on`.
     fn follow(&self, start: Start, goes_on: bool) -> Result<Follower>;
+    /// How its store's node stands.
+    #[cfg(feature = "store")]
+    fn standing(&self) -> Result<Standing>;
+    /// How the cluster of its store is.
+    #[cfg(all(feature = "store", feature = "replication"))]
+    fn cluster(&self) -> Result<ClusterTold>;
+    /// Begins a change of the cluster of its store, and gives its number.
+    #[cfg(all(feature = "store", feature = "replication"))]
+    fn change_cluster(&self, order: ClusterOrder, timeout: Option<Duration>) -> Result<u64>;
     /// Begins a backup of its store, and gives its number.
     #[cfg(feature = "store")]
     fn back_up(&self, to: &str, is_full: bool) -> Result<u64>;

@@ -1,5 +1,6 @@
 //! Paths: which one means what, and names within them.
 
+use crate::server::admin::standing::Lag;
 use crate::server::config::suggest::{nearest_or_all, shown};
 use crate::server::journal::Start;
 
@@ -10,7 +11,10 @@ pub(super) enum Resource {
     Pool(String),
     Backend { pool: String, backend: String },
     Events(Wanted),
+    Primary,
+    Replica(Lag),
     StoreBackup,
+    StoreCluster,
     Drain,
     Stop,
 }
@@ -33,7 +37,7 @@ pub(super) enum Nowhere {
 }
 
 const KNOWN: &str = "/v1/status, /v1/pools/{pool}, /v1/pools/{pool}/backends/{backend}, /v1/events, /v1/store/backup, \
-                     /v1/drain, /v1/stop";
+                     /v1/store/cluster, /v1/drain, /v1/stop, /primary, /replica";
 
 impl Resource {
     /// Reads the target of a request, which begins with `/`.
@@ -46,16 +50,19 @@ impl Resource {
             segments.push(name);
         }
         let names: Vec<&str> = segments.iter().map(String::as_str).collect();
-        if !query.is_empty() && names != ["v1", "events"] {
+        if !query.is_empty() && names != ["v1", "events"] && names != ["replica"] {
             let query = shown(query);
             return Err(Nowhere::Malformed(format!(
                 "the query {query} means nothing here; changes go in a JSON body"
             )));
         }
         match names[..] {
+            ["primary"] => Ok(Resource::Primary),
+            ["replica"] => Ok(Resource::Replica(Lag::parse(query).map_err(Nowhere::Malformed)?)),
             ["v1", "status"] => Ok(Resource::Status),
             ["v1", "events"] => Ok(Resource::Events(Wanted::parse(query).map_err(Nowhere::Malformed)?)),
             ["v1", "store", "backup"] => Ok(Resource::StoreBackup),
+            ["v1", "store", "cluster"] => Ok(Resource::StoreCluster),
             ["v1", "drain"] => Ok(Resource::Drain),
             ["v1", "stop"] => Ok(Resource::Stop),
             ["v1", "pools", pool] if !pool.is_empty() => Ok(Resource::Pool(pool.into())),
@@ -70,12 +77,21 @@ impl Resource {
         }
     }
 
+    /// Whether it is for anybody who may know how the store's node stands.
+    pub(super) fn is_about_standing(&self) -> bool {
+        matches!(self, Resource::Primary | Resource::Replica(_))
+    }
+
     /// The methods it takes, as the field `Allow` has them.
     pub(super) fn allowed(&self) -> &'static str {
         match self {
-            Resource::Status | Resource::Pool(_) | Resource::Events(_) => "GET, HEAD",
+            Resource::Status
+            | Resource::Pool(_)
+            | Resource::Events(_)
+            | Resource::Primary
+            | Resource::Replica(_) => "GET, HEAD",
             Resource::Backend { .. } => "GET, HEAD, POST, PUT, DELETE",
-            Resource::StoreBackup => "GET, HEAD, POST",
+            Resource::StoreBackup | Resource::StoreCluster => "GET, HEAD, POST",
             Resource::Drain | Resource::Stop => "POST",
         }
     }
@@ -224,6 +240,8 @@ mod tests {
             ("/v1/pools/%C3", "UTF-8"),
             ("/v1/pools/app/backends/a?weight=5", "JSON body"),
             ("/v1/status?recent=5", "JSON body"),
+            ("/primary?lag=1s", "JSON body"),
+            ("/replica?lag=soon", "or write a whole number"),
             ("/v1/events?recnet=5", "did you mean \"recent\"?"),
             ("/v1/events?x", "known: \"recent\", \"since\", \"follow\""),
             ("/v1/events?recent", "recent \"\" is not a whole number"),

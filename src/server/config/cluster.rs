@@ -6,16 +6,24 @@
 //! | `peers` | names of nodes and where they listen, the same on all nodes | required |
 //! | `learners` | nodes without a vote; one that is not in `peers` has no address, and dials | none |
 //! | `listen` | where this node listens | its address in `peers` |
+//! | `cluster` | the cluster's name; nodes of another are refused | `"trimtab"` |
+//! | `join` | whether the cluster is there already: a node with an empty directory waits to be added | `false` |
+//! | `forward` | whether a node that is not primary passes writes on | `true` |
+//! | `degrade_after` | after how long a write is answered though fewer nodes have it than were asked for | never |
+//! | `stale_max` | how old what a replica tells Redis clients may be | 10 s |
+//! | `announce` | where Redis clients reach this node | its address in `peers`, with the port of `resp` |
 //! | `peer_tls` | `{ certificates = […], key = …, ca = … }`, `"insecure-plaintext"` or `"insecure-plaintext-anywhere"` | required where there is another node |
-
-#![cfg_attr(not(test), allow(dead_code, reason = "for [store], which has no cluster yet"))]
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::error::Error;
 use crate::peer::{NodeName, Security};
+use crate::resp;
+use crate::server::config::Bind;
+use crate::server::config::duration::show as show_duration;
 use crate::server::config::fields::{At, Fields};
 use crate::server::config::problems::Problems;
 use crate::server::config::schema::PEER_TLS;
@@ -25,24 +33,41 @@ use crate::server::config::suggest::{nearest_or_all, shown};
 
 /// Who is in the cluster, as the configuration says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Cluster {
+pub struct Cluster {
+    /// Its name.
+    pub name: String,
     /// This node.
-    pub(super) node: NodeName,
+    pub node: NodeName,
     /// Where it listens; `None`: nowhere.
-    pub(super) listen: Option<SocketAddr>,
+    pub listen: Option<SocketAddr>,
     /// All nodes, this one too, in the order of their names.
-    pub(super) members: BTreeMap<NodeName, Member>,
+    pub members: BTreeMap<NodeName, Member>,
     /// How links are secured; plaintext on loopback where there is no other node.
-    pub(super) security: Security,
+    pub security: Security,
+    /// The cluster is there already: with an empty directory this node waits to be added.
+    pub joins: bool,
+    /// A node that is not primary passes writes on.
+    pub forwards: bool,
+    /// After how long a write is answered though fewer nodes have it than were asked for.
+    pub degrade_after: Option<Duration>,
+    /// How old what a replica tells Redis clients may be; `None`: as old as it likes.
+    pub stale_max: Option<Duration>,
+    /// Where Redis clients reach this node.
+    pub announce: Option<String>,
 }
+
+const STALE_DEFAULT: Duration = Duration::from_secs(10);
+const DEGRADE_MIN: Duration = Duration::from_millis(1);
+/// An hour.
+const DEGRADE_MAX: Duration = Duration::from_secs(3_600);
 
 /// A node of the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Member {
+pub struct Member {
     /// Where it listens; `None`: nowhere.
-    pub(super) address: Option<SocketAddr>,
+    pub address: Option<SocketAddr>,
     /// It has no vote.
-    pub(super) is_learner: bool,
+    pub is_learner: bool,
 }
 
 /// The most nodes of a cluster: what consensus is made for, and some.
@@ -54,7 +79,86 @@ const PLAINTEXT: &str = "insecure-plaintext";
 const PLAINTEXT_ANYWHERE: &str = "insecure-plaintext-anywhere";
 
 /// Reads it from the table that has the keys; `None` when something was told as a problem.
-pub(super) fn read(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<Cluster> {
+///
+/// - `resp`: where this node serves Redis clients.
+pub(super) fn read(
+    fields: &Fields<'_, '_>,
+    resp: Option<&Bind>,
+    problems: &mut Problems<'_>,
+) -> Option<Cluster> {
+    let others = Others::read(fields, problems);
+    let mut cluster = read_members(fields, problems)?;
+    let Others { name, joins, forwards, degrade_after, stale_max, announce } = others;
+    let own = cluster.members.get(&cluster.node).and_then(|own| own.address);
+    cluster.announce = announce.or_else(|| reached_at(resp?, own));
+    Some(Cluster { name, joins, forwards, degrade_after, stale_max, ..cluster })
+}
+
+/// Where clients reach a node that serves them at `resp`: with an address that stands for all of the machine's, at the one
+/// that other nodes have for it.
+fn reached_at(resp: &Bind, own: Option<SocketAddr>) -> Option<String> {
+    match resp {
+        Bind::Inet(address) if !address.ip().is_unspecified() => Some(address.to_string()),
+        Bind::Inet(address) => own.map(|own| SocketAddr::new(own.ip(), address.port()).to_string()),
+        // Of use on this machine alone, and there it is.
+        other => Some(other.to_string()),
+    }
+}
+
+/// What has a default.
+struct Others {
+    name: String,
+    joins: bool,
+    forwards: bool,
+    degrade_after: Option<Duration>,
+    stale_max: Option<Duration>,
+    announce: Option<String>,
+}
+
+impl Others {
+    fn read(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Self {
+        let name = fields.text("cluster", problems).filter(|name| {
+            let is_right = (1..=255).contains(&name.value.len()) && !name.value.chars().any(char::is_control);
+            if !is_right {
+                let message = "cluster is empty, longer than 255 bytes, or has control characters";
+                problems.add(name.at, message, "write cluster = \"orders\"");
+            }
+            is_right
+        });
+        let degrade_after = fields.duration("degrade_after", problems).filter(|after| {
+            let is_right = (DEGRADE_MIN..=DEGRADE_MAX).contains(&after.value);
+            if !is_right {
+                let message = format!("degrade_after {} is outside 1ms to 1h", show_duration(after.value));
+                problems.add(
+                    after.at,
+                    message,
+                    "take it out, and nothing is answered with less than was asked for",
+                );
+            }
+            is_right
+        });
+        let stale_max = fields.duration("stale_max", problems).map(|most| most.value);
+        let announce = fields.text("announce", problems).filter(|text| {
+            let is_right = resp::ClientAddress::parse(text.value).is_some() && text.value.len() <= 128;
+            if !is_right {
+                let message = format!("announce: {} is no host:port", shown(text.value));
+                problems.add(text.at, message, "write announce = \"10.0.0.5:6379\"");
+            }
+            is_right
+        });
+        Self {
+            name: name.map_or("trimtab", |name| name.value).to_owned(),
+            joins: fields.boolean("join", problems).is_some_and(|join| join.value),
+            forwards: fields.boolean("forward", problems).is_none_or(|forward| forward.value),
+            degrade_after: degrade_after.map(|after| after.value),
+            stale_max: Some(stale_max.unwrap_or(STALE_DEFAULT)).filter(|most| !most.is_zero()),
+            announce: announce.map(|text| text.value.to_owned()),
+        }
+    }
+}
+
+/// Who is in it. The rest is the caller's.
+fn read_members(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<Cluster> {
     let node = fields.required_text("node", problems);
     let node = node.and_then(|node| name("node", node, problems).map(|value| At { at: node.at, value }));
     let peers = peers(fields, problems);
@@ -102,10 +206,16 @@ pub(super) fn read(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Opti
     let own = own?;
     let listen = listen.map(|listen| listen.value).or(own.address);
     (is_allowed && own.address.is_some() == listen.is_some()).then_some(Cluster {
+        name: String::new(),
         node: node.value,
         listen,
         members,
         security,
+        joins: false,
+        forwards: true,
+        degrade_after: None,
+        stale_max: None,
+        announce: None,
     })
 }
 
@@ -258,7 +368,7 @@ fn address(key: &str, text: At<&str>, may_be_any: bool, problems: &mut Problems<
     Some(address)
 }
 
-/// The keys of `[store]` that this reads, until that has them.
+/// The keys of `[store]` that this reads.
 #[cfg(test)]
 const KEYS: Schema = Schema {
     place: "in [store]",
@@ -267,6 +377,12 @@ const KEYS: Schema = Schema {
         crate::server::config::schema::key("listen", "\"10.0.0.5:7400\""),
         crate::server::config::schema::key("peers", "{ db-1 = \"10.0.0.5:7400\" }"),
         crate::server::config::schema::key("learners", "[\"db-4\"]"),
+        crate::server::config::schema::key("cluster", "\"orders\""),
+        crate::server::config::schema::key("join", "true"),
+        crate::server::config::schema::key("forward", "false"),
+        crate::server::config::schema::key("degrade_after", "\"1s\""),
+        crate::server::config::schema::key("stale_max", "\"10s\""),
+        crate::server::config::schema::key("announce", "\"10.0.0.5:6379\""),
         crate::server::config::schema::key("peer_tls", "{ certificates = [\"node.pem\"], ca = \"ca.pem\" }"),
     ],
     later: &[],
@@ -281,7 +397,8 @@ mod tests {
         let mut problems = Problems::new(text, "t");
         let root = syntax::parse(text, &mut problems).expect("it is TOML");
         let fields = Fields::new(&root, &KEYS, 0, &mut problems);
-        let cluster = read(&fields, &mut problems);
+        let resp = "0.0.0.0:6379".parse().ok();
+        let cluster = read(&fields, resp.as_ref(), &mut problems);
         (cluster, problems.finish().iter().map(ToString::to_string).collect())
     }
 
@@ -308,6 +425,9 @@ mod tests {
             good(&format!("node = \"db-1\"\nlisten = \"0.0.0.0:7400\"\nlearners = [\"db-4\"]\n{PEERS}{TLS}"));
         assert_eq!(cluster.node.as_str(), "db-1");
         assert_eq!(cluster.listen, "0.0.0.0:7400".parse().ok());
+        assert_eq!((cluster.name.as_str(), cluster.joins, cluster.forwards), ("trimtab", false, true));
+        assert_eq!((cluster.degrade_after, cluster.stale_max), (None, Some(Duration::from_secs(10))));
+        assert_eq!(cluster.announce.as_deref(), Some("10.0.0.5:6379"));
         let members: Vec<_> = cluster.members.iter().map(|(name, member)| (name.as_str(), *member)).collect();
         let voter = |address: &str| Member { address: address.parse().ok(), is_learner: false };
         assert_eq!(
@@ -342,6 +462,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_beside_the_members_is_taken() {
+        let near = "node = \"a\"\npeers = { a = \"127.0.0.1:1\", b = \"127.0.0.1:2\" }\npeer_tls = \"insecure-plaintext\"\n";
+        let said = good(&format!(
+            "{near}cluster = \"orders\"\njoin = true\nforward = false\ndegrade_after = \"1s\"\nstale_max = \"0s\"\n\
+             announce = \"db.example:7000\""
+        ));
+        assert_eq!((said.name.as_str(), said.joins, said.forwards), ("orders", true, false));
+        assert_eq!((said.degrade_after, said.stale_max), (Some(Duration::from_secs(1)), None));
+        assert_eq!(said.announce.as_deref(), Some("db.example:7000"));
+    }
+
+    #[test]
     fn what_cannot_be_is_told_with_its_place() {
         let plain = "peer_tls = \"insecure-plaintext-anywhere\"\n";
         let with = |lines: &str| format!("node = \"db-1\"\n{PEERS}{lines}");
@@ -366,6 +498,9 @@ mod tests {
                 "t:1:8: node \"db-9\" is neither in peers nor in learners; did you mean \"db-1\"?",
             ),
             (with(""), "t:1:1: peer_tls is missing, and there are other nodes; add peer_tls = {"),
+            (with(&format!("{plain}cluster = \"\"")), "t:4:11: cluster is empty"),
+            (with(&format!("{plain}degrade_after = \"0s\"")), "degrade_after 0s is outside 1ms to 1h"),
+            (with(&format!("{plain}announce = \"6379\"")), "announce: \"6379\" is no host:port"),
             (with("peer_tls = \"off\""), "t:3:12: unknown peer_tls \"off\""),
             (with("peer_tls = \"insecure-plain\""), "did you mean \"insecure-plaintext\"?"),
             (with("peer_tls = true"), "peer_tls is true, where text is expected"),

@@ -40,12 +40,14 @@
 //! | `store.dir` | | a directory | required | it is made if it is not there |
 //! | `store.node` | | 1 to 255 bytes | none | what status calls this one |
 //! | `store.resp` | | an address | no Redis clients | |
+//! | `store.health` | | an address | nowhere | where balancers ask whether it is primary |
 //! | `store.durability` | | `memory`, `local` | `local` | what was answered is there after a crash |
 //! | `store.maxclients` | clients | 1 to 1,000,000 | 10,000 | as Redis |
 //! | `store.flush` | | `refuse`, `allow` | `refuse` | one word must not delete everything by accident |
 //! | `store.memory_max` | bytes | 0, 64 KiB to 256 TiB | 0: no limit | a limit must fit the machine |
 //! | `store.eviction` | | `refuse`, `lru`, `ttl` | `refuse` | nothing goes that nobody asked to go |
 //! | `store.disk_bytes_max` | bytes | 0, 256 MiB to 256 TiB | 0: no limit | |
+//! | `store.kept_bytes` | bytes | 0 to 256 TiB | 0: none | of the log, behind a snapshot |
 //! | `store.output_max` | bytes of a client | 1 MiB to 16 GiB | 256 MiB | one answer of a request as long as may be |
 //! | `store.idle` | time | 0, 1 ms to 30 d | 0: no limit | as Redis' `timeout` |
 //! | `store.password`, `password_file` | | one of them | none: nobody logs in | as Redis' `requirepass` |
@@ -104,6 +106,8 @@ use crate::health;
 pub use crate::health::secret::Secret;
 #[cfg(feature = "store")]
 use crate::store::{engine::Durability, index::evict::Eviction};
+#[cfg(feature = "replication")]
+pub use cluster::{Cluster, Member};
 
 pub use crate::proxy::options::{AcceptProxy, Bind, OnDown, SendProxy, Timeouts};
 pub use position::excerpt;
@@ -339,6 +343,13 @@ pub struct Store {
     pub resp: Option<Bind>,
     /// Where in the text `resp` stands.
     pub resp_at: Position,
+    /// Where balancers ask over HTTP which node this is, and nothing else.
+    pub health: Option<Bind>,
+    /// Where in the text that stands.
+    pub health_at: Position,
+    /// The cluster that it is a member of; `None`: it stands alone.
+    #[cfg(feature = "replication")]
+    pub cluster: Option<Cluster>,
     /// What a write that does not say reaches before it is answered.
     pub durability: Durability,
     /// The most Redis clients at once, over all workers: 1 to 1,000,000.
@@ -351,6 +362,8 @@ pub struct Store {
     pub eviction: Eviction,
     /// The most bytes of segments and snapshots.
     pub disk_bytes_max: Option<u64>,
+    /// Bytes of the log that are kept though a snapshot stands for them.
+    pub kept_bytes: u64,
     /// What Redis clients log in with.
     pub password: Option<Secret>,
     /// The file that holds it; a line end after it is not part of it. Read when the server starts.

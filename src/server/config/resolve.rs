@@ -55,9 +55,9 @@ fn whole(root: &DeTable<'_>, problems: &mut Problems<'_>) -> Config {
     });
     #[cfg(feature = "store")]
     let store = root.table("store", &STORE, problems).and_then(|fields| {
-        let (store, resp) = store::read(&fields, problems)?;
-        if let Some(resp) = &resp {
-            binds.add(resp, "the store".to_string(), problems);
+        let (store, addresses) = store::read(&fields, problems)?;
+        for address in &addresses {
+            binds.add(address, "the store".to_string(), problems);
         }
         Some(store)
     });

@@ -77,18 +77,30 @@ pub(super) const STORE: Schema = Schema {
         key("dir", "\"data\""),
         key("node", "\"db-1\""),
         key("resp", "\"127.0.0.1:6379\""),
+        key("health", "\"0.0.0.0:8008\""),
         key("durability", "\"local\""),
         key("maxclients", "10000"),
         key("flush", "\"allow\""),
         key("memory_max", "\"1GiB\""),
         key("eviction", "\"lru\""),
         key("disk_bytes_max", "\"10GiB\""),
+        key("kept_bytes", "\"1GiB\""),
         key("output_max", "\"256MiB\""),
         key("idle", "\"5m\""),
         key("password", "\"secret\""),
         key("password_file", "\"/etc/trimtab/store.password\""),
+        key("cluster", "\"orders\""),
+        key("listen", "\"10.0.0.5:7400\""),
+        key("peers", "{ db-1 = \"10.0.0.5:7400\" }"),
+        key("learners", "[\"db-4\"]"),
+        key("peer_tls", "{ certificates = [\"node.pem\"], ca = \"ca.pem\" }"),
+        key("join", "true"),
+        key("forward", "false"),
+        key("degrade_after", "\"1s\""),
+        key("stale_max", "\"10s\""),
+        key("announce", "\"10.0.0.5:6379\""),
     ],
-    later: &["listen", "peers", "learners", "peer_tls"],
+    later: &[],
 };
 
 pub(super) const ADMIN: Schema = Schema {
@@ -240,7 +252,6 @@ pub(super) const CHECK: Schema = Schema {
 };
 
 #[cfg(feature = "replication")]
-#[cfg_attr(not(test), allow(dead_code, reason = "for [store], which has no cluster yet"))]
 pub(super) const PEER_TLS: Schema = Schema {
     place: "in store.peer_tls",
     keys: &[key("certificates", "[\"node.pem\"]"), key("key", "\"node.key\""), key("ca", "\"ca.pem\"")],

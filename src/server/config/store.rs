@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::health::secret::Secret;
+#[cfg(feature = "replication")]
+use crate::server::config::cluster;
 use crate::server::config::duration::show as show_duration;
 use crate::server::config::fields::{At, Fields};
 use crate::server::config::problems::Problems;
@@ -20,11 +22,13 @@ const OUTPUT_DEFAULT: u64 = 256 << 20;
 const DISK_MIN: u64 = 256 << 20;
 const MEMORY_MIN: u64 = 64 << 10;
 
-/// Reads it; `None` when `dir` was told as a problem. The address of `resp` is the caller's to compare with others.
-pub(super) fn read(
-    fields: &Fields<'_, '_>,
-    problems: &mut Problems<'_>,
-) -> Option<(Store, Option<At<Bind>>)> {
+/// The keys that make a store a member of a cluster, and those that are of use in one alone.
+const MEMBER_KEYS: [&str; 4] = ["peers", "learners", "listen", "peer_tls"];
+const CLUSTER_KEYS: [&str; 6] = ["cluster", "join", "forward", "degrade_after", "stale_max", "announce"];
+
+/// Reads it; `None` when `dir` was told as a problem. The addresses of `resp` and `health` are the caller's to compare with
+/// others.
+pub(super) fn read(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<(Store, Vec<At<Bind>>)> {
     let dir = fields.required_text("dir", problems);
     let dir = dir.filter(|dir| {
         if dir.value.is_empty() {
@@ -32,18 +36,34 @@ pub(super) fn read(
         }
         !dir.value.is_empty()
     });
+    let is_member = MEMBER_KEYS.iter().any(|key| fields.has(key));
     let node = fields.text("node", problems);
-    let node = node.filter(|name| listener::check_name(*name, problems));
-    let resp = fields.text("resp", problems).and_then(|At { at, value: text }| match text.parse::<Bind>() {
-        Ok(value) => Some(At { at, value }),
-        Err(error) => {
-            problems.add(at, format!("resp {}", error.into_detail()), "");
-            None
-        }
-    });
-    let durabilities = &Durability::NAMES[..2];
-    let later: Vec<&str> = Durability::NAMES[2..].iter().map(|(name, _)| *name).collect();
-    let durability = fields.choice("durability", durabilities, &later, problems);
+    // In a cluster it has a form of its own.
+    let node = node.filter(|name| is_member || listener::check_name(*name, problems));
+    let resp = address("resp", fields, problems);
+    let health = address("health", fields, problems);
+    let durability = fields.choice("durability", &Durability::NAMES, &[], problems);
+    if let Some(At { at, value: value @ (Durability::Quorum | Durability::All) }) = durability
+        && !is_member
+    {
+        let message = format!("durability \"{}\" needs other nodes, and there are none", value.name());
+        problems.add(at, message, "add node, peers and peer_tls, or write \"local\"");
+    }
+    let default = if is_member { Durability::Quorum } else { Durability::default() };
+    for key in CLUSTER_KEYS.iter().filter(|key| !is_member && fields.has(key)) {
+        let message = format!("{key} is for clusters, and there are no other nodes");
+        problems.add(fields.value_at(key), message, "add node, peers and peer_tls, or take it out");
+    }
+    #[cfg(feature = "replication")]
+    let cluster = match is_member {
+        true => cluster::read(fields, resp.as_ref().map(|resp| &resp.value), problems),
+        false => None,
+    };
+    #[cfg(not(feature = "replication"))]
+    if let Some(key) = MEMBER_KEYS.iter().find(|key| fields.has(key)) {
+        let message = format!("{key} is for clusters, and this build has none");
+        problems.add(fields.value_at(key), message, "take it out, or build with the feature replication");
+    }
     let flushes = [("refuse", false), ("allow", true)];
     let flush = fields.choice("flush", &flushes, &[], problems);
     let eviction = fields.choice("eviction", &Eviction::NAMES, &[], problems);
@@ -51,11 +71,18 @@ pub(super) fn read(
     let memory_max = bounded("memory_max", memory_max, MEMORY_MIN, STORE_BYTES_MAX, true, problems);
     let disk_bytes_max = fields.size("disk_bytes_max", problems);
     let disk_bytes_max = bounded("disk_bytes_max", disk_bytes_max, DISK_MIN, STORE_BYTES_MAX, true, problems);
+    let kept_bytes = fields.size("kept_bytes", problems);
+    let kept_bytes = bounded("kept_bytes", kept_bytes, 0, STORE_BYTES_MAX, false, problems);
     if let Some(At { at, value: Eviction::Lru | Eviction::Ttl }) = eviction
         && memory_max.is_none_or(|max| max == 0)
         && !fields.has("memory_max")
     {
         problems.add(at, "eviction needs memory_max, at which it begins", "add memory_max = \"1GiB\"");
+    }
+    if let Some(At { at, value: Eviction::Lru | Eviction::Ttl }) = eviction
+        && is_member
+    {
+        problems.add(at, "in a cluster nothing is evicted: a full memory refuses", "take eviction out");
     }
     let maxclients = fields.integer("maxclients", 1..=i128::from(CLIENTS_MAX), problems);
     let output_max = fields.size("output_max", problems);
@@ -81,19 +108,35 @@ pub(super) fn read(
         node: node.map(|node| node.value.to_string()),
         resp: resp.as_ref().map(|resp| resp.value.clone()),
         resp_at: problems.position(fields.value_at("resp")),
-        durability: durability.map_or(Durability::default(), |durability| durability.value),
+        health: health.as_ref().map(|health| health.value.clone()),
+        health_at: problems.position(fields.value_at("health")),
+        durability: durability.map_or(default, |durability| durability.value),
+        #[cfg(feature = "replication")]
+        cluster,
         maxclients: maxclients.map_or(CLIENTS_DEFAULT, |max| max.value),
         allows_flush: flush.is_some_and(|flush| flush.value),
         memory_max: memory_max.unwrap_or(0),
         eviction: eviction.map_or(Eviction::default(), |eviction| eviction.value),
         disk_bytes_max: disk_bytes_max.filter(|max| *max > 0),
+        kept_bytes: kept_bytes.unwrap_or_default(),
         password: password.map(|password| Secret::from(password.value)),
         password_file: password_file.map(|file| PathBuf::from(file.value)),
         password_at: problems.position(fields.value_at("password_file")),
         output_max: output_max.unwrap_or(OUTPUT_DEFAULT),
         idle: idle.unwrap_or_default(),
     };
-    Some((store, resp))
+    Some((store, resp.into_iter().chain(health).collect()))
+}
+
+fn address(key: &str, fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<At<Bind>> {
+    let At { at, value: text } = fields.text(key, problems)?;
+    match text.parse::<Bind>() {
+        Ok(value) => Some(At { at, value }),
+        Err(error) => {
+            problems.add(at, format!("{key} {}", error.into_detail()), "");
+            None
+        }
+    }
 }
 
 /// The size if it is in its range; 0 is off where `may_be_off`.

@@ -14,8 +14,12 @@ use crate::error::Result;
 use crate::server::admin;
 #[cfg(feature = "store")]
 use crate::server::backups::RecentBackups;
+#[cfg(all(feature = "store", feature = "replication"))]
+use crate::server::changes::{ClusterOrder, ClusterTold};
 use crate::server::journal::{Follower, Start};
 use crate::server::statistics::{BackendStatus, PoolStatus, Status};
+#[cfg(feature = "store")]
+use crate::server::store;
 use crate::time::Clock;
 
 impl admin::Instance for Inner {
@@ -49,6 +53,21 @@ impl admin::Instance for Inner {
 
     fn follow(&self, start: Start, goes_on: bool) -> Result<Follower> {
         self.journal.follow(start, goes_on)
+    }
+
+    #[cfg(feature = "store")]
+    fn standing(&self) -> Result<admin::Standing> {
+        store::standing(&self.store()?)
+    }
+
+    #[cfg(all(feature = "store", feature = "replication"))]
+    fn cluster(&self) -> Result<ClusterTold> {
+        Ok(ClusterTold::new(self.store()?.cluster()?, self.changes.recent()))
+    }
+
+    #[cfg(all(feature = "store", feature = "replication"))]
+    fn change_cluster(&self, order: ClusterOrder, timeout: Option<Duration>) -> Result<u64> {
+        self.changes.begin(order, timeout, self.store()?)
     }
 
     #[cfg(feature = "store")]

@@ -166,6 +166,7 @@ impl Engine {
                 Ok(())
             }
             Err(error) => {
+                self.log.handle_snapshot_failure(&error);
                 self.counts.snapshots_failed += 1;
                 self.snapshots.is_wanted = true;
                 self.snapshots.retry_at = Some(now.instant.saturating_add(self.snapshots.retry));

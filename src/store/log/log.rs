@@ -13,7 +13,7 @@ use super::options::Options;
 use super::read::{Piece, Plan};
 use super::record::{Body, Heading, Place, SnapshotMark, Vote, encode, record_bytes};
 use super::segment::{RECORDS_OFFSET, START_OFFSET, Start};
-use super::segments::{Segments, Upkeep};
+use super::segments::{self, Segments, Upkeep};
 use super::snapshot::Written;
 use super::state::State;
 
@@ -341,10 +341,13 @@ impl Log {
 
     /// The next work on files beside the records, if there is some and none is under way.
     pub fn poll_upkeep(&mut self) -> Option<Upkeep> {
-        match self.failure {
-            Some(_) => None,
-            None => self.segments.poll(),
+        if self.failure.is_some() {
+            return None;
         }
+        let work = self.segments.poll();
+        // To make room it may have let go of what was kept.
+        self.release_marks();
+        work
     }
 
     /// How it went.
@@ -356,6 +359,18 @@ impl Log {
         name: impl Fn(File) -> String,
     ) {
         self.segments.handle(work, result, now, name);
+        self.release_marks();
+    }
+
+    /// A snapshot could not be written. When that was for want of room, what is kept of the log though nobody needs it goes
+    /// (`kept_bytes`).
+    pub fn handle_snapshot_failure(&mut self, error: &Error) {
+        if let Error::Io { code, .. } = error
+            && segments::is_full(io::Error::from_raw_os_error(*code).kind())
+        {
+            self.segments.spend();
+            self.release_marks();
+        }
     }
 
     /// Does what is due at or before `now`. Calling it too early changes nothing.
@@ -635,7 +650,11 @@ impl Log {
         let through = self
             .kept
             .map_or(self.state.snapshot.sequence, |kept| kept.before().min(self.state.snapshot.sequence));
-        self.segments.release(through, self.settled);
+        self.segments.release(through, self.settled, self.marks.first_ordinal().unwrap_or(u64::MAX));
+        self.release_marks();
+    }
+
+    fn release_marks(&mut self) {
         if let Some(oldest) = self.segments.started().front() {
             self.marks.release(oldest.label.ordinal);
         }

@@ -60,6 +60,11 @@ impl Marks {
         self.marks.first().map(|mark| mark.sequence)
     }
 
+    /// The first segment with an entry that can be read; `None`: there is none in any.
+    pub(super) fn first_ordinal(&self) -> Option<u64> {
+        self.marks.first().map(|mark| mark.ordinal)
+    }
+
     /// The marks from the last one at or before `from` on; empty when there is none.
     pub(super) fn from(&self, from: Sequence) -> &[Mark] {
         let after = self.marks.partition_point(|mark| mark.sequence <= from);

@@ -14,6 +14,7 @@ use super::segment::RECORDS_OFFSET;
 /// | `segment_bytes` | bytes | 16 KiB to 1 GiB, a multiple of 4096 | 64 MiB | a new one each 300,000 small records; filled in a tenth of a second |
 /// | `pending_bytes_max` | bytes | 64 KiB to 4 GiB | 64 MiB | what a slow disk may make wait in memory |
 /// | `disk_bytes_max` | bytes | three segments or more | none | the disk's owner knows |
+/// | `kept_bytes` | bytes | up to 2^48 | 0 | a log that is kept takes room and time to open; see [`Options::kept_bytes`] |
 /// | `retry` | time | 1 ms to 1 h | 1 s | how soon it is seen that a full disk has room again |
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -24,6 +25,10 @@ pub struct Options {
     /// The most that segments and snapshots may take together; appends that would need more are refused with
     /// `Capacity`. A snapshot is written even so, since it is what makes room.
     pub disk_bytes_max: Option<u64>,
+    /// How much of the log is kept though a snapshot stands for it, in whole segments: so an incremental backup, or a
+    /// watcher that was away, goes on from where it was. It is read when the log is opened. Where `disk_bytes_max` or the
+    /// disk itself leaves no room for what is to be written, it goes first.
+    pub kept_bytes: u64,
     /// How long after the system refused a new segment it is asked again.
     pub retry: Duration,
 }
@@ -34,6 +39,7 @@ impl Default for Options {
             segment_bytes: 64 << 20,
             pending_bytes_max: 64 << 20,
             disk_bytes_max: None,
+            kept_bytes: 0,
             retry: Duration::from_secs(1),
         }
     }
@@ -60,6 +66,9 @@ impl Options {
                 "disk_bytes_max",
                 format!("{bytes} is less than three segments, which are {least}"),
             ));
+        }
+        if self.kept_bytes > 1 << 48 {
+            return Err(Error::invalid("kept_bytes", format!("{} is more than 2^48", self.kept_bytes)));
         }
         if !(Duration::from_millis(1)..=Duration::from_secs(3600)).contains(&self.retry) {
             return Err(Error::invalid("retry", format!("{:?} is outside 1ms to 1h", self.retry)));
@@ -95,6 +104,7 @@ mod tests {
             Options { segment_bytes: 2 << 30, ..good.clone() },
             Options { pending_bytes_max: 1, ..good.clone() },
             Options { disk_bytes_max: Some(1), ..good.clone() },
+            Options { kept_bytes: (1 << 48) + 1, ..good.clone() },
             Options { retry: Duration::ZERO, ..good.clone() },
         ] {
             assert!(matches!(bad.check(), Err(Error::InvalidArgument { .. })), "{bad:?}");

@@ -100,6 +100,11 @@ impl Upkeep {
     }
 }
 
+/// Whether what was refused was refused for want of room.
+pub(super) fn is_full(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 /// A file to take away, or to use again.
 #[derive(Clone, Copy, Debug)]
 struct Unwanted {
@@ -122,12 +127,15 @@ pub(super) struct Segments {
     identity: Identity,
     segment_bytes: u64,
     disk_bytes_max: Option<u64>,
+    kept_bytes: u64,
     /// What is said when `disk_bytes_max` leaves no room for another segment.
     no_room: Error,
     retry: std::time::Duration,
     rng: Rng,
     /// Oldest first; the last is being written.
     started: VecDeque<Started>,
+    /// So many of them, the oldest, are kept though nobody needs them: they go when there is no room.
+    spendable: usize,
     prepared: VecDeque<Label>,
     spares: Vec<u64>,
     /// Files to take away, and segments nobody needs.
@@ -152,6 +160,7 @@ impl Segments {
             identity,
             segment_bytes: options.segment_bytes,
             disk_bytes_max: options.disk_bytes_max,
+            kept_bytes: options.kept_bytes,
             no_room: Error::Capacity {
                 what: "disk_bytes_max",
                 limit: options.disk_bytes_max.unwrap_or_default(),
@@ -159,6 +168,7 @@ impl Segments {
             retry: options.retry,
             rng,
             started: VecDeque::new(),
+            spendable: 0,
             prepared: VecDeque::new(),
             spares: Vec::new(),
             unwanted: VecDeque::new(),
@@ -205,19 +215,50 @@ impl Segments {
     }
 
     /// Segments all of whose entries are at or before `through` are not needed, as long as they lie before the one
-    /// numbered `ordinal`.
-    pub(super) fn release(&mut self, through: Sequence, ordinal: u64) {
-        while let [oldest, next, ..] = self.started.make_contiguous()
-            && oldest.label.ordinal < ordinal
-            && next.first <= through.next()
-        {
-            let file = File::Segment(oldest.label.ordinal);
-            self.started.pop_front();
-            self.unwanted.push_back(Unwanted { file, is_reusable: true });
-            // There will be room: what stopped the work may have gone.
-            self.retry_at = None;
-            self.problem = None;
+    /// numbered `ordinal`. The newest of them are kept as far as `kept_bytes` and `disk_bytes_max` allow, but for those
+    /// before the one numbered `readable`, whose entries do not count any more.
+    pub(super) fn release(&mut self, through: Sequence, ordinal: u64, readable: u64) {
+        let started = self.started.make_contiguous();
+        let is_free = |pair: &&[Started]| pair[0].label.ordinal < ordinal && pair[1].first <= through.next();
+        let free = started.windows(2).take_while(is_free).count();
+        self.spendable = free;
+        if free == 0 {
+            return;
         }
+        let unreadable = started[..free].iter().take_while(|it| it.label.ordinal < readable).count();
+        let mut kept = (self.kept_bytes / self.segment_bytes).min((free - unreadable) as u64);
+        if let Some(limit) = self.disk_bytes_max.filter(|_| kept > 0) {
+            // What is to go is counted as gone, and the next segment as there.
+            let going = (free + self.segments_going()) as u64 * self.segment_bytes;
+            let next = u64::from(!self.is_prepared()) * self.segment_bytes;
+            let others = (self.disk_bytes() + next).saturating_sub(going);
+            kept = kept.min(limit.saturating_sub(others) / self.segment_bytes);
+        }
+        self.let_go(free - kept as usize);
+    }
+
+    /// Lets go of so many segments of those that are kept though nobody needs them, the oldest first.
+    fn let_go(&mut self, count: usize) {
+        for _ in 0..count {
+            let Some(oldest) = self.started.pop_front() else { return };
+            self.spendable -= 1;
+            self.unwanted
+                .push_back(Unwanted { file: File::Segment(oldest.label.ordinal), is_reusable: true });
+            // There will be room: what stopped the work may have gone.
+            if !self.is_stuck {
+                self.retry_at = None;
+                self.problem = None;
+            }
+        }
+    }
+
+    /// The disk has no room: what is kept though nobody needs it goes.
+    pub(super) fn spend(&mut self) {
+        self.let_go(self.spendable);
+    }
+
+    fn segments_going(&self) -> usize {
+        self.unwanted.iter().filter(|it| matches!(it.file, File::Segment(_))).count()
     }
 
     /// Whether the next segment is there.
@@ -250,9 +291,15 @@ impl Segments {
         let is_going = !self.unwanted.is_empty() && !self.is_stuck;
         !self.is_prepared()
             && self.spares.is_empty()
+            && self.spendable == 0
             && !is_at_work
             && !is_going
-            && self.disk_bytes_max.is_some_and(|limit| self.disk_bytes() + self.segment_bytes > limit)
+            && self.is_full()
+    }
+
+    /// Whether `disk_bytes_max` leaves no room for one more file.
+    fn is_full(&self) -> bool {
+        self.disk_bytes_max.is_some_and(|limit| self.disk_bytes() + self.segment_bytes > limit)
     }
 
     pub(super) fn started(&self) -> &VecDeque<Started> {
@@ -261,8 +308,7 @@ impl Segments {
 
     /// All that lies on disk.
     pub(super) fn disk_bytes(&self) -> u64 {
-        let unwanted = self.unwanted.iter().filter(|it| matches!(it.file, File::Segment(_))).count();
-        let files = self.started.len() + self.prepared.len() + self.spares.len() + unwanted;
+        let files = self.started.len() + self.prepared.len() + self.spares.len() + self.segments_going();
         (files + usize::from(self.filling.is_some())) as u64 * self.segment_bytes + self.snapshot_bytes
     }
 
@@ -321,6 +367,10 @@ impl Segments {
             };
             return Some(Upkeep::Prepare { spare, label });
         }
+        if self.spendable > 0 && self.is_full() {
+            self.let_go(1);
+            return self.choose();
+        }
         (!self.lacks_room()).then_some(Upkeep::Create { spare: self.spare_next, bytes: self.segment_bytes })
     }
 
@@ -373,7 +423,7 @@ impl Segments {
             what: work.object(name),
             code: error.raw_os_error().unwrap_or(0),
             detail: match error.kind() {
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                kind if is_full(kind) => {
                     format!("{error}; appends are taken again when there is room")
                 }
                 _ => error.to_string(),
@@ -406,6 +456,9 @@ impl Segments {
                 self.unwanted.rotate_left(1);
                 self.is_stuck = true;
             }
+        }
+        if is_full(error.kind()) {
+            self.spend();
         }
     }
 }

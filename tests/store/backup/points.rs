@@ -161,6 +161,45 @@ fn what_the_log_has_let_go_of_is_made_up_for_by_a_snapshot() {
 }
 
 #[test]
+fn what_is_kept_of_the_log_lets_backups_of_a_busy_store_go_on() {
+    let (folder, backup) = (Folder::new("kept"), Folder::new("backup"));
+    let mut options = tiny();
+    // The half of such a small segment is its header: 400 entries take eight of them.
+    options.engine.log.kept_bytes = 12 * (16 << 10);
+    let mut store = Store::open(folder.path(), options.clone()).expect("it opens");
+    let fill = |store: &Store, from: u32| {
+        for number in from..from + 200 {
+            store.put(&number.to_be_bytes(), &[7; 100], &memory()).expect("there is room");
+        }
+    };
+    for round in 0..20 {
+        fill(&store, round * 200);
+        // Each of them would have the log let go of what the last backup has not.
+        store.snapshot(None).expect("a snapshot is written");
+        fill(&store, (round + 1) * 200);
+        store.snapshot(None).expect("a snapshot is written");
+        let report = store.backup(backup.path(), &Options::default()).expect("a backup is taken");
+        assert_eq!((report.snapshot, report.entries), (0, 400), "{round}");
+        if round % 7 == 6 {
+            store.close().expect("all is written");
+            store = Store::open(folder.path(), options.clone()).expect("it opens");
+        }
+    }
+    let status = store.status().expect("it is open");
+    // Beside the last snapshot: what is kept, and what there is in any case.
+    assert!(status.disk_bytes < (12 + 8) * (16 << 10) + 1_000_000, "{status:?}");
+    assert_eq!(restored(backup.path(), Point::Sequence(3_900)).1, 3_900);
+    assert_eq!(restored(backup.path(), Point::End).0, content(&store));
+    // More than is kept: a snapshot again.
+    for round in 0..5 {
+        fill(&store, round * 200);
+        store.snapshot(None).expect("a snapshot is written");
+    }
+    let report = store.backup(backup.path(), &Options::default()).expect("a backup is taken");
+    assert_eq!(report.snapshot, report.sequence);
+}
+
+#[test]
 fn a_backup_beside_writers_is_of_one_moment_and_has_what_was_answered() {
     let (folder, backup) = (Folder::new("beside"), Folder::new("backup"));
     let store = Store::open(folder.path(), tiny()).expect("it opens");

@@ -83,8 +83,9 @@ class AsyncStore:
             self._free -= 1
         else:
             await self._place(loop)
-            # It may have come to its end meanwhile.
-            self._check()
+            if self._descriptor < 0:
+                # The block was left meanwhile, which cancels all that wait.
+                raise self._failure or asyncio.CancelledError
         self._number += 1
         number = self._number
         future: asyncio.Future[StoreResult] = loop.create_future()

@@ -45,7 +45,8 @@ class Store(_Store):
       long after one that failed the next is tried (10 s).
     - segment_bytes: the length of a segment's file, 16 KiB to 1 GiB (64 MiB); disk_bytes_max: of all files,
       three segments or more; None for no limit. disk_retry: how soon it is seen that a full disk has room
-      again (1 s).
+      again (1 s). kept_bytes: how much of the log is kept though a snapshot stands for it, so that an
+      incremental backup goes on from the last one; where there is no room it goes first (0).
     - pending_bytes_max: what may wait to be on disk (64 MiB); waiting_max: how many calls may wait until
       then (65,536).
     - history_bytes_max: bytes of changes kept for watches (16 MiB).
@@ -88,6 +89,7 @@ class Store(_Store):
         segment_bytes: int | None = None,
         disk_bytes_max: int | None = None,
         disk_retry: float | timedelta | None = None,
+        kept_bytes: int | None = None,
         pending_bytes_max: int | None = None,
         waiting_max: int | None = None,
         history_bytes_max: int | None = None,
@@ -113,6 +115,7 @@ class Store(_Store):
             "segment_bytes": segment_bytes,
             "disk_bytes_max": disk_bytes_max,
             "disk_retry": disk_retry,
+            "kept_bytes": kept_bytes,
             "pending_bytes_max": pending_bytes_max,
             "waiting_max": waiting_max,
             "history_bytes_max": history_bytes_max,

@@ -97,6 +97,9 @@ pub(crate) struct StoreResult {
     sequence: u64,
     durability: Durability,
     is_repeated: bool,
+    nodes: u32,
+    is_degraded: bool,
+    position: (u64, u64),
     /// `Err`: a step that was refused, in a transaction that goes on even so.
     answer: Result<Answer, Error>,
 }
@@ -182,6 +185,24 @@ impl StoreResult {
         self.is_repeated
     }
 
+    /// On how many nodes' disks it is known to be; 0 for what is in memory.
+    #[getter]
+    fn nodes(&self) -> u32 {
+        self.nodes
+    }
+
+    /// Whether it is, in a cluster, on fewer nodes than was asked for, since the others did not answer in time.
+    #[getter]
+    fn is_degraded(&self) -> bool {
+        self.is_degraded
+    }
+
+    /// Where it is, in a cluster: the epoch and the entry of the log, for reads that are to see it.
+    #[getter]
+    fn position(&self) -> (u64, u64) {
+        self.position
+    }
+
     /// Whether a limit left some of the range.
     #[getter]
     fn more(&self) -> bool {
@@ -236,6 +257,9 @@ impl StoreResult {
             sequence: self.sequence,
             durability: self.durability,
             is_repeated: self.is_repeated,
+            nodes: self.nodes,
+            is_degraded: self.is_degraded,
+            position: self.position,
             answer: answer.clone().map_err(Error::from),
         });
         PyTuple::new(py, steps)
@@ -263,6 +287,9 @@ impl StoreResult {
             sequence: done.sequence,
             durability: done.durability,
             is_repeated: done.is_repeated,
+            nodes: done.nodes,
+            is_degraded: done.is_degraded,
+            position: (done.epoch, done.entry),
             answer: Ok(done.answer),
         }
     }

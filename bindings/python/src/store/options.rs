@@ -50,6 +50,7 @@ fn set(options: &mut Options, name: &str, value: &Bound<'_, PyAny>) -> PyResult<
         "segment_bytes" => engine.log.segment_bytes = bytes("segment_bytes")?,
         "pending_bytes_max" => engine.log.pending_bytes_max = bytes("pending_bytes_max")?,
         "disk_bytes_max" => engine.log.disk_bytes_max = Some(bytes("disk_bytes_max")?),
+        "kept_bytes" => engine.log.kept_bytes = bytes("kept_bytes")?,
         "disk_retry" => engine.log.retry = span("disk_retry")?,
         // No time is no pass, but when it is asked for.
         "scrub_interval" => {

@@ -1,4 +1,4 @@
-//! The store is killed as by `kill -9`, with a count on its way, and started again on what it wrote.
+//! All nodes of the store are killed as by `kill -9`, with a count on its way, and started again on what they wrote.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::time::Clock;
 pub(super) struct Kill {
     /// Counts that it had acknowledged when it was gone.
     before: u64,
-    /// From the order to kill it until it took clients again.
+    /// From the order to kill them until one of them was primary again.
     took: Duration,
 }
 
@@ -28,7 +28,7 @@ impl Step for Kill {
     }
 
     fn announce(&self) -> String {
-        "the store that counts the answers is killed with -9, and started again".into()
+        "all nodes of the store are killed with -9, and started again".into()
     }
 
     fn is_moment(&self, ledger: &Ledger) -> bool {
@@ -38,7 +38,7 @@ impl Step for Kill {
 
     fn act(&mut self, stage: &mut Stage) -> Result<()> {
         let begun = Clock.now();
-        stage.store.kill()?;
+        stage.store.kill_all()?;
         self.before = stage.desk.ledger().tally.acknowledged();
         stage.store.start_again()?;
         self.took = Clock.now().duration_since(begun);
@@ -53,7 +53,7 @@ impl Step for Kill {
     fn judge(&mut self, stage: &Stage, _: &Counts) -> Result<Judgement> {
         let counted = stage.counted()?;
         let cost = format!(
-            "{} acknowledged before, {} lost; it was away for {} ms",
+            "{} acknowledged before, {} lost; they were away for {} ms",
             number(self.before, "count"),
             counted.lost(),
             self.took.as_millis(),

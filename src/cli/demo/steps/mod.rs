@@ -4,6 +4,7 @@
 mod all_up;
 mod back;
 mod drain;
+mod fail_over;
 mod freeze;
 mod kill;
 mod ready;
@@ -68,6 +69,7 @@ pub(super) fn all() -> Vec<Box<dyn Step>> {
         Box::new(ready::Ready { backend: drained }),
         Box::new(freeze::Freeze::new(frozen)),
         Box::new(thaw::Thaw { backend: frozen }),
+        Box::new(fail_over::FailOver::default()),
         Box::new(kill::Kill::default()),
     ]
 }

@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::peer::Identity;
 use crate::replication::{Node, Role, Start};
 use crate::store::engine::{Durability, Report};
+use crate::store::index::Timestamp;
 use crate::store::index::evict::Eviction;
 use crate::store::log::{Disk, File};
 use crate::sys::{entropy, fork};
@@ -116,6 +117,10 @@ impl Store {
             routes_at: Instant::START,
             is_newly_primary: false,
             told_role: Role::Idle,
+            told_reign: false,
+            is_topology_new: true,
+            told_progress: 0,
+            shown_time: Timestamp::default(),
             is_closed: false,
             refused_frames: 0,
             unsent_frames: 0,

@@ -15,9 +15,11 @@
 //! | `peers` | the thread that has the links |
 //! | `catching` | the thread for what nodes that are behind need |
 //! | `joining` | opening |
+//! | `promoting` | promotion by force of a directory that nobody has open |
 //! | `changes` | who is in the cluster, who is primary: asked for and told |
 //! | `reads` | how fresh what a read sees is |
 //! | `sight` | whether readers may do without the lock |
+//! | `telling` | what Redis clients are told of the cluster |
 //! | `news` | what happens, for those who follow it |
 
 mod calls;
@@ -29,9 +31,11 @@ mod options;
 mod peers;
 mod people;
 mod place;
+mod promoting;
 mod reads;
 mod routing;
 mod sight;
+mod telling;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -44,8 +48,9 @@ pub use self::news::{ClusterEvent, ClusterEvents};
 pub use self::options::{Beginning, ClusterOptions, Directory, MemberOptions, ReadLevel};
 use self::peers::Outbound;
 use self::people::People;
+pub use self::promoting::{Promoted, promote_directory};
 pub use self::reads::Read;
-pub(super) use self::sight::Sight;
+pub(super) use self::sight::{Sight, Standpoint};
 use super::ground::Reply;
 use crate::driver::peer::Waker;
 use crate::error::{Error, Result};
@@ -85,6 +90,14 @@ pub(in crate::driver) struct Member {
     is_newly_primary: bool,
     /// The role that was told last.
     told_role: Role,
+    /// Whether it held its quorum as primary when that was told last.
+    told_reign: bool,
+    /// What Redis clients are told of the cluster has changed.
+    is_topology_new: bool,
+    /// How far the others were when that was told last.
+    told_progress: u64,
+    /// The time in the log that readers know.
+    shown_time: Timestamp,
     is_closed: bool,
     refused_frames: u64,
     unsent_frames: u64,
@@ -96,6 +109,11 @@ const FETCHES_MAX: usize = 2;
 impl Member {
     pub(super) fn engine(&self) -> &Engine {
         self.node.engine()
+    }
+
+    /// The last entry of the log, with those that are on their way into it.
+    pub(super) fn last_taken(&self) -> u64 {
+        self.node.last_proposed()
     }
 
     pub(super) fn node(&mut self) -> &mut Node {
@@ -158,7 +176,7 @@ impl Member {
             }
             self.configure(now);
             self.sweep(now.instant);
-            self.sight.set(self.node.reign(now.instant));
+            self.show(now);
             while self.fetches.len() < FETCHES_MAX
                 && let Some(fetch) = self.node.poll_fetch()
             {
@@ -173,6 +191,20 @@ impl Member {
             self.reply(ticket, Ok(reply));
         }
         self.answer_syncs();
+    }
+
+    /// Shows readers what they see without the lock.
+    fn show(&mut self, now: Now) {
+        self.sight.set(self.node.reign(now.instant));
+        let is_primary = self.node.role() == Role::Primary;
+        self.sight.set_standing(is_primary, self.node.fresh_since());
+        let time = self.node.state().time();
+        if time > self.shown_time {
+            self.shown_time = time;
+            self.sight.set_clock(time, now.instant);
+        }
+        let reigns = self.sight.reign().is_some();
+        self.is_topology_new |= std::mem::replace(&mut self.told_reign, reigns) != reigns;
     }
 
     /// Whether the thread with the links has something to send.
@@ -203,18 +235,17 @@ impl Member {
         }
     }
 
-    /// A primary sees to it that the cluster's settings are its own.
+    /// A primary sees to it that the cluster's settings are its own, and its time is known.
     fn configure(&mut self, now: Now) {
         if !self.is_newly_primary || self.node.reign(now.instant).is_none() {
             return;
         }
         self.is_newly_primary = false;
-        if *self.node.state().settings() != self.settings {
-            let operation = Operation::Configure(self.settings);
-            let command = Command { time: Timestamp::default(), request: None, operation };
-            // If it comes to nothing the next primary does it.
-            let _ = self.node.submit(&command, None, None, now);
-        }
+        // Even if they are: all nodes learn what time it is.
+        let operation = Operation::Configure(self.settings);
+        let command = Command { time: Timestamp::default(), request: None, operation };
+        // If it comes to nothing the next primary does it.
+        let _ = self.node.submit(&command, None, None, now);
     }
 
     fn take_completions(&mut self) {
@@ -282,7 +313,7 @@ impl Member {
                 Event::SlowDisk { to } => ClusterEvent::SlowDisk { to: name(to) },
                 Event::Installed { sequence } => ClusterEvent::Installed { sequence },
             };
-            self.news.tell(told);
+            self.tell(told);
         }
         // A learner with a vote is a replica, though nothing but the membership has changed.
         let role = self.node.role();
@@ -290,8 +321,13 @@ impl Member {
             self.told_role = role;
             let status = self.node.status();
             let primary = status.primary.map(|it| self.people.name(it));
-            self.news.tell(ClusterEvent::Role { role, epoch: status.epoch, primary });
+            self.tell(ClusterEvent::Role { role, epoch: status.epoch, primary });
         }
+    }
+
+    fn tell(&mut self, event: ClusterEvent) {
+        self.is_topology_new = true;
+        self.news.tell(event);
     }
 
     /// What a refusal is to a caller.

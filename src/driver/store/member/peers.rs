@@ -180,7 +180,7 @@ impl Member {
             }
             _ => return,
         };
-        self.news.tell(event);
+        self.tell(event);
     }
 
     /// All links are gone for good.

@@ -173,6 +173,11 @@ pub(super) fn about(name: &NodeName, address: Option<SocketAddr>) -> Vec<u8> {
     to
 }
 
+/// The name in what is said about a node.
+pub(super) fn name_in(about: &[u8]) -> Option<String> {
+    read_about(about).map(|(name, _)| name.as_str().to_owned())
+}
+
 /// `None` for what no release has written. What a later one adds is left.
 fn read_about(about: &[u8]) -> Option<(NodeName, Option<SocketAddr>)> {
     let rest = about.strip_prefix(&[1])?;

@@ -75,6 +75,37 @@ pub(super) fn look(dir: &Path, cluster: &str, node: &NodeName, has_log: bool) ->
     Ok(if inode == Some(file.ino()) { Found::Original } else { Found::Copy })
 }
 
+/// The names of the cluster and the node whose directory this is. Blocks for the disk.
+///
+/// # Errors
+///
+/// `InvalidArgument` for one that is no member's; `Unsupported` when a later release wrote it; `Io`.
+pub(super) fn names(dir: &Path) -> Result<(String, String)> {
+    let path = dir.join(NAME);
+    let text = match fs::read(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let why =
+                format!("{} is no directory of a node of a cluster: there is no {NAME} in it", dir.display());
+            return Err(Error::invalid("directory", why));
+        }
+        read => read.map_err(|error| Error::io(format!("read {}", path.display()), &error))?,
+    };
+    let text = String::from_utf8_lossy(&text);
+    let mut lines = text.lines();
+    let is_known = lines.next() == Some(FIRST);
+    let value = |key: &str| {
+        let mut values = text.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
+        values.next().filter(|_| is_known).map(str::to_owned)
+    };
+    match (value("cluster"), value("node")) {
+        (Some(cluster), Some(node)) => Ok((cluster, node)),
+        _ => {
+            let detail = format!("{}: it was written by a later release; use that", path.display());
+            Err(Error::Unsupported { what: "member", detail: detail.into() })
+        }
+    }
+}
+
 /// Says whose the directory is from now on, durably. Blocks for the disk.
 pub(super) fn mark(dir: &Path, cluster: &str, node: &NodeName) -> Result<()> {
     let path = dir.join(NEW_NAME);
@@ -103,6 +134,8 @@ mod tests {
         assert!(look(&dir, "c", &a, true).unwrap_err().to_string().contains("belongs to no cluster"));
         mark(&dir, "c", &a).unwrap();
         assert_eq!(look(&dir, "c", &a, true), Ok(Found::Original));
+        assert_eq!(names(&dir), Ok(("c".to_owned(), "db-1".to_owned())));
+        assert!(matches!(names(&copy), Err(Error::InvalidArgument { .. })));
         assert!(look(&dir, "c", &b, true).unwrap_err().to_string().contains("of the node db-1"));
         assert!(look(&dir, "d", &a, true).unwrap_err().to_string().contains("of the cluster c"));
         fs::copy(dir.join(NAME), copy.join(NAME)).unwrap();

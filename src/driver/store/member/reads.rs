@@ -7,7 +7,7 @@ use super::ReadLevel;
 use crate::driver::store::answer;
 use crate::driver::store::owner::{Owner, Slot, Submitted};
 use crate::driver::store::shared::{Shared, deadline, now};
-use crate::driver::store::{Listing, Store, listing};
+use crate::driver::store::{Listing, Scan, Store, listing};
 use crate::error::{Error, Result};
 use crate::replication::{Bound, Position};
 use crate::store::index::{Found, Range, Timestamp, View};
@@ -55,6 +55,13 @@ impl Store {
     /// How many keys `range` has.
     pub fn count_at(&self, range: &Range<'_>, read: &Read) -> Result<u64> {
         self.see(read, |view, time| view.count(range, time))
+    }
+
+    /// Goes through the keys of `range`, as [`Store::scan`] does.
+    pub fn scan_at(&self, range: &Range<'_>, limit: u64, reverse: bool, read: &Read) -> Result<Scan> {
+        let view = self.view_at(read)?;
+        let time = self.time_in(&view);
+        Ok(self.scan_in(view, time, range, limit, reverse))
     }
 
     /// All of it, for several reads that agree: what was asked for at the time of the call.

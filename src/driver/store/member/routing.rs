@@ -235,6 +235,7 @@ impl Member {
             Relay::Card { address } => {
                 if let Some(person) = self.people.get_mut(from) {
                     person.client_address = Some(address).filter(|it| !it.is_empty());
+                    self.is_topology_new = true;
                 }
             }
         }

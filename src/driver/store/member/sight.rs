@@ -1,10 +1,13 @@
-//! [`Sight`]: whether what readers see is what the primary has said, without the store's lock.
+//! [`Sight`]: whether what readers see is what the primary has said, how old it is otherwise, and what time it is there; all
+//! without the store's lock.
 //!
 //! A reader asks for the reign before it takes a view, and once it has it whether this node was primary without a doubt
 //! until then. If it was, in the same epoch, nobody else had answered a write by the time the view was taken; and what this
 //! node had answered was in the view before it was.
 
-use crate::sync::{AtomicU64, Ordering};
+use crate::resp;
+use crate::store::index::Timestamp;
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::time::{Clock, Instant};
 
 /// See the module. Written with the store's lock held.
@@ -14,6 +17,20 @@ pub(in crate::driver::store) struct Sight {
     reign: AtomicU64,
     /// Until when nobody else can be primary.
     until: AtomicU64,
+    /// 1: this node takes itself for primary, whether it holds its quorum or not.
+    is_primary: AtomicU32,
+    /// As of when what is here is all there was; 0: that is not known.
+    fresh_since: AtomicU64,
+    /// The time in the log less this machine's count, in milliseconds; 0: nothing is known of it.
+    offset: AtomicU64,
+}
+
+/// What a node is to its readers at a moment.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::driver::store) struct Standpoint {
+    reign: Option<u64>,
+    is_primary: bool,
+    fresh_since: u64,
 }
 
 impl Sight {
@@ -32,6 +49,48 @@ impl Sight {
         self.reign.load(Ordering::Acquire) == reign && Clock.now() < Instant::from_nanos(until)
     }
 
+    /// What this node is. To be asked before a view is taken, of which [`Sight::of`] tells what it shows.
+    pub(in crate::driver::store) fn standpoint(&self) -> Standpoint {
+        Standpoint {
+            reign: self.reign(),
+            is_primary: self.is_primary.load(Ordering::Acquire) == 1,
+            fresh_since: self.fresh_since.load(Ordering::Acquire),
+        }
+    }
+
+    /// What a view shows that was taken behind `from`.
+    pub(in crate::driver::store) fn of(&self, from: Standpoint) -> resp::Sight {
+        match from {
+            Standpoint { reign: Some(reign), .. } if self.lasts(reign) => resp::Sight::Whole,
+            Standpoint { is_primary: true, .. } => resp::Sight::Lapsed,
+            Standpoint { fresh_since: 0, .. } => resp::Sight::Past(None),
+            Standpoint { fresh_since, .. } => {
+                resp::Sight::Past(Some(Clock.now().duration_since(Instant::from_nanos(fresh_since))))
+            }
+        }
+    }
+
+    /// The present by the primary's clock, as far as the log tells: the latest time in it, and what has gone by since it came
+    /// here. `wall` is this machine's, which counts where this node is primary, or nothing was told.
+    pub(in crate::driver::store) fn clock(&self, wall: Timestamp) -> Timestamp {
+        let offset = self.offset.load(Ordering::Relaxed);
+        if offset == 0 || self.is_primary.load(Ordering::Relaxed) == 1 {
+            return wall;
+        }
+        Timestamp::from_millis(offset + millis(Clock.now()))
+    }
+
+    /// Time in the log has come to `time` at `now`.
+    pub(super) fn set_clock(&self, time: Timestamp, now: Instant) {
+        self.offset.store(time.as_millis().saturating_sub(millis(now)), Ordering::Relaxed);
+    }
+
+    /// Who this node takes itself for, and as of when what is here is all there was.
+    pub(super) fn set_standing(&self, is_primary: bool, fresh_since: Option<Instant>) {
+        self.is_primary.store(u32::from(is_primary), Ordering::Release);
+        self.fresh_since.store(fresh_since.map_or(0, Instant::as_nanos), Ordering::Release);
+    }
+
     pub(super) fn set(&self, reign: Option<(u64, Instant)>) {
         let (reign, until) = reign.map_or((0, Instant::START), |it| it);
         if self.reign.load(Ordering::Relaxed) != reign {
@@ -42,6 +101,10 @@ impl Sight {
             self.until.store(until.as_nanos(), Ordering::Release);
         }
     }
+}
+
+fn millis(instant: Instant) -> u64 {
+    instant.as_nanos() / 1_000_000
 }
 
 #[cfg(all(test, not(loom)))]
@@ -65,5 +128,33 @@ mod tests {
         sight.set(None);
         assert!(!sight.lasts(4));
         assert_eq!(sight.reign(), None);
+    }
+
+    #[test]
+    fn a_view_is_whole_lapsed_or_of_an_age() {
+        let sight = Sight::default();
+        assert_eq!(sight.of(sight.standpoint()), resp::Sight::Past(None));
+        sight.set_standing(false, Some(Clock.now()));
+        assert!(matches!(sight.of(sight.standpoint()), resp::Sight::Past(Some(age)) if age.as_secs() < 600));
+        sight.set_standing(true, None);
+        assert_eq!(sight.of(sight.standpoint()), resp::Sight::Lapsed);
+        sight.set(Some((3, Clock.now().saturating_add(Duration::from_secs(600)))));
+        let before = sight.standpoint();
+        assert_eq!(sight.of(before), resp::Sight::Whole);
+        sight.set(None);
+        assert_eq!(sight.of(before), resp::Sight::Lapsed);
+    }
+
+    #[test]
+    fn a_replica_goes_by_the_time_in_the_log() {
+        let sight = Sight::default();
+        let wall = Timestamp::from_millis(5_000_000_000_000);
+        assert_eq!(sight.clock(wall), wall, "nothing is known");
+        let now = Clock.now();
+        sight.set_clock(Timestamp::from_millis(1_000_000_000_000), now);
+        let seen = sight.clock(wall).as_millis();
+        assert!((1_000_000_000_000..1_000_000_600_000).contains(&seen), "{seen}");
+        sight.set_standing(true, None);
+        assert_eq!(sight.clock(wall), wall, "a primary makes the time");
     }
 }

@@ -23,6 +23,8 @@ struct Fake {
     pools: Vec<(&'static str, Arc<Pool>)>,
     orders: Mutex<Vec<String>>,
     journal: Arc<Journal>,
+    #[cfg(feature = "store")]
+    standing: Mutex<Option<Standing>>,
 }
 
 /// How the check of every backend stands here.
@@ -64,7 +66,13 @@ impl Fake {
         }
         let orders = Mutex::new(Vec::new());
         let journal = Arc::new(Journal::default());
-        Arc::new(Self { pools: vec![("app", app), ("still", still)], orders, journal })
+        Arc::new(Self {
+            pools: vec![("app", app), ("still", still)],
+            orders,
+            journal,
+            #[cfg(feature = "store")]
+            standing: Mutex::new(None),
+        })
     }
 
     fn app(&self) -> &Pool {
@@ -116,6 +124,22 @@ impl Instance for Fake {
         self.pool(name).map(|pool| with_checks(PoolStatus::read(name, &pool, None)))
     }
 
+    #[cfg(feature = "store")]
+    fn standing(&self) -> Result<Standing> {
+        self.standing.lock().clone().ok_or(Error::NotFound { what: "store", value: "here".into() })
+    }
+
+    #[cfg(all(feature = "store", feature = "replication"))]
+    fn cluster(&self) -> Result<ClusterTold> {
+        Err(Error::State { what: "store", detail: "is in no cluster".into() })
+    }
+
+    #[cfg(all(feature = "store", feature = "replication"))]
+    fn change_cluster(&self, order: ClusterOrder, timeout: Option<Duration>) -> Result<u64> {
+        self.orders.lock().push(format!("{order:?} within {timeout:?}"));
+        Ok(3)
+    }
+
     fn follow(&self, start: Start, goes_on: bool) -> Result<Follower> {
         self.journal.follow(start, goes_on)
     }
@@ -148,7 +172,7 @@ const JSON: &str = "Host: x\r\nContent-Type: application/json\r\n";
 
 fn dialogue(instance: &Arc<Fake>, is_loopback: bool) -> Dialogue {
     let weak = Arc::downgrade(instance);
-    Dialogue::new(weak, is_loopback)
+    Dialogue::new(weak, if is_loopback { Reach::Loopback } else { Reach::All })
 }
 
 /// One answer as it came over the wire.

@@ -20,6 +20,101 @@ fn what_there_is_can_be_read() {
     assert_eq!(whole.body, pool.body);
 }
 
+#[cfg(feature = "store")]
+#[test]
+fn balancers_are_told_which_node_this_is() {
+    let fake = Fake::new();
+    assert_eq!(ask(&fake, get("/primary")).status, 404, "there is no store");
+    let standing = Standing {
+        role: "replica",
+        is_primary: false,
+        is_following: true,
+        age_ms: Some(20),
+        behind: 5,
+        sequence: 100,
+        epoch: Some(7),
+        primary: Some("10.0.0.1:6379".into()),
+    };
+    for (standing, primary, replica, close) in [
+        (standing.clone(), 503, 200, 200),
+        (Standing { age_ms: Some(1_001), ..standing.clone() }, 503, 200, 503),
+        (
+            Standing { age_ms: None, is_following: false, role: "candidate", ..standing.clone() },
+            503,
+            503,
+            503,
+        ),
+        (Standing { role: "primary", is_primary: true, is_following: false, ..standing }, 200, 503, 503),
+    ] {
+        *fake.standing.lock() = Some(standing.clone());
+        let told = ask(&fake, get("/primary"));
+        assert_eq!((told.status, told.body["role"].as_str()), (primary, Some(standing.role)));
+        assert_eq!(ask(&fake, get("/replica")).status, replica, "{standing:?}");
+        assert_eq!(ask(&fake, get("/replica?lag=1s")).status, close, "{standing:?}");
+        assert_eq!(ask(&fake, "GET /replica?lag=5 HTTP/1.0\r\n\r\n").status, replica, "{standing:?}");
+        assert_eq!(ask(&fake, get("/replica?lag=4")).status, 503, "{standing:?}");
+        assert_eq!(ask(&fake, change("POST", "/primary", "")).status, 405);
+    }
+    // Where nothing else may be asked for.
+    let weak = Arc::downgrade(&fake);
+    let mut open = Dialogue::new(weak, Reach::Standing);
+    let mut answer = Vec::new();
+    for path in ["/primary", "/v1/status", "/v1/events", "/replica"] {
+        open.handle_bytes(get(path).as_bytes(), &mut answer);
+    }
+    open.handle_bytes(change("POST", "/v1/stop", "").as_bytes(), &mut answer);
+    let told: Vec<u16> = heard(&answer, &[false; 5]).iter().map(|one| one.status).collect();
+    assert_eq!(told, [200, 404, 404, 503, 404]);
+    assert!(fake.orders.lock().is_empty());
+}
+
+#[cfg(all(feature = "store", feature = "replication"))]
+#[test]
+fn the_cluster_of_the_store_is_changed() {
+    let fake = Fake::new();
+    let path = "/v1/store/cluster";
+    assert_eq!(ask(&fake, get(path)).status, 409);
+    for (body, order) in [
+        (r#"{"order": "transfer"}"#, "Transfer { to: None } within None"),
+        (
+            r#"{"order": "transfer", "node": "b", "timeout_ms": 50}"#,
+            "Transfer { to: Some(\"b\") } within Some(50ms)",
+        ),
+        (
+            r#"{"order": "add", "node": "d", "address": "10.0.0.4:7400"}"#,
+            "Add { node: \"d\", address: Some(10.0.0.4:7400) } within None",
+        ),
+        (r#"{"order": "add", "node": "d"}"#, "Add { node: \"d\", address: None } within None"),
+        (r#"{"order": "promote", "node": "d"}"#, "Promote { node: \"d\" } within None"),
+        (r#"{"order": "remove", "node": "a"}"#, "Remove { node: \"a\" } within None"),
+        (
+            r#"{"order": "replace", "node": "a", "with": "d"}"#,
+            "Replace { lost: \"a\", with: \"d\" } within None",
+        ),
+    ] {
+        let ordered = ask(&fake, change("POST", path, body));
+        assert_eq!((ordered.status, &ordered.body["change"]), (202, &Value::from(3)), "{body}");
+        assert_eq!(fake.orders.lock().pop().as_deref(), Some(order));
+    }
+    for (body, part) in [
+        ("{}", "the body has no order; known: transfer"),
+        (r#"{"order": "tranfser"}"#, "did you mean \"transfer\"?"),
+        (r#"{"order": 3}"#, "order is the number 3"),
+        (r#"{"order": "add"}"#, "add needs node"),
+        (r#"{"order": "replace", "node": "a"}"#, "replace needs with"),
+        (r#"{"order": "remove", "node": "a", "with": "b"}"#, "with is for replace"),
+        (r#"{"order": "remove", "node": "a", "address": "b"}"#, "address is for add"),
+        (r#"{"order": "add", "node": "a", "address": "b"}"#, "is not ip:port"),
+        (r#"{"order": "transfer", "timeout_ms": 0}"#, "timeout_ms 0 is outside 1 to"),
+        (r#"{"order": "transfer", "noed": "a"}"#, "unknown field"),
+    ] {
+        let refused = ask(&fake, change("POST", path, body));
+        assert_eq!(refused.status, 400, "{body}");
+        assert!(refused.error().contains(part), "{body}: {}", refused.error());
+    }
+    assert!(fake.orders.lock().is_empty());
+}
+
 #[test]
 fn a_backend_is_changed_all_or_nothing() {
     let fake = Fake::new();

@@ -65,10 +65,6 @@ fn what_later_versions_have() {
             format!("{BASE}[[guard]]\nname = \"edge\""),
             &[":8:3: \"guard\" at the top is not in this version yet; take it out"],
         ),
-        (
-            format!("{BASE}[store]\ndir = \"data\"\npeers = 1"),
-            &[":10:1: \"peers\" in [store] is not in this version yet; take it out"],
-        ),
         (format!("{BASE}[log]\n"), &[":8:2: \"log\" at the top is not in this version yet; take it out"]),
         (
             listener("mode = \"http\""),
@@ -608,7 +604,21 @@ fn what_hints_suggest_is_taken() {
         "in [discovery]" => format!("{BASE}[discovery]\n{line}\n"),
         "in [store]" => {
             let key = line.split_once(' ').unwrap().0;
+            const MEMBER: &str = "dir = \"data\"\nnode = \"db-1\"\nlearners = [\"db-4\"]\n\
+                                  peer_tls = \"insecure-plaintext-anywhere\"\n";
+            const PEERS: &str = "peers = { db-1 = \"10.0.0.5:7400\" }\n";
             let needs = match key {
+                "cluster" | "listen" | "join" | "forward" | "degrade_after" | "stale_max" | "announce" => {
+                    return format!("[store]\n{MEMBER}{PEERS}{line}\n");
+                }
+                "peers" => MEMBER,
+                "learners" | "peer_tls" => {
+                    let others: String = MEMBER
+                        .lines()
+                        .filter(|other| !other.starts_with(key))
+                        .fold(String::new(), |text, other| text + other + "\n");
+                    return format!("[store]\n{others}{PEERS}{line}\n");
+                }
                 "dir" => "resp = \"127.0.0.1:0\"\n",
                 "resp" => "dir = \"data\"\n",
                 "eviction" => "dir = \"data\"\nresp = \"127.0.0.1:0\"\nmemory_max = \"1GiB\"\n",

@@ -20,9 +20,24 @@ fn a_store_needs_a_directory_and_nothing_else() {
     assert_eq!((store.dir.to_str(), &store.node), (Some("data"), &None));
     assert_eq!((store.durability, store.eviction), (Durability::Local, Eviction::Refuse));
     assert_eq!((store.maxclients, store.memory_max, store.disk_bytes_max), (10_000, 0, None));
-    assert_eq!((store.output_max, store.idle), (256 << 20, Duration::ZERO));
+    assert_eq!((store.output_max, store.idle, store.kept_bytes), (256 << 20, Duration::ZERO, 0));
     assert_eq!(config.drain(), Duration::from_secs(30));
     assert!(good(BASE).store.is_none());
+}
+
+const CLUSTER: &str =
+    "node = \"a\"\npeers = { a = \"127.0.0.1:1\", b = \"127.0.0.1:2\" }\npeer_tls = \"insecure-plaintext\"\n";
+
+#[test]
+fn a_member_of_a_cluster_answers_at_a_quorum() {
+    let store_of = |lines: &str| good(&store(&format!("{CLUSTER}{lines}"))).store.unwrap();
+    let member = store_of("");
+    assert_eq!(member.durability, Durability::Quorum);
+    let cluster = member.cluster.unwrap();
+    assert_eq!((cluster.node.as_str(), cluster.members.len()), ("a", 2));
+    assert_eq!(cluster.announce.as_deref(), Some("127.0.0.1:6379"));
+    assert_eq!(store_of("durability = \"all\"").durability, Durability::All);
+    assert!(good(&store("node = \"db-1\"")).store.unwrap().cluster.is_none());
 }
 
 #[test]
@@ -30,14 +45,14 @@ fn what_is_said_is_taken() {
     let config = good(
         "[store]\ndir = \"/var/lib/trimtab\"\nnode = \"db-1\"\nresp = \"unix:@store\"\ndurability = \"memory\"\n\
          maxclients = 1_000_000\nflush = \"allow\"\nmemory_max = \"1GiB\"\neviction = \"ttl\"\n\
-         disk_bytes_max = 268435456\noutput_max = \"1MiB\"\nidle = \"30d\"\npassword = \"secret\"",
+         disk_bytes_max = 268435456\nkept_bytes = \"5GiB\"\noutput_max = \"1MiB\"\nidle = \"30d\"\npassword = \"secret\"",
     );
     let store = config.store.unwrap();
     assert_eq!(store.resp.map(|resp| resp.to_string()).as_deref(), Some("unix:@store"));
     assert_eq!((store.durability, store.eviction), (Durability::Memory, Eviction::Ttl));
     assert_eq!((store.maxclients, store.memory_max), (1_000_000, 1 << 30));
     assert_eq!((store.disk_bytes_max, store.output_max), (Some(256 << 20), 1 << 20));
-    assert_eq!(store.idle, Duration::from_secs(30 * 86_400));
+    assert_eq!((store.idle, store.kept_bytes), (Duration::from_secs(30 * 86_400), 5 << 30));
     assert!(store.password == Some(Secret::from("secret")) && store.allows_flush);
     assert_eq!(format!("{:?}", store.password), "Some(Secret)");
     assert_eq!(good(&store_of_sizes("65536", "0")).store.unwrap().memory_max, 65_536);
@@ -62,14 +77,24 @@ fn what_is_wrong_is_told() {
         (
             store("durability = \"quorum\""),
             &[
-                ":4:14: durability \"quorum\" is not in this version yet; this version has: \"memory\", \"local\"",
+                ":4:14: durability \"quorum\" needs other nodes, and there are none; add node, peers and peer_tls, or write \"local\"",
             ],
         ),
         (
             store("durability = \"all\""),
             &[
-                ":4:14: durability \"all\" is not in this version yet; this version has: \"memory\", \"local\"",
+                ":4:14: durability \"all\" needs other nodes, and there are none; add node, peers and peer_tls, or write \"local\"",
             ],
+        ),
+        (
+            store("stale_max = \"1s\""),
+            &[
+                ":4:13: stale_max is for clusters, and there are no other nodes; add node, peers and peer_tls, or take it out",
+            ],
+        ),
+        (
+            store(&format!("{CLUSTER}memory_max = \"1GiB\"\neviction = \"lru\"")),
+            &[":8:12: in a cluster nothing is evicted: a full memory refuses; take eviction out"],
         ),
         (store("maxclients = 0"), &[":4:14: maxclients 0 is outside 1 to 1000000"]),
         (store("maxclients = 1000001"), &[":4:14: maxclients 1000001 is outside 1 to 1000000"]),
@@ -84,6 +109,7 @@ fn what_is_wrong_is_told() {
             store("memory_max = \"257TiB\""),
             &[":4:14: memory_max 257TiB is outside 64KiB to 256TiB; 0 is no limit"],
         ),
+        (store("kept_bytes = \"257TiB\""), &[":4:14: kept_bytes 257TiB is outside 0 to 256TiB"]),
         (store("output_max = 0"), &[":4:14: output_max 0 is outside 1MiB to 16GiB"]),
         (
             store("output_max = \"5MB\""),
@@ -115,6 +141,16 @@ fn what_is_wrong_is_told() {
             &[
                 ":10:8: the listener \"web\" listens on 127.0.0.1:8080 already, on line 3; choose another address or port",
             ],
+        ),
+        (
+            "[store]\ndir = \"data\"\nresp = \"127.0.0.1:6379\"\nhealth = \"127.0.0.1:6379\"".into(),
+            &[
+                ":4:10: the store listens on 127.0.0.1:6379 already, on line 3; choose another address or port",
+            ],
+        ),
+        (
+            "[store]\ndir = \"data\"\nhealth = \"80\"".into(),
+            &[":3:10: health \"80\" is a port alone; write 0.0.0.0:80 or [::]:80"],
         ),
         (
             "[store]\ndir = \"data\"\nresp = \"6379\"".into(),

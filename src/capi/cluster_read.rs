@@ -1,0 +1,150 @@
+//! Reads in a cluster that say how fresh what they see is to be: `trimtab_store_read`.
+
+use crate::capi::cluster::timeout;
+use crate::capi::cluster_options::{TRIMTAB_READ_DEFAULT, read_level};
+use crate::capi::guard::guard;
+use crate::capi::handle::{self, Sized32};
+use crate::capi::status::{Failure, trimtab_status};
+use crate::capi::store::{borrow, no_key, trimtab_store};
+use crate::capi::store_answer::trimtab_store_answer;
+use crate::capi::store_operation::Keys;
+use crate::capi::store_read::{Scanned, found_answer, trimtab_store_scan};
+use crate::capi::text::trimtab_bytes;
+use crate::embedded::{Read, Store};
+use crate::replication::Position;
+
+/// How a call that reads is to go, in a cluster: in a store of one node it sees all that was written whatever is asked for.
+/// NULL in its place, and 0 in each field, is the default.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct trimtab_store_read {
+    /// `sizeof(trimtab_store_read)`, set by the caller before the call.
+    pub struct_size: u32,
+    /// How fresh what it sees is to be: one of `TRIMTAB_READ_...`; 0: as `trimtab_cluster_options_set_read` said.
+    pub level: i32,
+    /// With `TRIMTAB_READ_REPLICA`, how old it may be at most, in milliseconds; else unread.
+    pub age_max_ms: u64,
+    /// Where a write was that it has to see: `epoch` of the write's result.
+    pub epoch: u64,
+    /// And `entry` of the write's result; 0: none.
+    pub entry: u64,
+    /// How long to wait for that, in milliseconds; 0: the store's `timeout_ms`, negative: for ever.
+    pub timeout_ms: i64,
+}
+
+// SAFETY: `repr(C)`, integers only, and begins with `struct_size`.
+unsafe impl Sized32 for trimtab_store_read {
+    const FIRST_SIZE: usize = 40;
+    const UNSAID: Self = Self {
+        struct_size: 0,
+        level: TRIMTAB_READ_DEFAULT,
+        age_max_ms: 0,
+        epoch: 0,
+        entry: 0,
+        timeout_ms: 0,
+    };
+}
+
+/// What the caller wants of a read.
+///
+/// # Safety
+/// `read` is null or as large as its `struct_size` says.
+unsafe fn read_of(read: *const trimtab_store_read) -> Result<Read, Failure> {
+    // SAFETY: passed on to the caller.
+    let Some(read) = unsafe { handle::in_struct(read, "read") }? else { return Ok(Read::default()) };
+    let token = (read.entry != 0).then_some(Position { epoch: read.epoch, sequence: read.entry });
+    Ok(Read { level: read_level(read.level, read.age_max_ms)?, token, timeout: timeout(read.timeout_ms) })
+}
+
+/// What a key has, seen as fresh as is asked, else as `trimtab_store_get` has it.
+///
+/// - `read`: how it is to go; NULL for the default.
+/// - `answer_out`: as for `trimtab_store_get`.
+///
+/// Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_STRUCT_SIZE`, `TRIMTAB_E_NOT_FOUND` when the key is not there, or what each
+/// read in a cluster may: `TRIMTAB_E_NOT_PRIMARY` when what is here is not as fresh as was asked by the end of the time, and
+/// another node is primary, or at once from a node that does not forward; `TRIMTAB_E_NO_QUORUM` when no primary was found in
+/// time, or it does not hold its quorum; `TRIMTAB_E_STATE` also when the write that it has to see was lost with a primary, or this
+/// node takes no part any more; `TRIMTAB_E_TIMED_OUT`.
+/// Thread safety: any thread, at any time. Blocks for as long as `timeout_ms` allows; not on a primary that holds its quorum.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trimtab_store_get_at(
+    store: *const trimtab_store,
+    key: trimtab_bytes,
+    read: *const trimtab_store_read,
+    answer_out: *mut *mut trimtab_store_answer,
+) -> trimtab_status {
+    guard(|| {
+        // SAFETY: `store` is null or a live store; null is refused.
+        let store = unsafe { borrow(store) }?;
+        // SAFETY: the caller keeps `key.data` readable for `key.len` bytes during the call.
+        let key = unsafe { key.bytes("key") }?;
+        // SAFETY: `read` is null or as large as its `struct_size` says.
+        let read = unsafe { read_of(read) }?;
+        // SAFETY: `answer_out` is null or writable; null is refused.
+        let answer_out = unsafe { handle::out(answer_out, "answer_out") }?;
+        answer_out.write(found_answer(store.get_at(key, &read)?.ok_or_else(|| no_key(key))?));
+        Ok(())
+    })
+}
+
+/// How many keys a range has, seen as fresh as is asked, else as `trimtab_store_count` has it.
+///
+/// - `read`: as for `trimtab_store_get_at`. The others: as for `trimtab_store_count`.
+///
+/// Returns what `trimtab_store_get_at` does, but for `TRIMTAB_E_NOT_FOUND`.
+/// Thread safety: as for `trimtab_store_get_at`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trimtab_store_count_at(
+    store: *const trimtab_store,
+    range: i32,
+    start: trimtab_bytes,
+    end: trimtab_bytes,
+    read: *const trimtab_store_read,
+    count_out: *mut u64,
+) -> trimtab_status {
+    guard(|| {
+        // SAFETY: `store` is null or a live store; null is refused.
+        let store = unsafe { borrow(store) }?;
+        // SAFETY: the caller keeps what `start` and `end` point to readable during the call.
+        let keys = unsafe { Keys::read(range, start, end) }?;
+        // SAFETY: `read` is null or as large as its `struct_size` says.
+        let read = unsafe { read_of(read) }?;
+        // SAFETY: `count_out` is null or writable; null is refused.
+        let count_out = unsafe { handle::out(count_out, "count_out") }?;
+        count_out.write(store.count_at(&keys.range(), &read)?);
+        Ok(())
+    })
+}
+
+/// Begins to go through the keys of a range, seen as fresh as is asked, else as `trimtab_store_scan_new` does.
+///
+/// - `read`: as for `trimtab_store_get_at`. The others: as for `trimtab_store_scan_new`.
+///
+/// Returns what `trimtab_store_count_at` does.
+/// Thread safety: as for `trimtab_store_get_at`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trimtab_store_scan_new_at(
+    store: *const trimtab_store,
+    range: i32,
+    start: trimtab_bytes,
+    end: trimtab_bytes,
+    limit: u64,
+    reverse: i32,
+    read: *const trimtab_store_read,
+    scan_out: *mut *mut trimtab_store_scan,
+) -> trimtab_status {
+    guard(|| {
+        // SAFETY: `store` is null or a live store; null is refused.
+        let store = unsafe { borrow(store) }?;
+        // SAFETY: the caller keeps what `start` and `end` point to readable during the call.
+        let keys = unsafe { Keys::read(range, start, end) }?;
+        // SAFETY: `read` is null or as large as its `struct_size` says.
+        let read = unsafe { read_of(read) }?;
+        // SAFETY: `scan_out` is null or writable; null is refused.
+        let scan_out = unsafe { handle::out(scan_out, "scan_out") }?;
+        let scan = store.scan_at(&keys.range(), limit, reverse != 0, &read)?;
+        scan_out.write(handle::give(Scanned::new(scan, Store::clone(&store))));
+        Ok(())
+    })
+}

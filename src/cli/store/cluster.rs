@@ -1,0 +1,361 @@
+//! `trimtab store status|transfer|add|promote|remove|replace`: the cluster of a running server's store, and the promotion by
+//! force of a directory.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json as object};
+
+use crate::cli::ctl::client::Client;
+use crate::cli::ctl::status::read;
+use crate::cli::ctl::table::{Side, Table, printable};
+use crate::cli::ctl::{self, address};
+use crate::cli::{Failure, json};
+
+/// Where the cluster is asked and changed.
+const PATH: &str = "/v1/store/cluster";
+/// How often it is asked whether a change has ended.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Which server, and how its answer is printed.
+#[derive(Args)]
+pub(super) struct Server {
+    /// Where the server is asked: unix:/path, /path, unix:@name, ip:port [default: TRIMTAB_ADMIN of the environment]
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<String>,
+    /// Take the address from the table [admin] of this configuration
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How long connecting may take, and each answer
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = ctl::time)]
+    timeout: Duration,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// How long a change may take.
+#[derive(Args)]
+pub(super) struct Within {
+    /// How long it may take
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = ctl::time)]
+    within: Duration,
+}
+
+/// Show the cluster that a running server's store is in, as that node sees it
+#[derive(Args)]
+pub(super) struct Status {
+    #[command(flatten)]
+    server: Server,
+}
+
+/// Hand over to another voter: the primary is asked
+#[derive(Args)]
+pub(super) struct Transfer {
+    /// To which; without, to the one that takes over best
+    #[arg(value_name = "NODE")]
+    node: Option<String>,
+    #[command(flatten)]
+    within: Within,
+    #[command(flatten)]
+    server: Server,
+}
+
+/// Take a node in, which follows without a vote until it is promoted: the primary is asked
+#[derive(Args)]
+pub(super) struct Add {
+    /// Its name, which no node ever had
+    #[arg(value_name = "NODE")]
+    node: String,
+    /// Where it listens for the others; without, nowhere: it dials them
+    #[arg(value_name = "ADDRESS")]
+    address: Option<String>,
+    #[command(flatten)]
+    within: Within,
+    #[command(flatten)]
+    server: Server,
+}
+
+/// Give a learner a vote, as soon as it has caught up; or, with --dir, make a node the primary by force
+///
+/// By force: the directory of a node that nobody has open is made to be the primary's, with what is in it. It alone votes
+/// from then on, and learners follow it. All other voters are out, and what they had and this one has not is lost. That is
+/// for when they are gone for good. Promote one node only, and see to it that none of the others runs: with two primaries
+/// each takes writes that the other never gets.
+#[derive(Args)]
+#[command(override_usage = "trimtab store promote [OPTIONS] <NODE>
+       trimtab store promote --dir <DIR> --force [--json]")]
+pub(super) struct Promote {
+    /// The learner: the primary is asked
+    #[arg(value_name = "NODE", required_unless_present = "dir", conflicts_with = "dir")]
+    node: Option<String>,
+    /// The directory of the node to be made primary by force
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["admin", "config"])]
+    dir: Option<PathBuf>,
+    /// All others that voted are gone for good
+    #[arg(long, requires = "dir")]
+    force: bool,
+    #[command(flatten)]
+    within: Within,
+    #[command(flatten)]
+    server: Server,
+}
+
+/// Take a node out, for good: the primary is asked, and hands over before it is taken out itself
+#[derive(Args)]
+pub(super) struct Remove {
+    /// Which
+    #[arg(value_name = "NODE")]
+    node: String,
+    #[command(flatten)]
+    within: Within,
+    #[command(flatten)]
+    server: Server,
+}
+
+/// Give the vote of a node that is lost to a learner, and take the lost one out: the primary is asked
+#[derive(Args)]
+pub(super) struct Replace {
+    /// The one that is lost
+    #[arg(value_name = "LOST")]
+    lost: String,
+    /// The learner, which has caught up
+    #[arg(value_name = "WITH")]
+    with: String,
+    #[command(flatten)]
+    within: Within,
+    #[command(flatten)]
+    server: Server,
+}
+
+/// What the server tells of the cluster.
+#[derive(Deserialize)]
+struct Told {
+    cluster: String,
+    node: String,
+    role: String,
+    trouble: Option<String>,
+    epoch: u64,
+    generation: u64,
+    primary: Option<String>,
+    holds_quorum: bool,
+    committed: u64,
+    applied: u64,
+    durable: u64,
+    age_ms: Option<u64>,
+    nodes: Vec<Node>,
+    changes: Vec<Change>,
+}
+
+#[derive(Deserialize)]
+struct Node {
+    name: String,
+    address: Option<String>,
+    client_address: Option<String>,
+    role: String,
+    is_linked: bool,
+    on_disk: Option<u64>,
+    behind: Option<u64>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Change {
+    change: u64,
+    order: String,
+    what: String,
+    took_ms: u64,
+    is_running: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(default, skip_serializing)]
+    is_misuse: bool,
+}
+
+#[derive(Deserialize)]
+struct Ordered {
+    change: u64,
+}
+
+impl Server {
+    fn client(&self) -> Result<Client, Failure> {
+        let address = address::choose(self.admin.as_deref(), self.config.as_deref())?;
+        Ok(Client::new(address, self.timeout))
+    }
+
+    /// Has the server change something, and waits for its end.
+    fn change(&self, within: &Within, order: &Value, out: &mut impl Write) -> Result<(), Failure> {
+        let client = self.client()?;
+        let mut body = order.clone();
+        body["timeout_ms"] = u64::try_from(within.within.as_millis()).unwrap_or(u64::MAX).into();
+        let ordered: Ordered = read(&client.ask("POST", PATH, Some(&body))?)?;
+        let ended = loop {
+            let told: Told = read(&client.ask("GET", PATH, None)?)?;
+            match told.changes.into_iter().find(|it| it.change == ordered.change) {
+                Some(change) if change.is_running => std::thread::sleep(PAUSE),
+                Some(change) => break change,
+                None => {
+                    let why =
+                        format!("change {} of the server is no longer among its last ones", ordered.change);
+                    return Err(Failure::Failed(format!("{why}; trimtab store status tells what is")));
+                }
+            }
+        };
+        match &ended.error {
+            Some(why) => {
+                let why = format!("cannot {}: {}", printable(&ended.what), printable(why));
+                Err(if ended.is_misuse { Failure::Misused(why) } else { Failure::Failed(why) })
+            }
+            None if self.json => Ok(json(out, &ended)?),
+            None => Ok(writeln!(out, "done in {} ms: {}", ended.took_ms, printable(&ended.what))?),
+        }
+    }
+}
+
+impl Status {
+    pub(super) fn run(&self, out: &mut impl Write) -> Result<(), Failure> {
+        let answer = self.server.client()?.ask("GET", PATH, None)?;
+        match self.server.json {
+            true => Ok(out.write_all(&answer)?),
+            false => Ok(print(&read(&answer)?, out)?),
+        }
+    }
+}
+
+impl Transfer {
+    pub(super) fn run(&self, out: &mut impl Write) -> Result<(), Failure> {
+        let mut order = object!({ "order": "transfer" });
+        if let Some(node) = &self.node {
+            order["node"] = node.clone().into();
+        }
+        self.server.change(&self.within, &order, out)
+    }
+}
+
+impl Add {
+    pub(super) fn run(&self, out: &mut impl Write) -> Result<(), Failure> {
+        let mut order = object!({ "order": "add", "node": self.node });
+        if let Some(address) = &self.address {
+            order["address"] = address.clone().into();
+        }
+        self.server.change(&self.within, &order, out)
+    }
+}
+
+impl Remove {
+    pub(super) fn run(&self, out: &mut impl Write) -> Result<(), Failure> {
+        let order = object!({ "order": "remove", "node": self.node });
+        self.server.change(&self.within, &order, out)
+    }
+}
+
+impl Replace {
+    pub(super) fn run(&self, out: &mut impl Write) -> Result<(), Failure> {
+        let order = object!({ "order": "replace", "node": self.lost, "with": self.with });
+        self.server.change(&self.within, &order, out)
+    }
+}
+
+impl Promote {
+    pub(super) fn run(&self, out: &mut impl Write) -> Result<(), Failure> {
+        match (&self.dir, &self.node) {
+            (Some(dir), _) => self.by_force(dir, out),
+            (None, node) => {
+                let order = object!({ "order": "promote", "node": node });
+                self.server.change(&self.within, &order, out)
+            }
+        }
+    }
+
+    #[cfg(feature = "replication")]
+    fn by_force(&self, dir: &std::path::Path, out: &mut impl Write) -> Result<(), Failure> {
+        if !self.force {
+            return Err(Failure::Misused(format!(
+                "this makes {} the directory of the only voter: what the other voters have and it has not is lost, and a \
+                 primary among them that still runs goes on beside it. When they are gone for good, say --force",
+                dir.display()
+            )));
+        }
+        let promoted = crate::embedded::promote_directory(dir)?;
+        if self.server.json {
+            return Ok(json(out, &promoted)?);
+        }
+        let list =
+            |names: &[String]| if names.is_empty() { "none".into() } else { printable(&names.join(", ")) };
+        writeln!(
+            out,
+            "{} is the primary of {} with all it has, up to entry {}, in generation {}",
+            printable(&promoted.node),
+            printable(&promoted.cluster),
+            promoted.last,
+            promoted.generation
+        )?;
+        writeln!(out, "voters that are out: {}; they must not run any more", list(&promoted.out))?;
+        writeln!(out, "learners: {}", list(&promoted.learners))?;
+        Ok(writeln!(out, "start it now, and add new nodes to it")?)
+    }
+
+    #[cfg(not(feature = "replication"))]
+    fn by_force(&self, _: &std::path::Path, _: &mut impl Write) -> Result<(), Failure> {
+        Err(Failure::Misused("this build of trimtab has no clusters".into()))
+    }
+}
+
+fn print(told: &Told, out: &mut impl Write) -> io::Result<()> {
+    let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
+    let quorum = match (told.role.as_str(), told.holds_quorum) {
+        ("primary", true) => ", holds its quorum",
+        ("primary", false) => ", without a quorum",
+        _ => "",
+    };
+    writeln!(
+        out,
+        "cluster {}, as {} sees it: epoch {}, generation {}, primary {}",
+        printable(&told.cluster),
+        printable(&told.node),
+        told.epoch,
+        told.generation,
+        printable(&or_none(&told.primary))
+    )?;
+    let age = told.age_ms.map_or("of unknown age".to_owned(), |age| format!("at most {age} ms old"));
+    writeln!(
+        out,
+        "  {} is {}{quorum}: shows entry {} ({age}), {} committed, {} on disk",
+        printable(&told.node),
+        printable(&told.role),
+        told.applied,
+        told.committed,
+        told.durable
+    )?;
+    if let Some(trouble) = &told.trouble {
+        writeln!(out, "  it takes no part: {}", printable(trouble))?;
+    }
+    if let Some(change) = told.changes.iter().find(|change| change.is_running) {
+        writeln!(out, "  under way for {} ms: {}", change.took_ms, printable(&change.what))?;
+    }
+    writeln!(out)?;
+    let mut table = Table::new([
+        ("node", Side::Left),
+        ("role", Side::Left),
+        ("link", Side::Left),
+        ("on disk", Side::Right),
+        ("behind", Side::Right),
+        ("address", Side::Left),
+        ("clients", Side::Left),
+    ]);
+    let number = |number: Option<u64>| number.map_or("-".to_owned(), |number| number.to_string());
+    for node in &told.nodes {
+        table.push([
+            node.name.clone(),
+            node.role.clone(),
+            if node.is_linked { "up" } else { "down" }.to_owned(),
+            number(node.on_disk),
+            number(node.behind),
+            or_none(&node.address),
+            or_none(&node.client_address),
+        ]);
+    }
+    table.print("", out)
+}

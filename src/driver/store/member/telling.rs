@@ -1,0 +1,84 @@
+//! What Redis clients are told of the cluster.
+
+use super::Member;
+use crate::driver::store::shared::Core;
+use crate::error::Result;
+use crate::replication::Role;
+use crate::resp::{ClientAddress, Node, Topology};
+use crate::store::engine::Now;
+
+impl Member {
+    /// What is known now.
+    pub(in crate::driver::store) fn topology(&self, now: Now) -> Topology {
+        let status = self.node.status();
+        let members = self.node.members();
+        let mut numbers: Vec<u64> = members.nodes().collect();
+        if !numbers.contains(&self.own) {
+            // It is yet to be added, or was taken out.
+            numbers.push(self.own);
+        }
+        let nodes: Vec<Node> = numbers
+            .iter()
+            .map(|number| {
+                let person = self.people.get(*number);
+                let is_own = *number == self.own;
+                let matched = status.matched.iter().find(|it| it.0 == *number).map(|it| it.1);
+                Node {
+                    name: self.people.name(*number),
+                    address: person.and_then(|it| ClientAddress::parse(it.client_address.as_ref()?)),
+                    is_voter: members.is_voter(*number),
+                    is_linked: is_own || self.people.is_linked(*number),
+                    sequence: if is_own { Some(status.applied) } else { matched },
+                }
+            })
+            .collect();
+        let own = numbers.iter().position(|it| *it == self.own).expect("it is among them");
+        let is_sure = status.role != Role::Primary || self.node.reign(now.instant).is_some();
+        let primary = status.primary.filter(|_| is_sure);
+        Topology {
+            cluster: self.options.cluster.clone(),
+            generation: members.generation,
+            epoch: status.epoch,
+            primary: primary.and_then(|it| numbers.iter().position(|number| *number == it)),
+            nodes,
+            own,
+            forwards: self.options.forwards,
+        }
+    }
+
+    /// How many other nodes have all up to `sequence` on their disks, as far as a primary knows.
+    pub(in crate::driver::store) fn replicas_with(&self, sequence: u64) -> u64 {
+        self.node.status().matched.iter().filter(|it| it.1 >= sequence).count() as u64
+    }
+
+    /// Whether other nodes have come further since this was asked last.
+    pub(in crate::driver::store) fn take_progress(&mut self) -> bool {
+        let progress = self.node.status().matched.iter().map(|it| it.1).sum();
+        std::mem::replace(&mut self.told_progress, progress) != progress
+    }
+
+    /// Whether what is told of the cluster has changed since this was asked last.
+    pub(in crate::driver::store) fn take_topology_news(&mut self) -> bool {
+        std::mem::take(&mut self.is_topology_new)
+    }
+
+    /// Begins to hand over. What comes of it is told as an event.
+    pub(in crate::driver::store) fn begin_transfer(&mut self, to: &str, now: Now) -> Result<()> {
+        let number = self.people.number(to)?;
+        self.node.transfer(number, now).map(drop).map_err(|why| self.error(why))
+    }
+}
+
+impl Core {
+    /// In a cluster: tells the loops that serve Redis clients what has changed.
+    pub(in crate::driver::store) fn tell_lanes(&mut self) {
+        let wants_progress = self.lanes.want_progress();
+        let Some(member) = self.ground.member() else { return };
+        let is_progress = wants_progress && member.take_progress();
+        let is_changed = member.take_topology_news();
+        if is_progress || is_changed {
+            self.lanes.note_cluster(is_progress, is_changed);
+            self.lanes.ring();
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Places in the log, for who reads here what was written elsewhere: `TRIMTAB POSITION`, `AFTER` and `BOUND`.
+
+use std::time::Duration;
+
+use super::{Busy, Connection, Slot, Taken};
+use crate::resp::command::{self, Args, Control, READONLY, Run, failure, is};
+use crate::resp::hub::Hub;
+use crate::resp::keys::{Has, Keys, Position, Sight};
+use crate::resp::parse_integer;
+use crate::resp::reply::Reply;
+use crate::resp::world::{Failure, fail};
+use crate::store::index::Timestamp;
+
+/// How old what a connection reads may be, and how long it is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bound {
+    age: u64,
+    wait: u64,
+}
+
+impl Connection {
+    /// Does what `TRIMTAB` asks for.
+    pub(super) fn trimtab(
+        &mut self,
+        args: Args<'_>,
+        hub: &mut Hub,
+        keys: &mut impl Keys,
+        now: Timestamp,
+    ) -> Taken {
+        if self.queue.is_some() {
+            return self.reject(fail("ERR TRIMTAB inside MULTI is not allowed"), hub);
+        }
+        if is(args[1], "after") {
+            return self.after(args, hub, keys, now);
+        }
+        hub.counters.commands += 1;
+        if is(args[1], "position") {
+            if self.slots.is_empty() {
+                self.tell_position(hub, keys);
+            } else {
+                self.slots.push_back(Slot::Position);
+            }
+        } else if is(args[1], "bound") {
+            match bound(args) {
+                Ok(bound) => {
+                    self.bound = bound;
+                    self.ok(hub);
+                }
+                Err(failure) => self.refuse(failure, hub),
+            }
+        } else {
+            self.respond(hub, |reply| {
+                command::help("trimtab", command::TRIMTAB, reply);
+                Ok(())
+            });
+        }
+        Taken::Yes
+    }
+
+    /// Answers with a place in the log behind all that this connection has been told.
+    pub(super) fn tell_position(&mut self, hub: &mut Hub, keys: &mut impl Keys) {
+        let sequence = self.written.max(keys.view().sequence());
+        let epoch = keys.epoch_of(sequence);
+        let protocol = hub.client(self.id).protocol;
+        let mut reply = Reply::new(&mut self.output, protocol);
+        reply.array(2);
+        reply.integer(epoch as i64);
+        reply.integer(sequence as i64);
+        self.check_output(false, hub);
+    }
+
+    /// Does a command once this node has all up to a position.
+    fn after(&mut self, args: Args<'_>, hub: &mut Hub, keys: &mut impl Keys, now: Timestamp) -> Taken {
+        let (position, wait) = match place(args) {
+            Ok(place) => place,
+            Err(failure) => return self.reject(failure, hub),
+        };
+        let inner = &args[5..];
+        let is_fit = command::of_request(inner).map(|spec| match spec.run {
+            Run::Control(control) => matches!(control, Control::Wait | Control::WaitAof),
+            _ => spec.flags & READONLY != 0,
+        });
+        match is_fit {
+            Ok(true) => {}
+            Ok(false) => {
+                return self.reject(fail("ERR TRIMTAB AFTER takes a command that only reads, or WAIT"), hub);
+            }
+            Err(failure) => return self.reject(failure, hub),
+        }
+        match keys.has(position) {
+            Has::All => {
+                self.written = self.written.max(position.sequence);
+                self.take(inner, hub, keys, now)
+            }
+            Has::Lost => {
+                self.behind = None;
+                let Position { epoch, sequence } = position;
+                self.reject(failure(format!("LOST what was written at {epoch}:{sequence} is lost")), hub)
+            }
+            Has::NotYet => self.wait_for_log(wait, hub, now),
+        }
+    }
+
+    /// Whether what is here is as fresh as this connection asks; if not, what comes of the request.
+    pub(super) fn check_age(&mut self, hub: &mut Hub, keys: &mut impl Keys, now: Timestamp) -> Option<Taken> {
+        if let Some(bound) = self.bound
+            && !is_young(keys, bound.age)
+        {
+            return Some(self.wait_for_log(bound.wait, hub, now));
+        }
+        self.behind = None;
+        None
+    }
+
+    /// Has the request looked at again when there is more of the log, or its time is over.
+    fn wait_for_log(&mut self, wait: u64, hub: &mut Hub, now: Timestamp) -> Taken {
+        let until = *self.behind.get_or_insert(now.saturating_add(wait));
+        if until > now {
+            self.busy = Some(Busy::Behind { until });
+            return Taken::Later;
+        }
+        self.behind = None;
+        self.reject(fail("BEHIND this node is not as fresh as was asked; nothing was done"), hub)
+    }
+}
+
+/// Whether what is seen now is no older than `age` milliseconds.
+fn is_young(keys: &mut impl Keys, age: u64) -> bool {
+    let view = keys.view();
+    let sight = keys.sight();
+    drop(view);
+    match sight {
+        Sight::Whole => true,
+        Sight::Past(Some(past)) => past <= Duration::from_millis(age) && age > 0,
+        Sight::Past(None) | Sight::Lapsed => false,
+    }
+}
+
+fn place(args: Args<'_>) -> Result<(Position, u64), Failure> {
+    let number = |at: usize, what: &str| {
+        let number = parse_integer(args[at]).and_then(|number| u64::try_from(number).ok());
+        number.ok_or_else(|| failure(format!("ERR the {what} is no whole number from 0 on")))
+    };
+    let position = Position { epoch: number(2, "epoch")?, sequence: number(3, "sequence")? };
+    Ok((position, number(4, "time to wait in milliseconds")?))
+}
+
+fn bound(args: Args<'_>) -> Result<Option<Bound>, Failure> {
+    let number = |at: usize| args.get(at).map_or(Some(0), |arg| parse_integer(arg));
+    match (number(2), number(3).and_then(|wait| u64::try_from(wait).ok())) {
+        (Some(-1), Some(_)) => Ok(None),
+        (Some(age), Some(wait)) if age >= 0 => Ok(Some(Bound { age: age as u64, wait })),
+        _ => Err(fail("ERR TRIMTAB BOUND takes milliseconds, or -1 for no bound, and how many to wait")),
+    }
+}

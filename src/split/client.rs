@@ -1,0 +1,474 @@
+//! [`Client`]: one client: what it has sent and is not answered yet, and what it is to be told.
+
+use std::collections::VecDeque;
+
+use super::{Action, ClientId, LinkId, Split};
+use crate::resp::{Parser, Position};
+use crate::store::index::Timestamp;
+use crate::time::Instant;
+
+/// What a request needs of who answers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ask {
+    /// It was answered here.
+    Nothing,
+    Read,
+    Scan {
+        begins: bool,
+    },
+    /// Asks about the store as a whole.
+    Primary,
+    Write {
+        is_light: bool,
+    },
+    /// A transaction of so many requests.
+    Exec {
+        requests: usize,
+    },
+    Watch,
+    Unwatch,
+    Wait,
+    Join,
+}
+
+/// What may be under way together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Run {
+    Reads,
+    Writes,
+    /// By itself.
+    Alone,
+}
+
+impl Ask {
+    pub(super) fn run(self) -> Run {
+        match self {
+            Ask::Nothing | Ask::Read | Ask::Scan { .. } | Ask::Primary => Run::Reads,
+            Ask::Write { .. } | Ask::Exec { .. } => Run::Writes,
+            Ask::Watch | Ask::Unwatch | Ask::Wait | Ask::Join => Run::Alone,
+        }
+    }
+
+    /// Whether it may be done more than once.
+    pub(super) fn is_repeatable(self) -> bool {
+        !matches!(self, Ask::Write { .. } | Ask::Exec { .. })
+    }
+}
+
+/// Where a request lies.
+#[derive(Clone, Debug)]
+pub(super) enum Bytes {
+    /// In what the client has sent, from this place of the stream on.
+    Sent {
+        start: u64,
+        len: usize,
+    },
+    Own(Vec<u8>),
+}
+
+#[derive(Debug)]
+pub(super) enum State {
+    /// The answer is whole.
+    Ready(Vec<u8>),
+    Waiting,
+    Sent {
+        link: LinkId,
+        answer: Vec<u8>,
+        /// The client has been told a part of it.
+        is_streamed: bool,
+    },
+    /// It was not done; what to tell if it cannot be sent again.
+    Refused(Vec<u8>),
+}
+
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) ask: Ask,
+    pub(super) bytes: Bytes,
+    pub(super) state: State,
+    /// Connections that broke under it.
+    pub(super) breaks: u32,
+}
+
+/// What a client has begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    Plain,
+    /// Its own connection watches keys.
+    Watching,
+    /// That connection is gone: what it watched counts as changed.
+    WatchLost,
+    /// All it says and hears goes by its own connection.
+    Joined,
+}
+
+/// Requests since `MULTI`.
+#[derive(Debug, Default)]
+pub(super) struct Multi {
+    pub(super) bytes: Vec<u8>,
+    pub(super) requests: usize,
+    pub(super) is_broken: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) generation: u32,
+    /// What the desk calls it.
+    pub(super) number: u64,
+    pub(super) parser: Parser,
+    pub(super) intake: Vec<u8>,
+    /// The place in the stream of the first byte of `intake`.
+    pub(super) base: u64,
+    /// How much of `intake` is parsed.
+    pub(super) at: usize,
+    /// Bytes behind `at` before which it is not worth parsing.
+    pub(super) wanted: usize,
+    pub(super) slots: VecDeque<Slot>,
+    /// The number of the first slot.
+    pub(super) first: u64,
+    /// Slots that wait or were refused.
+    pub(super) waiting: usize,
+    pub(super) in_flight: usize,
+    /// What is in flight, and by what.
+    pub(super) run: Run,
+    pub(super) link: Option<LinkId>,
+    pub(super) output: Vec<u8>,
+    pub(super) mode: Mode,
+    pub(super) multi: Option<Multi>,
+    /// Its own connection to the primary.
+    pub(super) own: Option<LinkId>,
+    pub(super) token: Position,
+    /// Positions it was promised that have not come.
+    pub(super) unsettled: u32,
+    /// Positions it has asked for.
+    pub(super) seeks: u64,
+    /// The token says less than it has seen, until a position has come that it asked for after so many.
+    pub(super) lost: Option<u64>,
+    /// The connection whose position it asked for last, and in which round.
+    pub(super) sought: Option<(LinkId, u64)>,
+    pub(super) home: Option<u64>,
+    /// Whether it has been answered by its home.
+    pub(super) has_read: bool,
+    pub(super) reads: u32,
+    /// By which its scans go.
+    pub(super) scan: Option<LinkId>,
+    /// Until when it waits for a primary.
+    pub(super) held_until: Option<Instant>,
+    pub(super) has_ended: bool,
+    pub(super) is_closing: bool,
+    pub(super) is_touched: bool,
+    pub(super) is_called: bool,
+}
+
+impl Client {
+    /// Whether more of what it sends is of use now.
+    fn wants_bytes(&self, options: &super::Options) -> bool {
+        !self.is_closing
+            && !self.has_ended
+            && self.waiting == 0
+            && self.slots.len() < options.pending_max
+            && self.output.len() < options.output_pause
+    }
+
+    /// Whether the next request may be parsed.
+    pub(super) fn takes_requests(&self, options: &super::Options) -> bool {
+        let left = self.intake.len() - self.at;
+        !self.is_closing
+            && self.mode != Mode::Joined
+            && left > 0
+            && left >= self.wanted
+            && self.waiting == 0
+            && self.slots.len() < options.pending_max
+            && self.output.len() < options.output_pause
+    }
+
+    /// Whether its token says all it has seen.
+    pub(super) fn knows_token(&self) -> bool {
+        self.unsettled == 0 && self.lost.is_none()
+    }
+
+    pub(super) fn lose_token(&mut self) {
+        self.lost = Some(self.seeks);
+    }
+
+    /// What a request consists of, as the client has sent it.
+    pub(super) fn request<'a>(&'a self, bytes: &'a Bytes) -> &'a [u8] {
+        match bytes {
+            Bytes::Own(bytes) => bytes,
+            Bytes::Sent { start, len } => {
+                let at = (start - self.base) as usize;
+                &self.intake[at..at + len]
+            }
+        }
+    }
+
+    /// The place of the slot of this number.
+    pub(super) fn place(&self, slot: u64) -> Option<usize> {
+        let at = usize::try_from(slot.checked_sub(self.first)?).ok()?;
+        (at < self.slots.len()).then_some(at)
+    }
+
+    pub(super) fn push(&mut self, ask: Ask, bytes: Bytes, state: State) {
+        self.waiting += usize::from(matches!(state, State::Waiting));
+        self.slots.push_back(Slot { ask, bytes, state, breaks: 0 });
+    }
+
+    /// Answers at once, behind what is to be answered before.
+    pub(super) fn answer(&mut self, bytes: Vec<u8>) {
+        if self.slots.is_empty() {
+            self.output.extend_from_slice(&bytes);
+        } else {
+            self.push(Ask::Nothing, Bytes::Own(Vec::new()), State::Ready(bytes));
+        }
+    }
+
+    /// Moves answers to the output as far as it is their turn.
+    pub(super) fn flush(&mut self, whole_max: usize) {
+        while let Some(slot) = self.slots.front_mut() {
+            match &mut slot.state {
+                State::Ready(answer) => {
+                    self.output.extend_from_slice(answer);
+                    self.slots.pop_front();
+                    self.first += 1;
+                }
+                State::Sent { answer, is_streamed, .. } => {
+                    // An error is looked at before it is told, and so is what changes how the client is served.
+                    let may_begin = slot.ask.run() != Run::Alone && answer.first() != Some(&b'-');
+                    if *is_streamed || (answer.len() > whole_max && may_begin) {
+                        *is_streamed = true;
+                        self.output.append(answer);
+                    }
+                    break;
+                }
+                State::Waiting | State::Refused(_) => break,
+            }
+        }
+        self.forget();
+    }
+
+    /// Lets go of what no slot needs any more.
+    fn forget(&mut self) {
+        let needed = self.slots.iter().find_map(|slot| match slot.bytes {
+            Bytes::Sent { start, .. } => Some((start - self.base) as usize),
+            Bytes::Own(_) => None,
+        });
+        let until = needed.unwrap_or(self.at);
+        if until == self.intake.len() {
+            if self.intake.capacity() > KEPT_MAX {
+                self.intake = Vec::new();
+            } else {
+                self.intake.clear();
+            }
+        } else if until > self.intake.len() / 2 {
+            self.intake.drain(..until);
+        } else {
+            return;
+        }
+        self.base += until as u64;
+        self.at -= until;
+    }
+}
+
+/// Bytes of memory that a client keeps while it has nothing to hold.
+const KEPT_MAX: usize = 4 << 10;
+
+impl Split {
+    /// A client has come from `address` to `local`.
+    pub fn open_client(&mut self, address: &str, local: &str, time: Timestamp) -> ClientId {
+        self.generation = super::next(self.generation);
+        let number = self.desk.connect(address, local, time);
+        let mut parser = Parser::new(self.options.limits);
+        parser.set_stranger(!self.desk.is_authenticated(number));
+        let index = self.clients.insert(Client {
+            generation: self.generation,
+            number,
+            parser,
+            intake: Vec::new(),
+            base: 0,
+            at: 0,
+            wanted: 0,
+            slots: VecDeque::new(),
+            first: 0,
+            waiting: 0,
+            in_flight: 0,
+            run: Run::Reads,
+            link: None,
+            output: Vec::new(),
+            mode: Mode::Plain,
+            multi: None,
+            own: None,
+            token: Position::default(),
+            unsettled: 0,
+            seeks: 0,
+            lost: None,
+            sought: None,
+            home: None,
+            has_read: false,
+            reads: 0,
+            scan: None,
+            held_until: None,
+            has_ended: false,
+            is_closing: false,
+            is_touched: false,
+            is_called: false,
+        });
+        ClientId { index: index as u32, generation: self.generation }
+    }
+
+    /// Takes what a client has sent.
+    pub fn handle_client_bytes(&mut self, id: ClientId, bytes: &[u8], now: Instant) {
+        let Some(client) = self.client_mut(id) else { return };
+        if client.is_closing {
+            return;
+        }
+        client.intake.extend_from_slice(bytes);
+        self.advance(id, now);
+        self.attend(now);
+    }
+
+    /// A client has ended its half: it is answered what it has asked for, and finished then.
+    pub fn handle_client_end(&mut self, id: ClientId, now: Instant) {
+        let Some(client) = self.client_mut(id) else { return };
+        client.has_ended = true;
+        self.advance(id, now);
+        self.attend(now);
+    }
+
+    /// A client has gone, or was closed. What it has under way is done all the same.
+    pub fn close_client(&mut self, id: ClientId, now: Instant) {
+        if self.client(id).is_none() {
+            return;
+        }
+        self.release(id);
+        let client = self.clients.remove(id.index as usize);
+        if let Some(home) = client.home.and_then(|home| self.nodes.get_mut(&home)) {
+            home.homes -= 1;
+        }
+        self.desk.disconnect(client.number);
+        if let Some(own) = client.own {
+            self.break_link(own, now);
+        }
+        self.attend(now);
+    }
+
+    /// What is to be sent to a client.
+    pub fn client_output(&self, id: ClientId) -> &[u8] {
+        self.client(id).map_or(&[], |client| &client.output)
+    }
+
+    /// Takes away what was sent of it.
+    pub fn consume_client_output(&mut self, id: ClientId, len: usize, now: Instant) {
+        let pause = self.options.output_pause;
+        let Some(client) = self.client_mut(id) else { return };
+        let was_full = client.output.len() >= pause;
+        if len < client.output.len() {
+            client.output.drain(..len);
+        } else if client.output.capacity() > KEPT_MAX {
+            client.output = Vec::new();
+        } else {
+            client.output.clear();
+        }
+        if was_full && client.output.len() < pause {
+            self.advance(id, now);
+            self.attend(now);
+        }
+    }
+
+    /// Whether more of what a client sends is of use now; if not, it should be left unread.
+    pub fn wants_client_bytes(&self, id: ClientId) -> bool {
+        let Some(client) = self.client(id) else { return false };
+        if client.mode == Mode::Joined {
+            let own = client.own.and_then(|own| self.link(own));
+            return own.is_some_and(|own| own.output().len() < self.options.link_output_max);
+        }
+        client.wants_bytes(&self.options)
+    }
+
+    /// Whether nothing more comes for a client: to be closed once the output is sent.
+    pub fn is_client_finished(&self, id: ClientId) -> bool {
+        self.client(id).is_none_or(|client| client.is_closing && client.slots.is_empty())
+    }
+
+    /// Whether something is to come of what a client has sent, without its sending more, or it waits for messages.
+    pub fn is_client_at_work(&self, id: ClientId) -> bool {
+        self.client(id).is_some_and(|client| !client.slots.is_empty() || client.mode == Mode::Joined)
+    }
+
+    /// Goes on with a client: sends what may be sent, takes further requests, and answers.
+    pub(super) fn advance(&mut self, id: ClientId, now: Instant) {
+        let whole_max = self.options.whole_max;
+        loop {
+            let Some(client) = self.client_mut(id) else { return };
+            client.flush(whole_max);
+            if client.mode == Mode::Joined {
+                self.pass_on(id);
+                break;
+            }
+            if !self.dispatch(id, now) || !self.take_request(id, now) {
+                break;
+            }
+        }
+        let (output_max, output_pause) = (self.options.output_max, self.options.output_pause);
+        let Some(client) = self.client_mut(id) else { return };
+        client.flush(whole_max);
+        let held: usize = client
+            .slots
+            .iter()
+            .map(|slot| match &slot.state {
+                State::Ready(answer) | State::Sent { answer, .. } => answer.len(),
+                _ => 0,
+            })
+            .sum();
+        if client.output.len() + held > output_max {
+            self.counters.slow += 1;
+            return self.cut(id);
+        }
+        if client.has_ended && client.slots.is_empty() && client.output.len() < output_pause {
+            client.is_closing = true;
+        }
+        self.call_client(id);
+    }
+
+    /// Has a client closed at once.
+    pub(super) fn cut(&mut self, id: ClientId) {
+        let Some(client) = self.client_mut(id) else { return };
+        client.is_closing = true;
+        client.slots.clear();
+        client.waiting = 0;
+        client.in_flight = 0;
+        client.output = Vec::new();
+        client.intake = Vec::new();
+        (client.at, client.wanted) = (0, 0);
+        self.release(id);
+        self.actions.push_back(Action::CutClient(id));
+    }
+
+    /// It does not wait for a primary any more.
+    pub(super) fn release(&mut self, id: ClientId) {
+        self.held.remove(&id);
+        if let Some(client) = self.client_mut(id)
+            && let Some(until) = client.held_until.take()
+        {
+            self.timers.remove(&(until, super::Timed::Held(id)));
+        }
+    }
+
+    /// What a joined client has said goes to its node.
+    fn pass_on(&mut self, id: ClientId) {
+        let Some(client) = self.client_mut(id) else { return };
+        let bytes = std::mem::take(&mut client.intake);
+        let at = std::mem::take(&mut client.at);
+        client.base += bytes.len() as u64;
+        let (own, has_ended) = (client.own, client.has_ended);
+        if has_ended {
+            client.is_closing = true;
+        }
+        if let Some(own) = own
+            && at < bytes.len()
+            && let Some(link) = self.link_mut(own)
+        {
+            link.write(&bytes[at..]);
+            self.call_link(own);
+        }
+    }
+}

@@ -1,0 +1,453 @@
+//! From slots to connections: who is asked, and when.
+
+use super::client::{Ask, Mode, Run, State};
+use super::link::{Use, What, command};
+use super::nodes::of;
+use super::take::error;
+use super::{ClientId, LinkId, Split, Timed};
+use crate::resp::{Position, Protocol};
+use crate::time::Instant;
+
+/// Where a request goes.
+struct Chosen {
+    link: LinkId,
+    /// What the node has to have applied before.
+    after: Option<Position>,
+}
+
+impl Split {
+    /// Sends what a client waits for, as far as that may be sent. `false`: something is left.
+    pub(super) fn dispatch(&mut self, id: ClientId, now: Instant) -> bool {
+        loop {
+            let Some(client) = self.client_mut(id) else { return false };
+            if client.waiting == 0 {
+                return true;
+            }
+            let is_left =
+                |slot: &super::client::Slot| matches!(slot.state, State::Waiting | State::Refused(_));
+            let at = match client.waiting {
+                1 if client.slots.back().is_some_and(is_left) => client.slots.len() - 1,
+                _ => match client.slots.iter().position(is_left) {
+                    Some(at) => at,
+                    None => return true,
+                },
+            };
+            let slot = &client.slots[at];
+            // What was refused is sent again once all that was sent with it is answered.
+            if matches!(slot.state, State::Refused(_)) {
+                return false;
+            }
+            let ask = slot.ask;
+            if client.in_flight > 0 && (client.run != ask.run() || ask.run() == Run::Alone) {
+                return false;
+            }
+            if let Some(answer) = self.answer_unwatched(id, ask, now) {
+                self.answer_slot(id, at, answer);
+                continue;
+            }
+            let chosen = match ask {
+                Ask::Read | Ask::Scan { .. } | Ask::Primary => self.reader(id, ask, now),
+                Ask::Write { .. } | Ask::Exec { .. } => self.writer(id, ask, now),
+                Ask::Watch | Ask::Unwatch => self.watcher(id, now),
+                Ask::Wait => self.waiter(id, now),
+                Ask::Join => {
+                    self.join(id, now);
+                    return false;
+                }
+                Ask::Nothing => return false,
+            };
+            let Some(chosen) = chosen else {
+                // It may have been told meanwhile that nothing comes of it.
+                match self.client(id) {
+                    Some(client)
+                        if !matches!(client.slots.get(at).map(|slot| &slot.state), Some(State::Waiting)) =>
+                    {
+                        continue;
+                    }
+                    _ => return false,
+                }
+            };
+            self.send(id, at, chosen, now);
+        }
+    }
+
+    /// What is answered here when what a client has watched is gone.
+    fn answer_unwatched(&mut self, id: ClientId, ask: Ask, now: Instant) -> Option<Vec<u8>> {
+        let is_lost = self.client(id)?.mode == Mode::WatchLost;
+        match ask {
+            Ask::Exec { .. } if is_lost => {
+                self.end_watch(id, now);
+                let protocol = self.protocol(id);
+                Some(nothing(protocol).to_vec())
+            }
+            // It is lost all the same when that comes to be executed.
+            Ask::Watch if is_lost => Some(b"+OK\r\n".to_vec()),
+            Ask::Unwatch if self.client(id)?.mode != Mode::Watching || self.usable_primary(now).is_none() => {
+                self.end_watch(id, now);
+                Some(b"+OK\r\n".to_vec())
+            }
+            _ => None,
+        }
+    }
+
+    /// The slot has its answer, without having been sent.
+    pub(super) fn answer_slot(&mut self, id: ClientId, at: usize, answer: Vec<u8>) {
+        let Some(client) = self.client_mut(id) else { return };
+        let slot = &mut client.slots[at];
+        if matches!(slot.state, State::Waiting | State::Refused(_)) {
+            client.waiting -= 1;
+        }
+        slot.state = State::Ready(answer);
+    }
+
+    fn reader(&mut self, id: ClientId, ask: Ask, now: Instant) -> Option<Chosen> {
+        let client = self.client(id)?;
+        let (token, in_flight, link) = (client.token, client.in_flight, client.link);
+        if client.mode == Mode::Watching {
+            return self.watcher(id, now);
+        }
+        if in_flight > 0 {
+            return self.same_reader(link?, ask, token, client.scan);
+        }
+        if let (Ask::Scan { begins: false }, Some(scan)) = (ask, client.scan)
+            && let Some(link) = self.link(scan)
+            && link.is_up()
+        {
+            // Only who gave the cursor knows it.
+            let is_strong = link.purpose == Use::Strong;
+            return self.room(scan, id).map(|link| Chosen { link, after: (!is_strong).then_some(token) });
+        }
+        if ask != Ask::Primary
+            && client.knows_token()
+            && let Some(home) = self.home(id, now)
+            && let Some(chosen) = self.at_home(id, home, token, now)
+        {
+            return Some(chosen);
+        }
+        let Some(primary) = self.usable_primary(now) else {
+            self.hold(id, now);
+            return None;
+        };
+        let link = self.shared(primary, Use::Strong, id, now)?;
+        self.room(link, id).map(|link| Chosen { link, after: None })
+    }
+
+    /// Reads that are under way go one way: the later one must not see less.
+    fn same_reader(&self, link: LinkId, ask: Ask, token: Position, scan: Option<LinkId>) -> Option<Chosen> {
+        if matches!(ask, Ask::Scan { begins: false }) && scan != Some(link) {
+            return None;
+        }
+        let found = self.link(link)?;
+        let has = self.nodes.get(&found.node).map(|node| node.has[of(found.protocol)]);
+        let after = match found.purpose {
+            _ if !found.is_open() => return None,
+            Use::Strong => None,
+            _ if ask == Ask::Primary => return None,
+            Use::Read if has.is_some_and(|has| has >= token) => None,
+            Use::After => Some(token),
+            _ => return None,
+        };
+        (found.unsent() < self.options.link_output_max).then_some(Chosen { link, after })
+    }
+
+    fn at_home(&mut self, id: ClientId, home: u64, token: Position, now: Instant) -> Option<Chosen> {
+        let read = self.shared(home, Use::Read, id, now)?;
+        let protocol = self.protocol(id);
+        let has = self.nodes.get(&home)?.has[of(protocol)];
+        if has >= token {
+            return self.room(read, id).map(|link| Chosen { link, after: None });
+        }
+        // The other one must not be to an earlier process than this one, so it comes later.
+        if !self.link(read)?.is_up() {
+            return None;
+        }
+        let after = self.shared(home, Use::After, id, now)?;
+        self.room(after, id).map(|link| Chosen { link, after: Some(token) })
+    }
+
+    fn writer(&mut self, id: ClientId, ask: Ask, now: Instant) -> Option<Chosen> {
+        let client = self.client(id)?;
+        if client.mode == Mode::Watching {
+            return self.watcher(id, now);
+        }
+        let is_light = matches!(ask, Ask::Write { is_light: true });
+        let (in_flight, link) = (client.in_flight, client.link);
+        let Some(primary) = self.usable_primary(now) else {
+            self.hold(id, now);
+            return None;
+        };
+        if in_flight > 0 {
+            // Writes that are under way go one way too: in their order.
+            let found = self.link(link?)?;
+            let is_fit = found.is_open()
+                && found.node == primary
+                && (is_light || found.purpose == Use::Heavy)
+                && found.unsent() < self.options.link_output_max;
+            return link.filter(|_| is_fit).map(|link| Chosen { link, after: None });
+        }
+        let purpose = if is_light { Use::Light } else { Use::Heavy };
+        let link = self.shared(primary, purpose, id, now)?;
+        self.room(link, id).map(|link| Chosen { link, after: None })
+    }
+
+    /// A client's own connection to the primary.
+    fn watcher(&mut self, id: ClientId, now: Instant) -> Option<Chosen> {
+        let client = self.client(id)?;
+        if client.in_flight > 0 {
+            // It is not changed for another one under what is under way.
+            let own = client.own.filter(|own| self.link(*own).is_some_and(super::link::Link::is_open))?;
+            return Some(Chosen { link: own, after: None });
+        }
+        if client.mode == Mode::Watching {
+            let own = client.own.filter(|own| self.link(*own).is_some_and(super::link::Link::is_open));
+            if own.is_none() {
+                // Another connection watches nothing.
+                self.client_mut(id)?.mode = Mode::WatchLost;
+                self.touch(id);
+                return None;
+            }
+        }
+        if self.usable_primary(now).is_none() {
+            self.hold(id, now);
+            return None;
+        }
+        let link = self.own(id, false, now)?;
+        Some(Chosen { link, after: None })
+    }
+
+    fn waiter(&mut self, id: ClientId, now: Instant) -> Option<Chosen> {
+        let client = self.client(id)?;
+        if client.unsettled > 0 {
+            return None;
+        }
+        let Some(primary) = self.usable_primary(now) else {
+            self.hold(id, now);
+            return None;
+        };
+        if self.client(id)?.lost.is_some() {
+            let strong = self.shared(primary, Use::Strong, id, now)?;
+            self.seek(id, strong);
+            return None;
+        }
+        let token = self.client(id)?.token;
+        let link = self.own(id, false, now)?;
+        Some(Chosen { link, after: Some(token) })
+    }
+
+    /// All a client says and hears goes by a connection of its own from now on.
+    fn join(&mut self, id: ClientId, now: Instant) {
+        if self.usable_primary(now).is_none() {
+            return self.hold(id, now);
+        }
+        let Some(own) = self.own(id, true, now) else { return };
+        if !self.link(own).is_some_and(super::link::Link::is_up) {
+            return;
+        }
+        self.release(id);
+        let Some(client) = self.client_mut(id) else { return };
+        let Some(slot) = client.slots.pop_front() else { return };
+        let bytes = client.request(&slot.bytes).to_vec();
+        client.first += 1;
+        client.waiting = 0;
+        client.mode = Mode::Joined;
+        if let Some(link) = self.link_mut(own) {
+            link.write(&bytes);
+        }
+        self.call_link(own);
+        self.touch(id);
+    }
+
+    /// A connection that clients share, made if need be.
+    fn shared(&mut self, node: u64, purpose: Use, id: ClientId, now: Instant) -> Option<LinkId> {
+        let protocol = self.protocol(id);
+        let links = &self.nodes.get(&node)?.links[of(protocol)];
+        let place = match purpose {
+            Use::Light => links.light,
+            Use::Strong => links.strong,
+            Use::Read => links.read,
+            Use::After => links.after,
+            _ => {
+                // The one with the least to do, or another one.
+                let busy = |id: &LinkId| self.link(*id).map_or(usize::MAX, |link| link.pending.len());
+                let best = links.heavy.iter().map(|id| (busy(id), *id)).min();
+                let may_grow = links.heavy.len() < self.options.heavy_max;
+                best.filter(|(busy, _)| *busy == 0 || !may_grow).map(|(_, id)| id)
+            }
+        };
+        if place.is_some() {
+            return place;
+        }
+        let made = self.connect(node, purpose, protocol, now)?;
+        let links = &mut self.nodes.get_mut(&node)?.links[of(protocol)];
+        match purpose {
+            Use::Light => links.light = Some(made),
+            Use::Strong => links.strong = Some(made),
+            Use::Read => links.read = Some(made),
+            Use::After => links.after = Some(made),
+            _ => links.heavy.push(made),
+        }
+        Some(made)
+    }
+
+    /// The connection if it takes more; otherwise the client is looked at again when it does.
+    fn room(&mut self, link: LinkId, id: ClientId) -> Option<LinkId> {
+        let max = self.options.link_output_max;
+        let found = self.link_mut(link)?;
+        if found.unsent() < max {
+            return Some(link);
+        }
+        found.stalled.push(id);
+        None
+    }
+
+    fn send(&mut self, id: ClientId, at: usize, chosen: Chosen, now: Instant) {
+        let Chosen { link, after } = chosen;
+        let Some(client) = self.clients.get_mut(id.index as usize) else { return };
+        let Some(to) = self.links.get_mut(link.index as usize) else { return };
+        let begin = to.end();
+        let slot = &client.slots[at];
+        let (ask, number) = (slot.ask, client.first + at as u64);
+        let request = client.request(&slot.bytes);
+        match after {
+            Some(position) => {
+                let wait = match ask {
+                    Ask::Wait => self.options.primary_answer,
+                    _ => self.options.catch_up,
+                };
+                write_after(to, request, position, wait.as_millis() as u64);
+            }
+            None => to.write(request),
+        }
+        if let Ask::Exec { requests } = ask {
+            (0..=requests).for_each(|_| to.expect(What::Swallow, begin));
+        }
+        to.expect(What::Slot { client: id, slot: number, after }, begin);
+        let (purpose, node) = (to.purpose, to.node);
+        let slot = &mut client.slots[at];
+        slot.state = State::Sent { link, answer: Vec::new(), is_streamed: false };
+        client.waiting -= 1;
+        client.in_flight += 1;
+        client.run = ask.run();
+        client.link = Some(link);
+        match ask.run() {
+            Run::Writes => self.counters.writes += 1,
+            Run::Reads if Some(node) == self.primary => self.counters.primary_reads += 1,
+            Run::Reads => self.counters.replica_reads += 1,
+            Run::Alone => {}
+        }
+        if matches!(purpose, Use::Read | Use::After) {
+            client.has_read = true;
+            client.reads = client.reads.wrapping_add(1);
+        } else {
+            self.seek(id, link);
+        }
+        if let (Ask::Scan { .. }, Some(client)) = (ask, self.client_mut(id)) {
+            client.scan = Some(link);
+        }
+        self.call_link(link);
+        self.watch_link(link, now);
+    }
+
+    /// Has the client told the position of what it was sent by this connection.
+    fn seek(&mut self, id: ClientId, link: LinkId) {
+        let Some(found) = self.link(link) else { return };
+        let round = (link, found.round());
+        let Some(client) = self.client_mut(id) else { return };
+        // One position for all that goes at once.
+        if client.sought.replace(round) == Some(round) {
+            return;
+        }
+        client.seeks += 1;
+        client.unsettled += 1;
+        let seek = client.seeks;
+        if self.link_mut(link).is_some_and(|link| link.want_position(id, seek)) {
+            self.sought.push(link);
+            self.call_link(link);
+        }
+    }
+
+    /// A client waits for a primary, unless it has done so for long enough or too many do.
+    fn hold(&mut self, id: ClientId, now: Instant) {
+        let (hold, max, count) = (self.options.hold, self.options.queue_max, self.held.len());
+        let Some(client) = self.client_mut(id) else { return };
+        match client.held_until {
+            Some(until) if until <= now => return self.give_up(id, now),
+            Some(_) => return,
+            None if count >= max || hold.is_zero() => {
+                return self.fail_waiting(
+                    id,
+                    b"TRYAGAIN there is no primary, and too many wait for one: nothing was done",
+                    now,
+                );
+            }
+            None => {}
+        }
+        let until = now.saturating_add(hold);
+        client.held_until = Some(until);
+        self.held.insert(id);
+        self.counters.held += 1;
+        self.timers.insert((until, Timed::Held(id)));
+    }
+
+    /// A client has waited for long enough.
+    pub(super) fn give_up(&mut self, id: ClientId, now: Instant) {
+        let Some(client) = self.client(id) else { return };
+        if client.waiting == 0 {
+            // What is under way may be refused yet.
+            return;
+        }
+        if client.in_flight > 0 && client.held_until.is_some_and(|until| until > now) {
+            return;
+        }
+        let text = format!("TRYAGAIN there was no primary for {:?}: nothing was done", self.options.hold);
+        self.fail_waiting(id, text.as_bytes(), now);
+    }
+
+    /// What a client waits for comes to nothing.
+    fn fail_waiting(&mut self, id: ClientId, text: &[u8], now: Instant) {
+        self.release(id);
+        let Some(client) = self.client_mut(id) else { return };
+        let (mut failed, mut ends_watch) = (0, false);
+        for slot in client.slots.iter_mut() {
+            if let State::Waiting = slot.state {
+                slot.state = State::Ready(error(text));
+                ends_watch |= matches!(slot.ask, Ask::Exec { .. } | Ask::Unwatch);
+                failed += 1;
+            }
+        }
+        client.waiting -= failed;
+        self.counters.unserved += failed as u64;
+        if ends_watch {
+            // As with any EXEC, whatever comes of it.
+            self.end_watch(id, now);
+        }
+        self.touch(id);
+    }
+}
+
+/// The answer of `EXEC` when it was not done.
+pub(super) fn nothing(protocol: Protocol) -> &'static [u8] {
+    match protocol {
+        Protocol::Resp2 => b"*-1\r\n",
+        Protocol::Resp3 => b"_\r\n",
+    }
+}
+
+/// Writes a request that has to wait for a position.
+fn write_after(to: &mut super::link::Link, request: &[u8], position: Position, wait_ms: u64) {
+    let end = request.iter().position(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    let words: u64 = request[1..end]
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .fold(0, |count, digit| count * 10 + u64::from(digit - b'0'));
+    let mut head = format!("*{}\r\n", words + 5).into_bytes();
+    let numbers = [position.epoch, position.sequence, wait_ms].map(|number| number.to_string());
+    let mut prefix = Vec::new();
+    let [epoch, sequence, wait] = &numbers;
+    command(&[b"TRIMTAB", b"AFTER", epoch.as_bytes(), sequence.as_bytes(), wait.as_bytes()], &mut prefix);
+    // Without a head of its own.
+    let own = prefix.iter().position(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    head.extend_from_slice(&prefix[own..]);
+    to.write(&head);
+    to.write(&request[end..]);
+}

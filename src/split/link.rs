@@ -1,0 +1,369 @@
+//! [`Link`]: one connection to a node: what was sent, and who waits for what comes back.
+
+use std::collections::VecDeque;
+
+use super::answer::Scanner;
+use super::{Action, ClientId, LinkId, Split, Timed, next};
+use crate::resp::{Position, Protocol};
+use crate::time::Instant;
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// Writes that are one step of the index: nothing waits behind them.
+    Light,
+    /// Writes that hold up what is behind them.
+    Heavy,
+    /// Reads that are to see everything.
+    Strong,
+    /// Reads of what the node is known to have.
+    Read,
+    /// Reads for which the node may have to catch up.
+    After,
+    /// A client's own.
+    Own(ClientId),
+    /// Likewise, and it has subscribed.
+    Joined(ClientId),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    Connecting,
+    /// It stands, and what it was told first is not answered yet.
+    Greeting,
+    Up,
+    /// It gets nothing more, and is closed when all is answered, or at this time.
+    Draining(Instant),
+}
+
+/// What an answer is for.
+#[derive(Debug)]
+pub(super) enum What {
+    Greeting,
+    /// The position of what was sent before, for these clients and their seeks.
+    Position(Vec<(ClientId, u64)>),
+    /// Of no use.
+    Swallow,
+    Slot {
+        client: ClientId,
+        slot: u64,
+        after: Option<Position>,
+    },
+}
+
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) what: What,
+    /// The place in what is sent of the first byte that this answers.
+    pub(super) begin: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) generation: u32,
+    pub(super) node: u64,
+    pub(super) purpose: Use,
+    pub(super) protocol: Protocol,
+    pub(super) stage: Stage,
+    /// When it has to stand.
+    pub(super) stands_by: Instant,
+    output: Vec<u8>,
+    /// The place in what is sent of the first byte of `output`.
+    pub(super) sent: u64,
+    /// Up to which place it may be sent: the greeting comes first, and what follows once it is answered.
+    gate: u64,
+    pub(super) pending: VecDeque<Pending>,
+    pub(super) scanner: Scanner,
+    /// Of an answer that is for nobody else.
+    pub(super) partial: Vec<u8>,
+    /// When something last came, or was sent after a silence.
+    pub(super) progressed: Instant,
+    pub(super) has_timer: bool,
+    seekers: Vec<(ClientId, u64)>,
+    round: u64,
+    /// Clients that wait for room.
+    pub(super) stalled: Vec<ClientId>,
+    pub(super) is_called: bool,
+}
+
+impl Link {
+    pub(super) fn is_up(&self) -> bool {
+        self.stage == Stage::Up
+    }
+
+    /// Whether it may be sent more.
+    pub(super) fn is_open(&self) -> bool {
+        !matches!(self.stage, Stage::Draining(_))
+    }
+
+    /// What may be sent now.
+    pub(super) fn output(&self) -> &[u8] {
+        if self.stage == Stage::Connecting {
+            return &[];
+        }
+        let len = usize::try_from(self.gate - self.sent).unwrap_or(usize::MAX).min(self.output.len());
+        &self.output[..len]
+    }
+
+    pub(super) fn unsent(&self) -> usize {
+        self.output.len()
+    }
+
+    /// The place of what is written next.
+    pub(super) fn end(&self) -> u64 {
+        self.sent + self.output.len() as u64
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8]) {
+        self.output.extend_from_slice(bytes);
+    }
+
+    pub(super) fn expect(&mut self, what: What, begin: u64) {
+        self.pending.push_back(Pending { what, begin });
+    }
+
+    /// Everything may be sent from now on.
+    pub(super) fn open(&mut self) {
+        self.stage = Stage::Up;
+        self.gate = u64::MAX;
+    }
+
+    /// Notes a client that wants to know the position of what it was sent; says whether it is the first.
+    pub(super) fn want_position(&mut self, client: ClientId, seek: u64) -> bool {
+        self.seekers.push((client, seek));
+        self.seekers.len() == 1
+    }
+
+    /// How often it was asked for a position.
+    pub(super) fn round(&self) -> u64 {
+        self.round
+    }
+
+    /// Asks for the position of what was sent.
+    pub(super) fn seek(&mut self) {
+        if self.seekers.is_empty() {
+            return;
+        }
+        let begin = self.end();
+        command(&[b"TRIMTAB", b"POSITION"], &mut self.output);
+        let seekers = std::mem::take(&mut self.seekers);
+        self.round += 1;
+        self.expect(What::Position(seekers), begin);
+    }
+
+    /// Who wants to know positions that were not asked for.
+    pub(super) fn take_seekers(&mut self) -> Vec<(ClientId, u64)> {
+        std::mem::take(&mut self.seekers)
+    }
+
+    /// Whether it is somebody's who may wait as long as it likes.
+    pub(super) fn is_patient(&self) -> bool {
+        matches!(self.purpose, Use::Own(_) | Use::Joined(_))
+    }
+}
+
+/// Writes a request.
+pub(super) fn command(words: &[&[u8]], out: &mut Vec<u8>) {
+    let mut digits = itoa(words.len() as u64, b'*');
+    out.extend_from_slice(digits.as_bytes());
+    for word in words {
+        digits = itoa(word.len() as u64, b'$');
+        out.extend_from_slice(digits.as_bytes());
+        out.extend_from_slice(word);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+fn itoa(number: u64, kind: u8) -> String {
+    format!("{}{number}\r\n", char::from(kind))
+}
+
+impl Split {
+    /// Makes a connection, to be established by the driver.
+    pub(super) fn connect(
+        &mut self,
+        node: u64,
+        purpose: Use,
+        protocol: Protocol,
+        now: Instant,
+    ) -> Option<LinkId> {
+        let address = self.nodes.get(&node)?.address.clone()?;
+        self.generation = next(self.generation);
+        let stands_by = now.saturating_add(self.options.connect);
+        let mut link = Link {
+            generation: self.generation,
+            node,
+            purpose,
+            protocol,
+            stage: Stage::Connecting,
+            stands_by,
+            output: Vec::new(),
+            sent: 0,
+            gate: 0,
+            pending: VecDeque::new(),
+            scanner: Scanner::default(),
+            partial: Vec::new(),
+            progressed: now,
+            has_timer: true,
+            seekers: Vec::new(),
+            round: 0,
+            stalled: Vec::new(),
+            is_called: false,
+        };
+        let mut greet = |words: &[&[u8]]| {
+            let begin = link.end();
+            command(words, &mut link.output);
+            link.expect(What::Greeting, begin);
+        };
+        if let Some(password) = &self.options.hub.password {
+            greet(&[b"AUTH", password]);
+        }
+        if protocol == Protocol::Resp3 {
+            greet(&[b"HELLO", b"3"]);
+        }
+        let age = self.options.max_age.as_millis().min(i64::MAX as u128).to_string();
+        match purpose {
+            Use::Strong | Use::Own(_) => greet(&[b"TRIMTAB", b"BOUND", b"0"]),
+            Use::Read | Use::After => greet(&[b"TRIMTAB", b"BOUND", age.as_bytes()]),
+            Use::Light | Use::Heavy | Use::Joined(_) => {}
+        }
+        link.gate = link.end();
+        let index = self.links.insert(link);
+        let id = LinkId { index: index as u32, generation: self.generation };
+        self.timers.insert((stands_by, Timed::Link(id)));
+        self.actions.push_back(Action::Connect { link: id, address });
+        Some(id)
+    }
+
+    /// A connection to a node stands.
+    pub fn handle_link_up(&mut self, id: LinkId, now: Instant) {
+        let Some(link) = self.link_mut(id) else { return };
+        if link.stage != Stage::Connecting {
+            return;
+        }
+        link.stage = Stage::Greeting;
+        link.progressed = now;
+        if link.pending.front().is_none_or(|pending| !matches!(pending.what, What::Greeting)) {
+            self.greeted(id);
+        }
+        self.call_link(id);
+        self.attend(now);
+    }
+
+    /// A connection to a node broke, or could not be established, or was ended by the node.
+    pub fn handle_link_down(&mut self, id: LinkId, now: Instant) {
+        if self.link(id).is_some() {
+            self.counters.link_errors += 1;
+            self.break_link(id, now);
+        }
+        self.attend(now);
+    }
+
+    /// What is to be sent to a node.
+    pub fn link_output(&self, id: LinkId) -> &[u8] {
+        self.link(id).map_or(&[], Link::output)
+    }
+
+    /// Takes away what was sent of it.
+    pub fn consume_link_output(&mut self, id: LinkId, len: usize, now: Instant) {
+        let max = self.options.link_output_max;
+        let Some(link) = self.link_mut(id) else { return };
+        let len = len.min(link.output.len());
+        if len == link.output.len() {
+            link.output.clear();
+            if link.output.capacity() > max {
+                link.output = Vec::new();
+            }
+        } else {
+            link.output.drain(..len);
+        }
+        link.sent += len as u64;
+        let joined = match link.purpose {
+            Use::Joined(client) => Some(client),
+            _ => None,
+        };
+        if link.output.len() <= max / 2 {
+            let stalled = std::mem::take(&mut link.stalled);
+            stalled.into_iter().chain(joined).for_each(|client| self.touch(client));
+            self.attend(now);
+        }
+    }
+
+    /// All that a connection was told first is answered.
+    pub(super) fn greeted(&mut self, id: LinkId) {
+        let Some(link) = self.link_mut(id) else { return };
+        if link.stage == Stage::Greeting {
+            link.open();
+        }
+        let (node, purpose, protocol) = (link.node, link.purpose, link.protocol);
+        if let Some(node) = self.nodes.get_mut(&node) {
+            node.failures = 0;
+            node.problem = None;
+            if purpose == Use::Read {
+                node.has[super::nodes::of(protocol)] = Position::default();
+            }
+        }
+        if let Use::Own(client) | Use::Joined(client) = purpose {
+            self.touch(client);
+        }
+        // Who waits for a primary may read here.
+        self.wake();
+        self.call_link(id);
+    }
+
+    /// Has the connection looked at when its patience may be over.
+    pub(super) fn watch_link(&mut self, id: LinkId, now: Instant) {
+        let Some(link) = self.link_mut(id) else { return };
+        if link.pending.len() == 1 {
+            link.progressed = now;
+        }
+        if !link.has_timer && !link.is_patient() {
+            link.has_timer = true;
+            let at = now.saturating_add(self.patience(id));
+            self.timers.insert((at, Timed::Link(id)));
+        }
+    }
+
+    fn patience(&self, id: LinkId) -> std::time::Duration {
+        match self.link(id).map(|link| link.purpose) {
+            Some(Use::Read | Use::After) => self.options.answer,
+            _ => self.options.primary_answer,
+        }
+    }
+
+    /// A connection's timer has come.
+    pub(super) fn check_link(&mut self, id: LinkId, now: Instant) {
+        let patience = self.patience(id);
+        let Some(link) = self.link_mut(id) else { return };
+        let due = match link.stage {
+            Stage::Connecting | Stage::Greeting => Some(link.stands_by),
+            Stage::Draining(until) => Some(until),
+            Stage::Up if link.pending.is_empty() || link.is_patient() => None,
+            Stage::Up => Some(link.progressed.saturating_add(patience)),
+        };
+        match due {
+            None => link.has_timer = false,
+            Some(due) if due <= now => {
+                self.counters.link_errors += 1;
+                self.break_link(id, now);
+            }
+            Some(due) => {
+                self.timers.insert((due, Timed::Link(id)));
+            }
+        }
+    }
+
+    /// A connection gets nothing more: it belongs to an epoch that is over.
+    pub(super) fn drain_link(&mut self, id: LinkId, now: Instant) {
+        let until = now.saturating_add(self.options.drain);
+        let Some(link) = self.link_mut(id) else { return };
+        if !link.is_open() {
+            return;
+        }
+        if !link.is_up() || link.pending.is_empty() {
+            return self.break_link(id, now);
+        }
+        link.stage = Stage::Draining(until);
+        self.timers.insert((until, Timed::Link(id)));
+    }
+}

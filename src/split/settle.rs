@@ -1,0 +1,343 @@
+//! From answers, and from connections that break, to slots.
+
+use super::client::{Ask, Mode, Run, State};
+use super::dispatch::nothing;
+use super::link::{Stage, Use, What};
+use super::nodes::of;
+use super::take::error;
+use super::{Action, ClientId, LinkId, Split};
+use crate::resp::{Position, parse_integer};
+use crate::time::Instant;
+
+/// Errors that say that nothing was done, and that another node may do it, or the same one later.
+const REFUSALS: [&[u8]; 7] =
+    [b"-READONLY", b"-NOREPLICAS", b"-MASTERDOWN", b"-CLUSTERDOWN", b"-LOADING", b"-BEHIND", b"-LOST"];
+const IN_DOUBT: &[u8] = b"INDOUBT the primary broke off: whether this was done is not known";
+/// How many connections may break under a read before it is given up.
+const BREAKS_MAX: u32 = 32;
+
+/// Whether an answer says that nothing was done, but may be elsewhere.
+pub(super) fn is_refusal(answer: &[u8]) -> bool {
+    answer.first() == Some(&b'-')
+        && REFUSALS.iter().any(|code| {
+            answer.strip_prefix(*code).is_some_and(|rest| matches!(rest.first(), Some(b' ' | b'\r')))
+        })
+}
+
+impl Split {
+    /// Takes what a node has sent.
+    pub fn handle_link_bytes(&mut self, id: LinkId, mut bytes: &[u8], now: Instant) {
+        while !bytes.is_empty() {
+            let Some(link) = self.link_mut(id) else { break };
+            link.progressed = now;
+            if link.pending.is_empty()
+                && let Use::Joined(client) = link.purpose
+                && link.is_up()
+            {
+                self.pass_back(client, bytes);
+                break;
+            }
+            let Ok(scanned) = link.scanner.scan(bytes) else {
+                return self.handle_link_down(id, now);
+            };
+            let Some(pending) = link.pending.front() else {
+                // Nobody has asked for that.
+                return self.handle_link_down(id, now);
+            };
+            let (piece, rest) = bytes.split_at(scanned.len);
+            bytes = rest;
+            match pending.what {
+                What::Slot { client, slot, .. } => self.take_piece(id, client, slot, piece),
+                _ => link.partial.extend_from_slice(piece),
+            }
+            if scanned.is_whole {
+                self.conclude(id, now);
+            }
+        }
+        if let Some(link) = self.link(id)
+            && !link.is_open()
+            && link.pending.is_empty()
+        {
+            self.break_link(id, now);
+        }
+        self.attend(now);
+    }
+
+    /// What comes from the node of a joined client.
+    fn pass_back(&mut self, id: ClientId, bytes: &[u8]) {
+        let max = self.options.output_max;
+        let Some(client) = self.client_mut(id) else { return };
+        client.output.extend_from_slice(bytes);
+        if client.output.len() > max {
+            self.counters.slow += 1;
+            self.cut(id);
+        } else {
+            self.call_client(id);
+        }
+    }
+
+    fn take_piece(&mut self, link: LinkId, id: ClientId, slot: u64, piece: &[u8]) {
+        let Some(client) = self.client_mut(id) else { return };
+        let Some(at) = client.place(slot) else { return };
+        if let State::Sent { link: own, answer, .. } = &mut client.slots[at].state
+            && *own == link
+        {
+            answer.extend_from_slice(piece);
+            // What is long, or too long, is seen to before all of it is there.
+            self.touch(id);
+        }
+    }
+
+    /// The first answer that a connection owes is whole.
+    fn conclude(&mut self, id: LinkId, now: Instant) {
+        let Some(link) = self.link_mut(id) else { return };
+        let Some(pending) = link.pending.pop_front() else { return };
+        let partial = std::mem::take(&mut link.partial);
+        let has_greeted = !matches!(link.pending.front().map(|next| &next.what), Some(What::Greeting));
+        match pending.what {
+            What::Greeting if partial.first() == Some(&b'-') => {
+                let text = String::from_utf8_lossy(&partial[1..]).trim_end().to_owned();
+                let node = link.node;
+                if let Some(node) = self.nodes.get_mut(&node) {
+                    node.problem = Some(text);
+                }
+                self.handle_link_down(id, now);
+            }
+            What::Greeting if has_greeted => self.greeted(id),
+            What::Greeting | What::Swallow => {}
+            What::Position(seekers) => match position(&partial) {
+                Some(position) => self.settle(seekers, position),
+                None => {
+                    self.lose_seeks(seekers);
+                    self.handle_link_down(id, now);
+                }
+            },
+            What::Slot { client, slot, after } => self.conclude_slot(id, client, slot, after, now),
+        }
+    }
+
+    fn settle(&mut self, seekers: Vec<(ClientId, u64)>, position: Position) {
+        for (id, seek) in seekers {
+            let Some(client) = self.client_mut(id) else { continue };
+            client.unsettled -= 1;
+            client.token = client.token.max(position);
+            if client.lost.is_some_and(|after| seek > after) {
+                client.lost = None;
+            }
+            self.touch(id);
+        }
+    }
+
+    fn lose_seeks(&mut self, seekers: Vec<(ClientId, u64)>) {
+        for (id, _) in seekers {
+            let Some(client) = self.client_mut(id) else { continue };
+            client.unsettled -= 1;
+            client.lose_token();
+            self.touch(id);
+        }
+    }
+
+    fn conclude_slot(
+        &mut self,
+        link_id: LinkId,
+        id: ClientId,
+        slot: u64,
+        after: Option<Position>,
+        now: Instant,
+    ) {
+        let Some(link) = self.link(link_id) else { return };
+        let (node, purpose, protocol) = (link.node, link.purpose, link.protocol);
+        let Some(client) = self.client_mut(id) else { return };
+        let Some(at) = client.place(slot) else { return };
+        let State::Sent { link: own, answer, is_streamed } = &mut client.slots[at].state else { return };
+        if *own != link_id {
+            return;
+        }
+        let mut answer = std::mem::take(answer);
+        let is_streamed = *is_streamed;
+        let ask = client.slots[at].ask;
+        client.in_flight -= 1;
+        let is_refused = !is_streamed && is_refusal(&answer);
+        let is_passed = ask.run() == Run::Reads
+            && client.slots.iter().take(at).any(|slot| matches!(slot.state, State::Refused(_)));
+        let mut is_behind = false;
+        if is_refused && matches!(ask, Ask::Exec { .. }) && client.mode == Mode::Watching {
+            // Nothing was done, and what was watched is forgotten: as if it had changed.
+            answer = nothing(protocol).to_vec();
+            client.mode = Mode::Plain;
+            client.slots[at].state = State::Ready(answer);
+        } else if is_refused {
+            is_behind = matches!(purpose, Use::Read | Use::After);
+            client.slots[at].state = State::Refused(answer);
+            client.waiting += 1;
+        } else if is_passed && !is_streamed {
+            // It must not be older than what comes of the one before it.
+            client.slots[at].state = State::Waiting;
+            client.waiting += 1;
+            self.counters.retries += 1;
+        } else {
+            match ask {
+                Ask::Watch if answer.first() == Some(&b'+') && client.mode == Mode::Plain => {
+                    client.mode = Mode::Watching;
+                }
+                Ask::Exec { .. } | Ask::Unwatch => client.mode = Mode::Plain,
+                _ => {}
+            }
+            client.slots[at].state = State::Ready(answer);
+            self.release(id);
+        }
+        let has = after.filter(|_| purpose == Use::After && !is_refused);
+        if let Some(position) = has
+            && let Some(node) = self.nodes.get_mut(&node)
+        {
+            let has = &mut node.has[of(protocol)];
+            *has = (*has).max(position);
+        }
+        if is_behind {
+            self.counters.behind += 1;
+            self.note_behind(node, now);
+        } else if is_refused {
+            self.note_refusal(node, now);
+        }
+        self.touch(id);
+        self.end_run(id);
+        if is_behind && purpose == Use::After {
+            // Whoever asked behind it need not wait as long again.
+            self.break_link(link_id, now);
+        }
+    }
+
+    /// When all that was sent together is answered, what was refused is sent again; a write only if none behind it was
+    /// done.
+    fn end_run(&mut self, id: ClientId) {
+        let Some(client) = self.client_mut(id) else { return };
+        if client.in_flight > 0 || client.waiting == 0 {
+            return;
+        }
+        let is_done = |slot: &super::client::Slot| {
+            slot.ask.run() == Run::Writes && matches!(slot.state, State::Ready(_))
+        };
+        let last_done = client.slots.iter().rposition(is_done);
+        let (mut told, mut again) = (0, 0);
+        for (at, slot) in client.slots.iter_mut().enumerate() {
+            if let State::Refused(answer) = &mut slot.state {
+                let is_passed = !slot.ask.is_repeatable() && last_done.is_some_and(|last| last > at);
+                slot.state = match is_passed {
+                    true => State::Ready(std::mem::take(answer)),
+                    false => State::Waiting,
+                };
+                told += usize::from(is_passed);
+                again += u64::from(!is_passed);
+            }
+        }
+        client.waiting -= told;
+        self.counters.retries += again;
+    }
+
+    /// A connection is over: what was sent by it and not answered is sent again, or told that it is not known.
+    pub(super) fn break_link(&mut self, id: LinkId, now: Instant) {
+        if self.link(id).is_none() {
+            return;
+        }
+        self.forget_link(id);
+        let mut link = self.links.remove(id.index as usize);
+        self.actions.push_back(Action::CloseLink(id));
+        let stood = matches!(link.stage, Stage::Up | Stage::Draining(_));
+        let seekers = link.take_seekers();
+        self.lose_seeks(seekers);
+        for pending in std::mem::take(&mut link.pending) {
+            match pending.what {
+                What::Position(seekers) => self.lose_seeks(seekers),
+                What::Slot { client, slot, .. } => {
+                    let has_left = stood && link.sent > pending.begin;
+                    self.break_slot(id, client, slot, has_left);
+                }
+                What::Greeting | What::Swallow => {}
+            }
+        }
+        link.stalled.iter().for_each(|client| self.touch(*client));
+        match link.purpose {
+            Use::Own(client) => self.lose_own(client, id),
+            Use::Joined(client) => {
+                self.lose_own(client, id);
+                if self.client(client).is_some_and(|client| client.mode == Mode::Joined && !client.is_closing)
+                {
+                    self.counters.cut += 1;
+                    if let Some(client) = self.client_mut(client) {
+                        // What has come is told; then it hears that it is over.
+                        client.is_closing = true;
+                    }
+                    self.call_client(client);
+                }
+            }
+            Use::Read | Use::After => {
+                self.send_home_away(link.node);
+                let links = self.nodes.get(&link.node).map(|node| node.links[of(link.protocol)].clone());
+                let other = links.and_then(|links| links.read.into_iter().chain(links.after).next());
+                if let Some(other) = other {
+                    self.break_link(other, now);
+                }
+            }
+            _ => {}
+        }
+        if !stood {
+            self.note_failure(link.node, now);
+        }
+    }
+
+    fn lose_own(&mut self, id: ClientId, link: LinkId) {
+        let Some(client) = self.client_mut(id) else { return };
+        if client.own == Some(link) {
+            client.own = None;
+            if client.mode == Mode::Watching {
+                client.mode = Mode::WatchLost;
+            }
+        }
+        self.touch(id);
+    }
+
+    /// What was sent for a slot is not answered. `has_left`: the node may have it.
+    fn break_slot(&mut self, link: LinkId, id: ClientId, slot: u64, has_left: bool) {
+        let Some(client) = self.client_mut(id) else { return };
+        let Some(at) = client.place(slot) else { return };
+        let slot = &mut client.slots[at];
+        let State::Sent { link: own, is_streamed, .. } = slot.state else { return };
+        if own != link {
+            return;
+        }
+        client.in_flight -= 1;
+        if is_streamed {
+            self.counters.cut += 1;
+            return self.cut(id);
+        }
+        slot.breaks += 1;
+        let is_spent = slot.breaks >= BREAKS_MAX;
+        if slot.ask.is_repeatable() && is_spent {
+            slot.state = State::Ready(error(b"TRYAGAIN every node that was asked broke off"));
+            self.counters.unserved += 1;
+        } else if slot.ask.is_repeatable() || !has_left {
+            slot.state = State::Waiting;
+            client.waiting += 1;
+            self.counters.retries += 1;
+        } else {
+            slot.state = State::Ready(error(IN_DOUBT));
+            if matches!(slot.ask, Ask::Exec { .. }) {
+                client.mode = Mode::Plain;
+            }
+            self.counters.in_doubt += 1;
+            self.release(id);
+        }
+        self.touch(id);
+        self.end_run(id);
+    }
+}
+
+/// A position as a node tells it.
+fn position(answer: &[u8]) -> Option<Position> {
+    let mut lines = answer.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    if lines.next()? != b"*2" {
+        return None;
+    }
+    let mut number = || parse_integer(lines.next()?.strip_prefix(b":")?).map(|number| number as u64);
+    Some(Position { epoch: number()?, sequence: number()? })
+}

@@ -1,0 +1,452 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::*;
+use crate::resp::HubOptions;
+
+/// A listener, its connections as they were asked for, and what was sent.
+struct Bench {
+    split: Split,
+    now: Instant,
+    /// The port of each connection that is open.
+    links: BTreeMap<LinkId, u16>,
+    cut: Vec<ClientId>,
+}
+
+fn topology(epoch: u64, primary: Option<u64>, nodes: u64) -> Topology {
+    let view = |id: u64| NodeView {
+        id,
+        name: format!("n{id}").into(),
+        address: Some(Address::Inet(([127, 0, 0, 1], id as u16).into())),
+        is_own: id == 2,
+        is_out: false,
+    };
+    Topology { epoch, primary, nodes: (1..=nodes).map(view).collect() }
+}
+
+impl Bench {
+    fn with(options: Options) -> Self {
+        let split = Split::new(options, Timestamp::from_millis(1), Rng::new(3));
+        let mut bench =
+            Self { split, now: Instant::from_millis(10), links: BTreeMap::new(), cut: Vec::new() };
+        bench.split.handle_topology(&topology(1, Some(1), 2), bench.now);
+        bench
+    }
+
+    /// Node 1 is primary, and node 2 reads.
+    fn new() -> Self {
+        Self::with(Options { reads: Reads::Replicas, ..Options::default() })
+    }
+
+    fn client(&mut self) -> ClientId {
+        self.split.open_client("10.0.0.1:5", "10.0.0.9:6400", Timestamp::from_millis(1))
+    }
+
+    fn act(&mut self) {
+        self.split.finish();
+        while let Some(action) = self.split.poll_action() {
+            match action {
+                Action::Connect { link, address: Address::Inet(address) } => {
+                    self.links.insert(link, address.port());
+                }
+                Action::CloseLink(link) => {
+                    self.links.remove(&link);
+                }
+                Action::CutClient(client) => self.cut.push(client),
+                _ => {}
+            }
+        }
+    }
+
+    fn say(&mut self, client: ClientId, lines: &str) {
+        for line in lines.split('\n') {
+            self.split.handle_client_bytes(client, format!("{line}\r\n").as_bytes(), self.now);
+        }
+        self.act();
+    }
+
+    /// What a client was told, and takes it away.
+    fn told(&mut self, client: ClientId) -> String {
+        self.act();
+        let output = self.split.client_output(client).to_vec();
+        self.split.consume_client_output(client, output.len(), self.now);
+        String::from_utf8(output).unwrap()
+    }
+
+    /// The connection that has something to send, or is to be established, to the node of this port; it is established,
+    /// greeted, and gives what it has to send as words.
+    fn sent(&mut self, port: u16) -> (LinkId, String) {
+        self.act();
+        let links: Vec<LinkId> =
+            self.links.iter().filter(|(_, to)| **to == port).map(|(link, _)| *link).collect();
+        for link in links {
+            self.split.handle_link_up(link, self.now);
+            let mut all = String::new();
+            loop {
+                self.act();
+                let output = String::from_utf8(self.split.link_output(link).to_vec()).unwrap();
+                if output.is_empty() {
+                    break;
+                }
+                self.split.consume_link_output(link, output.len(), self.now);
+                let said = words(&output);
+                // A greeting is answered at once.
+                if said.starts_with("TRIMTAB BOUND") {
+                    self.split.handle_link_bytes(link, b"+OK\r\n", self.now);
+                } else {
+                    all.push_str(&said);
+                }
+            }
+            if !all.is_empty() {
+                return (link, all);
+            }
+        }
+        panic!("nothing is sent to {port}");
+    }
+
+    fn is_silent(&mut self, port: u16) -> bool {
+        self.act();
+        let split = &self.split;
+        self.links.iter().filter(|(_, to)| **to == port).all(|(link, _)| split.link_output(*link).is_empty())
+    }
+
+    fn answer(&mut self, link: LinkId, answer: &str) {
+        self.split.handle_link_bytes(link, answer.as_bytes(), self.now);
+        self.act();
+    }
+
+    fn later(&mut self, time: Duration) {
+        self.now = self.now.saturating_add(time);
+        self.split.handle_timeout(self.now);
+        self.act();
+    }
+}
+
+/// Requests as words, `;` between them.
+fn words(bytes: &str) -> String {
+    let mut all = Vec::new();
+    let mut rest = bytes;
+    let mut parser = crate::resp::Parser::new(crate::resp::Limits::default());
+    while !rest.is_empty() {
+        match parser.parse(rest.as_bytes()).unwrap() {
+            crate::resp::Parsed::Request(request, len) => {
+                let words: Vec<_> =
+                    request.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+                all.push(words.join(" "));
+                rest = &rest[len..];
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    all.join("; ")
+}
+
+#[test]
+fn a_client_sees_its_own_write_on_a_replica() {
+    let mut bench = Bench::new();
+    let client = bench.client();
+    bench.say(client, "SET a 1\nGET a");
+    let (primary, said) = bench.sent(1);
+    assert_eq!(said, "SET a 1; TRIMTAB POSITION", "the read waits for the write");
+    bench.answer(primary, "+OK\r\n*2\r\n:3\r\n:17\r\n");
+    assert_eq!(bench.told(client), "+OK\r\n");
+    // The connection for reads comes first, and one that has to catch up behind it.
+    let (strong, said) = bench.sent(1);
+    assert_eq!(said, "GET a; TRIMTAB POSITION", "there is no connection to the replica yet");
+    bench.answer(strong, "$1\r\n1\r\n*2\r\n:3\r\n:18\r\n");
+    assert_eq!(bench.told(client), "$1\r\n1\r\n");
+    let other = bench.client();
+    bench.say(other, "GET b");
+    let (read, said) = bench.sent(2);
+    assert_eq!(said, "GET b");
+    bench.answer(read, "$-1\r\n");
+    bench.say(client, "GET a");
+    let (after, said) = bench.sent(2);
+    assert_eq!(said, "TRIMTAB AFTER 3 18 50 GET a");
+    assert_ne!(after, read);
+    bench.answer(after, "$1\r\n1\r\n");
+    assert_eq!(bench.told(client), "$1\r\n1\r\n");
+    // From now on the node is known to have it.
+    bench.say(client, "GET a");
+    assert_eq!(bench.sent(2), (read, "GET a".to_owned()));
+}
+
+#[test]
+fn who_leaves_a_replica_reads_from_the_primary_first() {
+    let mut bench = Bench::new();
+    let client = bench.client();
+    bench.say(client, "GET a\nGET b");
+    let (read, said) = bench.sent(2);
+    assert_eq!(said, "GET a; GET b");
+    bench.answer(read, "$1\r\n1\r\n-BEHIND this node is not as fresh as was asked; nothing was done\r\n");
+    assert_eq!(bench.told(client), "$1\r\n1\r\n");
+    let (strong, said) = bench.sent(1);
+    assert_eq!(said, "GET b; TRIMTAB POSITION");
+    bench.answer(strong, "$1\r\n2\r\n");
+    assert_eq!(bench.told(client), "$1\r\n2\r\n");
+    // As long as the position has not come, it goes on there.
+    bench.say(client, "GET c");
+    assert_eq!(bench.sent(1), (strong, "GET c; TRIMTAB POSITION".to_owned()));
+    assert_eq!(bench.split.counters().behind, 1);
+}
+
+#[test]
+fn what_is_refused_goes_to_the_next_primary_in_its_order() {
+    let mut bench = Bench::new();
+    let client = bench.client();
+    bench.say(client, "SET a 1\nSET a 2");
+    let (old, said) = bench.sent(1);
+    assert_eq!(said, "SET a 1; SET a 2; TRIMTAB POSITION");
+    bench.answer(old, "-READONLY You can't write against a read only replica.\r\n");
+    assert!(bench.is_silent(2), "what becomes of the second is not known yet");
+    bench.answer(old, "-READONLY You can't write against a read only replica.\r\n*2\r\n:1\r\n:1\r\n");
+    assert_eq!(bench.told(client), "");
+    assert_eq!(bench.split.held(), 1);
+    bench.split.handle_topology(&topology(2, Some(2), 2), bench.now);
+    let (new, said) = bench.sent(2);
+    assert_eq!(said, "SET a 1; SET a 2; TRIMTAB POSITION");
+    bench.answer(new, "+OK\r\n+OK\r\n*2\r\n:2\r\n:9\r\n");
+    assert_eq!(bench.told(client), "+OK\r\n+OK\r\n");
+    assert_eq!((bench.split.held(), bench.split.counters().retries), (0, 2));
+}
+
+#[test]
+fn what_was_refused_before_one_that_was_done_is_not_sent_again() {
+    let mut bench = Bench::new();
+    let client = bench.client();
+    bench.say(client, "SET a 1\nSET a 2");
+    let (old, _) = bench.sent(1);
+    bench.answer(old, "-READONLY no\r\n+OK\r\n");
+    assert_eq!(bench.told(client), "-READONLY no\r\n+OK\r\n");
+}
+
+#[test]
+fn a_write_that_may_be_done_is_told_and_one_that_has_not_left_is_sent_again() {
+    let mut bench = Bench::new();
+    let client = bench.client();
+    bench.say(client, "SET a 1");
+    let (link, _) = bench.sent(1);
+    // This one does not leave.
+    bench.say(client, "SET b 1");
+    bench.split.handle_link_down(link, bench.now);
+    assert!(bench.told(client).starts_with("-INDOUBT "));
+    let (_, said) = bench.sent(1);
+    assert_eq!(said, "SET b 1; TRIMTAB POSITION");
+    assert_eq!(bench.split.counters().in_doubt, 1);
+}
+
+#[test]
+fn a_primary_of_before_has_time_to_answer_and_is_cut_then() {
+    let mut bench = Bench::new();
+    let (one, two) = (bench.client(), bench.client());
+    bench.say(one, "SET a 1");
+    bench.say(two, "HSET h f v");
+    let (light, said) = bench.sent(1);
+    assert_eq!(said, "SET a 1; TRIMTAB POSITION");
+    let (heavy, said) = bench.sent(1);
+    assert_eq!(said, "HSET h f v; TRIMTAB POSITION");
+    bench.split.handle_topology(&topology(2, Some(2), 2), bench.now);
+    bench.act();
+    bench.answer(light, "+OK\r\n*2\r\n:1\r\n:4\r\n");
+    assert_eq!(bench.told(one), "+OK\r\n");
+    assert!(!bench.links.contains_key(&light), "nothing is left to wait for");
+    assert!(bench.links.contains_key(&heavy));
+    bench.later(Duration::from_secs(1));
+    assert!(!bench.links.contains_key(&heavy));
+    assert!(bench.told(two).starts_with("-INDOUBT "));
+    // What was written at the old one is in the token.
+    bench.say(one, "SET a 2");
+    let (new, said) = bench.sent(2);
+    assert_eq!(said, "SET a 2; TRIMTAB POSITION");
+    bench.answer(new, "+OK\r\n*2\r\n:2\r\n:9\r\n");
+    assert_eq!(bench.told(one), "+OK\r\n");
+}
+
+#[test]
+fn without_a_primary_writes_wait_and_are_told_in_the_end() {
+    let mut bench = Bench::with(Options { queue_max: 1, ..Options::default() });
+    bench.split.handle_topology(&topology(1, None, 2), bench.now);
+    let (one, two) = (bench.client(), bench.client());
+    bench.say(one, "SET a 1");
+    assert_eq!(bench.told(one), "");
+    bench.say(two, "SET a 2");
+    assert!(bench.told(two).starts_with("-TRYAGAIN there is no primary, and too many"));
+    // Who only reads does not need one.
+    bench.say(two, "GET a");
+    assert_eq!((bench.links.len(), bench.split.held()), (1, 1));
+    bench.split.close_client(two, bench.now);
+    bench.later(Duration::from_secs(5));
+    assert!(bench.told(one).starts_with("-TRYAGAIN there was no primary for 5s"));
+    assert_eq!(bench.split.held(), 0);
+}
+
+#[test]
+fn a_transaction_goes_as_one_piece() {
+    let mut bench = Bench::new();
+    let client = bench.client();
+    bench.say(client, "MULTI\nSET a 1\nNOPE\nINCR b");
+    let told = bench.told(client);
+    assert!(told.starts_with("+OK\r\n+QUEUED\r\n-ERR unknown command 'NOPE'"), "{told}");
+    bench.say(client, "EXEC");
+    assert!(bench.told(client).ends_with("-EXECABORT Transaction discarded because of previous errors.\r\n"));
+    bench.say(client, "MULTI\nSET a 1\nINCR b\nEXEC");
+    let (link, said) = bench.sent(1);
+    assert_eq!(said, "MULTI; SET a 1; INCR b; EXEC; TRIMTAB POSITION");
+    bench.answer(link, "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n+OK\r\n:1\r\n*2\r\n:1\r\n:5\r\n");
+    assert_eq!(bench.told(client), "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n+OK\r\n:1\r\n");
+    for (lines, error) in [
+        ("EXEC", "-ERR EXEC without MULTI"),
+        ("MULTI\nMULTI", "-ERR MULTI calls can not be nested"),
+        ("SUBSCRIBE c", "-ERR SUBSCRIBE inside MULTI is not allowed"),
+        ("DISCARD", "+OK"),
+    ] {
+        bench.say(client, lines);
+        let told = bench.told(client);
+        assert!(told.contains(error), "{lines}: {told}");
+    }
+}
+
+#[test]
+fn what_is_watched_counts_as_changed_when_its_connection_is_gone() {
+    let mut bench = Bench::new();
+    let client = bench.client();
+    bench.say(client, "WATCH a");
+    let (own, said) = bench.sent(1);
+    assert_eq!(said, "WATCH a; TRIMTAB POSITION");
+    bench.answer(own, "+OK\r\n*2\r\n:1\r\n:1\r\n");
+    bench.say(client, "GET a");
+    assert_eq!(bench.sent(1), (own, "GET a; TRIMTAB POSITION".to_owned()), "by the same connection");
+    bench.answer(own, "$1\r\n1\r\n*2\r\n:1\r\n:1\r\n");
+    bench.split.handle_topology(&topology(2, Some(2), 2), bench.now);
+    bench.say(client, "MULTI\nSET a 2\nEXEC");
+    assert_eq!(bench.told(client), "+OK\r\n$1\r\n1\r\n+OK\r\n+QUEUED\r\n*-1\r\n");
+    assert!(!bench.links.contains_key(&own));
+    // Nothing is left of it.
+    bench.say(client, "MULTI\nSET a 2\nEXEC");
+    let (new, _) = bench.sent(2);
+    bench.answer(new, "+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n");
+    assert_eq!(bench.told(client), "+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n");
+}
+
+#[test]
+fn a_subscriber_is_joined_to_the_primary_and_parted_from_it() {
+    let mut bench = Bench::new();
+    let client = bench.client();
+    bench.say(client, "SUBSCRIBE c\nPING");
+    let (own, said) = bench.sent(1);
+    assert_eq!(said, "SUBSCRIBE c; PING");
+    bench.answer(own, "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n*2\r\n$4\r\npong\r\n$0\r\n\r\n");
+    assert!(bench.told(client).ends_with("$4\r\npong\r\n$0\r\n\r\n"));
+    bench.answer(own, "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$2\r\nhi\r\n");
+    assert!(bench.told(client).ends_with("$2\r\nhi\r\n"));
+    assert!(!bench.split.is_client_finished(client));
+    bench.split.handle_topology(&topology(2, Some(2), 2), bench.now);
+    bench.act();
+    assert!(bench.split.is_client_finished(client), "it has to subscribe anew");
+    assert!(!bench.links.contains_key(&own));
+}
+
+#[test]
+fn wait_is_for_the_clients_own_writes() {
+    let mut bench = Bench::new();
+    let client = bench.client();
+    bench.say(client, "SET a 1\nWAIT 1 100");
+    let (link, _) = bench.sent(1);
+    bench.answer(link, "+OK\r\n*2\r\n:1\r\n:7\r\n");
+    let (own, said) = bench.sent(1);
+    assert!(said.starts_with("TRIMTAB AFTER 1 7 10000 WAIT 1 100"), "{said}");
+    bench.answer(own, ":1\r\n");
+    assert_eq!(bench.told(client), "+OK\r\n:1\r\n");
+}
+
+#[test]
+fn a_frozen_replica_is_left_and_what_it_was_asked_is_asked_elsewhere() {
+    let mut bench = Bench::new();
+    let client = bench.client();
+    bench.say(client, "GET a");
+    let (read, _) = bench.sent(2);
+    bench.later(Duration::from_secs(1));
+    assert!(!bench.links.contains_key(&read));
+    let (_, said) = bench.sent(1);
+    assert_eq!(said, "GET a; TRIMTAB POSITION");
+}
+
+#[test]
+fn a_node_that_cannot_be_reached_is_tried_again_later() {
+    let mut bench = Bench::new();
+    let client = bench.client();
+    bench.say(client, "SET a 1");
+    let link = *bench.links.keys().next().unwrap();
+    bench.split.handle_link_down(link, bench.now);
+    bench.act();
+    assert!(bench.links.is_empty());
+    assert_eq!(bench.split.held(), 1);
+    bench.later(Duration::from_millis(30));
+    let (_, said) = bench.sent(1);
+    assert_eq!(said, "SET a 1; TRIMTAB POSITION");
+}
+
+#[test]
+fn who_has_not_logged_in_is_told_so_and_nodes_are_logged_in_to() {
+    let hub = HubOptions { password: Some(b"pw".to_vec()), ..HubOptions::default() };
+    let mut bench = Bench::with(Options { hub, ..Options::default() });
+    let client = bench.client();
+    bench.say(client, "GET a");
+    assert_eq!(bench.told(client), "-NOAUTH Authentication required.\r\n");
+    bench.say(client, "AUTH pw\nHELLO 3\nSET a 1");
+    assert!(bench.told(client).starts_with("+OK\r\n%7\r\n"));
+    let link = *bench.links.keys().next().unwrap();
+    bench.split.handle_link_up(link, bench.now);
+    let output = String::from_utf8(bench.split.link_output(link).to_vec()).unwrap();
+    assert_eq!(words(&output), "AUTH pw; HELLO 3", "nothing is sent before that is answered");
+    bench.split.consume_link_output(link, output.len(), bench.now);
+    bench.answer(link, "-WRONGPASS invalid username-password pair or user is disabled.\r\n");
+    assert!(bench.links.is_empty());
+    let problem = bench.split.nodes().find_map(|node| node.problem.map(str::to_owned)).unwrap();
+    assert!(problem.starts_with("WRONGPASS"), "{problem}");
+    assert_eq!(bench.split.held(), 1);
+}
+
+#[test]
+fn a_long_answer_is_passed_on_as_it_comes_and_cut_with_its_node() {
+    let mut bench = Bench::new();
+    let client = bench.client();
+    bench.say(client, "GET a");
+    let (read, _) = bench.sent(2);
+    bench.answer(read, &format!("$200000\r\n{}", "x".repeat(70_000)));
+    assert_eq!(bench.told(client).len(), 70_009);
+    bench.split.handle_link_down(read, bench.now);
+    bench.act();
+    assert_eq!(bench.cut, [client]);
+}
+
+#[test]
+fn who_does_not_read_is_cut() {
+    let options = Options { output_max: 100_000, output_pause: 10_000, ..Options::default() };
+    let mut bench = Bench::with(options);
+    bench.split.handle_topology(&topology(1, Some(1), 1), bench.now);
+    let client = bench.client();
+    bench.say(client, "GET a\nGET a");
+    let (read, _) = bench.sent(1);
+    let value = format!("$60000\r\n{}\r\n", "x".repeat(60_000));
+    bench.answer(read, &value);
+    assert!(!bench.split.wants_client_bytes(client), "there is enough to read");
+    bench.answer(read, &value);
+    assert_eq!(bench.cut, [client]);
+    assert_eq!(bench.split.counters().slow, 1);
+}
+
+#[test]
+fn a_client_that_ends_is_answered_what_it_has_asked() {
+    let mut bench = Bench::new();
+    let client = bench.client();
+    bench.say(client, "SET a 1");
+    bench.split.handle_client_end(client, bench.now);
+    assert!(!bench.split.is_client_finished(client));
+    let (link, _) = bench.sent(1);
+    bench.answer(link, "+OK\r\n");
+    assert!(bench.split.is_client_finished(client));
+    assert_eq!(bench.told(client), "+OK\r\n");
+    bench.split.close_client(client, bench.now);
+    assert_eq!(bench.split.client_output(client), b"");
+}

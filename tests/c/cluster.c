@@ -1,0 +1,402 @@
+/*
+ * Stores as members of a cluster, four in one process on loopback: writes and reads on every node, levels and positions, who is
+ * primary, who is in it, and what happens, as it happens.
+ */
+#include "store.h"
+
+#include <sys/wait.h>
+
+enum { NODES = 4, LEARNER = 3, PATIENCE_MS = 60000, CHILD_SECONDS = 20, ALL_SECONDS = 280 };
+
+static const char *const names[NODES] = {"a", "b", "c", "d"};
+static char addresses[NODES][32];
+static trimtab_store *stores[NODES];
+
+/* An address of this machine that nobody else has: by process and node, in a network of 16 million. */
+static void choose_addresses(void)
+{
+    unsigned pid = (unsigned)getpid();
+    for (unsigned at = 0; at < NODES; at++) {
+        snprintf(addresses[at], sizeof addresses[at], "127.%u.%u.%u:7400", 128 + (pid >> 16 & 0x3f), pid >> 8 & 0xff,
+                 (pid & 0x3f) << 2 | at);
+    }
+}
+
+static trimtab_cluster_options *member_options(unsigned node)
+{
+    trimtab_cluster_options *options = NULL;
+    OK(trimtab_cluster_options_new(STR(names[node]), &options));
+    for (unsigned at = 0; at < NODES; at++) {
+        OK(trimtab_cluster_options_add_member(options, STR(names[at]), STR(addresses[at]), at == LEARNER));
+    }
+    OK(trimtab_cluster_options_set_cluster(options, STR("of c")));
+    OK(trimtab_cluster_options_set_insecure_plaintext(options, 0));
+    OK(trimtab_cluster_options_set_patience_ms(options, PATIENCE_MS));
+    OK(trimtab_cluster_options_set_message_bytes(options, 16 << 10));
+    OK(trimtab_cluster_options_set_transfer_timeout_ms(options, PATIENCE_MS));
+    return options;
+}
+
+static trimtab_status join_as(const char *name, trimtab_cluster_options *cluster, trimtab_store **store)
+{
+    char path[128];
+    trimtab_store_options *options = small_options();
+    OK(trimtab_store_options_set_timeout_ms(options, PATIENCE_MS));
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    trimtab_status status = trimtab_store_join(STR(path), options, cluster, store);
+    trimtab_store_options_free(options);
+    return status;
+}
+
+static void open_node(unsigned node)
+{
+    char client[32];
+    trimtab_cluster_options *options = member_options(node);
+    snprintf(client, sizeof client, "clients-of-%s", names[node]);
+    OK(trimtab_cluster_options_set_client_address(options, STR(client)));
+    OK(join_as(names[node], options, &stores[node]));
+    trimtab_cluster_options_free(options);
+}
+
+static trimtab_cluster_status status_of(const trimtab_cluster *cluster)
+{
+    trimtab_cluster_status status;
+    memset(&status, 0, sizeof status);
+    status.struct_size = sizeof status;
+    OK(trimtab_cluster_status_read(cluster, &status));
+    return status;
+}
+
+static trimtab_cluster_event new_event(void)
+{
+    trimtab_cluster_event event;
+    memset(&event, 0, sizeof event);
+    event.struct_size = sizeof event;
+    return event;
+}
+
+static trimtab_store_read new_read(int32_t level)
+{
+    trimtab_store_read read;
+    memset(&read, 0, sizeof read);
+    read.struct_size = sizeof read;
+    read.level = level;
+    read.timeout_ms = PATIENCE_MS;
+    return read;
+}
+
+/* Waits, as events tell, until a node knows of a primary that is not `but`; gives which. */
+static unsigned wait_for_primary(unsigned node, int but)
+{
+    trimtab_cluster_events *events = NULL;
+    trimtab_cluster_event event = new_event();
+    OK(trimtab_cluster_events_new(stores[node], &events));
+    for (;;) {
+        OK(trimtab_cluster_events_next(events, PATIENCE_MS, &event));
+        if (event.kind != TRIMTAB_CLUSTER_ROLE || event.name == NULL) {
+            continue;
+        }
+        /* It may be of before. */
+        trimtab_cluster *cluster = NULL;
+        OK(trimtab_store_cluster(stores[node], &cluster));
+        trimtab_cluster_status status = status_of(cluster);
+        for (int at = 0; at < NODES; at++) {
+            if (at != but && status.primary != NULL && is(status.primary, status.primary_len, names[at])) {
+                trimtab_cluster_free(cluster);
+                trimtab_cluster_events_free(events);
+                return (unsigned)at;
+            }
+        }
+        trimtab_cluster_free(cluster);
+    }
+}
+
+/* Waits for an event of a kind whose texts contain these; NULL for any. */
+static void wait_for(trimtab_cluster_events *events, int32_t kind, const char *name, const char *detail)
+{
+    trimtab_cluster_event event = new_event();
+    char text[512];
+    for (;;) {
+        OK(trimtab_cluster_events_next(events, PATIENCE_MS, &event));
+        CHECK(event.kind >= TRIMTAB_CLUSTER_ROLE && event.kind <= TRIMTAB_CLUSTER_MISSED);
+        if (event.kind != kind) {
+            continue;
+        }
+        snprintf(text, sizeof text, "%.*s", (int)event.name_len, event.name != NULL ? event.name : "");
+        if (name != NULL && strstr(text, name) == NULL) {
+            continue;
+        }
+        snprintf(text, sizeof text, "%.*s", (int)event.detail_len, event.detail != NULL ? event.detail : "");
+        if (detail == NULL || strstr(text, detail) != NULL) {
+            return;
+        }
+    }
+}
+
+static void writes_and_reads_on_every_node(void)
+{
+    trimtab_store_result result = new_result();
+    trimtab_store_call call = new_call();
+    trimtab_store_answer *answer = NULL;
+    trimtab_store_scan *scan = NULL;
+    trimtab_store_entry entry = new_entry();
+    uint64_t count = 0;
+    int32_t more = 0;
+    for (unsigned round = 0; round < 3 * NODES; round++) {
+        char value[16];
+        snprintf(value, sizeof value, "%u", round);
+        OK(trimtab_store_put(stores[round % NODES], BYTES("key"), BYTES(value), NULL, &result));
+        CHECK(result.durability >= TRIMTAB_DURABILITY_QUORUM && result.nodes >= 2 && result.is_degraded == 0);
+        CHECK(result.epoch > 0 && result.entry == result.sequence);
+        for (unsigned at = 0; at < NODES; at++) {
+            CHECK(has(stores[at], "key", value));
+        }
+    }
+    OK(trimtab_store_increment(stores[LEARNER], BYTES("n"), 2, NULL, &result));
+    OK(trimtab_store_increment(stores[0], BYTES("n"), 3, NULL, &result));
+    CHECK(result.number == 5);
+
+    /* On four disks, of which one is a learner's; and on all voters'. */
+    call.nodes = NODES;
+    OK(trimtab_store_put(stores[1], BYTES("four"), BYTES("v"), &call, &result));
+    CHECK(result.nodes == NODES);
+    call.nodes = 0;
+    call.durability = TRIMTAB_DURABILITY_ALL;
+    OK(trimtab_store_put(stores[2], BYTES("all"), BYTES("v"), &call, &result));
+    CHECK(result.durability == TRIMTAB_DURABILITY_ALL && result.nodes >= 3);
+
+    /* What is here, however old, but as new as this write. */
+    trimtab_store_read read = new_read(TRIMTAB_READ_LOCAL);
+    read.epoch = result.epoch;
+    read.entry = result.entry;
+    for (unsigned at = 0; at < NODES; at++) {
+        OK(trimtab_store_get_at(stores[at], BYTES("all"), &read, &answer));
+        OK(trimtab_store_answer_entry(answer, 0, &entry));
+        CHECK(is(entry.value, entry.value_len, "v"));
+        trimtab_store_answer_free(answer);
+        OK(trimtab_store_count_at(stores[at], TRIMTAB_RANGE_BETWEEN, NO_BYTES, NO_BYTES, &read, &count));
+        CHECK(count == 4);
+        OK(trimtab_store_scan_new_at(stores[at], TRIMTAB_RANGE_BETWEEN, NO_BYTES, NO_BYTES, 0, 1, &read, &scan));
+        OK(trimtab_store_scan_next(scan, &entry, &more));
+        CHECK(more == 1 && is(entry.key, entry.key_len, "n"));
+        trimtab_store_scan_free(scan);
+        EXPECT(TRIMTAB_E_NOT_FOUND, trimtab_store_get_at(stores[at], BYTES("none"), &read, &answer));
+    }
+    trimtab_store_read aged = new_read(TRIMTAB_READ_REPLICA);
+    aged.age_max_ms = 5000;
+    OK(trimtab_store_get_at(stores[LEARNER], BYTES("key"), &aged, &answer));
+    trimtab_store_answer_free(answer);
+    OK(trimtab_store_get_at(stores[LEARNER], BYTES("key"), NULL, &answer));
+    trimtab_store_answer_free(answer);
+    aged.level = 17;
+    EXPECT(TRIMTAB_E_INVALID_ARGUMENT, trimtab_store_get_at(stores[0], BYTES("key"), &aged, &answer));
+    /* One that nobody has written yet is waited for, and the primary is named. */
+    read.entry += 1000;
+    read.timeout_ms = 60;
+    trimtab_status late = trimtab_store_get_at(stores[LEARNER], BYTES("key"), &read, &answer);
+    CHECK(late == TRIMTAB_E_NOT_PRIMARY || late == TRIMTAB_E_TIMED_OUT);
+}
+
+static void how_it_is(void)
+{
+    unsigned primary = wait_for_primary(0, -1);
+    for (unsigned node = 0; node < NODES; node++) {
+        trimtab_cluster *cluster = NULL;
+        char expected[32];
+        unsigned primaries = 0, voters = 0, found = 0;
+        OK(trimtab_store_cluster(stores[node], &cluster));
+        trimtab_cluster_status status = status_of(cluster);
+        CHECK(status.nodes == NODES && status.standing == TRIMTAB_STANDING_ACTIVE && status.trouble == NULL);
+        CHECK(is(status.cluster, status.cluster_len, "of c") && is(status.node, status.node_len, names[node]));
+        CHECK(is(status.primary, status.primary_len, names[primary]) && status.epoch > 0);
+        int32_t role = node == primary ? TRIMTAB_NODE_PRIMARY : node == LEARNER ? TRIMTAB_NODE_LEARNER : TRIMTAB_NODE_REPLICA;
+        CHECK(status.role == role && status.applied > 0 && status.last >= status.committed);
+        CHECK((status.lease_ns != TRIMTAB_NO_TIME) == (node == primary));
+        snprintf(expected, sizeof expected, "clients-of-%s", names[primary]);
+        CHECK(is(status.primary_address, status.primary_address_len, expected));
+        for (uint32_t at = 0; at < status.nodes; at++) {
+            trimtab_cluster_node one;
+            memset(&one, 0, sizeof one);
+            one.struct_size = sizeof one;
+            OK(trimtab_cluster_node_read(cluster, at, &one));
+            primaries += one.is_primary != 0;
+            voters += one.is_voter != 0;
+            for (unsigned other = 0; other < NODES; other++) {
+                found += is(one.name, one.name_len, names[other]) && is(one.address, one.address_len, addresses[other]);
+            }
+            CHECK((one.lag != TRIMTAB_NO_TIME) == (node == primary) && one.number > 0);
+        }
+        CHECK(primaries == 1 && voters == 3 && found == NODES);
+        trimtab_cluster_node none;
+        none.struct_size = sizeof none;
+        EXPECT(TRIMTAB_E_NOT_FOUND, trimtab_cluster_node_read(cluster, NODES, &none));
+        trimtab_cluster_free(cluster);
+    }
+}
+
+static void who_is_primary_and_who_is_in_it(void)
+{
+    unsigned primary = wait_for_primary(0, -1), to = (primary + 1) % 3, other = (primary + 2) % 3;
+    trimtab_cluster_events *events = NULL, *learners = NULL;
+    trimtab_cluster_event event = new_event();
+    trimtab_store_call call = new_call();
+    int32_t fd = -1;
+    OK(trimtab_cluster_events_new(stores[other], &events));
+    OK(trimtab_cluster_events_poll_fd(events, &fd));
+    wait_readable(fd);
+    while (trimtab_cluster_events_next(events, 0, &event) == TRIMTAB_OK) {
+    }
+    EXPECT(TRIMTAB_E_TIMED_OUT, trimtab_cluster_events_next(events, 0, &event));
+    CHECK(!is_readable(fd));
+
+    /* It is for the primary to say. */
+    EXPECT(TRIMTAB_E_NOT_PRIMARY, trimtab_store_transfer(stores[other], STR(names[to]), 0));
+    CHECK(strstr(last_error(), names[primary]) != NULL);
+    EXPECT(TRIMTAB_E_NOT_FOUND, trimtab_store_transfer(stores[primary], STR("nobody"), 0));
+    OK(trimtab_store_transfer(stores[primary], STR(names[to]), PATIENCE_MS));
+    wait_readable(fd);
+    wait_for(events, TRIMTAB_CLUSTER_ROLE, names[to], NULL);
+    CHECK(wait_for_primary(primary, (int)primary) == to);
+    OK(trimtab_store_put(stores[primary], BYTES("after"), BYTES("v"), NULL, NULL));
+
+    /* The learner gets a vote; a node that is new is taken in, and goes again. */
+    OK(trimtab_store_promote_learner(stores[to], STR(names[LEARNER]), PATIENCE_MS));
+    wait_for(events, TRIMTAB_CLUSTER_MEMBERS, names[LEARNER], NULL);
+    EXPECT(TRIMTAB_E_INVALID_ARGUMENT, trimtab_store_promote_learner(stores[to], STR(names[LEARNER]), 0));
+    OK(trimtab_store_add_node(stores[to], STR("e"), STR(""), PATIENCE_MS));
+    wait_for(events, TRIMTAB_CLUSTER_MEMBERS, NULL, "e");
+    OK(trimtab_store_remove_node(stores[to], STR("e"), PATIENCE_MS));
+    EXPECT(TRIMTAB_E_INVALID_ARGUMENT, trimtab_store_add_node(stores[to], STR("e"), STR(""), 0));
+    EXPECT(TRIMTAB_E_INVALID_ARGUMENT, trimtab_store_add_node(stores[to], STR("f"), STR("no address"), 0));
+    EXPECT(TRIMTAB_E_NOT_FOUND, trimtab_store_replace_node(stores[to], STR("e"), STR(names[0]), 0));
+
+    /* One that is taken out is told, and takes no part. */
+    OK(trimtab_cluster_events_new(stores[LEARNER], &learners));
+    OK(trimtab_store_remove_node(stores[to], STR(names[LEARNER]), PATIENCE_MS));
+    wait_for(learners, TRIMTAB_CLUSTER_FENCED, NULL, "removed");
+    EXPECT(TRIMTAB_E_STATE, trimtab_store_put(stores[LEARNER], BYTES("k"), BYTES("v"), NULL, NULL));
+    trimtab_cluster *cluster = NULL;
+    OK(trimtab_store_cluster(stores[LEARNER], &cluster));
+    CHECK(status_of(cluster).standing == TRIMTAB_STANDING_FENCED && status_of(cluster).trouble_len > 0);
+    trimtab_cluster_free(cluster);
+    trimtab_cluster_events_free(learners);
+
+    /* A primary that is closed hands over; the others go on, and events of a store that is closed end. */
+    OK(trimtab_store_close(stores[to]));
+    EXPECT(TRIMTAB_E_STATE, trimtab_store_cluster(stores[to], &cluster));
+    call.timeout_ms = PATIENCE_MS;
+    OK(trimtab_store_put(stores[other], BYTES("on"), BYTES("v"), &call, NULL));
+    CHECK(wait_for_primary(other, (int)to) != to);
+    OK(trimtab_store_close(stores[other]));
+    while (trimtab_cluster_events_next(events, -1, &event) == TRIMTAB_OK) {
+    }
+    EXPECT(TRIMTAB_E_STATE, trimtab_cluster_events_next(events, 0, &event));
+    trimtab_cluster_events_free(events);
+}
+
+static void a_child(void)
+{
+    trimtab_cluster_events *events = NULL;
+    int status = 0;
+    OK(trimtab_cluster_events_new(stores[0], &events));
+    pid_t child = fork();
+    if (child == 0) {
+        trimtab_cluster *cluster = NULL;
+        trimtab_cluster_event event = new_event();
+        trimtab_store_answer *answer = NULL;
+        trimtab_store_read read = new_read(TRIMTAB_READ_LOCAL);
+        int32_t fd = -1;
+        alarm(CHILD_SECONDS);
+        EXPECT(TRIMTAB_E_FORKED, trimtab_store_cluster(stores[0], &cluster));
+        EXPECT(TRIMTAB_E_FORKED, trimtab_store_transfer(stores[0], STR("b"), 0));
+        EXPECT(TRIMTAB_E_FORKED, trimtab_store_get_at(stores[0], BYTES("key"), &read, &answer));
+        EXPECT(TRIMTAB_E_FORKED, trimtab_store_put(stores[0], BYTES("key"), BYTES("v"), NULL, NULL));
+        EXPECT(TRIMTAB_E_FORKED, trimtab_cluster_events_next(events, -1, &event));
+        EXPECT(TRIMTAB_E_FORKED, trimtab_cluster_events_poll_fd(events, &fd));
+        trimtab_cluster_events_free(events);
+        for (unsigned at = 0; at < NODES; at++) {
+            trimtab_store_free(stores[at]);
+        }
+        _exit(0);
+    }
+    CHECK(child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    trimtab_cluster_events_free(events);
+}
+
+static void refusals(void)
+{
+    trimtab_cluster_options *options = NULL;
+    trimtab_cluster *cluster = NULL;
+    trimtab_cluster_events *events = NULL;
+    trimtab_store *store = NULL, *alone = open_store("alone");
+    EXPECT(TRIMTAB_E_INVALID_ARGUMENT, trimtab_cluster_options_new(STR("No Name"), &options));
+    CHECK(options == NULL);
+    OK(trimtab_cluster_options_new(STR("x"), &options));
+    OK(trimtab_cluster_options_set_message_bytes(options, 16 << 10));
+    EXPECT(TRIMTAB_E_INVALID_ARGUMENT, trimtab_cluster_options_add_member(options, STR("x"), STR("localhost"), 0));
+    EXPECT(TRIMTAB_E_INVALID_ARGUMENT, trimtab_cluster_options_add_member(options, STR("x"), STR(""), 2));
+    EXPECT(TRIMTAB_E_INVALID_ARGUMENT, trimtab_cluster_options_set_beginning(options, 2));
+    EXPECT(TRIMTAB_E_INVALID_ARGUMENT, trimtab_cluster_options_set_directory(options, 4));
+    EXPECT(TRIMTAB_E_INVALID_ARGUMENT, trimtab_cluster_options_set_durability(options, 5));
+    EXPECT(TRIMTAB_E_INVALID_ARGUMENT, trimtab_cluster_options_set_read(options, 4, 0));
+    EXPECT(TRIMTAB_E_INVALID_ARGUMENT, trimtab_cluster_options_set_forwards(options, 2));
+    EXPECT(TRIMTAB_E_INVALID_ARGUMENT, trimtab_cluster_options_set_listen(options, STR("nowhere")));
+    EXPECT(TRIMTAB_E_INVALID_ARGUMENT, trimtab_cluster_options_set_tls(options, STR(""), STR(""), STR("ca.pem")));
+    EXPECT(TRIMTAB_E_INVALID_ARGUMENT, join_as("x", options, &store));
+    CHECK(strstr(last_error(), "security") != NULL);
+    OK(trimtab_cluster_options_set_insecure_plaintext(options, 0));
+    EXPECT(TRIMTAB_E_INVALID_ARGUMENT, join_as("x", options, &store));
+    CHECK(strstr(last_error(), "members") != NULL);
+    OK(trimtab_cluster_options_add_member(options, STR("x"), STR("10.0.0.5:7400"), 0));
+    EXPECT(TRIMTAB_E_INVALID_ARGUMENT, join_as("x", options, &store));
+    OK(trimtab_cluster_options_set_tls(options, STR("/nowhere/node.pem"), STR(""), STR("/nowhere/ca.pem")));
+    CHECK(join_as("x", options, &store) != TRIMTAB_OK);
+    CHECK(strstr(last_error(), "/nowhere/") != NULL && store == NULL);
+    trimtab_cluster_options_free(options);
+
+    /* A store of one node is in no cluster, and reads whatever is asked. */
+    trimtab_store_answer *answer = NULL;
+    trimtab_store_read read = new_read(TRIMTAB_READ_PRIMARY);
+    trimtab_store_call call = new_call();
+    EXPECT(TRIMTAB_E_STATE, trimtab_store_cluster(alone, &cluster));
+    EXPECT(TRIMTAB_E_STATE, trimtab_cluster_events_new(alone, &events));
+    EXPECT(TRIMTAB_E_STATE, trimtab_store_transfer(alone, STR("b"), 0));
+    call.durability = TRIMTAB_DURABILITY_QUORUM;
+    EXPECT(TRIMTAB_E_UNSUPPORTED, trimtab_store_put(alone, BYTES("k"), BYTES("v"), &call, NULL));
+    OK(trimtab_store_put(alone, BYTES("k"), BYTES("v"), NULL, NULL));
+    OK(trimtab_store_get_at(alone, BYTES("k"), &read, &answer));
+    trimtab_store_answer_free(answer);
+    trimtab_store_free(alone);
+    /* And is no member's directory. */
+    options = member_options(0);
+    EXPECT(TRIMTAB_E_INVALID_ARGUMENT, join_as("alone", options, &store));
+    trimtab_store_options *hosted = small_options();
+    OK(trimtab_store_options_set_hosted(hosted, 1));
+    char path[128];
+    snprintf(path, sizeof path, "%s/hosted", folder);
+    EXPECT(TRIMTAB_E_UNSUPPORTED, trimtab_store_join(STR(path), hosted, options, &store));
+    trimtab_store_options_free(hosted);
+    trimtab_cluster_options_free(options);
+    CHECK(store == NULL && cluster == NULL && events == NULL);
+}
+
+int main(void)
+{
+    alarm(ALL_SECONDS);
+    make_folder();
+    choose_addresses();
+    refusals();
+    for (unsigned at = 0; at < NODES; at++) {
+        open_node(at);
+    }
+    writes_and_reads_on_every_node();
+    how_it_is();
+    a_child();
+    who_is_primary_and_who_is_in_it();
+    for (unsigned at = 0; at < NODES; at++) {
+        trimtab_store_free(stores[at]);
+    }
+    remove_folder();
+    printf("cluster: writes and reads on every node, how it is, a fork, who is primary and who is in it, refusals\n");
+    return 0;
+}

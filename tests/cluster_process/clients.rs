@@ -1,0 +1,76 @@
+//! What clients of Redis are answered by the nodes of a cluster.
+
+use crate::process::until;
+use crate::support::Cluster;
+
+#[test]
+fn a_client_writes_and_reads_on_any_node() {
+    let cluster = Cluster::start("");
+    let primary = cluster.primary();
+    for at in 0..3 {
+        let mut client = cluster.connect(at);
+        assert_eq!(client.ask(&format!("SET key {at}")).as_deref(), Some("+OK"));
+        assert_eq!(client.ask("GET key"), Some(format!("$1|{at}")), "who wrote sees it");
+        assert_eq!(client.ask("SET short 1 EX 100").as_deref(), Some("+OK"));
+        let left = client.ask("TTL short").unwrap();
+        assert!([":99", ":100"].contains(&left.as_str()), "{left}");
+    }
+    let mut client = cluster.connect(primary);
+    assert_eq!(client.ask("SET key wait").as_deref(), Some("+OK"));
+    assert_eq!(client.ask("WAIT 2 0").as_deref(), Some(":2"));
+    let replica = (primary + 1) % 3;
+    let mut client = cluster.connect(replica);
+    until("it knows where the primary is", || {
+        let role = client.ask("ROLE").unwrap();
+        role.contains("slave") && role.contains(&cluster.resp(primary).ip().to_string())
+    });
+    let told = client.ask("SENTINEL get-master-addr-by-name trimtab").unwrap();
+    assert!(told.contains(&cluster.resp(primary).ip().to_string()) && told.contains("6379"), "{told}");
+    let info = client.ask("INFO replication").unwrap();
+    assert!(info.contains("role:slave") && info.contains("master_link_status:up"), "{info}");
+}
+
+#[test]
+fn a_node_that_does_not_forward_is_read_only() {
+    let cluster = Cluster::start("forward = false");
+    let primary = cluster.primary();
+    let mut replica = cluster.connect((primary + 1) % 3);
+    let refused = replica.ask("SET key 1").unwrap();
+    assert!(refused.starts_with("-READONLY "), "{refused}");
+    assert_eq!(cluster.connect(primary).ask("SET key 1").as_deref(), Some("+OK"));
+    until("it follows", || replica.ask("GET key").as_deref() == Some("$1|1"));
+}
+
+/// Commands that read and then write are made up on the node they came to, and decided where the log is.
+#[test]
+fn what_several_change_on_different_nodes_is_all_there() {
+    let cluster = Cluster::start("");
+    cluster.primary();
+    const ROUNDS: usize = 60;
+    let clients: Vec<_> = (0..6)
+        .map(|client| {
+            let mut connection = cluster.connect(client % 3);
+            std::thread::spawn(move || {
+                for _ in 0..ROUNDS {
+                    let answer = connection.ask("HINCRBY hash field 1").unwrap();
+                    assert!(answer.starts_with(':'), "{answer}");
+                    let answer = connection.ask("INCR number").unwrap();
+                    assert!(answer.starts_with(':'), "{answer}");
+                    assert_eq!(connection.ask("MULTI").as_deref(), Some("+OK"));
+                    assert_eq!(connection.ask("INCR a").as_deref(), Some("+QUEUED"));
+                    assert_eq!(connection.ask("INCR b").as_deref(), Some("+QUEUED"));
+                    let answer = connection.ask("EXEC").unwrap();
+                    let numbers: Vec<&str> = answer.split('|').skip(1).collect();
+                    assert!(numbers.len() == 2 && numbers[0] == numbers[1], "{answer}");
+                }
+            })
+        })
+        .collect();
+    clients.into_iter().for_each(|client| client.join().unwrap());
+    let all = 6 * ROUNDS;
+    let mut client = cluster.connect(cluster.primary());
+    assert_eq!(client.ask("HGET hash field"), Some(format!("${}|{all}", all.to_string().len())));
+    for key in ["number", "a", "b"] {
+        assert_eq!(client.ask(&format!("GET {key}")), Some(format!("${}|{all}", all.to_string().len())));
+    }
+}

@@ -1,0 +1,14 @@
+//! Clusters of real processes: `trimtab run` three times from configuration files, clients of Redis on them, and nodes that
+//! are killed and stopped.
+
+#![cfg(target_os = "linux")]
+
+mod clients;
+mod failover;
+#[path = "../shared/folder.rs"]
+#[allow(dead_code, reason = "each of the tests needs a part of it")]
+mod folder;
+#[path = "../shared/process.rs"]
+#[allow(dead_code, reason = "each of the tests needs a part of it")]
+mod process;
+mod support;

@@ -1,0 +1,130 @@
+//! What happens to the nodes.
+
+use std::io::Write;
+use std::process::Command;
+
+use crate::clients::Clients;
+use crate::nodes::{NODES, Nodes, VOTERS, until};
+
+/// Writes that are to be acknowledged before something happens, and after it.
+const SOME: u64 = 300;
+
+#[track_caller]
+fn primary(nodes: &Nodes) -> usize {
+    let mut found = None;
+    until("a primary", || {
+        found = nodes.primary();
+        found.is_some()
+    });
+    found.expect("it was waited for")
+}
+
+/// The primary is killed three times, and started again on what it wrote.
+pub(crate) fn kill() {
+    let mut nodes = Nodes::start();
+    let clients = Clients::start();
+    for _ in 0..3 {
+        clients.until_more("writes before", SOME);
+        let victim = primary(&nodes);
+        nodes.kill(victim);
+        clients.until_more("writes without it", SOME);
+        assert_ne!(primary(&nodes), victim);
+        nodes.start_one(victim);
+        clients.until_more("writes with it", SOME);
+    }
+    clients.check();
+}
+
+/// The primary stands still, and goes on where it stood when another has its place.
+pub(crate) fn freeze() {
+    let nodes = Nodes::start();
+    let clients = Clients::start();
+    for _ in 0..2 {
+        clients.until_more("writes before", SOME);
+        let victim = primary(&nodes);
+        nodes.signal(victim, "STOP");
+        clients.until_more("writes without it", SOME);
+        nodes.signal(victim, "CONT");
+        clients.until_more("writes with it", SOME);
+    }
+    clients.check();
+}
+
+/// The primary is parted from all others, in both directions; clients reach it still.
+pub(crate) fn cut() {
+    let nodes = Nodes::start();
+    let clients = Clients::start();
+    for _ in 0..2 {
+        clients.until_more("writes before", SOME);
+        let victim = primary(&nodes);
+        for other in (1..=NODES).filter(|node| *node != victim) {
+            nodes.hub.deafen(victim, other);
+            nodes.hub.deafen(other, victim);
+        }
+        clients.until_more("writes without it", SOME);
+        nodes.hub.heal();
+        clients.until_more("writes with it", SOME);
+        until("all follow one", || nodes.primary().is_some());
+    }
+    clients.check();
+}
+
+/// The primary hears nothing of the others and goes on talking; then a replica does.
+pub(crate) fn deaf() {
+    let nodes = Nodes::start();
+    let clients = Clients::start();
+    for is_primary in [true, false] {
+        clients.until_more("writes before", SOME);
+        let first = primary(&nodes);
+        let victim = if is_primary { first } else { first % VOTERS + 1 };
+        for other in (1..=NODES).filter(|node| *node != victim) {
+            nodes.hub.deafen(victim, other);
+        }
+        clients.until_more("writes without it", SOME);
+        nodes.hub.heal();
+        clients.until_more("writes with it", SOME);
+    }
+    clients.check();
+}
+
+/// Each node is ended in good order and started again, the primary as well.
+pub(crate) fn restart() {
+    let mut nodes = Nodes::start();
+    let clients = Clients::start();
+    for node in 1..=NODES {
+        clients.until_more("writes before", SOME);
+        nodes.end(node);
+        clients.until_more("writes without it", SOME);
+        nodes.start_one(node);
+        clients.until_more("writes with it", SOME);
+    }
+    clients.check();
+}
+
+/// There is no room on the primary's disk; when there is again it goes on.
+pub(crate) fn full() {
+    let mut nodes = Nodes::start();
+    // Each on a small disk of its own, from the beginning.
+    for node in 1..=NODES {
+        nodes.kill(node);
+        let dir = nodes.dir(node);
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", "size=512m", "tmpfs"]).arg(&dir).status();
+        assert!(mounted.expect("there is mount").success());
+    }
+    for node in 1..=NODES {
+        nodes.start_one(node);
+    }
+    let clients = Clients::start();
+    clients.until_more("writes before", SOME);
+    let victim = primary(&nodes);
+    let ballast = nodes.dir(victim).join("ballast");
+    let mut file = std::fs::File::create(&ballast).expect("there is room yet");
+    while file.write_all(&[0; 4096]).is_ok() {}
+    drop(file);
+    clients.until_more("writes though it has no room", 20 * SOME);
+    std::fs::remove_file(&ballast).expect("it is there");
+    clients.until_more("writes when there is room again", SOME);
+    until("all follow one", || nodes.primary().is_some());
+    clients.check();
+}
