@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::store::index::{Command, Outcome, Timestamp, View};
+use crate::store::index::{Command, Outcome, State, Timestamp, View};
 
 /// When a write is answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,6 +36,15 @@ pub enum Sight {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 
+/// What [`Keys::submit`] gives.
+#[derive(Clone, Debug)]
+pub enum Submitted {
+    /// It is done, and this came of it. To be told to nobody before the batch it belongs to is taken in.
+    Done(Outcome),
+    /// It will be completed later.
+    UnderWay(Ticket),
+}
+
 /// A place in the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
@@ -59,11 +68,11 @@ pub enum Has {
 /// What came of a write: its outcome in the index, or why it is not in the log.
 pub type Completed = Result<Outcome, Error>;
 
-/// The store. Reads are answered from a view at once; a write is submitted and completed later, by
-/// [`Connection::handle_completion`](super::Connection::handle_completion).
+/// The store. Reads are answered at once; a write is submitted and completed later, by
+/// [`Connection::handle_completion`](super::Connection::handle_completion), unless it is done at once.
 ///
-/// Writes are applied in the order in which they were submitted, and one that has completed is in every view that
-/// is asked for from then on.
+/// Writes are applied in the order in which they were submitted, and one that is done is in all that is read from then
+/// on.
 pub trait Keys {
     /// How a view is held while it is read.
     type Seen: Deref<Target = View>;
@@ -71,9 +80,20 @@ pub trait Keys {
     /// What is there now.
     fn view(&mut self) -> Self::Seen;
 
+    /// Shows `read` what is there now. Costs less than a view, which has to be kept.
+    fn read<T>(&mut self, read: impl FnOnce(&State) -> T) -> T {
+        read(&self.view())
+    }
+
     /// What the last view shows.
     fn sight(&mut self) -> Sight {
         Sight::Whole
+    }
+
+    /// What [`Keys::read`] will show, which is no older than this call.
+    fn look(&mut self) -> Sight {
+        self.view();
+        self.sight()
     }
 
     /// The latest time any command had, and the most bytes that a value may have: what there is to know for a write
@@ -88,7 +108,7 @@ pub trait Keys {
     /// # Errors
     ///
     /// It was not taken in: too much is under way, or the log has stopped. Nothing was changed.
-    fn submit(&mut self, command: &Command<'_>, durability: Durability) -> Result<Ticket, Error>;
+    fn submit(&mut self, command: &Command<'_>, durability: Durability) -> Result<Submitted, Error>;
 
     /// The last sequence that is on this disk.
     fn durable(&mut self) -> u64;

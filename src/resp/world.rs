@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::store::index::{
     Comparison, Condition, Entry, KEY_MAX, Lifetime, OnRefusal, Operand, Operation, Range, Relation, State,
-    Step, Timestamp, Transaction, View,
+    Step, Timestamp, Transaction,
 };
 
 use super::ahead::Ahead;
@@ -54,37 +54,39 @@ enum Change {
 /// See the module.
 #[derive(Debug)]
 pub(super) struct World<'a> {
-    view: &'a View,
+    state: &'a State,
     now: Timestamp,
-    /// Keys changed here, and what they have since.
-    changed: BTreeMap<Vec<u8>, Option<Held>>,
-    /// Keys read of the view, and their versions there.
-    read: Option<BTreeMap<Vec<u8>, u64>>,
-    changes: Vec<Change>,
-    written: u64,
-    /// Whether the view is not seen any more: all keys were deleted.
+    draft: Draft,
+    /// Whether the state is not seen any more: all keys were deleted.
     is_cleared: bool,
     random: u64,
     ahead: Option<&'a Ahead>,
+}
+
+/// What is to be applied.
+#[derive(Debug)]
+pub(super) struct Draft {
+    /// Keys changed here, and what they have since.
+    changed: BTreeMap<Vec<u8>, Option<Held>>,
+    /// Keys read of the state, and their versions there.
+    read: Option<BTreeMap<Vec<u8>, u64>>,
+    changes: Vec<Change>,
+    written: u64,
     /// The chain of what was read ahead.
     root: Option<Ticket>,
 }
 
 impl<'a> World<'a> {
     /// One for what only reads if not `writes`; then it remembers nothing.
-    pub(super) fn new(view: &'a View, now: Timestamp, writes: bool, random: u64) -> Self {
-        Self {
-            view,
-            now,
+    pub(super) fn new(state: &'a State, now: Timestamp, writes: bool, random: u64) -> Self {
+        let draft = Draft {
             changed: BTreeMap::new(),
             read: writes.then(BTreeMap::new),
             changes: Vec::new(),
             written: 0,
-            is_cleared: false,
-            random,
-            ahead: None,
             root: None,
-        }
+        };
+        Self { state, now, draft, is_cleared: false, random, ahead: None }
     }
 
     /// Reads what keys will have, where that is expected.
@@ -92,19 +94,13 @@ impl<'a> World<'a> {
         self.ahead = Some(ahead);
     }
 
-    /// The chain of writes under way on which this depends.
-    pub(super) fn root(&self) -> Option<Ticket> {
-        self.root
+    /// What is to be applied.
+    pub(super) fn draft(&self) -> &Draft {
+        &self.draft
     }
 
-    /// Bytes of what was put.
-    pub(super) fn written(&self) -> u64 {
-        self.written
-    }
-
-    /// What keys have been changed to.
-    pub(super) fn into_changed(self) -> BTreeMap<Vec<u8>, Option<Held>> {
-        self.changed
+    pub(super) fn into_draft(self) -> Draft {
+        self.draft
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -118,16 +114,16 @@ impl<'a> World<'a> {
     }
 
     pub(super) fn state(&self) -> &'a State {
-        self.view
+        self.state
     }
 
     pub(super) fn value_max(&self) -> u64 {
-        self.view.settings().value_max
+        self.state.settings().value_max
     }
 
     /// Demands that `key` still has `version`, which it had when somebody looked at it before.
     pub(super) fn demand(&mut self, key: &[u8], version: u64) {
-        if let Some(read) = &mut self.read {
+        if let Some(read) = &mut self.draft.read {
             read.insert(key.to_vec(), version);
         }
     }
@@ -147,7 +143,7 @@ impl<'a> World<'a> {
         key: &[u8],
         then: impl FnOnce(Option<(&[u8], Option<&Arc<[u8]>>, Lifetime)>) -> T,
     ) -> T {
-        if let Some(held) = self.changed.get(key) {
+        if let Some(held) = self.draft.changed.get(key) {
             let alive = held.as_ref().filter(|held| !is_past(held.lifetime, self.now));
             return then(alive.map(|held| (&held.value[..], Some(&held.value), held.lifetime)));
         }
@@ -155,14 +151,14 @@ impl<'a> World<'a> {
             return then(None);
         }
         if let Some(expected) = self.ahead.and_then(|ahead| ahead.get(key)) {
-            self.root = self.root.or(Some(expected.root));
+            self.draft.root = self.draft.root.or(Some(expected.root));
             let alive = expected.held.as_ref().filter(|held| !is_past(held.lifetime, self.now));
             let version = alive.map_or(0, |_| expected.ticket.0);
-            self.read.get_or_insert_default().entry(key.to_vec()).or_insert(version);
+            self.draft.read.get_or_insert_default().entry(key.to_vec()).or_insert(version);
             return then(alive.map(|held| (&held.value[..], Some(&held.value), held.lifetime)));
         }
-        let entry = self.view.get(key, self.now);
-        if let Some(read) = &mut self.read
+        let entry = self.state.get(key, self.now);
+        if let Some(read) = &mut self.draft.read
             && !read.contains_key(key)
         {
             read.insert(key.to_vec(), entry.map_or(0, |entry| entry.version));
@@ -239,8 +235,8 @@ impl<'a> World<'a> {
         if value.len() as u64 > self.value_max() {
             return Err(TOO_LONG);
         }
-        self.written += (key.len() + value.len()) as u64;
-        if self.written > self.value_max() * WRITTEN_MAX {
+        self.draft.written += (key.len() + value.len()) as u64;
+        if self.draft.written > self.value_max() * WRITTEN_MAX {
             return Err(fail("ERR too many bytes are written by one transaction; split it"));
         }
         let lifetime = match lifetime {
@@ -248,40 +244,40 @@ impl<'a> World<'a> {
             other => other,
         };
         let held = Held { value, lifetime };
-        self.changed.insert(key.to_vec(), Some(held.clone()));
-        self.changes.push(Change::Put(key.to_vec(), held));
+        self.draft.changed.insert(key.to_vec(), Some(held.clone()));
+        self.draft.changes.push(Change::Put(key.to_vec(), held));
         Ok(())
     }
 
     /// Changes when `key`, which is there, expires.
     pub(super) fn set_lifetime(&mut self, key: &[u8], lifetime: Lifetime) {
         let Some(held) = self.get(key) else { return };
-        self.changed.insert(key.to_vec(), Some(Held { lifetime, ..held }));
-        self.changes.push(Change::Lifetime(key.to_vec(), lifetime));
+        self.draft.changed.insert(key.to_vec(), Some(Held { lifetime, ..held }));
+        self.draft.changes.push(Change::Lifetime(key.to_vec(), lifetime));
     }
 
     /// Deletes `key` and says whether it was there.
     pub(super) fn delete(&mut self, key: &[u8]) -> bool {
         let is_there = self.exists(key);
         if is_there {
-            self.changed.insert(key.to_vec(), None);
-            self.changes.push(Change::Delete(key.to_vec()));
+            self.draft.changed.insert(key.to_vec(), None);
+            self.draft.changes.push(Change::Delete(key.to_vec()));
         }
         is_there
     }
 
     /// Deletes all keys.
     pub(super) fn clear(&mut self) {
-        self.changed.clear();
+        self.draft.changed.clear();
         self.is_cleared = true;
-        self.changes.push(Change::Clear);
+        self.draft.changes.push(Change::Clear);
     }
 
     /// How many keys there are.
     pub(super) fn len(&self) -> u64 {
-        let of_view = if self.is_cleared { 0 } else { self.view.count(&Range::ALL, self.now) };
-        self.changed.iter().fold(of_view, |count, (key, held)| {
-            let was = !self.is_cleared && self.view.get(key, self.now).is_some();
+        let of_view = if self.is_cleared { 0 } else { self.state.count(&Range::ALL, self.now) };
+        self.draft.changed.iter().fold(of_view, |count, (key, held)| {
+            let was = !self.is_cleared && self.state.get(key, self.now).is_some();
             let is = held.as_ref().is_some_and(|held| !is_past(held.lifetime, self.now));
             count + u64::from(is) - u64::from(was)
         })
@@ -294,14 +290,14 @@ impl<'a> World<'a> {
         let mut keys: Vec<Vec<u8>> = Vec::new();
         if !self.is_cleared {
             let range = Range { start: &start, end: None };
-            let page = self.view.range(&range, limit, u64::MAX, false, self.now);
+            let page = self.state.range(&range, limit, u64::MAX, false, self.now);
             more = page.more;
             keys = page.entries.into_iter().map(|(key, _)| key).collect();
         }
-        if !self.changed.is_empty() {
+        if !self.draft.changed.is_empty() {
             let end = if more { keys.last().cloned() } else { None };
-            keys.retain(|key| !self.changed.contains_key(key));
-            let own = self.changed.range(start..).filter(|(key, held)| {
+            keys.retain(|key| !self.draft.changed.contains_key(key));
+            let own = self.draft.changed.range(start..).filter(|(key, held)| {
                 held.as_ref().is_some_and(|held| !is_past(held.lifetime, self.now))
                     && end.as_ref().is_none_or(|end| *key <= end)
             });
@@ -309,6 +305,23 @@ impl<'a> World<'a> {
             keys.sort_unstable();
         }
         (keys, more)
+    }
+}
+
+impl Draft {
+    /// The chain of writes under way on which this depends.
+    pub(super) fn root(&self) -> Option<Ticket> {
+        self.root
+    }
+
+    /// Bytes of what was put.
+    pub(super) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// What keys have been changed to.
+    pub(super) fn into_changed(self) -> BTreeMap<Vec<u8>, Option<Held>> {
+        self.changed
     }
 
     /// Whether there is something to be applied.

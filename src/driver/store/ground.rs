@@ -51,6 +51,12 @@ pub(super) struct Reply {
     pub(super) is_degraded: bool,
 }
 
+/// What [`Ground::submit_now`] gives.
+pub(super) enum Submitted {
+    Done(Reply),
+    UnderWay(Ticket),
+}
+
 impl From<engine::Done> for Reply {
     fn from(done: engine::Done) -> Self {
         let engine::Done { outcome, sequence, durability } = done;
@@ -95,6 +101,26 @@ impl Ground {
                 engine.submit(command, wanted.durability, now)
             },
             member => member.submit(command, wanted, now)
+        )
+    }
+
+    /// Likewise, with the answer if there is one at once.
+    pub(super) fn submit_now(
+        &mut self,
+        command: &Command<'_>,
+        wanted: &Wanted,
+        now: Now,
+    ) -> Result<Submitted> {
+        either!(
+            self,
+            engine => {
+                check_nodes(wanted)?;
+                Ok(match engine.submit_now(command, wanted.durability, now)? {
+                    engine::Submitted::Done(done) => Submitted::Done(done.into()),
+                    engine::Submitted::UnderWay(ticket) => Submitted::UnderWay(ticket),
+                })
+            },
+            member => member.submit(command, wanted, now).map(Submitted::UnderWay)
         )
     }
 

@@ -14,10 +14,10 @@ use super::owner::Owner;
 use super::shared::{Core, Shared, now};
 use crate::driver::lock::MutexGuard;
 use crate::error::Result;
-use crate::resp::{self, Completed, Durability, Keys, Ticket, Topology};
+use crate::resp::{self, Completed, Durability, Keys, Submitted, Ticket, Topology};
 use crate::store::engine::{self, Now};
 use crate::store::index::evict::Uses;
-use crate::store::index::{Command, Reader, Timestamp, View};
+use crate::store::index::{Command, Reader, State, Timestamp, View};
 use crate::time::{Clock, Instant};
 
 /// Wakes a loop. Called with the store's lock held: it must neither block nor call the store.
@@ -131,6 +131,8 @@ const TOPOLOGY_AGE: Duration = Duration::from_millis(100);
 struct Sight {
     reader: Reader,
     view: Option<Seen>,
+    /// Batches in a row that had the lock, for want of a view, and wrote nothing.
+    readings: u32,
     #[cfg(feature = "replication")]
     of_member: Option<OfMember>,
 }
@@ -142,6 +144,9 @@ struct OfMember {
     /// Before the view was taken.
     standpoint: super::member::Standpoint,
 }
+
+/// So many batches read under the lock before a view is made: among writes it would only cost.
+const READINGS_MAX: u32 = 8;
 
 /// A view, and a count of its own for who holds it, so that loops do not share one.
 #[derive(Clone)]
@@ -178,6 +183,7 @@ impl Lane {
         let sight = Sight {
             reader: store.reader()?.clone(),
             view: None,
+            readings: 0,
             #[cfg(feature = "replication")]
             of_member: shared
                 .sight
@@ -253,6 +259,7 @@ impl Lane {
             now: now(),
             timeout: inner.options.timeout,
             client: 0,
+            is_writing: false,
         }
     }
 
@@ -319,6 +326,14 @@ impl Sight {
         self.view_by(Reader::view)
     }
 
+    /// The same, unless there is none at present.
+    fn view_if_any(&mut self) -> Option<Seen> {
+        if self.view.is_none() {
+            self.view = self.reader.view_if_any().map(|view| Seen(Arc::new(view)));
+        }
+        self.view.clone()
+    }
+
     /// The view, which `take` gives if there is none yet.
     fn view_by(&mut self, take: impl FnOnce(&Reader) -> Arc<View>) -> Seen {
         if let Some(view) = &self.view {
@@ -365,6 +380,7 @@ pub(crate) struct Batch<'a> {
     /// How long a write may take.
     timeout: Duration,
     client: u64,
+    is_writing: bool,
 }
 
 impl Batch<'_> {
@@ -376,6 +392,7 @@ impl Batch<'_> {
 
     /// Asks for a [`Finished::Sync`] once all that was written so far is on disk.
     pub(crate) fn sync(&mut self) -> Result<()> {
+        self.is_writing = true;
         let place = Place { lane: self.lane, client: 0, ticket: None };
         let core = self.core.get_or_insert_with(|| self.shared.core.lock());
         self.shared.take_sync(core, Owner::Lane(place))
@@ -385,6 +402,12 @@ impl Batch<'_> {
     /// applied, if the lane wants to know.
     pub(crate) fn finish(mut self, done: &mut Vec<Finished>) -> bool {
         let Some(mut core) = self.core.take() else { return false };
+        // A lock that was taken to read only is not needed while there is a view.
+        self.sight.readings = if self.is_writing { 0 } else { self.sight.readings + 1 };
+        if self.sight.readings == READINGS_MAX {
+            self.sight.readings = 0;
+            core.ground.view();
+        }
         // What is done is taken here: nobody need be woken for it.
         core.lanes.0[self.lane].is_rung = true;
         self.shared.settle(&mut core, self.now);
@@ -427,7 +450,32 @@ impl Keys for Batch<'_> {
         0
     }
 
-    fn submit(&mut self, command: &Command<'_>, durability: Durability) -> Result<Ticket> {
+    fn look(&mut self) -> resp::Sight {
+        if self.shared.is_member() {
+            self.view();
+            self.sight()
+        } else {
+            resp::Sight::Whole
+        }
+    }
+
+    fn read<T>(&mut self, read: impl FnOnce(&State) -> T) -> T {
+        if self.shared.is_member() {
+            // What is seen in a cluster goes with what is known of the view.
+            return read(&self.view());
+        }
+        let seen = match self.core {
+            // What is there lies under the lock, and nothing need be kept of it.
+            Some(_) => None,
+            None => self.sight.view_if_any(),
+        };
+        match seen {
+            Some(seen) => read(&seen),
+            None => read(self.core.get_or_insert_with(|| self.shared.core.lock()).engine().state()),
+        }
+    }
+
+    fn submit(&mut self, command: &Command<'_>, durability: Durability) -> Result<Submitted> {
         let durability = match durability {
             Durability::Memory => engine::Durability::Memory,
             Durability::Local => engine::Durability::Local,
@@ -442,11 +490,18 @@ impl Keys for Batch<'_> {
             }));
             Owner::Lane(Place { lane: self.lane, client: self.client, ticket: Some(ticket) })
         };
+        self.is_writing = true;
         let core = self.core.get_or_insert_with(|| self.shared.core.lock());
         let deadline = self.now.instant.saturating_add(self.timeout);
         let wanted = Wanted { durability: Some(durability), nodes: 0, deadline };
-        self.shared.take_as(core, command, &wanted, owner, self.now)?;
-        Ok(ticket)
+        match self.shared.take_now(core, command, &wanted, owner, self.now)? {
+            None => Ok(Submitted::UnderWay(ticket)),
+            Some(reply) => {
+                // What was looked at before lacks it.
+                self.sight.view = None;
+                Ok(Submitted::Done(reply.outcome.expect("a command has an outcome")))
+            }
+        }
     }
 
     fn durable(&mut self) -> u64 {

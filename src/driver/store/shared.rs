@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::driver::lock::{Condvar, Mutex};
 
 use super::answer;
-use super::ground::{Ground, Reply, Wanted};
+use super::ground::{self, Ground, Reply, Wanted};
 use super::hosted::{Host, Hosted};
 #[cfg(feature = "proxy")]
 use super::lane::Lanes;
@@ -263,23 +263,50 @@ impl Shared {
         owner: impl FnOnce(Option<u64>) -> Owner,
         now: Now,
     ) -> Result<()> {
+        self.take_by(core, command, wanted, owner, |ground| {
+            ground.submit(command, wanted, now).map(ground::Submitted::UnderWay)
+        })
+        .map(|_| ())
+    }
+
+    /// The same; what is done at once is given back, and has no owner.
+    pub(super) fn take_now(
+        &self,
+        core: &mut Core,
+        command: &Command<'_>,
+        wanted: &Wanted,
+        owner: impl FnOnce(Option<u64>) -> Owner,
+        now: Now,
+    ) -> Result<Option<Reply>> {
+        self.take_by(core, command, wanted, owner, |ground| ground.submit_now(command, wanted, now))
+    }
+
+    fn take_by(
+        &self,
+        core: &mut Core,
+        command: &Command<'_>,
+        wanted: &Wanted,
+        owner: impl FnOnce(Option<u64>) -> Owner,
+        submit: impl FnOnce(&mut Ground) -> Result<ground::Submitted>,
+    ) -> Result<Option<Reply>> {
         if core.is_ending {
             return Err(closed());
         }
         if core.waiting.is_empty() {
             let before = core.ground.last_taken();
-            match core.ground.submit(command, wanted, now) {
-                Ok(ticket) => {
+            match submit(&mut core.ground) {
+                Ok(ground::Submitted::Done(reply)) => return Ok(Some(reply)),
+                Ok(ground::Submitted::UnderWay(ticket)) => {
                     // What was answered without being written down has none.
                     let sequence = core.ground.last_taken();
                     core.owners.insert(ticket, owner((sequence > before).then_some(sequence)));
-                    return Ok(());
+                    return Ok(None);
                 }
                 Err(error) if core.ground.is_worth_waiting(&error) => {}
                 Err(error) => return Err(error),
             }
         }
-        self.hold(core, command, wanted, owner(None))
+        self.hold(core, command, wanted, owner(None)).map(|()| None)
     }
 
     /// Has a command wait for its turn.

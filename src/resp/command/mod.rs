@@ -196,13 +196,24 @@ pub(super) fn all() -> impl Iterator<Item = &'static Spec> {
 
 /// The command with this name, in letters of any case.
 pub(super) fn find(name: &[u8]) -> Option<&'static Spec> {
-    static SORTED: std::sync::LazyLock<Vec<&'static Spec>> = std::sync::LazyLock::new(|| {
-        let mut sorted: Vec<_> = all().collect();
-        sorted.sort_by_key(|spec| spec.name);
+    static SORTED: std::sync::LazyLock<Vec<(u128, &'static Spec)>> = std::sync::LazyLock::new(|| {
+        let number = |spec: &Spec| number_of(spec.name.as_bytes()).expect("names are short");
+        let mut sorted: Vec<_> = all().map(|spec| (number(spec), spec)).collect();
+        sorted.sort_by_key(|(number, _)| *number);
         sorted
     });
-    let order = |spec: &&Spec| spec.name.bytes().cmp(name.iter().map(u8::to_ascii_lowercase));
-    SORTED.binary_search_by(order).ok().map(|at| SORTED[at])
+    let number = number_of(name)?;
+    let at = SORTED.binary_search_by_key(&number, |(number, _)| *number).ok()?;
+    // A name and the same with zeros behind it have the same number.
+    Some(SORTED[at].1).filter(|spec| spec.name.len() == name.len())
+}
+
+/// A name of up to 16 bytes in small letters, as a number: compared at once.
+fn number_of(name: &[u8]) -> Option<u128> {
+    let mut bytes = [0; 16];
+    bytes.get_mut(..name.len())?.copy_from_slice(name);
+    bytes.make_ascii_lowercase();
+    Some(u128::from_be_bytes(bytes))
 }
 
 /// The command that a request is for, or what is wrong with its name or the number of its arguments.
@@ -304,6 +315,7 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), all().count());
         assert!(find(b"").is_none() && find(b"ge").is_none() && find(b"gett").is_none());
+        assert!(find(b"get\0").is_none() && find(&[b'g'; 17]).is_none());
     }
 
     #[test]

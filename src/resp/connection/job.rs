@@ -8,7 +8,7 @@ use crate::resp::command::server::flush_refused;
 use crate::resp::command::{Context, Control, GUARDED, Run, Spec, failure};
 use crate::resp::connection::answer::{refused, refused_write};
 use crate::resp::hub::Hub;
-use crate::resp::keys::{Completed, Keys};
+use crate::resp::keys::{Completed, Keys, Submitted};
 use crate::resp::reply::{Protocol, Reply};
 use crate::resp::world::{Failure, World, fail};
 use crate::store::index::{Answer, Command, EventKind, Range, Timestamp, View, Watch};
@@ -58,47 +58,51 @@ impl Connection {
         keys: &mut impl Keys,
         now: Timestamp,
     ) {
-        let view = keys.view();
-        let now = now.max(view.time());
-        if job.is_transaction
-            && self.watched.iter().any(|(key, watched)| is_touched(key, watched, &view, now))
-        {
-            self.watched.clear();
-            self.respond(hub, |reply| {
-                reply.null_array();
-                Ok(())
-            });
-            return;
+        if job.is_transaction && !self.watched.is_empty() {
+            let view = keys.view();
+            let now = now.max(view.time());
+            if self.watched.iter().any(|(key, watched)| is_touched(key, watched, &view, now)) {
+                self.watched.clear();
+                self.respond(hub, |reply| {
+                    reply.null_array();
+                    Ok(())
+                });
+                return;
+            }
         }
         let random = hub.rng.next_u64();
-        let mut world = World::new(&view, now, true, random);
-        if job.is_transaction && !self.watched.is_empty() {
-            // What is watched must be as it was, not as it will be.
-            self.watched.iter().for_each(|(key, watched)| world.demand(key, watched.version));
-        } else {
-            world.read_ahead(&hub.ahead);
-        }
         let allows_flush = hub.options.allows_flush;
         let protocol = hub.clients[&self.id].protocol;
-        let mut made = made_up(&job, &mut world, protocol, self.options.output_max, allows_flush);
-        if !world.has_changes() && world.root().is_some() {
-            // An answer must not rest on what may not come about.
-            world = World::new(&view, now, true, random);
-            made = made_up(&job, &mut world, protocol, self.options.output_max, allows_flush);
-        }
-        let Some(parts) = made else {
+        let output_max = self.options.output_max;
+        let (made, now, max) = keys.read(|state| {
+            let now = now.max(state.time());
+            let mut world = World::new(state, now, true, random);
+            if job.is_transaction && !self.watched.is_empty() {
+                // What is watched must be as it was, not as it will be.
+                self.watched.iter().for_each(|(key, watched)| world.demand(key, watched.version));
+            } else {
+                world.read_ahead(&hub.ahead);
+            }
+            let mut parts = made_up(&job, &mut world, protocol, output_max, allows_flush);
+            if !world.draft().has_changes() && world.draft().root().is_some() {
+                // An answer must not rest on what may not come about.
+                world = World::new(state, now, true, random);
+                parts = made_up(&job, &mut world, protocol, output_max, allows_flush);
+            }
+            (parts.map(|parts| (parts, world.into_draft())), now, state.settings().operations_max)
+        });
+        let Some((parts, draft)) = made else {
             self.cut(hub);
             return;
         };
-        if !world.has_changes() {
-            if let Some(failure) = self.unseen(hub, keys).filter(|_| reads(&job)) {
+        if !draft.has_changes() {
+            if let Some(failure) = self.unseen(keys.sight(), hub).filter(|_| reads(&job)) {
                 return self.fail_job(job.is_transaction, failure, hub);
             }
             self.write_job(job, parts, hub, keys, now);
             return;
         }
-        let max = view.settings().operations_max;
-        if world.operations() > max {
+        if draft.operations() > max {
             self.fail_job(
                 job.is_transaction,
                 failure(format!("ERR more than {max} keys are read and written at once; split it")),
@@ -106,14 +110,18 @@ impl Connection {
             );
             return;
         }
-        let command = Command { time: now, request: None, operation: world.operation() };
+        let command = Command { time: now, request: None, operation: draft.operation() };
         match keys.submit(&command, self.options.durability) {
-            Ok(ticket) => {
-                let root = world.root();
-                let is_short = world.written() <= AHEAD_MAX;
-                let changed = is_short.then(|| world.into_changed());
+            Ok(Submitted::UnderWay(ticket)) => {
+                let root = draft.root();
+                let is_short = draft.written() <= AHEAD_MAX;
+                let changed = is_short.then(|| draft.into_changed());
                 let trace = changed.map(|changed| hub.ahead.put(ticket, root, changed));
                 self.busy = Some(Busy::Write { ticket, job, parts, attempts, trace });
+            }
+            Ok(Submitted::Done(outcome)) => {
+                self.written = self.written.max(outcome.sequence);
+                self.finish_job(job, parts, attempts, Ok(outcome), hub, keys, now);
             }
             Err(error) => self.fail_job(job.is_transaction, refused_write(&error), hub),
         }
@@ -184,7 +192,7 @@ impl Connection {
     ) {
         // HELLO among them changes it behind EXEC.
         let protocol = hub.client(self.id).protocol;
-        let view = keys.view();
+        let mut view = None;
         while let (Some(queued), Some(part)) = (requests.next(), parts.next()) {
             let start = self.output.len();
             let question = match part {
@@ -192,6 +200,7 @@ impl Connection {
                 Part::Written(_) => None,
             };
             if let Some(Ok(question)) = &question {
+                let view = view.get_or_insert_with(|| keys.view());
                 match hub.ask(question.clone(), now.max(view.time())) {
                     Ok(part) => self.write_part(part, question, hub),
                     Err(number) => {
@@ -212,7 +221,8 @@ impl Connection {
                 }
                 (Part::Later, Run::Session(_)) if let Some(Err(failure)) = question => result = Err(failure),
                 (Part::Later, Run::Session(run)) => {
-                    let mut context = Context { id: self.id, hub, view: &view, now: now.max(view.time()) };
+                    let view = view.get_or_insert_with(|| keys.view());
+                    let mut context = Context { id: self.id, hub, view, now: now.max(view.time()) };
                     result = run(&mut context, &queued.args(), &mut reply);
                 }
                 (Part::Later, Run::Control(control @ (Control::Wait | Control::WaitAof))) => {

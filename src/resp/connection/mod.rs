@@ -15,6 +15,8 @@ mod position;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use self::answer::{LAPSED, READ_ONLY, STALE, answer, refused_write};
 use self::job::{Job, Part, Queued, Rest};
 use self::position::Bound;
@@ -22,7 +24,7 @@ use crate::resp::ahead::Trace;
 use crate::resp::command::blind::{self, Expects};
 use crate::resp::command::{self, Args, Context, Control, Data, Run, Spec, failure};
 use crate::resp::hub::{Hub, Message};
-use crate::resp::keys::{Completed, Durability, Keys, Sight, Ticket};
+use crate::resp::keys::{Completed, Durability, Keys, Sight, Submitted, Ticket};
 use crate::resp::reply::{Protocol, Reply};
 use crate::resp::request::{Limits, Parsed, Parser};
 use crate::resp::world::{Failure, World, fail};
@@ -412,13 +414,17 @@ impl Connection {
                 return false;
             }
             Ok(Parsed::Request(request, len)) => {
-                let args: Vec<&[u8]> = request.iter().collect();
-                if self.take(&args, hub, keys, now) == Taken::Later {
+                let args: SmallVec<[&[u8]; 8]> = request.iter().collect();
+                let taken = self.take(&args, hub, keys, now);
+                drop(args);
+                if taken == Taken::Later {
                     // The same bytes are parsed once more then.
                     return false;
                 }
                 intake.at += len;
-                intake.parser.set_stranger(!hub.client(self.id).is_authenticated);
+                if hub.options.password.is_some() {
+                    intake.parser.set_stranger(!hub.client(self.id).is_authenticated);
+                }
             }
         }
         true
@@ -512,7 +518,8 @@ impl Connection {
             Run::Control(control) => self.control(control, args, hub, keys, now),
             Run::Session(run) => {
                 let view = keys.view();
-                if let Some(failure) = self.unseen(hub, keys).filter(|_| spec.flags & command::READONLY != 0)
+                if let Some(failure) =
+                    self.unseen(keys.sight(), hub).filter(|_| spec.flags & command::READONLY != 0)
                 {
                     self.refuse(failure, hub);
                     return Taken::Yes;
@@ -528,13 +535,16 @@ impl Connection {
             }
             Run::Data(run) if !spec.is_write() => {
                 note_uses(spec, args, keys);
-                let view = keys.view();
-                if let Some(failure) = self.unseen(hub, keys) {
+                let sight = keys.look();
+                if let Some(failure) = self.unseen(sight, hub) {
                     self.refuse(failure, hub);
                     return Taken::Yes;
                 }
-                let mut world = World::new(&view, now.max(view.time()), false, hub.rng.next_u64());
-                self.read(run, &mut world, args, hub);
+                let random = hub.rng.next_u64();
+                keys.read(|state| {
+                    let mut world = World::new(state, now.max(state.time()), false, random);
+                    self.read(run, &mut world, args, hub);
+                });
             }
             Run::Data(_) => {
                 let args = args.iter().map(|arg| arg.to_vec()).collect();
@@ -545,9 +555,9 @@ impl Connection {
         Taken::Yes
     }
 
-    /// Why what the last view shows is not told, if so.
-    fn unseen(&self, hub: &mut Hub, keys: &mut impl Keys) -> Option<Failure> {
-        let why = match keys.sight() {
+    /// Why what is seen is not told, if so.
+    fn unseen(&self, sight: Sight, hub: &mut Hub) -> Option<Failure> {
+        let why = match sight {
             Sight::Whole => return None,
             Sight::Lapsed => LAPSED,
             Sight::Past(age) => {
@@ -594,7 +604,11 @@ impl Connection {
         (client.last_command, client.last_subcommand) = (spec.name, None);
         let command = Command { time: now, request: None, operation: Operation::Step(step) };
         match keys.submit(&command, self.options.durability) {
-            Ok(ticket) => self.slots.push_back(Slot::Pending(ticket, expects)),
+            Ok(Submitted::UnderWay(ticket)) => self.slots.push_back(Slot::Pending(ticket, expects)),
+            Ok(Submitted::Done(outcome)) => {
+                self.written = self.written.max(outcome.sequence);
+                self.respond(hub, |reply| answer(Ok(outcome), &expects, keys, now, reply));
+            }
             Err(error) => self.refuse(refused_write(&error), hub),
         }
         Some(Taken::Yes)

@@ -5,7 +5,7 @@ use super::*;
 use crate::error::Error;
 use crate::resp::Topology;
 use crate::resp::hub::HubOptions;
-use crate::resp::keys::{Durability, Sight, Ticket};
+use crate::resp::keys::{Durability, Sight, Submitted, Ticket};
 use crate::rng::Rng;
 use crate::store::index::{self, Index, Operation, Settings, View};
 
@@ -28,7 +28,7 @@ impl Keys for Store {
         self.index.reader().view()
     }
 
-    fn submit(&mut self, command: &Command<'_>, _: Durability) -> Result<Ticket, Error> {
+    fn submit(&mut self, command: &Command<'_>, _: Durability) -> Result<Submitted, Error> {
         if self.is_stopped {
             return Err(Error::invalid("log", "stopped"));
         }
@@ -36,7 +36,7 @@ impl Keys for Store {
         let mut bytes = Vec::new();
         command.encode(&mut bytes);
         self.log.push_back(bytes);
-        Ok(Ticket(self.submitted))
+        Ok(Submitted::UnderWay(Ticket(self.submitted)))
     }
 
     fn sight(&mut self) -> Sight {

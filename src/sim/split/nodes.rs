@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::error::Error;
-use crate::resp::{self, Connection, Durability, Hub, HubOptions, Keys, Position, Sight, Ticket};
+use crate::resp::{self, Connection, Durability, Hub, HubOptions, Keys, Position, Sight, Submitted, Ticket};
 use crate::rng::Rng;
 use crate::split::LinkId;
 use crate::store::index::{self, Answer, Command, Index, Outcome, Timestamp, View};
@@ -77,7 +77,7 @@ impl Keys for View1<'_> {
         self.index.reader().view()
     }
 
-    fn submit(&mut self, command: &Command<'_>, _: Durability) -> Result<Ticket, Error> {
+    fn submit(&mut self, command: &Command<'_>, _: Durability) -> Result<Submitted, Error> {
         if !self.is_primary {
             return Err(Error::NotPrimary { primary: None });
         }
@@ -86,7 +86,7 @@ impl Keys for View1<'_> {
         command.encode(&mut bytes);
         let ticket = Ticket(*self.tickets << 32);
         self.proposed.push_back(Proposed { link: self.link, ticket, bytes, due: self.due });
-        Ok(ticket)
+        Ok(Submitted::UnderWay(ticket))
     }
 
     fn durable(&mut self) -> u64 {

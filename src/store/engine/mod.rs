@@ -63,6 +63,10 @@ use crate::store::index::{Index, Outcome, Reader, State, View};
 use crate::store::log::{self, Epoch, File, Flush, Identity, Log, Upkeep};
 use crate::time::Instant;
 
+/// Buffers of commands that are kept for the next, and bytes of one.
+const BUFFERS_MAX: usize = 256;
+const BUFFER_MAX: usize = 4 << 10;
+
 /// What a caller waits for; given once in the life of an engine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
@@ -74,6 +78,15 @@ pub struct Completion {
     pub ticket: Ticket,
     /// `Err`: the log stopped before it was durable; whether it is on disk is not known.
     pub result: Result<Done>,
+}
+
+/// What [`Engine::submit_now`] gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Submitted {
+    /// It is done.
+    Done(Done),
+    /// It will be: [`Engine::poll_completion`] says when.
+    UnderWay(Ticket),
 }
 
 /// What was done.
@@ -146,8 +159,8 @@ pub struct Engine {
     counts: Counts,
     /// What it is to do in a cluster; `None` on one node.
     replica: Option<replicated::Replica>,
-    /// A buffer to use again.
-    encoded: Vec<u8>,
+    /// Memory of commands, to be used again.
+    buffers: Vec<Vec<u8>>,
 }
 
 impl Engine {
@@ -329,7 +342,7 @@ impl Engine {
         while let Some(entry) = self.pending.pop_ready(durable) {
             let is_durable = entry.record <= durable;
             let outcome = self.apply(entry.sequence, entry.what.command());
-            self.complete(entry, &outcome, is_durable);
+            self.complete(entry, outcome, is_durable);
         }
         while let Some(sync) = self.syncs.front().filter(|sync| sync.record <= durable) {
             let done = Done { outcome: None, sequence: sync.sequence, durability: Durability::Local };
@@ -344,11 +357,24 @@ impl Engine {
         self.index.apply(sequence, command).expect("the log numbers entries one after the other")
     }
 
-    fn complete(&mut self, entry: Entry, outcome: &Outcome, is_durable: bool) {
+    fn complete(&mut self, entry: Entry, outcome: Outcome, is_durable: bool) {
         let durability = if is_durable { Durability::Local } else { Durability::Memory };
-        for ticket in entry.waiting {
-            let done = Done { outcome: Some(outcome.clone()), sequence: entry.sequence, durability };
+        let Entry { sequence, waiting, what, .. } = entry;
+        let mut done = |ticket, outcome| {
+            let done = Done { outcome: Some(outcome), sequence, durability };
             self.completions.push_back(Completion { ticket, result: Ok(done) });
+        };
+        if let Some((last, others)) = waiting.split_last() {
+            others.iter().for_each(|ticket| done(*ticket, outcome.clone()));
+            done(*last, outcome);
+        }
+        self.keep_buffer(what.into_bytes());
+    }
+
+    /// Keeps the memory of a command for the next.
+    fn keep_buffer(&mut self, buffer: Vec<u8>) {
+        if buffer.capacity() <= BUFFER_MAX && self.buffers.len() < BUFFERS_MAX {
+            self.buffers.push(buffer);
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use super::Engine;
 use super::clock::Now;
 use super::durability::Durability;
@@ -159,7 +161,7 @@ impl Engine {
             record: appended.ticket,
             durability: Durability::Memory,
             what,
-            waiting: Vec::new(),
+            waiting: SmallVec::new(),
             request: None,
             growth: 0,
         });

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use smallvec::SmallVec;
+
 use super::Ticket;
 use super::durability::Durability;
 use crate::store::index::RequestId;
@@ -18,7 +20,7 @@ pub(super) struct Entry {
     pub(super) durability: Durability,
     pub(super) what: What,
     /// Who waits for the answer: more than one when the same request came again meanwhile.
-    pub(super) waiting: Vec<Ticket>,
+    pub(super) waiting: SmallVec<[Ticket; 1]>,
     pub(super) request: Option<RequestId>,
     /// Bytes by which it may make the index grow.
     pub(super) growth: u64,
@@ -36,6 +38,13 @@ pub(super) enum What {
 }
 
 impl What {
+    /// Its memory, to be used again.
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        match self {
+            What::Command(bytes) | What::Expire(bytes) | What::Evict(bytes, _) => bytes,
+        }
+    }
+
     pub(super) fn command(&self) -> &[u8] {
         match self {
             What::Command(bytes) | What::Expire(bytes) | What::Evict(bytes, _) => bytes,

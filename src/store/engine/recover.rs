@@ -149,7 +149,7 @@ impl Engine {
             is_closed: false,
             replica: None,
             counts: Counts::default(),
-            encoded: Vec::new(),
+            buffers: Vec::new(),
         }
     }
 

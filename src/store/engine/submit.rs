@@ -1,9 +1,11 @@
 //! What an engine takes, and what it refuses at once.
 
+use smallvec::smallvec;
+
 use super::clock::Now;
 use super::durability::Durability;
 use super::pending::{Entry, What};
-use super::{Completion, Done, Engine, Sync, Ticket};
+use super::{Completion, Done, Engine, Submitted, Sync, Ticket};
 use crate::error::{Error, Result};
 use crate::store::index::{
     Command, Condition, Lifetime, Malformed, Operation, Outcome, Refusal, Step, Timestamp, evict,
@@ -31,6 +33,29 @@ impl Engine {
         durability: Option<Durability>,
         now: Now,
     ) -> Result<Ticket> {
+        let ticket = match self.submit_now(command, durability, now)? {
+            Submitted::UnderWay(ticket) => ticket,
+            Submitted::Done(done) => {
+                let ticket = self.next_ticket();
+                self.completions.push_back(Completion { ticket, result: Ok(done) });
+                ticket
+            }
+        };
+        Ok(ticket)
+    }
+
+    /// [`Engine::submit`] for one who takes the answer at once where there is one by now: a `memory` write that waits for
+    /// nothing. Readers see it when [`Engine::poll_completion`] was called, which nobody is to be told before.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Engine::submit`].
+    pub fn submit_now(
+        &mut self,
+        command: &Command<'_>,
+        durability: Option<Durability>,
+        now: Now,
+    ) -> Result<Submitted> {
         let result = self.try_submit(command, durability.unwrap_or(self.options.durability), now);
         match &result {
             Ok(_) => self.counts.submitted += 1,
@@ -77,7 +102,7 @@ impl Engine {
         Ok(ticket)
     }
 
-    fn try_submit(&mut self, command: &Command<'_>, durability: Durability, now: Now) -> Result<Ticket> {
+    fn try_submit(&mut self, command: &Command<'_>, durability: Durability, now: Now) -> Result<Submitted> {
         durability.check()?;
         if self.replica.is_some() {
             return Err(Error::State { what: "store", detail: "is in a cluster: propose it there".into() });
@@ -93,12 +118,12 @@ impl Engine {
                 if durability >= Durability::Local {
                     self.flushing.want(record);
                 }
-                return Ok(ticket);
+                return Ok(Submitted::UnderWay(ticket));
             }
         }
         let growth = growth(&command.operation);
         if let Some(refusal) = self.hopeless(command) {
-            return Ok(self.answer_at_once(refusal));
+            return Ok(Submitted::Done(self.refused(refusal)));
         }
         if let Some(limit) = self.disk_limit_passed().filter(|_| growth > 0) {
             return Err(Error::Capacity { what: "disk_bytes_max", limit });
@@ -107,19 +132,18 @@ impl Engine {
         command.check(self.index.state().settings()).map_err(malformed)?;
         self.make_room_in_memory(growth, now)?;
         let time = self.time.at(now);
-        let mut encoded = std::mem::take(&mut self.encoded);
+        let mut encoded = self.buffers.pop().unwrap_or_default();
         encoded.clear();
         command.encode_at(time, &mut encoded);
         let appended = match self.append(&encoded, now) {
             Ok(appended) => appended,
             Err(error) => {
-                self.encoded = encoded;
+                self.keep_buffer(encoded);
                 return Err(error);
             }
         };
         self.time.take(now);
         self.note_uses(&command.operation, now);
-        let ticket = self.next_ticket();
         if durability >= Durability::Local {
             self.flushing.want(appended.ticket);
         } else if self.pending.is_empty() {
@@ -129,25 +153,24 @@ impl Engine {
                 .index
                 .apply_command_at(appended.sequence.0, time, command)
                 .expect("the log numbers entries one after the other");
-            let done = Done {
+            self.keep_buffer(encoded);
+            return Ok(Submitted::Done(Done {
                 outcome: Some(outcome),
                 sequence: appended.sequence.0,
                 durability: Durability::Memory,
-            };
-            self.completions.push_back(Completion { ticket, result: Ok(done) });
-            self.encoded = encoded;
-            return Ok(ticket);
+            }));
         }
+        let ticket = self.next_ticket();
         self.pending.push(Entry {
             sequence: appended.sequence.0,
             record: appended.ticket,
             durability,
             what: What::Command(encoded),
-            waiting: vec![ticket],
+            waiting: smallvec![ticket],
             request: command.request,
             growth,
         });
-        Ok(ticket)
+        Ok(Submitted::UnderWay(ticket))
     }
 
     /// Puts an encoded command into the log.
@@ -192,13 +215,10 @@ impl Engine {
         (!is_there && state.memory() + new > limit).then_some(Refusal::MemoryFull { limit })
     }
 
-    fn answer_at_once(&mut self, refusal: Refusal) -> Ticket {
-        let ticket = self.next_ticket();
+    fn refused(&self, refusal: Refusal) -> Done {
         let sequence = self.index.state().sequence();
         let outcome = Outcome { sequence, is_repeated: false, answer: Err(refusal) };
-        let done = Done { outcome: Some(outcome), sequence, durability: Durability::Local };
-        self.completions.push_back(Completion { ticket, result: Ok(done) });
-        ticket
+        Done { outcome: Some(outcome), sequence, durability: Durability::Local }
     }
 }
 

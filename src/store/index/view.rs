@@ -143,6 +143,12 @@ impl Reader {
         self.published.view().unwrap_or_else(|| self.published.ask())
     }
 
+    /// The view, unless it was taken back and would have to be asked for. Never waits.
+    pub fn view_if_any(&self) -> Option<Arc<View>> {
+        self.published.note_read();
+        self.published.view()
+    }
+
     /// Shows the view to `read`: cheaper than [`Reader::view`] where it is short.
     pub fn with<T>(&self, read: impl FnOnce(&View) -> T) -> T {
         self.published.note_read();

@@ -42,7 +42,7 @@ class Store(_Store):
     - value_max: bytes, 1 to 512 MiB (16 MiB); operations_max: steps and conditions of a transaction, up to
       2^20 (10,000); clients_max (10,000) and client_bytes_max (64 MiB): what is remembered for requests
       sent again.
-    - snapshot_bytes: how long the log may get before a snapshot is written (64 MiB); snapshot_retry: how
+    - snapshot_bytes: how long the log may get before a snapshot is written (256 MiB); snapshot_retry: how
       long after one that failed the next is tried (10 s).
     - segment_bytes: the length of a segment's file, 16 KiB to 1 GiB (64 MiB); disk_bytes_max: of all files,
       three segments or more; None for no limit. disk_retry: how soon it is seen that a full disk has room
