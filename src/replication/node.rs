@@ -5,11 +5,13 @@ mod care;
 mod catchup;
 mod changes;
 mod drive;
+mod feeding;
 mod incoming;
 mod open;
 mod outgoing;
 mod reads;
 mod receive;
+mod source;
 mod status;
 #[cfg(all(test, feature = "sim"))]
 mod tests;
@@ -27,11 +29,13 @@ pub use self::calls::{Answer, Bound, Completion, Denied, Done, Granted, Level, P
 pub use self::catchup::Fetch;
 use self::catchup::Fetching;
 use self::drive::Persisting;
+use self::feeding::Feeding;
 use self::incoming::Incoming;
 pub use self::incoming::InstallJob;
 pub use self::open::{Report, Start};
 use self::outgoing::Outgoing;
 use self::receive::Process;
+use self::source::Source;
 pub use self::status::{Event, Fence, Role, Standing, Status};
 use self::transfer::Transfer;
 use super::frame::{self, Header};
@@ -92,6 +96,10 @@ pub struct Node {
     incoming: Option<Incoming>,
     installed: Option<(Written, State, Membership)>,
     fetching: Fetching,
+    /// Who feeds this node.
+    source: Source,
+    /// Whom this node feeds.
+    feeding: Feeding,
     hashes: Hashes,
     /// An expiry proposed and not applied.
     expiring: Option<(u64, u64)>,
@@ -151,6 +159,7 @@ impl Node {
     /// A node cannot be reached: what was sent to it may be lost.
     pub fn handle_unreachable(&mut self, node: u64) {
         self.raw.report_unreachable(node);
+        self.source_unreachable(node);
     }
 
     /// What happened, oldest first.
@@ -386,6 +395,7 @@ impl Node {
     fn leave_part(&mut self) {
         self.transfer = None;
         self.outgoing.clear();
+        self.feeding.clear();
         self.persisting.clear();
         let (role, epoch) = (self.role(), self.raw.raft.term);
         self.events.push_back(Event::Role { role, epoch, primary: None });
