@@ -4,6 +4,8 @@ mod calls;
 mod care;
 mod catchup;
 mod drive;
+mod outbox;
+mod pace;
 mod receive;
 #[cfg(all(test, feature = "sim"))]
 mod tests;
@@ -20,6 +22,8 @@ pub use self::calls::{Answer, Bound, Completion, Denied, Done, Granted, Level, P
 use self::calls::{Calls, Transfer};
 pub use self::catchup::{Fetch, InstallJob};
 use self::catchup::{Fetching, Incoming, Outgoing};
+use self::outbox::Outbox;
+use self::pace::Pace;
 use super::frame::{self, Fault, Header};
 use super::hashes::Hashes;
 use super::lease::Stamps;
@@ -201,9 +205,7 @@ struct Persisting {
 #[derive(Debug, Default)]
 struct Process {
     boot: u64,
-    /// The highest stamp it had.
-    stamp: u64,
-    /// Earlier ones, and the highest stamp each had.
+    /// Earlier ones, and the lowest stamp each had since a later one was heard.
     retired: VecDeque<(u64, u64)>,
     /// Frames of those that were sent when they should not run any more.
     late: u32,
@@ -235,7 +237,7 @@ pub struct Node {
     reign_from: u64,
     stamps: Stamps,
     persisting: VecDeque<Persisting>,
-    outbox: VecDeque<(u64, Body)>,
+    outbox: Outbox,
     processes: BTreeMap<u64, Process>,
     /// Nodes that have said that they have forgotten something, and the number they gave.
     forgetful: BTreeMap<u64, u64>,
@@ -253,6 +255,7 @@ pub struct Node {
     incoming: Option<Incoming>,
     installed: Option<(Written, State, Membership)>,
     fetching: Fetching,
+    pace: Pace,
     hashes: Hashes,
     /// An expiry proposed and not applied.
     expiring: Option<(u64, u64)>,
@@ -355,7 +358,7 @@ impl Node {
             reign_from: 0,
             stamps: Stamps::default(),
             persisting: VecDeque::new(),
-            outbox: VecDeque::new(),
+            outbox: Outbox::default(),
             processes: BTreeMap::new(),
             forgetful: BTreeMap::new(),
             flagged: BTreeSet::new(),
@@ -368,6 +371,7 @@ impl Node {
             incoming: None,
             installed: None,
             fetching: Fetching::default(),
+            pace: Pace::new(now.instant),
             hashes: Hashes::default(),
             expiring: None,
             flush_since: None,
@@ -421,9 +425,9 @@ impl Node {
     /// what it said is said again. To be sent soon, for it tells the time.
     pub fn poll_frame(&mut self, into: &mut Vec<u8>, now: Now) -> Option<u64> {
         if !self.takes_part() {
-            self.outbox.retain(|(_, body)| matches!(body, Body::Told { .. }));
+            self.outbox.retain(|body| matches!(body, Body::Told { .. }));
         }
-        let (to, body) = self.outbox.pop_front()?;
+        let (to, body) = self.outbox.pop()?;
         self.now.instant = self.now.instant.max(now.instant);
         let header = self.header(to);
         frame::encode(into, &header, &body);

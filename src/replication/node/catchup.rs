@@ -24,7 +24,7 @@ use crate::store::log::{self, Disk, Epoch, File, Plan, Sequence, Written};
 use crate::time::Instant;
 
 /// How many times the bytes of a message are read at once for a replica that is behind.
-const FETCH_MESSAGES: u64 = 8;
+const FETCH_MESSAGES: u64 = 4;
 /// How many such reads are under way at once.
 const FETCHES_MAX: usize = 2;
 /// How much of a snapshot is written between two syncs.
@@ -230,7 +230,10 @@ impl InstallJob {
 impl Node {
     /// Entries to be read for a replica that is behind. [`Node::handle_fetched`] is to be told how it went.
     pub fn poll_fetch(&mut self) -> Option<Fetch> {
-        while self.fetching.count < FETCHES_MAX && self.raw.store().is_asked() {
+        while self.fetching.count < FETCHES_MAX
+            && self.raw.store().is_asked()
+            && self.pace.may_send(self.now.instant)
+        {
             let Ask { low, high, contexts } = self.raw.mut_store().take_ask()?;
             // What is not applied may be replaced, and is in memory.
             let high = high.min(self.engine.state().sequence() + 1);
@@ -252,6 +255,8 @@ impl Node {
         self.fetching.count -= 1;
         let Fetch { high, contexts, entries, .. } = fetch;
         let read = entries.last().map(|it| it.index);
+        let bytes = entries.iter().map(|it| it.data.len() as u64).sum();
+        self.pace.sent(bytes, self.now.instant);
         self.raw.mut_store().fetched(entries);
         match (result, read) {
             (Err(_), _) | (Ok(()), None) => self.give_up(high - 1, high, contexts),
@@ -293,7 +298,7 @@ impl Node {
             return self.raw.report_snapshot(to, SnapshotStatus::Failure);
         }
         let outgoing = Outgoing::new(id, view, self.members.encode(), self.now);
-        self.outbox.push_back((to, outgoing.offer()));
+        self.outbox.push(to, outgoing.offer());
         self.outgoing.insert(to, outgoing);
     }
 
@@ -333,11 +338,14 @@ impl Node {
                     return;
                 }
             }
+            if !self.pace.may_send(self.now.instant) {
+                return;
+            }
             let Some((number, is_last, bytes)) = outgoing.piece() else { return };
+            self.pace.sent(bytes.len() as u64, self.now.instant);
             self.rate.1 = self.rate.1.saturating_sub(bytes.len() as u64);
             outgoing.sent_at = self.now.instant;
-            self.outbox
-                .push_back((to, Body::Piece { id: outgoing.id, number, is_last, bytes: bytes.clone() }));
+            self.outbox.push(to, Body::Piece { id: outgoing.id, number, is_last, bytes: bytes.clone() });
             outgoing.unacked.push_back((number, is_last, bytes));
         }
     }
@@ -361,7 +369,7 @@ impl Node {
             }
             if outgoing.sent_at.saturating_add(self.options.snapshot_retry) <= now {
                 outgoing.sent_at = now;
-                self.outbox.push_back((to, outgoing.offer()));
+                self.outbox.push(to, outgoing.offer());
                 for (number, is_last, bytes) in &outgoing.unacked {
                     let piece = Body::Piece {
                         id: outgoing.id,
@@ -369,7 +377,7 @@ impl Node {
                         is_last: *is_last,
                         bytes: bytes.clone(),
                     };
-                    self.outbox.push_back((to, piece));
+                    self.outbox.push(to, piece);
                 }
             }
             // The first pieces wait until the offer was taken.
@@ -396,7 +404,7 @@ impl Node {
             return Ok(());
         }
         if id.sequence <= self.raw.raft.raft_log.committed {
-            self.outbox.push_back((to, Body::Want { id, next: HAVE_IT }));
+            self.outbox.push(to, Body::Want { id, next: HAVE_IT });
             return Ok(());
         }
         let is_same = |it: &Incoming| (it.from, it.boot, it.id) == (to, header.boot, id);
@@ -435,7 +443,7 @@ impl Node {
         let incoming = self.incoming.as_mut().expect("it was put there");
         incoming.epoch = epoch;
         let next = incoming.written;
-        self.outbox.push_back((to, Body::Want { id, next }));
+        self.outbox.push(to, Body::Want { id, next });
         Ok(())
     }
 
@@ -488,7 +496,7 @@ impl Node {
             Ok(None) => {
                 incoming.written += job.count;
                 let want = Body::Want { id: incoming.id, next: incoming.written };
-                self.outbox.push_back((incoming.from, want));
+                self.outbox.push(incoming.from, want);
                 incoming.job = Some(job);
                 self.incoming = Some(incoming);
             }
