@@ -41,6 +41,7 @@ use crate::store::index::{Answer, Command, Operation, Timestamp};
 /// | `output_max` | bytes | from `output_pause` | 256 MiB | a client with more is cut: one answer is too long |
 /// | `messages_max` | bytes | up to `output_max` | 32 MiB, as Redis | a subscriber that has so much to read when a message comes is cut |
 /// | `age_max` | time | any | none | how old what a replica answers may be |
+/// | `quorum_wait` | time | any | 3 s | how long a read waits on a primary that has just been elected, or has lost its quorum; as writes do |
 /// | `queue_max` | bytes | from 1 | 64 MiB | of requests between `MULTI` and `EXEC` |
 /// | `attempts_max` | attempts | from 1 | 100 | of a write that reads first, if what it reads is changed meanwhile |
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +60,8 @@ pub struct Options {
     pub messages_max: usize,
     /// How old what a replica answers may be; `None`: as old as it is.
     pub age_max: Option<Duration>,
+    /// How long a read waits for a primary's quorum.
+    pub quorum_wait: Duration,
     /// Bytes of queued requests.
     pub queue_max: usize,
     /// How often a write is made up.
@@ -75,6 +78,7 @@ impl Default for Options {
             output_max: 256 << 20,
             messages_max: 32 << 20,
             age_max: None,
+            quorum_wait: Duration::from_secs(3),
             queue_max: 64 << 20,
             attempts_max: 100,
         }
@@ -100,6 +104,8 @@ pub struct Connection {
     bound: Option<Bound>,
     /// Until when the next request waits for more of the log.
     behind: Option<Timestamp>,
+    /// Until when it waits for a quorum.
+    lapsed: Option<Timestamp>,
     /// The next request waits for the answers before it.
     is_held: bool,
     is_closing: bool,
@@ -175,6 +181,7 @@ impl Connection {
             written: 0,
             bound: None,
             behind: None,
+            lapsed: None,
             is_held: false,
             is_closing: false,
             is_cut: false,
@@ -515,7 +522,15 @@ impl Connection {
                 Ok(question) => self.ask(question, hub, now),
                 Err(failure) => self.refuse(failure, hub),
             },
+            Run::Control(Control::Exec) if self.waits_for_quorum(keys.look(), hub, now) => {
+                return Taken::Later;
+            }
             Run::Control(control) => self.control(control, args, hub, keys, now),
+            Run::Session(_)
+                if spec.flags & command::READONLY != 0 && self.waits_for_quorum(keys.look(), hub, now) =>
+            {
+                return Taken::Later;
+            }
             Run::Session(run) => {
                 let view = keys.view();
                 if let Some(failure) =
@@ -536,6 +551,9 @@ impl Connection {
             Run::Data(run) if !spec.is_write() => {
                 note_uses(spec, args, keys);
                 let sight = keys.look();
+                if self.waits_for_quorum(sight, hub, now) {
+                    return Taken::Later;
+                }
                 if let Some(failure) = self.unseen(sight, hub) {
                     self.refuse(failure, hub);
                     return Taken::Yes;
@@ -553,6 +571,25 @@ impl Connection {
             }
         }
         Taken::Yes
+    }
+
+    /// Whether the request is looked at again later: this primary has just been elected, or has lost its quorum, and it is
+    /// seen soon what comes of that.
+    fn waits_for_quorum(&mut self, sight: Sight, hub: &mut Hub, now: Timestamp) -> bool {
+        if sight != Sight::Lapsed || hub.client(self.id).takes_any {
+            self.lapsed = None;
+            return false;
+        }
+        let wait = u64::try_from(self.options.quorum_wait.as_millis()).unwrap_or(u64::MAX);
+        let until = *self.lapsed.get_or_insert(now.saturating_add(wait));
+        if until <= now {
+            self.lapsed = None;
+            return false;
+        }
+        // It is counted when it is answered.
+        hub.counters.commands -= 1;
+        self.busy = Some(Busy::Behind { until });
+        true
     }
 
     /// Why what is seen is not told, if so.
