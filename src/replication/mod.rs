@@ -24,11 +24,16 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | `node` | the node: its parts, opening, what is asked of it |
+//! | `node` | the node: its parts, and what is asked of it |
+//! | `node/open` | how it begins, and what it writes down about itself |
+//! | `node/status` | what it says of itself |
 //! | `node/drive` | the consensus library: what it has ready, and what becomes of it |
 //! | `node/receive` | frames: which are believed, and what each does |
-//! | `node/calls` | writes, reads, changes, handovers: who waits for what |
-//! | `node/catchup` | snapshots in pieces, entries from disk |
+//! | `node/calls` | who waits for what, and the answers |
+//! | `node/writes`, `node/reads` | calls that wait to be safe, or fresh, enough |
+//! | `node/changes`, `node/transfer` | changes of the cluster, a handover |
+//! | `node/catchup` | entries from disk for who is behind, and how many are kept |
+//! | `node/outgoing`, `node/incoming` | a snapshot in pieces, to one node and from one |
 //! | `node/care` | what is due: expiry, comparing, readmission, a slow disk |
 //! | `membership` | who is in the cluster, and the entries that change it |
 //! | `frame`, `message`, `wire` | what crosses the wire, byte by byte |

@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use super::ahead::Ahead;
 use super::clients::{Client, Filter, Kind, Part, Question, What};
 use super::glob;
 use super::notify::Notifications;
@@ -141,7 +140,6 @@ pub struct Hub {
     /// 40 hexadecimal digits that name this run.
     pub(super) run_id: String,
     pub(super) rng: Rng,
-    pub(super) ahead: Ahead,
     deliveries: VecDeque<(u64, Message)>,
     scans: BTreeMap<u64, Vec<u8>>,
     scan_next: u64,
@@ -202,7 +200,6 @@ impl Hub {
             started: now,
             run_id,
             rng,
-            ahead: Ahead::default(),
             deliveries: VecDeque::new(),
             scans: BTreeMap::new(),
             scan_next: 1,

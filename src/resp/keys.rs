@@ -3,6 +3,7 @@
 use std::ops::Deref;
 use std::time::Duration;
 
+use super::ahead::{Ahead, Leaves};
 use crate::error::Error;
 use crate::store::index::{Command, Outcome, State, Timestamp, View};
 
@@ -90,6 +91,23 @@ pub trait Keys {
         Sight::Whole
     }
 
+    /// Shows `read` the newest there is, for a write that reads first, and what the writes under way will have made of
+    /// it, where that is known.
+    fn read_ahead<T>(&mut self, read: impl FnOnce(&State, &Ahead) -> T) -> T {
+        read(&self.view(), &Ahead::default())
+    }
+
+    /// Somebody has read `key` and found it changed when it came to writing.
+    fn contest(&mut self, key: &[u8], now: Timestamp) {
+        let _ = (key, now);
+    }
+
+    /// Whether who writes `key` should read it first.
+    fn is_contested(&mut self, key: &[u8], now: Timestamp) -> bool {
+        let _ = (key, now);
+        false
+    }
+
     /// What [`Keys::read`] will show, which is no older than this call.
     fn look(&mut self) -> Sight {
         self.view();
@@ -103,12 +121,18 @@ pub trait Keys {
         (view.time(), view.settings().value_max)
     }
 
-    /// Takes a write in. It does not wait.
+    /// Takes a write in. It does not wait. `leaves` is what it will have changed, if it has read first: to be known to
+    /// [`Keys::read_ahead`] until it is done.
     ///
     /// # Errors
     ///
     /// It was not taken in: too much is under way, or the log has stopped. Nothing was changed.
-    fn submit(&mut self, command: &Command<'_>, durability: Durability) -> Result<Submitted, Error>;
+    fn submit(
+        &mut self,
+        command: &Command<'_>,
+        durability: Durability,
+        leaves: Option<Leaves>,
+    ) -> Result<Submitted, Error>;
 
     /// The last sequence that is on this disk.
     fn durable(&mut self) -> u64;

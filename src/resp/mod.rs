@@ -29,6 +29,7 @@ mod topology;
 mod value;
 mod world;
 
+pub use self::ahead::{Ahead, Leaves, Trace};
 pub use self::clients::{Part, Question};
 pub use self::command::route::{Route, Routed, route};
 pub use self::connection::{Connection, Options};

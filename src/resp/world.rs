@@ -13,7 +13,7 @@ use crate::store::index::{
     Step, Timestamp, Transaction,
 };
 
-use super::ahead::Ahead;
+use super::ahead::{Ahead, Leaves};
 use super::keys::Ticket;
 use super::value::{Pairs, Value, of_pairs, of_string};
 
@@ -319,9 +319,14 @@ impl Draft {
         self.written
     }
 
-    /// What keys have been changed to.
-    pub(super) fn into_changed(self) -> BTreeMap<Vec<u8>, Option<Held>> {
-        self.changed
+    /// What keys will have been changed to; it is given once.
+    pub(super) fn take_leaves(&mut self) -> Leaves {
+        Leaves { root: self.root, changed: std::mem::take(&mut self.changed) }
+    }
+
+    /// The keys that were read.
+    pub(super) fn read(&self) -> impl Iterator<Item = &[u8]> {
+        self.read.iter().flatten().map(|(key, _)| &key[..])
     }
 
     /// Whether there is something to be applied.

@@ -94,25 +94,43 @@ fn pipelines_are_answered_in_their_order() {
     }
 }
 
-#[test]
-fn many_clients_change_one_key_and_none_is_lost() {
-    let served = Served::start(2, "durability = \"memory\"");
+/// Eight clients on two workers, each doing all of `requests` so many times.
+fn by_eight(served: &Served, times: usize, requests: &'static [&'static str]) {
     let address = served.address();
     let threads: Vec<_> = (0..8)
         .map(|_| {
             std::thread::spawn(move || {
                 let mut client = Client::connect(address);
-                for _ in 0..200 {
-                    client.number("HINCRBY shared field 1");
-                    client.number("INCR plain");
+                for _ in 0..times {
+                    for request in requests {
+                        let answer = client.ask(request);
+                        assert!(!answer.starts_with('-'), "{request}: {answer}");
+                    }
                 }
             })
         })
         .collect();
     threads.into_iter().for_each(|thread| thread.join().unwrap());
-    let mut client = served.connect();
-    assert_eq!(client.ask("HGET shared field"), "$4|1600");
-    assert_eq!(client.ask("GET plain"), "$4|1600");
+}
+
+#[test]
+fn many_clients_change_one_key_and_none_is_lost() {
+    for durability in ["memory", "local"] {
+        let served = Served::start(2, &format!("durability = {durability:?}"));
+        by_eight(&served, 200, &["HINCRBY shared field 1", "INCR plain"]);
+        let mut client = served.connect();
+        assert_eq!(client.ask("HGET shared field"), "$4|1600");
+        assert_eq!(client.ask("GET plain"), "$4|1600");
+        // Workers know of each other's writes.
+        assert!(client.ask("INFO stats").contains("transaction_retries:0|"));
+    }
+}
+
+#[test]
+fn whoever_reads_first_is_not_kept_from_writing_by_those_who_do_not() {
+    let served = Served::start(2, "");
+    by_eight(&served, 200, &["SET one 1", "APPEND one 2", "DEL two", "HSET two f v", "GETDEL one"]);
+    assert_eq!(served.connect().number("INCR three"), 1);
 }
 
 #[test]

@@ -6,7 +6,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use trimtab::error::Error;
-use trimtab::resp::{Completed, Connection, Durability, Hub, HubOptions, Keys, Options, Submitted, Ticket};
+use trimtab::resp::{
+    Completed, Connection, Durability, Hub, HubOptions, Keys, Leaves, Options, Submitted, Ticket,
+};
 use trimtab::rng::Rng;
 use trimtab::store::index::{self, Command, Index, Settings, Timestamp, View};
 
@@ -24,7 +26,12 @@ impl Keys for Store {
         self.index.reader().view()
     }
 
-    fn submit(&mut self, command: &Command<'_>, _: Durability) -> Result<Submitted, Error> {
+    fn submit(
+        &mut self,
+        command: &Command<'_>,
+        _: Durability,
+        _: Option<Leaves>,
+    ) -> Result<Submitted, Error> {
         self.sequence += 1;
         let mut bytes = Vec::new();
         command.encode(&mut bytes);

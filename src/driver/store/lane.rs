@@ -14,10 +14,10 @@ use super::owner::Owner;
 use super::shared::{Core, Shared, now};
 use crate::driver::lock::MutexGuard;
 use crate::error::Result;
-use crate::resp::{self, Completed, Durability, Keys, Submitted, Ticket, Topology};
+use crate::resp::{self, Ahead, Completed, Durability, Keys, Leaves, Submitted, Ticket, Topology, Trace};
 use crate::store::engine::{self, Now};
 use crate::store::index::evict::Uses;
-use crate::store::index::{Command, Reader, State, Timestamp, View};
+use crate::store::index::{Answer, Command, Reader, State, Timestamp, View};
 use crate::time::{Clock, Instant};
 
 /// Wakes a loop. Called with the store's lock held: it must neither block nor call the store.
@@ -25,7 +25,11 @@ type Wake = Box<dyn Fn() + Send + Sync>;
 
 /// What is done and not taken, lane by lane. Part of what the store's lock guards.
 #[derive(Default)]
-pub(super) struct Lanes(Slab<Post>);
+pub(super) struct Lanes {
+    posts: Slab<Post>,
+    /// What the writes of all lanes will have changed.
+    ahead: Ahead,
+}
 
 struct Post {
     done: Vec<Finished>,
@@ -61,6 +65,8 @@ pub(super) struct Place {
     client: u64,
     /// `None`: of a sync.
     ticket: Option<Ticket>,
+    /// What it has left in [`Ahead`].
+    trace: Option<Trace>,
 }
 
 /// What came of one of a lane's calls.
@@ -73,8 +79,15 @@ pub(crate) enum Finished {
 
 impl Lanes {
     pub(super) fn complete(&mut self, place: Place, result: Result<Reply>) {
+        if let Some(trace) = &place.trace {
+            let outcome = result.as_ref().ok().and_then(|reply| reply.outcome.as_ref());
+            let is_done = outcome.is_some_and(|outcome| {
+                matches!(outcome.answer, Ok(Answer::Transaction { is_met: true, .. }))
+            });
+            self.ahead.forget(trace, is_done);
+        }
         // A loop that has ended does not want to know.
-        let Some(post) = self.0.get_mut(place.lane) else { return };
+        let Some(post) = self.posts.get_mut(place.lane) else { return };
         post.done.push(match place.ticket {
             None => Finished::Sync,
             Some(ticket) => {
@@ -86,7 +99,7 @@ impl Lanes {
 
     /// Something was applied.
     pub(super) fn note_news(&mut self) {
-        for (_, post) in &mut self.0 {
+        for (_, post) in &mut self.posts {
             post.is_news |= post.wants_news;
         }
     }
@@ -94,13 +107,13 @@ impl Lanes {
     /// Whether somebody wants to know how far other nodes are.
     #[cfg(feature = "replication")]
     pub(super) fn want_progress(&self) -> bool {
-        self.0.iter().any(|(_, post)| post.wants_progress)
+        self.posts.iter().any(|(_, post)| post.wants_progress)
     }
 
     /// Other nodes have come further, or the cluster has changed.
     #[cfg(feature = "replication")]
     pub(super) fn note_cluster(&mut self, is_progress: bool, is_changed: bool) {
-        for (_, post) in &mut self.0 {
+        for (_, post) in &mut self.posts {
             post.is_progress |= is_progress && post.wants_progress;
             post.is_changed |= is_changed;
         }
@@ -109,7 +122,7 @@ impl Lanes {
     /// Messages have come from other nodes: one loop has them published.
     #[cfg(feature = "replication")]
     pub(super) fn hear(&mut self, heard: Vec<Heard>) {
-        let Some((_, post)) = self.0.iter_mut().next() else { return };
+        let Some((_, post)) = self.posts.iter_mut().next() else { return };
         for message in heard {
             let bytes = message.0.len() + message.1.len() + 64;
             if post.heard_bytes + bytes <= HEARD_BYTES_MAX {
@@ -121,7 +134,7 @@ impl Lanes {
 
     /// Wakes each loop that has something to take and does not know.
     pub(super) fn ring(&mut self) {
-        for (_, post) in &mut self.0 {
+        for (_, post) in &mut self.posts {
             let has_more = post.is_news || post.is_progress || post.is_changed || !post.heard.is_empty();
             if !post.is_rung && (has_more || !post.done.is_empty()) {
                 post.is_rung = true;
@@ -218,7 +231,7 @@ impl Lane {
                 .map(|sight| OfMember { sight: Arc::clone(sight), standpoint: sight.standpoint() }),
         };
         let mut core = shared.core.lock();
-        let index = core.lanes.0.insert(post);
+        let index = core.lanes.posts.insert(post);
         let topology = topology(&mut core);
         drop(core);
         Ok(Self {
@@ -249,7 +262,7 @@ impl Lane {
     /// Whether other nodes have come further since this was asked last. Told while `wants` was said last.
     pub(crate) fn poll_progress(&mut self, wants: bool) -> bool {
         if std::mem::replace(&mut self.wants_progress, wants) != wants {
-            self.store.inner.shared.core.lock().lanes.0[self.index].wants_progress = wants;
+            self.store.inner.shared.core.lock().lanes.posts[self.index].wants_progress = wants;
             // What came in between was told to nobody.
             self.is_progress |= wants;
         }
@@ -314,7 +327,7 @@ impl Lane {
     pub(crate) fn take(&mut self, done: &mut Vec<Finished>) -> bool {
         self.sight.view = None;
         let mut core = self.store.inner.shared.core.lock();
-        let post = &mut core.lanes.0[self.index];
+        let post = &mut core.lanes.posts[self.index];
         self.is_progress |= std::mem::take(&mut post.is_progress);
         let is_changed = std::mem::take(&mut post.is_changed);
         self.heard.append(&mut post.heard);
@@ -328,7 +341,7 @@ impl Lane {
 
     /// Whether the loop is to be woken by everything that is applied.
     pub(crate) fn want_news(&mut self, wants: bool) {
-        self.store.inner.shared.core.lock().lanes.0[self.index].wants_news = wants;
+        self.store.inner.shared.core.lock().lanes.posts[self.index].wants_news = wants;
     }
 
     /// The newest view.
@@ -351,7 +364,7 @@ impl Drop for Lane {
     fn drop(&mut self) {
         // In a child made by fork the lock may be held by a thread that is not there.
         if self.store.check_process().is_ok() {
-            self.store.inner.shared.core.lock().lanes.0.remove(self.index);
+            self.store.inner.shared.core.lock().lanes.posts.remove(self.index);
         }
     }
 }
@@ -389,10 +402,16 @@ impl Sight {
             return view.clone();
         }
         #[cfg(feature = "replication")]
+        self.stand();
+        self.view.insert(Seen(Arc::new(take(&self.reader)))).clone()
+    }
+
+    /// Notes what this node is, before its state is looked at.
+    #[cfg(feature = "replication")]
+    fn stand(&mut self) {
         if let Some(OfMember { sight, standpoint }) = &mut self.of_member {
             *standpoint = sight.standpoint();
         }
-        self.view.insert(Seen(Arc::new(take(&self.reader)))).clone()
     }
 
     /// What the view shows that was taken last.
@@ -442,7 +461,7 @@ impl Batch<'_> {
     /// Asks for a [`Finished::Sync`] once all that was written so far is on disk.
     pub(crate) fn sync(&mut self) -> Result<()> {
         self.is_writing = true;
-        let place = Place { lane: self.lane, client: 0, ticket: None };
+        let place = Place { lane: self.lane, client: 0, ticket: None, trace: None };
         let core = self.core.get_or_insert_with(|| self.shared.core.lock());
         self.shared.take_sync(core, Owner::Lane(place))
     }
@@ -458,9 +477,9 @@ impl Batch<'_> {
             core.ground.view();
         }
         // What is done is taken here: nobody need be woken for it.
-        core.lanes.0[self.lane].is_rung = true;
+        core.lanes.posts[self.lane].is_rung = true;
         self.shared.settle(&mut core, self.now);
-        let is_news = core.lanes.0[self.lane].take(done);
+        let is_news = core.lanes.posts[self.lane].take(done);
         // What else has come is taken later.
         core.lanes.ring();
         drop(core);
@@ -526,7 +545,31 @@ impl Keys for Batch<'_> {
         }
     }
 
-    fn submit(&mut self, command: &Command<'_>, durability: Durability) -> Result<Submitted> {
+    fn read_ahead<T>(&mut self, read: impl FnOnce(&State, &Ahead) -> T) -> T {
+        // What was looked at before may be older.
+        self.sight.view = None;
+        #[cfg(feature = "replication")]
+        self.sight.stand();
+        let core = self.core.get_or_insert_with(|| self.shared.core.lock());
+        read(core.ground.engine().state(), &core.lanes.ahead)
+    }
+
+    fn contest(&mut self, key: &[u8], now: Timestamp) {
+        let core = self.core.get_or_insert_with(|| self.shared.core.lock());
+        core.lanes.ahead.contest(key, now);
+    }
+
+    fn is_contested(&mut self, key: &[u8], now: Timestamp) -> bool {
+        let core = self.core.get_or_insert_with(|| self.shared.core.lock());
+        core.lanes.ahead.is_contested(key, now)
+    }
+
+    fn submit(
+        &mut self,
+        command: &Command<'_>,
+        durability: Durability,
+        leaves: Option<Leaves>,
+    ) -> Result<Submitted> {
         let durability = match durability {
             Durability::Memory => engine::Durability::Memory,
             Durability::Local => engine::Durability::Local,
@@ -539,14 +582,23 @@ impl Keys for Batch<'_> {
                 *self.unnumbered += 1;
                 UNNUMBERED | *self.unnumbered
             }));
-            Owner::Lane(Place { lane: self.lane, client: self.client, ticket: Some(ticket) })
+            // Of what has no sequence yet nobody can say which version it will be.
+            let trace = leaves.as_ref().filter(|_| sequence.is_some()).map(|leaves| leaves.trace(ticket));
+            Owner::Lane(Place { lane: self.lane, client: self.client, ticket: Some(ticket), trace })
         };
         self.is_writing = true;
         let core = self.core.get_or_insert_with(|| self.shared.core.lock());
         let deadline = self.now.instant.saturating_add(self.timeout);
         let wanted = Wanted { durability: Some(durability), nodes: 0, deadline };
         match self.shared.take_now(core, command, &wanted, owner, self.now)? {
-            None => Ok(Submitted::UnderWay(ticket)),
+            None => {
+                if let Some(leaves) = leaves
+                    && ticket.0 & UNNUMBERED == 0
+                {
+                    core.lanes.ahead.put(ticket, leaves);
+                }
+                Ok(Submitted::UnderWay(ticket))
+            }
             Some(reply) => {
                 // What was looked at before lacks it.
                 self.sight.view = None;

@@ -8,16 +8,25 @@
 use raft::eraftpb::{Entry, Message, MessageType};
 use raft::{Ready, StateRole};
 
-use super::{Change, Event, Local, Node, Persisting, Standing};
+use super::open::Local;
+use super::{Change, Event, Node, Standing};
 use crate::replication::membership::Membership;
 use crate::replication::message::{self, Body, payload};
 use crate::store::engine::Now;
 use crate::store::engine::replicated::is_command;
 use crate::store::log::record::Vote;
-use crate::store::log::{Epoch, Sequence};
+use crate::store::log::{self, Epoch, Sequence};
 
 /// The most ticks that are made up for; of a longer pause the rest counts as nothing.
 const TICKS_MAX: u32 = 64;
+
+/// What waits until the log is durable that far.
+#[derive(Debug)]
+pub(super) struct Persisting {
+    number: u64,
+    ticket: log::Ticket,
+    messages: Vec<Message>,
+}
 
 impl Node {
     /// Time has come to `now`: ticks that are due come before anything else does, so that what happens now counts as

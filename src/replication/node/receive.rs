@@ -1,9 +1,11 @@
 //! Frames: which are believed, and what each does. What the consensus library would not survive does not get to it.
 
+use std::collections::VecDeque;
+
 use raft::StateRole;
 use raft::eraftpb::{Message, MessageType};
 
-use super::{Event, Fence, Node, Process, Standing};
+use super::{Event, Fence, Node, Standing};
 use crate::replication::frame::{self, Fault, Header};
 use crate::replication::message::{Body, Verdict, payload};
 use crate::store::engine::Now;
@@ -15,6 +17,16 @@ const LATE_MAX: u32 = 16;
 /// How long after: what is only late was sent before the other process began, and within the time that a frame may be on
 /// its way.
 const LATE_NANOS: u64 = 5_000_000_000;
+
+/// What is known of another node's process.
+#[derive(Debug, Default)]
+pub(super) struct Process {
+    boot: u64,
+    /// Earlier ones, and the lowest stamp each had since a later one was heard.
+    retired: VecDeque<(u64, u64)>,
+    /// Frames of those that were sent when they should not run any more.
+    late: u32,
+}
 
 impl Node {
     /// Takes a frame in: all of `bytes` is one.

@@ -6,11 +6,13 @@ use std::time::Duration;
 use raft::eraftpb::{Message, MessageType};
 
 use super::*;
+use crate::replication::Fault;
 use crate::replication::message::Verdict;
 use crate::replication::planted::Plant;
 use crate::sim::disk::{Faults, SimDisk};
-use crate::store::engine::Durability;
+use crate::store::engine::{self, Durability};
 use crate::store::index::{Command, Condition, Lifetime, Operation, Step, Timestamp};
+use crate::store::log::Disk;
 
 const CLUSTER: [u8; 16] = *b"a cluster by han";
 

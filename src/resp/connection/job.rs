@@ -74,14 +74,14 @@ impl Connection {
         let allows_flush = hub.options.allows_flush;
         let protocol = hub.clients[&self.id].protocol;
         let output_max = self.options.output_max;
-        let (made, now, max) = keys.read(|state| {
+        let (made, now, max) = keys.read_ahead(|state, ahead| {
             let now = now.max(state.time());
             let mut world = World::new(state, now, true, random);
             if job.is_transaction && !self.watched.is_empty() {
                 // What is watched must be as it was, not as it will be.
                 self.watched.iter().for_each(|(key, watched)| world.demand(key, watched.version));
             } else {
-                world.read_ahead(&hub.ahead);
+                world.read_ahead(ahead);
             }
             let mut parts = made_up(&job, &mut world, protocol, output_max, allows_flush);
             if !world.draft().has_changes() && world.draft().root().is_some() {
@@ -91,7 +91,7 @@ impl Connection {
             }
             (parts.map(|parts| (parts, world.into_draft())), now, state.settings().operations_max)
         });
-        let Some((parts, draft)) = made else {
+        let Some((parts, mut draft)) = made else {
             self.cut(hub);
             return;
         };
@@ -110,14 +110,14 @@ impl Connection {
             );
             return;
         }
+        if attempts > 1 {
+            draft.read().for_each(|key| keys.contest(key, now));
+        }
+        let leaves = (draft.written() <= AHEAD_MAX).then(|| draft.take_leaves());
         let command = Command { time: now, request: None, operation: draft.operation() };
-        match keys.submit(&command, self.options.durability) {
+        match keys.submit(&command, self.options.durability, leaves) {
             Ok(Submitted::UnderWay(ticket)) => {
-                let root = draft.root();
-                let is_short = draft.written() <= AHEAD_MAX;
-                let changed = is_short.then(|| draft.into_changed());
-                let trace = changed.map(|changed| hub.ahead.put(ticket, root, changed));
-                self.busy = Some(Busy::Write { ticket, job, parts, attempts, trace });
+                self.busy = Some(Busy::Write { ticket, job, parts, attempts });
             }
             Ok(Submitted::Done(outcome)) => {
                 self.written = self.written.max(outcome.sequence);

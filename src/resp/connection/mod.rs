@@ -20,7 +20,6 @@ use smallvec::SmallVec;
 use self::answer::{LAPSED, READ_ONLY, STALE, answer, refused_write};
 use self::job::{Job, Part, Queued, Rest};
 use self::position::Bound;
-use crate::resp::ahead::Trace;
 use crate::resp::command::blind::{self, Expects};
 use crate::resp::command::{self, Args, Context, Control, Data, Run, Spec, failure};
 use crate::resp::hub::{Hub, Message};
@@ -28,7 +27,7 @@ use crate::resp::keys::{Completed, Durability, Keys, Sight, Submitted, Ticket};
 use crate::resp::reply::{Protocol, Reply};
 use crate::resp::request::{Limits, Parsed, Parser};
 use crate::resp::world::{Failure, World, fail};
-use crate::store::index::{Answer, Command, Operation, Timestamp};
+use crate::store::index::{Command, Operation, Timestamp};
 
 /// What one connection may take.
 ///
@@ -133,7 +132,7 @@ enum Slot {
 #[derive(Debug)]
 enum Busy {
     /// A write that reads first is under way.
-    Write { ticket: Ticket, job: Job, parts: Vec<Part>, attempts: u32, trace: Option<Trace> },
+    Write { ticket: Ticket, job: Job, parts: Vec<Part>, attempts: u32 },
     /// Something was asked of clients on other loops; and what is left to be done of a transaction then.
     Asking { number: u64, rest: Option<Rest> },
     /// `WAIT` or `WAITAOF`.
@@ -247,11 +246,7 @@ impl Connection {
         }
         let is_job = matches!(&self.busy, Some(Busy::Write { ticket: own, .. }) if *own == ticket);
         if is_job {
-            let Some(Busy::Write { job, parts, attempts, trace, .. }) = self.busy.take() else { return };
-            let is_done = completed
-                .as_ref()
-                .is_ok_and(|outcome| matches!(outcome.answer, Ok(Answer::Transaction { is_met: true, .. })));
-            forget(trace, is_done, hub);
+            let Some(Busy::Write { job, parts, attempts, .. }) = self.busy.take() else { return };
             self.finish_job(job, parts, attempts, completed, hub, keys, now);
             return;
         }
@@ -635,12 +630,15 @@ impl Connection {
                 return Some(Taken::Yes);
             }
         };
+        if args.get(1).is_some_and(|key| keys.is_contested(key, now)) {
+            return None;
+        }
         hub.counters.commands += 1;
         let client = hub.client(self.id);
         client.active = now;
         (client.last_command, client.last_subcommand) = (spec.name, None);
         let command = Command { time: now, request: None, operation: Operation::Step(step) };
-        match keys.submit(&command, self.options.durability) {
+        match keys.submit(&command, self.options.durability, None) {
             Ok(Submitted::UnderWay(ticket)) => self.slots.push_back(Slot::Pending(ticket, expects)),
             Ok(Submitted::Done(outcome)) => {
                 self.written = self.written.max(outcome.sequence);
@@ -722,9 +720,8 @@ impl Connection {
 
     fn drop_busy(&mut self, hub: &mut Hub) {
         match self.busy.take() {
-            Some(Busy::Write { trace, .. }) => forget(trace, false, hub),
             Some(Busy::Asking { number, .. }) => hub.forget_question(number),
-            Some(Busy::Wait { .. } | Busy::Behind { .. }) | None => {}
+            Some(Busy::Write { .. } | Busy::Wait { .. } | Busy::Behind { .. }) | None => {}
         }
     }
 
@@ -778,12 +775,6 @@ fn note_uses(spec: &Spec, args: Args<'_>, keys: &mut impl Keys) {
         if let Some(key) = args.get(at as usize) {
             keys.note_use(key);
         }
-    }
-}
-
-fn forget(trace: Option<Trace>, is_done: bool, hub: &mut Hub) {
-    if let Some(trace) = trace {
-        hub.ahead.forget(&trace, is_done);
     }
 }
 

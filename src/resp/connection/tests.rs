@@ -4,17 +4,19 @@ use std::sync::Arc;
 use super::*;
 use crate::error::Error;
 use crate::resp::Topology;
+use crate::resp::ahead::{Ahead, Leaves, Trace};
 use crate::resp::hub::HubOptions;
 use crate::resp::keys::{Durability, Sight, Submitted, Ticket};
 use crate::rng::Rng;
-use crate::store::index::{self, Index, Operation, Settings, View};
+use crate::store::index::{self, Answer, Index, Operation, Settings, State, View};
 
 /// A store whose writes are applied when the test says so.
 struct Store {
     index: Index,
     submitted: u64,
     applied: u64,
-    log: VecDeque<Vec<u8>>,
+    log: VecDeque<(Vec<u8>, Option<Trace>)>,
+    ahead: Ahead,
     is_stopped: bool,
     durable: u64,
     replicas: u64,
@@ -28,15 +30,36 @@ impl Keys for Store {
         self.index.reader().view()
     }
 
-    fn submit(&mut self, command: &Command<'_>, _: Durability) -> Result<Submitted, Error> {
+    fn read_ahead<T>(&mut self, read: impl FnOnce(&State, &Ahead) -> T) -> T {
+        read(self.index.state(), &self.ahead)
+    }
+
+    fn contest(&mut self, key: &[u8], now: Timestamp) {
+        self.ahead.contest(key, now);
+    }
+
+    fn is_contested(&mut self, key: &[u8], now: Timestamp) -> bool {
+        self.ahead.is_contested(key, now)
+    }
+
+    fn submit(
+        &mut self,
+        command: &Command<'_>,
+        _: Durability,
+        leaves: Option<Leaves>,
+    ) -> Result<Submitted, Error> {
         if self.is_stopped {
             return Err(Error::invalid("log", "stopped"));
         }
         self.submitted += 1;
         let mut bytes = Vec::new();
         command.encode(&mut bytes);
-        self.log.push_back(bytes);
-        Ok(Submitted::UnderWay(Ticket(self.submitted)))
+        let ticket = Ticket(self.submitted);
+        self.log.push_back((bytes, leaves.as_ref().map(|leaves| leaves.trace(ticket))));
+        if let Some(leaves) = leaves {
+            self.ahead.put(ticket, leaves);
+        }
+        Ok(Submitted::UnderWay(ticket))
     }
 
     fn sight(&mut self) -> Sight {
@@ -67,6 +90,7 @@ impl World {
             submitted: 0,
             applied: 0,
             log: VecDeque::new(),
+            ahead: Ahead::default(),
             is_stopped: false,
             durable: 0,
             replicas: 0,
@@ -98,9 +122,11 @@ impl World {
 
     /// Applies the oldest write; says whether there was one.
     fn apply(&mut self) -> bool {
-        let Some(bytes) = self.store.log.pop_front() else { return false };
+        let Some((bytes, trace)) = self.store.log.pop_front() else { return false };
         self.store.applied += 1;
         let outcome = self.store.index.apply(self.store.applied, &bytes).unwrap();
+        let is_met = matches!(outcome.answer, Ok(Answer::Transaction { is_met: true, .. }));
+        trace.iter().for_each(|trace| self.store.ahead.forget(trace, is_met));
         self.store.index.publish();
         for connection in &mut self.connections {
             let ticket = Ticket(self.store.applied);
@@ -211,7 +237,7 @@ fn an_answer_does_not_rest_on_what_is_under_way() {
     assert_eq!(world.told(1), "");
     while world.apply() {}
     assert_eq!((world.told(0), world.told(1)), (":1".into(), ":0".into()));
-    // Whoever leaves takes along what it would have done.
+    // Whoever leaves does what it has submitted, and others count on it.
     world.send(0, "HINCRBY h n 1");
     let gone = world.connections.remove(0);
     gone.close(&mut world.hub);
@@ -232,6 +258,27 @@ fn attempts_are_bounded() {
     while world.apply() {}
     assert_eq!(world.told(0), "-TRYAGAIN others keep changing what this command reads; nothing was done");
     assert_eq!(world.ask(1, "STRLEN a"), "+OK +OK :1");
+}
+
+#[test]
+fn whoever_has_found_others_before_it_does_not_find_them_again() {
+    let mut world = World::plain(3);
+    world.send(1, "SET a x");
+    world.send(0, "APPEND a y");
+    for _ in 0..20 {
+        // Some write is always before that of whoever has just read.
+        world.send(1, "SET a x");
+        world.apply();
+        world.send(2, "INCR n\nDEL a");
+        world.send(0, "APPEND a y");
+    }
+    while world.apply() {}
+    assert_eq!(world.told(0).matches(':').count(), 21, "each is answered, and none in vain");
+    // The first, and what was under way behind it when that was known.
+    assert!(world.hub.counters().retries <= 3, "{}", world.hub.counters().retries);
+    world.now = world.now.saturating_add(2_000);
+    world.send(1, "SET a x\nSET a z\nSET a y");
+    assert_eq!(world.store.log.len(), 3, "later they are under way together again");
 }
 
 #[test]
@@ -313,7 +360,7 @@ fn keyspace_notifications_tell_what_has_happened() {
         request: None,
         operation: Operation::Expire { limit: 0 },
     };
-    world.store.submit(&expire, Durability::Memory).unwrap();
+    world.store.submit(&expire, Durability::Memory, None).unwrap();
     while world.apply() {}
     world.deliver();
     assert_eq!(
@@ -404,7 +451,7 @@ fn what_the_index_refuses_is_told_as_redis_does() {
     let mut world = World::plain(1);
     let settings = Settings { memory_max: 65_536, value_max: 100, ..Settings::default() };
     let configure = Command { time: world.now, request: None, operation: Operation::Configure(settings) };
-    world.store.submit(&configure, Durability::Memory).unwrap();
+    world.store.submit(&configure, Durability::Memory, None).unwrap();
     world.apply();
     let long = "x".repeat(101);
     let too_long = "-ERR string exceeds maximum allowed size (proto-max-bulk-len)";

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::error::Error;
-use crate::resp::{self, Connection, Durability, Hub, HubOptions, Keys, Position, Sight, Submitted, Ticket};
+use crate::resp::{
+    self, Connection, Durability, Hub, HubOptions, Keys, Leaves, Position, Sight, Submitted, Ticket,
+};
 use crate::rng::Rng;
 use crate::split::LinkId;
 use crate::store::index::{self, Answer, Command, Index, Outcome, Timestamp, View};
@@ -79,7 +81,12 @@ impl Keys for View1<'_> {
         self.index.reader().view()
     }
 
-    fn submit(&mut self, command: &Command<'_>, _: Durability) -> Result<Submitted, Error> {
+    fn submit(
+        &mut self,
+        command: &Command<'_>,
+        _: Durability,
+        _: Option<Leaves>,
+    ) -> Result<Submitted, Error> {
         if !self.is_primary {
             return Err(Error::NotPrimary { primary: None });
         }

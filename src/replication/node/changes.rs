@@ -1,0 +1,109 @@
+//! Changes of who is in the cluster: which can be, and how they come into the log.
+
+use protobuf::Message as _;
+use raft::eraftpb::{Entry, EntryType};
+
+use super::calls::refused;
+use super::{Change, Denied, Node, Ticket};
+use crate::error::{Error, Result as StoreResult};
+use crate::store::engine::Now;
+use crate::time::Instant;
+
+impl Node {
+    /// Changes who is in the cluster: one change at a time.
+    ///
+    /// # Errors
+    ///
+    /// `Busy` while another change is under way, `Refused` for one that cannot be, `NotPrimary` and the like. A primary is
+    /// not removed: hand over before.
+    pub fn change(&mut self, change: &Change, deadline: Option<Instant>, now: Now) -> Result<Ticket, Denied> {
+        self.pass(now);
+        self.check_primary(now)?;
+        self.check_waiting()?;
+        self.check_change(change).map_err(refused)?;
+        if self.raw.raft.has_pending_conf() || self.members.is_joint() || !self.is_settled() {
+            return Err(Denied::Busy("a change of the cluster"));
+        }
+        let ticket = self.calls.next();
+        self.propose_change(change, Some((ticket, deadline)))?;
+        Ok(ticket)
+    }
+
+    fn check_change(&self, change: &Change) -> StoreResult<()> {
+        let members = &self.members;
+        let wrong = |why: String| Err(Error::invalid("change", why));
+        let known = |node: u64| members.nodes().any(|it| it == node);
+        match change {
+            Change::AddLearner { node, about } => {
+                if *node == 0 || known(*node) || members.removed.contains(node) {
+                    return wrong(format!(
+                        "node {node} is or was in the cluster; each number is used once, from 1"
+                    ));
+                }
+                if about.len() > crate::replication::ABOUT_BYTES_MAX
+                    || members.nodes().count() >= crate::replication::NODES_MAX
+                {
+                    return wrong(format!("node {node} is one too many, or too much is said about it"));
+                }
+            }
+            Change::Promote { node } => self.check_learner(*node)?,
+            Change::Remove { node } | Change::Replace { old: node, .. } => {
+                if !known(*node) || *node == self.identity.node {
+                    return wrong(format!(
+                        "node {node} cannot be taken out: it is not there, or primary; hand over before"
+                    ));
+                }
+                if let Change::Replace { new, .. } = change {
+                    if !members.voters.contains(node) {
+                        return wrong(format!("node {node} has no vote to give"));
+                    }
+                    self.check_learner(*new)?;
+                }
+            }
+            Change::Initial { .. } | Change::Leave | Change::Readmit { .. } => {
+                return wrong("that is a change the cluster makes by itself".into());
+            }
+        }
+        Ok(())
+    }
+
+    fn check_learner(&self, node: u64) -> StoreResult<()> {
+        if !self.members.learners.contains(&node) {
+            return Err(Error::invalid("change", format!("node {node} is no learner")));
+        }
+        if !self.has_caught_up(node) {
+            let why = format!("node {node} is too far behind to vote; wait until it has caught up");
+            return Err(Error::invalid("change", why));
+        }
+        Ok(())
+    }
+
+    /// Whether a node has all that was committed a heartbeat or two ago.
+    pub(super) fn has_caught_up(&self, node: u64) -> bool {
+        let committed = self.raw.raft.raft_log.committed;
+        let matched = self.raw.raft.prs().get(node).map_or(0, |it| it.matched);
+        let is_whole = !self.forgetful.contains_key(&node) && !self.flagged.contains(&node);
+        is_whole && matched + 64 >= committed && matched >= self.reign_from
+    }
+
+    pub(super) fn propose_change(
+        &mut self,
+        change: &Change,
+        caller: Option<(Ticket, Option<Instant>)>,
+    ) -> Result<(), Denied> {
+        let Some(for_raft) = change.for_raft() else { return Ok(()) };
+        if !self.engine.has_room(1 << 10) {
+            return Err(Denied::Busy("the disk"));
+        }
+        let mut entry = Entry::default();
+        entry.set_entry_type(EntryType::EntryConfChangeV2);
+        entry.data = for_raft.write_to_bytes().map_err(|_| Denied::Busy("the change"))?.into();
+        entry.context = change.encode().into();
+        let Some(first) = self.step_proposal(vec![entry]) else { return Err(Denied::Busy("the log")) };
+        if let Some((ticket, deadline)) = caller {
+            let epoch = self.raw.raft.term;
+            self.calls.writes.insert_change(first, ticket, epoch, deadline);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,333 @@
+//! How a node begins: what its directory says, the first entry of a cluster, promotion by force; and what it writes down
+//! about itself.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use raft::eraftpb::HardState;
+use raft::{Config, RawNode, ReadOnlyOption, StateRole};
+
+use super::{Calls, Fetching, Node, Standing};
+use crate::error::{Error, Result};
+use crate::replication::frame::Fault;
+use crate::replication::hashes::Hashes;
+use crate::replication::lease::Stamps;
+use crate::replication::membership::{Change, Membership};
+use crate::replication::message::entry;
+use crate::replication::options::Options;
+use crate::replication::storage::Storage;
+use crate::replication::wire::{Reader, put_u64};
+use crate::rng::Rng;
+use crate::store::engine::replicated::{Found, open_replicated};
+use crate::store::engine::{self, Engine, Now};
+use crate::store::log::record::Vote;
+use crate::store::log::{self, Disk, Epoch, File, Identity, Sequence};
+
+/// How a node begins.
+#[derive(Clone, Debug, Default)]
+pub struct Start {
+    /// Who is in a new cluster: each node's number, whether it votes, what is said about it (its address). Every one of
+    /// them is given the same. It counts only where there is nothing yet; a node that is added later is given none, and
+    /// waits to be told. Where one node has a store of its own already, it alone is named.
+    pub nodes: Vec<(u64, bool, Vec<u8>)>,
+    /// The directory is an old copy, or may be, or was lost: the node votes for nobody until the others have taken it in
+    /// again.
+    pub is_copy: bool,
+    /// Makes this node primary by force, with what it has: it alone votes from now on, and those who voted before are out,
+    /// together with what they had and this one has not. For when they are gone for good. Promote one node only.
+    pub is_promoted: bool,
+}
+
+/// What opening a node found.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// What the store's engine says.
+    pub store: engine::Report,
+    /// The last entry that is known to be committed.
+    pub committed: u64,
+    /// Entries behind it.
+    pub uncommitted: u64,
+}
+
+impl Node {
+    /// Opens a node in a directory. Blocks while it reads, and for what it writes down about its beginning.
+    ///
+    /// - `seed`: a random number that no other opening had; the node's randomness comes from it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`engine::open`]; `InvalidArgument` for options out of range, and for a beginning that cannot be;
+    /// `Unsupported` when a later release wrote who is in the cluster; `Corrupt` when that is not what was written.
+    pub fn open(
+        disk: &impl Disk,
+        store: engine::Options,
+        options: Options,
+        identity: Identity,
+        start: &Start,
+        seed: u64,
+        now: Now,
+    ) -> Result<(Self, Report)> {
+        options.check(store.log.segment_bytes)?;
+        let mut rng = Rng::new(seed);
+        let boot = rng.next_u64() | 1;
+        let (mut engine, report, mut found) = open_replicated(disk, store, identity, rng.next_u64(), now)?;
+        let mut members = membership_in(disk, &found)?;
+        let mut local = Local::decode(&found.membership).map_err(|fault| unreadable(disk, &fault))?;
+        let is_begun = members != Membership::default();
+        if !is_begun && !start.nodes.is_empty() {
+            members = begin(&mut engine, &mut found, &start.nodes, now)?;
+        } else if start.is_promoted {
+            members = promote(&mut engine, &mut found, &members, identity.node, now)?;
+            local.incarnation = 0;
+        }
+        let is_alone = members.voters.len() == 1 && members.voters.contains(&identity.node);
+        // Where nothing is left, it may be all that was forgotten.
+        let may_have_forgotten = is_begun || start.nodes.is_empty();
+        if start.is_copy && may_have_forgotten && !start.is_promoted && !is_alone {
+            local.incarnation = boot;
+        }
+        let standing = match local.incarnation {
+            0 => Standing::Active,
+            incarnation => Standing::Forgetful { incarnation },
+        };
+        #[cfg(feature = "sim")]
+        let standing = match options.planted {
+            Some(crate::replication::planted::Plant::TrustedCopy) => {
+                local.incarnation = 0;
+                Standing::Active
+            }
+            _ => standing,
+        };
+        local.membership = members.clone();
+        if local.encode() == found.membership {
+            engine.set_membership(&members.encode());
+        } else {
+            engine.append_membership(&local.encode(), &members.encode(), now)?;
+        }
+        while let Some(flush) = engine.poll_flush() {
+            let result = flush.run(disk);
+            engine.handle_flushed(flush, result, |file| disk.name(file));
+            if let Some(failure) = engine.failure() {
+                return Err(failure.clone());
+            }
+        }
+        let uncommitted = found.uncommitted.len() as u64;
+        let raw = raw_node(&options, identity.node, &found, &members, start.is_promoted);
+        let promised = if is_begun && !start.is_promoted { options.promise() } else { Duration::ZERO };
+        let reported = Report { store: report, committed: found.applied.0, uncommitted };
+        let mut node = Self {
+            boot,
+            engine,
+            raw,
+            members,
+            standing,
+            next_tick: now.instant.saturating_add(options.tick),
+            votes_from: now.instant.saturating_add(promised),
+            seen: (0, 0, StateRole::Follower),
+            attempts: 0,
+            drawn: (0, StateRole::Leader, 0),
+            election_ticks: 0,
+            elected_at: now.instant,
+            reign_from: 0,
+            stamps: Stamps::default(),
+            persisting: VecDeque::new(),
+            outbox: super::outbox::Outbox::default(),
+            processes: BTreeMap::new(),
+            forgetful: BTreeMap::new(),
+            flagged: BTreeSet::new(),
+            tellers: BTreeSet::new(),
+            leaving_ticks: 0,
+            members_at: Some(log::Ticket::default()),
+            calls: Calls::default(),
+            transfer: None,
+            outgoing: BTreeMap::new(),
+            incoming: None,
+            installed: None,
+            fetching: Fetching::default(),
+            pace: super::pace::Pace::new(now.instant),
+            hashes: Hashes::default(),
+            expiring: None,
+            flush_since: None,
+            handed_over_at: None,
+            kept: VecDeque::new(),
+            appended_bytes: 0,
+            rate: (now.instant, 0),
+            events: VecDeque::new(),
+            rng,
+            now,
+            options,
+            identity,
+        };
+        #[cfg(feature = "sim")]
+        if node.options.planted == Some(crate::replication::planted::Plant::HastyVote) {
+            node.votes_from = now.instant;
+        }
+        node.seen.0 = node.raw.raft.term;
+        node.draw();
+        if node.is_alone() {
+            // Nobody else could be primary.
+            node.campaign();
+        }
+        node.advance(now);
+        Ok((node, reported))
+    }
+}
+
+/// What a node writes down about itself beside who is in the cluster: in the log's membership records.
+#[derive(Debug, Default)]
+pub(super) struct Local {
+    /// It has forgotten something, and asks to be taken in under this number; 0: it has not.
+    pub(super) incarnation: u64,
+    pub(super) membership: Membership,
+}
+
+impl Local {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut to = vec![1];
+        put_u64(&mut to, self.incarnation);
+        to.extend_from_slice(&self.membership.encode());
+        to
+    }
+
+    fn decode(bytes: &[u8]) -> std::result::Result<Self, Fault> {
+        if bytes.is_empty() {
+            return Ok(Self::default());
+        }
+        let mut from = Reader(bytes);
+        match from.u8()? {
+            1 => {}
+            version => return Err(Fault::Newer { version: u16::from(version) }),
+        }
+        let incarnation = from.u64()?;
+        Ok(Self { incarnation, membership: Membership::decode(from.0)? })
+    }
+}
+
+/// Who is in the cluster, by the log or by the snapshot, whichever is later.
+fn membership_in(disk: &impl Disk, found: &Found) -> Result<Membership> {
+    let of_log = Local::decode(&found.membership).map_err(|fault| unreadable(disk, &fault))?.membership;
+    let of_snapshot =
+        Membership::decode(&found.snapshot_membership).map_err(|fault| unreadable(disk, &fault))?;
+    Ok(if of_snapshot.sequence > of_log.sequence { of_snapshot } else { of_log })
+}
+
+fn unreadable(disk: &impl Disk, fault: &Fault) -> Error {
+    let what = "membership";
+    match fault {
+        Fault::Newer { version } => {
+            let detail =
+                format!("version {version} in the log of {}; use a later release", disk.name(File::Lock));
+            Error::Unsupported { what, detail: detail.into() }
+        }
+        other => Error::invalid(what, format!("the log has one that cannot be read: {other}")),
+    }
+}
+
+/// Writes down the first entry of a cluster.
+fn begin(
+    engine: &mut Engine,
+    found: &mut Found,
+    nodes: &[(u64, bool, Vec<u8>)],
+    now: Now,
+) -> Result<Membership> {
+    let node = engine.identity().node;
+    let mut nodes = nodes.to_vec();
+    nodes.sort();
+    if !nodes.iter().any(|(number, ..)| *number == node) {
+        return Err(Error::invalid(
+            "nodes",
+            format!("node {node} is not among those that begin the cluster"),
+        ));
+    }
+    let is_alone = nodes.len() == 1;
+    if !is_alone && found.last != Sequence(0) {
+        let why = "there is a store in the directory already: begin with this node alone, and add the others";
+        return Err(Error::invalid("nodes", why));
+    }
+    let change = Change::Initial { generation: 1, nodes };
+    Change::decode(&change.encode()).map_err(|fault| Error::invalid("nodes", fault.to_string()))?;
+    write_initial(engine, found, &Membership::default(), &change, now)
+}
+
+/// Writes down that this node alone votes from now on.
+fn promote(
+    engine: &mut Engine,
+    found: &mut Found,
+    members: &Membership,
+    node: u64,
+    now: Now,
+) -> Result<Membership> {
+    if !members.nodes().any(|it| it == node) {
+        let why = format!("node {node} is in no cluster, so it cannot be made its primary");
+        return Err(Error::invalid("promote", why));
+    }
+    let about = |it: &u64| members.about.get(it).cloned().unwrap_or_default();
+    let learners = members.learners.iter().filter(|it| **it != node);
+    let mut nodes: Vec<_> = learners.map(|it| (*it, false, about(it))).collect();
+    nodes.push((node, true, about(&node)));
+    nodes.sort();
+    let change = Change::Initial { generation: members.generation + 1, nodes };
+    write_initial(engine, found, members, &change, now)
+}
+
+/// Appends it, takes all before it for committed, and applies that.
+fn write_initial(
+    engine: &mut Engine,
+    found: &mut Found,
+    before: &Membership,
+    change: &Change,
+    now: Now,
+) -> Result<Membership> {
+    let epoch = Epoch(found.vote.epoch.max(engine.log().state().epoch).0 + 1);
+    let payload = change.encode();
+    let sequence = engine.append_entry(epoch, &payload, now)?.sequence;
+    engine.append_vote(Vote { epoch, node: 0 }, now)?;
+    engine.note_commit(sequence, now);
+    for entry in std::mem::take(&mut found.uncommitted) {
+        engine.apply_entry(entry.sequence, entry.epoch, &entry.payload)?;
+    }
+    engine.apply_entry(sequence, epoch, &payload)?;
+    engine.publish();
+    found.epochs.push((sequence, epoch));
+    (found.last, found.applied) = (sequence, sequence);
+    found.vote = Vote { epoch, node: 0 };
+    let mut members = before.clone();
+    members.take_initial(sequence.0, change);
+    Ok(members)
+}
+
+fn raw_node(
+    options: &Options,
+    node: u64,
+    found: &Found,
+    members: &Membership,
+    is_promoted: bool,
+) -> RawNode<Storage> {
+    let mut hard = HardState::default();
+    let last_epoch = found.epochs.last().map_or(0, |(_, epoch)| epoch.0);
+    hard.term = found.vote.epoch.0.max(last_epoch);
+    hard.vote = if found.vote.epoch.0 == hard.term && !is_promoted { found.vote.node } else { 0 };
+    hard.commit = found.applied.0;
+    let epochs = found.epochs.iter().map(|(from, epoch)| (from.0, epoch.0)).collect();
+    let mut storage =
+        Storage::new(found.first.0, found.last.0, epochs, hard, members.for_raft(), found.applied.0);
+    for it in &found.uncommitted {
+        storage.found(entry(it.sequence.0, it.epoch.0, &it.payload));
+    }
+    let config = Config {
+        id: node,
+        election_tick: options.election_ticks as usize,
+        heartbeat_tick: options.heartbeat_ticks as usize,
+        applied: found.applied.0,
+        max_size_per_msg: options.message_bytes,
+        max_inflight_msgs: options.inflight_messages as usize,
+        check_quorum: true,
+        pre_vote: true,
+        read_only_option: ReadOnlyOption::Safe,
+        max_uncommitted_size: options.uncommitted_bytes_max.max(options.message_bytes),
+        max_committed_size_per_ready: raft::NO_LIMIT,
+        ..Config::default()
+    };
+    let logger = slog::Logger::root(slog::Discard, slog::o!());
+    RawNode::new(&config, storage, &logger).expect("options and membership were checked")
+}
