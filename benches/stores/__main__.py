@@ -11,6 +11,9 @@ in the worst round.
 answered. redis is asked by a WAIT behind each SET, which takes another client; trimtab is asked for a PING
 there.
 
+`replica-reads` has three clients, each a process, read a cluster of three: all by its primary, or each by
+another node. Where there are six cores or more, each node and each client has one.
+
 `memory` tells what each server grew by for each key when the keys were put, before all else.
 
 Needs the packages in apt.txt; who lacks a program is left out, and with --smoke that is a failure. TRIMTAB,
@@ -29,12 +32,14 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import spread
 from contestants import (
     CLUSTERS,
     CONNECTIONS,
     CONTESTANTS,
     ETCD_KEY,
     PEERS,
+    SPREAD,
     Figures,
     Store,
     get_message,
@@ -54,6 +59,7 @@ WORKLOADS = {
     "get-P16": ("get", "Range", 16),
 }
 QUORUM = "quorum"
+REPLICA_READS = "replica-reads"
 
 
 class Bench:
@@ -165,6 +171,10 @@ def measure(bench: Bench, workloads: Sequence[str], rounds: int) -> dict[str, ob
     sizes = ", ".join(f"{name} {size:.0f}" for name, size in memory.items())
     print(f"memory, bytes a key: {sizes}\n", flush=True)
     for workload in workloads:
+        if workload == REPLICA_READS:
+            if SPREAD in bench.stores:
+                measured[workload] = replica_reads(bench, rounds)
+            continue
         asked = [name for name in bench.stores if (name in CLUSTERS) == (workload == QUORUM)]
         if not asked:
             continue
@@ -178,6 +188,23 @@ def measure(bench: Bench, workloads: Sequence[str], rounds: int) -> dict[str, ob
         measured[workload] = results
         print(table(workload, results), flush=True)
     return measured
+
+
+def replica_reads(bench: Bench, rounds: int) -> dict[str, list[Figures]]:
+    store = bench.stores[SPREAD]
+    spread.pin(store)
+    keys = min(bench.keys, 100_000)
+    spread.fill(store, keys)
+    asked = {"one node": (store.port,), "three nodes": store.ports}
+    results: dict[str, list[Figures]] = {name: [] for name in asked}
+    for turn in range(rounds):
+        for name in list(asked)[:: 1 if turn % 2 == 0 else -1]:
+            figures = spread.reads(store, asked[name], keys, bench.seconds)
+            results[name].append(figures)
+            line = f"{REPLICA_READS} {turn + 1}/{rounds} {name}: {number(figures['rate'])} requests/s"
+            print(line, file=sys.stderr, flush=True)
+    print(table(REPLICA_READS, results), flush=True)
+    return results
 
 
 def listed(known: Sequence[str]) -> Callable[[str], list[str]]:
@@ -194,7 +221,7 @@ def listed(known: Sequence[str]) -> Callable[[str], list[str]]:
 def main() -> None:
     layout = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=layout)
-    contestants, workloads = list(CONTESTANTS), [*WORKLOADS, QUORUM]
+    contestants, workloads = list(CONTESTANTS), [*WORKLOADS, QUORUM, REPLICA_READS]
     parser.add_argument("--stores", type=listed(contestants), help=f"default: {','.join(contestants)}")
     parser.add_argument("--workloads", type=listed(workloads), default=workloads, help=",".join(workloads))
     parser.add_argument("--rounds", type=int, default=5)

@@ -35,6 +35,8 @@ class Store:
     is_resp: bool
     # Asked behind each write whether it is safe; nothing where the answer of the write says so.
     question: tuple[bytes, ...] = ()
+    # Of all nodes, where each of them can be read.
+    ports: tuple[int, ...] = ()
 
     @property
     def pids(self) -> list[int]:
@@ -117,7 +119,8 @@ durability = "{durability}"
         if nodes > 1:
             ready(servers, is_led, "led")
         # The answer of a write says that a quorum has it; something is to be asked behind it all the same.
-        return Store(servers, primaries[0] if nodes > 1 else ports[0], is_resp=True, question=(b"PING",))
+        port = primaries[0] if nodes > 1 else ports[0]
+        return Store(servers, port, is_resp=True, question=(b"PING",), ports=tuple(ports))
 
     return start
 
@@ -254,6 +257,9 @@ CONTESTANTS: dict[str, Callable[[Path], Store]] = {
 # Those of more than one node, which are asked for writes that more than one of them has.
 CLUSTERS = ("trimtab-quorum@1x3", "redis-always+1", "etcd-x3")
 
+# The one whose nodes are read together.
+SPREAD = "trimtab-quorum@1x3"
+
 # What each needs; who lacks something is left out unless it was asked for by name.
 PROGRAMS: dict[str, tuple[tuple[str, str], ...]] = {
     "redis": (("REDIS", "redis-server"), ("REDIS_BENCHMARK", "redis-benchmark")),
@@ -281,4 +287,5 @@ PEERS = {
     "etcd": "redis-always",
     "trimtab-quorum@1x3": "redis-always+1",
     "etcd-x3": "redis-always+1",
+    "three nodes": "one node",
 }

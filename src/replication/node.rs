@@ -8,7 +8,9 @@ mod drive;
 mod feeding;
 mod incoming;
 mod open;
+mod outbox;
 mod outgoing;
+mod pace;
 mod reads;
 mod receive;
 mod source;
@@ -33,7 +35,9 @@ use self::feeding::Feeding;
 use self::incoming::Incoming;
 pub use self::incoming::InstallJob;
 pub use self::open::{Report, Start};
+use self::outbox::Outbox;
 use self::outgoing::Outgoing;
+use self::pace::Pace;
 use self::receive::Process;
 use self::source::Source;
 pub use self::status::{Event, Fence, Role, Standing, Status};
@@ -78,7 +82,7 @@ pub struct Node {
     reign_from: u64,
     stamps: Stamps,
     persisting: VecDeque<Persisting>,
-    outbox: VecDeque<(u64, Body)>,
+    outbox: Outbox,
     processes: BTreeMap<u64, Process>,
     /// Nodes that have said that they have forgotten something, and the number they gave.
     forgetful: BTreeMap<u64, u64>,
@@ -100,6 +104,7 @@ pub struct Node {
     source: Source,
     /// Whom this node feeds.
     feeding: Feeding,
+    pace: Pace,
     hashes: Hashes,
     /// An expiry proposed and not applied.
     expiring: Option<(u64, u64)>,
@@ -147,9 +152,9 @@ impl Node {
     /// what it said is said again. To be sent soon, for it tells the time.
     pub fn poll_frame(&mut self, into: &mut Vec<u8>, now: Now) -> Option<u64> {
         if !self.takes_part() {
-            self.outbox.retain(|(_, body)| matches!(body, Body::Told { .. }));
+            self.outbox.retain(|body| matches!(body, Body::Told { .. }));
         }
-        let (to, body) = self.outbox.pop_front()?;
+        let (to, body) = self.outbox.pop()?;
         self.now.instant = self.now.instant.max(now.instant);
         let header = self.header(to);
         frame::encode(into, &header, &body);

@@ -6,7 +6,7 @@
 //! 0   2  0x7274          numbers are little-endian
 //! 2   1  version: 1
 //! 3   1  kind
-//! 4   8  the asking node's number for it; 0 for a card
+//! 4   8  the asking node's number for it; 0 for a card and a message
 //! 12     the body
 //! ```
 //!
@@ -17,6 +17,7 @@
 //! | 3 | read | milliseconds it may take (4) |
 //! | 4 | granted | 0, epoch, sequence (8 each); or 1 and why not |
 //! | 5 | card | where clients of Redis reach the node, as text |
+//! | 6 | message | length of the channel (4), the channel, what is published there |
 //!
 //! The links have checksums, and have seen to it that both ends belong to one cluster.
 
@@ -60,6 +61,13 @@ pub enum Relay {
         /// As they would write it; empty: nowhere.
         address: String,
     },
+    /// A client has published something.
+    Message {
+        /// The channel.
+        channel: Vec<u8>,
+        /// What it says.
+        payload: Vec<u8>,
+    },
 }
 
 /// Whether bytes from a link are one of these and no frame.
@@ -80,6 +88,7 @@ pub fn encode(id: u64, relay: &Relay) -> Vec<u8> {
         Relay::Read { .. } => 3,
         Relay::Granted(_) => 4,
         Relay::Card { .. } => 5,
+        Relay::Message { .. } => 6,
     });
     put_u64(&mut to, id);
     match relay {
@@ -119,6 +128,10 @@ pub fn encode(id: u64, relay: &Relay) -> Vec<u8> {
             put_denied(&mut to, why);
         }
         Relay::Card { address } => put_bytes(&mut to, address.as_bytes()),
+        Relay::Message { channel, payload } => {
+            put_bytes(&mut to, channel);
+            to.extend_from_slice(payload);
+        }
     }
     to
 }
@@ -185,6 +198,10 @@ pub fn decode(bytes: &[u8]) -> Result<(u64, Relay), Fault> {
                 return Err(Fault::Malformed("the card's address is none"));
             }
             Relay::Card { address: text }
+        }
+        6 => {
+            let channel = from.bytes()?.to_vec();
+            return Ok((id, Relay::Message { channel, payload: from.0.to_vec() }));
         }
         _ => return Err(Fault::Malformed("the message is of no known kind")),
     };
@@ -338,6 +355,8 @@ mod tests {
             Relay::Read { millis: 10 },
             Relay::Granted(Ok(position)),
             Relay::Card { address: "10.0.0.1:6379".into() },
+            Relay::Message { channel: b"news".to_vec(), payload: b"he\0llo".to_vec() },
+            Relay::Message { channel: Vec::new(), payload: Vec::new() },
         ];
         for why in [
             Denied::NotPrimary { primary: Some(3) },
@@ -375,13 +394,21 @@ mod tests {
     fn what_is_cut_or_longer_is_refused() {
         for relay in all() {
             let bytes = encode(1, &relay);
-            let is_open = matches!(relay, Relay::Write { .. });
+            // Of some the rest is all there is.
+            let fixed = match &relay {
+                Relay::Write { .. } => Some(HEADER_BYTES + 9),
+                Relay::Message { channel, .. } => Some(HEADER_BYTES + 4 + channel.len()),
+                _ => None,
+            };
             for len in 0..bytes.len() {
-                let is_header = len < HEADER_BYTES + 9;
-                assert!(decode(&bytes[..len]).is_err() || (is_open && !is_header), "{relay:?} {len}");
+                assert_eq!(
+                    decode(&bytes[..len]).is_ok(),
+                    fixed.is_some_and(|it| len >= it),
+                    "{relay:?} {len}"
+                );
             }
             let longer = [&bytes[..], &[0]].concat();
-            assert!(is_open || decode(&longer).is_err(), "{relay:?}");
+            assert_eq!(decode(&longer).is_ok(), fixed.is_some(), "{relay:?}");
         }
     }
 }

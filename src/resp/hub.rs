@@ -159,6 +159,8 @@ pub struct Hub {
 pub enum Order {
     /// This node, which is primary, is to hand over to the one with this name.
     HandOver(String),
+    /// The clients of other nodes are to have this message: its channel, and what it says.
+    Publish(Arc<[u8]>, Arc<[u8]>),
 }
 
 /// What clients ask of all clients.
@@ -232,12 +234,21 @@ impl Hub {
         self.peers = Some(peers);
     }
 
-    /// Publishes to all who are connected, here and to other loops, and says to how many.
+    /// Publishes to all who are connected, here, to other loops, and in a cluster to other nodes; says to how many on this
+    /// node.
     pub fn publish(&mut self, channel: &[u8], payload: &[u8]) -> u64 {
         self.counters.messages += 1;
         let (channel, payload): (Arc<[u8]>, Arc<[u8]>) = (Arc::from(channel), Arc::from(payload));
-        let others = self.peers.as_mut().map_or(0, |peers| peers.publish(&channel, &payload));
-        self.publish_here(&channel, &payload) + others
+        if self.topology.is_some() {
+            self.orders.push_back(Order::Publish(channel.clone(), payload.clone()));
+        }
+        self.publish_on_node(&channel, &payload)
+    }
+
+    /// Publishes to all who are connected to this node.
+    pub fn publish_on_node(&mut self, channel: &Arc<[u8]>, payload: &Arc<[u8]>) -> u64 {
+        let others = self.peers.as_mut().map_or(0, |peers| peers.publish(channel, payload));
+        self.publish_here(channel, payload) + others
     }
 
     /// Publishes to those connected here, and says to how many.

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::embedded::{ClusterStatus, Store};
 use crate::error::{Error, Result};
+use crate::server::journal::Journal;
 use crate::sys::signal;
 
 /// A change to be made.
@@ -128,6 +129,7 @@ impl ClusterChanges {
         order: ClusterOrder,
         timeout: Option<Duration>,
         store: Store,
+        journal: Arc<Journal>,
     ) -> Result<u64> {
         store.cluster()?;
         let mut kept = self.0.lock();
@@ -157,7 +159,7 @@ impl ClusterChanges {
         let masked = signal::mask_all();
         let thread = thread::Builder::new()
             .name("trimtab/change".into())
-            .spawn(move || changes.carry_out(&order, timeout, &store));
+            .spawn(move || changes.run(&order, timeout, &store, &journal));
         drop(masked);
         kept.running = Some((change, Instant::now()));
         match thread {
@@ -170,7 +172,12 @@ impl ClusterChanges {
         Ok(kept.newest)
     }
 
-    /// The body of a change's thread.
+    /// The body of a change's thread. Who follows it is told when it has ended.
+    fn run(&self, order: &ClusterOrder, timeout: Option<Duration>, store: &Store, journal: &Journal) {
+        self.carry_out(order, timeout, store);
+        journal.ring();
+    }
+
     fn carry_out(&self, order: &ClusterOrder, timeout: Option<Duration>, store: &Store) {
         let result = std::panic::catch_unwind(AssertUnwindSafe(|| order.carry_out(store, timeout)));
         let error = match result {
@@ -201,6 +208,16 @@ impl ClusterChanges {
         running.into_iter().chain(kept.ended.iter().cloned()).collect()
     }
 
+    /// Follows a change to its end.
+    ///
+    /// Errors: `NotFound` when it is not among the last ones.
+    pub(super) fn follow(self: &Arc<Self>, number: u64) -> Result<FollowedChange> {
+        if self.recent().iter().all(|change| change.change != number) {
+            return Err(Error::NotFound { what: "change", value: number.to_string() });
+        }
+        Ok(FollowedChange { changes: Arc::clone(self), number, is_over: false })
+    }
+
     /// Has none begin any more. One that is under way gives up once the store is closed.
     pub(super) fn forbid(&self) {
         self.0.lock().is_over = true;
@@ -213,6 +230,34 @@ impl ClusterChanges {
             // What it panicked of was taken down.
             let _ = thread.join();
         }
+    }
+}
+
+/// Somebody who waits for the end of a change.
+pub(super) struct FollowedChange {
+    changes: Arc<ClusterChanges>,
+    number: u64,
+    is_over: bool,
+}
+
+impl FollowedChange {
+    /// Appends what came of it as a line of JSON, once it has ended; nothing before.
+    pub(super) fn read(&mut self, to: &mut Vec<u8>) {
+        if self.is_over {
+            return;
+        }
+        let found = self.changes.recent().into_iter().find(|change| change.change == self.number);
+        if let Some(change) = &found
+            && !change.is_running
+        {
+            to.extend_from_slice(&serde_json::to_vec(change).expect("it has no keys but text"));
+            to.push(b'\n');
+        }
+        self.is_over = found.is_none_or(|change| !change.is_running);
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over
     }
 }
 
@@ -330,5 +375,40 @@ pub(super) fn role_name(role: crate::replication::Role) -> &'static str {
         Role::Learner => "learner",
         Role::Candidate => "candidate",
         Role::Idle => "idle",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_follows_a_change_is_told_once_it_has_ended() {
+        let changes = Arc::new(ClusterChanges::default());
+        let change = ClusterChange {
+            change: 1,
+            order: "transfer",
+            what: "hand over".into(),
+            took_ms: 0,
+            is_running: true,
+            error: None,
+            is_misuse: false,
+        };
+        changes.0.lock().running = Some((change.clone(), Instant::now()));
+        assert!(matches!(changes.follow(2), Err(Error::NotFound { .. })));
+        let mut followed = changes.follow(1).unwrap();
+        let mut told = Vec::new();
+        followed.read(&mut told);
+        assert!(told.is_empty() && !followed.is_over());
+        {
+            let mut kept = changes.0.lock();
+            kept.running = None;
+            kept.ended.push_front(ClusterChange { is_running: false, took_ms: 7, ..change });
+        }
+        followed.read(&mut told);
+        followed.read(&mut told);
+        let line = "{\"change\":1,\"order\":\"transfer\",\"what\":\"hand over\",\"took_ms\":7,\"is_running\":false}\n";
+        assert_eq!(String::from_utf8(told).unwrap(), line);
+        assert!(followed.is_over());
     }
 }

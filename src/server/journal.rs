@@ -118,6 +118,14 @@ impl Journal {
         Ok(Follower { journal: Arc::clone(self), next, last: (!goes_on).then_some(newest) })
     }
 
+    /// Has those who follow looked at, though nothing was noted here: they may follow something else.
+    #[cfg(all(feature = "store", feature = "replication"))]
+    pub(super) fn ring(&self) {
+        if let Some(bell) = self.bell.get() {
+            bell.ring();
+        }
+    }
+
     pub(super) fn counts(&self) -> Counts {
         let kept = self.kept.lock();
         Counts { newest: kept.newest, followers: kept.followers, lost: kept.lost }

@@ -41,6 +41,41 @@ fn a_node_that_does_not_forward_is_read_only() {
     until("it follows", || replica.ask("GET key").as_deref() == Some("$1|1"));
 }
 
+#[test]
+fn what_is_published_on_one_node_is_heard_on_all() {
+    let cluster = Cluster::start("");
+    cluster.primary();
+    for at in 0..3 {
+        let mut client = cluster.connect(at);
+        until("its links are up", || {
+            let told = client.ask("SENTINEL sentinels trimtab").unwrap();
+            told.matches("runid").count() == 2 && !told.contains("disconnected")
+        });
+    }
+    let mut subscribers: Vec<_> = (0..3).map(|at| cluster.connect(at)).collect();
+    for (at, subscriber) in subscribers.iter_mut().enumerate() {
+        assert!(subscriber.ask("SUBSCRIBE news").unwrap().contains("subscribe"));
+        // Its node counts it alone, and so does each.
+        assert!(at != 2 || subscriber.ask("PSUBSCRIBE n*").unwrap().contains("psubscribe"));
+    }
+    for at in 0..3 {
+        let mut publisher = cluster.connect(at);
+        for number in 0..50 {
+            let here = if at == 2 { ":2" } else { ":1" };
+            assert_eq!(publisher.ask(&format!("PUBLISH news {at}.{number:02}")).as_deref(), Some(here));
+        }
+        for (node, subscriber) in subscribers.iter_mut().enumerate() {
+            for number in 0..50 {
+                let expected = format!("*3|$7|message|$4|news|$4|{at}.{number:02}");
+                assert_eq!(subscriber.answer(), Some(expected), "in their order, each once");
+                if node == 2 {
+                    assert!(subscriber.answer().unwrap().contains("pmessage"));
+                }
+            }
+        }
+    }
+}
+
 /// Commands that read and then write are made up on the node they came to, and decided where the log is.
 #[test]
 fn what_several_change_on_different_nodes_is_all_there() {

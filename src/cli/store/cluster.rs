@@ -17,8 +17,6 @@ use crate::cli::{Failure, json};
 
 /// Where the cluster is asked and changed.
 const PATH: &str = "/v1/store/cluster";
-/// How often it is asked whether a change has ended.
-const PAUSE: Duration = Duration::from_millis(20);
 
 /// Which server, and how its answer is printed.
 #[derive(Args)]
@@ -192,18 +190,12 @@ impl Server {
         let mut body = order.clone();
         body["timeout_ms"] = u64::try_from(within.within.as_millis()).unwrap_or(u64::MAX).into();
         let ordered: Ordered = read(&client.ask("POST", PATH, Some(&body))?)?;
-        let ended = loop {
-            let told: Told = read(&client.ask("GET", PATH, None)?)?;
-            match told.changes.into_iter().find(|it| it.change == ordered.change) {
-                Some(change) if change.is_running => std::thread::sleep(PAUSE),
-                Some(change) => break change,
-                None => {
-                    let why =
-                        format!("change {} of the server is no longer among its last ones", ordered.change);
-                    return Err(Failure::Failed(format!("{why}; trimtab store status tells what is")));
-                }
-            }
+        let mut lines = client.follow(&format!("{PATH}?change={}", ordered.change))?;
+        let Some(line) = lines.next_line().map_err(|trouble| client.tell(trouble))? else {
+            let why = format!("the server ended before change {} had", ordered.change);
+            return Err(Failure::Failed(format!("{why}; trimtab store status tells what is")));
         };
+        let ended: Change = read(&line)?;
         match &ended.error {
             Some(why) => {
                 let why = format!("cannot {}: {}", printable(&ended.what), printable(why));

@@ -257,9 +257,16 @@ impl Clients {
         self.run_rounds();
         // Who waits for other nodes from now on looks once more: they may have come further in between.
         self.has_mail |= self.lane.poll_progress(!self.following.is_empty());
-        while let Some(Order::HandOver(to)) = self.hub.poll_order() {
-            // It was answered; what comes of it is seen by who is primary.
-            let _ = self.lane.hand_over(&to);
+        let mut published = Vec::new();
+        while let Some(order) = self.hub.poll_order() {
+            match order {
+                // It was answered; what comes of it is seen by who is primary.
+                Order::HandOver(to) => drop(self.lane.hand_over(&to)),
+                Order::Publish(channel, payload) => published.push((channel, payload)),
+            }
+        }
+        if !published.is_empty() {
+            self.lane.publish(&published);
         }
         self.tell_news();
         self.write(core);
@@ -273,6 +280,9 @@ impl Clients {
     fn run_rounds(&mut self) {
         if std::mem::take(&mut self.has_mail) {
             self.has_news |= self.lane.take(&mut self.done);
+            for (channel, payload) in self.lane.take_heard() {
+                self.hub.publish_on_node(&channel, &payload);
+            }
             let mail = self.shared.exchange.take(self.worker);
             for (channel, payload) in mail.sent {
                 self.hub.publish_here(&channel, &payload);
@@ -293,6 +303,10 @@ impl Clients {
             let now = self.lane.now();
             self.hub.set_topology(topology, now);
             self.deliver();
+            // Whoever waits for a quorum, or for one that is primary no more.
+            for key in std::mem::take(&mut self.behind) {
+                self.call(key);
+            }
         }
         if self.lane.poll_progress(!self.following.is_empty()) {
             for key in std::mem::take(&mut self.following) {

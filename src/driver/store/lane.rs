@@ -43,10 +43,21 @@ struct Post {
     wants_progress: bool,
     /// The cluster has changed since the lane was told.
     is_changed: bool,
+    /// Messages that clients of other nodes have published.
+    heard: Vec<Heard>,
+    /// Their bytes.
+    heard_bytes: usize,
     /// The loop was woken and has not looked yet.
     is_rung: bool,
     wake: Wake,
 }
+
+/// A message: its channel and what it says.
+pub(crate) type Heard = (Arc<[u8]>, Arc<[u8]>);
+
+/// Bytes of messages from other nodes that wait for a loop; beyond, they are lost.
+#[cfg(feature = "replication")]
+const HEARD_BYTES_MAX: usize = 16 << 20;
 
 /// Whose a ticket is.
 pub(super) struct Place {
@@ -108,10 +119,23 @@ impl Lanes {
         }
     }
 
+    /// Messages have come from other nodes: one loop has them published.
+    #[cfg(feature = "replication")]
+    pub(super) fn hear(&mut self, heard: Vec<Heard>) {
+        let Some((_, post)) = self.posts.iter_mut().next() else { return };
+        for message in heard {
+            let bytes = message.0.len() + message.1.len() + 64;
+            if post.heard_bytes + bytes <= HEARD_BYTES_MAX {
+                post.heard_bytes += bytes;
+                post.heard.push(message);
+            }
+        }
+    }
+
     /// Wakes each loop that has something to take and does not know.
     pub(super) fn ring(&mut self) {
         for (_, post) in &mut self.posts {
-            let has_more = post.is_news || post.is_progress || post.is_changed;
+            let has_more = post.is_news || post.is_progress || post.is_changed || !post.heard.is_empty();
             if !post.is_rung && (has_more || !post.done.is_empty()) {
                 post.is_rung = true;
                 (post.wake)();
@@ -135,6 +159,7 @@ pub(crate) struct Lane {
     topology: Option<Arc<Topology>>,
     /// When it was looked at last.
     looked_at: Instant,
+    heard: Vec<Heard>,
 }
 
 /// How old what is told of the cluster may be.
@@ -189,6 +214,8 @@ impl Lane {
             is_progress: false,
             wants_progress: false,
             is_changed: false,
+            heard: Vec::new(),
+            heard_bytes: 0,
             is_rung: false,
             wake: Box::new(wake),
         };
@@ -216,6 +243,7 @@ impl Lane {
             wants_progress: false,
             topology,
             looked_at: Clock.now(),
+            heard: Vec::new(),
         })
     }
 
@@ -258,6 +286,25 @@ impl Lane {
         Ok(())
     }
 
+    /// Has messages go to the clients of other nodes: once, or not at all.
+    pub(crate) fn publish(&mut self, messages: &[Heard]) {
+        #[cfg(feature = "replication")]
+        {
+            let shared = &self.store.inner.shared;
+            let (mut core, now) = (shared.core.lock(), now());
+            if let Ok(member) = core.member() {
+                messages.iter().for_each(|message| member.publish(message));
+                shared.settle(&mut core, now);
+            }
+        }
+        let _ = messages;
+    }
+
+    /// Messages that clients of other nodes have published since this was asked last.
+    pub(crate) fn take_heard(&mut self) -> Vec<Heard> {
+        std::mem::take(&mut self.heard)
+    }
+
     /// Begins a batch. The store's lock is taken with its first write and held until it is finished, so nothing may
     /// come between that waits.
     pub(crate) fn batch(&mut self) -> Batch<'_> {
@@ -283,6 +330,8 @@ impl Lane {
         let post = &mut core.lanes.posts[self.index];
         self.is_progress |= std::mem::take(&mut post.is_progress);
         let is_changed = std::mem::take(&mut post.is_changed);
+        self.heard.append(&mut post.heard);
+        post.heard_bytes = 0;
         let is_news = post.take(done);
         if is_changed {
             self.topology = topology(&mut core);
@@ -431,6 +480,8 @@ impl Batch<'_> {
         core.lanes.posts[self.lane].is_rung = true;
         self.shared.settle(&mut core, self.now);
         let is_news = core.lanes.posts[self.lane].take(done);
+        // What else has come is taken later.
+        core.lanes.ring();
         drop(core);
         self.sight.view = None;
         is_news

@@ -61,6 +61,8 @@ pub use self::calls::{Call, Exchanged, Listing, Pending, PutOptions};
 use self::ground::Ground;
 use self::hosted::{Host, Hosted};
 #[cfg(feature = "proxy")]
+#[cfg(feature = "replication")]
+use self::lane::Heard;
 pub(crate) use self::lane::{Finished, Lane};
 #[cfg(all(feature = "proxy", feature = "replication"))]
 use self::member::Sight;

@@ -120,7 +120,7 @@ impl Node {
         let membership = if is_known { xxh3_64(&self.members.encode()) } else { 0 };
         let hash = (self.engine.state().hash(), membership);
         for to in self.members.nodes().filter(|it| *it != self.identity.node) {
-            self.outbox.push_back((to, Body::Hash { sequence, state: hash.0, membership }));
+            self.outbox.push(to, Body::Hash { sequence, state: hash.0, membership });
         }
         self.handle_hash(self.identity.node, sequence, hash);
     }

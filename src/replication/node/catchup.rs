@@ -11,7 +11,7 @@ use crate::store::engine::Now;
 use crate::store::log::{Disk, Plan, Sequence};
 
 /// How many times the bytes of a message are read at once for a replica that is behind.
-const FETCH_MESSAGES: u64 = 8;
+const FETCH_MESSAGES: u64 = 4;
 /// How many such reads are under way at once.
 const FETCHES_MAX: usize = 2;
 /// Between two marks of how long the log is.
@@ -53,7 +53,10 @@ impl Fetch {
 impl Node {
     /// Entries to be read for a replica that is behind. [`Node::handle_fetched`] is to be told how it went.
     pub fn poll_fetch(&mut self) -> Option<Fetch> {
-        while self.fetching.count < FETCHES_MAX && self.raw.store().is_asked() {
+        while self.fetching.count < FETCHES_MAX
+            && self.raw.store().is_asked()
+            && self.pace.may_send(self.now.instant)
+        {
             let Ask { low, high, contexts } = self.raw.mut_store().take_ask()?;
             // What is not applied may be replaced, and is in memory.
             let high = high.min(self.engine.state().sequence() + 1);
@@ -75,6 +78,8 @@ impl Node {
         self.fetching.count -= 1;
         let Fetch { high, contexts, entries, .. } = fetch;
         let read = entries.last().map(|it| it.index);
+        let bytes = entries.iter().map(|it| it.data.len() as u64).sum();
+        self.pace.sent(bytes, self.now.instant);
         self.raw.mut_store().fetched(entries);
         match (result, read) {
             (Err(_), _) | (Ok(()), None) => self.give_up(high - 1, high, contexts),

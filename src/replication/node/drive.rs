@@ -84,7 +84,7 @@ impl Node {
         self.leaving_ticks += 1;
         if self.leaving_ticks >= self.options.election_ticks {
             self.leaving_ticks = 0;
-            self.outbox.extend(self.members.voters.iter().map(|voter| (*voter, Body::Ping)));
+            self.members.voters.iter().for_each(|voter| self.outbox.push(*voter, Body::Ping));
         }
     }
 
@@ -137,6 +137,7 @@ impl Node {
         }
         if seen.2 != StateRole::Leader && before.2 == StateRole::Leader {
             self.outgoing.clear();
+            self.pace.reset(self.now.instant);
         }
         if matches!(self.standing, Standing::Forgetful { .. }) && seen.1 != 0 && self.raw.raft.vote == 0 {
             // It may have voted in this epoch; it does not do so again.
@@ -308,6 +309,7 @@ impl Node {
     /// Applies committed entries.
     fn apply(&mut self, entries: &[Entry]) -> crate::error::Result<()> {
         let Some(last) = entries.last() else { return Ok(()) };
+        self.pace.committed(last.index, self.now.instant);
         for entry in entries {
             #[cfg(feature = "sim")]
             if entry.index <= self.engine.state().sequence() {
@@ -457,9 +459,9 @@ impl Node {
             MessageType::MsgSnapshot => self.send_snapshot(message),
             MessageType::MsgTimeoutNow => {
                 self.stamps.void();
-                self.outbox.push_back((message.to, Body::Consensus(message)));
+                self.outbox.push(message.to, Body::Consensus(message));
             }
-            _ if message::is_sent(&message) => self.outbox.push_back((message.to, Body::Consensus(message))),
+            _ if message::is_sent(&message) => self.outbox.push(message.to, Body::Consensus(message)),
             _ => {}
         }
     }

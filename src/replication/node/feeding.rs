@@ -266,7 +266,7 @@ impl Node {
             follower.stamps.pop_front();
         }
         let feed = Feed { path, boot: follower.boot, echo: follower.vouched, through, before, entries };
-        self.outbox.push_back((to, Body::Feed(feed)));
+        self.outbox.push(to, Body::Feed(feed));
     }
 
     /// The log has let go of what a follower needs: it gets the state.
@@ -279,7 +279,7 @@ impl Node {
             return;
         }
         let outgoing = Outgoing::new(SnapshotId { sequence, epoch }, view, self.members.encode(), self.now);
-        self.outbox.push_back((to, outgoing.offer()));
+        self.outbox.push(to, outgoing.offer());
         self.outgoing.insert(to, outgoing);
     }
 }

@@ -129,7 +129,7 @@ impl Node {
             return Ok(());
         }
         if id.sequence <= self.raw.raft.raft_log.committed {
-            self.outbox.push_back((to, Body::Want { id, next: HAVE_IT }));
+            self.outbox.push(to, Body::Want { id, next: HAVE_IT });
             return Ok(());
         }
         let is_same = |it: &Incoming| (it.from, it.boot, it.id) == (to, header.boot, id);
@@ -169,7 +169,7 @@ impl Node {
         let incoming = self.incoming.as_mut().expect("it was put there");
         (incoming.epoch, incoming.leader) = (epoch, header.leader);
         let next = incoming.written;
-        self.outbox.push_back((to, Body::Want { id, next }));
+        self.outbox.push(to, Body::Want { id, next });
         Ok(())
     }
 
@@ -222,7 +222,7 @@ impl Node {
             Ok(None) => {
                 incoming.written += job.count;
                 let want = Body::Want { id: incoming.id, next: incoming.written };
-                self.outbox.push_back((incoming.from, want));
+                self.outbox.push(incoming.from, want);
                 incoming.job = Some(job);
                 self.incoming = Some(incoming);
             }

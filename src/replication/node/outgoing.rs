@@ -123,7 +123,7 @@ impl Node {
             return self.raw.report_snapshot(to, SnapshotStatus::Failure);
         }
         let outgoing = Outgoing::new(id, view, self.members.encode(), self.now);
-        self.outbox.push_back((to, outgoing.offer()));
+        self.outbox.push(to, outgoing.offer());
         self.outgoing.insert(to, outgoing);
     }
 
@@ -163,11 +163,14 @@ impl Node {
                     return;
                 }
             }
+            if !self.pace.may_send(self.now.instant) {
+                return;
+            }
             let Some((number, is_last, bytes)) = outgoing.piece() else { return };
+            self.pace.sent(bytes.len() as u64, self.now.instant);
             self.rate.1 = self.rate.1.saturating_sub(bytes.len() as u64);
             outgoing.sent_at = self.now.instant;
-            self.outbox
-                .push_back((to, Body::Piece { id: outgoing.id, number, is_last, bytes: bytes.clone() }));
+            self.outbox.push(to, Body::Piece { id: outgoing.id, number, is_last, bytes: bytes.clone() });
             outgoing.unacked.push_back((number, is_last, bytes));
         }
     }
@@ -194,7 +197,7 @@ impl Node {
             }
             if outgoing.sent_at.saturating_add(self.options.snapshot_retry) <= now {
                 outgoing.sent_at = now;
-                self.outbox.push_back((to, outgoing.offer()));
+                self.outbox.push(to, outgoing.offer());
                 for (number, is_last, bytes) in &outgoing.unacked {
                     let piece = Body::Piece {
                         id: outgoing.id,
@@ -202,7 +205,7 @@ impl Node {
                         is_last: *is_last,
                         bytes: bytes.clone(),
                     };
-                    self.outbox.push_back((to, piece));
+                    self.outbox.push(to, piece);
                 }
             }
             // The first pieces wait until the offer was taken.

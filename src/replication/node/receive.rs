@@ -12,18 +12,17 @@ use crate::store::engine::Now;
 
 /// How many earlier processes of a node are known.
 const RETIRED_MAX: usize = 8;
-/// After so many frames of an earlier process that were sent long after it was last heard, two run at once.
+/// After so many frames of an earlier process that were sent long after others of it that came too late, two run at once.
 const LATE_MAX: u32 = 16;
-/// How long after: what is only late was sent before the other process began.
+/// How long after: what is only late was sent before the other process began, and within the time that a frame may be on
+/// its way.
 const LATE_NANOS: u64 = 5_000_000_000;
 
 /// What is known of another node's process.
 #[derive(Debug, Default)]
 pub(super) struct Process {
     boot: u64,
-    /// The highest stamp it had.
-    stamp: u64,
-    /// Earlier ones, and the highest stamp each had.
+    /// Earlier ones, and the lowest stamp each had since a later one was heard.
     retired: VecDeque<(u64, u64)>,
     /// Frames of those that were sent when they should not run any more.
     late: u32,
@@ -80,20 +79,20 @@ impl Node {
         }
         let process = self.processes.entry(from).or_default();
         if process.boot != header.boot {
-            if let Some((_, heard)) = process.retired.iter().find(|(boot, _)| *boot == header.boot) {
-                let is_alive = header.stamp > heard.saturating_add(LATE_NANOS);
+            if let Some((_, least)) = process.retired.iter_mut().find(|(boot, _)| *boot == header.boot) {
+                *least = header.stamp.min(*least);
+                let is_alive = header.stamp > least.saturating_add(LATE_NANOS);
                 return self.refuse_retired(header, is_alive);
             }
             let before = std::mem::replace(process, Process { boot: header.boot, ..Process::default() });
             process.retired = before.retired;
             if before.boot != 0 {
-                process.retired.push_back((before.boot, before.stamp));
+                process.retired.push_back((before.boot, u64::MAX));
             }
             if process.retired.len() > RETIRED_MAX {
                 process.retired.pop_front();
             }
         }
-        process.stamp = process.stamp.max(header.stamp);
         if self.members.removed.contains(&from) {
             // What a crash may take back is not told.
             if self.are_members_durable() {
@@ -130,7 +129,7 @@ impl Node {
 
     fn tell(&mut self, header: &Header, verdict: Verdict) {
         let generation = self.members.generation;
-        self.outbox.push_back((header.from, Body::Told { verdict, boot: header.boot, generation }));
+        self.outbox.push(header.from, Body::Told { verdict, boot: header.boot, generation });
     }
 
     fn handle_told(&mut self, from: u64, verdict: Verdict, boot: u64, generation: u64) {
@@ -144,7 +143,7 @@ impl Node {
                 if self.tellers.insert(from) && !self.is_leaving() {
                     // It was not told by the log, so it asks.
                     let voters = self.members.voters.iter().filter(|it| **it != self.identity.node);
-                    self.outbox.extend(voters.map(|voter| (*voter, Body::Ping)));
+                    voters.for_each(|voter| self.outbox.push(*voter, Body::Ping));
                 }
                 let others = self.members.voters.iter().filter(|it| **it != self.identity.node).count();
                 if 2 * self.tellers.len() > others {
@@ -254,7 +253,7 @@ impl Node {
                 // It was told that this node has more than it has.
                 self.forget();
                 // It learns of it by this.
-                self.outbox.push_back((from, Body::Ping));
+                self.outbox.push(from, Body::Ping);
                 Ok(false)
             }
             MessageType::MsgAppendResponse if message.term == epoch && self.is_primary() => {

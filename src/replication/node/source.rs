@@ -118,7 +118,7 @@ impl Node {
     /// Says who feeds this node, and up to where it has what is committed.
     fn follow(&mut self, to: u64, source: u64) {
         let sequence = self.raw.raft.raft_log.committed;
-        self.outbox.push_back((to, Body::Follow { source, sequence }));
+        self.outbox.push(to, Body::Follow { source, sequence });
     }
 
     fn set_source(&mut self, to: Option<u64>) {

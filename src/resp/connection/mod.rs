@@ -53,6 +53,8 @@ pub struct Connection {
     bound: Option<Bound>,
     /// Until when the next request waits for more of the log.
     behind: Option<Timestamp>,
+    /// Until when it waits for a quorum.
+    lapsed: Option<Timestamp>,
     /// The next request waits for the answers before it.
     is_held: bool,
     is_closing: bool,
@@ -103,6 +105,7 @@ impl Connection {
             written: 0,
             bound: None,
             behind: None,
+            lapsed: None,
             is_held: false,
             is_closing: false,
             is_cut: false,

@@ -16,6 +16,7 @@ use crate::resp::request::Limits;
 /// | `output_max` | bytes | from `output_pause` | 256 MiB | a client with more is cut: one answer is too long |
 /// | `messages_max` | bytes | up to `output_max` | 32 MiB, as Redis | a subscriber that has so much to read when a message comes is cut |
 /// | `age_max` | time | any | none | how old what a replica answers may be |
+/// | `quorum_wait` | time | any | 3 s | how long a read waits on a primary that has just been elected, or has lost its quorum; as writes do |
 /// | `queue_max` | bytes | from 1 | 64 MiB | of requests between `MULTI` and `EXEC` |
 /// | `attempts_max` | attempts | from 1 | 100 | of a write that reads first, if what it reads is changed meanwhile |
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +35,8 @@ pub struct Options {
     pub messages_max: usize,
     /// How old what a replica answers may be; `None`: as old as it is.
     pub age_max: Option<Duration>,
+    /// How long a read waits for a primary's quorum.
+    pub quorum_wait: Duration,
     /// Bytes of queued requests.
     pub queue_max: usize,
     /// How often a write is made up.
@@ -50,6 +53,7 @@ impl Default for Options {
             output_max: 256 << 20,
             messages_max: 32 << 20,
             age_max: None,
+            quorum_wait: Duration::from_secs(3),
             queue_max: 64 << 20,
             attempts_max: 100,
         }

@@ -1,9 +1,9 @@
 //! One request: what becomes of it, and when.
 
-use super::Connection;
 use super::answer::{LAPSED, READ_ONLY, STALE, answer, refused_write};
 use super::job::{Job, Queued};
 use super::output::Slot;
+use super::{Busy, Connection};
 use crate::resp::command::blind;
 use crate::resp::command::{self, Args, Context, Control, Data, Run, Spec, failure};
 use crate::resp::hub::Hub;
@@ -112,7 +112,15 @@ impl Connection {
                 Ok(question) => self.ask(question, hub, now),
                 Err(failure) => self.refuse(failure, hub),
             },
+            Run::Control(Control::Exec) if self.waits_for_quorum(keys.look(), hub, now) => {
+                return Taken::Later;
+            }
             Run::Control(control) => self.control(control, args, hub, keys, now),
+            Run::Session(_)
+                if spec.flags & command::READONLY != 0 && self.waits_for_quorum(keys.look(), hub, now) =>
+            {
+                return Taken::Later;
+            }
             Run::Session(run) => {
                 let view = keys.view();
                 if let Some(failure) =
@@ -133,6 +141,9 @@ impl Connection {
             Run::Data(run) if !spec.is_write() => {
                 note_uses(spec, args, keys);
                 let sight = keys.look();
+                if self.waits_for_quorum(sight, hub, now) {
+                    return Taken::Later;
+                }
                 if let Some(failure) = self.unseen(sight, hub) {
                     self.refuse(failure, hub);
                     return Taken::Yes;
@@ -150,6 +161,25 @@ impl Connection {
             }
         }
         Taken::Yes
+    }
+
+    /// Whether the request is looked at again later: this primary has just been elected, or has lost its quorum, and it is
+    /// seen soon what comes of that.
+    fn waits_for_quorum(&mut self, sight: Sight, hub: &mut Hub, now: Timestamp) -> bool {
+        if sight != Sight::Lapsed || hub.client(self.id).takes_any {
+            self.lapsed = None;
+            return false;
+        }
+        let wait = u64::try_from(self.options.quorum_wait.as_millis()).unwrap_or(u64::MAX);
+        let until = *self.lapsed.get_or_insert(now.saturating_add(wait));
+        if until <= now {
+            self.lapsed = None;
+            return false;
+        }
+        // It is counted when it is answered.
+        hub.counters.commands -= 1;
+        self.busy = Some(Busy::Behind { until });
+        true
     }
 
     /// Why what is seen is not told, if so.

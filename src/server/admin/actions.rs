@@ -21,7 +21,33 @@ use crate::server::journal::Follower;
 pub(super) enum Done {
     Told(Answer),
     /// Events are told as they come.
-    Follows(Follower),
+    Follows(Followed),
+}
+
+/// What is followed.
+pub(super) enum Followed {
+    Events(Follower),
+    #[cfg(all(feature = "store", feature = "replication"))]
+    Change(crate::server::changes::FollowedChange),
+}
+
+impl Followed {
+    /// Appends what has come, as lines; nothing when there is no more now.
+    pub(super) fn read(&mut self, to: &mut Vec<u8>) {
+        match self {
+            Followed::Events(follower) => follower.read(to),
+            #[cfg(all(feature = "store", feature = "replication"))]
+            Followed::Change(change) => change.read(to),
+        }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        match self {
+            Followed::Events(follower) => follower.is_over(),
+            #[cfg(all(feature = "store", feature = "replication"))]
+            Followed::Change(change) => change.is_over(),
+        }
+    }
 }
 
 /// What was ordered.
@@ -56,7 +82,7 @@ fn done(head: &Head, body: &[u8], instance: &dyn Instance) -> Result<Done, Answe
     let told = match &head.resource {
         Resource::Status => Ok(Answer::json(200, &instance.status())),
         Resource::Events(wanted) => {
-            return Ok(Done::Follows(instance.follow(wanted.start, wanted.goes_on)?));
+            return Ok(Done::Follows(Followed::Events(instance.follow(wanted.start, wanted.goes_on)?)));
         }
         Resource::Pool(name) => {
             let status = instance.pool_status(name).ok_or_else(|| no_pool(name, instance))?;
@@ -89,7 +115,11 @@ fn done(head: &Head, body: &[u8], instance: &dyn Instance) -> Result<Done, Answe
         }
         Resource::Primary => standing(instance, |standing| standing.is_primary),
         Resource::Replica(lag) => standing(instance, |standing| lag.takes(standing)),
-        Resource::StoreCluster => store_cluster(head, body, instance),
+        #[cfg(all(feature = "store", feature = "replication"))]
+        Resource::StoreCluster { change: Some(number) } if head.method != Method::Post => {
+            return Ok(Done::Follows(Followed::Change(instance.follow_change(*number)?)));
+        }
+        Resource::StoreCluster { .. } => store_cluster(head, body, instance),
         Resource::StoreBackup => store_backup(head, body, instance),
         Resource::Drain => {
             let timeout = timeout(body).map_err(|why| Answer::error(400, &why))?;

@@ -4,10 +4,9 @@ use std::sync::Weak;
 
 use crate::driver::conversation::{Conversation, Progress};
 use crate::server::admin::Instance;
-use crate::server::admin::actions::{Done, carry_out};
+use crate::server::admin::actions::{Done, Followed, carry_out};
 use crate::server::admin::answer::{Answer, Stream};
 use crate::server::admin::head::{Head, Method, Parsed, Refused, parse};
-use crate::server::journal::Follower;
 
 /// One client of the admin interface, without its connection: bytes in, bytes out. A server makes one for each
 /// connection to its admin socket; a host that has a transport of its own gets one from
@@ -47,8 +46,8 @@ enum Phase {
         left: u64,
         then_ends: bool,
     },
-    /// Events are told as they come. What the client says is thrown away.
-    Follow(Follower, Stream),
+    /// What is followed is told as it comes. What the client says is thrown away.
+    Follow(Followed, Stream),
     Over,
 }
 

@@ -13,6 +13,7 @@
 //! | `GET /v1/store/backup` | | 200, the last backups of the store |
 //! | `POST /v1/store/backup`, `{"to": "/mnt/backup", "full": false}` | begins one | 202, its number |
 //! | `GET /v1/store/cluster` | | 200, a [`ClusterTold`] |
+//! | `GET /v1/store/cluster?change=3` | waits for the end of that change | 200, a [`ClusterChange`](super::ClusterChange) as a line of JSON |
 //! | `POST /v1/store/cluster`, `{"order": "transfer", "node": "db-2", "timeout_ms": 5000}` | begins a change of the cluster | 202, its number |
 //! | `POST /v1/drain`, `{"timeout_ms": 30000}` | [`Server::drain`](super::Server::drain) | 202 |
 //! | `POST /v1/stop` | [`Server::stop`](super::Server::stop) | 202 |
@@ -56,7 +57,7 @@ use crate::error::Result;
 #[cfg(feature = "store")]
 use crate::server::backups::RecentBackups;
 #[cfg(all(feature = "store", feature = "replication"))]
-use crate::server::changes::{ClusterOrder, ClusterTold};
+use crate::server::changes::{ClusterOrder, ClusterTold, FollowedChange};
 use crate::server::journal::{Follower, Start};
 use crate::server::statistics::{BackendStatus, PoolStatus, Status};
 
@@ -101,6 +102,9 @@ pub(super) trait Instance: Send + Sync {
     /// Begins a change of the cluster of its store, and gives its number.
     #[cfg(all(feature = "store", feature = "replication"))]
     fn change_cluster(&self, order: ClusterOrder, timeout: Option<Duration>) -> Result<u64>;
+    /// Follows a change of it to its end.
+    #[cfg(all(feature = "store", feature = "replication"))]
+    fn follow_change(&self, number: u64) -> Result<FollowedChange>;
     /// Begins a backup of its store, and gives its number.
     #[cfg(feature = "store")]
     fn back_up(&self, to: &str, is_full: bool) -> Result<u64>;

@@ -9,12 +9,18 @@ use crate::server::journal::Start;
 pub(super) enum Resource {
     Status,
     Pool(String),
-    Backend { pool: String, backend: String },
+    Backend {
+        pool: String,
+        backend: String,
+    },
     Events(Wanted),
     Primary,
     Replica(Lag),
     StoreBackup,
-    StoreCluster,
+    /// With a change: what comes of it.
+    StoreCluster {
+        change: Option<u64>,
+    },
     Drain,
     Stop,
 }
@@ -50,7 +56,7 @@ impl Resource {
             segments.push(name);
         }
         let names: Vec<&str> = segments.iter().map(String::as_str).collect();
-        if !query.is_empty() && names != ["v1", "events"] && names != ["replica"] {
+        if !query.is_empty() && !TAKES_QUERY.contains(&&names[..]) {
             let query = shown(query);
             return Err(Nowhere::Malformed(format!(
                 "the query {query} means nothing here; changes go in a JSON body"
@@ -62,7 +68,9 @@ impl Resource {
             ["v1", "status"] => Ok(Resource::Status),
             ["v1", "events"] => Ok(Resource::Events(Wanted::parse(query).map_err(Nowhere::Malformed)?)),
             ["v1", "store", "backup"] => Ok(Resource::StoreBackup),
-            ["v1", "store", "cluster"] => Ok(Resource::StoreCluster),
+            ["v1", "store", "cluster"] => {
+                Ok(Resource::StoreCluster { change: change(query).map_err(Nowhere::Malformed)? })
+            }
             ["v1", "drain"] => Ok(Resource::Drain),
             ["v1", "stop"] => Ok(Resource::Stop),
             ["v1", "pools", pool] if !pool.is_empty() => Ok(Resource::Pool(pool.into())),
@@ -91,9 +99,28 @@ impl Resource {
             | Resource::Primary
             | Resource::Replica(_) => "GET, HEAD",
             Resource::Backend { .. } => "GET, HEAD, POST, PUT, DELETE",
-            Resource::StoreBackup | Resource::StoreCluster => "GET, HEAD, POST",
+            Resource::StoreBackup | Resource::StoreCluster { .. } => "GET, HEAD, POST",
             Resource::Drain | Resource::Stop => "POST",
         }
+    }
+}
+
+/// What takes a query.
+const TAKES_QUERY: [&[&str]; 3] = [&["v1", "events"], &["v1", "store", "cluster"], &["replica"]];
+
+fn number(key: &str, value: &str) -> Result<u64, String> {
+    match value.parse() {
+        Ok(number) if value.bytes().all(|byte| byte.is_ascii_digit()) => Ok(number),
+        _ => Err(format!("{key} {} is not a whole number", shown(value))),
+    }
+}
+
+/// Reads a query: `change=3`, or nothing.
+fn change(query: &str) -> Result<Option<u64>, String> {
+    match query.split_once('=') {
+        None if query.is_empty() => Ok(None),
+        Some(("change", value)) => number("change", value).map(Some),
+        _ => Err(format!("the query {} means nothing here; change=NUMBER does", shown(query))),
     }
 }
 
@@ -116,10 +143,6 @@ impl Wanted {
                 return Err(format!("the query has {key} twice"));
             }
         }
-        let number = |key: &str, value: &str| match value.parse() {
-            Ok(number) if value.bytes().all(|byte| byte.is_ascii_digit()) => Ok(number),
-            _ => Err(format!("{key} {} is not a whole number", shown(value))),
-        };
         let start = match (recent, since) {
             (Some(_), Some(_)) => return Err("the query has recent and since; ask for one of them".into()),
             (Some(count), None) => Start::Recent(number("recent", count)?),
@@ -198,6 +221,8 @@ mod tests {
                 Resource::Events(Wanted { start: Start::Recent(0), goes_on: true }),
             ),
             ("/v1/stop", Resource::Stop),
+            ("/v1/store/cluster", Resource::StoreCluster { change: None }),
+            ("/v1/store/cluster?change=3", Resource::StoreCluster { change: Some(3) }),
             ("/v1/pools/app", Resource::Pool("app".into())),
             ("/v1/pools/a%20p%C3%A9", Resource::Pool("a pé".into())),
             ("/v1/pools/app/backends/web-01", backend("app", "web-01")),
@@ -252,6 +277,9 @@ mod tests {
             ("/v1/events?since=1&recent=1", "one of them"),
             ("/v1/events?since=1&since=1", "since twice"),
             ("/v1/events?follow=no", "neither true nor false"),
+            ("/v1/store/cluster?chnage=3", "change=NUMBER does"),
+            ("/v1/store/cluster?change", "change=NUMBER does"),
+            ("/v1/store/cluster?change=x", "not a whole number"),
         ] {
             let Err(Nowhere::Malformed(why)) = Resource::parse(path) else { panic!("{path}") };
             assert!(why.contains(part), "{path}: {why}");

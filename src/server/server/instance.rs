@@ -15,7 +15,7 @@ use crate::server::admin;
 #[cfg(feature = "store")]
 use crate::server::backups::RecentBackups;
 #[cfg(all(feature = "store", feature = "replication"))]
-use crate::server::changes::{ClusterOrder, ClusterTold};
+use crate::server::changes::{ClusterOrder, ClusterTold, FollowedChange};
 use crate::server::journal::{Follower, Start};
 use crate::server::statistics::{BackendStatus, PoolStatus, Status};
 #[cfg(feature = "store")]
@@ -67,7 +67,12 @@ impl admin::Instance for Inner {
 
     #[cfg(all(feature = "store", feature = "replication"))]
     fn change_cluster(&self, order: ClusterOrder, timeout: Option<Duration>) -> Result<u64> {
-        self.changes.begin(order, timeout, self.store()?)
+        self.changes.begin(order, timeout, self.store()?, Arc::clone(&self.journal))
+    }
+
+    #[cfg(all(feature = "store", feature = "replication"))]
+    fn follow_change(&self, number: u64) -> Result<FollowedChange> {
+        self.changes.follow(number)
     }
 
     #[cfg(feature = "store")]

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::calls::Calls;
+use super::messages::Messages;
 use super::news::News;
 use super::people::{People, about};
 use super::place::{self, Found};
@@ -108,6 +109,7 @@ impl Store {
             syncs: VecDeque::new(),
             replies: VecDeque::new(),
             out: VecDeque::new(),
+            messages: Messages::default(),
             news: News::default(),
             sight: Arc::clone(&sight),
             promotion: None,

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `options` | what a member is told; numbers of nodes |
 //! | `place` | whose a directory is, and whether it is a copy |
+//! | `messages` | what clients publish, to other nodes and from them |
 //! | `calls` | who asked for what, and where it is |
 //! | `routing` | the way of a call: here, held, passed on, back |
 //! | `people` | names, addresses, who is linked |
@@ -26,6 +27,7 @@ mod calls;
 mod catching;
 mod changes;
 mod joining;
+mod messages;
 mod news;
 mod options;
 mod peers;
@@ -43,6 +45,7 @@ use std::sync::Arc;
 use self::calls::{Calls, Local};
 use self::changes::Promotion;
 pub use self::changes::{ClusterStatus, NodeStatus};
+use self::messages::Messages;
 use self::news::News;
 pub use self::news::{ClusterEvent, ClusterEvents};
 pub use self::options::{Beginning, ClusterOptions, Directory, MemberOptions, ReadLevel};
@@ -54,6 +57,7 @@ pub(super) use self::sight::{Sight, Standpoint};
 use super::ground::Reply;
 use crate::driver::peer::Waker;
 use crate::error::{Error, Result};
+use crate::peer::Class;
 use crate::replication::relay::{self, Relay};
 use crate::replication::{Answer, Completion, Denied, Event, Fetch, InstallJob, Node, Role};
 use crate::store::engine::{Durability, Engine, Now, Ticket};
@@ -74,6 +78,7 @@ pub(in crate::driver) struct Member {
     replies: VecDeque<(Ticket, Result<Reply>)>,
     /// For other nodes, beside the node's own frames.
     out: VecDeque<Outbound>,
+    messages: Messages,
     pub(super) news: News,
     sight: Arc<Sight>,
     promotion: Option<Promotion>,
@@ -288,7 +293,7 @@ impl Member {
 
     /// Has something go to another node.
     fn say(&mut self, to: u64, id: u64, relay: &Relay) {
-        self.out.push_back(Outbound { to, id, bytes: relay::encode(id, relay) });
+        self.out.push_back(Outbound { to, id, class: Class::Normal, bytes: relay::encode(id, relay) });
     }
 
     fn take_events(&mut self) {

@@ -17,6 +17,7 @@ pub(super) struct Outbound {
     pub(super) to: u64,
     /// The number of the call, as its asker has it.
     pub(super) id: u64,
+    pub(super) class: Class,
     pub(super) bytes: Vec<u8>,
 }
 
@@ -32,7 +33,7 @@ struct Parcel {
 
 /// What one turn takes from the node, and hands in to it, at most; one message in any case.
 const FRAMES_MAX: usize = 256;
-const BYTES_MAX: usize = 4 << 20;
+const BYTES_MAX: usize = 1 << 20;
 /// How long the last words to other nodes may take.
 const LAST_WORDS: Duration = Duration::from_millis(50);
 
@@ -194,7 +195,7 @@ impl Member {
         while self.node.poll_frame(&mut frame, now).is_some() {
             self.unsent_frames += 1;
         }
-        while let Some(Outbound { to, id, .. }) = self.out.pop_front() {
+        while let Some(Outbound { to, id, .. }) = self.poll_out() {
             self.unsent_frames += 1;
             self.not_sent(to, id);
         }
@@ -208,8 +209,8 @@ impl Member {
         while load.frames.len() < FRAMES_MAX && bytes < BYTES_MAX {
             let (to, class, id, taken) = if let Some(to) = self.node.poll_frame(&mut frame, now) {
                 (to, class_of(&frame), None, std::mem::take(&mut frame))
-            } else if let Some(Outbound { to, id, bytes }) = self.out.pop_front() {
-                (to, Class::Normal, Some(id), bytes)
+            } else if let Some(Outbound { to, id, class, bytes }) = self.poll_out() {
+                (to, class, Some(id), bytes)
             } else {
                 break;
             };

@@ -137,6 +137,12 @@ impl People {
         self.by_number.get_mut(&number)
     }
 
+    /// The others to whom there is a link.
+    pub(super) fn linked(&self) -> impl Iterator<Item = u64> {
+        let linked = self.by_number.iter().filter(|(number, it)| **number != self.own && it.linked.is_some());
+        linked.map(|(number, _)| *number)
+    }
+
     pub(super) fn is_linked(&self, number: u64) -> bool {
         self.get(number).is_some_and(|it| it.linked.is_some())
     }

@@ -237,6 +237,7 @@ impl Member {
                     self.granted(call, result, now);
                 }
             }
+            Relay::Message { channel, payload } => self.hear(channel, payload),
             Relay::Card { address } => {
                 if let Some(person) = self.people.get_mut(from) {
                     person.client_address = Some(address).filter(|it| !it.is_empty());

@@ -83,9 +83,9 @@ impl Core {
         let Some(member) = self.ground.member() else { return };
         let is_progress = wants_progress && member.take_progress();
         let is_changed = member.take_topology_news();
-        if is_progress || is_changed {
-            self.lanes.note_cluster(is_progress, is_changed);
-            self.lanes.ring();
-        }
+        let heard = member.take_heard();
+        self.lanes.hear(heard);
+        self.lanes.note_cluster(is_progress, is_changed);
+        self.lanes.ring();
     }
 }

@@ -48,9 +48,34 @@ fn a_replica_answers_reads_and_refuses_writes() {
     // A primary without its quorum.
     in_cluster(&mut world, 0, None);
     world.store.sight = Sight::Lapsed;
-    assert!(world.ask(1, "GET k").starts_with("-CLUSTERDOWN this primary has lost its quorum"));
     assert_eq!(world.ask(1, "SET k x"), READ_ONLY);
+    let lapsed = "-CLUSTERDOWN this primary has lost its quorum; ask again, or another node";
+    for read in ["GET k", "SCAN 0", "MULTI\nGET k\nEXEC"] {
+        world.send(1, read);
+        assert!(world.connections[1].waits_for_log(), "{read}");
+        world.store.sight = Sight::Whole;
+        world.advance(1);
+        assert!(world.told(1).contains('k') || read != "SCAN 0", "{read}");
+        world.store.sight = Sight::Lapsed;
+        let commands = world.hub.counters().commands;
+        world.send(1, read);
+        world.now = world.now.saturating_add(2_999);
+        world.advance(1);
+        assert!(!world.told(1).contains(lapsed), "{read}");
+        world.now = world.now.saturating_add(1);
+        world.advance(1);
+        assert!(world.told(1).ends_with(lapsed), "{read}");
+        // What is queued counts with its EXEC.
+        let count = if read.contains("EXEC") { 2 } else { 1 };
+        assert_eq!(world.hub.counters().commands - commands, count, "{read} counts once");
+    }
+    // Whoever takes anything does not wait, and nobody does for a node that is not primary any more.
     assert_eq!(world.ask(0, "GET k"), "$1 w");
+    world.send(1, "GET k");
+    assert_eq!(world.told(1), "");
+    world.store.sight = Sight::Past(Some(Duration::ZERO));
+    world.advance(1);
+    assert_eq!(world.told(1), "$1 w");
 }
 
 #[test]

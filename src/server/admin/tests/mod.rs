@@ -14,6 +14,8 @@ use serde_json::Value;
 use super::*;
 use crate::balance::{Admin, Backend, Options, Policy};
 use crate::error::Error;
+#[cfg(all(feature = "store", feature = "replication"))]
+use crate::server::changes::ClusterChanges;
 use crate::server::journal::Journal;
 use crate::server::statistics::{AdminStatistics, CheckStatus, ServerStatistics};
 
@@ -140,6 +142,11 @@ impl Instance for Fake {
     fn change_cluster(&self, order: ClusterOrder, timeout: Option<Duration>) -> Result<u64> {
         self.orders.lock().push(format!("{order:?} within {timeout:?}"));
         Ok(3)
+    }
+
+    #[cfg(all(feature = "store", feature = "replication"))]
+    fn follow_change(&self, number: u64) -> Result<FollowedChange> {
+        Arc::<ClusterChanges>::default().follow(number)
     }
 
     fn follow(&self, start: Start, goes_on: bool) -> Result<Follower> {

@@ -74,6 +74,7 @@ fn the_cluster_of_the_store_is_changed() {
     let fake = Fake::new();
     let path = "/v1/store/cluster";
     assert_eq!(ask(&fake, get(path)).status, 409);
+    assert_eq!(ask(&fake, get("/v1/store/cluster?change=9")).status, 404);
     for (body, order) in [
         (r#"{"order": "transfer"}"#, "Transfer { to: None } within None"),
         (
