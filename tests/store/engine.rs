@@ -3,10 +3,12 @@
 use std::io;
 
 use trimtab::Error;
+use trimtab::embedded::{self, Store};
 use trimtab::store::engine::{Completion, Durability, Engine, Now, Options, Report, Ticket, open};
 use trimtab::store::index::evict::Eviction;
 use trimtab::store::index::{
-    Answer, Command, Condition, Lifetime, Operation, Refusal, RequestId, Settings, Step, Timestamp,
+    Answer, Command, Condition, Lifetime, OnRefusal, Operation, Refusal, RequestId, Settings, State, Step,
+    Timestamp, Transaction,
 };
 use trimtab::store::log::{self, Disk, Epoch, Flush, Identity};
 use trimtab::time::Instant;
@@ -370,6 +372,97 @@ fn settings_are_replaced_by_those_asked_for() {
     drop((engine, disk));
     let (engine, _, _disk) = open_in(&folder, options());
     assert_eq!((engine.state().settings(), engine.last_sequence()), (&Settings::default(), 2));
+}
+
+/// One of several kinds of commands on a few keys, put together from its number. What lives for a time lives on.
+fn submit_one_of_many(engine: &mut Engine, n: u64, now: Now) {
+    let key = format!("{:03}", n * 7_919 % 397);
+    let key = key.as_bytes();
+    let value = vec![b'v'; (n * 31 % 900) as usize];
+    let lifetime = match n % 11 {
+        0 => Lifetime::Until(Timestamp::from_millis((1 << 50) + n)),
+        1 => Lifetime::Lease(n / 100 * 100 + 1),
+        _ => Lifetime::Keep,
+    };
+    let step = match n % 7 {
+        0 => Step::Delete { key, condition: Condition::Always, previous: false },
+        1 => Step::Increment { key, by: 3 },
+        2 => Step::Append { key, value: b"more" },
+        _ => Step::Put { key, value: &value, condition: Condition::Always, lifetime, previous: false },
+    };
+    let operation = match n % 100 {
+        0 => Operation::LeaseGrant { id: n + 1, ttl_ms: 1 << 48 },
+        50 => {
+            let other = Step::Put {
+                key: b"other",
+                value: &value,
+                condition: Condition::Always,
+                lifetime: Lifetime::Unbounded,
+                previous: false,
+            };
+            Operation::Transaction(Transaction {
+                conditions: Vec::new(),
+                then: vec![step, other],
+                otherwise: Vec::new(),
+                on_refusal: OnRefusal::Continue,
+            })
+        }
+        _ => Operation::Step(step),
+    };
+    let request = n.is_multiple_of(13).then_some(RequestId { client: [7; 16], number: n });
+    let command = Command { time: Timestamp::default(), request, operation };
+    // What is too long by the settings is refused.
+    let _ = engine.submit(&command, Some(Durability::Memory), now);
+}
+
+#[test]
+fn an_index_made_of_the_log_is_the_one_that_was_there() {
+    let folder = Folder::new("again");
+    let limits = [1 << 20, 300, 600];
+    let options = |value_max| {
+        let engine = options();
+        Options { settings: Settings { value_max, ..engine.settings }, ..engine }
+    };
+    let mut before = None;
+    for (value_max, round) in limits.into_iter().zip(0..) {
+        let (mut engine, _, disk) = open_in(&folder, options(value_max));
+        if let Some(before) = before {
+            assert_eq!(engine.last_sequence(), before + 1, "the new settings");
+        }
+        for n in round * 2_000..(round + 1) * 2_000 {
+            submit_one_of_many(&mut engine, n, at(n));
+            settle(&mut engine, &disk, at(n));
+            completions(&mut engine);
+        }
+        engine.close(at(0));
+        settle(&mut engine, &disk, at(0));
+        let state = engine.state().clone();
+        drop((engine, disk));
+
+        let is_same = |again: &State| {
+            let of = |state: &State| {
+                (state.hash(), state.len(), state.memory(), state.sequence(), state.changes())
+            };
+            assert!(again.len() > 100);
+            assert_eq!(of(again), of(&state));
+        };
+        let (engine, report, disk) = open_in(&folder, options(value_max));
+        assert_eq!(report.replayed, state.sequence());
+        is_same(engine.state());
+        drop((engine, disk));
+        // By two threads, and by none.
+        for is_hosted in [false, true] {
+            let store = embedded::Options {
+                identity: Some(IDENTITY),
+                engine: options(value_max),
+                is_hosted,
+                ..embedded::Options::default()
+            };
+            let store = Store::open(folder.path(), store).unwrap();
+            is_same(&store.view().unwrap());
+        }
+        before = Some(state.sequence());
+    }
 }
 
 #[test]

@@ -19,6 +19,7 @@
 //! | `watcher` | changes as they come |
 //! | `scrubbing` | when what lies on disk is read again, and what was found |
 //! | `hosted` | a store without threads, turned by its host |
+//! | `opening` | reading the log and making the index of it, by two threads |
 //! | `shared` | the engine behind its lock |
 //! | `ground` | what is behind the lock: an engine alone, or a node of a cluster |
 //! | `member` | the node of a cluster, and all that others have to do with |
@@ -36,6 +37,7 @@ mod hosted;
 mod lane;
 #[cfg(all(feature = "proxy", feature = "replication"))]
 mod member;
+mod opening;
 mod options;
 mod owner;
 mod queue;
@@ -80,7 +82,7 @@ pub use self::watcher::{Watched, Watcher};
 use crate::driver::backup;
 use crate::driver::log::FileDisk;
 use crate::error::{Error, Result};
-use crate::store::engine::{self, Counts, Report};
+use crate::store::engine::{Counts, Report};
 use crate::store::index::evict::{Eviction, Uses};
 use crate::store::index::{Range, Reader};
 use crate::store::log::{Identity, find_identity};
@@ -196,7 +198,7 @@ impl Store {
                 found => found?,
             },
         };
-        let (engine, report) = engine::open(&*disk, options.engine.clone(), identity, seed, shared::now())?;
+        let (engine, report) = opening::open(&disk, &options, identity, seed)?;
         let reader = engine.reader();
         let uses = (options.engine.eviction == Eviction::Lru).then(|| engine.uses());
         let host = if options.is_hosted { Some((Host::new()?, Hosted::new(&disk))) } else { None };

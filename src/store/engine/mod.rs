@@ -55,7 +55,7 @@ use self::flush::Flushing;
 pub use self::options::Options;
 use self::own::Own;
 use self::pending::{Entry, Pending};
-pub use self::recover::{Report, open};
+pub use self::recover::{Batch, Build, Found, Report, open, read};
 use self::snapshot::Snapshots;
 pub use self::snapshot::{SNAPSHOT_PIECE_BYTES, SnapshotJob};
 use crate::error::{Error, Result};

@@ -1,4 +1,10 @@
 //! Opening: the newest snapshot into the index, the log behind it on top.
+//!
+//! It has two halves. [`read`] reads the log, holds it against its checksums and hands it on in batches; [`Build`] makes
+//! the index of them. [`open`] does one after the other, batch by batch; two threads may do one each, with a queue between
+//! them, and [`Build::finish`] joins what came of it. Either way the same comes out.
+
+use smallvec::SmallVec;
 
 use super::clock::{Now, Time};
 use super::flush::Flushing;
@@ -10,9 +16,9 @@ use super::{Counts, Durability, Engine};
 use crate::error::{Error, Result};
 use crate::rng::Rng;
 use crate::store::index::evict::{Eviction, Uses};
-use crate::store::index::{Command, Index, Malformed, Operation, Settings};
+use crate::store::index::{Command, FETCH_MAX, Index, Malformed, Operation, Settings};
 use crate::store::log::record::record_bytes;
-use crate::store::log::{self, Disk, Epoch, File, Identity, Log, Replayed};
+use crate::store::log::{self, Disk, Epoch, File, Identity, Log, Replayed, Sequence};
 
 /// What opening found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +33,11 @@ pub struct Report {
     /// Why the settings asked for are not in force, if so: those of before are.
     pub settings_refused: Option<Error>,
 }
+
+/// Bytes of commands in a batch, give or take one command.
+const BATCH_BYTES: usize = 256 << 10;
+/// What a batch has of them, and of all else that was read, at most.
+const BATCH_PARTS: usize = 4_096;
 
 /// Opens the store in a directory, or makes one there. Blocks while it reads.
 ///
@@ -43,30 +54,94 @@ pub fn open(
     seed: u64,
     now: Now,
 ) -> Result<(Engine, Report)> {
-    options.check()?;
-    let mut rng = Rng::new(seed);
-    let mut replay = Replay { index: Index::new(&options.index), replayed: 0, bytes: 0, wrong: None };
-    let (log, report) = log::open(disk, options.log.clone(), identity, rng.next_u64(), &mut |replayed| {
-        replay.take(disk, identity, &options, replayed);
+    let mut build = Build::new(&options, identity);
+    let found = read(disk, &options, identity, seed, &mut |mut batch| {
+        build.take(disk, &mut batch);
+        batch
     })?;
-    if let Some(wrong) = replay.wrong {
-        return Err(wrong);
-    }
-    let Replay { mut index, replayed, bytes, .. } = replay;
-    let snapshot_bytes = match report.snapshot {
-        Some(sequence) => disk.bytes(File::Snapshot(sequence)).unwrap_or(0),
-        None => 0,
-    };
-    let snapshots = Snapshots::new(options.snapshot_bytes, options.snapshot_retry, bytes, snapshot_bytes);
-    index.publish();
-    let latest = index.state().time();
-    let ahead_ms = latest.as_millis().saturating_sub(now.clock.as_millis());
-    let mut engine = Engine::recovered(options, identity, log, index, snapshots, rng, now);
-    let settings_refused = engine.configure(now).err();
-    Ok((engine, Report { log: report, replayed, ahead_ms, settings_refused }))
+    build.finish(disk, found, now)
 }
 
-struct Replay {
+/// What was read of a log, for [`Build::take`], in the order in which it was read.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Commands, one behind the other.
+    commands: Vec<u8>,
+    parts: Vec<Part>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Part {
+    /// There is a snapshot.
+    Snapshot(Sequence),
+    /// A command, which ends there.
+    Entry { sequence: u64, end: usize },
+    /// The entries from this one on do not count.
+    Replaced(Sequence),
+}
+
+impl Batch {
+    fn put(&mut self, replayed: Replayed<'_>) {
+        self.parts.push(match replayed {
+            Replayed::Snapshot(header) => Part::Snapshot(header.sequence),
+            Replayed::Committed(_) => return,
+            Replayed::Entry(entry) => {
+                self.commands.extend_from_slice(entry.payload);
+                Part::Entry { sequence: entry.sequence.0, end: self.commands.len() }
+            }
+            Replayed::Replaced(from) => Part::Replaced(from),
+        });
+    }
+
+    fn is_full(&self) -> bool {
+        self.commands.len() >= BATCH_BYTES || self.parts.len() >= BATCH_PARTS
+    }
+
+    fn clear(&mut self) {
+        self.commands.clear();
+        self.parts.clear();
+    }
+}
+
+/// The log that [`read`] has read.
+#[derive(Debug)]
+pub struct Found {
+    log: Log,
+    report: log::Report,
+    rng: Rng,
+}
+
+/// Reads the log in a directory, or makes one there. `hand` takes each batch for [`Build::take`], and gives an empty one
+/// back, of which the memory is used again. Blocks while it reads.
+///
+/// # Errors
+///
+/// Those of [`log::open`] and [`Options::check`]. What was handed on counts for nothing then.
+pub fn read(
+    disk: &impl Disk,
+    options: &Options,
+    identity: Identity,
+    seed: u64,
+    hand: &mut dyn FnMut(Batch) -> Batch,
+) -> Result<Found> {
+    options.check()?;
+    let mut rng = Rng::new(seed);
+    let mut batch = Batch::default();
+    let (log, report) = log::open(disk, options.log.clone(), identity, rng.next_u64(), &mut |replayed| {
+        batch.put(replayed);
+        if batch.is_full() {
+            batch = hand(std::mem::take(&mut batch));
+        }
+    })?;
+    hand(batch);
+    Ok(Found { log, report, rng })
+}
+
+/// An index being made of what [`read`] hands on.
+#[derive(Debug)]
+pub struct Build {
+    options: Options,
+    identity: Identity,
     index: Index,
     replayed: u64,
     /// Of the records they lie in.
@@ -74,48 +149,120 @@ struct Replay {
     wrong: Option<Error>,
 }
 
-impl Replay {
-    fn take(&mut self, disk: &impl Disk, identity: Identity, options: &Options, replayed: Replayed<'_>) {
-        if self.wrong.is_some() {
-            return;
-        }
-        let taken = match replayed {
-            Replayed::Snapshot(header) => restore(disk, header.sequence, identity)
-                .map(|restored| self.index = Index::from_state(restored.state, &options.index)),
-            Replayed::Committed(_) => Ok(()),
-            Replayed::Entry(entry) => self.entry(entry.sequence.0, entry.payload),
-            // The log went on behind a snapshot there: of the entries meant none had been read, or all are in the
-            // snapshot that is read now.
-            Replayed::Replaced(from) if self.replayed == 0 || from.0 > self.index.state().sequence() => Ok(()),
-            Replayed::Replaced(from) => Err(Error::Unsupported {
-                what: "log",
-                detail: format!(
-                    "entries from {from} on were replaced by others, as replication does; open it with replication"
-                )
-                .into(),
-            }),
-        };
-        self.wrong = taken.err();
+/// Commands in a row: the sequence, the bytes, and what they say unless that is too long.
+type Group<'b> = SmallVec<[(u64, &'b [u8], Option<Command<'b>>); FETCH_MAX]>;
+
+impl Build {
+    /// Of nothing yet.
+    pub fn new(options: &Options, identity: Identity) -> Self {
+        let index = Index::new(&options.index);
+        Self { options: options.clone(), identity, index, replayed: 0, bytes: 0, wrong: None }
     }
 
-    fn entry(&mut self, sequence: u64, payload: &[u8]) -> Result<()> {
-        check_command(sequence, payload, self.index.state().settings())?;
-        self.replayed += 1;
-        self.bytes += record_bytes(payload.len()) as u64;
-        self.index.apply(sequence, payload).map(drop)
+    /// Takes the next batch, and empties it. What is wrong is told by [`Build::finish`]. Blocks while it reads a snapshot.
+    pub fn take(&mut self, disk: &impl Disk, batch: &mut Batch) {
+        if self.wrong.is_none() {
+            self.wrong = self.try_take(disk, batch).err();
+        }
+        batch.clear();
+    }
+
+    /// The engine on the log and the index.
+    ///
+    /// # Errors
+    ///
+    /// What was wrong with a batch: see [`open`].
+    pub fn finish(self, disk: &impl Disk, found: Found, now: Now) -> Result<(Engine, Report)> {
+        let Self { options, identity, mut index, replayed, bytes, wrong } = self;
+        let Found { log, report, rng } = found;
+        if let Some(wrong) = wrong {
+            return Err(wrong);
+        }
+        let snapshot_bytes = match report.snapshot {
+            Some(sequence) => disk.bytes(File::Snapshot(sequence)).unwrap_or(0),
+            None => 0,
+        };
+        let snapshots = Snapshots::new(options.snapshot_bytes, options.snapshot_retry, bytes, snapshot_bytes);
+        index.publish();
+        let latest = index.state().time();
+        let ahead_ms = latest.as_millis().saturating_sub(now.clock.as_millis());
+        let mut engine = Engine::recovered(options, identity, log, index, snapshots, rng, now);
+        let settings_refused = engine.configure(now).err();
+        Ok((engine, Report { log: report, replayed, ahead_ms, settings_refused }))
+    }
+
+    fn try_take(&mut self, disk: &impl Disk, batch: &Batch) -> Result<()> {
+        let mut group = Group::new();
+        let mut from = 0;
+        for part in &batch.parts {
+            if let Part::Entry { sequence, end } = *part {
+                let payload = &batch.commands[from..end];
+                from = end;
+                let command = decode(sequence, payload, self.index.state().settings())?;
+                // What comes behind new settings is read by them.
+                let is_last = matches!(&command, Some(Command { operation: Operation::Configure(_), .. }));
+                group.push((sequence, payload, command));
+                if is_last || group.len() == FETCH_MAX {
+                    self.apply(&mut group)?;
+                }
+                continue;
+            }
+            self.apply(&mut group)?;
+            match *part {
+                Part::Snapshot(sequence) => {
+                    let restored = restore(disk, sequence, self.identity)?;
+                    self.index = Index::from_state(restored.state, &self.options.index);
+                }
+                // The log went on behind a snapshot there: of the entries meant none had been read, or all are in
+                // the snapshot that is read now.
+                Part::Replaced(from) if self.replayed == 0 || from.0 > self.index.state().sequence() => {}
+                Part::Replaced(from) => {
+                    return Err(Error::Unsupported {
+                        what: "log",
+                        detail: format!(
+                            "entries from {from} on were replaced by others, as replication does; open it with \
+                             replication"
+                        )
+                        .into(),
+                    });
+                }
+                Part::Entry { .. } => {}
+            }
+        }
+        self.apply(&mut group)
+    }
+
+    /// Applies commands that were read one behind the other. What they need of the index is asked for at once.
+    fn apply(&mut self, group: &mut Group<'_>) -> Result<()> {
+        self.index.fetch(group.iter().filter_map(|(_, _, command)| command.as_ref()));
+        for (sequence, payload, command) in group.drain(..) {
+            self.replayed += 1;
+            self.bytes += record_bytes(payload.len()) as u64;
+            match command {
+                Some(command) => self.index.apply_command(sequence, &command)?,
+                None => self.index.apply(sequence, payload)?,
+            };
+        }
+        Ok(())
     }
 }
 
-/// What was taken under other settings may be too long by now, here as when it was applied first. Anything else is of a
-/// release that knows more.
-pub(super) fn check_command(sequence: u64, payload: &[u8], settings: &Settings) -> Result<()> {
+/// The command that was written down. What was taken under other settings may be too long by now, here as when it was
+/// applied first, and is `None`. Anything else is of a release that knows more.
+fn decode<'b>(sequence: u64, payload: &'b [u8], settings: &Settings) -> Result<Option<Command<'b>>> {
     match Command::decode(payload, settings) {
-        Ok(_) | Err(Malformed::TooLarge { .. }) => Ok(()),
+        Ok(command) => Ok(Some(command)),
+        Err(Malformed::TooLarge { .. }) => Ok(None),
         Err(malformed) => {
             let detail = format!("entry {sequence} of the log: {malformed}; use a later release");
             Err(Error::Unsupported { what: "command", detail: detail.into() })
         }
     }
+}
+
+/// Whether a later release wrote it, which is an error.
+pub(super) fn check_command(sequence: u64, payload: &[u8], settings: &Settings) -> Result<()> {
+    decode(sequence, payload, settings).map(drop)
 }
 
 impl Engine {

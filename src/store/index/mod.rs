@@ -61,6 +61,7 @@ pub use self::history::{Event, EventKind};
 pub use self::outcome::{Answer, Outcome, Refusal};
 pub use self::state::{Lease, Page, State};
 pub use self::time::Timestamp;
+pub use self::tree::FETCH_MAX;
 use self::view::Published;
 pub use self::view::{Reader, View};
 pub use self::watch::{Compacted, Watch};
@@ -175,6 +176,12 @@ impl Index {
         Ok(Outcome { sequence, is_repeated: false, answer })
     }
 
+    /// Has the memory fetched that these commands will need, for several together, before they are applied one after the
+    /// other: of the first [`FETCH_MAX`] keys. It changes nothing.
+    pub fn fetch<'c>(&self, commands: impl IntoIterator<Item = &'c Command<'c>>) {
+        self.state.entries.fetch(commands.into_iter().flat_map(|command| keys_of(&command.operation)));
+    }
+
     /// Shows readers all that was applied. To be called after each batch, before anybody is answered; or
     /// [`Index::offer`].
     pub fn publish(&mut self) {
@@ -242,6 +249,24 @@ impl Index {
         self.state.sequence = sequence;
         Ok(())
     }
+}
+
+/// The keys that an operation names one by one, its conditions aside.
+fn keys_of<'o>(operation: &'o Operation<'_>) -> impl Iterator<Item = &'o [u8]> {
+    let steps = match operation {
+        Operation::Step(step) => std::slice::from_ref(step),
+        Operation::Transaction(transaction) => &transaction.then[..],
+        _ => &[],
+    };
+    steps.iter().filter_map(|step| match step {
+        Step::Put { key, .. }
+        | Step::Delete { key, .. }
+        | Step::Increment { key, .. }
+        | Step::Append { key, .. }
+        | Step::SetLifetime { key, .. }
+        | Step::Get { key } => Some(*key),
+        Step::DeleteRange { .. } | Step::Range { .. } => None,
+    })
 }
 
 /// Steps that are done without a view beside them, at most.

@@ -14,6 +14,7 @@
 //! record are each asked for together.
 
 mod fences;
+mod fetch;
 mod leaf;
 mod page;
 
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use self::fences::Fences;
+pub use self::fetch::FETCH_MAX;
 use self::leaf::Leaf;
 use self::page::Page;
 pub(in crate::store::index) use self::{leaf::Cell, page::Scratch};

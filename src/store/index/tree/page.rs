@@ -27,7 +27,7 @@ const SLOT: usize = 8;
 const HEADER: usize = 16;
 /// What memory is read by.
 const LINE: usize = 64;
-/// How much of a record is asked for at once, before its length is known.
+/// How much of a record, or of the slots, is asked for at once, before its length is known.
 const FETCH_BYTES: usize = 192;
 /// A page has room to grow by this share of the next power of two.
 const SHARES: usize = 8;
@@ -102,6 +102,21 @@ impl Page {
     /// How many pages share this one's memory; asked for to have its first line fetched.
     pub(super) fn holders(&self) -> usize {
         Arc::strong_count(&self.bytes)
+    }
+
+    /// Reads one byte of each line of the slots, to have them fetched.
+    pub(super) fn touch_slots(&self) -> usize {
+        self.holders() + touch(self.bytes.iter().take(FETCH_BYTES))
+    }
+
+    /// Reads one byte of each line of the record that `key` most likely has, or would be put before.
+    pub(super) fn touch_record(&self, key: &[u8]) -> usize {
+        let (prefix, slots) = self.parts();
+        let Some(suffix) = key.strip_prefix(prefix) else { return 0 };
+        let least = u64::from(head(suffix)) << 32;
+        let before = slots.iter().filter(|slot| u64::from_le_bytes(**slot) < least).count();
+        let Some(slot) = slots.get(before) else { return 0 };
+        touch(self.bytes[u64::from_le_bytes(*slot) as u32 as usize..].iter().take(FETCH_BYTES))
     }
 
     /// Bytes of what is in it.
@@ -379,8 +394,13 @@ impl Page {
 /// what to read of the others.
 #[inline]
 fn fetch(record: &[u8]) {
-    let lines = record.iter().take(FETCH_BYTES).step_by(LINE);
-    std::hint::black_box(lines.fold(0, |sum: u8, byte| sum.wrapping_add(*byte)));
+    std::hint::black_box(touch(record.iter().take(FETCH_BYTES)));
+}
+
+/// Reads one of so many bytes as a line has.
+#[inline]
+fn touch<'a>(bytes: impl Iterator<Item = &'a u8>) -> usize {
+    bytes.step_by(LINE).fold(0, |sum, byte| sum.wrapping_add(usize::from(*byte)))
 }
 
 /// Suffix and payload of what begins with a record.
