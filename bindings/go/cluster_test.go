@@ -2,8 +2,15 @@ package trimtab
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"math/big"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -311,6 +318,172 @@ func TestClusterChanges(t *testing.T) {
 	wantError(t, <-followed, ErrClosed)
 	_, err = cluster.stores[other].Cluster()
 	wantError(t, err, ErrClosed)
+}
+
+// authority makes certificates.
+type authority struct {
+	folder      string
+	certificate *x509.Certificate
+	key         *ecdsa.PrivateKey
+	ca          string
+}
+
+func newAuthority(t *testing.T, name string) *authority {
+	t.Helper()
+	a := &authority{folder: t.TempDir()}
+	a.ca = filepath.Join(a.folder, "ca.pem")
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), KeyUsage: x509.KeyUsageCertSign,
+	}
+	a.certificate, a.key = a.sign(t, template, template, nil, a.ca, "")
+	return a
+}
+
+// issue gives a certificate for this node's name; its key stands beside it, or in a file of its own.
+func (a *authority) issue(t *testing.T, node string, beside bool) *ClusterTLS {
+	t.Helper()
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: node}, DNSNames: []string{node},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	tls := &ClusterTLS{Certificate: filepath.Join(a.folder, node+".pem"), CA: a.ca}
+	if beside {
+		a.sign(t, template, a.certificate, a.key, tls.Certificate, tls.Certificate)
+		return tls
+	}
+	tls.Key = filepath.Join(a.folder, node+".key")
+	a.sign(t, template, a.certificate, a.key, tls.Certificate, tls.Key)
+	return tls
+}
+
+// sign writes a certificate to one file and its key to another or the same one, if any.
+func (a *authority) sign(t *testing.T, template, by *x509.Certificate, with *ecdsa.PrivateKey, file, keyFile string) (*x509.Certificate, *ecdsa.PrivateKey) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if with == nil {
+		with = key
+	}
+	signed, err := x509.CreateCertificate(rand.Reader, template, by, &key.PublicKey, with)
+	if err != nil {
+		t.Fatal(err)
+	}
+	encoded, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	written := map[string][]byte{file: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: signed})}
+	if keyFile != "" {
+		written[keyFile] = append(written[keyFile], pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded})...)
+	}
+	for name, text := range written {
+		if err := os.WriteFile(name, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	certificate, err := x509.ParseCertificate(signed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return certificate, key
+}
+
+func TestClusterSecuredAndAllOptions(t *testing.T) {
+	ctx, path := patient(t), t.TempDir()
+	cluster := &nodes{stores: map[string]*Store{}}
+	for _, name := range []string{"a", "b", "c"} {
+		cluster.members = append(cluster.members, Member{Name: name, Address: freeAddress()})
+	}
+	join := func(member Member, tls *ClusterTLS, folder string) *Store {
+		options := smallStore()
+		options.Timeout = patience
+		options.Cluster = &ClusterOptions{
+			Node:            member.Name,
+			Members:         cluster.members,
+			TLS:             tls,
+			Cluster:         "secured",
+			Listen:          member.Address,
+			Beginning:       BeginningNew,
+			Directory:       DirectoryDetect,
+			Durability:      DurabilityAll,
+			Read:            ReadReplica,
+			AgeMax:          patience,
+			NoForward:       true,
+			Patience:        patience,
+			ForwardMax:      1000,
+			ClientAddress:   "clients of " + member.Name,
+			DegradeAfter:    200 * time.Millisecond,
+			TransferTimeout: patience,
+			MessageBytes:    16 << 10,
+		}
+		store, err := OpenStore(filepath.Join(path, folder), options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { store.Close() })
+		return store
+	}
+	ours, theirs := newAuthority(t, "ours"), newAuthority(t, "theirs")
+	for at, member := range cluster.members {
+		cluster.stores[member.Name] = join(member, ours.issue(t, member.Name, at == 0), member.Name)
+	}
+	primary := cluster.agreed(t)
+	first := cluster.stores[primary]
+	// At all of them, without having been asked for; unless one is too late, which is told.
+	done, err := first.Put(ctx, []byte("key"), []byte("value"))
+	if err != nil || (done.Nodes != 3 && !done.Degraded) {
+		t.Fatalf("%+v %v", done, err)
+	}
+	var last Member
+	for _, member := range cluster.members {
+		if member.Name == primary {
+			continue
+		}
+		last = member
+		store := cluster.stores[member.Name]
+		value, err := store.Get(ctx, []byte("key"), WithReadLevel(ReadLocal), WithPosition(done.Position))
+		if err != nil || string(value) != "value" {
+			t.Fatalf("%q %v", value, err)
+		}
+		if value, err = store.Get(ctx, []byte("key")); err != nil || string(value) != "value" {
+			t.Fatalf("%q %v", value, err)
+		}
+		if _, err = store.Put(ctx, []byte("key"), []byte("other")); !errors.Is(err, ErrNotPrimary) {
+			t.Fatal(err)
+		}
+	}
+	for end, told := time.Now().Add(patience), 0; told != 3; time.Sleep(10 * time.Millisecond) {
+		status, err := first.Cluster()
+		if err != nil || time.Now().After(end) {
+			t.Fatalf("%+v %v", status, err)
+		}
+		told = 0
+		for _, node := range status.Nodes {
+			if node.ClientAddress == "clients of "+node.Name {
+				told++
+			}
+		}
+	}
+	// Who is certified by others stays out.
+	events, err := first.ClusterEvents()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer events.Close()
+	cluster.stores[last.Name].Close()
+	done, err = first.Put(ctx, []byte("key"), []byte("two of three"))
+	if err != nil || !done.Degraded || done.Nodes != 2 {
+		t.Fatalf("%+v %v", done, err)
+	}
+	stranger := join(last, theirs.issue(t, last.Name, false), "stranger")
+	until(t, events, ClusterRefused, "")
+	if status, err := stranger.Cluster(); err != nil || status.Primary != "" {
+		t.Errorf("%+v %v", status, err)
+	}
 }
 
 func TestClusterRefusals(t *testing.T) {

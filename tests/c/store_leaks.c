@@ -8,7 +8,7 @@
 
 #include <dirent.h>
 
-enum { STORES = 20, SERVERS = 4 };
+enum { STORES = 20, SERVERS = 4, CLUSTERS = 3, NODES = 3, PATIENCE_MS = 60000 };
 
 static unsigned descriptors(void)
 {
@@ -104,6 +104,75 @@ static void one_server(unsigned round)
     }
 }
 
+/* A store that is a node of the cluster `round`, whose nodes have addresses of their own: by process, round and node. */
+static trimtab_store *join(unsigned round, unsigned node)
+{
+    char name[8], address[32], path[128];
+    unsigned pid = (unsigned)getpid();
+    trimtab_cluster_options *cluster = NULL;
+    trimtab_store_options *options = small_options();
+    trimtab_store *store = NULL;
+    snprintf(name, sizeof name, "n%u", node);
+    OK(trimtab_cluster_options_new(STR(name), &cluster));
+    for (unsigned at = 0; at < NODES; at++) {
+        snprintf(name, sizeof name, "n%u", at);
+        snprintf(address, sizeof address, "127.%u.%u.%u:%u", 192 + (pid >> 16 & 0x3f), pid >> 8 & 0xff,
+                 (pid & 0x3f) << 2 | at, 7400 + round);
+        OK(trimtab_cluster_options_add_member(cluster, STR(name), STR(address), 0));
+    }
+    OK(trimtab_cluster_options_set_insecure_plaintext(cluster, 0));
+    OK(trimtab_cluster_options_set_patience_ms(cluster, PATIENCE_MS));
+    OK(trimtab_cluster_options_set_message_bytes(cluster, 16 << 10));
+    OK(trimtab_store_options_set_timeout_ms(options, PATIENCE_MS));
+    snprintf(path, sizeof path, "%s/cluster-%u-%u", folder, round, node);
+    OK(trimtab_store_join(STR(path), options, cluster, &store));
+    trimtab_store_options_free(options);
+    trimtab_cluster_options_free(cluster);
+    return store;
+}
+
+/* Nodes of a cluster in one process, with writes passed on, answers and events not taken, closed one by one. */
+static void one_cluster(unsigned round)
+{
+    trimtab_store *stores[NODES];
+    trimtab_store_answer *answer = NULL;
+    trimtab_store_queue *queue = NULL;
+    trimtab_cluster *cluster = NULL;
+    trimtab_cluster_events *events = NULL;
+    trimtab_cluster_event event;
+    trimtab_store_operation put = operation(TRIMTAB_OPERATION_PUT, "kept", "value");
+    const trimtab_store_operation *pointers[] = {&put, &put};
+    size_t taken = 0;
+    memset(&event, 0, sizeof event);
+    event.struct_size = sizeof event;
+    for (unsigned node = 0; node < NODES; node++) {
+        stores[node] = join(round, node);
+    }
+    for (unsigned node = 0; node < NODES; node++) {
+        OK(trimtab_store_put(stores[node], BYTES("k"), BYTES("v"), NULL, NULL));
+        OK(trimtab_store_get(stores[(node + 1) % NODES], BYTES("k"), &answer));
+        trimtab_store_answer_free(answer);
+    }
+    OK(trimtab_cluster_events_new(stores[round % NODES], &events));
+    OK(trimtab_cluster_events_next(events, PATIENCE_MS, &event));
+    OK(trimtab_store_cluster(stores[round % NODES], &cluster));
+    OK(trimtab_store_queue_new(stores[round % NODES], 16, &queue));
+    OK(trimtab_store_queue_submit(queue, pointers, 2, NULL, &taken));
+    /* Handles that go before their store, or after it. */
+    if (round % 2 == 0) {
+        trimtab_store_queue_free(queue);
+        trimtab_cluster_events_free(events);
+    }
+    for (unsigned node = 0; node < NODES; node++) {
+        trimtab_store_free(stores[node]);
+    }
+    if (round % 2 != 0) {
+        trimtab_cluster_events_free(events);
+        trimtab_store_queue_free(queue);
+    }
+    trimtab_cluster_free(cluster);
+}
+
 int main(int argc, char **argv)
 {
     make_folder();
@@ -120,6 +189,7 @@ int main(int argc, char **argv)
     }
     one_store(0);
     one_server(0);
+    one_cluster(0);
     unsigned before = descriptors();
     for (unsigned round = 0; round < STORES; round++) {
         one_store(round);
@@ -127,8 +197,12 @@ int main(int argc, char **argv)
     for (unsigned round = 0; round < SERVERS; round++) {
         one_server(round);
     }
+    for (unsigned round = 1; round <= CLUSTERS; round++) {
+        one_cluster(round);
+    }
     CHECK(descriptors() == before);
     remove_folder();
-    printf("store_leaks: %u stores, %u servers with one\n", (unsigned)STORES, (unsigned)SERVERS);
+    printf("store_leaks: %u stores, %u servers with one, %u clusters\n", (unsigned)STORES, (unsigned)SERVERS,
+           (unsigned)CLUSTERS);
     return 0;
 }

@@ -41,6 +41,33 @@ fn a_node_that_does_not_forward_is_read_only() {
     until("it follows", || replica.ask("GET key").as_deref() == Some("$1|1"));
 }
 
+/// `WAITAOF` counts this node's disk and those of the others, which know of the write by then.
+#[test]
+fn what_is_on_disks_is_counted() {
+    let mut cluster = Cluster::start("durability = \"local\"");
+    let primary = cluster.primary();
+    let replica = (primary + 1) % 3;
+    let mut client = cluster.connect(primary);
+    for round in 0..20 {
+        assert_eq!(client.ask(&format!("SET key {round}")).as_deref(), Some("+OK"));
+        assert_eq!(client.ask("WAITAOF 1 2 0").as_deref(), Some("*2|:1|:2"));
+    }
+    assert_eq!(client.ask("WAITAOF 0 1 0").as_deref(), Some("*2|:1|:2"), "no less than there is");
+    // A node that is not primary knows of its own disk.
+    let mut other = cluster.connect(replica);
+    assert_eq!(other.ask("SET other 1").as_deref(), Some("+OK"));
+    assert_eq!(other.ask("WAITAOF 1 1 100").as_deref(), Some("*2|:1|:0"));
+    let refused = client.ask("WAITAOF 2 0 100").unwrap();
+    assert!(refused.starts_with("-ERR"), "there is one disk here: {refused}");
+    // One is gone: there is one less, and who asks for it is told what there is when the time is over.
+    cluster.kill(replica);
+    assert_eq!(client.ask("SET key last").as_deref(), Some("+OK"));
+    assert_eq!(client.ask("WAITAOF 1 1 0").as_deref(), Some("*2|:1|:1"));
+    assert_eq!(client.ask("WAITAOF 1 2 300").as_deref(), Some("*2|:1|:1"));
+    cluster.start_node(replica);
+    assert_eq!(client.ask("WAITAOF 1 2 0").as_deref(), Some("*2|:1|:2"), "it has caught up");
+}
+
 #[test]
 fn what_is_published_on_one_node_is_heard_on_all() {
     let cluster = Cluster::start("");

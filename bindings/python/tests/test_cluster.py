@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import os
 import select
+import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -195,6 +197,91 @@ def test_who_is_primary_and_who_is_in_it(cluster: Cluster) -> None:
         stores[other].close()
         thread.join(TIMEOUT)
         assert ended == [True]
+
+
+class Authority:
+    """Makes certificates, with openssl."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.folder, self.name, self.ca = folder, name, folder / f"{name}.pem"
+        self._key = folder / f"{name}.key"
+        self._openssl("req", "-x509", "-out", self.ca, "-keyout", self._key, "-subj", f"/CN={name}", *KEY)
+
+    def issue(self, node: str, beside: bool) -> trimtab.Tls:
+        """A certificate for this node's name; its key stands beside it, or in a file of its own."""
+        paths = {kind: self.folder / f"{self.name}-{node}.{kind}" for kind in ("pem", "key", "csr", "ext")}
+        self._openssl("req", "-out", paths["csr"], "-keyout", paths["key"], "-subj", f"/CN={node}", *KEY)
+        paths["ext"].write_text(f"subjectAltName=DNS:{node}\nextendedKeyUsage=serverAuth,clientAuth\n")
+        signed = ("-CA", self.ca, "-CAkey", self._key, "-CAcreateserial", "-days", "2")
+        self._openssl(
+            "x509", "-req", "-in", paths["csr"], "-out", paths["pem"], "-extfile", paths["ext"], *signed
+        )
+        if not beside:
+            return trimtab.Tls(paths["pem"], self.ca, paths["key"])
+        paths["pem"].write_text(paths["pem"].read_text() + paths["key"].read_text())
+        return trimtab.Tls(str(paths["pem"]), self.ca)
+
+    def _openssl(self, *arguments: str | Path) -> None:
+        subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=PATIENCE)
+
+
+KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+
+
+def test_links_that_are_secured_and_all_options(tmp_path: Path) -> None:
+    members = [Member(name, free_address()) for name in "abc"]
+
+    def join(at: int, tls: trimtab.Tls, folder: str) -> Store:
+        options = ClusterOptions(
+            members[at].name,
+            members,
+            tls=tls,
+            cluster="secured",
+            listen=members[at].address,
+            beginning=trimtab.Beginning.NEW,
+            directory=trimtab.Directory.DETECT,
+            durability=trimtab.Durability.ALL,
+            read="replica",
+            age_max=PATIENCE,
+            forwards=False,
+            patience=PATIENCE,
+            forward_max=1000,
+            client_address=f"clients of {members[at].name}",
+            degrade_after=0.2,
+            transfer_timeout=PATIENCE,
+            message_bytes=16 << 10,
+        )
+        return Store(tmp_path / folder, segment_bytes=SEGMENT_BYTES, timeout=PATIENCE, cluster=options)
+
+    ours, theirs = Authority(tmp_path, "ours"), Authority(tmp_path, "theirs")
+    nodes = Cluster.__new__(Cluster)
+    nodes.path, nodes.members = tmp_path, members
+    nodes.stores = {it.name: join(at, ours.issue(it.name, at == 0), it.name) for at, it in enumerate(members)}
+    primary = nodes.primary()
+    others = [name for name in "abc" if name != primary]
+    # At all of them, without having been asked for; unless one is too late, which is told.
+    done = nodes.stores[primary].put(b"key", b"value")
+    assert done.nodes == 3 or done.is_degraded
+    for name in others:
+        with nodes.stores[name].view(level="local", position=done.position, timeout=PATIENCE):
+            assert nodes.stores[name][b"key"] == b"value"
+        with pytest.raises(trimtab.NotPrimaryError, match=primary):
+            nodes.stores[name].put(b"key", b"other")
+    expected = {name: f"clients of {name}" for name in "abc"}
+    end = time.monotonic() + PATIENCE
+    while {node.name: node.client_address for node in nodes.stores[primary].cluster().nodes} != expected:
+        assert time.monotonic() < end, nodes.stores[primary].cluster()
+        time.sleep(0.01)
+    # Who is certified by others stays out.
+    with nodes.stores[primary].cluster_events() as events:
+        nodes.stores[others[1]].close()
+        done = nodes.stores[primary].put(b"key", b"two of three")
+        assert done.is_degraded and done.nodes == 2
+        at = [member.name for member in members].index(others[1])
+        with join(at, theirs.issue(others[1], False), "stranger") as stranger:
+            wait_for(events, ClusterEventKind.REFUSED)
+            assert stranger.cluster().primary is None
+    nodes.close()
 
 
 def test_what_cannot_be(tmp_path: Path, store: Store) -> None:

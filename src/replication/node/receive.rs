@@ -1,6 +1,7 @@
 //! Frames: which are believed, and what each does. What the consensus library would not survive does not get to it.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use raft::StateRole;
 use raft::eraftpb::{Message, MessageType};
@@ -9,6 +10,7 @@ use super::{Event, Fence, Node, Standing};
 use crate::replication::frame::{self, Fault, Header};
 use crate::replication::message::{Body, Verdict, payload};
 use crate::store::engine::Now;
+use crate::time::Instant;
 
 /// How many earlier processes of a node are known.
 const RETIRED_MAX: usize = 8;
@@ -17,11 +19,14 @@ const LATE_MAX: u32 = 16;
 /// How long after: what is only late was sent before the other process began, and within the time that a frame may be on
 /// its way.
 const LATE_NANOS: u64 = 5_000_000_000;
+/// A process that was not heard for so long does not run beside another one that is.
+const SILENT: Duration = Duration::from_secs(2);
 
 /// What is known of another node's process.
 #[derive(Debug, Default)]
 pub(super) struct Process {
     boot: u64,
+    heard_at: Instant,
     /// Earlier ones, and the lowest stamp each had since a later one was heard.
     retired: VecDeque<(u64, u64)>,
     /// Frames of those that were sent when they should not run any more.
@@ -79,10 +84,16 @@ impl Node {
         }
         let process = self.processes.entry(from).or_default();
         if process.boot != header.boot {
-            if let Some((_, least)) = process.retired.iter_mut().find(|(boot, _)| *boot == header.boot) {
+            if let Some(at) = process.retired.iter().position(|(boot, _)| *boot == header.boot) {
+                let least = &mut process.retired[at].1;
                 *least = header.stamp.min(*least);
                 let is_alive = header.stamp > least.saturating_add(LATE_NANOS);
-                return self.refuse_retired(header, is_alive);
+                let is_alone = process.heard_at.saturating_add(SILENT) <= self.now.instant;
+                if !is_alive || !is_alone {
+                    return self.refuse_retired(header, is_alive);
+                }
+                // What was taken for the later one was an earlier one, of which a frame came late.
+                process.retired.remove(at);
             }
             let before = std::mem::replace(process, Process { boot: header.boot, ..Process::default() });
             process.retired = before.retired;
@@ -93,6 +104,7 @@ impl Node {
                 process.retired.pop_front();
             }
         }
+        process.heard_at = self.now.instant;
         if self.members.removed.contains(&from) {
             // What a crash may take back is not told.
             if self.are_members_durable() {

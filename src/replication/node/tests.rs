@@ -548,6 +548,21 @@ fn bad_frames_are_refused_each_for_its_reason() {
     assert!(said.iter().any(is_told));
     let mut events = std::iter::from_fn(|| node.poll_event());
     assert!(events.any(|it| it == Event::TwoProcesses { node: 2 }));
+    // One frame of a process that was over came late, and was taken for a later one's: that is found out.
+    let header = Header { cluster: CLUSTER, from: 2, to: 1, boot: 55, ..Header::default() };
+    frame::encode(&mut other, &header, &Body::Ping);
+    node.handle_frame(&other, at(6)).unwrap();
+    let mut hear = |node: &mut Node, millis: u64| {
+        let stamp = millis * 1_000_000;
+        let header = Header { cluster: CLUSTER, from: 2, to: 1, boot: 99, stamp, ..Header::default() };
+        frame::encode(&mut other, &header, &Body::Ping);
+        node.handle_frame(&other, at(millis))
+    };
+    for millis in (100..=5_100).step_by(50) {
+        assert_eq!(hear(&mut node, millis), Err(Fault::Retired { from: 2 }), "{millis}");
+    }
+    assert_eq!(hear(&mut node, 5_150), Ok(()));
+    assert!(!std::iter::from_fn(|| node.poll_event()).any(|it| it == Event::TwoProcesses { node: 2 }));
 }
 
 #[test]

@@ -190,7 +190,7 @@ impl Node {
             let entries = self.calls.writes.proposals.iter().take(count).map(entry);
             // Too much is not committed: later.
             let Some(first) = self.step_proposal(entries.collect()) else { return };
-            self.pace.begun(first, bytes, self.now.instant);
+            self.pace.begun(first, count as u64, bytes, self.now.instant);
             let epoch = self.raw.raft.term;
             for (at, proposal) in self.calls.writes.proposals.drain(..count).enumerate() {
                 self.calls.writes.proposed_bytes -= proposal.payload.len() as u64;
