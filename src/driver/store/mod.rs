@@ -62,9 +62,9 @@ use self::calls::listing;
 pub use self::calls::{Call, Exchanged, Listing, Pending, PutOptions};
 use self::ground::Ground;
 use self::hosted::{Host, Hosted};
-#[cfg(feature = "proxy")]
-#[cfg(feature = "replication")]
+#[cfg(all(feature = "proxy", feature = "replication"))]
 use self::lane::Heard;
+#[cfg(feature = "proxy")]
 pub(crate) use self::lane::{Finished, Lane};
 #[cfg(all(feature = "proxy", feature = "replication"))]
 use self::member::Sight;

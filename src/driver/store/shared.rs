@@ -218,8 +218,12 @@ impl Shared {
         let ticket = if core.is_ending || !core.waiting.is_empty() {
             None
         } else {
-            match core.ground.submit(command, wanted, now) {
-                Ok(ticket) => Some(ticket),
+            match core.ground.submit_now(command, wanted, now) {
+                Ok(ground::Submitted::Done(reply)) => {
+                    self.settle(&mut core, now);
+                    return answer::of(Ok(reply)).map(Submitted::Done);
+                }
+                Ok(ground::Submitted::UnderWay(ticket)) => Some(ticket),
                 Err(error) if core.ground.is_worth_waiting(&error) => None,
                 Err(error) => return Err(error),
             }
@@ -270,6 +274,7 @@ impl Shared {
     }
 
     /// The same; what is done at once is given back, and has no owner.
+    #[cfg(feature = "proxy")]
     pub(super) fn take_now(
         &self,
         core: &mut Core,
