@@ -909,6 +909,12 @@
 #define TRIMTAB_BEGINNING_JOIN 1
 
 /**
+ * The directory has a store of one node, which becomes the first node of a new cluster, with all it has; the others are added
+ * to it, and opened with `TRIMTAB_BEGINNING_JOIN`. Of no account later on.
+ */
+#define TRIMTAB_BEGINNING_ADOPT 2
+
+/**
  * The file system says whether the directory was copied. The default.
  */
 #define TRIMTAB_DIRECTORY_DETECT 0

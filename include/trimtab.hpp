@@ -1308,6 +1308,7 @@ enum class ReadLevel : std::int32_t {
 enum class Beginning : std::int32_t {
     begin = TRIMTAB_BEGINNING_NEW,
     join = TRIMTAB_BEGINNING_JOIN,
+    adopt = TRIMTAB_BEGINNING_ADOPT,
 };
 
 /// What is known of the directory of a node of a cluster.

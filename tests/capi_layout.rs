@@ -350,7 +350,9 @@ fn in_rust() -> Layout {
             client_address_len,
             number,
             matched,
-            lag
+            lag,
+            source,
+            source_len
         }
     );
     layout!(

@@ -28,6 +28,9 @@ const (
 	// BeginningJoin: the cluster is there already. It waits to be added or, as a member whose directory was lost, to be
 	// taken in again.
 	BeginningJoin Beginning = 1
+	// BeginningAdopt: the directory has a store of one node, which becomes the first node of a new cluster, with all it
+	// has. The others are added to it, and opened with BeginningJoin. Of no account later on.
+	BeginningAdopt Beginning = 2
 )
 
 // Directory is what is known of the directory of a node of a cluster.

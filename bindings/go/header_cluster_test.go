@@ -51,6 +51,7 @@ func init() {
 		"TRIMTAB_READ_LOCAL":            int64(ReadLocal),
 		"TRIMTAB_BEGINNING_NEW":         int64(BeginningNew),
 		"TRIMTAB_BEGINNING_JOIN":        int64(BeginningJoin),
+		"TRIMTAB_BEGINNING_ADOPT":       int64(BeginningAdopt),
 		"TRIMTAB_DIRECTORY_DETECT":      int64(DirectoryDetect),
 		"TRIMTAB_DIRECTORY_ORIGINAL":    int64(DirectoryOriginal),
 		"TRIMTAB_DIRECTORY_COPY":        int64(DirectoryCopy),

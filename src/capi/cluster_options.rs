@@ -30,6 +30,9 @@ pub const TRIMTAB_READ_LOCAL: i32 = 3;
 pub const TRIMTAB_BEGINNING_NEW: i32 = 0;
 /// The cluster is there already: it waits to be added, or, as a member whose directory was lost, to be taken in again.
 pub const TRIMTAB_BEGINNING_JOIN: i32 = 1;
+/// The directory has a store of one node, which becomes the first node of a new cluster, with all it has; the others are added
+/// to it, and opened with `TRIMTAB_BEGINNING_JOIN`. Of no account later on.
+pub const TRIMTAB_BEGINNING_ADOPT: i32 = 2;
 
 /// The file system says whether the directory was copied. The default.
 pub const TRIMTAB_DIRECTORY_DETECT: i32 = 0;
@@ -41,8 +44,11 @@ pub const TRIMTAB_DIRECTORY_COPY: i32 = 2;
 /// good, and once.
 pub const TRIMTAB_DIRECTORY_PROMOTED: i32 = 3;
 
-const BEGINNINGS: [(i32, Beginning); 2] =
-    [(TRIMTAB_BEGINNING_NEW, Beginning::New), (TRIMTAB_BEGINNING_JOIN, Beginning::Join)];
+const BEGINNINGS: [(i32, Beginning); 3] = [
+    (TRIMTAB_BEGINNING_NEW, Beginning::New),
+    (TRIMTAB_BEGINNING_JOIN, Beginning::Join),
+    (TRIMTAB_BEGINNING_ADOPT, Beginning::Adopt),
+];
 const DIRECTORIES: [(i32, Directory); 4] = [
     (TRIMTAB_DIRECTORY_DETECT, Directory::Detect),
     (TRIMTAB_DIRECTORY_ORIGINAL, Directory::Original),

@@ -62,6 +62,8 @@ fn member_options(from: &config::Store, cluster: &config::Cluster) -> embedded::
     options.replication.degrade_after = cluster.degrade_after;
     if cluster.joins {
         options.beginning = embedded::Beginning::Join;
+    } else if cluster.adopts {
+        options.beginning = embedded::Beginning::Adopt;
     }
     options
 }

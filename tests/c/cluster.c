@@ -349,7 +349,7 @@ static void refusals(void)
     OK(trimtab_cluster_options_set_message_bytes(options, 16 << 10));
     EXPECT(TRIMTAB_E_INVALID_ARGUMENT, trimtab_cluster_options_add_member(options, STR("x"), STR("localhost"), 0));
     EXPECT(TRIMTAB_E_INVALID_ARGUMENT, trimtab_cluster_options_add_member(options, STR("x"), STR(""), 2));
-    EXPECT(TRIMTAB_E_INVALID_ARGUMENT, trimtab_cluster_options_set_beginning(options, 2));
+    EXPECT(TRIMTAB_E_INVALID_ARGUMENT, trimtab_cluster_options_set_beginning(options, 3));
     EXPECT(TRIMTAB_E_INVALID_ARGUMENT, trimtab_cluster_options_set_directory(options, 4));
     EXPECT(TRIMTAB_E_INVALID_ARGUMENT, trimtab_cluster_options_set_durability(options, 5));
     EXPECT(TRIMTAB_E_INVALID_ARGUMENT, trimtab_cluster_options_set_read(options, 4, 0));

@@ -3,6 +3,7 @@
 
 #![cfg(target_os = "linux")]
 
+mod adopt;
 mod balancers;
 mod clients;
 mod command;

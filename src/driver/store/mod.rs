@@ -102,6 +102,9 @@ pub struct Store {
     is_lent: bool,
 }
 
+/// In the directory of a member of a cluster: says whose it is.
+const MEMBER_FILE: &str = "member";
+
 struct Inner {
     shared: Arc<Shared>,
     reader: Reader,
@@ -189,6 +192,14 @@ impl Store {
         fork::watch();
         let random = entropy::bytes().map_err(|error| Error::io("read random bytes", &error))?;
         let disk = Arc::new(FileDisk::new(path.as_ref())?);
+        // What the others count on is theirs too.
+        if disk.dir().join(MEMBER_FILE).exists() {
+            let why = format!(
+                "{} is that of a node of a cluster; open it as one, with node in [store] or with join",
+                disk.dir().display()
+            );
+            return Err(Error::invalid("directory", why));
+        }
         let cluster: [u8; 16] = *random.first_chunk().expect("32 bytes begin with 16");
         let seed = u64::from_le_bytes(*random.last_chunk().expect("32 bytes end with 8"));
         let identity = match options.identity {

@@ -138,7 +138,7 @@ impl Node {
                 self.engine.discard(File::Unfinished(Sequence(before.id.sequence)));
             }
             let header_here = SnapshotHeader {
-                identity: self.identity,
+                identity: self.engine.identity(),
                 sequence: Sequence(id.sequence),
                 epoch: Epoch(id.epoch),
                 clock_ms,

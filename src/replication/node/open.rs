@@ -30,6 +30,9 @@ pub struct Start {
     /// them is given the same. It counts only where there is nothing yet; a node that is added later is given none, and
     /// waits to be told. Where one node has a store of its own already, it alone is named.
     pub nodes: Vec<(u64, bool, Vec<u8>)>,
+    /// Whose the log in the directory says it is, where that is not this node: a store of one node that became, or is to
+    /// become, the first of a cluster. The log keeps its label.
+    pub label: Option<Identity>,
     /// The directory is an old copy, or may be, or was lost: the node votes for nobody until the others have taken it in
     /// again.
     pub is_copy: bool,
@@ -70,12 +73,13 @@ impl Node {
         options.check(store.log.segment_bytes)?;
         let mut rng = Rng::new(seed);
         let boot = rng.next_u64() | 1;
-        let (mut engine, report, mut found) = open_replicated(disk, store, identity, rng.next_u64(), now)?;
+        let (mut engine, report, mut found) =
+            open_replicated(disk, store, start.label.unwrap_or(identity), rng.next_u64(), now)?;
         let mut members = membership_in(disk, &found)?;
         let mut local = Local::decode(&found.membership).map_err(|fault| unreadable(disk, &fault))?;
         let is_begun = members != Membership::default();
         if !is_begun && !start.nodes.is_empty() {
-            members = begin(&mut engine, &mut found, &start.nodes, now)?;
+            members = begin(&mut engine, &mut found, identity.node, &start.nodes, now)?;
         } else if start.is_promoted {
             members = promote(&mut engine, &mut found, &members, identity.node, now)?;
             local.incarnation = 0;
@@ -229,10 +233,10 @@ fn unreadable(disk: &impl Disk, fault: &Fault) -> Error {
 fn begin(
     engine: &mut Engine,
     found: &mut Found,
+    node: u64,
     nodes: &[(u64, bool, Vec<u8>)],
     now: Now,
 ) -> Result<Membership> {
-    let node = engine.identity().node;
     let mut nodes = nodes.to_vec();
     nodes.sort();
     if !nodes.iter().any(|(number, ..)| *number == node) {

@@ -8,6 +8,7 @@
 //! | `listen` | where this node listens | its address in `peers` |
 //! | `cluster` | the cluster's name; nodes of another are refused | `"trimtab"` |
 //! | `join` | whether the cluster is there already: a node with an empty directory waits to be added | `false` |
+//! | `adopt` | whether the store of one node in `dir` becomes the first of a new cluster | `false` |
 //! | `forward` | whether a node that is not primary passes writes on | `true` |
 //! | `degrade_after` | after how long a write is answered though fewer nodes have it than were asked for | never |
 //! | `feed_from` | who feeds this node as long as it is a learner, instead of the primary; the best first | none |
@@ -49,6 +50,8 @@ pub struct Cluster {
     pub security: Security,
     /// The cluster is there already: with an empty directory this node waits to be added.
     pub joins: bool,
+    /// The store of one node in the directory becomes the first of a new cluster.
+    pub adopts: bool,
     /// A node that is not primary passes writes on.
     pub forwards: bool,
     /// After how long a write is answered though fewer nodes have it than were asked for.
@@ -103,10 +106,21 @@ pub(super) fn read(
 ) -> Option<Cluster> {
     let others = Others::read(fields, problems);
     let mut cluster = read_members(fields, problems)?;
-    let Others { name, joins, forwards, degrade_after, feed_timeout, stale_max, announce, sentinel } = others;
+    let Others { name, joins, adopts, forwards, degrade_after, feed_timeout, stale_max, announce, sentinel } =
+        others;
     let own = cluster.members.get(&cluster.node).and_then(|own| own.address);
     cluster.announce = announce.or_else(|| reached_at(resp?, own));
-    Some(Cluster { name, joins, forwards, degrade_after, feed_timeout, stale_max, sentinel, ..cluster })
+    Some(Cluster {
+        name,
+        joins,
+        adopts,
+        forwards,
+        degrade_after,
+        feed_timeout,
+        stale_max,
+        sentinel,
+        ..cluster
+    })
 }
 
 /// Where clients reach a node that serves them at `resp`: with an address that stands for all of the machine's, at the one
@@ -124,6 +138,7 @@ fn reached_at(resp: &Bind, own: Option<SocketAddr>) -> Option<String> {
 struct Others {
     name: String,
     joins: bool,
+    adopts: bool,
     forwards: bool,
     degrade_after: Option<Duration>,
     feed_timeout: Duration,
@@ -181,11 +196,18 @@ impl Others {
             }
             is_right
         });
+        let joins = fields.boolean("join", problems).is_some_and(|join| join.value);
+        let adopts = fields.boolean("adopt", problems).is_some_and(|adopt| adopt.value);
+        if joins && adopts {
+            let message = "adopt begins a cluster, and join says that there is one";
+            problems.add(fields.value_at("adopt"), message, "take out one of them");
+        }
         let name = name.map_or("trimtab", |name| name.value);
         Self {
             sentinel: sentinel.map_or(name, |set| set.value).to_owned(),
             name: name.to_owned(),
-            joins: fields.boolean("join", problems).is_some_and(|join| join.value),
+            joins,
+            adopts,
             forwards: fields.boolean("forward", problems).is_none_or(|forward| forward.value),
             degrade_after: degrade_after.map(|after| after.value),
             feed_timeout: feed_timeout.map_or(FEED_TIMEOUT_DEFAULT, |after| after.value),
@@ -251,6 +273,7 @@ fn read_members(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<
         members,
         security,
         joins: false,
+        adopts: false,
         forwards: true,
         degrade_after: None,
         feed_from,
@@ -455,6 +478,7 @@ const KEYS: Schema = Schema {
         crate::server::config::schema::key("learners", "[\"db-4\"]"),
         crate::server::config::schema::key("cluster", "\"orders\""),
         crate::server::config::schema::key("join", "true"),
+        crate::server::config::schema::key("adopt", "true"),
         crate::server::config::schema::key("forward", "false"),
         crate::server::config::schema::key("degrade_after", "\"1s\""),
         crate::server::config::schema::key("feed_from", "[\"db-2\"]"),
@@ -588,6 +612,7 @@ mod tests {
                 "neither in peers nor in learners; did you mean",
             ),
             (with(&format!("{plain}feed_from = [\"db-2\", \"db-2\"]")), "feed_from names db-2 twice"),
+            (with(&format!("{plain}join = true\nadopt = true")), "adopt begins a cluster, and join says"),
             (with(&format!("{plain}announce = \"6379\"")), "announce: \"6379\" is no host:port"),
             (with("peer_tls = \"off\""), "t:3:12: unknown peer_tls \"off\""),
             (with("peer_tls = \"insecure-plain\""), "did you mean \"insecure-plaintext\"?"),

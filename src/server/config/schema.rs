@@ -95,6 +95,7 @@ pub(super) const STORE: Schema = Schema {
         key("learners", "[\"db-4\"]"),
         key("peer_tls", "{ certificates = [\"node.pem\"], ca = \"ca.pem\" }"),
         key("join", "true"),
+        key("adopt", "true"),
         key("forward", "false"),
         key("degrade_after", "\"1s\""),
         key("feed_from", "[\"db-2\"]"),

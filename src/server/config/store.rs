@@ -24,9 +24,10 @@ const MEMORY_MIN: u64 = 64 << 10;
 
 /// The keys that make a store a member of a cluster, and those that are of use in one alone.
 const MEMBER_KEYS: [&str; 4] = ["peers", "learners", "listen", "peer_tls"];
-const CLUSTER_KEYS: [&str; 9] = [
+const CLUSTER_KEYS: [&str; 10] = [
     "cluster",
     "join",
+    "adopt",
     "forward",
     "degrade_after",
     "feed_from",

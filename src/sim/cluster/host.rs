@@ -152,7 +152,7 @@ impl Host {
         let start = Start {
             nodes: if self.is_first { settings.nodes.clone() } else { Vec::new() },
             is_copy: std::mem::take(&mut self.is_copy),
-            is_promoted: false,
+            ..Start::default()
         };
         let options = Options { feed_from: self.feed_from.clone(), ..settings.options.clone() };
         let identity = Identity { cluster: CLUSTER, node: self.id };

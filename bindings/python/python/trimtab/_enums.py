@@ -286,6 +286,8 @@ class Beginning(IntEnum):
     """It begins a new cluster, with all others that are told so."""
     JOIN = 1
     """The cluster is there already: it waits to be added, or to be taken in again."""
+    ADOPT = 2
+    """The directory has a store of one node, which becomes the first node of a new cluster."""
 
 
 class Directory(IntEnum):

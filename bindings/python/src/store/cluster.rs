@@ -26,7 +26,7 @@ use crate::wait::Until;
 impl Choice for Beginning {
     const WHAT: &'static str = "beginning";
     const ALL: &'static [(i64, &'static str, Self)] =
-        &[(0, "new", Beginning::New), (1, "join", Beginning::Join)];
+        &[(0, "new", Beginning::New), (1, "join", Beginning::Join), (2, "adopt", Beginning::Adopt)];
 }
 
 impl Choice for Directory {

@@ -8,8 +8,8 @@ use super::calls::Calls;
 use super::messages::Messages;
 use super::news::News;
 use super::people::{People, about};
-use super::place::{self, Found};
-use super::{Beginning, ClusterOptions, Directory, Member, Sight};
+use super::place::{self, Found, Place};
+use super::{Beginning, ClusterOptions, Directory, Member, MemberOptions, Sight};
 use crate::driver::log::FileDisk;
 use crate::driver::peer::{Links, Setup};
 use crate::driver::store::ground::Ground;
@@ -21,7 +21,7 @@ use crate::replication::{Node, Role, Start};
 use crate::store::engine::{Durability, Report};
 use crate::store::index::Timestamp;
 use crate::store::index::evict::Eviction;
-use crate::store::log::{Disk, File};
+use crate::store::log::{Disk, File, find_identity};
 use crate::sys::{entropy, fork};
 use crate::time::Instant;
 
@@ -51,7 +51,18 @@ impl Store {
             .map_err(|error| Error::io(format!("list {}", disk.dir().display()), &error))?
             .iter()
             .any(|file| matches!(file, File::Segment(_) | File::Snapshot(_)));
-        let found = place::look(disk.dir(), &cluster.cluster, &cluster.node, has_log)?;
+        let lone = match cluster.beginning {
+            Beginning::Adopt if has_log => Some(find_identity(&*disk)?),
+            _ => None,
+        };
+        let Place { found, label } = place::look(disk.dir(), &cluster.cluster, &cluster.node, has_log, lone)?;
+        if cluster.beginning == Beginning::Adopt && found == Found::Nothing && !has_log {
+            let why = format!(
+                "there is no store in {} that could become a node; take it out",
+                disk.dir().display()
+            );
+            return Err(Error::invalid("beginning", why));
+        }
         let identity = cluster.identity();
         let people = People::new(&cluster);
         let setup = Setup {
@@ -70,9 +81,9 @@ impl Store {
         };
         let links = Links::open(setup)?;
         if found == Found::Nothing {
-            place::mark(disk.dir(), &cluster.cluster, &cluster.node, true)?;
+            place::mark(disk.dir(), &cluster.cluster, &cluster.node, label, true)?;
         }
-        let start = start(&cluster, found, has_log);
+        let start = start(&cluster, Place { found, label }, has_log);
         let (node, report) = Node::open(
             &*disk,
             options.engine.clone(),
@@ -83,7 +94,7 @@ impl Store {
             shared::now(),
         )?;
         if found != Found::Original {
-            place::mark(disk.dir(), &cluster.cluster, &cluster.node, false)?;
+            place::mark(disk.dir(), &cluster.cluster, &cluster.node, label, false)?;
         }
         Self::found(disk, node, links, people, report.store, options, cluster)
     }
@@ -97,12 +108,14 @@ impl Store {
         options: Options,
         cluster: ClusterOptions,
     ) -> Result<Self> {
-        let identity = cluster.identity();
+        let own = cluster.identity().node;
+        // Whose the log says it is: a store of one node that became a member is still its own.
+        let identity = node.engine().identity();
         let reader = node.reader();
         let sight = Arc::new(Sight::default());
         let read_level = cluster.read;
         let mut member = Member {
-            own: identity.node,
+            own,
             settings: options.engine.settings,
             people,
             calls: Calls::default(),
@@ -178,13 +191,17 @@ fn lock(disk: &FileDisk) -> Result<()> {
     })
 }
 
-fn start(cluster: &ClusterOptions, found: Found, has_log: bool) -> Start {
+fn start(cluster: &ClusterOptions, place: Place, has_log: bool) -> Start {
+    let Place { found, label } = place;
     let is_begun = found != Found::Nothing;
     let nodes = match (is_begun, cluster.beginning) {
-        (false, Beginning::New) => {
+        (false, Beginning::New | Beginning::Adopt) => {
+            // Who has a store already begins alone. What was begun once goes on so, also when it is not asked for again.
+            let is_wanted = |it: &&MemberOptions| label.is_none() || it.name == cluster.node;
             let mut nodes: Vec<(u64, bool, Vec<u8>)> = cluster
                 .members
                 .iter()
+                .filter(is_wanted)
                 .map(|it| (super::options::number_of(&it.name), !it.is_learner, about(&it.name, it.address)))
                 .collect();
             nodes.sort();
@@ -198,5 +215,5 @@ fn start(cluster: &ClusterOptions, found: Found, has_log: bool) -> Start {
         (_, Found::Nothing) => cluster.beginning == Beginning::Join,
         _ => !has_log,
     };
-    Start { nodes, is_copy, is_promoted: cluster.directory == Directory::Promoted && is_begun }
+    Start { nodes, label, is_copy, is_promoted: cluster.directory == Directory::Promoted && is_begun }
 }

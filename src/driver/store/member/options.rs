@@ -79,7 +79,7 @@ pub struct MemberOptions {
     pub is_learner: bool,
 }
 
-/// What a node does whose directory is empty.
+/// What a node does that is in no cluster yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Beginning {
     /// It begins a new cluster, with all others that are told so.
@@ -88,6 +88,10 @@ pub enum Beginning {
     /// The cluster is there already: it waits to be added, or, when it is a member whose directory was lost, to be taken in
     /// again. It votes for nobody until then.
     Join,
+    /// The directory has a store of one node, which becomes the first node of a new cluster, with all it has; the others are
+    /// added to it ([`Store::add`](crate::embedded::Store::add)), and opened with [`Beginning::Join`]. Of no
+    /// account later on.
+    Adopt,
 }
 
 /// What is known of a directory.
@@ -168,6 +172,10 @@ impl ClusterOptions {
         if self.own().is_none() {
             return Err(Error::invalid("members", format!("{} is not among them; add this node", self.node)));
         }
+        if self.beginning == Beginning::Adopt && self.own().is_some_and(|it| it.is_learner) {
+            let why = "a store of one node becomes the one that votes first, and this node is a learner";
+            return Err(Error::invalid("beginning", why));
+        }
         within("patience", self.patience, Duration::ZERO, Duration::from_secs(3_600))?;
         within("forward_max", self.forward_max, 1, 1 << 24)?;
         if self.client_address.as_ref().is_some_and(|it| it.len() > 128 || it.chars().any(char::is_control)) {
@@ -201,13 +209,18 @@ impl ClusterOptions {
 
     /// Whose the log is.
     pub(super) fn identity(&self) -> Identity {
-        let cluster = xxh3_128_with_seed(self.cluster.as_bytes(), SEED).to_le_bytes();
-        Identity { cluster, node: number_of(&self.node) }
+        identity_of(&self.cluster, &self.node)
     }
 }
 
 /// What numbers and clusters are made of; on disk and on the wire, so it never changes.
 const SEED: u64 = 0x7472_696d_7461_6231;
+
+/// What a node of a cluster is known by.
+pub(super) fn identity_of(cluster: &str, node: &NodeName) -> Identity {
+    let cluster = xxh3_128_with_seed(cluster.as_bytes(), SEED).to_le_bytes();
+    Identity { cluster, node: number_of(node) }
+}
 
 /// The number of a node: of its name, so that all nodes have the same without asking.
 pub(crate) fn number_of(name: &NodeName) -> u64 {

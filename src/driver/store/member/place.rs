@@ -8,11 +8,14 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::peer::NodeName;
+use crate::store::log::Identity;
 
-const NAME: &str = "member";
+const NAME: &str = crate::driver::store::MEMBER_FILE;
 const NEW_NAME: &str = "member.new";
 /// What it begins with, and the version.
 const FIRST: &str = "trimtab member 1";
+/// Whose the log says it is, where a store of one node became the first of a cluster.
+const LOG: &str = "log";
 /// It is being opened for the first time.
 const OPENING: &str = "opening";
 /// Nothing of ours is so long.
@@ -29,29 +32,53 @@ pub(super) enum Found {
     Copy,
 }
 
+/// Whose the directory is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) found: Found,
+    /// Whose the log says it is, where that is a store of one node.
+    pub(super) label: Option<Identity>,
+}
+
+impl Place {
+    const NOTHING: Self = Self { found: Found::Nothing, label: None };
+    const COPY: Self = Self { found: Found::Copy, label: None };
+}
+
 /// Looks whose the directory is. Blocks for the disk.
+///
+/// - `lone`: the log of a store of one node that is there may become the node's, and whose it says it is.
 ///
 /// # Errors
 ///
 /// `InvalidArgument` for the directory of another cluster or node, and for a store that is no member's; `Corrupt` is not
 /// told: a file that says nothing counts as a copy's. `Io`.
-pub(super) fn look(dir: &Path, cluster: &str, node: &NodeName, has_log: bool) -> Result<Found> {
+pub(super) fn look(
+    dir: &Path,
+    cluster: &str,
+    node: &NodeName,
+    has_log: bool,
+    lone: Option<Identity>,
+) -> Result<Place> {
     let path = dir.join(NAME);
     let failed = |error: &std::io::Error| Error::io(format!("read {}", path.display()), error);
     let file = match fs::metadata(&path) {
         Err(error) if error.kind() == ErrorKind::NotFound && has_log => {
+            if lone.is_some() {
+                return Ok(Place { label: lone, ..Place::NOTHING });
+            }
             let why = format!(
-                "{} has a store that belongs to no cluster; name an empty directory, and write into the cluster what is \
-                 in that one",
+                "{} has a store that belongs to no cluster; to make that the first node of a new one, with all it has, say \
+                 adopt = true in [store], or Beginning::Adopt; otherwise name an empty directory",
                 dir.display()
             );
             return Err(Error::invalid("directory", why));
         }
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Place::NOTHING),
         other => other.map_err(|error| failed(&error))?,
     };
     if file.len() > BYTES_MAX {
-        return Ok(Found::Copy);
+        return Ok(Place::COPY);
     }
     let text = String::from_utf8_lossy(&fs::read(&path).map_err(|error| failed(&error))?).into_owned();
     let mut lines = text.lines();
@@ -59,7 +86,7 @@ pub(super) fn look(dir: &Path, cluster: &str, node: &NodeName, has_log: bool) ->
         let detail = format!("{}: it was written by a later release; use that", path.display());
         return Err(Error::Unsupported { what: "member", detail: detail.into() });
     }
-    let (mut inode, mut is_opening) = (None, false);
+    let (mut inode, mut is_opening, mut label) = (None, false, None);
     for line in lines {
         match line.split_once(' ') {
             Some(("cluster", other)) if other != cluster => {
@@ -70,16 +97,24 @@ pub(super) fn look(dir: &Path, cluster: &str, node: &NodeName, has_log: bool) ->
                 let why = format!("{} is of the node {other}, and this is {node}", dir.display());
                 return Err(Error::invalid("directory", why));
             }
+            Some((LOG, text)) => {
+                let read = read_identity(text);
+                label = Some(read.ok_or_else(|| Error::Unsupported {
+                    what: "member",
+                    detail: format!("{}: it says not whose the log is", path.display()).into(),
+                })?);
+            }
             Some(("inode", number)) => inode = number.parse::<u64>().ok(),
             None if line == OPENING => is_opening = true,
             _ => {}
         }
     }
-    Ok(match inode == Some(file.ino()) {
+    let found = match inode == Some(file.ino()) {
         _ if is_opening => Found::Nothing,
         true => Found::Original,
         false => Found::Copy,
-    })
+    };
+    Ok(Place { found, label })
 }
 
 /// The names of the cluster and the node whose directory this is. Blocks for the disk.
@@ -114,12 +149,23 @@ pub(super) fn names(dir: &Path) -> Result<(String, String)> {
 }
 
 /// Says whose the directory is from now on, durably; `is_opening`: before there is anything else. Blocks for the disk.
-pub(super) fn mark(dir: &Path, cluster: &str, node: &NodeName, is_opening: bool) -> Result<()> {
+pub(super) fn mark(
+    dir: &Path,
+    cluster: &str,
+    node: &NodeName,
+    label: Option<Identity>,
+    is_opening: bool,
+) -> Result<()> {
     let path = dir.join(NEW_NAME);
     let write = || {
         let mut file = fs::File::create(&path)?;
         let inode = file.metadata()?.ino();
         write!(file, "{FIRST}\ncluster {cluster}\nnode {node}\ninode {inode}\n")?;
+        if let Some(label) = label {
+            write!(file, "{LOG} ")?;
+            label.cluster.iter().try_for_each(|byte| write!(file, "{byte:02x}"))?;
+            writeln!(file, " {}", label.node)?;
+        }
         if is_opening {
             writeln!(file, "{OPENING}")?;
         }
@@ -130,9 +176,53 @@ pub(super) fn mark(dir: &Path, cluster: &str, node: &NodeName, is_opening: bool)
     write().map_err(|error| Error::io(format!("write {}", path.display()), &error))
 }
 
+/// A cluster in hexadecimal digits, and a node.
+fn read_identity(text: &str) -> Option<Identity> {
+    let (digits, node) = text.split_once(' ')?;
+    if digits.len() != 32 || !digits.is_ascii() {
+        return None;
+    }
+    let mut cluster = [0; 16];
+    for (at, byte) in cluster.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).ok()?;
+    }
+    let node = node.parse().ok().filter(|node| *node != 0)?;
+    Some(Identity { cluster, node })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Looks, where no log may be taken over.
+    fn look(dir: &Path, cluster: &str, node: &NodeName, has_log: bool) -> Result<Found> {
+        super::look(dir, cluster, node, has_log, None).map(|place| place.found)
+    }
+
+    fn mark(dir: &Path, cluster: &str, node: &NodeName, is_opening: bool) -> Result<()> {
+        super::mark(dir, cluster, node, None, is_opening)
+    }
+
+    #[test]
+    fn whose_the_log_was_is_kept() {
+        let dir = std::env::temp_dir().join(format!("trimtab-place-lone-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let node: NodeName = "db-1".parse().unwrap();
+        let lone = Identity { cluster: *b"0123456789\n\0\xff ab", node: 7 };
+        let seen = |found| Ok(Place { found, label: Some(lone) });
+        assert_eq!(super::look(&dir, "c", &node, true, Some(lone)), seen(Found::Nothing));
+        for is_opening in [true, false] {
+            super::mark(&dir, "c", &node, Some(lone), is_opening).unwrap();
+            let found = if is_opening { Found::Nothing } else { Found::Original };
+            assert_eq!(super::look(&dir, "c", &node, true, None), seen(found));
+        }
+        for wrong in
+            ["", "00 1", "zz", "0123456789abcdef0123456789abcdef 0", "+123456789abcdef0123456789abcdef 1"]
+        {
+            assert!(read_identity(wrong).is_none_or(|it| wrong.starts_with('+') && it.node == 1), "{wrong}");
+        }
+        fs::remove_dir_all(&dir).unwrap();
+    }
 
     #[test]
     fn a_directory_knows_whose_it_is_and_a_copy_is_seen() {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::options::identity_of;
 use super::people::name_in;
 use super::place;
 use crate::driver::log::FileDisk;
@@ -48,6 +49,7 @@ pub fn promote_directory(path: impl AsRef<Path>) -> Result<Promoted> {
     // The lock comes before all else: whoever has the directory open goes on undisturbed.
     log::lock(&disk)?;
     let label = find_label(&disk)?;
+    let identity = identity_of(&cluster, &node.parse()?);
     let log = log::Options { segment_bytes: label.segment_bytes, ..log::Options::default() };
     let options = engine::Options { log, ..engine::Options::default() };
     let open = |start: &Start, seed| {
@@ -55,12 +57,13 @@ pub fn promote_directory(path: impl AsRef<Path>) -> Result<Promoted> {
         // It sends nothing; only what it is checked against is to fit.
         let message_bytes = default.message_bytes.min(label.segment_bytes / 8);
         let replication = replication::Options { message_bytes, ..default };
-        Node::open(&disk, options.clone(), replication, label.identity, start, seed, now())
+        Node::open(&disk, options.clone(), replication, identity, start, seed, now())
     };
     // As it was before, for who is in the cluster then.
-    let (mut before, _) = open(&Start::default(), word(0))?;
+    let (mut before, _) = open(&Start { label: Some(label.identity), ..Start::default() }, word(0))?;
     close(&mut before, &disk)?;
-    let (mut promoted, _) = open(&Start { is_promoted: true, ..Start::default() }, word(1))?;
+    let (mut promoted, _) =
+        open(&Start { label: Some(label.identity), is_promoted: true, ..Start::default() }, word(1))?;
     close(&mut promoted, &disk)?;
     let (before, members) = (before.members(), promoted.members());
     let name = |number: &u64| {

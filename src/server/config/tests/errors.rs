@@ -608,8 +608,8 @@ fn what_hints_suggest_is_taken() {
                                   peer_tls = \"insecure-plaintext-anywhere\"\n";
             const PEERS: &str = "peers = { db-1 = \"10.0.0.5:7400\" }\n";
             let needs = match key {
-                "cluster" | "listen" | "join" | "forward" | "degrade_after" | "stale_max" | "announce"
-                | "sentinel" | "feed_timeout" => {
+                "cluster" | "listen" | "join" | "adopt" | "forward" | "degrade_after" | "stale_max"
+                | "announce" | "sentinel" | "feed_timeout" => {
                     return format!("[store]\n{MEMBER}{PEERS}{line}\n");
                 }
                 "feed_from" => {

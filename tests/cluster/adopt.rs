@@ -1,0 +1,128 @@
+//! A store of one node that becomes the first of a cluster.
+
+use trimtab::Error;
+use trimtab::embedded::{Beginning, Call, ClusterOptions, Store, Watched};
+use trimtab::store::index::{Range, RequestId};
+
+use crate::support::{Cluster, LOCAL, PATIENCE, member, options, wait_role};
+use trimtab::replication::Role;
+
+fn key(at: u32) -> Vec<u8> {
+    format!("key-{at:05}").into_bytes()
+}
+
+/// Nobody but `a` yet, which is to take over what is in its directory.
+fn alone() -> Cluster {
+    let mut cluster = Cluster::new(0, 0);
+    cluster.members.push(member("a", false));
+    cluster.stores.push(None);
+    cluster
+}
+
+fn adopting(cluster: &Cluster) -> ClusterOptions {
+    ClusterOptions { beginning: Beginning::Adopt, ..cluster.options_of(0) }
+}
+
+#[test]
+fn a_store_keeps_all_it_has_and_others_get_it() {
+    let mut cluster = alone();
+    let lone = Store::open(cluster.dir(0), options()).unwrap();
+    // More than a snapshot's worth, so that some of it is no longer in the log.
+    let value = vec![b'v'; 2_000];
+    for at in 0..1_000 {
+        lone.put(&key(at), &value, &Call::default()).unwrap();
+    }
+    let request = RequestId { client: [7; 16], number: 3 };
+    let asked = Call { request: Some(request), ..Call::default() };
+    let counted = lone.increment(b"counter", 5, &asked).unwrap();
+    let last = lone.status().unwrap();
+    lone.close().unwrap();
+    drop(lone);
+
+    // Nobody has it taken over by accident; whoever is refused is told how.
+    let refused = Store::join(cluster.dir(0), options(), cluster.options_of(0)).unwrap_err();
+    assert!(refused.to_string().contains("adopt = true"), "{refused}");
+    let lone = Store::open(cluster.dir(0), options()).expect("it is as it was");
+    assert_eq!(lone.status().unwrap().sequence, last.sequence);
+    drop(lone);
+
+    let store = Store::join(cluster.dir(0), options(), adopting(&cluster)).unwrap();
+    cluster.stores[0] = Some(store);
+    assert_eq!(cluster.primary(), 0);
+    let store = cluster.store(0);
+    assert_eq!(*store.get(&key(999)).unwrap().unwrap().value, *value);
+    assert_eq!(store.count(&Range::ALL).unwrap(), 1_001);
+    // What was asked for by then is done once.
+    let again = store.increment(b"counter", 5, &asked).unwrap();
+    assert_eq!(again, counted);
+    // Sequences go on, and who watched goes on from where it was.
+    let mut watcher = store.watch(&Range::ALL, Some(last.sequence)).unwrap();
+    let Watched::Events(seen) = watcher.next(PATIENCE).unwrap() else { panic!("nothing is missing") };
+    assert_eq!((seen[0].sequence(), seen[0].key()), (last.sequence, &b"counter"[..]));
+    assert!(store.put(b"new", b"1", &Call::default()).unwrap().sequence > last.sequence);
+
+    // It would keep the store open.
+    drop(watcher);
+    // Two more, which get it by snapshot; then the first is gone.
+    for name in ["b", "c"] {
+        let at = cluster.open_new(name);
+        let address = cluster.members[at].address;
+        cluster.store(0).add(name, address, Some(PATIENCE)).unwrap();
+        wait_role(cluster.store(at), Role::Learner);
+        cluster.store(0).promote_learner(name, Some(PATIENCE)).unwrap();
+        wait_role(cluster.store(at), Role::Replica);
+    }
+    cluster.store(0).put(b"all", b"of three", &Call { nodes: 3, ..Call::default() }).unwrap();
+    let epoch = cluster.epoch(0);
+    cluster.drop(0);
+    let next = cluster.primary_after(epoch);
+    let store = cluster.store(next);
+    assert_eq!(store.count(&Range::ALL).unwrap(), 1_003);
+    assert_eq!(store.increment(b"counter", 5, &asked).unwrap(), counted);
+
+    // It is a node like any other: it comes back without being asked to take anything over, and no store of its own any more.
+    let refused = Store::open(cluster.dir(0), options()).unwrap_err();
+    assert!(refused.to_string().contains("is that of a node of a cluster"), "{refused}");
+    cluster.open(0);
+    cluster.store(next).put(b"all", b"again", &Call { nodes: 3, ..Call::default() }).unwrap();
+    cluster.wait_shown(0, b"all", b"again");
+    assert!(cluster.store(0).get_at(&key(0), &LOCAL).unwrap().is_some());
+}
+
+#[test]
+fn there_has_to_be_a_store_and_a_vote() {
+    let cluster = alone();
+    let refused = Store::join(cluster.dir(0), options(), adopting(&cluster)).unwrap_err();
+    assert!(matches!(&refused, Error::InvalidArgument { what: "beginning", .. }), "{refused}");
+    let mut members = vec![member("a", true), member("b", false)];
+    members[0].is_learner = true;
+    let learner = ClusterOptions { members, ..adopting(&cluster) };
+    let refused = Store::join(cluster.dir(0), options(), learner).unwrap_err();
+    assert!(refused.to_string().contains("this node is a learner"), "{refused}");
+}
+
+#[test]
+fn a_store_with_others_in_its_configuration_begins_alone() {
+    let mut cluster = alone();
+    Store::open(cluster.dir(0), options()).unwrap().put(b"key", b"1", &Call::default()).unwrap();
+    cluster.members.push(member("b", false));
+    cluster.stores.push(None);
+    let store = Store::join(cluster.dir(0), options(), adopting(&cluster)).unwrap();
+    cluster.stores[0] = Some(store);
+    assert_eq!(cluster.primary(), 0);
+    assert_eq!(cluster.store(0).cluster().unwrap().nodes.len(), 1);
+    // The other one joins, and is added under the name it has there.
+    let options_of_b = ClusterOptions { beginning: Beginning::Join, ..cluster.options_of(1) };
+    let b = Store::join(cluster.dir(1), options(), options_of_b).unwrap();
+    cluster.stores[1] = Some(b);
+    // What its reign begins with is committed.
+    cluster.store(0).put(b"more", b"1", &Call::default()).unwrap();
+    cluster.store(0).add("b", cluster.members[1].address, Some(PATIENCE)).unwrap();
+    cluster.wait_shown(1, b"key", b"1");
+    // It stays so, whether it is still asked to or not.
+    cluster.drop(0);
+    let store = Store::join(cluster.dir(0), options(), adopting(&cluster)).unwrap();
+    cluster.stores[0] = Some(store);
+    assert_eq!(cluster.primary(), 0);
+    assert_eq!(*cluster.store(0).get(b"key").unwrap().unwrap().value, *b"1");
+}
