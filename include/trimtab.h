@@ -874,6 +874,11 @@
 #define TRIMTAB_CLUSTER_MISSED 13
 
 /**
+ * This learner is fed by the node `name` from now on; NULL: by the primary.
+ */
+#define TRIMTAB_CLUSTER_SOURCE 14
+
+/**
  * The store's default.
  */
 #define TRIMTAB_READ_DEFAULT 0
@@ -2531,6 +2536,15 @@ typedef struct trimtab_cluster_node {
      * How many entries it is behind; `TRIMTAB_NO_TIME` where that is not known: on a primary it is.
      */
     uint64_t lag;
+    /**
+     * Who feeds it instead of the primary; NULL: the primary does, or that is not known, as it is on a primary, and on the two of
+     * them.
+     */
+    const char *source;
+    /**
+     * How many bytes.
+     */
+    size_t source_len;
 } trimtab_cluster_node;
 
 /**
@@ -5835,6 +5849,29 @@ trimtab_status trimtab_cluster_options_set_client_address(struct trimtab_cluster
  */
 trimtab_status trimtab_cluster_options_set_degrade_after_ms(struct trimtab_cluster_options *options,
                                                             uint64_t degrade_after_ms);
+
+/**
+ * Adds a node by which this one is fed as long as it is a learner, instead of by the primary: the best first. It takes the
+ * first that is up to date; when none is, the primary feeds it.
+ *
+ * - `node`: its name; at most eight.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_UTF8`, or `TRIMTAB_E_INVALID_ARGUMENT` for what is no name.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_cluster_options_add_feed_from(struct trimtab_cluster_options *options,
+                                                     struct trimtab_str node);
+
+/**
+ * Sets after how long without anything new from where it is fed a learner is fed by the primary again.
+ *
+ * - `timeout_ms`: milliseconds, 400 to an hour; default 2000.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_cluster_options_set_feed_timeout_ms(struct trimtab_cluster_options *options,
+                                                           uint64_t timeout_ms);
 
 /**
  * Sets after how long a handover is called off.

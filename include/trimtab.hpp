@@ -1350,6 +1350,7 @@ enum class ClusterEventKind : std::int32_t {
     link_down = TRIMTAB_CLUSTER_LINK_DOWN,
     refused = TRIMTAB_CLUSTER_REFUSED,
     missed = TRIMTAB_CLUSTER_MISSED,
+    source = TRIMTAB_CLUSTER_SOURCE,
 };
 
 /// Which number of a key a transaction compares.
@@ -1612,6 +1613,15 @@ public:
     ClusterOptions &degrade_after(Duration after)
     {
         return set(trimtab_cluster_options_set_degrade_after_ms, count(after));
+    }
+    /// By whom this node is fed as long as it is a learner; the best first.
+    ClusterOptions &feed_from(std::string_view node)
+    {
+        return set(trimtab_cluster_options_add_feed_from, detail::str(node));
+    }
+    ClusterOptions &feed_timeout(Duration timeout)
+    {
+        return set(trimtab_cluster_options_set_feed_timeout_ms, count(timeout));
     }
     ClusterOptions &transfer_timeout(Duration timeout)
     {

@@ -116,12 +116,18 @@ func setClusterOptions(options *C.trimtab_cluster_options, given *ClusterOptions
 		{C.TRIMTAB_GO_CLUSTER_FORWARD_MAX, uint64(given.ForwardMax), 0, given.ForwardMax != 0},
 		{C.TRIMTAB_GO_CLUSTER_DEGRADE_AFTER, uint64(given.DegradeAfter / time.Millisecond), 0, given.DegradeAfter != 0},
 		{C.TRIMTAB_GO_CLUSTER_TRANSFER_TIMEOUT, uint64(given.TransferTimeout / time.Millisecond), 0, given.TransferTimeout != 0},
+		{C.TRIMTAB_GO_CLUSTER_FEED_TIMEOUT, uint64(given.FeedTimeout / time.Millisecond), 0, given.FeedTimeout != 0},
 		{C.TRIMTAB_GO_CLUSTER_MESSAGE_BYTES, given.MessageBytes, 0, given.MessageBytes != 0},
 	} {
 		if !one.isSaid {
 			continue
 		}
 		if err := set(one.what, one.number, one.more); err != nil {
+			return err
+		}
+	}
+	for _, node := range given.FeedFrom {
+		if err := setText(C.TRIMTAB_GO_CLUSTER_FEED_FROM, node); err != nil {
 			return err
 		}
 	}
@@ -197,6 +203,7 @@ func (n *nativeStore) cluster() (ClusterStatus, error) {
 			Linked:        node.is_linked != 0,
 			Matched:       knownNumber(node.matched),
 			Lag:           knownNumber(node.lag),
+			Source:        borrowed(node.source, node.source_len),
 		})
 	}
 	return status, nil

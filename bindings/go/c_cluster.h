@@ -48,9 +48,11 @@ enum {
     TRIMTAB_GO_CLUSTER_DEGRADE_AFTER,
     TRIMTAB_GO_CLUSTER_TRANSFER_TIMEOUT,
     TRIMTAB_GO_CLUSTER_MESSAGE_BYTES,
+    TRIMTAB_GO_CLUSTER_FEED_TIMEOUT,
     TRIMTAB_GO_CLUSTER_NAME,
     TRIMTAB_GO_CLUSTER_LISTEN,
     TRIMTAB_GO_CLUSTER_CLIENT_ADDRESS,
+    TRIMTAB_GO_CLUSTER_FEED_FROM,
 };
 
 // `more` is the age of the level replica.
@@ -73,6 +75,7 @@ static inline trimtab_go_result trimtab_go_cluster_set(trimtab_cluster_options *
     case TRIMTAB_GO_CLUSTER_TRANSFER_TIMEOUT:
         status = trimtab_cluster_options_set_transfer_timeout_ms(options, number);
         break;
+    case TRIMTAB_GO_CLUSTER_FEED_TIMEOUT: status = trimtab_cluster_options_set_feed_timeout_ms(options, number); break;
     case TRIMTAB_GO_CLUSTER_MESSAGE_BYTES: status = trimtab_cluster_options_set_message_bytes(options, number); break;
     }
     return trimtab_go_result_of(status);
@@ -85,6 +88,7 @@ static inline trimtab_go_result trimtab_go_cluster_set_text(trimtab_cluster_opti
     switch (what) {
     case TRIMTAB_GO_CLUSTER_NAME: status = trimtab_cluster_options_set_cluster(options, str); break;
     case TRIMTAB_GO_CLUSTER_LISTEN: status = trimtab_cluster_options_set_listen(options, str); break;
+    case TRIMTAB_GO_CLUSTER_FEED_FROM: status = trimtab_cluster_options_add_feed_from(options, str); break;
     case TRIMTAB_GO_CLUSTER_CLIENT_ADDRESS: status = trimtab_cluster_options_set_client_address(options, str); break;
     }
     return trimtab_go_result_of(status);

@@ -83,6 +83,7 @@ type ClusterNode struct {
 	Linked        bool    // there is a link to it, or it is this node
 	Matched       *uint64 // the last entry known to be on its disk; nil where that is not known
 	Lag           *uint64 // how many entries it is behind; nil where that is not known
+	Source        string  // who feeds it instead of the primary; empty: that does, or it is not known
 }
 
 // Cluster tells how the cluster is. ErrState when the store is in none. It does not wait.
@@ -169,6 +170,7 @@ const (
 	ClusterLinkDown     ClusterEventKind = 11 // a link is over
 	ClusterRefused      ClusterEventKind = 12 // a node is not let in, or does not let this one in: Detail says why
 	ClusterMissed       ClusterEventKind = 13 // Number events that nobody took went by
+	ClusterSource       ClusterEventKind = 14 // this learner is fed by Name from now on; empty: by the primary
 )
 
 // ClusterEvent is something that happened to a cluster. What its kind does not speak of is empty. Later releases may have

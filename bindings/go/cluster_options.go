@@ -114,6 +114,12 @@ type ClusterOptions struct {
 	// DegradeAfter is after how long a write that is committed is answered although fewer nodes have it than were asked
 	// for. Default: never.
 	DegradeAfter time.Duration
+	// FeedFrom names nodes by which this one is fed as long as it is a learner, instead of by the primary: the best first, at
+	// most eight. When none of them is up to date the primary feeds it. Default: none.
+	FeedFrom []string
+	// FeedTimeout is after how long without anything new from there the primary feeds it again: 400 ms to an hour. Default
+	// 2 s.
+	FeedTimeout time.Duration
 	// TransferTimeout is after how long a handover is called off: 10 ms to an hour. Default 2 s.
 	TransferTimeout time.Duration
 	// MessageBytes is bytes of entries in one message to another node: 1 KiB to 16 MiB, and no more than an eighth of a
@@ -126,7 +132,7 @@ func (o *ClusterOptions) check() error {
 	for _, given := range [...]struct {
 		option string
 		value  time.Duration
-	}{{"Patience", o.Patience}, {"DegradeAfter", o.DegradeAfter}, {"TransferTimeout", o.TransferTimeout}} {
+	}{{"Patience", o.Patience}, {"DegradeAfter", o.DegradeAfter}, {"TransferTimeout", o.TransferTimeout}, {"FeedTimeout", o.FeedTimeout}} {
 		if given.value < 0 || given.value%time.Millisecond != 0 {
 			return invalidOption("Cluster.%s: %v is not a whole, positive number of milliseconds", given.option, given.value)
 		}

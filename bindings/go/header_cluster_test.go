@@ -21,6 +21,8 @@ func init() {
 		"trimtab_cluster_options_set_client_address":      "ClusterOptions.ClientAddress",
 		"trimtab_cluster_options_set_degrade_after_ms":    "ClusterOptions.DegradeAfter",
 		"trimtab_cluster_options_set_transfer_timeout_ms": "ClusterOptions.TransferTimeout",
+		"trimtab_cluster_options_add_feed_from":           "ClusterOptions.FeedFrom",
+		"trimtab_cluster_options_set_feed_timeout_ms":     "ClusterOptions.FeedTimeout",
 		"trimtab_cluster_options_set_message_bytes":       "ClusterOptions.MessageBytes",
 		"trimtab_store_join":                              "StoreOptions.Cluster",
 		"trimtab_store_cluster":                           "Store.Cluster",
@@ -75,6 +77,7 @@ func init() {
 		"TRIMTAB_CLUSTER_LINK_DOWN":     int64(ClusterLinkDown),
 		"TRIMTAB_CLUSTER_REFUSED":       int64(ClusterRefused),
 		"TRIMTAB_CLUSTER_MISSED":        int64(ClusterMissed),
+		"TRIMTAB_CLUSTER_SOURCE":        int64(ClusterSource),
 	} {
 		constants[name] = constant{is: is}
 	}

@@ -30,11 +30,14 @@ enum Step {
 
 const CLUSTER: [u8; 16] = [7; 16];
 
-fn open(disk: &Memory, now: Now) -> Node {
+fn open(disk: &Memory, is_learner: bool, now: Now) -> Node {
     let log = log::Options { segment_bytes: 64 << 10, ..log::Options::default() };
     let store = engine::Options { log, ..engine::Options::default() };
-    let options = Options { message_bytes: 4 << 10, ..Options::default() };
-    let nodes = (1..=3).map(|node| (node, true, Vec::new())).collect();
+    // A learner may be fed by either of the others; a voter may feed node 3.
+    let feed_from = if is_learner { vec![2, 3] } else { Vec::new() };
+    let options = Options { message_bytes: 4 << 10, feed_from, ..Options::default() };
+    let learner = if is_learner { 1 } else { 3 };
+    let nodes = (1..=3).map(|node| (node, node != learner, Vec::new())).collect();
     let start = Start { nodes, ..Start::default() };
     let identity = Identity { cluster: CLUSTER, node: 1 };
     Node::open(disk, store, options, identity, &start, now.instant.as_nanos(), now).expect("it opens").0
@@ -64,10 +67,11 @@ fn work(node: &mut Node, disk: &Memory, now: Now) {
     }
 }
 
-fuzz_target!(|steps: Vec<Step>| {
+fuzz_target!(|given: (bool, Vec<Step>)| {
+    let (is_learner, steps) = given;
     let disk = Memory::default();
     let mut millis = 0;
-    let mut node = open(&disk, at(millis));
+    let mut node = open(&disk, is_learner, at(millis));
     let mut frame = Vec::new();
     for (stamp, step) in steps.into_iter().take(64).enumerate() {
         match step {
@@ -99,7 +103,7 @@ fuzz_target!(|steps: Vec<Step>| {
             Step::Work => work(&mut node, &disk, at(millis)),
             Step::Again => {
                 drop(node);
-                node = open(&disk, at(millis));
+                node = open(&disk, is_learner, at(millis));
             }
         }
         node.advance(at(millis));

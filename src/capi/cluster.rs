@@ -236,6 +236,11 @@ pub struct trimtab_cluster_node {
     pub matched: u64,
     /// How many entries it is behind; `TRIMTAB_NO_TIME` where that is not known: on a primary it is.
     pub lag: u64,
+    /// Who feeds it instead of the primary; NULL: the primary does, or that is not known, as it is on a primary, and on the two of
+    /// them.
+    pub source: *const c_char,
+    /// How many bytes.
+    pub source_len: usize,
 }
 
 // SAFETY: `repr(C)`, integers and raw pointers only, for which every pattern of bits is a value, and begins with
@@ -256,6 +261,8 @@ unsafe impl Sized32 for trimtab_cluster_node {
         number: 0,
         matched: TRIMTAB_NO_TIME,
         lag: TRIMTAB_NO_TIME,
+        source: std::ptr::null(),
+        source_len: 0,
     };
 }
 
@@ -386,6 +393,7 @@ pub unsafe extern "C" fn trimtab_cluster_node_read(
         let (name, name_len) = lent(Some(&node.name));
         let (address, address_len) = lent(Some(address.as_str()).filter(|it| !it.is_empty()));
         let (client_address, client_address_len) = lent(node.client_address.as_deref());
+        let (source, source_len) = lent(node.source.as_deref());
         let struct_size = node_out.size();
         node_out.write(trimtab_cluster_node {
             struct_size,
@@ -401,6 +409,8 @@ pub unsafe extern "C" fn trimtab_cluster_node_read(
             number: node.number,
             matched: node.matched.unwrap_or(TRIMTAB_NO_TIME),
             lag: node.lag.unwrap_or(TRIMTAB_NO_TIME),
+            source,
+            source_len,
         });
         Ok(())
     })

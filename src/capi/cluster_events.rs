@@ -38,6 +38,8 @@ pub const TRIMTAB_CLUSTER_LINK_DOWN: i32 = 11;
 pub const TRIMTAB_CLUSTER_REFUSED: i32 = 12;
 /// `number` events that nobody took went by.
 pub const TRIMTAB_CLUSTER_MISSED: i32 = 13;
+/// This learner is fed by the node `name` from now on; NULL: by the primary.
+pub const TRIMTAB_CLUSTER_SOURCE: i32 = 14;
 
 /// Follows what happens to the cluster of a store. It holds a position and a descriptor; a slow one delays nobody, and of more
 /// than 1,024 events that it did not take it is told how many.
@@ -130,6 +132,7 @@ fn parts(event: ClusterEvent) -> (trimtab_cluster_event, Option<String>, Option<
         ClusterEvent::LinkUp { node } => (of(TRIMTAB_CLUSTER_LINK_UP), Some(node), None),
         ClusterEvent::LinkDown { node, detail } => (of(TRIMTAB_CLUSTER_LINK_DOWN), Some(node), Some(detail)),
         ClusterEvent::Refused { node, detail } => (of(TRIMTAB_CLUSTER_REFUSED), node, Some(detail)),
+        ClusterEvent::Source { node } => (of(TRIMTAB_CLUSTER_SOURCE), node, None),
         ClusterEvent::Missed { count } => (numbered(TRIMTAB_CLUSTER_MISSED, count), None, None),
     }
 }

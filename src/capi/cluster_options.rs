@@ -461,6 +461,47 @@ pub unsafe extern "C" fn trimtab_cluster_options_set_degrade_after_ms(
     })
 }
 
+/// Adds a node by which this one is fed as long as it is a learner, instead of by the primary: the best first. It takes the
+/// first that is up to date; when none is, the primary feeds it.
+///
+/// - `node`: its name; at most eight.
+///
+/// Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_UTF8`, or `TRIMTAB_E_INVALID_ARGUMENT` for what is no name.
+/// Thread safety: one thread at a time for the same `options`. Does not block.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trimtab_cluster_options_add_feed_from(
+    options: *mut trimtab_cluster_options,
+    node: trimtab_str,
+) -> trimtab_status {
+    guard(|| {
+        // SAFETY: `options` is null or live and no other call uses it; null is refused.
+        let mut options = unsafe { handle::borrow_mut(options, "options") }?;
+        // SAFETY: the caller keeps `node.data` readable for `node.len` bytes during the call.
+        let node = unsafe { node.text("node") }?;
+        options.options.feed_from.push(node.parse()?);
+        Ok(())
+    })
+}
+
+/// Sets after how long without anything new from where it is fed a learner is fed by the primary again.
+///
+/// - `timeout_ms`: milliseconds, 400 to an hour; default 2000.
+///
+/// Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+/// Thread safety: one thread at a time for the same `options`. Does not block.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trimtab_cluster_options_set_feed_timeout_ms(
+    options: *mut trimtab_cluster_options,
+    timeout_ms: u64,
+) -> trimtab_status {
+    guard(|| {
+        // SAFETY: `options` is null or live and no other call uses it; null is refused.
+        let mut options = unsafe { handle::borrow_mut(options, "options") }?;
+        options.options.replication.feed_timeout = Duration::from_millis(timeout_ms);
+        Ok(())
+    })
+}
+
 /// Sets after how long a handover is called off.
 ///
 /// - `timeout_ms`: milliseconds, 10 to an hour; default 2000.

@@ -1,18 +1,20 @@
 //! [`Worker`]: one loop. It owns its sessions, timers, listening sockets and pipes, and shares with other
 //! workers only what [`Shared`] holds. The thread is somebody else's: the server's own, or the host's.
 
+mod core;
+mod ending;
+
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 use mio::{Events, Poll};
-use socket2::Socket;
 
+pub(crate) use self::core::Core;
 use crate::balance::Lane;
 use crate::driver::conversation::{Bell, Conversations, Listener as ConversationListener};
 use crate::driver::discovering::Discovering;
-use crate::driver::event::EventKind;
 use crate::driver::joint::Joints;
 use crate::driver::listening::{Listening, ListeningSocket, Verdict};
 use crate::driver::mailbox::Receiver;
@@ -26,8 +28,6 @@ use crate::driver::split::{self, Splitter, pools::StorePools};
 use crate::driver::timer::{TimerId, Wheel};
 use crate::driver::token::{Key, Source};
 use crate::error::{Error, Result};
-use crate::proxy::session::Cause;
-use crate::sys;
 use crate::time::{Clock, Instant};
 
 /// What a worker is told from outside.
@@ -84,39 +84,6 @@ pub(crate) enum Timer {
     Drain,
 }
 
-/// Everything of a worker but its sessions, which borrow it while they run.
-pub(crate) struct Core {
-    pub(crate) index: usize,
-    pub(crate) poll: Poll,
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) wheel: Wheel<Timer>,
-    pub(crate) pipes: Pipes,
-    /// Where every read lands. One for all sessions: what a sink does not take is copied out.
-    pub(crate) buffer: Box<[u8]>,
-    pub(crate) now: Instant,
-    pub(crate) lane: Lane,
-    /// Sessions that had more to do when their turn's share was used up.
-    pub(crate) again: Vec<Key>,
-    /// Listeners likewise.
-    pub(crate) accept_again: Vec<u32>,
-    /// Conversations likewise.
-    pub(crate) talk_again: Vec<Key>,
-    /// Listeners with a [`Timer::Accept`]: one is enough, however often they find no descriptor.
-    paused: Vec<u32>,
-    /// Whether there is a [`Timer::Starved`].
-    is_starved: bool,
-    /// For each pool its [`Timer::Room`], and when it comes.
-    rooms: Box<[Option<(TimerId, Instant)>]>,
-    /// Whether sessions to cut are left for the next turn.
-    pub(crate) cut_again: bool,
-    /// Set while a splice of this turn may raise SIGPIPE in a thread that is the host's.
-    pub(crate) mask: Option<sys::signal::Masked>,
-    /// Whether the thread is the host's.
-    pub(crate) is_hosted: bool,
-    /// Descriptors are free again: paused listeners may go on.
-    pub(crate) has_freed: bool,
-}
-
 pub(crate) struct Worker {
     core: Core,
     events: Events,
@@ -156,16 +123,8 @@ enum Phase {
 /// The size of the buffer that reads land in, and so of what a flow keeps at most. Reads that fill it are
 /// moved by splice from then on.
 pub(crate) const BUFFER_BYTES: usize = 64 * 1024;
-/// Urgent data is nothing to pass on, but reads stop before it.
-const READING: mio::Interest = mio::Interest::READABLE.add(mio::Interest::PRIORITY);
 /// Events taken from the system at once.
 const EVENTS_MAX: usize = 512;
-/// Rounds of accepting before a listener closes: more than the longest backlog takes.
-const BACKLOG_ROUNDS: usize = 2048;
-/// How long a listener pauses when there is no descriptor and none comes free here.
-const STARVED_PAUSE: Duration = Duration::from_millis(100);
-/// How soon a rate is looked at again: what the system counts waits in.
-const ROOM_PAUSE: Duration = Duration::from_millis(1);
 
 /// What a worker is made of.
 pub(crate) struct Parts {
@@ -559,190 +518,8 @@ impl Worker {
             }
         }
     }
-
-    /// Takes in what the system has accepted for us already, then listens no more.
-    fn drain(&mut self, until: Instant) {
-        if self.phase == Phase::Over {
-            return;
-        }
-        if self.phase == Phase::Running {
-            self.phase = Phase::Draining;
-            for index in 0..self.listening.len() {
-                for _ in 0..BACKLOG_ROUNDS {
-                    self.accept(index);
-                    if !self.core.accept_again.contains(&(index as u32)) {
-                        break;
-                    }
-                    self.core.accept_again.retain(|&again| again != index as u32);
-                }
-            }
-            self.close_listeners();
-            #[cfg(feature = "store")]
-            if let Some(clients) = &mut self.clients {
-                clients.drain(&mut self.core);
-            }
-            #[cfg(feature = "replication")]
-            for splitter in &mut self.splitters {
-                splitter.drain(&mut self.core);
-            }
-        }
-        // A later order may give less time or more.
-        if let Some(timer) = self.drain_timer.take() {
-            self.core.wheel.cancel(timer);
-        }
-        self.drain_timer = Some(self.core.wheel.insert(until, Timer::Drain));
-    }
-
-    /// Ends it whatever was ordered: its loop failed.
-    pub(crate) fn end(&mut self) {
-        self.stop();
-    }
-
-    fn stop(&mut self) {
-        if self.phase == Phase::Over {
-            return;
-        }
-        self.close_listeners();
-        self.joints.close_all(&mut self.core, Cause::Stopped);
-        // Places offered to those go to whoever waits on other workers, who have a look at the rates that were
-        // waited for here.
-        for pool in 0..self.core.shared.pools.len() {
-            self.joints.take_offers(&mut self.core, pool);
-            if self.core.rooms[pool].take().is_some() {
-                self.core.shared.pools[pool].room.free();
-            }
-        }
-        self.conversations.close_all(&mut self.core);
-        #[cfg(feature = "store")]
-        if let Some(mut clients) = self.clients.take() {
-            clients.close_all(&mut self.core);
-        }
-        #[cfg(feature = "replication")]
-        for mut splitter in self.splitters.drain(..) {
-            splitter.close_all(&mut self.core);
-        }
-        if let Some(mut discovering) = self.discovering.take() {
-            discovering.close_all(&mut self.core);
-        }
-        if let Some(mut probing) = self.probing.take() {
-            probing.close_all(&mut self.core);
-        }
-        self.phase = Phase::Over;
-        self.presence = None;
-    }
-
-    fn close_listeners(&mut self) {
-        for listening in self.listening.drain(..) {
-            listening.close(&self.core);
-        }
-        let conversations = &self.conversations;
-        self.core.accept_again.retain(|&index| conversations.is_listener(index as usize));
-    }
-
-    fn end_if_drained(&mut self) {
-        if self.phase != Phase::Draining || !self.joints.is_empty() {
-            return;
-        }
-        #[cfg(feature = "store")]
-        if self.clients.as_ref().is_some_and(|clients| !clients.is_empty()) {
-            return;
-        }
-        #[cfg(feature = "replication")]
-        if self.splitters.iter().any(|splitter| !splitter.is_empty()) {
-            return;
-        }
-        // Who looks on while the server drains sees it to the end.
-        if self.conversations.is_listening() && !self.core.shared.is_alone() {
-            return;
-        }
-        self.stop();
-    }
 }
 
 fn unregistered(error: io::Error) -> Error {
     Error::io("register a listening socket", &error)
-}
-
-impl Core {
-    /// What a step begins with: the time, and the lane of the thread that takes it.
-    fn begin(&mut self) {
-        self.now = Clock.now();
-        self.lane = Lane::Own(crate::thread::number());
-    }
-
-    /// Has a listener try again in a while to accept: there was no descriptor.
-    pub(crate) fn pause(&mut self, listener: u32) {
-        if !self.paused.contains(&listener) {
-            self.paused.push(listener);
-            self.wheel.insert(self.now.saturating_add(STARVED_PAUSE), Timer::Accept(listener));
-        }
-    }
-
-    /// Has sessions try again in a while to connect: there was no descriptor.
-    pub(crate) fn starve(&mut self) {
-        if !self.is_starved {
-            self.is_starved = true;
-            self.wheel.insert(self.now.saturating_add(STARVED_PAUSE), Timer::Starved);
-        }
-    }
-
-    /// Has who waits for this pool offered a place at `at`, when a rate has room again.
-    pub(crate) fn wake_room(&mut self, pool: usize, at: Instant) {
-        // Never at once: the loop would go round without an end.
-        let at = at.max(self.now.saturating_add(ROOM_PAUSE));
-        match self.rooms[pool] {
-            Some((_, earlier)) if earlier <= at => {}
-            armed => {
-                let mut timer = armed.map(|(timer, _)| timer);
-                self.set_timer(&mut timer, at, Timer::Room(pool as u32));
-                self.rooms[pool] = timer.map(|timer| (timer, at));
-            }
-        }
-    }
-
-    /// Registers a socket for all its events, edge-triggered.
-    pub(crate) fn register(&self, socket: &Socket, source: Source) -> io::Result<()> {
-        self.register_for(socket, source, READING | mio::Interest::WRITABLE)
-    }
-
-    /// Registers a socket for everything but its room to write.
-    pub(crate) fn register_for_reading(&self, socket: &Socket, source: Source) -> io::Result<()> {
-        self.register_for(socket, source, READING)
-    }
-
-    /// Registers for room to write too. What there is at the moment makes an event.
-    pub(crate) fn ask_for_writing(&self, socket: &Socket, source: Source) -> io::Result<()> {
-        let descriptor = socket.as_raw_fd();
-        let mut socket = mio::unix::SourceFd(&descriptor);
-        self.poll.registry().reregister(&mut socket, source.to_token(), READING | mio::Interest::WRITABLE)
-    }
-
-    fn register_for(&self, socket: &Socket, source: Source, interest: mio::Interest) -> io::Result<()> {
-        let descriptor = socket.as_raw_fd();
-        self.poll.registry().register(&mut mio::unix::SourceFd(&descriptor), source.to_token(), interest)
-    }
-
-    /// Registers a listening socket that other workers have too.
-    pub(crate) fn register_exclusive(&self, socket: &Socket, source: Source) -> io::Result<()> {
-        sys::epoll::add_exclusive(&self.poll, socket, source.to_token().0 as u64)
-    }
-
-    /// From here to the end of the turn a SIGPIPE is not the host's.
-    #[inline]
-    pub(crate) fn mask_pipe(&mut self) {
-        if self.is_hosted && self.mask.is_none() {
-            self.mask = sys::signal::mask_pipe();
-        }
-    }
-
-    pub(crate) fn set_timer(&mut self, timer: &mut Option<TimerId>, at: Instant, what: Timer) {
-        match *timer {
-            Some(id) if self.wheel.move_to(id, at) => {}
-            _ => *timer = Some(self.wheel.insert(at, what)),
-        }
-    }
-
-    pub(crate) fn tell_listener(&self, kind: EventKind, listener: usize, detail: String) {
-        self.shared.tell_listener(kind, listener, detail);
-    }
 }

@@ -44,6 +44,16 @@ impl Stamps {
         self.last
     }
 
+    /// The one given last.
+    pub(super) fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// As of which of ours what is applied here is all that was committed; 0: that is not known.
+    pub(super) fn fresh(&self) -> u64 {
+        self.fresh.unwrap_or(0)
+    }
+
     /// A new epoch, or another primary: what was promised before is void. What is fresh stays so.
     pub(super) fn reset(&mut self) {
         self.heard.clear();

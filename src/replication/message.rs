@@ -34,6 +34,26 @@ pub struct SnapshotId {
     pub epoch: u64,
 }
 
+/// The most nodes between the primary and one that is fed.
+pub(super) const PATH_MAX: usize = 8;
+
+/// Committed entries that a node which is not primary passes on, in the name of whom its header says it follows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Feed {
+    /// All between the primary and the sender, the nearest to the sender first; at most eight.
+    pub path: Vec<u64>,
+    /// The process of the receiver that it is for.
+    pub boot: u64,
+    /// A stamp of the receiver's: what the sender had applied is all that was committed then; 0: it cannot say so.
+    pub echo: u64,
+    /// The last entry that the sender had applied.
+    pub through: u64,
+    /// Sequence and epoch of the entry before the first.
+    pub before: (u64, u64),
+    /// The entries. All are committed.
+    pub entries: Vec<Entry>,
+}
+
 /// What is in a frame.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Body {
@@ -86,6 +106,15 @@ pub enum Body {
     },
     /// Nothing: the header says it all.
     Ping,
+    /// Who feeds the sender: the receiver is to, or need not.
+    Follow {
+        /// Who does; 0: the primary is to.
+        source: u64,
+        /// Up to where the sender has what is committed.
+        sequence: u64,
+    },
+    /// What feeds it.
+    Feed(Feed),
 }
 
 impl Body {
@@ -98,6 +127,8 @@ impl Body {
             Body::Hash { .. } => 5,
             Body::Told { .. } => 6,
             Body::Ping => 7,
+            Body::Follow { .. } => 8,
+            Body::Feed(_) => 9,
         }
     }
 
@@ -138,6 +169,11 @@ impl Body {
                 put_u64(to, *generation);
             }
             Body::Ping => {}
+            Body::Follow { source, sequence } => {
+                put_u64(to, *source);
+                put_u64(to, *sequence);
+            }
+            Body::Feed(feed) => encode_feed(to, feed),
         }
     }
 
@@ -174,6 +210,14 @@ impl Body {
                 Body::Told { verdict, boot: from.u64()?, generation: from.u64()? }
             }
             7 => Body::Ping,
+            8 => {
+                let (source, sequence) = (from.u64()?, from.u64()?);
+                if sequence >= u64::MAX / 2 {
+                    return Err(Fault::Malformed("there are not so many entries"));
+                }
+                Body::Follow { source, sequence }
+            }
+            9 => Body::Feed(decode_feed(&mut from)?),
             _ => return Err(Fault::Malformed("the body is of no known kind")),
         };
         from.end()?;
@@ -246,11 +290,39 @@ fn encode_consensus(to: &mut Vec<u8>, message: &Message) {
     ] {
         put_u64(to, number);
     }
-    put_u32(to, message.entries.len() as u32);
-    for entry in message.entries.iter() {
+    encode_entries(to, &message.entries);
+}
+
+fn encode_entries(to: &mut Vec<u8>, entries: &[Entry]) {
+    put_u32(to, entries.len() as u32);
+    for entry in entries {
         put_u64(to, entry.term);
         put_bytes(to, payload(entry));
     }
+}
+
+fn encode_feed(to: &mut Vec<u8>, feed: &Feed) {
+    to.push(feed.path.len() as u8);
+    feed.path.iter().for_each(|node| put_u64(to, *node));
+    for number in [feed.boot, feed.echo, feed.through, feed.before.0, feed.before.1] {
+        put_u64(to, number);
+    }
+    encode_entries(to, &feed.entries);
+}
+
+fn decode_feed(from: &mut Reader<'_>) -> Result<Feed, Fault> {
+    let count = usize::from(from.u8()?);
+    if count > PATH_MAX {
+        return Err(Fault::Malformed("there are too many nodes on the way"));
+    }
+    let path = (0..count).map(|_| from.u64()).collect::<Result<_, _>>()?;
+    let (boot, echo, through) = (from.u64()?, from.u64()?, from.u64()?);
+    let before = (from.u64()?, from.u64()?);
+    if before.0 >= u64::MAX / 2 || before.1 >= u64::MAX / 2 {
+        return Err(Fault::Malformed("there are not so many entries"));
+    }
+    let entries = decode_entries(from, before, u64::MAX / 2)?;
+    Ok(Feed { path, boot, echo, through, before, entries })
 }
 
 fn decode_consensus(from: &mut Reader<'_>) -> Result<Message, Fault> {
@@ -278,15 +350,25 @@ fn decode_consensus(from: &mut Reader<'_>) -> Result<Message, Fault> {
     if message.term == 0 || message.term >= u64::MAX / 2 || message.index >= u64::MAX / 2 {
         return Err(Fault::Malformed("the message is of no epoch"));
     }
+    let entries = decode_entries(from, (message.index, message.log_term), message.term)?;
+    if !entries.is_empty() && *kind != MessageType::MsgAppend {
+        return Err(Fault::Malformed("the message has entries that it cannot have"));
+    }
+    message.set_entries(entries.into());
+    Ok(message)
+}
+
+/// Entries that come after the one `before`, which has a sequence and an epoch, of epochs up to `most`.
+fn decode_entries(from: &mut Reader<'_>, before: (u64, u64), most: u64) -> Result<Vec<Entry>, Fault> {
     let count = from.count(12)?;
-    if count > ENTRIES_MAX || (count > 0 && *kind != MessageType::MsgAppend) {
+    if count > ENTRIES_MAX {
         return Err(Fault::Malformed("the message has entries that it cannot have"));
     }
     let mut entries = Vec::with_capacity(count);
-    let mut epoch = message.log_term;
+    let mut epoch = before.1;
     for at in 0..count as u64 {
         let term = from.u64()?;
-        if term < epoch || term > message.term || term == 0 {
+        if term < epoch || term > most || term == 0 {
             return Err(Fault::Malformed("the epochs of the entries are out of order"));
         }
         epoch = term;
@@ -298,10 +380,9 @@ fn decode_consensus(from: &mut Reader<'_>) -> Result<Message, Fault> {
                 Err(fault) => return Err(fault),
             }
         }
-        entries.push(entry(message.index + 1 + at, term, payload));
+        entries.push(entry(before.0 + 1 + at, term, payload));
     }
-    message.set_entries(entries.into());
-    Ok(message)
+    Ok(entries)
 }
 
 #[cfg(test)]
@@ -326,6 +407,15 @@ mod tests {
             Body::Hash { sequence: 9, state: u128::MAX - 1, membership: 3 },
             Body::Told { verdict: Verdict::Retired, boot: 8, generation: 1 },
             Body::Ping,
+            Body::Follow { source: 3, sequence: 12 },
+            Body::Feed(Feed {
+                path: vec![4, 5],
+                boot: 6,
+                echo: 7,
+                through: 45,
+                before: (40, 3),
+                entries: vec![entry(41, 3, b""), entry(42, 4, b"\x01put")],
+            }),
         ] {
             assert_eq!(round(&body), body);
         }

@@ -34,6 +34,8 @@
 //! | `node/changes`, `node/transfer` | changes of the cluster, a handover |
 //! | `node/catchup` | entries from disk for who is behind, and how many are kept |
 //! | `node/outgoing`, `node/incoming` | a snapshot in pieces, to one node and from one |
+//! | `node/source` | who feeds a node: the primary, or another |
+//! | `node/feeding` | whom a node feeds that is not primary |
 //! | `node/care` | what is due: expiry, comparing, readmission, a slow disk |
 //! | `membership` | who is in the cluster, and the entries that change it |
 //! | `frame`, `message`, `wire` | what crosses the wire, byte by byte |
@@ -58,7 +60,7 @@ mod wire;
 
 pub use frame::Fault;
 pub use membership::{ABOUT_BYTES_MAX, Change, Membership, NODES_MAX};
-pub use message::{Body, SnapshotId, Verdict};
+pub use message::{Body, Feed, SnapshotId, Verdict};
 pub use node::{
     Answer, Bound, Completion, Denied, Done, Event, Fence, Fetch, Granted, InstallJob, Level, Node, Position,
     Reached, Report, Role, Standing, Start, Status, Ticket,

@@ -5,6 +5,7 @@ mod care;
 mod catchup;
 mod changes;
 mod drive;
+mod feeding;
 mod incoming;
 mod open;
 mod outbox;
@@ -12,6 +13,7 @@ mod outgoing;
 mod pace;
 mod reads;
 mod receive;
+mod source;
 mod status;
 #[cfg(all(test, feature = "sim"))]
 mod tests;
@@ -29,6 +31,7 @@ pub use self::calls::{Answer, Bound, Completion, Denied, Done, Granted, Level, P
 pub use self::catchup::Fetch;
 use self::catchup::Fetching;
 use self::drive::Persisting;
+use self::feeding::Feeding;
 use self::incoming::Incoming;
 pub use self::incoming::InstallJob;
 pub use self::open::{Report, Start};
@@ -36,6 +39,7 @@ use self::outbox::Outbox;
 use self::outgoing::Outgoing;
 use self::pace::Pace;
 use self::receive::Process;
+use self::source::Source;
 pub use self::status::{Event, Fence, Role, Standing, Status};
 use self::transfer::Transfer;
 use super::frame::{self, Header};
@@ -97,6 +101,10 @@ pub struct Node {
     installed: Option<(Written, State, Membership)>,
     fetching: Fetching,
     pace: Pace,
+    /// Who feeds this node.
+    source: Source,
+    /// Whom this node feeds.
+    feeding: Feeding,
     hashes: Hashes,
     /// An expiry proposed and not applied.
     expiring: Option<(u64, u64)>,
@@ -156,6 +164,7 @@ impl Node {
     /// A node cannot be reached: what was sent to it may be lost.
     pub fn handle_unreachable(&mut self, node: u64) {
         self.raw.report_unreachable(node);
+        self.source_unreachable(node);
     }
 
     /// What happened, oldest first.
@@ -391,6 +400,7 @@ impl Node {
     fn leave_part(&mut self) {
         self.transfer = None;
         self.outgoing.clear();
+        self.feeding.clear();
         self.persisting.clear();
         let (role, epoch) = (self.role(), self.raw.raft.term);
         self.events.push_back(Event::Role { role, epoch, primary: None });

@@ -26,6 +26,8 @@ use crate::error::{Error, Result, within};
 /// | `slow_flush` | time | 10 ms to 1 h; none | 1 s | a primary whose disk takes longer hands over to one whose does not |
 /// | `handover_pause` | time | 1 s to 24 h | 30 s | after such a handover, before the next |
 /// | `degrade_after` | time | none | none | after how long an answer comes with less than was asked for, and says so |
+/// | `feed_from` | nodes | up to 8 | none | the primary feeds all; a learner that is far from it may be fed by one nearby |
+/// | `feed_timeout` | time | 10 ms to 1 h, an election's time at least | 2 s | a learner that gets nothing new from its source goes back to the primary; an election is over by then |
 /// | `hash_interval` | entries | 1 to 2^32 | 4,096 | how often replicas compare what they have come to |
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -65,12 +67,19 @@ pub struct Options {
     pub handover_pause: Duration,
     /// After how long a write that is committed is answered though fewer nodes have it than were asked for; `None`: never.
     pub degrade_after: Option<Duration>,
+    /// By whom this node is fed as long as it is a learner, instead of by the primary: the best first. Numbers of nodes.
+    pub feed_from: Vec<u64>,
+    /// After how long without anything new from there the primary feeds it again.
+    pub feed_timeout: Duration,
     /// Each time so many entries are applied, replicas compare.
     pub hash_interval: u64,
     /// Bugs planted on purpose.
     #[cfg(feature = "sim")]
     pub planted: Option<super::planted::Plant>,
 }
+
+/// The most nodes by which one may be fed.
+const FEED_FROM_MAX: usize = 8;
 
 impl Default for Options {
     fn default() -> Self {
@@ -93,6 +102,8 @@ impl Default for Options {
             slow_flush: Some(Duration::from_secs(1)),
             handover_pause: Duration::from_secs(30),
             degrade_after: None,
+            feed_from: Vec::new(),
+            feed_timeout: Duration::from_secs(2),
             hash_interval: 4_096,
             #[cfg(feature = "sim")]
             planted: None,
@@ -130,6 +141,13 @@ impl Options {
             within("slow_flush", slow_flush, 10 * millisecond, hour)?;
         }
         within("handover_pause", self.handover_pause, Duration::from_secs(1), day)?;
+        within("feed_from", self.feed_from.len(), 0, FEED_FROM_MAX)?;
+        within(
+            "feed_timeout",
+            self.feed_timeout,
+            (self.tick * self.election_ticks).max(10 * millisecond),
+            hour,
+        )?;
         within("hash_interval", self.hash_interval, 1, 1 << 32)
     }
 
@@ -171,6 +189,8 @@ mod tests {
             Options { snapshot_timeout: Duration::from_millis(20), ..good.clone() },
             Options { slow_flush: Some(Duration::ZERO), ..good.clone() },
             Options { hash_interval: 0, ..good.clone() },
+            Options { feed_from: vec![1; 9], ..good.clone() },
+            Options { feed_timeout: Duration::from_millis(399), ..good.clone() },
         ] {
             assert!(matches!(bad.check(64 << 20), Err(Error::InvalidArgument { .. })), "{bad:?}");
         }

@@ -27,6 +27,10 @@ pub enum Plant {
     IgnoredToken,
     /// A replica takes itself to be as fresh as its last message.
     FreshByHearsay,
+    /// A node that feeds another passes on what is not committed.
+    UncommittedFeed,
+    /// A node that feeds another vouches for more than it knows.
+    FedHearsay,
     /// A directory that was put back from an old copy is taken for the node's own.
     TrustedCopy,
 }
@@ -36,7 +40,7 @@ impl Plant {
     pub const BY_HAND: [Plant; 3] = [Plant::ForgottenVote, Plant::HastyVote, Plant::UncheckedRead];
 
     /// All of them.
-    pub const ALL: [Plant; 13] = [
+    pub const ALL: [Plant; 15] = [
         Plant::EarlyAnswer,
         Plant::ForgottenVote,
         Plant::LongLease,
@@ -49,6 +53,8 @@ impl Plant {
         Plant::DoneTwice,
         Plant::IgnoredToken,
         Plant::FreshByHearsay,
+        Plant::UncommittedFeed,
+        Plant::FedHearsay,
         Plant::TrustedCopy,
     ];
 }

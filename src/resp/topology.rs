@@ -49,6 +49,8 @@ pub struct Node {
     pub is_voter: bool,
     /// There is a link to it, or it is this node.
     pub is_linked: bool,
+    /// Who feeds it instead of the primary, by its name, as far as this node knows.
+    pub source: Option<String>,
     /// The last entry known to be on its disk.
     pub sequence: Option<u64>,
 }
@@ -189,6 +191,7 @@ pub(super) mod tests {
             address: Some(ClientAddress { host: "10.0.0.1".into(), port: 7_001 + at }),
             is_voter: at < 2,
             is_linked: true,
+            source: None,
             sequence: Some(100 + u64::from(at)),
         };
         Topology {

@@ -324,6 +324,9 @@ pub struct NodeTold {
     /// How many entries it is behind, told by a primary.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub behind: Option<u64>,
+    /// Who feeds it instead of the primary, told by a primary and by both of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
 }
 
 impl ClusterTold {
@@ -341,6 +344,7 @@ impl ClusterTold {
             is_linked: node.is_linked,
             on_disk: node.matched,
             behind: node.lag,
+            source: node.source,
         });
         Self {
             nodes: nodes.collect(),

@@ -5,22 +5,22 @@
 //!     └─► hosted (the caller turns it) ──►    "     ──►    "
 //! ```
 
+mod course;
 mod instance;
+mod looks;
 
 use std::collections::BTreeMap;
 use std::os::fd::{OwnedFd, RawFd};
-use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::thread::{JoinHandle, ThreadId};
 use std::time::{Duration, SystemTime};
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use parking_lot::{Condvar, Mutex};
 use socket2::Socket;
 
 use crate::balance;
-use crate::driver::conversation::Conversation;
 use crate::driver::event::{Event, EventKind, Sink};
 use crate::driver::net;
 #[cfg(feature = "store")]
@@ -33,7 +33,7 @@ use crate::driver::worker::Worker;
 use crate::embedded::Store;
 use crate::error::{Error, Result};
 use crate::proxy::options::Bind;
-use crate::server::admin::{Dialogue, Instance, Reach};
+use crate::server::admin::Instance;
 use crate::server::assembly::{self, Files};
 #[cfg(feature = "store")]
 use crate::server::backups::Backups;
@@ -41,11 +41,6 @@ use crate::server::backups::Backups;
 use crate::server::changes::ClusterChanges;
 use crate::server::config::Config;
 use crate::server::journal::Journal;
-#[cfg(feature = "replication")]
-use crate::server::split::SplitStatus;
-use crate::server::statistics::{AdminStatistics, ListenerStatistics, PoolStatus, ServerStatistics, Status};
-#[cfg(feature = "store")]
-use crate::server::store::{self, StoreStatus};
 use crate::sys;
 use crate::time::Instant;
 
@@ -346,112 +341,6 @@ impl Server {
         self.inner.state()
     }
 
-    /// Where a listener listens, with the port that the system chose if it was asked to.
-    ///
-    /// Errors: `NotFound`, `State` before it is started.
-    pub fn address(&self, listener: &str) -> Result<Bind> {
-        self.inner.check_process()?;
-        #[cfg(feature = "replication")]
-        if let Some(at) = self.inner.config.splits.iter().position(|split| split.name == listener) {
-            let life = self.inner.life.lock();
-            return life.splits.get(at).map(|split| split.0.clone()).ok_or_else(|| state("is not started"));
-        }
-        let index = self.inner.listener_index(listener)?;
-        let life = self.inner.life.lock();
-        life.addresses.get(index).cloned().ok_or_else(|| state("is not started"))
-    }
-
-    /// Where the admin socket listens; `None` when the configuration asks for none.
-    ///
-    /// Errors: `State` before it is started.
-    pub fn admin_address(&self) -> Result<Option<Bind>> {
-        self.inner.check_process()?;
-        if self.inner.config.admin.is_none() {
-            return Ok(None);
-        }
-        let admin = self.inner.life.lock().admin.clone();
-        admin.map(Some).ok_or_else(|| state("is not started"))
-    }
-
-    /// Where Redis clients are served; `None` when the configuration asks for no store, or says not where.
-    ///
-    /// Errors: `State` before it is started.
-    #[cfg(feature = "store")]
-    pub fn resp_address(&self) -> Result<Option<Bind>> {
-        self.inner.check_process()?;
-        if self.inner.config.store.as_ref().is_none_or(|store| store.resp.is_none()) {
-            return Ok(None);
-        }
-        let resp = self.inner.life.lock().resp.clone();
-        resp.map(Some).ok_or_else(|| state("is not started"))
-    }
-
-    /// Where balancers ask which node of the store this is; `None` when the configuration says nowhere.
-    ///
-    /// Errors: `State` before it is started.
-    #[cfg(feature = "store")]
-    pub fn health_address(&self) -> Result<Option<Bind>> {
-        self.inner.check_process()?;
-        if self.inner.config.store.as_ref().is_none_or(|store| store.health.is_none()) {
-            return Ok(None);
-        }
-        let health = self.inner.life.lock().health.clone();
-        health.map(Some).ok_or_else(|| state("is not started"))
-    }
-
-    /// The store in it, which is open from its start until its end: what is done by it and by Redis clients is done to
-    /// the same keys. Only the server closes it; whatever is called of it afterwards says `State`.
-    ///
-    /// Errors: `NotFound` when the configuration has no `[store]`, `State` before it is started and once it has ended.
-    #[cfg(feature = "store")]
-    pub fn store(&self) -> Result<Store> {
-        self.inner.store()
-    }
-
-    /// A pool, to add, remove and change backends while the server runs, to pick from, to ask.
-    pub fn pool(&self, name: &str) -> Result<Arc<balance::Pool>> {
-        self.inner.check_process()?;
-        let pool = Instance::pool(&*self.inner, name);
-        pool.ok_or_else(|| Error::NotFound { what: "pool", value: format!("{name:?}") })
-    }
-
-    /// The admin interface for one client, for a host that gives access to it by a transport of its own: it
-    /// takes the client's bytes and gives what to answer, as the admin socket does. Who may be a client is the
-    /// host's to say.
-    pub fn admin(&self) -> Dialogue {
-        let weak = Arc::downgrade(&self.inner);
-        Dialogue::new(weak, Reach::All)
-    }
-
-    /// What it counted, all listeners together.
-    pub fn statistics(&self) -> Result<ServerStatistics> {
-        self.inner.check_process()?;
-        let shared = self.inner.life.lock().shared.clone();
-        Ok(shared.map(|shared| ServerStatistics::read(&shared)).unwrap_or_default())
-    }
-
-    /// What one listener counted.
-    pub fn listener_statistics(&self, name: &str) -> Result<ListenerStatistics> {
-        self.inner.check_process()?;
-        let index = self.inner.listener_index(name)?;
-        let (shared, address) = {
-            let life = self.inner.life.lock();
-            (life.shared.clone(), life.addresses.get(index).cloned())
-        };
-        match (shared, address) {
-            (Some(shared), Some(address)) => {
-                Ok(ListenerStatistics::read(&shared, index, address.to_string()))
-            }
-            _ => Err(state("is not started")),
-        }
-    }
-
-    /// Everything there is to see.
-    pub fn status(&self) -> Result<Status> {
-        self.inner.check_process()?;
-        Ok(self.inner.status())
-    }
-
     /// Joins threads that have ended or are about to. Not on one of them.
     fn join(&self) {
         #[cfg(feature = "store")]
@@ -540,225 +429,6 @@ impl Inner {
 
     fn tell(&self, kind: EventKind, detail: &str) {
         (self.sink)(&Event::of_server(kind, detail));
-    }
-
-    /// Binds and makes the workers.
-    fn open(self: &Arc<Self>, is_hosted: bool) -> Result<Vec<Worker>> {
-        self.check_process()?;
-        sys::fork::watch();
-        let mut life = self.life.lock();
-        self.expect_new()?;
-        let adopted = life
-            .adopted
-            .iter()
-            .map(|(index, socket)| Ok((*index, socket.try_clone()?)))
-            .collect::<std::io::Result<_>>()
-            .map_err(|error| Error::io("copy an adopted socket", &error))?;
-        let weak = Arc::downgrade(self);
-        let make = move |reach| -> Box<dyn Conversation> { Box::new(Dialogue::new(weak.clone(), reach)) };
-        #[cfg(feature = "store")]
-        let store = self.config.store.as_ref().map(|from| store::open(&self.config, from)).transpose()?;
-        let assembly = assembly::assemble(
-            &self.config,
-            &self.pools,
-            adopted,
-            &self.sink,
-            make,
-            is_hosted,
-            #[cfg(feature = "store")]
-            store.as_ref(),
-        )?;
-        life.adopted.clear();
-        self.journal.attach(assembly.bell);
-        life.shared = Some(assembly.shared);
-        life.addresses = assembly.addresses;
-        life.admin = assembly.admin;
-        #[cfg(feature = "store")]
-        {
-            life.store = store;
-            life.resp = assembly.resp;
-            life.health = assembly.health;
-            life.clients = assembly.clients;
-        }
-        #[cfg(feature = "replication")]
-        {
-            life.splits = assembly.splits;
-        }
-        life.files = assembly.files;
-        life.is_hosted = is_hosted;
-        life.running = assembly.workers.len();
-        life.workers = if is_hosted { 0 } else { life.running as u32 };
-        self.set_state(State::Running);
-        Ok(assembly.workers)
-    }
-
-    /// The body of a worker's thread.
-    fn run(&self, mut worker: Worker) {
-        // Whatever a panic left half done goes with the worker, which nobody else sees.
-        let ran = std::panic::catch_unwind(AssertUnwindSafe(|| {
-            while !worker.is_over() {
-                if let Err(error) = worker.turn(None) {
-                    worker.end();
-                    return Some(error.to_string());
-                }
-            }
-            None
-        }));
-        drop(worker);
-        match ran {
-            Ok(None) => {}
-            Ok(Some(why)) => self.tell(EventKind::WorkerFailed, &why),
-            Err(_) => self.tell(EventKind::WorkerFailed, "a bug in trimtab: a worker panicked"),
-        }
-        self.worker_ended();
-    }
-
-    /// A store that is primary of its cluster hands over before its clients are ended: what they send meanwhile is passed on,
-    /// and who follows the primary has gone by then. `false`: it does not, and nothing is waited for.
-    #[cfg(all(feature = "store", feature = "replication"))]
-    fn drains_behind_a_handover(&self, shared: &Arc<Shared>, until: Instant) -> bool {
-        let Some(store) = self.life.lock().store.clone().filter(Store::is_member) else { return false };
-        let shared = Arc::clone(shared);
-        // The host's threads take its signals, not ours.
-        let masked = sys::signal::mask_all();
-        let thread = std::thread::Builder::new().name("trimtab-handover".into()).spawn(move || {
-            store.hand_over();
-            shared.order_drain(until);
-        });
-        drop(masked);
-        thread.is_ok()
-    }
-
-    #[cfg(not(all(feature = "store", feature = "replication")))]
-    fn drains_behind_a_handover(&self, _: &Arc<Shared>, _: Instant) -> bool {
-        false
-    }
-
-    fn worker_ended(&self) {
-        let mut life = self.life.lock();
-        life.poll_fd = None;
-        life.running -= 1;
-        if life.running > 0 {
-            return;
-        }
-        let files = std::mem::take(&mut life.files);
-        #[cfg(feature = "store")]
-        let store = life.store.take();
-        drop(life);
-        drop(files);
-        #[cfg(feature = "store")]
-        self.backups.forbid();
-        #[cfg(all(feature = "store", feature = "replication"))]
-        self.changes.forbid();
-        // Last of all: what was answered is on disk behind this, whatever durability it asked for.
-        #[cfg(feature = "store")]
-        if let Some(Err(error)) = store.map(|store| store.close()) {
-            self.tell(EventKind::StoreFailed, &error.to_string());
-        }
-        #[cfg(feature = "store")]
-        self.backups.end();
-        #[cfg(all(feature = "store", feature = "replication"))]
-        self.changes.end();
-        self.tell(EventKind::Stopped, "");
-        let life = self.life.lock();
-        self.set_state(State::Stopped);
-        self.ended.notify_all();
-        drop(life);
-    }
-
-    /// Remembers when a hosted worker's next turn is due, for who asks meanwhile.
-    fn note_deadline(&self, worker: Option<&Worker>) {
-        let deadline = worker.and_then(Worker::next_deadline).map_or(NO_DEADLINE, Instant::as_nanos);
-        self.hosted_deadline.store(deadline, Ordering::Release);
-    }
-
-    /// Lets a hosted worker go that has ended.
-    fn reap(&self, mut hosted: MutexGuard<'_, Option<Worker>>) {
-        if hosted.as_ref().is_some_and(Worker::is_over) {
-            let worker = hosted.take();
-            drop(hosted);
-            drop(worker);
-            self.worker_ended();
-        }
-    }
-
-    fn addresses(&self) -> String {
-        let life = self.life.lock();
-        let names = self.config.listeners.iter().map(|listener| &*listener.name);
-        let listeners = names.zip(&life.addresses);
-        #[cfg(feature = "store")]
-        let listeners = listeners
-            .chain(life.resp.iter().map(|bind| ("store", bind)))
-            .chain(life.health.iter().map(|bind| ("health", bind)));
-        #[cfg(feature = "replication")]
-        let listeners = listeners
-            .chain(self.config.splits.iter().zip(&life.splits).map(|(from, split)| (&*from.name, &split.0)));
-        let listeners = listeners.chain(life.admin.iter().map(|bind| ("admin", bind)));
-        listeners.map(|(name, bind)| format!("{name} on {bind}")).collect::<Vec<_>>().join(", ")
-    }
-
-    #[cfg(feature = "store")]
-    fn store(&self) -> Result<Store> {
-        self.check_process()?;
-        if self.config.store.is_none() {
-            return Err(Error::NotFound { what: "store", value: "[store] in the configuration".into() });
-        }
-        let life = self.life.lock();
-        life.store.as_ref().map(Store::lend).ok_or_else(|| match self.state() {
-            State::New => state("is not started"),
-            _ => state("has ended, and its store is closed"),
-        })
-    }
-
-    #[cfg(feature = "store")]
-    fn store_status(&self) -> Option<StoreStatus> {
-        let (store, clients, resp) = {
-            let life = self.life.lock();
-            (life.store.clone()?, life.clients.clone(), life.resp.clone())
-        };
-        let clients = clients.as_deref().zip(resp.map(|resp| resp.to_string()));
-        StoreStatus::read(self.config.store.as_ref()?, &store, clients, self.backups.status())
-    }
-
-    fn status(&self) -> Status {
-        let (shared, addresses, workers) = {
-            let life = self.life.lock();
-            (life.shared.clone(), life.addresses.clone(), life.workers)
-        };
-        #[cfg(feature = "store")]
-        let store = self.store_status();
-        #[cfg(feature = "replication")]
-        let splits = {
-            let life = self.life.lock();
-            let splits = life.splits.iter();
-            splits.map(|(bind, shared)| SplitStatus::read(shared, bind.to_string())).collect()
-        };
-        let pools = self.config.pools.iter().zip(&self.pools).enumerate();
-        Status {
-            version: env!("CARGO_PKG_VERSION"),
-            state: self.state().name(),
-            pid: self.pid,
-            workers,
-            totals: shared.as_ref().map(|shared| ServerStatistics::read(shared)).unwrap_or_default(),
-            admin: AdminStatistics::read(shared.as_deref(), &self.journal),
-            #[cfg(feature = "store")]
-            store,
-            #[cfg(feature = "replication")]
-            splits,
-            listeners: match &shared {
-                None => Vec::new(),
-                Some(shared) => addresses
-                    .iter()
-                    .enumerate()
-                    .map(|(index, address)| ListenerStatistics::read(shared, index, address.to_string()))
-                    .collect(),
-            },
-            pools: pools
-                .map(|(index, (from, pool))| {
-                    PoolStatus::read(&from.name, pool, shared.as_ref().map(|shared| &shared.pools[index]))
-                })
-                .collect(),
-        }
     }
 }
 

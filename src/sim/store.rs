@@ -8,80 +8,22 @@
 //! - after a failed sync nothing more is taken, all that waited are told, and reading goes on;
 //! - a full disk refuses, and takes again when there is room.
 
+mod host;
+mod summary;
+mod talk;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+pub use self::summary::Summary;
+use self::talk::{CLIENTS, KEYS};
 use crate::error::Error;
 use crate::rng::Rng;
 use crate::sim::disk::{Faults, SimDisk};
 use crate::store::engine::{Durability, Engine, Now, Options, SnapshotJob, Ticket, open};
-use crate::store::index::{
-    self, Command, Comparison, Condition, Index, Lifetime, LifetimeCondition, OnRefusal, Operand, Operation,
-    Outcome, Range, Relation, RequestId, Settings, State, Step, Timestamp, Transaction,
-};
+use crate::store::index::{self, Command, Index, Operation, Outcome, RequestId, Settings, State, Timestamp};
 use crate::store::log::{self, Disk, File, Flush, Identity, Upkeep};
 use crate::time::Instant;
-
-/// What came of a run, to see that it was not an empty one.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Summary {
-    /// Commands taken.
-    pub submitted: u64,
-    /// Answers.
-    pub answered: u64,
-    /// Of these, of writes that asked for `local`.
-    pub local: u64,
-    /// Times the store was opened again.
-    pub opened: u64,
-    /// Of these, with a snapshot.
-    pub from_snapshot: u64,
-    /// `memory` writes that had been seen and that a crash took.
-    pub vanished: u64,
-    /// Writes that nobody was told of and that were there even so.
-    pub more_than_told: u64,
-    /// Requests sent again that were answered from memory.
-    pub repeated: u64,
-    /// Requests sent again that joined the first one.
-    pub joined: u64,
-    /// Commands refused for want of room, or because too much waited.
-    pub refused: u64,
-    /// Writes told that the log had stopped.
-    pub failed: u64,
-    /// Expiries the engine appended.
-    pub expiries: u64,
-    /// Snapshots written.
-    pub snapshots: u64,
-    /// Comparisons of what was read.
-    pub read: u64,
-    /// Commands for which the clock stood still.
-    pub clock_steps: u64,
-}
-
-impl Summary {
-    /// Adds another run's.
-    pub fn add(&mut self, other: &Summary) {
-        let pairs = [
-            (&mut self.submitted, other.submitted),
-            (&mut self.answered, other.answered),
-            (&mut self.local, other.local),
-            (&mut self.opened, other.opened),
-            (&mut self.from_snapshot, other.from_snapshot),
-            (&mut self.vanished, other.vanished),
-            (&mut self.more_than_told, other.more_than_told),
-            (&mut self.repeated, other.repeated),
-            (&mut self.joined, other.joined),
-            (&mut self.refused, other.refused),
-            (&mut self.failed, other.failed),
-            (&mut self.expiries, other.expiries),
-            (&mut self.snapshots, other.snapshots),
-            (&mut self.read, other.read),
-            (&mut self.clock_steps, other.clock_steps),
-        ];
-        for (mine, theirs) in pairs {
-            *mine += theirs;
-        }
-    }
-}
 
 /// What is wrong with a world beside crashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,8 +56,6 @@ impl Trouble {
 
 const IDENTITY: Identity = Identity { cluster: *b"simulated-world2", node: 1 };
 const STEPS: u64 = 500;
-const KEYS: u64 = 24;
-const CLIENTS: u64 = 3;
 /// The most keys an engine's expiry takes out at once.
 const EXPIRE_MAX: u64 = 1_000;
 
@@ -467,109 +407,6 @@ impl World {
         }
     }
 
-    /// Takes what there is to do for the disk.
-    fn begin(&mut self) {
-        let Some(engine) = &mut self.engine else { return };
-        if self.flush.is_none() && self.early.is_none() {
-            self.flush = engine.poll_flush();
-            if let Some(flush) = self.flush.take_if(|_| self.trouble == Trouble::EarlyAnswer) {
-                // The planted fault: told first, done later.
-                self.early = Some((flush.file(), flush.offset(), flush.bytes().to_vec()));
-                engine.handle_flushed(flush, Ok(()), |file| file.to_string());
-            }
-        }
-        if self.upkeep.is_none() {
-            self.upkeep = engine.poll_upkeep();
-        }
-        if self.snapshot.is_none() {
-            self.snapshot = engine.poll_snapshot(self.now);
-        }
-    }
-
-    /// Does some of it.
-    fn finish(&mut self) -> Result<(), String> {
-        let Some(engine) = &mut self.engine else { return Ok(()) };
-        let name = |file| self.disk.name(file);
-        if self.rng.below(2) == 0
-            && let Some(flush) = self.flush.take()
-        {
-            let result = flush.run(&self.disk);
-            if self.disk.is_crashed() {
-                return Ok(());
-            }
-            engine.handle_flushed(flush, result, name);
-        }
-        if let Some((file, offset, bytes)) = self.early.take() {
-            let _ = self.disk.write(file, offset, &bytes).and_then(|()| self.disk.sync(file));
-        }
-        if let Some(work) = self.upkeep.take() {
-            let result = work.run(&self.disk);
-            if self.disk.is_crashed() {
-                return Ok(());
-            }
-            engine.handle_upkeep(&work, result, self.now.instant, name);
-        }
-        if let Some(mut job) = self.snapshot.take() {
-            let result = match job.step(&self.disk) {
-                _ if self.disk.is_crashed() => return Ok(()),
-                Ok(None) => {
-                    self.snapshot = Some(job);
-                    return Ok(());
-                }
-                Ok(Some(written)) => Ok(written),
-                Err(error) => Err(error),
-            };
-            let is_written = result.is_ok();
-            match engine.handle_snapshot(&job, result, self.now) {
-                Ok(()) => self.summary.snapshots += 1,
-                Err(error) if is_written => return Err(format!("the log refuses the snapshot: {error}")),
-                Err(_) if self.is_troubled() => {}
-                Err(error) => return Err(format!("no snapshot: {error}")),
-            }
-        }
-        Ok(())
-    }
-
-    fn pass_time(&mut self) -> Result<(), String> {
-        let step_ms = [1, 10, 100, 1_000][self.rng.below(4) as usize] * (1 + self.rng.below(9));
-        self.now.instant = self.now.instant.saturating_add(Duration::from_millis(step_ms));
-        let clock = self.now.clock.as_millis();
-        self.now.clock = Timestamp::from_millis(match self.rng.below(6) {
-            0 => clock - self.rng.below(2_000).min(clock),
-            _ => clock + step_ms,
-        });
-        let Some(engine) = &mut self.engine else { return Ok(()) };
-        let is_due = engine.next_deadline(self.now).is_some_and(|at| at <= self.now.instant);
-        let before = (engine.last_sequence(), engine.counts().expiries);
-        engine.handle_timeout(self.now);
-        let after = (engine.last_sequence(), engine.counts().expiries);
-        if after == before {
-            return Ok(());
-        }
-        if !is_due {
-            return Err("an expiry before it was due".into());
-        }
-        if after != (before.0 + 1, before.1 + 1) {
-            return Err(format!("a timeout led from {before:?} to {after:?}"));
-        }
-        self.summary.expiries += 1;
-        let mut bytes = Vec::new();
-        let time = self.now.clock.max(self.latest);
-        Command { time, request: None, operation: Operation::Expire { limit: EXPIRE_MAX } }
-            .encode(&mut bytes);
-        self.note(after.0, &bytes, Durability::Memory, None);
-        Ok(())
-    }
-
-    fn full(&mut self) {
-        if self.trouble != Trouble::Full {
-            return;
-        }
-        let used = self.disk.used_bytes();
-        let bytes = (self.rng.below(3) > 0).then(|| used + self.rng.below(60_000));
-        self.disk.set_bytes_max(bytes);
-    }
-
     /// Takes the answers and holds them against what the oracle says.
     fn complete(&mut self) -> Result<(), String> {
         let Some(engine) = &mut self.engine else { return Ok(()) };
@@ -684,92 +521,5 @@ impl World {
         }
         self.crash();
         Ok(())
-    }
-
-    /// A random command, or one that was sent before.
-    fn command(&mut self) -> (Option<RequestId>, Vec<u8>) {
-        if self.rng.below(8) == 0 && !self.requests.is_empty() {
-            let (request, bytes) = &self.requests[self.rng.below(self.requests.len() as u64) as usize];
-            return (Some(*request), bytes.clone());
-        }
-        let mut request = None;
-        if self.rng.below(2) == 0 {
-            let client = self.rng.below(CLIENTS);
-            let number = &mut self.numbers[client as usize];
-            *number += 1;
-            request = Some(RequestId { client: [client as u8; 16], number: *number });
-        }
-        let mut bytes = Vec::new();
-        let texts: Vec<Vec<u8>> = (0..12).map(|_| self.text()).collect();
-        let keys: Vec<String> = (0..6).map(|_| format!("key-{}", self.rng.below(KEYS))).collect();
-        let operation = self.operation(&texts, &keys);
-        Command { time: Timestamp::default(), request, operation }.encode(&mut bytes);
-        if let Some(request) = request {
-            self.requests.push((request, bytes.clone()));
-            if self.requests.len() > 8 {
-                self.requests.remove(0);
-            }
-        }
-        (request, bytes)
-    }
-
-    fn text(&mut self) -> Vec<u8> {
-        let len = match self.rng.below(40) {
-            0 => self.rng.below(8_000),
-            1..=9 => return self.rng.below(1_000).to_string().into_bytes(),
-            _ => self.rng.below(60),
-        };
-        (0..len).map(|_| self.rng.below(256) as u8).collect()
-    }
-
-    fn operation<'a>(&mut self, texts: &'a [Vec<u8>], keys: &'a [String]) -> Operation<'a> {
-        let id = 1 + self.rng.below(4);
-        match self.rng.below(20) {
-            0 => Operation::LeaseGrant { id, ttl_ms: 1 + self.rng.below(5_000) },
-            1 => Operation::LeaseKeepAlive { id },
-            2 => Operation::LeaseRevoke { id },
-            3..=5 => {
-                let condition = Comparison {
-                    key: keys[0].as_bytes(),
-                    relation: if self.rng.below(2) == 0 { Relation::Less } else { Relation::Greater },
-                    operand: Operand::Version(self.rng.below(self.last() + 1)),
-                };
-                let on_refusal = if self.rng.below(2) == 0 { OnRefusal::Abort } else { OnRefusal::Continue };
-                let then = (0..3).map(|at| self.step(&texts[at], keys[at].as_bytes())).collect();
-                let otherwise = (3..5).map(|at| self.step(&texts[at], keys[at].as_bytes())).collect();
-                let conditions = vec![condition];
-                Operation::Transaction(Transaction { conditions, then, otherwise, on_refusal })
-            }
-            _ => Operation::Step(self.step(&texts[5], keys[5].as_bytes())),
-        }
-    }
-
-    fn step<'a>(&mut self, value: &'a [u8], key: &'a [u8]) -> Step<'a> {
-        let deadline = Timestamp::from_millis(self.now.clock.as_millis() + self.rng.below(20_000));
-        let lifetime = match self.rng.below(8) {
-            0 | 1 => Lifetime::Until(deadline),
-            2 => Lifetime::Lease(1 + self.rng.below(4)),
-            3 => Lifetime::Keep,
-            _ => Lifetime::Unbounded,
-        };
-        let condition = match self.rng.below(6) {
-            0 => Condition::Absent,
-            1 => Condition::Present,
-            _ => Condition::Always,
-        };
-        let previous = self.rng.below(3) == 0;
-        match self.rng.below(16) {
-            0 | 1 => Step::Delete { key, condition, previous },
-            2 => Step::Increment { key, by: self.rng.below(100) as i64 - 50 },
-            3 => Step::Append { key, value },
-            4 => Step::SetLifetime { key, lifetime, condition: LifetimeCondition::Always },
-            5 => Step::DeleteRange {
-                range: Range { start: key, end: Some(b"key-5") },
-                limit: self.rng.below(4),
-            },
-            6 => Step::Get { key },
-            7 => Step::Range { range: Range { start: key, end: None }, limit: 3, reverse: previous },
-            _ => Step::Put { key, value, condition, lifetime, previous },
-        }
     }
 }

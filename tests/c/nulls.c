@@ -192,6 +192,9 @@ struct row {
     R(y_set_client_address_options, trimtab_cluster_options_set_client_address, options, BAD, NULL, STR("")) \
     R(y_set_degrade_after_ms_options, trimtab_cluster_options_set_degrade_after_ms, options, BAD, NULL, 0) \
     R(y_set_transfer_timeout_ms_options, trimtab_cluster_options_set_transfer_timeout_ms, options, BAD, NULL, 10) \
+    R(y_add_feed_from_options, trimtab_cluster_options_add_feed_from, options, BAD, NULL, STR("n")) \
+    R(y_add_feed_from_node, trimtab_cluster_options_add_feed_from, node, BAD, cluster_options, missing_str()) \
+    R(y_set_feed_timeout_ms_options, trimtab_cluster_options_set_feed_timeout_ms, options, BAD, NULL, 2000) \
     R(y_set_message_bytes_options, trimtab_cluster_options_set_message_bytes, options, BAD, NULL, 1024) \
     R(y_set_cluster_cluster, trimtab_cluster_options_set_cluster, cluster, BAD, cluster_options, missing_str()) \
     R(y_add_member_name, trimtab_cluster_options_add_member, name, BAD, cluster_options, missing_str(), STR(""), 0) \

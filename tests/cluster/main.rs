@@ -8,6 +8,7 @@ mod certificates;
 #[allow(dead_code, reason = "other tests take more of it")]
 mod folder;
 
+mod chain;
 mod changes;
 mod failover;
 mod identity;

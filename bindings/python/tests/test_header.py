@@ -184,6 +184,8 @@ FUNCTIONS = {
     "trimtab_cluster_options_set_client_address": "ClusterOptions(client_address)",
     "trimtab_cluster_options_set_degrade_after_ms": "ClusterOptions(degrade_after)",
     "trimtab_cluster_options_set_transfer_timeout_ms": "ClusterOptions(transfer_timeout)",
+    "trimtab_cluster_options_add_feed_from": "ClusterOptions(feed_from)",
+    "trimtab_cluster_options_set_feed_timeout_ms": "ClusterOptions(feed_timeout)",
     "trimtab_cluster_options_set_message_bytes": "ClusterOptions(message_bytes)",
     "trimtab_store_join": "Store(cluster)",
     "trimtab_store_cluster": "Store.cluster",

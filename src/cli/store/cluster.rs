@@ -157,6 +157,7 @@ struct Node {
     is_linked: bool,
     on_disk: Option<u64>,
     behind: Option<u64>,
+    source: Option<String>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -334,6 +335,7 @@ fn print(told: &Told, out: &mut impl Write) -> io::Result<()> {
         ("link", Side::Left),
         ("on disk", Side::Right),
         ("behind", Side::Right),
+        ("fed by", Side::Left),
         ("address", Side::Left),
         ("clients", Side::Left),
     ]);
@@ -345,6 +347,7 @@ fn print(told: &Told, out: &mut impl Write) -> io::Result<()> {
             if node.is_linked { "up" } else { "down" }.to_owned(),
             number(node.on_disk),
             number(node.behind),
+            or_none(&node.source),
             or_none(&node.address),
             or_none(&node.client_address),
         ]);

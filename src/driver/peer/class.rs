@@ -50,6 +50,7 @@ mod tests {
             (Body::Want { id, next: 4 }, Class::Urgent),
             (Body::Hash { sequence: 1, state: 2, membership: 3 }, Class::Urgent),
             (Body::Ping, Class::Urgent),
+            (Body::Follow { source: 1, sequence: 2 }, Class::Urgent),
         ] {
             let mut bytes = Vec::new();
             frame::encode(&mut bytes, &Header::default(), &body);

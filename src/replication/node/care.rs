@@ -17,9 +17,9 @@ impl Node {
             self.write_membership();
         }
         self.follow_transfer();
+        self.follow_snapshots();
+        self.keep();
         if self.is_primary() {
-            self.follow_snapshots();
-            self.keep();
             if self.is_settled() {
                 self.change_own();
                 self.expire();

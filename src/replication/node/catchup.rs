@@ -85,6 +85,7 @@ impl Node {
             (Err(_), _) | (Ok(()), None) => self.give_up(high - 1, high, contexts),
             _ => self.fetched(contexts),
         }
+        self.feed_all();
         self.append_ready();
     }
 
@@ -119,13 +120,14 @@ impl Node {
 
     /// Says which entries are kept for replicas that are behind, though a snapshot stands for them.
     pub(super) fn keep(&mut self) {
+        let oldest = self.kept.front().map_or(u64::MAX, |(at, _)| *at);
         if !self.is_primary() {
-            return self.engine.keep_entries(None);
+            let behind = self.feeding.followers().map(|(_, acked)| acked).min();
+            return self.engine.keep_entries(behind.map(|it| Sequence((it + 1).max(oldest))));
         }
         let prs = self.raw.raft.prs();
         let others = prs.iter().filter(|(node, _)| **node != self.identity.node);
         let behind = others.map(|(_, it)| it.matched.max(it.pending_snapshot)).min();
-        let oldest = self.kept.front().map_or(u64::MAX, |(at, _)| *at);
         self.engine.keep_entries(behind.map(|it| Sequence((it + 1).max(oldest))));
     }
 }

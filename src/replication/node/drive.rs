@@ -60,6 +60,8 @@ impl Node {
             self.tick_leaving();
             return;
         }
+        self.tick_source();
+        self.tick_feeding();
         let is_primary = self.raw.raft.state == StateRole::Leader;
         // Who may not become primary now does not ask for votes either.
         if !is_primary && !self.may_campaign() {
@@ -129,6 +131,9 @@ impl Node {
             self.elected_at = self.now.instant;
             self.reign_from = self.raw.raft.raft_log.last_index();
             self.expiring = None;
+            // To whom this node passed entries on as one that was none.
+            self.outgoing.clear();
+            self.feeding.clear();
         }
         if seen.2 != StateRole::Leader && before.2 == StateRole::Leader {
             self.outgoing.clear();
@@ -165,6 +170,7 @@ impl Node {
         self.care();
         self.append_ready();
         self.engine.publish();
+        self.feed_all();
         self.answer_writes();
         self.answer_reads();
     }
@@ -442,7 +448,14 @@ impl Node {
 
     /// Sends a message of the library.
     fn send(&mut self, message: Message) {
-        match message.get_msg_type() {
+        let kind = message.get_msg_type();
+        if matches!(kind, MessageType::MsgAppend | MessageType::MsgSnapshot)
+            && self.members.learners.contains(&message.to)
+            && self.feeding.is_elsewhere(message.to, self.now.instant)
+        {
+            return;
+        }
+        match kind {
             MessageType::MsgSnapshot => self.send_snapshot(message),
             MessageType::MsgTimeoutNow => {
                 self.stamps.void();

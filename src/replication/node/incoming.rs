@@ -24,6 +24,8 @@ const SYNC_BYTES: usize = 4 << 20;
 #[derive(Debug)]
 pub(super) struct Incoming {
     from: u64,
+    /// In whose name it is sent.
+    leader: u64,
     boot: u64,
     id: SnapshotId,
     epoch: u64,
@@ -47,6 +49,13 @@ pub struct InstallJob {
     reader: SnapshotReader,
     chunk: Vec<u8>,
     unsynced_bytes: usize,
+}
+
+impl Incoming {
+    /// How many pieces are on disk.
+    pub(super) fn written(&self) -> u64 {
+        self.written
+    }
 }
 
 impl InstallJob {
@@ -115,7 +124,8 @@ impl Node {
             return Err(Fault::Malformed("the snapshot is none for this node"));
         }
         let (to, epoch) = (header.from, header.epoch);
-        if epoch < self.raw.raft.term {
+        let is_of_primary = header.leader == to;
+        if epoch < self.raw.raft.term || !(is_of_primary || self.is_fed_by(header)) {
             return Ok(());
         }
         if id.sequence <= self.raw.raft.raft_log.committed {
@@ -145,6 +155,7 @@ impl Node {
             };
             self.incoming = Some(Incoming {
                 from: to,
+                leader: header.leader,
                 boot: header.boot,
                 id,
                 epoch,
@@ -156,7 +167,7 @@ impl Node {
             });
         }
         let incoming = self.incoming.as_mut().expect("it was put there");
-        incoming.epoch = epoch;
+        (incoming.epoch, incoming.leader) = (epoch, header.leader);
         let next = incoming.written;
         self.outbox.push(to, Body::Want { id, next });
         Ok(())
@@ -223,8 +234,8 @@ impl Node {
     fn restore(&mut self, incoming: Incoming, written: Written, state: State) {
         let mut message = Message::default();
         message.set_msg_type(MessageType::MsgSnapshot);
-        (message.from, message.to) = (incoming.from, self.identity.node);
-        let is_followed = self.raw.raft.leader_id == incoming.from;
+        (message.from, message.to) = (incoming.leader, self.identity.node);
+        let is_followed = self.raw.raft.leader_id == incoming.leader;
         message.term = if is_followed { self.raw.raft.term } else { incoming.epoch };
         let metadata = message.mut_snapshot().mut_metadata();
         (metadata.index, metadata.term) = (incoming.id.sequence, incoming.id.epoch);

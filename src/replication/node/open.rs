@@ -7,7 +7,7 @@ use std::time::Duration;
 use raft::eraftpb::HardState;
 use raft::{Config, RawNode, ReadOnlyOption, StateRole};
 
-use super::{Calls, Fetching, Node, Standing};
+use super::{Calls, Feeding, Fetching, Node, Source, Standing};
 use crate::error::{Error, Result};
 use crate::replication::frame::Fault;
 use crate::replication::hashes::Hashes;
@@ -145,6 +145,8 @@ impl Node {
             installed: None,
             fetching: Fetching::default(),
             pace: super::pace::Pace::new(now.instant),
+            source: Source::default(),
+            feeding: Feeding::default(),
             hashes: Hashes::default(),
             expiring: None,
             flush_since: None,

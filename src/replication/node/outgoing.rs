@@ -38,7 +38,7 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    fn new(id: SnapshotId, view: Arc<View>, membership: Vec<u8>, now: Now) -> Self {
+    pub(super) fn new(id: SnapshotId, view: Arc<View>, membership: Vec<u8>, now: Now) -> Self {
         Self {
             id,
             clock_ms: now.clock.as_millis(),
@@ -54,7 +54,12 @@ impl Outgoing {
         }
     }
 
-    fn offer(&self) -> Body {
+    /// The last entry in it.
+    pub(super) fn sequence(&self) -> u64 {
+        self.id.sequence
+    }
+
+    pub(super) fn offer(&self) -> Body {
         Body::Offer { id: self.id, clock_ms: self.clock_ms, membership: self.membership.clone() }
     }
 
@@ -175,8 +180,11 @@ impl Node {
         let now = self.now.instant;
         let nodes: Vec<u64> = self.outgoing.keys().copied().collect();
         for to in nodes {
-            let is_waiting =
-                self.raw.raft.prs().get(to).is_some_and(|it| it.state == ProgressState::Snapshot);
+            let sequence = self.outgoing[&to].id.sequence;
+            let is_waiting = match self.is_primary() {
+                true => self.raw.raft.prs().get(to).is_some_and(|it| it.state == ProgressState::Snapshot),
+                false => self.is_follower_behind(to, sequence),
+            };
             let outgoing = self.outgoing.get_mut(&to).expect("it was there");
             if !is_waiting {
                 self.outgoing.remove(&to);

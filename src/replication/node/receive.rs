@@ -63,6 +63,8 @@ impl Node {
                 self.handle_told(header.from, verdict, boot, generation)
             }
             Body::Ping => {}
+            Body::Follow { source, sequence } => self.handle_follow(&header, source, sequence),
+            Body::Feed(feed) => self.handle_feed(&header, feed)?,
         }
         self.take_stamps(&header);
         Ok(())
@@ -150,7 +152,11 @@ impl Node {
         match verdict {
             Verdict::Removed => {
                 // Only then can the others do without it: most of them know, and will after a crash.
-                self.tellers.insert(from);
+                if self.tellers.insert(from) && !self.is_leaving() {
+                    // It was not told by the log, so it asks.
+                    let voters = self.members.voters.iter().filter(|it| **it != self.identity.node);
+                    voters.for_each(|voter| self.outbox.push(*voter, Body::Ping));
+                }
                 let others = self.members.voters.iter().filter(|it| **it != self.identity.node).count();
                 if 2 * self.tellers.len() > others {
                     self.fence(Fence::Removed);
@@ -213,7 +219,7 @@ impl Node {
     }
 
     /// Whether the library may be given a message. `Err`: it cannot be, and says something about its sender.
-    fn survives(&mut self, header: &Header, message: &Message) -> Result<bool, Fault> {
+    pub(super) fn survives(&mut self, header: &Header, message: &Message) -> Result<bool, Fault> {
         let from = header.from;
         let (last, committed) = (self.raw.raft.raft_log.last_index(), self.raw.raft.raft_log.committed);
         let (epoch, leader) = (self.raw.raft.term, self.raw.raft.leader_id);

@@ -102,6 +102,11 @@ pub enum Event {
         /// To whom.
         to: u64,
     },
+    /// This learner is fed by another node than before.
+    Source {
+        /// Which; `None`: the primary.
+        node: Option<u64>,
+    },
     /// A state from another node has taken the place of this one's.
     Installed {
         /// The last entry in it.
@@ -130,6 +135,12 @@ pub struct Status {
     pub age: Option<Duration>,
     /// What each other node is known to have on disk; on a primary only.
     pub matched: Vec<(u64, u64)>,
+    /// Who feeds this learner instead of the primary; `None`: the primary does.
+    pub source: Option<u64>,
+    /// Whom this node feeds instead of the primary, and what each is known to have.
+    pub followers: Vec<(u64, u64)>,
+    /// On a primary: who is fed by somebody else, and by whom.
+    pub chained: Vec<(u64, u64)>,
     /// Bytes of entries kept in memory.
     pub tail_bytes: u64,
 }
@@ -159,6 +170,9 @@ impl Node {
             durable: self.engine.durable_sequence(),
             age,
             matched,
+            source: self.source.current(),
+            followers: self.feeding.followers().collect(),
+            chained: self.feeding.elsewhere(self.now.instant).collect(),
             tail_bytes: self.raw.store().tail_bytes(),
         }
     }

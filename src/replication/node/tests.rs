@@ -1,6 +1,8 @@
 //! A node led by hand to where something must or must not happen: alone, and with others on links that lose nothing.
 
-use std::collections::{BTreeMap, VecDeque};
+mod chain;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use raft::eraftpb::{Message, MessageType};
@@ -35,8 +37,12 @@ fn at(millis: u64) -> Now {
 }
 
 fn open(disk: &SimDisk, id: u64, start: &Start, planted: Option<Plant>, now: Now) -> Node {
+    open_with(disk, id, start, options(planted), now)
+}
+
+fn open_with(disk: &SimDisk, id: u64, start: &Start, options: Options, now: Now) -> Node {
     let identity = Identity { cluster: CLUSTER, node: id };
-    Node::open(disk, store(), options(planted), identity, start, id * 1_000 + now.instant.as_nanos(), now)
+    Node::open(disk, store(), options, identity, start, id * 1_000 + now.instant.as_nanos(), now)
         .expect("it opens")
         .0
 }
@@ -166,6 +172,12 @@ fn a_promise_outlasts_a_process() {
 struct Net {
     nodes: BTreeMap<u64, (SimDisk, Option<Node>)>,
     cut: Vec<u64>,
+    /// Nothing gets through between the two, in either direction.
+    apart: BTreeSet<(u64, u64)>,
+    /// What a node is told beside what all are.
+    told: BTreeMap<u64, Options>,
+    /// Bytes of frames with entries or pieces of a snapshot that went from one to another.
+    carried: BTreeMap<(u64, u64), u64>,
     millis: u64,
     planted: Option<Plant>,
     faults: Vec<Fault>,
@@ -173,12 +185,24 @@ struct Net {
 
 impl Net {
     fn new(voters: u64, learners: u64, planted: Option<Plant>) -> Self {
-        let mut net =
-            Self { nodes: BTreeMap::new(), cut: Vec::new(), millis: 0, planted, faults: Vec::new() };
+        let mut net = Self::empty(planted);
         for id in 1..=voters + learners {
             net.start(id, &begin(voters, learners));
         }
         net
+    }
+
+    fn empty(planted: Option<Plant>) -> Self {
+        Self {
+            nodes: BTreeMap::new(),
+            cut: Vec::new(),
+            apart: BTreeSet::new(),
+            told: BTreeMap::new(),
+            carried: BTreeMap::new(),
+            millis: 0,
+            planted,
+            faults: Vec::new(),
+        }
     }
 
     fn start(&mut self, id: u64, start: &Start) {
@@ -186,7 +210,8 @@ impl Net {
         let planted = self.planted;
         let (disk, node) =
             self.nodes.entry(id).or_insert_with(|| (SimDisk::new(id, Faults::default()), None));
-        *node = Some(open(disk, id, start, planted, now));
+        let told = self.told.get(&id).cloned().unwrap_or_else(|| options(planted));
+        *node = Some(open_with(disk, id, start, told, now));
     }
 
     fn stop(&mut self, id: u64) {
@@ -210,8 +235,14 @@ impl Net {
                 }
             }
             let Some((from, to, bytes)) = frames.pop_front() else { return };
-            if self.cut.contains(&from) || self.cut.contains(&to) {
+            let is_apart = self.apart.contains(&(from.min(to), from.max(to)));
+            if self.cut.contains(&from) || self.cut.contains(&to) || is_apart {
                 continue;
+            }
+            if let Ok((_, Body::Consensus(_) | Body::Piece { .. } | Body::Feed(_))) = frame::decode(&bytes)
+                && bytes.len() > 500
+            {
+                *self.carried.entry((from, to)).or_default() += bytes.len() as u64;
             }
             if let Some((_, Some(node))) = self.nodes.get_mut(&to)
                 && let Err(fault) = node.handle_frame(&bytes, now)
@@ -460,8 +491,7 @@ fn a_store_of_one_node_becomes_a_cluster() {
     assert!(matches!(refused, Err(Error::InvalidArgument { what: "nodes", .. })));
     disk.restart();
 
-    let mut net =
-        Net { nodes: BTreeMap::new(), cut: Vec::new(), millis: 0, planted: None, faults: Vec::new() };
+    let mut net = Net::empty(None);
     net.nodes.insert(1, (disk, None));
     net.start(1, &begin(1, 0));
     assert_eq!(net.primary(), 1);

@@ -91,6 +91,14 @@ pub(super) fn fields(context: &Context<'_>) -> Vec<(String, String)> {
         own("second_repl_offset", "-1"),
     ]);
     if let Some(topology) = hub.topology() {
+        if let Some(source) = &topology.own().source {
+            fields.push(own("fed_by", source));
+        }
+        let others = topology.nodes.iter().filter(|node| node.name != topology.own().name);
+        let chained = others.filter_map(|node| Some((&node.name, node.source.as_ref()?)));
+        for (at, (name, source)) in chained.enumerate() {
+            fields.push((format!("chained{at}"), format!("name={name},fed_by={source}")));
+        }
         fields.push(own("epoch", &topology.epoch.to_string()));
         fields.push(own("quorum", &topology.quorum().to_string()));
         fields.push(own("voters_linked", &topology.voters_linked().to_string()));

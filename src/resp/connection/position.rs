@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Busy, Connection, Slot, Taken};
+use super::output::Slot;
+use super::take::Taken;
+use super::{Busy, Connection};
 use crate::resp::command::{self, Args, Control, READONLY, Run, failure, is};
 use crate::resp::hub::Hub;
 use crate::resp::keys::{Has, Keys, Position, Sight};

@@ -10,6 +10,8 @@
 //! | `join` | whether the cluster is there already: a node with an empty directory waits to be added | `false` |
 //! | `forward` | whether a node that is not primary passes writes on | `true` |
 //! | `degrade_after` | after how long a write is answered though fewer nodes have it than were asked for | never |
+//! | `feed_from` | who feeds this node as long as it is a learner, instead of the primary; the best first | none |
+//! | `feed_timeout` | after how long without anything new from there the primary feeds it again | 2 s |
 //! | `stale_max` | how old what a replica tells Redis clients may be | 10 s |
 //! | `announce` | where Redis clients reach this node | its address in `peers`, with the port of `resp` |
 //! | `sentinel` | what Sentinel clients call the primary and its replicas | the cluster's name |
@@ -51,6 +53,10 @@ pub struct Cluster {
     pub forwards: bool,
     /// After how long a write is answered though fewer nodes have it than were asked for.
     pub degrade_after: Option<Duration>,
+    /// By whom this node is fed as long as it is a learner; the best first.
+    pub feed_from: Vec<NodeName>,
+    /// After how long without anything new from there the primary feeds it again.
+    pub feed_timeout: Duration,
     /// How old what a replica tells Redis clients may be; `None`: as old as it likes.
     pub stale_max: Option<Duration>,
     /// Where Redis clients reach this node.
@@ -60,6 +66,12 @@ pub struct Cluster {
 }
 
 const STALE_DEFAULT: Duration = Duration::from_secs(10);
+const FEED_TIMEOUT_DEFAULT: Duration = Duration::from_secs(2);
+/// The time in which an election begins.
+const FEED_TIMEOUT_MIN: Duration = Duration::from_millis(400);
+const FEED_TIMEOUT_MAX: Duration = Duration::from_secs(3_600);
+/// The most nodes by which one is fed.
+const FEED_FROM_MAX: usize = 8;
 const DEGRADE_MIN: Duration = Duration::from_millis(1);
 /// An hour.
 const DEGRADE_MAX: Duration = Duration::from_secs(3_600);
@@ -91,10 +103,10 @@ pub(super) fn read(
 ) -> Option<Cluster> {
     let others = Others::read(fields, problems);
     let mut cluster = read_members(fields, problems)?;
-    let Others { name, joins, forwards, degrade_after, stale_max, announce, sentinel } = others;
+    let Others { name, joins, forwards, degrade_after, feed_timeout, stale_max, announce, sentinel } = others;
     let own = cluster.members.get(&cluster.node).and_then(|own| own.address);
     cluster.announce = announce.or_else(|| reached_at(resp?, own));
-    Some(Cluster { name, joins, forwards, degrade_after, stale_max, sentinel, ..cluster })
+    Some(Cluster { name, joins, forwards, degrade_after, feed_timeout, stale_max, sentinel, ..cluster })
 }
 
 /// Where clients reach a node that serves them at `resp`: with an address that stands for all of the machine's, at the one
@@ -114,6 +126,7 @@ struct Others {
     joins: bool,
     forwards: bool,
     degrade_after: Option<Duration>,
+    feed_timeout: Duration,
     stale_max: Option<Duration>,
     announce: Option<String>,
     sentinel: String,
@@ -138,6 +151,14 @@ impl Others {
                     message,
                     "take it out, and nothing is answered with less than was asked for",
                 );
+            }
+            is_right
+        });
+        let feed_timeout = fields.duration("feed_timeout", problems).filter(|after| {
+            let is_right = (FEED_TIMEOUT_MIN..=FEED_TIMEOUT_MAX).contains(&after.value);
+            if !is_right {
+                let message = format!("feed_timeout {} is outside 400ms to 1h", show_duration(after.value));
+                problems.add(after.at, message, "take it out, and it is 2s");
             }
             is_right
         });
@@ -167,6 +188,7 @@ impl Others {
             joins: fields.boolean("join", problems).is_some_and(|join| join.value),
             forwards: fields.boolean("forward", problems).is_none_or(|forward| forward.value),
             degrade_after: degrade_after.map(|after| after.value),
+            feed_timeout: feed_timeout.map_or(FEED_TIMEOUT_DEFAULT, |after| after.value),
             stale_max: Some(stale_max.unwrap_or(STALE_DEFAULT)).filter(|most| !most.is_zero()),
             announce: announce.map(|text| text.value.to_owned()),
         }
@@ -186,6 +208,7 @@ fn read_members(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<
     let (node, peers) = (node?, peers?);
     let members = members(&peers, &learners, fields, problems)?;
 
+    let feed_from = feed_from(&node.value, &members, fields, problems);
     let own = members.get(&node.value).copied();
     if own.is_none() {
         let message = format!("node {} is neither in peers nor in learners", shown(node.value.as_str()));
@@ -230,6 +253,8 @@ fn read_members(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<
         joins: false,
         forwards: true,
         degrade_after: None,
+        feed_from,
+        feed_timeout: FEED_TIMEOUT_DEFAULT,
         stale_max: None,
         sentinel: String::new(),
         announce: None,
@@ -281,6 +306,40 @@ fn learners(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Vec<NodeNam
         }
     }
     learners
+}
+
+/// By whom this node is fed: others of the cluster.
+fn feed_from(
+    own: &NodeName,
+    members: &BTreeMap<NodeName, Member>,
+    fields: &Fields<'_, '_>,
+    problems: &mut Problems<'_>,
+) -> Vec<NodeName> {
+    let at = fields.value_at("feed_from");
+    let mut sources = Vec::new();
+    for text in fields.texts("feed_from", problems).unwrap_or_default() {
+        let Some(source) = name("feed_from", At { at, value: &text }, problems) else { continue };
+        if source == *own {
+            problems.add(at, format!("feed_from names {source}, and that is this node"), "name others");
+        } else if !members.contains_key(&source) {
+            let message = format!(
+                "feed_from names {}, which is neither in peers nor in learners",
+                shown(source.as_str())
+            );
+            let known = members.keys().filter(|it| *it != own).map(NodeName::as_str);
+            problems.add_with(at, message, || nearest_or_all(source.as_str(), "there are", known));
+        } else if sources.contains(&source) {
+            problems.add(at, format!("feed_from names {source} twice"), "take one out");
+        } else {
+            sources.push(source);
+        }
+    }
+    if sources.len() > FEED_FROM_MAX {
+        let message = format!("feed_from names {} nodes, and {FEED_FROM_MAX} are the most", sources.len());
+        problems.add(at, message, "two or three are enough");
+        sources.clear();
+    }
+    sources
 }
 
 fn members(
@@ -398,6 +457,8 @@ const KEYS: Schema = Schema {
         crate::server::config::schema::key("join", "true"),
         crate::server::config::schema::key("forward", "false"),
         crate::server::config::schema::key("degrade_after", "\"1s\""),
+        crate::server::config::schema::key("feed_from", "[\"db-2\"]"),
+        crate::server::config::schema::key("feed_timeout", "\"2s\""),
         crate::server::config::schema::key("stale_max", "\"10s\""),
         crate::server::config::schema::key("announce", "\"10.0.0.5:6379\""),
         crate::server::config::schema::key("sentinel", "\"mymaster\""),
@@ -520,6 +581,13 @@ mod tests {
             (with(""), "t:1:1: peer_tls is missing, and there are other nodes; add peer_tls = {"),
             (with(&format!("{plain}cluster = \"\"")), "t:4:11: cluster is empty"),
             (with(&format!("{plain}degrade_after = \"0s\"")), "degrade_after 0s is outside 1ms to 1h"),
+            (with(&format!("{plain}feed_timeout = \"1ms\"")), "feed_timeout 1ms is outside 400ms to 1h"),
+            (with(&format!("{plain}feed_from = [\"db-1\"]")), "feed_from names db-1, and that is this node"),
+            (
+                with(&format!("{plain}feed_from = [\"db-9\"]")),
+                "neither in peers nor in learners; did you mean",
+            ),
+            (with(&format!("{plain}feed_from = [\"db-2\", \"db-2\"]")), "feed_from names db-2 twice"),
             (with(&format!("{plain}announce = \"6379\"")), "announce: \"6379\" is no host:port"),
             (with("peer_tls = \"off\""), "t:3:12: unknown peer_tls \"off\""),
             (with("peer_tls = \"insecure-plain\""), "did you mean \"insecure-plaintext\"?"),

@@ -97,6 +97,8 @@ pub(super) const STORE: Schema = Schema {
         key("join", "true"),
         key("forward", "false"),
         key("degrade_after", "\"1s\""),
+        key("feed_from", "[\"db-2\"]"),
+        key("feed_timeout", "\"2s\""),
         key("stale_max", "\"10s\""),
         key("announce", "\"10.0.0.5:6379\""),
         key("sentinel", "\"mymaster\""),

@@ -24,8 +24,17 @@ const MEMORY_MIN: u64 = 64 << 10;
 
 /// The keys that make a store a member of a cluster, and those that are of use in one alone.
 const MEMBER_KEYS: [&str; 4] = ["peers", "learners", "listen", "peer_tls"];
-const CLUSTER_KEYS: [&str; 7] =
-    ["cluster", "join", "forward", "degrade_after", "stale_max", "announce", "sentinel"];
+const CLUSTER_KEYS: [&str; 9] = [
+    "cluster",
+    "join",
+    "forward",
+    "degrade_after",
+    "feed_from",
+    "feed_timeout",
+    "stale_max",
+    "announce",
+    "sentinel",
+];
 
 /// Reads it; `None` when `dir` was told as a problem. The addresses of `resp` and `health` are the caller's to compare with
 /// others.

@@ -15,7 +15,12 @@ impl World {
         let node = host.node.as_mut().expect("it runs");
         while let Some(event) = node.poll_event() {
             match event {
-                crate::replication::Event::Installed { .. } => self.summary.installed += 1,
+                crate::replication::Event::Installed { .. } => {
+                    self.summary.installed += 1;
+                    self.summary.fed_states += u64::from(node.status().source.is_some());
+                }
+                crate::replication::Event::Source { node: Some(_) } => self.summary.fed += 1,
+                crate::replication::Event::Source { node: None } => self.summary.fed_back += 1,
                 crate::replication::Event::Readmitted => self.summary.readmitted += 1,
                 crate::replication::Event::SlowDisk { .. } => self.summary.slow += 1,
                 crate::replication::Event::Differs { node, sequence } => {

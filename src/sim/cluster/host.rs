@@ -42,6 +42,8 @@ pub(super) struct Host {
     pub(super) copy: Option<Vec<(log::File, Vec<u8>)>>,
     /// The next opening is from such a copy.
     pub(super) is_copy: bool,
+    /// By whom it is fed as long as it has no vote.
+    pub(super) feed_from: Vec<u64>,
     /// It came first when the cluster was made.
     pub(super) is_first: bool,
 }
@@ -79,6 +81,7 @@ impl Settings {
             slow_flush: Some(Duration::from_millis(400)),
             handover_pause: Duration::from_secs(2),
             degrade_after: (rng.below(2) == 0).then_some(Duration::from_millis(300)),
+            feed_timeout: Duration::from_millis(800),
             hash_interval: 16,
             planted,
             ..Options::default()
@@ -109,6 +112,7 @@ impl Host {
             is_retired: false,
             copy: None,
             is_copy: false,
+            feed_from: Vec::new(),
             is_first,
         }
     }
@@ -150,16 +154,10 @@ impl Host {
             is_copy: std::mem::take(&mut self.is_copy),
             is_promoted: false,
         };
+        let options = Options { feed_from: self.feed_from.clone(), ..settings.options.clone() };
         let identity = Identity { cluster: CLUSTER, node: self.id };
-        let opened = Node::open(
-            &self.disk,
-            settings.store.clone(),
-            settings.options.clone(),
-            identity,
-            &start,
-            rng.next_u64(),
-            now,
-        );
+        let opened =
+            Node::open(&self.disk, settings.store.clone(), options, identity, &start, rng.next_u64(), now);
         match opened {
             Ok((node, _)) => {
                 self.node = Some(node);

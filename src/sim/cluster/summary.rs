@@ -43,6 +43,12 @@ pub struct Summary {
     pub snapshots: u64,
     /// Snapshots taken in from another node.
     pub installed: u64,
+    /// Of these, from a node that is not primary.
+    pub fed_states: u64,
+    /// How often a node came to be fed by one that is not primary, and by the primary again.
+    pub fed: u64,
+    /// See `fed`.
+    pub fed_back: u64,
     /// Reads of old entries from disk.
     pub fetched: u64,
     /// Directories put back from an old copy.
@@ -79,6 +85,9 @@ impl Summary {
             (&mut self.changes, other.changes),
             (&mut self.snapshots, other.snapshots),
             (&mut self.installed, other.installed),
+            (&mut self.fed_states, other.fed_states),
+            (&mut self.fed, other.fed),
+            (&mut self.fed_back, other.fed_back),
             (&mut self.fetched, other.fetched),
             (&mut self.put_back, other.put_back),
             (&mut self.readmitted, other.readmitted),

@@ -140,7 +140,8 @@ impl World {
         let taken = node.change(&change, None, now).is_ok();
         self.summary.changes += u64::from(taken);
         if let Some(id) = added.filter(|_| taken) {
-            let host = Host::new(id, &mut self.rng, 0, false);
+            let mut host = Host::new(id, &mut self.rng, 0, false);
+            host.feed_from = super::world::feed_from(&mut self.rng, id);
             self.hosts.insert(id, host);
             self.at(self.now + MS, Event::Restart(id));
         }

@@ -82,11 +82,26 @@ pub fn run(seed: u64, planted: Option<Plant>) -> Result<Summary, String> {
     }
 }
 
+/// By whom a node is fed that has no vote: in one world of four by the primary, otherwise by some of those before it.
+pub(super) fn feed_from(rng: &mut Rng, id: u64) -> Vec<u64> {
+    if rng.below(4) == 0 {
+        return Vec::new();
+    }
+    let mut others: Vec<u64> = (1..id).rev().filter(|_| rng.below(2) == 0).collect();
+    // The next one too, so that some would go in a circle.
+    if rng.below(4) == 0 {
+        others.insert(0, id + 1);
+    }
+    others
+}
+
 impl World {
     fn new(seed: u64, planted: Option<Plant>) -> Self {
         let mut rng = Rng::new(seed);
         let (voters, learners) = match seed % 8 {
-            0..=2 => (3, 1),
+            0 => (3, 1),
+            // One is fed by another one, or by a voter.
+            1 | 2 => (3, 2),
             3 | 4 => (3, 0),
             5 | 6 => (5, 0),
             _ => (2, 1),
@@ -98,8 +113,12 @@ impl World {
         let settings = Settings::new(&mut rng, planted, nodes);
         let sync_fails = if rng.below(4) == 0 { 2 } else { 0 };
         let mut hosts = BTreeMap::new();
-        for (id, ..) in &settings.nodes {
-            hosts.insert(*id, Host::new(*id, &mut rng, sync_fails, true));
+        for (id, is_voter, _) in &settings.nodes {
+            let mut host = Host::new(*id, &mut rng, sync_fails, true);
+            if !is_voter {
+                host.feed_from = feed_from(&mut rng, *id);
+            }
+            hosts.insert(*id, host);
         }
         let mut world = Self {
             rng,

@@ -90,6 +90,10 @@ class ClusterOptions:
     """After how long a handover is called off, 10 ms to an hour."""
     message_bytes: int = 262_144
     """Bytes of entries in one message, 1 KiB to 16 MiB, and no more than an eighth of a segment."""
+    feed_from: Sequence[str] = ()
+    """By whom this node is fed as long as it is a learner, instead of by the primary: the best first."""
+    feed_timeout: float | timedelta = 2.0
+    """After how long without anything new from there the primary feeds it again, 400 ms to an hour."""
 
 
 class ClusterNode(NamedTuple):
@@ -110,6 +114,8 @@ class ClusterNode(NamedTuple):
     """The last entry known to be on its disk; on a primary, and of this node, only."""
     lag: int | None
     """How many entries it is behind; on a primary only."""
+    source: str | None = None
+    """Who feeds it instead of the primary, as far as this node knows."""
 
 
 class ClusterStatus(NamedTuple):

@@ -355,3 +355,5 @@ class ClusterEventKind(IntEnum):
     """A node is not let in, or does not let this one in: ``detail`` says why, and what to do."""
     MISSED = 13
     """``number`` events that nobody took went by."""
+    SOURCE = 14
+    """This learner is fed by ``name`` from now on; ``None``: by the primary."""

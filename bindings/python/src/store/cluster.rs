@@ -94,6 +94,10 @@ pub(crate) fn options(given: &Bound<'_, PyAny>) -> PyResult<ClusterOptions> {
     let degrade_after = field("degrade_after")?;
     options.replication.degrade_after =
         (!degrade_after.is_none()).then(|| convert::span("degrade_after", &degrade_after)).transpose()?;
+    for source in field("feed_from")?.try_iter()? {
+        options.feed_from.push(convert::text("feed_from", &source?)?.parse().map_err(raised)?);
+    }
+    options.replication.feed_timeout = convert::span("feed_timeout", &field("feed_timeout")?)?;
     options.replication.transfer_timeout = convert::span("transfer_timeout", &field("transfer_timeout")?)?;
     options.replication.message_bytes = convert::whole("message_bytes", 64, &field("message_bytes")?)?;
     Ok(options)
@@ -197,6 +201,7 @@ pub(crate) fn described<'py>(py: Python<'py>, status: &ClusterStatus) -> PyResul
             node.is_linked,
             node.matched,
             node.lag,
+            &node.source,
         ))
     };
     let nodes = PyTuple::new(py, status.nodes.iter().map(node).collect::<PyResult<Vec<_>>>()?)?;
@@ -278,6 +283,10 @@ fn told(py: Python<'_>, event: ClusterEvent) -> PyResult<Bound<'_, PyAny>> {
         ClusterEvent::Missed { count } => {
             number = count;
             13
+        }
+        ClusterEvent::Source { node } => {
+            name = node;
+            14
         }
         // The library is that which this was built with.
         _ => unreachable!("an event of a later release"),

@@ -86,6 +86,9 @@ pub struct NodeStatus {
     pub matched: Option<u64>,
     /// How many entries it is behind; on a primary only.
     pub lag: Option<u64>,
+    /// Who feeds it instead of the primary, as far as this node knows: a primary, the one that is fed, and the one that feeds
+    /// do.
+    pub source: Option<String>,
 }
 
 /// A learner that is to get a vote when it has caught up.
@@ -265,6 +268,16 @@ impl Member {
         Some(self.people.name(best.0))
     }
 
+    /// Who feeds a node instead of the primary, as far as this one knows.
+    pub(super) fn source_of(&self, status: &crate::replication::Status, number: u64) -> Option<u64> {
+        if number == self.own {
+            return status.source;
+        }
+        let chained = status.chained.iter().find(|it| it.0 == number).map(|it| it.1);
+        let is_ours = status.followers.iter().any(|it| it.0 == number);
+        chained.or(is_ours.then_some(self.own))
+    }
+
     fn status(&mut self, now: Instant) -> ClusterStatus {
         let status = self.node.status();
         let members = self.node.members();
@@ -284,6 +297,7 @@ impl Member {
                 true => Some(status.durable),
                 false => status.matched.iter().find(|it| it.0 == number).map(|it| it.1),
             };
+            let source = self.source_of(&status, number);
             NodeStatus {
                 name: self.people.name(number),
                 number,
@@ -293,6 +307,7 @@ impl Member {
                 is_primary: status.primary == Some(number),
                 is_linked: is_own || self.people.is_linked(number),
                 matched,
+                source: source.map(|it| self.people.name(it)),
                 lag: matched.filter(|_| is_primary).map(|it| status.last.saturating_sub(it)),
             }
         });

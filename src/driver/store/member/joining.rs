@@ -76,7 +76,7 @@ impl Store {
         let (node, report) = Node::open(
             &*disk,
             options.engine.clone(),
-            cluster.replication.clone(),
+            cluster.consensus(),
             identity,
             &start,
             word(2),

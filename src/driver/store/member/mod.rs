@@ -321,6 +321,7 @@ impl Member {
                 Event::Differs { node, sequence } => ClusterEvent::Differs { node: name(node), sequence },
                 Event::TwoProcesses { node } => ClusterEvent::TwoProcesses { node: name(node) },
                 Event::SlowDisk { to } => ClusterEvent::SlowDisk { to: name(to) },
+                Event::Source { node } => ClusterEvent::Source { node: node.map(name) },
                 Event::Installed { sequence } => ClusterEvent::Installed { sequence },
             };
             self.tell(told);

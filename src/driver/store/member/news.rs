@@ -58,6 +58,11 @@ pub enum ClusterEvent {
         /// To whom.
         to: String,
     },
+    /// This learner is fed by another node than before.
+    Source {
+        /// Which; `None`: the primary.
+        node: Option<String>,
+    },
     /// A state from another node has taken the place of this one's: watchers begin anew.
     Installed {
         /// The last entry in it.

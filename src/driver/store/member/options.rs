@@ -25,6 +25,7 @@ use crate::store::log::Identity;
 /// | `forwards` | | | yes | a store on any node takes writes |
 /// | `patience` | time | 0 to 1 h | 3 s | an election takes less than one; writes wait for it |
 /// | `forward_max` | calls | 1 to 2^24 | 65,536 | calls that wait for a primary, and that each other node may have here |
+/// | `feed_from` | nodes | up to 8 | none | the primary feeds all; how long one may be lost is `replication.feed_timeout` |
 /// | `client_address` | | up to 128 bytes | none | where other nodes send Redis clients |
 /// | `replication`, `links` | | see [`replication::Options`], [`peer::Options`] | | |
 #[derive(Clone, Debug)]
@@ -56,9 +57,12 @@ pub struct ClusterOptions {
     /// The most calls that wait for a primary or are passed on, and the most that each other node may have passed on to
     /// this one.
     pub forward_max: u32,
+    /// By whom this node is fed as long as it is a learner, instead of by the primary: the best first. When none of them is
+    /// up to date the primary feeds it.
+    pub feed_from: Vec<NodeName>,
     /// Where clients of this node reach it, for the other nodes to tell theirs.
     pub client_address: Option<String>,
-    /// Consensus.
+    /// Consensus. Its `feed_from` is made of the names above.
     pub replication: replication::Options,
     /// Links.
     pub links: peer::Options,
@@ -133,6 +137,7 @@ impl ClusterOptions {
             forwards: true,
             patience: Duration::from_secs(3),
             forward_max: 65_536,
+            feed_from: Vec::new(),
             client_address: None,
             replication: replication::Options::default(),
             links: peer::Options::default(),
@@ -168,8 +173,20 @@ impl ClusterOptions {
         if self.client_address.as_ref().is_some_and(|it| it.len() > 128 || it.chars().any(char::is_control)) {
             return Err(Error::invalid("client_address", "longer than 128 bytes, or has control characters"));
         }
-        self.replication.check(segment_bytes)?;
+        for (at, source) in self.feed_from.iter().enumerate() {
+            if *source == self.node || self.feed_from[..at].contains(source) {
+                let why = format!("{source} is this node, or named twice");
+                return Err(Error::invalid("feed_from", why));
+            }
+        }
+        self.consensus().check(segment_bytes)?;
         self.links.check()
+    }
+
+    /// What the node is told of consensus.
+    pub(super) fn consensus(&self) -> replication::Options {
+        let feed_from = self.feed_from.iter().map(number_of).collect();
+        replication::Options { feed_from, ..self.replication.clone() }
     }
 
     /// This node among the members.
@@ -226,6 +243,7 @@ mod tests {
             (options("a", vec![member("b", false)]), "not among"),
             (options("a", vec![member("a", true)]), "nobody votes"),
             (options("a", vec![member("a", false), member("a", true)]), "are one"),
+            (ClusterOptions { feed_from: vec!["a".parse().unwrap()], ..good.clone() }, "is this node"),
             (ClusterOptions { forward_max: 0, ..good.clone() }, "outside"),
             (ClusterOptions { client_address: Some("a\nb".into()), ..good.clone() }, "control"),
         ] {

@@ -609,8 +609,12 @@ fn what_hints_suggest_is_taken() {
             const PEERS: &str = "peers = { db-1 = \"10.0.0.5:7400\" }\n";
             let needs = match key {
                 "cluster" | "listen" | "join" | "forward" | "degrade_after" | "stale_max" | "announce"
-                | "sentinel" => {
+                | "sentinel" | "feed_timeout" => {
                     return format!("[store]\n{MEMBER}{PEERS}{line}\n");
+                }
+                "feed_from" => {
+                    let peers = "peers = { db-1 = \"10.0.0.5:7400\", db-2 = \"10.0.0.6:7400\" }";
+                    return format!("[store]\n{MEMBER}{peers}\n{line}\n");
                 }
                 "peers" => MEMBER,
                 "learners" | "peer_tls" => {

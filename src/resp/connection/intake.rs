@@ -1,0 +1,102 @@
+//! What a client has sent, and what is made of it: one request after the other.
+
+use smallvec::SmallVec;
+
+use super::take::Taken;
+use super::{Connection, KEPT_MAX};
+use crate::resp::command::failure;
+use crate::resp::hub::Hub;
+use crate::resp::keys::Keys;
+use crate::resp::request::{Limits, Parsed, Parser};
+use crate::store::index::Timestamp;
+
+#[derive(Debug)]
+pub(super) struct Intake {
+    pub(super) parser: Parser,
+    pub(super) bytes: Vec<u8>,
+    pub(super) at: usize,
+    /// Bytes behind `at` before which it is not worth looking.
+    pub(super) wanted: usize,
+}
+
+impl Connection {
+    /// Whether more of what the client sends is of use now; if not, it should be left unread.
+    pub fn wants_bytes(&self, hub: &Hub) -> bool {
+        self.takes_requests(hub) && !self.is_held
+    }
+
+    /// Whether there are bytes that [`Connection::advance`] may make something of.
+    pub fn has_requests(&self, hub: &Hub) -> bool {
+        let left = self.intake.bytes.len() - self.intake.at;
+        left > 0 && left >= self.intake.wanted && !self.is_held && self.takes_requests(hub)
+    }
+
+    pub(super) fn takes_requests(&self, hub: &Hub) -> bool {
+        !self.is_closing
+            && !self.is_cut
+            && self.busy.is_none()
+            && self.slots.len() < self.options.pending_max
+            && self.output.len() < self.options.output_pause
+            && !hub.is_crowded()
+    }
+
+    /// Takes one request; says whether it may be worth going on.
+    pub(super) fn next_request(
+        &mut self,
+        intake: &mut Intake,
+        hub: &mut Hub,
+        keys: &mut impl Keys,
+        now: Timestamp,
+    ) -> bool {
+        let bytes = &intake.bytes[intake.at..];
+        if bytes.is_empty() || bytes.len() < intake.wanted || self.is_held {
+            return false;
+        }
+        intake.wanted = 0;
+        match intake.parser.parse(bytes) {
+            Ok(Parsed::Nothing(len)) => intake.at += len,
+            Ok(Parsed::Incomplete { wanted }) => {
+                intake.wanted = wanted;
+                return false;
+            }
+            Err(error) => {
+                hub.counters.protocol_errors += 1;
+                self.refuse(failure(format!("ERR {error}")), hub);
+                self.is_closing = true;
+                return false;
+            }
+            Ok(Parsed::Request(request, len)) => {
+                let args: SmallVec<[&[u8]; 8]> = request.iter().collect();
+                let taken = self.take(&args, hub, keys, now);
+                drop(args);
+                if taken == Taken::Later {
+                    // The same bytes are parsed once more then.
+                    return false;
+                }
+                intake.at += len;
+                if hub.options.password.is_some() {
+                    intake.parser.set_stranger(!hub.client(self.id).is_authenticated);
+                }
+            }
+        }
+        true
+    }
+}
+
+impl Intake {
+    pub(super) fn empty(limits: Limits) -> Self {
+        Self { parser: Parser::new(limits), bytes: Vec::new(), at: 0, wanted: 0 }
+    }
+
+    /// Lets go of what was looked at.
+    pub(super) fn shrink(&mut self) {
+        if self.at < self.bytes.len() {
+            self.bytes.drain(..self.at);
+        } else if self.bytes.capacity() > KEPT_MAX {
+            self.bytes = Vec::new();
+        } else {
+            self.bytes.clear();
+        }
+        self.at = 0;
+    }
+}

@@ -1,0 +1,105 @@
+//! What a client is sent: answers, in the order of its requests.
+
+use super::{Connection, KEPT_MAX};
+use crate::resp::command::blind::Expects;
+use crate::resp::hub::Hub;
+use crate::resp::keys::{Keys, Ticket};
+use crate::resp::reply::Reply;
+use crate::resp::world::Failure;
+
+/// An answer, or what it waits for.
+#[derive(Debug)]
+pub(super) enum Slot {
+    Ready(Vec<u8>),
+    Pending(Ticket, Expects),
+    /// Where in the log all before it is.
+    Position,
+}
+
+impl Connection {
+    /// What is to be sent.
+    pub fn output(&self) -> &[u8] {
+        &self.output
+    }
+
+    /// Takes away what was sent, `len` bytes of the output.
+    pub fn consume_output(&mut self, len: usize) {
+        if len < self.output.len() {
+            self.output.drain(..len);
+        } else if self.output.capacity() > KEPT_MAX {
+            self.output = Vec::new();
+        } else {
+            self.output.clear();
+        }
+    }
+
+    pub(super) fn ok(&mut self, hub: &mut Hub) {
+        self.respond(hub, |reply| {
+            reply.simple("OK");
+            Ok(())
+        });
+    }
+
+    pub(super) fn refuse(&mut self, failure: Failure, hub: &mut Hub) {
+        self.respond(hub, |_| Err(failure));
+    }
+
+    /// Writes an answer behind those that are to come before it.
+    pub(super) fn respond(
+        &mut self,
+        hub: &mut Hub,
+        write: impl FnOnce(&mut Reply<'_>) -> Result<(), Failure>,
+    ) {
+        let protocol = hub.client(self.id).protocol;
+        let mut later = Vec::new();
+        let out = if self.slots.is_empty() { &mut self.output } else { &mut later };
+        let mut reply = Reply::new(out, protocol);
+        if let Err(Failure(text)) = write(&mut reply) {
+            hub.counters.errors += 1;
+            reply.error_bytes(&text);
+        }
+        if self.slots.is_empty() {
+            self.check_output(false, hub);
+        } else {
+            self.slots.push_back(Slot::Ready(later));
+        }
+    }
+
+    /// Leaves what was written behind `start` as it is, or an error instead.
+    pub(super) fn conclude(
+        &mut self,
+        start: usize,
+        result: Result<(), Failure>,
+        is_over: bool,
+        hub: &mut Hub,
+    ) {
+        if let Err(Failure(text)) = result {
+            hub.counters.errors += 1;
+            self.output.truncate(start);
+            let protocol = hub.client(self.id).protocol;
+            Reply::new(&mut self.output, protocol).error_bytes(&text);
+            self.check_output(false, hub);
+        } else {
+            self.check_output(is_over, hub);
+        }
+    }
+
+    pub(super) fn flush_slots(&mut self, hub: &mut Hub, keys: &mut impl Keys) {
+        loop {
+            match self.slots.front() {
+                Some(Slot::Ready(bytes)) => self.output.extend_from_slice(bytes),
+                Some(Slot::Position) => self.tell_position(hub, keys),
+                Some(Slot::Pending(..)) | None => break,
+            }
+            self.slots.pop_front();
+        }
+        self.is_held &= !self.slots.is_empty();
+        self.check_output(false, hub);
+    }
+
+    pub(super) fn check_output(&mut self, is_over: bool, hub: &mut Hub) {
+        if is_over || self.output.len() > self.options.output_max {
+            self.cut(hub);
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! One request: what becomes of it, and when.
+
+use super::answer::{LAPSED, READ_ONLY, STALE, answer, refused_write};
+use super::job::{Job, Queued};
+use super::output::Slot;
+use super::{Busy, Connection};
+use crate::resp::command::blind;
+use crate::resp::command::{self, Args, Context, Control, Data, Run, Spec, failure};
+use crate::resp::hub::Hub;
+use crate::resp::keys::{Keys, Sight, Submitted};
+use crate::resp::reply::{Protocol, Reply};
+use crate::resp::world::{Failure, World, fail};
+use crate::store::index::{Command, Operation, Timestamp};
+
+/// Whether a request was dealt with.
+#[derive(PartialEq, Eq)]
+pub(super) enum Taken {
+    Yes,
+    /// Not before what is under way has completed.
+    Later,
+}
+
+impl Connection {
+    pub(super) fn take(
+        &mut self,
+        args: Args<'_>,
+        hub: &mut Hub,
+        keys: &mut impl Keys,
+        now: Timestamp,
+    ) -> Taken {
+        let spec = match command::of_request(args) {
+            Ok(spec) => spec,
+            Err(failure) => return self.reject(failure, hub),
+        };
+        let client = hub.client(self.id);
+        if !client.is_authenticated && spec.flags & command::NO_AUTH == 0 {
+            return self.reject(fail("NOAUTH Authentication required."), hub);
+        }
+        if client.subscriptions() > 0 && client.protocol == Protocol::Resp2 && !is_for_subscribers(spec) {
+            return self.reject(
+                failure(format!(
+                    "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are \
+                     allowed in this context",
+                    full_name(spec, args)
+                )),
+                hub,
+            );
+        }
+        if let Run::Control(Control::Trimtab) = spec.run {
+            return self.trimtab(args, hub, keys, now);
+        }
+        if let Some(failure) = out_of_place(spec, args, hub) {
+            return self.reject(failure, hub);
+        }
+        if let Some(queue) = &mut self.queue {
+            let is_at_once = matches!(
+                spec.run,
+                Run::Control(
+                    Control::Multi
+                        | Control::Exec
+                        | Control::Discard
+                        | Control::Watch
+                        | Control::Quit
+                        | Control::Reset
+                )
+            );
+            if !is_at_once {
+                let bytes: usize = args.iter().map(|arg| arg.len() + 48).sum();
+                if queue.bytes + bytes > self.options.queue_max {
+                    let max = self.options.queue_max;
+                    let text =
+                        format!("ERR the requests of a transaction have more than {max} bytes; split it");
+                    return self.reject(failure(text), hub);
+                }
+                queue.bytes += bytes;
+                queue.requests.push(Queued { spec, args: args.iter().map(|arg| arg.to_vec()).collect() });
+                let client = hub.client(self.id);
+                client.queued = queue.requests.len() as i64;
+                client.active = now;
+                (client.last_command, client.last_subcommand) = (spec.name, spec.subcommand(args));
+                self.respond(hub, |reply| {
+                    reply.simple("QUEUED");
+                    Ok(())
+                });
+                return Taken::Yes;
+            }
+        }
+        if let (Run::Data(_), true) = (spec.run, spec.is_write())
+            && let Some(taken) = self.take_blind(spec, args, hub, keys, now)
+        {
+            return taken;
+        }
+        // From here on what was asked for before has to be done.
+        if !self.slots.is_empty() {
+            self.is_held = true;
+            return Taken::Later;
+        }
+        if self.bound.is_some()
+            && spec.flags & command::READONLY != 0
+            && let Some(taken) = self.check_age(hub, keys, now)
+        {
+            return taken;
+        }
+        self.behind = None;
+        let client = hub.client(self.id);
+        client.active = now;
+        client.last_command = spec.name;
+        client.last_subcommand = spec.subcommand(args);
+        hub.counters.commands += 1;
+        match spec.run {
+            Run::Session(_) if let Some(question) = self.question(spec, args) => match question {
+                Ok(question) => self.ask(question, hub, now),
+                Err(failure) => self.refuse(failure, hub),
+            },
+            Run::Control(Control::Exec) if self.waits_for_quorum(keys.look(), hub, now) => {
+                return Taken::Later;
+            }
+            Run::Control(control) => self.control(control, args, hub, keys, now),
+            Run::Session(_)
+                if spec.flags & command::READONLY != 0 && self.waits_for_quorum(keys.look(), hub, now) =>
+            {
+                return Taken::Later;
+            }
+            Run::Session(run) => {
+                let view = keys.view();
+                if let Some(failure) =
+                    self.unseen(keys.sight(), hub).filter(|_| spec.flags & command::READONLY != 0)
+                {
+                    self.refuse(failure, hub);
+                    return Taken::Yes;
+                }
+                let now = now.max(view.time());
+                let mut context = Context { id: self.id, hub, view: &view, now };
+                let protocol = context.hub.client(self.id).protocol;
+                let start = self.output.len();
+                let mut reply = Reply::bounded(&mut self.output, protocol, self.options.output_max);
+                let result = run(&mut context, args, &mut reply);
+                let is_over = reply.is_over();
+                self.conclude(start, result, is_over, hub);
+            }
+            Run::Data(run) if !spec.is_write() => {
+                note_uses(spec, args, keys);
+                let sight = keys.look();
+                if self.waits_for_quorum(sight, hub, now) {
+                    return Taken::Later;
+                }
+                if let Some(failure) = self.unseen(sight, hub) {
+                    self.refuse(failure, hub);
+                    return Taken::Yes;
+                }
+                let random = hub.rng.next_u64();
+                keys.read(|state| {
+                    let mut world = World::new(state, now.max(state.time()), false, random);
+                    self.read(run, &mut world, args, hub);
+                });
+            }
+            Run::Data(_) => {
+                let args = args.iter().map(|arg| arg.to_vec()).collect();
+                let job = Job { requests: vec![Queued { spec, args }], is_transaction: false };
+                self.start_job(job, 1, hub, keys, now);
+            }
+        }
+        Taken::Yes
+    }
+
+    /// Whether the request is looked at again later: this primary has just been elected, or has lost its quorum, and it is
+    /// seen soon what comes of that.
+    fn waits_for_quorum(&mut self, sight: Sight, hub: &mut Hub, now: Timestamp) -> bool {
+        if sight != Sight::Lapsed || hub.client(self.id).takes_any {
+            self.lapsed = None;
+            return false;
+        }
+        let wait = u64::try_from(self.options.quorum_wait.as_millis()).unwrap_or(u64::MAX);
+        let until = *self.lapsed.get_or_insert(now.saturating_add(wait));
+        if until <= now {
+            self.lapsed = None;
+            return false;
+        }
+        // It is counted when it is answered.
+        hub.counters.commands -= 1;
+        self.busy = Some(Busy::Behind { until });
+        true
+    }
+
+    /// Why what is seen is not told, if so.
+    pub(super) fn unseen(&self, sight: Sight, hub: &mut Hub) -> Option<Failure> {
+        let why = match sight {
+            Sight::Whole => return None,
+            Sight::Lapsed => LAPSED,
+            Sight::Past(age) => {
+                let age_max = self.options.age_max?;
+                if age.is_some_and(|age| age <= age_max) {
+                    return None;
+                }
+                STALE
+            }
+        };
+        (!hub.client(self.id).takes_any).then_some(why)
+    }
+
+    pub(super) fn read(&mut self, run: Data, world: &mut World<'_>, args: Args<'_>, hub: &mut Hub) {
+        let protocol = hub.client(self.id).protocol;
+        let start = self.output.len();
+        let mut reply = Reply::bounded(&mut self.output, protocol, self.options.output_max);
+        let result = run(world, args, &mut reply);
+        let is_over = reply.is_over();
+        self.conclude(start, result, is_over, hub);
+    }
+
+    /// Submits a write that need not read first, or is refused by what it is alone.
+    pub(super) fn take_blind(
+        &mut self,
+        spec: &'static Spec,
+        args: Args<'_>,
+        hub: &mut Hub,
+        keys: &mut impl Keys,
+        now: Timestamp,
+    ) -> Option<Taken> {
+        let (time, value_max) = keys.present();
+        let now = now.max(time);
+        let (step, expects) = match blind::plan(spec.name, args, value_max, now) {
+            Ok(planned) => planned?,
+            Err(failure) => {
+                self.refuse(failure, hub);
+                return Some(Taken::Yes);
+            }
+        };
+        if args.get(1).is_some_and(|key| keys.is_contested(key, now)) {
+            return None;
+        }
+        hub.counters.commands += 1;
+        let client = hub.client(self.id);
+        client.active = now;
+        (client.last_command, client.last_subcommand) = (spec.name, None);
+        let command = Command { time: now, request: None, operation: Operation::Step(step) };
+        match keys.submit(&command, self.options.durability, None) {
+            Ok(Submitted::UnderWay(ticket)) => self.slots.push_back(Slot::Pending(ticket, expects)),
+            Ok(Submitted::Done(outcome)) => {
+                self.written = self.written.max(outcome.sequence);
+                self.respond(hub, |reply| answer(Ok(outcome), &expects, keys, now, reply));
+            }
+            Err(error) => self.refuse(refused_write(&error), hub),
+        }
+        Some(Taken::Yes)
+    }
+
+    /// Refuses a request before it is run: a transaction it belongs to is lost.
+    pub(super) fn reject(&mut self, failure: Failure, hub: &mut Hub) -> Taken {
+        if let Some(queue) = &mut self.queue {
+            queue.is_broken = true;
+        }
+        self.refuse(failure, hub);
+        Taken::Yes
+    }
+}
+
+/// Has the keys that a command reads be known as used.
+fn note_uses(spec: &Spec, args: Args<'_>, keys: &mut impl Keys) {
+    let (first, last, step) = spec.keys;
+    let Ok(step) = usize::try_from(step) else { return };
+    if first < 1 || step == 0 {
+        return;
+    }
+    let last = if last < 0 { args.len() as i32 + last } else { last };
+    for at in (first..=last).step_by(step) {
+        if let Some(key) = args.get(at as usize) {
+            keys.note_use(key);
+        }
+    }
+}
+
+/// Why a command is not for this node, in a cluster or out of one.
+fn out_of_place(spec: &Spec, args: Args<'_>, hub: &Hub) -> Option<Failure> {
+    match hub.topology() {
+        None => (spec.flags & command::MEMBER != 0).then(|| command::unknown(args)),
+        Some(topology) => {
+            (spec.is_write() && !topology.forwards && !topology.is_primary()).then_some(READ_ONLY)
+        }
+    }
+}
+
+fn is_for_subscribers(spec: &Spec) -> bool {
+    matches!(
+        spec.name,
+        "ping" | "subscribe" | "psubscribe" | "unsubscribe" | "punsubscribe" | "quit" | "reset"
+    )
+}
+
+fn full_name(spec: &Spec, args: Args<'_>) -> String {
+    spec.subcommand(args).map_or_else(|| spec.name.to_owned(), |sub| format!("{}|{sub}", spec.name))
+}

@@ -1,0 +1,100 @@
+//! What is bounded, and what waits.
+
+use super::*;
+
+#[test]
+fn who_does_not_read_is_not_listened_to_and_then_cut() {
+    let options = Options { output_pause: 50, output_max: 100, messages_max: 100, ..Options::default() };
+    let mut world = World::new(HubOptions::default(), options, 2);
+    let long = "x".repeat(40);
+    world.send(0, &format!("ECHO {long}\nECHO {long}\nECHO {long}"));
+    assert_eq!(world.connections[0].output().len(), 2 * 47, "the third is not taken");
+    assert!(!world.connections[0].wants_bytes(&world.hub));
+    world.told(0);
+    world.advance(0);
+    assert_eq!(world.told(0), format!("$40 {long}"));
+    world.ask(0, "SUBSCRIBE c");
+    world.send(1, &format!("PUBLISH c {long}\nPUBLISH c {long}"));
+    world.deliver();
+    assert!(world.connections[0].is_cut() && world.connections[0].is_finished());
+    assert_eq!(world.hub.counters().slow_readers, 1);
+    assert!(world.connections[0].output().is_empty());
+    assert_eq!(world.told(1), ":1 :1");
+    // One answer that is too long.
+    world.ask(1, &format!("SET a {long}"));
+    world.send(1, "MGET a a a a a a a");
+    assert!(world.connections[1].is_cut());
+}
+
+#[test]
+fn strangers_log_in_first() {
+    let hub_options = HubOptions { password: Some(b"secret".to_vec()), ..HubOptions::default() };
+    let mut world = World::new(hub_options, Options::default(), 2);
+    let noauth = "-NOAUTH Authentication required.";
+    assert_eq!(
+        world.ask(0, "GET a\nNOPE"),
+        format!("{noauth} -ERR unknown command 'NOPE', with args beginning with:")
+    );
+    let wrong = "-WRONGPASS invalid username-password pair or user is disabled.";
+    assert_eq!(world.ask(0, "AUTH secre\nAUTH secrets\nAUTH other secret"), [wrong; 3].join(" "));
+    assert!(world.ask(0, "HELLO 3").starts_with("-NOAUTH HELLO must be called"));
+    assert_eq!(world.ask(0, "AUTH secret\nGET a\nRESET\nGET a"), format!("+OK $-1 +RESET {noauth}"));
+    assert!(world.ask(1, "HELLO 3 AUTH default secret SETNAME me").starts_with("%7 $6 server"));
+    assert_eq!(world.ask(1, "CLIENT GETNAME"), "$2 me");
+    // Ten arguments at most from a stranger.
+    assert_eq!(world.ask(0, "*11"), "-ERR Protocol error: unauthenticated multibulk length");
+    assert!(world.connections[0].is_finished() && !world.connections[0].is_cut());
+}
+
+#[test]
+fn waiting_ends_when_it_is_done_or_too_late() {
+    let mut world = World::plain(1);
+    assert_eq!(world.ask(0, "SET a 1\nWAITAOF 1 0 0\nPING"), "+OK");
+    world.store.durable = 1;
+    world.advance(0);
+    assert_eq!(world.told(0), "*2 :1 :0 +PONG");
+    world.send(0, "WAIT 1 100");
+    assert_eq!(world.connections[0].next_deadline(), Some(world.now.saturating_add(100)));
+    world.now = world.now.saturating_add(99);
+    world.advance(0);
+    assert_eq!(world.told(0), "");
+    world.now = world.now.saturating_add(1);
+    let World { connections, hub, store, now, .. } = &mut world;
+    connections[0].handle_timeout(hub, store, *now);
+    assert_eq!(world.told(0), ":0");
+    world.store.replicas = 2;
+    assert_eq!(world.ask(0, "WAIT 1 0"), ":2");
+}
+
+#[test]
+fn a_scan_tells_each_key_once() {
+    let mut world = World::plain(1);
+    let keys: String = (0..25).map(|at| format!("SET key{at:02} 1\n")).collect();
+    world.ask(0, &keys);
+    world.ask(0, "HSET key00 f v\nDEL key00\nHSET hash f v");
+    let (mut cursor, mut found) = ("0".to_owned(), Vec::new());
+    loop {
+        let told = world.ask(0, &format!("SCAN {cursor} COUNT 7 MATCH key* TYPE string"));
+        let words: Vec<&str> = told.split(' ').collect();
+        cursor = words[2].to_owned();
+        found.extend(words[4..].chunks(2).map(|pair| pair[1].to_owned()));
+        if cursor == "0" {
+            break;
+        }
+    }
+    assert_eq!(found, (1..25).map(|at| format!("key{at:02}")).collect::<Vec<_>>());
+    assert!(world.ask(0, "SCAN 999").starts_with("-ERR this scan is forgotten"));
+}
+
+#[test]
+fn requests_in_pieces_are_answered_as_whole_ones() {
+    let bytes = b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$3\r\nxyz\r\nGET a\r\n*1\r\n$4\r\nQUIT\r\nPING\r\n";
+    let mut world = World::plain(1);
+    for byte in bytes {
+        world.connections[0].handle_bytes(&[*byte]);
+        world.advance(0);
+        while world.apply() {}
+    }
+    assert_eq!(world.told(0), "+OK $3 xyz +OK");
+    assert!(world.connections[0].is_finished());
+}

@@ -1,0 +1,175 @@
+//! Connections over an index whose writes are applied when the test says so.
+
+mod bounds;
+mod channels;
+mod cluster;
+mod transactions;
+mod writes;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::*;
+use crate::error::Error;
+use crate::resp::Topology;
+use crate::resp::ahead::{Ahead, Leaves, Trace};
+use crate::resp::hub::HubOptions;
+use crate::resp::keys::{Durability, Sight, Submitted, Ticket};
+use crate::rng::Rng;
+use crate::store::index::{self, Answer, Command, Index, Operation, Settings, State, View};
+
+/// A store whose writes are applied when the test says so.
+struct Store {
+    index: Index,
+    submitted: u64,
+    applied: u64,
+    log: VecDeque<(Vec<u8>, Option<Trace>)>,
+    ahead: Ahead,
+    is_stopped: bool,
+    durable: u64,
+    replicas: u64,
+    sight: Sight,
+}
+
+impl Keys for Store {
+    type Seen = Arc<View>;
+
+    fn view(&mut self) -> Arc<View> {
+        self.index.reader().view()
+    }
+
+    fn read_ahead<T>(&mut self, read: impl FnOnce(&State, &Ahead) -> T) -> T {
+        read(self.index.state(), &self.ahead)
+    }
+
+    fn contest(&mut self, key: &[u8], now: Timestamp) {
+        self.ahead.contest(key, now);
+    }
+
+    fn is_contested(&mut self, key: &[u8], now: Timestamp) -> bool {
+        self.ahead.is_contested(key, now)
+    }
+
+    fn submit(
+        &mut self,
+        command: &Command<'_>,
+        _: Durability,
+        leaves: Option<Leaves>,
+    ) -> Result<Submitted, Error> {
+        if self.is_stopped {
+            return Err(Error::invalid("log", "stopped"));
+        }
+        self.submitted += 1;
+        let mut bytes = Vec::new();
+        command.encode(&mut bytes);
+        let ticket = Ticket(self.submitted);
+        self.log.push_back((bytes, leaves.as_ref().map(|leaves| leaves.trace(ticket))));
+        if let Some(leaves) = leaves {
+            self.ahead.put(ticket, leaves);
+        }
+        Ok(Submitted::UnderWay(ticket))
+    }
+
+    fn sight(&mut self) -> Sight {
+        self.sight
+    }
+
+    fn durable(&mut self) -> u64 {
+        self.durable
+    }
+
+    fn replicas_with(&self, _: u64) -> u64 {
+        self.replicas
+    }
+}
+
+struct World {
+    store: Store,
+    hub: Hub,
+    connections: Vec<Connection>,
+    now: Timestamp,
+}
+
+impl World {
+    fn new(hub_options: HubOptions, options: Options, connections: usize) -> Self {
+        let index = Index::new(&index::Options::default());
+        let store = Store {
+            index,
+            submitted: 0,
+            applied: 0,
+            log: VecDeque::new(),
+            ahead: Ahead::default(),
+            is_stopped: false,
+            durable: 0,
+            replicas: 0,
+            sight: Sight::Whole,
+        };
+        let now = Timestamp::from_millis(1_000_000);
+        let mut hub = Hub::new(hub_options, now, Rng::new(7));
+        let connections = (0..connections)
+            .map(|_| Connection::new(options, "[::1]:1", "[::1]:6379", &mut hub, now))
+            .collect();
+        Self { store, hub, connections, now }
+    }
+
+    fn plain(connections: usize) -> Self {
+        Self::new(HubOptions::default(), Options::default(), connections)
+    }
+
+    /// Sends lines; nothing is applied.
+    fn send(&mut self, at: usize, lines: &str) {
+        for line in lines.lines() {
+            self.connections[at].handle_bytes(format!("{}\r\n", line.trim()).as_bytes());
+        }
+        self.advance(at);
+    }
+
+    fn advance(&mut self, at: usize) {
+        self.connections[at].advance(&mut self.hub, &mut self.store, self.now);
+    }
+
+    /// Applies the oldest write; says whether there was one.
+    fn apply(&mut self) -> bool {
+        let Some((bytes, trace)) = self.store.log.pop_front() else { return false };
+        self.store.applied += 1;
+        let outcome = self.store.index.apply(self.store.applied, &bytes).unwrap();
+        let is_met = matches!(outcome.answer, Ok(Answer::Transaction { is_met: true, .. }));
+        trace.iter().for_each(|trace| self.store.ahead.forget(trace, is_met));
+        self.store.index.publish();
+        for connection in &mut self.connections {
+            let ticket = Ticket(self.store.applied);
+            connection.handle_completion(
+                ticket,
+                Ok(outcome.clone()),
+                &mut self.hub,
+                &mut self.store,
+                self.now,
+            );
+        }
+        true
+    }
+
+    fn deliver(&mut self) {
+        let view = self.store.view();
+        while self.hub.handle_view(&view) {}
+        while let Some((id, message)) = self.hub.poll_delivery() {
+            let to = self.connections.iter_mut().find(|connection| connection.id() == id).unwrap();
+            to.handle_message(&message, &mut self.hub);
+        }
+    }
+
+    /// What the connection has to send, and takes it away.
+    fn told(&mut self, at: usize) -> String {
+        let output = String::from_utf8(self.connections[at].output().to_vec()).unwrap();
+        self.connections[at].consume_output(output.len());
+        output.replace("\r\n", " ").trim_end().to_owned()
+    }
+
+    /// What it has to send once everything is done.
+    fn ask(&mut self, at: usize, lines: &str) -> String {
+        self.send(at, lines);
+        while self.apply() {}
+        self.told(at)
+    }
+}
