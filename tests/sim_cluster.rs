@@ -17,7 +17,7 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// In how many worlds a planted bug has to be found.
-const BUG_SEEDS: u64 = 128;
+const BUG_SEEDS: u64 = 256;
 
 /// Plays worlds on all cores; gives what came of each, a panic being a failure like another.
 fn play(seeds: std::ops::Range<u64>, planted: Option<Plant>) -> Vec<(u64, Result<Summary, String>)> {
@@ -77,7 +77,7 @@ fn what_must_hold_holds_in_every_world() {
         assert!(sum.snapshots > 200 && sum.installed > 10 && sum.fetched > 500, "{sum:?}");
         assert!(sum.fed > 200 && sum.fed_back > 100 && sum.fed_states > 2, "{sum:?}");
         assert!(sum.put_back > 20 && sum.readmitted > 20 && sum.failed > 20, "{sum:?}");
-        assert!(sum.undecided < 10, "{sum:?}");
+        assert!(sum.undecided < 16, "{sum:?}");
     }
 }
 

@@ -13,7 +13,7 @@ use crate::time::Instant;
 
 /// Bytes a second to begin with.
 const FIRST: u64 = 128 << 20;
-const LEAST: u64 = 48 << 20;
+const LEAST: u64 = 32 << 20;
 const MOST: u64 = 4 << 30;
 /// Between two decisions.
 const WINDOW: Duration = Duration::from_millis(50);
