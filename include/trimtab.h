@@ -874,6 +874,17 @@
 #define TRIMTAB_CLUSTER_MISSED 13
 
 /**
+ * Something that lies on this node's disk was found damaged: `name` is the file (empty where none is to blame), `number` the
+ * first byte in it that cannot be trusted, `detail` what is wrong and what is done about it.
+ */
+#define TRIMTAB_CLUSTER_DAMAGED 14
+
+/**
+ * What was found damaged is not needed any more: a snapshot up to the entry `number` stands for it.
+ */
+#define TRIMTAB_CLUSTER_MENDED 15
+
+/**
  * The store's default.
  */
 #define TRIMTAB_READ_DEFAULT 0
@@ -1959,6 +1970,10 @@ typedef struct trimtab_store_status {
      * 0.
      */
     uint32_t reserved;
+    /**
+     * How often a snapshot took the place of what was found damaged; in a cluster also, whether opening did without what was.
+     */
+    uint64_t scrub_mended;
 } trimtab_store_status;
 
 /**
@@ -2559,11 +2574,11 @@ typedef struct trimtab_cluster_event {
      */
     uint64_t epoch;
     /**
-     * An entry of the log, or how many.
+     * An entry of the log, how many, or where in a file.
      */
     uint64_t number;
     /**
-     * A node, or several. It ends with no NUL.
+     * A node, or several, or a file. It ends with no NUL.
      */
     const char *name;
     /**

@@ -1350,6 +1350,8 @@ enum class ClusterEventKind : std::int32_t {
     link_down = TRIMTAB_CLUSTER_LINK_DOWN,
     refused = TRIMTAB_CLUSTER_REFUSED,
     missed = TRIMTAB_CLUSTER_MISSED,
+    damaged = TRIMTAB_CLUSTER_DAMAGED,
+    mended = TRIMTAB_CLUSTER_MENDED,
 };
 
 /// Which number of a key a transaction compares.

@@ -169,6 +169,8 @@ const (
 	ClusterLinkDown     ClusterEventKind = 11 // a link is over
 	ClusterRefused      ClusterEventKind = 12 // a node is not let in, or does not let this one in: Detail says why
 	ClusterMissed       ClusterEventKind = 13 // Number events that nobody took went by
+	ClusterDamaged      ClusterEventKind = 14 // the file Name is damaged at the byte Number: Detail says what is done
+	ClusterMended       ClusterEventKind = 15 // a snapshot up to the entry Number stands for what was damaged
 )
 
 // ClusterEvent is something that happened to a cluster. What its kind does not speak of is empty. Later releases may have

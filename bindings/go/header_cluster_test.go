@@ -75,6 +75,8 @@ func init() {
 		"TRIMTAB_CLUSTER_LINK_DOWN":     int64(ClusterLinkDown),
 		"TRIMTAB_CLUSTER_REFUSED":       int64(ClusterRefused),
 		"TRIMTAB_CLUSTER_MISSED":        int64(ClusterMissed),
+		"TRIMTAB_CLUSTER_DAMAGED":       int64(ClusterDamaged),
+		"TRIMTAB_CLUSTER_MENDED":        int64(ClusterMended),
 	} {
 		constants[name] = constant{is: is}
 	}

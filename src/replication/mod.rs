@@ -35,6 +35,7 @@
 //! | `node/catchup` | entries from disk for who is behind, and how many are kept |
 //! | `node/outgoing`, `node/incoming` | a snapshot in pieces, to one node and from one |
 //! | `node/care` | what is due: expiry, comparing, readmission, a slow disk |
+//! | `damage` | a directory that is damaged when it is opened |
 //! | `membership` | who is in the cluster, and the entries that change it |
 //! | `frame`, `message`, `wire` | what crosses the wire, byte by byte |
 //! | `relay` | what nodes ask of the primary for their callers |
@@ -43,6 +44,7 @@
 //! | `hashes` | what nodes have come to, held against each other |
 //! | `options` | what a node is told |
 
+pub mod damage;
 pub mod frame;
 mod hashes;
 mod lease;

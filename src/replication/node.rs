@@ -29,6 +29,7 @@ use self::catchup::Fetching;
 use self::drive::Persisting;
 use self::incoming::Incoming;
 pub use self::incoming::InstallJob;
+pub(super) use self::open::membership_in_record;
 pub use self::open::{Report, Start};
 use self::outgoing::Outgoing;
 use self::receive::Process;
@@ -224,8 +225,10 @@ impl Node {
 
     /// Something that lies on disk was found damaged: a snapshot is written of what is in memory, see
     /// [`Engine::handle_damage`].
-    pub fn handle_damage(&mut self) {
-        self.engine.handle_damage();
+    ///
+    /// - `segment`: the last that is damaged; `None`: it is the snapshot.
+    pub fn handle_damage(&mut self, segment: Option<u64>, now: Now) {
+        self.engine.handle_damage(segment, now);
     }
 
     /// Has a snapshot written, however short the log is.

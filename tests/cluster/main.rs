@@ -9,6 +9,7 @@ mod certificates;
 mod folder;
 
 mod changes;
+mod damage;
 mod failover;
 mod identity;
 mod reads;

@@ -33,6 +33,9 @@ pub struct Start {
     /// The directory is an old copy, or may be, or was lost: the node votes for nobody until the others have taken it in
     /// again.
     pub is_copy: bool,
+    /// The directory was damaged, and what was of no use any more was taken away ([`damage`](super::damage)): the node votes
+    /// for nobody until the others have taken it in again, whoever it believes them to be.
+    pub is_damaged: bool,
     /// Makes this node primary by force, with what it has: it alone votes from now on, and those who voted before are out,
     /// together with what they had and this one has not. For when they are gone for good. Promote one node only.
     pub is_promoted: bool,
@@ -73,8 +76,11 @@ impl Node {
         let (mut engine, report, mut found) = open_replicated(disk, store, identity, rng.next_u64(), now)?;
         let mut members = membership_in(disk, &found)?;
         let mut local = Local::decode(&found.membership).map_err(|fault| unreadable(disk, &fault))?;
+        make_room(&mut engine, disk, found.membership.len() as u64 + (8 << 10), now);
         let is_begun = members != Membership::default();
-        if !is_begun && !start.nodes.is_empty() {
+        // What has forgotten something is no beginning, even if it has forgotten who is in the cluster.
+        let is_forgetful = start.is_damaged || local.incarnation != 0;
+        if !is_begun && !start.nodes.is_empty() && !is_forgetful {
             members = begin(&mut engine, &mut found, &start.nodes, now)?;
         } else if start.is_promoted {
             members = promote(&mut engine, &mut found, &members, identity.node, now)?;
@@ -83,7 +89,8 @@ impl Node {
         let is_alone = members.voters.len() == 1 && members.voters.contains(&identity.node);
         // Where nothing is left, it may be all that was forgotten.
         let may_have_forgotten = is_begun || start.nodes.is_empty();
-        if start.is_copy && may_have_forgotten && !start.is_promoted && !is_alone {
+        let is_copy = start.is_copy && may_have_forgotten && !is_alone;
+        if (is_copy || start.is_damaged) && !start.is_promoted {
             local.incarnation = boot;
         }
         let standing = match local.incarnation {
@@ -172,6 +179,21 @@ impl Node {
     }
 }
 
+/// Has a segment made where there is no room for what opening writes down. What stands in the way is told when that is
+/// appended.
+fn make_room(engine: &mut Engine, disk: &impl Disk, bytes: u64, now: Now) {
+    while !engine.has_room(bytes)
+        && let Some(work) = engine.poll_upkeep()
+    {
+        let result = work.run(disk);
+        let is_failed = result.is_err();
+        engine.handle_upkeep(&work, result, now.instant, |file| disk.name(file));
+        if is_failed {
+            return;
+        }
+    }
+}
+
 /// What a node writes down about itself beside who is in the cluster: in the log's membership records.
 #[derive(Debug, Default)]
 pub(super) struct Local {
@@ -200,6 +222,11 @@ impl Local {
         let incarnation = from.u64()?;
         Ok(Self { incarnation, membership: Membership::decode(from.0)? })
     }
+}
+
+/// Who was in the cluster, by a record of a node's log; `None` where that cannot be read.
+pub(in crate::replication) fn membership_in_record(bytes: &[u8]) -> Option<Membership> {
+    Local::decode(bytes).ok().map(|local| local.membership)
 }
 
 /// Who is in the cluster, by the log or by the snapshot, whichever is later.

@@ -94,6 +94,9 @@ impl World {
                     ours.sequence()
                 ));
             }
+            if !host.is_whole() {
+                return Err(format!("node {id} has something damaged"));
+            }
             if *other.standing() != Standing::Active {
                 return Err(format!("node {id} is {:?}", other.standing()));
             }

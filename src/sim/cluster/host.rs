@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use crate::replication::damage::Cut;
 use crate::replication::planted::Plant;
 use crate::replication::{Fetch, InstallJob, Node, Options, Start};
 use crate::rng::Rng;
 use crate::sim::disk::{Faults, SimDisk};
 use crate::store::engine::{self, Now, SnapshotJob};
 use crate::store::index::Timestamp;
-use crate::store::log::{self, Disk, Flush, Identity, Upkeep};
+use crate::store::log::{self, Disk, Flush, Identity, Scrub, Upkeep, check};
 use crate::time::Instant;
 
 use super::links::{MS, US};
@@ -42,6 +43,14 @@ pub(super) struct Host {
     pub(super) copy: Option<Vec<(log::File, Vec<u8>)>>,
     /// The next opening is from such a copy.
     pub(super) is_copy: bool,
+    /// It was found damaged, and has not been opened since.
+    pub(super) is_damaged: bool,
+    /// A bit was flipped, and whether reading the disk again has found it.
+    pub(super) rotten: Option<bool>,
+    /// How often it was opened without what was damaged.
+    pub(super) cuts: u64,
+    /// What reads its disk again.
+    pub(super) scrub: Option<Scrub>,
     /// It came first when the cluster was made.
     pub(super) is_first: bool,
 }
@@ -85,6 +94,10 @@ impl Settings {
         };
         Self { store, options, nodes }
     }
+
+    fn voters(&self) -> usize {
+        self.nodes.iter().filter(|(_, votes, _)| *votes).count()
+    }
 }
 
 impl Host {
@@ -109,6 +122,10 @@ impl Host {
             is_retired: false,
             copy: None,
             is_copy: false,
+            is_damaged: false,
+            rotten: None,
+            cuts: 0,
+            scrub: None,
             is_first,
         }
     }
@@ -148,6 +165,7 @@ impl Host {
         let start = Start {
             nodes: if self.is_first { settings.nodes.clone() } else { Vec::new() },
             is_copy: std::mem::take(&mut self.is_copy),
+            is_damaged: self.is_damaged,
             is_promoted: false,
         };
         let identity = Identity { cluster: CLUSTER, node: self.id };
@@ -163,7 +181,25 @@ impl Host {
         match opened {
             Ok((node, _)) => {
                 self.node = Some(node);
+                self.is_damaged = false;
+                // If there was something, it is not there any more.
+                self.rotten = None;
                 Ok(true)
+            }
+            Err(error @ crate::error::Error::Corrupt(_)) if self.rotten.is_some() || self.is_damaged => {
+                let cut = Cut::plan(&self.disk, &error).map_err(|it| it.to_string())?;
+                let cut = cut.ok_or("what is damaged is not")?;
+                if !cut.is_mendable(self.id, settings.voters()) {
+                    return Err(format!("node {} cannot be taken in again: {error}", self.id));
+                }
+                self.is_damaged = true;
+                self.is_copy = start.is_copy;
+                self.rotten = None;
+                self.cuts += 1;
+                // It may be cut short, and is done again then.
+                let _ = cut.run(&self.disk);
+                self.disk.restart();
+                Ok(false)
             }
             Err(crate::error::Error::Io { .. }) => {
                 self.is_copy = start.is_copy;
@@ -172,6 +208,26 @@ impl Host {
             }
             Err(error) => Err(format!("node {} does not open: {error}", self.id)),
         }
+    }
+
+    /// Flips a bit where reading the log again sees it, if there is one to flip. Nothing is on its way to the disk.
+    pub(super) fn rot(&mut self, settings: &Settings) -> bool {
+        let is_ours = |file| matches!(file, log::File::Segment(_) | log::File::Snapshot(_));
+        let Some((file, at, bit)) = self.disk.rot_bit(is_ours) else { return false };
+        // In the last batch it looks like a write that was cut off, and nobody could tell.
+        let found = check(&self.disk, None, &mut |_| {}).err();
+        let cut = found.as_ref().and_then(|it| Cut::plan(&self.disk, it).ok()?);
+        if !cut.is_some_and(|it| it.is_mendable(self.id, settings.voters())) {
+            self.disk.flip(file, at, bit);
+            return false;
+        }
+        self.rotten = Some(false);
+        true
+    }
+
+    /// Whether nothing on its disk is damaged, or was and is not given to it again.
+    pub(super) fn is_whole(&self) -> bool {
+        self.rotten.is_none() && !self.is_damaged
     }
 
     /// The power fails: of what was on its way to the disk any part may be there.
@@ -186,6 +242,7 @@ impl Host {
         self.snapshot = None;
         self.fetch = None;
         self.install = None;
+        self.scrub = None;
         self.timer = None;
         self.disk.restart();
     }

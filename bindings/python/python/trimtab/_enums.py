@@ -355,3 +355,7 @@ class ClusterEventKind(IntEnum):
     """A node is not let in, or does not let this one in: ``detail`` says why, and what to do."""
     MISSED = 13
     """``number`` events that nobody took went by."""
+    DAMAGED = 14
+    """The file ``name`` is damaged at the byte ``number``: ``detail`` says what is wrong, and what is done about it."""
+    MENDED = 15
+    """A snapshot up to the entry ``number`` stands for what was damaged."""

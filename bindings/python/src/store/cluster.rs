@@ -279,6 +279,14 @@ fn told(py: Python<'_>, event: ClusterEvent) -> PyResult<Bound<'_, PyAny>> {
             number = count;
             13
         }
+        ClusterEvent::Damaged { file, offset, detail: why } => {
+            (name, number, detail) = (Some(file), offset, Some(why));
+            14
+        }
+        ClusterEvent::Mended { sequence } => {
+            number = sequence;
+            15
+        }
         // The library is that which this was built with.
         _ => unreachable!("an event of a later release"),
     };

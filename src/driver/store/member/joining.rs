@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::calls::Calls;
 use super::news::News;
 use super::people::{People, about};
-use super::place::{self, Found};
-use super::{Beginning, ClusterOptions, Directory, Member, Sight};
+use super::place::{self, Found, Stage};
+use super::{Beginning, ClusterOptions, Directory, Member, Sight, mending};
 use crate::driver::log::FileDisk;
 use crate::driver::peer::{Links, Setup};
 use crate::driver::store::ground::Ground;
@@ -16,7 +16,7 @@ use crate::driver::store::shared::{self, Shared};
 use crate::driver::store::{Founded, Options, Store};
 use crate::error::{Error, Result};
 use crate::peer::Identity;
-use crate::replication::{Node, Role, Start};
+use crate::replication::{Node, Role, Standing, Start};
 use crate::store::engine::{Durability, Report};
 use crate::store::index::Timestamp;
 use crate::store::index::evict::Eviction;
@@ -69,22 +69,34 @@ impl Store {
         };
         let links = Links::open(setup)?;
         if found == Found::Nothing {
-            place::mark(disk.dir(), &cluster.cluster, &cluster.node, true)?;
+            place::mark(disk.dir(), &cluster.cluster, &cluster.node, Stage::Opening)?;
         }
         let start = start(&cluster, found, has_log);
-        let (node, report) = Node::open(
-            &*disk,
-            options.engine.clone(),
-            cluster.replication.clone(),
-            identity,
-            &start,
-            word(2),
-            shared::now(),
-        )?;
-        if found != Found::Original {
-            place::mark(disk.dir(), &cluster.cluster, &cluster.node, false)?;
+        let open = |start: &Start, seed| {
+            let (store, replication) = (options.engine.clone(), cluster.replication.clone());
+            Node::open(&*disk, store, replication, identity, start, seed, shared::now())
+        };
+        let mut damage = None;
+        let (node, report) = match open(&start, word(2)) {
+            Err(error) if !start.is_promoted => {
+                damage = mending::mend(&disk, &error, &cluster)?;
+                if damage.is_none() {
+                    return Err(error);
+                }
+                open(&Start { is_damaged: true, ..Start::default() }, word(3))?
+            }
+            opened => opened?,
+        };
+        if found != Found::Original || damage.is_some() {
+            place::mark(disk.dir(), &cluster.cluster, &cluster.node, Stage::Settled)?;
+        } else if *node.standing() == Standing::Active {
+            mending::clear(&disk);
         }
-        Self::found(disk, node, links, people, report.store, options, cluster)
+        let store = Self::found(disk, node, links, people, report.store, options, cluster)?;
+        if let Some(damage) = damage {
+            store.inner.shared.tell_damage(damage);
+        }
+        Ok(store)
     }
 
     fn found(
@@ -127,6 +139,8 @@ impl Store {
             is_cut_off: false,
             refused_frames: 0,
             unsent_frames: 0,
+            was_mending: false,
+            mended: 0,
             options: cluster,
             node,
         };
@@ -196,5 +210,10 @@ fn start(cluster: &ClusterOptions, found: Found, has_log: bool) -> Start {
         (_, Found::Nothing) => cluster.beginning == Beginning::Join,
         _ => !has_log,
     };
-    Start { nodes, is_copy, is_promoted: cluster.directory == Directory::Promoted && is_begun }
+    Start {
+        nodes,
+        is_copy,
+        is_damaged: found == Found::Damaged,
+        is_promoted: cluster.directory == Directory::Promoted && is_begun,
+    }
 }

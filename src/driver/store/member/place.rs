@@ -15,6 +15,8 @@ const NEW_NAME: &str = "member.new";
 const FIRST: &str = "trimtab member 1";
 /// It is being opened for the first time.
 const OPENING: &str = "opening";
+/// It was damaged, and what was of no use any more is being taken away.
+const DAMAGED: &str = "damaged";
 /// Nothing of ours is so long.
 const BYTES_MAX: u64 = 4_096;
 
@@ -27,6 +29,19 @@ pub(super) enum Found {
     Original,
     /// It is a copy, or was moved to another file system.
     Copy,
+    /// It was damaged, and has not been opened since in order.
+    Damaged,
+}
+
+/// What is under way with a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Nothing: it is its node's.
+    Settled,
+    /// It is being opened for the first time: before there is anything else.
+    Opening,
+    /// It was found damaged, and is mended.
+    Damaged,
 }
 
 /// Looks whose the directory is. Blocks for the disk.
@@ -59,7 +74,7 @@ pub(super) fn look(dir: &Path, cluster: &str, node: &NodeName, has_log: bool) ->
         let detail = format!("{}: it was written by a later release; use that", path.display());
         return Err(Error::Unsupported { what: "member", detail: detail.into() });
     }
-    let (mut inode, mut is_opening) = (None, false);
+    let (mut inode, mut is_opening, mut is_damaged) = (None, false, false);
     for line in lines {
         match line.split_once(' ') {
             Some(("cluster", other)) if other != cluster => {
@@ -72,10 +87,12 @@ pub(super) fn look(dir: &Path, cluster: &str, node: &NodeName, has_log: bool) ->
             }
             Some(("inode", number)) => inode = number.parse::<u64>().ok(),
             None if line == OPENING => is_opening = true,
+            None if line == DAMAGED => is_damaged = true,
             _ => {}
         }
     }
     Ok(match inode == Some(file.ino()) {
+        _ if is_damaged => Found::Damaged,
         _ if is_opening => Found::Nothing,
         true => Found::Original,
         false => Found::Copy,
@@ -113,15 +130,17 @@ pub(super) fn names(dir: &Path) -> Result<(String, String)> {
     }
 }
 
-/// Says whose the directory is from now on, durably; `is_opening`: before there is anything else. Blocks for the disk.
-pub(super) fn mark(dir: &Path, cluster: &str, node: &NodeName, is_opening: bool) -> Result<()> {
+/// Says whose the directory is from now on, durably. Blocks for the disk.
+pub(super) fn mark(dir: &Path, cluster: &str, node: &NodeName, stage: Stage) -> Result<()> {
     let path = dir.join(NEW_NAME);
     let write = || {
         let mut file = fs::File::create(&path)?;
         let inode = file.metadata()?.ino();
         write!(file, "{FIRST}\ncluster {cluster}\nnode {node}\ninode {inode}\n")?;
-        if is_opening {
-            writeln!(file, "{OPENING}")?;
+        match stage {
+            Stage::Settled => {}
+            Stage::Opening => writeln!(file, "{OPENING}")?,
+            Stage::Damaged => writeln!(file, "{DAMAGED}")?,
         }
         file.sync_all()?;
         fs::rename(&path, dir.join(NAME))?;
@@ -142,9 +161,11 @@ mod tests {
         let (a, b): (NodeName, NodeName) = ("db-1".parse().unwrap(), "db-2".parse().unwrap());
         assert_eq!(look(&dir, "c", &a, false), Ok(Found::Nothing));
         assert!(look(&dir, "c", &a, true).unwrap_err().to_string().contains("belongs to no cluster"));
-        mark(&dir, "c", &a, true).unwrap();
+        mark(&dir, "c", &a, Stage::Opening).unwrap();
         assert_eq!(look(&dir, "c", &a, true), Ok(Found::Nothing), "a crash came in between");
-        mark(&dir, "c", &a, false).unwrap();
+        mark(&dir, "c", &a, Stage::Damaged).unwrap();
+        assert_eq!(look(&dir, "c", &a, true), Ok(Found::Damaged), "and here it was damaged");
+        mark(&dir, "c", &a, Stage::Settled).unwrap();
         assert_eq!(look(&dir, "c", &a, true), Ok(Found::Original));
         assert_eq!(names(&dir), Ok(("c".to_owned(), "db-1".to_owned())));
         assert!(matches!(names(&copy), Err(Error::InvalidArgument { .. })));
@@ -152,7 +173,7 @@ mod tests {
         assert!(look(&dir, "d", &a, true).unwrap_err().to_string().contains("of the cluster c"));
         fs::copy(dir.join(NAME), copy.join(NAME)).unwrap();
         assert_eq!(look(&copy, "c", &a, true), Ok(Found::Copy));
-        mark(&copy, "c", &a, false).unwrap();
+        mark(&copy, "c", &a, Stage::Settled).unwrap();
         assert_eq!(look(&copy, "c", &a, true), Ok(Found::Original));
         fs::write(copy.join(NAME), "trimtab member 2\n").unwrap();
         assert!(matches!(look(&copy, "c", &a, true), Err(Error::Unsupported { .. })));
