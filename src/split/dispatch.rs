@@ -18,6 +18,7 @@ struct Chosen {
 impl Split {
     /// Sends what a client waits for, as far as that may be sent. `false`: something is left.
     pub(super) fn dispatch(&mut self, id: ClientId, now: Instant) -> bool {
+        let hastens = is_planted!(self, HastyRead);
         loop {
             let Some(client) = self.client_mut(id) else { return false };
             if client.waiting == 0 {
@@ -38,7 +39,8 @@ impl Split {
                 return false;
             }
             let ask = slot.ask;
-            if client.in_flight > 0 && (client.run != ask.run() || ask.run() == Run::Alone) {
+            let waits = client.run != ask.run() && !(hastens && ask == Ask::Read);
+            if client.in_flight > 0 && (waits || ask.run() == Run::Alone) {
                 return false;
             }
             if let Some(answer) = self.answer_unwatched(id, ask, now) {
@@ -106,7 +108,8 @@ impl Split {
         if client.mode == Mode::Watching {
             return self.watcher(id, now);
         }
-        if in_flight > 0 {
+        let is_hasty = client.run == Run::Writes && is_planted!(self, HastyRead);
+        if in_flight > 0 && !is_hasty {
             return self.same_reader(link?, ask, token, client.scan);
         }
         if let (Ask::Scan { begins: false }, Some(scan)) = (ask, client.scan)
@@ -154,7 +157,7 @@ impl Split {
         let read = self.shared(home, Use::Read, id, now)?;
         let protocol = self.protocol(id);
         let has = self.nodes.get(&home)?.has[of(protocol)];
-        if has >= token {
+        if has >= token || is_planted!(self, StaleReplica) {
             return self.room(read, id).map(|link| Chosen { link, after: None });
         }
         // The other one must not be to an earlier process than this one, so it comes later.
@@ -198,7 +201,7 @@ impl Split {
             let own = client.own.filter(|own| self.link(*own).is_some_and(super::link::Link::is_open))?;
             return Some(Chosen { link: own, after: None });
         }
-        if client.mode == Mode::Watching {
+        if client.mode == Mode::Watching && !is_planted!(self, ForgottenWatch) {
             let own = client.own.filter(|own| self.link(*own).is_some_and(super::link::Link::is_open));
             if own.is_none() {
                 // Another connection watches nothing.

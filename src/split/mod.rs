@@ -33,6 +33,18 @@
 //! | `take` | from bytes of a client to slots |
 //! | `dispatch` | from slots to connections |
 //! | `settle` | from answers and broken connections to slots |
+//! | `planted` | bugs for the simulator to find, in its build alone |
+
+/// Whether a bug is planted: never but in the simulator's build.
+macro_rules! is_planted {
+    ($split:expr, $plant:ident) => {{
+        #[cfg(feature = "sim")]
+        let is_planted = $split.options.planted == Some($crate::split::planted::Plant::$plant);
+        #[cfg(not(feature = "sim"))]
+        let is_planted = false;
+        is_planted
+    }};
+}
 
 mod answer;
 mod client;
@@ -40,6 +52,8 @@ mod dispatch;
 mod link;
 mod nodes;
 mod options;
+#[cfg(feature = "sim")]
+pub mod planted;
 mod settle;
 mod take;
 #[cfg(test)]

@@ -106,7 +106,9 @@ impl Split {
                 self.nodes.remove(&id);
             }
         }
-        if let Some(primary) = self.primary {
+        if let Some(primary) = self.primary
+            && !is_planted!(self, KeptEpoch)
+        {
             let others = self.links.iter().map(|(_, link)| link);
             let others = others.filter(|link| link.node != primary && link.is_open());
             let mut others: Vec<u64> = others
@@ -223,6 +225,7 @@ impl Split {
 
     /// Nobody reads from a node as before: what it had may not be there any more.
     pub(super) fn send_home_away(&mut self, id: u64) {
+        let forgets = is_planted!(self, WayBack);
         let Some(node) = self.nodes.get_mut(&id) else { return };
         if std::mem::take(&mut node.homes) == 0 {
             return;
@@ -230,7 +233,7 @@ impl Split {
         for (_, client) in self.clients.iter_mut() {
             if client.home == Some(id) {
                 client.home = None;
-                if std::mem::take(&mut client.has_read) {
+                if std::mem::take(&mut client.has_read) && !forgets {
                     client.lose_token();
                 }
             }
@@ -239,9 +242,10 @@ impl Split {
 
     /// A client reads from its home no more.
     pub(super) fn leave_home(&mut self, id: ClientId) {
+        let forgets = is_planted!(self, WayBack);
         let Some(client) = self.client_mut(id) else { return };
         let home = client.home.take();
-        if std::mem::take(&mut client.has_read) {
+        if std::mem::take(&mut client.has_read) && !forgets {
             client.lose_token();
         }
         if let Some(node) = home.and_then(|home| self.nodes.get_mut(&home)) {

@@ -76,6 +76,9 @@ pub struct Options {
     pub limits: Limits,
     /// What clients log in with, and this listener at the nodes, and how clients are known.
     pub hub: HubOptions,
+    /// A bug planted on purpose.
+    #[cfg(feature = "sim")]
+    pub planted: Option<super::planted::Plant>,
 }
 
 impl Default for Options {
@@ -99,6 +102,8 @@ impl Default for Options {
             link_output_max: 4 << 20,
             limits: Limits::default(),
             hub: HubOptions::default(),
+            #[cfg(feature = "sim")]
+            planted: None,
         }
     }
 }

@@ -121,6 +121,7 @@ impl Split {
     }
 
     fn settle(&mut self, seekers: Vec<(ClientId, u64)>, position: Position) {
+        let position = if is_planted!(self, ForgottenToken) { Position::default() } else { position };
         for (id, seek) in seekers {
             let Some(client) = self.client_mut(id) else { continue };
             client.unsettled -= 1;
@@ -151,6 +152,7 @@ impl Split {
     ) {
         let Some(link) = self.link(link_id) else { return };
         let (node, purpose, protocol) = (link.node, link.purpose, link.protocol);
+        let keeps_passed = is_planted!(self, PassedRead);
         let Some(client) = self.client_mut(id) else { return };
         let Some(at) = client.place(slot) else { return };
         let State::Sent { link: own, answer, is_streamed } = &mut client.slots[at].state else { return };
@@ -163,6 +165,7 @@ impl Split {
         client.in_flight -= 1;
         let is_refused = !is_streamed && is_refusal(&answer);
         let is_passed = ask.run() == Run::Reads
+            && !keeps_passed
             && client.slots.iter().take(at).any(|slot| matches!(slot.state, State::Refused(_)));
         let mut is_behind = false;
         if is_refused && matches!(ask, Ask::Exec { .. }) && client.mode == Mode::Watching {
@@ -214,6 +217,7 @@ impl Split {
     /// When all that was sent together is answered, what was refused is sent again; a write only if none behind it was
     /// done.
     fn end_run(&mut self, id: ClientId) {
+        let overtakes = is_planted!(self, Overtaken);
         let Some(client) = self.client_mut(id) else { return };
         if client.in_flight > 0 || client.waiting == 0 {
             return;
@@ -225,7 +229,8 @@ impl Split {
         let (mut told, mut again) = (0, 0);
         for (at, slot) in client.slots.iter_mut().enumerate() {
             if let State::Refused(answer) = &mut slot.state {
-                let is_passed = !slot.ask.is_repeatable() && last_done.is_some_and(|last| last > at);
+                let is_passed =
+                    !slot.ask.is_repeatable() && last_done.is_some_and(|last| last > at) && !overtakes;
                 slot.state = match is_passed {
                     true => State::Ready(std::mem::take(answer)),
                     false => State::Waiting,
@@ -290,10 +295,11 @@ impl Split {
     }
 
     fn lose_own(&mut self, id: ClientId, link: LinkId) {
+        let forgets = is_planted!(self, ForgottenWatch);
         let Some(client) = self.client_mut(id) else { return };
         if client.own == Some(link) {
             client.own = None;
-            if client.mode == Mode::Watching {
+            if client.mode == Mode::Watching && !forgets {
                 client.mode = Mode::WatchLost;
             }
         }
@@ -302,6 +308,9 @@ impl Split {
 
     /// What was sent for a slot is not answered. `has_left`: the node may have it.
     fn break_slot(&mut self, link: LinkId, id: ClientId, slot: u64, has_left: bool) {
+        let tells_twice = is_planted!(self, ToldTwice);
+        let sends_twice = is_planted!(self, SentTwice);
+        let in_doubt: &[u8] = if is_planted!(self, CertainDoubt) { b"TRYAGAIN" } else { IN_DOUBT };
         let Some(client) = self.client_mut(id) else { return };
         let Some(at) = client.place(slot) else { return };
         let slot = &mut client.slots[at];
@@ -310,7 +319,7 @@ impl Split {
             return;
         }
         client.in_flight -= 1;
-        if is_streamed {
+        if is_streamed && !tells_twice {
             self.counters.cut += 1;
             return self.cut(id);
         }
@@ -319,12 +328,12 @@ impl Split {
         if slot.ask.is_repeatable() && is_spent {
             slot.state = State::Ready(error(b"TRYAGAIN every node that was asked broke off"));
             self.counters.unserved += 1;
-        } else if slot.ask.is_repeatable() || !has_left {
+        } else if slot.ask.is_repeatable() || !has_left || sends_twice {
             slot.state = State::Waiting;
             client.waiting += 1;
             self.counters.retries += 1;
         } else {
-            slot.state = State::Ready(error(IN_DOUBT));
+            slot.state = State::Ready(error(in_doubt));
             if matches!(slot.ask, Ask::Exec { .. }) {
                 client.mode = Mode::Plain;
             }

@@ -210,14 +210,46 @@ fn what_is_refused_goes_to_the_next_primary_in_its_order() {
     assert_eq!((bench.split.held(), bench.split.counters().retries), (0, 2));
 }
 
-#[test]
-fn what_was_refused_before_one_that_was_done_is_not_sent_again() {
-    let mut bench = Bench::new();
+/// With these options, what a client is told of two writes of which the first was refused and the second done.
+fn told_of_a_refused_one_and_one_done(options: Options) -> String {
+    let mut bench = Bench::with(options);
     let client = bench.client();
     bench.say(client, "SET a 1\nSET a 2");
     let (old, _) = bench.sent(1);
     bench.answer(old, "-READONLY no\r\n+OK\r\n");
-    assert_eq!(bench.told(client), "-READONLY no\r\n+OK\r\n");
+    bench.told(client)
+}
+
+#[test]
+fn what_was_refused_before_one_that_was_done_is_not_sent_again() {
+    assert_eq!(told_of_a_refused_one_and_one_done(Options::default()), "-READONLY no\r\n+OK\r\n");
+}
+
+/// With these options, what is asked of the primary when of two reads a replica has refused the first.
+fn asked_again_when_the_first_is_refused(options: Options) -> String {
+    let mut bench = Bench::with(Options { reads: Reads::Replicas, ..options });
+    let client = bench.client();
+    bench.say(client, "GET a\nGET b");
+    let (read, said) = bench.sent(2);
+    assert_eq!(said, "GET a; GET b");
+    bench.answer(read, "-BEHIND not as fresh as was asked\r\n$1\r\n1\r\n");
+    bench.sent(1).1
+}
+
+#[test]
+fn a_read_behind_one_that_was_refused_is_not_older_than_that() {
+    let asked = asked_again_when_the_first_is_refused(Options::default());
+    assert_eq!(asked, "GET a; GET b; TRIMTAB POSITION");
+}
+
+#[cfg(feature = "sim")]
+#[test]
+fn planted_bugs_that_worlds_seldom_meet_are_found() {
+    let with = |plant| Options { planted: Some(plant), ..Options::default() };
+    // The first one comes to be done behind the second.
+    assert_eq!(told_of_a_refused_one_and_one_done(with(planted::Plant::Overtaken)), "");
+    let asked = asked_again_when_the_first_is_refused(with(planted::Plant::PassedRead));
+    assert_eq!(asked, "GET a; TRIMTAB POSITION");
 }
 
 #[test]

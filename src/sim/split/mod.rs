@@ -10,6 +10,7 @@
 //! - what a client reads of a number that only grows never shrinks;
 //! - no write is in the log twice; one that was answered is there, one that was refused is not;
 //! - `EXEC` after `WATCH` is done only if nobody has changed what was watched;
+//! - what belongs to a primary that is one no longer is cut in time;
 //! - when all is well again, everything is answered within a bounded time.
 //!
 //! | file | owns |

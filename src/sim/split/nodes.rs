@@ -53,6 +53,8 @@ pub(super) struct Node {
     pub(super) is_frozen: bool,
     /// It applies fewer than so many entries in a step.
     pub(super) pace: u64,
+    /// If not 0: it applies all there is, once in so many steps.
+    pub(super) lag: u64,
     /// It hears nothing of what is committed.
     pub(super) is_cut: bool,
     /// When it last had all that was committed.
@@ -123,6 +125,7 @@ impl Node {
             is_up: true,
             is_frozen: false,
             pace: 2 + rng.below(5),
+            lag: if rng.below(3) == 0 { 10 + rng.below(50) } else { 0 },
             is_cut: false,
             fresh_at: None,
         }

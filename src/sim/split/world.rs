@@ -9,6 +9,7 @@ use super::nodes::{Log, Node, wall};
 use crate::balance::Address;
 use crate::resp::Position;
 use crate::rng::Rng;
+use crate::split::planted::Plant;
 use crate::split::{Action, ClientId, Counters, LinkId, NodeView, Options, Reads, Split, Topology};
 use crate::time::Instant;
 
@@ -43,11 +44,31 @@ struct Wire {
     /// Told to the listener.
     is_up: bool,
     stands_at: Instant,
+    /// The first bytes that were sent: they say what it is for.
+    begun: Vec<u8>,
     to_node: Vec<u8>,
     to_split: Vec<u8>,
     /// The node has ended it.
     is_over: bool,
 }
+
+impl Wire {
+    fn say(&mut self, bytes: &[u8]) {
+        let more = KIND.len().saturating_sub(self.begun.len()).min(bytes.len());
+        self.begun.extend_from_slice(&bytes[..more]);
+        self.to_node.extend_from_slice(bytes);
+    }
+
+    /// Whether it is for what only a primary may be asked; false as well while that cannot be told.
+    fn is_for_primary(&self) -> bool {
+        self.begun.len() == KIND.len() && (self.begun == KIND || !self.begun.starts_with(BOUND))
+    }
+}
+
+/// How a connection for reads begins.
+const BOUND: &[u8] = b"*3\r\n$7\r\nTRIMTAB\r\n$5\r\nBOUND\r\n";
+/// How one begins whose reads are to see everything.
+const KIND: &[u8] = b"*3\r\n$7\r\nTRIMTAB\r\n$5\r\nBOUND\r\n$1\r\n0";
 
 struct World {
     now: Instant,
@@ -61,11 +82,17 @@ struct World {
     epoch: u64,
     primary: Option<usize>,
     wires: BTreeMap<LinkId, Wire>,
+    /// Whom the listener takes for the primary, since when.
+    believed: (Option<u64>, Instant),
+    /// How long it keeps connections to a primary of before.
+    drain: Duration,
     /// What the listener will be told of the nodes, and when.
     news: Vec<(Instant, Topology)>,
     elects_at: Option<Instant>,
     summary: Summary,
     is_calm: bool,
+    /// Connections that break, in 700 steps.
+    breaks: u64,
 }
 
 /// Steps of a run, of about a millisecond each.
@@ -73,13 +100,13 @@ const STEPS: u64 = 1_000;
 /// Time within which everything is answered when all is well.
 const HEALED: Duration = Duration::from_secs(12);
 
-/// Plays the world of a seed.
+/// Plays the world of a seed, with a bug planted or without.
 ///
 /// # Errors
 ///
 /// What does not hold, and at which step.
-pub fn run(seed: u64) -> Result<Summary, String> {
-    let mut world = World::new(seed);
+pub fn run(seed: u64, planted: Option<Plant>) -> Result<Summary, String> {
+    let mut world = World::new(seed, planted);
     for step in 0..STEPS {
         world.step().map_err(|what| format!("seed {seed}, step {step}: {what}"))?;
     }
@@ -87,7 +114,7 @@ pub fn run(seed: u64) -> Result<Summary, String> {
 }
 
 impl World {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, planted: Option<Plant>) -> Self {
         let mut rng = Rng::new(seed);
         let reads = match rng.below(4) {
             0 => Reads::Replicas,
@@ -109,9 +136,12 @@ impl World {
             whole_max: if rng.below(4) == 0 { rng.below(20) as usize } else { 4_096 },
             heavy_max: 1 + rng.below(3) as usize,
             link_output_max: 100 + rng.below(2_000) as usize,
+            planted,
             ..Options::default()
         };
+        let drain = options.drain;
         let split = Split::new(options, wall(Instant::START), Rng::new(rng.next_u64()));
+        let breaks = if rng.below(8) == 0 { 80 } else { 6 };
         let nodes = (0..2 + rng.below(3)).map(|_| Node::new(&mut rng)).collect();
         let clients = (0..3 + rng.below(8)).map(Client::new).collect();
         let mut world = Self {
@@ -125,10 +155,13 @@ impl World {
             epoch: 0,
             primary: None,
             wires: BTreeMap::new(),
+            believed: (None, Instant::START),
+            drain,
             news: Vec::new(),
             elects_at: None,
             summary: Summary::default(),
             is_calm: false,
+            breaks,
         };
         world.elect(false);
         for at in 0..world.clients.len() {
@@ -257,14 +290,14 @@ impl World {
             12..16 if self.primary.is_some_and(|at| !self.nodes[at].is_cut && !self.nodes[at].is_frozen) => {
                 self.elect(true);
             }
-            16..22 => {
+            at if (16..16 + self.breaks).contains(&at) => {
                 let links: Vec<LinkId> = self.wires.keys().copied().collect();
                 if !links.is_empty() {
                     let link = links[self.rng.below(links.len() as u64) as usize];
                     self.break_wire(link);
                 }
             }
-            22 => {
+            at if at == 16 + self.breaks => {
                 // A topology that is late, and one that says that nobody knows.
                 let nodes = self.news.last().map(|news| news.1.nodes.clone());
                 if let Some(nodes) = nodes {
@@ -298,6 +331,10 @@ impl World {
         while self.news.first().is_some_and(|news| news.0 <= self.now) {
             let (_, topology) = self.news.remove(0);
             self.split.handle_topology(&topology, self.now);
+            let primary = self.split.nodes().find(|node| node.is_primary).map(|node| node.id);
+            if primary != self.believed.0 {
+                self.believed = (primary, self.now);
+            }
             self.act()?;
         }
         self.run_nodes();
@@ -307,15 +344,36 @@ impl World {
             self.act()?;
         }
         self.run_clients()?;
+        self.check_wires()?;
         // What the other side did not take at once it takes later.
         self.act()
+    }
+
+    /// Connections to a primary of before are gone when their time is over.
+    fn check_wires(&self) -> Result<(), String> {
+        let (Some(primary), since) = self.believed else { return Ok(()) };
+        if since.saturating_add(self.drain) >= self.now {
+            return Ok(());
+        }
+        let kept = self.wires.values().find(|wire| wire.node as u64 + 1 != primary && wire.is_for_primary());
+        match kept {
+            Some(wire) => {
+                Err(format!("a connection to n{} is kept, and n{} is primary", wire.node, primary - 1))
+            }
+            None => Ok(()),
+        }
     }
 
     fn run_nodes(&mut self) {
         let due = self.millis(10);
         for at in 0..self.nodes.len() {
             let node = &mut self.nodes[at];
-            let pace = if self.is_calm { 1_000 } else { self.rng.below(node.pace) };
+            let pace = match node.lag {
+                _ if self.is_calm => 1_000,
+                0 => self.rng.below(node.pace),
+                lag if self.rng.below(lag) == 0 => 1_000,
+                _ => 0,
+            };
             node.follow(&self.log, pace, self.now);
             node.commit(&mut self.log, self.epoch, self.now, due);
             node.deliver();
@@ -401,6 +459,7 @@ impl World {
                         node,
                         is_up: false,
                         stands_at,
+                        begun: Vec::new(),
                         to_node: Vec::new(),
                         to_split: Vec::new(),
                         is_over: false,
@@ -427,7 +486,7 @@ impl World {
                     if !wire.is_up {
                         continue;
                     }
-                    wire.to_node.extend_from_slice(&self.split.link_output(link)[..len]);
+                    wire.say(&self.split.link_output(link)[..len]);
                     self.split.consume_link_output(link, len, self.now);
                 }
                 Action::SendClient(id) => {
@@ -452,7 +511,7 @@ impl World {
             let Some(wire) = self.wires.get_mut(&link) else { continue };
             let output = self.split.link_output(link);
             if wire.is_up && !output.is_empty() && self.rng.below(3) == 0 {
-                wire.to_node.extend_from_slice(output);
+                wire.say(output);
                 let len = output.len();
                 self.split.consume_link_output(link, len, self.now);
             }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -20,17 +21,28 @@ import (
 const patience = time.Minute
 
 // cluster is three nodes, each a process, which keep their addresses. They pass no writes on, so clients have to find
-// the primary.
+// the primary. One with a split has a learner too, the last, with a listener that splits reads from writes.
 type cluster struct {
 	folder       string
 	links, resps []string
+	split        string
 	commands     []*exec.Cmd
 }
 
 func startCluster(t *testing.T) *cluster {
 	t.Helper()
-	c := &cluster{folder: t.TempDir(), commands: make([]*exec.Cmd, 3)}
-	c.links, c.resps = freeAddresses(t, 3), freeAddresses(t, 3)
+	return startNodes(t, &cluster{links: freeAddresses(t, 3), resps: freeAddresses(t, 3)})
+}
+
+func startSplit(t *testing.T) *cluster {
+	t.Helper()
+	free := freeAddresses(t, 8)
+	return startNodes(t, &cluster{links: free[:3], resps: free[3:7], split: free[7]})
+}
+
+func startNodes(t *testing.T, c *cluster) *cluster {
+	t.Helper()
+	c.folder, c.commands = t.TempDir(), make([]*exec.Cmd, len(c.resps))
 	for at := range c.commands {
 		c.start(t, at)
 	}
@@ -63,10 +75,17 @@ func (c *cluster) start(t *testing.T, at int) {
 	for peer, address := range c.links {
 		peers = append(peers, fmt.Sprintf("n%d = %q", peer, address))
 	}
+	more := ""
+	if c.split != "" {
+		more = "learners = [\"n3\"]\n"
+	}
+	if at == 3 {
+		more += fmt.Sprintf("[[listener]]\nname = \"split\"\nbind = %q\nmode = \"resp-split\"\n", c.split)
+	}
 	file := filepath.Join(c.folder, fmt.Sprintf("n%d.toml", at))
 	text := fmt.Sprintf("[runtime]\nworkers = 2\n[store]\ndir = %q\nnode = \"n%d\"\nresp = %q\npeers = { %s }\n"+
-		"peer_tls = \"insecure-plaintext\"\nforward = false\n",
-		filepath.Join(c.folder, fmt.Sprintf("n%d", at)), at, c.resps[at], strings.Join(peers, ", "))
+		"peer_tls = \"insecure-plaintext\"\nforward = false\n%s",
+		filepath.Join(c.folder, fmt.Sprintf("n%d", at)), at, c.resps[at], strings.Join(peers, ", "), more)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -78,6 +97,18 @@ func (c *cluster) start(t *testing.T, at int) {
 	if err := c.commands[at].Start(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// end ends one gracefully.
+func (c *cluster) end(t *testing.T, at int) {
+	t.Helper()
+	if err := c.commands[at].Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.commands[at].Wait(); err != nil {
+		t.Fatalf("it did not end gracefully: %v", err)
+	}
+	c.commands[at] = nil
 }
 
 // kill ends one as a crash does.

@@ -87,32 +87,51 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 
 class Cluster:
     """Three nodes, each a process, which keep their addresses. They pass no writes on: clients have to find
-    the primary."""
+    the primary. With `listener` there is a learner as well, `n3`, with a listener that splits reads from
+    writes, and these lines in it."""
 
-    def __init__(self, folder: Path, lines: str) -> None:
+    def __init__(self, folder: Path, lines: str, listener: str | None = None) -> None:
         self.folder = folder
         self.lines = lines
-        taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(9)]
+        self.listener = listener
+        taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(12)]
         ports = [one.getsockname()[1] for one in taken]
         for one in taken:
             one.close()
-        self.links, self.ports, self.health = ports[:3], ports[3:6], ports[6:]
-        self.processes: list[subprocess.Popen[bytes] | None] = [None] * 3
-        for at in range(3):
+        self.links, self.ports, self.health = ports[:3], ports[3:6], ports[6:9]
+        self.learner, self.split, self.learner_health = ports[9:]
+        self.processes: list[subprocess.Popen[bytes] | None] = [None] * (3 if listener is None else 4)
+        for at in range(len(self.processes)):
             self.start(at)
 
     def start(self, at: int) -> None:
         peers = ", ".join(f'n{peer} = "127.0.0.1:{port}"' for peer, port in enumerate(self.links))
+        more = self.lines
+        if self.listener is not None:
+            more += '\nlearners = ["n3"]'
+        if at == 3:
+            bind = f"127.0.0.1:{self.split}"
+            more += f'\n[[listener]]\nname = "split"\nbind = "{bind}"\nmode = "resp-split"'
+            more += f"\n{self.listener}"
+        resp, health = [*self.ports, self.learner][at], [*self.health, self.learner_health][at]
         file = self.folder / f"n{at}.toml"
         file.write_text(
             f'[runtime]\nworkers = 2\n[store]\ndir = "{self.folder}/n{at}"\nnode = "n{at}"\n'
-            f'resp = "127.0.0.1:{self.ports[at]}"\nhealth = "127.0.0.1:{self.health[at]}"\n'
+            f'resp = "127.0.0.1:{resp}"\nhealth = "127.0.0.1:{health}"\n'
             f"peers = {{ {peers} }}\n"
-            f'peer_tls = "insecure-plaintext"\nforward = false\n{self.lines}\n'
+            f'peer_tls = "insecure-plaintext"\nforward = false\n{more}\n'
         )
         command = [os.environ.get("TRIMTAB", "trimtab"), "run", "--json", str(file)]
         told = (self.folder / f"n{at}.log").open("ab")
         self.processes[at] = subprocess.Popen(command, stderr=told)
+
+    def stop(self, at: int) -> None:
+        """Ends one gracefully."""
+        process = self.processes[at]
+        assert process
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+        self.processes[at] = None
 
     def kill(self, at: int) -> None:
         process = self.processes[at]
@@ -131,7 +150,7 @@ class Cluster:
         return [("127.0.0.1", port) for port in self.ports]
 
 
-Cluster3 = Callable[[str], Cluster]
+Cluster3 = Callable[..., Cluster]
 
 
 @pytest.fixture
@@ -139,8 +158,8 @@ def cluster(tmp_path: Path) -> Iterator[Cluster3]:
     """Starts three nodes with these lines in the `[store]` of each."""
     running: list[Cluster] = []
 
-    def start(lines: str = "") -> Cluster:
-        running.append(Cluster(tmp_path, lines))
+    def start(lines: str = "", listener: str | None = None) -> Cluster:
+        running.append(Cluster(tmp_path, lines, listener))
         return running[-1]
 
     yield start
