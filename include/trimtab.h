@@ -808,6 +808,11 @@
 #define TRIMTAB_STANDING_FAILED 4
 
 /**
+ * It begins a new cluster with others, and does not know yet that enough of them are new too: it votes for nobody.
+ */
+#define TRIMTAB_STANDING_FOUNDING 5
+
+/**
  * The role, the epoch or the primary has changed: `role`, `epoch`, and `name`, the primary; NULL while none is known.
  */
 #define TRIMTAB_CLUSTER_ROLE 1

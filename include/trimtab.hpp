@@ -1333,6 +1333,7 @@ enum class Standing : std::int32_t {
     forgetful = TRIMTAB_STANDING_FORGETFUL,
     fenced = TRIMTAB_STANDING_FENCED,
     failed = TRIMTAB_STANDING_FAILED,
+    founding = TRIMTAB_STANDING_FOUNDING,
 };
 
 /// What happened to a cluster; the constants of trimtab.h say more. One newer than this header is none of these.

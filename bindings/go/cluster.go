@@ -46,6 +46,7 @@ const (
 	StandingForgetful Standing = 2 // has forgotten a promise; votes for nobody until it is taken in again
 	StandingFenced    Standing = 3 // takes no part any more, as the others have decided
 	StandingFailed    Standing = 4 // its log has stopped
+	StandingFounding  Standing = 5 // begins a new cluster, and does not know yet that enough others are new too
 )
 
 // ClusterStatus is how a cluster is, as one of its nodes sees it.

@@ -62,6 +62,7 @@ func init() {
 		"TRIMTAB_STANDING_FORGETFUL":    int64(StandingForgetful),
 		"TRIMTAB_STANDING_FENCED":       int64(StandingFenced),
 		"TRIMTAB_STANDING_FAILED":       int64(StandingFailed),
+		"TRIMTAB_STANDING_FOUNDING":     int64(StandingFounding),
 		"TRIMTAB_CLUSTER_ROLE":          int64(ClusterRole),
 		"TRIMTAB_CLUSTER_MEMBERS":       int64(ClusterMembers),
 		"TRIMTAB_CLUSTER_FENCED":        int64(ClusterFenced),

@@ -28,6 +28,8 @@
 //! | `node/open` | how it begins, and what it writes down about itself |
 //! | `node/status` | what it says of itself |
 //! | `node/drive` | the consensus library: what it has ready, and what becomes of it |
+//! | `node/founding` | whether a new cluster is one |
+//! | `node/room` | keys that go for what is written |
 //! | `node/receive` | frames: which are believed, and what each does |
 //! | `node/calls` | who waits for what, and the answers |
 //! | `node/writes`, `node/reads` | calls that wait to be safe, or fresh, enough |

@@ -5,11 +5,13 @@ mod care;
 mod catchup;
 mod changes;
 mod drive;
+mod founding;
 mod incoming;
 mod open;
 mod outgoing;
 mod reads;
 mod receive;
+mod room;
 mod status;
 #[cfg(all(test, feature = "sim"))]
 mod tests;
@@ -27,12 +29,14 @@ pub use self::calls::{Answer, Bound, Completion, Denied, Done, Granted, Level, P
 pub use self::catchup::Fetch;
 use self::catchup::Fetching;
 use self::drive::Persisting;
+use self::founding::Founding;
 use self::incoming::Incoming;
 pub use self::incoming::InstallJob;
 pub(super) use self::open::membership_in_record;
 pub use self::open::{Report, Start};
 use self::outgoing::Outgoing;
 use self::receive::Process;
+use self::room::Room;
 pub use self::status::{Event, Fence, Role, Standing, Status};
 use self::transfer::Transfer;
 use super::frame::{self, Header};
@@ -81,6 +85,7 @@ pub struct Node {
     forgetful: BTreeMap<u64, u64>,
     /// Nodes that said so last.
     flagged: BTreeSet<u64>,
+    founding: Founding,
     /// Who has said that this node was taken out.
     tellers: BTreeSet<u64>,
     /// Ticks since this node, on its way out, last asked whether the others know.
@@ -94,6 +99,7 @@ pub struct Node {
     installed: Option<(Written, State, Membership)>,
     fetching: Fetching,
     hashes: Hashes,
+    room: Room,
     /// An expiry proposed and not applied.
     expiring: Option<(u64, u64)>,
     flush_since: Option<Instant>,
@@ -322,7 +328,7 @@ impl Node {
     }
 
     fn takes_part(&self) -> bool {
-        matches!(self.standing, Standing::Active | Standing::Forgetful { .. })
+        matches!(self.standing, Standing::Active | Standing::Founding | Standing::Forgetful { .. })
     }
 
     /// Nobody else votes.

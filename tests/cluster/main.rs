@@ -10,6 +10,7 @@ mod folder;
 
 mod changes;
 mod damage;
+mod eviction;
 mod failover;
 mod identity;
 mod reads;

@@ -7,7 +7,8 @@ use std::time::Duration;
 use raft::eraftpb::HardState;
 use raft::{Config, RawNode, ReadOnlyOption, StateRole};
 
-use super::{Calls, Fetching, Node, Standing};
+use super::founding::{FOUNDING, Founding};
+use super::{Calls, Fetching, Node, Room, Standing};
 use crate::error::{Error, Result};
 use crate::replication::frame::Fault;
 use crate::replication::hashes::Hashes;
@@ -82,6 +83,9 @@ impl Node {
         let is_forgetful = start.is_damaged || local.incarnation != 0;
         if !is_begun && !start.nodes.is_empty() && !is_forgetful {
             members = begin(&mut engine, &mut found, &start.nodes, now)?;
+            if members.voters.len() > 1 && members.voters.contains(&identity.node) {
+                local.incarnation = FOUNDING;
+            }
         } else if start.is_promoted {
             members = promote(&mut engine, &mut found, &members, identity.node, now)?;
             local.incarnation = 0;
@@ -95,11 +99,16 @@ impl Node {
         }
         let standing = match local.incarnation {
             0 => Standing::Active,
+            FOUNDING => Standing::Founding,
             incarnation => Standing::Forgetful { incarnation },
         };
         #[cfg(feature = "sim")]
         let standing = match options.planted {
             Some(crate::replication::planted::Plant::TrustedCopy) => {
+                local.incarnation = 0;
+                Standing::Active
+            }
+            Some(crate::replication::planted::Plant::TrustedFounder) if standing == Standing::Founding => {
                 local.incarnation = 0;
                 Standing::Active
             }
@@ -142,6 +151,7 @@ impl Node {
             processes: BTreeMap::new(),
             forgetful: BTreeMap::new(),
             flagged: BTreeSet::new(),
+            founding: Founding::default(),
             tellers: BTreeSet::new(),
             leaving_ticks: 0,
             members_at: Some(log::Ticket::default()),
@@ -152,6 +162,7 @@ impl Node {
             installed: None,
             fetching: Fetching::default(),
             hashes: Hashes::default(),
+            room: Room::default(),
             expiring: None,
             flush_since: None,
             handed_over_at: None,
@@ -197,7 +208,7 @@ fn make_room(engine: &mut Engine, disk: &impl Disk, bytes: u64, now: Now) {
 /// What a node writes down about itself beside who is in the cluster: in the log's membership records.
 #[derive(Debug, Default)]
 pub(super) struct Local {
-    /// It has forgotten something, and asks to be taken in under this number; 0: it has not.
+    /// It has forgotten something, and asks to be taken in under this number; 0: it has not; [`FOUNDING`]: it does not know.
     pub(super) incarnation: u64,
     pub(super) membership: Membership,
 }

@@ -8,7 +8,8 @@ use crate::replication::{Fetch, InstallJob, Node, Options, Start};
 use crate::rng::Rng;
 use crate::sim::disk::{Faults, SimDisk};
 use crate::store::engine::{self, Now, SnapshotJob};
-use crate::store::index::Timestamp;
+use crate::store::index::evict::Eviction;
+use crate::store::index::{self, Timestamp};
 use crate::store::log::{self, Disk, Flush, Identity, Scrub, Upkeep, check};
 use crate::time::Instant;
 
@@ -66,7 +67,12 @@ pub(super) struct Settings {
 impl Settings {
     pub(super) fn new(rng: &mut Rng, planted: Option<Plant>, nodes: Vec<(u64, bool, Vec<u8>)>) -> Self {
         let segment_bytes = 16_384 + 4_096 * rng.below(5);
+        // Keys with a deadline go, and there are enough of those; what the checks are about has none.
+        let memory_max = [0, 64 << 10][rng.below(2) as usize];
+        let eviction = if memory_max > 0 { Eviction::Ttl } else { Eviction::Refuse };
         let store = engine::Options {
+            settings: index::Settings { memory_max, ..index::Settings::default() },
+            eviction,
             snapshot_bytes: 64 << 10,
             log: log::Options { segment_bytes, pending_bytes_max: 64 << 10, ..log::Options::default() },
             ..engine::Options::default()
@@ -253,6 +259,12 @@ impl Host {
         let copy = files.into_iter().filter(|file| *file != log::File::Lock);
         let copy = copy.filter_map(|file| Some((file, self.disk.contents(file)?))).collect();
         self.copy = Some(copy);
+    }
+
+    /// Loses the directory. Who was there in the beginning is opened as in the beginning.
+    pub(super) fn lose(&mut self, rng: &mut Rng) {
+        self.disk = SimDisk::new(rng.next_u64(), Faults::default());
+        self.is_copy = !self.is_first;
     }
 
     /// Puts the copy in place of the directory.

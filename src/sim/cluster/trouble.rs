@@ -12,7 +12,7 @@ impl World {
         let ids: Vec<u64> = self.hosts.keys().copied().collect();
         let any = ids[self.rng.below(ids.len() as u64) as usize];
         let after = 200 * MS + self.rng.below(3 * SECOND);
-        match self.rng.below(22) {
+        match self.rng.below(23) {
             0..=2 => self.crash(any, after),
             // A process that is restarted at once.
             3 => {
@@ -70,7 +70,8 @@ impl World {
             }
             19 => self.put_back(),
             20 => self.rot(any),
-            _ => self.rot_while_down(any),
+            21 => self.rot_while_down(any),
+            _ => self.lose_directory(any),
         }
         Ok(())
     }
@@ -124,6 +125,17 @@ impl World {
         }
         self.crash(id, after);
         self.hosts.get_mut(&id).expect("it is there").rot(&self.settings);
+    }
+
+    /// A directory is lost, and nobody says so.
+    fn lose_directory(&mut self, id: u64) {
+        let after = 20 * MS + self.rng.below(SECOND);
+        if !self.may_lose_one() || self.hosts[&id].node.is_none() {
+            return;
+        }
+        self.crash(id, after);
+        self.hosts.get_mut(&id).expect("it is there").lose(&mut self.rng);
+        self.summary.lost_directories += 1;
     }
 
     /// A directory is put back from an old copy.

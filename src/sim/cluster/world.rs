@@ -69,6 +69,8 @@ pub(super) struct World {
     /// What nodes had come to at a sequence, and which was the first.
     pub(super) states: BTreeMap<u64, (u128, u64)>,
     pub(super) copied: Option<u64>,
+    /// The epoch in which the settings were last asked to be in force.
+    pub(super) configured: u64,
     pub(super) is_healed: bool,
     pub(super) written_well: u64,
     frame: Vec<u8>,
@@ -123,6 +125,7 @@ impl World {
             primaries: BTreeMap::new(),
             states: BTreeMap::new(),
             copied: None,
+            configured: 0,
             is_healed: false,
             written_well: 0,
             frame: Vec::new(),

@@ -326,6 +326,8 @@ class Standing(IntEnum):
     """It takes no part any more, as the others have decided."""
     FAILED = 4
     """Its log has stopped."""
+    FOUNDING = 5
+    """It begins a new cluster, and does not know yet that enough others are new too: it votes for nobody."""
 
 
 class ClusterEventKind(IntEnum):

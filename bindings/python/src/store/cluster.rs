@@ -183,6 +183,7 @@ pub(crate) fn described<'py>(py: Python<'py>, status: &ClusterStatus) -> PyResul
         Standing::Forgetful { .. } => 2,
         Standing::Fenced(_) => 3,
         Standing::Failed(_) => 4,
+        Standing::Founding => 5,
     };
     let standing = errors::class(py, "trimtab._enums", "Standing")?.call1((standing,))?;
     let class = errors::class(py, TYPES, "ClusterNode")?;

@@ -35,7 +35,7 @@ impl Store {
     ///
     /// Those of [`Store::open`]. `InvalidArgument` also for the directory of another cluster or node or of a store that is no
     /// member, for certificates that the other nodes would not take and addresses that the security does not allow;
-    /// `Unsupported` for a hosted store, and for eviction.
+    /// `Unsupported` for a hosted store.
     pub fn join(path: impl AsRef<Path>, options: Options, cluster: ClusterOptions) -> Result<Self> {
         let options = checked(options, &cluster)?;
         fork::watch();
@@ -110,6 +110,7 @@ impl Store {
     ) -> Result<Self> {
         let identity = cluster.identity();
         let reader = node.reader();
+        let uses = (options.engine.eviction == Eviction::Lru).then(|| node.engine().uses());
         let sight = Arc::new(Sight::default());
         let read_level = cluster.read;
         let mut member = Member {
@@ -147,8 +148,7 @@ impl Store {
         let members = member.node.members().clone();
         member.people.take(&members);
         let ground = Ground::Member(Box::new(member));
-        let founded =
-            Founded { ground, reader, uses: None, sight: Some(sight), read_level, report, identity };
+        let founded = Founded { ground, reader, uses, sight: Some(sight), read_level, report, identity };
         let store = Self::on(founded, &disk, options, None)?;
         let inner = &store.inner;
         let mut links = links;
@@ -169,9 +169,6 @@ fn checked(mut options: Options, cluster: &ClusterOptions) -> Result<Options> {
     let unsupported = |what, detail: &'static str| Err(Error::Unsupported { what, detail: detail.into() });
     if options.is_hosted {
         return unsupported("is_hosted", "a member of a cluster has threads of its own");
-    }
-    if options.engine.eviction != Eviction::Refuse {
-        return unsupported("eviction", "in a cluster a full memory refuses; take eviction out");
     }
     if options.identity.is_some() {
         let why = "a member's is made of the names of its cluster and node; take it out";
