@@ -808,6 +808,11 @@
 #define TRIMTAB_STANDING_FAILED 4
 
 /**
+ * It begins a new cluster with others, and does not know yet that enough of them are new too: it votes for nobody.
+ */
+#define TRIMTAB_STANDING_FOUNDING 5
+
+/**
  * The role, the epoch or the primary has changed: `role`, `epoch`, and `name`, the primary; NULL while none is known.
  */
 #define TRIMTAB_CLUSTER_ROLE 1
@@ -877,6 +882,15 @@
  * This learner is fed by the node `name` from now on; NULL: by the primary.
  */
 #define TRIMTAB_CLUSTER_SOURCE 14
+ * Something that lies on this node's disk was found damaged: `name` is the file (empty where none is to blame), `number` the
+ * first byte in it that cannot be trusted, `detail` what is wrong and what is done about it.
+ */
+#define TRIMTAB_CLUSTER_DAMAGED 15
+
+/**
+ * What was found damaged is not needed any more: a snapshot up to the entry `number` stands for it.
+ */
+#define TRIMTAB_CLUSTER_MENDED 16
 
 /**
  * The store's default.
@@ -1970,6 +1984,10 @@ typedef struct trimtab_store_status {
      * 0.
      */
     uint32_t reserved;
+    /**
+     * How often a snapshot took the place of what was found damaged; in a cluster also, whether opening did without what was.
+     */
+    uint64_t scrub_mended;
 } trimtab_store_status;
 
 /**
@@ -2579,11 +2597,11 @@ typedef struct trimtab_cluster_event {
      */
     uint64_t epoch;
     /**
-     * An entry of the log, or how many.
+     * An entry of the log, how many, or where in a file.
      */
     uint64_t number;
     /**
-     * A node, or several. It ends with no NUL.
+     * A node, or several, or a file. It ends with no NUL.
      */
     const char *name;
     /**

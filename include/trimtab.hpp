@@ -1334,6 +1334,7 @@ enum class Standing : std::int32_t {
     forgetful = TRIMTAB_STANDING_FORGETFUL,
     fenced = TRIMTAB_STANDING_FENCED,
     failed = TRIMTAB_STANDING_FAILED,
+    founding = TRIMTAB_STANDING_FOUNDING,
 };
 
 /// What happened to a cluster; the constants of trimtab.h say more. One newer than this header is none of these.
@@ -1352,6 +1353,8 @@ enum class ClusterEventKind : std::int32_t {
     refused = TRIMTAB_CLUSTER_REFUSED,
     missed = TRIMTAB_CLUSTER_MISSED,
     source = TRIMTAB_CLUSTER_SOURCE,
+    damaged = TRIMTAB_CLUSTER_DAMAGED,
+    mended = TRIMTAB_CLUSTER_MENDED,
 };
 
 /// Which number of a key a transaction compares.

@@ -246,7 +246,8 @@ fn in_rust() -> Layout {
             scrub_finished_ms,
             scrub_damages,
             scrub_failure,
-            reserved
+            reserved,
+            scrub_mended
         }
     );
     layout!(

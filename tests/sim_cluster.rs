@@ -71,17 +71,18 @@ fn what_must_hold_holds_in_every_world() {
         // The worlds are worth something only if all of this happens in them.
         assert!(sum.written > 20_000 && sum.written_all > 1_000 && sum.read > 15_000, "{sum:?}");
         assert!(sum.read_here > 8_000 && sum.sent_on > 500 && sum.early > 4_000, "{sum:?}");
-        assert!(sum.repeated > 100 && sum.doubtful > 300 && sum.superseded > 2, "{sum:?}");
+        assert!(sum.repeated > 100 && sum.doubtful > 300 && sum.superseded > 0, "{sum:?}");
         assert!(sum.primaries > 400 && sum.crashes > 400 && sum.partitions > 400, "{sum:?}");
         assert!(sum.transfers > 50 && sum.slow > 10 && sum.changes > 50 && sum.fenced > 50, "{sum:?}");
         assert!(sum.snapshots > 200 && sum.installed > 10 && sum.fetched > 500, "{sum:?}");
         assert!(sum.fed > 200 && sum.fed_back > 100 && sum.fed_states > 2, "{sum:?}");
         assert!(sum.put_back > 20 && sum.readmitted > 20 && sum.failed > 20, "{sum:?}");
+        assert!(sum.mended > 10 && sum.cut > 20 && sum.lost_directories > 10 && sum.lost > 0, "{sum:?}");
         assert!(sum.undecided < 16, "{sum:?}");
     }
 }
 
-/// Each planted bug is found in some world, by a check or because the node itself sees that something cannot be. Three that
+/// Each planted bug is found in some world, by a check or because the node itself sees that something cannot be. Four that
 /// want a rare coincidence are found by hand, in the tests beside the node.
 #[test]
 fn planted_bugs_are_found() {

@@ -251,6 +251,7 @@ func (n *nativeStore) status() (StoreStatus, error) {
 		ScrubBytes:      uint64(read.scrub_bytes),
 		ScrubFinished:   momentOf(uint64(read.scrub_finished_ms)),
 		ScrubDamages:    uint64(read.scrub_damages),
+		ScrubMended:     uint64(read.scrub_mended),
 		ScrubFailure:    scrubFailure,
 	}, nil
 }

@@ -46,6 +46,7 @@ const (
 	StandingForgetful Standing = 2 // has forgotten a promise; votes for nobody until it is taken in again
 	StandingFenced    Standing = 3 // takes no part any more, as the others have decided
 	StandingFailed    Standing = 4 // its log has stopped
+	StandingFounding  Standing = 5 // begins a new cluster, and does not know yet that enough others are new too
 )
 
 // ClusterStatus is how a cluster is, as one of its nodes sees it.
@@ -171,6 +172,8 @@ const (
 	ClusterRefused      ClusterEventKind = 12 // a node is not let in, or does not let this one in: Detail says why
 	ClusterMissed       ClusterEventKind = 13 // Number events that nobody took went by
 	ClusterSource       ClusterEventKind = 14 // this learner is fed by Name from now on; empty: by the primary
+	ClusterDamaged      ClusterEventKind = 15 // the file Name is damaged at the byte Number: Detail says what is done
+	ClusterMended       ClusterEventKind = 16 // a snapshot up to the entry Number stands for what was damaged
 )
 
 // ClusterEvent is something that happened to a cluster. What its kind does not speak of is empty. Later releases may have

@@ -65,6 +65,7 @@ func init() {
 		"TRIMTAB_STANDING_FORGETFUL":    int64(StandingForgetful),
 		"TRIMTAB_STANDING_FENCED":       int64(StandingFenced),
 		"TRIMTAB_STANDING_FAILED":       int64(StandingFailed),
+		"TRIMTAB_STANDING_FOUNDING":     int64(StandingFounding),
 		"TRIMTAB_CLUSTER_ROLE":          int64(ClusterRole),
 		"TRIMTAB_CLUSTER_MEMBERS":       int64(ClusterMembers),
 		"TRIMTAB_CLUSTER_FENCED":        int64(ClusterFenced),
@@ -79,6 +80,8 @@ func init() {
 		"TRIMTAB_CLUSTER_REFUSED":       int64(ClusterRefused),
 		"TRIMTAB_CLUSTER_MISSED":        int64(ClusterMissed),
 		"TRIMTAB_CLUSTER_SOURCE":        int64(ClusterSource),
+		"TRIMTAB_CLUSTER_DAMAGED":       int64(ClusterDamaged),
+		"TRIMTAB_CLUSTER_MENDED":        int64(ClusterMended),
 	} {
 		constants[name] = constant{is: is}
 	}

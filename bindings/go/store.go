@@ -227,6 +227,7 @@ type StoreStatus struct {
 	ScrubBytes    uint64    // found good by them
 	ScrubFinished time.Time // when the last one ended; zero: none has
 	ScrubDamages  uint64    // how often something was found damaged, or could not be read
+	ScrubMended   uint64    // how often a snapshot took the place of what was, or opening did without it
 	ScrubFailure  error     // what was found last, with file and offset; nil once a later pass has found all good
 }
 

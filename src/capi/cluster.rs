@@ -37,6 +37,8 @@ pub const TRIMTAB_STANDING_FORGETFUL: i32 = 2;
 pub const TRIMTAB_STANDING_FENCED: i32 = 3;
 /// Its log has stopped, or it met something that only a later release knows.
 pub const TRIMTAB_STANDING_FAILED: i32 = 4;
+/// It begins a new cluster with others, and does not know yet that enough of them are new too: it votes for nobody.
+pub const TRIMTAB_STANDING_FOUNDING: i32 = 5;
 
 /// The number of a role.
 pub(super) fn role_number(role: Role) -> i32 {
@@ -55,6 +57,7 @@ fn standing_number(standing: &Standing) -> i32 {
         Standing::Forgetful { .. } => TRIMTAB_STANDING_FORGETFUL,
         Standing::Fenced(_) => TRIMTAB_STANDING_FENCED,
         Standing::Failed(_) => TRIMTAB_STANDING_FAILED,
+        Standing::Founding => TRIMTAB_STANDING_FOUNDING,
     }
 }
 

@@ -40,6 +40,11 @@ pub const TRIMTAB_CLUSTER_REFUSED: i32 = 12;
 pub const TRIMTAB_CLUSTER_MISSED: i32 = 13;
 /// This learner is fed by the node `name` from now on; NULL: by the primary.
 pub const TRIMTAB_CLUSTER_SOURCE: i32 = 14;
+/// Something that lies on this node's disk was found damaged: `name` is the file (empty where none is to blame), `number` the
+/// first byte in it that cannot be trusted, `detail` what is wrong and what is done about it.
+pub const TRIMTAB_CLUSTER_DAMAGED: i32 = 15;
+/// What was found damaged is not needed any more: a snapshot up to the entry `number` stands for it.
+pub const TRIMTAB_CLUSTER_MENDED: i32 = 16;
 
 /// Follows what happens to the cluster of a store. It holds a position and a descriptor; a slow one delays nobody, and of more
 /// than 1,024 events that it did not take it is told how many.
@@ -78,9 +83,9 @@ pub struct trimtab_cluster_event {
     pub reserved: u32,
     /// The epoch.
     pub epoch: u64,
-    /// An entry of the log, or how many.
+    /// An entry of the log, how many, or where in a file.
     pub number: u64,
-    /// A node, or several. It ends with no NUL.
+    /// A node, or several, or a file. It ends with no NUL.
     pub name: *const c_char,
     /// How many bytes.
     pub name_len: usize,
@@ -133,6 +138,10 @@ fn parts(event: ClusterEvent) -> (trimtab_cluster_event, Option<String>, Option<
         ClusterEvent::LinkDown { node, detail } => (of(TRIMTAB_CLUSTER_LINK_DOWN), Some(node), Some(detail)),
         ClusterEvent::Refused { node, detail } => (of(TRIMTAB_CLUSTER_REFUSED), node, Some(detail)),
         ClusterEvent::Source { node } => (of(TRIMTAB_CLUSTER_SOURCE), node, None),
+        ClusterEvent::Damaged { file, offset, detail } => {
+            (numbered(TRIMTAB_CLUSTER_DAMAGED, offset), Some(file), Some(detail))
+        }
+        ClusterEvent::Mended { sequence } => (numbered(TRIMTAB_CLUSTER_MENDED, sequence), None, None),
         ClusterEvent::Missed { count } => (numbered(TRIMTAB_CLUSTER_MISSED, count), None, None),
     }
 }

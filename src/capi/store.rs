@@ -286,6 +286,8 @@ pub struct trimtab_store_status {
     pub scrub_failure: i32,
     /// 0.
     pub reserved: u32,
+    /// How often a snapshot took the place of what was found damaged; in a cluster also, whether opening did without what was.
+    pub scrub_mended: u64,
 }
 
 // SAFETY: `repr(C)`, integers only, and begins with `struct_size`.
@@ -310,6 +312,7 @@ unsafe impl Sized32 for trimtab_store_status {
         scrub_damages: 0,
         scrub_failure: TRIMTAB_OK,
         reserved: 0,
+        scrub_mended: 0,
     };
 }
 
@@ -351,6 +354,7 @@ pub unsafe extern "C" fn trimtab_store_status_read(
             scrub_damages: status.scrub.damages,
             scrub_failure: code(status.scrub.damage),
             reserved: 0,
+            scrub_mended: status.scrub.mended,
         });
         Ok(())
     })

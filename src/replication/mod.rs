@@ -28,6 +28,8 @@
 //! | `node/open` | how it begins, and what it writes down about itself |
 //! | `node/status` | what it says of itself |
 //! | `node/drive` | the consensus library: what it has ready, and what becomes of it |
+//! | `node/founding` | whether a new cluster is one |
+//! | `node/room` | keys that go for what is written |
 //! | `node/receive` | frames: which are believed, and what each does |
 //! | `node/calls` | who waits for what, and the answers |
 //! | `node/writes`, `node/reads` | calls that wait to be safe, or fresh, enough |
@@ -37,6 +39,7 @@
 //! | `node/source` | who feeds a node: the primary, or another |
 //! | `node/feeding` | whom a node feeds that is not primary |
 //! | `node/care` | what is due: expiry, comparing, readmission, a slow disk |
+//! | `damage` | a directory that is damaged when it is opened |
 //! | `membership` | who is in the cluster, and the entries that change it |
 //! | `frame`, `message`, `wire` | what crosses the wire, byte by byte |
 //! | `relay` | what nodes ask of the primary for their callers |
@@ -45,6 +48,7 @@
 //! | `hashes` | what nodes have come to, held against each other |
 //! | `options` | what a node is told |
 
+pub mod damage;
 pub mod frame;
 mod hashes;
 mod lease;

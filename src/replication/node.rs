@@ -6,6 +6,7 @@ mod catchup;
 mod changes;
 mod drive;
 mod feeding;
+mod founding;
 mod incoming;
 mod open;
 mod outbox;
@@ -13,6 +14,7 @@ mod outgoing;
 mod pace;
 mod reads;
 mod receive;
+mod room;
 mod source;
 mod status;
 #[cfg(all(test, feature = "sim"))]
@@ -32,13 +34,16 @@ pub use self::catchup::Fetch;
 use self::catchup::Fetching;
 use self::drive::Persisting;
 use self::feeding::Feeding;
+use self::founding::Founding;
 use self::incoming::Incoming;
 pub use self::incoming::InstallJob;
+pub(super) use self::open::membership_in_record;
 pub use self::open::{Report, Start};
 use self::outbox::Outbox;
 use self::outgoing::Outgoing;
 use self::pace::Pace;
 use self::receive::Process;
+use self::room::Room;
 use self::source::Source;
 pub use self::status::{Event, Fence, Role, Standing, Status};
 use self::transfer::Transfer;
@@ -88,6 +93,7 @@ pub struct Node {
     forgetful: BTreeMap<u64, u64>,
     /// Nodes that said so last.
     flagged: BTreeSet<u64>,
+    founding: Founding,
     /// Who has said that this node was taken out.
     tellers: BTreeSet<u64>,
     /// Ticks since this node, on its way out, last asked whether the others know.
@@ -106,6 +112,7 @@ pub struct Node {
     feeding: Feeding,
     pace: Pace,
     hashes: Hashes,
+    room: Room,
     /// An expiry proposed and not applied.
     expiring: Option<(u64, u64)>,
     flush_since: Option<Instant>,
@@ -238,8 +245,10 @@ impl Node {
 
     /// Something that lies on disk was found damaged: a snapshot is written of what is in memory, see
     /// [`Engine::handle_damage`].
-    pub fn handle_damage(&mut self) {
-        self.engine.handle_damage();
+    ///
+    /// - `segment`: the last that is damaged; `None`: it is the snapshot.
+    pub fn handle_damage(&mut self, segment: Option<u64>, now: Now) {
+        self.engine.handle_damage(segment, now);
     }
 
     /// Has a snapshot written, however short the log is.
@@ -333,7 +342,7 @@ impl Node {
     }
 
     fn takes_part(&self) -> bool {
-        matches!(self.standing, Standing::Active | Standing::Forgetful { .. })
+        matches!(self.standing, Standing::Active | Standing::Founding | Standing::Forgetful { .. })
     }
 
     /// Nobody else votes.

@@ -33,14 +33,17 @@ pub enum Plant {
     FedHearsay,
     /// A directory that was put back from an old copy is taken for the node's own.
     TrustedCopy,
+    /// A node that begins a new cluster votes before it knows that the cluster is new.
+    TrustedFounder,
 }
 
 impl Plant {
     /// Those that a random world seldom meets: tests beside the node lead to where they show.
-    pub const BY_HAND: [Plant; 3] = [Plant::ForgottenVote, Plant::HastyVote, Plant::UncheckedRead];
+    pub const BY_HAND: [Plant; 4] =
+        [Plant::ForgottenVote, Plant::HastyVote, Plant::UncheckedRead, Plant::TrustedFounder];
 
     /// All of them.
-    pub const ALL: [Plant; 15] = [
+    pub const ALL: [Plant; 16] = [
         Plant::EarlyAnswer,
         Plant::ForgottenVote,
         Plant::LongLease,
@@ -56,5 +59,6 @@ impl Plant {
         Plant::UncommittedFeed,
         Plant::FedHearsay,
         Plant::TrustedCopy,
+        Plant::TrustedFounder,
     ];
 }

@@ -114,6 +114,23 @@ impl SimDisk {
 
     /// Flips a bit of a file, on the disk and in what is read of it. Gives which, when there was one to flip.
     pub fn rot(&self, is_wanted: impl Fn(File) -> bool) -> Option<(File, u64)> {
+        self.rot_bit(is_wanted).map(|(file, byte, _)| (file, byte))
+    }
+
+    /// Flips these bits of a byte, on the disk and in what is read of it.
+    pub fn flip(&self, file: File, byte: u64, bits: u8) {
+        let inner = &mut *self.inner.borrow_mut();
+        let Some(at) = inner.names.get(&file) else { return };
+        let content = &mut inner.contents[*at];
+        for bytes in [&mut content.durable, &mut content.seen] {
+            if let Some(byte) = bytes.get_mut(byte as usize) {
+                *byte ^= bits;
+            }
+        }
+    }
+
+    /// [`SimDisk::rot`], which also gives which bit.
+    pub fn rot_bit(&self, is_wanted: impl Fn(File) -> bool) -> Option<(File, u64, u8)> {
         let inner = &mut *self.inner.borrow_mut();
         let files: Vec<_> = inner.names.iter().filter(|(file, _)| is_wanted(**file)).collect();
         let (file, at) = *files.get(inner.rng.below(files.len() as u64) as usize)?;
@@ -127,7 +144,7 @@ impl SimDisk {
         let bit = 1 << inner.rng.below(8);
         *content.durable.get_mut(byte)? ^= bit;
         *content.seen.get_mut(byte)? ^= bit;
-        Some((file, byte as u64))
+        Some((file, byte as u64, bit))
     }
 
     /// The bytes of a file.

@@ -110,6 +110,44 @@ fn a_node_whose_directory_was_lost_is_taken_in_again() {
 }
 
 #[test]
+fn a_founder_whose_directory_was_lost_finds_out_by_itself() {
+    let mut cluster = Cluster::new(3, 0);
+    let (primary, replica) = (cluster.primary(), cluster.replica());
+    cluster.store(primary).put(b"key", b"1", &Call { nodes: 3, ..Call::default() }).unwrap();
+    cluster.drop(replica);
+    fs::remove_dir_all(cluster.dir(replica)).unwrap();
+    // It is told nothing: it takes itself for one of a new cluster, and votes for nobody until it knows.
+    cluster.open(replica);
+    let mut events = cluster.store(replica).cluster_events().unwrap();
+    events.find(PATIENCE, |event| (event == ClusterEvent::Forgetful).then_some(())).unwrap();
+    events.find(PATIENCE, |event| (event == ClusterEvent::Readmitted).then_some(())).unwrap();
+    cluster.wait_shown(replica, b"key", b"1");
+    wait_role(cluster.store(replica), Role::Replica);
+    let done = cluster.store(primary).put(b"key", b"2", &Call { nodes: 3, ..Call::default() }).unwrap();
+    assert_eq!(done.nodes, 3);
+}
+
+#[test]
+fn a_founder_votes_once_enough_others_are_new_too() {
+    let mut cluster = Cluster::closed(3, 0, |_| {});
+    cluster.open(0);
+    let status = cluster.store(0).cluster().unwrap();
+    assert_eq!((status.standing, status.role), (Standing::Founding, Role::Replica));
+    assert!(status.trouble.unwrap().contains("waits until enough of its voters say"));
+    cluster.open(1);
+    let primary = cluster.primary();
+    cluster.store(primary).put(b"key", b"1", &Call::default()).unwrap();
+    for at in [0, 1] {
+        assert_eq!(cluster.store(at).cluster().unwrap().standing, Standing::Active);
+    }
+    // The third comes late. What it may have promised before is not known, so it is taken in as if it had forgotten that.
+    cluster.open(2);
+    cluster.wait_shown(2, b"key", b"1");
+    wait_role(cluster.store(2), Role::Replica);
+    assert_eq!(cluster.store(2).cluster().unwrap().standing, Standing::Active);
+}
+
+#[test]
 fn a_node_is_promoted_by_force_when_the_others_are_gone() {
     let mut cluster = Cluster::new(3, 1);
     let primary = cluster.primary();

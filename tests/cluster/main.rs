@@ -11,6 +11,8 @@ mod folder;
 mod adopt;
 mod chain;
 mod changes;
+mod damage;
+mod eviction;
 mod failover;
 mod identity;
 mod reads;

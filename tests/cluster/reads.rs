@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use trimtab::embedded::{Call, Read, ReadLevel};
+use trimtab::store::engine::Durability;
 
 use crate::support::{Cluster, LOCAL, PATIENCE};
 
@@ -70,4 +71,36 @@ fn keys_expire_by_the_log_on_all_nodes_alike() {
             watcher.next(PATIENCE).unwrap();
         }
     }
+}
+
+/// A position whose write was answered in memory alone, and was lost with its primary, is told on every node and at every
+/// level, also on the node that wrote it.
+#[test]
+fn a_position_that_is_lost_with_its_primary_is_told() {
+    // A primary that has lost the others believes for a while that it has not.
+    let mut cluster = Cluster::with(3, 0, |options| options.replication.election_ticks = 150);
+    let primary = cluster.primary();
+    let others: Vec<usize> = (0..3).filter(|at| *at != primary).collect();
+    let kept = cluster.store(primary).put(b"kept", b"1", &Call { nodes: 3, ..Call::default() }).unwrap();
+    others.iter().for_each(|at| cluster.drop(*at));
+    let call = Call { durability: Some(Durability::Memory), ..Call::default() };
+    let lost = cluster.store(primary).put(b"lost", b"1", &call).unwrap();
+    assert_eq!((lost.durability, lost.position().epoch), (Durability::Memory, kept.position().epoch));
+    cluster.drop(primary);
+    others.iter().for_each(|at| cluster.open(*at));
+    let next = cluster.primary_after(lost.position().epoch);
+    cluster.store(next).put(b"next", b"1", &Call::default()).unwrap();
+    let check = |cluster: &Cluster, at: usize| {
+        for level in [ReadLevel::Local, ReadLevel::Replica { age_max: PATIENCE }, ReadLevel::Primary] {
+            let read = |position| Read { level: Some(level), token: Some(position), timeout: Some(PATIENCE) };
+            let told = cluster.store(at).get_at(b"lost", &read(lost.position())).unwrap_err();
+            assert!(told.to_string().contains("was lost with a primary"), "{at} {level:?}: {told}");
+            assert!(cluster.store(at).get_at(b"kept", &read(kept.position())).unwrap().is_some());
+        }
+    };
+    others.iter().for_each(|at| check(&cluster, *at));
+    cluster.open(primary);
+    cluster.wait_shown(primary, b"next", b"1");
+    check(&cluster, primary);
+    assert!(cluster.store(primary).get(b"lost").unwrap().is_none());
 }

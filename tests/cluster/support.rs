@@ -33,6 +33,8 @@ pub(crate) struct Cluster {
     pub(crate) members: Vec<MemberOptions>,
     pub(crate) stores: Vec<Option<Store>>,
     pub(crate) tune: fn(&mut ClusterOptions),
+    /// What their stores are told.
+    pub(crate) options: Options,
     /// Goes last.
     pub(crate) folder: Folder,
 }
@@ -55,14 +57,19 @@ impl Cluster {
     }
 
     pub(crate) fn with(voters: usize, learners: usize, tune: fn(&mut ClusterOptions)) -> Self {
+        let mut cluster = Self::closed(voters, learners, tune);
+        (0..cluster.members.len()).for_each(|at| cluster.open(at));
+        cluster
+    }
+
+    /// Likewise, none of them open.
+    pub(crate) fn closed(voters: usize, learners: usize, tune: fn(&mut ClusterOptions)) -> Self {
         let names = ["a", "b", "c", "d", "e"];
         let members: Vec<MemberOptions> =
             (0..voters + learners).map(|at| member(names[at], at >= voters)).collect();
         let count = members.len();
-        let mut cluster =
-            Self { folder: Folder::new(), members, stores: (0..count).map(|_| None).collect(), tune };
-        (0..count).for_each(|at| cluster.open(at));
-        cluster
+        let stores = (0..count).map(|_| None).collect();
+        Self { folder: Folder::new(), members, stores, tune, options: options() }
     }
 
     pub(crate) fn dir(&self, at: usize) -> PathBuf {
@@ -86,7 +93,7 @@ impl Cluster {
     }
 
     pub(crate) fn open(&mut self, at: usize) {
-        let store = Store::join(self.dir(at), options(), self.options_of(at));
+        let store = Store::join(self.dir(at), self.options.clone(), self.options_of(at));
         self.stores[at] = Some(store.unwrap_or_else(|error| panic!("{}: {error}", self.name(at))));
     }
 

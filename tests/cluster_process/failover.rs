@@ -98,6 +98,14 @@ fn a_primary_that_is_ended_hands_over() {
     check(&cluster, &acknowledged);
 }
 
+/// Where a client's last write is.
+fn position(client: &mut Client) -> (u64, u64) {
+    let told = client.ask("TRIMTAB POSITION").unwrap();
+    let numbers: Vec<u64> = told.split('|').filter_map(|it| it.strip_prefix(':')?.parse().ok()).collect();
+    assert_eq!(numbers.len(), 2, "{told}");
+    (numbers[0], numbers[1])
+}
+
 #[test]
 fn a_primary_that_stood_still_shows_nothing_that_is_over() {
     let cluster = Cluster::start("stale_max = \"100ms\"\nforward = false");
@@ -106,6 +114,7 @@ fn a_primary_that_stood_still_shows_nothing_that_is_over() {
     assert_eq!(before.ask("SET key old").as_deref(), Some("+OK"));
     assert_eq!(before.ask("SET kept 1").as_deref(), Some("+OK"));
     assert_eq!(before.ask("GET key").as_deref(), Some("$3|old"));
+    let (epoch, kept) = position(&mut before);
     cluster.stop(stopped);
     // These wait in its socket for when it goes on.
     assert!(before.say("GET key") && before.say("SET key late") && before.say("GET key"));
@@ -119,6 +128,17 @@ fn a_primary_that_stood_still_shows_nothing_that_is_over() {
     for answer in [&seen[0], &seen[2]] {
         let is_right = answer.as_deref().is_none_or(|it| it == "$3|new" || it.starts_with('-'));
         assert!(is_right, "{seen:?}");
+    }
+    // What would be behind its last write in its own epoch is lost for good, and every node says so.
+    let (_, sequence) = position(&mut client);
+    assert!(sequence > kept);
+    for at in 0..3 {
+        let mut client = cluster.connect(at);
+        let after = |sequence: u64| format!("TRIMTAB AFTER {epoch} {sequence} 5000 GET kept");
+        until("it knows the next primary", || {
+            client.ask(&after(sequence)).is_some_and(|told| told.starts_with("-LOST"))
+        });
+        until("what was kept is there", || client.ask(&after(kept)).as_deref() == Some("$1|1"));
     }
     // It was not primary any more when it took this in.
     assert!(seen[1].as_deref().is_none_or(|it| it.starts_with('-')), "{seen:?}");

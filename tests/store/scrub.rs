@@ -184,3 +184,22 @@ fn a_pass_is_waited_for_in_several_goes() {
     store.scrubbed(pass, Duration::ZERO).expect("all was good");
     assert_eq!(store.status().expect("it is open").scrub.passes, 1);
 }
+
+#[test]
+fn the_segment_that_is_written_to_is_left_when_it_rots() {
+    let folder = Folder::new("rot-last");
+    let store = Store::open(folder.path(), options()).expect("it opens");
+    fill(&store, 0, 30);
+    let path = one(folder.path(), "wal");
+    flip(&path, 10_000);
+    found(&store, &path);
+    let deadline = Instant::now() + LONG;
+    while store.status().expect("it is open").scrub.mended == 0 {
+        assert!(Instant::now() < deadline, "{:?}", store.status());
+        std::thread::yield_now();
+    }
+    fill(&store, 30, 40);
+    store.scrub(None).expect("nothing is left of it");
+    store.close().expect("all is written");
+    check(&Store::open(folder.path(), options()).expect("it opens"), 40);
+}

@@ -312,14 +312,19 @@ impl Store {
     /// What `read` makes of what `key` has, without a copy of it. It is to be quick: what is replaced meanwhile stays in
     /// memory.
     pub fn get_with<T>(&self, key: &[u8], read: impl FnOnce(&Entry<'_>) -> T) -> Result<Option<T>> {
+        self.note_use(key);
         if self.is_member() {
             return self.look(|view, time| view.get(key, time).as_ref().map(read));
         }
         let reader = self.reader()?;
+        Ok(reader.with(|view| view.get_by(key, || clock().max(view.time())).as_ref().map(read)))
+    }
+
+    /// `key` is read: with `lru` it stays longer.
+    pub(super) fn note_use(&self, key: &[u8]) {
         if let Some(uses) = &self.inner.uses {
             uses.note(key, clock());
         }
-        Ok(reader.with(|view| view.get_by(key, || clock().max(view.time())).as_ref().map(read)))
     }
 
     /// The keys of `range` in order, at most `limit` (0: as many as have `bytes_max` together; one in any case).

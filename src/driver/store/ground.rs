@@ -216,8 +216,19 @@ impl Ground {
         either!(self, engine => engine.want_snapshot(), member => member.node().want_snapshot());
     }
 
-    pub(super) fn handle_damage(&mut self) {
-        either!(self, engine => engine.handle_damage(), member => member.node().handle_damage());
+    /// Something that lies on disk was found damaged; `segment`: the last that is, if it is one.
+    pub(super) fn handle_damage(&mut self, segment: Option<u64>, found: &Error, now: Now) {
+        let _ = found;
+        either!(
+            self,
+            engine => engine.handle_damage(segment, now),
+            member => member.handle_damage(segment, found, now)
+        );
+    }
+
+    /// How often what was damaged was replaced since it was opened, and by opening.
+    pub(super) fn mended(&self) -> u64 {
+        either!(self, engine => engine.counts().mended, member => member.engine().counts().mended + member.mended)
     }
 
     pub(super) fn handle_timeout(&mut self, now: Now) {

@@ -520,6 +520,19 @@ impl Keys for Batch<'_> {
         0
     }
 
+    #[cfg(feature = "replication")]
+    fn has(&mut self, position: resp::Position) -> resp::Has {
+        let has_all = self.view().sequence() >= position.sequence;
+        if position.epoch > 0 && self.sight.of_member.is_some() {
+            let resp::Position { epoch, sequence } = position;
+            let core = self.core.get_or_insert_with(|| self.shared.core.lock());
+            if core.member().is_ok_and(|it| it.is_lost(crate::replication::Position { epoch, sequence })) {
+                return resp::Has::Lost;
+            }
+        }
+        if has_all { resp::Has::All } else { resp::Has::NotYet }
+    }
+
     fn look(&mut self) -> resp::Sight {
         if self.shared.is_member() {
             self.view();

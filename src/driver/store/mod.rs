@@ -308,7 +308,7 @@ impl Store {
             failure: engine.failure().cloned(),
             problem: engine.problem().cloned(),
             snapshot_error: core.snapshot_error.clone(),
-            scrub: core.scrubbing.status().clone(),
+            scrub: ScrubStatus { mended: core.ground.mended(), ..core.scrubbing.status().clone() },
             counts: engine.counts(),
         })
     }

@@ -17,6 +17,9 @@ pub struct ScrubStatus {
     pub finished_ms: u64,
     /// How often something was found damaged, or could not be read.
     pub damages: u64,
+    /// How often a snapshot took the place of what was found damaged; in a cluster also, whether opening did without what
+    /// was.
+    pub mended: u64,
     /// What was found last, with file and offset; `None` once a later pass has found everything good.
     pub damage: Option<Error>,
 }
@@ -95,8 +98,8 @@ impl Scrubbing {
         }
     }
 
-    /// The pass is over. Gives whether it has found something.
-    pub(super) fn end(&mut self, now: Instant, clock_ms: u64) -> bool {
+    /// The pass is over. Gives what it has found.
+    pub(super) fn end(&mut self, now: Instant, clock_ms: u64) -> Option<Error> {
         self.status.passes = self.begun;
         self.status.finished_ms = clock_ms;
         self.result = self.found.take();
@@ -104,7 +107,7 @@ impl Scrubbing {
             self.status.damage = None;
         }
         self.begins_at = self.interval.map(|interval| now.saturating_add(interval));
-        self.result.is_some()
+        self.result.clone()
     }
 }
 
@@ -128,12 +131,12 @@ mod tests {
         scrubbing.stepped(10, Err(damage.clone()));
         scrubbing.stepped(5, Ok(()));
         assert_eq!(scrubbing.outcome(first), None);
-        assert!(scrubbing.end(now, 77));
+        assert_eq!(scrubbing.end(now, 77), Some(damage.clone()));
         assert_eq!((scrubbing.outcome(first), scrubbing.outcome(second)), (Some(Err(damage.clone())), None));
         assert_eq!(scrubbing.status().damage, Some(damage));
         assert!(scrubbing.is_wanted(second));
         scrubbing.begin();
-        assert!(!scrubbing.end(now, 78));
+        assert_eq!(scrubbing.end(now, 78), None);
         let status = scrubbing.status();
         assert_eq!((status.passes, status.verified_bytes, status.damages), (2, 15, 1));
         assert_eq!(

@@ -153,9 +153,10 @@ impl Shared {
             }
             None => {}
         }
+        let segment = scrub.damaged_segment();
         *pass = None;
-        if core.scrubbing.end(now.instant, now.clock.as_millis()) {
-            core.ground.handle_damage();
+        if let Some(found) = core.scrubbing.end(now.instant, now.clock.as_millis()) {
+            core.ground.handle_damage(segment, &found, now);
             self.settle(core, now);
         }
         self.snapshotted.notify_all();

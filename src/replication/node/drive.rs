@@ -8,6 +8,7 @@
 use raft::eraftpb::{Entry, Message, MessageType};
 use raft::{Ready, StateRole};
 
+use super::founding::FOUNDING;
 use super::open::Local;
 use super::{Change, Event, Node, Standing};
 use crate::replication::membership::Membership;
@@ -62,6 +63,7 @@ impl Node {
         }
         self.tick_source();
         self.tick_feeding();
+        self.tick_founding();
         let is_primary = self.raw.raft.state == StateRole::Leader;
         // Who may not become primary now does not ask for votes either.
         if !is_primary && !self.may_campaign() {
@@ -91,7 +93,7 @@ impl Node {
     /// Whether this node may ask for votes: it remembers what it promised, what it has is on disk, and there is room for
     /// the first entry of its reign.
     pub(super) fn may_campaign(&self) -> bool {
-        self.standing == Standing::Active && self.persisting.is_empty() && self.engine.has_room(4 << 10)
+        self.may_elect() && self.persisting.is_empty() && self.engine.has_room(4 << 10)
     }
 
     pub(super) fn campaign(&mut self) {
@@ -134,6 +136,7 @@ impl Node {
             // To whom this node passed entries on as one that was none.
             self.outgoing.clear();
             self.feeding.clear();
+            self.room.clear();
         }
         if seen.2 != StateRole::Leader && before.2 == StateRole::Leader {
             self.outgoing.clear();
@@ -339,6 +342,7 @@ impl Node {
         if self.expiring.is_some_and(|(at, _)| at <= sequence) {
             self.expiring = None;
         }
+        self.room.applied(sequence);
         self.applied(sequence, epoch, outcome, is_change);
         if sequence.is_multiple_of(self.options.hash_interval) {
             self.compare(sequence);
@@ -391,6 +395,7 @@ impl Node {
     pub(super) fn write_membership(&mut self) {
         let incarnation = match self.standing {
             Standing::Forgetful { incarnation } => incarnation,
+            Standing::Founding => FOUNDING,
             _ => 0,
         };
         let local = Local { incarnation, membership: self.members.clone() };

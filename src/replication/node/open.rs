@@ -7,7 +7,8 @@ use std::time::Duration;
 use raft::eraftpb::HardState;
 use raft::{Config, RawNode, ReadOnlyOption, StateRole};
 
-use super::{Calls, Feeding, Fetching, Node, Source, Standing};
+use super::founding::{FOUNDING, Founding};
+use super::{Calls, Feeding, Fetching, Node, Room, Source, Standing};
 use crate::error::{Error, Result};
 use crate::replication::frame::Fault;
 use crate::replication::hashes::Hashes;
@@ -36,6 +37,9 @@ pub struct Start {
     /// The directory is an old copy, or may be, or was lost: the node votes for nobody until the others have taken it in
     /// again.
     pub is_copy: bool,
+    /// The directory was damaged, and what was of no use any more was taken away ([`damage`](super::damage)): the node votes
+    /// for nobody until the others have taken it in again, whoever it believes them to be.
+    pub is_damaged: bool,
     /// Makes this node primary by force, with what it has: it alone votes from now on, and those who voted before are out,
     /// together with what they had and this one has not. For when they are gone for good. Promote one node only.
     pub is_promoted: bool,
@@ -77,9 +81,15 @@ impl Node {
             open_replicated(disk, store, start.label.unwrap_or(identity), rng.next_u64(), now)?;
         let mut members = membership_in(disk, &found)?;
         let mut local = Local::decode(&found.membership).map_err(|fault| unreadable(disk, &fault))?;
+        make_room(&mut engine, disk, found.membership.len() as u64 + (8 << 10), now);
         let is_begun = members != Membership::default();
-        if !is_begun && !start.nodes.is_empty() {
+        // What has forgotten something is no beginning, even if it has forgotten who is in the cluster.
+        let is_forgetful = start.is_damaged || local.incarnation != 0;
+        if !is_begun && !start.nodes.is_empty() && !is_forgetful {
             members = begin(&mut engine, &mut found, identity.node, &start.nodes, now)?;
+            if members.voters.len() > 1 && members.voters.contains(&identity.node) {
+                local.incarnation = FOUNDING;
+            }
         } else if start.is_promoted {
             members = promote(&mut engine, &mut found, &members, identity.node, now)?;
             local.incarnation = 0;
@@ -87,16 +97,22 @@ impl Node {
         let is_alone = members.voters.len() == 1 && members.voters.contains(&identity.node);
         // Where nothing is left, it may be all that was forgotten.
         let may_have_forgotten = is_begun || start.nodes.is_empty();
-        if start.is_copy && may_have_forgotten && !start.is_promoted && !is_alone {
+        let is_copy = start.is_copy && may_have_forgotten && !is_alone;
+        if (is_copy || start.is_damaged) && !start.is_promoted {
             local.incarnation = boot;
         }
         let standing = match local.incarnation {
             0 => Standing::Active,
+            FOUNDING => Standing::Founding,
             incarnation => Standing::Forgetful { incarnation },
         };
         #[cfg(feature = "sim")]
         let standing = match options.planted {
             Some(crate::replication::planted::Plant::TrustedCopy) => {
+                local.incarnation = 0;
+                Standing::Active
+            }
+            Some(crate::replication::planted::Plant::TrustedFounder) if standing == Standing::Founding => {
                 local.incarnation = 0;
                 Standing::Active
             }
@@ -139,6 +155,7 @@ impl Node {
             processes: BTreeMap::new(),
             forgetful: BTreeMap::new(),
             flagged: BTreeSet::new(),
+            founding: Founding::default(),
             tellers: BTreeSet::new(),
             leaving_ticks: 0,
             members_at: Some(log::Ticket::default()),
@@ -152,6 +169,7 @@ impl Node {
             feeding: Feeding::default(),
             pace: super::pace::Pace::new(now.instant),
             hashes: Hashes::default(),
+            room: Room::default(),
             expiring: None,
             flush_since: None,
             handed_over_at: None,
@@ -179,10 +197,25 @@ impl Node {
     }
 }
 
+/// Has a segment made where there is no room for what opening writes down. What stands in the way is told when that is
+/// appended.
+fn make_room(engine: &mut Engine, disk: &impl Disk, bytes: u64, now: Now) {
+    while !engine.has_room(bytes)
+        && let Some(work) = engine.poll_upkeep()
+    {
+        let result = work.run(disk);
+        let is_failed = result.is_err();
+        engine.handle_upkeep(&work, result, now.instant, |file| disk.name(file));
+        if is_failed {
+            return;
+        }
+    }
+}
+
 /// What a node writes down about itself beside who is in the cluster: in the log's membership records.
 #[derive(Debug, Default)]
 pub(super) struct Local {
-    /// It has forgotten something, and asks to be taken in under this number; 0: it has not.
+    /// It has forgotten something, and asks to be taken in under this number; 0: it has not; [`FOUNDING`]: it does not know.
     pub(super) incarnation: u64,
     pub(super) membership: Membership,
 }
@@ -207,6 +240,11 @@ impl Local {
         let incarnation = from.u64()?;
         Ok(Self { incarnation, membership: Membership::decode(from.0)? })
     }
+}
+
+/// Who was in the cluster, by a record of a node's log; `None` where that cannot be read.
+pub(in crate::replication) fn membership_in_record(bytes: &[u8]) -> Option<Membership> {
+    Local::decode(bytes).ok().map(|local| local.membership)
 }
 
 /// Who is in the cluster, by the log or by the snapshot, whichever is later.

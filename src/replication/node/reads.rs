@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Answer, Bound, Denied, Granted, Node, Ticket};
+use super::{Answer, Bound, Denied, Granted, Node, Position, Ticket};
 use crate::store::engine::Now;
 use crate::time::Instant;
 
@@ -89,6 +89,20 @@ impl Node {
         Ok(ticket)
     }
 
+    /// Whether what was at a position never counts, since what a later primary wrote has taken its place: it had been answered
+    /// at `memory` or `local`, and its primary was lost. As far as is known here: of entries that the log has let go of, and
+    /// of a position that nothing has been applied behind yet, nothing is.
+    pub fn is_lost(&self, position: Position) -> bool {
+        if position.sequence == 0 || position.epoch == 0 {
+            return false;
+        }
+        if position.sequence > self.engine.state().sequence() {
+            // Epochs do not go back: nothing of an earlier one comes behind what is applied.
+            return self.engine.applied_epoch().0 > position.epoch;
+        }
+        self.epoch_of(position.sequence).is_some_and(|epoch| epoch > position.epoch)
+    }
+
     /// Answers reads that may be done now.
     pub(super) fn answer_reads(&mut self) {
         if self.calls.reads.strong.is_empty() && self.calls.reads.waiters.is_empty() {
@@ -135,9 +149,7 @@ impl Node {
             let is_there = token.sequence <= granted.sequence;
             #[cfg(feature = "sim")]
             let is_there = is_there || self.is_planted(crate::replication::planted::Plant::IgnoredToken);
-            let is_lost = is_there
-                && token.sequence > 0
-                && self.epoch_of(token.sequence).is_some_and(|epoch| epoch != token.epoch && epoch > 0);
+            let is_lost = self.is_lost(token);
             let result = match () {
                 () if is_lost => Err(Denied::Lost),
                 () if is_fresh && is_there => Ok(Answer::Read(granted)),

@@ -44,6 +44,7 @@ impl Node {
         self.pass(now);
         let (header, body) = frame::decode(bytes)?;
         self.admit(&header, &body)?;
+        self.hear_of_founding(&header);
         if !self.takes_part() {
             return Ok(());
         }
@@ -276,7 +277,7 @@ impl Node {
             }
             MessageType::MsgRequestVote | MessageType::MsgRequestPreVote => {
                 let is_transfer = !message.context.is_empty();
-                let may_vote = self.standing == Standing::Active;
+                let may_vote = self.may_elect();
                 Ok(may_vote && (is_transfer || self.votes_from <= self.now.instant))
             }
             MessageType::MsgTimeoutNow => Ok(leader == from && self.may_campaign()),
@@ -286,7 +287,7 @@ impl Node {
 
     /// This node has found that it has forgotten something.
     pub(super) fn forget(&mut self) {
-        if self.standing != Standing::Active || self.is_alone() {
+        if !matches!(self.standing, Standing::Active | Standing::Founding) || self.is_alone() {
             return;
         }
         #[cfg(feature = "sim")]

@@ -54,6 +54,8 @@ pub enum Fence {
 pub enum Standing {
     /// It takes part.
     Active,
+    /// It begins a new cluster with others, and does not know yet that enough of them are new too: it votes for nobody.
+    Founding,
     /// It has forgotten something that it promised: it follows, and votes for nobody, until it is taken in again.
     Forgetful {
         /// The number under which it asks to be.

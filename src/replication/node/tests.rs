@@ -121,10 +121,56 @@ fn votes(said: &[(u64, Vec<u8>)], to: u64) -> bool {
     })
 }
 
+/// Node 1 hears that node 2 is new too.
+fn found(node: &mut Node, disk: &SimDisk, now: Now) {
+    node.handle_frame(&frame(2, 1, 0, &Body::Ping), now).unwrap();
+    settle(node, disk, now);
+    assert_eq!(*node.standing(), Standing::Active);
+}
+
+#[test]
+fn a_founder_votes_for_nobody_before_it_knows_that_the_cluster_is_new() {
+    let ask = |from, epoch| frame(from, epoch, 0, &message(MessageType::MsgRequestVote, 6, 1, 1));
+    let disk = SimDisk::new(1, Faults::default());
+    let mut node = open(&disk, 1, &begin(3, 0), None, at(0));
+    assert_eq!(*node.standing(), Standing::Founding);
+    // Also after its process was killed.
+    drop(node);
+    disk.restart();
+    node = open(&disk, 1, &begin(3, 0), None, at(10));
+    assert_eq!(*node.standing(), Standing::Founding);
+    // That one is in its first election already, or the directory here was lost.
+    node.handle_frame(&ask(3, 6), at(2_000)).unwrap();
+    assert!(!votes(&settle(&mut node, &disk, at(2_000)), 3));
+    assert!(matches!(node.standing(), Standing::Forgetful { .. }));
+    node.handle_frame(&frame(2, 1, 0, &Body::Ping), at(2_010)).unwrap();
+    node.handle_frame(&ask(3, 6), at(2_020)).unwrap();
+    assert!(!votes(&settle(&mut node, &disk, at(2_020)), 3));
+
+    let disk = SimDisk::new(2, Faults::default());
+    let mut node = open(&disk, 1, &begin(3, 0), Some(Plant::TrustedFounder), at(0));
+    node.handle_frame(&ask(3, 6), at(2_000)).unwrap();
+    assert!(votes(&settle(&mut node, &disk, at(2_000)), 3), "the planted bug is found");
+
+    let disk = SimDisk::new(3, Faults::default());
+    let mut node = open(&disk, 1, &begin(3, 0), None, at(0));
+    // It says that it is there.
+    node.handle_timeout(at(200));
+    assert!(settle(&mut node, &disk, at(200)).iter().any(|(to, _)| *to == 3));
+    // What it has heard counts once that is on disk.
+    node.handle_frame(&frame(2, 1, 0, &Body::Ping), at(210)).unwrap();
+    assert!(!node.may_elect());
+    found(&mut node, &disk, at(220));
+    assert!(node.may_elect());
+    node.handle_frame(&ask(3, 6), at(230)).unwrap();
+    assert!(votes(&settle(&mut node, &disk, at(230)), 3));
+}
+
 /// Node 1 votes for node 2, its power fails, and node 3 asks for a vote in the same epoch: does it get one?
 fn votes_twice(planted: Option<Plant>) -> bool {
     let disk = SimDisk::new(1, Faults::default());
     let mut node = open(&disk, 1, &begin(3, 0), planted, at(0));
+    found(&mut node, &disk, at(5));
     node.handle_frame(&frame(2, 5, 0, &message(MessageType::MsgRequestVote, 5, 1, 1)), at(10)).unwrap();
     assert!(votes(&settle(&mut node, &disk, at(10)), 2));
     drop(node);
@@ -146,6 +192,7 @@ fn a_vote_is_remembered() {
 fn votes_at_once(planted: Option<Plant>) -> bool {
     let disk = SimDisk::new(1, Faults::default());
     let mut node = open(&disk, 1, &begin(3, 0), planted, at(0));
+    found(&mut node, &disk, at(5));
     node.handle_frame(&frame(2, 5, 2, &message(MessageType::MsgHeartbeat, 5, 0, 0)), at(10)).unwrap();
     settle(&mut node, &disk, at(10));
     assert_eq!(node.primary(), Some(2));

@@ -18,6 +18,8 @@ struct Proposal {
     payload: Vec<u8>,
     level: Level,
     deadline: Option<Instant>,
+    /// By how much it may make the state grow, where keys go for that.
+    growth: u64,
 }
 
 /// A write that is in the log.
@@ -135,10 +137,11 @@ impl Node {
             command.clone()
         };
         let payload = self.engine.encode_command(command, now).map_err(refused)?;
+        let growth = self.engine.growth(&command.operation);
         let ticket = self.calls.next();
         let level = level.unwrap_or_else(|| self.engine.options().durability.into());
         self.calls.writes.proposed_bytes += payload.len() as u64;
-        self.calls.writes.proposals.push_back(Proposal { ticket, payload, level, deadline });
+        self.calls.writes.proposals.push_back(Proposal { ticket, payload, level, deadline, growth });
         Ok(ticket)
     }
 
@@ -175,15 +178,18 @@ impl Node {
             if self.transfer.is_some() || self.raw.raft.lead_transferee.is_some() {
                 return;
             }
-            let (mut bytes, mut count) = (0, 0);
+            let (mut bytes, mut count, mut growth) = (0, 0, 0);
+            // So many at once that there can be room for all of them.
+            let growth_max = self.engine.state().settings().memory_max / 2;
             for proposal in &self.calls.writes.proposals {
                 let more = proposal.payload.len() as u64 + 64;
-                if count > 0 && bytes + more > self.options.message_bytes {
+                let is_long = bytes + more > self.options.message_bytes;
+                if count > 0 && (is_long || proposal.growth > 0 && growth + proposal.growth > growth_max) {
                     break;
                 }
-                (bytes, count) = (bytes + more, count + 1);
+                (bytes, count, growth) = (bytes + more, count + 1, growth + proposal.growth);
             }
-            if !self.engine.has_room(bytes) {
+            if !self.engine.has_room(bytes) || !self.make_room_in_memory(growth) {
                 return;
             }
             let entry = |it: &Proposal| Entry { data: it.payload.clone().into(), ..Entry::default() };
@@ -196,6 +202,7 @@ impl Node {
                 self.calls.writes.proposed_bytes -= proposal.payload.len() as u64;
                 let Proposal { ticket, level, deadline, .. } = proposal;
                 let sequence = first + at as u64;
+                self.room.push(sequence, proposal.growth, 0);
                 let write = Write { ticket, epoch, level, deadline, is_change: false, applied: None };
                 self.calls.writes.logged.insert(sequence, write);
             }

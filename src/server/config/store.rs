@@ -90,11 +90,6 @@ pub(super) fn read(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Opti
     {
         problems.add(at, "eviction needs memory_max, at which it begins", "add memory_max = \"1GiB\"");
     }
-    if let Some(At { at, value: Eviction::Lru | Eviction::Ttl }) = eviction
-        && is_member
-    {
-        problems.add(at, "in a cluster nothing is evicted: a full memory refuses", "take eviction out");
-    }
     let maxclients = fields.integer("maxclients", 1..=i128::from(CLIENTS_MAX), problems);
     let output_max = fields.size("output_max", problems);
     let output_max = bounded("output_max", output_max, OUTPUT_MIN, OUTPUT_MAX, false, problems);

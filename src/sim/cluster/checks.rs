@@ -2,6 +2,8 @@
 
 use crate::replication::{Fence, Role, Standing};
 
+use crate::store::index::{Command, Operation, Timestamp};
+
 use super::checker::{self, Action, Verdict};
 use super::clients::{KEYS, LIST};
 use super::links::{MS, SECOND};
@@ -11,7 +13,8 @@ impl World {
     /// What must hold at any moment.
     pub(super) fn check(&mut self, id: u64) -> Result<(), String> {
         let host = self.hosts.get_mut(&id).expect("it is there");
-        let instant = host.now(self.now).instant;
+        let now = host.now(self.now);
+        let instant = now.instant;
         let node = host.node.as_mut().expect("it runs");
         while let Some(event) = node.poll_event() {
             match event {
@@ -33,7 +36,7 @@ impl World {
             }
         }
         match node.standing().clone() {
-            Standing::Active | Standing::Forgetful { .. } => {}
+            Standing::Active | Standing::Founding | Standing::Forgetful { .. } => {}
             Standing::Fenced(Fence::Removed) => {
                 host.is_retired = true;
                 self.crash(id, 0);
@@ -57,6 +60,15 @@ impl World {
             return Err(format!("at {} node {id} has another state than node {}", state.sequence(), first.1));
         }
         let (is_primary, holds) = (node.role() == Role::Primary, node.holds_lease(instant));
+        let settings = self.settings.store.settings;
+        if holds && *node.state().settings() != settings && self.configured < epoch {
+            // As a member's thread does.
+            let operation = Operation::Configure(settings);
+            let command = Command { time: Timestamp::default(), request: None, operation };
+            if node.submit(&command, None, None, now).is_ok() {
+                self.configured = epoch;
+            }
+        }
         if is_primary {
             let first = *self.primaries.entry(epoch).or_insert_with(|| {
                 self.summary.primaries += 1;
@@ -99,6 +111,9 @@ impl World {
                     ours.sequence()
                 ));
             }
+            if !host.is_whole() {
+                return Err(format!("node {id} has something damaged"));
+            }
             if *other.standing() != Standing::Active {
                 return Err(format!("node {id} is {:?}", other.standing()));
             }
@@ -121,6 +136,16 @@ impl World {
             }
             if node.state().sequence() < *sequence {
                 return Err(format!("entry {sequence} was answered, and there is none"));
+            }
+        }
+        for (position, is_lost) in &self.told.tokens {
+            // Of what the log has let go of nobody knows.
+            let Some(there) = node.epoch_of(position.sequence).filter(|epoch| *epoch > 0) else { continue };
+            if (there != position.epoch) != *is_lost {
+                let told = if *is_lost { "lost" } else { "seen" };
+                return Err(format!(
+                    "{position:?} was told to be {told}, and what is there is of epoch {there}"
+                ));
             }
         }
         let view = node.reader().view();

@@ -22,6 +22,8 @@ const TRIES_MAX: u32 = 6;
 pub(super) enum Doing {
     /// Puts a value to a register.
     Put { key: u64, value: u64 },
+    /// Puts a value that lives for a while, under a key of its own.
+    Fill { value: u64 },
     /// Appends a token to a list.
     Append { token: u64 },
     /// Reads a register of the primary.
@@ -45,6 +47,8 @@ pub(super) struct Client {
     /// Whether it may have been done by an earlier try.
     pub(super) is_doubtful: bool,
     pub(super) token: Option<Position>,
+    /// Where a write was that was answered early: it may be lost.
+    pub(super) early: Option<Position>,
 }
 
 impl Client {
@@ -60,20 +64,27 @@ impl Client {
             target: 1 + id % 3,
             is_doubtful: false,
             token: None,
+            early: None,
         }
     }
 
     /// Takes up something new.
     pub(super) fn begin(&mut self, rng: &mut Rng, at: u64, value: u64, nodes: &[u64]) {
         let key = rng.below(KEYS);
-        self.doing = Some(match rng.below(16) {
+        self.doing = Some(match rng.below(19) {
+            16..=18 => Doing::Fill { value },
             0..=4 => Doing::Put { key, value },
             5..=7 => Doing::Append { token: value },
             8..=12 => Doing::Read { key },
             _ => {
                 self.target = nodes[rng.below(nodes.len() as u64) as usize];
                 let age_ms = (rng.below(2) == 0).then_some(50 + rng.below(400));
-                Doing::ReadHere { age_ms, token: self.token.filter(|_| rng.below(2) == 0) }
+                let token = match rng.below(4) {
+                    0 | 1 => None,
+                    2 => self.early,
+                    _ => self.token,
+                };
+                Doing::ReadHere { age_ms, token }
             }
         });
         self.level = match rng.below(12) {
@@ -113,6 +124,8 @@ pub(super) struct Told {
     pub(super) attempted: Vec<u64>,
     /// When which sequence was answered at a quorum, the highest so far.
     pub(super) acknowledged: Vec<(u64, u64)>,
+    /// Positions that were asked for, and whether they were told to be lost.
+    pub(super) tokens: Vec<(Position, bool)>,
     /// Sequence to epoch of what was answered at a quorum.
     pub(super) places: BTreeMap<u64, u64>,
 }

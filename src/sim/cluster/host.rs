@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use crate::replication::damage::Cut;
 use crate::replication::planted::Plant;
 use crate::replication::{Fetch, InstallJob, Node, Options, Start};
 use crate::rng::Rng;
 use crate::sim::disk::{Faults, SimDisk};
 use crate::store::engine::{self, Now, SnapshotJob};
-use crate::store::index::Timestamp;
-use crate::store::log::{self, Disk, Flush, Identity, Upkeep};
+use crate::store::index::evict::Eviction;
+use crate::store::index::{self, Timestamp};
+use crate::store::log::{self, Disk, Flush, Identity, Scrub, Upkeep, check};
 use crate::time::Instant;
 
 use super::links::{MS, US};
@@ -44,6 +46,14 @@ pub(super) struct Host {
     pub(super) is_copy: bool,
     /// By whom it is fed as long as it has no vote.
     pub(super) feed_from: Vec<u64>,
+    /// It was found damaged, and has not been opened since.
+    pub(super) is_damaged: bool,
+    /// A bit was flipped, and whether reading the disk again has found it.
+    pub(super) rotten: Option<bool>,
+    /// How often it was opened without what was damaged.
+    pub(super) cuts: u64,
+    /// What reads its disk again.
+    pub(super) scrub: Option<Scrub>,
     /// It came first when the cluster was made.
     pub(super) is_first: bool,
 }
@@ -59,7 +69,12 @@ pub(super) struct Settings {
 impl Settings {
     pub(super) fn new(rng: &mut Rng, planted: Option<Plant>, nodes: Vec<(u64, bool, Vec<u8>)>) -> Self {
         let segment_bytes = 16_384 + 4_096 * rng.below(5);
+        // Keys with a deadline go, and there are enough of those; what the checks are about has none.
+        let memory_max = [0, 64 << 10][rng.below(2) as usize];
+        let eviction = if memory_max > 0 { Eviction::Ttl } else { Eviction::Refuse };
         let store = engine::Options {
+            settings: index::Settings { memory_max, ..index::Settings::default() },
+            eviction,
             snapshot_bytes: 64 << 10,
             log: log::Options { segment_bytes, pending_bytes_max: 64 << 10, ..log::Options::default() },
             ..engine::Options::default()
@@ -88,6 +103,10 @@ impl Settings {
         };
         Self { store, options, nodes }
     }
+
+    fn voters(&self) -> usize {
+        self.nodes.iter().filter(|(_, votes, _)| *votes).count()
+    }
 }
 
 impl Host {
@@ -113,6 +132,10 @@ impl Host {
             copy: None,
             is_copy: false,
             feed_from: Vec::new(),
+            is_damaged: false,
+            rotten: None,
+            cuts: 0,
+            scrub: None,
             is_first,
         }
     }
@@ -152,6 +175,7 @@ impl Host {
         let start = Start {
             nodes: if self.is_first { settings.nodes.clone() } else { Vec::new() },
             is_copy: std::mem::take(&mut self.is_copy),
+            is_damaged: self.is_damaged,
             ..Start::default()
         };
         let options = Options { feed_from: self.feed_from.clone(), ..settings.options.clone() };
@@ -161,7 +185,25 @@ impl Host {
         match opened {
             Ok((node, _)) => {
                 self.node = Some(node);
+                self.is_damaged = false;
+                // If there was something, it is not there any more.
+                self.rotten = None;
                 Ok(true)
+            }
+            Err(error @ crate::error::Error::Corrupt(_)) if self.rotten.is_some() || self.is_damaged => {
+                let cut = Cut::plan(&self.disk, &error).map_err(|it| it.to_string())?;
+                let cut = cut.ok_or("what is damaged is not")?;
+                if !cut.is_mendable(self.id, settings.voters()) {
+                    return Err(format!("node {} cannot be taken in again: {error}", self.id));
+                }
+                self.is_damaged = true;
+                self.is_copy = start.is_copy;
+                self.rotten = None;
+                self.cuts += 1;
+                // It may be cut short, and is done again then.
+                let _ = cut.run(&self.disk);
+                self.disk.restart();
+                Ok(false)
             }
             Err(crate::error::Error::Io { .. }) => {
                 self.is_copy = start.is_copy;
@@ -170,6 +212,26 @@ impl Host {
             }
             Err(error) => Err(format!("node {} does not open: {error}", self.id)),
         }
+    }
+
+    /// Flips a bit where reading the log again sees it, if there is one to flip. Nothing is on its way to the disk.
+    pub(super) fn rot(&mut self, settings: &Settings) -> bool {
+        let is_ours = |file| matches!(file, log::File::Segment(_) | log::File::Snapshot(_));
+        let Some((file, at, bit)) = self.disk.rot_bit(is_ours) else { return false };
+        // In the last batch it looks like a write that was cut off, and nobody could tell.
+        let found = check(&self.disk, None, &mut |_| {}).err();
+        let cut = found.as_ref().and_then(|it| Cut::plan(&self.disk, it).ok()?);
+        if !cut.is_some_and(|it| it.is_mendable(self.id, settings.voters())) {
+            self.disk.flip(file, at, bit);
+            return false;
+        }
+        self.rotten = Some(false);
+        true
+    }
+
+    /// Whether nothing on its disk is damaged, or was and is not given to it again.
+    pub(super) fn is_whole(&self) -> bool {
+        self.rotten.is_none() && !self.is_damaged
     }
 
     /// The power fails: of what was on its way to the disk any part may be there.
@@ -184,6 +246,7 @@ impl Host {
         self.snapshot = None;
         self.fetch = None;
         self.install = None;
+        self.scrub = None;
         self.timer = None;
         self.disk.restart();
     }
@@ -194,6 +257,12 @@ impl Host {
         let copy = files.into_iter().filter(|file| *file != log::File::Lock);
         let copy = copy.filter_map(|file| Some((file, self.disk.contents(file)?))).collect();
         self.copy = Some(copy);
+    }
+
+    /// Loses the directory. Who was there in the beginning is opened as in the beginning.
+    pub(super) fn lose(&mut self, rng: &mut Rng) {
+        self.disk = SimDisk::new(rng.next_u64(), Faults::default());
+        self.is_copy = !self.is_first;
     }
 
     /// Puts the copy in place of the directory.

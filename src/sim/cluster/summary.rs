@@ -55,6 +55,14 @@ pub struct Summary {
     pub put_back: u64,
     /// Nodes taken in again.
     pub readmitted: u64,
+    /// Bits that rotted, were found while the node ran, and were done without.
+    pub mended: u64,
+    /// Directories that were damaged when they were opened, and were mended.
+    pub cut: u64,
+    /// Directories that were lost.
+    pub lost_directories: u64,
+    /// Reads told that what they ask for is lost.
+    pub lost: u64,
     /// Logs that stopped.
     pub failed: u64,
     /// Histories that could not be decided.
@@ -91,6 +99,10 @@ impl Summary {
             (&mut self.fetched, other.fetched),
             (&mut self.put_back, other.put_back),
             (&mut self.readmitted, other.readmitted),
+            (&mut self.mended, other.mended),
+            (&mut self.cut, other.cut),
+            (&mut self.lost_directories, other.lost_directories),
+            (&mut self.lost, other.lost),
             (&mut self.failed, other.failed),
             (&mut self.undecided, other.undecided),
         ];

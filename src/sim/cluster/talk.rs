@@ -80,6 +80,17 @@ impl World {
                 };
                 submit(node, step)
             }
+            Doing::Fill { value } => {
+                let key = format!("fill-{value}");
+                let step = Step::Put {
+                    key: key.as_bytes(),
+                    value: &[b'f'; 3_500],
+                    condition: Condition::Always,
+                    lifetime: Lifetime::Until(Timestamp::from_millis(1_900_000_000_000 + value)),
+                    previous: false,
+                };
+                submit(node, step)
+            }
             Doing::Append { token } => {
                 submit(node, Step::Append { key: LIST, value: format!("{token},").as_bytes() })
             }
@@ -110,7 +121,10 @@ impl World {
         let doing = client.doing.clone().ok_or("an answer that nobody waited for")?;
         client.call = None;
         match (result, doing) {
-            (Ok(Answer::Written(done)), doing @ (Doing::Put { .. } | Doing::Append { .. })) => {
+            (
+                Ok(Answer::Written(done)),
+                doing @ (Doing::Put { .. } | Doing::Fill { .. } | Doing::Append { .. }),
+            ) => {
                 self.written(id, node, &doing, &done)?;
             }
             (Ok(Answer::Read(granted)), Doing::Read { key }) => {
@@ -123,10 +137,18 @@ impl World {
                 self.see(node, 0, granted.sequence)?;
                 self.summary.read_here += 1;
                 let seen = self.hosts[&node].node.as_ref().map_or(0, |it| it.reader().view().sequence());
-                if let Some(token) = token
-                    && seen < token.sequence
-                {
-                    return Err(format!("node {node} was asked for {}, and shows {seen}", token.sequence));
+                if let Some(token) = token {
+                    if seen < token.sequence {
+                        return Err(format!(
+                            "node {node} was asked for {}, and shows {seen}",
+                            token.sequence
+                        ));
+                    }
+                    // Whoever has let go of the entry cannot tell.
+                    let there = self.hosts[&node].node.as_ref().and_then(|it| it.epoch_of(token.sequence));
+                    if there.is_some_and(|epoch| epoch > 0) {
+                        self.told.tokens.push((token, false));
+                    }
                 }
                 if let Some(age_ms) = age_ms {
                     let least = self.told.acknowledged_by(self.now.saturating_sub(age_ms * MS + 1));
@@ -138,11 +160,16 @@ impl World {
                 }
             }
             (Ok(answer), doing) => return Err(format!("{doing:?} was answered with {answer:?}")),
-            (Err(why), Doing::ReadHere { .. }) => {
+            (Err(why), Doing::ReadHere { token, .. }) => {
                 self.summary.sent_on += 1;
                 self.summary.superseded += u64::from(why == Denied::Superseded);
                 if why == Denied::Lost {
-                    return Err("what was answered at a quorum is lost".into());
+                    let token = token.ok_or("nothing was asked for, and it is lost")?;
+                    if self.told.places.get(&token.sequence) == Some(&token.epoch) {
+                        return Err("what was answered at a quorum is lost".into());
+                    }
+                    self.told.tokens.push((token, true));
+                    self.summary.lost += 1;
                 }
             }
             (Err(why), _) => {
@@ -177,6 +204,7 @@ impl World {
                 return Err(format!("{:?} was answered at {:?}", client.level, done.reached));
             }
             self.summary.early += 1;
+            client.early = Some(done.position);
             let doing = doing.clone();
             self.abandon(id, &doing);
             return Ok(());
@@ -247,7 +275,7 @@ impl World {
         match doing {
             Doing::Put { key, value } => self.told.note(*key, Action::Write(*value), start, None),
             Doing::Append { token } => self.told.attempted.push(*token),
-            Doing::Read { .. } | Doing::ReadHere { .. } => {}
+            Doing::Fill { .. } | Doing::Read { .. } | Doing::ReadHere { .. } => {}
         }
     }
 }

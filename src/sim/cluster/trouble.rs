@@ -1,10 +1,10 @@
 //! What goes wrong, and when it is well again.
 
-use crate::replication::{Change, Node, Standing};
+use crate::replication::{Change, Standing};
 
 use super::host::Host;
 use super::links::{MS, SECOND};
-use super::world::{Event, World};
+use super::world::{Event, Work, World, scrub_of};
 
 impl World {
     /// Something goes wrong, or is changed on purpose.
@@ -12,7 +12,7 @@ impl World {
         let ids: Vec<u64> = self.hosts.keys().copied().collect();
         let any = ids[self.rng.below(ids.len() as u64) as usize];
         let after = 200 * MS + self.rng.below(3 * SECOND);
-        match self.rng.below(20) {
+        match self.rng.below(23) {
             0..=2 => self.crash(any, after),
             // A process that is restarted at once.
             3 => {
@@ -63,12 +63,15 @@ impl World {
                 self.settle(any)?;
             }
             18 => {
-                if self.copied.is_none() {
+                if self.copied.is_none() && self.hosts[&any].is_whole() {
                     self.hosts.get_mut(&any).expect("it is there").keep_copy();
                     self.copied = Some(any);
                 }
             }
-            _ => self.put_back(),
+            19 => self.put_back(),
+            20 => self.rot(any),
+            21 => self.rot_while_down(any),
+            _ => self.lose_directory(any),
         }
         Ok(())
     }
@@ -87,6 +90,54 @@ impl World {
         }
     }
 
+    /// Whether any one node may forget what it promised: the others are all there to take it in again.
+    fn may_lose_one(&self) -> bool {
+        self.hosts.values().filter(|it| !it.is_retired).all(|host| {
+            host.is_whole()
+                && host.node.as_ref().is_some_and(|node| {
+                    let members = node.members();
+                    *node.standing() == Standing::Active
+                        && members.voters.len() >= 3
+                        && members.returning.is_empty()
+                        && !members.is_joint()
+                })
+        })
+    }
+
+    /// A bit rots on the disk of a node that runs, which reads it again before long.
+    fn rot(&mut self, id: u64) {
+        let may_lose = self.may_lose_one();
+        let host = self.hosts.get_mut(&id).expect("it is there");
+        if !may_lose || host.flush.is_some() || host.node.is_none() || !host.rot(&self.settings) {
+            return;
+        }
+        let now = host.now(self.now);
+        host.scrub = host.node.as_ref().map(|node| scrub_of(node, now));
+        let (boot, at) = (host.boots, self.now + MS + self.rng.below(SECOND));
+        self.at(at, Event::Disk(id, boot, Work::Scrub));
+    }
+
+    /// A bit rots on the disk of a node that is down.
+    fn rot_while_down(&mut self, id: u64) {
+        let after = 20 * MS + self.rng.below(SECOND);
+        if !self.may_lose_one() || self.hosts[&id].node.is_none() {
+            return;
+        }
+        self.crash(id, after);
+        self.hosts.get_mut(&id).expect("it is there").rot(&self.settings);
+    }
+
+    /// A directory is lost, and nobody says so.
+    fn lose_directory(&mut self, id: u64) {
+        let after = 20 * MS + self.rng.below(SECOND);
+        if !self.may_lose_one() || self.hosts[&id].node.is_none() {
+            return;
+        }
+        self.crash(id, after);
+        self.hosts.get_mut(&id).expect("it is there").lose(&mut self.rng);
+        self.summary.lost_directories += 1;
+    }
+
     /// A directory is put back from an old copy.
     fn put_back(&mut self) {
         let Some(id) = self.copied else { return };
@@ -94,11 +145,10 @@ impl World {
         if host.node.is_none() || host.copy.is_none() || host.is_retired {
             return;
         }
-        // Where it had to be there for a quorum of two, nobody could take it in again.
-        let is_needed = |it: &Node| it.members().voters.len() < 3 || *it.standing() != Standing::Active;
-        if host.node.as_ref().is_none_or(is_needed) {
+        if !self.may_lose_one() {
             return;
         }
+        let host = self.hosts.get_mut(&id).expect("it is there");
         host.crash(&mut self.rng);
         host.put_back(&mut self.rng);
         self.summary.put_back += 1;

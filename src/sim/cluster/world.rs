@@ -4,9 +4,10 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use crate::replication::planted::Plant;
-use crate::replication::{Role, Ticket};
+use crate::replication::{Node, Role, Ticket};
 use crate::rng::Rng;
-use crate::store::log::Disk;
+use crate::store::engine::Now;
+use crate::store::log::{Disk, Scrub};
 
 use super::clients::{Client, Told};
 use super::host::{Host, Settings};
@@ -48,6 +49,7 @@ pub(super) enum Work {
     Snapshot,
     Fetch,
     Install,
+    Scrub,
 }
 
 pub(super) struct World {
@@ -57,7 +59,7 @@ pub(super) struct World {
     count: u64,
     pub(super) hosts: BTreeMap<u64, Host>,
     pub(super) links: Links,
-    settings: Settings,
+    pub(super) settings: Settings,
     pub(super) clients: Vec<Client>,
     pub(super) told: Told,
     pub(super) values: u64,
@@ -67,6 +69,8 @@ pub(super) struct World {
     /// What nodes had come to at a sequence, and which was the first.
     pub(super) states: BTreeMap<u64, (u128, u64)>,
     pub(super) copied: Option<u64>,
+    /// The epoch in which the settings were last asked to be in force.
+    pub(super) configured: u64,
     pub(super) is_healed: bool,
     pub(super) written_well: u64,
     frame: Vec<u8>,
@@ -93,6 +97,11 @@ pub(super) fn feed_from(rng: &mut Rng, id: u64) -> Vec<u64> {
         others.insert(0, id + 1);
     }
     others
+}
+
+/// A pass over all that lies on a node's disk.
+pub(super) fn scrub_of(node: &Node, now: Now) -> Scrub {
+    Scrub::new(node.engine().log(), node.engine().identity(), u64::MAX, now.instant)
 }
 
 impl World {
@@ -135,6 +144,7 @@ impl World {
             primaries: BTreeMap::new(),
             states: BTreeMap::new(),
             copied: None,
+            configured: 0,
             is_healed: false,
             written_well: 0,
             frame: Vec::new(),
@@ -266,7 +276,9 @@ impl World {
         if host.node.is_some() || host.is_retired {
             return Ok(());
         }
-        if !host.open(&self.settings, &mut self.rng, self.now)? {
+        let opened = host.open(&self.settings, &mut self.rng, self.now)?;
+        self.summary.cut += std::mem::take(&mut host.cuts);
+        if !opened {
             let after = self.now + 20 * MS;
             self.at(after, Event::Restart(id));
             return Ok(());
@@ -315,6 +327,27 @@ impl World {
                     let result = fetch.run(disk);
                     self.summary.fetched += 1;
                     node.handle_fetched(fetch, result, now);
+                }
+            }
+            Work::Scrub => {
+                if let Some(mut scrub) = host.scrub.take() {
+                    let mut found = false;
+                    while scrub.next_deadline().is_some() {
+                        let at = scrub.next_deadline().unwrap_or(now.instant).max(now.instant);
+                        found |= scrub.step(disk, at).is_err();
+                    }
+                    if found {
+                        node.handle_damage(scrub.damaged_segment(), now);
+                        host.rotten = Some(true);
+                    } else if !node.engine().is_mending() {
+                        self.summary.mended += u64::from(host.rotten == Some(true));
+                        host.rotten = None;
+                    }
+                    if host.rotten.is_some() {
+                        let (boot, at) = (host.boots, self.now + 100 * MS);
+                        host.scrub = Some(scrub_of(node, now));
+                        self.at(at, Event::Disk(id, boot, Work::Scrub));
+                    }
                 }
             }
             Work::Install => {

@@ -125,6 +125,8 @@ pub struct Counts {
     pub snapshots: u64,
     /// Snapshots that failed.
     pub snapshots_failed: u64,
+    /// Times that a snapshot took the place of something that was found damaged.
+    pub mended: u64,
 }
 
 /// Somebody waits until all up to a record is on disk.

@@ -21,7 +21,7 @@ const CLOCK_WAIT: Duration = Duration::from_secs(1);
 /// How soon a refused expiry is tried again.
 const RETRY: Duration = Duration::from_millis(100);
 /// One eviction makes this part of `memory_max` free beyond what is needed, so that not each write needs one.
-const HEADROOM: u64 = 64;
+pub(super) const HEADROOM: u64 = 64;
 /// The most bytes of keys in one eviction, unless one key is longer.
 const KEY_BYTES_MAX: usize = 64 << 10;
 
@@ -99,6 +99,15 @@ impl Engine {
     }
 
     fn evict(&mut self, bytes: u64, now: Now) -> bool {
+        let Some((encoded, freed)) = self.eviction(bytes, now) else { return false };
+        let is_taken = self.push_own(What::Evict(encoded, freed), now);
+        self.counts.evictions += u64::from(is_taken);
+        is_taken
+    }
+
+    /// A command that takes out keys which together have `bytes` or more, as far as one command can, and how many bytes
+    /// that frees; `None` when there is nothing to take out.
+    pub(super) fn eviction(&mut self, bytes: u64, now: Now) -> Option<(Vec<u8>, u64)> {
         let state = self.index.state();
         let most = state.settings().operations_max as usize;
         let mut victims =
@@ -114,7 +123,7 @@ impl Engine {
         let fit = fit.count();
         victims.truncate(fit);
         if victims.is_empty() {
-            return false;
+            return None;
         }
         let freed = |(key, _): &(Vec<u8>, u64)| {
             let entry = state.get(key, Timestamp::default())?;
@@ -125,13 +134,16 @@ impl Engine {
         let mut encoded = Vec::new();
         Command { time: self.time.at(now), request: None, operation: Operation::Evict { keys } }
             .encode(&mut encoded);
-        let is_taken = self.push_own(What::Evict(encoded, freed), now);
-        self.counts.evictions += u64::from(is_taken);
-        is_taken
+        Some((encoded, freed))
     }
 
     /// Notes the keys that a command is about as used.
     pub(super) fn note_uses(&self, operation: &Operation<'_>, now: Now) {
+        self.note_uses_at(operation, now.clock);
+    }
+
+    /// Likewise, by this clock.
+    pub(super) fn note_uses_at(&self, operation: &Operation<'_>, clock: Timestamp) {
         if self.options.eviction != Eviction::Lru {
             return;
         }
@@ -140,7 +152,7 @@ impl Engine {
             | Step::Increment { key, .. }
             | Step::Append { key, .. }
             | Step::SetLifetime { key, .. }
-            | Step::Get { key } => self.own.uses.note(key, now.clock),
+            | Step::Get { key } => self.own.uses.note(key, clock),
             Step::Delete { .. } | Step::DeleteRange { .. } | Step::Range { .. } => {}
         };
         match operation {

@@ -10,10 +10,13 @@ use std::collections::VecDeque;
 use super::Engine;
 use super::clock::Now;
 use super::options::Options;
+use super::own::HEADROOM;
 use super::recover::{Report, check_command};
 use super::snapshot::{Restored, Snapshots, restore};
+use super::submit::growth;
 use crate::error::{Error, Result};
 use crate::rng::Rng;
+use crate::store::index::evict::{self, Eviction};
 use crate::store::index::{Command, Index, Operation, Outcome, State, Timestamp};
 use crate::store::log::record::{Vote, record_bytes};
 use crate::store::log::{self, Appended, Disk, Epoch, File, Identity, Plan, Replayed, Sequence, Written};
@@ -292,6 +295,9 @@ impl Engine {
         payload: &[u8],
     ) -> Result<Option<Outcome>> {
         let is_command = is_command(payload);
+        if is_command {
+            self.note_applied(payload);
+        }
         let outcome = self.index.apply(sequence.0, if is_command { payload } else { &[] })?;
         self.epoch = epoch;
         self.counts.applied += 1;
@@ -346,6 +352,40 @@ impl Engine {
             now,
         )
         .ok()
+    }
+
+    /// By how much a command may make the state grow, at most; 0 where nothing is ever evicted for it: there is no limit, a full
+    /// memory refuses, or the command can never fit.
+    pub fn growth(&self, operation: &Operation<'_>) -> u64 {
+        let limit = self.index.state().settings().memory_max;
+        if limit == 0 || self.options.eviction == Eviction::Refuse {
+            return 0;
+        }
+        Some(growth(operation)).filter(|growth| *growth <= limit).unwrap_or(0)
+    }
+
+    /// How many bytes must go before `growth` more fit.
+    pub fn shortage(&self, growth: u64) -> u64 {
+        evict::shortage(self.index.state(), growth)
+    }
+
+    /// A command that takes keys out which together have `bytes`, and a little more so that not each write needs one, as far as
+    /// one command can; and how many bytes that frees. For the primary to propose. `None`: there is nothing to take out.
+    pub fn evict_for(&mut self, bytes: u64, now: Now) -> Option<(Vec<u8>, u64)> {
+        let headroom = self.index.state().settings().memory_max / HEADROOM;
+        let evicted = self.eviction(bytes + headroom, now)?;
+        self.time.take(now);
+        self.counts.evictions += 1;
+        Some(evicted)
+    }
+
+    /// Notes the keys that an applied command is about as used: for when this node is the one to evict.
+    fn note_applied(&self, payload: &[u8]) {
+        if self.options.eviction == Eviction::Lru
+            && let Ok(command) = Command::decode(payload, self.index.state().settings())
+        {
+            self.note_uses_at(&command.operation, command.time);
+        }
     }
 
     /// When [`Engine::expiry`] may next give something.

@@ -80,16 +80,40 @@ impl Engine {
     }
 
     /// Something that lies on disk was found damaged: a snapshot is written of what is in memory, which does without all
-    /// that is older, and takes the place of one of the same sequence.
-    pub fn handle_damage(&mut self) {
+    /// that is older, and takes the place of one of the same sequence. What is appended from now on goes into another
+    /// segment than the damaged one, and the snapshot waits until all that lies in that is applied.
+    ///
+    /// - `segment`: the last that is damaged; `None`: it is the snapshot.
+    pub fn handle_damage(&mut self, segment: Option<u64>, now: Now) {
         self.snapshots.is_wanted = true;
         self.snapshots.is_mending = true;
+        if let Some(ordinal) = segment {
+            self.leave_damaged(ordinal, now);
+        }
+    }
+
+    /// Whether something on disk is known to be damaged, and no snapshot stands for it yet.
+    pub fn is_mending(&self) -> bool {
+        self.snapshots.is_mending || !self.log.is_mended()
+    }
+
+    fn leave_damaged(&mut self, ordinal: u64, now: Now) {
+        self.log.leave_damaged(ordinal, self.time.clock_ms(now));
+        self.flushing.want(self.log.last_ticket());
+    }
+
+    /// Whether a snapshot of this sequence stands for all that is known to be damaged.
+    fn mends(&self, sequence: u64) -> bool {
+        self.log.is_mended() || self.log.damaged_through().is_some_and(|through| through.0 <= sequence)
     }
 
     /// A snapshot to be written, when one is due and none is under way: the log has grown to `snapshot_bytes` and to the
     /// length of the last one, or it lacks room, or one was asked for. [`Engine::handle_snapshot`] is to be told how it
     /// went; dropping the job counts for nothing.
     pub fn poll_snapshot(&mut self, now: Now) -> Option<SnapshotJob> {
+        if !self.log.is_mended() && self.log.damaged_through().is_none() {
+            self.leave_damaged(0, now);
+        }
         let is_due = self.is_snapshot_due();
         let is_worthwhile = self.is_snapshot_worthwhile();
         let policy = &mut self.snapshots;
@@ -138,6 +162,7 @@ impl Engine {
 
     fn is_snapshot_due(&self) -> bool {
         let policy = &self.snapshots;
+        let is_wanted = policy.is_wanted && (!policy.is_mending || self.mends(self.index.state().sequence()));
         let is_long = policy.log_bytes >= policy.bytes_min.max(policy.last_bytes);
         // A snapshot right after another would let go of nothing.
         let lacks_room =
@@ -145,7 +170,7 @@ impl Engine {
         // What is there now takes less than what the last one did.
         let gives_room =
             self.disk_limit_passed().is_some() && self.index.state().memory() < policy.last_bytes / 2;
-        self.log.failure().is_none() && (policy.is_wanted || is_long || lacks_room || gives_room)
+        self.log.failure().is_none() && (is_wanted || is_long || lacks_room || gives_room)
     }
 
     /// How a snapshot went: what [`SnapshotJob::step`] gave last. The log lets go of what it stands for.
@@ -160,7 +185,12 @@ impl Engine {
             Ok(written) => {
                 self.counts.snapshots += 1;
                 self.snapshots.last_bytes = written.bytes;
-                self.snapshots.is_mending = false;
+                if self.snapshots.is_mending {
+                    let is_mended = self.mends(written.header.sequence.0);
+                    self.snapshots.is_mending = !is_mended;
+                    self.snapshots.is_wanted |= !is_mended;
+                    self.counts.mended += u64::from(is_mended);
+                }
                 self.snapshots.log_bytes -= job.log_bytes;
                 self.flushing.appended(&self.log, 0, now.instant);
                 Ok(())

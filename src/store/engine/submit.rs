@@ -223,7 +223,7 @@ impl Engine {
 }
 
 /// By how much a command may make the index grow, at most: as if all its keys were new.
-fn growth(operation: &Operation<'_>) -> u64 {
+pub(super) fn growth(operation: &Operation<'_>) -> u64 {
     let step = |step: &Step<'_>| match step {
         Step::Put { key, value, lifetime, .. } => {
             evict::footprint(key.len(), value.len(), !matches!(lifetime, Lifetime::Unbounded))

@@ -83,6 +83,13 @@ impl Repair {
     /// can be done again.
     pub fn run(&self, disk: &impl Disk) -> Result<(Identity, Sequence)> {
         lock(disk)?;
+        self.apply(disk)?;
+        let (identity, _, report) = check(disk, None, &mut |_| {})?;
+        Ok((identity, report.last))
+    }
+
+    /// Does it, for one who has the lock.
+    pub fn apply(&self, disk: &impl Disk) -> Result<()> {
         // From the end: so what is left is always a log, damaged at the same place or whole.
         for file in self.removed.iter().rev() {
             disk.remove(*file).map_err(|error| Error::io(format!("remove {}", disk.name(*file)), &error))?;
@@ -102,7 +109,6 @@ impl Repair {
             };
             zero().map_err(|error| Error::io(format!("cut {}", disk.name(file)), &error))?;
         }
-        let (identity, _, report) = check(disk, None, &mut |_| {})?;
-        Ok((identity, report.last))
+        Ok(())
     }
 }

@@ -104,6 +104,9 @@ pub struct Log {
     kept: Option<Sequence>,
     /// The last segment that is known to say at its beginning, durably, what the segments before it said.
     settled: u64,
+    /// The last segment that is damaged: it is not written to any more, and goes with those before it as soon as a snapshot
+    /// stands for them; 0: none is.
+    damaged: u64,
     /// What is to be said before the next record.
     due: Option<Due>,
     failure: Option<Error>,
@@ -174,6 +177,7 @@ impl Log {
             kept: None,
             // The beginning of the last one may have been torn; what is said after the opening stands in for it.
             settled: end.ordinal.saturating_sub(1),
+            damaged: 0,
             due: Some(due),
             failure: None,
             is_closed: false,
@@ -324,6 +328,27 @@ impl Log {
         self.release();
     }
 
+    /// A segment was found damaged. What is appended from now on goes into another; it and those before it go as soon as a
+    /// snapshot stands for all that is in them ([`Log::damaged_through`]), even if somebody was to read it. To be called
+    /// again while there is no other segment yet.
+    pub fn leave_damaged(&mut self, ordinal: u64, clock_ms: u64) {
+        self.damaged = self.damaged.max(ordinal.min(self.open.ordinal));
+        if !self.has_left() && self.failure.is_none() && !self.is_closed && self.segments.is_prepared() {
+            self.roll(clock_ms);
+        }
+    }
+
+    /// Whether no segment of the log is known to be damaged.
+    pub fn is_mended(&self) -> bool {
+        self.damaged == 0
+    }
+
+    /// The last entry that may lie in a damaged segment. `None` while it is still written to, and when there is none.
+    pub fn damaged_through(&self) -> Option<Sequence> {
+        let next = self.segments.started().iter().find(|it| it.label.ordinal > self.damaged);
+        next.filter(|_| self.damaged > 0).map(|next| next.first.before())
+    }
+
     /// Has a snapshot file that came to nothing taken away.
     pub fn discard(&mut self, file: File) {
         self.segments.discard(file);
@@ -335,7 +360,7 @@ impl Log {
         let bytes =
             bytes + 8 * record_bytes(24) as u64 + 2 * record_bytes(self.state.membership.len()) as u64;
         let is_free = self.pending_bytes == 0 || self.pending_bytes + bytes <= self.options.pending_bytes_max;
-        let fits = self.open.ordinal != 0 && self.open.end() + bytes <= self.options.segment_bytes;
+        let fits = self.has_left() && self.open.end() + bytes <= self.options.segment_bytes;
         self.failure.is_none() && !self.is_closed && is_free && (fits || self.segments.is_prepared())
     }
 
@@ -515,7 +540,7 @@ impl Log {
             None => 0,
         };
         let needed = (due + bytes) as u64;
-        if self.open.ordinal == 0 || self.open.end() + needed > self.options.segment_bytes {
+        if !self.has_left() || self.open.end() + needed > self.options.segment_bytes {
             if !self.segments.is_prepared() {
                 return Err(self.segments.why_not());
             }
@@ -525,6 +550,11 @@ impl Log {
         }
         self.write_due(clock_ms);
         Ok(())
+    }
+
+    /// Whether records may go into the present segment: there is one, and it is not damaged.
+    fn has_left(&self) -> bool {
+        self.open.ordinal > self.damaged
     }
 
     /// Says what is due.
@@ -647,10 +677,15 @@ impl Log {
     /// Lets go of segments that the snapshot stands for. The one where the durable records end stays, and with it
     /// what it says at its beginning.
     fn release(&mut self) {
-        let through = self
-            .kept
-            .map_or(self.state.snapshot.sequence, |kept| kept.before().min(self.state.snapshot.sequence));
-        self.segments.release(through, self.settled, self.marks.first_ordinal().unwrap_or(u64::MAX));
+        let snapshot = self.state.snapshot.sequence;
+        // What is damaged is kept for nobody.
+        let kept = self.kept.filter(|_| self.damaged == 0);
+        let through = kept.map_or(snapshot, |kept| kept.before().min(snapshot));
+        let readable = self.marks.first_ordinal().unwrap_or(u64::MAX).max(self.damaged + 1);
+        self.segments.release(through, self.settled, readable);
+        if self.segments.started().front().is_some_and(|oldest| oldest.label.ordinal > self.damaged) {
+            self.damaged = 0;
+        }
         self.release_marks();
     }
 

@@ -39,6 +39,8 @@ pub struct Scrub {
     /// Where the present stretch goes on, and with which checksum.
     at: Option<(u64, u32)>,
     verified_bytes: u64,
+    /// The last segment that was found damaged; 0: none was.
+    damaged: u64,
     /// Before this nothing more is read.
     ready_at: Instant,
 }
@@ -55,6 +57,7 @@ impl Scrub {
             snapshot_file: (snapshot != Sequence(0)).then_some(File::Snapshot(snapshot)),
             at: None,
             verified_bytes: 0,
+            damaged: 0,
             ready_at: now,
         }
     }
@@ -74,6 +77,12 @@ impl Scrub {
     /// How many bytes were found good so far.
     pub fn verified_bytes(&self) -> u64 {
         self.verified_bytes
+    }
+
+    /// The last segment that was found damaged: what is appended is to go into another, see
+    /// [`Log::leave_damaged`]. `None` when none was: damage, if there was any, is in the snapshot.
+    pub fn damaged_segment(&self) -> Option<u64> {
+        (self.damaged > 0).then_some(self.damaged)
     }
 
     /// Takes the next step if it is due. `Corrupt` tells what has rotted; what is left is checked by further steps.
@@ -99,6 +108,7 @@ impl Scrub {
         match result {
             Ok(true) => return Ok(()),
             Err(error) if !is_gone(disk, stretch) => {
+                self.damaged = self.damaged.max(stretch.ordinal);
                 self.leave();
                 return Err(error);
             }

@@ -328,6 +328,8 @@ class Standing(IntEnum):
     """It takes no part any more, as the others have decided."""
     FAILED = 4
     """Its log has stopped."""
+    FOUNDING = 5
+    """It begins a new cluster, and does not know yet that enough others are new too: it votes for nobody."""
 
 
 class ClusterEventKind(IntEnum):
@@ -359,3 +361,7 @@ class ClusterEventKind(IntEnum):
     """``number`` events that nobody took went by."""
     SOURCE = 14
     """This learner is fed by ``name`` from now on; ``None``: by the primary."""
+    DAMAGED = 15
+    """The file ``name`` is damaged at the byte ``number``: ``detail`` says what is wrong, and what is done about it."""
+    MENDED = 16
+    """A snapshot up to the entry ``number`` stands for what was damaged."""

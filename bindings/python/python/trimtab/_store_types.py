@@ -133,6 +133,8 @@ class StoreStatus(NamedTuple):
     """How often something was found damaged, or could not be read."""
     scrub_failure: TrimtabError | None
     """What was found last, with file and offset; None once a later pass has found all good."""
+    scrub_mended: int
+    """How often a snapshot took the place of what was found damaged, or opening did without it."""
 
 
 class BackupReport(NamedTuple):

@@ -187,6 +187,7 @@ pub(crate) fn described<'py>(py: Python<'py>, status: &ClusterStatus) -> PyResul
         Standing::Forgetful { .. } => 2,
         Standing::Fenced(_) => 3,
         Standing::Failed(_) => 4,
+        Standing::Founding => 5,
     };
     let standing = errors::class(py, "trimtab._enums", "Standing")?.call1((standing,))?;
     let class = errors::class(py, TYPES, "ClusterNode")?;
@@ -287,6 +288,14 @@ fn told(py: Python<'_>, event: ClusterEvent) -> PyResult<Bound<'_, PyAny>> {
         ClusterEvent::Source { node } => {
             name = node;
             14
+        }
+        ClusterEvent::Damaged { file, offset, detail: why } => {
+            (name, number, detail) = (Some(file), offset, Some(why));
+            15
+        }
+        ClusterEvent::Mended { sequence } => {
+            number = sequence;
+            16
         }
         // The library is that which this was built with.
         _ => unreachable!("an event of a later release"),

@@ -33,6 +33,7 @@ pub(crate) fn described<'py>(py: Python<'py>, status: &Status) -> PyResult<Bound
     let finished = (scrub.finished_ms > 0).then(|| scrub.finished_ms as f64 / 1e3);
     rest.set_item("scrub_finished", finished)?;
     rest.set_item("scrub_damages", scrub.damages)?;
+    rest.set_item("scrub_mended", scrub.mended)?;
     rest.set_item("scrub_failure", failed(&scrub.damage))?;
     let first = (
         failed(&status.failure),

@@ -283,6 +283,9 @@ impl Member {
         let members = self.node.members();
         let trouble = match self.node.standing() {
             Standing::Active => None,
+            Standing::Founding => Some(
+                "begins a new cluster, and waits until enough of its voters say that they are new too".into(),
+            ),
             Standing::Forgetful { .. } => {
                 Some("has forgotten what it promised, and votes for nobody until it is taken in again".into())
             }

@@ -8,8 +8,8 @@ use super::calls::Calls;
 use super::messages::Messages;
 use super::news::News;
 use super::people::{People, about};
-use super::place::{self, Found, Place};
-use super::{Beginning, ClusterOptions, Directory, Member, MemberOptions, Sight};
+use super::place::{self, Found, Place, Stage};
+use super::{Beginning, ClusterOptions, Directory, Member, MemberOptions, Sight, mending};
 use crate::driver::log::FileDisk;
 use crate::driver::peer::{Links, Setup};
 use crate::driver::store::ground::Ground;
@@ -17,7 +17,7 @@ use crate::driver::store::shared::{self, Shared};
 use crate::driver::store::{Founded, Options, Store};
 use crate::error::{Error, Result};
 use crate::peer::Identity;
-use crate::replication::{Node, Role, Start};
+use crate::replication::{Node, Role, Standing, Start};
 use crate::store::engine::{Durability, Report};
 use crate::store::index::Timestamp;
 use crate::store::index::evict::Eviction;
@@ -36,7 +36,7 @@ impl Store {
     ///
     /// Those of [`Store::open`]. `InvalidArgument` also for the directory of another cluster or node or of a store that is no
     /// member, for certificates that the other nodes would not take and addresses that the security does not allow;
-    /// `Unsupported` for a hosted store, and for eviction.
+    /// `Unsupported` for a hosted store.
     pub fn join(path: impl AsRef<Path>, options: Options, cluster: ClusterOptions) -> Result<Self> {
         let options = checked(options, &cluster)?;
         fork::watch();
@@ -81,22 +81,43 @@ impl Store {
         };
         let links = Links::open(setup)?;
         if found == Found::Nothing {
-            place::mark(disk.dir(), &cluster.cluster, &cluster.node, label, true)?;
+            place::mark(disk.dir(), &cluster.cluster, &cluster.node, label, Stage::Opening)?;
         }
         let start = start(&cluster, Place { found, label }, has_log);
-        let (node, report) = Node::open(
-            &*disk,
-            options.engine.clone(),
-            cluster.consensus(),
-            identity,
-            &start,
-            word(2),
-            shared::now(),
-        )?;
-        if found != Found::Original {
-            place::mark(disk.dir(), &cluster.cluster, &cluster.node, label, false)?;
+        // What is about to become a node is nowhere else.
+        let is_alone = label.is_some() && found == Found::Nothing;
+        let open = |start: &Start, seed| {
+            Node::open(
+                &*disk,
+                options.engine.clone(),
+                cluster.consensus(),
+                identity,
+                start,
+                seed,
+                shared::now(),
+            )
+        };
+        let mut damage = None;
+        let (node, report) = match open(&start, word(2)) {
+            Err(error) if !start.is_promoted && !is_alone => {
+                damage = mending::mend(&disk, &error, &cluster, label)?;
+                if damage.is_none() {
+                    return Err(error);
+                }
+                open(&Start { is_damaged: true, label, ..Start::default() }, word(3))?
+            }
+            opened => opened?,
+        };
+        if found != Found::Original || damage.is_some() {
+            place::mark(disk.dir(), &cluster.cluster, &cluster.node, label, Stage::Settled)?;
+        } else if *node.standing() == Standing::Active {
+            mending::clear(&disk);
         }
-        Self::found(disk, node, links, people, report.store, options, cluster)
+        let store = Self::found(disk, node, links, people, report.store, options, cluster)?;
+        if let Some(damage) = damage {
+            store.inner.shared.tell_damage(damage);
+        }
+        Ok(store)
     }
 
     fn found(
@@ -112,6 +133,7 @@ impl Store {
         // Whose the log says it is: a store of one node that became a member is still its own.
         let identity = node.engine().identity();
         let reader = node.reader();
+        let uses = (options.engine.eviction == Eviction::Lru).then(|| node.engine().uses());
         let sight = Arc::new(Sight::default());
         let read_level = cluster.read;
         let mut member = Member {
@@ -142,14 +164,15 @@ impl Store {
             is_cut_off: false,
             refused_frames: 0,
             unsent_frames: 0,
+            was_mending: false,
+            mended: 0,
             options: cluster,
             node,
         };
         let members = member.node.members().clone();
         member.people.take(&members);
         let ground = Ground::Member(Box::new(member));
-        let founded =
-            Founded { ground, reader, uses: None, sight: Some(sight), read_level, report, identity };
+        let founded = Founded { ground, reader, uses, sight: Some(sight), read_level, report, identity };
         let store = Self::on(founded, &disk, options, None)?;
         let inner = &store.inner;
         let mut links = links;
@@ -170,9 +193,6 @@ fn checked(mut options: Options, cluster: &ClusterOptions) -> Result<Options> {
     let unsupported = |what, detail: &'static str| Err(Error::Unsupported { what, detail: detail.into() });
     if options.is_hosted {
         return unsupported("is_hosted", "a member of a cluster has threads of its own");
-    }
-    if options.engine.eviction != Eviction::Refuse {
-        return unsupported("eviction", "in a cluster a full memory refuses; take eviction out");
     }
     if options.identity.is_some() {
         let why = "a member's is made of the names of its cluster and node; take it out";
@@ -215,5 +235,11 @@ fn start(cluster: &ClusterOptions, place: Place, has_log: bool) -> Start {
         (_, Found::Nothing) => cluster.beginning == Beginning::Join,
         _ => !has_log,
     };
-    Start { nodes, label, is_copy, is_promoted: cluster.directory == Directory::Promoted && is_begun }
+    Start {
+        nodes,
+        label,
+        is_copy,
+        is_damaged: found == Found::Damaged,
+        is_promoted: cluster.directory == Directory::Promoted && is_begun,
+    }
 }

@@ -16,6 +16,7 @@
 //! | `peers` | the thread that has the links |
 //! | `catching` | the thread for what nodes that are behind need |
 //! | `joining` | opening |
+//! | `mending` | a directory that is damaged when it is opened |
 //! | `promoting` | promotion by force of a directory that nobody has open |
 //! | `changes` | who is in the cluster, who is primary: asked for and told |
 //! | `reads` | how fresh what a read sees is |
@@ -27,6 +28,7 @@ mod calls;
 mod catching;
 mod changes;
 mod joining;
+mod mending;
 mod messages;
 mod news;
 mod options;
@@ -108,6 +110,10 @@ pub(in crate::driver) struct Member {
     is_cut_off: bool,
     refused_frames: u64,
     unsent_frames: u64,
+    /// Something on disk was found damaged, and that was not told to be over.
+    was_mending: bool,
+    /// Openings at which the directory was damaged, and was mended.
+    pub(super) mended: u64,
 }
 
 /// How many reads of old entries wait to be done.
@@ -182,6 +188,7 @@ impl Member {
                 self.take_completions();
             }
             self.configure(now);
+            self.follow_mending();
             if self.is_cut_off {
                 self.drop_out(now);
             }
@@ -228,6 +235,27 @@ impl Member {
             self.is_rung = true;
             // It refuses only when the loop is gone.
             let _ = self.waker.wake();
+        }
+    }
+
+    /// Something that lies on disk was found damaged by reading it again.
+    pub(super) fn handle_damage(&mut self, segment: Option<u64>, found: &Error, now: Now) {
+        self.node.handle_damage(segment, now);
+        self.was_mending = true;
+        let why = "a snapshot of what is in memory takes its place, once all that lies there is committed";
+        let (file, offset, what) = match found {
+            Error::Corrupt(damage) => (damage.file.clone(), damage.offset, damage.what.to_string()),
+            other => (String::new(), 0, other.to_string()),
+        };
+        self.tell(ClusterEvent::Damaged { file, offset, detail: format!("{what}; {why}") });
+    }
+
+    /// Tells once what was damaged is so no more.
+    fn follow_mending(&mut self) {
+        if self.was_mending && !self.engine().is_mending() {
+            self.was_mending = false;
+            let sequence = self.engine().snapshot_sequence();
+            self.tell(ClusterEvent::Mended { sequence });
         }
     }
 

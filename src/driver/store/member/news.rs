@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::driver::store::Store;
-use crate::driver::store::shared::{closed, deadline};
+use crate::driver::store::shared::{Shared, closed, deadline, now};
 use crate::driver::store::watcher::Bell;
 use crate::error::{Error, Result};
 use crate::replication::Role;
@@ -87,6 +87,20 @@ pub enum ClusterEvent {
         /// Why, and what to do.
         detail: String,
     },
+    /// Something that lies on this node's disk was found damaged.
+    Damaged {
+        /// The file; empty where none is to blame.
+        file: String,
+        /// Where in it.
+        offset: u64,
+        /// What is wrong, and what is done about it.
+        detail: String,
+    },
+    /// What was found damaged is not needed any more: a snapshot stands for it.
+    Mended {
+        /// The last entry in that.
+        sequence: u64,
+    },
     /// Events that nobody took went by.
     Missed {
         /// How many.
@@ -163,6 +177,18 @@ impl Store {
         // There may be something already.
         bell.ring();
         Ok(ClusterEvents { store: self.clone(), next, bell })
+    }
+}
+
+impl Shared {
+    /// Tells that the directory was damaged when it was opened, and was mended.
+    pub(super) fn tell_damage(&self, damage: ClusterEvent) {
+        let mut core = self.core.lock();
+        if let Ok(member) = core.member() {
+            member.mended += 1;
+            member.tell(damage);
+        }
+        self.settle(&mut core, now());
     }
 }
 

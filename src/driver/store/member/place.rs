@@ -18,6 +18,8 @@ const FIRST: &str = "trimtab member 1";
 const LOG: &str = "log";
 /// It is being opened for the first time.
 const OPENING: &str = "opening";
+/// It was damaged, and what was of no use any more is being taken away.
+const DAMAGED: &str = "damaged";
 /// Nothing of ours is so long.
 const BYTES_MAX: u64 = 4_096;
 
@@ -30,6 +32,19 @@ pub(super) enum Found {
     Original,
     /// It is a copy, or was moved to another file system.
     Copy,
+    /// It was damaged, and has not been opened since in order.
+    Damaged,
+}
+
+/// What is under way with a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Nothing: it is its node's.
+    Settled,
+    /// It is being opened for the first time: before there is anything else.
+    Opening,
+    /// It was found damaged, and is mended.
+    Damaged,
 }
 
 /// Whose the directory is.
@@ -86,7 +101,7 @@ pub(super) fn look(
         let detail = format!("{}: it was written by a later release; use that", path.display());
         return Err(Error::Unsupported { what: "member", detail: detail.into() });
     }
-    let (mut inode, mut is_opening, mut label) = (None, false, None);
+    let (mut inode, mut is_opening, mut is_damaged, mut label) = (None, false, false, None);
     for line in lines {
         match line.split_once(' ') {
             Some(("cluster", other)) if other != cluster => {
@@ -106,10 +121,12 @@ pub(super) fn look(
             }
             Some(("inode", number)) => inode = number.parse::<u64>().ok(),
             None if line == OPENING => is_opening = true,
+            None if line == DAMAGED => is_damaged = true,
             _ => {}
         }
     }
     let found = match inode == Some(file.ino()) {
+        _ if is_damaged => Found::Damaged,
         _ if is_opening => Found::Nothing,
         true => Found::Original,
         false => Found::Copy,
@@ -148,13 +165,13 @@ pub(super) fn names(dir: &Path) -> Result<(String, String)> {
     }
 }
 
-/// Says whose the directory is from now on, durably; `is_opening`: before there is anything else. Blocks for the disk.
+/// Says whose the directory is from now on, durably. Blocks for the disk.
 pub(super) fn mark(
     dir: &Path,
     cluster: &str,
     node: &NodeName,
     label: Option<Identity>,
-    is_opening: bool,
+    stage: Stage,
 ) -> Result<()> {
     let path = dir.join(NEW_NAME);
     let write = || {
@@ -166,8 +183,10 @@ pub(super) fn mark(
             label.cluster.iter().try_for_each(|byte| write!(file, "{byte:02x}"))?;
             writeln!(file, " {}", label.node)?;
         }
-        if is_opening {
-            writeln!(file, "{OPENING}")?;
+        match stage {
+            Stage::Settled => {}
+            Stage::Opening => writeln!(file, "{OPENING}")?,
+            Stage::Damaged => writeln!(file, "{DAMAGED}")?,
         }
         file.sync_all()?;
         fs::rename(&path, dir.join(NAME))?;
@@ -199,8 +218,8 @@ mod tests {
         super::look(dir, cluster, node, has_log, None).map(|place| place.found)
     }
 
-    fn mark(dir: &Path, cluster: &str, node: &NodeName, is_opening: bool) -> Result<()> {
-        super::mark(dir, cluster, node, None, is_opening)
+    fn mark(dir: &Path, cluster: &str, node: &NodeName, stage: Stage) -> Result<()> {
+        super::mark(dir, cluster, node, None, stage)
     }
 
     #[test]
@@ -211,9 +230,12 @@ mod tests {
         let lone = Identity { cluster: *b"0123456789\n\0\xff ab", node: 7 };
         let seen = |found| Ok(Place { found, label: Some(lone) });
         assert_eq!(super::look(&dir, "c", &node, true, Some(lone)), seen(Found::Nothing));
-        for is_opening in [true, false] {
-            super::mark(&dir, "c", &node, Some(lone), is_opening).unwrap();
-            let found = if is_opening { Found::Nothing } else { Found::Original };
+        for (stage, found) in [
+            (Stage::Opening, Found::Nothing),
+            (Stage::Damaged, Found::Damaged),
+            (Stage::Settled, Found::Original),
+        ] {
+            super::mark(&dir, "c", &node, Some(lone), stage).unwrap();
             assert_eq!(super::look(&dir, "c", &node, true, None), seen(found));
         }
         for wrong in
@@ -232,9 +254,11 @@ mod tests {
         let (a, b): (NodeName, NodeName) = ("db-1".parse().unwrap(), "db-2".parse().unwrap());
         assert_eq!(look(&dir, "c", &a, false), Ok(Found::Nothing));
         assert!(look(&dir, "c", &a, true).unwrap_err().to_string().contains("belongs to no cluster"));
-        mark(&dir, "c", &a, true).unwrap();
+        mark(&dir, "c", &a, Stage::Opening).unwrap();
         assert_eq!(look(&dir, "c", &a, true), Ok(Found::Nothing), "a crash came in between");
-        mark(&dir, "c", &a, false).unwrap();
+        mark(&dir, "c", &a, Stage::Damaged).unwrap();
+        assert_eq!(look(&dir, "c", &a, true), Ok(Found::Damaged), "and here it was damaged");
+        mark(&dir, "c", &a, Stage::Settled).unwrap();
         assert_eq!(look(&dir, "c", &a, true), Ok(Found::Original));
         assert_eq!(names(&dir), Ok(("c".to_owned(), "db-1".to_owned())));
         assert!(matches!(names(&copy), Err(Error::InvalidArgument { .. })));
@@ -242,7 +266,7 @@ mod tests {
         assert!(look(&dir, "d", &a, true).unwrap_err().to_string().contains("of the cluster c"));
         fs::copy(dir.join(NAME), copy.join(NAME)).unwrap();
         assert_eq!(look(&copy, "c", &a, true), Ok(Found::Copy));
-        mark(&copy, "c", &a, false).unwrap();
+        mark(&copy, "c", &a, Stage::Settled).unwrap();
         assert_eq!(look(&copy, "c", &a, true), Ok(Found::Original));
         fs::write(copy.join(NAME), "trimtab member 2\n").unwrap();
         assert!(matches!(look(&copy, "c", &a, true), Err(Error::Unsupported { .. })));

@@ -9,7 +9,7 @@ use crate::driver::store::owner::{Owner, Slot, Submitted};
 use crate::driver::store::shared::{Shared, deadline, now};
 use crate::driver::store::{Listing, Scan, Store, listing};
 use crate::error::{Error, Result};
-use crate::replication::{Bound, Position};
+use crate::replication::{Bound, Denied, Position};
 use crate::store::index::{Found, Range, Timestamp, View};
 use crate::time::Instant;
 
@@ -19,7 +19,7 @@ pub struct Read {
     /// How fresh what it sees is to be; `None`: the store's default.
     pub level: Option<ReadLevel>,
     /// What it has to see: where a write was, see [`Done::position`](crate::embedded::Done::position). With
-    /// [`ReadLevel::Primary`] it sees all that was answered anyhow.
+    /// [`ReadLevel::Primary`] it sees all that was answered anyhow, and the position says only whether it is lost.
     pub token: Option<Position>,
     /// How long to wait for that; `None`: the store's `timeout`.
     pub timeout: Option<Duration>,
@@ -37,6 +37,7 @@ pub struct Read {
 impl Store {
     /// A copy of what `key` has.
     pub fn get_at(&self, key: &[u8], read: &Read) -> Result<Option<Found>> {
+        self.note_use(key);
         self.see(read, |view, time| view.get(key, time).map(|entry| entry.to_found()))
     }
 
@@ -79,6 +80,7 @@ impl Store {
         let mut look = Some(look);
         let shared = self.shared()?;
         if self.level_of(read) == ReadLevel::Primary
+            && read.token.is_none()
             && let Some(sight) = &shared.sight
             && let Some(reign) = sight.reign()
         {
@@ -112,7 +114,10 @@ impl Store {
         let timeout = read.timeout.unwrap_or(self.inner.options.timeout);
         let submitted = shared.submit_read(level, read.token, deadline(timeout))?;
         match submitted.into_answer(shared, timeout) {
-            Ok(_) => Ok(()),
+            Ok(_) => match read.token.filter(|_| level == ReadLevel::Primary) {
+                Some(token) => shared.check_lost(token),
+                None => Ok(()),
+            },
             Err(Error::TimedOut { .. }) => Err(Error::TimedOut { what: "read" }),
             Err(error) => Err(error),
         }
@@ -120,6 +125,16 @@ impl Store {
 }
 
 impl Shared {
+    /// `State` when what is at a position is lost with a primary.
+    fn check_lost(&self, token: Position) -> Result<()> {
+        let mut core = self.core.lock();
+        let member = core.member()?;
+        match member.is_lost(token) {
+            true => Err(member.error(Denied::Lost)),
+            false => Ok(()),
+        }
+    }
+
     /// Asks to read in a cluster.
     fn submit_read(&self, level: ReadLevel, token: Option<Position>, deadline: Instant) -> Result<Submitted> {
         let mut core = self.core.lock();

@@ -3,7 +3,7 @@
 use super::Member;
 use crate::driver::store::shared::Core;
 use crate::error::Result;
-use crate::replication::Role;
+use crate::replication::{Position, Role};
 use crate::resp::{ClientAddress, Node, Topology};
 use crate::store::engine::Now;
 
@@ -56,6 +56,11 @@ impl Member {
     pub(in crate::driver::store) fn epoch_of(&self, sequence: u64) -> u64 {
         let known = self.node.epoch_of(sequence).filter(|epoch| *epoch > 0);
         known.unwrap_or(self.engine().applied_epoch().0)
+    }
+
+    /// Whether what was at a position is lost with a primary.
+    pub(in crate::driver::store) fn is_lost(&self, position: Position) -> bool {
+        self.node.is_lost(position)
     }
 
     /// Whether other nodes have come further since this was asked last.

@@ -93,10 +93,6 @@ fn what_is_wrong_is_told() {
                 ":4:13: stale_max is for clusters, and there are no other nodes; add node, peers and peer_tls, or take it out",
             ],
         ),
-        (
-            store(&format!("{CLUSTER}memory_max = \"1GiB\"\neviction = \"lru\"")),
-            &[":8:12: in a cluster nothing is evicted: a full memory refuses; take eviction out"],
-        ),
         (store("maxclients = 0"), &[":4:14: maxclients 0 is outside 1 to 1000000"]),
         (store("maxclients = 1000001"), &[":4:14: maxclients 1000001 is outside 1 to 1000000"]),
         (

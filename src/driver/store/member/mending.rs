@@ -1,0 +1,87 @@
+//! A member's directory that is damaged when it is opened: what is of no use any more goes, and the others give it again.
+//! The node votes for nobody meanwhile ([`replication::damage`](crate::replication::damage)).
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use super::{ClusterEvent, ClusterOptions, place};
+use crate::driver::log::FileDisk;
+use crate::error::{Error, Result};
+use crate::replication::damage::{Cut, VOTERS_MIN};
+use crate::store::log::Identity;
+
+/// What was of no use is kept there, until the node has been opened in order again.
+const FOLDER: &str = "set-aside";
+
+/// Makes a directory that could not be opened one that can. Gives what was done; `None` when `opening` speaks of no damage to
+/// the log. Blocks for the disk.
+///
+/// - `label`: whose the log says it is, where it was a store of one node.
+///
+/// # Errors
+///
+/// `opening`, and what to do, where the others could not take the node in again; `Io`.
+pub(super) fn mend(
+    disk: &FileDisk,
+    opening: &Error,
+    cluster: &ClusterOptions,
+    label: Option<Identity>,
+) -> Result<Option<ClusterEvent>> {
+    let Some(cut) = Cut::plan(disk, opening)? else { return Ok(None) };
+    let voters = cluster.members.iter().filter(|it| !it.is_learner).count();
+    if !cut.is_mendable(cluster.identity().node, voters) {
+        let mut damage = cut.damage;
+        damage.hint = format!(
+            "there are fewer than {VOTERS_MIN} voters, so the others cannot take this node in again: restore the directory \
+             from a backup, or cut the log off with \"trimtab wal repair\" and open it with the directory said to be a copy"
+        );
+        return Err(Error::Corrupt(damage));
+    }
+    // From here on the node has forgotten something, whatever comes in between.
+    place::mark(disk.dir(), &cluster.cluster, &cluster.node, label, place::Stage::Damaged)?;
+    set_aside(disk, &cut)?;
+    cut.run(disk)?;
+    let done = match cut.keeps_log() {
+        true => "the log was cut off there",
+        false => "nothing of it is of use",
+    };
+    let detail = format!(
+        "{}; {done}, what was taken away is in {FOLDER}, and the node votes for nobody until the others have taken it in \
+         again, for which most of the voters have to be well",
+        cut.damage.what
+    );
+    Ok(Some(ClusterEvent::Damaged { file: cut.damage.file.clone(), offset: cut.damage.offset, detail }))
+}
+
+/// Takes away what an earlier opening has set aside: the node is whole again. What cannot be taken away stays.
+pub(super) fn clear(disk: &FileDisk) {
+    let _ = fs::remove_dir_all(disk.dir().join(FOLDER));
+}
+
+/// Keeps the files that are changed or go as they are: under another name, or as a copy where they are cut.
+fn set_aside(disk: &FileDisk, cut: &Cut) -> Result<()> {
+    let folder = disk.dir().join(FOLDER);
+    let failed = |what: String, error: std::io::Error| Error::io(what, &error);
+    fs::create_dir_all(&folder).map_err(|error| failed(format!("make {}", folder.display()), error))?;
+    for file in cut.touched() {
+        let (from, to) = (disk.dir().join(file.to_string()), folder.join(file.to_string()));
+        keep(&from, &to, cut.cuts(file))
+            .map_err(|error| failed(format!("keep {} as {}", from.display(), to.display()), error))?;
+    }
+    fs::File::open(&folder)
+        .and_then(|it| it.sync_all())
+        .map_err(|error| failed(format!("sync {}", folder.display()), error))
+}
+
+fn keep(from: &Path, to: &Path, is_cut: bool) -> std::io::Result<()> {
+    match fs::remove_file(to) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    if !is_cut {
+        return fs::hard_link(from, to);
+    }
+    fs::copy(from, to)?;
+    fs::File::open(to)?.sync_all()
+}

@@ -1,0 +1,69 @@
+//! Whether a node that begins a new cluster is one of a new cluster at all: a directory that was lost looks just like one
+//! that never was.
+//!
+//! A founder tells the others that it is there. It votes, and asks for votes, once more than half of all voters, itself among
+//! them, have said that they are new too, and it has that on disk: an election needs the votes of as many, so none is held
+//! before. One that first hears of an epoch behind the first has lost its directory, or came late; what it had promised is not
+//! known, and it has itself taken in again as any that has forgotten something. Since nobody leaves the first epoch before more
+//! than half have it on disk that they are new, there are always enough to do so.
+
+use std::collections::BTreeSet;
+
+use super::{Node, Standing};
+use crate::replication::frame::Header;
+use crate::replication::message::Body;
+
+/// What a founder writes down in place of the number of one that has forgotten something, which is odd.
+pub(super) const FOUNDING: u64 = 2;
+/// The epoch in which a cluster is written down, and in which nobody is primary.
+const FIRST_EPOCH: u64 = 1;
+
+/// What a founder has heard.
+#[derive(Debug, Default)]
+pub(super) struct Founding {
+    /// Others that are new.
+    new: BTreeSet<u64>,
+    ticks: u32,
+}
+
+impl Node {
+    /// Takes in what another node's frame says of how far that is.
+    pub(super) fn hear_of_founding(&mut self, header: &Header) {
+        if self.standing != Standing::Founding {
+            return;
+        }
+        if header.generation > 1 || header.epoch > FIRST_EPOCH {
+            return self.forget();
+        }
+        let is_new = header.generation == 1 && header.epoch == FIRST_EPOCH && header.forgot == 0;
+        if is_new && self.members.voters.contains(&header.from) {
+            self.founding.new.insert(header.from);
+            if self.founding.new.len() + 1 > self.members.voters.len() / 2 {
+                self.standing = Standing::Active;
+                self.write_membership();
+            }
+        }
+    }
+
+    /// Tells the others that it is there, as long as nobody has left the first epoch.
+    pub(super) fn tick_founding(&mut self) {
+        if self.is_beyond_founding() || !self.members.voters.contains(&self.identity.node) {
+            return;
+        }
+        self.founding.ticks += 1;
+        if self.founding.ticks >= self.options.heartbeat_ticks {
+            self.founding.ticks = 0;
+            let others = self.members.voters.iter().filter(|it| **it != self.identity.node);
+            others.for_each(|it| self.outbox.push(*it, Body::Ping));
+        }
+    }
+
+    /// Whether it is settled, and on disk, that this node may take part in elections.
+    pub(super) fn may_elect(&self) -> bool {
+        self.standing == Standing::Active && (self.is_beyond_founding() || self.are_members_durable())
+    }
+
+    fn is_beyond_founding(&self) -> bool {
+        self.raw.raft.term > FIRST_EPOCH
+    }
+}

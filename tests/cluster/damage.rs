@@ -1,0 +1,230 @@
+//! Bits that rot on a member's disk: found while it runs and made up for from memory, found when it is opened and made up for
+//! by the others.
+
+use std::fs;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use trimtab::Error;
+use trimtab::embedded::{Call, ClusterEvent, Read, ReadLevel, Store};
+use trimtab::replication::{Position, Role, Standing};
+
+use crate::support::{Cluster, PATIENCE, options, wait_role};
+
+/// On the disks of three nodes.
+fn on_three() -> Call {
+    Call { nodes: 3, ..Call::default() }
+}
+
+/// Writes that are on all three when this returns; gives where the last one is.
+fn fill(store: &Store, from: u32, to: u32) -> Position {
+    let mut last = Position::default();
+    for number in from..to {
+        let done = store.put(&number.to_be_bytes(), &value(number), &on_three()).unwrap();
+        assert_eq!(done.nodes, 3);
+        last = done.position();
+    }
+    last
+}
+
+fn value(number: u32) -> Vec<u8> {
+    number.to_be_bytes().repeat(100)
+}
+
+/// All nodes have all of it, and have come to the same.
+fn agree(cluster: &Cluster, position: Position, count: u32) {
+    let mut hashes = Vec::new();
+    for (at, store) in cluster.open_ones() {
+        let read = Read { level: Some(ReadLevel::Local), token: Some(position), timeout: Some(PATIENCE) };
+        let view = store.view_at(&read).unwrap();
+        for number in 0..count {
+            let found = view.get(&number.to_be_bytes(), view.time());
+            let found = found.unwrap_or_else(|| panic!("{} has lost {number}", cluster.name(at)));
+            assert_eq!(found.value, value(number), "{number}");
+        }
+        hashes.push((view.sequence(), view.hash()));
+    }
+    // Nobody writes; one may have been asked a little earlier than another.
+    hashes.sort_unstable();
+    for pair in hashes.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
+        assert_eq!(pair[0].1, pair[1].1, "{hashes:?}");
+    }
+}
+
+fn files(dir: &Path, kind: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let mut paths: Vec<PathBuf> =
+        entries.filter(|path| path.extension().is_some_and(|is| is == kind)).collect();
+    paths.sort();
+    paths
+}
+
+/// The last segment that has so much in it that the middle of it is not its end.
+fn written(dir: &Path) -> PathBuf {
+    let is_long = |path: &PathBuf| fs::read(path).unwrap()[60_000..].iter().any(|byte| *byte != 0);
+    files(dir, "wal").into_iter().rfind(is_long).unwrap()
+}
+
+/// In place, as rot does: the store may have the file open.
+fn flip(path: &Path, at: u64) {
+    let file = fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[byte[0] ^ 4], at).unwrap();
+    file.sync_all().unwrap();
+}
+
+/// Has a node read its disk again, which finds damage in this file, and waits until a snapshot stands for it.
+fn scrub_and_wait(cluster: &Cluster, at: usize, path: &Path) {
+    let store = cluster.store(at);
+    let mut events = store.cluster_events().unwrap();
+    let told = store.scrub(Some(PATIENCE)).unwrap_err();
+    let Error::Corrupt(damage) = &told else { panic!("{told}") };
+    assert_eq!(damage.file, path.display().to_string(), "{told}");
+    let detail = events
+        .find(PATIENCE, |event| match event {
+            ClusterEvent::Damaged { file, offset, detail }
+                if (&file, offset) == (&damage.file, damage.offset) =>
+            {
+                Some(detail)
+            }
+            _ => None,
+        })
+        .unwrap();
+    assert!(detail.contains("a snapshot of what is in memory takes its place"), "{detail}");
+    let mended = |event| matches!(event, ClusterEvent::Mended { .. }).then_some(());
+    events.find(PATIENCE, mended).unwrap_or_else(|error| panic!("{error}: {:?}", store.status()));
+    store.scrub(Some(PATIENCE)).unwrap();
+    let scrub = store.status().unwrap().scrub;
+    assert!(scrub.damage.is_none() && scrub.damages >= 1 && scrub.mended >= 1, "{scrub:?}");
+}
+
+#[test]
+fn what_rots_while_a_node_runs_is_replaced_and_the_node_stays_what_it_is() {
+    let mut cluster = Cluster::new(3, 0);
+    let primary = cluster.primary();
+    let mut last = fill(cluster.store(primary), 0, 300);
+    let mut count = 300;
+    let replica = cluster.replica();
+    for at in [primary, replica] {
+        // The segment that is written to: nothing but a new one helps.
+        let path = files(&cluster.dir(at), "wal").into_iter().next().unwrap();
+        flip(&path, 20_000);
+        scrub_and_wait(&cluster, at, &path);
+        last = fill(cluster.store(primary), count, count + 10);
+        count += 10;
+    }
+    let store = cluster.store(replica);
+    store.snapshot(Some(PATIENCE)).unwrap();
+    let path = files(&cluster.dir(replica), "snapshot").pop().unwrap();
+    flip(&path, 60_000);
+    scrub_and_wait(&cluster, replica, &path);
+    last = fill(cluster.store(primary), count, count + 10).max(last);
+    agree(&cluster, last, count + 10);
+    // It has forgotten nothing: it is opened as ever, and at once has its vote.
+    cluster.drop(replica);
+    cluster.open(replica);
+    let status = cluster.store(replica).cluster().unwrap();
+    assert_eq!(status.standing, Standing::Active, "{status:?}");
+    agree(&cluster, last, count + 10);
+}
+
+/// What is damaged when a node is opened is given to it again by the others.
+fn open_damaged(damage: impl Fn(&Path)) {
+    let mut cluster = Cluster::new(3, 0);
+    let (primary, replica) = (cluster.primary(), cluster.replica());
+    fill(cluster.store(primary), 0, 300);
+    cluster.store(replica).snapshot(Some(PATIENCE)).unwrap();
+    fill(cluster.store(primary), 300, 600);
+    cluster.drop(replica);
+    damage(&cluster.dir(replica));
+    let store = cluster.store(primary);
+    for number in 600..650 {
+        store.put(&u32::to_be_bytes(number), &value(number), &Call::default()).unwrap();
+    }
+    cluster.open(replica);
+    let mut events = cluster.store(replica).cluster_events().unwrap();
+    let detail = events
+        .find(PATIENCE, |event| match event {
+            ClusterEvent::Damaged { detail, .. } => Some(detail),
+            _ => None,
+        })
+        .unwrap();
+    assert!(detail.contains("votes for nobody until the others have taken it in again"), "{detail}");
+    events.find(PATIENCE, |event| (event == ClusterEvent::Readmitted).then_some(())).unwrap();
+    drop(events);
+    wait_role(cluster.store(replica), Role::Replica);
+    assert_eq!(cluster.store(replica).status().unwrap().scrub.mended, 1);
+    assert!(cluster.dir(replica).join("set-aside").exists());
+    let last = fill(cluster.store(primary), 650, 660);
+    agree(&cluster, last, 660);
+    cluster.store(replica).scrub(Some(PATIENCE)).unwrap();
+    // Opened in order it needs what was set aside no more.
+    cluster.drop(replica);
+    cluster.open(replica);
+    assert_eq!(cluster.store(replica).cluster().unwrap().standing, Standing::Active);
+    assert!(!cluster.dir(replica).join("set-aside").exists());
+    agree(&cluster, last, 660);
+}
+
+#[test]
+fn a_node_with_a_damaged_segment_is_taken_in_again_with_what_comes_before() {
+    open_damaged(|dir| flip(&written(dir), 30_000));
+}
+
+#[test]
+fn a_node_with_a_damaged_snapshot_is_sent_everything() {
+    open_damaged(|dir| flip(files(dir, "snapshot").last().unwrap(), 60_000));
+}
+
+#[test]
+fn where_the_others_could_not_take_it_in_again_damage_is_told_and_nothing_is_touched() {
+    let mut cluster = Cluster::new(1, 0);
+    let store = cluster.store(cluster.primary());
+    for number in 0..100 {
+        store.put(&u32::to_be_bytes(number), &value(number), &Call::default()).unwrap();
+    }
+    cluster.drop(0);
+    let path = files(&cluster.dir(0), "wal").into_iter().next().unwrap();
+    flip(&path, 20_000);
+    let before = fs::read(&path).unwrap();
+    let refused = Store::join(cluster.dir(0), options(), cluster.options_of(0)).unwrap_err();
+    assert!(matches!(refused, Error::Corrupt(_)), "{refused}");
+    assert!(refused.to_string().contains("fewer than 3 voters"), "{refused}");
+    assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn with_too_few_that_are_whole_nobody_votes_for_what_may_be_lost() {
+    let mut cluster = Cluster::new(3, 0);
+    let primary = cluster.primary();
+    let last = fill(cluster.store(primary), 0, 300);
+    (0..3).for_each(|at| cluster.drop(at));
+    for at in [0, 1] {
+        flip(&written(&cluster.dir(at)), 20_000);
+    }
+    (0..3).for_each(|at| cluster.open(at));
+    for at in [0, 1] {
+        let status = cluster.store(at).cluster().unwrap();
+        assert!(matches!(status.standing, Standing::Forgetful { .. }), "{status:?}");
+    }
+    // The one that is whole asks for votes and gets none.
+    let mut events = cluster.store(2).cluster_events().unwrap();
+    wait_role(cluster.store(2), Role::Candidate);
+    let call = Call { timeout: Some(std::time::Duration::from_secs(2)), ..Call::default() };
+    let refused = cluster.store(2).put(b"key", b"1", &call).unwrap_err();
+    assert!(matches!(refused, Error::NoQuorum | Error::TimedOut { .. }), "{refused}");
+    while let Ok(event) = events.next(std::time::Duration::ZERO) {
+        assert!(!matches!(event, ClusterEvent::Role { role: Role::Primary, .. }), "{event:?}");
+    }
+    // What it has is all there is: it goes on by force.
+    drop(events);
+    cluster.drop(2);
+    let forced = trimtab::embedded::ClusterOptions {
+        directory: trimtab::embedded::Directory::Promoted,
+        ..cluster.options_of(2)
+    };
+    let store = Store::join(cluster.dir(2), options(), forced).unwrap();
+    wait_role(&store, Role::Primary);
+    assert!(store.view_at(&Read::default()).unwrap().sequence() >= last.sequence);
+}
