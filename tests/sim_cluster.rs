@@ -77,6 +77,7 @@ fn what_must_hold_holds_in_every_world() {
         assert!(sum.snapshots > 200 && sum.installed > 10 && sum.fetched > 500, "{sum:?}");
         assert!(sum.put_back > 20 && sum.readmitted > 20 && sum.failed > 20, "{sum:?}");
         assert!(sum.mended > 10 && sum.cut > 20 && sum.lost_directories > 10 && sum.lost > 0, "{sum:?}");
+        assert!(sum.evictions > 100, "{sum:?}");
         assert!(sum.undecided < 10, "{sum:?}");
     }
 }
