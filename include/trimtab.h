@@ -882,6 +882,8 @@
  * This learner is fed by the node `name` from now on; NULL: by the primary.
  */
 #define TRIMTAB_CLUSTER_SOURCE 14
+
+/**
  * Something that lies on this node's disk was found damaged: `name` is the file (empty where none is to blame), `number` the
  * first byte in it that cannot be trusted, `detail` what is wrong and what is done about it.
  */

@@ -78,6 +78,7 @@ fn what_must_hold_holds_in_every_world() {
         assert!(sum.fed > 200 && sum.fed_back > 100 && sum.fed_states > 2, "{sum:?}");
         assert!(sum.put_back > 20 && sum.readmitted > 20 && sum.failed > 20, "{sum:?}");
         assert!(sum.mended > 10 && sum.cut > 20 && sum.lost_directories > 10 && sum.lost > 0, "{sum:?}");
+        assert!(sum.evictions > 100, "{sum:?}");
         assert!(sum.undecided < 16, "{sum:?}");
     }
 }

@@ -123,6 +123,8 @@ impl World {
 
     /// What must hold in the end.
     pub(super) fn check_end(&mut self) -> Result<(), String> {
+        let nodes = self.hosts.values().filter_map(|it| it.node.as_ref());
+        self.summary.evictions = nodes.map(|it| it.engine().counts().evictions).sum();
         let primary = self.primary().ok_or("there is no primary")?;
         let node = self.hosts[&primary].node.as_ref().expect("it runs");
         for (sequence, epoch) in &self.told.places {

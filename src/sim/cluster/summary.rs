@@ -63,6 +63,8 @@ pub struct Summary {
     pub lost_directories: u64,
     /// Reads told that what they ask for is lost.
     pub lost: u64,
+    /// Evictions proposed by those who are open in the end.
+    pub evictions: u64,
     /// Logs that stopped.
     pub failed: u64,
     /// Histories that could not be decided.
@@ -103,6 +105,7 @@ impl Summary {
             (&mut self.cut, other.cut),
             (&mut self.lost_directories, other.lost_directories),
             (&mut self.lost, other.lost),
+            (&mut self.evictions, other.evictions),
             (&mut self.failed, other.failed),
             (&mut self.undecided, other.undecided),
         ];
