@@ -27,7 +27,7 @@ use crate::error::{Error, Result, within};
 /// | `handover_pause` | time | 1 s to 24 h | 30 s | after such a handover, before the next |
 /// | `degrade_after` | time | none | none | after how long an answer comes with less than was asked for, and says so |
 /// | `feed_from` | nodes | up to 8 | none | the primary feeds all; a learner that is far from it may be fed by one nearby |
-/// | `feed_timeout` | time | 10 ms to 1 h, an election's time at least | 2 s | a learner that gets nothing new from its source goes back to the primary; an election is over by then |
+/// | `feed_timeout` | time | 10 ms to 1 h, with `feed_from` an election's time at least | 2 s | a learner that gets nothing new from its source goes back to the primary; an election is over by then |
 /// | `hash_interval` | entries | 1 to 2^32 | 4,096 | how often replicas compare what they have come to |
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -142,12 +142,9 @@ impl Options {
         }
         within("handover_pause", self.handover_pause, Duration::from_secs(1), day)?;
         within("feed_from", self.feed_from.len(), 0, FEED_FROM_MAX)?;
-        within(
-            "feed_timeout",
-            self.feed_timeout,
-            (self.tick * self.election_ticks).max(10 * millisecond),
-            hour,
-        )?;
+        // Who is fed by the primary alone need not know.
+        let election = if self.feed_from.is_empty() { millisecond } else { self.tick * self.election_ticks };
+        within("feed_timeout", self.feed_timeout, election.max(10 * millisecond), hour)?;
         within("hash_interval", self.hash_interval, 1, 1 << 32)
     }
 
@@ -190,7 +187,8 @@ mod tests {
             Options { slow_flush: Some(Duration::ZERO), ..good.clone() },
             Options { hash_interval: 0, ..good.clone() },
             Options { feed_from: vec![1; 9], ..good.clone() },
-            Options { feed_timeout: Duration::from_millis(399), ..good.clone() },
+            Options { feed_from: vec![1], feed_timeout: Duration::from_millis(399), ..good.clone() },
+            Options { feed_timeout: Duration::from_millis(9), ..good.clone() },
         ] {
             assert!(matches!(bad.check(64 << 20), Err(Error::InvalidArgument { .. })), "{bad:?}");
         }
