@@ -53,10 +53,12 @@ fn what_is_on_disks_is_counted() {
         assert_eq!(client.ask("WAITAOF 1 2 0").as_deref(), Some("*2|:1|:2"));
     }
     assert_eq!(client.ask("WAITAOF 0 1 0").as_deref(), Some("*2|:1|:2"), "no less than there is");
-    // A node that is not primary knows of its own disk.
+    // A node that is not primary knows of its own disk, and that what is committed is on most.
     let mut other = cluster.connect(replica);
     assert_eq!(other.ask("SET other 1").as_deref(), Some("+OK"));
-    assert_eq!(other.ask("WAITAOF 1 1 100").as_deref(), Some("*2|:1|:0"));
+    assert_eq!(other.ask("WAITAOF 1 1 0").as_deref(), Some("*2|:1|:1"));
+    assert_eq!(other.ask("WAIT 1 0").as_deref(), Some(":1"));
+    assert_eq!(other.ask("WAIT 2 100").as_deref(), Some(":1"), "more is not known here");
     let refused = client.ask("WAITAOF 2 0 100").unwrap();
     assert!(refused.starts_with("-ERR"), "there is one disk here: {refused}");
     // One is gone: there is one less, and who asks for it is told what there is when the time is over.

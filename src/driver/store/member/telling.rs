@@ -47,9 +47,17 @@ impl Member {
         }
     }
 
-    /// How many other nodes have all up to `sequence` on their disks, as far as a primary knows.
+    /// How many other nodes have all up to `sequence` on their disks, as far as is known: a primary knows of each, another
+    /// node that what is committed is on more than half of the voters.
     pub(in crate::driver::store) fn replicas_with(&self, sequence: u64) -> u64 {
-        self.node.status().matched.iter().filter(|it| it.1 >= sequence).count() as u64
+        let status = self.node.status();
+        if status.role == Role::Primary {
+            return status.matched.iter().filter(|it| it.1 >= sequence).count() as u64;
+        }
+        let voters = &self.node.members().voters;
+        let quorum = if voters.is_empty() { 0 } else { voters.len() as u64 / 2 + 1 };
+        let others = quorum.saturating_sub(u64::from(voters.contains(&self.own)));
+        if status.committed >= sequence { others } else { 0 }
     }
 
     /// The epoch of an entry; where the log has let go of it, that of the last one applied, which is none before it.
@@ -65,7 +73,11 @@ impl Member {
 
     /// Whether other nodes have come further since this was asked last.
     pub(in crate::driver::store) fn take_progress(&mut self) -> bool {
-        let progress = self.node.status().matched.iter().map(|it| it.1).sum();
+        let status = self.node.status();
+        let progress = match status.role {
+            Role::Primary => status.matched.iter().map(|it| it.1).sum(),
+            _ => status.committed,
+        };
         std::mem::replace(&mut self.told_progress, progress) != progress
     }
 
