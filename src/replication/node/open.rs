@@ -37,7 +37,7 @@ pub struct Start {
     /// The directory is an old copy, or may be, or was lost: the node votes for nobody until the others have taken it in
     /// again.
     pub is_copy: bool,
-    /// The directory was damaged, and what was of no use any more was taken away ([`damage`](super::damage)): the node votes
+    /// The directory was damaged, and what was of no use any more was taken away ([`damage`](crate::replication::damage)): the node votes
     /// for nobody until the others have taken it in again, whoever it believes them to be.
     pub is_damaged: bool,
     /// Makes this node primary by force, with what it has: it alone votes from now on, and those who voted before are out,
