@@ -362,6 +362,6 @@ class ClusterEventKind(IntEnum):
     SOURCE = 14
     """This learner is fed by ``name`` from now on; ``None``: by the primary."""
     DAMAGED = 15
-    """The file ``name`` is damaged at the byte ``number``: ``detail`` says what is wrong, and what is done."""
+    """The file ``name`` is damaged at the byte ``number``: ``detail`` says what is wrong, what is done."""
     MENDED = 16
     """A snapshot up to the entry ``number`` stands for what was damaged."""
