@@ -234,6 +234,8 @@ fn write(
         return Err(damaged(from, last, 0, why));
     }
     flush(&mut log, target)?;
+    // The record that closes it may need a further segment.
+    while !log.has_room(0) && upkeep(&mut log, target) {}
     log.close(restored.clock_ms)?;
     flush(&mut log, target)?;
     Ok(restored)
@@ -268,14 +270,19 @@ fn append(log: &mut Log, disk: &impl Disk, entry: &Entry<'_>) -> Result<()> {
             Ok(_) => return flush(log, disk),
             Err(Error::Capacity { .. }) if log.is_stalled() => {
                 flush(log, disk)?;
-                if let Some(work) = log.poll_upkeep() {
-                    let result = work.run(disk);
-                    log.handle_upkeep(&work, result, Instant::START, |file| disk.name(file));
-                }
+                upkeep(log, disk);
             }
             Err(error) => return Err(error),
         }
     }
+}
+
+/// Does the next work on files; says whether there was some.
+fn upkeep(log: &mut Log, disk: &impl Disk) -> bool {
+    let Some(work) = log.poll_upkeep() else { return false };
+    let result = work.run(disk);
+    log.handle_upkeep(&work, result, Instant::START, |file| disk.name(file));
+    true
 }
 
 fn flush(log: &mut Log, disk: &impl Disk) -> Result<()> {

@@ -199,6 +199,15 @@ fn what_is_kept_of_the_log_lets_backups_of_a_busy_store_go_on() {
     assert_eq!(report.snapshot, report.sequence);
 }
 
+/// Ends those who write, also when something was not as it should be.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn a_backup_beside_writers_is_of_one_moment_and_has_what_was_answered() {
     let (folder, backup) = (Folder::new("beside"), Folder::new("backup"));
@@ -231,6 +240,7 @@ fn a_backup_beside_writers_is_of_one_moment_and_has_what_was_answered() {
                 }
             });
         }
+        let _over = Over(&is_over);
         for round in 0..8_u64 {
             let told = store.put(b"round", round.to_string().as_bytes(), &memory()).expect("there is room");
             let report = store.backup(backup.path(), &Options::default()).expect("a backup is taken");
@@ -243,11 +253,26 @@ fn a_backup_beside_writers_is_of_one_moment_and_has_what_was_answered() {
             assert_eq!(number(b"round"), round as i64);
             assert_eq!(number(b"a"), -number(b"b"));
         }
-        is_over.store(true, Ordering::Relaxed);
     });
     let manifest = verify(backup.path()).expect("it is whole");
     assert!(manifest.parts.iter().any(|part| part.kind == Kind::Entries));
     assert_eq!(read_manifest(backup.path()).expect("it is there"), manifest);
+}
+
+#[test]
+fn a_store_is_restored_whose_log_ends_anywhere_in_a_segment() {
+    let (folder, backup) = (Folder::new("ends"), Folder::new("backup"));
+    let store = Store::open(folder.path(), tiny()).expect("it opens");
+    for at in 0..14_u8 {
+        store.put(&[at], &[b'.'; 1_000], &memory()).expect("there is room");
+    }
+    // Until behind the end of the first segment.
+    for round in 0..120_usize {
+        store.put(b"more", &vec![b'.'; round % 3], &memory()).expect("there is room");
+        store.backup(backup.path(), &Options::default()).expect("a backup is taken");
+        let (content, _) = restored(backup.path(), Point::End);
+        assert_eq!(content.len(), 15, "{round}");
+    }
 }
 
 #[test]
