@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::replication::{Answer, Bound, Completion, Denied, Done, Level, Node, Position, Ticket};
+use crate::replication::{Answer, Bound, Completion, Denied, Done, Level, Node, Position, Standing, Ticket};
 use crate::store::engine::Durability;
 use crate::store::index::{Command, Condition, Lifetime, Operation, RequestId, Step, Timestamp};
 
@@ -233,7 +233,10 @@ impl World {
             let members =
                 self.hosts[&node].node.as_ref().map(|it| it.members().voters.clone()).unwrap_or_default();
             for voter in members {
-                let has = |it: &Node| it.engine().durable_sequence() >= sequence;
+                // Who has forgotten something had it: what rots or is lost after that is nobody's word.
+                let has = |it: &Node| {
+                    it.engine().durable_sequence() >= sequence || *it.standing() != Standing::Active
+                };
                 if self.hosts.get(&voter).and_then(|it| it.node.as_ref()).is_some_and(|it| !has(it)) {
                     return Err(format!(
                         "entry {sequence} is said to be on all disks, and is not on that of {voter}"
