@@ -1,4 +1,4 @@
-//! [`World`]: the store as one command, or one transaction, sees it: a view, and over it what it has changed itself.
+//! [`World`]: the store as one command, or one transaction, sees it: its state, and over that what it has changed itself.
 //!
 //! Nothing is changed until the changes, as one transaction of the index, are applied; and they are only if every key
 //! that was read still has the version it had. So a command that reads, decides and writes needs no operation of the

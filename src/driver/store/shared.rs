@@ -255,25 +255,17 @@ impl Shared {
         owner: Owner,
         now: Now,
     ) -> Result<()> {
-        self.take_as(core, command, wanted, |_| owner, now)
+        self.take_by(
+            core,
+            command,
+            wanted,
+            |_| owner,
+            |ground| ground.submit(command, wanted, now).map(ground::Submitted::UnderWay),
+        )
+        .map(drop)
     }
 
-    /// The same; `owner` is told the sequence, where that is known by now.
-    pub(super) fn take_as(
-        &self,
-        core: &mut Core,
-        command: &Command<'_>,
-        wanted: &Wanted,
-        owner: impl FnOnce(Option<u64>) -> Owner,
-        now: Now,
-    ) -> Result<()> {
-        self.take_by(core, command, wanted, owner, |ground| {
-            ground.submit(command, wanted, now).map(ground::Submitted::UnderWay)
-        })
-        .map(|_| ())
-    }
-
-    /// The same; what is done at once is given back, and has no owner.
+    /// The same; `owner` is told the sequence, where that is known by now. What is done at once is given back, and has none.
     #[cfg(feature = "proxy")]
     pub(super) fn take_now(
         &self,

@@ -3,8 +3,9 @@
 //! Requests are taken one after the other and answered in that order. What only reads is answered from a view at
 //! once, after the connection's own writes under way have completed: it sees them. A write is submitted; while it is
 //! under way, further writes that need not read first are submitted too, up to `pending_max`. A write that must read
-//! first is made up over a view ([`World`]) and submitted with the versions of what it has read; if somebody has
-//! changed any of it meanwhile, it is made up anew, up to `attempts_max` times.
+//! first is made up over the newest state, and what writes under way will have made of that
+//! ([`World`](super::world::World), [`Ahead`](super::ahead::Ahead)), and submitted with the versions of what it has read;
+//! if somebody has changed any of it meanwhile, it is made up anew, up to `attempts_max` times.
 
 mod answer;
 mod asking;

@@ -172,11 +172,11 @@ fn at_now(net: &Net) -> Now {
 }
 
 #[test]
-fn what_a_new_primary_replaces_is_never_passed_on() {
+fn what_is_not_committed_is_not_passed_on() {
     let (mut net, primary) = chain(None);
     let feeder = feeder(&mut net);
     let other = 6 - primary - feeder;
-    // The source takes an entry that is never committed, and then another primary's.
+    // The source takes an entry that is not committed.
     net.cut = vec![other];
     net.apart.insert((4, primary));
     let now = at_now(&net);
