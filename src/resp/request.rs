@@ -1,7 +1,11 @@
 //! [`Parser`]: what clients send.
 
+mod peek;
+
 use std::fmt;
 use std::ops::Range;
+
+pub(super) use self::peek::peek;
 
 use super::inline;
 use super::number::parse_integer;

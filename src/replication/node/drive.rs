@@ -15,6 +15,7 @@ use crate::replication::membership::Membership;
 use crate::replication::message::{self, Body, payload};
 use crate::store::engine::Now;
 use crate::store::engine::replicated::is_command;
+use crate::store::index::FETCH_MAX;
 use crate::store::log::record::Vote;
 use crate::store::log::{self, Epoch, Sequence};
 
@@ -313,15 +314,18 @@ impl Node {
     fn apply(&mut self, entries: &[Entry]) -> crate::error::Result<()> {
         let Some(last) = entries.last() else { return Ok(()) };
         self.pace.committed(last.index, self.now.instant);
-        for entry in entries {
-            #[cfg(feature = "sim")]
-            if entry.index <= self.engine.state().sequence() {
-                if !is_command(payload(entry)) {
-                    self.apply_change(entry);
+        for group in entries.chunks(FETCH_MAX) {
+            self.engine.fetch(group.iter().map(payload));
+            for entry in group {
+                #[cfg(feature = "sim")]
+                if entry.index <= self.engine.state().sequence() {
+                    if !is_command(payload(entry)) {
+                        self.apply_change(entry);
+                    }
+                    continue;
                 }
-                continue;
+                self.apply_one(entry)?;
             }
-            self.apply_one(entry)?;
         }
         self.raw.mut_store().applied(last.index, None);
         self.raw.advance_apply_to(last.index);

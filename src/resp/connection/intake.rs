@@ -4,11 +4,11 @@ use smallvec::SmallVec;
 
 use super::take::Taken;
 use super::{Connection, KEPT_MAX};
-use crate::resp::command::failure;
+use crate::resp::command::{self, Spec, failure};
 use crate::resp::hub::Hub;
-use crate::resp::keys::Keys;
-use crate::resp::request::{Limits, Parsed, Parser};
-use crate::store::index::Timestamp;
+use crate::resp::keys::{Durability, Keys};
+use crate::resp::request::{Limits, Parsed, Parser, peek};
+use crate::store::index::{FETCH_MAX, Timestamp};
 
 #[derive(Debug)]
 pub(super) struct Intake {
@@ -17,6 +17,8 @@ pub(super) struct Intake {
     pub(super) at: usize,
     /// Bytes behind `at` before which it is not worth looking.
     pub(super) wanted: usize,
+    /// Where the requests end whose keys were asked for.
+    pub(super) fetched: usize,
 }
 
 impl Connection {
@@ -48,11 +50,15 @@ impl Connection {
         keys: &mut impl Keys,
         now: Timestamp,
     ) -> bool {
-        let bytes = &intake.bytes[intake.at..];
-        if bytes.is_empty() || bytes.len() < intake.wanted || self.is_held {
+        let left = intake.bytes.len() - intake.at;
+        if left == 0 || left < intake.wanted || self.is_held {
             return false;
         }
         intake.wanted = 0;
+        if intake.at > 0 && intake.at >= intake.fetched {
+            self.fetch_ahead(intake, hub, keys);
+        }
+        let bytes = &intake.bytes[intake.at..];
         match intake.parser.parse(bytes) {
             Ok(Parsed::Nothing(len)) => intake.at += len,
             Ok(Parsed::Incomplete { wanted }) => {
@@ -81,11 +87,38 @@ impl Connection {
         }
         true
     }
+
+    /// Has the memory fetched that the next requests need: they would wait for it one after the other. Called behind a
+    /// request, so it costs nothing where they come one by one.
+    fn fetch_ahead(&self, intake: &mut Intake, hub: &mut Hub, keys: &mut impl Keys) {
+        let bytes = &intake.bytes[..];
+        intake.fetched = bytes.len();
+        if self.queue.is_some() || !hub.client(self.id).is_authenticated {
+            return;
+        }
+        // Writes that are not done at once touch what they change later.
+        let are_writes_done = self.options.durability == Durability::Memory && hub.topology().is_none();
+        let mut wanted: SmallVec<[&[u8]; FETCH_MAX]> = SmallVec::new();
+        let mut at = intake.at;
+        while wanted.len() < FETCH_MAX
+            && let Some(peeked) = peek(bytes, at)
+        {
+            let has_key = |spec: &&Spec| spec.keys.0 == 1 && (are_writes_done || !spec.is_write());
+            if command::find(&bytes[peeked.name]).filter(has_key).is_some() {
+                wanted.push(&bytes[peeked.first]);
+            }
+            at = peeked.end;
+            intake.fetched = at;
+        }
+        if wanted.len() > 1 {
+            keys.read(|state| state.fetch(wanted));
+        }
+    }
 }
 
 impl Intake {
     pub(super) fn empty(limits: Limits) -> Self {
-        Self { parser: Parser::new(limits), bytes: Vec::new(), at: 0, wanted: 0 }
+        Self { parser: Parser::new(limits), bytes: Vec::new(), at: 0, wanted: 0, fetched: 0 }
     }
 
     /// Lets go of what was looked at.
@@ -97,6 +130,6 @@ impl Intake {
         } else {
             self.bytes.clear();
         }
-        self.at = 0;
+        (self.at, self.fetched) = (0, 0);
     }
 }

@@ -97,7 +97,7 @@ impl Connection {
         Self {
             id,
             options,
-            intake: Intake { parser, bytes: Vec::new(), at: 0, wanted: 0 },
+            intake: Intake { parser, ..Intake::empty(options.limits) },
             output: Vec::new(),
             slots: VecDeque::new(),
             busy: None,
@@ -141,7 +141,7 @@ impl Connection {
         }
         if self.is_closing || self.is_cut {
             self.intake.bytes = Vec::new();
-            self.intake.at = 0;
+            (self.intake.at, self.intake.fetched) = (0, 0);
         }
     }
 

@@ -1,5 +1,7 @@
 //! One request: what becomes of it, and when.
 
+use smallvec::SmallVec;
+
 use super::answer::{LAPSED, READ_ONLY, STALE, answer, refused_write};
 use super::job::{Job, Queued};
 use super::output::Slot;
@@ -10,7 +12,7 @@ use crate::resp::hub::Hub;
 use crate::resp::keys::{Keys, Sight, Submitted};
 use crate::resp::reply::{Protocol, Reply};
 use crate::resp::world::{Failure, World, fail};
-use crate::store::index::{Command, Operation, Timestamp};
+use crate::store::index::{Command, FETCH_MAX, Operation, State, Timestamp};
 
 /// Whether a request was dealt with.
 #[derive(PartialEq, Eq)]
@@ -139,7 +141,7 @@ impl Connection {
                 self.conclude(start, result, is_over, hub);
             }
             Run::Data(run) if !spec.is_write() => {
-                note_uses(spec, args, keys);
+                keys_of(spec, args).for_each(|key| keys.note_use(key));
                 let sight = keys.look();
                 if self.waits_for_quorum(sight, hub, now) {
                     return Taken::Later;
@@ -150,6 +152,9 @@ impl Connection {
                 }
                 let random = hub.rng.next_u64();
                 keys.read(|state| {
+                    if spec.keys.1 != spec.keys.0 {
+                        fetch(spec, args, state);
+                    }
                     let mut world = World::new(state, now.max(state.time()), false, random);
                     self.read(run, &mut world, args, hub);
                 });
@@ -254,18 +259,26 @@ impl Connection {
     }
 }
 
-/// Has the keys that a command reads be known as used.
-fn note_uses(spec: &Spec, args: Args<'_>, keys: &mut impl Keys) {
+/// The keys that a command names.
+fn keys_of<'a>(spec: &Spec, args: Args<'a>) -> impl Iterator<Item = &'a [u8]> {
     let (first, last, step) = spec.keys;
-    let Ok(step) = usize::try_from(step) else { return };
-    if first < 1 || step == 0 {
-        return;
-    }
-    let last = if last < 0 { args.len() as i32 + last } else { last };
-    for at in (first..=last).step_by(step) {
-        if let Some(key) = args.get(at as usize) {
-            keys.note_use(key);
+    let end = if last < 0 { args.len() as i32 + last } else { last };
+    let (first, step, end) = match (usize::try_from(first), usize::try_from(step), usize::try_from(end)) {
+        (Ok(first @ 1..), Ok(step @ 1..), Ok(end)) => (first, step, end),
+        _ => (1, 1, 0),
+    };
+    (first..=end).step_by(step).filter_map(|at| args.get(at).copied())
+}
+
+/// Has the memory fetched that a command needs which reads several keys.
+fn fetch(spec: &Spec, args: Args<'_>, state: &State) {
+    let mut keys = keys_of(spec, args);
+    loop {
+        let group: SmallVec<[&[u8]; FETCH_MAX]> = keys.by_ref().take(FETCH_MAX).collect();
+        if group.len() < 2 {
+            return;
         }
+        state.fetch(group);
     }
 }
 

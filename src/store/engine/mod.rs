@@ -59,7 +59,7 @@ pub use self::recover::{Batch, Build, Found, Report, open, read};
 use self::snapshot::Snapshots;
 pub use self::snapshot::{SNAPSHOT_PIECE_BYTES, SnapshotJob};
 use crate::error::{Error, Result};
-use crate::store::index::{Index, Outcome, Reader, State, View};
+use crate::store::index::{FETCH_MAX, Index, Outcome, Reader, State, View};
 use crate::store::log::{self, Epoch, File, Flush, Identity, Log, Upkeep};
 use crate::time::Instant;
 
@@ -341,10 +341,21 @@ impl Engine {
     /// Applies what may be applied by now.
     fn apply_ready(&mut self) {
         let durable = self.log.durable();
-        while let Some(entry) = self.pending.pop_ready(durable) {
-            let is_durable = entry.record <= durable;
-            let outcome = self.apply(entry.sequence, entry.what.command());
-            self.complete(entry, outcome, is_durable);
+        loop {
+            let count = self.pending.ready(durable).take(FETCH_MAX).count();
+            if count > 1 {
+                let ready = self.pending.ready(durable).take(FETCH_MAX);
+                self.index.fetch_encoded(ready.map(|entry| entry.what.command()));
+            }
+            for _ in 0..count {
+                let Some(entry) = self.pending.pop() else { break };
+                let is_durable = entry.record <= durable;
+                let outcome = self.apply(entry.sequence, entry.what.command());
+                self.complete(entry, outcome, is_durable);
+            }
+            if count < FETCH_MAX {
+                break;
+            }
         }
         while let Some(sync) = self.syncs.front().filter(|sync| sync.record <= durable) {
             let done = Done { outcome: None, sequence: sync.sequence, durability: Durability::Local };

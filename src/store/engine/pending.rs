@@ -26,6 +26,12 @@ pub(super) struct Entry {
     pub(super) growth: u64,
 }
 
+impl Entry {
+    fn is_ready(&self, durable: log::Ticket) -> bool {
+        self.durability == Durability::Memory || self.record <= durable
+    }
+}
+
 /// What an entry is.
 #[derive(Debug)]
 pub(super) enum What {
@@ -85,13 +91,12 @@ impl Pending {
         self.entries.push_back(entry);
     }
 
-    /// The next one that may be applied, when everything up to `durable` is on disk.
-    pub(super) fn pop_ready(&mut self, durable: log::Ticket) -> Option<Entry> {
-        let first = self.entries.front()?;
-        let is_ready = first.durability == Durability::Memory || first.record <= durable;
-        if is_ready { self.pop() } else { None }
+    /// Those that may be applied, when everything up to `durable` is on disk.
+    pub(super) fn ready(&self, durable: log::Ticket) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().take_while(move |entry| entry.is_ready(durable))
     }
 
+    /// The first, ready or not.
     pub(super) fn pop(&mut self) -> Option<Entry> {
         let entry = self.entries.pop_front()?;
         if let Some(request) = &entry.request

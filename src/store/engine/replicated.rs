@@ -17,7 +17,7 @@ use super::submit::growth;
 use crate::error::{Error, Result};
 use crate::rng::Rng;
 use crate::store::index::evict::{self, Eviction};
-use crate::store::index::{Command, Index, Operation, Outcome, State, Timestamp};
+use crate::store::index::{Command, FETCH_MAX, Index, Operation, Outcome, State, Timestamp};
 use crate::store::log::record::{Vote, record_bytes};
 use crate::store::log::{self, Appended, Disk, Epoch, File, Identity, Plan, Replayed, Sequence, Written};
 use crate::time::Instant;
@@ -196,10 +196,16 @@ impl Replay {
     }
 
     fn apply_committed(&mut self) {
+        let mut fetched = 0;
         while self.wrong.is_none()
             && let Some(entry) = self.found.uncommitted.front()
             && entry.sequence <= self.committed
         {
+            if fetched == 0 {
+                fetched = FETCH_MAX;
+                self.index.fetch_encoded(self.found.uncommitted.iter().map(|entry| &entry.payload[..]));
+            }
+            fetched -= 1;
             let entry = self.found.uncommitted.pop_front().expect("there is a first");
             let settings = *self.index.state().settings();
             let payload = if is_command(&entry.payload) { &entry.payload[..] } else { &[] };
@@ -281,6 +287,11 @@ impl Engine {
         if sequence > state.commit && sequence <= state.last && self.log.has_room(64) {
             let _ = self.log.commit(sequence, self.time.clock_ms(now));
         }
+    }
+
+    /// Has the memory fetched that applying these entries one after the other will need, of [`FETCH_MAX`] of them at most.
+    pub fn fetch<'p>(&self, payloads: impl IntoIterator<Item = &'p [u8]>) {
+        self.index.fetch_encoded(payloads);
     }
 
     /// Applies a committed entry. Readers see it after [`Engine::publish`]. `None` for one that is no command.

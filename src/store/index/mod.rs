@@ -51,6 +51,7 @@ use std::sync::Arc;
 use self::apply::Run;
 use self::clients::Fate;
 pub use self::clients::WINDOW;
+use self::command::first_key;
 pub use self::command::{
     Command, Comparison, Condition, KEY_MAX, Lifetime, LifetimeCondition, Malformed, OnRefusal, Operand,
     Operation, Range, Relation, RequestId, Settings, Step, Transaction, VERSION, prefix_end,
@@ -163,6 +164,9 @@ impl Index {
         {
             return Ok(outcome);
         }
+        if let Operation::Transaction(transaction) = &command.operation {
+            self.fetch_all(transaction);
+        }
         let before = self.history.open().mark();
         let events = self.history.open();
         let writer = Writer { state: &mut self.state, scratch: &mut self.buffers, events, sequence };
@@ -180,6 +184,11 @@ impl Index {
     /// other: of the first [`FETCH_MAX`] keys. It changes nothing.
     pub fn fetch<'c>(&self, commands: impl IntoIterator<Item = &'c Command<'c>>) {
         self.state.entries.fetch(commands.into_iter().flat_map(|command| keys_of(&command.operation)));
+    }
+
+    /// Likewise of commands that are encoded, of those with a single step.
+    pub fn fetch_encoded<'c>(&self, commands: impl IntoIterator<Item = &'c [u8]>) {
+        self.state.entries.fetch(commands.into_iter().filter_map(first_key));
     }
 
     /// Shows readers all that was applied. To be called after each batch, before anybody is answered; or
@@ -212,6 +221,13 @@ impl Index {
     /// of an index. See [`Reader`].
     pub fn serve(&self, ask: impl Fn() -> Arc<View> + Send + Sync + 'static) {
         self.published.published.serve(Box::new(ask));
+    }
+
+    /// Has the memory fetched that the steps of a transaction need.
+    fn fetch_all(&self, transaction: &Transaction<'_>) {
+        for steps in transaction.then.chunks(FETCH_MAX).filter(|steps| steps.len() > 1) {
+            self.state.entries.fetch(steps.iter().filter_map(key_of));
+        }
     }
 
     fn show(&mut self) -> Arc<View> {
@@ -258,7 +274,11 @@ fn keys_of<'o>(operation: &'o Operation<'_>) -> impl Iterator<Item = &'o [u8]> {
         Operation::Transaction(transaction) => &transaction.then[..],
         _ => &[],
     };
-    steps.iter().filter_map(|step| match step {
+    steps.iter().filter_map(key_of)
+}
+
+fn key_of<'s>(step: &Step<'s>) -> Option<&'s [u8]> {
+    match step {
         Step::Put { key, .. }
         | Step::Delete { key, .. }
         | Step::Increment { key, .. }
@@ -266,7 +286,7 @@ fn keys_of<'o>(operation: &'o Operation<'_>) -> impl Iterator<Item = &'o [u8]> {
         | Step::SetLifetime { key, .. }
         | Step::Get { key } => Some(*key),
         Step::DeleteRange { .. } | Step::Range { .. } => None,
-    })
+    }
 }
 
 /// Steps that are done without a view beside them, at most.

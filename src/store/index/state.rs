@@ -135,6 +135,12 @@ impl State {
         }
     }
 
+    /// Has the memory fetched that reading these keys one after the other will need, for [`FETCH_MAX`] of them together.
+    /// It changes nothing.
+    pub fn fetch<'k>(&self, keys: impl IntoIterator<Item = &'k [u8]>) {
+        self.entries.fetch(keys);
+    }
+
     /// The lease `id`, if it is alive at `now`.
     pub fn lease(&self, id: u64, now: Timestamp) -> Option<Lease> {
         self.lease_of(id).filter(|lease| lease.deadline > now)

@@ -94,6 +94,23 @@ impl<'a> Command<'a> {
     }
 }
 
+/// The key that an encoded command names first, if it is a single step. Nothing else of it is looked at: to have memory
+/// fetched.
+pub(in crate::store::index) fn first_key(mut command: &[u8]) -> Option<&[u8]> {
+    let [version, has_request, rest @ ..] = command else { return None };
+    if *version != VERSION {
+        return None;
+    }
+    command = rest;
+    take_varint(&mut command)?;
+    if *has_request != 0 {
+        take(&mut command, 16)?;
+        take_varint(&mut command)?;
+    }
+    let (operation, mut rest) = command.split_first()?;
+    if matches!(operation, 0x01..=0x08) { take_bytes(&mut rest) } else { None }
+}
+
 struct Decoder<'a, 's> {
     bytes: &'a [u8],
     settings: &'s Settings,

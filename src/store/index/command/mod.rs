@@ -9,6 +9,7 @@ mod encode;
 mod limits;
 
 pub use self::decode::Malformed;
+pub(in crate::store::index) use self::decode::first_key;
 pub use self::limits::{KEY_MAX, Settings};
 use super::time::Timestamp;
 
