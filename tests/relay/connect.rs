@@ -129,8 +129,8 @@ fn no_answer_means_another_backend_when_the_time_is_over() {
         let silent = Silent::new();
         let backend = Backend::echo(Family::V4);
         let setup = Setup::new(&[silent.address(), backend.address()]).pool("policy = \"first\"");
-        let relay = setup.listener("timeouts = { connect = \"300ms\" }").start(mode);
         let start = Instant::now();
+        let relay = setup.listener("timeouts = { connect = \"300ms\" }").start(mode);
         let client = relay.connect();
         client.put(b"hello");
         client.expect(b"hello");
@@ -149,8 +149,8 @@ fn nobody_answers() {
         let silent = [Silent::new(), Silent::new(), Silent::new()];
         let setup = Setup::new(&[silent[0].address(), silent[1].address(), silent[2].address()]);
         let setup = setup.listener("timeouts = { connect = \"100ms\" }").pool("retry = { attempts = 2 }");
-        let relay = setup.start(mode);
         let start = Instant::now();
+        let relay = setup.start(mode);
         relay.connect().expect_over();
         assert!(start.elapsed() >= Duration::from_millis(200), "{:?}", start.elapsed());
         relay.expect_closed("connect_failed", 1);

@@ -80,10 +80,10 @@ fn the_deadline_cuts() {
             let listen = Listen::new(Family::V4);
             let relay =
                 Setup::new(&[&listen.address]).listener("timeouts = { drain = \"300ms\" }").start(mode);
+            let start = Instant::now();
             let (client, backend) = relay.join(&listen);
             client.put(b"x");
             backend.expect(b"x");
-            let start = Instant::now();
             relay.server.drain((!configured).then_some(Duration::from_millis(300))).unwrap();
             client.expect_over();
             backend.expect_over();
@@ -111,8 +111,8 @@ fn a_second_order_sets_the_time_anew() {
 
         // And to a later one.
         let relay = Setup::new(&[&listen.address]).start(mode);
-        let (client, backend) = relay.join(&listen);
         let start = Instant::now();
+        let (client, backend) = relay.join(&listen);
         relay.server.drain(Some(Duration::from_millis(500))).unwrap();
         relay.server.drain(Some(Duration::from_millis(900))).unwrap();
         client.expect_over();

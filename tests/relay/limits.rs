@@ -37,8 +37,8 @@ fn a_full_pool_is_waited_for() {
 
 /// However many come at once, in any time no more go through than the burst and the rate; none is sent away.
 fn paced(setup: Setup, mode: Mode, clients: usize, least: Duration) {
-    let relay = setup.listener(LONG).start(mode);
     let start = Instant::now();
+    let relay = setup.listener(LONG).start(mode);
     let clients: Vec<_> = (0..clients)
         .map(|_| {
             let client = relay.connect();
