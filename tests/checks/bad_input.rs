@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::nginx::nginx;
 use crate::process::{Running, until};
-use crate::{Folder, Server, backend, free_port, program};
+use crate::{Folder, Server, backend, free_address, program};
 
 /// A server that does the same with each connection, on a thread of its own.
 struct Odd {
@@ -97,12 +97,12 @@ fn servers_that_are_no_such_servers_are_down_with_a_reason() {
         }
     });
     let (web, _broken) = nginx("web");
-    let port = free_port();
+    let address = free_address();
     let mut redis = Command::new(program("redis-server"));
-    redis.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
-    let redis = Server::start(&mut redis, port, Folder::new());
-    let web = SocketAddr::from((Ipv4Addr::LOCALHOST, web.port));
-    let redis_address = SocketAddr::from((Ipv4Addr::LOCALHOST, redis.port));
+    redis.args(["--port", &address.port().to_string(), "--bind", &address.ip().to_string()]);
+    redis.args(["--save", "", "--appendonly", "no"]);
+    let redis = Server::start(&mut redis, address, Folder::new());
+    let (web, redis_address) = (web.address, redis.address);
     until("Redis answers", || TcpStream::connect(redis_address).is_ok());
     let servers = [
         ("garbage", garbage.address),
@@ -181,12 +181,11 @@ fn a_certificate_that_is_out_of_date_answers_all_the_same() {
     let mut is_expired = Command::new(program("openssl"));
     is_expired.current_dir(folder.path()).args(["x509", "-in", "certificate", "-noout", "-checkend", "0"]);
     assert!(!is_expired.output().unwrap().status.success(), "the certificate is of the past");
-    let port = free_port();
+    let address = free_address();
     let mut command = Command::new(program("openssl"));
-    command.current_dir(folder.path()).args(["s_server", "-accept", &format!("127.0.0.1:{port}")]);
+    command.current_dir(folder.path()).args(["s_server", "-accept", &address.to_string()]);
     command.args(["-key", "key", "-cert", "certificate", "-quiet"]);
-    let server = Server::start(&mut command, port, folder);
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, server.port));
+    let _server = Server::start(&mut command, address, folder);
     let running = Running::start(&config(&[("pool-0".to_string(), "kind = \"tls\"", address)]), None);
     until("it is up", || backend(&running, 0, "it")["observed"] == "up");
     running.end();
@@ -204,10 +203,9 @@ fn a_web_server_that_is_slow_is_out_by_its_timeout() {
     std::fs::write(slow.folder().join("page"), page).unwrap();
     let limited = slow.folder().join("slowly");
     std::fs::write(&limited, "").unwrap();
-    let local = |server: &Server| SocketAddr::from((Ipv4Addr::LOCALHOST, server.port));
     let pools = [
-        ("pool-0".to_string(), "kind = \"http\", path = \"/page\", expect = \"the end\"", local(&slow)),
-        ("pool-1".to_string(), "kind = \"http\", path = \"/healthz\", expect = \"fine\"", local(&starved)),
+        ("pool-0".to_string(), "kind = \"http\", path = \"/page\", expect = \"the end\"", slow.address),
+        ("pool-1".to_string(), "kind = \"http\", path = \"/healthz\", expect = \"fine\"", starved.address),
     ];
     let running = Running::start(&config(&pools), None);
     let observed = |pool: usize| backend(&running, pool, "it")["observed"].clone();

@@ -2,23 +2,22 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::process::Command;
 
 use crate::process::{Running, until};
-use crate::{Folder, Server, free_port, program};
+use crate::{Folder, Server, free_address, program};
 
 /// A dnsmasq that answers what its files say, and its folder.
 struct Dns {
     server: Option<Server>,
     folder: Folder,
-    port: u16,
+    address: SocketAddr,
 }
 
 impl Dns {
     fn new(records: &str) -> Self {
-        let port = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-        let mut dns = Self { server: None, folder: Folder::new(), port };
+        let mut dns = Self { server: None, folder: Folder::new(), address: free_address() };
         dns.say(records);
         dns
     }
@@ -29,25 +28,26 @@ impl Dns {
         let config = self.folder.write(
             "dnsmasq.conf",
             &format!(
-                "port={}\nlisten-address=127.0.0.1\nbind-interfaces\nno-resolv\nno-hosts\nuser=root\n\
+                "port={}\nlisten-address={}\nbind-interfaces\nno-resolv\nno-hosts\nuser=root\n\
                  local=/test/\nlocal-ttl=1\n{records}\n",
-                self.port
+                self.address.port(),
+                self.address.ip(),
             ),
         );
         let mut command = Command::new(program("dnsmasq"));
         command.args(["--keep-in-foreground", "--pid-file="]);
         // One argument, so that no other file is read.
         command.arg(format!("--conf-file={}", config.display()));
-        self.server = Some(Server::start(&mut command, self.port, Folder::new()));
+        self.server = Some(Server::start(&mut command, self.address, Folder::new()));
     }
 }
 
 fn config(dns: &Dns, backends: &str) -> String {
     format!(
         "[[listener]]\nname = \"in\"\nbind = \"127.0.0.1:0\"\npool = \"app\"\n[[pool]]\nname = \"app\"\nbackend = [{backends}]\n\
-         [discovery]\nnameservers = [\"127.0.0.1:{}\"]\nsearch = []\nhosts = \"/dev/null\"\nhold = \"1s\"\nretry_min = \"200ms\"\n\
+         [discovery]\nnameservers = [\"{}\"]\nsearch = []\nhosts = \"/dev/null\"\nhold = \"1s\"\nretry_min = \"200ms\"\n\
          ttl_negative_max = \"1s\"\n",
-        dns.port
+        dns.address
     )
 }
 
@@ -161,10 +161,10 @@ fn a_file_of_members_is_followed() {
 /// Nobody answers at all: the server starts and runs, without members.
 #[test]
 fn a_name_that_cannot_be_found_stops_nobody() {
-    let port = free_port();
+    let address = free_address();
     let config = format!(
         "[[listener]]\nname = \"in\"\nbind = \"127.0.0.1:0\"\npool = \"app\"\n[[pool]]\nname = \"app\"\nbackend = [{{ address = \
-         \"app.test:1\" }}]\n[discovery]\nnameservers = [\"127.0.0.1:{port}\"]\n"
+         \"app.test:1\" }}]\n[discovery]\nnameservers = [\"{address}\"]\n"
     );
     let running = Running::start(&config, None);
     running.until_told("the failure is told", |count| count("discovery-failed") > 0);

@@ -2,6 +2,8 @@
 
 #![cfg(target_os = "linux")]
 
+#[path = "../shared/address.rs"]
+mod address;
 mod bad_input;
 mod dns;
 #[path = "../shared/folder.rs"]
@@ -13,27 +15,28 @@ mod nginx;
 mod process;
 mod redis;
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
+use address::own_address;
 use folder::Folder;
 use process::Running;
 
 /// A server of another make, which ends with the test.
 struct Server {
     child: Child,
-    port: u16,
+    address: SocketAddr,
     folder: Folder,
 }
 
 impl Server {
-    fn start(command: &mut Command, port: u16, folder: Folder) -> Self {
+    fn start(command: &mut Command, address: SocketAddr, folder: Folder) -> Self {
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let child = child.unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        Self { child, port, folder }
+        Self { child, address, folder }
     }
 
     fn folder(&self) -> &std::path::Path {
@@ -53,10 +56,9 @@ impl Drop for Server {
     }
 }
 
-/// A port that nobody listens on. Somebody may take it before its owner does: tests run one at a time where it
-/// would matter.
-fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+/// An address that nobody listens on.
+fn free_address() -> SocketAddr {
+    SocketAddr::from((own_address(), 7400))
 }
 
 /// The program of this name, also where not every user's PATH leads.

@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::process::{DEADLINE, Running, until};
-use crate::{Folder, Server, backend, free_port, program};
+use crate::{Folder, Server, backend, free_address, program};
 
 /// An nginx that answers with its name; it fails its check while there is a file `broken`, and sends the file `page`
 /// slowly while there is a file `slowly`.
 pub(crate) fn nginx(name: &str) -> (Server, std::path::PathBuf) {
     let folder = Folder::new();
-    let port = free_port();
+    let address = free_address();
     let root = folder.path().display();
     let config = folder.write(
         "nginx.conf",
@@ -21,7 +21,7 @@ pub(crate) fn nginx(name: &str) -> (Server, std::path::PathBuf) {
             "daemon off; master_process off; pid {root}/pid; error_log {root}/error.log;\nevents {{}}\nhttp {{\n\
              access_log off; client_body_temp_path {root}/b; proxy_temp_path {root}/p; fastcgi_temp_path {root}/f;\n\
              uwsgi_temp_path {root}/u; scgi_temp_path {root}/s;\n\
-             server {{ listen 127.0.0.1:{port}; keepalive_timeout 0;\n\
+             server {{ listen {address}; keepalive_timeout 0;\n\
              location /healthz {{ if (-e {root}/broken) {{ return 500; }} return 200 \"fine\"; }}\n\
              location /page {{ root {root}; if (-e {root}/slowly) {{ set $limit_rate 1k; }} }}\n\
              location / {{ return 200 \"{name}\"; }} }}\n}}\n"
@@ -30,7 +30,7 @@ pub(crate) fn nginx(name: &str) -> (Server, std::path::PathBuf) {
     let broken = folder.path().join("broken");
     let mut command = Command::new(program("nginx"));
     command.arg("-p").arg(folder.path()).arg("-e").arg(folder.path().join("error.log")).arg("-c").arg(config);
-    (Server::start(&mut command, port, folder), broken)
+    (Server::start(&mut command, address, folder), broken)
 }
 
 /// One request on a connection of its own; who answered.
@@ -46,11 +46,11 @@ fn ask(address: SocketAddr) -> std::io::Result<String> {
     }
 }
 
-fn config(ports: [u16; 3], more: &str) -> String {
-    let backends: Vec<String> = ports
+fn config(servers: [SocketAddr; 3], more: &str) -> String {
+    let backends: Vec<String> = servers
         .iter()
         .zip(["a", "b", "c"])
-        .map(|(port, name)| format!("{{ name = \"{name}\", address = \"127.0.0.1:{port}\" }}"))
+        .map(|(address, name)| format!("{{ name = \"{name}\", address = \"{address}\" }}"))
         .collect();
     format!(
         "[runtime]\nworkers = 2\n[[listener]]\nname = \"in\"\nbind = \"127.0.0.1:0\"\npool = \"app\"\n\
@@ -73,7 +73,7 @@ fn a_backend_of_three_fails_in_every_way() {
     let (a, _a_broken) = nginx("a");
     let (b, b_broken) = nginx("b");
     let (c, _c_broken) = nginx("c");
-    let running = Running::start(&config([a.port, b.port, c.port], CHECK), None);
+    let running = Running::start(&config([a.address, b.address, c.address], CHECK), None);
     let address = running.address();
     for name in ["a", "b", "c"] {
         until("all are up", || state(&running, name) == "up");
@@ -143,7 +143,7 @@ fn a_session_that_fails_hastens_the_check() {
     let (b, _b) = nginx("b");
     let check = "check = { kind = \"tcp\", interval = \"1h\", interval_transition = \"50ms\", initial = \"up\", rise = 1, \
                  fall = 2 }";
-    let running = Running::start(&config([a.port, b.port, free_port()], check), None);
+    let running = Running::start(&config([a.address, b.address, free_address()], check), None);
     let address = running.address();
     let start = Instant::now();
     until("the dead one is out", || {
@@ -162,8 +162,10 @@ fn failing_open_is_a_choice() {
     let check = "check = { kind = \"http\", path = \"/missing\", statuses = [\"204\"], interval = \"100ms\", fall = 1 }";
     let (a, _a) = nginx("a");
     for (more, answers) in [("", false), ("fail_open = true\n", true)] {
-        let running =
-            Running::start(&config([a.port, free_port(), free_port()], &format!("{more}{check}")), None);
+        let running = Running::start(
+            &config([a.address, free_address(), free_address()], &format!("{more}{check}")),
+            None,
+        );
         for name in ["a", "b", "c"] {
             until("all are down", || state(&running, name) == "down");
         }

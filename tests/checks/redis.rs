@@ -5,16 +5,17 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 
 use crate::process::{DEADLINE, Running, until};
-use crate::{Folder, Server, free_port, program};
+use crate::{Folder, Server, free_address, program};
 
 fn redis(more: &[&str]) -> Server {
     let folder = Folder::new();
-    let port = free_port();
+    let address = free_address();
     let mut command = Command::new(program("redis-server"));
-    command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
+    command.args(["--port", &address.port().to_string(), "--bind", &address.ip().to_string()]);
+    command.args(["--save", "", "--appendonly", "no"]);
     command.args(["--requirepass", "secret", "--masterauth", "secret", "--repl-diskless-sync-delay", "0"]);
     command.arg("--dir").arg(folder.path()).args(more);
-    Server::start(&mut command, port, folder)
+    Server::start(&mut command, address, folder)
 }
 
 /// One command to whoever answers there.
@@ -31,17 +32,17 @@ fn say(address: SocketAddr, command: &str) -> std::io::Result<String> {
 #[test]
 fn ports_follow_the_roles() {
     let first = redis(&[]);
-    let second = redis(&["--replicaof", &format!("127.0.0.1 {}", first.port)]);
+    let second = redis(&["--replicaof", &format!("{} {}", first.address.ip(), first.address.port())]);
     let secrets = Folder::new();
     let password = secrets.write("password", "secret\n");
     let pool = |role: &str| {
         format!(
             "[[pool]]\nname = \"{role}\"\nrole = \"{role}\"\ncheck = {{ kind = \"redis\", password_file = \"{}\", \
              interval = \"100ms\", initial = \"down\", rise = 1, fall = 1 }}\nbackend = [{{ name = \"first\", address = \
-             \"127.0.0.1:{}\" }}, {{ name = \"second\", address = \"127.0.0.1:{}\" }}]\n",
+             \"{}\" }}, {{ name = \"second\", address = \"{}\" }}]\n",
             password.display(),
-            first.port,
-            second.port,
+            first.address,
+            second.address,
         )
     };
     let config = format!(
@@ -73,7 +74,7 @@ fn ports_follow_the_roles() {
 
     // The primary dies, the replica is promoted: the port for writes follows.
     drop(first);
-    let there = SocketAddr::from(([127, 0, 0, 1], second.port));
+    let there = second.address;
     assert_eq!(say(there, "REPLICAOF NO ONE").unwrap(), "+OK");
     until("writes reach the new primary", || say(write, "SET key three").is_ok_and(|answer| answer == "+OK"));
     assert_eq!(say(there, "INCR count").unwrap(), ":1");

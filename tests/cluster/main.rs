@@ -1,5 +1,7 @@
 //! Stores that are members of a cluster, on real files and sockets: three nodes and a learner in one process.
 
+#[path = "../shared/address.rs"]
+mod address;
 #[cfg(feature = "tls")]
 #[path = "../shared/certificates.rs"]
 #[allow(dead_code, reason = "other tests take more of it")]

@@ -1,8 +1,7 @@
 //! Clusters in one process.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use trimtab::embedded::{
@@ -12,6 +11,7 @@ use trimtab::peer::Security;
 use trimtab::replication::{self, Role};
 use trimtab::store::{engine, log};
 
+use crate::address::own_address;
 use crate::folder::Folder;
 
 /// How long anything may take, on a machine that has much else to do.
@@ -19,13 +19,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) const LOCAL: Read = Read { level: Some(ReadLevel::Local), token: None, timeout: None };
 
-/// An address of this machine that nobody else has: of a network of 16 million, by process and count, and a port that the
-/// system gives to nobody of itself.
+/// An address that nobody else has.
 pub(crate) fn free_address() -> SocketAddr {
-    static NEXT: AtomicU32 = AtomicU32::new(1);
-    let [_, high, middle, low] =
-        (std::process::id() << 8 | NEXT.fetch_add(1, Ordering::Relaxed)).to_be_bytes();
-    SocketAddr::from((Ipv4Addr::new(127, high, middle, low), 7400))
+    SocketAddr::from((own_address(), 7400))
 }
 
 /// Folders and addresses of the nodes of a cluster, and the stores that are open.

@@ -3,6 +3,8 @@
 
 #![cfg(target_os = "linux")]
 
+#[path = "../shared/address.rs"]
+mod address;
 mod adopt;
 mod balancers;
 mod clients;

@@ -3,18 +3,10 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::address::own_address;
 use crate::folder::Folder;
 use crate::process::{DEADLINE, Running, until};
-
-/// An address of this machine that nobody else has: of a network of 16 million, by process and count.
-fn free_address() -> Ipv4Addr {
-    static NEXT: AtomicU32 = AtomicU32::new(1);
-    let [_, high, middle, low] =
-        (std::process::id() << 8 | NEXT.fetch_add(1, Ordering::Relaxed)).to_be_bytes();
-    Ipv4Addr::new(127, high, middle, low)
-}
 
 pub(crate) struct Cluster {
     addresses: Vec<Ipv4Addr>,
@@ -29,14 +21,14 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Three nodes, with these lines in `[store]`.
     pub(crate) fn start(lines: &'static str) -> Self {
-        let addresses = (0..3).map(|_| free_address()).collect();
+        let addresses = (0..3).map(|_| own_address()).collect();
         Self::begin(addresses, lines, None)
     }
 
     /// Three nodes and a learner, `n3`; each has a listener that splits reads from writes, with these lines in it, in which
     /// `ADDRESS` is the node's.
     pub(crate) fn start_splitting(listener: &'static str) -> Self {
-        let addresses = (0..4).map(|_| free_address()).collect();
+        let addresses = (0..4).map(|_| own_address()).collect();
         Self::begin(addresses, "learners = [\"n3\"]", Some(listener))
     }
 
@@ -85,7 +77,7 @@ impl Cluster {
 
     /// An address of this machine that nobody else has.
     pub(crate) fn free_ip() -> Ipv4Addr {
-        free_address()
+        own_address()
     }
 
     /// Where a node is asked which it is.

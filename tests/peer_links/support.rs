@@ -1,11 +1,13 @@
 //! Nodes that are turned one after the other on the test's own thread.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use trimtab::links::{Event, Links, Notice, PeerAddress, PeerStatus, Setup};
 use trimtab::peer::{End, Identity, Message, NodeName, Options, Security};
+
+use crate::address::own_address;
 
 /// How long anything may take, on a machine that has much else to do.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -23,13 +25,9 @@ pub(crate) fn name(text: &str) -> NodeName {
     text.parse().unwrap()
 }
 
-/// An address of this machine that nobody else has: of a network of 16 million, by process and count, and a port that the
-/// system gives to nobody of itself.
+/// An address that nobody else has.
 pub(crate) fn free_address() -> SocketAddr {
-    static NEXT: AtomicU32 = AtomicU32::new(1);
-    let [_, high, middle, low] =
-        (std::process::id() << 8 | NEXT.fetch_add(1, Ordering::Relaxed)).to_be_bytes();
-    SocketAddr::from((Ipv4Addr::new(127, high, middle, low), 7400))
+    SocketAddr::from((own_address(), 7400))
 }
 
 /// A node in plaintext that knows `peers`.
