@@ -26,7 +26,32 @@ pub(super) fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
     take_long_varint(bytes)
 }
 
+#[inline]
 fn take_long_varint(bytes: &mut &[u8]) -> Option<u64> {
+    let Some(word) = bytes.first_chunk().copied().map(u64::from_le_bytes) else {
+        return take_varint_bytewise(bytes);
+    };
+    let ends = !word & 0x8080_8080_8080_8080;
+    if ends == 0 {
+        return take_varint_bytewise(bytes);
+    }
+    let len = ends.trailing_zeros() as usize / 8 + 1;
+    // What is behind the number goes, and the high bits; then neighbours are pushed together, twice as many bits each time.
+    let sevens = word & (u64::MAX >> (64 - 8 * len)) & 0x7f7f_7f7f_7f7f_7f7f;
+    let pairs = (sevens & 0x007f_007f_007f_007f) | (sevens & 0x7f00_7f00_7f00_7f00) >> 1;
+    let fours = (pairs & 0x0000_3fff_0000_3fff) | (pairs & 0x3fff_0000_3fff_0000) >> 2;
+    let value = (fours & 0x0fff_ffff) | (fours & 0x0fff_ffff_0000_0000) >> 4;
+    // Zero in the last byte: there is a shorter form.
+    if value >> (7 * (len - 1)) == 0 {
+        return None;
+    }
+    *bytes = &bytes[len..];
+    Some(value)
+}
+
+/// Near the end, and of more than eight bytes.
+#[cold]
+fn take_varint_bytewise(bytes: &mut &[u8]) -> Option<u64> {
     let mut value = 0;
     for (at, byte) in bytes.iter().enumerate().take(10) {
         let bits = u64::from(byte & 0x7f);
@@ -95,6 +120,25 @@ mod tests {
             [&[0x80, 0x00][..], &[0xff; 10], &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2]]
         {
             assert_eq!(take_varint(&mut &wrong[..]), None);
+        }
+        // Of any length, alone and with more behind it.
+        for bits in 0..64 {
+            for value in [1 << bits, (1 << bits) - 1, u64::MAX >> bits, 0x0123_4567_89ab_cdef >> bits] {
+                let mut out = Vec::new();
+                put_varint(&mut out, value);
+                for behind in [&[][..], &[0; 9], &[0xff; 9]] {
+                    let whole = [&out[..], behind].concat();
+                    let mut rest = &whole[..];
+                    assert_eq!((take_varint(&mut rest), rest), (Some(value), behind), "{value:#x}");
+                    assert_eq!(take_varint_bytewise(&mut &whole[..]), Some(value));
+                }
+            }
+            // The same with a zero at its end.
+            let mut longer = Vec::new();
+            put_varint(&mut longer, 1 << bits);
+            *longer.last_mut().unwrap() |= 0x80;
+            longer.extend([0; 9]);
+            assert_eq!(take_varint(&mut &longer[..]), None, "{bits}");
         }
         for value in [0, -1, 1, i64::MIN, i64::MAX] {
             assert_eq!(unzigzag(zigzag(value)), value);

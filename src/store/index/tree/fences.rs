@@ -14,6 +14,8 @@ pub(super) struct Fences {
     heads: [u32; CHILDREN_MAX],
     /// What all begin with, and zeros behind it; of one that is longer than this nothing.
     prefix: [u8; PREFIX_MAX],
+    /// Ones where the prefix is.
+    mask: [u8; PREFIX_MAX],
     prefix_bytes: u32,
     len: u32,
     page: Page,
@@ -25,11 +27,12 @@ impl Fences {
         for (at, to) in heads.iter_mut().enumerate().take(page.len()) {
             *to = head(page.suffix(at));
         }
-        let mut prefix = [0; PREFIX_MAX];
+        let (mut prefix, mut mask) = ([0; PREFIX_MAX], [0; PREFIX_MAX]);
         if let Some(to) = prefix.get_mut(..page.prefix().len()) {
             to.copy_from_slice(page.prefix());
+            mask[..page.prefix().len()].fill(0xff);
         }
-        Self { heads, prefix, prefix_bytes: page.prefix().len() as u32, len: page.len() as u32, page }
+        Self { heads, prefix, mask, prefix_bytes: page.prefix().len() as u32, len: page.len() as u32, page }
     }
 
     pub(super) fn page(&self) -> &Page {
@@ -61,7 +64,7 @@ impl Fences {
             // Both as one number each: the bits of the key behind the prefix do not count.
             (Some(_), Some(begin)) => {
                 let differ = u128::from_le_bytes(*begin) ^ u128::from_le_bytes(self.prefix);
-                let is_equal = bytes == 0 || differ << (8 * (PREFIX_MAX - bytes)) == 0;
+                let is_equal = differ & u128::from_le_bytes(self.mask) == 0;
                 if is_equal { key.get(bytes..) } else { None }
             }
             (Some(prefix), None) => key.strip_prefix(prefix),

@@ -1,8 +1,7 @@
 //! Asking for the memory that keys need before they are looked up, for several keys together.
 
-use std::sync::Arc;
-
 use smallvec::SmallVec;
+use triomphe::Arc;
 
 use super::{Node, Tree};
 
@@ -39,7 +38,7 @@ impl Node {
         match self {
             Node::Leaf(leaf) => leaf.page().touch_slots(),
             // The count is looked at by who changes the node.
-            Node::Inner(inner) => Arc::strong_count(inner).wrapping_add(inner.fences.touch()),
+            Node::Inner(inner) => Arc::count(inner).wrapping_add(inner.fences.touch()),
         }
     }
 }

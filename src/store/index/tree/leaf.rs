@@ -86,13 +86,20 @@ impl Leaf {
 
     /// The cells of `parts` in a row.
     pub(super) fn assemble(parts: &[(&Leaf, Range<usize>)], scratch: &mut Scratch) -> Leaf {
-        let mut larges = Vec::new();
         let pages: Vec<_> = parts.iter().map(|(leaf, range)| (&leaf.page, range.clone())).collect();
         let prefix =
             match (pages.iter().find(|(_, r)| !r.is_empty()), pages.iter().rfind(|(_, r)| !r.is_empty())) {
                 (Some((first, from)), Some((last, to))) => first.common_with(from.start, last, to.end - 1),
                 _ => 0,
             };
+        if let ([(leaf, range)], [(page, _)]) = (parts, &pages[..])
+            && prefix == page.prefix().len()
+            && leaf.larges.is_none()
+            && let Some(page) = page.cut(range.clone(), scratch)
+        {
+            return Leaf { page, larges: None };
+        }
+        let mut larges = Vec::new();
         let page = Page::assemble(&pages, prefix, scratch, |from, payload, out| {
             let (place, small) = split_payload(payload);
             let place = place.map(|place| take_place(&mut larges, parts[from].0.large(place)));

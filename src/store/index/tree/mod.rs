@@ -20,9 +20,9 @@ mod page;
 
 use std::convert::Infallible;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 use smallvec::SmallVec;
+use triomphe::Arc;
 
 use self::fences::Fences;
 pub use self::fetch::FETCH_MAX;
@@ -108,7 +108,8 @@ impl Tree {
     ) -> Result<(), E> {
         let mut empty = None;
         let root = self.root.as_mut().unwrap_or_else(|| empty.insert(Node::Leaf(Leaf::empty())));
-        let (is_new, split) = put(root, key, scratch, make)?;
+        let mut split = None;
+        let is_new = put(root, key, scratch, make, &mut split)?;
         self.len += u64::from(is_new);
         if let Some(Split { fence, right }) = split {
             let left = Child { node: root.clone(), len: self.len - right.len };
@@ -232,15 +233,14 @@ fn contains(mut node: &Node, key: &[u8]) -> bool {
     }
 }
 
-/// What came of a put: whether the key is new, and what is to be put beside the node.
-type Placed = (bool, Option<Split>);
-
+/// Says whether the key is new; `split` gets what is to be put beside the node, if anything.
 fn put<'c, E>(
     node: &mut Node,
     key: &[u8],
     scratch: &mut Scratch,
     make: impl FnOnce(Option<Cell<'_>>) -> Result<Cell<'c>, E>,
-) -> Result<Placed, E> {
+    split: &mut Option<Split>,
+) -> Result<bool, E> {
     match node {
         Node::Leaf(leaf) => {
             let (at, old) = match leaf.look_up(key) {
@@ -249,30 +249,44 @@ fn put<'c, E>(
             };
             let cell = make(old)?;
             leaf.put(at, key, cell, scratch);
-            let split = is_leaf_full(leaf).then(|| split_leaf(leaf, at, scratch));
-            Ok((at.is_err(), split))
+            if is_leaf_full(leaf) {
+                *split = Some(split_leaf(leaf, at, scratch));
+            }
+            Ok(at.is_err())
         }
         Node::Inner(inner) => {
             let inner = own(inner);
             let at = inner.fences.child(key);
-            let (is_new, split) = put(&mut inner.children[at].node, key, scratch, make)?;
-            inner.children[at].len += u64::from(is_new);
-            let Some(Split { fence, right }) = split else { return Ok((is_new, None)) };
-            inner.children[at].len -= right.len;
-            let mut fences = inner.fences.page().clone();
-            fences.insert(at, &fence, &[], scratch);
-            inner.fences = Fences::new(fences);
-            inner.children.insert(at + 1, right);
-            let is_last = at + 2 == inner.children.len();
-            let split = (inner.children.len() > CHILDREN_MAX).then(|| split_inner(inner, is_last, scratch));
-            Ok((is_new, split))
+            let child = &mut inner.children[at];
+            let is_new = put(&mut child.node, key, scratch, make, split)?;
+            child.len += u64::from(is_new);
+            if let Some(below) = split.take() {
+                *split = take_in(inner, at, below, scratch);
+            }
+            Ok(is_new)
         }
     }
 }
 
+/// Puts the new half of the child at `at` beside it. Gives what is to be put beside the node then, if it is full.
+fn take_in(
+    inner: &mut Inner,
+    at: usize,
+    Split { fence, right }: Split,
+    scratch: &mut Scratch,
+) -> Option<Split> {
+    inner.children[at].len -= right.len;
+    let mut fences = inner.fences.page().clone();
+    fences.insert(at, &fence, &[], scratch);
+    inner.fences = Fences::new(fences);
+    inner.children.insert(at + 1, right);
+    let is_last = at + 2 == inner.children.len();
+    (inner.children.len() > CHILDREN_MAX).then(|| split_inner(inner, is_last, scratch))
+}
+
 /// The node, to be changed: a copy unless nobody else holds it.
 fn own(inner: &mut Arc<Inner>) -> &mut Inner {
-    if Arc::strong_count(inner) > 1 {
+    if !inner.is_unique() {
         // The copy increments the count of each child, one after the other, and leaves are far away in memory.
         // Plain reads before have all of them fetched at the same time.
         if matches!(inner.children.first(), Some(Child { node: Node::Leaf(_), .. })) {

@@ -19,7 +19,7 @@
 
 use std::cmp::Ordering;
 use std::ops::Range;
-use std::sync::Arc;
+use triomphe::Arc;
 
 use crate::store::index::wire::{put_varint, take_varint, varint_bytes};
 
@@ -92,7 +92,7 @@ impl Page {
     pub(super) fn empty() -> Self {
         let mut bytes = [0; HEADER];
         Header { count: 0, prefix: 0, records: HEADER, dead: 0 }.write(&mut bytes);
-        Self { bytes: Arc::from(bytes) }
+        Self { bytes: Arc::from(&bytes[..]) }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -101,7 +101,7 @@ impl Page {
 
     /// How many pages share this one's memory; asked for to have its first line fetched.
     pub(super) fn holders(&self) -> usize {
-        Arc::strong_count(&self.bytes)
+        Arc::count(&self.bytes)
     }
 
     /// Reads one byte of each line of the slots, to have them fetched.
@@ -190,11 +190,7 @@ impl Page {
 
     /// Bytes of the record at `at`.
     pub(super) fn bytes_of(&self, at: usize) -> usize {
-        let mut record = self.record_on(at);
-        let before = record.len();
-        let suffix = take_varint(&mut record).expect("a page is written by us") as usize;
-        let payload = take_varint(&mut record).expect("a page is written by us") as usize;
-        before - record.len() + 1 + usize::from(record[0]) + suffix + payload
+        record_bytes(self.record_on(at)).0
     }
 
     /// Puts `key` in before `at`; the caller has looked for it.
@@ -314,6 +310,36 @@ impl Page {
         Page { bytes: Arc::from(whole.as_slice()) }
     }
 
+    /// The records of a range as they lie, with the same prefix. `None` where one has more to spare than a new one would.
+    pub(super) fn cut(&self, range: Range<usize>, scratch: &mut Scratch) -> Option<Page> {
+        let header = self.header();
+        let mut bytes = 0;
+        for at in range.clone() {
+            let (all, spare) = record_bytes(self.record_on(at));
+            if spare > SPARE {
+                return None;
+            }
+            bytes += all;
+        }
+        let slots_end = header.slots() + range.len() * SLOT;
+        let capacity = capacity(slots_end + bytes);
+        let begin = capacity - bytes;
+        let whole = &mut scratch.whole;
+        whole.clear();
+        whole.extend_from_slice(&self.bytes[..header.slots()]);
+        whole.extend_from_slice(&self.bytes[header.slots() + range.start * SLOT..][..range.len() * SLOT]);
+        whole.resize(begin, 0);
+        for (nth, at) in range.clone().enumerate() {
+            let record = self.record_on(at);
+            // The low half of the slot.
+            let (place, offset) = (header.slots() + nth * SLOT, whole.len() as u32);
+            whole[place..place + 4].copy_from_slice(&offset.to_le_bytes());
+            whole.extend_from_slice(&record[..record_bytes(record).0]);
+        }
+        Header { count: range.len(), records: begin, dead: 0, ..header }.write(whole);
+        Some(Page { bytes: Arc::from(whole.as_slice()) })
+    }
+
     /// How many bytes the first key of `self` and the last of `last` have in common: a prefix of all between.
     pub(super) fn common_with(&self, first_at: usize, last: &Page, last_at: usize) -> usize {
         let (mut first_key, mut last_key) = (Vec::new(), Vec::new());
@@ -362,7 +388,10 @@ impl Page {
 
     /// Its bytes, to be changed: a copy unless nobody else holds them.
     fn own(&mut self) -> (&mut [u8], Header) {
-        let bytes = Arc::make_mut(&mut self.bytes);
+        if !self.bytes.is_unique() {
+            self.bytes = Arc::from(&self.bytes[..]);
+        }
+        let bytes = Arc::get_mut(&mut self.bytes).expect("nobody else holds it");
         let header = Header::of(bytes);
         (bytes, header)
     }
@@ -409,6 +438,16 @@ fn split_record(mut record: &[u8]) -> (&[u8], &[u8]) {
     let suffix = take_varint(&mut record).expect("a page is written by us") as usize;
     let payload = take_varint(&mut record).expect("a page is written by us") as usize;
     record[1..=suffix + payload].split_at(suffix)
+}
+
+/// Bytes of what begins with a record, and how many of them are spare.
+#[inline]
+fn record_bytes(record: &[u8]) -> (usize, usize) {
+    let mut rest = record;
+    let suffix = take_varint(&mut rest).expect("a page is written by us") as usize;
+    let payload = take_varint(&mut rest).expect("a page is written by us") as usize;
+    let spare = usize::from(rest[0]);
+    (record.len() - rest.len() + 1 + spare + suffix + payload, spare)
 }
 
 /// A record to be written.
