@@ -23,6 +23,8 @@ pub(crate) mod interface;
 pub(crate) mod limits;
 #[cfg(feature = "proxy")]
 pub(crate) mod pipe;
+#[cfg(feature = "store")]
+pub(crate) mod prefetch;
 #[cfg(any(feature = "proxy", feature = "store"))]
 #[cfg_attr(not(feature = "proxy"), allow(dead_code, reason = "only the relay raises SIGPIPE"))]
 pub(crate) mod signal;

@@ -39,11 +39,6 @@ impl Fences {
         &self.page
     }
 
-    /// Reads one byte of each line that [`Fences::child`] looks at, to have them fetched.
-    pub(super) fn touch(&self) -> usize {
-        self.heads[0] as usize + self.len as usize
-    }
-
     /// How many fences are at or before `key`.
     #[inline]
     pub(super) fn child(&self, key: &[u8]) -> usize {

@@ -22,13 +22,14 @@ use std::ops::Range;
 use triomphe::Arc;
 
 use crate::store::index::wire::{put_varint, take_varint, varint_bytes};
+use crate::sys::prefetch::prefetch;
 
 const SLOT: usize = 8;
 const HEADER: usize = 16;
-/// What memory is read by.
-const LINE: usize = 64;
-/// How much of a record, or of the slots, is asked for at once, before its length is known.
-const FETCH_BYTES: usize = 192;
+/// How much of a record is asked for at once, before its length is known.
+const RECORD_FETCHED: usize = 192;
+/// How much of a page's beginning is asked for at once, where its slots are.
+const SLOTS_FETCHED: usize = 256;
 /// A page has room to grow by this share of the next power of two.
 const SHARES: usize = 8;
 /// The least that it grows by.
@@ -104,19 +105,20 @@ impl Page {
         Arc::count(&self.bytes)
     }
 
-    /// Reads one byte of each line of the slots, to have them fetched.
-    pub(super) fn touch_slots(&self) -> usize {
-        self.holders() + touch(self.bytes.iter().take(FETCH_BYTES))
+    /// Has the slots fetched.
+    pub(super) fn prefetch_slots(&self) {
+        prefetch(&self.bytes[..], SLOTS_FETCHED);
     }
 
-    /// Reads one byte of each line of the record that `key` most likely has, or would be put before.
-    pub(super) fn touch_record(&self, key: &[u8]) -> usize {
+    /// Has the record fetched that `key` most likely has, or would be put before. Waits for the slots.
+    pub(super) fn prefetch_record(&self, key: &[u8]) {
         let (prefix, slots) = self.parts();
-        let Some(suffix) = key.strip_prefix(prefix) else { return 0 };
+        let Some(suffix) = key.strip_prefix(prefix) else { return };
         let least = u64::from(head(suffix)) << 32;
         let before = slots.iter().filter(|slot| u64::from_le_bytes(**slot) < least).count();
-        let Some(slot) = slots.get(before) else { return 0 };
-        touch(self.bytes[u64::from_le_bytes(*slot) as u32 as usize..].iter().take(FETCH_BYTES))
+        if let Some(slot) = slots.get(before) {
+            prefetch(&self.bytes[u64::from_le_bytes(*slot) as u32 as usize..], RECORD_FETCHED);
+        }
     }
 
     /// Bytes of what is in it.
@@ -155,7 +157,8 @@ impl Page {
                 return Err(at);
             }
             let record = &self.bytes[slot as u32 as usize..];
-            fetch(record);
+            // All of its lines together: what follows reads the first one to know what to read of the others.
+            prefetch(record, RECORD_FETCHED);
             let (found, payload) = split_record(record);
             match found.cmp(suffix) {
                 Ordering::Less => {}
@@ -417,19 +420,6 @@ impl Page {
     fn record_on(&self, at: usize) -> &[u8] {
         &self.bytes[self.offset(at)..]
     }
-}
-
-/// Asks for the lines of a record, so that they come from memory together: what follows reads its first one to know
-/// what to read of the others.
-#[inline]
-fn fetch(record: &[u8]) {
-    std::hint::black_box(touch(record.iter().take(FETCH_BYTES)));
-}
-
-/// Reads one of so many bytes as a line has.
-#[inline]
-fn touch<'a>(bytes: impl Iterator<Item = &'a u8>) -> usize {
-    bytes.step_by(LINE).fold(0, |sum, byte| sum.wrapping_add(usize::from(*byte)))
 }
 
 /// Suffix and payload of what begins with a record.
