@@ -1,8 +1,9 @@
 //! What do the store's log, its start and its snapshots cost, beside what the disk and the machine can do?
 //!
-//! - `log`: records of 160 bytes made durable, one at a time and 50 at a time, by a [`Wal`] on its threads, and beside
-//!   it the bare calls for as many bytes: `pwrite` and `fdatasync` over blocks that were written before, and into a
-//!   file of which only the room was allocated. The rounds take turns; the ratio is that of the same round.
+//! - `log`: records of 160 bytes made durable, one at a time and 50 at a time, by a [`Wal`] on its threads, which are
+//!   woken and wake, and by one that its caller turns; beside it the bare calls for as many bytes: `pwrite` and
+//!   `fdatasync` over blocks that were written before, and into a file of which only the room was allocated. The rounds
+//!   take turns; the ratio is that of the same round.
 //! - `start`: a store opened that has a log and no snapshot, in bytes of log a second. The files are in the page cache.
 //! - `snapshot`: a snapshot of a large store while one thread puts and one reads, each at a pace: by how much the
 //!   process grows, and what the slowest hundredth of calls takes with the snapshot and without.
@@ -69,7 +70,7 @@ fn median(mut all: Vec<f64>) -> (f64, f64, f64) {
 
 fn print(name: &str, all: Vec<f64>, unit: &str) {
     let (middle, least, greatest) = median(all);
-    println!("{name:<44} {middle:>10.2} ({least:.2} to {greatest:.2}) {unit}");
+    println!("{name:<52} {middle:>10.2} ({least:.2} to {greatest:.2}) {unit}");
 }
 
 // --- log -------------------------------------------------------------------------------------------------
@@ -130,12 +131,19 @@ fn durable(wal: &Wal, batch: usize, round: Duration) -> f64 {
 }
 
 fn log(plan: &Plan) {
+    for (mode, name) in [(Mode::Threads, "by its thread"), (Mode::Inline, "by who waits")] {
+        log_by(plan, mode, name);
+    }
+}
+
+fn log_by(plan: &Plan, mode: Mode, name: &str) {
     let identity = Identity { cluster: [1; 16], node: 1 };
     let options = trimtab::store::log::Options::default();
-    let (wal, _) = Wal::open(plan.dir.join("wal"), options, identity, Mode::Threads, &mut |_, _| ())
-        .expect("the log is made");
-    let (written, allocated) =
-        (file(&plan.dir.join("written"), true), file(&plan.dir.join("allocated"), false));
+    let dir = plan.dir.join(name);
+    fs::create_dir_all(&dir).expect("the directory can be made");
+    let (wal, _) =
+        Wal::open(dir.join("wal"), options, identity, mode, &mut |_, _| ()).expect("the log is made");
+    let (written, allocated) = (file(&dir.join("written"), true), file(&dir.join("allocated"), false));
     for batch in [1, 50] {
         let bytes = batch * trimtab::store::log::record::record_bytes(PAYLOAD);
         let (mut over, mut into) = (0, 0);
@@ -152,7 +160,7 @@ fn log(plan: &Plan) {
                 ratios.push(own / overwrite);
             }
         }
-        print(&format!("log, {batch} records ({bytes} bytes) durable"), ours, "us");
+        print(&format!("log, {batch} records ({bytes} bytes) durable, {name}"), ours, "us");
         print("  pwrite and fdatasync over written blocks", overwrites, "us");
         print("  pwrite and fdatasync into an allocated file", fills, "us");
         print("  the log's time to that over written blocks", ratios, "times");

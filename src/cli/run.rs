@@ -30,6 +30,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let config = super::check::load(&arguments.file)?;
     // A limit that cannot be raised is still one to run with.
     let _ = sys::limits::raise_descriptors();
+    // The loops change the same entries, one at a time.
+    #[cfg(feature = "store")]
+    if config.store.is_some() {
+        sys::heap::share_one();
+    }
     // Before the server starts, so that a signal that comes meanwhile is not lost.
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGQUIT])?;
     let handle = signals.handle();

@@ -17,6 +17,8 @@ pub(crate) mod file;
 #[cfg(any(feature = "proxy", feature = "store"))]
 #[cfg_attr(not(feature = "proxy"), allow(dead_code, reason = "only sockets are shut down after a fork"))]
 pub(crate) mod fork;
+#[cfg(all(feature = "cli", feature = "store"))]
+pub(crate) mod heap;
 #[cfg(feature = "proxy")]
 pub(crate) mod interface;
 #[cfg(feature = "cli")]
