@@ -78,9 +78,9 @@ fn the_deadline_cuts() {
     for mode in Mode::BOTH {
         for configured in [true, false] {
             let listen = Listen::new(Family::V4);
+            let start = Instant::now();
             let relay =
                 Setup::new(&[&listen.address]).listener("timeouts = { drain = \"300ms\" }").start(mode);
-            let start = Instant::now();
             let (client, backend) = relay.join(&listen);
             client.put(b"x");
             backend.expect(b"x");
@@ -110,8 +110,8 @@ fn a_second_order_sets_the_time_anew() {
         relay.expect_closed("stopped", 1);
 
         // And to a later one.
-        let relay = Setup::new(&[&listen.address]).start(mode);
         let start = Instant::now();
+        let relay = Setup::new(&[&listen.address]).start(mode);
         let (client, backend) = relay.join(&listen);
         relay.server.drain(Some(Duration::from_millis(500))).unwrap();
         relay.server.drain(Some(Duration::from_millis(900))).unwrap();

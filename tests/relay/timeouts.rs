@@ -90,9 +90,9 @@ fn half_closed() {
     for mode in Mode::BOTH {
         for client_ends in [true, false] {
             let listen = Listen::new(Family::V4);
+            let start = Instant::now();
             let relay =
                 Setup::new(&[&listen.address]).listener(&timeouts("half_closed", "300ms")).start(mode);
-            let start = Instant::now();
             let (client, backend) = relay.join(&listen);
             let (ends, stays) = if client_ends { (&client, &backend) } else { (&backend, &client) };
             ends.end();
@@ -110,10 +110,10 @@ fn half_closed() {
 fn half_closed_may_be_longer_than_idle() {
     for mode in Mode::BOTH {
         let listen = Listen::new(Family::V4);
+        let start = Instant::now();
         let relay = Setup::new(&[&listen.address])
             .listener("timeouts = { idle = \"2s\", half_closed = \"3s\" }")
             .start(mode);
-        let start = Instant::now();
         let (client, backend) = relay.join(&listen);
         client.end();
         backend.expect_end();
@@ -128,8 +128,8 @@ fn queue() {
     for mode in Mode::BOTH {
         let listen = Listen::new(Family::V4);
         let setup = Setup::new(&[&listen.address]).listener(&timeouts("queue", "300ms"));
-        let relay = setup.backend("maxconn = 1").start(mode);
         let start = Instant::now();
+        let relay = setup.backend("maxconn = 1").start(mode);
         let (first, served) = relay.join(&listen);
         let waiting: Vec<_> = (0..3).map(|_| relay.connect()).collect();
         for client in &waiting {
