@@ -204,18 +204,24 @@ def catch_up(folder: Path, rounds: int, megabytes: int = 200) -> str:
                     client.receive()
             load = Load(cluster, partial(list, [primary]))
             load.until_more(500)
-            since, before = time.monotonic(), load.count()
-            time.sleep(1)
-            rate = (load.count() - before) / (time.monotonic() - since)
             server = cluster.servers[primary]
-            memory = memory_kib([server.pid]) if server is not None else 0
+            last = b"long:%d" % (count - 1)
+            # Looking takes from the clients, too, which are of this process: so it is done before as it is done then.
+            since, before = time.monotonic(), load.count()
+            memory = 0
+            while time.monotonic() - since < 1:
+                offset(cluster, primary)
+                offset(cluster, primary)
+                client.ask(b"GET", last)
+                memory = memory_kib([server.pid]) if server is not None else 0
+                time.sleep(0.01)
+            rate = (load.count() - before) / (time.monotonic() - since)
             cluster.start(replica)
             since, before = time.monotonic(), load.count()
             reader = cluster.client(replica, PATIENCE)
             most = memory
             # What it shows by itself has all when it has what was written last.
             reader.ask(b"READONLY")
-            last = b"long:%d" % (count - 1)
             while (
                 offset(cluster, replica) < offset(cluster, primary) - 1_000
                 or reader.ask(b"GET", last) is None
