@@ -12,14 +12,14 @@ use std::time::Duration;
 use crate::time::Instant;
 
 /// Bytes a second to begin with.
-const FIRST: u64 = 128 << 20;
+const FIRST: u64 = 256 << 20;
 const LEAST: u64 = 32 << 20;
 const MOST: u64 = 4 << 30;
 /// Between two decisions.
 const WINDOW: Duration = Duration::from_millis(50);
 /// In 1/100: how many fewer writes there may be, how much longer one may take.
-const FEWER: u64 = 12;
-const SLOWER: u64 = 15;
+const FEWER: u64 = 15;
+const SLOWER: u64 = 18;
 const FAR_SLOWER: u64 = 3;
 /// What may be sent at once, as time at the present rate: longer than a tick of the node.
 const BURST: Duration = Duration::from_millis(25);
