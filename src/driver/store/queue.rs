@@ -15,7 +15,7 @@ use super::owner::Owner;
 use super::shared::{deadline, now};
 use crate::error::{Error, Result};
 use crate::store::engine::Durability;
-use crate::store::index::{Command, Operation, RequestId, Timestamp};
+use crate::store::index::{Command, FETCH_MAX, Operation, RequestId, Timestamp};
 use crate::sys::eventfd::EventFd;
 use crate::time::Clock;
 
@@ -100,7 +100,14 @@ impl Queue {
         let until = now.instant.saturating_add(self.store.inner.options.timeout);
         let mut taken = 0;
         let mut result = Ok(());
-        for submission in batch {
+        for (at, submission) in batch.iter().enumerate() {
+            if at.is_multiple_of(FETCH_MAX) && batch.len() > 1 && !shared.is_member() {
+                // What is done at once needs this now; the others have it asked for when they are done.
+                let default = self.store.inner.options.engine.durability;
+                let group = &batch[at..batch.len().min(at + FETCH_MAX)];
+                let now = group.iter().filter(|it| it.durability.unwrap_or(default) == Durability::Memory);
+                core.engine().state().fetch(now.flat_map(|it| it.operation.keys()));
+            }
             result = self.reserve().and_then(|()| {
                 let Submission { operation, request, durability, nodes, user_data } = submission;
                 let command =

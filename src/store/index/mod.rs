@@ -183,7 +183,7 @@ impl Index {
     /// Has the memory fetched that these commands will need, for several together, before they are applied one after the
     /// other: of the first [`FETCH_MAX`] keys. It changes nothing.
     pub fn fetch<'c>(&self, commands: impl IntoIterator<Item = &'c Command<'c>>) {
-        self.state.entries.fetch(commands.into_iter().flat_map(|command| keys_of(&command.operation)));
+        self.state.fetch(commands.into_iter().flat_map(|command| command.operation.keys()));
     }
 
     /// Likewise of commands that are encoded, of those with a single step.
@@ -267,14 +267,16 @@ impl Index {
     }
 }
 
-/// The keys that an operation names one by one, its conditions aside.
-fn keys_of<'o>(operation: &'o Operation<'_>) -> impl Iterator<Item = &'o [u8]> {
-    let steps = match operation {
-        Operation::Step(step) => std::slice::from_ref(step),
-        Operation::Transaction(transaction) => &transaction.then[..],
-        _ => &[],
-    };
-    steps.iter().filter_map(key_of)
+impl<'a> Operation<'a> {
+    /// The keys that it names one by one, its conditions aside.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &'a [u8]> {
+        let steps = match self {
+            Operation::Step(step) => std::slice::from_ref(step),
+            Operation::Transaction(transaction) => &transaction.then[..],
+            _ => &[],
+        };
+        steps.iter().filter_map(key_of)
+    }
 }
 
 fn key_of<'s>(step: &Step<'s>) -> Option<&'s [u8]> {
