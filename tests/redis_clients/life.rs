@@ -94,6 +94,42 @@ fn pipelines_are_answered_in_their_order() {
     }
 }
 
+/// What is looked at before its turn is answered as what is not: the same requests, a pipeline at once and one by one.
+#[test]
+fn a_pipeline_of_many_keys_is_answered_as_its_requests_one_by_one() {
+    let mut requests = Vec::new();
+    for number in 0..400 {
+        let key = |number: u32| format!("key:{}", number.wrapping_mul(0x9e37_79b9) >> 22).into_bytes();
+        let (key, other, long) = (key(number), key(number + 1), vec![b'k'; number as usize % 300]);
+        let value = number.to_string().into_bytes();
+        requests.push(encoded(&[b"set", &key, &value]));
+        requests.push(encoded(&[b"GET", &other]));
+        requests.push(match number % 8 {
+            0 => encoded(&[b"PING"]),
+            1 => encoded(&[b"DEL", &key, &other]),
+            2 => b"GET by hand\r\n".to_vec(),
+            3 => encoded(&[b"NOSUCH", &key]),
+            4 => encoded(&[b"APPEND", &long, &value]),
+            5 => encoded(&[b"MULTI"]),
+            6 => encoded(&[b"INCR", &key]),
+            _ => encoded(&[b"EXEC"]),
+        });
+        let keys: Vec<_> = (0..number % 40).map(|more| format!("key:{more}").into_bytes()).collect();
+        let mget = [b"MGET".to_vec(), key, long].into_iter().chain(keys).collect::<Vec<_>>();
+        requests.push(encoded(&mget.iter().map(Vec::as_slice).collect::<Vec<_>>()));
+    }
+    for durability in ["local", "memory"] {
+        let lines = format!("durability = {durability:?}");
+        let (served, alone) = (Served::start(1, &lines), Served::start(1, &lines));
+        let (mut client, mut other) = (served.connect(), alone.connect());
+        client.send(&requests.concat());
+        for request in &requests {
+            other.send(request);
+            assert_eq!(client.answer(), other.answer(), "{}", request.escape_ascii());
+        }
+    }
+}
+
 /// Eight clients on two workers, each doing all of `requests` so many times.
 fn by_eight(served: &Served, times: usize, requests: &'static [&'static str]) {
     let address = served.address();
