@@ -353,6 +353,11 @@ impl Node {
             && self.standing == Standing::Active
     }
 
+    /// Whether this is a primary, and the first entry of its reign is still to be applied.
+    pub fn is_settling(&self) -> bool {
+        self.is_primary() && !self.is_settled()
+    }
+
     /// Whether the first entry of this primary's reign is applied.
     fn is_settled(&self) -> bool {
         self.is_primary() && self.engine.state().sequence() >= self.reign_from

@@ -115,8 +115,7 @@ fn a_store_with_others_in_its_configuration_begins_alone() {
     let options_of_b = ClusterOptions { beginning: Beginning::Join, ..cluster.options_of(1) };
     let b = Store::join(cluster.dir(1), options(), options_of_b).unwrap();
     cluster.stores[1] = Some(b);
-    // What its reign begins with is committed.
-    cluster.store(0).put(b"more", b"1", &Call::default()).unwrap();
+    // At once: it waits until what the reign begins with is committed.
     cluster.store(0).add("b", cluster.members[1].address, Some(PATIENCE)).unwrap();
     cluster.wait_shown(1, b"key", b"1");
     // It stays so, whether it is still asked to or not.

@@ -91,10 +91,11 @@ pub struct NodeStatus {
     pub source: Option<String>,
 }
 
-/// A learner that is to get a vote when it has caught up.
+/// A change that is made as soon as it can be: a learner gets its vote when it has caught up, and nothing is changed before what
+/// a reign begins with is committed.
 #[derive(Debug)]
-pub(super) struct Promotion {
-    node: u64,
+pub(super) struct Held {
+    change: Change,
     ticket: Ticket,
     deadline: Instant,
 }
@@ -102,8 +103,9 @@ pub(super) struct Promotion {
 /// # Clusters
 ///
 /// Errors of all: `State` when it is in no cluster, or closed; `Forked`. Those that change something are asked of the primary,
-/// one at a time: `NotPrimary` from others, `NoQuorum`, `State` while it is busy with another change, `TimedOut` and
-/// `UnknownOutcome` when it is not known what came of it, `NotFound` for a node that is not known.
+/// one at a time, and wait while what its reign begins with is not committed: `NotPrimary` from others, `NoQuorum`, `State`
+/// while it is busy with another change, `TimedOut` and `UnknownOutcome` when it is not known what came of it, `NotFound` for a
+/// node that is not known.
 impl Store {
     /// How the cluster is.
     pub fn cluster(&self) -> Result<ClusterStatus> {
@@ -143,7 +145,7 @@ impl Store {
                 return Err(Error::invalid("name", why));
             }
             let change = Change::AddLearner { node, about: about(&name, address) };
-            member.change(&change, deadline, now)
+            member.change(change, deadline, now)
         })
     }
 
@@ -151,16 +153,10 @@ impl Store {
     pub fn promote_learner(&self, name: &str, timeout: Option<Duration>) -> Result<Position> {
         self.ask_member(timeout, |member, deadline, now| {
             let node = member.people.number(name)?;
-            if member.promotion.is_some() {
-                return Err(member.error(Denied::Busy("another promotion")));
-            }
             if !member.node.members().learners.contains(&node) {
                 return Err(Error::invalid("node", format!("{name} is no learner")));
             }
-            let ticket = member.calls.ticket();
-            member.promotion = Some(Promotion { node, ticket, deadline });
-            member.promote_when_ready(now);
-            Ok(ticket)
+            member.hold_change(Change::Promote { node }, deadline, now)
         })
     }
 
@@ -168,7 +164,7 @@ impl Store {
     pub fn remove(&self, name: &str, timeout: Option<Duration>) -> Result<Position> {
         self.ask_member(timeout, |member, deadline, now| {
             let node = member.people.number(name)?;
-            member.change(&Change::Remove { node }, deadline, now)
+            member.change(Change::Remove { node }, deadline, now)
         })
     }
 
@@ -176,7 +172,7 @@ impl Store {
     pub fn replace(&self, lost: &str, with: &str, timeout: Option<Duration>) -> Result<Position> {
         self.ask_member(timeout, |member, deadline, now| {
             let (old, new) = (member.people.number(lost)?, member.people.number(with)?);
-            member.change(&Change::Replace { old, new }, deadline, now)
+            member.change(Change::Replace { old, new }, deadline, now)
         })
     }
 
@@ -229,28 +225,43 @@ impl Member {
         ticket
     }
 
-    fn change(&mut self, change: &Change, deadline: Instant, now: Now) -> Result<Ticket> {
-        match self.node.change(change, Some(deadline), now) {
+    fn change(&mut self, change: Change, deadline: Instant, now: Now) -> Result<Ticket> {
+        if self.node.is_settling() {
+            return self.hold_change(change, deadline, now);
+        }
+        match self.node.change(&change, Some(deadline), now) {
             Ok(local) => Ok(self.wait_for(local)),
             Err(why) => Err(self.error(why)),
         }
     }
 
-    /// Gives a learner its vote, if one is to get it and has caught up.
-    pub(super) fn promote_when_ready(&mut self, now: Now) {
-        let Some(Promotion { node, ticket, deadline }) = self.promotion.take() else { return };
-        match self.node.change(&Change::Promote { node }, Some(deadline), now) {
+    fn hold_change(&mut self, change: Change, deadline: Instant, now: Now) -> Result<Ticket> {
+        if self.held.is_some() {
+            return Err(self.error(Denied::Busy("a change of the cluster")));
+        }
+        let ticket = self.calls.ticket();
+        self.held = Some(Held { change, ticket, deadline });
+        self.change_when_ready(now);
+        Ok(ticket)
+    }
+
+    /// Makes the change that is held, if there is one and its time has come.
+    pub(super) fn change_when_ready(&mut self, now: Now) {
+        let Some(Held { change, ticket, deadline }) = self.held.take() else { return };
+        match self.node.change(&change, Some(deadline), now) {
             Ok(local) => {
                 self.calls.local.insert(local, Local::Other { ticket });
             }
             Err(why) => {
-                let is_early = match &why {
-                    Denied::Busy(_) => true,
-                    Denied::Refused(_) => self.node.members().learners.contains(&node),
+                let is_early = match (&why, &change) {
+                    (Denied::Busy(_), _) => true,
+                    (Denied::Refused(_), Change::Promote { node }) => {
+                        self.node.members().learners.contains(node)
+                    }
                     _ => false,
                 };
                 if is_early && deadline > now.instant {
-                    self.promotion = Some(Promotion { node, ticket, deadline });
+                    self.held = Some(Held { change, ticket, deadline });
                     return;
                 }
                 let why = self.error(why);

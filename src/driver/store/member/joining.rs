@@ -147,7 +147,7 @@ impl Store {
             messages: Messages::default(),
             news: News::default(),
             sight: Arc::clone(&sight),
-            promotion: None,
+            held: None,
             fetches: VecDeque::new(),
             install: None,
             waker: links.waker(),

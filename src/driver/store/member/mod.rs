@@ -45,7 +45,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use self::calls::{Calls, Local};
-use self::changes::Promotion;
+use self::changes::Held;
 pub use self::changes::{ClusterStatus, NodeStatus};
 use self::messages::Messages;
 use self::news::News;
@@ -83,7 +83,7 @@ pub(in crate::driver) struct Member {
     messages: Messages,
     pub(super) news: News,
     sight: Arc<Sight>,
-    promotion: Option<Promotion>,
+    held: Option<Held>,
     pub(super) fetches: VecDeque<Fetch>,
     pub(super) install: Option<InstallJob>,
     waker: Waker,
@@ -182,7 +182,7 @@ impl Member {
             self.node.advance(now);
             self.take_events();
             self.take_completions();
-            self.promote_when_ready(now);
+            self.change_when_ready(now);
             if self.route(now) {
                 self.node.advance(now);
                 self.take_completions();
