@@ -148,3 +148,24 @@ fn a_primary_that_stood_still_shows_nothing_that_is_over() {
     let role = cluster.connect(stopped).ask("ROLE").unwrap();
     assert!(role.contains("slave"), "{role}");
 }
+
+/// A primary that is ended hands over. A balancer that writes, which asks where it is in the log, hears of the other one in its
+/// own time: its connection stands until it goes, and what it sends meanwhile is passed on.
+#[test]
+fn who_follows_the_primary_leaves_one_that_is_ended_by_itself() {
+    let mut cluster = Cluster::start("");
+    let primary = cluster.primary();
+    let (mut balancer, mut plain) = (cluster.connect(primary), cluster.connect(primary));
+    assert_eq!(balancer.ask("SET a 1").as_deref(), Some("+OK"));
+    let position = balancer.ask("TRIMTAB POSITION").unwrap();
+    assert!(!position.starts_with('-'), "{position}");
+    assert_eq!(plain.ask("GET a").as_deref(), Some("$1|1"));
+    cluster.signal(primary, "-TERM");
+    assert_eq!(plain.answer(), None, "the others are ended at once");
+    let others: Vec<usize> = (0..3).filter(|at| *at != primary).collect();
+    let next = cluster.primary_of(&others);
+    assert_eq!(balancer.ask("SET a 2").as_deref(), Some("+OK"));
+    assert_eq!(cluster.connect(next).ask("GET a").as_deref(), Some("$1|2"));
+    drop(balancer);
+    cluster.end(primary);
+}

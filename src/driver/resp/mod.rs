@@ -41,6 +41,7 @@ use crate::driver::worker::{Core, Message, Timer};
 use crate::error::Result;
 use crate::resp::{Connection, Hub, Order};
 use crate::rng::Rng;
+use crate::time::Instant;
 
 /// What a loop serves Redis clients with.
 pub(crate) struct Parts {
@@ -85,10 +86,14 @@ pub(crate) struct Clients {
     /// Whether the store was told that they have.
     wants_news: bool,
     is_draining: bool,
+    /// Until then who follows the primary may go by itself, once another node is that.
+    parts_until: Option<Instant>,
 }
 
 /// Batches of a turn: a client that sends reads and writes in turn needs one for each write.
 const ROUNDS_MAX: usize = 64;
+/// How long, at most, a balancer that follows the primary may take to go to another.
+const PARTING: Duration = Duration::from_secs(5);
 
 impl Clients {
     pub(crate) fn open(parts: Parts, index: usize, core: &Core) -> Result<Self> {
@@ -133,6 +138,7 @@ impl Clients {
             has_news: false,
             wants_news: false,
             is_draining: false,
+            parts_until: None,
         })
     }
 
@@ -417,10 +423,12 @@ impl Clients {
 
     /// Writes to each client once, ends those that are over, and sees to when the others are to be looked at.
     fn write(&mut self, core: &mut Core) {
+        let may_part = self.parts_until.is_some_and(|until| core.now < until);
         for key in std::mem::take(&mut self.called) {
             let Some(client) = find(&mut self.table, key) else { continue };
             client.is_called = false;
-            if client.write().is_err() || client.is_over(&self.hub, self.is_draining) {
+            let is_draining = self.is_draining && !(may_part && client.connection.follows_primary());
+            if client.write().is_err() || client.is_over(&self.hub, is_draining) {
                 self.end(core, key);
                 continue;
             }
@@ -436,7 +444,9 @@ impl Clients {
         let Some(client) = find(&mut self.table, key) else { return };
         let waits = client.connection.next_deadline();
         let is_bound = is_bound_by_idle(client, &mut self.hub, idle);
-        if waits.is_none() && !is_bound {
+        let follows = client.connection.follows_primary();
+        let parts = self.parts_until.filter(|until| core.now < *until && follows);
+        if waits.is_none() && parts.is_none() && !is_bound {
             if let Some(timer) = client.timer.take() {
                 core.wheel.cancel(timer);
             }
@@ -448,15 +458,18 @@ impl Clients {
             core.now.saturating_add(Duration::from_millis(left))
         });
         let idles = is_bound.then(|| client.touched.saturating_add(idle));
-        if let Some(at) = waits.into_iter().chain(idles).min() {
+        if let Some(at) = waits.into_iter().chain(idles).chain(parts).min() {
             core.set_timer(&mut client.timer, at, Timer::Client(key));
         }
     }
 
-    /// Takes no clients any more, and ends those there are once what they have asked for is answered.
+    /// Takes no clients any more, and ends those there are once what they have asked for is answered. A balancer that follows
+    /// the primary goes by itself when it hears of another: closed before, it would not know what came of a write that was
+    /// on its way.
     pub(crate) fn drain(&mut self, core: &mut Core) {
         self.close_door(core);
         self.is_draining = true;
+        self.parts_until = self.lane.follows_another().then(|| core.now.saturating_add(PARTING));
         let keys: Vec<Key> = keys(&self.table).collect();
         for key in keys {
             if let Some(client) = find(&mut self.table, key) {

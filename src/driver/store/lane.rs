@@ -259,6 +259,11 @@ impl Lane {
         self.topology.take()
     }
 
+    /// Whether another node of its cluster is primary, at present.
+    pub(crate) fn follows_another(&self) -> bool {
+        topology(&mut self.store.inner.shared.core.lock()).is_some_and(|it| !it.is_primary())
+    }
+
     /// Whether other nodes have come further since this was asked last. Told while `wants` was said last.
     pub(crate) fn poll_progress(&mut self, wants: bool) -> bool {
         if std::mem::replace(&mut self.wants_progress, wants) != wants {

@@ -58,6 +58,8 @@ pub struct Connection {
     lapsed: Option<Timestamp>,
     /// The next request waits for the answers before it.
     is_held: bool,
+    /// It has asked for what a balancer does of a primary: positions, or reads of what is newest.
+    follows_primary: bool,
     is_closing: bool,
     is_cut: bool,
 }
@@ -108,6 +110,7 @@ impl Connection {
             behind: None,
             lapsed: None,
             is_held: false,
+            follows_primary: false,
             is_closing: false,
             is_cut: false,
         }
@@ -252,6 +255,11 @@ impl Connection {
     /// Whether it waits for more of the log.
     pub fn waits_for_log(&self) -> bool {
         matches!(self.busy, Some(Busy::Behind { .. }))
+    }
+
+    /// Whether it writes as a balancer does, which goes to another primary by itself.
+    pub fn follows_primary(&self) -> bool {
+        self.follows_primary
     }
 
     /// Whether it waits for messages of channels.

@@ -37,6 +37,7 @@ impl Connection {
         }
         hub.counters.commands += 1;
         if is(args[1], "position") {
+            self.follows_primary = true;
             if self.slots.is_empty() {
                 self.tell_position(hub, keys);
             } else {
@@ -45,6 +46,8 @@ impl Connection {
         } else if is(args[1], "bound") {
             match bound(args) {
                 Ok(bound) => {
+                    // Who reads only what is newest does so where it writes.
+                    self.follows_primary |= bound.as_ref().is_some_and(|bound| bound.age == 0);
                     self.bound = bound;
                     self.ok(hub);
                 }
