@@ -206,7 +206,7 @@ def catch_up(folder: Path, rounds: int, megabytes: int = 200) -> str:
             load.until_more(500)
             server = cluster.servers[primary]
             last = b"long:%d" % (count - 1)
-            # Looking takes from the clients, too, which are of this process: so it is done before as it is done then.
+            # Looking takes from the clients, too, which are of this process: it is done before as it is then.
             since, before = time.monotonic(), load.count()
             memory = 0
             while time.monotonic() - since < 1:

@@ -135,8 +135,8 @@ impl State {
         }
     }
 
-    /// Has the memory fetched that reading these keys one after the other will need, for [`FETCH_MAX`] of them together.
-    /// It changes nothing.
+    /// Has the memory fetched that reading these keys one after the other will need, for
+    /// [`FETCH_MAX`](super::FETCH_MAX) of them together. It changes nothing.
     pub fn fetch<'k>(&self, keys: impl IntoIterator<Item = &'k [u8]>) {
         self.entries.fetch(keys);
     }
