@@ -19,6 +19,7 @@
 
 use std::cmp::Ordering;
 use std::ops::Range;
+
 use triomphe::Arc;
 
 use crate::store::index::wire::{put_varint, take_varint, varint_bytes};
