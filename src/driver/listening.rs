@@ -28,6 +28,7 @@ pub(crate) struct Listening {
     index: usize,
     socket: Socket,
     is_starved: bool,
+    is_shared: bool,
     is_adopted: bool,
     since: Moment,
 }
@@ -55,7 +56,7 @@ impl Listening {
         } else {
             core.register(&socket, source)?;
         }
-        Ok(Self { index, socket, is_starved: false, is_adopted, since })
+        Ok(Self { index, socket, is_starved: false, is_shared, is_adopted, since })
     }
 
     pub(crate) fn is_starved(&self) -> bool {
@@ -122,9 +123,27 @@ impl Listening {
         Verdict::More
     }
 
-    /// Listens no more. What the host or another worker holds of the same socket stays.
+    /// Lets nobody in any more; who is on the way in can still be accepted.
+    pub(crate) fn let_in_no_more(&self) {
+        if self.is_ours_alone() {
+            net::let_in_no_more(&self.socket);
+        }
+    }
+
+    fn is_ours_alone(&self) -> bool {
+        !self.is_shared && !self.is_adopted
+    }
+
+    /// Listens no more, and breaks off who was not accepted. What the host or another worker holds of the same socket
+    /// stays.
     pub(crate) fn close(mut self, core: &Core) {
         self.recover(core);
+        self.let_in_no_more();
+        while self.is_ours_alone() {
+            let since = Moment::now();
+            let Accepted::One(client, _) = net::accept(&self.socket) else { break };
+            net::reset(client, since);
+        }
         if !self.is_adopted {
             // Connections would wait for ever at a copy that a child has.
             net::close(self.socket, self.since);

@@ -295,7 +295,7 @@ mod tests {
                                 Refused::Full(back) => message = back,
                                 Refused::Closed(_) => return,
                             }
-                            thread::yield_now();
+                            thread::sleep(Duration::from_micros(50));
                         }
                     }
                 });

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt;
 use std::time::Duration;
 
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::{Domain, SockAddr, SockFilter, Socket, Type};
 
 use crate::balance::Address;
 use crate::error::{Error, Result};
@@ -228,6 +228,29 @@ fn send(socket: &Socket, bytes: &[u8], flags: i32) -> io::Result<usize> {
     }
 }
 
+/// Lets nobody in any more at a listening TCP socket, while who is on the way in still arrives. Who comes from now on
+/// is neither answered nor refused, and asks again a second later, when the socket is closed and somebody else may
+/// listen there.
+///
+/// When a socket is closed at the very moment at which a connection arrives, Linux (6.18 at least) may drop the
+/// connection without a word: a client that waits for a greeting would wait for ever.
+pub(crate) fn let_in_no_more(listener: &Socket) {
+    const LOAD_BYTE: u16 = (libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16;
+    const JUMP_IF_SET: u16 = (libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16;
+    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+    const FLAGS_AT: u32 = 13;
+    const SYN: u32 = 0x02;
+    // What a filter sees begins with the TCP header.
+    let without_syn = [
+        SockFilter::new(LOAD_BYTE, 0, 0, FLAGS_AT),
+        SockFilter::new(JUMP_IF_SET, 0, 1, SYN),
+        SockFilter::new(RETURN, 0, 0, 0),
+        SockFilter::new(RETURN, 0, 0, u32::MAX),
+    ];
+    // Without memory for it the socket is closed as any other, and a unix socket has no such packets.
+    let _ = listener.attach_filter(&without_syn);
+}
+
 /// Whether the other side has ended its half, or broke off, and nothing it sent lies unread.
 pub(crate) fn is_at_end(socket: &Socket) -> bool {
     let mut byte = [std::mem::MaybeUninit::uninit()];
@@ -291,4 +314,32 @@ impl Outgoing {
 /// Whether the system had no descriptor or memory for it, rather than the other side no will.
 pub(crate) fn is_starved(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn who_is_on_the_way_in_arrives_and_nobody_else() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let bind = Bind::Inet(address.parse().unwrap());
+            let listener = super::bind(&bind, "a test", 1).unwrap().remove(0);
+            start(&listener, 16).unwrap();
+            let address = Address::Inet(listener.local_addr().unwrap().as_socket().unwrap());
+            let early = connect(&address).unwrap();
+            let_in_no_more(&listener);
+            // On the loopback a connection that is let in is there at once.
+            let late = connect(&address).unwrap();
+            assert!(late.peer_addr().is_err(), "it was let in");
+            (&early).write_all(b"here").unwrap();
+            let Accepted::One(accepted, _) = accept(&listener) else { panic!("it came before") };
+            assert!(matches!(accept(&listener), Accepted::None));
+            let mut bytes = [0; 8];
+            assert_eq!(read(&accepted, &mut bytes).unwrap(), Some(4));
+            assert_eq!(&bytes[..4], b"here");
+        }
+    }
 }

@@ -475,7 +475,7 @@ mod tests {
         std::thread::scope(|scope| {
             let ending = scope.spawn(|| backups.end());
             while backups.0.lock().threads.iter().any(|thread| thread.handle.is_some()) {
-                std::thread::yield_now();
+                std::thread::sleep(std::time::Duration::from_millis(1));
             }
             // Somebody waits for it by now.
             ask.send(()).unwrap();

@@ -16,9 +16,14 @@ struct load {
     uint16_t port;
     /* Set before the server is told to stop: from then on a session may break off. */
     int stopping;
-    unsigned visits;
     unsigned events;
+    /* Behind the lock; each visit is told of. */
+    unsigned visits;
+    pthread_mutex_t lock;
+    pthread_cond_t visited;
 };
+
+#define NEW_LOAD {0, 0, 0, 0, PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER}
 
 static void count(const trimtab_event *event, void *user_data)
 {
@@ -58,7 +63,10 @@ static void *visitor(void *argument)
             return NULL;
         }
         CHECK(letter >= 'a' && letter <= 'c');
-        __atomic_fetch_add(&load->visits, 1, __ATOMIC_RELEASE);
+        CHECK(pthread_mutex_lock(&load->lock) == 0);
+        load->visits++;
+        CHECK(pthread_cond_signal(&load->visited) == 0);
+        CHECK(pthread_mutex_unlock(&load->lock) == 0);
     }
 }
 
@@ -87,18 +95,20 @@ static void change(trimtab_server *server, trimtab_pool *pool, unsigned round)
 }
 
 /* Waits until the clients have made so many visits more, or one of them has failed and ended the program. */
-static void let_visit(const struct load *load, unsigned more)
+static void let_visit(struct load *load, unsigned more)
 {
-    unsigned until = __atomic_load_n(&load->visits, __ATOMIC_ACQUIRE) + more;
-    while (__atomic_load_n(&load->visits, __ATOMIC_ACQUIRE) < until) {
-        sched_yield();
+    CHECK(pthread_mutex_lock(&load->lock) == 0);
+    unsigned until = load->visits + more;
+    while (load->visits < until) {
+        CHECK(pthread_cond_wait(&load->visited, &load->lock) == 0);
     }
+    CHECK(pthread_mutex_unlock(&load->lock) == 0);
 }
 
 static void own_threads(unsigned rounds, int with_drain)
 {
     pthread_t visitors[CLIENTS];
-    struct load load = {0, 0, 0, 0};
+    struct load load = NEW_LOAD;
     trimtab_server *server = server_of(config_of(2, "queue = \"20s\"", both, 2), count, &load);
     trimtab_pool *pool = pool_of(server, "app");
     OK(trimtab_server_start(server));
@@ -139,7 +149,7 @@ static void in_a_host(unsigned rounds)
 {
     pthread_t visitors[CLIENTS];
     pthread_t turner;
-    struct load load = {0, 0, 0, 0};
+    struct load load = NEW_LOAD;
     int32_t number = 0;
     trimtab_server *server = server_of(config_of(1, "queue = \"20s\"", both, 2), count, &load);
     trimtab_pool *pool = pool_of(server, "app");

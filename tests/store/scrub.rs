@@ -106,7 +106,7 @@ fn a_snapshot_that_rots_is_written_again() {
     let deadline = Instant::now() + LONG;
     while store.status().expect("it is open").counts.snapshots == written {
         assert!(Instant::now() < deadline, "no snapshot is written");
-        std::thread::yield_now();
+        std::thread::sleep(Duration::from_millis(1));
     }
     assert_eq!(one(folder.path(), "snapshot"), path);
     store.scrub(None).expect("it is good again");
@@ -124,7 +124,7 @@ fn passes_come_by_themselves_and_find_what_has_rotted() {
         let deadline = Instant::now() + LONG;
         while !is_there(&store.status().expect("it is open").scrub) {
             assert!(Instant::now() < deadline, "{what}: {:?}", store.status().expect("it is open").scrub);
-            std::thread::yield_now();
+            std::thread::sleep(Duration::from_millis(1));
         }
     };
     wait("passes", &|scrub| scrub.passes > 3 && scrub.verified_bytes > 300_000);
@@ -196,7 +196,7 @@ fn the_segment_that_is_written_to_is_left_when_it_rots() {
     let deadline = Instant::now() + LONG;
     while store.status().expect("it is open").scrub.mended == 0 {
         assert!(Instant::now() < deadline, "{:?}", store.status());
-        std::thread::yield_now();
+        std::thread::sleep(Duration::from_millis(1));
     }
     fill(&store, 30, 40);
     store.scrub(None).expect("nothing is left of it");

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use trimtab::Error;
 use trimtab::store::log::{Epoch, Sequence};
@@ -57,7 +58,7 @@ pub(super) fn fill(dir: &Path) {
         match wal.append_durable(Epoch(1), 0, &payload(last.next()), deadline) {
             Ok(appended) => break appended,
             // The log asks again by itself, every 10 ms.
-            Err(Error::Io { code: 28, .. }) => std::thread::yield_now(),
+            Err(Error::Io { code: 28, .. }) => std::thread::sleep(Duration::from_millis(1)),
             Err(error) => panic!("{error}"),
         }
         assert!(trimtab::time::Clock.now() < deadline, "there is room, and appends are refused");

@@ -1,6 +1,6 @@
 //! How a worker ends: at once, or when its sessions have.
 
-use super::{Phase, Timer, Worker};
+use super::{Listening, Phase, Timer, Worker};
 use crate::proxy::session::Cause;
 use crate::time::Instant;
 
@@ -15,6 +15,7 @@ impl Worker {
         }
         if self.phase == Phase::Running {
             self.phase = Phase::Draining;
+            self.listening.iter().for_each(Listening::let_in_no_more);
             for index in 0..self.listening.len() {
                 for _ in 0..BACKLOG_ROUNDS {
                     self.accept(index);

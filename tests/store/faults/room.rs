@@ -61,7 +61,7 @@ fn put_when_there_is_room(store: &Store, count: &mut u32) {
                 *count += 1;
                 return;
             }
-            Err(Error::Io { code: 28, .. }) => std::thread::yield_now(),
+            Err(Error::Io { code: 28, .. }) => std::thread::sleep(Duration::from_millis(1)),
             Err(error) => panic!("{error}"),
         }
         assert!(Instant::now() < deadline, "there is room, and writes are refused");
