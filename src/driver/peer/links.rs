@@ -1,5 +1,9 @@
 //! [`Links`]: one node's links, its listener and its loop.
 
+mod accepting;
+mod dialling;
+mod meeting;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
@@ -10,21 +14,19 @@ use std::time::Duration;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
-use socket2::Socket;
 
-use crate::balance::Address;
-use crate::driver::net::{self, Accepted};
+use self::accepting::Listener;
+use self::dialling::Dial;
+use self::meeting::linked_mut;
 use crate::driver::peer::connection::{After, Connection};
 use crate::driver::peer::secured::Secured;
 use crate::driver::peer::told::{Event, Notice, PeerStatus, Totals, Waker};
 use crate::error::{Error, Result};
 use crate::peer::{
-    self, Backoff, Class, ClusterId, Counters, End, Hello, Identity, Link, Linked, NodeName, NotSent,
-    Options, Reason, Refusal, Roster, Security,
+    self, Backoff, Class, ClusterId, Counters, End, Identity, NodeName, NotSent, Options, Roster, Security,
 };
-use crate::proxy::options::Bind;
 use crate::rng::Rng;
-use crate::sys::fork::{self, Moment};
+use crate::sys::fork;
 use crate::time::{Clock, Instant};
 
 /// What a node's links are made of.
@@ -83,37 +85,9 @@ pub struct Links {
     buffer: Vec<u8>,
 }
 
-struct Listener {
-    socket: Socket,
-    since: Moment,
-    /// Somebody may be there.
-    is_ready: bool,
-    /// No descriptor was left: not before then.
-    paused_until: Option<Instant>,
-}
-
-/// What is known of a node beside its link.
-struct Dial {
-    backoff: Backoff,
-    /// When it is to be dialled; `None` while it is linked or being dialled, and for those who dial.
-    next: Option<Instant>,
-    /// The connection that is being made, or was.
-    connection: Option<usize>,
-    links: u64,
-    failures: u64,
-    down: u64,
-    /// Of links that are over.
-    counters: Counters,
-}
-
 /// How many notices are kept for the owner; the oldest goes for a new one beyond that.
 const NOTICES_MAX: usize = 1_024;
-/// How many connections are accepted before others have their turn.
-const ACCEPTS_PER_TURN: usize = 64;
-/// How soon it is tried again to accept when no descriptor was left.
-const STARVED_PAUSE: Duration = Duration::from_millis(100);
 const READ_BYTES: usize = 64 << 10;
-const BACKLOG: u32 = 1_024;
 
 const LISTENER: Token = Token(0);
 const WAKER: Token = Token(1);
@@ -331,7 +305,7 @@ impl Links {
 
     /// Where it listens, with the port that the system chose.
     pub fn local_address(&self) -> Option<SocketAddr> {
-        self.listener.as_ref()?.socket.local_addr().ok()?.as_socket()
+        self.listener.as_ref()?.address()
     }
 
     /// When [`turn`](Self::turn) has something to do that waits for nothing but time.
@@ -481,131 +455,6 @@ impl Links {
         }
     }
 
-    /// Takes the other side, or refuses it.
-    fn judge(&mut self, index: usize, hello: &Hello, now: Instant) {
-        let connection = &mut self.connections[index];
-        let judged = match &connection.dialled {
-            Some((name, address)) if *name != hello.name => {
-                let detail =
-                    format!("{} answered at {address}, the address of {name}; check peers", hello.name);
-                Err(Refusal::new(Reason::WrongNode, detail))
-            }
-            _ => connection
-                .certify(&hello.name)
-                .and_then(|()| self.roster.judge(hello, connection.link.side())),
-        };
-        match judged {
-            Ok(()) => {
-                connection.peer = Some(hello.name.clone());
-                connection.link.accept(self.roster.hello(&hello.name, &self.options), now);
-            }
-            Err(refusal) => {
-                if refusal.reason == Reason::DuplicateName {
-                    self.probe(&hello.name, now);
-                }
-                let connection = &mut self.connections[index];
-                if connection.dialled.is_none() {
-                    connection.peer = Some(hello.name.clone());
-                }
-                connection.link.refuse(refusal);
-            }
-        }
-    }
-
-    /// Asks whether the process that is linked under a name is there: if not, the next attempt of the other one succeeds.
-    fn probe(&mut self, name: &NodeName, now: Instant) {
-        if let Some((index, connection)) = linked_mut(&self.roster, &mut self.connections, name) {
-            connection.link.probe(now);
-            if !self.pending.contains(&index) {
-                self.pending.push(index);
-            }
-        }
-    }
-
-    fn rise(&mut self, index: usize, version: u16, now: Instant) {
-        let connection = &mut self.connections[index];
-        let Some(hello) = connection.link.remote().cloned() else { return };
-        // Since it was judged another may have come, or the node may have gone.
-        if let Err(refusal) = self.roster.judge(&hello, connection.link.side()) {
-            connection.link.close(End::RefusedHere(refusal));
-            return;
-        }
-        connection.up_since = Some(now);
-        let linked = Linked { connection: connection.id, boot: hello.boot, address: hello.address };
-        let before = self.roster.link(&hello.name, linked);
-        if let Some(dial) = self.dials.get_mut(&hello.name) {
-            dial.links += 1;
-            dial.next = None;
-        }
-        let Hello { name, number, boot, cluster, .. } = hello;
-        self.tell(Notice::Up { peer: name, number, boot, cluster, version });
-        let old = before.and_then(|old| self.connections.iter().find(|(_, c)| c.id == old.connection));
-        if let Some(old) = old.map(|(index, _)| index) {
-            self.connections[old].link.close(End::Replaced);
-            self.run(old, now);
-        }
-    }
-
-    /// A link is over, whether it was up or not.
-    fn end(&mut self, index: usize, end: End, now: Instant) {
-        let connection = &mut self.connections[index];
-        connection.begin_closing(now);
-        if !self.pending.contains(&index) {
-            self.pending.push(index);
-        }
-        let (id, dialled, from) = (connection.id, connection.dialled.clone(), connection.from);
-        let (name, up_since) = (connection.peer.clone(), connection.up_since);
-        let counters = *connection.link.counters();
-        if let Some(name) = &name {
-            self.roster.unlink(name, id);
-        }
-        if let (Some(name), Some(_)) = (&name, up_since) {
-            if let Some(dial) = self.dials.get_mut(name) {
-                dial.counters.add(&counters);
-            }
-            self.tell(Notice::Down { peer: name.clone(), end: end.clone() });
-        }
-        if let Some((name, address)) = dialled {
-            self.dial_later(&name, address, index, up_since, end, now);
-        } else if up_since.is_none() {
-            self.totals.refused += 1;
-            self.tell(Notice::Refused { peer: name, from, end });
-        }
-    }
-
-    /// An attempt to dial, or a link that came of one, has ended.
-    fn dial_later(
-        &mut self,
-        name: &NodeName,
-        address: SocketAddr,
-        index: usize,
-        up_since: Option<Instant>,
-        end: End,
-        now: Instant,
-    ) {
-        let Some(dial) = self.dials.get_mut(name) else { return };
-        if dial.connection != Some(index) {
-            return;
-        }
-        dial.connection = None;
-        // A link that did not last is no reason to hurry.
-        if up_since.is_some_and(|since| now.duration_since(since) >= self.options.backoff_max) {
-            dial.backoff.reset();
-        }
-        let wait = dial.backoff.next(&mut self.rng);
-        let wait = if end.is_refusal() {
-            Backoff::jittered(self.options.refused_backoff, &mut self.rng)
-        } else {
-            wait
-        };
-        dial.next = self.roster.dials(name).map(|_| now.saturating_add(wait));
-        if up_since.is_none() {
-            dial.failures += 1;
-            let attempts = dial.backoff.attempts();
-            self.tell(Notice::Failed { peer: name.clone(), address, attempts, end });
-        }
-    }
-
     fn handle_timeouts(&mut self, now: Instant) {
         let is_due = |connection: &Connection| connection.next_deadline(now).is_some_and(|due| due <= now);
         let due: Vec<usize> =
@@ -619,102 +468,7 @@ impl Links {
             connection.link.handle_timeout(now);
             self.run(index, now);
         }
-        let due: Vec<NodeName> = self
-            .dials
-            .iter()
-            .filter(|(_, dial)| dial.next.is_some_and(|next| next <= now))
-            .map(|(name, _)| name.clone())
-            .collect();
-        for name in due {
-            self.dial(name, now);
-        }
-    }
-
-    fn dial(&mut self, name: NodeName, now: Instant) {
-        let Some(address) = self.roster.dials(&name) else { return };
-        let since = Moment::now();
-        let hello = self.roster.hello(&name, &self.options);
-        let link = Link::dialler(hello, &self.options, now);
-        let connected = net::connect(&Address::Inet(address))
-            .and_then(|socket| Connection::tune(&socket, self.options.silence_max).map(|()| socket))
-            .map_err(|error| End::Io { code: error.raw_os_error().unwrap_or(0), detail: error.to_string() });
-        let made = connected.and_then(|socket| {
-            let to = (name.clone(), address);
-            Connection::dialler(socket, self.next_id, to, link, &self.secured, since)
-                .map_err(|error| End::Tls(error.to_string()))
-        });
-        let index = self.connections.vacant_key();
-        if let Some(dial) = self.dials.get_mut(&name) {
-            dial.next = None;
-            dial.connection = Some(index);
-        }
-        match made.and_then(|connection| self.insert(connection)) {
-            Ok(_) => {}
-            Err(end) => self.dial_later(&name, address, index, None, end, now),
-        }
-    }
-
-    fn accept(&mut self, now: Instant) {
-        let Some(listener) = &mut self.listener else { return };
-        if listener.paused_until.is_some_and(|until| now < until) {
-            return;
-        }
-        listener.paused_until = None;
-        for _ in 0..ACCEPTS_PER_TURN {
-            let Some(listener) = self.listener.as_mut().filter(|listener| listener.is_ready) else { return };
-            let since = Moment::now();
-            match net::accept(&listener.socket) {
-                Accepted::One(socket, from) => {
-                    self.totals.accepted += 1;
-                    self.take_in(socket, from, since, now);
-                }
-                Accepted::Gone => self.totals.accept_errors += 1,
-                Accepted::None => listener.is_ready = false,
-                Accepted::Starved(error) | Accepted::Broken(error) => {
-                    listener.paused_until = Some(now.saturating_add(STARVED_PAUSE));
-                    self.totals.accept_errors += 1;
-                    self.tell(Notice::AcceptPaused { detail: error.to_string() });
-                    return;
-                }
-            }
-        }
-    }
-
-    fn take_in(&mut self, socket: Socket, from: Option<SocketAddr>, since: Moment, now: Instant) {
-        self.make_room(now);
-        let link = Link::acceptor(&self.options, now);
-        let made = Connection::tune(&socket, self.options.silence_max)
-            .map_err(|error| End::Io { code: error.raw_os_error().unwrap_or(0), detail: error.to_string() })
-            .and_then(|()| {
-                Connection::acceptor(socket, self.next_id, from, link, &self.secured, since)
-                    .map_err(|error| End::Tls(error.to_string()))
-            });
-        match made.and_then(|connection| self.insert(connection)) {
-            Ok(index) => self.pending.push(index),
-            Err(end) => {
-                self.totals.refused += 1;
-                self.tell(Notice::Refused { peer: None, from, end });
-            }
-        }
-    }
-
-    /// Ends the oldest connection that came and is not up, where there are as many of them as may be.
-    fn make_room(&mut self, now: Instant) {
-        let is_unknown = |connection: &Connection| {
-            connection.dialled.is_none() && (connection.is_closing() || !connection.link.is_up())
-        };
-        let unknown = self.connections.iter().filter(|(_, connection)| is_unknown(connection));
-        let count = unknown.clone().count();
-        if count < self.options.pending_max as usize {
-            return;
-        }
-        let oldest = unknown.min_by_key(|(_, connection)| connection.id).map(|(index, _)| index);
-        if let Some(index) = oldest {
-            self.totals.displaced += 1;
-            self.connections[index].link.close(End::Displaced);
-            self.handle_link(index, now);
-            self.drop_connection(index);
-        }
+        self.dial_due(now);
     }
 
     fn insert(&mut self, connection: Connection) -> std::result::Result<usize, End> {
@@ -749,38 +503,13 @@ impl Links {
     }
 }
 
-/// The connection that is linked to a node.
-fn linked_mut<'a>(
-    roster: &Roster,
-    connections: &'a mut Slab<Connection>,
-    name: &NodeName,
-) -> Option<(usize, &'a mut Connection)> {
-    let id = roster.linked(name)?.connection;
-    connections.iter_mut().find(|(_, connection)| connection.id == id)
-}
-
-impl Listener {
-    fn open(address: SocketAddr, poll: &Poll) -> Result<Self> {
-        let what = || format!("listen on {address} for peers");
-        let since = Moment::now();
-        let mut sockets = net::bind(&Bind::Inet(address), "peers", 1)?;
-        let socket = sockets.pop().expect("one was asked for");
-        net::start(&socket, BACKLOG).map_err(|error| Error::io(what(), &error))?;
-        let fd = socket.as_raw_fd();
-        poll.registry()
-            .register(&mut SourceFd(&fd), LISTENER, Interest::READABLE)
-            .map_err(|error| Error::io(what(), &error))?;
-        Ok(Self { socket, since, is_ready: true, paused_until: None })
-    }
-}
-
 impl Drop for Links {
     fn drop(&mut self) {
         for connection in self.connections.drain() {
             connection.close();
         }
         if let Some(listener) = self.listener.take() {
-            net::close(listener.socket, listener.since);
+            listener.close();
         }
     }
 }

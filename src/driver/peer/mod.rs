@@ -3,7 +3,9 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | `links` | the node: its loop, its listener, its connections, whom to dial when |
+//! | `links` | the node: its loop, its connections |
+//! | `links/accepting`, `links/dialling` | connections that come, and those that are made |
+//! | `links/meeting` | what the two sides make of each other |
 //! | `connection` | one connection: its socket, its TLS, its link |
 //! | `secured` | what [`Security`](crate::peer::Security) comes to, read from files |
 //! | `class` | how urgent a frame of replication is |
