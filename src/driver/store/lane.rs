@@ -1,23 +1,26 @@
 //! [`Lane`]: the way into a store for a loop that serves Redis clients. What the clients ask for in a turn is submitted
 //! under one lock, and wakes the thread that writes once; what came of it wakes the loop once, however much it is.
 
+mod batch;
+mod sight;
+
 use std::fmt;
-use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
 use slab::Slab;
 
+pub(crate) use self::batch::Batch;
+#[cfg(feature = "replication")]
+use self::sight::OfMember;
+pub(crate) use self::sight::Seen;
+use self::sight::Sight;
 use super::Store;
-use super::ground::{Reply, Wanted};
-use super::owner::Owner;
-use super::shared::{Core, Shared, now};
-use crate::driver::lock::MutexGuard;
+use super::ground::Reply;
+use super::shared::{Core, now};
 use crate::error::Result;
-use crate::resp::{self, Ahead, Completed, Durability, Keys, Leaves, Submitted, Ticket, Topology, Trace};
-use crate::store::engine::{self, Now};
-use crate::store::index::evict::Uses;
-use crate::store::index::{Answer, Command, Reader, State, Timestamp, View};
+use crate::resp::{Ahead, Completed, Ticket, Topology, Trace};
+use crate::store::index::{Answer, Timestamp};
 use crate::time::{Clock, Instant};
 
 /// Wakes a loop. Called with the store's lock held: it must neither block nor call the store.
@@ -164,41 +167,6 @@ pub(crate) struct Lane {
 
 /// How old what is told of the cluster may be.
 const TOPOLOGY_AGE: Duration = Duration::from_millis(100);
-
-/// The newest view a lane has looked at, for as long as nothing it knows of has changed it.
-struct Sight {
-    reader: Reader,
-    view: Option<Seen>,
-    /// Batches in a row that had the lock, for want of a view, and wrote nothing.
-    readings: u32,
-    #[cfg(feature = "replication")]
-    of_member: Option<OfMember>,
-}
-
-/// What a member of a cluster is to its readers.
-#[cfg(feature = "replication")]
-struct OfMember {
-    sight: Arc<super::member::Sight>,
-    /// Before the view was taken.
-    standpoint: super::member::Standpoint,
-}
-
-/// So many batches read under the lock before a view is made: among writes it would only cost.
-const READINGS_MAX: u32 = 8;
-
-/// A view, and a count of its own for who holds it, so that loops do not share one.
-#[derive(Clone)]
-#[expect(clippy::redundant_allocation, reason = "the count is the point")]
-pub(crate) struct Seen(Arc<Arc<View>>);
-
-impl Deref for Seen {
-    type Target = View;
-
-    #[inline]
-    fn deref(&self) -> &View {
-        &self.0
-    }
-}
 
 impl Lane {
     /// One whose loop is woken by `wake`, which must neither block nor call the store.
@@ -388,47 +356,6 @@ impl Post {
     }
 }
 
-impl Sight {
-    fn view(&mut self) -> Seen {
-        self.view_by(Reader::view)
-    }
-
-    /// The same, unless there is none at present.
-    fn view_if_any(&mut self) -> Option<Seen> {
-        if self.view.is_none() {
-            self.view = self.reader.view_if_any().map(|view| Seen(Arc::new(view)));
-        }
-        self.view.clone()
-    }
-
-    /// The view, which `take` gives if there is none yet.
-    fn view_by(&mut self, take: impl FnOnce(&Reader) -> Arc<View>) -> Seen {
-        if let Some(view) = &self.view {
-            return view.clone();
-        }
-        #[cfg(feature = "replication")]
-        self.stand();
-        self.view.insert(Seen(Arc::new(take(&self.reader)))).clone()
-    }
-
-    /// Notes what this node is, before its state is looked at.
-    #[cfg(feature = "replication")]
-    fn stand(&mut self) {
-        if let Some(OfMember { sight, standpoint }) = &mut self.of_member {
-            *standpoint = sight.standpoint();
-        }
-    }
-
-    /// What the view shows that was taken last.
-    fn of_view(&self) -> resp::Sight {
-        #[cfg(feature = "replication")]
-        if let Some(OfMember { sight, standpoint }) = &self.of_member {
-            return sight.of(*standpoint);
-        }
-        resp::Sight::Whole
-    }
-}
-
 /// What is known of the cluster; `None` outside of one.
 #[cfg(feature = "replication")]
 fn topology(core: &mut Core) -> Option<Arc<Topology>> {
@@ -439,213 +366,4 @@ fn topology(core: &mut Core) -> Option<Arc<Topology>> {
 #[cfg(not(feature = "replication"))]
 fn topology(_: &mut Core) -> Option<Arc<Topology>> {
     None
-}
-
-/// The writes of a turn. What it submits is seen and told when it is finished.
-pub(crate) struct Batch<'a> {
-    shared: &'a Shared,
-    uses: Option<&'a Uses>,
-    sight: &'a mut Sight,
-    unnumbered: &'a mut u64,
-    lane: usize,
-    core: Option<MutexGuard<'a, Core>>,
-    now: Now,
-    /// How long a write may take.
-    timeout: Duration,
-    client: u64,
-    is_writing: bool,
-}
-
-impl Batch<'_> {
-    /// Whose the writes are that follow.
-    pub(crate) fn of(&mut self, client: u64) -> &mut Self {
-        self.client = client;
-        self
-    }
-
-    /// Asks for a [`Finished::Sync`] once all that was written so far is on disk.
-    pub(crate) fn sync(&mut self) -> Result<()> {
-        self.is_writing = true;
-        let place = Place { lane: self.lane, client: 0, ticket: None, trace: None };
-        let core = self.core.get_or_insert_with(|| self.shared.core.lock());
-        self.shared.take_sync(core, Owner::Lane(place))
-    }
-
-    /// Has everything taken in, and takes what is done already into `done`, which is empty. Says whether something was
-    /// applied, if the lane wants to know.
-    pub(crate) fn finish(mut self, done: &mut Vec<Finished>) -> bool {
-        let Some(mut core) = self.core.take() else { return false };
-        // A lock that was taken to read only is not needed while there is a view.
-        self.sight.readings = if self.is_writing { 0 } else { self.sight.readings + 1 };
-        if self.sight.readings == READINGS_MAX {
-            self.sight.readings = 0;
-            core.ground.view();
-        }
-        // What is done is taken here: nobody need be woken for it.
-        core.lanes.posts[self.lane].is_rung = true;
-        self.shared.settle(&mut core, self.now);
-        let is_news = core.lanes.posts[self.lane].take(done);
-        // What else has come is taken later.
-        core.lanes.ring();
-        drop(core);
-        self.sight.view = None;
-        is_news
-    }
-}
-
-/// The mark of a ticket without a sequence; sequences do not come that far.
-const UNNUMBERED: u64 = 1 << 63;
-
-impl Keys for Batch<'_> {
-    type Seen = Seen;
-
-    fn view(&mut self) -> Seen {
-        match &mut self.core {
-            None => self.sight.view(),
-            // Whoever holds the lock must not ask for a view as others do, who take it for that.
-            Some(core) => self.sight.view_by(|_| core.ground.view()),
-        }
-    }
-
-    fn present(&mut self) -> (Timestamp, u64) {
-        (self.sight.reader.time(), self.sight.reader.value_max())
-    }
-
-    fn sight(&mut self) -> resp::Sight {
-        self.sight.of_view()
-    }
-
-    fn epoch_of(&mut self, sequence: u64) -> u64 {
-        #[cfg(feature = "replication")]
-        if self.sight.of_member.is_some() {
-            let core = self.core.get_or_insert_with(|| self.shared.core.lock());
-            return core.member().map_or(0, |member| member.epoch_of(sequence));
-        }
-        let _ = sequence;
-        0
-    }
-
-    #[cfg(feature = "replication")]
-    fn has(&mut self, position: resp::Position) -> resp::Has {
-        let has_all = self.view().sequence() >= position.sequence;
-        if position.epoch > 0 && self.sight.of_member.is_some() {
-            let resp::Position { epoch, sequence } = position;
-            let core = self.core.get_or_insert_with(|| self.shared.core.lock());
-            if core.member().is_ok_and(|it| it.is_lost(crate::replication::Position { epoch, sequence })) {
-                return resp::Has::Lost;
-            }
-        }
-        if has_all { resp::Has::All } else { resp::Has::NotYet }
-    }
-
-    fn look(&mut self) -> resp::Sight {
-        if self.shared.is_member() {
-            self.view();
-            self.sight()
-        } else {
-            resp::Sight::Whole
-        }
-    }
-
-    fn read<T>(&mut self, read: impl FnOnce(&State) -> T) -> T {
-        if self.shared.is_member() {
-            // What is seen in a cluster goes with what is known of the view.
-            return read(&self.view());
-        }
-        let seen = match self.core {
-            // What is there lies under the lock, and nothing need be kept of it.
-            Some(_) => None,
-            None => self.sight.view_if_any(),
-        };
-        match seen {
-            Some(seen) => read(&seen),
-            None => read(self.core.get_or_insert_with(|| self.shared.core.lock()).engine().state()),
-        }
-    }
-
-    fn read_ahead<T>(&mut self, read: impl FnOnce(&State, &Ahead) -> T) -> T {
-        // What was looked at before may be older.
-        self.sight.view = None;
-        #[cfg(feature = "replication")]
-        self.sight.stand();
-        let core = self.core.get_or_insert_with(|| self.shared.core.lock());
-        read(core.ground.engine().state(), &core.lanes.ahead)
-    }
-
-    fn contest(&mut self, key: &[u8], now: Timestamp) {
-        let core = self.core.get_or_insert_with(|| self.shared.core.lock());
-        core.lanes.ahead.contest(key, now);
-    }
-
-    fn is_contested(&mut self, key: &[u8], now: Timestamp) -> bool {
-        let core = self.core.get_or_insert_with(|| self.shared.core.lock());
-        core.lanes.ahead.is_contested(key, now)
-    }
-
-    fn submit(
-        &mut self,
-        command: &Command<'_>,
-        durability: Durability,
-        leaves: Option<Leaves>,
-    ) -> Result<Submitted> {
-        let durability = match durability {
-            Durability::Memory => engine::Durability::Memory,
-            Durability::Local => engine::Durability::Local,
-            Durability::Quorum => engine::Durability::Quorum,
-            Durability::All => engine::Durability::All,
-        };
-        let mut ticket = Ticket(0);
-        let owner = |sequence: Option<u64>| {
-            ticket = Ticket(sequence.unwrap_or_else(|| {
-                *self.unnumbered += 1;
-                UNNUMBERED | *self.unnumbered
-            }));
-            // Of what has no sequence yet nobody can say which version it will be.
-            let trace = leaves.as_ref().filter(|_| sequence.is_some()).map(|leaves| leaves.trace(ticket));
-            Owner::Lane(Place { lane: self.lane, client: self.client, ticket: Some(ticket), trace })
-        };
-        self.is_writing = true;
-        let core = self.core.get_or_insert_with(|| self.shared.core.lock());
-        let deadline = self.now.instant.saturating_add(self.timeout);
-        let wanted = Wanted { durability: Some(durability), nodes: 0, deadline };
-        match self.shared.take_now(core, command, &wanted, owner, self.now)? {
-            None => {
-                if let Some(leaves) = leaves
-                    && ticket.0 & UNNUMBERED == 0
-                {
-                    core.lanes.ahead.put(ticket, leaves);
-                }
-                Ok(Submitted::UnderWay(ticket))
-            }
-            Some(reply) => {
-                // What was looked at before lacks it.
-                self.sight.view = None;
-                Ok(Submitted::Done(reply.outcome.expect("a command has an outcome")))
-            }
-        }
-    }
-
-    fn durable(&mut self) -> u64 {
-        self.core.get_or_insert_with(|| self.shared.core.lock()).engine().durable_sequence()
-    }
-
-    #[cfg(feature = "replication")]
-    fn replicas_with(&self, sequence: u64) -> u64 {
-        let of = |core: &Core| core.ground.as_member().map_or(0, |member| member.replicas_with(sequence));
-        match &self.core {
-            Some(core) => of(core),
-            None => of(&self.shared.core.lock()),
-        }
-    }
-
-    #[cfg(not(feature = "replication"))]
-    fn replicas_with(&self, _: u64) -> u64 {
-        0
-    }
-
-    fn note_use(&mut self, key: &[u8]) {
-        if let Some(uses) = self.uses {
-            uses.note(key, self.now.clock);
-        }
-    }
 }

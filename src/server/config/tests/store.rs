@@ -26,9 +26,11 @@ fn a_store_needs_a_directory_and_nothing_else() {
     assert!(good(BASE).store.is_none());
 }
 
+#[cfg(feature = "replication")]
 const CLUSTER: &str =
     "node = \"a\"\npeers = { a = \"127.0.0.1:1\", b = \"127.0.0.1:2\" }\npeer_tls = \"insecure-plaintext\"\n";
 
+#[cfg(feature = "replication")]
 #[test]
 fn a_member_of_a_cluster_answers_at_a_quorum() {
     let store_of = |lines: &str| good(&store(&format!("{CLUSTER}{lines}"))).store.unwrap();

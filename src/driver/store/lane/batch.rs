@@ -1,0 +1,224 @@
+//! [`Batch`]: what the clients of a loop ask for in one turn.
+
+use std::time::Duration;
+
+use super::sight::{READINGS_MAX, Seen, Sight};
+use super::{Finished, Place};
+use crate::driver::lock::MutexGuard;
+use crate::driver::store::ground::Wanted;
+use crate::driver::store::owner::Owner;
+use crate::driver::store::shared::{Core, Shared};
+use crate::error::Result;
+use crate::resp::{self, Ahead, Durability, Keys, Leaves, Submitted, Ticket};
+use crate::store::engine::{self, Now};
+use crate::store::index::evict::Uses;
+use crate::store::index::{Command, State, Timestamp};
+
+/// The writes of a turn. What it submits is seen and told when it is finished.
+pub(crate) struct Batch<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) uses: Option<&'a Uses>,
+    pub(super) sight: &'a mut Sight,
+    pub(super) unnumbered: &'a mut u64,
+    pub(super) lane: usize,
+    pub(super) core: Option<MutexGuard<'a, Core>>,
+    pub(super) now: Now,
+    /// How long a write may take.
+    pub(super) timeout: Duration,
+    pub(super) client: u64,
+    pub(super) is_writing: bool,
+}
+
+impl Batch<'_> {
+    /// Whose the writes are that follow.
+    pub(crate) fn of(&mut self, client: u64) -> &mut Self {
+        self.client = client;
+        self
+    }
+
+    /// Asks for a [`Finished::Sync`] once all that was written so far is on disk.
+    pub(crate) fn sync(&mut self) -> Result<()> {
+        self.is_writing = true;
+        let place = Place { lane: self.lane, client: 0, ticket: None, trace: None };
+        let core = self.core.get_or_insert_with(|| self.shared.core.lock());
+        self.shared.take_sync(core, Owner::Lane(place))
+    }
+
+    /// Has everything taken in, and takes what is done already into `done`, which is empty. Says whether something was
+    /// applied, if the lane wants to know.
+    pub(crate) fn finish(mut self, done: &mut Vec<Finished>) -> bool {
+        let Some(mut core) = self.core.take() else { return false };
+        // A lock that was taken to read only is not needed while there is a view.
+        self.sight.readings = if self.is_writing { 0 } else { self.sight.readings + 1 };
+        if self.sight.readings == READINGS_MAX {
+            self.sight.readings = 0;
+            core.ground.view();
+        }
+        // What is done is taken here: nobody need be woken for it.
+        core.lanes.posts[self.lane].is_rung = true;
+        self.shared.settle(&mut core, self.now);
+        let is_news = core.lanes.posts[self.lane].take(done);
+        // What else has come is taken later.
+        core.lanes.ring();
+        drop(core);
+        self.sight.view = None;
+        is_news
+    }
+}
+
+/// The mark of a ticket without a sequence; sequences do not come that far.
+const UNNUMBERED: u64 = 1 << 63;
+
+impl Keys for Batch<'_> {
+    type Seen = Seen;
+
+    fn view(&mut self) -> Seen {
+        match &mut self.core {
+            None => self.sight.view(),
+            // Whoever holds the lock must not ask for a view as others do, who take it for that.
+            Some(core) => self.sight.view_by(|_| core.ground.view()),
+        }
+    }
+
+    fn present(&mut self) -> (Timestamp, u64) {
+        (self.sight.reader.time(), self.sight.reader.value_max())
+    }
+
+    fn sight(&mut self) -> resp::Sight {
+        self.sight.of_view()
+    }
+
+    fn epoch_of(&mut self, sequence: u64) -> u64 {
+        #[cfg(feature = "replication")]
+        if self.sight.of_member.is_some() {
+            let core = self.core.get_or_insert_with(|| self.shared.core.lock());
+            return core.member().map_or(0, |member| member.epoch_of(sequence));
+        }
+        let _ = sequence;
+        0
+    }
+
+    #[cfg(feature = "replication")]
+    fn has(&mut self, position: resp::Position) -> resp::Has {
+        let has_all = self.view().sequence() >= position.sequence;
+        if position.epoch > 0 && self.sight.of_member.is_some() {
+            let resp::Position { epoch, sequence } = position;
+            let core = self.core.get_or_insert_with(|| self.shared.core.lock());
+            if core.member().is_ok_and(|it| it.is_lost(crate::replication::Position { epoch, sequence })) {
+                return resp::Has::Lost;
+            }
+        }
+        if has_all { resp::Has::All } else { resp::Has::NotYet }
+    }
+
+    fn look(&mut self) -> resp::Sight {
+        if self.shared.is_member() {
+            self.view();
+            self.sight()
+        } else {
+            resp::Sight::Whole
+        }
+    }
+
+    fn read<T>(&mut self, read: impl FnOnce(&State) -> T) -> T {
+        if self.shared.is_member() {
+            // What is seen in a cluster goes with what is known of the view.
+            return read(&self.view());
+        }
+        let seen = match self.core {
+            // What is there lies under the lock, and nothing need be kept of it.
+            Some(_) => None,
+            None => self.sight.view_if_any(),
+        };
+        match seen {
+            Some(seen) => read(&seen),
+            None => read(self.core.get_or_insert_with(|| self.shared.core.lock()).engine().state()),
+        }
+    }
+
+    fn read_ahead<T>(&mut self, read: impl FnOnce(&State, &Ahead) -> T) -> T {
+        // What was looked at before may be older.
+        self.sight.view = None;
+        #[cfg(feature = "replication")]
+        self.sight.stand();
+        let core = self.core.get_or_insert_with(|| self.shared.core.lock());
+        read(core.ground.engine().state(), &core.lanes.ahead)
+    }
+
+    fn contest(&mut self, key: &[u8], now: Timestamp) {
+        let core = self.core.get_or_insert_with(|| self.shared.core.lock());
+        core.lanes.ahead.contest(key, now);
+    }
+
+    fn is_contested(&mut self, key: &[u8], now: Timestamp) -> bool {
+        let core = self.core.get_or_insert_with(|| self.shared.core.lock());
+        core.lanes.ahead.is_contested(key, now)
+    }
+
+    fn submit(
+        &mut self,
+        command: &Command<'_>,
+        durability: Durability,
+        leaves: Option<Leaves>,
+    ) -> Result<Submitted> {
+        let durability = match durability {
+            Durability::Memory => engine::Durability::Memory,
+            Durability::Local => engine::Durability::Local,
+            Durability::Quorum => engine::Durability::Quorum,
+            Durability::All => engine::Durability::All,
+        };
+        let mut ticket = Ticket(0);
+        let owner = |sequence: Option<u64>| {
+            ticket = Ticket(sequence.unwrap_or_else(|| {
+                *self.unnumbered += 1;
+                UNNUMBERED | *self.unnumbered
+            }));
+            // Of what has no sequence yet nobody can say which version it will be.
+            let trace = leaves.as_ref().filter(|_| sequence.is_some()).map(|leaves| leaves.trace(ticket));
+            Owner::Lane(Place { lane: self.lane, client: self.client, ticket: Some(ticket), trace })
+        };
+        self.is_writing = true;
+        let core = self.core.get_or_insert_with(|| self.shared.core.lock());
+        let deadline = self.now.instant.saturating_add(self.timeout);
+        let wanted = Wanted { durability: Some(durability), nodes: 0, deadline };
+        match self.shared.take_now(core, command, &wanted, owner, self.now)? {
+            None => {
+                if let Some(leaves) = leaves
+                    && ticket.0 & UNNUMBERED == 0
+                {
+                    core.lanes.ahead.put(ticket, leaves);
+                }
+                Ok(Submitted::UnderWay(ticket))
+            }
+            Some(reply) => {
+                // What was looked at before lacks it.
+                self.sight.view = None;
+                Ok(Submitted::Done(reply.outcome.expect("a command has an outcome")))
+            }
+        }
+    }
+
+    fn durable(&mut self) -> u64 {
+        self.core.get_or_insert_with(|| self.shared.core.lock()).engine().durable_sequence()
+    }
+
+    #[cfg(feature = "replication")]
+    fn replicas_with(&self, sequence: u64) -> u64 {
+        let of = |core: &Core| core.ground.as_member().map_or(0, |member| member.replicas_with(sequence));
+        match &self.core {
+            Some(core) => of(core),
+            None => of(&self.shared.core.lock()),
+        }
+    }
+
+    #[cfg(not(feature = "replication"))]
+    fn replicas_with(&self, _: u64) -> u64 {
+        0
+    }
+
+    fn note_use(&mut self, key: &[u8]) {
+        if let Some(uses) = self.uses {
+            uses.note(key, self.now.clock);
+        }
+    }
+}
