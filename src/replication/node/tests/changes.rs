@@ -1,0 +1,172 @@
+//! Nodes that hand over, are added, promoted, removed, or come from far behind.
+
+use super::*;
+
+#[test]
+fn a_handover_and_changes_say_when_they_are_done() {
+    let mut net = Net::new(3, 1, None);
+    let primary = net.primary();
+    let now = at(net.millis);
+    let to = 1 + primary % 3;
+    let refused = |it| matches!(it, Err(Denied::Refused(_)));
+    assert!(refused(net.node(primary).transfer(4, now)) && refused(net.node(primary).transfer(primary, now)));
+    net.node(primary).transfer(to, now).unwrap();
+    assert_eq!(net.answer(primary), Ok(Answer::HandedOver));
+    assert_eq!((net.primary(), net.node(primary).role()), (to, Role::Replica));
+
+    let now = at(net.millis);
+    for bad in [
+        Change::AddLearner { node: 4, about: Vec::new() },
+        Change::Promote { node: primary },
+        Change::Remove { node: to },
+        Change::Replace { old: 9, new: 4 },
+        Change::Leave,
+    ] {
+        assert!(refused(net.node(to).change(&bad, None, now)), "{bad:?}");
+    }
+    net.node(to).change(&Change::Replace { old: primary, new: 4 }, None, now).unwrap();
+    assert!(matches!(net.answer(to), Ok(Answer::Changed(_))));
+    net.pass(200);
+    let members = net.node(to).members().clone();
+    assert!(!members.is_joint() && members.voters.contains(&4) && members.removed.contains(&primary));
+    net.pass(3_000);
+    assert_eq!(*net.node(primary).standing(), Standing::Fenced(Fence::Removed));
+    assert_eq!(net.primary(), to);
+}
+
+#[test]
+fn two_nodes_a_primary_and_a_replica_and_the_replica_is_promoted() {
+    let mut net = Net::new(1, 1, None);
+    assert_eq!(net.primary(), 1);
+    net.put(1, "both", Level::AtLeast(2)).unwrap();
+    net.talk();
+    net.pass(100);
+    net.cut = vec![2];
+    net.put(1, "one", Level::Quorum).unwrap();
+    assert!(matches!(net.answer(1), Ok(Answer::Written(_))));
+    // The primary is gone for good, as far as anybody can tell.
+    net.stop(2);
+    net.start(2, &Start { is_promoted: true, ..Start::default() });
+    net.cut = vec![1];
+    net.pass(100);
+    assert_eq!((net.node(2).role(), net.node(2).members().generation), (Role::Primary, 2));
+    net.put(2, "two", Level::Quorum).unwrap();
+    assert!(matches!(net.answer(2), Ok(Answer::Written(_))));
+    assert!(is_there(net.node(2), "both") && !is_there(net.node(2), "one"));
+    // It comes back: whoever hears of the other takes no part any more.
+    net.cut.clear();
+    net.pass(1_000);
+    assert!(matches!(net.node(1).standing(), Standing::Fenced(_)), "{:?}", net.node(1));
+    let denied = net.put(1, "three", Level::Quorum);
+    assert!(matches!(denied, Err(Denied::Fenced(_))), "{denied:?}");
+    assert_eq!(net.node(2).role(), Role::Primary);
+}
+
+#[test]
+fn a_replica_far_behind_gets_a_snapshot_and_goes_on() {
+    let mut net = Net::new(3, 0, None);
+    let primary = net.primary();
+    let behind = 1 + primary % 3;
+    net.stop(behind);
+    for at_ in 0..300 {
+        net.put(primary, &format!("key-{at_}"), Level::Quorum).unwrap();
+        net.talk();
+    }
+    let now = at(net.millis);
+    let (disk, node) = net.nodes.get_mut(&primary).expect("it is there");
+    let node = node.as_mut().expect("it runs");
+    node.options.kept_bytes_max = 0;
+    node.kept.clear();
+    node.want_snapshot();
+    let mut job = node.poll_snapshot(now).expect("one is wanted");
+    let written = loop {
+        if let Some(written) = job.step(disk).unwrap() {
+            break written;
+        }
+    };
+    node.handle_snapshot(&job, Ok(written), now).unwrap();
+    // The log lets go of what it can when more is on disk.
+    for _ in 0..3 {
+        net.put(primary, "more", Level::Quorum).unwrap();
+        net.talk();
+    }
+    net.start(behind, &Start::default());
+    net.pass(3_000);
+    let (theirs, ours) = (net.node(primary).state().hash(), net.node(behind).state().hash());
+    assert_eq!(theirs, ours);
+    let mut events = Vec::new();
+    while let Some(event) = net.node(behind).poll_event() {
+        events.push(event);
+    }
+    assert!(events.iter().any(|it| matches!(it, Event::Installed { .. })), "{events:?}");
+    // What came is there after a crash too.
+    net.stop(behind);
+    net.start(behind, &Start::default());
+    net.pass(500);
+    assert_eq!(net.node(behind).state().hash(), theirs);
+}
+
+#[test]
+fn a_primary_with_a_slow_disk_hands_over() {
+    let mut net = Net::new(3, 0, None);
+    let primary = net.primary();
+    net.put(primary, "key", Level::Quorum).unwrap();
+    let now = at(net.millis);
+    net.node(primary).advance(now);
+    let flush = net.node(primary).poll_flush(now).expect("one is wanted");
+    // Others take part meanwhile; this one's disk is at it.
+    for _ in 0..30 {
+        net.millis += 50;
+        let now = at(net.millis);
+        let mut frames = Vec::new();
+        for (id, (disk, node)) in &mut net.nodes {
+            let node = node.as_mut().expect("it runs");
+            node.handle_timeout(now);
+            if *id == primary {
+                let mut bytes = Vec::new();
+                while let Some(to) = node.poll_frame(&mut bytes, now) {
+                    frames.push((to, bytes.clone()));
+                }
+            } else {
+                frames.extend(settle(node, disk, now));
+            }
+        }
+        for (to, bytes) in frames {
+            net.node(to).handle_frame(&bytes, now).unwrap();
+        }
+    }
+    assert_ne!(net.node(primary).role(), Role::Primary);
+    assert!(is_there(net.node(1 + primary % 3), "key"));
+    let mut events = std::iter::from_fn(|| net.node(primary).poll_event());
+    assert!(events.any(|it| matches!(it, Event::SlowDisk { .. })));
+    drop(flush);
+}
+
+#[test]
+fn a_primary_that_finds_itself_removed_steps_down_and_the_others_go_on() {
+    let mut net = Net::new(3, 0, None);
+    let old = net.primary();
+    let (next, third) = (1 + old % 3, 1 + (old + 1) % 3);
+    // Its removal is in its log, and committed by nobody, when the primary's power fails.
+    let now = at(net.millis);
+    net.node(old).change(&Change::Remove { node: next }, None, now).unwrap();
+    net.node(old).advance(now);
+    let mut frame = Vec::new();
+    while let Some(to) = net.node(old).poll_frame(&mut frame, now) {
+        if to == next {
+            net.node(next).handle_frame(&frame, now).unwrap();
+        }
+    }
+    net.stop(old);
+    net.pass(3_000);
+    // It goes on to vote: only one of the two others knows that it was taken out.
+    assert_eq!(*net.node(next).standing(), Standing::Active);
+    assert_eq!(net.node(next).role(), Role::Idle);
+    net.start(old, &Start::default());
+    let primary = net.primary();
+    net.pass(3_000);
+    assert_eq!(*net.node(next).standing(), Standing::Fenced(Fence::Removed));
+    assert!(primary == old || primary == third);
+    net.put(primary, "key", Level::All).unwrap();
+    assert!(matches!(net.answer(primary), Ok(Answer::Written(_))));
+}
