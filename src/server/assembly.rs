@@ -1,5 +1,8 @@
 //! From a configuration to what runs: sockets bound, pools watched, workers made.
 
+#[cfg(feature = "store")]
+mod redis;
+
 use std::collections::BTreeMap;
 use std::fs::Permissions;
 use std::io;
@@ -11,6 +14,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use mio::{Poll, Waker};
 use socket2::Socket;
 
+#[cfg(feature = "store")]
+use self::redis::clients;
+#[cfg(feature = "replication")]
+use self::redis::{splits, store_pools};
 use crate::balance;
 use crate::discovery::hosts::Hosts;
 use crate::discovery::lookup::Environment;
@@ -24,13 +31,11 @@ use crate::driver::mailbox::{self, Sender};
 use crate::driver::net;
 use crate::driver::probing::{Checked, Probing};
 #[cfg(feature = "store")]
-use crate::driver::resp::{self, shared::SharedClients, watch::StoreWatch};
+use crate::driver::resp::{shared::SharedClients, watch::StoreWatch};
 use crate::driver::room::{Room, RoomObserver};
 use crate::driver::shared::{CHECKER, Orders, Shared, SharedListener, SharedPool};
 #[cfg(feature = "replication")]
-use crate::driver::split::pools::{Follower, StorePools, Wanted};
-#[cfg(feature = "replication")]
-use crate::driver::split::{self, nodes::reachable, shared::SharedSplit};
+use crate::driver::split::{nodes::reachable, shared::SharedSplit};
 use crate::driver::standing::Standing;
 use crate::driver::token::Source;
 use crate::driver::worker::{Message, Parts, Worker};
@@ -41,13 +46,7 @@ use crate::health::options::Settings;
 use crate::health::secret::Secret;
 use crate::proxy::options::{Bind, OnDown, Options};
 use crate::server::admin::Reach;
-#[cfg(feature = "replication")]
-use crate::server::config::StoreRole;
 use crate::server::config::{Check, Config, Discovery, Position};
-#[cfg(feature = "replication")]
-use crate::server::split::split_options;
-#[cfg(feature = "store")]
-use crate::server::store::client_options;
 use crate::sys;
 use crate::sys::fork::Moment;
 use crate::time::Clock;
@@ -266,169 +265,6 @@ fn reach(bind: &Bind) -> Reach {
     }
 }
 
-/// Where and how Redis clients are served.
-#[cfg(feature = "store")]
-struct Resp {
-    store: Store,
-    shared: Arc<SharedClients>,
-    address: Bind,
-    sockets: std::vec::IntoIter<Socket>,
-    is_shared: bool,
-    since: Moment,
-}
-
-#[cfg(feature = "store")]
-impl Resp {
-    /// What the next worker serves them with.
-    fn parts(&mut self, sender: &Sender<Message>) -> Result<Option<resp::Parts>> {
-        let Some(socket) = self.sockets.next() else { return Ok(None) };
-        let path = match &self.address {
-            Bind::Unix(path) => Some(path.clone()),
-            Bind::Inet(_) => None,
-        };
-        Ok(Some(resp::Parts {
-            store: self.store.clone(),
-            shared: Arc::clone(&self.shared),
-            socket: ListeningSocket {
-                socket,
-                is_shared: self.is_shared,
-                is_adopted: false,
-                since: self.since,
-            },
-            sender: sender.clone(),
-            path,
-            seed: seed()?,
-        }))
-    }
-}
-
-/// Binds where Redis clients are served; `None`: nowhere.
-#[cfg(feature = "store")]
-fn clients(
-    config: &Config,
-    from: &crate::server::config::Store,
-    store: &Store,
-    workers: usize,
-    files: &mut Files,
-) -> Result<Option<Resp>> {
-    let Some(bind) = &from.resp else { return Ok(None) };
-    let options = client_options(config, from)?;
-    let who = at(config, "the store", from.resp_at);
-    let failed = |error: io::Error| Error::io(format!("listen on {bind} for {who}"), &error);
-    let since = Moment::now();
-    let sockets = net::bind(bind, &who, workers)?;
-    files.note(bind);
-    for socket in &sockets {
-        net::start(socket, RESP_BACKLOG).map_err(failed)?;
-    }
-    Ok(Some(Resp {
-        store: store.clone(),
-        shared: Arc::new(SharedClients::new("store", options, workers)),
-        address: net::local_bind(&sockets[0]).map_err(failed)?,
-        is_shared: sockets.len() > 1 && matches!(bind, Bind::Unix(_)),
-        sockets: sockets.into_iter(),
-        since,
-    }))
-}
-
-/// Where and how one listener splits reads from writes.
-#[cfg(feature = "replication")]
-struct Split {
-    store: Store,
-    shared: Arc<SharedSplit>,
-    address: Bind,
-    sockets: std::vec::IntoIter<Socket>,
-    is_shared: bool,
-    since: Moment,
-}
-
-#[cfg(feature = "replication")]
-impl Split {
-    /// What the next worker serves it with.
-    fn parts(&mut self, sender: &Sender<Message>) -> Result<Option<split::Parts>> {
-        let Some(socket) = self.sockets.next() else { return Ok(None) };
-        let path = match &self.address {
-            Bind::Unix(path) => Some(path.clone()),
-            Bind::Inet(_) => None,
-        };
-        Ok(Some(split::Parts {
-            socket: ListeningSocket {
-                socket,
-                is_shared: self.is_shared,
-                is_adopted: false,
-                since: self.since,
-            },
-            shared: Arc::clone(&self.shared),
-            store: self.store.clone(),
-            sender: sender.clone(),
-            path,
-            seed: seed()?,
-        }))
-    }
-}
-
-/// The pools whose backends are the store's nodes, for one of the workers.
-#[cfg(feature = "replication")]
-fn store_pools(
-    config: &Config,
-    shared: &Shared,
-    store: &Store,
-    own: Option<balance::Address>,
-) -> Result<Option<StorePools>> {
-    let follower = |(from, pool): (&crate::server::config::Pool, &SharedPool)| {
-        let members = from.store?;
-        Some(Follower {
-            pool: Arc::clone(&pool.pool),
-            wanted: match members.role {
-                StoreRole::Primary => Wanted::Primary,
-                StoreRole::Replicas => Wanted::Replicas,
-                StoreRole::Any => Wanted::Any,
-            },
-            port: members.port,
-        })
-    };
-    let followers: Vec<Follower> = config.pools.iter().zip(&shared.pools).filter_map(follower).collect();
-    if followers.is_empty() {
-        return Ok(None);
-    }
-    StorePools::new(store, own, shared.senders[CHECKER].clone(), followers).map(Some)
-}
-
-/// Binds the listeners that split reads from writes.
-#[cfg(feature = "replication")]
-fn splits(
-    config: &Config,
-    from: &crate::server::config::Store,
-    store: &Store,
-    own: Option<&balance::Address>,
-    workers: usize,
-    files: &mut Files,
-) -> Result<Vec<Split>> {
-    let mut splits = Vec::with_capacity(config.splits.len());
-    for listener in &config.splits {
-        let bind = &listener.bind;
-        let who = at(config, &format!("the listener {}", listener.name), listener.bind_at);
-        let failed = |error: io::Error| Error::io(format!("listen on {bind} for {who}"), &error);
-        let since = Moment::now();
-        let sockets = net::bind(bind, &who, workers)?;
-        files.note(bind);
-        for socket in &sockets {
-            net::start(socket, listener.backlog).map_err(failed)?;
-        }
-        let (clients, options) = split_options(config, from, listener)?;
-        let clients = SharedClients::new(&listener.name, clients, workers);
-        splits.push(Split {
-            store: store.clone(),
-            shared: Arc::new(SharedSplit::new(clients, options, own.cloned(), workers)),
-            address: net::local_bind(&sockets[0]).map_err(failed)?,
-            is_shared: sockets.len() > 1 && matches!(bind, Bind::Unix(_)),
-            sockets: sockets.into_iter(),
-            since,
-        });
-    }
-    Ok(splits)
-}
-
 /// How each pool is checked, where it is; passwords are read.
 fn checks(config: &Config) -> Result<Vec<Option<Arc<Settings>>>> {
     let pools = config.pools.iter();
@@ -643,7 +479,5 @@ impl Drop for Files {
 /// once.
 const MAIL_BESIDES: usize = 16;
 /// Redis clients that wait to be accepted: the most that Linux keeps unless told otherwise.
-#[cfg(feature = "store")]
-const RESP_BACKLOG: u32 = 4096;
 /// Who waits to be answered by the admin socket.
 const ADMIN_BACKLOG: u32 = 128;

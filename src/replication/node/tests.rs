@@ -1,9 +1,8 @@
 //! A node led by hand to where something must or must not happen: alone, and with others on links that lose nothing.
 
-mod chain;
-
 mod adopting;
 mod calls;
+mod chain;
 mod changes;
 mod votes;
 

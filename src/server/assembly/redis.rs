@@ -1,0 +1,193 @@
+//! Where Redis clients come in: the store's own door, and the listeners that split reads from writes.
+
+use std::io;
+use std::sync::Arc;
+
+use socket2::Socket;
+
+use super::{Files, at, seed};
+#[cfg(feature = "replication")]
+use crate::balance;
+use crate::driver::listening::ListeningSocket;
+use crate::driver::mailbox::Sender;
+use crate::driver::net;
+use crate::driver::resp::{self, shared::SharedClients};
+#[cfg(feature = "replication")]
+use crate::driver::shared::{CHECKER, Shared, SharedPool};
+#[cfg(feature = "replication")]
+use crate::driver::split::pools::{Follower, StorePools, Wanted};
+#[cfg(feature = "replication")]
+use crate::driver::split::{self, shared::SharedSplit};
+use crate::driver::worker::Message;
+use crate::embedded::Store;
+use crate::error::{Error, Result};
+use crate::proxy::options::Bind;
+use crate::server::config::Config;
+#[cfg(feature = "replication")]
+use crate::server::config::StoreRole;
+#[cfg(feature = "replication")]
+use crate::server::split::split_options;
+use crate::server::store::client_options;
+use crate::sys::fork::Moment;
+
+const RESP_BACKLOG: u32 = 4096;
+
+/// Where and how Redis clients are served.
+pub(super) struct Resp {
+    store: Store,
+    pub(super) shared: Arc<SharedClients>,
+    pub(super) address: Bind,
+    sockets: std::vec::IntoIter<Socket>,
+    is_shared: bool,
+    since: Moment,
+}
+
+impl Resp {
+    /// What the next worker serves them with.
+    pub(super) fn parts(&mut self, sender: &Sender<Message>) -> Result<Option<resp::Parts>> {
+        let Some(socket) = self.sockets.next() else { return Ok(None) };
+        let path = match &self.address {
+            Bind::Unix(path) => Some(path.clone()),
+            Bind::Inet(_) => None,
+        };
+        Ok(Some(resp::Parts {
+            store: self.store.clone(),
+            shared: Arc::clone(&self.shared),
+            socket: ListeningSocket {
+                socket,
+                is_shared: self.is_shared,
+                is_adopted: false,
+                since: self.since,
+            },
+            sender: sender.clone(),
+            path,
+            seed: seed()?,
+        }))
+    }
+}
+
+/// Binds where Redis clients are served; `None`: nowhere.
+pub(super) fn clients(
+    config: &Config,
+    from: &crate::server::config::Store,
+    store: &Store,
+    workers: usize,
+    files: &mut Files,
+) -> Result<Option<Resp>> {
+    let Some(bind) = &from.resp else { return Ok(None) };
+    let options = client_options(config, from)?;
+    let who = at(config, "the store", from.resp_at);
+    let failed = |error: io::Error| Error::io(format!("listen on {bind} for {who}"), &error);
+    let since = Moment::now();
+    let sockets = net::bind(bind, &who, workers)?;
+    files.note(bind);
+    for socket in &sockets {
+        net::start(socket, RESP_BACKLOG).map_err(failed)?;
+    }
+    Ok(Some(Resp {
+        store: store.clone(),
+        shared: Arc::new(SharedClients::new("store", options, workers)),
+        address: net::local_bind(&sockets[0]).map_err(failed)?,
+        is_shared: sockets.len() > 1 && matches!(bind, Bind::Unix(_)),
+        sockets: sockets.into_iter(),
+        since,
+    }))
+}
+
+/// Where and how one listener splits reads from writes.
+#[cfg(feature = "replication")]
+pub(super) struct Split {
+    store: Store,
+    pub(super) shared: Arc<SharedSplit>,
+    pub(super) address: Bind,
+    sockets: std::vec::IntoIter<Socket>,
+    is_shared: bool,
+    since: Moment,
+}
+
+#[cfg(feature = "replication")]
+impl Split {
+    /// What the next worker serves it with.
+    pub(super) fn parts(&mut self, sender: &Sender<Message>) -> Result<Option<split::Parts>> {
+        let Some(socket) = self.sockets.next() else { return Ok(None) };
+        let path = match &self.address {
+            Bind::Unix(path) => Some(path.clone()),
+            Bind::Inet(_) => None,
+        };
+        Ok(Some(split::Parts {
+            socket: ListeningSocket {
+                socket,
+                is_shared: self.is_shared,
+                is_adopted: false,
+                since: self.since,
+            },
+            shared: Arc::clone(&self.shared),
+            store: self.store.clone(),
+            sender: sender.clone(),
+            path,
+            seed: seed()?,
+        }))
+    }
+}
+
+/// The pools whose backends are the store's nodes, for one of the workers.
+#[cfg(feature = "replication")]
+pub(super) fn store_pools(
+    config: &Config,
+    shared: &Shared,
+    store: &Store,
+    own: Option<balance::Address>,
+) -> Result<Option<StorePools>> {
+    let follower = |(from, pool): (&crate::server::config::Pool, &SharedPool)| {
+        let members = from.store?;
+        Some(Follower {
+            pool: Arc::clone(&pool.pool),
+            wanted: match members.role {
+                StoreRole::Primary => Wanted::Primary,
+                StoreRole::Replicas => Wanted::Replicas,
+                StoreRole::Any => Wanted::Any,
+            },
+            port: members.port,
+        })
+    };
+    let followers: Vec<Follower> = config.pools.iter().zip(&shared.pools).filter_map(follower).collect();
+    if followers.is_empty() {
+        return Ok(None);
+    }
+    StorePools::new(store, own, shared.senders[CHECKER].clone(), followers).map(Some)
+}
+
+/// Binds the listeners that split reads from writes.
+#[cfg(feature = "replication")]
+pub(super) fn splits(
+    config: &Config,
+    from: &crate::server::config::Store,
+    store: &Store,
+    own: Option<&balance::Address>,
+    workers: usize,
+    files: &mut Files,
+) -> Result<Vec<Split>> {
+    let mut splits = Vec::with_capacity(config.splits.len());
+    for listener in &config.splits {
+        let bind = &listener.bind;
+        let who = at(config, &format!("the listener {}", listener.name), listener.bind_at);
+        let failed = |error: io::Error| Error::io(format!("listen on {bind} for {who}"), &error);
+        let since = Moment::now();
+        let sockets = net::bind(bind, &who, workers)?;
+        files.note(bind);
+        for socket in &sockets {
+            net::start(socket, listener.backlog).map_err(failed)?;
+        }
+        let (clients, options) = split_options(config, from, listener)?;
+        let clients = SharedClients::new(&listener.name, clients, workers);
+        splits.push(Split {
+            store: store.clone(),
+            shared: Arc::new(SharedSplit::new(clients, options, own.cloned(), workers)),
+            address: net::local_bind(&sockets[0]).map_err(failed)?,
+            is_shared: sockets.len() > 1 && matches!(bind, Bind::Unix(_)),
+            sockets: sockets.into_iter(),
+            since,
+        });
+    }
+    Ok(splits)
+}
