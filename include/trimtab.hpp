@@ -1131,7 +1131,7 @@ public:
 
     /// On threads of its own.
     void start() { detail::check(trimtab_server_start(get())); }
-    /// Without a thread: it runs while it is turned.
+    /// Without a thread: it runs while it is turned, and its store with it.
     void start_hosted() { detail::check(trimtab_server_start_hosted(get())); }
 
     /// Accepts nothing new, and ends sessions when the configured time is over. Does not wait.

@@ -18,6 +18,9 @@ import (
 //	}
 //
 // A drain or a stop, by whatever goroutine, ends the wait, and the next turn carries it out. Errors as Start.
+//
+// Its store has no threads either: Turn does its work too, and waits for the disk where that writes. Only a node of a
+// cluster has threads of its own, and a backup ordered through the admin interface one while it is made.
 func (s *Server) StartHosted() error {
 	return s.native.order("start hosted", orderStartHosted, 0)
 }

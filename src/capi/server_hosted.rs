@@ -18,8 +18,11 @@ use crate::time::{Clock, Instant};
 ///
 /// A drain or a stop, by whatever thread, makes the descriptor readable, and the next turn carries it out.
 ///
+/// Its store, if it has one, has no threads either: a turn does its work too, and waits for the disk where that writes. Only
+/// a node of a cluster has threads of its own, and a backup ordered through the admin interface one while it is made.
+///
 /// Returns what `trimtab_server_start` does.
-/// Thread safety: any thread, at any time. Does not block.
+/// Thread safety: any thread, at any time. Blocks while the log of its store is read, otherwise not.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trimtab_server_start_hosted(server: *const trimtab_server) -> trimtab_status {
     guard(|| {
@@ -102,8 +105,8 @@ pub unsafe extern "C" fn trimtab_server_next_timeout(
     })
 }
 
-/// Handles what has happened on a hosted server: accepts, relays, lets deadlines pass. It returns early when
-/// the thread takes a signal.
+/// Handles what has happened on a hosted server: accepts, relays, lets deadlines pass, turns its store. It returns early
+/// when the thread takes a signal.
 ///
 /// - `timeout_ms`: waits at most so many milliseconds for something to happen; negative for as long as it
 ///   takes, 0 not at all.

@@ -29,6 +29,8 @@ pub(crate) enum Side {
 pub(crate) enum Source {
     /// The mailbox.
     Mailbox,
+    /// The store that the loop turns.
+    Store,
     /// A listening socket, by its index.
     Listener(u32),
     /// A connection of a session.
@@ -52,8 +54,10 @@ pub(crate) const GENERATION_MASK: u32 = (1 << 29) - 1;
 
 const KIND_SHIFT: u32 = 62;
 const SIDE: u64 = 1 << 61;
-/// The mailbox and, with a generation, clients of splitting listeners; on the other side, Redis clients.
+/// The mailbox and the store, told apart by the index, and, with a generation, clients of splitting listeners; on the
+/// other side, Redis clients.
 const MAILBOX: u64 = 0;
+const STORE_INDEX: u64 = 1;
 /// Listeners and, with a generation, connections of splitting ones to nodes; on the other side, lookups.
 const LISTENER: u64 = 1;
 const SESSION: u64 = 2;
@@ -66,6 +70,7 @@ impl Source {
         let pack = |key: Key| u64::from(key.generation & GENERATION_MASK) << 32 | u64::from(key.index);
         let bits = match self {
             Source::Mailbox => MAILBOX << KIND_SHIFT,
+            Source::Store => MAILBOX << KIND_SHIFT | STORE_INDEX,
             Source::SplitClient(key) => MAILBOX << KIND_SHIFT | pack(key),
             Source::SplitLink(key) => LISTENER << KIND_SHIFT | pack(key),
             Source::Client(key) => MAILBOX << KIND_SHIFT | SIDE | pack(key),
@@ -93,6 +98,7 @@ impl Source {
             CONVERSATION => Source::Probe(key),
             _ if bits & SIDE != 0 => Source::Client(key),
             _ if key.generation != 0 => Source::SplitClient(key),
+            _ if u64::from(key.index) == STORE_INDEX => Source::Store,
             _ => Source::Mailbox,
         }
     }
@@ -109,6 +115,7 @@ mod tests {
         let key = Key { index: u32::MAX, generation: GENERATION_MASK };
         for source in [
             Source::Mailbox,
+            Source::Store,
             Source::Listener(0),
             Source::Listener(u32::MAX),
             Source::Session(key, Side::Client),

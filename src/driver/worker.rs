@@ -3,6 +3,8 @@
 
 mod core;
 mod ending;
+#[cfg(feature = "store")]
+mod turning;
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
@@ -12,6 +14,8 @@ use std::time::Duration;
 use mio::{Events, Poll};
 
 pub(crate) use self::core::Core;
+#[cfg(feature = "store")]
+use self::turning::Turning;
 use crate::balance::Lane;
 use crate::driver::conversation::{Bell, Conversations, Listener as ConversationListener};
 use crate::driver::discovering::Discovering;
@@ -27,6 +31,8 @@ use crate::driver::shared::{Presence, Shared};
 use crate::driver::split::{self, Splitter, pools::StorePools};
 use crate::driver::timer::{TimerId, Wheel};
 use crate::driver::token::{Key, Source};
+#[cfg(feature = "store")]
+use crate::embedded::Store;
 use crate::error::{Error, Result};
 use crate::time::{Clock, Instant};
 
@@ -96,6 +102,9 @@ pub(crate) struct Worker {
     /// What is told of it, on one worker of the server.
     #[cfg(feature = "store")]
     store_watch: Option<StoreWatch>,
+    /// The store itself, where it has no threads.
+    #[cfg(feature = "store")]
+    turning: Option<Turning>,
     /// Listeners that split reads from writes.
     #[cfg(feature = "replication")]
     splitters: Vec<Splitter>,
@@ -141,6 +150,9 @@ pub(crate) struct Parts {
     pub(crate) clients: Option<resp::Parts>,
     #[cfg(feature = "store")]
     pub(crate) store_watch: Option<StoreWatch>,
+    /// A store without threads.
+    #[cfg(feature = "store")]
+    pub(crate) hosted_store: Option<Store>,
     #[cfg(feature = "replication")]
     pub(crate) splits: Vec<split::Parts>,
     #[cfg(feature = "replication")]
@@ -184,6 +196,8 @@ impl Worker {
             .map_err(unregistered)?;
         #[cfg(feature = "store")]
         let clients = parts.clients.map(|clients| Clients::open(clients, behind, &core)).transpose()?;
+        #[cfg(feature = "store")]
+        let turning = parts.hosted_store.map(|store| Turning::open(store, &core)).transpose()?;
         #[cfg(feature = "replication")]
         let splitters = {
             let first = behind + usize::from(clients.is_some());
@@ -201,6 +215,8 @@ impl Worker {
             clients,
             #[cfg(feature = "store")]
             store_watch: parts.store_watch,
+            #[cfg(feature = "store")]
+            turning,
             #[cfg(feature = "replication")]
             splitters,
             #[cfg(feature = "replication")]
@@ -254,7 +270,12 @@ impl Worker {
         if self.splitters.iter().any(Splitter::is_pressed) {
             return Some(Instant::START);
         }
-        self.core.wheel.next_deadline()
+        let due = self.core.wheel.next_deadline();
+        #[cfg(feature = "store")]
+        if let Some(turning) = &self.turning {
+            return [due, turning.next_deadline()].into_iter().flatten().min();
+        }
+        due
     }
 
     /// Waits for events, at most for `timeout` or until the next deadline, and handles one batch of them.
@@ -291,6 +312,10 @@ impl Worker {
             match Source::from_token(event.token()) {
                 Source::Session(key, side) => self.joints.handle_event(&mut self.core, key, side, event),
                 Source::Mailbox => is_mail = true,
+                #[cfg(feature = "store")]
+                Source::Store => self.turning.iter_mut().for_each(Turning::handle_event),
+                #[cfg(not(feature = "store"))]
+                Source::Store => {}
                 Source::Conversation(key) => self.conversations.handle_event(&mut self.core, key),
                 #[cfg(feature = "store")]
                 Source::Client(key) => {
@@ -356,6 +381,10 @@ impl Worker {
         #[cfg(feature = "replication")]
         for splitter in &mut self.splitters {
             splitter.serve(&mut self.core);
+        }
+        #[cfg(feature = "store")]
+        if let Some(turning) = &mut self.turning {
+            turning.turn(Clock.now());
         }
         if std::mem::take(&mut self.core.has_freed) {
             self.core.pipes.refill();

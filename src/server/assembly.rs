@@ -227,6 +227,8 @@ pub(super) fn assemble(
             clients,
             #[cfg(feature = "store")]
             store_watch: store.filter(|_| index == CHECKER).cloned().map(StoreWatch::new),
+            #[cfg(feature = "store")]
+            hosted_store: store.filter(|store| store.is_hosted()).cloned(),
             #[cfg(feature = "replication")]
             splits: split_parts,
             #[cfg(feature = "replication")]

@@ -241,6 +241,9 @@ impl Server {
 
     /// Listens, and relays only while the caller turns it: no thread is made. Wait until [`Server::poll_fd`]
     /// is readable or [`Server::next_deadline`] has come, then call [`Server::turn`].
+    ///
+    /// Its store has no threads either: a turn does its work too, and waits for the disk where that writes. Only a node of a
+    /// cluster has threads of its own, and a backup ordered through the admin interface one while it is made.
     pub fn start_hosted(&self) -> Result<()> {
         let mut workers = self.inner.open(true)?;
         let worker = workers.pop();

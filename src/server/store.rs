@@ -16,9 +16,9 @@ use crate::server::config::{self, Config};
 use crate::store::engine::Durability;
 use crate::store::index::Settings;
 
-/// Opens it. Blocks while the log is read.
-pub(super) fn open(config: &Config, from: &config::Store) -> Result<Store> {
-    let mut options = embedded::Options::default();
+/// Opens it. Blocks while the log is read. On a hosted server it has no threads either, unless it is a node of a cluster.
+pub(super) fn open(config: &Config, from: &config::Store, is_hosted: bool) -> Result<Store> {
+    let mut options = embedded::Options { is_hosted, ..embedded::Options::default() };
     // In a cluster it is the cluster's.
     options.engine.durability = from.durability.min(Durability::Local);
     options.engine.eviction = from.eviction;
@@ -27,7 +27,10 @@ pub(super) fn open(config: &Config, from: &config::Store) -> Result<Store> {
     options.engine.log.kept_bytes = from.kept_bytes;
     #[cfg(feature = "replication")]
     let opened = match &from.cluster {
-        Some(cluster) => Store::join(&from.dir, options, member_options(from, cluster)),
+        Some(cluster) => {
+            let options = embedded::Options { is_hosted: false, ..options };
+            Store::join(&from.dir, options, member_options(from, cluster))
+        }
         None => Store::open(&from.dir, options),
     };
     #[cfg(not(feature = "replication"))]

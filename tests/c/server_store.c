@@ -6,6 +6,7 @@
 
 #include "store.h"
 
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 
 enum { CHILD_SECONDS = 20, ALL_SECONDS = 240, WRITERS = 4, WRITES = 200 };
@@ -260,13 +261,60 @@ static void in_a_callback(void)
     trimtab_server_free(told.server);
 }
 
+/* Turns the server until so many bytes have come to `client`. */
+static void turn_until_answered(trimtab_server *server, int client, int size)
+{
+    int available = 0;
+    while (available < size) {
+        OK(trimtab_server_turn(server, -1, NULL));
+        CHECK(ioctl(client, FIONREAD, &available) == 0);
+    }
+}
+
+/* Calls that wait are answered on their own threads, whoever turns the server. */
+static void *put_beside(void *argument)
+{
+    trimtab_store_call call = new_call();
+    call.durability = TRIMTAB_DURABILITY_LOCAL;
+    for (int round = 0; round < WRITES; round++) {
+        OK(trimtab_store_put(argument, BYTES("beside"), BYTES("v"), &call, NULL));
+    }
+    return NULL;
+}
+
 static void in_the_hosts_loop(void)
 {
+    static const char set[] = "*3\r\n$3\r\nSET\r\n$3\r\nred\r\n$1\r\nv\r\n";
+    static const char get[] = "*2\r\n$3\r\nGET\r\n$3\r\nred\r\n";
     trimtab_server *server = server_of(with_store("loop"), NULL, NULL);
+    unsigned before = threads();
+    pthread_t writer;
+    uint64_t deadline = 0;
+    int32_t number = 0;
     OK(trimtab_server_start_hosted(server));
+    CHECK(threads() == before);
     trimtab_store *store = store_of(server);
     OK(trimtab_store_put(store, BYTES("k"), BYTES("v"), NULL, NULL));
     CHECK(has(store, "k", "v"));
+    /* It is turned with the server and not by itself. */
+    EXPECT(TRIMTAB_E_STATE, trimtab_store_turn(store, 0, NULL));
+    EXPECT(TRIMTAB_E_STATE, trimtab_store_poll_fd(store, &number));
+    EXPECT(TRIMTAB_E_STATE, trimtab_store_next_deadline(store, &deadline));
+    /* A Redis client, whose writes are on disk when they are answered. */
+    int client = dial(resp_port(server));
+    CHECK(write_all(client, set, sizeof set - 1) && write_all(client, get, sizeof get - 1));
+    turn_until_answered(server, client, 5 + 7);
+    ask(client, "", "+OK\r\n$1\r\nv\r\n");
+    CHECK(threads() == before);
+    /* Beside another thread that writes. */
+    CHECK(pthread_create(&writer, NULL, put_beside, store) == 0);
+    for (int round = 0; round < WRITES; round++) {
+        CHECK(write_all(client, set, sizeof set - 1));
+        turn_until_answered(server, client, 5);
+        ask(client, "", "+OK\r\n");
+    }
+    CHECK(pthread_join(writer, NULL) == 0);
+    close(client);
     OK(trimtab_server_stop(server));
     while (state_of(server) != TRIMTAB_SERVER_STOPPED) {
         OK(trimtab_server_turn(server, -1, NULL));
@@ -274,6 +322,12 @@ static void in_the_hosts_loop(void)
     EXPECT(TRIMTAB_E_STATE, trimtab_store_put(store, BYTES("k"), BYTES("v"), NULL, NULL));
     trimtab_server_free(server);
     trimtab_store_free(store);
+    server = started("loop");
+    store = store_of(server);
+    CHECK(has(store, "k", "v") && has(store, "red", "v") && has(store, "beside", "v"));
+    trimtab_store_free(store);
+    end(server);
+    trimtab_server_free(server);
 }
 
 static void join(pid_t child)

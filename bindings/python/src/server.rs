@@ -96,6 +96,9 @@ impl Server {
     /// Listens, and relays in turn only, on the thread that calls that: no thread is made. A loop waits until
     /// the server is readable, as select and selectors do with the object itself, for next_timeout at most;
     /// calls turn; and goes on until state is STOPPED. trimtab.aio does so in asyncio. Raises what start does.
+    ///
+    /// Its store has no threads either: turn does its work too, and waits for the disk where that writes. Only a node of a
+    /// cluster has threads of its own, and a backup ordered through the admin interface one while it is made.
     fn start_hosted(&self, py: Python<'_>) -> PyResult<()> {
         let core = self.core(py)?;
         exit::watch(&core);

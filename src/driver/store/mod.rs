@@ -377,9 +377,9 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// `State` when it is not hosted, or closed; `Forked`.
+    /// `State` when it is not hosted, is a server's, which turns it, or is closed; `Forked`.
     pub fn poll_fd(&self) -> Result<RawFd> {
-        self.shared()?.poll_fd()
+        self.to_turn()?.poll_fd()
     }
 
     /// When [`Store::turn`] is needed even if the descriptor is not readable; `None` while nothing is pending. In the past,
@@ -387,9 +387,9 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// `State` when it is not hosted, or closed; `Forked`.
+    /// `State` when it is not hosted, is a server's, which turns it, or is closed; `Forked`.
     pub fn next_deadline(&self) -> Result<Option<Instant>> {
-        self.shared()?.next_deadline()
+        self.to_turn()?.next_deadline()
     }
 
     /// Does what is due on a hosted store, a bounded piece of each kind: one write and one sync for all that was taken; what
@@ -399,10 +399,26 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// `State` when it is not hosted, is closed, or is being turned already by another thread; `Forked`. When the disk fails
+    /// `State` when it is not hosted, is a server's, is closed, or is being turned already by another thread; `Forked`. When the disk fails
     /// those who wait are told, and [`Status::failure`].
     pub fn turn(&self, timeout: Option<Duration>) -> Result<usize> {
-        self.shared()?.turn(timeout)
+        self.to_turn()?.turn(timeout)
+    }
+
+    /// Whether it was opened hosted: it has no threads.
+    #[cfg(feature = "proxy")]
+    pub(crate) fn is_hosted(&self) -> bool {
+        self.inner.options.is_hosted
+    }
+
+    /// For who turns it.
+    fn to_turn(&self) -> Result<&Shared> {
+        let shared = self.shared()?;
+        if self.is_lent && self.inner.options.is_hosted {
+            let detail = "is the server's, which turns it along with its own work; turn the server".into();
+            return Err(Error::State { what: "store", detail });
+        }
+        Ok(shared)
     }
 
     /// A queue for submitted calls, of which `capacity` may be under way or done and not taken; 1 to 2^24.

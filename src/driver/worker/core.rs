@@ -2,6 +2,8 @@
 
 use std::io;
 use std::os::fd::AsRawFd;
+#[cfg(feature = "store")]
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -120,6 +122,13 @@ impl Core {
     ) -> io::Result<()> {
         let descriptor = socket.as_raw_fd();
         self.poll.registry().register(&mut mio::unix::SourceFd(&descriptor), source.to_token(), interest)
+    }
+
+    /// Registers a descriptor to be read, edge-triggered.
+    #[cfg(feature = "store")]
+    pub(super) fn register_raw(&self, descriptor: RawFd, source: Source) -> io::Result<()> {
+        let mut descriptor = mio::unix::SourceFd(&descriptor);
+        self.poll.registry().register(&mut descriptor, source.to_token(), mio::Interest::READABLE)
     }
 
     /// Registers a listening socket that other workers have too.

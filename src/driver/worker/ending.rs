@@ -76,6 +76,10 @@ impl Worker {
         if let Some(mut probing) = self.probing.take() {
             probing.close_all(&mut self.core);
         }
+        #[cfg(feature = "store")]
+        {
+            self.turning = None;
+        }
         self.phase = Phase::Over;
         self.presence = None;
     }

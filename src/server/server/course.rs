@@ -37,7 +37,8 @@ impl Inner {
         let weak = Arc::downgrade(self);
         let make = move |reach| -> Box<dyn Conversation> { Box::new(Dialogue::new(weak.clone(), reach)) };
         #[cfg(feature = "store")]
-        let store = self.config.store.as_ref().map(|from| store::open(&self.config, from)).transpose()?;
+        let store =
+            self.config.store.as_ref().map(|from| store::open(&self.config, from, is_hosted)).transpose()?;
         let assembly = assembly::assemble(
             &self.config,
             &self.pools,
