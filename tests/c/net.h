@@ -32,8 +32,8 @@ static MAYBE_UNUSED uint64_t now_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* Between two looks at what nobody tells of. Not sched_yield: whoever yields without end can keep the thread it
- * waits for from its processor, for many seconds on some systems. */
+/* Between two looks at what nobody tells of. Not sched_yield: in a loop it is always ready to run, and takes time from
+ * the threads it waits for. */
 static MAYBE_UNUSED void nap(void)
 {
     const struct timespec time = {0, 1000000};
