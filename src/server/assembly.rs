@@ -174,7 +174,7 @@ pub(super) fn assemble(
     #[cfg(feature = "replication")]
     let mut splits = match (&config.store, store) {
         (Some(from), Some(store)) => {
-            let own = resp.as_ref().map(|resp| reachable(&resp.address));
+            let own = resp.as_ref().map(|resp| reachable(resp.address()));
             splits(config, from, store, own.as_ref(), count, &mut files)?
         }
         _ => Vec::new(),
@@ -197,7 +197,7 @@ pub(super) fn assemble(
     #[cfg(feature = "replication")]
     let mut store_pools = match store {
         Some(store) => {
-            let own = resp.as_ref().map(|resp| reachable(&resp.address));
+            let own = resp.as_ref().map(|resp| reachable(resp.address()));
             store_pools(config, &shared, store, own)?
         }
         None => None,
@@ -240,7 +240,7 @@ pub(super) fn assemble(
         workers.push(Worker::new(parts)?);
     }
     #[cfg(feature = "store")]
-    let (resp, clients) = resp.map(|resp| (resp.address, resp.shared)).unzip();
+    let (resp, clients) = resp.map(|resp| (resp.address().clone(), resp.shared)).unzip();
     Ok(Assembly {
         shared,
         workers,
@@ -253,7 +253,7 @@ pub(super) fn assemble(
         #[cfg(feature = "store")]
         clients,
         #[cfg(feature = "replication")]
-        splits: splits.into_iter().map(|split| (split.address, split.shared)).collect(),
+        splits: splits.into_iter().map(|split| (split.address().clone(), split.shared)).collect(),
         files,
         bell,
     })

@@ -32,35 +32,67 @@ use crate::sys::fork::Moment;
 
 const RESP_BACKLOG: u32 = 4096;
 
-/// Where and how Redis clients are served.
-pub(super) struct Resp {
-    store: Store,
-    pub(super) shared: Arc<SharedClients>,
-    pub(super) address: Bind,
+/// Where the clients of one listener come in: a socket for each worker.
+struct Entrance {
+    address: Bind,
     sockets: std::vec::IntoIter<Socket>,
     is_shared: bool,
     since: Moment,
 }
 
-impl Resp {
-    /// What the next worker serves them with.
-    pub(super) fn parts(&mut self, sender: &Sender<Message>) -> Result<Option<resp::Parts>> {
-        let Some(socket) = self.sockets.next() else { return Ok(None) };
-        let path = match &self.address {
+impl Entrance {
+    /// Listens there for `who`.
+    fn open(bind: &Bind, who: &str, workers: usize, backlog: u32, files: &mut Files) -> Result<Self> {
+        let failed = |error: io::Error| Error::io(format!("listen on {bind} for {who}"), &error);
+        let since = Moment::now();
+        let sockets = net::bind(bind, who, workers)?;
+        files.note(bind);
+        for socket in &sockets {
+            net::start(socket, backlog).map_err(failed)?;
+        }
+        Ok(Self {
+            address: net::local_bind(&sockets[0]).map_err(failed)?,
+            is_shared: sockets.len() > 1 && matches!(bind, Bind::Unix(_)),
+            sockets: sockets.into_iter(),
+            since,
+        })
+    }
+
+    /// What the next worker listens on.
+    fn next(&mut self) -> Option<ListeningSocket> {
+        let socket = self.sockets.next()?;
+        Some(ListeningSocket { socket, is_shared: self.is_shared, is_adopted: false, since: self.since })
+    }
+
+    fn path(&self) -> Option<Arc<str>> {
+        match &self.address {
             Bind::Unix(path) => Some(path.clone()),
             Bind::Inet(_) => None,
-        };
+        }
+    }
+}
+
+/// Where and how Redis clients are served.
+pub(super) struct Resp {
+    store: Store,
+    pub(super) shared: Arc<SharedClients>,
+    entrance: Entrance,
+}
+
+impl Resp {
+    pub(super) fn address(&self) -> &Bind {
+        &self.entrance.address
+    }
+
+    /// What the next worker serves them with.
+    pub(super) fn parts(&mut self, sender: &Sender<Message>) -> Result<Option<resp::Parts>> {
+        let Some(socket) = self.entrance.next() else { return Ok(None) };
         Ok(Some(resp::Parts {
             store: self.store.clone(),
             shared: Arc::clone(&self.shared),
-            socket: ListeningSocket {
-                socket,
-                is_shared: self.is_shared,
-                is_adopted: false,
-                since: self.since,
-            },
+            socket,
             sender: sender.clone(),
-            path,
+            path: self.entrance.path(),
             seed: seed()?,
         }))
     }
@@ -77,20 +109,10 @@ pub(super) fn clients(
     let Some(bind) = &from.resp else { return Ok(None) };
     let options = client_options(config, from)?;
     let who = at(config, "the store", from.resp_at);
-    let failed = |error: io::Error| Error::io(format!("listen on {bind} for {who}"), &error);
-    let since = Moment::now();
-    let sockets = net::bind(bind, &who, workers)?;
-    files.note(bind);
-    for socket in &sockets {
-        net::start(socket, RESP_BACKLOG).map_err(failed)?;
-    }
     Ok(Some(Resp {
         store: store.clone(),
         shared: Arc::new(SharedClients::new("store", options, workers)),
-        address: net::local_bind(&sockets[0]).map_err(failed)?,
-        is_shared: sockets.len() > 1 && matches!(bind, Bind::Unix(_)),
-        sockets: sockets.into_iter(),
-        since,
+        entrance: Entrance::open(bind, &who, workers, RESP_BACKLOG, files)?,
     }))
 }
 
@@ -99,35 +121,52 @@ pub(super) fn clients(
 pub(super) struct Split {
     store: Store,
     pub(super) shared: Arc<SharedSplit>,
-    pub(super) address: Bind,
-    sockets: std::vec::IntoIter<Socket>,
-    is_shared: bool,
-    since: Moment,
+    entrance: Entrance,
 }
 
 #[cfg(feature = "replication")]
 impl Split {
+    pub(super) fn address(&self) -> &Bind {
+        &self.entrance.address
+    }
+
     /// What the next worker serves it with.
     pub(super) fn parts(&mut self, sender: &Sender<Message>) -> Result<Option<split::Parts>> {
-        let Some(socket) = self.sockets.next() else { return Ok(None) };
-        let path = match &self.address {
-            Bind::Unix(path) => Some(path.clone()),
-            Bind::Inet(_) => None,
-        };
+        let Some(socket) = self.entrance.next() else { return Ok(None) };
         Ok(Some(split::Parts {
-            socket: ListeningSocket {
-                socket,
-                is_shared: self.is_shared,
-                is_adopted: false,
-                since: self.since,
-            },
+            socket,
             shared: Arc::clone(&self.shared),
             store: self.store.clone(),
             sender: sender.clone(),
-            path,
+            path: self.entrance.path(),
             seed: seed()?,
         }))
     }
+}
+
+/// Binds the listeners that split reads from writes.
+#[cfg(feature = "replication")]
+pub(super) fn splits(
+    config: &Config,
+    from: &crate::server::config::Store,
+    store: &Store,
+    own: Option<&balance::Address>,
+    workers: usize,
+    files: &mut Files,
+) -> Result<Vec<Split>> {
+    let mut splits = Vec::with_capacity(config.splits.len());
+    for listener in &config.splits {
+        let who = at(config, &format!("the listener {}", listener.name), listener.bind_at);
+        let entrance = Entrance::open(&listener.bind, &who, workers, listener.backlog, files)?;
+        let (clients, options) = split_options(config, from, listener)?;
+        let clients = SharedClients::new(&listener.name, clients, workers);
+        splits.push(Split {
+            store: store.clone(),
+            shared: Arc::new(SharedSplit::new(clients, options, own.cloned(), workers)),
+            entrance,
+        });
+    }
+    Ok(splits)
 }
 
 /// The pools whose backends are the store's nodes, for one of the workers.
@@ -155,39 +194,4 @@ pub(super) fn store_pools(
         return Ok(None);
     }
     StorePools::new(store, own, shared.senders[CHECKER].clone(), followers).map(Some)
-}
-
-/// Binds the listeners that split reads from writes.
-#[cfg(feature = "replication")]
-pub(super) fn splits(
-    config: &Config,
-    from: &crate::server::config::Store,
-    store: &Store,
-    own: Option<&balance::Address>,
-    workers: usize,
-    files: &mut Files,
-) -> Result<Vec<Split>> {
-    let mut splits = Vec::with_capacity(config.splits.len());
-    for listener in &config.splits {
-        let bind = &listener.bind;
-        let who = at(config, &format!("the listener {}", listener.name), listener.bind_at);
-        let failed = |error: io::Error| Error::io(format!("listen on {bind} for {who}"), &error);
-        let since = Moment::now();
-        let sockets = net::bind(bind, &who, workers)?;
-        files.note(bind);
-        for socket in &sockets {
-            net::start(socket, listener.backlog).map_err(failed)?;
-        }
-        let (clients, options) = split_options(config, from, listener)?;
-        let clients = SharedClients::new(&listener.name, clients, workers);
-        splits.push(Split {
-            store: store.clone(),
-            shared: Arc::new(SharedSplit::new(clients, options, own.cloned(), workers)),
-            address: net::local_bind(&sockets[0]).map_err(failed)?,
-            is_shared: sockets.len() > 1 && matches!(bind, Bind::Unix(_)),
-            sockets: sockets.into_iter(),
-            since,
-        });
-    }
-    Ok(splits)
 }
