@@ -276,6 +276,32 @@ func TestAServersStoreInOnEvent(t *testing.T) {
 	}
 }
 
+func TestAHostedServersStoreIsTurnedWithIt(t *testing.T) {
+	ctx := patient(t)
+	path := t.TempDir()
+	server := withStore(t, path)
+	if err := server.StartHosted(); err != nil {
+		t.Fatal(err)
+	}
+	drive(t, server)
+	store := storeOf(t, server)
+	if _, err := store.Put(ctx, []byte("k"), []byte("v")); err != nil {
+		t.Fatal(err)
+	}
+	ask(t, server, "GET k", "$1\r\nv\r\n")
+	ask(t, server, "SET red 1", "+OK\r\n")
+	if _, err := store.Turn(); !errors.Is(err, ErrState) {
+		t.Errorf("it is turned with the server: %v", err)
+	}
+	server.Close()
+	_, store = startedStore(t, path)
+	for key, expected := range map[string]string{"k": "v", "red": "1"} {
+		if value, err := store.Get(ctx, []byte(key)); err != nil || string(value) != expected {
+			t.Errorf("%s: %q %v", key, value, err)
+		}
+	}
+}
+
 func TestAServersStoreLeavesNothingBehind(t *testing.T) {
 	path := t.TempDir()
 	round := func(turn int) {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import threading
 import warnings
 from collections.abc import Callable
@@ -20,6 +21,10 @@ Run = Callable[..., None]
 
 def with_store(path: Path) -> str:
     return f'[runtime]\nworkers = 2\n\n[store]\ndir = "{path}"\nresp = "127.0.0.1:0"\n'
+
+
+def threads() -> int:
+    return len(os.listdir("/proc/self/task"))
 
 
 def ask(server: Server, command: bytes, answer: bytes) -> None:
@@ -158,6 +163,30 @@ def test_in_a_callback(tmp_path: Path) -> None:
     with server:
         assert server.store[b"begun"] == b"v"
     assert told == ["started", "stopped"]
+
+
+def test_a_hosted_servers_store_is_turned_with_it(tmp_path: Path) -> None:
+    server = Server(with_store(tmp_path / "store"))
+    before = threads()
+    server.start_hosted()
+    store = server.store
+    assert threads() == before and not store.hosted
+    store[b"k"] = b"v"
+    for refused in (store.turn, store.fileno, store.next_timeout):
+        with pytest.raises(trimtab.StateError, match="turn the server"):
+            refused()
+    client = threading.Thread(target=ask, args=(server, b"GET k", b"$1\r\nv\r\n"))
+    client.start()
+    while client.is_alive():
+        server.turn(0.01)
+    client.join()
+    server.stop()
+    while server.state is not trimtab.ServerState.STOPPED:
+        server.turn(None)
+    with pytest.raises(trimtab.ClosedError):
+        store.sync()
+    with Store(tmp_path / "store") as again:
+        assert again[b"k"] == b"v"
 
 
 def test_in_asyncio(tmp_path: Path, run: Run) -> None:
