@@ -4064,7 +4064,7 @@ trimtab_status trimtab_server_adopt(const struct trimtab_server *server,
  * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_IO`: the detail says what could not be bound, and where
  * the configuration asks for it; nothing is left open then and it may be tried again, `TRIMTAB_E_STATE` when
  * it was started before, or `TRIMTAB_E_FORKED`.
- * Thread safety: any thread, at any time. Does not block.
+ * Thread safety: any thread, at any time. Blocks while the log of its store is read, otherwise not.
  */
 trimtab_status trimtab_server_start(const struct trimtab_server *server);
 
@@ -4232,7 +4232,8 @@ trimtab_status trimtab_server_next_timeout(const struct trimtab_server *server,
  * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_STATE` when it is not hosted, not started, has ended,
  * or is being turned already, by another thread or around this call (in a callback), `TRIMTAB_E_IO` when
  * the system refuses to wait, which ends it, or `TRIMTAB_E_FORKED`.
- * Thread safety: one thread at a time. Blocks for as long as `timeout_ms` allows.
+ * Thread safety: one thread at a time. Blocks for as long as `timeout_ms` allows, and for the disk where its store
+ * writes.
  */
 trimtab_status trimtab_server_turn(const struct trimtab_server *server,
                                    int64_t timeout_ms,
@@ -4679,7 +4680,7 @@ trimtab_status trimtab_store_options_set_hosted(struct trimtab_store_options *op
  * - `fd_out`: it stays the store's: neither read nor close it. It is closed in `trimtab_store_free`, or when the last of the
  *   store's queues and watches is freed, if that is later. Written on success only.
  *
- * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, or `TRIMTAB_E_STATE` also when it is not hosted.
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, or `TRIMTAB_E_STATE` also when it is not hosted, or is a server's.
  * Thread safety: any thread, at any time. Does not block.
  */
 trimtab_status trimtab_store_poll_fd(const struct trimtab_store *store,
@@ -4692,7 +4693,7 @@ trimtab_status trimtab_store_poll_fd(const struct trimtab_store *store,
  * - `deadline_ns_out`: on the clock of `trimtab_now`; now or in the past for at once; `TRIMTAB_NO_TIME` while nothing is
  *   pending. Written on success only.
  *
- * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, or `TRIMTAB_E_STATE` also when it is not hosted.
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, or `TRIMTAB_E_STATE` also when it is not hosted, or is a server's.
  * Thread safety: any thread, at any time. Does not block.
  */
 trimtab_status trimtab_store_next_deadline(const struct trimtab_store *store,
@@ -4718,7 +4719,7 @@ trimtab_status trimtab_store_next_timeout(const struct trimtab_store *store,
  * - `timeout_ms`: waits at most so many milliseconds for something to do; negative for as long as it takes, 0 not at all.
  * - `count_out`: how many pieces there were; may be NULL. Written on success only.
  *
- * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, or `TRIMTAB_E_STATE` also when it is not hosted or is being turned already, by another
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, or `TRIMTAB_E_STATE` also when it is not hosted, is a server's, or is being turned already, by another
  * thread. What fails on the disk is told to those who wait for it, and stands in `trimtab_store_status`.
  * Thread safety: one thread at a time. Blocks for as long as `timeout_ms` allows, and for the disk.
  */

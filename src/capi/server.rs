@@ -246,7 +246,7 @@ pub unsafe extern "C" fn trimtab_server_adopt(
 /// Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_IO`: the detail says what could not be bound, and where
 /// the configuration asks for it; nothing is left open then and it may be tried again, `TRIMTAB_E_STATE` when
 /// it was started before, or `TRIMTAB_E_FORKED`.
-/// Thread safety: any thread, at any time. Does not block.
+/// Thread safety: any thread, at any time. Blocks while the log of its store is read, otherwise not.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trimtab_server_start(server: *const trimtab_server) -> trimtab_status {
     guard(|| {

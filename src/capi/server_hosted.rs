@@ -115,7 +115,8 @@ pub unsafe extern "C" fn trimtab_server_next_timeout(
 /// Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_STATE` when it is not hosted, not started, has ended,
 /// or is being turned already, by another thread or around this call (in a callback), `TRIMTAB_E_IO` when
 /// the system refuses to wait, which ends it, or `TRIMTAB_E_FORKED`.
-/// Thread safety: one thread at a time. Blocks for as long as `timeout_ms` allows.
+/// Thread safety: one thread at a time. Blocks for as long as `timeout_ms` allows, and for the disk where its store
+/// writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trimtab_server_turn(
     server: *const trimtab_server,

@@ -45,7 +45,7 @@ pub unsafe extern "C" fn trimtab_store_options_set_hosted(
 /// - `fd_out`: it stays the store's: neither read nor close it. It is closed in `trimtab_store_free`, or when the last of the
 ///   store's queues and watches is freed, if that is later. Written on success only.
 ///
-/// Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, or `TRIMTAB_E_STATE` also when it is not hosted.
+/// Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, or `TRIMTAB_E_STATE` also when it is not hosted, or is a server's.
 /// Thread safety: any thread, at any time. Does not block.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trimtab_store_poll_fd(
@@ -68,7 +68,7 @@ pub unsafe extern "C" fn trimtab_store_poll_fd(
 /// - `deadline_ns_out`: on the clock of `trimtab_now`; now or in the past for at once; `TRIMTAB_NO_TIME` while nothing is
 ///   pending. Written on success only.
 ///
-/// Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, or `TRIMTAB_E_STATE` also when it is not hosted.
+/// Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, or `TRIMTAB_E_STATE` also when it is not hosted, or is a server's.
 /// Thread safety: any thread, at any time. Does not block.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trimtab_store_next_deadline(
@@ -115,7 +115,7 @@ pub unsafe extern "C" fn trimtab_store_next_timeout(
 /// - `timeout_ms`: waits at most so many milliseconds for something to do; negative for as long as it takes, 0 not at all.
 /// - `count_out`: how many pieces there were; may be NULL. Written on success only.
 ///
-/// Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, or `TRIMTAB_E_STATE` also when it is not hosted or is being turned already, by another
+/// Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, or `TRIMTAB_E_STATE` also when it is not hosted, is a server's, or is being turned already, by another
 /// thread. What fails on the disk is told to those who wait for it, and stands in `trimtab_store_status`.
 /// Thread safety: one thread at a time. Blocks for as long as `timeout_ms` allows, and for the disk.
 #[unsafe(no_mangle)]

@@ -138,11 +138,13 @@ impl Listening {
     /// stays.
     pub(crate) fn close(mut self, core: &Core) {
         self.recover(core);
-        self.let_in_no_more();
-        while self.is_ours_alone() {
-            let since = Moment::now();
-            let Accepted::One(client, _) = net::accept(&self.socket) else { break };
-            net::reset(client, since);
+        if self.is_ours_alone() {
+            net::let_in_no_more(&self.socket);
+            loop {
+                let since = Moment::now();
+                let Accepted::One(client, _) = net::accept(&self.socket) else { break };
+                net::reset(client, since);
+            }
         }
         if !self.is_adopted {
             // Connections would wait for ever at a copy that a child has.

@@ -399,8 +399,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// `State` when it is not hosted, is a server's, is closed, or is being turned already by another thread; `Forked`. When the disk fails
-    /// those who wait are told, and [`Status::failure`].
+    /// `State` when it is not hosted, is a server's, is closed, or is being turned already by another thread; `Forked`.
+    /// When the disk fails those who wait are told, and [`Status::failure`].
     pub fn turn(&self, timeout: Option<Duration>) -> Result<usize> {
         self.to_turn()?.turn(timeout)
     }

@@ -1,9 +1,7 @@
 //! [`Core`]: everything of a worker but its sessions.
 
 use std::io;
-use std::os::fd::AsRawFd;
-#[cfg(feature = "store")]
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -120,15 +118,17 @@ impl Core {
         source: Source,
         interest: mio::Interest,
     ) -> io::Result<()> {
-        let descriptor = socket.as_raw_fd();
-        self.poll.registry().register(&mut mio::unix::SourceFd(&descriptor), source.to_token(), interest)
+        self.register_descriptor(socket.as_raw_fd(), source, interest)
     }
 
-    /// Registers a descriptor to be read, edge-triggered.
-    #[cfg(feature = "store")]
-    pub(super) fn register_raw(&self, descriptor: RawFd, source: Source) -> io::Result<()> {
-        let mut descriptor = mio::unix::SourceFd(&descriptor);
-        self.poll.registry().register(&mut descriptor, source.to_token(), mio::Interest::READABLE)
+    /// Registers a descriptor of whatever kind, edge-triggered.
+    pub(super) fn register_descriptor(
+        &self,
+        descriptor: RawFd,
+        source: Source,
+        interest: mio::Interest,
+    ) -> io::Result<()> {
+        self.poll.registry().register(&mut mio::unix::SourceFd(&descriptor), source.to_token(), interest)
     }
 
     /// Registers a listening socket that other workers have too.

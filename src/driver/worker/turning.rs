@@ -26,7 +26,7 @@ impl Turning {
     pub(super) fn open(store: Store, core: &Core) -> Result<Self, Error> {
         let descriptor = store.poll_fd()?;
         let register = |error: io::Error| Error::io("register the store's descriptor", &error);
-        core.register_raw(descriptor, Source::Store).map_err(register)?;
+        core.register_descriptor(descriptor, Source::Store, mio::Interest::READABLE).map_err(register)?;
         Ok(Self { store, is_ready: true, next: None })
     }
 

@@ -491,7 +491,8 @@ impl Store {
     }
 
     /// The descriptor of a hosted store, readable when turn has something to do; -1 once it is closed. It is the store's:
-    /// neither read nor close it, and take it out of a selector before close. Raises StateError when it is not hosted.
+    /// neither read nor close it, and take it out of a selector before close. Raises StateError when it is not hosted, or is
+    /// a server's.
     fn fileno(&self, py: Python<'_>) -> PyResult<RawFd> {
         self.door.poll_fd(py)
     }
@@ -503,7 +504,7 @@ impl Store {
     /// - timeout: waits for something to do so many seconds at most (or a timedelta); 0 (default) only looks, None waits as
     ///   long as it takes. Ctrl-C ends the wait.
     ///
-    /// Raises StateError when it is not hosted, or is being turned already by another thread. What fails on the disk is told
+    /// Raises StateError when it is not hosted, is a server's, or is being turned already by another thread. What fails on the disk is told
     /// to those who wait for it, and stands in status().
     #[pyo3(signature = (timeout = Timeout::NONE), text_signature = "($self, timeout=0.0)")]
     fn turn(&self, py: Python<'_>, timeout: Timeout) -> PyResult<usize> {
@@ -511,7 +512,7 @@ impl Store {
     }
 
     /// When turn is needed even if nothing happens, in seconds on the clock of time.monotonic(); None while nothing is
-    /// pending. Ask again after each turn. Raises StateError when it is not hosted.
+    /// pending. Ask again after each turn. Raises StateError when it is not hosted, or is a server's.
     fn next_deadline(&self, py: Python<'_>) -> PyResult<Option<f64>> {
         Ok(self.door.next_deadline(py)?.map(convert::seconds_of))
     }
