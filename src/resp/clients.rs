@@ -32,6 +32,8 @@ pub(super) struct Client {
     pub(super) is_no_touch: bool,
     /// `READONLY`: it is content with whatever is here, however old.
     pub(super) takes_any: bool,
+    /// `TRIMTAB`: a balancer, which goes to another primary by itself.
+    pub(super) is_balancer: bool,
     /// It was told to go, and is not there any more for who asks.
     pub(super) is_killed: bool,
 }
@@ -56,12 +58,18 @@ impl Client {
             is_no_evict: false,
             is_no_touch: false,
             takes_any: false,
+            is_balancer: false,
             is_killed: false,
         }
     }
 
     pub(super) fn subscriptions(&self) -> usize {
         self.channels.len() + self.patterns.len()
+    }
+
+    /// Whether it takes this node for the primary until its connection ends.
+    pub(super) fn stays_with_its_node(&self) -> bool {
+        self.kind() == Kind::Normal && !self.is_balancer && !self.is_killed
     }
 
     fn kind(&self) -> Kind {

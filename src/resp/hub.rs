@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use super::clients::{Client, Filter, Kind, Part, Question, What};
+use super::clients::{Client, Part, Question};
 use super::glob;
 use super::notify::Notifications;
 use super::peers::Peers;
@@ -146,6 +146,8 @@ pub struct Hub {
     id_next: u64,
     pub(super) peers: Option<Box<dyn Peers>>,
     asks: Asks,
+    /// Connections that are to go when they are answered.
+    dismissed: VecDeque<u64>,
     topology: Option<Arc<Topology>>,
     /// This node was the last primary that it knew of.
     was_primary: bool,
@@ -206,6 +208,7 @@ impl Hub {
             id_next,
             peers: None,
             asks: Asks::default(),
+            dismissed: VecDeque::new(),
             topology: None,
             was_primary: false,
             last_primary: None,
@@ -284,16 +287,19 @@ impl Hub {
     }
 
     /// How the cluster is now. Who has subscribed to Sentinel's channels here is told what has changed; and when another node
-    /// is primary in place of this one, which passes no writes on, clients are cut, as Sentinel has it: they look for the new
-    /// one.
-    pub fn set_topology(&mut self, topology: Arc<Topology>, now: Timestamp) {
+    /// is primary in place of this one, which passes no writes on, clients are dismissed, as Sentinel has it: they look for
+    /// the new one. Balancers are not: they do so by themselves, and closed before would not know what came of a write that
+    /// is on its way.
+    pub fn set_topology(&mut self, topology: Arc<Topology>) {
         let before = self.topology.take();
         let news = topology.news(before.as_deref(), &self.options.set, &mut self.last_primary);
         if topology.is_primary() {
             self.was_primary = true;
         } else if topology.primary.is_some() && std::mem::take(&mut self.was_primary) && !topology.forwards {
-            let filter = Filter { kind: Some(Kind::Normal), ..Filter::default() };
-            self.answer(&Question { what: What::Kill, filter, asker: 0 }, now);
+            for (id, client) in self.clients.iter_mut().filter(|(_, client)| client.stays_with_its_node()) {
+                client.is_killed = true;
+                self.dismissed.push_back(*id);
+            }
         }
         self.topology = Some(topology);
         for (channel, text) in news {
@@ -379,6 +385,11 @@ impl Hub {
         self.asks.killed.pop_front()
     }
 
+    /// The next connection that is to go, by [`Connection::dismiss`](super::Connection::dismiss).
+    pub fn poll_dismissed(&mut self) -> Option<u64> {
+        self.dismissed.pop_front()
+    }
+
     /// The answer to what was asked under `number`, once it is there.
     pub(super) fn take_answer(&mut self, number: u64) -> Option<(Arc<Question>, Part)> {
         if self.asks.open.get(&number)?.left > 0 {
@@ -411,6 +422,7 @@ impl Hub {
         client.is_no_evict = false;
         client.is_no_touch = false;
         client.takes_any = false;
+        client.is_balancer = false;
     }
 
     pub(super) fn client(&mut self, id: u64) -> &mut Client {

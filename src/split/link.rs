@@ -223,9 +223,10 @@ impl Split {
         }
         let age = self.options.max_age.as_millis().min(i64::MAX as u128).to_string();
         match purpose {
-            Use::Strong | Use::Own(_) => greet(&[b"TRIMTAB", b"BOUND", b"0"]),
+            // Said by those too that do not read: the node is to know whom it may leave to find the next primary.
+            Use::Light | Use::Heavy | Use::Strong | Use::Own(_) => greet(&[b"TRIMTAB", b"BOUND", b"0"]),
             Use::Read | Use::After => greet(&[b"TRIMTAB", b"BOUND", age.as_bytes()]),
-            Use::Light | Use::Heavy | Use::Joined(_) => {}
+            Use::Joined(_) => {}
         }
         link.gate = link.end();
         let index = self.links.insert(link);

@@ -430,7 +430,11 @@ fn who_has_not_logged_in_is_told_so_and_nodes_are_logged_in_to() {
     let link = *bench.links.keys().next().unwrap();
     bench.split.handle_link_up(link, bench.now);
     let output = String::from_utf8(bench.split.link_output(link).to_vec()).unwrap();
-    assert_eq!(words(&output), "AUTH pw; HELLO 3", "nothing is sent before that is answered");
+    assert_eq!(
+        words(&output),
+        "AUTH pw; HELLO 3; TRIMTAB BOUND 0",
+        "nothing is sent before that is answered"
+    );
     bench.split.consume_link_output(link, output.len(), bench.now);
     bench.answer(link, "-WRONGPASS invalid username-password pair or user is disabled.\r\n");
     assert!(bench.links.is_empty());

@@ -306,8 +306,7 @@ impl Clients {
             self.deliver();
         }
         if let Some(topology) = self.lane.poll_topology() {
-            let now = self.lane.now();
-            self.hub.set_topology(topology, now);
+            self.hub.set_topology(topology);
             self.deliver();
             // Whoever waits for a quorum, or for one that is primary no more.
             for key in std::mem::take(&mut self.behind) {
@@ -402,6 +401,12 @@ impl Clients {
             let Some(&key) = self.places.get(&id) else { continue };
             let Some(client) = find(&mut self.table, key) else { continue };
             client.connection.kill(&mut self.hub);
+            self.call(key);
+        }
+        while let Some(id) = self.hub.poll_dismissed() {
+            let Some(&key) = self.places.get(&id) else { continue };
+            let Some(client) = find(&mut self.table, key) else { continue };
+            client.connection.dismiss(&mut self.hub);
             self.call(key);
         }
         while let Some(id) = self.hub.poll_answered() {

@@ -282,6 +282,17 @@ impl Connection {
         self.drop_all(hub);
     }
 
+    /// Has it be closed when what it has been told to do is done and answered: writes that are under way. What it has asked
+    /// behind them is not looked at.
+    pub fn dismiss(&mut self, hub: &mut Hub) {
+        self.is_closing = true;
+        self.is_held = false;
+        self.queue = None;
+        if !matches!(self.busy, Some(Busy::Write { .. })) {
+            self.drop_busy(hub);
+        }
+    }
+
     /// Takes it out of the hub: the client has gone, or is to go. Writes under way are done all the same.
     pub fn close(mut self, hub: &mut Hub) {
         self.drop_busy(hub);

@@ -36,6 +36,7 @@ impl Connection {
             return self.after(args, hub, keys, now);
         }
         hub.counters.commands += 1;
+        hub.client(self.id).is_balancer |= is(args[1], "position") || is(args[1], "bound");
         if is(args[1], "position") {
             self.follows_primary = true;
             if self.slots.is_empty() {

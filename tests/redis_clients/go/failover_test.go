@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -31,12 +32,13 @@ type cluster struct {
 
 func startCluster(t *testing.T) *cluster {
 	t.Helper()
-	return startNodes(t, &cluster{links: freeAddresses(t, 3), resps: freeAddresses(t, 3)})
+	free := freeAddresses(6)
+	return startNodes(t, &cluster{links: free[:3], resps: free[3:]})
 }
 
 func startSplit(t *testing.T) *cluster {
 	t.Helper()
-	free := freeAddresses(t, 8)
+	free := freeAddresses(8)
 	return startNodes(t, &cluster{links: free[:3], resps: free[3:7], split: free[7]})
 }
 
@@ -56,12 +58,12 @@ func startNodes(t *testing.T, c *cluster) *cluster {
 	return c
 }
 
-func freeAddresses(t *testing.T, count int) (addresses []string) {
-	t.Helper()
-	for range count {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
+// freeAddresses gives addresses nobody listens on, below the range from which the system gives ports to clients.
+func freeAddresses(count int) (addresses []string) {
+	for len(addresses) < count {
+		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000)))
 		if err != nil {
-			t.Fatal(err)
+			continue
 		}
 		defer listener.Close()
 		addresses = append(addresses, listener.Addr().String())

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -85,6 +86,21 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
         served.end()
 
 
+def free_ports(count: int) -> list[int]:
+    """Ports nobody listens on, below the range from which the system gives ports to clients."""
+    ports: list[int] = []
+    while len(ports) < count:
+        port = random.randrange(10_000, 30_000)
+        if port not in ports:
+            with socket.socket() as probe:
+                try:
+                    probe.bind(("127.0.0.1", port))
+                except OSError:
+                    continue
+            ports.append(port)
+    return ports
+
+
 class Cluster:
     """Three nodes, each a process, which keep their addresses. They pass no writes on: clients have to find
     the primary. With `listener` there is a learner as well, `n3`, with a listener that splits reads from
@@ -94,10 +110,7 @@ class Cluster:
         self.folder = folder
         self.lines = lines
         self.listener = listener
-        taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(12)]
-        ports = [one.getsockname()[1] for one in taken]
-        for one in taken:
-            one.close()
+        ports = free_ports(12)
         self.links, self.ports, self.health = ports[:3], ports[3:6], ports[6:9]
         self.learner, self.split, self.learner_health = ports[9:]
         self.processes: list[subprocess.Popen[bytes] | None] = [None] * (3 if listener is None else 4)

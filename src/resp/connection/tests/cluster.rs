@@ -5,7 +5,7 @@ use super::*;
 /// Nodes a, b and c, the last without a vote: as the one numbered `own` sees them.
 fn in_cluster(world: &mut World, own: usize, primary: Option<usize>) {
     let topology = crate::resp::topology::tests::three(own, primary);
-    world.hub.set_topology(Arc::new(topology), world.now);
+    world.hub.set_topology(Arc::new(topology));
 }
 
 #[test]
@@ -43,7 +43,7 @@ fn a_replica_answers_reads_and_refuses_writes() {
     assert!(world.ask(0, "READONLY\nCLIENT INFO").contains("flags=r"));
     // One that passes writes on takes them.
     let forwarding = Topology { forwards: true, ..crate::resp::topology::tests::three(1, Some(0)) };
-    world.hub.set_topology(Arc::new(forwarding), world.now);
+    world.hub.set_topology(Arc::new(forwarding));
     assert_eq!(world.ask(0, "SET k w\nHSET h a b"), "+OK :1");
     // A primary without its quorum.
     in_cluster(&mut world, 0, None);
@@ -118,10 +118,10 @@ fn clients_find_the_primary_and_are_told_when_it_is_another() {
     assert_eq!(world.hub.poll_order(), Some(crate::resp::Order::HandOver("b".into())));
     assert_eq!(world.ask(0, "SENTINEL NOPE"), "-ERR unknown subcommand 'NOPE'. Try SENTINEL HELP.");
 
-    // The next one is primary: subscribers are told, and clients that write are cut.
+    // The next one is primary: subscribers are told, and clients that write are dismissed.
     world.ask(1, "HELLO 3\nSUBSCRIBE +switch-master\nPSUBSCRIBE *down");
     in_cluster(&mut world, 0, None);
-    assert_eq!(world.hub.poll_killed(), None, "it may be primary again in a moment");
+    assert_eq!(world.hub.poll_dismissed(), None, "it may be primary again in a moment");
     assert_eq!(world.ask(2, "SENTINEL get-master-addr-by-name trimtab"), "*-1");
     assert!(world.ask(2, "SENTINEL masters").contains("$20 master,s_down,o_down"));
     assert!(world.ask(2, "SENTINEL ckquorum trimtab").starts_with("-NOQUORUM 2 usable Sentinels."));
@@ -136,8 +136,8 @@ fn clients_find_the_primary_and_are_told_when_it_is_another() {
     ] {
         assert!(told.contains(part), "{told}");
     }
-    let killed: Vec<u64> = std::iter::from_fn(|| world.hub.poll_killed()).collect();
-    assert_eq!(killed, [world.connections[0].id(), world.connections[2].id()]);
+    let dismissed: Vec<u64> = std::iter::from_fn(|| world.hub.poll_dismissed()).collect();
+    assert_eq!(dismissed, [world.connections[0].id(), world.connections[2].id()]);
     assert!(
         world
             .ask(2, "INFO replication")
@@ -149,9 +149,34 @@ fn clients_find_the_primary_and_are_told_when_it_is_another() {
     let three = crate::resp::topology::tests::three;
     for primary in [Some(0), Some(2)] {
         let topology = Topology { forwards: true, ..three(0, primary) };
-        world.hub.set_topology(Arc::new(topology), world.now);
+        world.hub.set_topology(Arc::new(topology));
     }
-    assert_eq!(world.hub.poll_killed(), None);
+    assert_eq!(world.hub.poll_dismissed(), None);
+}
+
+#[test]
+fn who_is_dismissed_hears_what_came_of_its_writes_and_a_balancer_stays() {
+    let mut world = World::plain(5);
+    in_cluster(&mut world, 0, Some(0));
+    assert_eq!(world.ask(1, "TRIMTAB BOUND 0"), "+OK");
+    assert_eq!(world.ask(2, "TRIMTAB POSITION"), "*2 :0 :0");
+    assert_eq!(world.ask(3, "TRIMTAB BOUND 0\nRESET"), "+OK +RESET", "it is a balancer no more");
+    world.send(0, "SET a 1\nSET b 2\nGET a");
+    world.send(1, "SET c 3");
+    world.send(4, "WAIT 1 0");
+    in_cluster(&mut world, 0, Some(1));
+    let dismissed: Vec<u64> = std::iter::from_fn(|| world.hub.poll_dismissed()).collect();
+    assert_eq!(dismissed, [0, 3, 4].map(|at: usize| world.connections[at].id()));
+    for at in [0, 3, 4] {
+        world.connections[at].dismiss(&mut world.hub);
+    }
+    assert!(!world.connections[0].is_finished(), "its writes are under way");
+    assert!(world.connections[3].is_finished() && world.connections[4].is_finished());
+    assert!(!world.connections[0].wants_bytes(&world.hub) && world.connections[1].wants_bytes(&world.hub));
+    while world.apply() {}
+    assert_eq!((world.told(0).as_str(), world.told(1).as_str()), ("+OK +OK", "+OK"));
+    assert!(world.connections[0].is_finished() && !world.connections[0].is_cut());
+    assert!(!world.connections[1].is_finished() && !world.connections[2].is_finished());
 }
 
 #[test]
