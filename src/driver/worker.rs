@@ -376,7 +376,10 @@ impl Worker {
         self.handle_timers();
         #[cfg(feature = "store")]
         if let Some(clients) = &mut self.clients {
-            clients.serve(&mut self.core);
+            let is_alone = self.joints.is_empty();
+            #[cfg(feature = "replication")]
+            let is_alone = is_alone && self.splitters.iter().all(Splitter::is_empty);
+            clients.serve(&mut self.core, is_alone);
         }
         #[cfg(feature = "replication")]
         for splitter in &mut self.splitters {

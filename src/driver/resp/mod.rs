@@ -241,8 +241,9 @@ impl Clients {
         self.has_mail = true;
     }
 
-    /// Serves all that this turn is about. To be called once at the end of each.
-    pub(crate) fn serve(&mut self, core: &mut Core) {
+    /// Serves all that this turn is about. To be called once at the end of each. `is_alone`: nobody else has to do with this
+    /// loop, and it may wait for a disk that is quick.
+    pub(crate) fn serve(&mut self, core: &mut Core, is_alone: bool) {
         for key in std::mem::take(&mut self.again) {
             self.call(key);
         }
@@ -260,7 +261,7 @@ impl Clients {
         for key in gone {
             self.end(core, key);
         }
-        self.run_rounds();
+        self.run_rounds(is_alone);
         // Who waits for other nodes from now on looks once more: they may have come further in between.
         self.has_mail |= self.lane.poll_progress(!self.following.is_empty());
         let mut published = Vec::new();
@@ -283,7 +284,7 @@ impl Clients {
     }
 
     /// Has requests done until none is left that can be done without waiting.
-    fn run_rounds(&mut self) {
+    fn run_rounds(&mut self, is_alone: bool) {
         if std::mem::take(&mut self.has_mail) {
             self.has_news |= self.lane.take(&mut self.done);
             for (channel, payload) in self.lane.take_heard() {
@@ -321,7 +322,7 @@ impl Clients {
         for _ in 0..ROUNDS_MAX {
             let mut is_idle = self.done.is_empty();
             let now = self.lane.now();
-            let mut batch = self.lane.batch();
+            let mut batch = self.lane.batch(is_alone);
             let mut done = std::mem::take(&mut self.done);
             for finished in done.drain(..) {
                 match finished {

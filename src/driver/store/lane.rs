@@ -280,7 +280,8 @@ impl Lane {
 
     /// Begins a batch. The store's lock is taken with its first write and held until it is finished, so nothing may
     /// come between that waits.
-    pub(crate) fn batch(&mut self) -> Batch<'_> {
+    /// With `may_wait` the loop may be held up by the disk for as long as that mostly takes.
+    pub(crate) fn batch(&mut self, may_wait: bool) -> Batch<'_> {
         let inner = &*self.store.inner;
         Batch {
             shared: &inner.shared,
@@ -293,6 +294,7 @@ impl Lane {
             timeout: inner.options.timeout,
             client: 0,
             is_writing: false,
+            may_wait,
         }
     }
 

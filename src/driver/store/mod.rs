@@ -24,6 +24,7 @@
 //! | `ground` | what is behind the lock: an engine alone, or a node of a cluster |
 //! | `member` | the node of a cluster, and all that others have to do with |
 //! | `owner` | who waits for what |
+//! | `syncing` | who writes and syncs: the thread for it, or the loop that has submitted |
 //! | `threads` | what writes, syncs, makes segments and snapshots |
 //! | `answer`, `options` | what calls give back; what a store is told |
 //!
@@ -44,6 +45,7 @@ mod queue;
 mod scan;
 mod scrubbing;
 mod shared;
+mod syncing;
 mod threads;
 mod watcher;
 
@@ -78,6 +80,7 @@ pub use self::queue::{Completed, Queue, Submission};
 pub use self::scan::Scan;
 pub use self::scrubbing::ScrubStatus;
 pub(in crate::driver) use self::shared::Shared;
+use self::syncing::Syncing;
 pub use self::watcher::{Watched, Watcher};
 use crate::driver::backup;
 use crate::driver::log::FileDisk;
@@ -239,7 +242,8 @@ impl Store {
             not(all(feature = "proxy", feature = "replication")),
             expect(unused_mut, reason = "of clusters")
         )]
-        let mut shared = Shared::new(founded.ground, &options, host);
+        let syncing = Syncing::new((!is_hosted).then_some(disk));
+        let mut shared = Shared::new(founded.ground, &options, syncing, host);
         #[cfg(all(feature = "proxy", feature = "replication"))]
         {
             shared.sight = founded.sight;
@@ -512,6 +516,7 @@ impl Inner {
             let _ = thread.join();
         }
         self.shared.drain();
+        self.shared.core.lock().syncing.end();
         threads.disk = None;
         self.shared.end()
     }

@@ -20,6 +20,7 @@ use super::member::{Member, Sight};
 use super::options::Options;
 use super::owner::{Owner, Owners, Slot, Submitted};
 use super::scrubbing::Scrubbing;
+use super::syncing::Syncing;
 use super::watcher::Bell;
 use crate::error::{Error, Result};
 use crate::store::engine::{Engine, Now, SnapshotJob, Ticket};
@@ -69,6 +70,7 @@ pub(in crate::driver) struct Core {
     pub(super) upkeep: Option<Upkeep>,
     pub(super) job: Option<SnapshotJob>,
     pub(super) scrubbing: Scrubbing,
+    pub(super) syncing: Syncing,
     /// The last snapshot that failed said this.
     pub(super) snapshot_error: Option<Error>,
     /// When the tending thread wakes by itself.
@@ -137,7 +139,12 @@ pub(super) fn clock() -> Timestamp {
 
 impl Shared {
     /// With `host`, it is turned by that and has no threads.
-    pub(super) fn new(ground: Ground, options: &Options, host: Option<(Host, Hosted)>) -> Self {
+    pub(super) fn new(
+        ground: Ground,
+        options: &Options,
+        syncing: Syncing,
+        host: Option<(Host, Hosted)>,
+    ) -> Self {
         let (host, hosted) = host.unzip();
         let told = ground.engine().state().sequence();
         let core = Core {
@@ -153,6 +160,7 @@ impl Shared {
             upkeep: None,
             job: None,
             scrubbing: Scrubbing::new(options.scrub_interval, Clock.now()),
+            syncing,
             snapshot_error: None,
             tends_at: None,
             is_flusher_idle: false,
@@ -458,7 +466,12 @@ impl Shared {
         }
         #[cfg(feature = "proxy")]
         core.lanes.ring();
-        if core.is_flusher_idle && core.engine().is_flush_wanted() {
+        // Whoever writes and syncs settles when that is done.
+        if core.is_flusher_idle
+            && !core.syncing.is_claimed()
+            && !core.engine().log().is_writing()
+            && core.engine().is_flush_wanted()
+        {
             core.is_flusher_idle = false;
             self.flush.notify_one();
         }

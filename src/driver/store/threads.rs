@@ -17,10 +17,7 @@ impl Shared {
         let mut core = self.core.lock();
         loop {
             if let Some(flush) = core.ground.poll_flush(now()) {
-                let result = MutexGuard::unlocked(&mut core, || flush.run(disk));
-                let now = now();
-                core.ground.handle_flushed(flush, result, now, disk);
-                self.settle(&mut core, now);
+                self.sync_by(&mut core, flush, disk);
                 continue;
             }
             if core.is_ending && core.engine().is_drained() {

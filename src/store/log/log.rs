@@ -282,6 +282,11 @@ impl Log {
         closed
     }
 
+    /// Whether a write is under way.
+    pub fn is_writing(&self) -> bool {
+        self.in_flight.is_some()
+    }
+
     /// The next write, if there is one and none is under way. [`Log::handle_flushed`] is to be told how it went.
     pub fn poll_flush(&mut self) -> Option<Flush> {
         if self.in_flight.is_some() || self.failure.is_some() {

@@ -1,0 +1,132 @@
+//! [`Syncing`]: who writes and syncs. The thread that is there for it does; but a loop of Redis clients that has nothing
+//! else to do, and whose clients wait for the disk in any case, does it itself, as Redis does: two threads less are woken,
+//! and the next sync takes all that has come meanwhile. Only while the disk is quick: on a slow one the loop would be held up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::shared::{Core, Shared, now};
+use crate::driver::lock::MutexGuard;
+use crate::driver::log::FileDisk;
+use crate::store::log::Flush;
+use crate::time::{Clock, Instant};
+
+/// A loop does not wait longer than this for the disk, as far as can be told from what it took of late.
+const TAKES_MAX: Duration = Duration::from_millis(1);
+/// Nor for more than this to be written.
+const BYTES_MAX: u64 = 1 << 20;
+
+/// Part of what the store's lock guards.
+pub(super) struct Syncing {
+    /// `None` once the store is closed, and where the host does it.
+    disk: Option<Arc<FileDisk>>,
+    /// Whoever settles next writes and syncs as well.
+    is_claimed: bool,
+    takes: Takes,
+}
+
+impl Syncing {
+    pub(super) fn new(disk: Option<&Arc<FileDisk>>) -> Self {
+        Self { disk: disk.cloned(), is_claimed: false, takes: Takes::default() }
+    }
+
+    /// Whether the thread that writes and syncs is left alone for now.
+    pub(super) fn is_claimed(&self) -> bool {
+        self.is_claimed
+    }
+
+    /// Lets go of the disk: the store is closed.
+    pub(super) fn end(&mut self) {
+        self.disk = None;
+    }
+}
+
+/// How long it took of late: the longest, which fades with each that is shorter.
+#[derive(Debug)]
+struct Takes(Duration);
+
+impl Default for Takes {
+    /// Nothing is known of the disk: the first goes by the thread.
+    fn default() -> Self {
+        Self(2 * TAKES_MAX)
+    }
+}
+
+impl Takes {
+    fn note(&mut self, took: Duration) {
+        self.0 = took.max(self.0 - self.0 / 8);
+    }
+
+    fn is_short(&self) -> bool {
+        self.0 <= TAKES_MAX
+    }
+}
+
+impl Shared {
+    /// Whether the loop that has just submitted something, and may wait, is to write and sync as well: to be said before it
+    /// settles, and [`Shared::sync_here`] comes behind.
+    pub(super) fn claim_sync(&self, core: &mut Core) {
+        // In a cluster others sync beside, and who asks for the newest waits for a quorum and not for this disk.
+        if self.is_member() || core.syncing.disk.is_none() {
+            return;
+        }
+        let log = core.engine().log();
+        core.syncing.is_claimed =
+            core.syncing.takes.is_short() && !log.is_writing() && log.pending_bytes() <= BYTES_MAX;
+    }
+
+    /// Writes and syncs, if that was claimed and is wanted.
+    pub(super) fn sync_here(&self, core: &mut MutexGuard<'_, Core>) {
+        if !std::mem::take(&mut core.syncing.is_claimed) {
+            return;
+        }
+        let Some(disk) = core.syncing.disk.clone() else { return };
+        if let Some(flush) = core.ground.poll_flush(now()) {
+            self.sync_by(core, flush, &disk);
+        }
+    }
+
+    /// Writes and syncs without the lock; then all are told.
+    pub(super) fn sync_by(&self, core: &mut MutexGuard<'_, Core>, flush: Flush, disk: &FileDisk) {
+        let (result, took) = MutexGuard::unlocked(core, || timed(|| flush.run(disk)));
+        core.syncing.takes.note(took);
+        let now = now();
+        core.ground.handle_flushed(flush, result, now, disk);
+        self.settle(core, now);
+        if core.is_ending && core.is_flusher_idle {
+            // It ends when all is on disk.
+            self.flush.notify_one();
+        }
+    }
+}
+
+fn timed<T>(run: impl FnOnce() -> T) -> (T, Duration) {
+    let begun: Instant = Clock.now();
+    let result = run();
+    (result, Clock.now().duration_since(begun))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_is_quick_when_the_longest_of_late_was_short() {
+        let mut takes = Takes::default();
+        assert!(!takes.is_short(), "nothing is known");
+        let until_short = |takes: &mut Takes| {
+            (1..).find(|_| {
+                takes.note(Duration::from_micros(100));
+                takes.is_short()
+            })
+        };
+        assert_eq!(until_short(&mut takes), Some(6));
+        takes.note(TAKES_MAX);
+        assert!(takes.is_short(), "at the bound");
+        takes.note(TAKES_MAX + Duration::from_nanos(1));
+        assert!(!takes.is_short());
+        // Once it was a hundred times as long.
+        takes.note(100 * TAKES_MAX);
+        assert_eq!(until_short(&mut takes), Some(35));
+    }
+}
