@@ -45,6 +45,7 @@ mod queue;
 mod scan;
 mod scrubbing;
 mod shared;
+#[cfg_attr(not(feature = "proxy"), expect(dead_code, reason = "of loops that have clients"))]
 mod syncing;
 mod threads;
 mod watcher;
@@ -238,11 +239,11 @@ impl Store {
         host: Option<(Host, Hosted)>,
     ) -> Result<Self> {
         let is_hosted = host.is_some();
+        let syncing = Syncing::new((!is_hosted).then_some(disk));
         #[cfg_attr(
             not(all(feature = "proxy", feature = "replication")),
             expect(unused_mut, reason = "of clusters")
         )]
-        let syncing = Syncing::new((!is_hosted).then_some(disk));
         let mut shared = Shared::new(founded.ground, &options, syncing, host);
         #[cfg(all(feature = "proxy", feature = "replication"))]
         {

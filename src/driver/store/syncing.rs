@@ -110,6 +110,50 @@ fn timed<T>(run: impl FnOnce() -> T) -> (T, Duration) {
 mod tests {
     use super::*;
 
+    /// The loop has what came of its write at once where it may wait and the disk is quick; otherwise the thread syncs, and
+    /// wakes it.
+    #[cfg(feature = "proxy")]
+    #[test]
+    fn a_loop_that_may_wait_for_a_quick_disk_syncs_itself() {
+        use std::sync::mpsc;
+
+        use crate::driver::store::{Call, Finished, Lane, Options, Store};
+        use crate::resp::{Durability, Keys, Submitted};
+        use crate::store::index::{Command, Operation, Step, Timestamp};
+
+        let dir = std::env::temp_dir().join(format!("trimtab-syncing-{}", std::process::id()));
+        let store = Store::open(&dir, Options::default()).unwrap();
+        // There is a segment from now on, and nothing to be done.
+        store.put(b"key", b"1", &Call::default()).unwrap();
+        let (wake, woken) = mpsc::channel();
+        let mut lane = Lane::new(&store, move || wake.send(()).unwrap()).unwrap();
+        let shared = store.shared().unwrap();
+        let operation = Operation::Step(Step::Increment { key: b"key", by: 1 });
+        let put = Command { time: Timestamp::default(), request: None, operation };
+        for (may_wait, takes, is_done_at_once) in [
+            (true, Duration::ZERO, true),
+            (true, TAKES_MAX + Duration::from_nanos(1), false),
+            (false, Duration::ZERO, false),
+        ] {
+            shared.core.lock().syncing.takes = Takes(takes);
+            let mut batch = lane.batch(may_wait);
+            let submitted = batch.submit(&put, Durability::Local, None).unwrap();
+            assert!(matches!(submitted, Submitted::UnderWay(_)));
+            let mut done = Vec::new();
+            batch.finish(&mut done);
+            assert_eq!(!done.is_empty(), is_done_at_once, "{may_wait} {takes:?}");
+            if !is_done_at_once {
+                woken.recv_timeout(Duration::from_secs(60)).expect("the thread has synced");
+                lane.take(&mut done);
+            }
+            assert!(matches!(&done[..], [Finished::Write { completed: Ok(_), .. }]));
+        }
+        assert!(woken.try_recv().is_err(), "nobody is woken for what is known");
+        drop(lane);
+        store.close().unwrap();
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
     #[test]
     fn a_disk_is_quick_when_the_longest_of_late_was_short() {
         let mut takes = Takes::default();
