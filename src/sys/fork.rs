@@ -117,6 +117,7 @@ mod tests {
         assert!(!forks.has_forked_since(forks.now()));
     }
 
+    #[cfg(feature = "store")]
     #[test]
     fn forks_of_this_process_are_counted() {
         watch();
