@@ -257,7 +257,8 @@ impl Server {
     /// The descriptor to poll for reading. It belongs to the server: neither read nor close it.
     pub fn poll_fd(&self) -> Result<RawFd> {
         self.inner.check_process()?;
-        self.inner.life.lock().poll_fd.ok_or_else(|| self.inner.not_hosted())
+        let life = self.inner.life.lock();
+        life.poll_fd.ok_or_else(|| self.inner.not_hosted(&life))
     }
 
     /// When [`Server::turn`] is needed even if nothing happens; `None` while nothing is pending. Ask again
@@ -279,7 +280,9 @@ impl Server {
         let Some(mut hosted) = self.inner.hosted.try_lock() else {
             return Err(state("is being turned already; one thread turns it at a time"));
         };
-        let Some(worker) = hosted.as_mut() else { return Err(self.inner.not_hosted()) };
+        let Some(worker) = hosted.as_mut() else {
+            return Err(self.inner.not_hosted(&self.inner.life.lock()));
+        };
         let count = worker.turn(timeout).map_err(|error| Error::io("wait for events", &error));
         if count.is_err() {
             worker.end();
@@ -413,10 +416,11 @@ impl Inner {
         life.thread_ids.contains(&std::thread::current().id())
     }
 
-    fn not_hosted(&self) -> Error {
+    fn not_hosted(&self, life: &Life) -> Error {
         match self.state() {
             State::New => state("is not started; start it hosted first"),
             State::Stopped => state("has ended"),
+            _ if life.is_hosted => state("is being ended, by another thread"),
             _ => state("runs on threads of its own; start it hosted to turn it"),
         }
     }

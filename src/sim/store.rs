@@ -504,9 +504,19 @@ impl World {
         if let Some((file, offset, bytes)) = self.early.take() {
             let _ = self.disk.write(file, offset, &bytes).and_then(|()| self.disk.sync(file));
         }
-        while let Some(flush) = self.flush.take().or_else(|| engine.poll_flush()) {
-            let result = flush.run(&self.disk);
-            engine.handle_flushed(flush, result, |file| file.to_string());
+        loop {
+            if let Some(flush) = self.flush.take().or_else(|| engine.poll_flush()) {
+                let result = flush.run(&self.disk);
+                engine.handle_flushed(flush, result, |file| file.to_string());
+            } else if engine.is_drained() {
+                break;
+            } else if let Some(work) = self.upkeep.take().or_else(|| engine.poll_upkeep()) {
+                // The record that closes it may need a further segment.
+                let result = work.run(&self.disk);
+                engine.handle_upkeep(&work, result, self.now.instant, |file| file.to_string());
+            } else {
+                break;
+            }
         }
         if !engine.is_drained() {
             return Err("closed, and not drained".into());

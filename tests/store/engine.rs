@@ -587,3 +587,53 @@ fn write_to_a_bounded_disk(kept_bytes: u64) {
     }
     assert!(engine.counts().snapshots > 1 && engine.log().disk_bytes() <= 6 * (64 << 10));
 }
+
+#[test]
+fn a_log_that_is_full_when_it_is_closed_says_so_once_there_is_room() {
+    for is_made in [true, false] {
+        // What is left of the segment is now more and now less than the last record takes.
+        let waited = (0..64).step_by(8).filter(|bytes| is_closed_when_full(*bytes, is_made)).count();
+        assert!((1..8).contains(&waited), "{waited}");
+    }
+}
+
+/// Whether it had to wait for a segment.
+fn is_closed_when_full(bytes: usize, is_made: bool) -> bool {
+    let folder = Folder::new("closed-full");
+    let options = || Options { snapshot_bytes: 1 << 40, ..options() };
+    let (mut engine, _, disk) = open_in(&folder, options());
+    let mut number = 0;
+    let value = [0; 64];
+    let lengths = std::iter::once(bytes).chain(std::iter::repeat(0));
+    for len in lengths {
+        let operation = put(b"key", &value[..len], Lifetime::Unbounded);
+        let command = Command { time: Timestamp::default(), request: None, operation };
+        if engine.submit(&command, Some(Durability::Memory), at(0)).is_err() {
+            break;
+        }
+        completions(&mut engine);
+        number += 1;
+    }
+    engine.close(at(0));
+    while let Some(flush) = engine.poll_flush() {
+        assert!(!engine.is_drained());
+        finish(&mut engine, flush, &disk);
+    }
+    let waits = engine.log().is_closing();
+    assert_eq!(engine.is_drained(), !waits);
+    while !engine.is_drained() {
+        let work = engine.poll_upkeep().expect("a segment is to be made");
+        let result = if is_made { work.run(&disk) } else { Err(io::Error::from_raw_os_error(28)) };
+        engine.handle_upkeep(&work, result, at(0).instant, |file| disk.name(file));
+        while let Some(flush) = engine.poll_flush() {
+            finish(&mut engine, flush, &disk);
+        }
+    }
+    // Where there is no room it is not waited for.
+    assert!(engine.is_drained() && !engine.log().is_closing());
+    drop((engine, disk));
+    let (engine, report, _) = open_in(&folder, options());
+    assert_eq!((report.log.is_closed, report.log.torn), (is_made || !waits, None));
+    assert_eq!(engine.last_sequence(), number);
+    waits
+}

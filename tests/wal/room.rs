@@ -74,3 +74,22 @@ fn a_full_disk_refuses_and_recovers_without_a_restart() {
     let folder = Folder::new("room");
     run(child_on_small_disk("fill", folder.path(), BYTES));
 }
+
+#[test]
+fn a_log_without_room_makes_some_to_say_that_it_is_closed() {
+    for mode in [Mode::Inline, Mode::Threads] {
+        let folder = Folder::new("closing");
+        let (wal, _, _) = open_checked(folder.path(), small(), mode);
+        let mut last = Sequence(0);
+        let refused = loop {
+            match wal.append(Epoch(1), 0, &payload(last.next()), None) {
+                Ok(appended) => last = appended.sequence,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(refused, Error::Capacity { .. }), "{refused}");
+        wal.close(0).expect("it closes");
+        let (_, report, _) = open_checked(folder.path(), small(), Mode::Inline);
+        assert!(report.is_closed && report.last == last, "{report:?}");
+    }
+}

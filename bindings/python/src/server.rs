@@ -17,7 +17,7 @@ use pyo3::types::PyDict;
 use trimtab::Error;
 use trimtab::embedded;
 use trimtab::server::{self, Config, State};
-use trimtab::time::Clock;
+use trimtab::time::{Clock, Instant};
 
 use crate::convert::{self, Timeout};
 use crate::events::Listener;
@@ -141,14 +141,12 @@ impl Server {
     /// When turn is needed even if nothing happens, in seconds on the clock of time.monotonic(); None while
     /// nothing is pending. Ask again after each turn. Raises StateError when it is not hosted or has ended.
     fn next_deadline(&self, py: Python<'_>) -> PyResult<Option<f64>> {
-        let deadline = self.detached(py, self.core(py)?, |core| core.server.next_deadline())?;
-        Ok(deadline.map(convert::seconds_of))
+        Ok(self.due(py)?.map(convert::seconds_of))
     }
 
     /// The same as select takes it: seconds from now, 0.0 for at once.
     fn next_timeout(&self, py: Python<'_>) -> PyResult<Option<f64>> {
-        let deadline = self.detached(py, self.core(py)?, |core| core.server.next_deadline())?;
-        Ok(deadline.map(|deadline| deadline.duration_since(Clock.now()).as_secs_f64()))
+        Ok(self.due(py)?.map(|deadline| deadline.duration_since(Clock.now()).as_secs_f64()))
     }
 
     /// Accepts nothing new and lets sessions end by themselves; those that have not when timeout is over are
@@ -474,6 +472,17 @@ impl Server {
                 Err(errors::panicked(py, "server", &*panic))
             }
         }
+    }
+
+    /// When it is due; `None` also while another thread closes it.
+    fn due(&self, py: Python<'_>) -> PyResult<Option<Instant>> {
+        self.detached(py, self.core(py)?, |core| match core.server.next_deadline() {
+            // Another thread closes it, and has just done what there was to do.
+            Err(Error::State { .. }) if core.is_closing() && core.server.state() != State::Stopped => {
+                Ok(None)
+            }
+            due => due,
+        })
     }
 
     /// Turns it in slices, between which signals are seen to.

@@ -21,6 +21,9 @@ use crate::time::{Clock, Instant};
 
 pub use disk::FileDisk;
 
+/// How long closing waits for room to say so.
+const CLOSE_WAIT: Duration = Duration::from_secs(10);
+
 /// Who does the work on files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -272,7 +275,16 @@ impl Wal {
     /// Says in the log that it was closed in order, and waits until all of it is durable. Blocks.
     pub fn close(mut self, clock_ms: u64) -> Result<()> {
         self.check_process()?;
-        let closed = self.shared.core.lock().log.close(clock_ms);
+        let deadline = Clock.now().saturating_add(CLOSE_WAIT);
+        let mut core = self.shared.core.lock();
+        let _ = core.log.close(clock_ms);
+        self.shared.wake(&mut core);
+        // The record that says so may need a further segment, which is being made.
+        while core.log.is_closing() && self.shared.wait(&mut core, deadline, "room to close the log").is_ok()
+        {
+        }
+        let closed = core.log.close(clock_ms);
+        drop(core);
         self.end();
         let core = self.shared.core.lock();
         match core.log.failure() {

@@ -467,10 +467,10 @@ impl Shared {
         #[cfg(feature = "proxy")]
         core.lanes.ring();
         // Whoever writes and syncs settles when that is done.
+        let is_free = !core.syncing.is_claimed() && !core.engine().log().is_writing();
         if core.is_flusher_idle
-            && !core.syncing.is_claimed()
-            && !core.engine().log().is_writing()
-            && core.engine().is_flush_wanted()
+            && ((is_free && core.engine().is_flush_wanted())
+                || (core.is_ending && core.engine().is_drained()))
         {
             core.is_flusher_idle = false;
             self.flush.notify_one();

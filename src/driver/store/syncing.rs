@@ -93,10 +93,6 @@ impl Shared {
         let now = now();
         core.ground.handle_flushed(flush, result, now, disk);
         self.settle(core, now);
-        if core.is_ending && core.is_flusher_idle {
-            // It ends when all is on disk.
-            self.flush.notify_one();
-        }
     }
 }
 

@@ -198,6 +198,7 @@ impl Engine {
         self.counts.flushes += 1;
         self.counts.flushed_bytes += flush.bytes().len() as u64;
         self.log.handle_flushed(flush, result, name);
+        self.want_all_if_closed();
         if self.log.failure().is_some() {
             self.fail();
         } else {
@@ -219,6 +220,7 @@ impl Engine {
         name: impl Fn(File) -> String,
     ) {
         self.log.handle_upkeep(work, result, now, name);
+        self.want_all_if_closed();
     }
 
     /// Does what is due at or before `now`. Calling it too early changes nothing.
@@ -241,15 +243,22 @@ impl Engine {
 
     /// Takes nothing more. What was taken is still to be flushed: until [`Engine::is_drained`] says so.
     pub fn close(&mut self, now: Now) {
-        // A log without room is closed without a word of it: the next open then reads as after a crash.
+        // A log that has no room, and is to have none, is closed without a word of it: the next open reads as after a crash.
         self.is_closed = true;
         let _ = self.log.close(self.time.clock_ms(now));
-        self.flushing.want(self.log.last_ticket());
+        self.want_all_if_closed();
+    }
+
+    fn want_all_if_closed(&mut self) {
+        if self.is_closed {
+            self.flushing.want(self.log.last_ticket());
+        }
     }
 
     /// Whether all that was taken is on disk, or the log has stopped.
     pub fn is_drained(&self) -> bool {
-        self.log.failure().is_some() || self.log.durable() == self.log.last_ticket()
+        self.log.failure().is_some()
+            || (self.log.durable() == self.log.last_ticket() && !self.log.is_closing())
     }
 
     /// Whether a refused submission may be taken when what is under way, or due, is done: a flush, a segment being made,

@@ -110,6 +110,8 @@ pub struct Log {
     due: Option<Due>,
     failure: Option<Error>,
     is_closed: bool,
+    /// That it is closed is not said, with this time, and why not.
+    unsaid: Option<(u64, Error)>,
 }
 
 /// The records being gathered.
@@ -180,6 +182,7 @@ impl Log {
             due: Some(due),
             failure: None,
             is_closed: false,
+            unsaid: None,
         }
     }
 
@@ -265,10 +268,11 @@ impl Log {
         Ok(())
     }
 
-    /// Appends that the log is closed in order, and takes no more. What was appended is still to be flushed.
+    /// Appends that the log is closed in order, and takes no more. What was appended is still to be flushed. `Capacity`: it
+    /// is not said, for want of room; but while [`Log::is_closing`] it will be, as soon as there is some.
     pub fn close(&mut self, clock_ms: u64) -> Result<()> {
         if self.is_closed {
-            return Ok(());
+            return self.unsaid.as_ref().map_or(Ok(()), |(_, why)| Err(why.clone()));
         }
         // A record of its own batch: with it, all before it is known to be durable.
         if self.open.ordinal != 0 {
@@ -279,7 +283,21 @@ impl Log {
             _ => self.push(self.state.epoch, clock_ms, &Body::Close).map(|_| ()),
         };
         self.is_closed = true;
+        self.unsaid = closed.as_ref().err().map(|why| (clock_ms, why.clone()));
         closed
+    }
+
+    /// Whether it is closed, and that is still to be said, once a flush or a segment that is under way makes room.
+    pub fn is_closing(&self) -> bool {
+        self.unsaid.is_some() && self.is_stalled()
+    }
+
+    /// Says that it is closed, if that waits for room and there may be some.
+    fn try_to_close(&mut self) {
+        if let Some((clock_ms, _)) = self.unsaid.take() {
+            self.is_closed = false;
+            let _ = self.close(clock_ms);
+        }
     }
 
     /// Whether a write is under way.
@@ -324,6 +342,7 @@ impl Log {
             self.buffer.clear();
         }
         self.release();
+        self.try_to_close();
     }
 
     /// Keeps the entries from this one on, though a snapshot stands for them: somebody is to read them. `None`: none.
@@ -389,6 +408,7 @@ impl Log {
     ) {
         self.segments.handle(work, result, now, name);
         self.release_marks();
+        self.try_to_close();
     }
 
     /// A snapshot could not be written. When that was for want of room, what is kept of the log though nobody needs it goes

@@ -83,9 +83,19 @@ pub fn promote_directory(path: impl AsRef<Path>) -> Result<Promoted> {
 /// Has all that a node has written come to disk.
 fn close(node: &mut Node, disk: &FileDisk) -> Result<()> {
     node.close(now());
-    while let Some(flush) = node.poll_flush(now()) {
-        let result = flush.run(disk);
-        node.handle_flushed(flush, result, now(), |file| disk.name(file));
+    loop {
+        if let Some(flush) = node.poll_flush(now()) {
+            let result = flush.run(disk);
+            node.handle_flushed(flush, result, now(), |file| disk.name(file));
+        } else if !node.is_drained()
+            && let Some(work) = node.poll_upkeep()
+        {
+            // The record that closes it may need a further segment.
+            let result = work.run(disk);
+            node.handle_upkeep(&work, result, now(), |file| disk.name(file));
+        } else {
+            break;
+        }
     }
     node.engine().failure().cloned().map_or(Ok(()), Err)
 }
