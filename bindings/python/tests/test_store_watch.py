@@ -162,7 +162,8 @@ def test_a_queue_is_bounded_and_says_what_was_taken(store: Store) -> None:
         queue.submit(put)
         # Refused at once, or no submission at all: what came before is taken.
         assert queue.submit_all([Submission(put, 1), Submission(put, 2, "all")]) == 1
-        queue.take()
+        # One was done at once, and the disk may have done with the others.
+        assert len(queue.take(1)) == 1
         anything: list[Any] = [Submission(put, 1), 7]
         assert queue.submit_all(anything) == 1
         with pytest.raises(trimtab.CapacityError):
