@@ -114,7 +114,7 @@ func TestAHostedServerIsWokenByOrders(t *testing.T) {
 
 // Deadlines end a wait too: silence is cut by turns alone.
 func TestAHostedServersDeadlines(t *testing.T) {
-	server := startHosted(t, configOf(1, `idle = "150ms"`, echoBackend(t, "a")))
+	server := startHosted(t, configOf(1, `idle = "2s"`, echoBackend(t, "a")))
 	address := addressOf(t, server)
 	greeted := make(chan *session, 1)
 	go func() { greeted <- dialSession(t, "tcp", address) }()
@@ -136,7 +136,7 @@ func TestAHostedServersDeadlines(t *testing.T) {
 		}
 	}
 	deadline, isDue, err := server.NextDeadline()
-	if left := deadline.Sub(Now()); err != nil || !isDue || left > 1200*time.Millisecond {
+	if left := deadline.Sub(Now()); err != nil || !isDue || left > 3*time.Second {
 		t.Fatalf("%v until the deadline, %v %v", left, isDue, err)
 	}
 	began, turns := time.Now(), 0

@@ -188,17 +188,17 @@ def test_a_drain_waits_for_sessions_and_no_longer_than_told(run: Run, echo: Echo
 
 def test_deadlines_come_without_events(run: Run, echo: Echo) -> None:
     async def main() -> None:
-        text = config(echo.address, listener='timeouts = { idle = "200ms" }')
+        text = config(echo.address, listener='timeouts = { idle = "1s" }')
         async with trimtab.aio.serve(Server(text)) as hosted:
-            reader, writer = await session(hosted.server.address("web"))
             before = time.monotonic()
+            reader, writer = await session(hosted.server.address("web"))
             assert await is_cut(reader)
-            assert 0.15 < time.monotonic() - before < TIMEOUT / 2
+            assert 1 <= time.monotonic() - before < TIMEOUT / 2
             writer.close()
             # One that is put off by traffic again and again.
             reader, writer = await session(hosted.server.address("web"))
             before = time.monotonic()
-            while time.monotonic() - before < 0.5:
+            while time.monotonic() - before < 2:
                 writer.write(b"x")
                 assert await reader.readexactly(1) == b"x"
                 await asyncio.sleep(0.01)

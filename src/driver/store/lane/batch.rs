@@ -45,7 +45,7 @@ impl Batch<'_> {
         self.shared.take_sync(core, Owner::Lane(place))
     }
 
-    /// Has everything taken in, and takes what is done already into `done`, which is empty. Says whether something was
+    /// Has everything taken in, and puts what is done already behind what is in `done`. Says whether something was
     /// applied, if the lane wants to know.
     pub(crate) fn finish(mut self, done: &mut Vec<Finished>) -> bool {
         let Some(mut core) = self.core.take() else { return false };
