@@ -319,10 +319,12 @@ impl Clients {
                 self.call(key);
             }
         }
+        // Once a turn is enough: others want to be heard.
+        let mut may_wait = is_alone;
         for _ in 0..ROUNDS_MAX {
             let mut is_idle = self.done.is_empty();
             let now = self.lane.now();
-            let mut batch = self.lane.batch(is_alone);
+            let mut batch = self.lane.batch(&mut may_wait);
             let mut done = std::mem::take(&mut self.done);
             for finished in done.drain(..) {
                 match finished {

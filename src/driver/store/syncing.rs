@@ -75,15 +75,15 @@ impl Shared {
             core.syncing.takes.is_short() && !log.is_writing() && log.pending_bytes() <= BYTES_MAX;
     }
 
-    /// Writes and syncs, if that was claimed and is wanted.
-    pub(super) fn sync_here(&self, core: &mut MutexGuard<'_, Core>) {
+    /// Writes and syncs, if that was claimed and is wanted; says whether it was.
+    pub(super) fn sync_here(&self, core: &mut MutexGuard<'_, Core>) -> bool {
         if !std::mem::take(&mut core.syncing.is_claimed) {
-            return;
+            return false;
         }
-        let Some(disk) = core.syncing.disk.clone() else { return };
-        if let Some(flush) = core.ground.poll_flush(now()) {
-            self.sync_by(core, flush, &disk);
-        }
+        let Some(flush) = core.ground.poll_flush(now()) else { return false };
+        let disk = core.syncing.disk.clone().expect("it is claimed of a disk that is there");
+        self.sync_by(core, flush, &disk);
+        true
     }
 
     /// Writes and syncs without the lock; then all are told.
@@ -132,12 +132,14 @@ mod tests {
             (false, Duration::ZERO, false),
         ] {
             shared.core.lock().syncing.takes = Takes(takes);
-            let mut batch = lane.batch(may_wait);
+            let mut waits = may_wait;
+            let mut batch = lane.batch(&mut waits);
             let submitted = batch.submit(&put, Durability::Local, None).unwrap();
             assert!(matches!(submitted, Submitted::UnderWay(_)));
             let mut done = Vec::new();
             batch.finish(&mut done);
             assert_eq!(!done.is_empty(), is_done_at_once, "{may_wait} {takes:?}");
+            assert_eq!(waits, may_wait && !is_done_at_once, "once is enough");
             if is_done_at_once {
                 // What the loop has not come to is not lost when it looks for more.
                 lane.take(&mut done);

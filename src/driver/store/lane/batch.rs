@@ -27,7 +27,7 @@ pub(crate) struct Batch<'a> {
     pub(super) timeout: Duration,
     pub(super) client: u64,
     pub(super) is_writing: bool,
-    pub(super) may_wait: bool,
+    pub(super) may_wait: &'a mut bool,
 }
 
 impl Batch<'_> {
@@ -57,11 +57,11 @@ impl Batch<'_> {
         }
         // What is done is taken here: nobody need be woken for it.
         core.lanes.posts[self.lane].is_rung = true;
-        if self.may_wait {
+        if *self.may_wait {
             self.shared.claim_sync(&mut core);
         }
         self.shared.settle(&mut core, self.now);
-        self.shared.sync_here(&mut core);
+        *self.may_wait &= !self.shared.sync_here(&mut core);
         let is_news = core.lanes.posts[self.lane].take(done);
         // What else has come is taken later.
         core.lanes.ring();
