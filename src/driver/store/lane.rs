@@ -279,7 +279,8 @@ impl Lane {
     }
 
     /// Begins a batch. The store's lock is taken with its first write and held until it is finished, so nothing may
-    /// come between that waits. With `may_wait` the loop may be held up by the disk for as long as that mostly takes; once it was, it is unset.
+    /// come between that waits. With `may_wait` the loop may be held up by the disk for as long as that mostly takes; once it
+    /// was, that is unset.
     pub(crate) fn batch<'a>(&'a mut self, may_wait: &'a mut bool) -> Batch<'a> {
         let inner = &*self.store.inner;
         Batch {
