@@ -36,6 +36,11 @@ impl Cluster {
         let nodes: Vec<_> = addresses.iter().map(|_| None).collect();
         let mut cluster = Self { addresses, lines, listener, nodes, folder: Folder::new() };
         (0..cluster.nodes.len()).for_each(|at| cluster.start_node(at));
+        // One that comes after the first election is taken in without a vote, and has it later.
+        until("all three vote", || {
+            let told = |at| Client::connect(cluster.resp(at))?.ask("INFO replication");
+            (0..3).any(|at| told(at).is_some_and(|told| told.contains("|voters_linked:3")))
+        });
         cluster
     }
 
