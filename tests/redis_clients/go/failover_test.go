@@ -55,7 +55,24 @@ func startNodes(t *testing.T, c *cluster) *cluster {
 			}
 		}
 	})
+	c.allVote(t)
 	return c
+}
+
+// allVote waits for that: a node that comes after the first election is taken in without a vote, and has it later.
+func (c *cluster) allVote(t *testing.T) {
+	t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		for _, address := range c.resps[:3] {
+			client := redis.NewClient(&redis.Options{Addr: address, MaxRetries: -1})
+			told, _ := client.Info(context.Background(), "replication").Result()
+			client.Close()
+			if strings.Contains(told, "voters_linked:3") {
+				return
+			}
+		}
+	}
+	t.Fatal("not all nodes have a vote")
 }
 
 // freeAddresses gives addresses nobody listens on, below the range from which the system gives ports to clients.

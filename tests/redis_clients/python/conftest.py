@@ -11,7 +11,9 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -138,6 +140,17 @@ class Cluster:
         told = (self.folder / f"n{at}.log").open("ab")
         self.processes[at] = subprocess.Popen(command, stderr=told)
 
+    def all_vote(self) -> None:
+        """Waits for that: one that comes after the first election is taken in without a vote, and has it later."""
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            for port in self.ports:
+                with suppress(redis.RedisError), redis.Redis(port=port) as client:
+                    if client.info("replication").get("voters_linked") == len(self.ports):
+                        return
+            time.sleep(0.02)
+        raise AssertionError("not all nodes have a vote")
+
     def stop(self, at: int) -> None:
         """Ends one gracefully."""
         process = self.processes[at]
@@ -173,6 +186,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster3]:
 
     def start(lines: str = "", listener: str | None = None) -> Cluster:
         running.append(Cluster(tmp_path, lines, listener))
+        running[-1].all_vote()
         return running[-1]
 
     yield start
