@@ -141,7 +141,7 @@ class Cluster:
         self.processes[at] = subprocess.Popen(command, stderr=told)
 
     def all_vote(self) -> None:
-        """Waits for that: one that comes after the first election is taken in without a vote, and has it later."""
+        """Waits for that: one that comes after the first election has no vote at first."""
         end = time.monotonic() + 60
         while time.monotonic() < end:
             for port in self.ports:
