@@ -5567,22 +5567,36 @@ trimtab_status trimtab_cluster_node_read(const struct trimtab_cluster *cluster,
                                          struct trimtab_cluster_node *node_out);
 
 /**
- * Hands over to another voter, which has all of the log by then; writes wait meanwhile.
+ * Hands over to another voter, which has all of the log by then. Writes wait while that one is about to take over; while it
+ * does not answer, or is far behind, they go on.
  *
  * - `to`: its name.
- * - `timeout_ms`: waits at most so many milliseconds; 0 for the store's `timeout_ms`, negative for ever. The handover is called
- *   off when it takes longer than `transfer_timeout_ms`.
+ * - `timeout_ms`: waits at most so many milliseconds; 0 for the store's `timeout_ms`, negative for ever. When that is over the
+ *   handover goes on; it is called off when it takes longer than `transfer_timeout_ms`, and by `trimtab_store_abort_transfer`.
  *
  * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_UTF8`, or what each change of the cluster may: `TRIMTAB_E_NOT_PRIMARY` from
  * another node than the primary, which is to be asked; `TRIMTAB_E_NO_QUORUM`; `TRIMTAB_E_NOT_FOUND` for a node that is not
- * known; `TRIMTAB_E_INVALID_ARGUMENT` for what cannot be; `TRIMTAB_E_STATE` also when the store is in no cluster, or the
- * cluster is busy with another change; `TRIMTAB_E_TIMED_OUT` and `TRIMTAB_E_UNKNOWN_OUTCOME` when it is not known what came of
+ * known; `TRIMTAB_E_INVALID_ARGUMENT` for what cannot be; `TRIMTAB_E_STATE` also when the store is in no cluster, the
+ * cluster is busy with another change, or the handover was called off; `TRIMTAB_E_TIMED_OUT` and `TRIMTAB_E_UNKNOWN_OUTCOME` when it is not known what came of
  * it.
  * Thread safety: any thread, at any time. Blocks for as long as `timeout_ms` allows.
  */
 trimtab_status trimtab_store_transfer(const struct trimtab_store *store,
                                       struct trimtab_str to,
                                       int64_t timeout_ms);
+
+/**
+ * Calls off the handover that is under way. Whoever waits for it gets `TRIMTAB_E_STATE`, and writes go on. The other node may
+ * take over all the same, when it had been told to already.
+ *
+ * - `aborted_out`: 1 when there was one, otherwise 0; written on success only.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_NOT_PRIMARY` from another node than the primary, which is to be asked,
+ * `TRIMTAB_E_STATE` when the store is closed, in no cluster, or takes no part any more, or `TRIMTAB_E_FORKED`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_store_abort_transfer(const struct trimtab_store *store,
+                                            int32_t *aborted_out);
 
 /**
  * Takes a node in, which follows without a vote: see `trimtab_store_promote_learner`. It is opened with

@@ -2606,11 +2606,18 @@ public:
         detail::check(trimtab_cluster_events_new(get(), &events));
         return ClusterEvents(events);
     }
-    /// Hands over to another voter. This and the next four are asked of the primary, and wait for as long as the store's timeout,
+    /// Hands over to another voter. This and the other changes are asked of the primary, and wait for as long as the store's timeout,
     /// or `timeout`, 1 ms at least; the longest there is: for ever.
     void transfer(std::string_view to, std::optional<Duration> timeout = std::nullopt)
     {
         detail::check(trimtab_store_transfer(get(), detail::str(to), limit(timeout)));
+    }
+    /// Calls off the handover that is under way; gives whether there was one. It may have happened all the same.
+    bool abort_transfer()
+    {
+        std::int32_t aborted = 0;
+        detail::check(trimtab_store_abort_transfer(get(), &aborted));
+        return aborted != 0;
     }
     /// Takes a node in, which follows without a vote. It is opened with `Beginning::join`, before or after.
     void add_node(std::string_view name, std::string_view address = {}, std::optional<Duration> timeout = std::nullopt)

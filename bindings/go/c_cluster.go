@@ -249,6 +249,11 @@ func (n *nativeStore) change(operation string, what int, name, other string, tim
 		otherData, otherLength, C.int64_t(timeoutMS)))
 }
 
+func (n *nativeStore) abortTransfer() (bool, error) {
+	told := C.trimtab_go_abort_transfer(&n.gate, n.store)
+	return told.aborted != 0, failureOf("store", opAbortTransfer, told.result)
+}
+
 // nativeClusterEvents is what follows a cluster on the other side, which no store's gate guards: it outlives the store.
 type nativeClusterEvents struct {
 	events *C.trimtab_cluster_events

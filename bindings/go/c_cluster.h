@@ -152,6 +152,22 @@ static inline trimtab_go_result trimtab_go_cluster_change(trimtab_go_gate *gate,
     return trimtab_go_leave(calls, status);
 }
 
+typedef struct trimtab_go_aborted {
+    trimtab_go_result result;
+    int32_t aborted;
+} trimtab_go_aborted;
+
+static inline trimtab_go_aborted trimtab_go_abort_transfer(trimtab_go_gate *gate, const trimtab_store *store) {
+    trimtab_go_aborted told = {0};
+    uint32_t *calls = trimtab_go_enter(gate);
+    if (calls == NULL) {
+        told.result = trimtab_go_closed();
+        return told;
+    }
+    told.result = trimtab_go_leave(calls, trimtab_store_abort_transfer(store, &told.aborted));
+    return told;
+}
+
 // What happens.
 
 typedef struct trimtab_go_cluster_followed {

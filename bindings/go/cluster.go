@@ -14,8 +14,9 @@ import (
 )
 
 const (
-	opCluster = "cluster"
-	opEvents  = "cluster events"
+	opCluster       = "cluster"
+	opEvents        = "cluster events"
+	opAbortTransfer = "abort transfer"
 )
 
 // NodeRole is what a node of a cluster is.
@@ -98,14 +99,28 @@ func (s *Store) Cluster() (ClusterStatus, error) {
 	return status, core.closedNow(err)
 }
 
-// Transfer hands over to another voter, which has all of the log by then; writes wait meanwhile. The handover is called off
-// when it takes longer than TransferTimeout. When ctx is done first it returns ctx.Err(), and that goes on.
+// Transfer hands over to another voter, which has all of the log by then. Writes wait while that one is about to take over;
+// while it does not answer, or is far behind, they go on. The handover is called off when it takes longer than
+// TransferTimeout, and by AbortTransfer. When ctx is done first it returns ctx.Err(), and that goes on.
 //
 // Errors of all changes of a cluster: ErrNotPrimary from another node than the primary, which is to be asked; ErrNoQuorum;
 // ErrNotFound for a node that is not known; ErrInvalidArgument for what cannot be; ErrState while the cluster is busy with
-// another change, and when the store is in none; ErrTimedOut and ErrUnknownOutcome when it is not known what came of it.
+// another change, when the store is in none, and when the handover was called off; ErrTimedOut and ErrUnknownOutcome when it is not known what came of it.
 func (s *Store) Transfer(ctx context.Context, to string) error {
 	return s.change(ctx, "transfer", clusterTransfer, to, "")
+}
+
+// AbortTransfer calls off the handover that is under way, and gives whether there was one: whoever waits for it gets ErrState,
+// and writes go on. The other node may take over all the same, when it had been told to already. It does not wait.
+// ErrNotPrimary from another node than the primary; ErrState when the store is in no cluster.
+func (s *Store) AbortTransfer() (bool, error) {
+	defer runtime.KeepAlive(s)
+	core, err := s.live(opAbortTransfer)
+	if err != nil {
+		return false, err
+	}
+	aborted, err := core.native.abortTransfer()
+	return aborted, core.closedNow(err)
 }
 
 // AddNode takes a node in, which follows without a vote: see PromoteLearner. It is opened with BeginningJoin, before or

@@ -33,38 +33,43 @@ func freeAddress() netip.AddrPort {
 
 // nodes is the voters a, b and c and the learner d, all open.
 type nodes struct {
+	path    string
 	members []Member
 	stores  map[string]*Store
 }
 
 func openNodes(t *testing.T) *nodes {
 	t.Helper()
-	made := &nodes{stores: map[string]*Store{}}
+	made := &nodes{path: t.TempDir(), stores: map[string]*Store{}}
 	for _, name := range []string{"a", "b", "c", "d"} {
 		made.members = append(made.members, Member{Name: name, Address: freeAddress(), Learner: name == "d"})
 	}
-	path := t.TempDir()
 	for _, member := range made.members {
-		options := smallStore()
-		options.Timeout = patience
-		options.Cluster = &ClusterOptions{
-			Node:              member.Name,
-			Members:           made.members,
-			InsecurePlaintext: PlaintextLoopback,
-			Cluster:           "of go",
-			Patience:          patience,
-			ClientAddress:     "clients of " + member.Name,
-			TransferTimeout:   patience,
-			MessageBytes:      16 << 10,
-		}
-		store, err := OpenStore(filepath.Join(path, member.Name), options)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { store.Close() })
-		made.stores[member.Name] = store
+		made.open(t, member.Name)
 	}
 	return made
+}
+
+func (n *nodes) open(t *testing.T, name string) {
+	t.Helper()
+	options := smallStore()
+	options.Timeout = patience
+	options.Cluster = &ClusterOptions{
+		Node:              name,
+		Members:           n.members,
+		InsecurePlaintext: PlaintextLoopback,
+		Cluster:           "of go",
+		Patience:          patience,
+		ClientAddress:     "clients of " + name,
+		TransferTimeout:   patience,
+		MessageBytes:      16 << 10,
+	}
+	store, err := OpenStore(filepath.Join(n.path, name), options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { store.Close() })
+	n.stores[name] = store
 }
 
 // primary waits, as events tell, until a node knows of a primary that is not but.
@@ -280,6 +285,30 @@ func TestClusterChanges(t *testing.T) {
 	wants(t, err, ErrClosed, "cluster events", "not followed")
 	_, err = cluster.stores["d"].Put(ctx, []byte("k"), nil)
 	wants(t, err, ErrState, "put", "removed")
+
+	// A handover to a node that is gone holds nobody up, outlasts who waits for it, and is called off.
+	if err := cluster.stores[primary].Close(); err != nil {
+		t.Fatal(err)
+	}
+	short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+	defer cancel()
+	if err := leader.Transfer(short, primary); !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, ErrTimedOut) {
+		t.Errorf("a handover to nobody: %v", err)
+	}
+	if _, err := leader.Put(ctx, []byte("meanwhile"), nil); err != nil {
+		t.Fatal(err)
+	}
+	_, err = cluster.stores[other].AbortTransfer()
+	wants(t, err, ErrNotPrimary, "abort transfer", to)
+	for _, wanted := range []bool{true, false} {
+		if aborted, err := leader.AbortTransfer(); aborted != wanted || err != nil {
+			t.Errorf("aborted %v, %v", aborted, err)
+		}
+	}
+	cluster.open(t, primary)
+	if _, err := leader.Put(ctx, []byte("three"), nil, WithNodes(3)); err != nil {
+		t.Fatal(err)
+	}
 
 	// A primary that is closed hands over, and the others go on, whoever waits.
 	var writers sync.WaitGroup

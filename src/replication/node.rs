@@ -328,7 +328,9 @@ impl Node {
     /// its promises to end.
     pub fn close(&mut self, now: Now) {
         self.engine.note_commit(Sequence(self.engine.state().sequence()), now);
-        self.calls.end_all(&Denied::Refused(Error::State { what: "node", detail: "was closed".into() }));
+        let why = Denied::Refused(Error::State { what: "node", detail: "was closed".into() });
+        self.end_transfer(why.clone());
+        self.calls.end_all(&why);
         self.engine.close(now);
     }
 
@@ -412,7 +414,7 @@ impl Node {
     }
 
     fn leave_part(&mut self) {
-        self.transfer = None;
+        self.end_transfer(self.not_primary());
         self.outgoing.clear();
         self.feeding.clear();
         self.persisting.clear();

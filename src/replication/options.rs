@@ -22,7 +22,7 @@ use crate::error::{Error, Result, within};
 /// | `snapshot_rate` | bytes a second | 0: no limit | 0 | what a replica that catches up may take of the network |
 /// | `snapshot_retry` | time | 10 ms to 1 h | 1 s | how soon a piece that was not acknowledged is sent again |
 /// | `snapshot_timeout` | time | `snapshot_retry` to 24 h | 30 s | without progress a transfer is given up, and begun anew |
-/// | `transfer_timeout` | time | 10 ms to 1 h | 2 s | a handover that takes longer is called off |
+/// | `transfer_timeout` | time | 10 ms to 1 h | 2 s | a handover that takes longer is called off. Writes wait for an election's time of it at most before they have their turn |
 /// | `slow_flush` | time | 10 ms to 1 h; none | 1 s | a primary whose disk takes longer hands over to one whose does not |
 /// | `handover_pause` | time | 1 s to 24 h | 30 s | after such a handover, before the next |
 /// | `degrade_after` | time | none | none | after how long an answer comes with less than was asked for, and says so |

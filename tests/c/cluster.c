@@ -295,6 +295,25 @@ static void who_is_primary_and_who_is_in_it(void)
     trimtab_cluster_free(cluster);
     trimtab_cluster_events_free(learners);
 
+    /* A handover to a node that is gone holds nobody up, outlasts who waits for it, and is called off. */
+    int32_t aborted = -1;
+    OK(trimtab_store_close(stores[primary]));
+    trimtab_store_free(stores[primary]);
+    EXPECT(TRIMTAB_E_TIMED_OUT, trimtab_store_transfer(stores[to], STR(names[primary]), 50));
+    CHECK(strstr(last_error(), "handover") != NULL);
+    OK(trimtab_store_put(stores[to], BYTES("meanwhile"), BYTES("v"), NULL, NULL));
+    EXPECT(TRIMTAB_E_NOT_PRIMARY, trimtab_store_abort_transfer(stores[other], &aborted));
+    CHECK(aborted == -1);
+    OK(trimtab_store_abort_transfer(stores[to], &aborted));
+    CHECK(aborted == 1);
+    OK(trimtab_store_abort_transfer(stores[to], &aborted));
+    CHECK(aborted == 0);
+    open_node(primary);
+    call.timeout_ms = PATIENCE_MS;
+    call.nodes = 3;
+    OK(trimtab_store_put(stores[to], BYTES("three"), BYTES("v"), &call, NULL));
+    call.nodes = 0;
+
     /* A primary that is closed hands over; the others go on, and events of a store that is closed end. */
     OK(trimtab_store_close(stores[to]));
     EXPECT(TRIMTAB_E_STATE, trimtab_store_cluster(stores[to], &cluster));
@@ -323,6 +342,8 @@ static void a_child(void)
         alarm(CHILD_SECONDS);
         EXPECT(TRIMTAB_E_FORKED, trimtab_store_cluster(stores[0], &cluster));
         EXPECT(TRIMTAB_E_FORKED, trimtab_store_transfer(stores[0], STR("b"), 0));
+        int32_t aborted = 0;
+        EXPECT(TRIMTAB_E_FORKED, trimtab_store_abort_transfer(stores[0], &aborted));
         EXPECT(TRIMTAB_E_FORKED, trimtab_store_get_at(stores[0], BYTES("key"), &read, &answer));
         EXPECT(TRIMTAB_E_FORKED, trimtab_store_put(stores[0], BYTES("key"), BYTES("v"), NULL, NULL));
         EXPECT(TRIMTAB_E_FORKED, trimtab_cluster_events_next(events, -1, &event));

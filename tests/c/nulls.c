@@ -13,6 +13,7 @@ static trimtab_backend *backend;
 static const trimtab_backend *backends[1];
 static uint64_t id;
 static uint64_t number;
+static int32_t aborted;
 static int32_t flag;
 static char buffer[4096];
 static size_t length;
@@ -216,6 +217,8 @@ struct row {
     R(y_node_out, trimtab_cluster_node_read, node_out, BAD, cluster, 0, NULL) \
     R(y_transfer_store, trimtab_store_transfer, store, BAD, NULL, STR("a"), 0) \
     R(y_transfer_to, trimtab_store_transfer, to, BAD, joined, missing_str(), 0) \
+    R(y_abort_transfer_store, trimtab_store_abort_transfer, store, BAD, NULL, &aborted) \
+    R(y_abort_transfer_out, trimtab_store_abort_transfer, aborted_out, BAD, joined, NULL) \
     R(y_add_node_store, trimtab_store_add_node, store, BAD, NULL, STR("z"), STR(""), 0) \
     R(y_add_node_name, trimtab_store_add_node, name, BAD, joined, missing_str(), STR(""), 0) \
     R(y_add_node_address, trimtab_store_add_node, address, BAD, joined, STR("z"), missing_str(), 0) \

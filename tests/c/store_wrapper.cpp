@@ -463,6 +463,7 @@ void clusters()
     auto &first = stores[primary == "a" ? 0 : 1];
     const std::string to = primary == "a" ? "b" : "a";
     CHECK(thrown([&] { stores[2].transfer(to); }) == Status::not_primary);
+    CHECK(thrown([&] { stores[2].abort_transfer(); }) == Status::not_primary && !first.abort_transfer());
     first.transfer(to, 60s);
     for (auto event = events.next(); event.kind != trimtab::ClusterEventKind::role || event.name != to; event = events.next()) {
     }
@@ -476,6 +477,7 @@ void clusters()
     CHECK(first.increment("n") == 1);
 
     Store alone(in("alone"), small());
+    CHECK(thrown([&] { alone.abort_transfer(); }) == Status::state);
     CHECK(thrown([&] { alone.cluster(); }) == Status::state && thrown([&] { alone.cluster_events(); }) == Status::state);
     CHECK(thrown([&] { Store::join(in("x"), trimtab::ClusterOptions("x")); }) == Status::invalid_argument);
     CHECK(thrown([&] { trimtab::ClusterOptions("No Name"); }) == Status::invalid_argument);

@@ -1,6 +1,6 @@
 //! Nodes that go and come back.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use trimtab::Error;
 use trimtab::embedded::{Call, ClusterEvent};
@@ -91,6 +91,56 @@ fn without_a_quorum_nothing_is_written_and_nothing_is_read_as_if_it_were_true() 
         }
     };
     done.unwrap();
+}
+
+#[test]
+fn a_handover_to_a_node_that_is_gone_takes_as_long_as_it_may_and_writes_go_on() {
+    const TIMEOUT: Duration = Duration::from_millis(1_500);
+    let mut cluster = Cluster::with(3, 0, |options| options.replication.transfer_timeout = TIMEOUT);
+    let (primary, to) = (cluster.primary(), cluster.replica());
+    let name = cluster.name(to).to_owned();
+    cluster.drop(to);
+    let store = cluster.store(primary);
+    let (began, mut written) = (Instant::now(), 0);
+    let ended = std::thread::scope(|scope| {
+        let handover = scope.spawn(|| store.transfer(&name, Some(PATIENCE)));
+        while !handover.is_finished() {
+            store.put(b"key", b"1", &Call::default()).unwrap();
+            written += 1;
+        }
+        handover.join().unwrap()
+    });
+    assert_eq!(ended, Err(Error::TimedOut { what: "handover" }));
+    assert!(began.elapsed() >= TIMEOUT && written > 0, "{written} after {:?}", began.elapsed());
+    assert_eq!(store.cluster().unwrap().role, Role::Primary);
+}
+
+#[test]
+fn a_handover_outlasts_who_waits_for_it_and_is_called_off() {
+    let mut cluster =
+        Cluster::with(3, 0, |options| options.replication.transfer_timeout = Duration::from_secs(3_600));
+    let (primary, to) = (cluster.primary(), cluster.replica());
+    let other = (0..3).find(|at| *at != primary && *at != to).unwrap();
+    let name = cluster.name(to).to_owned();
+    let store = cluster.store(primary);
+    assert_eq!(store.abort_transfer(), Ok(false));
+    let not_primary = Error::NotPrimary { primary: Some(cluster.name(primary).into()) };
+    assert_eq!(cluster.store(other).abort_transfer(), Err(not_primary));
+    cluster.drop(to);
+    let store = cluster.store(primary);
+    let short = Some(Duration::from_millis(1));
+    assert_eq!(store.transfer(&name, short), Err(Error::TimedOut { what: "handover" }));
+    let busy = store.transfer(&name, short).unwrap_err();
+    assert!(busy.to_string().contains("busy with a handover"), "{busy}");
+    assert_eq!(store.abort_transfer(), Ok(true));
+    assert_eq!(store.abort_transfer(), Ok(false));
+    store.put(b"key", b"1", &Call::default()).unwrap();
+    cluster.open(to);
+    cluster.wait_shown(to, b"key", b"1");
+    // The next one is of its own.
+    let next = cluster.primary();
+    let name = cluster.name((0..3).find(|at| *at != next).unwrap()).to_owned();
+    cluster.store(next).transfer(&name, Some(PATIENCE)).unwrap();
 }
 
 #[test]

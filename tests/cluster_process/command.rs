@@ -63,6 +63,41 @@ fn a_cluster_is_told_and_handed_over() {
 }
 
 #[test]
+fn a_handover_is_called_off() {
+    let mut cluster = Cluster::start("");
+    let primary = cluster.primary();
+    let admin = cluster.admin(primary);
+    let abort = || told(&["transfer", "--abort", "--admin", &admin], 0);
+    assert_eq!(abort(), "no handover is under way\n");
+    let gone = (primary + 1) % 3;
+    cluster.kill(gone);
+    let misused = told(&["transfer", "--abort", "--admin", &admin, "n1"], 2);
+    assert!(misused.contains("cannot be used with"), "{misused}");
+    // On a machine that is busy it may have ended by itself before.
+    loop {
+        let ended = std::thread::scope(|scope| {
+            let handover = scope.spawn(|| told(&["transfer", "--admin", &admin, &format!("n{gone}")], 1));
+            until("it has begun", || {
+                status(&admin)["changes"][0]["is_running"] == true || handover.is_finished()
+            });
+            let is_called_off = abort() == "the handover is called off\n";
+            (is_called_off, handover.join().expect("it is told"))
+        });
+        match ended {
+            (true, why) => {
+                assert!(
+                    why.contains(&format!("cannot hand over to n{gone}: the handover was called off")),
+                    "{why}"
+                );
+                break;
+            }
+            (false, why) => assert!(why.contains("timed out waiting for handover"), "{why}"),
+        }
+    }
+    until("it takes writes", || cluster.connect(primary).ask("SET key 2").as_deref() == Some("+OK"));
+}
+
+#[test]
 fn nodes_come_and_go() {
     let mut cluster = Cluster::start("");
     let primary = cluster.primary();

@@ -187,6 +187,17 @@ def test_who_is_primary_and_who_is_in_it(cluster: Cluster) -> None:
         with pytest.raises(trimtab.StateError, match="removed"):
             stores["d"].put(b"k", b"v")
         assert stores["d"].cluster().standing is Standing.FENCED
+        # A handover to a node that is gone holds nobody up, outlasts who waits for it, and is called off.
+        stores[primary].close()
+        with pytest.raises(trimtab.TimedOutError, match="handover"):
+            stores[to].transfer(primary, timeout=0.05)
+        assert stores[to].put(b"meanwhile", b"v").nodes == 2
+        with pytest.raises(trimtab.NotPrimaryError):
+            stores[other].abort_transfer()
+        assert stores[to].abort_transfer()
+        assert not stores[to].abort_transfer()
+        stores[primary] = cluster.open(primary)
+        assert stores[to].put(b"three", b"v", durability=AtLeast(3), timeout=PATIENCE).nodes == 3
         # A primary that is closed hands over, and the others go on.
         stores[to].close()
         assert stores[other].put(b"k", b"v", timeout=PATIENCE) and cluster.primary(but=to) != to
@@ -292,7 +303,7 @@ def test_links_that_are_secured_and_all_options(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be(tmp_path: Path, store: Store) -> None:
-    calls = (store.cluster, store.cluster_events, lambda: store.transfer("b"), lambda: store.add_node("b"))
+    calls = (store.cluster, store.cluster_events, store.abort_transfer, lambda: store.transfer("b"))
     for call in calls:
         with pytest.raises(trimtab.StateError):
             call()

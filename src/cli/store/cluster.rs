@@ -56,6 +56,9 @@ pub(super) struct Transfer {
     /// To which; without, to the one that takes over best
     #[arg(value_name = "NODE")]
     node: Option<String>,
+    /// Call off the handover that is under way instead
+    #[arg(long, conflicts_with_all = ["node", "within"])]
+    abort: bool,
     #[command(flatten)]
     within: Within,
     #[command(flatten)]
@@ -174,6 +177,11 @@ struct Change {
 }
 
 #[derive(Deserialize)]
+struct Aborted {
+    was_under_way: bool,
+}
+
+#[derive(Deserialize)]
 struct Ordered {
     change: u64,
 }
@@ -219,6 +227,16 @@ impl Status {
 
 impl Transfer {
     pub(super) fn run(&self, out: &mut impl Write) -> Result<(), Failure> {
+        if self.abort {
+            let order = object!({ "order": "abort-transfer" });
+            let answer = self.server.client()?.ask("POST", PATH, Some(&order))?;
+            let told: Aborted = read(&answer)?;
+            return match (self.server.json, told.was_under_way) {
+                (true, _) => Ok(out.write_all(&answer)?),
+                (false, true) => Ok(writeln!(out, "the handover is called off")?),
+                (false, false) => Ok(writeln!(out, "no handover is under way")?),
+            };
+        }
         let mut order = object!({ "order": "transfer" });
         if let Some(node) = &self.node {
             order["node"] = node.clone().into();

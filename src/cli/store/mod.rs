@@ -29,6 +29,7 @@ Examples:
   trimtab store restore --to-time 2026-11-26T04:00:00Z /mnt/backup/data restored
   trimtab store status --admin /run/trimtab.sock
   trimtab store transfer --admin /run/trimtab.sock db-2
+  trimtab store transfer --admin /run/trimtab.sock --abort
   trimtab store add --admin /run/trimtab.sock db-4 10.0.0.4:7400
   trimtab store promote --admin /run/trimtab.sock db-4
   trimtab store remove --admin /run/trimtab.sock db-1

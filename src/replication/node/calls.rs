@@ -196,7 +196,7 @@ impl Node {
         if !self.is_primary() {
             return Err(self.not_primary());
         }
-        if self.transfer.is_some() || self.raw.raft.lead_transferee.is_some() {
+        if self.is_handing_over() {
             return Err(Denied::Busy("a handover"));
         }
         let lease = self.options.lease();

@@ -25,7 +25,8 @@ impl Node {
                 self.expire();
                 self.hand_over();
             }
-            if self.stamps.is_void() && self.transfer.is_none() {
+            self.push_transfer();
+            if self.stamps.is_void() && !self.is_handing_over() {
                 self.renew();
             }
         }
@@ -33,10 +34,7 @@ impl Node {
 
     /// Changes of the cluster that the primary makes by itself: one after the other.
     fn change_own(&mut self) {
-        if self.raw.raft.has_pending_conf()
-            || self.transfer.is_some()
-            || self.raw.raft.lead_transferee.is_some()
-        {
+        if self.raw.raft.has_pending_conf() || self.is_handing_over() {
             return;
         }
         if self.members.is_joint() {
@@ -69,7 +67,7 @@ impl Node {
 
     /// Proposes what takes out what has expired, by the primary's clock.
     fn expire(&mut self) {
-        if self.expiring.is_some() || self.transfer.is_some() || !self.holds_lease(self.now.instant) {
+        if self.expiring.is_some() || self.is_handing_over() || !self.holds_lease(self.now.instant) {
             return;
         }
         if self.engine.expiry_due(self.now).is_none_or(|at| at > self.now.instant) {
@@ -82,12 +80,16 @@ impl Node {
 
     /// Hands over to the one that has most of those that stay voters.
     fn hand_to_successor(&mut self) {
+        // One that was ordered may be to a node that does not answer.
+        if self.transfer.as_ref().is_some_and(|it| !it.is_ordered()) {
+            return;
+        }
         let prs = self.raw.raft.prs();
         let staying = self.members.voters.iter().filter(|it| self.has_caught_up(**it));
         let able = staying.filter_map(|it| Some((prs.get(*it)?, *it)));
         let able = able.filter(|(progress, _)| progress.recent_active);
         if let Some((_, to)) = able.map(|(progress, it)| (progress.matched, it)).max() {
-            self.begin_transfer(to, None);
+            self.begin_own_transfer(to);
         }
     }
 
@@ -110,7 +112,7 @@ impl Node {
         let Some((_, to)) = able.map(|(progress, it)| (progress.matched, it)).max() else { return };
         self.handed_over_at = Some(now);
         self.events.push_back(Event::SlowDisk { to });
-        self.begin_transfer(to, None);
+        self.begin_own_transfer(to);
     }
 
     /// A point has come at which nodes say what they have come to.

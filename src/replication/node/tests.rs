@@ -4,6 +4,7 @@ mod adopting;
 mod calls;
 mod chain;
 mod changes;
+mod handover;
 mod votes;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

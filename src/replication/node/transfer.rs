@@ -1,4 +1,12 @@
 //! A handover to another voter: [`Transfer`].
+//!
+//! The library's own ends with an election's time, and takes no entries meanwhile. A handover is one such attempt after the
+//! other until its time is over: each begins when the other one answers and lacks next to nothing, and between two of them
+//! writes go on. So one to a node that is gone, or far behind, holds writes up for one election's time, or not at all.
+
+use std::time::Duration;
+
+use raft::StateRole;
 
 use super::calls::refused;
 use super::{Answer, Denied, Node, Ticket};
@@ -9,14 +17,28 @@ use crate::time::Instant;
 /// A handover.
 #[derive(Debug)]
 pub(super) struct Transfer {
-    pub(super) to: u64,
+    to: u64,
     ticket: Option<Ticket>,
     deadline: Instant,
+    /// The library has been told: an attempt is under way, or has just ended.
+    is_begun: bool,
+    /// No attempt begins before then.
+    rests_until: Instant,
+    /// Up to where the log was, and when: to see how long the other one takes to have that.
+    mark: Option<(u64, Instant)>,
+}
+
+impl Transfer {
+    /// Whether somebody waits for it.
+    pub(super) fn is_ordered(&self) -> bool {
+        self.ticket.is_some()
+    }
 }
 
 impl Node {
-    /// Hands over to another voter, which waits until that has all of the log; writes are refused meanwhile. Called off when
-    /// it takes longer than `transfer_timeout`.
+    /// Hands over to another voter, which has all of the log by then. Writes are refused while that one is about to take
+    /// over, for an election's time at most before they go on for as long; while it does not answer, or is far behind, they
+    /// are taken. It ends with [`Denied::TimedOut`] after `transfer_timeout`.
     ///
     /// # Errors
     ///
@@ -32,28 +54,54 @@ impl Node {
             return Err(Denied::Busy("a handover"));
         }
         let ticket = self.calls.next();
-        self.begin_transfer(to, Some(ticket));
+        self.begin_transfer(to, Some(ticket), self.options.transfer_timeout);
         Ok(ticket)
     }
 
-    /// Calls a handover off, if one is under way. It may have happened all the same.
-    pub fn abort_transfer(&mut self) {
-        self.end_transfer(Denied::Busy("a handover that was called off"));
+    /// Calls a handover off; gives whether one was under way. Writes are taken again. When the other one was told to take
+    /// over already, it may do so all the same.
+    ///
+    /// # Errors
+    ///
+    /// `NotPrimary` of a node that hands nothing over since it is none.
+    pub fn abort_transfer(&mut self, now: Now) -> Result<bool, Denied> {
+        self.pass(now);
+        if self.transfer.is_some() {
+            let why = Error::State { what: "handover", detail: "was called off".into() };
+            self.end_transfer(refused(why));
+            return Ok(true);
+        }
+        if self.is_primary() { Ok(false) } else { Err(self.not_primary()) }
     }
 
-    pub(super) fn begin_transfer(&mut self, to: u64, ticket: Option<Ticket>) {
-        let deadline = self.now.instant.saturating_add(self.options.transfer_timeout);
-        self.transfer = Some(Transfer { to, ticket, deadline });
-        self.raw.transfer_leader(to);
+    /// Has this primary hand over by itself, which is tried once: who decides so does it again.
+    pub(super) fn begin_own_transfer(&mut self, to: u64) {
+        let most = self.options.transfer_timeout.min(self.election_time());
+        self.end_transfer(Denied::Busy("another handover"));
+        self.begin_transfer(to, None, most);
     }
 
-    fn end_transfer(&mut self, why: Denied) {
+    fn begin_transfer(&mut self, to: u64, ticket: Option<Ticket>, most: Duration) {
+        let now = self.now.instant;
+        let deadline = now.saturating_add(most);
+        self.transfer =
+            Some(Transfer { to, ticket, deadline, is_begun: false, rests_until: now, mark: None });
+        self.push_transfer();
+    }
+
+    /// Ends a handover, if one is under way.
+    pub(super) fn end_transfer(&mut self, why: Denied) {
         if let Some(transfer) = self.transfer.take() {
             self.raw.raft.abort_leader_transfer();
             if let Some(ticket) = transfer.ticket {
                 self.calls.complete(ticket, Err(why));
             }
         }
+    }
+
+    /// Whether another one is about to take over: the library takes no entries.
+    pub(super) fn is_handing_over(&self) -> bool {
+        self.raw.raft.lead_transferee.is_some()
     }
 
     /// Looks how a handover stands.
@@ -66,11 +114,49 @@ impl Node {
             self.transfer = None;
         } else if transfer.deadline <= self.now.instant {
             self.end_transfer(Denied::TimedOut);
-        } else if self.is_primary() && self.raw.raft.lead_transferee.is_none() {
-            // The library gives up after an election's time.
-            self.end_transfer(Denied::TimedOut);
         } else if self.primary().is_some_and(|node| node != self.identity.node) {
             self.end_transfer(Denied::Busy("another node that has become primary"));
+        } else if !self.members.voters.contains(&transfer.to) {
+            let why = format!("node {} has no vote any more", transfer.to);
+            self.end_transfer(refused(Error::invalid("node", why)));
         }
+    }
+
+    /// Begins an attempt of the handover that is under way, when its time has come.
+    pub(super) fn push_transfer(&mut self) {
+        let (now, election) = (self.now.instant, self.election_time());
+        let is_able = self.raw.raft.state == StateRole::Leader && !self.is_handing_over();
+        let Some(transfer) = self.transfer.as_mut().filter(|_| is_able) else { return };
+        if transfer.is_begun {
+            // The library has given up, or this primary was elected anew: writes have their turn.
+            (transfer.is_begun, transfer.mark) = (false, None);
+            transfer.rests_until = now.saturating_add(election);
+        }
+        let (to, mark, rests_until) = (transfer.to, transfer.mark, transfer.rests_until);
+        // Who was told to take over in this epoch and has not is waited for no more: that is mended first.
+        if now < rests_until || self.stamps.is_void() {
+            return;
+        }
+        let Some(progress) = self.raw.raft.prs().get(to).filter(|it| it.recent_active) else { return };
+        let (matched, last) = (progress.matched, self.raw.raft.raft_log.last_index());
+        let is_able = !self.forgetful.contains_key(&to) && matched >= self.reign_from;
+        // Near is who lacks few entries, or has what there is within half the time of an attempt: that leaves enough of it.
+        let is_near = is_able
+            && (self.has_caught_up(to)
+                || mark.is_some_and(|(sequence, since)| {
+                    matched >= sequence && now.duration_since(since) <= election / 2
+                }));
+        let Some(transfer) = &mut self.transfer else { return };
+        if is_near {
+            transfer.is_begun = true;
+            self.raw.transfer_leader(to);
+        } else if mark.is_none_or(|(sequence, _)| matched >= sequence) {
+            transfer.mark = Some((last, now));
+        }
+    }
+
+    /// How long the library tries to hand over.
+    fn election_time(&self) -> Duration {
+        self.options.tick * self.options.election_ticks
     }
 }

@@ -175,7 +175,7 @@ impl Node {
                 self.calls.writes.proposed_bytes = 0;
                 return;
             }
-            if self.transfer.is_some() || self.raw.raft.lead_transferee.is_some() {
+            if self.is_handing_over() {
                 return;
             }
             let (mut bytes, mut count, mut growth) = (0, 0, 0);

@@ -72,6 +72,14 @@ struct OrderedChange {
     change: u64,
 }
 
+#[cfg(all(feature = "store", feature = "replication"))]
+#[derive(Serialize)]
+struct AbortedTransfer {
+    ordered: &'static str,
+    /// Whether there was one.
+    was_under_way: bool,
+}
+
 /// Does what a request asks for.
 pub(super) fn carry_out(head: &Head, body: &[u8], instance: &dyn Instance) -> Done {
     done(head, body, instance).unwrap_or_else(Done::Told)
@@ -167,11 +175,17 @@ fn store_cluster(head: &Head, body: &[u8], instance: &dyn Instance) -> Result<An
     if head.method != Method::Post {
         return Ok(Answer::json(200, &instance.cluster()?));
     }
-    let ClusterRequest { order, timeout } =
-        ClusterRequest::parse(body).map_err(|why| Answer::error(400, &why))?;
-    let ordered = order.name();
-    let change = instance.change_cluster(order, timeout)?;
-    Ok(Answer::json(202, &OrderedChange { ordered, change }))
+    match ClusterRequest::parse(body).map_err(|why| Answer::error(400, &why))? {
+        ClusterRequest::Change(order, timeout) => {
+            let ordered = order.name();
+            let change = instance.change_cluster(order, timeout)?;
+            Ok(Answer::json(202, &OrderedChange { ordered, change }))
+        }
+        ClusterRequest::AbortTransfer => {
+            let was_under_way = instance.abort_transfer()?;
+            Ok(Answer::json(200, &AbortedTransfer { ordered: "abort-transfer", was_under_way }))
+        }
+    }
 }
 
 #[cfg(not(all(feature = "store", feature = "replication")))]

@@ -39,12 +39,14 @@ pub(super) struct Backup {
     pub(super) is_full: bool,
 }
 
-/// A change of the cluster.
+/// What is ordered about the cluster.
 #[cfg(all(feature = "store", feature = "replication"))]
 #[derive(Debug, PartialEq)]
-pub(super) struct ClusterRequest {
-    pub(super) order: ClusterOrder,
-    pub(super) timeout: Option<Duration>,
+pub(super) enum ClusterRequest {
+    /// A change, and how long it may take.
+    Change(ClusterOrder, Option<Duration>),
+    /// The handover that is under way is called off.
+    AbortTransfer,
 }
 
 #[cfg(all(feature = "store", feature = "replication"))]
@@ -212,7 +214,8 @@ impl Backup {
 impl ClusterRequest {
     /// Reads what is to change; gives what is wrong with it otherwise.
     pub(super) fn parse(body: &[u8]) -> std::result::Result<Self, String> {
-        const ORDERS: [&str; 5] = ["transfer", "add", "promote", "remove", "replace"];
+        const ABORT: &str = "abort-transfer";
+        const ORDERS: [&str; 6] = ["transfer", ABORT, "add", "promote", "remove", "replace"];
         let RawClusterRequest { order, node, address, with, timeout_ms } = read(body)?;
         let text = |key: &str, value: Option<Value>| match value {
             None => Ok(None),
@@ -234,6 +237,14 @@ impl ClusterRequest {
         if with.is_some() && order != "replace" {
             return Err(format!("with is for replace, and not for {order}"));
         }
+        if order == ABORT {
+            // It takes no time, and there is one handover at most.
+            let odd = [("node", node.is_some()), ("timeout_ms", timeout_ms.is_some())];
+            return match odd.iter().find(|it| it.1) {
+                Some((key, _)) => Err(format!("{key} is not for {order}")),
+                None => Ok(Self::AbortTransfer),
+            };
+        }
         let order = match &*order {
             "transfer" => ClusterOrder::Transfer { to: node },
             "add" => ClusterOrder::Add { node: needed("node", node)?, address },
@@ -247,7 +258,7 @@ impl ClusterRequest {
         };
         let millis_max = u64::try_from(TIMEOUT_MAX.as_millis()).unwrap_or(u64::MAX);
         let millis = timeout_ms.map(|value| number("timeout_ms", &value, 1, millis_max)).transpose()?;
-        Ok(Self { order, timeout: millis.map(Duration::from_millis) })
+        Ok(Self::Change(order, millis.map(Duration::from_millis)))
     }
 }
 

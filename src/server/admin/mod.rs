@@ -15,6 +15,7 @@
 //! | `GET /v1/store/cluster` | | 200, a [`ClusterTold`] |
 //! | `GET /v1/store/cluster?change=3` | waits for the end of that change | 200, a [`ClusterChange`](super::ClusterChange) as a line of JSON |
 //! | `POST /v1/store/cluster`, `{"order": "transfer", "node": "db-2", "timeout_ms": 5000}` | begins a change of the cluster | 202, its number |
+//! | the same, `{"order": "abort-transfer"}` | calls off the handover that is under way | 200, whether there was one |
 //! | `POST /v1/drain`, `{"timeout_ms": 30000}` | [`Server::drain`](super::Server::drain) | 202 |
 //! | `POST /v1/stop` | [`Server::stop`](super::Server::stop) | 202 |
 //!
@@ -102,6 +103,9 @@ pub(super) trait Instance: Send + Sync {
     /// Begins a change of the cluster of its store, and gives its number.
     #[cfg(all(feature = "store", feature = "replication"))]
     fn change_cluster(&self, order: ClusterOrder, timeout: Option<Duration>) -> Result<u64>;
+    /// Calls off the handover that is under way there; gives whether there was one.
+    #[cfg(all(feature = "store", feature = "replication"))]
+    fn abort_transfer(&self) -> Result<bool>;
     /// Follows a change of it to its end.
     #[cfg(all(feature = "store", feature = "replication"))]
     fn follow_change(&self, number: u64) -> Result<FollowedChange>;

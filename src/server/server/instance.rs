@@ -71,6 +71,11 @@ impl admin::Instance for Inner {
     }
 
     #[cfg(all(feature = "store", feature = "replication"))]
+    fn abort_transfer(&self) -> Result<bool> {
+        self.store()?.abort_transfer()
+    }
+
+    #[cfg(all(feature = "store", feature = "replication"))]
     fn follow_change(&self, number: u64) -> Result<FollowedChange> {
         self.changes.follow(number)
     }

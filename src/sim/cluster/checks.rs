@@ -1,6 +1,6 @@
 //! What must hold: of each node all along, and of all of them in the end.
 
-use crate::replication::{Fence, Role, Standing};
+use crate::replication::{Fence, Role, Standing, Ticket};
 
 use crate::store::index::{Command, Operation, Timestamp};
 
@@ -125,6 +125,13 @@ impl World {
     pub(super) fn check_end(&mut self) -> Result<(), String> {
         let nodes = self.hosts.values().filter_map(|it| it.node.as_ref());
         self.summary.evictions = nodes.map(|it| it.engine().counts().evictions).sum();
+        // Those of nodes that have gone since went with them.
+        let is_open = |(id, boot, _): &&(u64, u64, Ticket)| {
+            self.hosts[id].boots == *boot && self.hosts[id].node.is_some()
+        };
+        if let Some((id, ..)) = self.handovers.iter().find(is_open) {
+            return Err(format!("a handover of node {id} does not end"));
+        }
         let primary = self.primary().ok_or("there is no primary")?;
         let node = self.hosts[&primary].node.as_ref().expect("it runs");
         for (sequence, epoch) in &self.told.places {

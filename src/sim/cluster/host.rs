@@ -92,7 +92,7 @@ impl Settings {
             snapshot_window: 2,
             snapshot_retry: Duration::from_millis(200),
             snapshot_timeout: Duration::from_secs(3),
-            transfer_timeout: Duration::from_millis(800),
+            transfer_timeout: Duration::from_millis(1_500),
             slow_flush: Some(Duration::from_millis(400)),
             handover_pause: Duration::from_secs(2),
             degrade_after: (rng.below(2) == 0).then_some(Duration::from_millis(300)),

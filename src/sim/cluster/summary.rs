@@ -35,6 +35,12 @@ pub struct Summary {
     pub partitions: u64,
     /// Handovers begun.
     pub transfers: u64,
+    /// Of these, those that ended with the other one as primary, were called off, and took too long.
+    pub handed_over: u64,
+    /// See `handed_over`.
+    pub called_off: u64,
+    /// See `handed_over`.
+    pub transfers_late: u64,
     /// Handovers for a slow disk.
     pub slow: u64,
     /// Changes of the cluster begun.
@@ -91,6 +97,9 @@ impl Summary {
             (&mut self.crashes, other.crashes),
             (&mut self.partitions, other.partitions),
             (&mut self.transfers, other.transfers),
+            (&mut self.handed_over, other.handed_over),
+            (&mut self.called_off, other.called_off),
+            (&mut self.transfers_late, other.transfers_late),
             (&mut self.slow, other.slow),
             (&mut self.changes, other.changes),
             (&mut self.snapshots, other.snapshots),

@@ -21,7 +21,16 @@ impl World {
             else {
                 return Ok(());
             };
-            // Changes and handovers have nobody waiting here.
+            if self.handovers.remove(&(id, boot, ticket)) {
+                match result {
+                    Ok(Answer::HandedOver) => self.summary.handed_over += 1,
+                    Err(Denied::TimedOut) => self.summary.transfers_late += 1,
+                    Err(_) => {}
+                    Ok(answer) => return Err(format!("a handover was answered with {answer:?}")),
+                }
+                continue;
+            }
+            // Changes have nobody waiting here.
             let Some(client) = self.calls.remove(&(id, boot, ticket)) else { continue };
             self.answered(client, id, result)?;
         }

@@ -161,9 +161,26 @@ impl World {
         let Some(primary) = self.primary() else { return Ok(()) };
         let host = self.hosts.get_mut(&primary).expect("it is there");
         let now = host.now(self.now);
-        let is_begun = host.node.as_mut().expect("a primary runs").transfer(to, now).is_ok();
-        self.summary.transfers += u64::from(is_begun);
+        let boot = host.boots;
+        if let Ok(ticket) = host.node.as_mut().expect("a primary runs").transfer(to, now) {
+            self.summary.transfers += 1;
+            self.handovers.insert((primary, boot, ticket));
+            // Some are called off: at once, or when the other one may have been told.
+            if self.rng.below(3) == 0 {
+                let at = self.now + self.rng.below(800 * MS);
+                self.at(at, Event::CallOff(primary, boot));
+            }
+        }
         self.settle(primary)
+    }
+
+    /// A node calls its handover off, if it still has one.
+    pub(super) fn call_off(&mut self, id: u64, boot: u64) -> Result<(), String> {
+        let host = self.hosts.get_mut(&id).expect("it is there");
+        let now = host.now(self.now);
+        let Some(node) = host.node.as_mut().filter(|_| host.boots == boot) else { return Ok(()) };
+        self.summary.called_off += u64::from(node.abort_transfer(now) == Ok(true));
+        self.settle(id)
     }
 
     /// Who is in the cluster is changed.

@@ -1,7 +1,7 @@
 //! The world: time, what is to happen next, and what nodes and their disks do then.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use crate::replication::planted::Plant;
 use crate::replication::{Node, Role, Ticket};
@@ -39,6 +39,8 @@ pub(super) enum Event {
     Heal,
     /// A node starts.
     Restart(u64),
+    /// A node calls its handover off.
+    CallOff(u64, u64),
 }
 
 /// What a disk does.
@@ -64,6 +66,8 @@ pub(super) struct World {
     pub(super) told: Told,
     pub(super) values: u64,
     pub(super) calls: BTreeMap<(u64, u64, Ticket), u64>,
+    /// Handovers that are not over: of which node, in which opening.
+    pub(super) handovers: BTreeSet<(u64, u64, Ticket)>,
     /// Who was primary in which epoch.
     pub(super) primaries: BTreeMap<u64, u64>,
     /// What nodes had come to at a sequence, and which was the first.
@@ -141,6 +145,7 @@ impl World {
             told: Told::default(),
             values: 0,
             calls: BTreeMap::new(),
+            handovers: BTreeSet::new(),
             primaries: BTreeMap::new(),
             states: BTreeMap::new(),
             copied: None,
@@ -268,6 +273,7 @@ impl World {
                 Ok(())
             }
             Event::Restart(id) => self.restart(id),
+            Event::CallOff(id, boot) => self.call_off(id, boot),
         }
     }
 

@@ -427,17 +427,26 @@ impl Store {
         ClusterEvents::new(slf)
     }
 
-    /// Hands over to the voter of this name, which has all of the log by then; writes wait meanwhile. The handover is called
-    /// off when it takes longer than transfer_timeout. timeout as for put.
+    /// Hands over to the voter of this name, which has all of the log by then. Writes wait while that one is about to take
+    /// over; while it does not answer, or is far behind, they go on. timeout as for put; when that is over the handover goes
+    /// on. It is called off when it takes longer than transfer_timeout, and by abort_transfer.
     ///
     /// Raises what each change of the cluster may: NotPrimaryError from another node than the primary, which is to be
     /// asked; NoQuorumError; NotFoundError for a node that is not known; InvalidArgumentError for what cannot be; StateError
-    /// when the cluster is busy with another change, or there is none; TimedOutError and UnknownOutcomeError when it is not
+    /// when the cluster is busy with another change, there is none, or the handover was called off; TimedOutError and UnknownOutcomeError when it is not
     /// known what came of it. Ctrl-C ends the wait, not the change.
     #[pyo3(signature = (to, *, timeout = Wait::Usual), text_signature = "($self, to, *, timeout=...)")]
     fn transfer(&self, py: Python<'_>, to: String, timeout: Wait) -> PyResult<()> {
         let timeout = timeout.duration();
         self.door.stated_aside(py, move |store| store.transfer(&to, timeout))
+    }
+
+    /// Calls off the handover that is under way, and returns whether there was one: whoever waits for it gets StateError, and
+    /// writes go on. The other node may take over all the same, when it had been told to already.
+    ///
+    /// Raises NotPrimaryError from another node than the primary, and StateError when there is no cluster.
+    fn abort_transfer(&self, py: Python<'_>) -> PyResult<bool> {
+        self.of_member(py, embedded::Store::abort_transfer)
     }
 
     /// Takes a node in, which follows without a vote: see promote_learner. It is opened with beginning="join", before or after.

@@ -45,13 +45,18 @@ pub(super) struct Call {
     pub(super) is_doubtful: bool,
 }
 
+/// What calls are that are no writes, to those who wait for them in vain.
+pub(super) const READ: &str = "read";
+pub(super) const CHANGE: &str = "change of the cluster";
+pub(super) const HANDOVER: &str = "handover";
+
 /// What the node was asked for, and for whom.
 #[derive(Debug)]
 pub(super) enum Local {
     /// A write that is answered early says nothing of what came of it.
     Write { ticket: Ticket },
     /// A read, of the primary or here; a change, a handover.
-    Other { ticket: Ticket },
+    Other { ticket: Ticket, what: &'static str },
     /// Of another node's.
     Remote { node: u64, id: u64, is_read: bool },
 }

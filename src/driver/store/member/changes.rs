@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Member;
-use super::calls::Local;
+use super::calls::{CHANGE, HANDOVER, Local};
 use super::options::number_of;
 use super::people::about;
 use crate::driver::store::Store;
@@ -113,14 +113,35 @@ impl Store {
         Ok(core.member()?.status(now().instant))
     }
 
-    /// Hands over to another voter, which has all of the log by then; writes wait meanwhile. It is called off when it takes
-    /// longer than `transfer_timeout` of the options.
+    /// Hands over to another voter, which has all of the log by then. Writes wait while that one is about to take over; while it
+    /// does not answer, or is far behind, they go on. It is called off when it takes longer than `transfer_timeout` of the
+    /// options, and by [`Store::abort_transfer`]; when `timeout` is over before, it goes on.
+    ///
+    /// `TimedOut` of a handover, for both; `State` when it was called off. It may have happened all the same:
+    /// [`Store::cluster`] tells.
     pub fn transfer(&self, to: &str, timeout: Option<Duration>) -> Result<()> {
-        self.ask_member(timeout, |member, _, now| {
+        self.ask_member(HANDOVER, timeout, |member, _, now| {
             let number = member.people.number(to)?;
-            member.node.transfer(number, now).map_err(|why| member.error(why)).map(|it| member.wait_for(it))
+            let local = member.node.transfer(number, now).map_err(|why| member.error(why))?;
+            Ok(member.wait_for(local, HANDOVER))
         })
         .map(drop)
+    }
+
+    /// Calls off the handover that is under way; gives whether there was one. Whoever waits for it is told so, and writes go on.
+    /// The other node may take over all the same, when it had been told to already. `NotPrimary` from another node than the
+    /// primary. Does not block.
+    pub fn abort_transfer(&self) -> Result<bool> {
+        let shared = self.shared()?;
+        let mut core = shared.core.lock();
+        if core.is_ending {
+            return Err(closed());
+        }
+        let now = now();
+        let member = core.member()?;
+        let was_under_way = member.node.abort_transfer(now).map_err(|why| member.error(why))?;
+        shared.settle(&mut core, now);
+        Ok(was_under_way)
     }
 
     /// Takes a node in, which follows without a vote: see [`Store::promote_learner`]. It is opened with
@@ -133,7 +154,7 @@ impl Store {
         address: Option<SocketAddr>,
         timeout: Option<Duration>,
     ) -> Result<Position> {
-        self.ask_member(timeout, |member, deadline, now| {
+        self.ask_member(CHANGE, timeout, |member, deadline, now| {
             let name: NodeName = name.parse()?;
             if let Some(address) = &address {
                 member.options.security.check("address", address)?;
@@ -151,7 +172,7 @@ impl Store {
 
     /// Gives a learner a vote, as soon as it has caught up; waits for that until the time is over.
     pub fn promote_learner(&self, name: &str, timeout: Option<Duration>) -> Result<Position> {
-        self.ask_member(timeout, |member, deadline, now| {
+        self.ask_member(CHANGE, timeout, |member, deadline, now| {
             let node = member.people.number(name)?;
             if !member.node.members().learners.contains(&node) {
                 return Err(Error::invalid("node", format!("{name} is no learner")));
@@ -162,7 +183,7 @@ impl Store {
 
     /// Takes a node out, for good: its name is not used again. A primary hands over before.
     pub fn remove(&self, name: &str, timeout: Option<Duration>) -> Result<Position> {
-        self.ask_member(timeout, |member, deadline, now| {
+        self.ask_member(CHANGE, timeout, |member, deadline, now| {
             let node = member.people.number(name)?;
             member.change(Change::Remove { node }, deadline, now)
         })
@@ -170,7 +191,7 @@ impl Store {
 
     /// Gives the vote of a node that is lost to a learner that has caught up, and takes the other out: one change.
     pub fn replace(&self, lost: &str, with: &str, timeout: Option<Duration>) -> Result<Position> {
-        self.ask_member(timeout, |member, deadline, now| {
+        self.ask_member(CHANGE, timeout, |member, deadline, now| {
             let (old, new) = (member.people.number(lost)?, member.people.number(with)?);
             member.change(Change::Replace { old, new }, deadline, now)
         })
@@ -178,6 +199,7 @@ impl Store {
 
     fn ask_member(
         &self,
+        what: &'static str,
         timeout: Option<Duration>,
         ask: impl FnOnce(&mut Member, Instant, Now) -> Result<Ticket>,
     ) -> Result<Position> {
@@ -199,29 +221,35 @@ impl Store {
                 }
             }
         };
-        let done = submitted.into_answer(shared, timeout)?;
-        Ok(done.position())
+        match submitted.into_answer(shared, timeout) {
+            Ok(done) => Ok(done.position()),
+            Err(Error::TimedOut { .. }) => Err(Error::TimedOut { what }),
+            Err(error) => Err(error),
+        }
     }
 
     /// Before it is closed a primary hands over to whoever can take over at once, if there is somebody. What comes of it
-    /// does not matter: without it the others wait for this node's lease to end. Blocks until then, for `transfer_timeout` of
-    /// the options at most.
+    /// does not matter: without it the others wait for this node's lease to end. Blocks until then, for twice an election's
+    /// time at most.
     pub(crate) fn hand_over(&self) {
         let Ok(shared) = self.shared() else { return };
         let successor = {
             let mut core = shared.core.lock();
-            core.member().ok().and_then(|member| member.successor())
+            core.member().ok().and_then(|member| {
+                let options = &member.options.replication;
+                Some((member.successor()?, 2 * options.tick * options.election_ticks))
+            })
         };
-        if let Some(name) = successor {
-            let _ = self.transfer(&name, None);
+        if let Some((name, most)) = successor {
+            let _ = self.transfer(&name, Some(most.min(self.inner.options.timeout)));
         }
     }
 }
 
 impl Member {
-    fn wait_for(&mut self, local: crate::replication::Ticket) -> Ticket {
+    fn wait_for(&mut self, local: crate::replication::Ticket, what: &'static str) -> Ticket {
         let ticket = self.calls.ticket();
-        self.calls.local.insert(local, Local::Other { ticket });
+        self.calls.local.insert(local, Local::Other { ticket, what });
         ticket
     }
 
@@ -230,7 +258,7 @@ impl Member {
             return self.hold_change(change, deadline, now);
         }
         match self.node.change(&change, Some(deadline), now) {
-            Ok(local) => Ok(self.wait_for(local)),
+            Ok(local) => Ok(self.wait_for(local, CHANGE)),
             Err(why) => Err(self.error(why)),
         }
     }
@@ -250,7 +278,7 @@ impl Member {
         let Some(Held { change, ticket, deadline }) = self.held.take() else { return };
         match self.node.change(&change, Some(deadline), now) {
             Ok(local) => {
-                self.calls.local.insert(local, Local::Other { ticket });
+                self.calls.local.insert(local, Local::Other { ticket, what: CHANGE });
             }
             Err(why) => {
                 let is_early = match (&why, &change) {

@@ -290,8 +290,15 @@ impl Member {
         while let Some(Completion { ticket, result }) = self.node.poll_completion() {
             match self.calls.local.remove(&ticket) {
                 None => {}
-                Some(Local::Write { ticket } | Local::Other { ticket }) => {
+                Some(Local::Write { ticket }) => {
                     let result = result.map(reply_of).map_err(|why| self.error(why));
+                    self.reply(ticket, result);
+                }
+                Some(Local::Other { ticket, what }) => {
+                    let result = result.map(reply_of).map_err(|why| match why {
+                        Denied::TimedOut => Error::TimedOut { what },
+                        why => self.error(why),
+                    });
                     self.reply(ticket, result);
                 }
                 Some(Local::Remote { node, id, is_read }) => {

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::calls::{Asked, Call, Local};
+use super::calls::{Asked, Call, Local, READ};
 use super::{Member, reply_of};
 use crate::driver::store::ground::Wanted;
 use crate::error::{Error, Result};
@@ -61,7 +61,7 @@ impl Member {
             match self.node.read(Some(deadline), now) {
                 Ok(local) => {
                     let ticket = self.calls.ticket();
-                    self.calls.local.insert(local, Local::Other { ticket });
+                    self.calls.local.insert(local, Local::Other { ticket, what: READ });
                     return Ok(ticket);
                 }
                 Err(why) => why,
@@ -80,7 +80,7 @@ impl Member {
     pub(super) fn submit_read_here(&mut self, bound: Bound, deadline: Instant, now: Now) -> Result<Ticket> {
         let local = self.node.read_here(bound, Some(deadline), now).map_err(|why| self.error(why))?;
         let ticket = self.calls.ticket();
-        self.calls.local.insert(local, Local::Other { ticket });
+        self.calls.local.insert(local, Local::Other { ticket, what: READ });
         Ok(ticket)
     }
 
@@ -176,7 +176,7 @@ impl Member {
             }
             Asked::Read => {
                 let local = self.node.read(deadline, now)?;
-                self.calls.local.insert(local, Local::Other { ticket: call.ticket });
+                self.calls.local.insert(local, Local::Other { ticket: call.ticket, what: READ });
             }
         }
         Ok(())
@@ -301,7 +301,7 @@ impl Member {
                 let bound = Bound { age: None, token: Some(position) };
                 match self.node.read_here(bound, Some(call.deadline), now) {
                     Ok(local) => {
-                        self.calls.local.insert(local, Local::Other { ticket: call.ticket });
+                        self.calls.local.insert(local, Local::Other { ticket: call.ticket, what: READ });
                     }
                     Err(why) => {
                         let why = self.error(why);
@@ -331,7 +331,7 @@ impl Member {
             return;
         }
         let why = match self.error(why) {
-            Error::TimedOut { .. } if is_read => Error::TimedOut { what: "read" },
+            Error::TimedOut { .. } if is_read => Error::TimedOut { what: READ },
             other => other,
         };
         self.refuse(&call, why);
@@ -381,7 +381,7 @@ impl Member {
             self.reply(ticket, Ok(reply));
         }
         for call in sent {
-            let what = if matches!(call.asked, Asked::Read) { "read" } else { "write" };
+            let what = if matches!(call.asked, Asked::Read) { READ } else { "write" };
             self.reply(call.ticket, Err(Error::TimedOut { what }));
         }
         for call in held {

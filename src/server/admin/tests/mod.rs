@@ -145,6 +145,12 @@ impl Instance for Fake {
     }
 
     #[cfg(all(feature = "store", feature = "replication"))]
+    fn abort_transfer(&self) -> Result<bool> {
+        self.orders.lock().push("abort transfer".into());
+        Ok(true)
+    }
+
+    #[cfg(all(feature = "store", feature = "replication"))]
     fn follow_change(&self, number: u64) -> Result<FollowedChange> {
         Arc::<ClusterChanges>::default().follow(number)
     }

@@ -97,7 +97,12 @@ fn the_cluster_of_the_store_is_changed() {
         assert_eq!((ordered.status, &ordered.body["change"]), (202, &Value::from(3)), "{body}");
         assert_eq!(fake.orders.lock().pop().as_deref(), Some(order));
     }
+    let told = ask(&fake, change("POST", path, r#"{"order": "abort-transfer"}"#));
+    assert_eq!((told.status, &told.body["was_under_way"]), (200, &Value::from(true)));
+    assert_eq!(fake.orders.lock().pop().as_deref(), Some("abort transfer"));
     for (body, part) in [
+        (r#"{"order": "abort-transfer", "node": "b"}"#, "node is not for abort-transfer"),
+        (r#"{"order": "abort-transfer", "timeout_ms": 5}"#, "timeout_ms is not for abort-transfer"),
         ("{}", "the body has no order; known: transfer"),
         (r#"{"order": "tranfser"}"#, "did you mean \"transfer\"?"),
         (r#"{"order": 3}"#, "order is the number 3"),
