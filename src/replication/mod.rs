@@ -52,6 +52,7 @@ pub mod damage;
 pub mod frame;
 mod hashes;
 mod lease;
+pub mod look;
 mod membership;
 mod message;
 mod node;

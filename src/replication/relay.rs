@@ -17,11 +17,13 @@
 //! | 3 | read | milliseconds it may take (4) |
 //! | 4 | granted | 0, epoch, sequence (8 each); or 1 and why not |
 //! | 5 | card | where clients of Redis reach the node, as text |
+//! | 7 | look | milliseconds it may take (4), the position to be seen, or zeros (8, 8), what is read; the answer is of kind 2 |
 //! | 6 | message | length of the channel (4), the channel, what is published there |
 //!
 //! The links have checksums, and have seen to it that both ends belong to one cluster.
 
 use super::frame::Fault;
+use super::look::Look;
 use super::node::{Denied, Done, Fence, Level, Position, Reached};
 use super::wire::{Reader, put_bytes, put_u32, put_u64};
 use crate::error::Error;
@@ -56,6 +58,15 @@ pub enum Relay {
     },
     /// That.
     Granted(Result<Position, Denied>),
+    /// A read for the primary to do, as of now, and once it shows a position. Answered as a write is, with what is found.
+    Look {
+        /// How long it may take.
+        millis: u32,
+        /// What it has to see.
+        token: Option<Position>,
+        /// What is read.
+        look: Look,
+    },
     /// Where clients reach the node.
     Card {
         /// As they would write it; empty: nowhere.
@@ -89,6 +100,7 @@ pub fn encode(id: u64, relay: &Relay) -> Vec<u8> {
         Relay::Granted(_) => 4,
         Relay::Card { .. } => 5,
         Relay::Message { .. } => 6,
+        Relay::Look { .. } => 7,
     });
     put_u64(&mut to, id);
     match relay {
@@ -126,6 +138,13 @@ pub fn encode(id: u64, relay: &Relay) -> Vec<u8> {
         Relay::Written(Err(why)) | Relay::Granted(Err(why)) => {
             to.push(1);
             put_denied(&mut to, why);
+        }
+        Relay::Look { millis, token, look } => {
+            put_u32(&mut to, *millis);
+            let Position { epoch, sequence } = token.unwrap_or_default();
+            put_u64(&mut to, epoch);
+            put_u64(&mut to, sequence);
+            look.encode(&mut to);
         }
         Relay::Card { address } => put_bytes(&mut to, address.as_bytes()),
         Relay::Message { channel, payload } => {
@@ -175,8 +194,8 @@ pub fn decode(bytes: &[u8]) -> Result<(u64, Relay), Fault> {
                 _ => return Err(Fault::Malformed("the durability is none")),
             };
             let nodes = from.u32()?;
-            let is_degraded = flag(&mut from)?;
-            let outcome = match flag(&mut from)? {
+            let is_degraded = from.flag()?;
+            let outcome = match from.flag()? {
                 true => Some(Outcome::decode(&mut from.0).ok_or(Fault::Malformed("the outcome is none"))?),
                 false => None,
             };
@@ -203,6 +222,12 @@ pub fn decode(bytes: &[u8]) -> Result<(u64, Relay), Fault> {
             let channel = from.bytes()?.to_vec();
             return Ok((id, Relay::Message { channel, payload: from.0.to_vec() }));
         }
+        7 => {
+            let millis = from.u32()?;
+            let token = Position { epoch: from.u64()?, sequence: from.u64()? };
+            let token = Some(token).filter(|it| *it != Position::default());
+            Relay::Look { millis, token, look: Look::decode(&mut from)? }
+        }
         _ => return Err(Fault::Malformed("the message is of no known kind")),
     };
     from.end()?;
@@ -211,15 +236,7 @@ pub fn decode(bytes: &[u8]) -> Result<(u64, Relay), Fault> {
 
 /// Whether a result is a good one; what follows is read accordingly.
 fn is_good(from: &mut Reader<'_>) -> Result<bool, Fault> {
-    Ok(!flag(from)?)
-}
-
-fn flag(from: &mut Reader<'_>) -> Result<bool, Fault> {
-    match from.u8()? {
-        0 => Ok(false),
-        1 => Ok(true),
-        _ => Err(Fault::Malformed("a flag is neither 0 nor 1")),
-    }
+    Ok(!from.flag()?)
 }
 
 fn text(from: &mut Reader<'_>) -> Result<String, Fault> {
@@ -336,7 +353,7 @@ mod tests {
     use super::super::frame::{self, Header};
     use super::super::message::Body;
     use super::*;
-    use crate::store::index::{Answer, Refusal};
+    use crate::store::index::{Answer, Refusal, RequestId};
 
     fn all() -> Vec<Relay> {
         let position = Position { epoch: 3, sequence: 9 };
@@ -354,6 +371,25 @@ mod tests {
             })),
             Relay::Read { millis: 10 },
             Relay::Granted(Ok(position)),
+            Relay::Look { millis: 5, token: None, look: Look::Get { key: b"key".to_vec() } },
+            Relay::Look { millis: 5, token: Some(position), look: Look::Get { key: Vec::new() } },
+            Relay::Look {
+                millis: 0,
+                token: None,
+                look: Look::Range {
+                    start: b"a".to_vec(),
+                    end: Some(b"b".to_vec()),
+                    limit: 3,
+                    bytes_max: 1 << 20,
+                    reverse: true,
+                },
+            },
+            Relay::Look { millis: 1, token: None, look: Look::Count { start: b"a".to_vec(), end: None } },
+            Relay::Look {
+                millis: 1,
+                token: None,
+                look: Look::Request(RequestId { client: [7; 16], number: 9 }),
+            },
             Relay::Card { address: "10.0.0.1:6379".into() },
             Relay::Message { channel: b"news".to_vec(), payload: b"he\0llo".to_vec() },
             Relay::Message { channel: Vec::new(), payload: Vec::new() },

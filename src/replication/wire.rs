@@ -31,6 +31,14 @@ impl<'a> Reader<'a> {
         Ok(self.take(1)?[0])
     }
 
+    pub(super) fn flag(&mut self) -> Result<bool, Fault> {
+        match self.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(Fault::Malformed("a flag is neither 0 nor 1")),
+        }
+    }
+
     pub(super) fn u32(&mut self) -> Result<u32, Fault> {
         Ok(u32::from_le_bytes(self.take(4)?.try_into().expect("four bytes")))
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use trimtab::embedded::{Call, Read, ReadLevel};
 use trimtab::store::engine::Durability;
+use trimtab::store::index::Range;
 
 use crate::support::{Cluster, LOCAL, PATIENCE};
 
@@ -56,6 +57,78 @@ fn a_token_of_what_is_not_there_yet_names_the_primary_when_the_time_is_over() {
         trimtab::Error::TimedOut { what: "read" },
     ];
     assert!(expected.contains(&refused), "{refused:?}");
+}
+
+/// No replica knows that what it has is of this very moment.
+const NEWEST: Option<ReadLevel> = Some(ReadLevel::Replica { age_max: Duration::ZERO });
+
+#[test]
+fn a_read_whose_bound_is_over_is_done_by_the_primary() {
+    let cluster = Cluster::new(3, 1);
+    let (primary, replica) = (cluster.primary(), cluster.replica());
+    let read = Read { level: NEWEST, timeout: Some(PATIENCE), token: None };
+    for round in 0..3u32 {
+        for at in [replica, 3] {
+            let value = [round.to_le_bytes(), (at as u32).to_le_bytes()].concat();
+            let done = cluster.store(primary).put(b"key", &value, &Call::default()).unwrap();
+            let store = cluster.store(at);
+            let found = store.get_at(b"key", &read).unwrap().unwrap();
+            assert_eq!((&*found.value, found.version), (&value[..], done.sequence));
+            assert_eq!(store.get_at(b"none", &read).unwrap(), None);
+            let read = Read { token: Some(done.position()), ..read };
+            assert_eq!(store.count_at(&Range::ALL, &read).unwrap(), 1);
+            let listing = store.range_at(&Range::ALL, 0, 1 << 20, true, &read).unwrap();
+            assert_eq!(listing.entries, [(b"key".to_vec(), found.clone())]);
+            assert!(!listing.more);
+            let view = store.view_at(&read).unwrap();
+            assert_eq!(view.get(b"key", view.time()).map(|it| it.to_found()), Some(found));
+        }
+    }
+}
+
+#[test]
+fn the_primary_waits_for_a_position_that_a_read_asks_for() {
+    let cluster = Cluster::new(3, 0);
+    let (primary, replica) = (cluster.primary(), cluster.replica());
+    let done = cluster.store(primary).put(b"key", b"1", &Call::default()).unwrap();
+    let mut token = done.position();
+    token.sequence += 1;
+    let read = Read { level: NEWEST, token: Some(token), timeout: Some(PATIENCE) };
+    let (asked, asks) = std::sync::mpsc::channel();
+    let seen = std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            asked.send(()).unwrap();
+            cluster.store(replica).get_at(b"key", &read)
+        });
+        asks.recv().unwrap();
+        cluster.store(primary).put(b"key", b"2", &Call::default()).unwrap();
+        reader.join().unwrap()
+    });
+    assert_eq!(&*seen.unwrap().unwrap().value, b"2");
+}
+
+#[test]
+fn a_read_whose_bound_is_over_is_refused_where_the_primary_is_not_asked_or_not_there() {
+    let mut cluster = Cluster::with(3, 0, |options| options.forwards = false);
+    let (primary, replica) = (cluster.primary(), cluster.replica());
+    cluster.store(primary).put(b"key", b"1", &Call::default()).unwrap();
+    let read = Read { level: NEWEST, token: None, timeout: Some(Duration::from_millis(60)) };
+    let named = trimtab::Error::NotPrimary { primary: Some(cluster.name(primary).into()) };
+    let late = trimtab::Error::TimedOut { what: "read" };
+    let refused = cluster.store(replica).get_at(b"key", &read).unwrap_err();
+    assert!(refused == named || refused == late, "{refused:?}");
+    // With nobody else there, one that asks has nobody to ask.
+    (0..3).filter(|at| *at != replica).collect::<Vec<_>>().into_iter().for_each(|at| cluster.drop(at));
+    cluster.drop(replica);
+    cluster.tune = |_| {};
+    cluster.open(replica);
+    let none = trimtab::Error::NotPrimary { primary: None };
+    for refused in [
+        cluster.store(replica).get_at(b"key", &read).unwrap_err(),
+        cluster.store(replica).view_at(&read).map(drop).unwrap_err(),
+    ] {
+        assert!(refused == none || refused == late, "{refused:?}");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What a write gets, on the primary and elsewhere.
 
 use trimtab::Error;
-use trimtab::embedded::Call;
+use trimtab::embedded::{Call, RequestOutcome};
 use trimtab::store::engine::Durability;
 use trimtab::store::index::{Answer, RequestId};
 
@@ -87,6 +87,57 @@ fn a_node_that_does_not_forward_says_who_is_primary() {
     assert_eq!(refused, Error::NotPrimary { primary: Some(cluster.name(primary).into()) });
     cluster.store(primary).put(b"key", b"1", &Call::default()).unwrap();
     cluster.wait_shown(replica, b"key", b"1");
+}
+
+#[test]
+fn what_came_of_a_request_is_told_on_any_node_and_after_a_failover() {
+    let mut cluster = Cluster::new(3, 1);
+    let first = cluster.primary();
+    let request = |number| RequestId { client: [7; 16], number };
+    let call = |number| Call { request: Some(request(number)), ..Call::default() };
+    let done = cluster.store(first).put(b"key", b"1", &call(5)).unwrap();
+    let check = |cluster: &Cluster| {
+        for (_, store) in cluster.open_ones() {
+            let told = store.outcome(&request(5), Some(PATIENCE)).unwrap();
+            let RequestOutcome::Applied(told) = told else { panic!("{told:?}") };
+            assert_eq!((told.sequence, &told.answer, told.is_repeated), (done.sequence, &done.answer, true));
+            assert!(told.durability >= Durability::Quorum && told.nodes >= 2, "{told:?}");
+            // Where it is seen.
+            let read = trimtab::embedded::Read { token: Some(told.position()), ..LOCAL };
+            assert!(store.get_at(b"key", &read).unwrap().is_some());
+            for never in [request(6), RequestId { client: [8; 16], number: 5 }] {
+                assert_eq!(store.outcome(&never, Some(PATIENCE)), Ok(RequestOutcome::NotApplied));
+            }
+        }
+    };
+    check(&cluster);
+    let epoch = cluster.epoch(first);
+    cluster.drop(first);
+    cluster.primary_after(epoch);
+    check(&cluster);
+    // Asking does nothing: a retry is what it was, and one that was not done is done.
+    let other = cluster.store(cluster.replica());
+    assert_eq!(other.put(b"key", b"2", &call(5)).unwrap().sequence, done.sequence);
+    assert_eq!(&*other.get(b"key").unwrap().unwrap().value, b"1");
+    assert!(!other.put(b"key", b"6", &call(6)).unwrap().is_repeated);
+    assert!(!other.put(b"key", b"7", &call(100)).unwrap().is_repeated);
+    let lowest = 100 - trimtab::store::index::WINDOW + 1;
+    let forgotten = Ok(RequestOutcome::Forgotten { lowest });
+    for (_, store) in cluster.open_ones() {
+        assert_eq!(store.outcome(&request(5), Some(PATIENCE)), forgotten);
+        assert_eq!(store.outcome(&request(lowest), Some(PATIENCE)), Ok(RequestOutcome::NotApplied));
+    }
+}
+
+#[test]
+fn a_node_that_does_not_forward_tells_of_no_request() {
+    let cluster = Cluster::with(3, 0, |options| options.forwards = false);
+    let (primary, replica) = (cluster.primary(), cluster.replica());
+    let request = RequestId { client: [7; 16], number: 1 };
+    let refused = cluster.store(replica).outcome(&request, Some(PATIENCE));
+    assert_eq!(refused, Err(Error::NotPrimary { primary: Some(cluster.name(primary).into()) }));
+    let told = cluster.store(primary).outcome(&request, Some(PATIENCE));
+    assert_eq!(told, Ok(RequestOutcome::NotApplied));
 }
 
 #[test]

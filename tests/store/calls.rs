@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use trimtab::Error;
-use trimtab::embedded::{Call, Options, PutOptions, Store, Watched};
+use trimtab::embedded::{Call, Options, PutOptions, RequestOutcome, Store, Watched};
 use trimtab::store::engine::{self, Durability};
 use trimtab::store::index::{
     Answer, Comparison, Condition, EventKind, Lifetime, LifetimeCondition, OnRefusal, Operand, Operation,
@@ -12,6 +12,52 @@ use trimtab::store::index::{
 };
 
 use crate::support::{Folder, LONG, child, local, memory, open, small, value_of};
+
+#[test]
+fn what_came_of_a_request_is_told_and_nothing_is_done() {
+    let folder = Folder::new("outcomes");
+    let options = Options {
+        engine: engine::Options {
+            settings: Settings { clients_max: 2, ..Settings::default() },
+            ..small().engine
+        },
+        ..small()
+    };
+    let request = |client: u8, number| RequestId { client: [client; 16], number };
+    let call = |client, number, call: Call| Call { request: Some(request(client, number)), ..call };
+    let applied = |store: &Store, request| match store.outcome(&request, None).unwrap() {
+        RequestOutcome::Applied(done) => Some(done),
+        _ => None,
+    };
+    let store = Store::open(folder.path(), options.clone()).unwrap();
+    assert_eq!(store.outcome(&request(1, 5), None), Ok(RequestOutcome::NotApplied));
+    let done = store.put(b"key", b"1", &call(1, 5, local())).unwrap();
+    let told = applied(&store, request(1, 5)).unwrap();
+    let is_durable = told.durability >= Durability::Local;
+    assert_eq!((told.sequence, &told.answer, told.is_repeated), (done.sequence, &done.answer, true));
+    assert!(is_durable && told.nodes == 1, "{told:?}");
+    // One that was refused has changed nothing, and is not remembered.
+    store.put(b"text", b"none", &local()).unwrap();
+    store.increment(b"text", 1, &call(1, 6, local())).unwrap_err();
+    for number in [4, 6] {
+        assert_eq!(store.outcome(&request(1, number), None), Ok(RequestOutcome::NotApplied));
+    }
+    store.close().unwrap();
+    assert!(matches!(store.outcome(&request(1, 5), None), Err(Error::State { .. })));
+    drop(store);
+
+    let store = Store::open(folder.path(), options).unwrap();
+    assert_eq!(applied(&store, request(1, 5)).map(|it| it.sequence), Some(done.sequence));
+    store.put(b"key", b"2", &call(1, 50, local())).unwrap();
+    assert_eq!(store.outcome(&request(1, 5), None), Ok(RequestOutcome::Forgotten { lowest: 19 }));
+    // With as many clients as are remembered, one that is not known may have been.
+    store.put(b"key", b"3", &call(2, 1, local())).unwrap();
+    assert_eq!(store.outcome(&request(3, 1), None), Ok(RequestOutcome::Forgotten { lowest: 0 }));
+    store.put(b"key", b"4", &call(3, 1, local())).unwrap();
+    assert_eq!(store.outcome(&request(1, 50), None), Ok(RequestOutcome::Forgotten { lowest: 0 }));
+    assert_eq!(store.outcome(&request(2, 2), None), Ok(RequestOutcome::NotApplied));
+    assert_eq!(value_of(&store, b"key").unwrap(), b"4");
+}
 
 #[test]
 fn each_call_does_what_it_says() {

@@ -306,6 +306,10 @@ impl Store {
 impl Store {
     /// A copy of what `key` has.
     pub fn get(&self, key: &[u8]) -> Result<Option<Found>> {
+        #[cfg(all(feature = "proxy", feature = "replication"))]
+        if self.is_member() {
+            return self.get_at(key, &super::Read::default());
+        }
         self.get_with(key, |entry| entry.to_found())
     }
 
@@ -329,11 +333,19 @@ impl Store {
 
     /// The keys of `range` in order, at most `limit` (0: as many as have `bytes_max` together; one in any case).
     pub fn range(&self, range: &Range<'_>, limit: u64, bytes_max: u64, reverse: bool) -> Result<Listing> {
+        #[cfg(all(feature = "proxy", feature = "replication"))]
+        if self.is_member() {
+            return self.range_at(range, limit, bytes_max, reverse, &super::Read::default());
+        }
         self.look(|view, time| listing(view, range, limit, bytes_max, reverse, time))
     }
 
     /// How many keys `range` has.
     pub fn count(&self, range: &Range<'_>) -> Result<u64> {
+        #[cfg(all(feature = "proxy", feature = "replication"))]
+        if self.is_member() {
+            return self.count_at(range, &super::Read::default());
+        }
         self.look(|view, time| view.count(range, time))
     }
 
@@ -364,7 +376,8 @@ impl Store {
     fn look<T>(&self, look: impl FnOnce(&View, Timestamp) -> T) -> Result<T> {
         #[cfg(all(feature = "proxy", feature = "replication"))]
         if self.is_member() {
-            return self.see(&super::Read::default(), look);
+            let told = |other| Err(unexpected(&other));
+            return self.see(&super::Read::default(), || None, look, told);
         }
         Ok(self.reader()?.with(|view| look(view, self.time_in(view))))
     }
@@ -418,7 +431,7 @@ fn exchanged(done: Done) -> Result<Exchanged> {
 }
 
 /// A request id that was used for another operation before: the answer is that one's.
-fn unexpected(answer: &Answer) -> Error {
+pub(super) fn unexpected(answer: &Answer) -> Error {
     Error::State {
         what: "request",
         detail: format!("was used for another operation, whose answer is {answer:?}; count its number up")

@@ -13,6 +13,7 @@
 //! | file | what |
 //! |---|---|
 //! | `calls` | one call for each operation |
+//! | `recalled` | what came of a request, asked without sending it again |
 //! | `scan` | the keys of a range, as they were at one moment |
 //! | `queue` | calls submitted, and completed through a descriptor |
 //! | `lane` | a loop's way in: a turn's calls under one lock, their answers by one wake |
@@ -42,6 +43,7 @@ mod opening;
 mod options;
 mod owner;
 mod queue;
+mod recalled;
 mod scan;
 mod scrubbing;
 mod shared;
@@ -78,6 +80,7 @@ pub use self::member::{
 };
 pub use self::options::Options;
 pub use self::queue::{Completed, Queue, Submission};
+pub use self::recalled::RequestOutcome;
 pub use self::scan::Scan;
 pub use self::scrubbing::ScrubStatus;
 pub(in crate::driver) use self::shared::Shared;

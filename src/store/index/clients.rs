@@ -25,6 +25,21 @@ pub(super) enum Fate {
     Known(Outcome),
 }
 
+/// What is remembered of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recalled {
+    /// It was done: what its retry is answered.
+    Done(Outcome),
+    /// It was not done: its retry would be. It was refused, has not come yet, or never does.
+    NotDone,
+    /// Whether it was done is not known any more.
+    Forgotten {
+        /// The lowest number of this client's that is remembered, which may be one that was not done; 0: nothing is remembered
+        /// of the client, and there were so many others that it may have been forgotten.
+        lowest: u64,
+    },
+}
+
 struct Remembered<'a> {
     last: u64,
     /// Number, sequence, answer.
@@ -46,6 +61,27 @@ pub(super) fn fate(state: &State, request: &RequestId) -> Fate {
         return Fate::Known(Outcome { sequence: state.sequence, is_repeated: false, answer });
     }
     Fate::New
+}
+
+pub(super) fn recall(state: &State, request: &RequestId) -> Recalled {
+    match fate(state, request) {
+        Fate::Known(outcome) if outcome.is_repeated => Recalled::Done(outcome),
+        Fate::Known(Outcome { answer: Err(Refusal::StaleRequest { lowest }), .. }) => {
+            Recalled::Forgotten { lowest }
+        }
+        // Those who asked longest ago are forgotten first, and only while there are too many, or they take too much.
+        _ if state.clients.get(&request.client).is_none() && may_have_forgotten(state) => {
+            Recalled::Forgotten { lowest: 0 }
+        }
+        _ => Recalled::NotDone,
+    }
+}
+
+/// Whether there may have been clients that are remembered no more. Once there were too many there are as many as may be from
+/// then on; once they took too much they take more than half of that, unless one alone had as much.
+fn may_have_forgotten(state: &State) -> bool {
+    let settings = &state.settings;
+    state.clients.len() >= settings.clients_max || state.client_bytes >= settings.client_bytes_max / 2
 }
 
 /// Remembers what was answered to `request`.

@@ -50,7 +50,7 @@ use std::sync::Arc;
 
 use self::apply::Run;
 use self::clients::Fate;
-pub use self::clients::WINDOW;
+pub use self::clients::{Recalled, WINDOW};
 use self::command::first_key;
 pub use self::command::{
     Command, Comparison, Condition, KEY_MAX, Lifetime, LifetimeCondition, Malformed, OnRefusal, Operand,

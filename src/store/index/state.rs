@@ -5,7 +5,8 @@
 
 use std::ops::ControlFlow;
 
-use super::command::{Lifetime, Range, Settings};
+use super::clients::{self, Recalled};
+use super::command::{Lifetime, Range, RequestId, Settings};
 use super::entry::{Entry, Found};
 use super::time::Timestamp;
 use super::tree::{Cell, Tree};
@@ -119,6 +120,11 @@ impl State {
     /// Bytes of the answers remembered for them.
     pub fn client_bytes(&self) -> u64 {
         self.client_bytes
+    }
+
+    /// What is remembered of a request that a client has sent, or has not.
+    pub fn recall(&self, request: &RequestId) -> Recalled {
+        clients::recall(self, request)
     }
 
     /// What `key` has at `now`.

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::super::ground::Reply;
 use crate::error::{Error, Result};
-use crate::replication::{self, Level};
+use crate::replication::look::Look;
+use crate::replication::{self, Level, Position};
 use crate::store::engine::Ticket;
 use crate::time::Instant;
 
@@ -21,6 +22,17 @@ pub(super) enum Asked {
     },
     /// Up to where to read, so that everything is seen that was answered before.
     Read,
+    /// A read that is done where it can be.
+    Look(Looking),
+}
+
+/// A read.
+#[derive(Clone, Debug)]
+pub(super) struct Looking {
+    /// What it has to see, beside what was answered before.
+    pub(super) token: Option<Position>,
+    /// What is read, for the primary to do; `None`: it can only be done here.
+    pub(super) look: Option<Look>,
 }
 
 impl Asked {
@@ -28,6 +40,15 @@ impl Asked {
         match self {
             Asked::Write { command, .. } => command.len(),
             Asked::Read => 0,
+            Asked::Look(looking) => looking.look.as_ref().map_or(0, Look::bytes),
+        }
+    }
+
+    /// It changes nothing: it may be asked again, and nothing of it is in doubt.
+    pub(super) fn is_read(&self) -> bool {
+        match self {
+            Asked::Write { .. } => false,
+            Asked::Read | Asked::Look(_) => true,
         }
     }
 }
@@ -57,8 +78,15 @@ pub(super) enum Local {
     Write { ticket: Ticket },
     /// A read, of the primary or here; a change, a handover.
     Other { ticket: Ticket, what: &'static str },
+    /// A read that waits until what is here is as fresh as it asks.
+    Here(Box<Call>),
+    /// One that was held, and is asked of this node as primary; `is_granted`: what was answered before is seen, and it
+    /// waits for its token.
+    Look { call: Box<Call>, is_granted: bool },
     /// Of another node's.
     Remote { node: u64, id: u64, is_read: bool },
+    /// A read of another node's, until the time that it may take is over.
+    RemoteLook { node: u64, id: u64, looking: Box<Looking>, deadline: Instant, is_granted: bool },
 }
 
 /// See the module.
@@ -174,7 +202,7 @@ impl Calls {
         let held = std::mem::take(&mut self.held).into_iter().map(|it| (it.ticket, it.is_doubtful));
         let mut all: Vec<(Ticket, bool)> = held.collect();
         for (_, (_, call)) in std::mem::take(&mut self.sent) {
-            all.push((call.ticket, !matches!(call.asked, Asked::Read)));
+            all.push((call.ticket, !call.asked.is_read()));
         }
         for ((_, ticket), _) in std::mem::take(&mut self.arriving) {
             all.push((ticket, true));

@@ -18,6 +18,7 @@
 //! | `joining` | opening |
 //! | `mending` | a directory that is damaged when it is opened |
 //! | `promoting` | promotion by force of a directory that nobody has open |
+//! | `looking` | reads that are done here, or by the primary |
 //! | `changes` | who is in the cluster, who is primary: asked for and told |
 //! | `reads` | how fresh what a read sees is |
 //! | `sight` | whether readers may do without the lock |
@@ -28,6 +29,7 @@ mod calls;
 mod catching;
 mod changes;
 mod joining;
+mod looking;
 mod mending;
 mod messages;
 mod news;
@@ -169,7 +171,7 @@ impl Member {
         self.is_closed = true;
         self.sight.set(None);
         self.node.close(now);
-        self.take_completions();
+        self.take_completions(now);
         for (ticket, is_doubtful) in self.calls.take_all() {
             let why = if is_doubtful { Error::UnknownOutcome } else { super::shared::closed() };
             self.reply(ticket, Err(why));
@@ -181,11 +183,11 @@ impl Member {
         if !self.is_closed {
             self.node.advance(now);
             self.take_events();
-            self.take_completions();
+            self.take_completions(now);
             self.change_when_ready(now);
             if self.route(now) {
                 self.node.advance(now);
-                self.take_completions();
+                self.take_completions(now);
             }
             self.configure(now);
             self.follow_mending();
@@ -286,7 +288,7 @@ impl Member {
         let _ = self.node.submit(&command, None, None, now);
     }
 
-    fn take_completions(&mut self) {
+    fn take_completions(&mut self, now: Now) {
         while let Some(Completion { ticket, result }) = self.node.poll_completion() {
             match self.calls.local.remove(&ticket) {
                 None => {}
@@ -300,6 +302,14 @@ impl Member {
                         why => self.error(why),
                     });
                     self.reply(ticket, result);
+                }
+                Some(Local::Here(call)) => match result {
+                    Ok(answer) => self.reply(call.ticket, Ok(reply_of(answer))),
+                    Err(why) => self.look_elsewhere(*call, why, now),
+                },
+                Some(Local::Look { call, is_granted }) => self.looked(call, is_granted, result, now),
+                Some(Local::RemoteLook { node, id, looking, deadline, is_granted }) => {
+                    self.served_look((node, id), looking, deadline, is_granted, result, now);
                 }
                 Some(Local::Remote { node, id, is_read }) => {
                     self.calls.end_remote(node);

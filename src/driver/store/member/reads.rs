@@ -3,14 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ReadLevel;
-use crate::driver::store::answer;
+use super::{Member, ReadLevel};
+use crate::driver::store::answer::{self, Done};
+use crate::driver::store::calls::unexpected;
 use crate::driver::store::owner::{Owner, Slot, Submitted};
 use crate::driver::store::shared::{Shared, deadline, now};
-use crate::driver::store::{Listing, Scan, Store, listing};
+use crate::driver::store::{Listing, RequestOutcome, Scan, Store, listing};
 use crate::error::{Error, Result};
+use crate::replication::look::Look;
 use crate::replication::{Bound, Denied, Position};
-use crate::store::index::{Found, Range, Timestamp, View};
+use crate::store::engine::{Now, Ticket};
+use crate::store::index::{Answer, Found, Range, RequestId, Timestamp, View};
 use crate::time::Instant;
 
 /// How a call that reads is to go.
@@ -27,10 +30,16 @@ pub struct Read {
 
 /// # Reads in a cluster
 ///
+/// A read that asks for an age or a position waits here for that for half of its time, and an election's time (400 ms) at most.
+/// When what is here is not as fresh by then, the primary does it, unless this node does not forward: [`Store::get_at`],
+/// [`Store::range_at`] (of 8 MiB at most) and [`Store::count_at`] ask it for what they read. [`Store::view_at`] and
+/// [`Store::scan_at`], which give what is here, wait on until this node has all that was answered when it was asked.
+///
 /// A store of one node sees all that was written whatever is asked for. The errors beside those of the other reads:
 ///
-/// - `NotPrimary`: what is here is not as fresh as was asked by the end of the time, and the primary is another node; for
-///   [`ReadLevel::Primary`] it is told at once, by a node that does not forward;
+/// - `NotPrimary`: what is here is not as fresh as was asked by the end of the time, and the primary is another node, which was
+///   not reached in time, or was not to be asked: by a node that does not forward. For [`ReadLevel::Primary`] such a node
+///   tells it at once;
 /// - `NoQuorum`: no primary was found in time, or it does not hold its quorum;
 /// - `State`: the write that the token speaks of was lost with a primary, or the node takes no part any more;
 /// - `TimedOut`.
@@ -38,7 +47,15 @@ impl Store {
     /// A copy of what `key` has.
     pub fn get_at(&self, key: &[u8], read: &Read) -> Result<Option<Found>> {
         self.note_use(key);
-        self.see(read, |view, time| view.get(key, time).map(|entry| entry.to_found()))
+        self.see(
+            read,
+            || Some(Look::Get { key: key.to_vec() }),
+            |view, time| view.get(key, time).map(|entry| entry.to_found()),
+            |answer| match answer {
+                Answer::Got(found) => Ok(found),
+                other => Err(unexpected(&other)),
+            },
+        )
     }
 
     /// The keys of `range`, as [`Store::range`] gives them.
@@ -50,12 +67,31 @@ impl Store {
         reverse: bool,
         read: &Read,
     ) -> Result<Listing> {
-        self.see(read, |view, time| listing(view, range, limit, bytes_max, reverse, time))
+        self.see(
+            read,
+            || {
+                let (start, end) = (range.start.to_vec(), range.end.map(<[u8]>::to_vec));
+                Some(Look::Range { start, end, limit, bytes_max, reverse })
+            },
+            |view, time| listing(view, range, limit, bytes_max, reverse, time),
+            |answer| match answer {
+                Answer::Range { entries, more } => Ok(Listing { entries, more }),
+                other => Err(unexpected(&other)),
+            },
+        )
     }
 
     /// How many keys `range` has.
     pub fn count_at(&self, range: &Range<'_>, read: &Read) -> Result<u64> {
-        self.see(read, |view, time| view.count(range, time))
+        self.see(
+            read,
+            || Some(Look::Count { start: range.start.to_vec(), end: range.end.map(<[u8]>::to_vec) }),
+            |view, time| view.count(range, time),
+            |answer| match answer {
+                Answer::Length(count) => Ok(count),
+                other => Err(unexpected(&other)),
+            },
+        )
     }
 
     /// Goes through the keys of `range`, as [`Store::scan`] does.
@@ -67,15 +103,20 @@ impl Store {
 
     /// All of it, for several reads that agree: what was asked for at the time of the call.
     pub fn view_at(&self, read: &Read) -> Result<Arc<View>> {
-        self.wait_fresh(read)?;
+        self.wait_fresh(read, None)?;
         Ok(self.reader()?.view())
     }
 
-    /// What `look` makes of a view that is as fresh as `read` asks, and of the time by which keys in it expire.
+    /// What `look` makes of a view that is as fresh as `read` asks, and of the time by which keys in it expire; or what `told`
+    /// makes of what the primary finds.
+    ///
+    /// - `asked`: what the primary is asked to read; `None`: that is done here in any case.
     pub(in crate::driver::store) fn see<T>(
         &self,
         read: &Read,
+        mut asked: impl FnMut() -> Option<Look>,
         look: impl FnOnce(&View, Timestamp) -> T,
+        told: impl FnOnce(Answer) -> Result<T>,
     ) -> Result<T> {
         let mut look = Some(look);
         let shared = self.shared()?;
@@ -95,7 +136,9 @@ impl Store {
                 return Ok(seen);
             }
         }
-        self.wait_fresh(read)?;
+        if let Some(answer) = self.wait_fresh(read, Some(&mut asked))? {
+            return told(answer);
+        }
         let look = look.take().expect("it was not looked");
         Ok(self.inner.reader.with(|view| look(view, self.time_in(view))))
     }
@@ -104,20 +147,27 @@ impl Store {
         read.level.unwrap_or(self.inner.read_level)
     }
 
-    /// Waits until what is here is as fresh as `read` asks.
-    fn wait_fresh(&self, read: &Read) -> Result<()> {
+    /// Waits until what is here is as fresh as `read` asks; gives what the primary has found, where that was asked.
+    fn wait_fresh(
+        &self,
+        read: &Read,
+        asked: Option<&mut dyn FnMut() -> Option<Look>>,
+    ) -> Result<Option<Answer>> {
         let shared = self.shared()?;
         let level = self.level_of(read);
         if shared.sight.is_none() || (level == ReadLevel::Local && read.token.is_none()) {
-            return Ok(());
+            return Ok(None);
         }
         let timeout = read.timeout.unwrap_or(self.inner.options.timeout);
-        let submitted = shared.submit_read(level, read.token, deadline(timeout))?;
+        let look = asked.filter(|_| level != ReadLevel::Primary).and_then(|asked| asked());
+        let submitted = shared.submit_read(level, read.token, look, deadline(timeout))?;
         match submitted.into_answer(shared, timeout) {
-            Ok(_) => match read.token.filter(|_| level == ReadLevel::Primary) {
-                Some(token) => shared.check_lost(token),
-                None => Ok(()),
-            },
+            // Of what was found here it is none.
+            Ok(Done { answer: Answer::Configured, .. }) => {
+                read.token.map_or(Ok(()), |token| shared.check_lost(token))?;
+                Ok(None)
+            }
+            Ok(done) => Ok(Some(done.answer)),
             Err(Error::TimedOut { .. }) => Err(Error::TimedOut { what: "read" }),
             Err(error) => Err(error),
         }
@@ -125,6 +175,25 @@ impl Store {
 }
 
 impl Shared {
+    /// What the primary remembers of a request.
+    pub(in crate::driver::store) fn outcome_of(
+        &self,
+        request: &RequestId,
+        timeout: Duration,
+    ) -> Result<RequestOutcome> {
+        let look = Look::Request(*request);
+        let submitted = self.submit_with(|member, now| member.submit_look(look, deadline(timeout), now))?;
+        match submitted.into_answer(self, timeout) {
+            Ok(done @ Done { is_repeated: true, .. }) => Ok(RequestOutcome::Applied(done)),
+            Ok(Done { answer: Answer::NotMet { version, .. }, .. }) => {
+                Ok(RequestOutcome::Forgotten { lowest: version })
+            }
+            Ok(_) => Ok(RequestOutcome::NotApplied),
+            Err(Error::TimedOut { .. }) => Err(Error::TimedOut { what: "read" }),
+            Err(error) => Err(error),
+        }
+    }
+
     /// `State` when what is at a position is lost with a primary.
     fn check_lost(&self, token: Position) -> Result<()> {
         let mut core = self.core.lock();
@@ -136,21 +205,31 @@ impl Shared {
     }
 
     /// Asks to read in a cluster.
-    fn submit_read(&self, level: ReadLevel, token: Option<Position>, deadline: Instant) -> Result<Submitted> {
+    fn submit_read(
+        &self,
+        level: ReadLevel,
+        token: Option<Position>,
+        look: Option<Look>,
+        deadline: Instant,
+    ) -> Result<Submitted> {
+        self.submit_with(|member, now| match level {
+            ReadLevel::Primary => member.submit_read(deadline, now),
+            ReadLevel::Replica { age_max } => {
+                let bound = Bound { age: Some(age_max), token };
+                member.submit_bounded(bound, look, deadline, now)
+            }
+            ReadLevel::Local => member.submit_bounded(Bound { age: None, token }, look, deadline, now),
+        })
+    }
+
+    /// Asks a member for something.
+    fn submit_with(&self, ask: impl FnOnce(&mut Member, Now) -> Result<Ticket>) -> Result<Submitted> {
         let mut core = self.core.lock();
         if core.is_ending {
             return Err(super::super::shared::closed());
         }
         let now = now();
-        let member = core.member()?;
-        let ticket = match level {
-            ReadLevel::Primary => member.submit_read(deadline, now)?,
-            ReadLevel::Replica { age_max } => {
-                let bound = Bound { age: Some(age_max), token };
-                member.submit_read_here(bound, deadline, now)?
-            }
-            ReadLevel::Local => member.submit_read_here(Bound { age: None, token }, deadline, now)?,
-        };
+        let ticket = ask(core.member()?, now)?;
         if let Some(result) = self.settle_for(&mut core, Some(ticket), now) {
             return answer::of(result).map(Submitted::Done);
         }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::calls::{Asked, Call, Local, READ};
+use super::calls::{Asked, Call, Local, Looking, READ};
 use super::{Member, reply_of};
 use crate::driver::store::ground::Wanted;
 use crate::error::{Error, Result};
@@ -76,15 +76,7 @@ impl Member {
         Ok(self.hold(Asked::Read, deadline, now))
     }
 
-    /// Asks to read here.
-    pub(super) fn submit_read_here(&mut self, bound: Bound, deadline: Instant, now: Now) -> Result<Ticket> {
-        let local = self.node.read_here(bound, Some(deadline), now).map_err(|why| self.error(why))?;
-        let ticket = self.calls.ticket();
-        self.calls.local.insert(local, Local::Other { ticket, what: READ });
-        Ok(ticket)
-    }
-
-    fn not_primary(&self) -> Denied {
+    pub(super) fn not_primary(&self) -> Denied {
         match self.node.standing() {
             crate::replication::Standing::Fenced(fence) => Denied::Fenced(fence.clone()),
             crate::replication::Standing::Failed(error) => Denied::Refused(error.clone()),
@@ -93,7 +85,7 @@ impl Member {
     }
 
     /// Whether a call that this node does not do now may be done later, or elsewhere.
-    fn may_hold(&self, why: &Denied) -> bool {
+    pub(super) fn may_hold(&self, why: &Denied) -> bool {
         match why {
             Denied::NotPrimary { .. } => self.options.forwards,
             Denied::NoQuorum | Denied::Busy(_) => true,
@@ -101,7 +93,7 @@ impl Member {
         }
     }
 
-    fn hold(&mut self, asked: Asked, deadline: Instant, now: Now) -> Ticket {
+    pub(super) fn hold(&mut self, asked: Asked, deadline: Instant, now: Now) -> Ticket {
         let ticket = self.calls.ticket();
         let gives_up = now.instant.saturating_add(self.options.patience);
         self.calls.hold(Call { ticket, asked, gives_up, deadline, is_doubtful: false });
@@ -178,6 +170,7 @@ impl Member {
                 let local = self.node.read(deadline, now)?;
                 self.calls.local.insert(local, Local::Other { ticket: call.ticket, what: READ });
             }
+            Asked::Look(looking) => self.look_here(call, looking, now)?,
         }
         Ok(())
     }
@@ -202,7 +195,10 @@ impl Member {
             Asked::Write { command, level, .. } => {
                 Relay::Write { level: *level, millis, command: command.clone() }
             }
-            Asked::Read => Relay::Read { millis },
+            Asked::Look(Looking { token, look: Some(look) }) => {
+                Relay::Look { millis, token: *token, look: look.clone() }
+            }
+            Asked::Read | Asked::Look(_) => Relay::Read { millis },
         };
         let id = self.calls.send(to, call);
         self.say(to, id, &relay);
@@ -227,6 +223,10 @@ impl Member {
                 let result = self.submit_remote(from, |member| member.node.read(Some(deadline), now));
                 self.serve(from, id, true, result);
             }
+            Relay::Look { millis, token, look } => {
+                let deadline = now.instant.saturating_add(Duration::from_millis(u64::from(millis)));
+                self.serve_look(from, id, Looking { token, look: Some(look) }, deadline, now);
+            }
             Relay::Written(result) => {
                 if let Some(call) = self.calls.take_sent(from, id) {
                     self.written(call, result, now);
@@ -248,7 +248,7 @@ impl Member {
     }
 
     /// Takes a call of another node's, as many as may be.
-    fn submit_remote(
+    pub(super) fn submit_remote(
         &mut self,
         from: u64,
         submit: impl FnOnce(&mut Self) -> std::result::Result<crate::replication::Ticket, Denied>,
@@ -284,7 +284,9 @@ impl Member {
         match result {
             Ok(done) => {
                 let reply = reply_of(Answer::Written(done));
-                if reply.durability >= Durability::Quorum {
+                if call.asked.is_read() {
+                    self.reply(call.ticket, Ok(reply));
+                } else if reply.durability >= Durability::Quorum {
                     // Whoever is answered sees it here from then on.
                     self.calls.arrive(call.ticket, reply, call.deadline);
                 } else {
@@ -298,7 +300,14 @@ impl Member {
     fn granted(&mut self, call: Call, result: std::result::Result<Position, Denied>, now: Now) {
         match result {
             Ok(position) => {
-                let bound = Bound { age: None, token: Some(position) };
+                // Beside what was answered before, a read may have to see something that was not.
+                let token = match &call.asked {
+                    Asked::Look(Looking { token: Some(token), .. }) if token.sequence > position.sequence => {
+                        *token
+                    }
+                    _ => position,
+                };
+                let bound = Bound { age: None, token: Some(token) };
                 match self.node.read_here(bound, Some(call.deadline), now) {
                     Ok(local) => {
                         self.calls.local.insert(local, Local::Other { ticket: call.ticket, what: READ });
@@ -314,10 +323,10 @@ impl Member {
     }
 
     /// A call that was passed on came to nothing, or it is not known what came of it.
-    fn came_to_nothing(&mut self, mut call: Call, why: Denied, now: Instant) {
+    pub(super) fn came_to_nothing(&mut self, mut call: Call, why: Denied, now: Instant) {
         let (is_read, is_repeatable) = match &call.asked {
             Asked::Write { is_repeatable, .. } => (false, *is_repeatable),
-            Asked::Read => (true, true),
+            Asked::Read | Asked::Look(_) => (true, true),
         };
         call.is_doubtful |= why == Denied::Unknown && !is_read;
         let again = match &why {
@@ -364,7 +373,7 @@ impl Member {
         let elsewhere: Vec<(u64, u64)> = elsewhere.map(|(id, it)| (*id, it.0)).collect();
         for (id, to) in elsewhere.into_iter().rev() {
             if let Some(mut call) = self.calls.take_sent(to, id) {
-                call.is_doubtful = !matches!(call.asked, Asked::Read);
+                call.is_doubtful = !call.asked.is_read();
                 self.calls.hold_again(call);
             }
         }
@@ -381,12 +390,13 @@ impl Member {
             self.reply(ticket, Ok(reply));
         }
         for call in sent {
-            let what = if matches!(call.asked, Asked::Read) { READ } else { "write" };
+            let what = if call.asked.is_read() { READ } else { "write" };
             self.reply(call.ticket, Err(Error::TimedOut { what }));
         }
         for call in held {
             // It is nowhere now, and nothing was done unless it was somewhere before.
-            self.refuse(&call, Error::NoQuorum);
+            let why = if matches!(call.asked, Asked::Look(_)) { self.not_looked() } else { Error::NoQuorum };
+            self.refuse(&call, why);
         }
     }
 }
