@@ -530,6 +530,22 @@
 #define TRIMTAB_EVICTION_TTL 2
 
 /**
+ * It was done: the answer is what its retry would get.
+ */
+#define TRIMTAB_REQUEST_APPLIED 1
+
+/**
+ * It was not, as of now: it was refused, was lost, or has not come yet. One that is still under way may be done later.
+ */
+#define TRIMTAB_REQUEST_NOT_APPLIED 2
+
+/**
+ * That is not known any more: its number is too far below the client's highest, or nothing is remembered of the client where
+ * others may have been forgotten.
+ */
+#define TRIMTAB_REQUEST_FORGOTTEN 3
+
+/**
  * Puts `value` at `key`, under `condition`, with `lifetime`; with `previous` the answer has what was there.
  */
 #define TRIMTAB_OPERATION_PUT 0
@@ -1910,6 +1926,43 @@ typedef struct trimtab_listener_statistics {
 } trimtab_listener_statistics;
 
 /**
+ * How a call that writes is to go. NULL in its place, and 0 in each field, is the default.
+ */
+typedef struct trimtab_store_call {
+    /**
+     * `sizeof(trimtab_store_call)`, set by the caller before the call.
+     */
+    uint32_t struct_size;
+    /**
+     * What is to be reached before it is answered: one of `TRIMTAB_DURABILITY_...`; 0: what the store was opened with.
+     */
+    int32_t durability;
+    /**
+     * How long to wait for the answer, in milliseconds; 0: the store's `timeout_ms`, negative: for ever. What is
+     * submitted to a queue does not wait, and leaves it unread.
+     */
+    int64_t timeout_ms;
+    /**
+     * The request's number, counted up by the client, one for each request. Read only if `client` is not all 0.
+     */
+    uint64_t number;
+    /**
+     * Who asks, so that the call may be sent again without being done twice: any 16 bytes that no other client uses.
+     * All 0: it will not be sent again.
+     */
+    uint8_t client[16];
+    /**
+     * In a cluster, on how many nodes' disks it is to be, learners among them, beside those of a quorum; 0: as `durability`
+     * says.
+     */
+    uint32_t nodes;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+} trimtab_store_call;
+
+/**
  * How a store is.
  */
 typedef struct trimtab_store_status {
@@ -1991,43 +2044,6 @@ typedef struct trimtab_store_status {
      */
     uint64_t scrub_mended;
 } trimtab_store_status;
-
-/**
- * How a call that writes is to go. NULL in its place, and 0 in each field, is the default.
- */
-typedef struct trimtab_store_call {
-    /**
-     * `sizeof(trimtab_store_call)`, set by the caller before the call.
-     */
-    uint32_t struct_size;
-    /**
-     * What is to be reached before it is answered: one of `TRIMTAB_DURABILITY_...`; 0: what the store was opened with.
-     */
-    int32_t durability;
-    /**
-     * How long to wait for the answer, in milliseconds; 0: the store's `timeout_ms`, negative: for ever. What is
-     * submitted to a queue does not wait, and leaves it unread.
-     */
-    int64_t timeout_ms;
-    /**
-     * The request's number, counted up by the client, one for each request. Read only if `client` is not all 0.
-     */
-    uint64_t number;
-    /**
-     * Who asks, so that the call may be sent again without being done twice: any 16 bytes that no other client uses.
-     * All 0: it will not be sent again.
-     */
-    uint8_t client[16];
-    /**
-     * In a cluster, on how many nodes' disks it is to be, learners among them, beside those of a quorum; 0: as `durability`
-     * says.
-     */
-    uint32_t nodes;
-    /**
-     * 0.
-     */
-    uint32_t reserved;
-} trimtab_store_call;
 
 /**
  * What came of a call, or of a step of a transaction.
@@ -4558,6 +4574,26 @@ trimtab_status trimtab_store_options_set_scrub_interval_ms(struct trimtab_store_
  */
 trimtab_status trimtab_store_options_set_scrub_bytes_per_second(struct trimtab_store_options *options,
                                                                 uint64_t bytes);
+
+/**
+ * What came of a request, without sending it again: every write that was answered at `TRIMTAB_DURABILITY_QUORUM` before is seen.
+ * Changes nothing. In a cluster the primary is asked.
+ *
+ * - `call`: `client`, not all 0, and `number` say which; `timeout_ms` how long to wait. The rest is left unread.
+ * - `outcome_out`: one of `TRIMTAB_REQUEST_...`; written on success only.
+ * - `answer_out`: with `TRIMTAB_REQUEST_APPLIED` what its retry would get, `is_repeated`, to be ended with
+ *   `trimtab_store_answer_free`; otherwise NULL. In a cluster it stays, and `epoch` and `entry` are a place in the log that has
+ *   it; in a store of one node `durability` says whether it is on the disk yet. Written on success only.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_STRUCT_SIZE`, `TRIMTAB_E_INVALID_ARGUMENT`, `TRIMTAB_E_STATE` when the store
+ * is closed, `TRIMTAB_E_FORKED`, or in a cluster `TRIMTAB_E_NOT_PRIMARY` from a node that does not forward,
+ * `TRIMTAB_E_NO_QUORUM` and `TRIMTAB_E_TIMED_OUT`.
+ * Thread safety: any thread, at any time. Blocks for as long as `timeout_ms` allows, in a cluster alone.
+ */
+trimtab_status trimtab_store_outcome(const struct trimtab_store *store,
+                                     const struct trimtab_store_call *call,
+                                     int32_t *outcome_out,
+                                     struct trimtab_store_answer **answer_out);
 
 /**
  * Opens the store in a directory, or makes one there.

@@ -2114,6 +2114,20 @@ private:
     std::unique_ptr<trimtab_store_answer, detail::Deleter<trimtab_store_answer_free>> answer_;
 };
 
+/// What came of a request.
+enum class RequestState : std::int32_t {
+    applied = TRIMTAB_REQUEST_APPLIED,
+    not_applied = TRIMTAB_REQUEST_NOT_APPLIED,
+    forgotten = TRIMTAB_REQUEST_FORGOTTEN,
+};
+
+/// What `Store::outcome` tells.
+struct RequestOutcome {
+    RequestState state;
+    /// What its retry would get; nothing unless it was applied.
+    std::optional<StoreAnswer> answer;
+};
+
 /// Operations that are seen whole or not at all. It belongs to no store, and may be committed as often as wanted. One thread
 /// at a time may change it.
 class Transaction {
@@ -2427,6 +2441,18 @@ public:
         }
     }
 
+    /// What came of the request that `call` names, without sending it again. In a cluster the primary is asked.
+    RequestOutcome outcome(const StoreCall &call) const
+    {
+        std::int32_t state = 0;
+        trimtab_store_answer *answer = nullptr;
+        detail::check(trimtab_store_outcome(get(), call.get(), &state, &answer));
+        RequestOutcome outcome{static_cast<RequestState>(state), std::nullopt};
+        if (answer != nullptr) {
+            outcome.answer.emplace(answer);
+        }
+        return outcome;
+    }
     Result put(std::string_view key, std::string_view value, const StoreCall &call = {})
     {
         Result result = made();

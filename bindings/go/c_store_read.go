@@ -7,6 +7,8 @@ package trimtab
 #cgo nocallback trimtab_go_store_get
 #cgo noescape trimtab_go_got_free
 #cgo nocallback trimtab_go_got_free
+#cgo noescape trimtab_go_store_outcome
+#cgo nocallback trimtab_go_store_outcome
 #cgo noescape trimtab_go_store_count
 #cgo nocallback trimtab_go_store_count
 #cgo noescape trimtab_go_batch_new
@@ -51,6 +53,24 @@ func (n *nativeStore) copyValue(key, buffer []byte) (int, uint64, error) {
 		})
 	}
 	return int(found.length), uint64(found.version), nil
+}
+
+func (n *nativeStore) outcome(request Request, timeoutMS int64) (RequestOutcome, error) {
+	client, _ := bytes(request.Client[:])
+	told := C.trimtab_go_store_outcome(&n.gate, n.store, client, C.uint64_t(request.Number), C.int64_t(timeoutMS))
+	// Null is fine.
+	defer C.trimtab_go_got_free(told.answer)
+	if err := failureOf("store", opOutcome, told.result); err != nil {
+		return RequestOutcome{}, err
+	}
+	outcome := RequestOutcome{State: RequestState(told.state)}
+	if told.answer != nil {
+		outcome.Result = resultOf(&told.read)
+		if told.read.entries != 0 {
+			outcome.Result.Entries = entriesOf(told.answer, -1, told.read.entries)
+		}
+	}
+	return outcome, nil
 }
 
 func (n *nativeStore) entry(key []byte) (Entry, error) {

@@ -49,6 +49,29 @@ static inline void trimtab_go_got_free(trimtab_store_answer *answer) {
     trimtab_store_answer_free(answer);
 }
 
+typedef struct trimtab_go_request {
+    trimtab_go_result result;
+    int32_t state;
+    trimtab_store_answer *answer;
+    trimtab_store_result read;
+} trimtab_go_request;
+
+static inline trimtab_go_request trimtab_go_store_outcome(trimtab_go_gate *gate, const trimtab_store *store,
+                                                          const uint8_t *client, uint64_t number, int64_t timeout_ms) {
+    trimtab_go_request told = {.read = {.struct_size = sizeof told.read}};
+    uint32_t *calls = trimtab_go_enter(gate);
+    if (calls == NULL) {
+        told.result = trimtab_go_closed();
+        return told;
+    }
+    trimtab_store_call call = {.struct_size = sizeof call, .timeout_ms = timeout_ms, .number = number};
+    memcpy(call.client, client, sizeof call.client);
+    trimtab_status status = trimtab_store_outcome(store, &call, &told.state, &told.answer);
+    if (status == TRIMTAB_OK && told.answer != NULL) status = trimtab_store_answer_read(told.answer, &told.read);
+    told.result = trimtab_go_leave(calls, status);
+    return told;
+}
+
 static inline trimtab_go_number trimtab_go_store_count(trimtab_go_gate *gate, const trimtab_store *store,
                                                        int32_t range, const uint8_t *start, size_t start_length,
                                                        const uint8_t *end, size_t end_length) {

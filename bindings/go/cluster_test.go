@@ -181,6 +181,26 @@ func TestClusterWritesAndReadsOnEveryNode(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// What no replica can say it has is read by the primary.
+	for _, name := range names {
+		if _, err := cluster.stores[name].Get(ctx, key, WithAgeMax(0)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	request := Request{Client: NewClientID(), Number: 1}
+	if _, err := cluster.stores["d"].Put(ctx, []byte("asked"), nil, WithRequest(request)); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		outcome, err := cluster.stores[name].Outcome(ctx, request)
+		if err != nil || outcome.State != RequestApplied || outcome.Result.Position.Epoch == 0 {
+			t.Errorf("%s: %+v, %v", name, outcome, err)
+		}
+		outcome, err = cluster.stores[name].Outcome(ctx, Request{Client: request.Client, Number: 2})
+		if err != nil || outcome.State != RequestNotApplied {
+			t.Errorf("%s: %+v, %v", name, outcome, err)
+		}
+	}
 	later := all.Position
 	later.Entry += 1000
 	soon, cancel := context.WithTimeout(ctx, 60*time.Millisecond)

@@ -99,6 +99,8 @@ var storeFunctions = map[string]counterpart{
 	"trimtab_txn_otherwise":     {is: "Txn.Else"},
 	"trimtab_txn_set_continue":  {is: "Txn.Continue"},
 
+	"trimtab_store_outcome": {is: "Store.Outcome"},
+
 	"trimtab_store_queue_new":        {is: "StoreOptions.QueueMax"},
 	"trimtab_store_queue_free":       {is: "Store.Close"},
 	"trimtab_store_queue_poll_fd":    {is: "Store.Execute"},
@@ -120,6 +122,10 @@ var storeConstants = map[string]constant{
 	"TRIMTAB_DURABILITY_LOCAL":   {is: int64(DurabilityLocal)},
 	"TRIMTAB_DURABILITY_QUORUM":  {is: int64(DurabilityQuorum)},
 	"TRIMTAB_DURABILITY_ALL":     {is: int64(DurabilityAll)},
+
+	"TRIMTAB_REQUEST_APPLIED":     {is: int64(RequestApplied)},
+	"TRIMTAB_REQUEST_NOT_APPLIED": {is: int64(RequestNotApplied)},
+	"TRIMTAB_REQUEST_FORGOTTEN":   {is: int64(RequestForgotten)},
 
 	"TRIMTAB_EVICTION_REFUSE": {is: int64(EvictionRefuse)},
 	"TRIMTAB_EVICTION_LRU":    {is: int64(EvictionLRU)},

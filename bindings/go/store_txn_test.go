@@ -90,6 +90,14 @@ func TestARequestSentAgainIsDoneOnce(t *testing.T) {
 	}
 	store.Close()
 	store = openStoreIn(t, path, smallStore())
+	outcome := must[RequestOutcome](t)(store.Outcome(bg, Request{Client: client, Number: 1}))
+	if outcome.State != RequestApplied || outcome.Result.Sequence != first.Sequence || !outcome.Result.Repeated {
+		t.Errorf("the first: %+v", outcome)
+	}
+	outcome = must[RequestOutcome](t)(store.Outcome(bg, Request{Client: client, Number: 2}))
+	if outcome.State != RequestNotApplied || outcome.Result.Sequence != 0 {
+		t.Errorf("one never sent: %+v", outcome)
+	}
 	again := call(store.Increment(bg, []byte("n"), 1, request, WithDurability(DurabilityMemory)))
 	if !again.Repeated || again.Number != 1 || again.Sequence != first.Sequence {
 		t.Errorf("again: %+v", again)
@@ -107,6 +115,10 @@ func TestARequestSentAgainIsDoneOnce(t *testing.T) {
 	}
 	_, err := store.Increment(bg, []byte("n"), 1, WithRequest(Request{Client: client, Number: 1}))
 	wantError(t, err, ErrState)
+	outcome = must[RequestOutcome](t)(store.Outcome(bg, Request{Client: client, Number: 1}))
+	if outcome.State != RequestForgotten {
+		t.Errorf("one long ago: %+v", outcome)
+	}
 	call(store.Append(bg, []byte("long"), make([]byte, 10_000), WithRequest(Request{Client: client, Number: 50})))
 	_, err = store.Commit(bg, txn, WithRequest(Request{Client: client, Number: 50}))
 	wantError(t, err, ErrState)

@@ -71,7 +71,7 @@ type Answer struct {
 var ErrOutcomeUnknown = errors.New("trimtab: the outcome is unknown")
 
 // OutcomeUnknownError tells of a write that was submitted and not answered in time. It may be done, be done later, or
-// never. Sent again with the same Request, if it had one, it tells; without one only the store's keys do. It
+// never. Store.Outcome tells by its Request, if it had one, and so does sending it again; else only the store's keys do. It
 // matches ErrOutcomeUnknown, and the context's error or ErrTimedOut.
 type OutcomeUnknownError struct {
 	Operation string

@@ -12,7 +12,7 @@
 //! | `pool_options`, `failure_options` | what a pool is made with |
 //! | `backend`, `pool`, `pick`, `pool_limits`, `pool_events`, `statistics` | the functions, handle by handle |
 //! | `check`, `server_events`, `server`, `server_hosted`, `server_statistics` | likewise, with the feature `proxy` |
-//! | `store_options`, `store`, `store_hosted`, `store_call`, `store_write`, `store_lease`, `store_answer`, `store_operation`, `store_read`, `store_txn`, `store_queue`, `store_watch` | likewise, with the feature `store` |
+//! | `store_options`, `store`, `store_hosted`, `store_call`, `store_write`, `store_lease`, `store_answer`, `store_operation`, `store_outcome`, `store_read`, `store_txn`, `store_queue`, `store_watch` | likewise, with the feature `store` |
 //!
 //! Every exported function goes through `guard`, and a test that reads these sources fails on one that does
 //! not. The header is made from these files in the order of the `mod` lines below.
@@ -67,6 +67,8 @@ mod server_statistics;
 
 #[cfg(feature = "store")]
 mod store_options;
+#[cfg(feature = "store")]
+mod store_outcome;
 
 #[cfg(feature = "store")]
 mod store;
@@ -168,6 +170,8 @@ pub use store_lease::*;
 pub use store_operation::*;
 #[cfg(feature = "store")]
 pub use store_options::*;
+#[cfg(feature = "store")]
+pub use store_outcome::*;
 #[cfg(feature = "store")]
 pub use store_queue::*;
 #[cfg(feature = "store")]

@@ -202,6 +202,14 @@ static void writes_and_reads_on_every_node(void)
     trimtab_store_answer_free(answer);
     OK(trimtab_store_get_at(stores[LEARNER], BYTES("key"), NULL, &answer));
     trimtab_store_answer_free(answer);
+    /* What no replica can say it has is read by the primary. */
+    aged.age_max_ms = 0;
+    aged.timeout_ms = PATIENCE_MS;
+    OK(trimtab_store_get_at(stores[LEARNER], BYTES("key"), &aged, &answer));
+    trimtab_store_answer_free(answer);
+    uint64_t keys = 0;
+    OK(trimtab_store_count_at(stores[LEARNER], TRIMTAB_RANGE_BETWEEN, BYTES("key"), BYTES("key0"), &aged, &keys));
+    CHECK(keys == 1);
     aged.level = 17;
     EXPECT(TRIMTAB_E_INVALID_ARGUMENT, trimtab_store_get_at(stores[0], BYTES("key"), &aged, &answer));
     /* One that nobody has written yet is waited for, and the primary is named. */

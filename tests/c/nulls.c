@@ -236,6 +236,10 @@ struct row {
     R(y_events_fd_out, trimtab_cluster_events_poll_fd, fd_out, BAD, cluster_events, NULL) \
     R(y_events_next, trimtab_cluster_events_next, events, BAD, NULL, 0, &cluster_event) \
     R(y_events_next_out, trimtab_cluster_events_next, event_out, BAD, cluster_events, 0, NULL) \
+    R(y_outcome_store, trimtab_store_outcome, store, BAD, NULL, &store_call, &flag, &made_answer) \
+    R(y_outcome_call, trimtab_store_outcome, call, BAD, joined, NULL, &flag, &made_answer) \
+    R(y_outcome_out, trimtab_store_outcome, outcome_out, BAD, joined, &store_call, NULL, &made_answer) \
+    R(y_outcome_answer, trimtab_store_outcome, answer_out, BAD, joined, &store_call, &flag, NULL) \
     R(y_get_at_store, trimtab_store_get_at, store, BAD, NULL, trimtab_bytes_of("k", 1), NULL, &made_answer) \
     R(y_get_at_key, trimtab_store_get_at, key, BAD, joined, missing_bytes(), NULL, &made_answer) \
     R(y_get_at_out, trimtab_store_get_at, answer_out, BAD, joined, trimtab_bytes_of("k", 1), NULL, NULL) \

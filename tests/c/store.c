@@ -121,6 +121,27 @@ static void again(void)
     call.number = 2;
     OK(trimtab_store_increment(store, BYTES("n"), 5, &call, &result));
     CHECK(result.number == 10 && result.is_repeated == 0);
+    /* What came of it is told without sending it. */
+    int32_t state = 0;
+    trimtab_store_answer *told = NULL;
+    OK(trimtab_store_outcome(store, &call, &state, &told));
+    CHECK(state == TRIMTAB_REQUEST_APPLIED && told != NULL);
+    trimtab_store_result first = result;
+    OK(trimtab_store_answer_read(told, &result));
+    CHECK(result.number == 10 && result.is_repeated == 1 && result.sequence == first.sequence);
+    trimtab_store_answer_free(told);
+    call.number = 3;
+    OK(trimtab_store_outcome(store, &call, &state, &told));
+    CHECK(state == TRIMTAB_REQUEST_NOT_APPLIED && told == NULL);
+    call.number = 100;
+    OK(trimtab_store_put(store, BYTES("other"), BYTES("v"), &call, NULL));
+    call.number = 2;
+    OK(trimtab_store_outcome(store, &call, &state, &told));
+    CHECK(state == TRIMTAB_REQUEST_FORGOTTEN && told == NULL);
+    trimtab_store_call nobody = new_call();
+    EXPECT(TRIMTAB_E_INVALID_ARGUMENT, trimtab_store_outcome(store, &nobody, &state, &told));
+    call.number = 99;
+    OK(trimtab_store_increment(store, BYTES("n"), 0, &call, NULL));
     trimtab_store_free(store);
     store = open_store("again");
     OK(trimtab_store_increment(store, BYTES("n"), 5, &call, &result));

@@ -121,6 +121,10 @@ void calls()
         const auto call = StoreCall().request({7, 7, 7}, 1).timeout(1min).durability(Durability::local);
         CHECK(store.increment("once", 5, call) == 5 && store.increment("once", 5, call) == 5);
         CHECK(thrown([&] { store.append("once", "5", call); }) == Status::state);
+        const auto told = store.outcome(call);
+        CHECK(told.state == trimtab::RequestState::applied && told.answer->result().number == 5);
+        const auto never = store.outcome(StoreCall().request({7, 7, 7}, 2));
+        CHECK(never.state == trimtab::RequestState::not_applied && !never.answer);
         store.close();
         CHECK(thrown([&] { store.get("a"); }) == Status::state);
         CHECK(thrown([&] { store.get("a", buffer); }) == Status::state && buffer.empty());

@@ -113,6 +113,16 @@ def test_writes_and_reads_on_every_node(cluster: Cluster) -> None:
             assert view[b"all"] == b"v" and view.count() == 4 and view.sequence >= done.position[1]
         with store.view(age_max=5, timeout=PATIENCE) as view:
             assert b"key" in view
+        # What no replica can say it has: the primary is asked.
+        with store.view(age_max=0, timeout=PATIENCE) as view:
+            assert view[b"all"] == b"v"
+    requests = trimtab.Requests()
+    request = next(requests)
+    written = stores[0].put(b"key", b"asked", request=request)
+    for store in stores:
+        state, told = store.outcome(request)
+        assert state is trimtab.RequestState.APPLIED and told and told.sequence == written.sequence
+        assert store.outcome(next(requests)) == (trimtab.RequestState.NOT_APPLIED, None)
     epoch, entry_number = done.position
     with pytest.raises((trimtab.NotPrimaryError, trimtab.TimedOutError)):
         stores[3].view(level="local", position=(epoch, entry_number + 1000), timeout=0.06)

@@ -164,6 +164,10 @@ def test_a_request_that_is_sent_again_is_not_done_twice(tmp_path: Path) -> None:
         again = store.increment(b"n", request=request)
         assert (first.number, first.is_repeated, again.number, again.is_repeated) == (1, False, 1, True)
         assert again.sequence == first.sequence and next(requests).number == request.number + 1
+        state, told = store.outcome(request)
+        assert state is trimtab.RequestState.APPLIED and told and told.is_repeated
+        assert (told.number, told.sequence) == (1, first.sequence)
+        assert store.outcome(Request(request.client, 99)) == (trimtab.RequestState.NOT_APPLIED, None)
         with pytest.raises(trimtab.StateError, match="was used for another operation before"):
             store.append(b"n", b"", request=request)
     with Store(tmp_path, segment_bytes=SEGMENT_BYTES) as store:
@@ -172,6 +176,7 @@ def test_a_request_that_is_sent_again_is_not_done_twice(tmp_path: Path) -> None:
             store.increment(b"n", request=next(requests))
         with pytest.raises(trimtab.StateError):
             store.increment(b"n", request=request)
+        assert store.outcome(request) == (trimtab.RequestState.FORGOTTEN, None)
         assert store[b"n"] == b"41"
 
 

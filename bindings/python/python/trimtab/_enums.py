@@ -207,6 +207,19 @@ class Durability(IntEnum):
     """On the disks of all nodes. Needs replication."""
 
 
+class RequestState(IntEnum):
+    """What came of a request."""
+
+    APPLIED = 1
+    """It was done."""
+    NOT_APPLIED = 2
+    """It was not, as of now: it was refused, was lost, or has not come yet. One that is still under way may be
+    done later."""
+    FORGOTTEN = 3
+    """That is not known any more: its number is too far below the client's highest, or nothing is remembered of
+    the client where others may have been forgotten."""
+
+
 class Eviction(IntEnum):
     """What goes when a store's memory_max is reached."""
 

@@ -21,6 +21,7 @@ from ._enums import (
     Policy,
     ReadLevel,
     Relation,
+    RequestState,
     ServerState,
 )
 from ._errors import TrimtabError
@@ -711,6 +712,9 @@ class _Store(_Block, _Reads):
     def cluster_events(self) -> ClusterEvents: ...
     def transfer(self, to: str, *, timeout: float | timedelta | EllipsisType | None = ...) -> None: ...
     def abort_transfer(self) -> bool: ...
+    def outcome(
+        self, request: Request, *, timeout: float | timedelta | EllipsisType | None = ...
+    ) -> tuple[RequestState, StoreResult | None]: ...
     def add_node(
         self,
         name: str,

@@ -265,6 +265,31 @@ impl Store {
         self.put_step(py, &key, &value, condition, life, previous, call, timeout)
     }
 
+    /// What came of a Request, without sending it again: a RequestState, and with APPLIED the StoreResult that its retry
+    /// would get, else None. Every write that was answered at quorum before is seen. In a cluster the primary is asked; what is
+    /// applied stays, and position is a place in the log that has it. A store of one node says by durability whether it is
+    /// on its disk yet.
+    ///
+    /// - timeout: as for put.
+    ///
+    /// Raises, in a cluster, NotPrimaryError from a node that does not forward, NoQuorumError and TimedOutError.
+    #[pyo3(signature = (request, *, timeout = Wait::Usual), text_signature = "($self, request, *, timeout=...)")]
+    fn outcome<'py>(
+        &self,
+        py: Python<'py>,
+        request: Request,
+        timeout: Wait,
+    ) -> PyResult<(Bound<'py, PyAny>, Option<StoreResult>)> {
+        let (request, timeout) = (request.0, timeout.duration());
+        let told = self.door.stated_aside(py, move |store| store.outcome(&request, timeout))?;
+        let (state, result) = match told {
+            embedded::RequestOutcome::Applied(done) => (1, Some(StoreResult::new(done))),
+            embedded::RequestOutcome::NotApplied => (2, None),
+            embedded::RequestOutcome::Forgotten { .. } => (3, None),
+        };
+        Ok((errors::class(py, "trimtab._enums", "RequestState")?.call1((state,))?, result))
+    }
+
     /// Deletes a key; the result is true if it was there.
     ///
     /// - version, present: at most one: only if the key has this version, is there.
