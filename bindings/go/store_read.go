@@ -11,8 +11,9 @@ import (
 // all that reads.
 //
 // In a cluster reads may wait, for as long as ctx allows, until what is here is as fresh as was asked: WithReadLevel,
-// WithAgeMax, WithPosition. Their errors then, beside others: ErrNotPrimary when it is not in time and another node is
-// primary; ErrNoQuorum when no primary was found; ErrState when the write that is to be seen was lost with a primary, or this
+// WithAgeMax, WithPosition. When it is not so within half of that time, and 400 ms at most, the primary reads it, unless this
+// node does not forward. Their errors then, beside others: ErrNotPrimary when it is not in time and the primary, another
+// node, was not reached, or not to be asked; ErrNoQuorum when no primary was found; ErrState when the write that is to be seen was lost with a primary, or this
 // node takes no part any more; ErrTimedOut.
 func (s *Store) Get(ctx context.Context, key []byte, options ...CallOption) ([]byte, error) {
 	defer runtime.KeepAlive(s)

@@ -56,14 +56,16 @@ unsafe fn read_of(read: *const trimtab_store_read) -> Result<Read, Failure> {
     Ok(Read { level: read_level(read.level, read.age_max_ms)?, token, timeout: timeout(read.timeout_ms) })
 }
 
-/// What a key has, seen as fresh as is asked, else as `trimtab_store_get` has it.
+/// What a key has, seen as fresh as is asked, else as `trimtab_store_get` has it. What asks for an age or an entry waits here for half
+/// of its time, and an election's time (400 ms) at most; then the primary reads it, unless this node does not forward.
 ///
 /// - `read`: how it is to go; NULL for the default.
 /// - `answer_out`: as for `trimtab_store_get`.
 ///
 /// Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_STRUCT_SIZE`, `TRIMTAB_E_NOT_FOUND` when the key is not there, or what each
 /// read in a cluster may: `TRIMTAB_E_NOT_PRIMARY` when what is here is not as fresh as was asked by the end of the time, and
-/// another node is primary, or at once from a node that does not forward; `TRIMTAB_E_NO_QUORUM` when no primary was found in
+/// another node is primary that was not reached, or was not to be asked; of level `TRIMTAB_READ_PRIMARY` at once from a node
+/// that does not forward; `TRIMTAB_E_NO_QUORUM` when no primary was found in
 /// time, or it does not hold its quorum; `TRIMTAB_E_STATE` also when the write that it has to see was lost with a primary, or this
 /// node takes no part any more; `TRIMTAB_E_TIMED_OUT`.
 /// Thread safety: any thread, at any time. Blocks for as long as `timeout_ms` allows; not on a primary that holds its quorum.
@@ -117,7 +119,8 @@ pub unsafe extern "C" fn trimtab_store_count_at(
     })
 }
 
-/// Begins to go through the keys of a range, seen as fresh as is asked, else as `trimtab_store_scan_new` does.
+/// Begins to go through the keys of a range, seen as fresh as is asked, else as `trimtab_store_scan_new` does. It is of this node:
+/// when that is not as fresh in time, it waits on for what the primary has, and does not ask that to read.
 ///
 /// - `read`: as for `trimtab_store_get_at`. The others: as for `trimtab_store_scan_new`.
 ///

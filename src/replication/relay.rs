@@ -17,8 +17,8 @@
 //! | 3 | read | milliseconds it may take (4) |
 //! | 4 | granted | 0, epoch, sequence (8 each); or 1 and why not |
 //! | 5 | card | where clients of Redis reach the node, as text |
-//! | 7 | look | milliseconds it may take (4), the position to be seen, or zeros (8, 8), what is read; the answer is of kind 2 |
 //! | 6 | message | length of the channel (4), the channel, what is published there |
+//! | 7 | look | milliseconds it may take (4), the position to be seen, or zeros (8, 8), what is read; the answer is of kind 2 |
 //!
 //! The links have checksums, and have seen to it that both ends belong to one cluster.
 

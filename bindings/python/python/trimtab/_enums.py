@@ -213,11 +213,11 @@ class RequestState(IntEnum):
     APPLIED = 1
     """It was done."""
     NOT_APPLIED = 2
-    """It was not, as of now: it was refused, was lost, or has not come yet. One that is still under way may be
-    done later."""
+    """It was not, as of now: it was refused, was lost, or has not come yet. One that is still under way may
+    be done later."""
     FORGOTTEN = 3
-    """That is not known any more: its number is too far below the client's highest, or nothing is remembered of
-    the client where others may have been forgotten."""
+    """That is not known any more: its number is too far below the client's highest, or nothing is remembered
+    of the client where others may have been forgotten."""
 
 
 class Eviction(IntEnum):
