@@ -2672,6 +2672,27 @@ public:
         detail::check(trimtab_store_status_read(get(), &status));
         return status;
     }
+    /// What opening found. It does not change.
+    trimtab_store_report report() const
+    {
+        auto report = detail::sized<trimtab_store_report>();
+        detail::check(trimtab_store_report_read(get(), &report));
+        return report;
+    }
+    /// The file of which opening has cut off a torn tail, see `report`; empty when there was none.
+    std::string torn_file() const
+    {
+        return detail::text([this](char *buffer, std::size_t size, std::size_t *length) {
+            return trimtab_store_torn_file_copy(get(), buffer, size, length);
+        });
+    }
+    /// Why the settings that it was opened with are not in force; empty when they are.
+    std::string settings_refused() const
+    {
+        return detail::text([this](char *buffer, std::size_t size, std::size_t *length) {
+            return trimtab_store_settings_refused_copy(get(), buffer, size, length);
+        });
+    }
     /// Backs it up to the directory `to`: all of it, or what came since the last time. `is_full`: beginning anew with a
     /// snapshot. Blocks for the disk, and holds up nobody else.
     trimtab_store_backup_report backup(std::string_view to, bool is_full = false) const

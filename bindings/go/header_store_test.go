@@ -64,6 +64,10 @@ var storeFunctions = map[string]counterpart{
 	"trimtab_store_status_read": {is: "Store.Status"},
 	"trimtab_store_lease_read":  {is: "Store.Lease"},
 
+	"trimtab_store_report_read":           {is: "Store.Report"},
+	"trimtab_store_torn_file_copy":        {is: "TornTail.File"},
+	"trimtab_store_settings_refused_copy": {is: "StoreReport.SettingsRefused"},
+
 	"trimtab_store_put":              {not: submits},
 	"trimtab_store_compare_and_set":  {not: submits},
 	"trimtab_store_get_and_set":      {not: submits},

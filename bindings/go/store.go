@@ -229,6 +229,24 @@ type StoreStatus struct {
 	ScrubDamages  uint64    // how often something was found damaged, or could not be read
 	ScrubMended   uint64    // how often a snapshot took the place of what was, or opening did without it
 	ScrubFailure  error     // what was found last, with file and offset; nil once a later pass has found all good
+
+	// Counts is what was counted since the store was opened.
+	Counts StoreCounts
+}
+
+// StoreCounts is what a store has counted since it was opened.
+type StoreCounts struct {
+	Submitted       uint64 // commands taken
+	Joined          uint64 // commands that joined the same request on its way
+	Refused         uint64 // commands refused at once
+	Applied         uint64 // entries of the log that were applied
+	Flushes         uint64 // writes to disk, each with a sync
+	FlushedBytes    uint64 // of them
+	ClockSteps      uint64 // commands for which the clock had gone back, and stood still instead
+	Expiries        uint64 // commands that took out what had expired
+	Evictions       uint64 // commands that made room
+	Snapshots       uint64 // written
+	SnapshotsFailed uint64 // that failed
 }
 
 // Status tells how the store is.

@@ -297,6 +297,25 @@ def test_what_was_written_is_there_after_a_close(tmp_path: Path) -> None:
         assert len(store) == 101 and store.report.snapshot == sequence and store.report.replayed < 10
 
 
+def test_a_torn_tail_is_told(tmp_path: Path) -> None:
+    name = "0000000000000001.wal"
+    with Store(tmp_path / "whole", segment_bytes=SEGMENT_BYTES) as store:
+        assert store.report.torn is None and store.report.torn_bytes == 0
+        store[b"a"] = b"1"
+        store[b"b"] = b"2"
+        segment = bytearray((tmp_path / "whole" / name).read_bytes())
+    # The last write came to disk without its end.
+    end = len(segment.rstrip(b"\0"))
+    segment[end - 10 : end] = bytes(10)
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / name).write_bytes(segment)
+    with Store(tmp_path / "torn", segment_bytes=SEGMENT_BYTES) as store:
+        report = store.report
+        assert report.torn is not None and not report.is_closed and report.replayed == 1
+        assert report.torn[0] == str(tmp_path / "torn" / name) and 8192 < report.torn[1] < end
+        assert report.torn_bytes >= 44 and dict(store.items()) == {b"a": b"1"}
+
+
 OPTIONS: dict[str, Any] = {
     "durability": "local",
     "timeout": timedelta(seconds=3),
