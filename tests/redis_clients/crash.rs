@@ -134,15 +134,3 @@ fn each_acknowledged_write_is_there_after_a_kill() {
         }
     }
 }
-
-impl Client {
-    /// `None`: the connection has ended.
-    fn try_answer(&mut self) -> Option<String> {
-        use std::io::BufRead;
-        let mut line = String::new();
-        match self.0.read_line(&mut line) {
-            Ok(len) if len > 0 && line.ends_with('\n') => Some(line.trim_end().to_string()),
-            _ => None,
-        }
-    }
-}
