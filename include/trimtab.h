@@ -4739,6 +4739,25 @@ trimtab_status trimtab_store_sync(const struct trimtab_store *store,
                                   uint64_t *sequence_out);
 
 /**
+ * Waits until the log is on this disk up to a sequence, such as that of a write with `TRIMTAB_DURABILITY_MEMORY`. It hurries
+ * nobody: such writes come there with the next flush, within `flush_interval_ms`; `trimtab_store_sync` has them come at once.
+ * A sequence that is not written yet is waited for. In a cluster it is this node's log: what a primary that was lost has
+ * written there may be replaced by others' entries, what was answered with `TRIMTAB_DURABILITY_QUORUM` is not.
+ * `trimtab_store_queue_submit_durable` is the same without a thread that waits.
+ *
+ * - `timeout_ms`: at most so many milliseconds; 0 for the store's `timeout_ms`, negative for ever.
+ * - `durable_out`: gets the sequence up to which it is; may be NULL. Written on success only.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_TIMED_OUT`, `TRIMTAB_E_CAPACITY` when `waiting_max` wait for that, or
+ * `TRIMTAB_E_IO` when the log has failed.
+ * Thread safety: any thread, at any time. Blocks for as long as `timeout_ms` allows.
+ */
+trimtab_status trimtab_store_wait_durable(const struct trimtab_store *store,
+                                          uint64_t sequence,
+                                          int64_t timeout_ms,
+                                          uint64_t *durable_out);
+
+/**
  * Has a snapshot written of what is there now, beside everything else, and waits for it. The log lets go of what it
  * stands for. The store does so by itself when the log grows long.
  *
@@ -5540,6 +5559,20 @@ trimtab_status trimtab_store_queue_submit_txn(const struct trimtab_store_queue *
                                               const struct trimtab_txn *txn,
                                               const struct trimtab_store_call *call,
                                               uint64_t user_data);
+
+/**
+ * Asks to be told once the log is on this disk up to a sequence, as `trimtab_store_wait_durable` says. The `sequence` of its
+ * answer is that up to which it is by then.
+ *
+ * - `user_data`: comes back with its answer.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_CAPACITY` when `capacity` is reached, or `waiting_max` wait for that, or
+ * `TRIMTAB_E_IO` when the log has failed.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_store_queue_submit_durable(const struct trimtab_store_queue *queue,
+                                                  uint64_t sequence,
+                                                  uint64_t user_data);
 
 /**
  * Takes the next that is done, in the order in which they were.

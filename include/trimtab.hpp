@@ -2330,6 +2330,13 @@ public:
         detail::check(trimtab_store_queue_submit_txn(queue_.get(), transaction.get(), call.get(), user_data));
     }
 
+    /// Asks to be told once the log is on this disk up to `sequence`, as `Store::wait_durable`; the answer's `sequence` is that
+    /// up to which it is by then.
+    void submit_durable(std::uint64_t sequence, std::uint64_t user_data)
+    {
+        detail::check(trimtab_store_queue_submit_durable(queue_.get(), sequence, user_data));
+    }
+
     /// Waits for the next that is done.
     StoreCompletion next() { return std::move(*next(Duration::max())); }
     /// The same, waiting at most so long; not at all for 0. Nothing when the time is over.
@@ -2653,6 +2660,12 @@ public:
     std::uint64_t sync() { return sync_for(0); }
     /// The same, for so long at most, 1 ms at least; the longest there is: for ever. Likewise for those below.
     std::uint64_t sync(Duration timeout) { return sync_for(detail::timeout_ms(timeout)); }
+    /// Waits until the log is on this disk up to `sequence`, and gives that up to which it is; hurries nobody, as `sync` does.
+    std::uint64_t wait_durable(std::uint64_t sequence) const { return durable_for(sequence, 0); }
+    std::uint64_t wait_durable(std::uint64_t sequence, Duration timeout) const
+    {
+        return durable_for(sequence, detail::timeout_ms(timeout));
+    }
     /// Has a snapshot written of what is there now, and waits for it; gives its sequence.
     std::uint64_t snapshot() { return snapshot_for(0); }
     std::uint64_t snapshot(Duration timeout) { return snapshot_for(detail::timeout_ms(timeout)); }
@@ -2769,6 +2782,12 @@ private:
         return count;
     }
 
+    std::uint64_t durable_for(std::uint64_t sequence, std::int64_t timeout_ms) const
+    {
+        std::uint64_t durable = 0;
+        detail::check(trimtab_store_wait_durable(get(), sequence, timeout_ms, &durable));
+        return durable;
+    }
     std::uint64_t sync_for(std::int64_t timeout_ms)
     {
         std::uint64_t sequence = 0;

@@ -217,6 +217,38 @@ pub unsafe extern "C" fn trimtab_store_sync(
     })
 }
 
+/// Waits until the log is on this disk up to a sequence, such as that of a write with `TRIMTAB_DURABILITY_MEMORY`. It hurries
+/// nobody: such writes come there with the next flush, within `flush_interval_ms`; `trimtab_store_sync` has them come at once.
+/// A sequence that is not written yet is waited for. In a cluster it is this node's log: what a primary that was lost has
+/// written there may be replaced by others' entries, what was answered with `TRIMTAB_DURABILITY_QUORUM` is not.
+/// `trimtab_store_queue_submit_durable` is the same without a thread that waits.
+///
+/// - `timeout_ms`: at most so many milliseconds; 0 for the store's `timeout_ms`, negative for ever.
+/// - `durable_out`: gets the sequence up to which it is; may be NULL. Written on success only.
+///
+/// Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_TIMED_OUT`, `TRIMTAB_E_CAPACITY` when `waiting_max` wait for that, or
+/// `TRIMTAB_E_IO` when the log has failed.
+/// Thread safety: any thread, at any time. Blocks for as long as `timeout_ms` allows.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trimtab_store_wait_durable(
+    store: *const trimtab_store,
+    sequence: u64,
+    timeout_ms: i64,
+    durable_out: *mut u64,
+) -> trimtab_status {
+    guard(|| {
+        // SAFETY: `store` is null or a live result of `trimtab_store_open`; null is refused.
+        let store = unsafe { borrow(store) }?;
+        // SAFETY: `durable_out` is null or writable.
+        let durable_out = unsafe { handle::out_if_wanted(durable_out) };
+        let durable = store.wait_durable(sequence, (timeout_ms != 0).then(|| wait(timeout_ms)))?;
+        if let Some(durable_out) = durable_out {
+            durable_out.write(durable);
+        }
+        Ok(())
+    })
+}
+
 /// Has a snapshot written of what is there now, beside everything else, and waits for it. The log lets go of what it
 /// stands for. The store does so by itself when the log grows long.
 ///

@@ -256,6 +256,8 @@ struct row {
     R(x_store_get_copy_version_out, trimtab_store_get_copy, version_out, FINE, store, trimtab_bytes_of("k", 1), buffer, sizeof buffer, &length, NULL) \
     R(x_store_sync_store, trimtab_store_sync, store, BAD, NULL, 0, &number) \
     R(x_store_sync_sequence_out, trimtab_store_sync, sequence_out, FINE, store, 0, NULL) \
+    R(x_store_wait_durable_store, trimtab_store_wait_durable, store, BAD, NULL, 0, 0, &number) \
+    R(x_store_wait_durable_durable_out, trimtab_store_wait_durable, durable_out, FINE, store, 0, 0, NULL) \
     R(x_store_snapshot_store, trimtab_store_snapshot, store, BAD, NULL, 0, &number) \
     R(x_store_snapshot_sequence_out, trimtab_store_snapshot, sequence_out, FINE, store, 0, NULL) \
     R(x_store_scrub_store, trimtab_store_scrub, store, BAD, NULL, 0) \
@@ -389,6 +391,7 @@ struct row {
     R(x_store_queue_submit_txn_queue, trimtab_store_queue_submit_txn, queue, BAD, NULL, txn, &store_call, 0) \
     R(x_store_queue_submit_txn_txn, trimtab_store_queue_submit_txn, txn, BAD, queue, NULL, &store_call, 0) \
     R(x_store_queue_submit_txn_call, trimtab_store_queue_submit_txn, call, FINE, queue, txn, NULL, 0) \
+    R(x_store_queue_submit_durable_queue, trimtab_store_queue_submit_durable, queue, BAD, NULL, 0, 0) \
     R(x_store_queue_next_queue, trimtab_store_queue_next, queue, BAD, NULL, 0, &number, &made_answer) \
     R(x_store_queue_next_answer_out, trimtab_store_queue_next, answer_out, BAD, queue, 0, &number, NULL) \
     R(x_store_queue_under_way_queue, trimtab_store_queue_under_way, queue, BAD, NULL, &length) \

@@ -340,6 +340,19 @@ void watches()
     CHECK(gap.kind == ChangeKind::compacted && gap.sequence > first.sequence);
 }
 
+void durable()
+{
+    Store store(in("durable"), small().flush_interval(1h));
+    auto queue = store.queue(2);
+    const auto sequence = store.put("m", "1", Durability::memory).sequence;
+    queue.submit_durable(sequence, 5);
+    CHECK(thrown([&] { store.wait_durable(sequence, 1ms); }) == Status::timed_out && !queue.next(0ms));
+    store.sync();
+    const auto done = queue.next();
+    CHECK(done.user_data == 5 && done.answer.result().sequence == sequence);
+    CHECK(store.wait_durable(sequence) == sequence && store.wait_durable(1, 1ms) == sequence);
+}
+
 void queues()
 {
     std::optional<trimtab::StoreQueue> outlives;
@@ -658,6 +671,7 @@ int main()
     leases();
     ranges();
     watches();
+    durable();
     queues();
     hosted();
     clusters();

@@ -209,6 +209,8 @@ FUNCTIONS = {
     "trimtab_store_free": "Store.close",
     "trimtab_store_get_copy": "Store.get",
     "trimtab_store_sync": "Store.sync(timeout)",
+    "trimtab_store_wait_durable": "Store.wait_durable(timeout)",
+    "trimtab_store_queue_submit_durable": "StoreQueue.submit_durable(user_data)",
     "trimtab_store_snapshot": "Store.snapshot(timeout)",
     "trimtab_store_status_read": "Store.status",
     "trimtab_store_report_read": "Store.report",
