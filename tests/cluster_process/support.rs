@@ -98,6 +98,11 @@ impl Cluster {
         self.nodes[at].as_ref().expect("it runs").admin()
     }
 
+    /// What a node's server says of itself.
+    pub(crate) fn status(&self, at: usize) -> serde_json::Value {
+        self.nodes[at].as_ref().expect("it runs").status()
+    }
+
     /// Where a node is to be found for others, but for clients.
     pub(crate) fn ip(&self, at: usize) -> Ipv4Addr {
         self.addresses[at]

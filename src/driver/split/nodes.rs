@@ -55,6 +55,16 @@ impl Nodes {
         if told.is_some() || is_first { Some(told) } else { None }
     }
 
+    /// From now on all nodes tell how far they are, and what they tell is news.
+    pub(super) fn want_reports(&self) {
+        self.lane.want_reports();
+    }
+
+    /// What the store tells now, new or not; `None`: it is a store of its own.
+    pub(super) fn look(&mut self) -> Option<Arc<resp::Topology>> {
+        self.lane.look()
+    }
+
     /// Where this node serves Redis clients.
     pub(super) fn own(&self) -> Option<&Address> {
         self.own.as_ref()

@@ -238,6 +238,8 @@ impl Member {
                 }
             }
             Relay::Message { channel, payload } => self.hear(channel, payload),
+            Relay::Ask => self.progress.handle_asked(from),
+            Relay::Report(report) => self.take_report(from, &report, now.instant),
             Relay::Card { address } => {
                 if let Some(person) = self.people.get_mut(from) {
                     person.client_address = Some(address).filter(|it| !it.is_empty());

@@ -30,6 +30,7 @@ impl Member {
                     is_linked: is_own || self.people.is_linked(*number),
                     source: self.source_of(&status, *number).map(|it| self.people.name(it)),
                     sequence: if is_own { Some(status.applied) } else { matched },
+                    freshness: self.freshness(&status, *number, now),
                 }
             })
             .collect();
@@ -100,9 +101,10 @@ impl Core {
         let Some(member) = self.ground.member() else { return };
         let is_progress = wants_progress && member.take_progress();
         let is_changed = member.take_topology_news();
+        let is_reported = member.take_reported();
         let heard = member.take_heard();
         self.lanes.hear(heard);
-        self.lanes.note_cluster(is_progress, is_changed);
+        self.lanes.note_cluster(is_progress, is_changed, is_reported);
         self.lanes.ring();
     }
 }
