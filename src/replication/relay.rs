@@ -20,6 +20,7 @@
 //! | 6 | message | length of the channel (4), the channel, what is published there |
 //! | 7 | ask | nothing: the other one is to tell how far it is, as long as the link is up |
 //! | 8 | report | the last entry applied, the last that is committed as far as the node knows (8 each), whether it knows how old what it shows is (1), and if so that in milliseconds (8) |
+//! | 9 | door | where nodes reach what a card has a name for, as text |
 //!
 //! The links have checksums, and have seen to it that both ends belong to one cluster.
 
@@ -73,6 +74,11 @@ pub enum Relay {
         /// What it says.
         payload: Vec<u8>,
     },
+    /// Where other nodes reach what the card has a name for.
+    Door {
+        /// An address; empty: nowhere.
+        address: String,
+    },
     /// The other one is to tell how far it is, now and then.
     Ask,
     /// How far the node is.
@@ -100,6 +106,7 @@ pub fn encode(id: u64, relay: &Relay) -> Vec<u8> {
         Relay::Message { .. } => 6,
         Relay::Ask => 7,
         Relay::Report(_) => 8,
+        Relay::Door { .. } => 9,
     });
     put_u64(&mut to, id);
     match relay {
@@ -138,7 +145,7 @@ pub fn encode(id: u64, relay: &Relay) -> Vec<u8> {
             to.push(1);
             put_denied(&mut to, why);
         }
-        Relay::Card { address } => put_bytes(&mut to, address.as_bytes()),
+        Relay::Card { address } | Relay::Door { address } => put_bytes(&mut to, address.as_bytes()),
         Relay::Message { channel, payload } => {
             put_bytes(&mut to, channel);
             to.extend_from_slice(payload);
@@ -214,12 +221,12 @@ pub fn decode(bytes: &[u8]) -> Result<(u64, Relay), Fault> {
             Relay::Granted(Ok(Position { epoch: from.u64()?, sequence: from.u64()? }))
         }
         4 => Relay::Granted(Err(denied(&mut from)?)),
-        5 => {
+        5 | 9 => {
             let text = text(&mut from)?;
             if text.len() > CARD_BYTES_MAX || text.chars().any(char::is_control) {
                 return Err(Fault::Malformed("the card's address is none"));
             }
-            Relay::Card { address: text }
+            if kind == 5 { Relay::Card { address: text } } else { Relay::Door { address: text } }
         }
         6 => {
             let channel = from.bytes()?.to_vec();
@@ -388,6 +395,7 @@ mod tests {
             Relay::Card { address: "10.0.0.1:6379".into() },
             Relay::Message { channel: b"news".to_vec(), payload: b"he\0llo".to_vec() },
             Relay::Message { channel: Vec::new(), payload: Vec::new() },
+            Relay::Door { address: "10.0.0.1:6379".into() },
             Relay::Ask,
             Relay::Report(Report { applied: 9, committed: 12, age: Some(Duration::from_millis(40)) }),
             Relay::Report(Report { applied: 0, committed: u64::MAX, age: None }),

@@ -47,6 +47,8 @@ pub struct Node {
     pub name: String,
     /// Where clients reach it; `None`: nobody said, and it is told to no client.
     pub address: Option<ClientAddress>,
+    /// Where other nodes reach it, where that is a name.
+    pub reached_at: Option<ClientAddress>,
     /// It has a vote. Without one it becomes no primary.
     pub is_voter: bool,
     /// There is a link to it, or it is this node.
@@ -204,6 +206,7 @@ pub(super) mod tests {
         let node = |(at, name): (u16, &str)| Node {
             name: name.into(),
             address: Some(ClientAddress { host: "10.0.0.1".into(), port: 7_001 + at }),
+            reached_at: None,
             is_voter: at < 2,
             is_linked: true,
             source: None,

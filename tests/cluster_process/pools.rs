@@ -104,3 +104,20 @@ fn a_pool_of_any_node_reaches_them_at_its_port() {
     cluster.signal(stopped, "-CONT");
     until("it is back", || up(&cluster) == [0, 1, 2, 3]);
 }
+
+#[test]
+fn nodes_that_announce_a_name_are_reached_all_the_same() {
+    let cluster = Cluster::start_splitting_by_name(
+        "reads = \"replicas\"\n[[listener]]\nname = \"pooled\"\nbind = \"ADDRESS:6500\"\npool = \"primary\"\n\
+         [[pool]]\nname = \"primary\"\nstore = { role = \"primary\" }",
+    );
+    let primary = cluster.primary();
+    until("the primary is up", || up(&cluster) == [primary]);
+    assert_eq!(led_to(&cluster).as_deref(), Some("master"));
+    let mut client = Client::connect(cluster.split(LEARNER)).expect("it listens");
+    until("the listener knows the primary", || client.ask("SET key 1").as_deref() == Some("+OK"));
+    assert_eq!(client.ask("GET key").as_deref(), Some("$1|1"));
+    // Clients are told what was announced.
+    let told = cluster.connect(LEARNER).ask("SENTINEL get-master-addr-by-name trimtab");
+    assert_eq!(told.as_deref(), Some("*2|$10|db.invalid|$4|7000"));
+}

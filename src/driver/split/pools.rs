@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::nodes::{Nodes, address_of};
+use super::nodes::{Nodes, reached};
 use crate::balance::{Address, Backend, Observed, Pool};
 use crate::driver::mailbox::Sender;
 use crate::driver::store::Store;
@@ -137,7 +137,7 @@ fn seen(topology: &Topology, own: Option<&Address>) -> Vec<Seen> {
     let seen = nodes.filter_map(|(at, node)| {
         let address = match at == topology.own {
             true => own.cloned(),
-            false => node.address.as_ref().and_then(address_of),
+            false => reached(node),
         };
         let is_primary = topology.primary == Some(at);
         Some(Seen {

@@ -164,6 +164,9 @@ impl Member {
                 let number = self.people.rise(&peer, boot);
                 let address = self.options.client_address.clone().unwrap_or_default();
                 self.say(number, 0, &relay::Relay::Card { address });
+                if let Some(address) = self.options.reached_at.clone() {
+                    self.say(number, 0, &relay::Relay::Door { address });
+                }
                 if self.progress.wants() {
                     self.say(number, 0, &relay::Relay::Ask);
                 }

@@ -26,6 +26,7 @@ impl Member {
                 Node {
                     name: self.people.name(*number),
                     address: person.and_then(|it| ClientAddress::parse(it.client_address.as_ref()?)),
+                    reached_at: person.and_then(|it| ClientAddress::parse(it.reached_at.as_ref()?)),
                     is_voter: members.is_voter(*number),
                     is_linked: is_own || self.people.is_linked(*number),
                     source: self.source_of(&status, *number).map(|it| self.people.name(it)),
