@@ -21,6 +21,7 @@ mod life;
 #[path = "../shared/process.rs"]
 #[allow(dead_code, reason = "each of the tests needs a part of it")]
 mod process;
+mod scans;
 mod support;
 mod tools;
 mod unix;
