@@ -94,6 +94,10 @@ impl Node {
             members = promote(&mut engine, &mut found, &members, identity.node, now)?;
             local.incarnation = 0;
         }
+        if members.readmitted.get(&identity.node) == Some(&local.incarnation) {
+            // There was no room to write down that it is taken in again; the snapshot says so.
+            local.incarnation = 0;
+        }
         let is_alone = members.voters.len() == 1 && members.voters.contains(&identity.node);
         // Where nothing is left, it may be all that was forgotten.
         let may_have_forgotten = is_begun || start.nodes.is_empty();

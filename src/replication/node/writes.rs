@@ -30,6 +30,8 @@ struct Write {
     level: Level,
     deadline: Option<Instant>,
     is_change: bool,
+    /// How many voted when it was put into the log.
+    voters: usize,
     /// Once it is applied: what came of it, and since when.
     applied: Option<(Option<Outcome>, Instant)>,
 }
@@ -62,10 +64,11 @@ impl Writes {
         ticket: Ticket,
         epoch: u64,
         deadline: Option<Instant>,
+        voters: usize,
     ) {
-        let level = Level::Quorum;
-        self.logged
-            .insert(sequence, Write { ticket, epoch, level, deadline, is_change: true, applied: None });
+        let (level, is_change, applied) = (Level::Quorum, true, None);
+        let write = Write { ticket, epoch, level, deadline, is_change, voters, applied };
+        self.logged.insert(sequence, write);
     }
 
     /// Takes out all: those that are not in the log, and those that are.
@@ -203,7 +206,8 @@ impl Node {
                 let Proposal { ticket, level, deadline, .. } = proposal;
                 let sequence = first + at as u64;
                 self.room.push(sequence, proposal.growth, 0);
-                let write = Write { ticket, epoch, level, deadline, is_change: false, applied: None };
+                let (voters, applied) = (self.members.voters.len(), None);
+                let write = Write { ticket, epoch, level, deadline, is_change: false, voters, applied };
                 self.calls.writes.logged.insert(sequence, write);
             }
             self.append_ready();
@@ -333,7 +337,8 @@ impl Node {
                 return true;
             }
             let durability = if has_all { Durability::All } else { Durability::Quorum };
-            let least = self.members.voters.len() as u32 / 2 + 1;
+            // The quorum that has it may be one of fewer voters than there are by now.
+            let least = write.voters.min(self.members.voters.len()) as u32 / 2 + 1;
             let reached = Reached { durability, nodes: nodes.max(least), is_degraded: !is_enough };
             let position = Position { epoch: write.epoch, sequence: *sequence };
             let outcome = write.applied.take().and_then(|(outcome, _)| outcome);

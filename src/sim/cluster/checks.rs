@@ -49,10 +49,38 @@ impl World {
                 }
                 self.summary.failed += 1;
                 let after = 100 * MS + self.rng.below(SECOND);
-                self.crash(id, after);
+                // Whoever runs it starts it again, with the machine or without.
+                match self.rng.below(2) {
+                    0 => self.crash(id, after),
+                    _ => self.kill(id, after),
+                }
                 return Ok(());
             }
         }
+        let is_whole = *node.standing() == Standing::Active;
+        let durable = node.engine().durable_sequence();
+        // Who has forgotten something had it: what rots or is lost after that is nobody's word.
+        host.durable = if is_whole { durable } else { host.durable.max(durable) };
+        let mut kept = Vec::new();
+        for early in std::mem::take(&mut host.early) {
+            let (position, log) = (early.position, node.engine().log().state());
+            let there = node.epoch_of(position.sequence).filter(|epoch| *epoch > 0);
+            if log.epoch.0 > position.epoch {
+                // Another primary went on without it, or with it.
+                continue;
+            }
+            if log.last.0 < position.sequence || there.is_some_and(|it| it != position.epoch) {
+                return Err(format!("node {id} has answered {early:?}, and has {there:?} there"));
+            }
+            if node.state().sequence() >= position.sequence {
+                // It is committed, where it was said to be.
+                self.summary.early_kept += 1;
+                self.told.places.insert(position.sequence, position.epoch);
+            } else {
+                kept.push(early);
+            }
+        }
+        host.early = kept;
         let (state, epoch) = (node.state(), node.status().epoch);
         let reached = (state.hash(), id);
         let first = self.states.entry(state.sequence()).or_insert(reached);
