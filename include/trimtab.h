@@ -450,7 +450,8 @@
 #define TRIMTAB_EVENT_STORE_FAILED 15
 
 /**
- * The store takes no writes, for there is no room on disk; the detail says more. Reading goes on.
+ * There is no room on disk for the log's next segment; the detail says more. Once the present one is full the store takes no
+ * writes; reading goes on.
  */
 #define TRIMTAB_EVENT_STORE_FULL 16
 

@@ -1,18 +1,18 @@
 //! A sync that fails: the store takes nothing more, reads go on, and what was answered is there when it is opened again.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use trimtab::Error;
 use trimtab::backup::{Options as BackupOptions, verify};
 use trimtab::embedded::{Options, Store};
 
-use crate::support::{Folder, child, local, memory, preloaded, run, small, value_of};
+use crate::bad_disk::BadDisk;
+use crate::support::{Folder, child, local, memory, run, small, value_of};
 
 pub(crate) fn fail(dir: &Path, is_hosted: bool) {
     let options = || Options { is_hosted, ..small() };
-    let trigger = PathBuf::from(std::env::var_os("TRIMTAB_SHIM").expect("a child is told the trigger"));
+    let disk = BadDisk::of_child();
     let (data, copy) = (dir.join("data"), dir.join("backup"));
     let store = Store::open(&data, options()).expect("it opens");
     for number in 0..10_u8 {
@@ -20,7 +20,7 @@ pub(crate) fn fail(dir: &Path, is_hosted: bool) {
     }
     store.backup(&copy, &BackupOptions::default()).expect("syncs work");
     store.put(b"later", b"answered", &local()).expect("syncs work");
-    fs::write(&trigger, "").expect("the trigger can be made");
+    disk.set("fdatasync", "5");
     // First the backup's own: that is the backup's matter, unless the store has something to sync too.
     let error = store.backup(&copy, &BackupOptions::default()).expect_err("the sync fails");
     assert!(matches!(&error, Error::Io { code: 5, .. }), "{error}");
@@ -33,7 +33,7 @@ pub(crate) fn fail(dir: &Path, is_hosted: bool) {
     assert!(matches!(&failed, Error::Io { code: 5, .. }), "{failed}");
     assert!(failed.to_string().contains("open it again"), "{failed}");
     // The disk is well again, and nobody believes it.
-    fs::remove_file(&trigger).expect("the trigger goes");
+    disk.mend("fdatasync");
     for call in [memory(), local()] {
         assert_eq!(store.put(b"more", b"1", &call).expect_err("it has stopped"), failed);
     }
@@ -64,7 +64,7 @@ fn a_failed_sync_stops_the_store_and_loses_nothing() {
     for part in ["failing-sync", "failing-sync-hosted"] {
         let (folder, tools) = (Folder::new("sync"), Folder::new("shim"));
         let mut command = child(part, folder.path());
-        preloaded(&mut command, "tests/wal/shim.c", &tools);
+        command.envs(BadDisk::new(tools.path()).environment());
         run(command);
     }
 }
