@@ -1018,6 +1018,11 @@ typedef struct trimtab_pool trimtab_pool;
 typedef struct trimtab_pool_options trimtab_pool_options;
 
 /**
+ * What a promotion by force came to, when `trimtab_store_promote_directory` made this. Any number of threads may read it.
+ */
+typedef struct trimtab_promotion trimtab_promotion;
+
+/**
  * Listeners that relay connections to pools, made from one configuration. It runs on threads of its own
  * (`trimtab_server_start`) or on the caller's, in the caller's loop (`trimtab_server_start_hosted`).
  *
@@ -2729,6 +2734,61 @@ typedef struct trimtab_cluster_event {
      */
     size_t detail_len;
 } trimtab_cluster_event;
+
+/**
+ * What a promotion by force came to. Its texts are good until the `trimtab_promotion` they came from is freed, and end with
+ * no NUL.
+ */
+typedef struct trimtab_promoted {
+    /**
+     * `sizeof(trimtab_promoted)`, set by the caller before the call.
+     */
+    uint32_t struct_size;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+    /**
+     * Counts promotions by force.
+     */
+    uint64_t generation;
+    /**
+     * The last entry that the node has.
+     */
+    uint64_t last;
+    /**
+     * The cluster's name.
+     */
+    const char *cluster;
+    /**
+     * How many bytes.
+     */
+    size_t cluster_len;
+    /**
+     * The name of the node that is its primary now.
+     */
+    const char *node;
+    /**
+     * How many bytes.
+     */
+    size_t node_len;
+    /**
+     * The names of those that voted beside it, and are out, one a line; they must not run any more. NULL: none.
+     */
+    const char *out;
+    /**
+     * How many bytes.
+     */
+    size_t out_len;
+    /**
+     * The names of those that follow it, one a line. NULL: none.
+     */
+    const char *learners;
+    /**
+     * How many bytes.
+     */
+    size_t learners_len;
+} trimtab_promoted;
 
 /**
  * How a call that reads is to go, in a cluster: in a store of one node it sees all that was written whatever is asked for.
@@ -6106,6 +6166,89 @@ trimtab_status trimtab_cluster_options_set_transfer_timeout_ms(struct trimtab_cl
  */
 trimtab_status trimtab_cluster_options_set_message_bytes(struct trimtab_cluster_options *options,
                                                          uint64_t message_bytes);
+
+/**
+ * Sets how many bytes of the log that a snapshot stands for are kept for nodes that are behind; one that needs more gets
+ * the snapshot.
+ *
+ * - `bytes`: 0 to 2^48; default 256 MiB.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_cluster_options_set_kept_bytes_max(struct trimtab_cluster_options *options,
+                                                          uint64_t bytes);
+
+/**
+ * Sets how many bytes of snapshots are sent in a second to nodes that catch up, to all of them together.
+ *
+ * - `bytes`: in a second; 0 for no limit, the default.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_cluster_options_set_snapshot_rate(struct trimtab_cluster_options *options,
+                                                         uint64_t bytes);
+
+/**
+ * Sets how long a write to the primary's disk may take before it hands over to a node whose disk is quicker.
+ *
+ * - `slow_flush_ms`: milliseconds, 10 to an hour; 0 for as long as it takes; default 1000.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_cluster_options_set_slow_flush_ms(struct trimtab_cluster_options *options,
+                                                         uint64_t slow_flush_ms);
+
+/**
+ * Sets after how many ticks of 20 ms without a word of the primary an election begins; after twice as many at the latest. More
+ * of them suit nodes that are far from each other, or hosts that halt now and then; the same on all nodes.
+ *
+ * - `ticks`: 10 to 10000; default 20, so 400 to 800 ms. `trimtab_cluster_options_set_feed_timeout_ms` must not be less.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_cluster_options_set_election_ticks(struct trimtab_cluster_options *options,
+                                                          uint32_t ticks);
+
+/**
+ * Makes the node whose directory this is the primary of its cluster, by force, with what is in it: it alone votes from now
+ * on, learners follow it, and all others that voted are out, together with what they had and this one has not. For when
+ * they are gone for good. Nobody may have the directory open; it is opened as ever then. `TRIMTAB_DIRECTORY_PROMOTED` does
+ * the same as the store joins, and does not say who is out.
+ *
+ * - `path`: the directory, as for `trimtab_store_open`.
+ * - `promotion_out`: written on success only; end it with `trimtab_promotion_free`. May be NULL.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_STATE` when somebody has it open, `TRIMTAB_E_INVALID_ARGUMENT` when it
+ * is no member's, or that of a node that was taken out, and what `trimtab_store_open` does.
+ * Thread safety: any thread, at any time. Blocks while it reads the log.
+ */
+trimtab_status trimtab_store_promote_directory(struct trimtab_str path,
+                                               struct trimtab_promotion **promotion_out);
+
+/**
+ * What it came to.
+ *
+ * - `promoted_out`: its `struct_size` is read; written on success only.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_STRUCT_SIZE`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_promotion_read(const struct trimtab_promotion *promotion,
+                                      struct trimtab_promoted *promoted_out);
+
+/**
+ * Ends what `trimtab_store_promote_directory` made, and the texts that came from it.
+ *
+ * - `promotion`: may be NULL.
+ *
+ * Leaves the last error as it is.
+ * Thread safety: any thread, once no other uses `promotion`. Does not block.
+ */
+void trimtab_promotion_free(struct trimtab_promotion *promotion);
 
 /**
  * What a key has, seen as fresh as is asked, else as `trimtab_store_get` has it.

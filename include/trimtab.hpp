@@ -1635,6 +1635,23 @@ public:
     {
         return set(trimtab_cluster_options_set_message_bytes, bytes);
     }
+    /// Of the log, for nodes that are behind.
+    ClusterOptions &kept_bytes_max(std::uint64_t bytes)
+    {
+        return set(trimtab_cluster_options_set_kept_bytes_max, bytes);
+    }
+    /// Bytes of snapshots sent in a second; 0: no limit.
+    ClusterOptions &snapshot_rate(std::uint64_t bytes)
+    {
+        return set(trimtab_cluster_options_set_snapshot_rate, bytes);
+    }
+    /// How long a write to the primary's disk may take before it hands over; 0: as long as it takes.
+    ClusterOptions &slow_flush(Duration after) { return set(trimtab_cluster_options_set_slow_flush_ms, count(after)); }
+    /// So many times 20 ms without a word of the primary begin an election.
+    ClusterOptions &election_ticks(std::uint32_t ticks)
+    {
+        return set(trimtab_cluster_options_set_election_ticks, ticks);
+    }
 
     const trimtab_cluster_options *get() const noexcept { return options_.get(); }
 
@@ -2825,6 +2842,43 @@ inline trimtab_store_backup_report backup_verify(std::string_view backup)
     auto report = detail::sized<trimtab_store_backup_report>();
     detail::check(trimtab_store_backup_verify(detail::str(backup), &report));
     return report;
+}
+
+/// What a promotion by force came to.
+struct Promoted {
+    std::string cluster;
+    /// The node that is its primary now.
+    std::string node;
+    /// Counts promotions by force.
+    std::uint64_t generation;
+    /// The last entry that the node has.
+    std::uint64_t last;
+    /// Those that voted beside it, and must not run any more.
+    std::vector<std::string> out;
+    std::vector<std::string> learners;
+};
+
+/// Makes the node whose directory this is the primary of its cluster, by force: see `trimtab_store_promote_directory`. Nobody
+/// may have it open.
+inline Promoted promote_directory(std::string_view path)
+{
+    trimtab_promotion *made = nullptr;
+    detail::check(trimtab_store_promote_directory(detail::str(path), &made));
+    const std::unique_ptr<trimtab_promotion, detail::Deleter<trimtab_promotion_free>> promotion(made);
+    auto read = detail::sized<trimtab_promoted>();
+    detail::check(trimtab_promotion_read(promotion.get(), &read));
+    const auto names = [](const char *data, std::size_t size) {
+        std::vector<std::string> lines;
+        for (std::string_view left(data, size); !left.empty();) {
+            const auto end = left.find('\n');
+            lines.emplace_back(left.substr(0, end));
+            left.remove_prefix(end == left.npos ? left.size() : end + 1);
+        }
+        return lines;
+    };
+    return Promoted{std::string(read.cluster, read.cluster_len), std::string(read.node, read.node_len),
+                    read.generation, read.last, names(read.out, read.out_len),
+                    names(read.learners, read.learners_len)};
 }
 
 /// Where to go back to.

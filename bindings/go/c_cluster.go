@@ -13,6 +13,10 @@ package trimtab
 #cgo nocallback trimtab_go_cluster_set
 #cgo noescape trimtab_go_cluster_set_text
 #cgo nocallback trimtab_go_cluster_set_text
+#cgo noescape trimtab_go_promote_directory
+#cgo nocallback trimtab_go_promote_directory
+#cgo noescape trimtab_go_promotion_end
+#cgo nocallback trimtab_go_promotion_end
 #cgo noescape trimtab_go_store_cluster
 #cgo nocallback trimtab_go_store_cluster
 #cgo noescape trimtab_go_cluster_node
@@ -118,6 +122,10 @@ func setClusterOptions(options *C.trimtab_cluster_options, given *ClusterOptions
 		{C.TRIMTAB_GO_CLUSTER_TRANSFER_TIMEOUT, uint64(given.TransferTimeout / time.Millisecond), 0, given.TransferTimeout != 0},
 		{C.TRIMTAB_GO_CLUSTER_FEED_TIMEOUT, uint64(given.FeedTimeout / time.Millisecond), 0, given.FeedTimeout != 0},
 		{C.TRIMTAB_GO_CLUSTER_MESSAGE_BYTES, given.MessageBytes, 0, given.MessageBytes != 0},
+		{C.TRIMTAB_GO_CLUSTER_KEPT_BYTES_MAX, valueOf(given.KeptBytesMax), 0, given.KeptBytesMax != nil},
+		{C.TRIMTAB_GO_CLUSTER_SNAPSHOT_RATE, given.SnapshotRate, 0, given.SnapshotRate != 0},
+		{C.TRIMTAB_GO_CLUSTER_SLOW_FLUSH, uint64(valueOf(given.SlowFlush) / time.Millisecond), 0, given.SlowFlush != nil},
+		{C.TRIMTAB_GO_CLUSTER_ELECTION_TICKS, uint64(given.ElectionTicks), 0, given.ElectionTicks != 0},
 	} {
 		if !one.isSaid {
 			continue
@@ -160,6 +168,25 @@ func optionalAddress(address netip.AddrPort) string {
 // borrowed copies a text of C's; NULL is empty.
 func borrowed(data *C.char, length C.size_t) string {
 	return strings.Clone(unsafe.String((*byte)(unsafe.Pointer(data)), int(length)))
+}
+
+func promoteDirectory(path string) (Promoted, error) {
+	data, length := text(path)
+	made := C.trimtab_go_promote_directory(data, length)
+	// Null is fine.
+	defer C.trimtab_go_promotion_end(made.promotion)
+	if err := failureOf("store", "promote directory", made.result); err != nil {
+		return Promoted{}, err
+	}
+	read := &made.promoted
+	return Promoted{
+		Cluster:    borrowed(read.cluster, read.cluster_len),
+		Node:       borrowed(read.node, read.node_len),
+		Generation: uint64(read.generation),
+		Last:       uint64(read.last),
+		Out:        strings.Fields(borrowed(read.out, read.out_len)),
+		Learners:   strings.Fields(borrowed(read.learners, read.learners_len)),
+	}, nil
 }
 
 func (n *nativeStore) cluster() (ClusterStatus, error) {

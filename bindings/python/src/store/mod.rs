@@ -48,7 +48,7 @@ use trimtab::time::Clock;
 pub(crate) use self::answer::{Entry, StoreResult};
 use self::arguments::{Keys, Life, Reach, Request, Value, Wait};
 pub(crate) use self::backup::{backup_closed, backup_verify, restore};
-pub(crate) use self::cluster::ClusterEvents;
+pub(crate) use self::cluster::{ClusterEvents, promote_directory};
 use self::door::{Core, Door};
 pub(crate) use self::door::{close_all, forget_calls};
 use self::hosted::Hosted;
