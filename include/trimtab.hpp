@@ -2630,11 +2630,16 @@ public:
         detail::check(trimtab_cluster_events_new(get(), &events));
         return ClusterEvents(events);
     }
-    /// Hands over to another voter. This and the next four are asked of the primary, and wait for as long as the store's timeout,
+    /// Hands over to another voter. This, and those that change who is in it, are asked of the primary, and wait for as long as the store's timeout,
     /// or `timeout`, 1 ms at least; the longest there is: for ever.
     void transfer(std::string_view to, std::optional<Duration> timeout = std::nullopt)
     {
         detail::check(trimtab_store_transfer(get(), detail::str(to), limit(timeout)));
+    }
+    /// Reads the certificates of the links anew: links made from now on use them, those that are up stay. Whole or not at all.
+    void reload_certificates()
+    {
+        detail::check(trimtab_store_reload_certificates(get()));
     }
     /// Takes a node in, which follows without a vote. It is opened with `Beginning::join`, before or after.
     void add_node(std::string_view name, std::string_view address = {}, std::optional<Duration> timeout = std::nullopt)

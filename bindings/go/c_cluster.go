@@ -266,6 +266,7 @@ const (
 	clusterPromote  = C.TRIMTAB_GO_CHANGE_PROMOTE
 	clusterRemove   = C.TRIMTAB_GO_CHANGE_REMOVE
 	clusterReplace  = C.TRIMTAB_GO_CHANGE_REPLACE
+	clusterReload   = C.TRIMTAB_GO_CHANGE_RELOAD
 )
 
 // change holds a thread until it is done, the time is over or the store is closed.

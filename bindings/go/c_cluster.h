@@ -163,6 +163,7 @@ enum {
     TRIMTAB_GO_CHANGE_PROMOTE,
     TRIMTAB_GO_CHANGE_REMOVE,
     TRIMTAB_GO_CHANGE_REPLACE,
+    TRIMTAB_GO_CHANGE_RELOAD,
 };
 
 static inline trimtab_go_result trimtab_go_cluster_change(trimtab_go_gate *gate, const trimtab_store *store, int what,
@@ -178,6 +179,7 @@ static inline trimtab_go_result trimtab_go_cluster_change(trimtab_go_gate *gate,
     case TRIMTAB_GO_CHANGE_PROMOTE: status = trimtab_store_promote_learner(store, node, timeout_ms); break;
     case TRIMTAB_GO_CHANGE_REMOVE: status = trimtab_store_remove_node(store, node, timeout_ms); break;
     case TRIMTAB_GO_CHANGE_REPLACE: status = trimtab_store_replace_node(store, node, more, timeout_ms); break;
+    case TRIMTAB_GO_CHANGE_RELOAD: status = trimtab_store_reload_certificates(store); break;
     }
     return trimtab_go_leave(calls, status);
 }

@@ -131,6 +131,16 @@ func (s *Store) ReplaceNode(ctx context.Context, lost, learner string) error {
 	return s.change(ctx, "replace node", clusterReplace, lost, learner)
 }
 
+// ReloadCertificates reads the certificates, key and authorities of the links anew, from the files that the options name. Links
+// made from now on use them; those that are up stay with what they were made with. Whole or not at all. When ctx is done first
+// it returns ctx.Err(), and that goes on.
+//
+// Errors: ErrInvalidArgument for certificates that the other nodes would not take, ErrIO for files that cannot be read; ErrState
+// when the store is in no cluster, or its links are in plaintext.
+func (s *Store) ReloadCertificates(ctx context.Context) error {
+	return s.change(ctx, "reload certificates", clusterReload, "", "")
+}
+
 func (s *Store) change(ctx context.Context, operation string, what int, name, other string) error {
 	defer runtime.KeepAlive(s)
 	core, err := s.live(operation)

@@ -37,6 +37,7 @@ func init() {
 		"trimtab_cluster_status_read":                     "ClusterStatus",
 		"trimtab_cluster_node_read":                       "ClusterStatus.Nodes",
 		"trimtab_store_transfer":                          "Store.Transfer",
+		"trimtab_store_reload_certificates":               "Store.ReloadCertificates",
 		"trimtab_store_add_node":                          "Store.AddNode",
 		"trimtab_store_promote_learner":                   "Store.PromoteLearner",
 		"trimtab_store_remove_node":                       "Store.RemoveNode",

@@ -446,6 +446,22 @@ pub unsafe extern "C" fn trimtab_store_transfer(
     })
 }
 
+/// Reads the certificates, key and authorities of the links anew, from the files that the options named. Links made from now on
+/// use them; those that are up stay with what they were made with. Whole or not at all.
+///
+/// Returns `TRIMTAB_OK`; `TRIMTAB_E_NULL`; `TRIMTAB_E_INVALID_ARGUMENT` for certificates that the other nodes would not take, and
+/// `TRIMTAB_E_IO` for files that cannot be read: all is as before; `TRIMTAB_E_STATE` when the store is in no cluster, its links are
+/// in plaintext, or it is closed; `TRIMTAB_E_FORKED`.
+/// Thread safety: any thread, at any time. Blocks while files are read.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trimtab_store_reload_certificates(store: *const trimtab_store) -> trimtab_status {
+    guard(|| {
+        // SAFETY: `store` is null or a live result of `trimtab_store_join`; null is refused.
+        let store = unsafe { borrow(store) }?;
+        Ok(store.reload_certificates()?)
+    })
+}
+
 /// Takes a node in, which follows without a vote: see `trimtab_store_promote_learner`. It is opened with
 /// `TRIMTAB_BEGINNING_JOIN`, before or after.
 ///

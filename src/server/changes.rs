@@ -31,6 +31,8 @@ pub(super) enum ClusterOrder {
     Remove { node: String },
     /// A learner gets the vote of a node that is lost, which is taken out.
     Replace { lost: String, with: String },
+    /// The certificates of this node's links are read anew.
+    Reload,
 }
 
 impl ClusterOrder {
@@ -42,6 +44,7 @@ impl ClusterOrder {
             Self::Promote { .. } => "promote",
             Self::Remove { .. } => "remove",
             Self::Replace { .. } => "replace",
+            Self::Reload => "reload",
         }
     }
 
@@ -54,6 +57,7 @@ impl ClusterOrder {
             Self::Promote { node } => store.promote_learner(node, timeout).map(drop),
             Self::Remove { node } => store.remove(node, timeout).map(drop),
             Self::Replace { lost, with } => store.replace(lost, with, timeout).map(drop),
+            Self::Reload => store.reload_certificates(),
         }
     }
 
@@ -67,6 +71,7 @@ impl ClusterOrder {
             Self::Promote { node } => format!("give {node} a vote"),
             Self::Remove { node } => format!("remove {node}"),
             Self::Replace { lost, with } => format!("replace {lost} with {with}"),
+            Self::Reload => "read the certificates of the links anew".into(),
         }
     }
 }

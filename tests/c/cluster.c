@@ -267,6 +267,8 @@ static void who_is_primary_and_who_is_in_it(void)
     EXPECT(TRIMTAB_E_NOT_PRIMARY, trimtab_store_transfer(stores[other], STR(names[to]), 0));
     CHECK(strstr(last_error(), names[primary]) != NULL);
     EXPECT(TRIMTAB_E_NOT_FOUND, trimtab_store_transfer(stores[primary], STR("nobody"), 0));
+    // In plaintext.
+    EXPECT(TRIMTAB_E_STATE, trimtab_store_reload_certificates(stores[primary]));
     OK(trimtab_store_transfer(stores[primary], STR(names[to]), PATIENCE_MS));
     wait_readable(fd);
     wait_for(events, TRIMTAB_CLUSTER_ROLE, names[to], NULL);
@@ -323,6 +325,7 @@ static void a_child(void)
         alarm(CHILD_SECONDS);
         EXPECT(TRIMTAB_E_FORKED, trimtab_store_cluster(stores[0], &cluster));
         EXPECT(TRIMTAB_E_FORKED, trimtab_store_transfer(stores[0], STR("b"), 0));
+        EXPECT(TRIMTAB_E_FORKED, trimtab_store_reload_certificates(stores[0]));
         EXPECT(TRIMTAB_E_FORKED, trimtab_store_get_at(stores[0], BYTES("key"), &read, &answer));
         EXPECT(TRIMTAB_E_FORKED, trimtab_store_put(stores[0], BYTES("key"), BYTES("v"), NULL, NULL));
         EXPECT(TRIMTAB_E_FORKED, trimtab_cluster_events_next(events, -1, &event));
@@ -436,6 +439,7 @@ static void refusals(void)
     EXPECT(TRIMTAB_E_STATE, trimtab_store_cluster(alone, &cluster));
     EXPECT(TRIMTAB_E_STATE, trimtab_cluster_events_new(alone, &events));
     EXPECT(TRIMTAB_E_STATE, trimtab_store_transfer(alone, STR("b"), 0));
+    EXPECT(TRIMTAB_E_STATE, trimtab_store_reload_certificates(alone));
     call.durability = TRIMTAB_DURABILITY_QUORUM;
     EXPECT(TRIMTAB_E_UNSUPPORTED, trimtab_store_put(alone, BYTES("k"), BYTES("v"), &call, NULL));
     OK(trimtab_store_put(alone, BYTES("k"), BYTES("v"), NULL, NULL));

@@ -227,6 +227,7 @@ struct row {
     R(y_status_out, trimtab_cluster_status_read, status_out, BAD, cluster, NULL) \
     R(y_node_cluster, trimtab_cluster_node_read, cluster, BAD, NULL, 0, &cluster_node) \
     R(y_node_out, trimtab_cluster_node_read, node_out, BAD, cluster, 0, NULL) \
+    R(y_reload, trimtab_store_reload_certificates, store, BAD, NULL) \
     R(y_transfer_store, trimtab_store_transfer, store, BAD, NULL, STR("a"), 0) \
     R(y_transfer_to, trimtab_store_transfer, to, BAD, joined, missing_str(), 0) \
     R(y_add_node_store, trimtab_store_add_node, store, BAD, NULL, STR("z"), STR(""), 0) \

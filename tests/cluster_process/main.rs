@@ -7,6 +7,9 @@
 mod address;
 mod adopt;
 mod balancers;
+#[path = "../shared/certificates.rs"]
+#[allow(dead_code, reason = "each of the tests needs a part of it")]
+mod certificates;
 mod clients;
 mod command;
 mod failover;

@@ -200,6 +200,7 @@ FUNCTIONS = {
     "trimtab_cluster_status_read": "ClusterStatus",
     "trimtab_cluster_node_read": "ClusterStatus.nodes",
     "trimtab_store_transfer": "Store.transfer(to)",
+    "trimtab_store_reload_certificates": "Store.reload_certificates",
     "trimtab_store_add_node": "Store.add_node(address)",
     "trimtab_store_promote_learner": "Store.promote_learner(name)",
     "trimtab_store_remove_node": "Store.remove_node(name)",

@@ -1,4 +1,4 @@
-//! `trimtab store status|transfer|add|promote|remove|replace`: the cluster of a running server's store, and the promotion by
+//! `trimtab store status|transfer|add|promote|remove|replace|reload`: the cluster of a running server's store, and the promotion by
 //! force of a directory.
 
 use std::io::{self, Write};
@@ -56,6 +56,15 @@ pub(super) struct Transfer {
     /// To which; without, to the one that takes over best
     #[arg(value_name = "NODE")]
     node: Option<String>,
+    #[command(flatten)]
+    within: Within,
+    #[command(flatten)]
+    server: Server,
+}
+
+/// Read the certificates of a node's links anew: links made from then on use them, those that are up stay
+#[derive(Args)]
+pub(super) struct Reload {
     #[command(flatten)]
     within: Within,
     #[command(flatten)]
@@ -224,6 +233,12 @@ impl Transfer {
             order["node"] = node.clone().into();
         }
         self.server.change(&self.within, &order, out)
+    }
+}
+
+impl Reload {
+    pub(super) fn run(&self, out: &mut impl Write) -> Result<(), Failure> {
+        self.server.change(&self.within, &object!({ "order": "reload" }), out)
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::calls::Calls;
+use super::certificates::Renewals;
 use super::messages::Messages;
 use super::news::News;
 use super::people::{People, about};
@@ -161,6 +162,7 @@ impl Store {
             is_topology_new: true,
             told_progress: 0,
             progress: Progress::default(),
+            renewals: Renewals::default(),
             is_reported: false,
             shown_time: Timestamp::default(),
             is_closed: false,

@@ -10,6 +10,7 @@
 //! | `options` | what a member is told; numbers of nodes |
 //! | `place` | whose a directory is, and whether it is a copy |
 //! | `messages` | what clients publish, to other nodes and from them |
+//! | `certificates` | certificates that are renewed |
 //! | `calls` | who asked for what, and where it is |
 //! | `routing` | the way of a call: here, held, passed on, back |
 //! | `people` | names, addresses, who is linked |
@@ -27,6 +28,7 @@
 
 mod calls;
 mod catching;
+mod certificates;
 mod changes;
 mod joining;
 mod mending;
@@ -47,6 +49,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use self::calls::{Calls, Local};
+use self::certificates::Renewals;
 use self::changes::Held;
 pub use self::changes::{ClusterStatus, NodeStatus};
 use self::messages::Messages;
@@ -107,6 +110,7 @@ pub(in crate::driver) struct Member {
     /// How far the others were when that was told last.
     told_progress: u64,
     progress: Progress,
+    renewals: Renewals,
     /// Other nodes have said how far they are.
     is_reported: bool,
     /// The time in the log that readers know.

@@ -104,6 +104,7 @@ impl Load {
                 Order::Add(peer) => drop(links.add_peer(peer)),
                 Order::Remove(name) => links.remove_peer(&name),
                 Order::Removed(numbers) => links.set_removed(numbers),
+                Order::Secure(secured) => links.secure(*secured),
             }
         }
         for Parcel { name, to, class, id, bytes } in self.frames.drain(..) {

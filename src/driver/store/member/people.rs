@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use super::options::{ClusterOptions, number_of};
-use crate::driver::peer::PeerAddress;
+use crate::driver::peer::{PeerAddress, Secured};
 use crate::error::{Error, Result};
 use crate::peer::NodeName;
 use crate::replication::{ABOUT_BYTES_MAX, Membership};
@@ -31,6 +31,8 @@ pub(super) enum Order {
     Add(PeerAddress),
     Remove(NodeName),
     Removed(Vec<u64>),
+    /// New links are made with this.
+    Secure(Box<Secured>),
 }
 
 /// By number; this node too.
