@@ -9,6 +9,7 @@ mod adopt;
 mod balancers;
 mod clients;
 mod command;
+mod events;
 mod failover;
 #[path = "../shared/folder.rs"]
 #[allow(dead_code, reason = "each of the tests needs a part of it")]
