@@ -40,6 +40,8 @@ pub(super) struct Host {
     pub(super) timer: Option<u64>,
     /// It was taken out, or is to stay down.
     pub(super) is_retired: bool,
+    /// It told that it answers writes with fewer nodes than they asked for.
+    pub(super) is_degraded: bool,
     /// An old copy of its directory.
     pub(super) copy: Option<Vec<(log::File, Vec<u8>)>>,
     /// The next opening is from such a copy.
@@ -129,6 +131,7 @@ impl Host {
             slow_by: 0,
             timer: None,
             is_retired: false,
+            is_degraded: false,
             copy: None,
             is_copy: false,
             feed_from: Vec::new(),
@@ -237,6 +240,7 @@ impl Host {
     /// The power fails: of what was on its way to the disk any part may be there.
     pub(super) fn crash(&mut self, rng: &mut Rng) {
         self.node = None;
+        self.is_degraded = false;
         if let Some(flush) = self.flush.take()
             && rng.below(2) == 0
         {
