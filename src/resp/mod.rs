@@ -42,4 +42,4 @@ pub use self::number::parse_integer;
 pub use self::peers::Peers;
 pub use self::reply::{Protocol, Reply};
 pub use self::request::{Limits, Parsed, Parser, ProtocolError, Request};
-pub use self::topology::{ClientAddress, Node, Topology};
+pub use self::topology::{ClientAddress, Freshness, Node, Topology};

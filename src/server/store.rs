@@ -60,6 +60,7 @@ fn member_options(from: &config::Store, cluster: &config::Cluster) -> embedded::
     options.durability = from.durability;
     options.forwards = cluster.forwards;
     options.client_address.clone_from(&cluster.announce);
+    options.reached_at.clone_from(&cluster.reached_at);
     options.feed_from.clone_from(&cluster.feed_from);
     options.replication.feed_timeout = cluster.feed_timeout;
     options.replication.degrade_after = cluster.degrade_after;

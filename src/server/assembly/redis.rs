@@ -28,6 +28,8 @@ use crate::server::config::StoreRole;
 #[cfg(feature = "replication")]
 use crate::server::split::split_options;
 use crate::server::store::client_options;
+#[cfg(feature = "replication")]
+use crate::split::lag::LagBound;
 use crate::sys::fork::Moment;
 
 const RESP_BACKLOG: u32 = 4096;
@@ -187,6 +189,7 @@ pub(super) fn store_pools(
                 StoreRole::Any => Wanted::Any,
             },
             port: members.port,
+            bound: LagBound { lag_max: members.lag_max, lag_entries_max: members.lag_entries_max },
         })
     };
     let followers: Vec<Follower> = config.pools.iter().zip(&shared.pools).filter_map(follower).collect();

@@ -17,6 +17,8 @@ pub(super) struct Person {
     pub(super) address: Option<SocketAddr>,
     /// Where its clients reach it, as it says.
     pub(super) client_address: Option<String>,
+    /// Where nodes do, where that is a name.
+    pub(super) reached_at: Option<String>,
     /// The process at the other end of the link that is up.
     pub(super) linked: Option<u64>,
     /// Why there is no link, or what was refused last; `None` once a link has come up since.
@@ -51,6 +53,7 @@ impl People {
             name: it.name.clone(),
             address: it.address,
             client_address: None,
+            reached_at: None,
             linked: None,
             trouble: None,
             doubles: 0,
@@ -84,6 +87,7 @@ impl People {
                 name,
                 address,
                 client_address: None,
+                reached_at: None,
                 linked: None,
                 trouble: None,
                 doubles: 0,
