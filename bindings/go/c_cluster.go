@@ -217,6 +217,10 @@ func (n *nativeStore) cluster() (ClusterStatus, error) {
 		Forwarded:      uint64(read.forwarded),
 		RefusedFrames:  uint64(read.refused_frames),
 		UnsentFrames:   uint64(read.unsent_frames),
+		RefusedPeers:   uint64(read.refused_peers),
+		LastRefusal:    borrowed(read.last_refusal, read.last_refusal_len),
+		DegradedWrites: uint64(read.degraded_writes),
+		Degraded:       read.is_degraded != 0,
 	}
 	for at := range read.nodes {
 		node := C.trimtab_go_cluster_node(seen.cluster, at)
@@ -231,6 +235,7 @@ func (n *nativeStore) cluster() (ClusterStatus, error) {
 			Matched:       knownNumber(node.matched),
 			Lag:           knownNumber(node.lag),
 			Source:        borrowed(node.source, node.source_len),
+			Trouble:       borrowed(node.trouble, node.trouble_len),
 		})
 	}
 	return status, nil

@@ -90,6 +90,8 @@ func init() {
 		"TRIMTAB_CLUSTER_SOURCE":        int64(ClusterSource),
 		"TRIMTAB_CLUSTER_DAMAGED":       int64(ClusterDamaged),
 		"TRIMTAB_CLUSTER_MENDED":        int64(ClusterMended),
+		"TRIMTAB_CLUSTER_DEGRADED":      int64(ClusterDegraded),
+		"TRIMTAB_CLUSTER_RECOVERED":     int64(ClusterRecovered),
 	} {
 		constants[name] = constant{is: is}
 	}

@@ -132,7 +132,7 @@ static void wait_for(trimtab_cluster_events *events, int32_t kind, const char *n
     char text[512];
     for (;;) {
         OK(trimtab_cluster_events_next(events, PATIENCE_MS, &event));
-        CHECK(event.kind >= TRIMTAB_CLUSTER_ROLE && event.kind <= TRIMTAB_CLUSTER_MENDED);
+        CHECK(event.kind >= TRIMTAB_CLUSTER_ROLE && event.kind <= TRIMTAB_CLUSTER_RECOVERED);
         if (event.kind != kind) {
             continue;
         }

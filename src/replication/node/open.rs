@@ -8,7 +8,7 @@ use raft::eraftpb::HardState;
 use raft::{Config, RawNode, ReadOnlyOption, StateRole};
 
 use super::founding::{FOUNDING, Founding};
-use super::{Calls, Feeding, Fetching, Node, Room, Source, Standing};
+use super::{Calls, Degrading, Feeding, Fetching, Node, Room, Source, Standing};
 use crate::error::{Error, Result};
 use crate::replication::frame::Fault;
 use crate::replication::hashes::Hashes;
@@ -174,6 +174,7 @@ impl Node {
             pace: super::pace::Pace::new(now.instant),
             hashes: Hashes::default(),
             room: Room::default(),
+            degrading: Degrading::default(),
             expiring: None,
             flush_since: None,
             handed_over_at: None,

@@ -311,20 +311,17 @@ impl Node {
 
     /// Answers writes that are applied, and on as many nodes as they asked for.
     pub(super) fn answer_writes(&mut self) {
+        self.follow_degrading();
         if self.calls.writes.spreading.is_empty() {
             return;
         }
+        let mut degraded = Vec::new();
         let is_primary = self.is_primary();
         let degrade_after = self.options.degrade_after;
         let mut spreading = std::mem::take(&mut self.calls.writes.spreading);
         spreading.retain(|sequence, write| {
             let nodes = if is_primary { self.nodes_with(*sequence) } else { 1 };
-            let prs = self.raw.raft.prs();
-            let voters = self.members.nodes().filter(|it| self.members.is_voter(*it));
-            let has_all = is_primary
-                && voters.into_iter().all(|it| {
-                    !self.forgetful.contains_key(&it) && prs.get(it).is_some_and(|it| it.matched >= *sequence)
-                });
+            let has_all = is_primary && self.lacking(*sequence).next().is_none();
             let (_, since) = write.applied.as_ref().expect("only what is applied spreads");
             let is_enough = match write.level {
                 Level::All => has_all,
@@ -340,11 +337,17 @@ impl Node {
             // The quorum that has it may be one of fewer voters than there are by now.
             let least = write.voters.min(self.members.voters.len()) as u32 / 2 + 1;
             let reached = Reached { durability, nodes: nodes.max(least), is_degraded: !is_enough };
+            if !is_enough {
+                degraded.push((*sequence, write.level));
+            }
             let position = Position { epoch: write.epoch, sequence: *sequence };
             let outcome = write.applied.take().and_then(|(outcome, _)| outcome);
             self.calls.complete(write.ticket, Ok(Answer::Written(Done { outcome, position, reached })));
             false
         });
         self.calls.writes.spreading = spreading;
+        for (sequence, level) in degraded {
+            self.degraded(sequence, level);
+        }
     }
 }

@@ -25,6 +25,18 @@ impl World {
                 crate::replication::Event::Source { node: Some(_) } => self.summary.fed += 1,
                 crate::replication::Event::Source { node: None } => self.summary.fed_back += 1,
                 crate::replication::Event::Readmitted => self.summary.readmitted += 1,
+                crate::replication::Event::Degraded { nodes, sequence } => {
+                    if nodes.is_empty() || nodes.contains(&id) || host.is_degraded {
+                        return Err(format!("node {id} is degraded at {sequence} for {nodes:?}"));
+                    }
+                    host.is_degraded = true;
+                }
+                crate::replication::Event::Recovered { writes } => {
+                    if writes == 0 || !std::mem::take(&mut host.is_degraded) {
+                        return Err(format!("node {id} has recovered from {writes} writes"));
+                    }
+                    self.summary.recovered += 1;
+                }
                 crate::replication::Event::SlowDisk { .. } => self.summary.slow += 1,
                 crate::replication::Event::Differs { node, sequence } => {
                     return Err(format!("node {node} differs at {sequence}"));
@@ -124,6 +136,9 @@ impl World {
         let status = node.status();
         if status.applied != status.last {
             return Err(format!("the primary {primary} has applied {} of {}", status.applied, status.last));
+        }
+        if status.is_degraded {
+            return Err(format!("the primary {primary} is degraded"));
         }
         if node.members().is_joint() {
             return Err("a change of the cluster does not end".into());

@@ -41,6 +41,8 @@ pub(super) struct Host {
     pub(super) timer: Option<u64>,
     /// It was taken out, or is to stay down.
     pub(super) is_retired: bool,
+    /// It told that it answers writes with fewer nodes than they asked for.
+    pub(super) is_degraded: bool,
     /// An old copy of its directory.
     pub(super) copy: Option<Vec<(log::File, Vec<u8>)>>,
     /// The next opening is from such a copy.
@@ -152,6 +154,7 @@ impl Host {
             slow_by: 0,
             timer: None,
             is_retired: false,
+            is_degraded: false,
             copy: None,
             is_copy: false,
             feed_from: Vec::new(),
@@ -276,6 +279,7 @@ impl Host {
     pub(super) fn crash(&mut self, rng: &mut Rng, is_power: bool) {
         self.node = None;
         self.early.retain(|it| it.is_local);
+        self.is_degraded = false;
         if let Some(flush) = self.flush.take()
             && rng.below(2) == 0
         {

@@ -11,6 +11,8 @@ pub struct Summary {
     pub written_all: u64,
     /// Of these, with less than was asked for.
     pub degraded: u64,
+    /// How often a primary ceased to be degraded.
+    pub recovered: u64,
     /// Writes answered at `memory` or `local`.
     pub early: u64,
     /// Of these, at `local`; and how many of all were seen to be committed at their place later.
@@ -107,6 +109,7 @@ impl Summary {
             (&mut self.written, other.written),
             (&mut self.written_all, other.written_all),
             (&mut self.degraded, other.degraded),
+            (&mut self.recovered, other.recovered),
             (&mut self.early, other.early),
             (&mut self.local, other.local),
             (&mut self.early_kept, other.early_kept),

@@ -194,7 +194,7 @@ pub(crate) fn read(
     })
 }
 
-fn role(py: Python<'_>, role: Role) -> PyResult<Bound<'_, PyAny>> {
+pub(crate) fn role(py: Python<'_>, role: Role) -> PyResult<Bound<'_, PyAny>> {
     let number = match role {
         Role::Primary => 1,
         Role::Replica => 2,
@@ -228,6 +228,7 @@ pub(crate) fn described<'py>(py: Python<'py>, status: &ClusterStatus) -> PyResul
             node.matched,
             node.lag,
             &node.source,
+            &node.trouble,
         ))
     };
     let nodes = PyTuple::new(py, status.nodes.iter().map(node).collect::<PyResult<Vec<_>>>()?)?;
@@ -256,7 +257,9 @@ pub(crate) fn described<'py>(py: Python<'py>, status: &ClusterStatus) -> PyResul
         status.refused_frames,
         status.unsent_frames,
     );
+    let troubles = (status.refused_peers, &status.last_refusal, status.degraded_writes, status.is_degraded);
     let all = first.into_pyobject(py)?.as_sequence().concat(counted.into_pyobject(py)?.as_sequence())?;
+    let all = all.concat(troubles.into_pyobject(py)?.as_sequence())?;
     errors::class(py, TYPES, "ClusterStatus")?.call1(all.to_tuple()?)
 }
 
@@ -321,6 +324,14 @@ fn told(py: Python<'_>, event: ClusterEvent) -> PyResult<Bound<'_, PyAny>> {
         ClusterEvent::Mended { sequence } => {
             number = sequence;
             16
+        }
+        ClusterEvent::Degraded { nodes, sequence } => {
+            (name, number) = (Some(nodes.join(",")), sequence);
+            17
+        }
+        ClusterEvent::Recovered { writes } => {
+            number = writes;
+            18
         }
         // The library is that which this was built with.
         _ => unreachable!("an event of a later release"),

@@ -23,7 +23,7 @@
 mod answer;
 mod arguments;
 mod backup;
-mod cluster;
+pub(crate) mod cluster;
 mod door;
 mod hosted;
 mod operation;
