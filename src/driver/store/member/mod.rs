@@ -17,6 +17,7 @@
 //! | `catching` | the thread for what nodes that are behind need |
 //! | `joining` | opening |
 //! | `mending` | a directory that is damaged when it is opened |
+//! | `marking` | what is said of a directory that nobody has open |
 //! | `promoting` | promotion by force of a directory that nobody has open |
 //! | `changes` | who is in the cluster, who is primary: asked for and told |
 //! | `reads` | how fresh what a read sees is |
@@ -28,6 +29,7 @@ mod calls;
 mod catching;
 mod changes;
 mod joining;
+mod marking;
 mod mending;
 mod messages;
 mod news;
@@ -47,6 +49,7 @@ use std::sync::Arc;
 use self::calls::{Calls, Local};
 use self::changes::Held;
 pub use self::changes::{ClusterStatus, NodeStatus};
+pub use self::marking::{Marked, look_at_directory, mark_directory};
 use self::messages::Messages;
 use self::news::News;
 pub use self::news::{ClusterEvent, ClusterEvents};
