@@ -82,6 +82,9 @@ const (
 	// EventStoreBackupFailed: a backup of the store, the number, could not be taken and is as it was before; the
 	// detail says why.
 	EventStoreBackupFailed EventKind = 19
+	// EventStoreOpened: the store was opened, and found something to be looked at: a torn tail that was cut off, a
+	// clock that is behind, settings that are not in force; the detail says which.
+	EventStoreOpened EventKind = 30
 
 	// EventPanicBegan: a tier, the number, serves whatever is observed of its backends.
 	EventPanicBegan EventKind = 32

@@ -247,6 +247,7 @@ var constants = map[string]constant{
 	"TRIMTAB_EVENT_STORE_RECOVERED":     {is: int64(EventStoreRecovered)},
 	"TRIMTAB_EVENT_STORE_BACKUP_ENDED":  {is: int64(EventStoreBackupEnded)},
 	"TRIMTAB_EVENT_STORE_BACKUP_FAILED": {is: int64(EventStoreBackupFailed)},
+	"TRIMTAB_EVENT_STORE_OPENED":        {is: int64(EventStoreOpened)},
 
 	"TRIMTAB_BACKENDS_MAX": {is: BackendsMax},
 	"TRIMTAB_WEIGHT_MAX":   {is: WeightMax},

@@ -34,6 +34,9 @@ pub const TRIMTAB_EVENT_STORE_RECOVERED: i32 = 17;
 pub const TRIMTAB_EVENT_STORE_BACKUP_ENDED: i32 = 18;
 /// A backup of the store could not be taken, and is as it was before; the number is the backup's, the detail says why.
 pub const TRIMTAB_EVENT_STORE_BACKUP_FAILED: i32 = 19;
+/// The store was opened, and found something to be looked at: a torn tail that was cut off, a clock that is behind, settings
+/// that are not in force; the detail says which.
+pub const TRIMTAB_EVENT_STORE_OPENED: i32 = 30;
 
 /// Something an operator would want to know; nothing is told per connection. Each text ends with a NUL that
 /// its `_len` does not count, is empty where there is nothing to say, and is never NULL. Texts and struct are
@@ -227,6 +230,7 @@ fn numbers(kind: EventKind) -> (i32, u32) {
         EventKind::SessionsCut(count) => {
             (TRIMTAB_EVENT_SESSIONS_CUT, u32::try_from(count).unwrap_or(u32::MAX))
         }
+        EventKind::StoreOpened => (TRIMTAB_EVENT_STORE_OPENED, 0),
         EventKind::StoreFailed => (TRIMTAB_EVENT_STORE_FAILED, 0),
         EventKind::StoreFull => (TRIMTAB_EVENT_STORE_FULL, 0),
         EventKind::StoreRecovered => (TRIMTAB_EVENT_STORE_RECOVERED, 0),

@@ -18,3 +18,4 @@ mod folder;
 mod process;
 mod split;
 mod support;
+mod told;

@@ -185,6 +185,9 @@ class EventKind(IntEnum):
     """A backup of the store, the value, has been taken; the detail says what was added."""
     STORE_BACKUP_FAILED = 19
     """A backup of the store, the value, could not be taken and is as it was before; the detail says why."""
+    STORE_OPENED = 30
+    """The store was opened, and found something to be looked at: a torn tail that was cut off, a clock that is behind,
+    settings that are not in force; the detail says which."""
     PANIC_BEGAN = 32
     """A tier, the value, panics: it serves whatever is observed of its backends."""
     PANIC_ENDED = 33
