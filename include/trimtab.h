@@ -450,7 +450,8 @@
 #define TRIMTAB_EVENT_STORE_FAILED 15
 
 /**
- * The store takes no writes, for there is no room on disk; the detail says more. Reading goes on.
+ * There is no room on disk for the log's next segment; the detail says more. Once the present one is full the store takes no
+ * writes; reading goes on.
  */
 #define TRIMTAB_EVENT_STORE_FULL 16
 
@@ -1996,7 +1997,116 @@ typedef struct trimtab_store_status {
      * How often a snapshot took the place of what was found damaged; in a cluster also, whether opening did without what was.
      */
     uint64_t scrub_mended;
+    /**
+     * Commands taken. This and what follows was counted since the store was opened.
+     */
+    uint64_t submitted;
+    /**
+     * Commands that joined the same request on its way.
+     */
+    uint64_t joined;
+    /**
+     * Commands refused at once.
+     */
+    uint64_t refused;
+    /**
+     * Entries of the log that were applied.
+     */
+    uint64_t entries_applied;
+    /**
+     * Writes to disk, each with a sync.
+     */
+    uint64_t flushes;
+    /**
+     * Bytes of them.
+     */
+    uint64_t flushed_bytes;
+    /**
+     * Commands for which the clock had gone back, and stood still instead.
+     */
+    uint64_t clock_steps;
+    /**
+     * Commands that took out what had expired.
+     */
+    uint64_t expiries;
+    /**
+     * Commands that made room.
+     */
+    uint64_t evictions;
+    /**
+     * Snapshots written.
+     */
+    uint64_t snapshots_written;
+    /**
+     * Snapshots that failed.
+     */
+    uint64_t snapshots_failed;
 } trimtab_store_status;
+
+/**
+ * What opening a store found.
+ */
+typedef struct trimtab_store_report {
+    /**
+     * `sizeof(trimtab_store_report)`, set by the caller before the call.
+     */
+    uint32_t struct_size;
+    /**
+     * 1: the store had been closed in order; 0: it had not, or is new.
+     */
+    int32_t is_closed;
+    /**
+     * 1: a batch that never became durable was cut off, in the file that `trimtab_store_torn_file_copy` gives; else 0. It is
+     * told again each time the store is opened until something has been written.
+     */
+    int32_t is_torn;
+    /**
+     * Why the settings asked for are not in force, and those of before are: a status, whose words
+     * `trimtab_store_settings_refused_copy` gives; `TRIMTAB_OK` when they are.
+     */
+    int32_t settings_refused;
+    /**
+     * How many segments hold records.
+     */
+    uint64_t segments;
+    /**
+     * How many records they hold.
+     */
+    uint64_t records;
+    /**
+     * The bytes of these.
+     */
+    uint64_t bytes;
+    /**
+     * The first entry of the log that can be read; 0: there is none.
+     */
+    uint64_t first;
+    /**
+     * The last entry, whether in the log or only in the snapshot; 0: there is none.
+     */
+    uint64_t last;
+    /**
+     * The snapshot's sequence; 0: there is none.
+     */
+    uint64_t snapshot;
+    /**
+     * The byte of that file where the log ends now; 0 unless `is_torn`.
+     */
+    uint64_t torn_offset;
+    /**
+     * How many bytes behind it were recognised as the batch's; 0 unless `is_torn`.
+     */
+    uint64_t torn_bytes;
+    /**
+     * Entries that were applied on top of the snapshot.
+     */
+    uint64_t replayed;
+    /**
+     * By how much the latest time in the store was ahead of the clock, in milliseconds: until the clock has come there,
+     * time stands still in the store.
+     */
+    uint64_t ahead_ms;
+} trimtab_store_report;
 
 /**
  * How a call that writes is to go. NULL in its place, and 0 in each field, is the default.
@@ -4635,6 +4745,25 @@ trimtab_status trimtab_store_sync(const struct trimtab_store *store,
                                   uint64_t *sequence_out);
 
 /**
+ * Waits until the log is on this disk up to a sequence, such as that of a write with `TRIMTAB_DURABILITY_MEMORY`. It hurries
+ * nobody: such writes come there with the next flush, within `flush_interval_ms`; `trimtab_store_sync` has them come at once.
+ * A sequence that is not written yet is waited for. In a cluster it is this node's log: what a primary that was lost has
+ * written there may be replaced by others' entries, what was answered with `TRIMTAB_DURABILITY_QUORUM` is not.
+ * `trimtab_store_queue_submit_durable` is the same without a thread that waits.
+ *
+ * - `timeout_ms`: at most so many milliseconds; 0 for the store's `timeout_ms`, negative for ever.
+ * - `durable_out`: gets the sequence up to which it is; may be NULL. Written on success only.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_TIMED_OUT`, `TRIMTAB_E_CAPACITY` when `waiting_max` wait for that, or
+ * `TRIMTAB_E_IO` when the log has failed.
+ * Thread safety: any thread, at any time. Blocks for as long as `timeout_ms` allows.
+ */
+trimtab_status trimtab_store_wait_durable(const struct trimtab_store *store,
+                                          uint64_t sequence,
+                                          int64_t timeout_ms,
+                                          uint64_t *durable_out);
+
+/**
  * Has a snapshot written of what is there now, beside everything else, and waits for it. The log lets go of what it
  * stands for. The store does so by itself when the log grows long.
  *
@@ -4659,6 +4788,45 @@ trimtab_status trimtab_store_snapshot(const struct trimtab_store *store,
  */
 trimtab_status trimtab_store_status_read(const struct trimtab_store *store,
                                          struct trimtab_store_status *status_out);
+
+/**
+ * What opening the store found. It does not change, and is told of a store that is closed too.
+ *
+ * - `report_out`: its `struct_size` is read; written on success only.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_STRUCT_SIZE`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_store_report_read(const struct trimtab_store *store,
+                                         struct trimtab_store_report *report_out);
+
+/**
+ * Copies the name of the file of which opening has cut off a torn tail; nothing when there was none.
+ *
+ * - `buffer`, `size`: where it goes, cut at a character and closed with a NUL. May be NULL when `size` is 0.
+ * - `length_out`: gets the length of the whole, without the NUL; may be NULL.
+ *
+ * Returns `TRIMTAB_OK`, also when it does not fit, or `TRIMTAB_E_NULL`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_store_torn_file_copy(const struct trimtab_store *store,
+                                            char *buffer,
+                                            size_t size,
+                                            size_t *length_out);
+
+/**
+ * Copies why the settings that the store was opened with are not in force; nothing when they are.
+ *
+ * - `buffer`, `size`: where it goes, cut at a character and closed with a NUL. May be NULL when `size` is 0.
+ * - `length_out`: gets the length of the whole, without the NUL; may be NULL.
+ *
+ * Returns `TRIMTAB_OK`, also when it does not fit, or `TRIMTAB_E_NULL`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_store_settings_refused_copy(const struct trimtab_store *store,
+                                                   char *buffer,
+                                                   size_t size,
+                                                   size_t *length_out);
 
 /**
  * Sets whether a store runs on its caller's threads: it makes none, and does what is due in `trimtab_store_turn` and in
@@ -5397,6 +5565,20 @@ trimtab_status trimtab_store_queue_submit_txn(const struct trimtab_store_queue *
                                               const struct trimtab_txn *txn,
                                               const struct trimtab_store_call *call,
                                               uint64_t user_data);
+
+/**
+ * Asks to be told once the log is on this disk up to a sequence, as `trimtab_store_wait_durable` says. The `sequence` of its
+ * answer is that up to which it is by then.
+ *
+ * - `user_data`: comes back with its answer.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_CAPACITY` when `capacity` is reached, or `waiting_max` wait for that, or
+ * `TRIMTAB_E_IO` when the log has failed.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_store_queue_submit_durable(const struct trimtab_store_queue *queue,
+                                                  uint64_t sequence,
+                                                  uint64_t user_data);
 
 /**
  * Takes the next that is done, in the order in which they were.

@@ -2333,6 +2333,13 @@ public:
         detail::check(trimtab_store_queue_submit_txn(queue_.get(), transaction.get(), call.get(), user_data));
     }
 
+    /// Asks to be told once the log is on this disk up to `sequence`, as `Store::wait_durable`; the answer's `sequence` is that
+    /// up to which it is by then.
+    void submit_durable(std::uint64_t sequence, std::uint64_t user_data)
+    {
+        detail::check(trimtab_store_queue_submit_durable(queue_.get(), sequence, user_data));
+    }
+
     /// Waits for the next that is done.
     StoreCompletion next() { return std::move(*next(Duration::max())); }
     /// The same, waiting at most so long; not at all for 0. Nothing when the time is over.
@@ -2656,6 +2663,12 @@ public:
     std::uint64_t sync() { return sync_for(0); }
     /// The same, for so long at most, 1 ms at least; the longest there is: for ever. Likewise for those below.
     std::uint64_t sync(Duration timeout) { return sync_for(detail::timeout_ms(timeout)); }
+    /// Waits until the log is on this disk up to `sequence`, and gives that up to which it is; hurries nobody, as `sync` does.
+    std::uint64_t wait_durable(std::uint64_t sequence) const { return durable_for(sequence, 0); }
+    std::uint64_t wait_durable(std::uint64_t sequence, Duration timeout) const
+    {
+        return durable_for(sequence, detail::timeout_ms(timeout));
+    }
     /// Has a snapshot written of what is there now, and waits for it; gives its sequence.
     std::uint64_t snapshot() { return snapshot_for(0); }
     std::uint64_t snapshot(Duration timeout) { return snapshot_for(detail::timeout_ms(timeout)); }
@@ -2674,6 +2687,27 @@ public:
         auto status = detail::sized<trimtab_store_status>();
         detail::check(trimtab_store_status_read(get(), &status));
         return status;
+    }
+    /// What opening found. It does not change.
+    trimtab_store_report report() const
+    {
+        auto report = detail::sized<trimtab_store_report>();
+        detail::check(trimtab_store_report_read(get(), &report));
+        return report;
+    }
+    /// The file of which opening has cut off a torn tail, see `report`; empty when there was none.
+    std::string torn_file() const
+    {
+        return detail::text([this](char *buffer, std::size_t size, std::size_t *length) {
+            return trimtab_store_torn_file_copy(get(), buffer, size, length);
+        });
+    }
+    /// Why the settings that it was opened with are not in force; empty when they are.
+    std::string settings_refused() const
+    {
+        return detail::text([this](char *buffer, std::size_t size, std::size_t *length) {
+            return trimtab_store_settings_refused_copy(get(), buffer, size, length);
+        });
     }
     /// Backs it up to the directory `to`: all of it, or what came since the last time. `is_full`: beginning anew with a
     /// snapshot. Blocks for the disk, and holds up nobody else.
@@ -2751,6 +2785,12 @@ private:
         return count;
     }
 
+    std::uint64_t durable_for(std::uint64_t sequence, std::int64_t timeout_ms) const
+    {
+        std::uint64_t durable = 0;
+        detail::check(trimtab_store_wait_durable(get(), sequence, timeout_ms, &durable));
+        return durable;
+    }
     std::uint64_t sync_for(std::int64_t timeout_ms)
     {
         std::uint64_t sequence = 0;

@@ -73,7 +73,8 @@ const (
 	EventSessionsCut EventKind = 14
 	// EventStoreFailed: the store takes no writes any more until it is opened again; the detail says why.
 	EventStoreFailed EventKind = 15
-	// EventStoreFull: the store takes no writes, for there is no room on disk; the detail says more.
+	// EventStoreFull: there is no room on disk for the log's next segment, and once the present one is full the store takes no
+	// writes; the detail says more.
 	EventStoreFull EventKind = 16
 	// EventStoreRecovered: the store takes writes again.
 	EventStoreRecovered EventKind = 17

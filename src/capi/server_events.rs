@@ -26,7 +26,8 @@ pub const TRIMTAB_EVENT_DISCOVERY_FAILED: i32 = 13;
 pub const TRIMTAB_EVENT_SESSIONS_CUT: i32 = 14;
 /// The store takes no writes any more until it is opened again; the detail says why. Reading goes on.
 pub const TRIMTAB_EVENT_STORE_FAILED: i32 = 15;
-/// The store takes no writes, for there is no room on disk; the detail says more. Reading goes on.
+/// There is no room on disk for the log's next segment; the detail says more. Once the present one is full the store takes no
+/// writes; reading goes on.
 pub const TRIMTAB_EVENT_STORE_FULL: i32 = 16;
 /// The store takes writes again.
 pub const TRIMTAB_EVENT_STORE_RECOVERED: i32 = 17;

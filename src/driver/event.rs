@@ -44,7 +44,8 @@ pub enum EventKind {
     StoreOpened,
     /// The store takes no writes any more until it is opened again; the detail says why. Reading goes on.
     StoreFailed,
-    /// The store takes no writes, for there is no room on disk; the detail says more. Reading goes on.
+    /// There is no room on disk for the log's next segment; the detail says more. Once the present one is full the store takes no
+    /// writes; reading goes on.
     StoreFull,
     /// The store takes writes again.
     StoreRecovered,

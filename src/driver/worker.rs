@@ -76,6 +76,9 @@ pub(crate) enum Timer {
     /// A splitting listener, by its number.
     #[cfg(feature = "replication")]
     Split(u32),
+    /// Pools whose backends are the store's nodes.
+    #[cfg(feature = "replication")]
+    StorePools,
     /// Try again to accept: there was no descriptor.
     Accept(u32),
     /// Try again to connect sessions: there was no descriptor.
@@ -237,7 +240,7 @@ impl Worker {
         }
         #[cfg(feature = "replication")]
         if let Some(pools) = &mut worker.store_pools {
-            pools.handle_news(worker.core.now);
+            pools.handle_news(&mut worker.core);
         }
         #[cfg(feature = "store")]
         if let Some(watch) = &worker.store_watch {
@@ -474,7 +477,7 @@ impl Worker {
                 Message::Nodes => {
                     self.splitters.iter_mut().for_each(Splitter::handle_news);
                     if let Some(pools) = &mut self.store_pools {
-                        pools.handle_news(self.core.now);
+                        pools.handle_news(&mut self.core);
                     }
                 }
                 // Whether that ends it is looked at after every turn.
@@ -515,6 +518,12 @@ impl Worker {
                 Timer::Split(number) => {
                     if let Some(splitter) = self.splitters.get_mut(number as usize) {
                         splitter.handle_timeout();
+                    }
+                }
+                #[cfg(feature = "replication")]
+                Timer::StorePools => {
+                    if let Some(pools) = &mut self.store_pools {
+                        pools.handle_timeout(&mut self.core);
                     }
                 }
                 Timer::Discovering => {

@@ -58,6 +58,7 @@ fn member_options(from: &config::Store, cluster: &config::Cluster) -> embedded::
     options.nodes = from.nodes;
     options.forwards = cluster.forwards;
     options.client_address.clone_from(&cluster.announce);
+    options.reached_at.clone_from(&cluster.reached_at);
     options.feed_from.clone_from(&cluster.feed_from);
     options.patience = cluster.patience;
     options.forward_max = cluster.forward_max;

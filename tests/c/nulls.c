@@ -59,6 +59,7 @@ static trimtab_txn *made_txn;
 static trimtab_store_call store_call;
 static trimtab_store_result store_result;
 static trimtab_store_status store_status;
+static trimtab_store_report store_report;
 static trimtab_store_backup_report backup_report;
 static trimtab_store_restore_options restore_options;
 static trimtab_store_restored restored;
@@ -256,6 +257,8 @@ struct row {
     R(x_store_get_copy_version_out, trimtab_store_get_copy, version_out, FINE, store, trimtab_bytes_of("k", 1), buffer, sizeof buffer, &length, NULL) \
     R(x_store_sync_store, trimtab_store_sync, store, BAD, NULL, 0, &number) \
     R(x_store_sync_sequence_out, trimtab_store_sync, sequence_out, FINE, store, 0, NULL) \
+    R(x_store_wait_durable_store, trimtab_store_wait_durable, store, BAD, NULL, 0, 0, &number) \
+    R(x_store_wait_durable_durable_out, trimtab_store_wait_durable, durable_out, FINE, store, 0, 0, NULL) \
     R(x_store_snapshot_store, trimtab_store_snapshot, store, BAD, NULL, 0, &number) \
     R(x_store_snapshot_sequence_out, trimtab_store_snapshot, sequence_out, FINE, store, 0, NULL) \
     R(x_store_scrub_store, trimtab_store_scrub, store, BAD, NULL, 0) \
@@ -275,6 +278,12 @@ struct row {
     R(x_store_restore_restored_out, trimtab_store_restore, restored_out, FINE, STR(backup_path), STR(fresh_path()), &restore_options, NULL) \
     R(x_store_status_read_store, trimtab_store_status_read, store, BAD, NULL, &store_status) \
     R(x_store_status_read_status_out, trimtab_store_status_read, status_out, BAD, store, NULL) \
+    R(x_store_report_read_store, trimtab_store_report_read, store, BAD, NULL, &store_report) \
+    R(x_store_report_read_report_out, trimtab_store_report_read, report_out, BAD, store, NULL) \
+    R(x_store_torn_file_copy_store, trimtab_store_torn_file_copy, store, BAD, NULL, buffer, sizeof buffer, &length) \
+    COPY_ROWS(R, trimtab_store_torn_file_copy, store,) \
+    R(x_store_settings_refused_copy_store, trimtab_store_settings_refused_copy, store, BAD, NULL, buffer, sizeof buffer, &length) \
+    COPY_ROWS(R, trimtab_store_settings_refused_copy, store,) \
     R(x_store_put_store, trimtab_store_put, store, BAD, NULL, trimtab_bytes_of("k", 1), NO_KEY, &store_call, &store_result) \
     R(x_store_put_key, trimtab_store_put, key, BAD, store, missing_bytes(), NO_KEY, &store_call, &store_result) \
     R(x_store_put_value, trimtab_store_put, value, BAD, store, trimtab_bytes_of("k", 1), missing_bytes(), &store_call, &store_result) \
@@ -383,6 +392,7 @@ struct row {
     R(x_store_queue_submit_txn_queue, trimtab_store_queue_submit_txn, queue, BAD, NULL, txn, &store_call, 0) \
     R(x_store_queue_submit_txn_txn, trimtab_store_queue_submit_txn, txn, BAD, queue, NULL, &store_call, 0) \
     R(x_store_queue_submit_txn_call, trimtab_store_queue_submit_txn, call, FINE, queue, txn, NULL, 0) \
+    R(x_store_queue_submit_durable_queue, trimtab_store_queue_submit_durable, queue, BAD, NULL, 0, 0) \
     R(x_store_queue_next_queue, trimtab_store_queue_next, queue, BAD, NULL, 0, &number, &made_answer) \
     R(x_store_queue_next_answer_out, trimtab_store_queue_next, answer_out, BAD, queue, 0, &number, NULL) \
     R(x_store_queue_under_way_queue, trimtab_store_queue_under_way, queue, BAD, NULL, &length) \
@@ -660,6 +670,7 @@ int main(int argc, char **argv)
     store_call.struct_size = sizeof store_call;
     store_result.struct_size = sizeof store_result;
     store_status.struct_size = sizeof store_status;
+    store_report.struct_size = sizeof store_report;
     backup_report.struct_size = sizeof backup_report;
     restore_options.struct_size = sizeof restore_options;
     restored.struct_size = sizeof restored;

@@ -11,11 +11,13 @@
 //! | `exchange` | messages of channels between loops, and who has subscribed where |
 //! | `listening` | where clients come in, and why it pauses |
 //! | `watch` | what the owner is told of the store |
+//! | `scans` | the scans of all loops |
 //! | `shared` | what loops share: how many there are, what was counted |
 
 mod client;
 mod exchange;
 pub(crate) mod listening;
+pub(crate) mod scans;
 pub(crate) mod shared;
 pub(crate) mod watch;
 
@@ -120,6 +122,7 @@ impl Clients {
         if wants_news {
             lane.want_news(true);
         }
+        hub.set_scans(Box::new(shared.scans.clone()));
         let door = Door::open(index, socket, core)
             .map_err(|error| crate::error::Error::io("register a listening socket", &error))?;
         lane.rest();

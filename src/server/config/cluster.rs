@@ -22,7 +22,7 @@
 //! | `peer_tls` | `{ certificates = […], key = …, ca = … }`, `"insecure-plaintext"` or `"insecure-plaintext-anywhere"` | required where there is another node |
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -70,6 +70,8 @@ pub struct Cluster {
     pub stale_max: Option<Duration>,
     /// Where Redis clients reach this node.
     pub announce: Option<String>,
+    /// Where other nodes reach what `announce` has a name for; `None`: that is an address, or nothing.
+    pub reached_at: Option<String>,
     /// What Sentinel clients call the primary and its replicas.
     pub sentinel: String,
 }
@@ -129,7 +131,19 @@ pub(super) fn read(
     let replication = consensus::read(replication, sources, segment_bytes, fields, problems);
     let mut cluster = cluster?;
     let own = cluster.members.get(&cluster.node).and_then(|own| own.address);
-    cluster.announce = announce.or_else(|| reached_at(resp?, own));
+    if let Some(said) = &announce
+        && is_name(said.value)
+    {
+        cluster.reached_at = reached_from_nodes(said.value, resp, own);
+        if cluster.reached_at.is_none() {
+            let message = format!(
+                "announce {} is a name, which clients look up and nodes do not, and nothing says where nodes reach them",
+                shown(said.value)
+            );
+            problems.add(said.at, message, "write an address, bind resp to one, or add this node to peers");
+        }
+    }
+    cluster.announce = announce.map(|it| it.value.to_owned()).or_else(|| reached_at(resp?, own));
     Some(Cluster {
         name,
         joins,
@@ -155,8 +169,26 @@ fn reached_at(resp: &Bind, own: Option<SocketAddr>) -> Option<String> {
     }
 }
 
+/// Whether what is announced has to be looked up.
+fn is_name(announce: &str) -> bool {
+    let told = resp::ClientAddress::parse(announce);
+    told.is_some_and(|it| it.port > 0 && it.host.parse::<IpAddr>().is_err())
+}
+
+/// Where other nodes reach what clients are told a name of: the node's own door, which listeners that split reads from writes
+/// and pools of the nodes connect to; without one, its address with the port that is announced.
+fn reached_from_nodes(announce: &str, resp: Option<&Bind>, own: Option<SocketAddr>) -> Option<String> {
+    match resp {
+        Some(resp) => reached_at(resp, own),
+        None => {
+            let port = resp::ClientAddress::parse(announce)?.port;
+            own.map(|own| SocketAddr::new(own.ip(), port).to_string())
+        }
+    }
+}
+
 /// What has a default.
-struct Others {
+struct Others<'a> {
     name: String,
     joins: bool,
     adopts: bool,
@@ -164,12 +196,12 @@ struct Others {
     degrade_after: Option<Duration>,
     feed_timeout: Option<Duration>,
     stale_max: Option<Duration>,
-    announce: Option<String>,
+    announce: Option<At<&'a str>>,
     sentinel: String,
 }
 
-impl Others {
-    fn read(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Self {
+impl<'a> Others<'a> {
+    fn read(fields: &Fields<'a, '_>, problems: &mut Problems<'_>) -> Self {
         let name = fields.text("cluster", problems).filter(|name| {
             let is_right = (1..=255).contains(&name.value.len()) && !name.value.chars().any(char::is_control);
             if !is_right {
@@ -233,7 +265,7 @@ impl Others {
             degrade_after: degrade_after.map(|after| after.value),
             feed_timeout: feed_timeout.map(|after| after.value),
             stale_max: Some(stale_max.unwrap_or(STALE_DEFAULT)).filter(|most| !most.is_zero()),
-            announce: announce.map(|text| text.value.to_owned()),
+            announce,
         }
     }
 }
@@ -303,6 +335,7 @@ fn read_members(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<
         stale_max: None,
         sentinel: String::new(),
         announce: None,
+        reached_at: None,
     })
 }
 
@@ -578,6 +611,9 @@ mod tests {
         assert_eq!((said.name.as_str(), said.joins, said.forwards), ("orders", true, false));
         assert_eq!((said.replication.degrade_after, said.stale_max), (Some(Duration::from_secs(1)), None));
         assert_eq!(said.announce.as_deref(), Some("db.example:7000"));
+        assert_eq!(said.reached_at.as_deref(), Some("127.0.0.1:6379"), "by other nodes");
+        let address = good(&format!("{near}announce = \"10.0.0.9:7000\""));
+        assert_eq!((address.announce.as_deref(), address.reached_at), (Some("10.0.0.9:7000"), None));
     }
 
     #[test]

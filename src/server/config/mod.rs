@@ -35,6 +35,8 @@
 //! | `pool.on_down` | | `keep`, `close` | `keep` | a check that fails may be wrong |
 //! | `pool.store.role` | | `primary`, `replicas`, `any` | `primary` | |
 //! | `pool.store.port` | | 1 to 65,535 | that of the node's Redis clients | |
+//! | `pool.store.lag_max` | time | 500 ms to 1 d | any | |
+//! | `pool.store.lag_entries_max` | entries | 0 to 2^53 | any | |
 //! | `pool.backend.name` | | 1 to 255 bytes | its address | |
 //! | `pool.backend.address` | | an address | required | |
 //! | `pool.backend.weight` | | 1 to 65,535 | 1 | all alike |
@@ -344,6 +346,10 @@ pub struct StoreMembers {
     pub role: StoreRole,
     /// In place of the port at which Redis clients are served.
     pub port: Option<u16>,
+    /// How old what a node shows may be that is not primary.
+    pub lag_max: Option<Duration>,
+    /// How many entries it may lack.
+    pub lag_entries_max: Option<u64>,
 }
 
 /// Which nodes of the store a pool sends connections to.

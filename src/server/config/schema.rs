@@ -225,8 +225,16 @@ pub(super) const POOL: Schema = Schema {
     later: &["sticky", "tls"],
 };
 
-pub(super) const STORE_MEMBERS: Schema =
-    Schema { place: "in pool.store", keys: &[key("role", "\"primary\""), key("port", "6379")], later: &[] };
+pub(super) const STORE_MEMBERS: Schema = Schema {
+    place: "in pool.store",
+    keys: &[
+        key("role", "\"any\""),
+        key("port", "6379"),
+        key("lag_max", "\"5s\""),
+        key("lag_entries_max", "10000"),
+    ],
+    later: &[],
+};
 
 pub(super) const RETRY: Schema = Schema {
     place: "in pool.retry",

@@ -178,7 +178,8 @@ class EventKind(IntEnum):
     STORE_FAILED = 15
     """The store takes no writes any more until it is opened again; the detail says why."""
     STORE_FULL = 16
-    """The store takes no writes, for there is no room on disk; the detail says more."""
+    """There is no room on disk for the log's next segment, and once the present one is full the store takes no writes;
+    the detail says more."""
     STORE_RECOVERED = 17
     """The store takes writes again."""
     STORE_BACKUP_ENDED = 18

@@ -328,6 +328,15 @@ impl Store {
         Ok(self.answer(py, embedded::Store::begin_sync, timeout)?.sequence)
     }
 
+    /// Waits until the log is on this disk up to sequence, such as that of a write in memory; gives the sequence up to which
+    /// it is. It hurries nobody: what was written in memory comes there within flush_interval; sync has it come at once. A
+    /// sequence that is not written yet is waited for. timeout as for put.
+    #[pyo3(signature = (sequence, *, timeout = Wait::Usual), text_signature = "($self, sequence, *, timeout=...)")]
+    fn wait_durable(&self, py: Python<'_>, sequence: &Bound<'_, PyAny>, timeout: Wait) -> PyResult<u64> {
+        let sequence = convert::whole("sequence", 64, sequence)?;
+        Ok(self.answer(py, move |store| store.begin_wait_durable(sequence), timeout)?.sequence)
+    }
+
     /// Has a snapshot written of what is there now, beside everything else, and waits for it; gives its sequence. The
     /// store does so by itself when the log grows long. timeout as for put; when it is over, the snapshot goes on.
     #[pyo3(signature = (*, timeout = Wait::Usual), text_signature = "($self, *, timeout=...)")]

@@ -17,6 +17,7 @@ use crate::driver::store::shared::{self, Shared};
 use crate::driver::store::{Founded, Options, Store};
 use crate::error::{Error, Result};
 use crate::peer::Identity;
+use crate::replication::progress::Progress;
 use crate::replication::{Node, Role, Standing, Start};
 use crate::store::engine::{Durability, Report};
 use crate::store::index::Timestamp;
@@ -159,6 +160,8 @@ impl Store {
             told_reign: false,
             is_topology_new: true,
             told_progress: 0,
+            progress: Progress::default(),
+            is_reported: false,
             shown_time: Timestamp::default(),
             is_closed: false,
             is_cut_off: false,

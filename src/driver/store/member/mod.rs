@@ -22,6 +22,7 @@
 //! | `changes` | who is in the cluster, who is primary: asked for and told |
 //! | `reads` | how fresh what a read sees is |
 //! | `sight` | whether readers may do without the lock |
+//! | `progress` | how far other nodes are, and telling them |
 //! | `telling` | what Redis clients are told of the cluster |
 //! | `news` | what happens, for those who follow it |
 
@@ -37,6 +38,7 @@ mod options;
 mod peers;
 mod people;
 mod place;
+mod progress;
 mod promoting;
 mod reads;
 mod routing;
@@ -63,6 +65,7 @@ use super::ground::Reply;
 use crate::driver::peer::Waker;
 use crate::error::{Error, Result};
 use crate::peer::Class;
+use crate::replication::progress::Progress;
 use crate::replication::relay::{self, Relay};
 use crate::replication::{Answer, Completion, Denied, Event, Fetch, InstallJob, Node, Role};
 use crate::store::engine::{Durability, Engine, Now, Ticket};
@@ -106,6 +109,9 @@ pub(in crate::driver) struct Member {
     is_topology_new: bool,
     /// How far the others were when that was told last.
     told_progress: u64,
+    progress: Progress,
+    /// Other nodes have said how far they are.
+    is_reported: bool,
     /// The time in the log that readers know.
     shown_time: Timestamp,
     is_closed: bool,
@@ -197,6 +203,7 @@ impl Member {
             }
             self.sweep(now.instant);
             self.show(now);
+            self.report(now.instant);
             while self.fetches.len() < FETCHES_MAX
                 && let Some(fetch) = self.node.poll_fetch()
             {

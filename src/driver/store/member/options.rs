@@ -28,6 +28,7 @@ use crate::store::log::Identity;
 /// | `forward_max` | calls | 1 to 2^24 | 65,536 | calls that wait for a primary, and that each other node may have here |
 /// | `feed_from` | nodes | up to 8 | none | the primary feeds all; how long one may be lost is `replication.feed_timeout` |
 /// | `client_address` | | up to 128 bytes | none | where other nodes send Redis clients |
+/// | `reached_at` | | up to 128 bytes | `client_address` | a name is looked up by clients, not by nodes |
 /// | `replication`, `links` | | see [`replication::Options`], [`peer::Options`] | | |
 #[derive(Clone, Debug)]
 pub struct ClusterOptions {
@@ -66,6 +67,9 @@ pub struct ClusterOptions {
     pub feed_from: Vec<NodeName>,
     /// Where clients of this node reach it, for the other nodes to tell theirs.
     pub client_address: Option<String>,
+    /// Where the other nodes' servers reach it for their clients, where `client_address` is a name, which they do not look up:
+    /// `ip:port`, or `unix:` and a path.
+    pub reached_at: Option<String>,
     /// Consensus. Its `feed_from` is made of the names above.
     pub replication: replication::Options,
     /// Links.
@@ -148,6 +152,7 @@ impl ClusterOptions {
             forward_max: 65_536,
             feed_from: Vec::new(),
             client_address: None,
+            reached_at: None,
             replication: replication::Options::default(),
             links: peer::Options::default(),
         }
@@ -184,8 +189,12 @@ impl ClusterOptions {
         within("patience", self.patience, Duration::ZERO, Duration::from_secs(3_600))?;
         within("nodes", self.nodes, 0, NODES_MAX as u32)?;
         within("forward_max", self.forward_max, 1, 1 << 24)?;
-        if self.client_address.as_ref().is_some_and(|it| it.len() > 128 || it.chars().any(char::is_control)) {
+        let is_wrong = |it: &String| it.len() > 128 || it.chars().any(char::is_control);
+        if self.client_address.as_ref().is_some_and(is_wrong) {
             return Err(Error::invalid("client_address", "longer than 128 bytes, or has control characters"));
+        }
+        if self.reached_at.as_ref().is_some_and(is_wrong) {
+            return Err(Error::invalid("reached_at", "longer than 128 bytes, or has control characters"));
         }
         for (at, source) in self.feed_from.iter().enumerate() {
             if *source == self.node || self.feed_from[..at].contains(source) {
@@ -266,6 +275,7 @@ mod tests {
             (ClusterOptions { forward_max: 0, ..good.clone() }, "outside"),
             (ClusterOptions { nodes: 65, ..good.clone() }, "outside"),
             (ClusterOptions { client_address: Some("a\nb".into()), ..good.clone() }, "control"),
+            (ClusterOptions { reached_at: Some("a\nb".into()), ..good.clone() }, "reached_at"),
         ] {
             let told = bad.check(64 << 20).unwrap_err().to_string();
             assert!(told.contains(why), "{told}");

@@ -164,11 +164,18 @@ impl Member {
                 let number = self.people.rise(&peer, boot);
                 let address = self.options.client_address.clone().unwrap_or_default();
                 self.say(number, 0, &relay::Relay::Card { address });
+                if let Some(address) = self.options.reached_at.clone() {
+                    self.say(number, 0, &relay::Relay::Door { address });
+                }
+                if self.progress.wants() {
+                    self.say(number, 0, &relay::Relay::Ask);
+                }
                 ClusterEvent::LinkUp { node: peer.to_string() }
             }
             Notice::Down { peer, end } => {
                 let number = self.people.fall(&peer);
                 self.node.handle_unreachable(number);
+                self.progress.handle_down(number);
                 self.lose(number, now.instant);
                 ClusterEvent::LinkDown { node: peer.to_string(), detail: end.to_string() }
             }

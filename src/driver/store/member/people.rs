@@ -17,6 +17,8 @@ pub(super) struct Person {
     pub(super) address: Option<SocketAddr>,
     /// Where its clients reach it, as it says.
     pub(super) client_address: Option<String>,
+    /// Where nodes do, where that is a name.
+    pub(super) reached_at: Option<String>,
     /// The process at the other end of the link that is up.
     pub(super) linked: Option<u64>,
     /// The configuration says where it is, whatever the log says.
@@ -47,6 +49,7 @@ impl People {
             name: it.name.clone(),
             address: it.address,
             client_address: None,
+            reached_at: None,
             linked: None,
             is_configured: true,
         };
@@ -78,6 +81,7 @@ impl People {
                 name,
                 address,
                 client_address: None,
+                reached_at: None,
                 linked: None,
                 is_configured: false,
             });

@@ -243,8 +243,18 @@ impl Member {
                 }
             }
             Relay::Message { channel, payload } => self.hear(channel, payload),
+            Relay::Ask => self.progress.handle_asked(from),
+            Relay::Report(report) => self.take_report(from, &report, now.instant),
+            Relay::Door { address } => {
+                if let Some(person) = self.people.get_mut(from) {
+                    person.reached_at = Some(address).filter(|it| !it.is_empty());
+                    self.is_topology_new = true;
+                }
+            }
             Relay::Card { address } => {
                 if let Some(person) = self.people.get_mut(from) {
+                    // What is said of a door comes behind.
+                    person.reached_at = None;
                     person.client_address = Some(address).filter(|it| !it.is_empty());
                     self.is_topology_new = true;
                 }

@@ -636,7 +636,11 @@ fn what_hints_suggest_is_taken() {
             format!("[store]\n{needs}{line}\n")
         }
         "in pool.store" => {
-            format!("{}[store]\ndir = \"data\"\nresp = \"127.0.0.1:0\"\n", pool(&format!("store.{line}")))
+            let role = if line.starts_with("lag") { "store.role = \"any\"\n" } else { "" };
+            format!(
+                "{}[store]\ndir = \"data\"\nresp = \"127.0.0.1:0\"\n",
+                pool(&format!("{role}store.{line}"))
+            )
         }
         "in pool.adaptive" => pool(&format!("adaptive.{line}")),
         "in pool.outlier" => pool(&format!("outlier.{line}")),

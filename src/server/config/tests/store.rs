@@ -355,14 +355,39 @@ fn what_a_splitting_listener_cannot_have_is_told() {
 fn a_pool_may_be_of_the_nodes_of_the_store() {
     let store = "[store]\ndir = \"data\"\nresp = \"127.0.0.1:6379\"\n";
     let members = |text: &str| good(&format!("{BASE}{text}\n{store}")).pools[0].store.unwrap();
-    assert_eq!(members("store = {}"), StoreMembers { role: StoreRole::Primary, port: None });
-    let wanted = StoreMembers { role: StoreRole::Replicas, port: Some(5432) };
+    let plain = StoreMembers { role: StoreRole::Primary, port: None, lag_max: None, lag_entries_max: None };
+    assert_eq!(members("store = {}"), plain);
+    let bounded = StoreMembers {
+        role: StoreRole::Any,
+        lag_max: Some(Duration::from_secs(5)),
+        lag_entries_max: Some(0),
+        ..plain
+    };
+    let text = "store = { role = \"any\", lag_max = \"5s\", lag_entries_max = 0 }";
+    assert_eq!(members(text), bounded);
+    let wanted = StoreMembers { role: StoreRole::Replicas, port: Some(5432), ..plain };
     assert_eq!(members("store = { role = \"replicas\", port = 5432 }"), wanted);
     for (text, expected) in [
         (format!("{BASE}store = {{}}\n"), "t:7:8: the pool is of the nodes of [store], and there are none"),
         (format!("{BASE}store = {{}}\nmembers_file = \"m\"\n{store}"), "there are store and members_file"),
         (format!("{BASE}store = {{ role = \"leader\" }}\n{store}"), "unknown role \"leader\""),
         (format!("{BASE}store = {{ port = 0 }}\n{store}"), "port 0 is outside 1 to 65535"),
+        (
+            format!("{BASE}store = {{ role = \"any\", lag_max = \"499ms\" }}\n{store}"),
+            "lag_max 499ms is outside 500ms to 1d",
+        ),
+        (
+            format!("{BASE}store = {{ role = \"any\", lag_entries_max = -1 }}\n{store}"),
+            "lag_entries_max -1 is outside 0 to 9007199254740992",
+        ),
+        (
+            format!("{BASE}store = {{ lag_max = \"5s\" }}\n{store}"),
+            "lag_max is for nodes that follow, and the role is \"primary\"",
+        ),
+        (
+            format!("{BASE}store = {{ role = \"replicas\" }}\nlag_max = \"5s\"\n{store}"),
+            "write store = { role = \"replicas\", lag_max = \"5s\" }",
+        ),
     ] {
         let told = told(&text).join("\n");
         assert!(told.contains(expected), "{told}\n{expected}");
