@@ -481,6 +481,12 @@
 #define TRIMTAB_EVENT_STORE_MENDED 21
 
 /**
+ * The store was opened, and found something to be looked at: a torn tail that was cut off, a clock that is behind, settings
+ * that are not in force; the detail says which.
+ */
+#define TRIMTAB_EVENT_STORE_OPENED 22
+
+/**
  * This node of the store's cluster has another role; the number is one of `TRIMTAB_NODE_...`.
  */
 #define TRIMTAB_EVENT_CLUSTER_ROLE 40
@@ -4691,7 +4697,7 @@ trimtab_status trimtab_store_options_set_flush_bytes(struct trimtab_store_option
 /**
  * Sets how long the log may get, beyond the length of the last snapshot, before a snapshot is written.
  *
- * - `bytes`: 65536 to 2^48; default 67108864.
+ * - `bytes`: 65536 to 2^48; default 268435456: what is written while a snapshot is made is copied in memory first.
  *
  * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
  * Thread safety: one thread at a time for the same `options`. Does not block.
@@ -6213,6 +6219,18 @@ trimtab_status trimtab_cluster_options_set_directory(struct trimtab_cluster_opti
  */
 trimtab_status trimtab_cluster_options_set_durability(struct trimtab_cluster_options *options,
                                                       int32_t durability);
+
+/**
+ * Sets on how many nodes' disks a write is to be that does not say so itself, beside those of a quorum. Learners count.
+ *
+ * - `nodes`: 1 to 64; 0: as the durability says, the default. With more than there are no write is answered before its time
+ *   is over, or `degrade_after_ms`.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_cluster_options_set_nodes(struct trimtab_cluster_options *options,
+                                                 uint32_t nodes);
 
 /**
  * Sets how fresh what a read sees is that does not say so itself: all reads but those that say `_at`.

@@ -185,6 +185,7 @@ enum class EventKind : std::int32_t {
     store_backup_failed = TRIMTAB_EVENT_STORE_BACKUP_FAILED,
     store_damaged = TRIMTAB_EVENT_STORE_DAMAGED,
     store_mended = TRIMTAB_EVENT_STORE_MENDED,
+    store_opened = TRIMTAB_EVENT_STORE_OPENED,
     panic_began = TRIMTAB_EVENT_PANIC_BEGAN,
     panic_ended = TRIMTAB_EVENT_PANIC_ENDED,
     /// Of a pool's own events only.
@@ -1621,6 +1622,8 @@ public:
     {
         return set(trimtab_cluster_options_set_durability, static_cast<std::int32_t>(durability));
     }
+    /// On so many nodes' disks, learners among them, beside those of a quorum; 0: as the durability says.
+    ClusterOptions &nodes(std::uint32_t nodes) { return set(trimtab_cluster_options_set_nodes, nodes); }
     /// `age_max`: with `ReadLevel::replica`, how old it may be at most.
     ClusterOptions &read(ReadLevel level, Duration age_max = Duration::zero())
     {

@@ -114,6 +114,7 @@ func setClusterOptions(options *C.trimtab_cluster_options, given *ClusterOptions
 		{C.TRIMTAB_GO_CLUSTER_BEGINNING, uint64(given.Beginning), 0, given.Beginning != 0},
 		{C.TRIMTAB_GO_CLUSTER_DIRECTORY, uint64(given.Directory), 0, given.Directory != 0},
 		{C.TRIMTAB_GO_CLUSTER_DURABILITY, uint64(given.Durability), 0, given.Durability != 0},
+		{C.TRIMTAB_GO_CLUSTER_NODES, uint64(given.Nodes), 0, given.Nodes != 0},
 		{C.TRIMTAB_GO_CLUSTER_READ, uint64(given.Read), millisecondsUp(given.AgeMax), given.Read != 0},
 		{C.TRIMTAB_GO_CLUSTER_FORWARDS, forwards, 0, given.NoForward},
 		{C.TRIMTAB_GO_CLUSTER_PATIENCE, uint64(given.Patience / time.Millisecond), 0, given.Patience != 0},

@@ -41,6 +41,7 @@ enum {
     TRIMTAB_GO_CLUSTER_BEGINNING,
     TRIMTAB_GO_CLUSTER_DIRECTORY,
     TRIMTAB_GO_CLUSTER_DURABILITY,
+    TRIMTAB_GO_CLUSTER_NODES,
     TRIMTAB_GO_CLUSTER_READ,
     TRIMTAB_GO_CLUSTER_FORWARDS,
     TRIMTAB_GO_CLUSTER_PATIENCE,
@@ -69,6 +70,7 @@ static inline trimtab_go_result trimtab_go_cluster_set(trimtab_cluster_options *
     case TRIMTAB_GO_CLUSTER_BEGINNING: status = trimtab_cluster_options_set_beginning(options, choice); break;
     case TRIMTAB_GO_CLUSTER_DIRECTORY: status = trimtab_cluster_options_set_directory(options, choice); break;
     case TRIMTAB_GO_CLUSTER_DURABILITY: status = trimtab_cluster_options_set_durability(options, choice); break;
+    case TRIMTAB_GO_CLUSTER_NODES: status = trimtab_cluster_options_set_nodes(options, (uint32_t)number); break;
     case TRIMTAB_GO_CLUSTER_READ: status = trimtab_cluster_options_set_read(options, choice, more); break;
     case TRIMTAB_GO_CLUSTER_FORWARDS: status = trimtab_cluster_options_set_forwards(options, choice); break;
     case TRIMTAB_GO_CLUSTER_PATIENCE: status = trimtab_cluster_options_set_patience_ms(options, number); break;

@@ -92,6 +92,9 @@ const (
 	// EventStoreMended: what was found damaged is not needed any more: a snapshot up to an entry, the number, stands for
 	// it.
 	EventStoreMended EventKind = 21
+	// EventStoreOpened: the store was opened, and found something to be looked at: a torn tail that was cut off, a
+	// clock that is behind, settings that are not in force; the detail says which.
+	EventStoreOpened EventKind = 22
 
 	// EventPanicBegan: a tier, the number, serves whatever is observed of its backends.
 	EventPanicBegan EventKind = 32

@@ -14,6 +14,7 @@ func init() {
 		"trimtab_cluster_options_set_beginning":           "ClusterOptions.Beginning",
 		"trimtab_cluster_options_set_directory":           "ClusterOptions.Directory",
 		"trimtab_cluster_options_set_durability":          "ClusterOptions.Durability",
+		"trimtab_cluster_options_set_nodes":               "ClusterOptions.Nodes",
 		"trimtab_cluster_options_set_read":                "ClusterOptions.Read",
 		"trimtab_cluster_options_set_forwards":            "ClusterOptions.NoForward",
 		"trimtab_cluster_options_set_patience_ms":         "ClusterOptions.Patience",

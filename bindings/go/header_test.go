@@ -266,6 +266,7 @@ var constants = map[string]constant{
 	"TRIMTAB_EVENT_CLUSTER_DEGRADED":      {is: int64(EventClusterDegraded)},
 	"TRIMTAB_EVENT_CLUSTER_RECOVERED":     {is: int64(EventClusterRecovered)},
 	"TRIMTAB_EVENT_CLUSTER_MISSED":        {is: int64(EventClusterMissed)},
+	"TRIMTAB_EVENT_STORE_OPENED":          {is: int64(EventStoreOpened)},
 
 	"TRIMTAB_BACKENDS_MAX": {is: BackendsMax},
 	"TRIMTAB_WEIGHT_MAX":   {is: WeightMax},

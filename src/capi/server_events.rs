@@ -41,6 +41,9 @@ pub const TRIMTAB_EVENT_STORE_BACKUP_FAILED: i32 = 19;
 pub const TRIMTAB_EVENT_STORE_DAMAGED: i32 = 20;
 /// What was found damaged is not needed any more: a snapshot up to an entry, the number, stands for it.
 pub const TRIMTAB_EVENT_STORE_MENDED: i32 = 21;
+/// The store was opened, and found something to be looked at: a torn tail that was cut off, a clock that is behind, settings
+/// that are not in force; the detail says which.
+pub const TRIMTAB_EVENT_STORE_OPENED: i32 = 22;
 /// This node of the store's cluster has another role; the number is one of `TRIMTAB_NODE_...`.
 pub const TRIMTAB_EVENT_CLUSTER_ROLE: i32 = 40;
 /// `node` is primary, in the epoch that the number is; no name: none is known.
@@ -277,6 +280,7 @@ fn numbers(kind: EventKind) -> (i32, u32) {
         EventKind::WorkerFailed => (TRIMTAB_EVENT_WORKER_FAILED, 0),
         EventKind::DiscoveryFailed => (TRIMTAB_EVENT_DISCOVERY_FAILED, 0),
         EventKind::SessionsCut(count) => (TRIMTAB_EVENT_SESSIONS_CUT, short(count)),
+        EventKind::StoreOpened => (TRIMTAB_EVENT_STORE_OPENED, 0),
         EventKind::StoreFailed => (TRIMTAB_EVENT_STORE_FAILED, 0),
         EventKind::StoreFull => (TRIMTAB_EVENT_STORE_FULL, 0),
         EventKind::StoreRecovered => (TRIMTAB_EVENT_STORE_RECOVERED, 0),

@@ -46,6 +46,9 @@ pub enum EventKind {
     /// Members could not be found out, by name or from a file, or some of them are left out; the detail says why, and
     /// what becomes of those there were.
     DiscoveryFailed,
+    /// The store was opened, and found something to be looked at: a torn tail that was cut off, a clock that is behind, settings
+    /// that are not in force; the detail says which.
+    StoreOpened,
     /// The store takes no writes any more until it is opened again; the detail says why. Reading goes on.
     StoreFailed,
     /// There is no room on disk for the log's next segment; the detail says more. Once the present one is full the store takes no
@@ -86,6 +89,7 @@ impl EventKind {
             EventKind::AcceptResumed => "accept-resumed",
             EventKind::WorkerFailed => "worker-failed",
             EventKind::DiscoveryFailed => "discovery-failed",
+            EventKind::StoreOpened => "store-opened",
             EventKind::StoreFailed => "store-failed",
             EventKind::StoreFull => "store-full",
             EventKind::StoreRecovered => "store-recovered",

@@ -427,6 +427,10 @@ static void refusals(void)
     CHECK(strstr(last_error(), "members") != NULL);
     OK(trimtab_cluster_options_add_member(options, STR("x"), STR("10.0.0.5:7400"), 0));
     EXPECT(TRIMTAB_E_INVALID_ARGUMENT, join_as("x", options, &store));
+    OK(trimtab_cluster_options_set_nodes(options, 65));
+    EXPECT(TRIMTAB_E_INVALID_ARGUMENT, join_as("x", options, &store));
+    CHECK(strstr(last_error(), "nodes") != NULL && strstr(last_error(), "65") != NULL);
+    OK(trimtab_cluster_options_set_nodes(options, 0));
     OK(trimtab_cluster_options_set_tls(options, STR("/nowhere/node.pem"), STR(""), STR("/nowhere/ca.pem")));
     CHECK(join_as("x", options, &store) != TRIMTAB_OK);
     CHECK(strstr(last_error(), "/nowhere/") != NULL && store == NULL);

@@ -189,6 +189,7 @@ struct row {
     R(y_set_beginning_options, trimtab_cluster_options_set_beginning, options, BAD, NULL, 0) \
     R(y_set_directory_options, trimtab_cluster_options_set_directory, options, BAD, NULL, 0) \
     R(y_set_durability_options, trimtab_cluster_options_set_durability, options, BAD, NULL, 0) \
+    R(y_set_nodes_options, trimtab_cluster_options_set_nodes, options, BAD, NULL, 1) \
     R(y_set_read_options, trimtab_cluster_options_set_read, options, BAD, NULL, 0, 0) \
     R(y_set_forwards_options, trimtab_cluster_options_set_forwards, options, BAD, NULL, 1) \
     R(y_set_patience_ms_options, trimtab_cluster_options_set_patience_ms, options, BAD, NULL, 1) \

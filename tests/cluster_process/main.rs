@@ -23,3 +23,4 @@ mod pools;
 mod process;
 mod split;
 mod support;
+mod told;

@@ -178,6 +178,10 @@ impl Client {
         Some(Self(BufReader::new(stream)))
     }
 
+    pub(crate) fn stream(&mut self) -> &mut TcpStream {
+        self.0.get_mut()
+    }
+
     /// Sends a command, its words parted by blanks. Whether the connection is there.
     pub(crate) fn say(&mut self, command: &str) -> bool {
         let words: Vec<&str> = command.split(' ').collect();

@@ -250,7 +250,7 @@ def test_links_that_are_secured_and_all_options(tmp_path: Path) -> None:
             listen=members[at].address,
             beginning=trimtab.Beginning.NEW,
             directory=trimtab.Directory.DETECT,
-            durability=trimtab.Durability.ALL,
+            durability=AtLeast(3),
             read="replica",
             age_max=PATIENCE,
             forwards=False,

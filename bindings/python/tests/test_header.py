@@ -177,6 +177,7 @@ FUNCTIONS = {
     "trimtab_cluster_options_set_beginning": "ClusterOptions(beginning)",
     "trimtab_cluster_options_set_directory": "ClusterOptions(directory)",
     "trimtab_cluster_options_set_durability": "ClusterOptions(durability)",
+    "trimtab_cluster_options_set_nodes": "ClusterOptions(durability)",
     "trimtab_cluster_options_set_read": "ClusterOptions(age_max)",
     "trimtab_cluster_options_set_forwards": "ClusterOptions(forwards)",
     "trimtab_cluster_options_set_patience_ms": "ClusterOptions(patience)",

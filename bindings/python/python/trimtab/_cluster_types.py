@@ -70,8 +70,8 @@ class ClusterOptions:
     """Where this node listens; None: at its address among the members."""
     beginning: Beginning | int | str = "new"
     directory: Directory | int | str = "detect"
-    durability: Durability | int | str = "quorum"
-    """What a write gets that asks for nothing."""
+    durability: Durability | AtLeast | int | str = "quorum"
+    """What a write gets that asks for nothing: ``AtLeast(2)`` is a quorum, and the disks of two nodes."""
     read: ReadLevel | int | str = "primary"
     """How fresh what a read sees is that asks for nothing."""
     age_max: float | timedelta | None = None

@@ -191,6 +191,9 @@ class EventKind(IntEnum):
     done about it."""
     STORE_MENDED = 21
     """What was found damaged is not needed any more: a snapshot up to an entry, the value, stands for it."""
+    STORE_OPENED = 22
+    """The store was opened, and found something to be looked at: a torn tail that was cut off, a clock that is behind,
+    settings that are not in force; the detail says which."""
     PANIC_BEGAN = 32
     """A tier, the value, panics: it serves whatever is observed of its backends."""
     PANIC_ENDED = 33

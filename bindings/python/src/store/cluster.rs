@@ -21,7 +21,7 @@ use trimtab::store::engine::Durability;
 use crate::convert::{self, Choice, Chosen, Timeout};
 use crate::errors;
 use crate::store::Store;
-use crate::store::arguments::Wait;
+use crate::store::arguments::{Reach, Wait};
 use crate::store::door;
 use crate::wait::Until;
 
@@ -104,7 +104,9 @@ pub(crate) fn options(given: &Bound<'_, PyAny>) -> PyResult<ClusterOptions> {
     options.listen = (!listen.is_none()).then(|| address("listen", &listen)).transpose()?;
     options.beginning = field("beginning")?.extract::<Chosen<Beginning>>()?.0;
     options.directory = field("directory")?.extract::<Chosen<Directory>>()?.0;
-    options.durability = field("durability")?.extract::<Chosen<Durability>>()?.0;
+    let reach = field("durability")?.extract::<Reach>()?;
+    options.durability = reach.durability.unwrap_or(options.durability);
+    options.nodes = reach.nodes;
     options.read = level(py, Some(&field("read")?), Some(&field("age_max")?))?.unwrap_or_default();
     options.forwards = field("forwards")?.extract()?;
     options.patience = convert::span("patience", &field("patience")?)?;

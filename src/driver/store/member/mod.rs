@@ -18,6 +18,7 @@
 //! | `catching` | the thread for what nodes that are behind need |
 //! | `joining` | opening |
 //! | `mending` | a directory that is damaged when it is opened |
+//! | `marking` | what is said of a directory that nobody has open |
 //! | `promoting` | promotion by force of a directory that nobody has open |
 //! | `changes` | who is in the cluster, who is primary: asked for and told |
 //! | `reads` | how fresh what a read sees is |
@@ -32,6 +33,7 @@ mod catching;
 mod certificates;
 mod changes;
 mod joining;
+mod marking;
 mod mending;
 mod messages;
 mod news;
@@ -54,6 +56,7 @@ use self::calls::{Calls, Local};
 use self::certificates::Renewals;
 use self::changes::Held;
 pub use self::changes::{ClusterStatus, NodeStatus};
+pub use self::marking::{Marked, look_at_directory, mark_directory};
 use self::messages::Messages;
 use self::news::News;
 pub use self::news::{ClusterEvent, ClusterEvents};

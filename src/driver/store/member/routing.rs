@@ -114,7 +114,12 @@ impl Member {
             command.operation,
             Operation::Step(Step::Put { condition: Condition::Always, previous: false, .. })
         );
-        match (wanted.nodes, wanted.durability.unwrap_or(self.options.durability)) {
+        let usual = (self.options.nodes, self.options.durability);
+        let (nodes, durability) = match (wanted.nodes, wanted.durability) {
+            (0, None) => usual,
+            (nodes, durability) => (nodes, durability.unwrap_or(self.options.durability)),
+        };
+        match (nodes, durability) {
             (nodes @ 1.., _) => Level::AtLeast(nodes),
             (_, Durability::Memory | Durability::Local) if !is_plain => Level::Quorum,
             (_, durability) => durability.into(),
