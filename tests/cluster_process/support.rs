@@ -32,6 +32,12 @@ impl Cluster {
         Self::begin(addresses, "learners = [\"n3\"]", Some(listener))
     }
 
+    /// The same, where clients are told a name of each node that nobody can look up.
+    pub(crate) fn start_splitting_by_name(listener: &'static str) -> Self {
+        let addresses = (0..4).map(|_| own_address()).collect();
+        Self::begin(addresses, "learners = [\"n3\"]\nannounce = \"db.invalid:7000\"", Some(listener))
+    }
+
     fn begin(addresses: Vec<Ipv4Addr>, lines: &'static str, listener: Option<&'static str>) -> Self {
         let nodes: Vec<_> = addresses.iter().map(|_| None).collect();
         let mut cluster = Self { addresses, lines, listener, nodes, folder: Folder::new() };
@@ -93,9 +99,19 @@ impl Cluster {
         address.and_then(|it| it.parse().ok()).unwrap_or_else(|| panic!("it does not say where: {started:?}"))
     }
 
+    /// What a node told of this kind, since it was started last.
+    pub(crate) fn told(&self, at: usize, event: &str) -> Vec<serde_json::Value> {
+        self.nodes[at].as_ref().expect("it runs").told(event)
+    }
+
     /// The path of a node's admin socket.
     pub(crate) fn admin(&self, at: usize) -> String {
         self.nodes[at].as_ref().expect("it runs").admin()
+    }
+
+    /// What a node's server says of itself.
+    pub(crate) fn status(&self, at: usize) -> serde_json::Value {
+        self.nodes[at].as_ref().expect("it runs").status()
     }
 
     /// Where a node is to be found for others, but for clients.
@@ -160,6 +176,10 @@ impl Client {
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         stream.set_nodelay(true).unwrap();
         Some(Self(BufReader::new(stream)))
+    }
+
+    pub(crate) fn stream(&mut self) -> &mut TcpStream {
+        self.0.get_mut()
     }
 
     /// Sends a command, its words parted by blanks. Whether the connection is there.

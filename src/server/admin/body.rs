@@ -215,7 +215,7 @@ impl ClusterRequest {
     /// Reads what is to change; gives what is wrong with it otherwise.
     pub(super) fn parse(body: &[u8]) -> std::result::Result<Self, String> {
         const ABORT: &str = "abort-transfer";
-        const ORDERS: [&str; 6] = ["transfer", ABORT, "add", "promote", "remove", "replace"];
+        const ORDERS: [&str; 7] = ["transfer", ABORT, "add", "promote", "remove", "replace", "reload"];
         let RawClusterRequest { order, node, address, with, timeout_ms } = read(body)?;
         let text = |key: &str, value: Option<Value>| match value {
             None => Ok(None),
@@ -245,7 +245,11 @@ impl ClusterRequest {
                 None => Ok(Self::AbortTransfer),
             };
         }
+        if node.is_some() && order == "reload" {
+            return Err("reload is of the node that is asked, and takes no node".into());
+        }
         let order = match &*order {
+            "reload" => ClusterOrder::Reload,
             "transfer" => ClusterOrder::Transfer { to: node },
             "add" => ClusterOrder::Add { node: needed("node", node)?, address },
             "promote" => ClusterOrder::Promote { node: needed("node", node)? },
