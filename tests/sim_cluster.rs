@@ -70,6 +70,7 @@ fn what_must_hold_holds_in_every_world() {
     if is_whole {
         // The worlds are worth something only if all of this happens in them.
         assert!(sum.written > 20_000 && sum.written_all > 1_000 && sum.read > 15_000, "{sum:?}");
+        assert!(sum.degraded > 500 && sum.recovered > 100, "{sum:?}");
         assert!(sum.read_here > 8_000 && sum.sent_on > 500 && sum.early > 4_000, "{sum:?}");
         assert!(sum.repeated > 100 && sum.doubtful > 300 && sum.superseded > 0, "{sum:?}");
         assert!(sum.primaries > 400 && sum.crashes > 400 && sum.partitions > 400, "{sum:?}");

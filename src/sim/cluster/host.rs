@@ -116,7 +116,8 @@ impl Settings {
             transfer_timeout: Duration::from_millis(1_500),
             slow_flush: Some(Duration::from_millis(400)),
             handover_pause: Duration::from_secs(2),
-            degrade_after: (rng.below(2) == 0).then_some(Duration::from_millis(300)),
+            // Well before clients give up.
+            degrade_after: (rng.below(2) == 0).then_some(Duration::from_millis(100)),
             feed_timeout: Duration::from_millis(800),
             hash_interval: 16,
             planted,
