@@ -120,6 +120,9 @@ mod cluster_events;
 mod cluster_options;
 
 #[cfg(all(feature = "proxy", feature = "replication"))]
+mod cluster_promote;
+
+#[cfg(all(feature = "proxy", feature = "replication"))]
 mod cluster_read;
 
 #[cfg(feature = "test-hook")]
@@ -134,6 +137,8 @@ pub use cluster::*;
 pub use cluster_events::*;
 #[cfg(all(feature = "proxy", feature = "replication"))]
 pub use cluster_options::*;
+#[cfg(all(feature = "proxy", feature = "replication"))]
+pub use cluster_promote::*;
 #[cfg(all(feature = "proxy", feature = "replication"))]
 pub use cluster_read::*;
 pub use failure_options::*;

@@ -128,7 +128,7 @@ pub(super) fn standing(store: &Store) -> Result<Standing> {
         let is_primary = cluster.lease.is_some();
         let follows = matches!(cluster.role, Role::Replica | Role::Learner);
         return Ok(Standing {
-            role: crate::server::changes::role_name(cluster.role),
+            role: cluster.role.name(),
             is_primary,
             is_following: follows && cluster.primary.is_some(),
             age_ms: cluster.age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),

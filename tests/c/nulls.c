@@ -60,6 +60,9 @@ static trimtab_store_call store_call;
 static trimtab_store_result store_result;
 static trimtab_store_status store_status;
 static trimtab_store_report store_report;
+static trimtab_promotion *promotion, *made_promotion;
+static trimtab_promoted promoted;
+static char promotable_path[128];
 static trimtab_store_backup_report backup_report;
 static trimtab_store_restore_options restore_options;
 static trimtab_store_restored restored;
@@ -197,6 +200,15 @@ struct row {
     R(y_add_feed_from_options, trimtab_cluster_options_add_feed_from, options, BAD, NULL, STR("n")) \
     R(y_add_feed_from_node, trimtab_cluster_options_add_feed_from, node, BAD, cluster_options, missing_str()) \
     R(y_set_feed_timeout_ms_options, trimtab_cluster_options_set_feed_timeout_ms, options, BAD, NULL, 2000) \
+    R(y_set_kept_bytes_max_options, trimtab_cluster_options_set_kept_bytes_max, options, BAD, NULL, 1024) \
+    R(y_set_snapshot_rate_options, trimtab_cluster_options_set_snapshot_rate, options, BAD, NULL, 1024) \
+    R(y_set_slow_flush_ms_options, trimtab_cluster_options_set_slow_flush_ms, options, BAD, NULL, 1024) \
+    R(y_set_election_ticks_options, trimtab_cluster_options_set_election_ticks, options, BAD, NULL, 20) \
+    R(y_promote_path, trimtab_store_promote_directory, path, BAD, missing_str(), &made_promotion) \
+    R(y_promote_out, trimtab_store_promote_directory, promotion_out, FINE, STR(promotable_path), NULL) \
+    R(y_promotion_read, trimtab_promotion_read, promotion, BAD, NULL, &promoted) \
+    R(y_promotion_read_out, trimtab_promotion_read, promoted_out, BAD, promotion, NULL) \
+    V(y_promotion_free, trimtab_promotion_free, promotion, FINE, NULL) \
     R(y_set_message_bytes_options, trimtab_cluster_options_set_message_bytes, options, BAD, NULL, 1024) \
     R(y_set_cluster_cluster, trimtab_cluster_options_set_cluster, cluster, BAD, cluster_options, missing_str()) \
     R(y_add_member_name, trimtab_cluster_options_add_member, name, BAD, cluster_options, missing_str(), STR(""), 0) \
@@ -216,6 +228,7 @@ struct row {
     R(y_status_out, trimtab_cluster_status_read, status_out, BAD, cluster, NULL) \
     R(y_node_cluster, trimtab_cluster_node_read, cluster, BAD, NULL, 0, &cluster_node) \
     R(y_node_out, trimtab_cluster_node_read, node_out, BAD, cluster, 0, NULL) \
+    R(y_reload, trimtab_store_reload_certificates, store, BAD, NULL) \
     R(y_transfer_store, trimtab_store_transfer, store, BAD, NULL, STR("a"), 0) \
     R(y_transfer_to, trimtab_store_transfer, to, BAD, joined, missing_str(), 0) \
     R(y_add_node_store, trimtab_store_add_node, store, BAD, NULL, STR("z"), STR(""), 0) \
@@ -661,6 +674,13 @@ int main(int argc, char **argv)
     snprintf(joined_path, sizeof joined_path, "%s/joined", folder);
     trimtab_store_options *joined_options = small_options();
     OK(trimtab_store_join(STR(joined_path), joined_options, cluster_options, &joined));
+    snprintf(promotable_path, sizeof promotable_path, "%s/promotable", folder);
+    trimtab_store *promotable = NULL;
+    OK(trimtab_store_join(STR(promotable_path), joined_options, cluster_options, &promotable));
+    OK(trimtab_store_put(promotable, BYTES("k"), BYTES("v"), NULL, NULL));
+    trimtab_store_free(promotable);
+    OK(trimtab_store_promote_directory(STR(promotable_path), &promotion));
+    promoted.struct_size = sizeof promoted;
     trimtab_store_options_free(joined_options);
     OK(trimtab_store_cluster(joined, &cluster));
     OK(trimtab_cluster_events_new(joined, &cluster_events));

@@ -511,6 +511,16 @@ void clusters()
     others.directory(trimtab::Directory::copy).durability(Durability::all).nodes(2).read(trimtab::ReadLevel::replica, 1s);
     others.forwards(false).forward_max(7).client_address("here").degrade_after(1s);
     others.feed_from("other").feed_timeout(3s);
+    others.kept_bytes_max(1 << 20).snapshot_rate(1 << 30).slow_flush(5s).election_ticks(30);
+
+    // The others are gone for good.
+    second.close();
+    first.close();
+    stores.clear();
+    const auto promoted = trimtab::promote_directory(in(names[0]));
+    CHECK(promoted.cluster == "of c++" && promoted.node == names[0] && promoted.generation == 2 && promoted.last > 0);
+    CHECK(promoted.out.size() >= 1 && promoted.out.size() + promoted.learners.size() == 2 && promoted.out[0] != names[0]);
+    CHECK(thrown([&] { trimtab::promote_directory(in("alone")); }) == Status::invalid_argument);
     CHECK(thrown([&] { others.feed_from("No Name"); }) == Status::invalid_argument);
     CHECK(thrown([&] { others.listen("nowhere"); }) == Status::invalid_argument);
 }

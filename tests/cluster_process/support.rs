@@ -99,6 +99,11 @@ impl Cluster {
         address.and_then(|it| it.parse().ok()).unwrap_or_else(|| panic!("it does not say where: {started:?}"))
     }
 
+    /// What a node told of this kind, since it was started last.
+    pub(crate) fn told(&self, at: usize, event: &str) -> Vec<serde_json::Value> {
+        self.nodes[at].as_ref().expect("it runs").told(event)
+    }
+
     /// The path of a node's admin socket.
     pub(crate) fn admin(&self, at: usize) -> String {
         self.nodes[at].as_ref().expect("it runs").admin()

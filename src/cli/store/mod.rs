@@ -33,6 +33,7 @@ Examples:
   trimtab store add --admin /run/trimtab.sock db-4 10.0.0.4:7400
   trimtab store promote --admin /run/trimtab.sock db-4
   trimtab store remove --admin /run/trimtab.sock db-1
+  trimtab store reload --admin /run/trimtab.sock
   trimtab store promote --dir data --force
   trimtab store directory --copy data")]
 pub(super) struct Arguments {
@@ -51,6 +52,7 @@ enum Command {
     Promote(cluster::Promote),
     Remove(cluster::Remove),
     Replace(cluster::Replace),
+    Reload(cluster::Reload),
     Directory(directory::Arguments),
 }
 
@@ -65,6 +67,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<(), Fai
         Command::Promote(arguments) => arguments.run(out),
         Command::Remove(arguments) => arguments.run(out),
         Command::Replace(arguments) => arguments.run(out),
+        Command::Reload(arguments) => arguments.run(out),
         Command::Directory(arguments) => directory::run(arguments, out),
     }
 }

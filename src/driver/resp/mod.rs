@@ -11,10 +11,13 @@
 //! | `exchange` | messages of channels between loops, and who has subscribed where |
 //! | `listening` | where clients come in, and why it pauses |
 //! | `watch` | what the owner is told of the store |
+//! | `cluster_watch` | and of its cluster |
 //! | `scans` | the scans of all loops |
 //! | `shared` | what loops share: how many there are, what was counted |
 
 mod client;
+#[cfg(feature = "replication")]
+mod cluster_watch;
 mod exchange;
 pub(crate) mod listening;
 pub(crate) mod scans;

@@ -6,7 +6,7 @@ from typing import Final, Generic, Literal, Protocol, TypeVar, final, overload, 
 
 from typing_extensions import Self, disjoint_base
 
-from ._cluster_types import AtLeast, ClusterEvent, ClusterStatus
+from ._cluster_types import AtLeast, ClusterEvent, ClusterStatus, Promoted
 from ._enums import (
     Admin,
     Backups,
@@ -69,6 +69,7 @@ __all__ = [
     "backup_closed",
     "backup_verify",
     "features",
+    "promote_directory",
     "restore",
 ]
 
@@ -85,6 +86,7 @@ def backup_closed(
     path: str | PathLike[str], to: str | PathLike[str], *, full: bool = False
 ) -> BackupReport: ...
 def backup_verify(backup: str | PathLike[str]) -> BackupReport: ...
+def promote_directory(path: str | PathLike[str]) -> Promoted: ...
 def restore(
     backup: str | PathLike[str],
     to: str | PathLike[str],
@@ -714,6 +716,7 @@ class _Store(_Block, _Reads):
     def cluster(self) -> ClusterStatus: ...
     def cluster_events(self) -> ClusterEvents: ...
     def transfer(self, to: str, *, timeout: float | timedelta | EllipsisType | None = ...) -> None: ...
+    def reload_certificates(self) -> None: ...
     def add_node(
         self,
         name: str,

@@ -215,9 +215,9 @@ impl Member {
 
     /// Something came from another node beside its frames.
     pub(super) fn handle_relay(&mut self, from: u64, bytes: &[u8], now: Now) {
-        let Ok((id, relay)) = relay::decode(bytes) else {
-            self.refused_frames += 1;
-            return;
+        let (id, relay) = match relay::decode(bytes) {
+            Ok(decoded) => decoded,
+            Err(fault) => return self.frame_refused(from, &fault),
         };
         match relay {
             Relay::Write { level, millis, command } => {
