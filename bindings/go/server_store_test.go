@@ -45,6 +45,10 @@ func ask(t testing.TB, server *Server, command, answer string) {
 	if err != nil || status.Store == nil || status.Store.Clients == nil {
 		t.Fatalf("%+v %v", status.Store, err)
 	}
+	opening, scrub := status.Store.Opening, status.Store.Scrub
+	if !opening.WasClosed || opening.Torn != nil || opening.SettingsRefused != "" || scrub.Damages != 0 || scrub.Damage != "" {
+		t.Fatalf("%+v %+v", opening, scrub)
+	}
 	conn, err := net.DialTimeout("tcp", status.Store.Clients.Address, patience)
 	if err != nil {
 		t.Fatal(err)

@@ -30,6 +30,7 @@ pub(super) fn split_options(
         connect: listener.connect,
         output_max: clients.connection.output_max,
         output_pause: clients.connection.output_pause,
+        transaction_max: clients.connection.queue_max,
         limits: clients.connection.limits,
         hub,
         ..Options::default()

@@ -58,6 +58,10 @@ def test_it_has_the_keys_that_redis_clients_see(tmp_path: Path) -> None:
         assert done.durability is trimtab.Durability.MEMORY
         assert store.status().keys == 3 and list(store) == [b"both", b"ours", b"theirs"]
         assert store.backup(tmp_path / "backup").last_sequence >= 3
+        told = server.status()["store"]
+        assert (told["durability"], told["nodes"], told["expiries"], told["evictions"]) == ("local", 0, 0, 0)
+        opening = told["opening"]
+        assert opening["was_closed"] and "torn" not in opening and "damage" not in told["scrub"]
         with pytest.raises(trimtab.StateError, match="open it hosted"):
             store.turn()
 

@@ -20,7 +20,6 @@ pub struct StoreStatus {
     /// What a write reaches before it is answered.
     pub durability: &'static str,
     /// On how many nodes' disks it is beside that; 0: as `durability` says.
-    #[serde(skip_serializing_if = "is_zero")]
     pub nodes: u32,
     /// The last entry of the log.
     pub sequence: u64,
@@ -248,11 +247,6 @@ pub(in crate::server) fn found_by(report: &Report) -> Option<String> {
     (!found.is_empty()).then(|| found.join("; "))
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "so serde has it")]
-fn is_zero(number: &u32) -> bool {
-    *number == 0
-}
-
 impl ClientsStatus {
     fn read(shared: &SharedClients, address: String) -> Self {
         Self {
@@ -269,5 +263,51 @@ impl ClientsStatus {
             idle: shared.sum(|counters| &counters.idle),
             retries: shared.sum(|counters| &counters.retries),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::log::{Report as Log, Sequence, Torn};
+
+    fn report(torn: Option<Torn>, ahead_ms: u64, settings_refused: Option<Error>) -> Report {
+        let log = Log {
+            segments: 1,
+            records: 3,
+            bytes: 300,
+            first: Some(Sequence(1)),
+            last: Sequence(2),
+            snapshot: None,
+            torn,
+            is_closed: false,
+        };
+        Report { log, replayed: 2, ahead_ms, settings_refused }
+    }
+
+    #[test]
+    fn what_is_to_be_looked_at_is_told_and_nothing_else() {
+        assert_eq!(found_by(&report(None, 0, None)), None);
+        assert_eq!(found_by(&report(None, AHEAD_TOLD_MS - 1, None)), None, "clocks of nodes differ");
+        let torn = Torn { file: "data/1.wal".into(), offset: 8_192, bytes: 72 };
+        let refused = Error::invalid("settings", "too long");
+        let all = report(Some(torn.clone()), 1_500, Some(refused.clone()));
+        let told = found_by(&all).expect("there is something");
+        assert_eq!(
+            told,
+            "a torn tail was cut off: 72 bytes behind byte 8192 of data/1.wal, which nobody was told are durable; the clock is \
+             1500 ms behind the latest time in the store, where time stands still until then; the settings asked for are not in \
+             force, and those of before are: invalid settings: too long"
+        );
+        let status = OpeningStatus::of(&all);
+        let TornStatus { file, offset, bytes } = status.torn.expect("it is there");
+        assert_eq!((file, offset, bytes), (torn.file, torn.offset, torn.bytes));
+        assert_eq!((status.was_closed, status.segments, status.replayed), (false, 1, 2));
+        assert_eq!((status.ahead_ms, status.settings_refused), (1_500, Some(refused.to_string())));
+        let none = Log { records: 0, ..report(None, 0, None).log };
+        assert!(
+            OpeningStatus::of(&Report { log: none, ..report(None, 0, None) }).was_closed,
+            "there was no log"
+        );
     }
 }

@@ -546,6 +546,56 @@ class StoreClientsStatus(TypedDict):
     """Writes made up anew, for others had changed what they had read."""
 
 
+class StoreTornStatus(TypedDict):
+    """A torn tail. Nobody was told that what it held is durable."""
+
+    file: str
+    offset: int
+    """Where the log ended when it was cut off."""
+    bytes: int
+    """How many bytes behind that were recognised as the batch's."""
+
+
+class _StoreOpeningFacts(TypedDict, total=False):
+    torn: StoreTornStatus
+    """A batch that never became durable and was cut off."""
+    settings_refused: str
+    """Why the settings asked for are not in force: those of before are."""
+
+
+class StoreOpeningStatus(_StoreOpeningFacts):
+    """What opening a server's store found."""
+
+    was_closed: bool
+    """The log had been closed in order, or there was none."""
+    segments: int
+    """With records."""
+    replayed: int
+    """Entries that were applied on top of the snapshot."""
+    ahead_ms: int
+    """By how much the latest time in the store was ahead of the clock."""
+
+
+class _StoreScrubFacts(TypedDict, total=False):
+    damage: str
+    """What was found last, until a later pass has found everything good."""
+
+
+class StoreScrubStatus(_StoreScrubFacts):
+    """What reading again what lies on the disk of a server's store has found."""
+
+    passes: int
+    """That came to their end."""
+    verified_bytes: int
+    """Found good, of all passes."""
+    finished_ms: int
+    """When the last pass ended, in milliseconds since 1970; 0: none has."""
+    damages: int
+    """How often something was found damaged, or could not be read."""
+    mended: int
+    """How often a snapshot took the place of what was."""
+
+
 class _ServerStoreFacts(TypedDict, total=False):
     node: str
     """The name of this node, where the configuration gives one."""
@@ -566,6 +616,8 @@ class ServerStoreStatus(_ServerStoreFacts):
 
     dir: str
     durability: str
+    nodes: int
+    """On how many nodes' disks a write is beside that; 0: as ``durability`` says."""
     sequence: int
     durable: int
     applied: int
@@ -578,6 +630,17 @@ class ServerStoreStatus(_ServerStoreFacts):
     pending_bytes: int
     flushes: int
     """Writes to disk, each with a sync."""
+    opening: StoreOpeningStatus
+    scrub: StoreScrubStatus
+    snapshots: int
+    """Written."""
+    snapshots_failed: int
+    clock_steps: int
+    """Writes for which the clock had gone back."""
+    expiries: int
+    """Commands that took out what had expired."""
+    evictions: int
+    """Commands that made room by letting keys go."""
 
 
 class _Stored(TypedDict, total=False):
