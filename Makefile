@@ -253,11 +253,26 @@ sim: ## The property tests with many more random cases, and more simulated world
 	PROPTEST_CASES=$(PROPTEST_CASES) $(CARGO) test --locked --release --all-features
 
 .PHONY: crash
-crash: ## Kill processes that write to a log and to a store 2,000 times, and play 4,096 simulated worlds (ROUNDS, SEEDS)
+crash: ## Kill processes that write to a log, a store and a server 2,000 times, and play 4,096 simulated worlds (ROUNDS, SEEDS)
 	TRIMTAB_WAL_ROUNDS=$${ROUNDS:-2000} $(CARGO) test --locked --release --all-features --test wal kill
 	TRIMTAB_STORE_ROUNDS=$${ROUNDS:-2000} $(CARGO) test --locked --release --all-features --test store crash
+	TRIMTAB_SERVER_ROUNDS=$${ROUNDS:-2000} $(CARGO) test --locked --release --all-features --test redis_clients crash
+	$(MAKE) crash-bindings
 	SEEDS=$${SEEDS:-4096} $(CARGO) test --locked --release --all-features --test sim_wal --test sim_store --test sim_cluster \
 		--test sim_split
+
+.PHONY: crash-bindings
+# A tenth as often: from Python and Go, and with clients of Redis in both.
+crash-bindings: export TRIMTAB_STORE_ROUNDS = $(shell echo $$(($${ROUNDS:-2000} / 10)))
+crash-bindings: export TRIMTAB_SERVER_ROUNDS = $(TRIMTAB_STORE_ROUNDS)
+crash-bindings: setup build
+	$(MAKE) bench-python-setup
+	$(BUILD)/bench-python/bin/pip install --quiet -r bindings/python/requirements-dev.txt
+	cd bindings/python && $(BUILD)/bench-python/bin/python -B -m pytest -q -p no:cacheprovider tests/test_store_process.py -k killed
+	@TRIMTAB_ARCHIVE=$(RELEASE)/libtrimtab.a bindings/go/build-archive.sh
+	cd bindings/go && GOTOOLCHAIN=local CGO_ENABLED=1 $(GO) test -count 1 -timeout 0 -run OutlivesAKill .
+	cd tests/redis_clients/python && TRIMTAB=$(RELEASE)/trimtab $(TOOLS)/python -B -m pytest -q -p no:cacheprovider -k after_a_kill
+	cd tests/redis_clients/go && GOTOOLCHAIN=local TRIMTAB=$(RELEASE)/trimtab $(GO) test -count 1 -timeout 0 -run GoesOnAfterAKill ./...
 
 .PHONY: bench
 bench: setup build ## Run the benchmarks: Rust, pingora, C, Python, Go, the client without a hop

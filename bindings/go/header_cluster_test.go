@@ -14,6 +14,7 @@ func init() {
 		"trimtab_cluster_options_set_beginning":           "ClusterOptions.Beginning",
 		"trimtab_cluster_options_set_directory":           "ClusterOptions.Directory",
 		"trimtab_cluster_options_set_durability":          "ClusterOptions.Durability",
+		"trimtab_cluster_options_set_nodes":               "ClusterOptions.Nodes",
 		"trimtab_cluster_options_set_read":                "ClusterOptions.Read",
 		"trimtab_cluster_options_set_forwards":            "ClusterOptions.NoForward",
 		"trimtab_cluster_options_set_patience_ms":         "ClusterOptions.Patience",
@@ -24,6 +25,13 @@ func init() {
 		"trimtab_cluster_options_add_feed_from":           "ClusterOptions.FeedFrom",
 		"trimtab_cluster_options_set_feed_timeout_ms":     "ClusterOptions.FeedTimeout",
 		"trimtab_cluster_options_set_message_bytes":       "ClusterOptions.MessageBytes",
+		"trimtab_cluster_options_set_kept_bytes_max":      "ClusterOptions.KeptBytesMax",
+		"trimtab_cluster_options_set_snapshot_rate":       "ClusterOptions.SnapshotRate",
+		"trimtab_cluster_options_set_slow_flush_ms":       "ClusterOptions.SlowFlush",
+		"trimtab_cluster_options_set_election_ticks":      "ClusterOptions.ElectionTicks",
+		"trimtab_store_promote_directory":                 "PromoteDirectory",
+		"trimtab_promotion_read":                          "Promoted",
+		"trimtab_promotion_free":                          "PromoteDirectory",
 		"trimtab_store_join":                              "StoreOptions.Cluster",
 		"trimtab_store_cluster":                           "Store.Cluster",
 		"trimtab_cluster_free":                            "Store.Cluster",
@@ -83,6 +91,8 @@ func init() {
 		"TRIMTAB_CLUSTER_SOURCE":        int64(ClusterSource),
 		"TRIMTAB_CLUSTER_DAMAGED":       int64(ClusterDamaged),
 		"TRIMTAB_CLUSTER_MENDED":        int64(ClusterMended),
+		"TRIMTAB_CLUSTER_DEGRADED":      int64(ClusterDegraded),
+		"TRIMTAB_CLUSTER_RECOVERED":     int64(ClusterRecovered),
 	} {
 		constants[name] = constant{is: is}
 	}

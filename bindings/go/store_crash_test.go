@@ -5,20 +5,25 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 )
 
 // A process that is killed under load: what it was told is on disk is there, and beyond that only a beginning of what
-// it had under way.
+// it had under way. TRIMTAB_STORE_ROUNDS has it killed so often.
 func TestWhatWasAcknowledgedOutlivesAKill(t *testing.T) {
 	if isChild("writes") {
 		writeForEver(t, os.Getenv("TRIMTAB_TEST_PATH"))
 		return
 	}
+	rounds := 5
+	if text, ok := os.LookupEnv("TRIMTAB_STORE_ROUNDS"); ok {
+		rounds = must[int](t)(strconv.Atoi(text))
+	}
 	path := t.TempDir()
-	for round := range 5 {
-		acknowledged := killedAfter(t, path, 300+200*round)
+	for round := range rounds {
+		acknowledged := killedAfter(t, path, 300+200*(round%5))
 		store := openStoreIn(t, path, smallStore())
 		for key, want := range acknowledged {
 			entry := must[Entry](t)(store.GetEntry(bg, []byte(key)))

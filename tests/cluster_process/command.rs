@@ -14,14 +14,14 @@ fn store(arguments: &[&str]) -> Output {
 }
 
 /// What it says, when it ends with this code.
-fn told(arguments: &[&str], code: i32) -> String {
+pub(crate) fn told(arguments: &[&str], code: i32) -> String {
     let Output { status, stdout, stderr } = store(arguments);
     let text = String::from_utf8([stdout, stderr].concat()).unwrap();
     assert_eq!(status.code(), Some(code), "{arguments:?}: {text}");
     text
 }
 
-fn status(admin: &str) -> Value {
+pub(crate) fn status(admin: &str) -> Value {
     serde_json::from_str(&told(&["status", "--json", "--admin", admin], 0)).unwrap()
 }
 

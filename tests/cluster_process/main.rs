@@ -12,6 +12,7 @@ mod balancers;
 mod certificates;
 mod clients;
 mod command;
+mod events;
 mod failover;
 #[path = "../shared/folder.rs"]
 #[allow(dead_code, reason = "each of the tests needs a part of it")]
@@ -22,3 +23,4 @@ mod pools;
 mod process;
 mod split;
 mod support;
+mod told;

@@ -3,9 +3,13 @@
 
 #![cfg(target_os = "linux")]
 
+#[path = "../shared/bad_disk.rs"]
+#[allow(dead_code, reason = "each of the tests needs a part of it")]
+mod bad_disk;
 mod channels;
 mod clients;
 mod crash;
+mod disk;
 mod eviction;
 #[path = "../shared/folder.rs"]
 #[allow(dead_code, reason = "each of the tests needs a part of it")]
@@ -14,9 +18,12 @@ mod health;
 mod hostile;
 mod library;
 mod life;
+mod opening;
 #[path = "../shared/process.rs"]
 #[allow(dead_code, reason = "each of the tests needs a part of it")]
 mod process;
+mod scans;
 mod support;
+mod told;
 mod tools;
 mod unix;

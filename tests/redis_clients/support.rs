@@ -88,6 +88,25 @@ impl Client {
         String::from_utf8_lossy(&out).trim_end().replace("\r\n", "|")
     }
 
+    /// The bytes in an answer `$length`.
+    pub(crate) fn bytes(&mut self, command: &str) -> Vec<u8> {
+        self.say(command);
+        let mut out = Vec::new();
+        assert!(self.read(&mut out), "the connection has ended");
+        let begin = out.iter().position(|byte| *byte == b'\n').expect("a line");
+        assert!(out[0] == b'$' && out.ends_with(b"\r\n"), "{}", String::from_utf8_lossy(&out[..begin]));
+        out[begin + 1..out.len() - 2].to_vec()
+    }
+
+    /// An answer of one line; `None`: the connection has ended.
+    pub(crate) fn try_answer(&mut self) -> Option<String> {
+        let mut line = String::new();
+        match self.0.read_line(&mut line) {
+            Ok(len) if len > 0 && line.ends_with('\n') => Some(line.trim_end().to_string()),
+            _ => None,
+        }
+    }
+
     /// The number in an answer `:number`.
     pub(crate) fn number(&mut self, command: &str) -> i64 {
         let answer = self.ask(command);

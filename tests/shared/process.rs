@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
@@ -42,15 +43,27 @@ struct Told {
 impl Running {
     /// Starts it on a configuration without `[admin]`, with at most so many descriptors.
     pub(crate) fn start(config: &str, descriptors: Option<u32>) -> Self {
+        let limit = descriptors.map_or(String::new(), |count| format!("ulimit -n {count} && "));
+        Self::start_by(&format!("{limit}exec"), &[], config)
+    }
+
+    /// The same, by what a shell is told before the command, and with this in its environment.
+    pub(crate) fn start_by(by: &str, environment: &[(&str, PathBuf)], config: &str) -> Self {
+        let running = Self::begin(by, environment, config);
+        running.until_told("it starts", |count| count("started") == 1);
+        running
+    }
+
+    fn begin(by: &str, environment: &[(&str, PathBuf)], config: &str) -> Self {
         let folder = Folder::new();
         let admin = folder.file("admin");
         let file = folder.write("trimtab.toml", &format!("{config}\n[admin]\nbind = \"unix:{admin}\"\n"));
-        let limit = descriptors.map_or(String::new(), |count| format!("ulimit -n {count} && "));
         let mut child = Command::new("sh")
             .arg("-c")
-            .arg(format!("{limit}exec \"$0\" run --json \"$1\""))
+            .arg(format!("{by} \"$0\" run --json \"$1\""))
             .arg(env!("CARGO_BIN_EXE_trimtab"))
             .arg(&file)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stderr(Stdio::piped())
             .spawn()
             .expect("there is a shell");
@@ -66,9 +79,19 @@ impl Running {
                 }
             })
         };
-        let running = Self { child, folder, told, reader: Some(reader) };
-        running.until_told("it starts", |count| count("started") == 1);
-        running
+        Self { child, folder, told, reader: Some(reader) }
+    }
+
+    /// Starts one that is to refuse by itself; gives what it said.
+    pub(crate) fn refused_by(by: &str, config: &str) -> String {
+        let mut running = Self::begin(by, &[], config);
+        let status = running.child.wait().unwrap();
+        running.reader.take().expect("once").join().unwrap();
+        let told = running.told.events.lock().unwrap();
+        let lines = told.iter().map(|told| told.as_str().map_or_else(|| told.to_string(), str::to_string));
+        let lines = lines.collect::<Vec<_>>().join("\n");
+        assert!(status.code().is_some_and(|code| code != 0), "{status}: {lines}");
+        lines
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -83,6 +106,12 @@ impl Running {
     /// How many events of this name it told.
     pub(crate) fn count(&self, event: &str) -> usize {
         count(&self.told.events.lock().unwrap(), event)
+    }
+
+    /// The events of this name, in order.
+    pub(crate) fn told(&self, event: &str) -> Vec<Value> {
+        let events = self.told.events.lock().unwrap();
+        events.iter().filter(|told| told["event"] == event).cloned().collect()
     }
 
     /// What the events of this name told, in order.

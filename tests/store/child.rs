@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::{backup, calls, crash, faults, hosted, support};
+use crate::{backup, calls, crash, faults, hosted};
 
 /// Does nothing unless it was started to play a part; then it fails when that does.
 #[test]
@@ -11,8 +11,8 @@ fn plays_its_part() {
     let dir = std::env::var("TRIMTAB_STORE_DIR").expect("a child is told its folder");
     let dir = Path::new(&dir);
     match part.as_str() {
-        "write" => crash::write(dir, support::small()),
-        "write-hosted" => crash::write(dir, hosted::options()),
+        "write" => crash::write(dir, false),
+        "write-hosted" => crash::write(dir, true),
         "back-up" => backup::crash::back_up(dir),
         "restore" => backup::crash::restore_once(dir),
         "failing-sync" => faults::sync::fail(dir, false),

@@ -10,14 +10,18 @@ use std::process::Stdio;
 
 use trimtab::embedded::{Call, Options, Store};
 use trimtab::rng::Rng;
-use trimtab::store::engine::Durability;
+use trimtab::store::engine::{self, Durability};
 use trimtab::store::index::{
     Condition, Lifetime, OnRefusal, Operation, Range, RequestId, Step, Transaction, prefix_end,
 };
+use trimtab::store::log;
 
-use crate::support::{Folder, child, local, memory, open, value_of};
+use crate::support::{Folder, LONG, child, local, memory, value_of};
 
-const ROUNDS: u64 = 40;
+/// With threads and hosted, each.
+const ROUNDS: u64 = 200;
+/// Then it begins with a new one, so that what has gathered does not make the next rounds slow.
+const ROUNDS_OF_A_STORE: u64 = 50;
 const THREADS: u64 = 3;
 /// The numbers that a thread keeps; older ones are deleted.
 const KEPT: u64 = 200;
@@ -38,9 +42,16 @@ fn last(store: &Store, thread: u64) -> Option<u64> {
     })
 }
 
+/// Segments and snapshots come and go within a few rounds.
+fn options(is_hosted: bool) -> Options {
+    let log = log::Options { segment_bytes: 64 << 10, ..log::Options::default() };
+    let engine = engine::Options { snapshot_bytes: 128 << 10, log, ..engine::Options::default() };
+    Options { timeout: LONG, is_hosted, engine, ..Options::default() }
+}
+
 /// Writes until it is killed.
-pub(super) fn write(dir: &Path, options: Options) {
-    let store = Store::open(dir, options).expect("the store opens");
+pub(super) fn write(dir: &Path, is_hosted: bool) {
+    let store = Store::open(dir, options(is_hosted)).expect("the store opens");
     std::thread::scope(|scope| {
         for thread in 0..THREADS {
             let store = &store;
@@ -100,11 +111,14 @@ fn what_was_answered_survives_the_process_of_a_hosted_store() {
 
 fn kill_again_and_again(part: &str) {
     let rounds = std::env::var("TRIMTAB_STORE_ROUNDS").map_or(ROUNDS, |text| text.parse().expect("a number"));
-    let folder = Folder::new("kill");
+    let mut folder = Folder::new("kill");
     let mut rng = Rng::new(rounds);
     let mut told = [None::<u64>; THREADS as usize];
     let (mut lines, mut snapshots) = (0, 0);
     for round in 0..rounds {
+        if round > 0 && round.is_multiple_of(ROUNDS_OF_A_STORE) {
+            (folder, told) = (Folder::new("kill"), [None; THREADS as usize]);
+        }
         let mut writer = child(part, folder.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
@@ -112,7 +126,7 @@ fn kill_again_and_again(part: &str) {
             .expect("the child starts");
         let mut output = BufReader::new(writer.stdout.take().expect("its output is a pipe"));
         // Killed after so many lines: wherever it is then.
-        let mut left = 1 + rng.below(60);
+        let mut left = 1 + rng.below(30);
         let mut line = String::new();
         let mut is_killed = false;
         while output.read_line(&mut line).expect("the pipe is read") > 0 {
@@ -132,15 +146,14 @@ fn kill_again_and_again(part: &str) {
         }
         let status = writer.wait().expect("it was started");
         assert!(is_killed && !status.success(), "round {round}: the child ended by itself: {status}");
-        check(&folder, &told, round);
-        let store = open(&folder);
-        snapshots += u64::from(store.status().unwrap().snapshot > 0);
+        snapshots += u64::from(check(&folder, &told, round) > 0);
     }
     assert!(lines > rounds && snapshots > 0, "{lines} lines, {snapshots} rounds with a snapshot");
 }
 
-fn check(folder: &Folder, told: &[Option<u64>], round: u64) {
-    let store = open(folder);
+/// Gives the sequence of the snapshot that is there.
+fn check(folder: &Folder, told: &[Option<u64>], round: u64) -> u64 {
+    let store = Store::open(folder.path(), options(false)).expect("the store opens");
     for (thread, told) in told.iter().enumerate() {
         let thread = thread as u64;
         let Some(last) = last(&store, thread) else {
@@ -172,5 +185,7 @@ fn check(folder: &Folder, told: &[Option<u64>], round: u64) {
         previous: false,
     };
     store.call(&Operation::Step(put), &local()).expect("there is room");
+    let snapshot = store.status().expect("it is open").snapshot;
     store.close().expect("all is written");
+    snapshot
 }

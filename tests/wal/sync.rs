@@ -1,23 +1,22 @@
 //! A sync that fails: the log stops for good, and says so.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::sync::mpsc;
 
 use trimtab::Error;
 use trimtab::store::log::{Epoch, Sequence};
 use trimtab::wal::Mode;
 
+use crate::bad_disk::BadDisk;
 use crate::support::{Folder, child, open_checked, payload, run, small, soon};
 
 pub(super) fn fail(dir: &Path) {
-    let trigger = PathBuf::from(std::env::var_os("TRIMTAB_SHIM").expect("a child is told the trigger"));
+    let disk = BadDisk::of_child();
     let (wal, _, _) = open_checked(dir, small(), Mode::Threads);
     for sequence in 1..=10 {
         wal.append_durable(Epoch(1), 0, &payload(Sequence(sequence)), soon()).expect("syncs work");
     }
-    fs::write(&trigger, "").expect("the trigger can be made");
+    disk.set("fdatasync", "5");
     let appended = wal.append(Epoch(1), 0, &payload(Sequence(11)), None).expect("it is taken");
     let (tell, told) = mpsc::channel();
     wal.on_durable(appended.ticket, Box::new(move |result| tell.send(result).expect("somebody listens")));
@@ -27,7 +26,7 @@ pub(super) fn fail(dir: &Path) {
     assert!(matches!(&failed, Error::Io { code: 5, .. }), "{failed}");
     assert!(failed.to_string().contains("open it again"), "{failed}");
     // The disk is well again, and nobody believes it.
-    fs::remove_file(&trigger).expect("the trigger goes");
+    disk.mend("fdatasync");
     assert_eq!(wal.append(Epoch(1), 0, b"", None), Err(failed.clone()));
     assert_eq!(wal.durable().1, Sequence(10));
     let mut count = 0;
@@ -48,17 +47,7 @@ pub(super) fn fail(dir: &Path) {
 fn a_failed_sync_stops_the_log_for_good() {
     let folder = Folder::new("sync");
     let tools = Folder::new("shim");
-    let shim = tools.path().join("shim.so");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wal/shim.c");
-    let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".into());
-    let built = Command::new(compiler)
-        .args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"])
-        .args([shim.as_os_str(), source.as_os_str()])
-        .arg("-ldl")
-        .status()
-        .expect("there is a C compiler");
-    assert!(built.success());
     let mut command = child("failing-sync", folder.path());
-    command.env("LD_PRELOAD", &shim).env("TRIMTAB_SHIM", tools.path().join("trigger"));
+    command.envs(BadDisk::new(tools.path()).environment());
     run(command);
 }

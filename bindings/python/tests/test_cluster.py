@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trimtab
@@ -249,7 +250,7 @@ def test_links_that_are_secured_and_all_options(tmp_path: Path) -> None:
             listen=members[at].address,
             beginning=trimtab.Beginning.NEW,
             directory=trimtab.Directory.DETECT,
-            durability=trimtab.Durability.ALL,
+            durability=AtLeast(3),
             read="replica",
             age_max=PATIENCE,
             forwards=False,
@@ -378,3 +379,39 @@ def test_a_cluster_of_one_forks_and_ends_with_the_interpreter(tmp_path: Path) ->
         threading.Thread(target=follow, daemon=True).start()
         """
     assert script(code, str(tmp_path), timeout=60) == "0 v\n"
+
+
+def test_a_directory_is_promoted_by_force(tmp_path: Path) -> None:
+    options = ClusterOptions(
+        "x",
+        [Member("x")],
+        insecure_plaintext=True,
+        message_bytes=16 << 10,
+        patience=PATIENCE,
+        kept_bytes_max=1 << 20,
+        snapshot_rate=1 << 30,
+        slow_flush=None,
+        election_ticks=30,
+    )
+    with Store(tmp_path / "x", segment_bytes=SEGMENT_BYTES, cluster=options, timeout=PATIENCE) as store:
+        store[b"k"] = b"v"
+        store.add_node("l")
+        with pytest.raises(trimtab.StateError):
+            trimtab.promote_directory(tmp_path / "x")
+    promoted = trimtab.promote_directory(tmp_path / "x")
+    assert (promoted.cluster, promoted.node, promoted.generation) == ("trimtab", "x", 2)
+    assert promoted.last >= 1 and promoted.out == () and promoted.learners == ("l",)
+    with Store(tmp_path / "x", segment_bytes=SEGMENT_BYTES, cluster=options, timeout=PATIENCE) as store:
+        store[b"on"] = b"v"
+        assert store[b"k"] == b"v" and store.cluster().generation == 2
+    with pytest.raises(trimtab.InvalidArgumentError):
+        trimtab.promote_directory(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("election_ticks", 9), ("slow_flush", 0.001), ("kept_bytes_max", 1 << 49)]
+)
+def test_options_of_consensus_have_their_ranges(tmp_path: Path, option: str, value: float) -> None:
+    given: dict[str, Any] = {"insecure_plaintext": True, "message_bytes": 16 << 10, option: value}
+    with pytest.raises(trimtab.InvalidArgumentError, match=option):
+        Store(tmp_path, segment_bytes=SEGMENT_BYTES, cluster=ClusterOptions("a", [Member("a")], **given))

@@ -113,7 +113,7 @@ pub(super) fn clients(
     let who = at(config, "the store", from.resp_at);
     Ok(Some(Resp {
         store: store.clone(),
-        shared: Arc::new(SharedClients::new("store", options, workers)),
+        shared: Arc::new(SharedClients::new("store", options, workers, seed()?)),
         entrance: Entrance::open(bind, &who, workers, RESP_BACKLOG, files)?,
     }))
 }
@@ -161,7 +161,7 @@ pub(super) fn splits(
         let who = at(config, &format!("the listener {}", listener.name), listener.bind_at);
         let entrance = Entrance::open(&listener.bind, &who, workers, listener.backlog, files)?;
         let (clients, options) = split_options(config, from, listener)?;
-        let clients = SharedClients::new(&listener.name, clients, workers);
+        let clients = SharedClients::new(&listener.name, clients, workers, seed()?);
         splits.push(Split {
             store: store.clone(),
             shared: Arc::new(SharedSplit::new(clients, options, own.cloned(), workers)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -216,6 +217,7 @@ def test_passwords(serve: Serve, connect: Connect, tmp_path: Any) -> None:
 
 
 def test_who_tries_again_goes_on_after_a_kill(serve: Serve, connect: Connect) -> None:
+    rounds = int(os.environ.get("TRIMTAB_SERVER_ROUNDS", "2"))
     served = serve("")
     retry = Retry(ConstantBackoff(0.05), SECONDS * 20)
     client: Any = connect(served, retry=retry)
@@ -239,7 +241,7 @@ def test_who_tries_again_goes_on_after_a_kill(serve: Serve, connect: Connect) ->
         subscribed(channel)
         writers = [threads.submit(write, writer) for writer in range(4)]
         try:
-            for _ in range(2):
+            for _ in range(rounds):
                 until_written(20)
                 served.kill()
                 before = list(acknowledged)

@@ -23,7 +23,7 @@
 mod answer;
 mod arguments;
 mod backup;
-mod cluster;
+pub(crate) mod cluster;
 mod door;
 mod hosted;
 mod operation;
@@ -48,7 +48,7 @@ use trimtab::time::Clock;
 pub(crate) use self::answer::{Entry, StoreResult};
 use self::arguments::{Keys, Life, Reach, Request, Value, Wait};
 pub(crate) use self::backup::{backup_closed, backup_verify, restore};
-pub(crate) use self::cluster::ClusterEvents;
+pub(crate) use self::cluster::{ClusterEvents, promote_directory};
 use self::door::{Core, Door};
 pub(crate) use self::door::{close_all, forget_calls};
 use self::hosted::Hosted;
@@ -326,6 +326,15 @@ impl Store {
     #[pyo3(signature = (*, timeout = Wait::Usual), text_signature = "($self, *, timeout=...)")]
     fn sync(&self, py: Python<'_>, timeout: Wait) -> PyResult<u64> {
         Ok(self.answer(py, embedded::Store::begin_sync, timeout)?.sequence)
+    }
+
+    /// Waits until the log is on this disk up to sequence, such as that of a write in memory; gives the sequence up to which
+    /// it is. It hurries nobody: what was written in memory comes there within flush_interval; sync has it come at once. A
+    /// sequence that is not written yet is waited for. timeout as for put.
+    #[pyo3(signature = (sequence, *, timeout = Wait::Usual), text_signature = "($self, sequence, *, timeout=...)")]
+    fn wait_durable(&self, py: Python<'_>, sequence: &Bound<'_, PyAny>, timeout: Wait) -> PyResult<u64> {
+        let sequence = convert::whole("sequence", 64, sequence)?;
+        Ok(self.answer(py, move |store| store.begin_wait_durable(sequence), timeout)?.sequence)
     }
 
     /// Has a snapshot written of what is there now, beside everything else, and waits for it; gives its sequence. The

@@ -10,6 +10,7 @@ use super::messages::Messages;
 use super::news::News;
 use super::people::{People, about};
 use super::place::{self, Found, Place, Stage};
+use super::refusals::Refusals;
 use super::{Beginning, ClusterOptions, Directory, Member, MemberOptions, Sight, mending};
 use crate::driver::log::FileDisk;
 use crate::driver::peer::{Links, Setup};
@@ -160,6 +161,7 @@ impl Store {
             told_role: Role::Idle,
             told_reign: false,
             is_topology_new: true,
+            told_degraded: 0,
             told_progress: 0,
             progress: Progress::default(),
             renewals: Renewals::default(),
@@ -167,7 +169,7 @@ impl Store {
             shown_time: Timestamp::default(),
             is_closed: false,
             is_cut_off: false,
-            refused_frames: 0,
+            refusals: Refusals::default(),
             unsent_frames: 0,
             was_mending: false,
             mended: 0,
