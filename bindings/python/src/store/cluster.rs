@@ -16,7 +16,6 @@ use trimtab::embedded::{
 };
 use trimtab::peer::Security;
 use trimtab::replication::{Position, Role, Standing};
-use trimtab::store::engine::Durability;
 
 use crate::convert::{self, Choice, Chosen, Timeout};
 use crate::errors;
