@@ -6,6 +6,11 @@
   milliseconds, and how many writes were refused.
 - `restart`: all nodes are ended in good order and started again, one after the other, while clients write
   through nodes that stay up. Writes that failed.
+- `split-kill`: the primary is killed while clients write and read through one address, that of a listener
+  that splits reads from writes. How often a client has to write again, how long a write takes, reads that
+  show less than they have to.
+- `split-restart`: all nodes but the one with the listener are restarted in turn meanwhile. Writes that
+  failed.
 - `catch-up`: a replica is down while so many bytes are written, and comes back while clients go on.
   Megabytes a second until it has all, what part of their rate the clients keep meanwhile, and by how many
   megabytes the primary grows.
@@ -25,6 +30,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+import through
 from cluster import PATIENCE, Client, Cluster, Refused
 from system import Failure, memory_kib
 
@@ -256,6 +262,8 @@ CASES: dict[str, tuple[Callable[[Path, int], str], int]] = {
     "kill": (kill, 50),
     "transfer": (transfer, 20),
     "restart": (restart, 3),
+    "split-kill": (through.kill, 20),
+    "split-restart": (through.restart, 3),
     "catch-up": (catch_up, 5),
 }
 

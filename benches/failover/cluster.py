@@ -61,10 +61,15 @@ class Client:
 class Cluster:
     """The nodes, numbered from 0."""
 
-    def __init__(self, folder: Path, nodes: int = 3) -> None:
+    def __init__(self, folder: Path, voters: int = 3, *, splits: bool = False) -> None:
+        # With a learner that has a listener for clients who know one address.
+        nodes = voters + splits
         self.binary = os.environ.get("TRIMTAB") or find("trimtab", SETUP)
-        free = free_ports(2 * nodes)
-        self.ports, links = free[:nodes], free[nodes:]
+        free = free_ports(nodes + voters + 1)
+        self.ports, links, self.split = free[:nodes], free[nodes:-1], free[-1]
+        learner = f'learners = ["n{voters}"]' if splits else ""
+        listener = f'[[listener]]\nname = "split"\nmode = "resp-split"\nbind = "127.0.0.1:{self.split}"\n'
+        self.voters = voters
         peers = ", ".join(f'n{node} = "127.0.0.1:{link}"' for node, link in enumerate(links))
         self.places = [folder / f"n{node}" for node in range(nodes)]
         self.servers: list[Server | None] = [None] * nodes
@@ -81,12 +86,14 @@ resp = "127.0.0.1:{self.ports[node]}"
 node = "n{node}"
 peers = {{ {peers} }}
 peer_tls = "insecure-plaintext"
-"""
+{learner}
+{listener if node == voters else ""}"""
             )
         try:
             for node in range(nodes):
                 self.start(node)
             self.primary()
+            self.until_all_vote()
         except Failure:
             self.stop()
             raise
@@ -122,6 +129,27 @@ peer_tls = "insecure-plaintext"
 
     def client(self, node: int, patience: float = 5.0) -> Client:
         return Client(self.ports[node], patience)
+
+    def split_client(self, patience: float = 5.0) -> Client:
+        return Client(self.split, patience)
+
+    def until_all_vote(self) -> None:
+        """One that comes after the first election is taken in without a vote, and has it later."""
+        wanted = b"voters_linked:%d\r\n" % self.voters
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            for node in self.running():
+                client = self.client(node)
+                try:
+                    answer = client.ask(b"INFO", b"replication")
+                except (OSError, Refused):
+                    continue
+                finally:
+                    client.close()
+                if isinstance(answer, bytes) and wanted in answer + b"\r\n":
+                    return
+            time.sleep(0.01)
+        raise Failure("not all nodes vote")
 
     def role(self, node: int) -> list[object]:
         client = self.client(node)

@@ -41,6 +41,11 @@ fn a_primary_that_stood_still_shows_nothing_old() {
 }
 
 #[test]
+fn a_replica_that_stands_still_holds_up_nobody() {
+    play("stall");
+}
+
+#[test]
 fn a_primary_that_is_cut_off_gives_way() {
     play("cut");
 }

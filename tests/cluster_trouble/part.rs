@@ -9,6 +9,7 @@ fn plays_its_part() {
     match scene.as_str() {
         "kill" => scenes::kill(),
         "freeze" => scenes::freeze(),
+        "stall" => scenes::stall(),
         "cut" => scenes::cut(),
         "deaf" => scenes::deaf(),
         "restart" => scenes::restart(),

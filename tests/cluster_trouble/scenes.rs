@@ -3,8 +3,10 @@
 use std::io::Write;
 use std::process::Command;
 
+use redis::Commands;
+
 use crate::clients::Clients;
-use crate::nodes::{NODES, Nodes, VOTERS, until};
+use crate::nodes::{NODES, Nodes, VOTERS, connect, until};
 
 /// Writes that are to be acknowledged before something happens, and after it.
 const SOME: u64 = 300;
@@ -46,6 +48,30 @@ pub(crate) fn freeze() {
         clients.until_more("writes without it", SOME);
         nodes.signal(victim, "CONT");
         clients.until_more("writes with it", SOME);
+    }
+    clients.check();
+}
+
+/// A replica stands still, then another one: with `quorum` the others go on, and the one that stood still comes to what they
+/// wrote meanwhile.
+pub(crate) fn stall() {
+    let nodes = Nodes::start();
+    let clients = Clients::start();
+    for round in 0..2 {
+        clients.until_more("writes before", SOME);
+        let victim = primary(&nodes) % VOTERS + 1;
+        nodes.signal(victim, "STOP");
+        clients.until_more("writes while it stands still", 3 * SOME);
+        until("a mark", || {
+            let mark = |mut to: redis::Connection| to.set::<_, _, ()>("mark", round);
+            nodes.primary().and_then(|node| connect(node).and_then(mark).ok()).is_some()
+        });
+        nodes.signal(victim, "CONT");
+        clients.until_more("writes with it", SOME);
+        until("it has what was written meanwhile", || {
+            let look = |mut at: redis::Connection| at.get::<_, Option<i32>>("mark");
+            connect(victim).and_then(look).is_ok_and(|mark| mark == Some(round))
+        });
     }
     clients.check();
 }
