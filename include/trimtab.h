@@ -471,6 +471,108 @@
 #define TRIMTAB_EVENT_STORE_BACKUP_FAILED 19
 
 /**
+ * Something that lies on the store's disk was found damaged; the detail says what, where, and what is done about it.
+ */
+#define TRIMTAB_EVENT_STORE_DAMAGED 20
+
+/**
+ * What was found damaged is not needed any more: a snapshot up to an entry, the number, stands for it.
+ */
+#define TRIMTAB_EVENT_STORE_MENDED 21
+
+/**
+ * The store was opened, and found something to be looked at: a torn tail that was cut off, a clock that is behind, settings
+ * that are not in force; the detail says which.
+ */
+#define TRIMTAB_EVENT_STORE_OPENED 22
+
+/**
+ * This node of the store's cluster has another role; the number is one of `TRIMTAB_NODE_...`.
+ */
+#define TRIMTAB_EVENT_CLUSTER_ROLE 40
+
+/**
+ * `node` is primary, in the epoch that the number is; no name: none is known.
+ */
+#define TRIMTAB_EVENT_CLUSTER_PRIMARY 41
+
+/**
+ * Who is in the cluster has changed; the detail has who votes and who learns.
+ */
+#define TRIMTAB_EVENT_CLUSTER_MEMBERS 42
+
+/**
+ * This node takes no part in its cluster any more; the detail says why, and what to do.
+ */
+#define TRIMTAB_EVENT_CLUSTER_FENCED 43
+
+/**
+ * This node has forgotten what it promised, and votes for nobody until it is taken in again.
+ */
+#define TRIMTAB_EVENT_CLUSTER_FORGETFUL 44
+
+/**
+ * It was.
+ */
+#define TRIMTAB_EVENT_CLUSTER_READMITTED 45
+
+/**
+ * `node` has come to another state than the others, at an entry, the number, or before.
+ */
+#define TRIMTAB_EVENT_CLUSTER_DIFFERS 46
+
+/**
+ * Two processes run as `node`.
+ */
+#define TRIMTAB_EVENT_CLUSTER_TWO_PROCESSES 47
+
+/**
+ * This primary's disk is slow: it hands over to `node`.
+ */
+#define TRIMTAB_EVENT_CLUSTER_SLOW_DISK 48
+
+/**
+ * This learner is fed by `node` from now on; no name: by the primary.
+ */
+#define TRIMTAB_EVENT_CLUSTER_SOURCE 49
+
+/**
+ * A state from another node has taken the place of this one's, up to an entry, the number.
+ */
+#define TRIMTAB_EVENT_CLUSTER_INSTALLED 50
+
+/**
+ * A link to `node` is up.
+ */
+#define TRIMTAB_EVENT_CLUSTER_LINK_UP 51
+
+/**
+ * A link to `node` is over; the detail says why.
+ */
+#define TRIMTAB_EVENT_CLUSTER_LINK_DOWN 52
+
+/**
+ * `node`, as far as it said who it is, is not let in, does not let this one in or cannot be reached, or what it sends is not
+ * taken; the detail says why, and what to do. The same is told once in ten minutes.
+ */
+#define TRIMTAB_EVENT_CLUSTER_REFUSED 53
+
+/**
+ * From an entry, the number, on writes are answered with fewer nodes than they asked for; the detail says which lack it.
+ */
+#define TRIMTAB_EVENT_CLUSTER_DEGRADED 54
+
+/**
+ * They are so no longer; the number is how many were.
+ */
+#define TRIMTAB_EVENT_CLUSTER_RECOVERED 55
+
+/**
+ * Too much happened to the cluster at once; the number is how many events of it are not told.
+ */
+#define TRIMTAB_EVENT_CLUSTER_MISSED 56
+
+/**
  * Made, not started.
  */
 #define TRIMTAB_SERVER_NEW 0
@@ -894,6 +996,17 @@
  * What was found damaged is not needed any more: a snapshot up to the entry `number` stands for it.
  */
 #define TRIMTAB_CLUSTER_MENDED 16
+
+/**
+ * Writes begin to be answered with fewer nodes than they asked for, see `trimtab_cluster_options_set_degrade_after_ms`: `number` is
+ * the entry of the first, `name` has the names of the voters that lack it, with commas between them.
+ */
+#define TRIMTAB_CLUSTER_DEGRADED 17
+
+/**
+ * They do so no longer, since those have caught up, or this node is primary no longer: `number` writes were so answered.
+ */
+#define TRIMTAB_CLUSTER_RECOVERED 18
 
 /**
  * The store's default.
@@ -1688,7 +1801,8 @@ typedef struct trimtab_event {
      */
     int32_t kind;
     /**
-     * What a backend changed to, or how many, as the kind tells; else 0.
+     * What a backend or a node changed to, how many, or an entry of the log, as the kind tells; else 0. What is more than
+     * fits is the most that does: `value` has it whole.
      */
     uint32_t number;
     /**
@@ -1743,6 +1857,14 @@ typedef struct trimtab_event {
      * Its length in bytes.
      */
     size_t detail_len;
+    /**
+     * The name of the node of the store's cluster that it is about.
+     */
+    const char *node;
+    /**
+     * Its length in bytes.
+     */
+    size_t node_len;
 } trimtab_event;
 
 /**
@@ -2618,6 +2740,31 @@ typedef struct trimtab_cluster_status {
      * Frames that did not leave, since there was no link or too much waited.
      */
     uint64_t unsent_frames;
+    /**
+     * Connections of others that were refused.
+     */
+    uint64_t refused_peers;
+    /**
+     * Writes answered with fewer nodes than they asked for, since this node was opened: see
+     * `trimtab_cluster_options_set_degrade_after_ms`.
+     */
+    uint64_t degraded_writes;
+    /**
+     * 1: that is so at present: this primary's last such write is not yet on as many nodes as it asked for; else 0.
+     */
+    int32_t is_degraded;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+    /**
+     * Who was refused last, from where and why; NULL: nobody was.
+     */
+    const char *last_refusal;
+    /**
+     * How many bytes.
+     */
+    size_t last_refusal_len;
 } trimtab_cluster_status;
 
 /**
@@ -2686,6 +2833,15 @@ typedef struct trimtab_cluster_node {
      * How many bytes.
      */
     size_t source_len;
+    /**
+     * Why there is no link to it, or why its frames, or others that came under its name, were refused last; NULL once a link has
+     * come up since.
+     */
+    const char *trouble;
+    /**
+     * How many bytes.
+     */
+    size_t trouble_len;
 } trimtab_cluster_node;
 
 /**
@@ -4541,7 +4697,7 @@ trimtab_status trimtab_store_options_set_flush_bytes(struct trimtab_store_option
 /**
  * Sets how long the log may get, beyond the length of the last snapshot, before a snapshot is written.
  *
- * - `bytes`: 65536 to 2^48; default 67108864.
+ * - `bytes`: 65536 to 2^48; default 268435456: what is written while a snapshot is made is copied in memory first.
  *
  * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
  * Thread safety: one thread at a time for the same `options`. Does not block.
@@ -5827,6 +5983,17 @@ trimtab_status trimtab_store_transfer(const struct trimtab_store *store,
                                       int64_t timeout_ms);
 
 /**
+ * Reads the certificates, key and authorities of the links anew, from the files that the options named. Links made from now on
+ * use them; those that are up stay with what they were made with. Whole or not at all.
+ *
+ * Returns `TRIMTAB_OK`; `TRIMTAB_E_NULL`; `TRIMTAB_E_INVALID_ARGUMENT` for certificates that the other nodes would not take, and
+ * `TRIMTAB_E_IO` for files that cannot be read: all is as before; `TRIMTAB_E_STATE` when the store is in no cluster, its links are
+ * in plaintext, or it is closed; `TRIMTAB_E_FORKED`.
+ * Thread safety: any thread, at any time. Blocks while files are read.
+ */
+trimtab_status trimtab_store_reload_certificates(const struct trimtab_store *store);
+
+/**
  * Takes a node in, which follows without a vote: see `trimtab_store_promote_learner`. It is opened with
  * `TRIMTAB_BEGINNING_JOIN`, before or after.
  *
@@ -6052,6 +6219,18 @@ trimtab_status trimtab_cluster_options_set_directory(struct trimtab_cluster_opti
  */
 trimtab_status trimtab_cluster_options_set_durability(struct trimtab_cluster_options *options,
                                                       int32_t durability);
+
+/**
+ * Sets on how many nodes' disks a write is to be that does not say so itself, beside those of a quorum. Learners count.
+ *
+ * - `nodes`: 1 to 64; 0: as the durability says, the default. With more than there are no write is answered before its time
+ *   is over, or `degrade_after_ms`.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_cluster_options_set_nodes(struct trimtab_cluster_options *options,
+                                                 uint32_t nodes);
 
 /**
  * Sets how fresh what a read sees is that does not say so itself: all reads but those that say `_at`.

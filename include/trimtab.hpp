@@ -183,10 +183,30 @@ enum class EventKind : std::int32_t {
     store_recovered = TRIMTAB_EVENT_STORE_RECOVERED,
     store_backup_ended = TRIMTAB_EVENT_STORE_BACKUP_ENDED,
     store_backup_failed = TRIMTAB_EVENT_STORE_BACKUP_FAILED,
+    store_damaged = TRIMTAB_EVENT_STORE_DAMAGED,
+    store_mended = TRIMTAB_EVENT_STORE_MENDED,
+    store_opened = TRIMTAB_EVENT_STORE_OPENED,
     panic_began = TRIMTAB_EVENT_PANIC_BEGAN,
     panic_ended = TRIMTAB_EVENT_PANIC_ENDED,
     /// Of a pool's own events only.
     room = TRIMTAB_EVENT_ROOM,
+    cluster_role = TRIMTAB_EVENT_CLUSTER_ROLE,
+    cluster_primary = TRIMTAB_EVENT_CLUSTER_PRIMARY,
+    cluster_members = TRIMTAB_EVENT_CLUSTER_MEMBERS,
+    cluster_fenced = TRIMTAB_EVENT_CLUSTER_FENCED,
+    cluster_forgetful = TRIMTAB_EVENT_CLUSTER_FORGETFUL,
+    cluster_readmitted = TRIMTAB_EVENT_CLUSTER_READMITTED,
+    cluster_differs = TRIMTAB_EVENT_CLUSTER_DIFFERS,
+    cluster_two_processes = TRIMTAB_EVENT_CLUSTER_TWO_PROCESSES,
+    cluster_slow_disk = TRIMTAB_EVENT_CLUSTER_SLOW_DISK,
+    cluster_source = TRIMTAB_EVENT_CLUSTER_SOURCE,
+    cluster_installed = TRIMTAB_EVENT_CLUSTER_INSTALLED,
+    cluster_link_up = TRIMTAB_EVENT_CLUSTER_LINK_UP,
+    cluster_link_down = TRIMTAB_EVENT_CLUSTER_LINK_DOWN,
+    cluster_refused = TRIMTAB_EVENT_CLUSTER_REFUSED,
+    cluster_degraded = TRIMTAB_EVENT_CLUSTER_DEGRADED,
+    cluster_recovered = TRIMTAB_EVENT_CLUSTER_RECOVERED,
+    cluster_missed = TRIMTAB_EVENT_CLUSTER_MISSED,
 };
 
 /// Names a backend of one pool.
@@ -1069,7 +1089,10 @@ public:
     std::string_view listener() const noexcept { return {event_->listener, event_->listener_len}; }
     std::string_view pool() const noexcept { return {event_->pool, event_->pool_len}; }
     std::string_view backend() const noexcept { return {event_->backend, event_->backend_len}; }
-    /// What a backend changed to: in a word or digits, and as a number (an Admin, an Observed, a weight, ...).
+    /// The node of the store's cluster that it is about.
+    std::string_view node() const noexcept { return {event_->node, event_->node_len}; }
+    /// What a backend or a node changed to, how many, or an entry: in a word or digits, and as a number (an Admin, an
+    /// Observed, a NodeRole, a weight, ...).
     std::string_view value() const noexcept { return {event_->value, event_->value_len}; }
     std::uint32_t number() const noexcept { return event_->number; }
     /// More in words.
@@ -1355,6 +1378,8 @@ enum class ClusterEventKind : std::int32_t {
     source = TRIMTAB_CLUSTER_SOURCE,
     damaged = TRIMTAB_CLUSTER_DAMAGED,
     mended = TRIMTAB_CLUSTER_MENDED,
+    degraded = TRIMTAB_CLUSTER_DEGRADED,
+    recovered = TRIMTAB_CLUSTER_RECOVERED,
 };
 
 /// Which number of a key a transaction compares.
@@ -1597,6 +1622,8 @@ public:
     {
         return set(trimtab_cluster_options_set_durability, static_cast<std::int32_t>(durability));
     }
+    /// On so many nodes' disks, learners among them, beside those of a quorum; 0: as the durability says.
+    ClusterOptions &nodes(std::uint32_t nodes) { return set(trimtab_cluster_options_set_nodes, nodes); }
     /// `age_max`: with `ReadLevel::replica`, how old it may be at most.
     ClusterOptions &read(ReadLevel level, Duration age_max = Duration::zero())
     {
@@ -2630,11 +2657,16 @@ public:
         detail::check(trimtab_cluster_events_new(get(), &events));
         return ClusterEvents(events);
     }
-    /// Hands over to another voter. This and the next four are asked of the primary, and wait for as long as the store's timeout,
+    /// Hands over to another voter. This, and those that change who is in it, are asked of the primary, and wait for as long as the store's timeout,
     /// or `timeout`, 1 ms at least; the longest there is: for ever.
     void transfer(std::string_view to, std::optional<Duration> timeout = std::nullopt)
     {
         detail::check(trimtab_store_transfer(get(), detail::str(to), limit(timeout)));
+    }
+    /// Reads the certificates of the links anew: links made from now on use them, those that are up stay. Whole or not at all.
+    void reload_certificates()
+    {
+        detail::check(trimtab_store_reload_certificates(get()));
     }
     /// Takes a node in, which follows without a vote. It is opened with `Beginning::join`, before or after.
     void add_node(std::string_view name, std::string_view address = {}, std::optional<Duration> timeout = std::nullopt)

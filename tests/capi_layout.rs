@@ -179,6 +179,8 @@ fn in_rust() -> Layout {
             value_len,
             detail,
             detail_len,
+            node,
+            node_len,
         }
     );
     layout!(
@@ -364,7 +366,13 @@ fn in_rust() -> Layout {
             held,
             forwarded,
             refused_frames,
-            unsent_frames
+            unsent_frames,
+            refused_peers,
+            degraded_writes,
+            is_degraded,
+            reserved,
+            last_refusal,
+            last_refusal_len
         }
     );
     layout!(
@@ -384,7 +392,9 @@ fn in_rust() -> Layout {
             matched,
             lag,
             source,
-            source_len
+            source_len,
+            trouble,
+            trouble_len
         }
     );
     layout!(

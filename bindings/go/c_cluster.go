@@ -114,6 +114,7 @@ func setClusterOptions(options *C.trimtab_cluster_options, given *ClusterOptions
 		{C.TRIMTAB_GO_CLUSTER_BEGINNING, uint64(given.Beginning), 0, given.Beginning != 0},
 		{C.TRIMTAB_GO_CLUSTER_DIRECTORY, uint64(given.Directory), 0, given.Directory != 0},
 		{C.TRIMTAB_GO_CLUSTER_DURABILITY, uint64(given.Durability), 0, given.Durability != 0},
+		{C.TRIMTAB_GO_CLUSTER_NODES, uint64(given.Nodes), 0, given.Nodes != 0},
 		{C.TRIMTAB_GO_CLUSTER_READ, uint64(given.Read), millisecondsUp(given.AgeMax), given.Read != 0},
 		{C.TRIMTAB_GO_CLUSTER_FORWARDS, forwards, 0, given.NoForward},
 		{C.TRIMTAB_GO_CLUSTER_PATIENCE, uint64(given.Patience / time.Millisecond), 0, given.Patience != 0},
@@ -217,6 +218,10 @@ func (n *nativeStore) cluster() (ClusterStatus, error) {
 		Forwarded:      uint64(read.forwarded),
 		RefusedFrames:  uint64(read.refused_frames),
 		UnsentFrames:   uint64(read.unsent_frames),
+		RefusedPeers:   uint64(read.refused_peers),
+		LastRefusal:    borrowed(read.last_refusal, read.last_refusal_len),
+		DegradedWrites: uint64(read.degraded_writes),
+		Degraded:       read.is_degraded != 0,
 	}
 	for at := range read.nodes {
 		node := C.trimtab_go_cluster_node(seen.cluster, at)
@@ -231,6 +236,7 @@ func (n *nativeStore) cluster() (ClusterStatus, error) {
 			Matched:       knownNumber(node.matched),
 			Lag:           knownNumber(node.lag),
 			Source:        borrowed(node.source, node.source_len),
+			Trouble:       borrowed(node.trouble, node.trouble_len),
 		})
 	}
 	return status, nil
@@ -266,6 +272,7 @@ const (
 	clusterPromote  = C.TRIMTAB_GO_CHANGE_PROMOTE
 	clusterRemove   = C.TRIMTAB_GO_CHANGE_REMOVE
 	clusterReplace  = C.TRIMTAB_GO_CHANGE_REPLACE
+	clusterReload   = C.TRIMTAB_GO_CHANGE_RELOAD
 )
 
 // change holds a thread until it is done, the time is over or the store is closed.

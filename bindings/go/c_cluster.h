@@ -41,6 +41,7 @@ enum {
     TRIMTAB_GO_CLUSTER_BEGINNING,
     TRIMTAB_GO_CLUSTER_DIRECTORY,
     TRIMTAB_GO_CLUSTER_DURABILITY,
+    TRIMTAB_GO_CLUSTER_NODES,
     TRIMTAB_GO_CLUSTER_READ,
     TRIMTAB_GO_CLUSTER_FORWARDS,
     TRIMTAB_GO_CLUSTER_PATIENCE,
@@ -69,6 +70,7 @@ static inline trimtab_go_result trimtab_go_cluster_set(trimtab_cluster_options *
     case TRIMTAB_GO_CLUSTER_BEGINNING: status = trimtab_cluster_options_set_beginning(options, choice); break;
     case TRIMTAB_GO_CLUSTER_DIRECTORY: status = trimtab_cluster_options_set_directory(options, choice); break;
     case TRIMTAB_GO_CLUSTER_DURABILITY: status = trimtab_cluster_options_set_durability(options, choice); break;
+    case TRIMTAB_GO_CLUSTER_NODES: status = trimtab_cluster_options_set_nodes(options, (uint32_t)number); break;
     case TRIMTAB_GO_CLUSTER_READ: status = trimtab_cluster_options_set_read(options, choice, more); break;
     case TRIMTAB_GO_CLUSTER_FORWARDS: status = trimtab_cluster_options_set_forwards(options, choice); break;
     case TRIMTAB_GO_CLUSTER_PATIENCE: status = trimtab_cluster_options_set_patience_ms(options, number); break;
@@ -163,6 +165,7 @@ enum {
     TRIMTAB_GO_CHANGE_PROMOTE,
     TRIMTAB_GO_CHANGE_REMOVE,
     TRIMTAB_GO_CHANGE_REPLACE,
+    TRIMTAB_GO_CHANGE_RELOAD,
 };
 
 static inline trimtab_go_result trimtab_go_cluster_change(trimtab_go_gate *gate, const trimtab_store *store, int what,
@@ -178,6 +181,7 @@ static inline trimtab_go_result trimtab_go_cluster_change(trimtab_go_gate *gate,
     case TRIMTAB_GO_CHANGE_PROMOTE: status = trimtab_store_promote_learner(store, node, timeout_ms); break;
     case TRIMTAB_GO_CHANGE_REMOVE: status = trimtab_store_remove_node(store, node, timeout_ms); break;
     case TRIMTAB_GO_CHANGE_REPLACE: status = trimtab_store_replace_node(store, node, more, timeout_ms); break;
+    case TRIMTAB_GO_CHANGE_RELOAD: status = trimtab_store_reload_certificates(store); break;
     }
     return trimtab_go_leave(calls, status);
 }

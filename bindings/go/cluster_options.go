@@ -101,6 +101,9 @@ type ClusterOptions struct {
 	// Durability is that of a write that does not say so itself. Default DurabilityQuorum: what was answered stays,
 	// whichever node is lost.
 	Durability Durability
+	// Nodes is on how many nodes' disks such a write is to be, learners among them, beside those of a quorum: up to 64.
+	// Default 0: as Durability says.
+	Nodes uint32
 	// Read is how fresh what a read sees is that does not say so itself. Default ReadPrimary.
 	Read ReadLevel
 	// AgeMax is, with ReadReplica, how old it may be at most.

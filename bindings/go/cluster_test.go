@@ -247,6 +247,7 @@ func TestClusterChanges(t *testing.T) {
 	defer events.Close()
 	wants(t, cluster.stores[other].Transfer(ctx, to), ErrNotPrimary, "transfer", primary)
 	wants(t, cluster.stores[primary].Transfer(ctx, "nobody"), ErrNotFound, "transfer", "nobody")
+	wants(t, cluster.stores[primary].ReloadCertificates(ctx), ErrState, "reload certificates", "plaintext")
 	if err := cluster.stores[primary].Transfer(ctx, to); err != nil {
 		t.Fatal(err)
 	}
@@ -409,7 +410,8 @@ func TestClusterSecuredAndAllOptions(t *testing.T) {
 			Listen:          member.Address,
 			Beginning:       BeginningNew,
 			Directory:       DirectoryDetect,
-			Durability:      DurabilityAll,
+			Durability:      DurabilityQuorum,
+			Nodes:           3,
 			Read:            ReadReplica,
 			AgeMax:          patience,
 			NoForward:       true,
@@ -497,6 +499,7 @@ func TestClusterRefusals(t *testing.T) {
 	_, err = alone.ClusterEvents()
 	wants(t, err, ErrState, "cluster events", "")
 	wants(t, alone.Transfer(ctx, "b"), ErrState, "transfer", "")
+	wants(t, alone.ReloadCertificates(ctx), ErrState, "reload certificates", "")
 	put(t, alone, "k", "v")
 	// A store of one node sees all that was written whatever is asked.
 	if value, err := alone.Get(ctx, []byte("k"), WithReadLevel(ReadPrimary), WithAgeMax(0)); err != nil || string(value) != "v" {

@@ -14,6 +14,7 @@ func init() {
 		"trimtab_cluster_options_set_beginning":           "ClusterOptions.Beginning",
 		"trimtab_cluster_options_set_directory":           "ClusterOptions.Directory",
 		"trimtab_cluster_options_set_durability":          "ClusterOptions.Durability",
+		"trimtab_cluster_options_set_nodes":               "ClusterOptions.Nodes",
 		"trimtab_cluster_options_set_read":                "ClusterOptions.Read",
 		"trimtab_cluster_options_set_forwards":            "ClusterOptions.NoForward",
 		"trimtab_cluster_options_set_patience_ms":         "ClusterOptions.Patience",
@@ -37,6 +38,7 @@ func init() {
 		"trimtab_cluster_status_read":                     "ClusterStatus",
 		"trimtab_cluster_node_read":                       "ClusterStatus.Nodes",
 		"trimtab_store_transfer":                          "Store.Transfer",
+		"trimtab_store_reload_certificates":               "Store.ReloadCertificates",
 		"trimtab_store_add_node":                          "Store.AddNode",
 		"trimtab_store_promote_learner":                   "Store.PromoteLearner",
 		"trimtab_store_remove_node":                       "Store.RemoveNode",
@@ -89,6 +91,8 @@ func init() {
 		"TRIMTAB_CLUSTER_SOURCE":        int64(ClusterSource),
 		"TRIMTAB_CLUSTER_DAMAGED":       int64(ClusterDamaged),
 		"TRIMTAB_CLUSTER_MENDED":        int64(ClusterMended),
+		"TRIMTAB_CLUSTER_DEGRADED":      int64(ClusterDegraded),
+		"TRIMTAB_CLUSTER_RECOVERED":     int64(ClusterRecovered),
 	} {
 		constants[name] = constant{is: is}
 	}

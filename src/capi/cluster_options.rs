@@ -347,6 +347,26 @@ pub unsafe extern "C" fn trimtab_cluster_options_set_durability(
     })
 }
 
+/// Sets on how many nodes' disks a write is to be that does not say so itself, beside those of a quorum. Learners count.
+///
+/// - `nodes`: 1 to 64; 0: as the durability says, the default. With more than there are no write is answered before its time
+///   is over, or `degrade_after_ms`.
+///
+/// Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+/// Thread safety: one thread at a time for the same `options`. Does not block.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trimtab_cluster_options_set_nodes(
+    options: *mut trimtab_cluster_options,
+    nodes: u32,
+) -> trimtab_status {
+    guard(|| {
+        // SAFETY: `options` is null or live and no other call uses it; null is refused.
+        let mut options = unsafe { handle::borrow_mut(options, "options") }?;
+        options.options.nodes = nodes;
+        Ok(())
+    })
+}
+
 /// Sets how fresh what a read sees is that does not say so itself: all reads but those that say `_at`.
 ///
 /// - `level`: one of `TRIMTAB_READ_...`; default `TRIMTAB_READ_PRIMARY`: a read on any node sees all that was answered before it.

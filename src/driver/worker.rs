@@ -244,7 +244,7 @@ impl Worker {
         }
         #[cfg(feature = "store")]
         if let Some(watch) = &worker.store_watch {
-            watch.begin(&mut worker.core);
+            watch.begin(&mut worker.core)?;
         }
         Ok(worker)
     }
@@ -319,6 +319,14 @@ impl Worker {
                 Source::Store => self.turning.iter_mut().for_each(Turning::handle_event),
                 #[cfg(not(feature = "store"))]
                 Source::Store => {}
+                #[cfg(feature = "replication")]
+                Source::Cluster => {
+                    if let Some(watch) = &mut self.store_watch {
+                        watch.handle_event(&self.core);
+                    }
+                }
+                #[cfg(not(feature = "replication"))]
+                Source::Cluster => {}
                 Source::Conversation(key) => self.conversations.handle_event(&mut self.core, key),
                 #[cfg(feature = "store")]
                 Source::Client(key) => {

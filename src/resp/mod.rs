@@ -39,6 +39,7 @@ pub use self::desk::Desk;
 pub(crate) use self::glob::matches;
 pub use self::hub::{Counters, Hub, HubOptions, Message, Order};
 pub use self::keys::{Completed, Durability, Has, Keys, Position, Sight, Submitted, Ticket};
+pub use self::notify::are_classes;
 pub use self::number::parse_integer;
 pub use self::peers::Peers;
 pub use self::reply::{Protocol, Reply};

@@ -89,6 +89,10 @@ pub struct Topology {
     pub primary: Option<usize>,
     /// What is written here goes to the primary by itself.
     pub forwards: bool,
+    /// This primary answers writes with fewer nodes than they asked for.
+    pub is_degraded: bool,
+    /// How many it has so answered.
+    pub degraded_writes: u64,
 }
 
 /// What is told to subscribers: a channel, and the message.
@@ -221,6 +225,8 @@ pub(super) mod tests {
             own,
             primary,
             forwards: false,
+            is_degraded: false,
+            degraded_writes: 0,
         }
     }
 

@@ -132,7 +132,7 @@ static void wait_for(trimtab_cluster_events *events, int32_t kind, const char *n
     char text[512];
     for (;;) {
         OK(trimtab_cluster_events_next(events, PATIENCE_MS, &event));
-        CHECK(event.kind >= TRIMTAB_CLUSTER_ROLE && event.kind <= TRIMTAB_CLUSTER_MENDED);
+        CHECK(event.kind >= TRIMTAB_CLUSTER_ROLE && event.kind <= TRIMTAB_CLUSTER_RECOVERED);
         if (event.kind != kind) {
             continue;
         }
@@ -277,6 +277,8 @@ static void who_is_primary_and_who_is_in_it(void)
     EXPECT(TRIMTAB_E_NOT_PRIMARY, trimtab_store_transfer(stores[other], STR(names[to]), 0));
     CHECK(strstr(last_error(), names[primary]) != NULL);
     EXPECT(TRIMTAB_E_NOT_FOUND, trimtab_store_transfer(stores[primary], STR("nobody"), 0));
+    // In plaintext.
+    EXPECT(TRIMTAB_E_STATE, trimtab_store_reload_certificates(stores[primary]));
     OK(trimtab_store_transfer(stores[primary], STR(names[to]), PATIENCE_MS));
     wait_readable(fd);
     wait_for(events, TRIMTAB_CLUSTER_ROLE, names[to], NULL);
@@ -333,6 +335,7 @@ static void a_child(void)
         alarm(CHILD_SECONDS);
         EXPECT(TRIMTAB_E_FORKED, trimtab_store_cluster(stores[0], &cluster));
         EXPECT(TRIMTAB_E_FORKED, trimtab_store_transfer(stores[0], STR("b"), 0));
+        EXPECT(TRIMTAB_E_FORKED, trimtab_store_reload_certificates(stores[0]));
         EXPECT(TRIMTAB_E_FORKED, trimtab_store_get_at(stores[0], BYTES("key"), &read, &answer));
         EXPECT(TRIMTAB_E_FORKED, trimtab_store_put(stores[0], BYTES("key"), BYTES("v"), NULL, NULL));
         EXPECT(TRIMTAB_E_FORKED, trimtab_cluster_events_next(events, -1, &event));
@@ -434,6 +437,10 @@ static void refusals(void)
     CHECK(strstr(last_error(), "members") != NULL);
     OK(trimtab_cluster_options_add_member(options, STR("x"), STR("10.0.0.5:7400"), 0));
     EXPECT(TRIMTAB_E_INVALID_ARGUMENT, join_as("x", options, &store));
+    OK(trimtab_cluster_options_set_nodes(options, 65));
+    EXPECT(TRIMTAB_E_INVALID_ARGUMENT, join_as("x", options, &store));
+    CHECK(strstr(last_error(), "nodes") != NULL && strstr(last_error(), "65") != NULL);
+    OK(trimtab_cluster_options_set_nodes(options, 0));
     OK(trimtab_cluster_options_set_tls(options, STR("/nowhere/node.pem"), STR(""), STR("/nowhere/ca.pem")));
     CHECK(join_as("x", options, &store) != TRIMTAB_OK);
     CHECK(strstr(last_error(), "/nowhere/") != NULL && store == NULL);
@@ -446,6 +453,7 @@ static void refusals(void)
     EXPECT(TRIMTAB_E_STATE, trimtab_store_cluster(alone, &cluster));
     EXPECT(TRIMTAB_E_STATE, trimtab_cluster_events_new(alone, &events));
     EXPECT(TRIMTAB_E_STATE, trimtab_store_transfer(alone, STR("b"), 0));
+    EXPECT(TRIMTAB_E_STATE, trimtab_store_reload_certificates(alone));
     call.durability = TRIMTAB_DURABILITY_QUORUM;
     EXPECT(TRIMTAB_E_UNSUPPORTED, trimtab_store_put(alone, BYTES("k"), BYTES("v"), &call, NULL));
     OK(trimtab_store_put(alone, BYTES("k"), BYTES("v"), NULL, NULL));

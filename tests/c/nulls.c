@@ -189,6 +189,7 @@ struct row {
     R(y_set_beginning_options, trimtab_cluster_options_set_beginning, options, BAD, NULL, 0) \
     R(y_set_directory_options, trimtab_cluster_options_set_directory, options, BAD, NULL, 0) \
     R(y_set_durability_options, trimtab_cluster_options_set_durability, options, BAD, NULL, 0) \
+    R(y_set_nodes_options, trimtab_cluster_options_set_nodes, options, BAD, NULL, 1) \
     R(y_set_read_options, trimtab_cluster_options_set_read, options, BAD, NULL, 0, 0) \
     R(y_set_forwards_options, trimtab_cluster_options_set_forwards, options, BAD, NULL, 1) \
     R(y_set_patience_ms_options, trimtab_cluster_options_set_patience_ms, options, BAD, NULL, 1) \
@@ -227,6 +228,7 @@ struct row {
     R(y_status_out, trimtab_cluster_status_read, status_out, BAD, cluster, NULL) \
     R(y_node_cluster, trimtab_cluster_node_read, cluster, BAD, NULL, 0, &cluster_node) \
     R(y_node_out, trimtab_cluster_node_read, node_out, BAD, cluster, 0, NULL) \
+    R(y_reload, trimtab_store_reload_certificates, store, BAD, NULL) \
     R(y_transfer_store, trimtab_store_transfer, store, BAD, NULL, STR("a"), 0) \
     R(y_transfer_to, trimtab_store_transfer, to, BAD, joined, missing_str(), 0) \
     R(y_add_node_store, trimtab_store_add_node, store, BAD, NULL, STR("z"), STR(""), 0) \

@@ -508,7 +508,7 @@ void clusters()
     CHECK(thrown([&] { trimtab::ClusterOptions("No Name"); }) == Status::invalid_argument);
     trimtab::ClusterOptions others("x");
     others.listen("127.0.0.1:7400").tls("n.pem", "", "ca.pem").beginning(trimtab::Beginning::join);
-    others.directory(trimtab::Directory::copy).durability(Durability::all).read(trimtab::ReadLevel::replica, 1s);
+    others.directory(trimtab::Directory::copy).durability(Durability::all).nodes(2).read(trimtab::ReadLevel::replica, 1s);
     others.forwards(false).forward_max(7).client_address("here").degrade_after(1s);
     others.feed_from("other").feed_timeout(3s);
     others.kept_bytes_max(1 << 20).snapshot_rate(1 << 30).slow_flush(5s).election_ticks(30);

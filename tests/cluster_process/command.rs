@@ -4,6 +4,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
+use crate::certificates::Authority;
 use crate::process::{Running, until};
 use crate::support::Cluster;
 
@@ -13,14 +14,14 @@ fn store(arguments: &[&str]) -> Output {
 }
 
 /// What it says, when it ends with this code.
-fn told(arguments: &[&str], code: i32) -> String {
+pub(crate) fn told(arguments: &[&str], code: i32) -> String {
     let Output { status, stdout, stderr } = store(arguments);
     let text = String::from_utf8([stdout, stderr].concat()).unwrap();
     assert_eq!(status.code(), Some(code), "{arguments:?}: {text}");
     text
 }
 
-fn status(admin: &str) -> Value {
+pub(crate) fn status(admin: &str) -> Value {
     serde_json::from_str(&told(&["status", "--json", "--admin", admin], 0)).unwrap()
 }
 
@@ -123,6 +124,35 @@ fn a_directory_is_promoted_by_force_when_the_others_are_gone() {
     assert_eq!(cluster.connect(left).ask("GET key").as_deref(), Some("$1|2"));
     let refused = told(&["promote", "--dir", "/nowhere", "--force"], 2);
     assert!(refused.contains("is no directory of a node of a cluster"), "{refused}");
+}
+
+#[test]
+fn certificates_are_read_anew_when_that_is_ordered() {
+    let folder = crate::folder::Folder::new();
+    let authority = Authority::new(&folder, "ca");
+    let issued = authority.issue(&folder, "n0");
+    let config = format!(
+        "[store]\ndir = {:?}\nnode = \"n0\"\npeers = {{ n0 = \"{}:7400\" }}\n\
+         peer_tls = {{ certificates = [{:?}], key = {:?}, ca = {:?} }}\n",
+        folder.file("data"),
+        Cluster::free_ip(),
+        issued.certificate,
+        issued.key,
+        authority.ca
+    );
+    let alone = Running::start(&config, None);
+    let done = told(&["reload", "--admin", &alone.admin()], 0);
+    assert!(done.contains("read the certificates of the links anew"), "{done}");
+    std::fs::remove_file(&issued.key).unwrap();
+    let refused = told(&["reload", "--admin", &alone.admin()], 1);
+    assert!(refused.contains("cannot read the certificates") && refused.contains("n0.key"), "{refused}");
+    // A certificate that the others would not take is not taken here.
+    authority.issue(&folder, "n9");
+    std::fs::rename(folder.file("n9.pem"), &issued.certificate).unwrap();
+    std::fs::rename(folder.file("n9.key"), &issued.key).unwrap();
+    let refused = told(&["reload", "--admin", &alone.admin()], 2);
+    assert!(refused.contains("n0"), "{refused}");
+    alone.end();
 }
 
 #[test]

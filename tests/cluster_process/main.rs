@@ -7,8 +7,12 @@
 mod address;
 mod adopt;
 mod balancers;
+#[path = "../shared/certificates.rs"]
+#[allow(dead_code, reason = "each of the tests needs a part of it")]
+mod certificates;
 mod clients;
 mod command;
+mod events;
 mod failover;
 #[path = "../shared/folder.rs"]
 #[allow(dead_code, reason = "each of the tests needs a part of it")]
@@ -19,3 +23,4 @@ mod pools;
 mod process;
 mod split;
 mod support;
+mod told;

@@ -99,6 +99,11 @@ impl Cluster {
         address.and_then(|it| it.parse().ok()).unwrap_or_else(|| panic!("it does not say where: {started:?}"))
     }
 
+    /// What a node told of this kind, since it was started last.
+    pub(crate) fn told(&self, at: usize, event: &str) -> Vec<serde_json::Value> {
+        self.nodes[at].as_ref().expect("it runs").told(event)
+    }
+
     /// The path of a node's admin socket.
     pub(crate) fn admin(&self, at: usize) -> String {
         self.nodes[at].as_ref().expect("it runs").admin()
@@ -171,6 +176,10 @@ impl Client {
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         stream.set_nodelay(true).unwrap();
         Some(Self(BufReader::new(stream)))
+    }
+
+    pub(crate) fn stream(&mut self) -> &mut TcpStream {
+        self.0.get_mut()
     }
 
     /// Sends a command, its words parted by blanks. Whether the connection is there.

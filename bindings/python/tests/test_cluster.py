@@ -170,6 +170,8 @@ def test_who_is_primary_and_who_is_in_it(cluster: Cluster) -> None:
             assert "is not primary" in refusal
         with pytest.raises(trimtab.NotFoundError):
             stores[primary].transfer("nobody")
+        with pytest.raises(trimtab.StateError, match="plaintext"):
+            stores[primary].reload_certificates()
         stores[primary].transfer(to, timeout=PATIENCE)
         assert wait_for(events, ClusterEventKind.ROLE, to).role is NodeRole.REPLICA
         assert cluster.primary(but=primary) == to
@@ -248,7 +250,7 @@ def test_links_that_are_secured_and_all_options(tmp_path: Path) -> None:
             listen=members[at].address,
             beginning=trimtab.Beginning.NEW,
             directory=trimtab.Directory.DETECT,
-            durability=trimtab.Durability.ALL,
+            durability=AtLeast(3),
             read="replica",
             age_max=PATIENCE,
             forwards=False,
@@ -289,11 +291,27 @@ def test_links_that_are_secured_and_all_options(tmp_path: Path) -> None:
         with join(at, theirs.issue(others[1], False), "stranger") as stranger:
             wait_for(events, ClusterEventKind.REFUSED)
             assert stranger.cluster().primary is None
+            # Once all have both authorities, new links are made.
+            both = Path(ours.ca).read_text() + Path(theirs.ca).read_text()
+            for authority in (ours, theirs):
+                Path(authority.ca).write_text(both)
+            for store in (nodes.stores[primary], stranger):
+                store.reload_certificates()
+            wait_for(events, ClusterEventKind.LINK_UP, others[1])
+            Path(theirs.ca).write_text("none")
+            with pytest.raises(trimtab.TrimtabError, match=Path(theirs.ca).name):
+                stranger.reload_certificates()
     nodes.close()
 
 
 def test_what_cannot_be(tmp_path: Path, store: Store) -> None:
-    calls = (store.cluster, store.cluster_events, lambda: store.transfer("b"), lambda: store.add_node("b"))
+    calls = (
+        store.cluster,
+        store.cluster_events,
+        store.reload_certificates,
+        lambda: store.transfer("b"),
+        lambda: store.add_node("b"),
+    )
     for call in calls:
         with pytest.raises(trimtab.StateError):
             call()

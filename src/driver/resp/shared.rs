@@ -22,6 +22,8 @@ pub(crate) struct ClientOptions {
     pub(crate) connection: resp::Options,
     /// What connections have in common.
     pub(crate) hub: resp::HubOptions,
+    /// Classes of notifications that are published from the start.
+    pub(crate) notify: Vec<u8>,
 }
 
 pub(crate) struct SharedClients {

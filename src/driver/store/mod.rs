@@ -75,8 +75,8 @@ pub(crate) use self::lane::{Finished, Lane};
 use self::member::Sight;
 #[cfg(all(feature = "proxy", feature = "replication"))]
 pub use self::member::{
-    Beginning, ClusterEvent, ClusterEvents, ClusterOptions, ClusterStatus, Directory, MemberOptions,
-    NodeStatus, Promoted, Read, ReadLevel, promote_directory,
+    Beginning, ClusterEvent, ClusterEvents, ClusterOptions, ClusterStatus, Directory, Marked, MemberOptions,
+    NodeStatus, Promoted, Read, ReadLevel, look_at_directory, mark_directory, promote_directory,
 };
 pub use self::options::Options;
 pub use self::queue::{Completed, Queue, Submission};

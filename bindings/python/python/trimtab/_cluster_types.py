@@ -70,8 +70,8 @@ class ClusterOptions:
     """Where this node listens; None: at its address among the members."""
     beginning: Beginning | int | str = "new"
     directory: Directory | int | str = "detect"
-    durability: Durability | int | str = "quorum"
-    """What a write gets that asks for nothing."""
+    durability: Durability | AtLeast | int | str = "quorum"
+    """What a write gets that asks for nothing: ``AtLeast(2)`` is a quorum, and the disks of two nodes."""
     read: ReadLevel | int | str = "primary"
     """How fresh what a read sees is that asks for nothing."""
     age_max: float | timedelta | None = None
@@ -143,6 +143,8 @@ class ClusterNode(NamedTuple):
     """How many entries it is behind; on a primary only."""
     source: str | None = None
     """Who feeds it instead of the primary, as far as this node knows."""
+    trouble: str | None = None
+    """Why there is no link to it, or what was refused last; None once a link has come up since."""
 
 
 class ClusterStatus(NamedTuple):
@@ -181,6 +183,14 @@ class ClusterStatus(NamedTuple):
     """Calls passed on to the primary and not answered."""
     refused_frames: int
     unsent_frames: int
+    refused_peers: int = 0
+    """Connections of others that were refused."""
+    last_refusal: str | None = None
+    """Who was refused last, from where and why."""
+    degraded_writes: int = 0
+    """Answered with fewer nodes than they asked for, since this node was opened."""
+    is_degraded: bool = False
+    """That is so at present: the last one is not yet where it asked to be."""
 
 
 class ClusterEvent(NamedTuple):

@@ -21,7 +21,7 @@ use trimtab::store::engine::Durability;
 use crate::convert::{self, Choice, Chosen, Timeout};
 use crate::errors;
 use crate::store::Store;
-use crate::store::arguments::Wait;
+use crate::store::arguments::{Reach, Wait};
 use crate::store::door;
 use crate::wait::Until;
 
@@ -104,7 +104,9 @@ pub(crate) fn options(given: &Bound<'_, PyAny>) -> PyResult<ClusterOptions> {
     options.listen = (!listen.is_none()).then(|| address("listen", &listen)).transpose()?;
     options.beginning = field("beginning")?.extract::<Chosen<Beginning>>()?.0;
     options.directory = field("directory")?.extract::<Chosen<Directory>>()?.0;
-    options.durability = field("durability")?.extract::<Chosen<Durability>>()?.0;
+    let reach = field("durability")?.extract::<Reach>()?;
+    options.durability = reach.durability.unwrap_or(options.durability);
+    options.nodes = reach.nodes;
     options.read = level(py, Some(&field("read")?), Some(&field("age_max")?))?.unwrap_or_default();
     options.forwards = field("forwards")?.extract()?;
     options.patience = convert::span("patience", &field("patience")?)?;
@@ -194,7 +196,7 @@ pub(crate) fn read(
     })
 }
 
-fn role(py: Python<'_>, role: Role) -> PyResult<Bound<'_, PyAny>> {
+pub(crate) fn role(py: Python<'_>, role: Role) -> PyResult<Bound<'_, PyAny>> {
     let number = match role {
         Role::Primary => 1,
         Role::Replica => 2,
@@ -228,6 +230,7 @@ pub(crate) fn described<'py>(py: Python<'py>, status: &ClusterStatus) -> PyResul
             node.matched,
             node.lag,
             &node.source,
+            &node.trouble,
         ))
     };
     let nodes = PyTuple::new(py, status.nodes.iter().map(node).collect::<PyResult<Vec<_>>>()?)?;
@@ -256,7 +259,9 @@ pub(crate) fn described<'py>(py: Python<'py>, status: &ClusterStatus) -> PyResul
         status.refused_frames,
         status.unsent_frames,
     );
+    let troubles = (status.refused_peers, &status.last_refusal, status.degraded_writes, status.is_degraded);
     let all = first.into_pyobject(py)?.as_sequence().concat(counted.into_pyobject(py)?.as_sequence())?;
+    let all = all.concat(troubles.into_pyobject(py)?.as_sequence())?;
     errors::class(py, TYPES, "ClusterStatus")?.call1(all.to_tuple()?)
 }
 
@@ -321,6 +326,14 @@ fn told(py: Python<'_>, event: ClusterEvent) -> PyResult<Bound<'_, PyAny>> {
         ClusterEvent::Mended { sequence } => {
             number = sequence;
             16
+        }
+        ClusterEvent::Degraded { nodes, sequence } => {
+            (name, number) = (Some(nodes.join(",")), sequence);
+            17
+        }
+        ClusterEvent::Recovered { writes } => {
+            number = writes;
+            18
         }
         // The library is that which this was built with.
         _ => unreachable!("an event of a later release"),

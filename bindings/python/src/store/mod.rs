@@ -23,7 +23,7 @@
 mod answer;
 mod arguments;
 mod backup;
-mod cluster;
+pub(crate) mod cluster;
 mod door;
 mod hosted;
 mod operation;
@@ -447,6 +447,15 @@ impl Store {
     fn transfer(&self, py: Python<'_>, to: String, timeout: Wait) -> PyResult<()> {
         let timeout = timeout.duration();
         self.door.stated_aside(py, move |store| store.transfer(&to, timeout))
+    }
+
+    /// Reads the certificates, key and authorities of the links anew, from the files that ClusterOptions.security names. Links made
+    /// from now on use them; those that are up stay with what they were made with. Whole or not at all.
+    ///
+    /// Raises InvalidArgumentError for certificates that the other nodes would not take, IoError for files that cannot be read,
+    /// StateError when the store is in no cluster, or its links are in plaintext.
+    fn reload_certificates(&self, py: Python<'_>) -> PyResult<()> {
+        self.door.stated_aside(py, |store| store.reload_certificates())
     }
 
     /// Takes a node in, which follows without a vote: see promote_learner. It is opened with beginning="join", before or after.

@@ -21,6 +21,7 @@ use crate::store::log::Identity;
 /// | `beginning` | | | `New` | a cluster that is there is joined by who says so |
 /// | `directory` | | | `Detect` | what was put back from a copy is nearly always seen |
 /// | `durability` | | | `quorum` | what was answered stays, whichever node is lost |
+/// | `nodes` | nodes | 0 to 64 | 0: as `durability` says | a quorum is enough for most |
 /// | `read` | | | `Primary` | a read sees all that was answered before it, on any node |
 /// | `forwards` | | | yes | a store on any node takes writes |
 /// | `patience` | time | 0 to 1 h | 3 s | an election takes less than one; writes wait for it |
@@ -48,6 +49,9 @@ pub struct ClusterOptions {
     pub directory: Directory,
     /// What a write gets that asks for nothing.
     pub durability: Durability,
+    /// On how many nodes' disks such a write is to be, learners among them, beside a quorum; 0: as `durability` says. As
+    /// [`Call::nodes`](crate::embedded::Call::nodes).
+    pub nodes: u32,
     /// What a read gets that asks for nothing.
     pub read: ReadLevel,
     /// Whether a node that is not primary passes writes and reads of the primary on to it; otherwise they are refused with
@@ -141,6 +145,7 @@ impl ClusterOptions {
             beginning: Beginning::default(),
             directory: Directory::default(),
             durability: Durability::Quorum,
+            nodes: 0,
             read: ReadLevel::default(),
             forwards: true,
             patience: Duration::from_secs(3),
@@ -182,6 +187,7 @@ impl ClusterOptions {
             return Err(Error::invalid("beginning", why));
         }
         within("patience", self.patience, Duration::ZERO, Duration::from_secs(3_600))?;
+        within("nodes", self.nodes, 0, NODES_MAX as u32)?;
         within("forward_max", self.forward_max, 1, 1 << 24)?;
         let is_wrong = |it: &String| it.len() > 128 || it.chars().any(char::is_control);
         if self.client_address.as_ref().is_some_and(is_wrong) {
@@ -267,6 +273,7 @@ mod tests {
             (options("a", vec![member("a", false), member("a", true)]), "are one"),
             (ClusterOptions { feed_from: vec!["a".parse().unwrap()], ..good.clone() }, "is this node"),
             (ClusterOptions { forward_max: 0, ..good.clone() }, "outside"),
+            (ClusterOptions { nodes: 65, ..good.clone() }, "outside"),
             (ClusterOptions { client_address: Some("a\nb".into()), ..good.clone() }, "control"),
             (ClusterOptions { reached_at: Some("a\nb".into()), ..good.clone() }, "reached_at"),
         ] {

@@ -114,7 +114,12 @@ impl Member {
             command.operation,
             Operation::Step(Step::Put { condition: Condition::Always, previous: false, .. })
         );
-        match (wanted.nodes, wanted.durability.unwrap_or(self.options.durability)) {
+        let usual = (self.options.nodes, self.options.durability);
+        let (nodes, durability) = match (wanted.nodes, wanted.durability) {
+            (0, None) => usual,
+            (nodes, durability) => (nodes, durability.unwrap_or(self.options.durability)),
+        };
+        match (nodes, durability) {
             (nodes @ 1.., _) => Level::AtLeast(nodes),
             (_, Durability::Memory | Durability::Local) if !is_plain => Level::Quorum,
             (_, durability) => durability.into(),
@@ -210,9 +215,9 @@ impl Member {
 
     /// Something came from another node beside its frames.
     pub(super) fn handle_relay(&mut self, from: u64, bytes: &[u8], now: Now) {
-        let Ok((id, relay)) = relay::decode(bytes) else {
-            self.refused_frames += 1;
-            return;
+        let (id, relay) = match relay::decode(bytes) {
+            Ok(decoded) => decoded,
+            Err(fault) => return self.frame_refused(from, &fault),
         };
         match relay {
             Relay::Write { level, millis, command } => {

@@ -46,6 +46,8 @@ impl Member {
             nodes,
             own,
             forwards: self.options.forwards,
+            is_degraded: status.is_degraded,
+            degraded_writes: status.degraded_writes,
         }
     }
 

@@ -609,7 +609,11 @@ fn what_hints_suggest_is_taken() {
             const PEERS: &str = "peers = { db-1 = \"10.0.0.5:7400\" }\n";
             let needs = match key {
                 "cluster" | "listen" | "join" | "adopt" | "forward" | "degrade_after" | "stale_max"
-                | "announce" | "sentinel" | "feed_timeout" => {
+                | "announce" | "sentinel" | "feed_timeout" | "patience" | "forward_max" => {
+                    return format!("[store]\n{MEMBER}{PEERS}{line}\n");
+                }
+                #[cfg(feature = "replication")]
+                key if crate::server::config::consensus::KEYS.contains(&key) => {
                     return format!("[store]\n{MEMBER}{PEERS}{line}\n");
                 }
                 "feed_from" => {
