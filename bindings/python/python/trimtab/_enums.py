@@ -178,8 +178,8 @@ class EventKind(IntEnum):
     STORE_FAILED = 15
     """The store takes no writes any more until it is opened again; the detail says why."""
     STORE_FULL = 16
-    """There is no room on disk for the log's next segment, and once the present one is full the store takes no writes;
-    the detail says more."""
+    """There is no room on disk for the log's next segment, and once the present one is full the store takes
+    no writes; the detail says more."""
     STORE_RECOVERED = 17
     """The store takes writes again."""
     STORE_BACKUP_ENDED = 18
@@ -192,8 +192,8 @@ class EventKind(IntEnum):
     STORE_MENDED = 21
     """What was found damaged is not needed any more: a snapshot up to an entry, the value, stands for it."""
     STORE_OPENED = 22
-    """The store was opened, and found something to be looked at: a torn tail that was cut off, a clock that is behind,
-    settings that are not in force; the detail says which."""
+    """The store was opened, and found something to be looked at: a torn tail that was cut off, a clock that
+    is behind, settings that are not in force; the detail says which."""
     PANIC_BEGAN = 32
     """A tier, the value, panics: it serves whatever is observed of its backends."""
     PANIC_ENDED = 33
