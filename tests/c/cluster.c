@@ -179,6 +179,16 @@ static void writes_and_reads_on_every_node(void)
     OK(trimtab_store_put(stores[2], BYTES("all"), BYTES("v"), &call, &result));
     CHECK(result.durability == TRIMTAB_DURABILITY_ALL && result.nodes >= 3);
 
+    /* Each node tells when it is on its own disk. */
+    for (unsigned at = 0; at < NODES; at++) {
+        uint64_t durable = 0;
+        OK(trimtab_store_wait_durable(stores[at], result.entry, PATIENCE_MS, &durable));
+        CHECK(durable >= result.entry);
+    }
+    uint64_t none = 7;
+    EXPECT(TRIMTAB_E_TIMED_OUT, trimtab_store_wait_durable(stores[0], result.entry + 1000, 1, &none));
+    CHECK(none == 7);
+
     /* What is here, however old, but as new as this write. */
     trimtab_store_read read = new_read(TRIMTAB_READ_LOCAL);
     read.epoch = result.epoch;

@@ -294,6 +294,13 @@ static void refused_in_the_child(trimtab_store *store, trimtab_store_queue *queu
     EXPECT(TRIMTAB_E_FORKED, trimtab_store_backup(store, STR("/nowhere"), 0, NULL));
     EXPECT(TRIMTAB_E_FORKED, trimtab_store_scrub(store, 0));
     EXPECT(TRIMTAB_E_FORKED, trimtab_store_status_read(store, &status));
+    trimtab_store_report report = {0};
+    report.struct_size = sizeof report;
+    EXPECT(TRIMTAB_E_FORKED, trimtab_store_report_read(store, &report));
+    EXPECT(TRIMTAB_E_FORKED, trimtab_store_torn_file_copy(store, NULL, 0, &count));
+    EXPECT(TRIMTAB_E_FORKED, trimtab_store_settings_refused_copy(store, NULL, 0, &count));
+    EXPECT(TRIMTAB_E_FORKED, trimtab_store_wait_durable(store, 1, 0, NULL));
+    EXPECT(TRIMTAB_E_FORKED, trimtab_store_queue_submit_durable(queue, 1, 0));
     EXPECT(TRIMTAB_E_FORKED, trimtab_store_close(store));
     EXPECT(TRIMTAB_E_FORKED, trimtab_store_queue_submit(queue, pointers, 1, NULL, &count));
     EXPECT(TRIMTAB_E_FORKED, trimtab_store_queue_submit_txn(queue, txn, NULL, 0));

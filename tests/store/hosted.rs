@@ -364,3 +364,25 @@ fn what_makes_no_sense_is_refused() {
         store.close().unwrap();
     });
 }
+
+/// Nobody asks for the disk: what is in memory comes there in its time, by the loop's turns or by who waits for it.
+#[test]
+fn the_disk_is_waited_for_by_turns_and_by_calls() {
+    let folder = Folder::new("hosted-durable");
+    let mut options = options();
+    options.engine.flush_interval = Duration::from_millis(5);
+    let store = Store::open(folder.path(), options).expect("the store opens");
+    let queue = store.queue(8).expect("there is room");
+    let first = store.call(&put(b"a", 0, Durability::Memory).operation, &memory()).expect("there is room");
+    queue.submit_durable(first.sequence, 1).expect("there is room");
+    let done = loop {
+        if let Some(done) = queue.take(1).pop() {
+            break done;
+        }
+        wait(&store);
+        store.turn(Some(Duration::ZERO)).expect("it is open");
+    };
+    assert!(done.user_data == 1 && done.result.expect("the disk works").sequence >= first.sequence);
+    let second = store.call(&put(b"b", 0, Durability::Memory).operation, &memory()).expect("there is room");
+    assert!(store.wait_durable(second.sequence, Some(LONG)).expect("the disk works") >= second.sequence);
+}

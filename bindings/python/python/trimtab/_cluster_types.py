@@ -99,8 +99,8 @@ class ClusterOptions:
     snapshot_rate: int = 0
     """Bytes of snapshots sent in a second to nodes that catch up, to all together; 0: no limit."""
     slow_flush: float | timedelta | None = 1.0
-    """How long a write to the primary's disk may take before it hands over, 10 ms to an hour; None:
-    as long as it takes."""
+    """How long a write to the primary's disk may take before it hands over, 10 ms to an hour; None: as
+    long as it takes."""
     election_ticks: int = 20
     """So many times 20 ms without a word of the primary begin an election, twice as many at the latest; 10 to
     10,000, the same on all nodes, and feed_timeout is no less."""
