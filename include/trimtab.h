@@ -471,6 +471,108 @@
 #define TRIMTAB_EVENT_STORE_BACKUP_FAILED 19
 
 /**
+ * Something that lies on the store's disk was found damaged; the detail says what, where, and what is done about it.
+ */
+#define TRIMTAB_EVENT_STORE_DAMAGED 20
+
+/**
+ * What was found damaged is not needed any more: a snapshot up to an entry, the number, stands for it.
+ */
+#define TRIMTAB_EVENT_STORE_MENDED 21
+
+/**
+ * The store was opened, and found something to be looked at: a torn tail that was cut off, a clock that is behind, settings
+ * that are not in force; the detail says which.
+ */
+#define TRIMTAB_EVENT_STORE_OPENED 22
+
+/**
+ * This node of the store's cluster has another role; the number is one of `TRIMTAB_NODE_...`.
+ */
+#define TRIMTAB_EVENT_CLUSTER_ROLE 40
+
+/**
+ * `node` is primary, in the epoch that the number is; no name: none is known.
+ */
+#define TRIMTAB_EVENT_CLUSTER_PRIMARY 41
+
+/**
+ * Who is in the cluster has changed; the detail has who votes and who learns.
+ */
+#define TRIMTAB_EVENT_CLUSTER_MEMBERS 42
+
+/**
+ * This node takes no part in its cluster any more; the detail says why, and what to do.
+ */
+#define TRIMTAB_EVENT_CLUSTER_FENCED 43
+
+/**
+ * This node has forgotten what it promised, and votes for nobody until it is taken in again.
+ */
+#define TRIMTAB_EVENT_CLUSTER_FORGETFUL 44
+
+/**
+ * It was.
+ */
+#define TRIMTAB_EVENT_CLUSTER_READMITTED 45
+
+/**
+ * `node` has come to another state than the others, at an entry, the number, or before.
+ */
+#define TRIMTAB_EVENT_CLUSTER_DIFFERS 46
+
+/**
+ * Two processes run as `node`.
+ */
+#define TRIMTAB_EVENT_CLUSTER_TWO_PROCESSES 47
+
+/**
+ * This primary's disk is slow: it hands over to `node`.
+ */
+#define TRIMTAB_EVENT_CLUSTER_SLOW_DISK 48
+
+/**
+ * This learner is fed by `node` from now on; no name: by the primary.
+ */
+#define TRIMTAB_EVENT_CLUSTER_SOURCE 49
+
+/**
+ * A state from another node has taken the place of this one's, up to an entry, the number.
+ */
+#define TRIMTAB_EVENT_CLUSTER_INSTALLED 50
+
+/**
+ * A link to `node` is up.
+ */
+#define TRIMTAB_EVENT_CLUSTER_LINK_UP 51
+
+/**
+ * A link to `node` is over; the detail says why.
+ */
+#define TRIMTAB_EVENT_CLUSTER_LINK_DOWN 52
+
+/**
+ * `node`, as far as it said who it is, is not let in, does not let this one in or cannot be reached, or what it sends is not
+ * taken; the detail says why, and what to do. The same is told once in ten minutes.
+ */
+#define TRIMTAB_EVENT_CLUSTER_REFUSED 53
+
+/**
+ * From an entry, the number, on writes are answered with fewer nodes than they asked for; the detail says which lack it.
+ */
+#define TRIMTAB_EVENT_CLUSTER_DEGRADED 54
+
+/**
+ * They are so no longer; the number is how many were.
+ */
+#define TRIMTAB_EVENT_CLUSTER_RECOVERED 55
+
+/**
+ * Too much happened to the cluster at once; the number is how many events of it are not told.
+ */
+#define TRIMTAB_EVENT_CLUSTER_MISSED 56
+
+/**
  * Made, not started.
  */
 #define TRIMTAB_SERVER_NEW 0
@@ -896,6 +998,17 @@
 #define TRIMTAB_CLUSTER_MENDED 16
 
 /**
+ * Writes begin to be answered with fewer nodes than they asked for, see `trimtab_cluster_options_set_degrade_after_ms`: `number` is
+ * the entry of the first, `name` has the names of the voters that lack it, with commas between them.
+ */
+#define TRIMTAB_CLUSTER_DEGRADED 17
+
+/**
+ * They do so no longer, since those have caught up, or this node is primary no longer: `number` writes were so answered.
+ */
+#define TRIMTAB_CLUSTER_RECOVERED 18
+
+/**
  * The store's default.
  */
 #define TRIMTAB_READ_DEFAULT 0
@@ -1016,6 +1129,11 @@ typedef struct trimtab_pool trimtab_pool;
  * needed, free it. A pool keeps nothing of it.
  */
 typedef struct trimtab_pool_options trimtab_pool_options;
+
+/**
+ * What a promotion by force came to, when `trimtab_store_promote_directory` made this. Any number of threads may read it.
+ */
+typedef struct trimtab_promotion trimtab_promotion;
 
 /**
  * Listeners that relay connections to pools, made from one configuration. It runs on threads of its own
@@ -1683,7 +1801,8 @@ typedef struct trimtab_event {
      */
     int32_t kind;
     /**
-     * What a backend changed to, or how many, as the kind tells; else 0.
+     * What a backend or a node changed to, how many, or an entry of the log, as the kind tells; else 0. What is more than
+     * fits is the most that does: `value` has it whole.
      */
     uint32_t number;
     /**
@@ -1738,6 +1857,14 @@ typedef struct trimtab_event {
      * Its length in bytes.
      */
     size_t detail_len;
+    /**
+     * The name of the node of the store's cluster that it is about.
+     */
+    const char *node;
+    /**
+     * Its length in bytes.
+     */
+    size_t node_len;
 } trimtab_event;
 
 /**
@@ -1991,7 +2118,116 @@ typedef struct trimtab_store_status {
      * How often a snapshot took the place of what was found damaged; in a cluster also, whether opening did without what was.
      */
     uint64_t scrub_mended;
+    /**
+     * Commands taken. This and what follows was counted since the store was opened.
+     */
+    uint64_t submitted;
+    /**
+     * Commands that joined the same request on its way.
+     */
+    uint64_t joined;
+    /**
+     * Commands refused at once.
+     */
+    uint64_t refused;
+    /**
+     * Entries of the log that were applied.
+     */
+    uint64_t entries_applied;
+    /**
+     * Writes to disk, each with a sync.
+     */
+    uint64_t flushes;
+    /**
+     * Bytes of them.
+     */
+    uint64_t flushed_bytes;
+    /**
+     * Commands for which the clock had gone back, and stood still instead.
+     */
+    uint64_t clock_steps;
+    /**
+     * Commands that took out what had expired.
+     */
+    uint64_t expiries;
+    /**
+     * Commands that made room.
+     */
+    uint64_t evictions;
+    /**
+     * Snapshots written.
+     */
+    uint64_t snapshots_written;
+    /**
+     * Snapshots that failed.
+     */
+    uint64_t snapshots_failed;
 } trimtab_store_status;
+
+/**
+ * What opening a store found.
+ */
+typedef struct trimtab_store_report {
+    /**
+     * `sizeof(trimtab_store_report)`, set by the caller before the call.
+     */
+    uint32_t struct_size;
+    /**
+     * 1: the store had been closed in order; 0: it had not, or is new.
+     */
+    int32_t is_closed;
+    /**
+     * 1: a batch that never became durable was cut off, in the file that `trimtab_store_torn_file_copy` gives; else 0. It is
+     * told again each time the store is opened until something has been written.
+     */
+    int32_t is_torn;
+    /**
+     * Why the settings asked for are not in force, and those of before are: a status, whose words
+     * `trimtab_store_settings_refused_copy` gives; `TRIMTAB_OK` when they are.
+     */
+    int32_t settings_refused;
+    /**
+     * How many segments hold records.
+     */
+    uint64_t segments;
+    /**
+     * How many records they hold.
+     */
+    uint64_t records;
+    /**
+     * The bytes of these.
+     */
+    uint64_t bytes;
+    /**
+     * The first entry of the log that can be read; 0: there is none.
+     */
+    uint64_t first;
+    /**
+     * The last entry, whether in the log or only in the snapshot; 0: there is none.
+     */
+    uint64_t last;
+    /**
+     * The snapshot's sequence; 0: there is none.
+     */
+    uint64_t snapshot;
+    /**
+     * The byte of that file where the log ends now; 0 unless `is_torn`.
+     */
+    uint64_t torn_offset;
+    /**
+     * How many bytes behind it were recognised as the batch's; 0 unless `is_torn`.
+     */
+    uint64_t torn_bytes;
+    /**
+     * Entries that were applied on top of the snapshot.
+     */
+    uint64_t replayed;
+    /**
+     * By how much the latest time in the store was ahead of the clock, in milliseconds: until the clock has come there,
+     * time stands still in the store.
+     */
+    uint64_t ahead_ms;
+} trimtab_store_report;
 
 /**
  * How a call that writes is to go. NULL in its place, and 0 in each field, is the default.
@@ -2504,6 +2740,31 @@ typedef struct trimtab_cluster_status {
      * Frames that did not leave, since there was no link or too much waited.
      */
     uint64_t unsent_frames;
+    /**
+     * Connections of others that were refused.
+     */
+    uint64_t refused_peers;
+    /**
+     * Writes answered with fewer nodes than they asked for, since this node was opened: see
+     * `trimtab_cluster_options_set_degrade_after_ms`.
+     */
+    uint64_t degraded_writes;
+    /**
+     * 1: that is so at present: this primary's last such write is not yet on as many nodes as it asked for; else 0.
+     */
+    int32_t is_degraded;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+    /**
+     * Who was refused last, from where and why; NULL: nobody was.
+     */
+    const char *last_refusal;
+    /**
+     * How many bytes.
+     */
+    size_t last_refusal_len;
 } trimtab_cluster_status;
 
 /**
@@ -2572,6 +2833,15 @@ typedef struct trimtab_cluster_node {
      * How many bytes.
      */
     size_t source_len;
+    /**
+     * Why there is no link to it, or why its frames, or others that came under its name, were refused last; NULL once a link has
+     * come up since.
+     */
+    const char *trouble;
+    /**
+     * How many bytes.
+     */
+    size_t trouble_len;
 } trimtab_cluster_node;
 
 /**
@@ -2620,6 +2890,61 @@ typedef struct trimtab_cluster_event {
      */
     size_t detail_len;
 } trimtab_cluster_event;
+
+/**
+ * What a promotion by force came to. Its texts are good until the `trimtab_promotion` they came from is freed, and end with
+ * no NUL.
+ */
+typedef struct trimtab_promoted {
+    /**
+     * `sizeof(trimtab_promoted)`, set by the caller before the call.
+     */
+    uint32_t struct_size;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+    /**
+     * Counts promotions by force.
+     */
+    uint64_t generation;
+    /**
+     * The last entry that the node has.
+     */
+    uint64_t last;
+    /**
+     * The cluster's name.
+     */
+    const char *cluster;
+    /**
+     * How many bytes.
+     */
+    size_t cluster_len;
+    /**
+     * The name of the node that is its primary now.
+     */
+    const char *node;
+    /**
+     * How many bytes.
+     */
+    size_t node_len;
+    /**
+     * The names of those that voted beside it, and are out, one a line; they must not run any more. NULL: none.
+     */
+    const char *out;
+    /**
+     * How many bytes.
+     */
+    size_t out_len;
+    /**
+     * The names of those that follow it, one a line. NULL: none.
+     */
+    const char *learners;
+    /**
+     * How many bytes.
+     */
+    size_t learners_len;
+} trimtab_promoted;
 
 /**
  * How a call that reads is to go, in a cluster: in a store of one node it sees all that was written whatever is asked for.
@@ -4372,7 +4697,7 @@ trimtab_status trimtab_store_options_set_flush_bytes(struct trimtab_store_option
 /**
  * Sets how long the log may get, beyond the length of the last snapshot, before a snapshot is written.
  *
- * - `bytes`: 65536 to 2^48; default 67108864.
+ * - `bytes`: 65536 to 2^48; default 268435456: what is written while a snapshot is made is copied in memory first.
  *
  * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
  * Thread safety: one thread at a time for the same `options`. Does not block.
@@ -4630,6 +4955,25 @@ trimtab_status trimtab_store_sync(const struct trimtab_store *store,
                                   uint64_t *sequence_out);
 
 /**
+ * Waits until the log is on this disk up to a sequence, such as that of a write with `TRIMTAB_DURABILITY_MEMORY`. It hurries
+ * nobody: such writes come there with the next flush, within `flush_interval_ms`; `trimtab_store_sync` has them come at once.
+ * A sequence that is not written yet is waited for. In a cluster it is this node's log: what a primary that was lost has
+ * written there may be replaced by others' entries, what was answered with `TRIMTAB_DURABILITY_QUORUM` is not.
+ * `trimtab_store_queue_submit_durable` is the same without a thread that waits.
+ *
+ * - `timeout_ms`: at most so many milliseconds; 0 for the store's `timeout_ms`, negative for ever.
+ * - `durable_out`: gets the sequence up to which it is; may be NULL. Written on success only.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_TIMED_OUT`, `TRIMTAB_E_CAPACITY` when `waiting_max` wait for that, or
+ * `TRIMTAB_E_IO` when the log has failed.
+ * Thread safety: any thread, at any time. Blocks for as long as `timeout_ms` allows.
+ */
+trimtab_status trimtab_store_wait_durable(const struct trimtab_store *store,
+                                          uint64_t sequence,
+                                          int64_t timeout_ms,
+                                          uint64_t *durable_out);
+
+/**
  * Has a snapshot written of what is there now, beside everything else, and waits for it. The log lets go of what it
  * stands for. The store does so by itself when the log grows long.
  *
@@ -4654,6 +4998,45 @@ trimtab_status trimtab_store_snapshot(const struct trimtab_store *store,
  */
 trimtab_status trimtab_store_status_read(const struct trimtab_store *store,
                                          struct trimtab_store_status *status_out);
+
+/**
+ * What opening the store found. It does not change, and is told of a store that is closed too.
+ *
+ * - `report_out`: its `struct_size` is read; written on success only.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_STRUCT_SIZE`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_store_report_read(const struct trimtab_store *store,
+                                         struct trimtab_store_report *report_out);
+
+/**
+ * Copies the name of the file of which opening has cut off a torn tail; nothing when there was none.
+ *
+ * - `buffer`, `size`: where it goes, cut at a character and closed with a NUL. May be NULL when `size` is 0.
+ * - `length_out`: gets the length of the whole, without the NUL; may be NULL.
+ *
+ * Returns `TRIMTAB_OK`, also when it does not fit, or `TRIMTAB_E_NULL`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_store_torn_file_copy(const struct trimtab_store *store,
+                                            char *buffer,
+                                            size_t size,
+                                            size_t *length_out);
+
+/**
+ * Copies why the settings that the store was opened with are not in force; nothing when they are.
+ *
+ * - `buffer`, `size`: where it goes, cut at a character and closed with a NUL. May be NULL when `size` is 0.
+ * - `length_out`: gets the length of the whole, without the NUL; may be NULL.
+ *
+ * Returns `TRIMTAB_OK`, also when it does not fit, or `TRIMTAB_E_NULL`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_store_settings_refused_copy(const struct trimtab_store *store,
+                                                   char *buffer,
+                                                   size_t size,
+                                                   size_t *length_out);
 
 /**
  * Sets whether a store runs on its caller's threads: it makes none, and does what is due in `trimtab_store_turn` and in
@@ -5394,6 +5777,20 @@ trimtab_status trimtab_store_queue_submit_txn(const struct trimtab_store_queue *
                                               uint64_t user_data);
 
 /**
+ * Asks to be told once the log is on this disk up to a sequence, as `trimtab_store_wait_durable` says. The `sequence` of its
+ * answer is that up to which it is by then.
+ *
+ * - `user_data`: comes back with its answer.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_CAPACITY` when `capacity` is reached, or `waiting_max` wait for that, or
+ * `TRIMTAB_E_IO` when the log has failed.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_store_queue_submit_durable(const struct trimtab_store_queue *queue,
+                                                  uint64_t sequence,
+                                                  uint64_t user_data);
+
+/**
  * Takes the next that is done, in the order in which they were.
  *
  * - `timeout_ms`: waits at most so many milliseconds for one; 0 not at all, negative for ever.
@@ -5584,6 +5981,17 @@ trimtab_status trimtab_cluster_node_read(const struct trimtab_cluster *cluster,
 trimtab_status trimtab_store_transfer(const struct trimtab_store *store,
                                       struct trimtab_str to,
                                       int64_t timeout_ms);
+
+/**
+ * Reads the certificates, key and authorities of the links anew, from the files that the options named. Links made from now on
+ * use them; those that are up stay with what they were made with. Whole or not at all.
+ *
+ * Returns `TRIMTAB_OK`; `TRIMTAB_E_NULL`; `TRIMTAB_E_INVALID_ARGUMENT` for certificates that the other nodes would not take, and
+ * `TRIMTAB_E_IO` for files that cannot be read: all is as before; `TRIMTAB_E_STATE` when the store is in no cluster, its links are
+ * in plaintext, or it is closed; `TRIMTAB_E_FORKED`.
+ * Thread safety: any thread, at any time. Blocks while files are read.
+ */
+trimtab_status trimtab_store_reload_certificates(const struct trimtab_store *store);
 
 /**
  * Takes a node in, which follows without a vote: see `trimtab_store_promote_learner`. It is opened with
@@ -5813,6 +6221,18 @@ trimtab_status trimtab_cluster_options_set_durability(struct trimtab_cluster_opt
                                                       int32_t durability);
 
 /**
+ * Sets on how many nodes' disks a write is to be that does not say so itself, beside those of a quorum. Learners count.
+ *
+ * - `nodes`: 1 to 64; 0: as the durability says, the default. With more than there are no write is answered before its time
+ *   is over, or `degrade_after_ms`.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_cluster_options_set_nodes(struct trimtab_cluster_options *options,
+                                                 uint32_t nodes);
+
+/**
  * Sets how fresh what a read sees is that does not say so itself: all reads but those that say `_at`.
  *
  * - `level`: one of `TRIMTAB_READ_...`; default `TRIMTAB_READ_PRIMARY`: a read on any node sees all that was answered before it.
@@ -5925,6 +6345,89 @@ trimtab_status trimtab_cluster_options_set_transfer_timeout_ms(struct trimtab_cl
  */
 trimtab_status trimtab_cluster_options_set_message_bytes(struct trimtab_cluster_options *options,
                                                          uint64_t message_bytes);
+
+/**
+ * Sets how many bytes of the log that a snapshot stands for are kept for nodes that are behind; one that needs more gets
+ * the snapshot.
+ *
+ * - `bytes`: 0 to 2^48; default 256 MiB.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_cluster_options_set_kept_bytes_max(struct trimtab_cluster_options *options,
+                                                          uint64_t bytes);
+
+/**
+ * Sets how many bytes of snapshots are sent in a second to nodes that catch up, to all of them together.
+ *
+ * - `bytes`: in a second; 0 for no limit, the default.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_cluster_options_set_snapshot_rate(struct trimtab_cluster_options *options,
+                                                         uint64_t bytes);
+
+/**
+ * Sets how long a write to the primary's disk may take before it hands over to a node whose disk is quicker.
+ *
+ * - `slow_flush_ms`: milliseconds, 10 to an hour; 0 for as long as it takes; default 1000.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_cluster_options_set_slow_flush_ms(struct trimtab_cluster_options *options,
+                                                         uint64_t slow_flush_ms);
+
+/**
+ * Sets after how many ticks of 20 ms without a word of the primary an election begins; after twice as many at the latest. More
+ * of them suit nodes that are far from each other, or hosts that halt now and then; the same on all nodes.
+ *
+ * - `ticks`: 10 to 10000; default 20, so 400 to 800 ms. `trimtab_cluster_options_set_feed_timeout_ms` must not be less.
+ *
+ * Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+ * Thread safety: one thread at a time for the same `options`. Does not block.
+ */
+trimtab_status trimtab_cluster_options_set_election_ticks(struct trimtab_cluster_options *options,
+                                                          uint32_t ticks);
+
+/**
+ * Makes the node whose directory this is the primary of its cluster, by force, with what is in it: it alone votes from now
+ * on, learners follow it, and all others that voted are out, together with what they had and this one has not. For when
+ * they are gone for good. Nobody may have the directory open; it is opened as ever then. `TRIMTAB_DIRECTORY_PROMOTED` does
+ * the same as the store joins, and does not say who is out.
+ *
+ * - `path`: the directory, as for `trimtab_store_open`.
+ * - `promotion_out`: written on success only; end it with `trimtab_promotion_free`. May be NULL.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_STATE` when somebody has it open, `TRIMTAB_E_INVALID_ARGUMENT` when it
+ * is no member's, or that of a node that was taken out, and what `trimtab_store_open` does.
+ * Thread safety: any thread, at any time. Blocks while it reads the log.
+ */
+trimtab_status trimtab_store_promote_directory(struct trimtab_str path,
+                                               struct trimtab_promotion **promotion_out);
+
+/**
+ * What it came to.
+ *
+ * - `promoted_out`: its `struct_size` is read; written on success only.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_STRUCT_SIZE`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_promotion_read(const struct trimtab_promotion *promotion,
+                                      struct trimtab_promoted *promoted_out);
+
+/**
+ * Ends what `trimtab_store_promote_directory` made, and the texts that came from it.
+ *
+ * - `promotion`: may be NULL.
+ *
+ * Leaves the last error as it is.
+ * Thread safety: any thread, once no other uses `promotion`. Does not block.
+ */
+void trimtab_promotion_free(struct trimtab_promotion *promotion);
 
 /**
  * What a key has, seen as fresh as is asked, else as `trimtab_store_get` has it.

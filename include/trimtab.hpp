@@ -183,10 +183,30 @@ enum class EventKind : std::int32_t {
     store_recovered = TRIMTAB_EVENT_STORE_RECOVERED,
     store_backup_ended = TRIMTAB_EVENT_STORE_BACKUP_ENDED,
     store_backup_failed = TRIMTAB_EVENT_STORE_BACKUP_FAILED,
+    store_damaged = TRIMTAB_EVENT_STORE_DAMAGED,
+    store_mended = TRIMTAB_EVENT_STORE_MENDED,
+    store_opened = TRIMTAB_EVENT_STORE_OPENED,
     panic_began = TRIMTAB_EVENT_PANIC_BEGAN,
     panic_ended = TRIMTAB_EVENT_PANIC_ENDED,
     /// Of a pool's own events only.
     room = TRIMTAB_EVENT_ROOM,
+    cluster_role = TRIMTAB_EVENT_CLUSTER_ROLE,
+    cluster_primary = TRIMTAB_EVENT_CLUSTER_PRIMARY,
+    cluster_members = TRIMTAB_EVENT_CLUSTER_MEMBERS,
+    cluster_fenced = TRIMTAB_EVENT_CLUSTER_FENCED,
+    cluster_forgetful = TRIMTAB_EVENT_CLUSTER_FORGETFUL,
+    cluster_readmitted = TRIMTAB_EVENT_CLUSTER_READMITTED,
+    cluster_differs = TRIMTAB_EVENT_CLUSTER_DIFFERS,
+    cluster_two_processes = TRIMTAB_EVENT_CLUSTER_TWO_PROCESSES,
+    cluster_slow_disk = TRIMTAB_EVENT_CLUSTER_SLOW_DISK,
+    cluster_source = TRIMTAB_EVENT_CLUSTER_SOURCE,
+    cluster_installed = TRIMTAB_EVENT_CLUSTER_INSTALLED,
+    cluster_link_up = TRIMTAB_EVENT_CLUSTER_LINK_UP,
+    cluster_link_down = TRIMTAB_EVENT_CLUSTER_LINK_DOWN,
+    cluster_refused = TRIMTAB_EVENT_CLUSTER_REFUSED,
+    cluster_degraded = TRIMTAB_EVENT_CLUSTER_DEGRADED,
+    cluster_recovered = TRIMTAB_EVENT_CLUSTER_RECOVERED,
+    cluster_missed = TRIMTAB_EVENT_CLUSTER_MISSED,
 };
 
 /// Names a backend of one pool.
@@ -1069,7 +1089,10 @@ public:
     std::string_view listener() const noexcept { return {event_->listener, event_->listener_len}; }
     std::string_view pool() const noexcept { return {event_->pool, event_->pool_len}; }
     std::string_view backend() const noexcept { return {event_->backend, event_->backend_len}; }
-    /// What a backend changed to: in a word or digits, and as a number (an Admin, an Observed, a weight, ...).
+    /// The node of the store's cluster that it is about.
+    std::string_view node() const noexcept { return {event_->node, event_->node_len}; }
+    /// What a backend or a node changed to, how many, or an entry: in a word or digits, and as a number (an Admin, an
+    /// Observed, a NodeRole, a weight, ...).
     std::string_view value() const noexcept { return {event_->value, event_->value_len}; }
     std::uint32_t number() const noexcept { return event_->number; }
     /// More in words.
@@ -1355,6 +1378,8 @@ enum class ClusterEventKind : std::int32_t {
     source = TRIMTAB_CLUSTER_SOURCE,
     damaged = TRIMTAB_CLUSTER_DAMAGED,
     mended = TRIMTAB_CLUSTER_MENDED,
+    degraded = TRIMTAB_CLUSTER_DEGRADED,
+    recovered = TRIMTAB_CLUSTER_RECOVERED,
 };
 
 /// Which number of a key a transaction compares.
@@ -1597,6 +1622,8 @@ public:
     {
         return set(trimtab_cluster_options_set_durability, static_cast<std::int32_t>(durability));
     }
+    /// On so many nodes' disks, learners among them, beside those of a quorum; 0: as the durability says.
+    ClusterOptions &nodes(std::uint32_t nodes) { return set(trimtab_cluster_options_set_nodes, nodes); }
     /// `age_max`: with `ReadLevel::replica`, how old it may be at most.
     ClusterOptions &read(ReadLevel level, Duration age_max = Duration::zero())
     {
@@ -1634,6 +1661,23 @@ public:
     ClusterOptions &message_bytes(std::uint64_t bytes)
     {
         return set(trimtab_cluster_options_set_message_bytes, bytes);
+    }
+    /// Of the log, for nodes that are behind.
+    ClusterOptions &kept_bytes_max(std::uint64_t bytes)
+    {
+        return set(trimtab_cluster_options_set_kept_bytes_max, bytes);
+    }
+    /// Bytes of snapshots sent in a second; 0: no limit.
+    ClusterOptions &snapshot_rate(std::uint64_t bytes)
+    {
+        return set(trimtab_cluster_options_set_snapshot_rate, bytes);
+    }
+    /// How long a write to the primary's disk may take before it hands over; 0: as long as it takes.
+    ClusterOptions &slow_flush(Duration after) { return set(trimtab_cluster_options_set_slow_flush_ms, count(after)); }
+    /// So many times 20 ms without a word of the primary begin an election.
+    ClusterOptions &election_ticks(std::uint32_t ticks)
+    {
+        return set(trimtab_cluster_options_set_election_ticks, ticks);
     }
 
     const trimtab_cluster_options *get() const noexcept { return options_.get(); }
@@ -2330,6 +2374,13 @@ public:
         detail::check(trimtab_store_queue_submit_txn(queue_.get(), transaction.get(), call.get(), user_data));
     }
 
+    /// Asks to be told once the log is on this disk up to `sequence`, as `Store::wait_durable`; the answer's `sequence` is that
+    /// up to which it is by then.
+    void submit_durable(std::uint64_t sequence, std::uint64_t user_data)
+    {
+        detail::check(trimtab_store_queue_submit_durable(queue_.get(), sequence, user_data));
+    }
+
     /// Waits for the next that is done.
     StoreCompletion next() { return std::move(*next(Duration::max())); }
     /// The same, waiting at most so long; not at all for 0. Nothing when the time is over.
@@ -2606,11 +2657,16 @@ public:
         detail::check(trimtab_cluster_events_new(get(), &events));
         return ClusterEvents(events);
     }
-    /// Hands over to another voter. This and the next four are asked of the primary, and wait for as long as the store's timeout,
+    /// Hands over to another voter. This, and those that change who is in it, are asked of the primary, and wait for as long as the store's timeout,
     /// or `timeout`, 1 ms at least; the longest there is: for ever.
     void transfer(std::string_view to, std::optional<Duration> timeout = std::nullopt)
     {
         detail::check(trimtab_store_transfer(get(), detail::str(to), limit(timeout)));
+    }
+    /// Reads the certificates of the links anew: links made from now on use them, those that are up stay. Whole or not at all.
+    void reload_certificates()
+    {
+        detail::check(trimtab_store_reload_certificates(get()));
     }
     /// Takes a node in, which follows without a vote. It is opened with `Beginning::join`, before or after.
     void add_node(std::string_view name, std::string_view address = {}, std::optional<Duration> timeout = std::nullopt)
@@ -2653,6 +2709,12 @@ public:
     std::uint64_t sync() { return sync_for(0); }
     /// The same, for so long at most, 1 ms at least; the longest there is: for ever. Likewise for those below.
     std::uint64_t sync(Duration timeout) { return sync_for(detail::timeout_ms(timeout)); }
+    /// Waits until the log is on this disk up to `sequence`, and gives that up to which it is; hurries nobody, as `sync` does.
+    std::uint64_t wait_durable(std::uint64_t sequence) const { return durable_for(sequence, 0); }
+    std::uint64_t wait_durable(std::uint64_t sequence, Duration timeout) const
+    {
+        return durable_for(sequence, detail::timeout_ms(timeout));
+    }
     /// Has a snapshot written of what is there now, and waits for it; gives its sequence.
     std::uint64_t snapshot() { return snapshot_for(0); }
     std::uint64_t snapshot(Duration timeout) { return snapshot_for(detail::timeout_ms(timeout)); }
@@ -2671,6 +2733,27 @@ public:
         auto status = detail::sized<trimtab_store_status>();
         detail::check(trimtab_store_status_read(get(), &status));
         return status;
+    }
+    /// What opening found. It does not change.
+    trimtab_store_report report() const
+    {
+        auto report = detail::sized<trimtab_store_report>();
+        detail::check(trimtab_store_report_read(get(), &report));
+        return report;
+    }
+    /// The file of which opening has cut off a torn tail, see `report`; empty when there was none.
+    std::string torn_file() const
+    {
+        return detail::text([this](char *buffer, std::size_t size, std::size_t *length) {
+            return trimtab_store_torn_file_copy(get(), buffer, size, length);
+        });
+    }
+    /// Why the settings that it was opened with are not in force; empty when they are.
+    std::string settings_refused() const
+    {
+        return detail::text([this](char *buffer, std::size_t size, std::size_t *length) {
+            return trimtab_store_settings_refused_copy(get(), buffer, size, length);
+        });
     }
     /// Backs it up to the directory `to`: all of it, or what came since the last time. `is_full`: beginning anew with a
     /// snapshot. Blocks for the disk, and holds up nobody else.
@@ -2748,6 +2831,12 @@ private:
         return count;
     }
 
+    std::uint64_t durable_for(std::uint64_t sequence, std::int64_t timeout_ms) const
+    {
+        std::uint64_t durable = 0;
+        detail::check(trimtab_store_wait_durable(get(), sequence, timeout_ms, &durable));
+        return durable;
+    }
     std::uint64_t sync_for(std::int64_t timeout_ms)
     {
         std::uint64_t sequence = 0;
@@ -2785,6 +2874,43 @@ inline trimtab_store_backup_report backup_verify(std::string_view backup)
     auto report = detail::sized<trimtab_store_backup_report>();
     detail::check(trimtab_store_backup_verify(detail::str(backup), &report));
     return report;
+}
+
+/// What a promotion by force came to.
+struct Promoted {
+    std::string cluster;
+    /// The node that is its primary now.
+    std::string node;
+    /// Counts promotions by force.
+    std::uint64_t generation;
+    /// The last entry that the node has.
+    std::uint64_t last;
+    /// Those that voted beside it, and must not run any more.
+    std::vector<std::string> out;
+    std::vector<std::string> learners;
+};
+
+/// Makes the node whose directory this is the primary of its cluster, by force: see `trimtab_store_promote_directory`. Nobody
+/// may have it open.
+inline Promoted promote_directory(std::string_view path)
+{
+    trimtab_promotion *made = nullptr;
+    detail::check(trimtab_store_promote_directory(detail::str(path), &made));
+    const std::unique_ptr<trimtab_promotion, detail::Deleter<trimtab_promotion_free>> promotion(made);
+    auto read = detail::sized<trimtab_promoted>();
+    detail::check(trimtab_promotion_read(promotion.get(), &read));
+    const auto names = [](const char *data, std::size_t size) {
+        std::vector<std::string> lines;
+        for (std::string_view left(data, size); !left.empty();) {
+            const auto end = left.find('\n');
+            lines.emplace_back(left.substr(0, end));
+            left.remove_prefix(end == left.npos ? left.size() : end + 1);
+        }
+        return lines;
+    };
+    return Promoted{std::string(read.cluster, read.cluster_len), std::string(read.node, read.node_len),
+                    read.generation, read.last, names(read.out, read.out_len),
+                    names(read.learners, read.learners_len)};
 }
 
 /// Where to go back to.

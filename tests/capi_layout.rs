@@ -12,9 +12,10 @@ use trimtab::capi::{
     trimtab_adaptive, trimtab_backend_statistics, trimtab_bytes, trimtab_check_status, trimtab_check_step,
     trimtab_cluster_event, trimtab_cluster_node, trimtab_cluster_status, trimtab_event,
     trimtab_listener_statistics, trimtab_outlier, trimtab_pick, trimtab_pool_event, trimtab_pool_statistics,
-    trimtab_server_statistics, trimtab_store_backup_report, trimtab_store_call, trimtab_store_change,
-    trimtab_store_entry, trimtab_store_operation, trimtab_store_read, trimtab_store_restore_options,
-    trimtab_store_restored, trimtab_store_result, trimtab_store_status, trimtab_str, trimtab_timings,
+    trimtab_promoted, trimtab_server_statistics, trimtab_store_backup_report, trimtab_store_call,
+    trimtab_store_change, trimtab_store_entry, trimtab_store_operation, trimtab_store_read,
+    trimtab_store_report, trimtab_store_restore_options, trimtab_store_restored, trimtab_store_result,
+    trimtab_store_status, trimtab_str, trimtab_timings,
 };
 
 /// What is measured, with its number: `trimtab_pick.token` is an offset, `trimtab_pick` size and alignment.
@@ -178,6 +179,8 @@ fn in_rust() -> Layout {
             value_len,
             detail,
             detail_len,
+            node,
+            node_len,
         }
     );
     layout!(
@@ -247,7 +250,37 @@ fn in_rust() -> Layout {
             scrub_damages,
             scrub_failure,
             reserved,
-            scrub_mended
+            scrub_mended,
+            submitted,
+            joined,
+            refused,
+            entries_applied,
+            flushes,
+            flushed_bytes,
+            clock_steps,
+            expiries,
+            evictions,
+            snapshots_written,
+            snapshots_failed,
+        }
+    );
+    layout!(
+        layout,
+        trimtab_store_report {
+            struct_size,
+            is_closed,
+            is_torn,
+            settings_refused,
+            segments,
+            records,
+            bytes,
+            first,
+            last,
+            snapshot,
+            torn_offset,
+            torn_bytes,
+            replayed,
+            ahead_ms,
         }
     );
     layout!(
@@ -333,7 +366,13 @@ fn in_rust() -> Layout {
             held,
             forwarded,
             refused_frames,
-            unsent_frames
+            unsent_frames,
+            refused_peers,
+            degraded_writes,
+            is_degraded,
+            reserved,
+            last_refusal,
+            last_refusal_len
         }
     );
     layout!(
@@ -353,7 +392,26 @@ fn in_rust() -> Layout {
             matched,
             lag,
             source,
-            source_len
+            source_len,
+            trouble,
+            trouble_len
+        }
+    );
+    layout!(
+        layout,
+        trimtab_promoted {
+            struct_size,
+            reserved,
+            generation,
+            last,
+            cluster,
+            cluster_len,
+            node,
+            node_len,
+            out,
+            out_len,
+            learners,
+            learners_len,
         }
     );
     layout!(

@@ -79,6 +79,11 @@ fn what_must_hold_holds_in_every_world() {
         assert!(sum.put_back > 20 && sum.readmitted > 20 && sum.failed > 20, "{sum:?}");
         assert!(sum.mended > 10 && sum.cut > 20 && sum.lost_directories > 10 && sum.lost > 0, "{sum:?}");
         assert!(sum.evictions > 100, "{sum:?}");
+        assert!(sum.kills > 100 && sum.full > 200 && sum.refused > 0, "{sum:?}");
+        assert!(sum.crashed_flushes > 50 && sum.crashed_upkeep > 20 && sum.crashed_openings > 20, "{sum:?}");
+        assert!(sum.crashed_snapshots > 10 && sum.crashed_installs > 5, "{sum:?}");
+        assert!(sum.upkeep_failed > 50 && sum.snapshots_failed > 20 && sum.installs_failed > 10, "{sum:?}");
+        assert!(sum.local > 1_000 && sum.early_kept > 2_000 && sum.written_many > 1_000, "{sum:?}");
         assert!(sum.undecided < 16, "{sum:?}");
     }
 }

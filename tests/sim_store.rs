@@ -31,6 +31,7 @@ fn what_must_hold_holds_in_every_world() {
         assert!(sum.vanished > 100 && sum.more_than_told > 100 && sum.read > 10_000, "{sum:?}");
         assert!(sum.repeated > 100 && sum.joined > 100 && sum.expiries > 100, "{sum:?}");
         assert!(sum.refused > 100 && sum.failed > 10 && sum.clock_steps > 100, "{sum:?}");
+        assert!(sum.killed > 200 && sum.slow > 500 && sum.damaged > 20 && sum.rotted > 0, "{sum:?}");
     }
 }
 

@@ -13,6 +13,10 @@ package trimtab
 #cgo nocallback trimtab_go_cluster_set
 #cgo noescape trimtab_go_cluster_set_text
 #cgo nocallback trimtab_go_cluster_set_text
+#cgo noescape trimtab_go_promote_directory
+#cgo nocallback trimtab_go_promote_directory
+#cgo noescape trimtab_go_promotion_end
+#cgo nocallback trimtab_go_promotion_end
 #cgo noescape trimtab_go_store_cluster
 #cgo nocallback trimtab_go_store_cluster
 #cgo noescape trimtab_go_cluster_node
@@ -110,6 +114,7 @@ func setClusterOptions(options *C.trimtab_cluster_options, given *ClusterOptions
 		{C.TRIMTAB_GO_CLUSTER_BEGINNING, uint64(given.Beginning), 0, given.Beginning != 0},
 		{C.TRIMTAB_GO_CLUSTER_DIRECTORY, uint64(given.Directory), 0, given.Directory != 0},
 		{C.TRIMTAB_GO_CLUSTER_DURABILITY, uint64(given.Durability), 0, given.Durability != 0},
+		{C.TRIMTAB_GO_CLUSTER_NODES, uint64(given.Nodes), 0, given.Nodes != 0},
 		{C.TRIMTAB_GO_CLUSTER_READ, uint64(given.Read), millisecondsUp(given.AgeMax), given.Read != 0},
 		{C.TRIMTAB_GO_CLUSTER_FORWARDS, forwards, 0, given.NoForward},
 		{C.TRIMTAB_GO_CLUSTER_PATIENCE, uint64(given.Patience / time.Millisecond), 0, given.Patience != 0},
@@ -118,6 +123,10 @@ func setClusterOptions(options *C.trimtab_cluster_options, given *ClusterOptions
 		{C.TRIMTAB_GO_CLUSTER_TRANSFER_TIMEOUT, uint64(given.TransferTimeout / time.Millisecond), 0, given.TransferTimeout != 0},
 		{C.TRIMTAB_GO_CLUSTER_FEED_TIMEOUT, uint64(given.FeedTimeout / time.Millisecond), 0, given.FeedTimeout != 0},
 		{C.TRIMTAB_GO_CLUSTER_MESSAGE_BYTES, given.MessageBytes, 0, given.MessageBytes != 0},
+		{C.TRIMTAB_GO_CLUSTER_KEPT_BYTES_MAX, valueOf(given.KeptBytesMax), 0, given.KeptBytesMax != nil},
+		{C.TRIMTAB_GO_CLUSTER_SNAPSHOT_RATE, given.SnapshotRate, 0, given.SnapshotRate != 0},
+		{C.TRIMTAB_GO_CLUSTER_SLOW_FLUSH, uint64(valueOf(given.SlowFlush) / time.Millisecond), 0, given.SlowFlush != nil},
+		{C.TRIMTAB_GO_CLUSTER_ELECTION_TICKS, uint64(given.ElectionTicks), 0, given.ElectionTicks != 0},
 	} {
 		if !one.isSaid {
 			continue
@@ -162,6 +171,25 @@ func borrowed(data *C.char, length C.size_t) string {
 	return strings.Clone(unsafe.String((*byte)(unsafe.Pointer(data)), int(length)))
 }
 
+func promoteDirectory(path string) (Promoted, error) {
+	data, length := text(path)
+	made := C.trimtab_go_promote_directory(data, length)
+	// Null is fine.
+	defer C.trimtab_go_promotion_end(made.promotion)
+	if err := failureOf("store", "promote directory", made.result); err != nil {
+		return Promoted{}, err
+	}
+	read := &made.promoted
+	return Promoted{
+		Cluster:    borrowed(read.cluster, read.cluster_len),
+		Node:       borrowed(read.node, read.node_len),
+		Generation: uint64(read.generation),
+		Last:       uint64(read.last),
+		Out:        strings.Fields(borrowed(read.out, read.out_len)),
+		Learners:   strings.Fields(borrowed(read.learners, read.learners_len)),
+	}, nil
+}
+
 func (n *nativeStore) cluster() (ClusterStatus, error) {
 	seen := C.trimtab_go_store_cluster(&n.gate, n.store)
 	// Null is fine.
@@ -190,6 +218,10 @@ func (n *nativeStore) cluster() (ClusterStatus, error) {
 		Forwarded:      uint64(read.forwarded),
 		RefusedFrames:  uint64(read.refused_frames),
 		UnsentFrames:   uint64(read.unsent_frames),
+		RefusedPeers:   uint64(read.refused_peers),
+		LastRefusal:    borrowed(read.last_refusal, read.last_refusal_len),
+		DegradedWrites: uint64(read.degraded_writes),
+		Degraded:       read.is_degraded != 0,
 	}
 	for at := range read.nodes {
 		node := C.trimtab_go_cluster_node(seen.cluster, at)
@@ -204,6 +236,7 @@ func (n *nativeStore) cluster() (ClusterStatus, error) {
 			Matched:       knownNumber(node.matched),
 			Lag:           knownNumber(node.lag),
 			Source:        borrowed(node.source, node.source_len),
+			Trouble:       borrowed(node.trouble, node.trouble_len),
 		})
 	}
 	return status, nil
@@ -239,6 +272,7 @@ const (
 	clusterPromote  = C.TRIMTAB_GO_CHANGE_PROMOTE
 	clusterRemove   = C.TRIMTAB_GO_CHANGE_REMOVE
 	clusterReplace  = C.TRIMTAB_GO_CHANGE_REPLACE
+	clusterReload   = C.TRIMTAB_GO_CHANGE_RELOAD
 )
 
 // change holds a thread until it is done, the time is over or the store is closed.

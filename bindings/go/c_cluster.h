@@ -41,6 +41,7 @@ enum {
     TRIMTAB_GO_CLUSTER_BEGINNING,
     TRIMTAB_GO_CLUSTER_DIRECTORY,
     TRIMTAB_GO_CLUSTER_DURABILITY,
+    TRIMTAB_GO_CLUSTER_NODES,
     TRIMTAB_GO_CLUSTER_READ,
     TRIMTAB_GO_CLUSTER_FORWARDS,
     TRIMTAB_GO_CLUSTER_PATIENCE,
@@ -49,6 +50,10 @@ enum {
     TRIMTAB_GO_CLUSTER_TRANSFER_TIMEOUT,
     TRIMTAB_GO_CLUSTER_MESSAGE_BYTES,
     TRIMTAB_GO_CLUSTER_FEED_TIMEOUT,
+    TRIMTAB_GO_CLUSTER_KEPT_BYTES_MAX,
+    TRIMTAB_GO_CLUSTER_SNAPSHOT_RATE,
+    TRIMTAB_GO_CLUSTER_SLOW_FLUSH,
+    TRIMTAB_GO_CLUSTER_ELECTION_TICKS,
     TRIMTAB_GO_CLUSTER_NAME,
     TRIMTAB_GO_CLUSTER_LISTEN,
     TRIMTAB_GO_CLUSTER_CLIENT_ADDRESS,
@@ -65,6 +70,7 @@ static inline trimtab_go_result trimtab_go_cluster_set(trimtab_cluster_options *
     case TRIMTAB_GO_CLUSTER_BEGINNING: status = trimtab_cluster_options_set_beginning(options, choice); break;
     case TRIMTAB_GO_CLUSTER_DIRECTORY: status = trimtab_cluster_options_set_directory(options, choice); break;
     case TRIMTAB_GO_CLUSTER_DURABILITY: status = trimtab_cluster_options_set_durability(options, choice); break;
+    case TRIMTAB_GO_CLUSTER_NODES: status = trimtab_cluster_options_set_nodes(options, (uint32_t)number); break;
     case TRIMTAB_GO_CLUSTER_READ: status = trimtab_cluster_options_set_read(options, choice, more); break;
     case TRIMTAB_GO_CLUSTER_FORWARDS: status = trimtab_cluster_options_set_forwards(options, choice); break;
     case TRIMTAB_GO_CLUSTER_PATIENCE: status = trimtab_cluster_options_set_patience_ms(options, number); break;
@@ -77,6 +83,12 @@ static inline trimtab_go_result trimtab_go_cluster_set(trimtab_cluster_options *
         break;
     case TRIMTAB_GO_CLUSTER_FEED_TIMEOUT: status = trimtab_cluster_options_set_feed_timeout_ms(options, number); break;
     case TRIMTAB_GO_CLUSTER_MESSAGE_BYTES: status = trimtab_cluster_options_set_message_bytes(options, number); break;
+    case TRIMTAB_GO_CLUSTER_KEPT_BYTES_MAX: status = trimtab_cluster_options_set_kept_bytes_max(options, number); break;
+    case TRIMTAB_GO_CLUSTER_SNAPSHOT_RATE: status = trimtab_cluster_options_set_snapshot_rate(options, number); break;
+    case TRIMTAB_GO_CLUSTER_SLOW_FLUSH: status = trimtab_cluster_options_set_slow_flush_ms(options, number); break;
+    case TRIMTAB_GO_CLUSTER_ELECTION_TICKS:
+        status = trimtab_cluster_options_set_election_ticks(options, (uint32_t)number);
+        break;
     }
     return trimtab_go_result_of(status);
 }
@@ -92,6 +104,26 @@ static inline trimtab_go_result trimtab_go_cluster_set_text(trimtab_cluster_opti
     case TRIMTAB_GO_CLUSTER_CLIENT_ADDRESS: status = trimtab_cluster_options_set_client_address(options, str); break;
     }
     return trimtab_go_result_of(status);
+}
+
+// A promotion by force of a directory that nobody has open.
+
+typedef struct trimtab_go_promotion {
+    trimtab_go_result result;
+    trimtab_promotion *promotion;
+    trimtab_promoted promoted;
+} trimtab_go_promotion;
+
+static inline trimtab_go_promotion trimtab_go_promote_directory(const char *path, size_t path_length) {
+    trimtab_go_promotion made = {.promoted = {.struct_size = sizeof made.promoted}};
+    trimtab_status status = trimtab_store_promote_directory(trimtab_go_str(path, path_length), &made.promotion);
+    if (status == TRIMTAB_OK) status = trimtab_promotion_read(made.promotion, &made.promoted);
+    made.result = trimtab_go_result_of(status);
+    return made;
+}
+
+static inline void trimtab_go_promotion_end(trimtab_promotion *promotion) {
+    trimtab_promotion_free(promotion);
 }
 
 // How the cluster is.
@@ -133,6 +165,7 @@ enum {
     TRIMTAB_GO_CHANGE_PROMOTE,
     TRIMTAB_GO_CHANGE_REMOVE,
     TRIMTAB_GO_CHANGE_REPLACE,
+    TRIMTAB_GO_CHANGE_RELOAD,
 };
 
 static inline trimtab_go_result trimtab_go_cluster_change(trimtab_go_gate *gate, const trimtab_store *store, int what,
@@ -148,6 +181,7 @@ static inline trimtab_go_result trimtab_go_cluster_change(trimtab_go_gate *gate,
     case TRIMTAB_GO_CHANGE_PROMOTE: status = trimtab_store_promote_learner(store, node, timeout_ms); break;
     case TRIMTAB_GO_CHANGE_REMOVE: status = trimtab_store_remove_node(store, node, timeout_ms); break;
     case TRIMTAB_GO_CHANGE_REPLACE: status = trimtab_store_replace_node(store, node, more, timeout_ms); break;
+    case TRIMTAB_GO_CHANGE_RELOAD: status = trimtab_store_reload_certificates(store); break;
     }
     return trimtab_go_leave(calls, status);
 }

@@ -52,7 +52,7 @@ func (m mailbox) take() []Event {
 	defer C.trimtab_go_events_free(taken.first)
 	events := make([]Event, 0, taken.count+1)
 	for told := taken.first; told != nil; told = told.next {
-		texts := C.GoStringN(told.texts, C.int(told.detail_end))
+		texts := C.GoStringN(told.texts, C.int(told.node_end))
 		events = append(events, Event{
 			Kind:     EventKind(told.kind),
 			Name:     texts[:told.name_end],
@@ -63,6 +63,7 @@ func (m mailbox) take() []Event {
 			id:       BackendID(told.id),
 			Value:    texts[told.backend_end:told.value_end],
 			Detail:   texts[told.value_end:told.detail_end],
+			Node:     texts[told.detail_end:told.node_end],
 		})
 	}
 	if taken.lost > 0 {

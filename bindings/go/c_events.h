@@ -22,7 +22,7 @@ typedef struct trimtab_go_event {
     uint64_t id;
     // The texts one after another, behind this struct, and where each of them ends.
     char *texts;
-    size_t name_end, listener_end, pool_end, backend_end, value_end, detail_end;
+    size_t name_end, listener_end, pool_end, backend_end, value_end, detail_end, node_end;
 } trimtab_go_event;
 
 typedef struct trimtab_go_mailbox {
@@ -70,7 +70,7 @@ static inline size_t trimtab_go_append(char *texts, size_t at, const char *text,
 
 static inline trimtab_go_event *trimtab_go_event_of(const trimtab_event *told) {
     size_t length = told->name_len + told->listener_len + told->pool_len + told->backend_len + told->value_len +
-                    told->detail_len;
+                    told->detail_len + told->node_len;
     trimtab_go_event *event = malloc(sizeof *event + length);
     if (event == NULL) return NULL;
     char *texts = (char *)(event + 1);
@@ -84,6 +84,7 @@ static inline trimtab_go_event *trimtab_go_event_of(const trimtab_event *told) {
     event->backend_end = trimtab_go_append(texts, event->pool_end, told->backend, told->backend_len);
     event->value_end = trimtab_go_append(texts, event->backend_end, told->value, told->value_len);
     event->detail_end = trimtab_go_append(texts, event->value_end, told->detail, told->detail_len);
+    event->node_end = trimtab_go_append(texts, event->detail_end, told->node, told->node_len);
     return event;
 }
 

@@ -253,6 +253,19 @@ func (n *nativeStore) status() (StoreStatus, error) {
 		ScrubDamages:    uint64(read.scrub_damages),
 		ScrubMended:     uint64(read.scrub_mended),
 		ScrubFailure:    scrubFailure,
+		Counts: StoreCounts{
+			Submitted:       uint64(read.submitted),
+			Joined:          uint64(read.joined),
+			Refused:         uint64(read.refused),
+			Applied:         uint64(read.entries_applied),
+			Flushes:         uint64(read.flushes),
+			FlushedBytes:    uint64(read.flushed_bytes),
+			ClockSteps:      uint64(read.clock_steps),
+			Expiries:        uint64(read.expiries),
+			Evictions:       uint64(read.evictions),
+			Snapshots:       uint64(read.snapshots_written),
+			SnapshotsFailed: uint64(read.snapshots_failed),
+		},
 	}, nil
 }
 

@@ -9,6 +9,8 @@ package trimtab
 #cgo nocallback trimtab_go_queue_submit_all
 #cgo noescape trimtab_go_queue_submit_txn
 #cgo nocallback trimtab_go_queue_submit_txn
+#cgo noescape trimtab_go_queue_submit_durable
+#cgo nocallback trimtab_go_queue_submit_durable
 #cgo noescape trimtab_go_answer_free
 #cgo nocallback trimtab_go_answer_free
 #cgo noescape trimtab_go_answer_entries
@@ -139,6 +141,12 @@ func (n *nativeStore) submitAll(operations []Operation, call *callOptions, userD
 	submitted := C.trimtab_go_queue_submit_all(&n.gate, n.queue.queue, data, unsafe.SliceData(given),
 		C.size_t(len(given)), &how)
 	return int(submitted.taken), failureOf("store", "batch", submitted.result)
+}
+
+// submitDurable has the queue say when the log is on disk so far.
+func (n *nativeStore) submitDurable(operation string, sequence, userData uint64) error {
+	return failureOf("store", operation, C.trimtab_go_queue_submit_durable(&n.gate, n.queue.queue,
+		C.uint64_t(sequence), C.uint64_t(userData)))
 }
 
 func (n *nativeStore) submitTxn(txn *Txn, call *callOptions, userData uint64) error {

@@ -158,6 +158,13 @@ static inline trimtab_go_submitted trimtab_go_queue_submit_all(trimtab_go_gate *
     return submitted;
 }
 
+static inline trimtab_go_result trimtab_go_queue_submit_durable(trimtab_go_gate *gate, const trimtab_store_queue *queue,
+                                                                uint64_t sequence, uint64_t user_data) {
+    uint32_t *calls = trimtab_go_enter(gate);
+    if (calls == NULL) return trimtab_go_closed();
+    return trimtab_go_leave(calls, trimtab_store_queue_submit_durable(queue, sequence, user_data));
+}
+
 // Answers. They belong to no store, and outlive it.
 
 static inline void trimtab_go_answer_free(trimtab_store_answer *answer) {

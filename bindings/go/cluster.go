@@ -71,6 +71,10 @@ type ClusterStatus struct {
 	Forwarded      uint64         // calls passed on to the primary and not answered
 	RefusedFrames  uint64         // of other nodes
 	UnsentFrames   uint64         // since there was no link or too much waited
+	RefusedPeers   uint64         // connections of others that were refused
+	LastRefusal    string         // who was refused last, from where and why; empty: nobody was
+	DegradedWrites uint64         // answered with fewer nodes than they asked for, since this node was opened
+	Degraded       bool           // that is so at present: the last one is not yet where it asked to be
 }
 
 // ClusterNode is a node of a cluster, as another one sees it.
@@ -85,6 +89,7 @@ type ClusterNode struct {
 	Matched       *uint64 // the last entry known to be on its disk; nil where that is not known
 	Lag           *uint64 // how many entries it is behind; nil where that is not known
 	Source        string  // who feeds it instead of the primary; empty: that does, or it is not known
+	Trouble       string  // why there is no link to it, or what was refused last; empty once a link has come up since
 }
 
 // Cluster tells how the cluster is. ErrState when the store is in none. It does not wait.
@@ -132,6 +137,16 @@ func (s *Store) ReplaceNode(ctx context.Context, lost, learner string) error {
 	return s.change(ctx, "replace node", clusterReplace, lost, learner)
 }
 
+// ReloadCertificates reads the certificates, key and authorities of the links anew, from the files that the options name. Links
+// made from now on use them; those that are up stay with what they were made with. Whole or not at all. When ctx is done first
+// it returns ctx.Err(), and that goes on.
+//
+// Errors: ErrInvalidArgument for certificates that the other nodes would not take, ErrIO for files that cannot be read; ErrState
+// when the store is in no cluster, or its links are in plaintext.
+func (s *Store) ReloadCertificates(ctx context.Context) error {
+	return s.change(ctx, "reload certificates", clusterReload, "", "")
+}
+
 func (s *Store) change(ctx context.Context, operation string, what int, name, other string) error {
 	defer runtime.KeepAlive(s)
 	core, err := s.live(operation)
@@ -175,6 +190,8 @@ const (
 	ClusterSource       ClusterEventKind = 14 // this learner is fed by Name from now on; empty: by the primary
 	ClusterDamaged      ClusterEventKind = 15 // the file Name is damaged at the byte Number: Detail says what is done
 	ClusterMended       ClusterEventKind = 16 // a snapshot up to the entry Number stands for what was damaged
+	ClusterDegraded     ClusterEventKind = 17 // from the entry Number on writes get fewer nodes than they ask for: Name lack it
+	ClusterRecovered    ClusterEventKind = 18 // they do so no longer: Number writes did
 )
 
 // ClusterEvent is something that happened to a cluster. What its kind does not speak of is empty. Later releases may have

@@ -101,6 +101,9 @@ type ClusterOptions struct {
 	// Durability is that of a write that does not say so itself. Default DurabilityQuorum: what was answered stays,
 	// whichever node is lost.
 	Durability Durability
+	// Nodes is on how many nodes' disks such a write is to be, learners among them, beside those of a quorum: up to 64.
+	// Default 0: as Durability says.
+	Nodes uint32
 	// Read is how fresh what a read sees is that does not say so itself. Default ReadPrimary.
 	Read ReadLevel
 	// AgeMax is, with ReadReplica, how old it may be at most.
@@ -128,6 +131,17 @@ type ClusterOptions struct {
 	// MessageBytes is bytes of entries in one message to another node: 1 KiB to 16 MiB, and no more than an eighth of a
 	// segment. Default 256 KiB.
 	MessageBytes uint64
+	// KeptBytesMax is bytes of the log that a snapshot stands for, kept for nodes that are behind: up to 2^48, see Ptr.
+	// Default nil: 256 MiB.
+	KeptBytesMax *uint64
+	// SnapshotRate is bytes of snapshots sent in a second to nodes that catch up, to all together. Default: no limit.
+	SnapshotRate uint64
+	// SlowFlush is how long a write to the primary's disk may take before it hands over: 10 ms to an hour, or 0 for as long
+	// as it takes, see Ptr. Default nil: 1 s.
+	SlowFlush *time.Duration
+	// ElectionTicks times 20 ms without a word of the primary begin an election, twice as many at the latest: 10 to
+	// 10,000, the same on all nodes, and FeedTimeout is no less. Default 20.
+	ElectionTicks uint32
 }
 
 // check refuses what C could not be told.
@@ -135,7 +149,10 @@ func (o *ClusterOptions) check() error {
 	for _, given := range [...]struct {
 		option string
 		value  time.Duration
-	}{{"Patience", o.Patience}, {"DegradeAfter", o.DegradeAfter}, {"TransferTimeout", o.TransferTimeout}, {"FeedTimeout", o.FeedTimeout}} {
+	}{
+		{"Patience", o.Patience}, {"DegradeAfter", o.DegradeAfter}, {"TransferTimeout", o.TransferTimeout},
+		{"FeedTimeout", o.FeedTimeout}, {"SlowFlush", valueOf(o.SlowFlush)},
+	} {
 		if given.value < 0 || given.value%time.Millisecond != 0 {
 			return invalidOption("Cluster.%s: %v is not a whole, positive number of milliseconds", given.option, given.value)
 		}
@@ -147,4 +164,13 @@ func (o *ClusterOptions) check() error {
 		return invalidOption("Cluster.InsecurePlaintext: TLS is given too; leave one out")
 	}
 	return nil
+}
+
+// valueOf is what a pointer leads to; nothing for nil.
+func valueOf[T any](pointer *T) T {
+	if pointer == nil {
+		var none T
+		return none
+	}
+	return *pointer
 }

@@ -247,6 +247,7 @@ func TestClusterChanges(t *testing.T) {
 	defer events.Close()
 	wants(t, cluster.stores[other].Transfer(ctx, to), ErrNotPrimary, "transfer", primary)
 	wants(t, cluster.stores[primary].Transfer(ctx, "nobody"), ErrNotFound, "transfer", "nobody")
+	wants(t, cluster.stores[primary].ReloadCertificates(ctx), ErrState, "reload certificates", "plaintext")
 	if err := cluster.stores[primary].Transfer(ctx, to); err != nil {
 		t.Fatal(err)
 	}
@@ -409,7 +410,8 @@ func TestClusterSecuredAndAllOptions(t *testing.T) {
 			Listen:          member.Address,
 			Beginning:       BeginningNew,
 			Directory:       DirectoryDetect,
-			Durability:      DurabilityAll,
+			Durability:      DurabilityQuorum,
+			Nodes:           3,
 			Read:            ReadReplica,
 			AgeMax:          patience,
 			NoForward:       true,
@@ -419,6 +421,10 @@ func TestClusterSecuredAndAllOptions(t *testing.T) {
 			DegradeAfter:    200 * time.Millisecond,
 			TransferTimeout: patience,
 			MessageBytes:    16 << 10,
+			KeptBytesMax:    Ptr(uint64(1 << 20)),
+			SnapshotRate:    1 << 30,
+			SlowFlush:       Ptr(5 * time.Second),
+			ElectionTicks:   30,
 		}
 		store, err := OpenStore(filepath.Join(path, folder), options)
 		if err != nil {
@@ -493,6 +499,7 @@ func TestClusterRefusals(t *testing.T) {
 	_, err = alone.ClusterEvents()
 	wants(t, err, ErrState, "cluster events", "")
 	wants(t, alone.Transfer(ctx, "b"), ErrState, "transfer", "")
+	wants(t, alone.ReloadCertificates(ctx), ErrState, "reload certificates", "")
 	put(t, alone, "k", "v")
 	// A store of one node sees all that was written whatever is asked.
 	if value, err := alone.Get(ctx, []byte("k"), WithReadLevel(ReadPrimary), WithAgeMax(0)); err != nil || string(value) != "v" {
@@ -530,5 +537,48 @@ func TestClusterRefusals(t *testing.T) {
 	options.Cluster.TLS = &ClusterTLS{Certificate: "/nowhere/node.pem", CA: "/nowhere/ca.pem"}
 	if _, err = OpenStore(t.TempDir(), options); err == nil || !strings.Contains(err.Error(), "/nowhere/") {
 		t.Error(err)
+	}
+}
+
+func TestADirectoryIsPromotedByForce(t *testing.T) {
+	ctx, path := patient(t), t.TempDir()
+	options := smallStore()
+	options.Timeout = patience
+	options.Cluster = &ClusterOptions{
+		Node: "x", Members: []Member{{Name: "x"}}, InsecurePlaintext: PlaintextLoopback, MessageBytes: 16 << 10,
+		Patience: patience, SlowFlush: Ptr(time.Duration(0)),
+	}
+	store := openStoreIn(t, path, options)
+	put(t, store, "k", "v")
+	if err := store.AddNode(ctx, "l", netip.AddrPort{}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := PromoteDirectory(ctx, path)
+	wantError(t, err, ErrState)
+	store.Close()
+	promoted, err := PromoteDirectory(ctx, path)
+	if err != nil || promoted.Cluster != "trimtab" || promoted.Node != "x" || promoted.Generation != 2 ||
+		promoted.Last < 1 || len(promoted.Out) != 0 || !slices.Equal(promoted.Learners, []string{"l"}) {
+		t.Errorf("%+v %v", promoted, err)
+	}
+	store = openStoreIn(t, path, options)
+	put(t, store, "on", "v")
+	wantValue(t, store, "k", "v")
+	store.Close()
+	_, err = PromoteDirectory(ctx, t.TempDir())
+	wantError(t, err, ErrInvalidArgument)
+
+	for part, change := range map[string]func(*ClusterOptions){
+		"election_ticks": func(o *ClusterOptions) { o.ElectionTicks = 9 },
+		"slow_flush":     func(o *ClusterOptions) { o.SlowFlush = Ptr(time.Millisecond) },
+		"kept_bytes_max": func(o *ClusterOptions) { o.KeptBytesMax = Ptr(uint64(1 << 49)) },
+		"SlowFlush":      func(o *ClusterOptions) { o.SlowFlush = Ptr(-time.Second) },
+	} {
+		changed := *options.Cluster
+		change(&changed)
+		refused := options
+		refused.Cluster = &changed
+		_, err := OpenStore(path, refused)
+		wants(t, err, ErrInvalidArgument, "open store", part)
 	}
 }

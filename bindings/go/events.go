@@ -22,7 +22,10 @@ type Event struct {
 	Pool string
 	// Backend is the name of the backend that it happened to.
 	Backend string
-	// Number is what a backend changed to, as the kind tells.
+	// Node is the name of the node of the store's cluster that it is about.
+	Node string
+	// Number is what a backend or a node changed to, how many, or an entry of the log, as the kind tells; what is more
+	// than 32 bits hold is the most that they do, and Value has it whole.
 	Number uint64
 	// Value is that in a word or digits, like "drain" or "7".
 	Value string
@@ -83,6 +86,15 @@ const (
 	// EventStoreBackupFailed: a backup of the store, the number, could not be taken and is as it was before; the
 	// detail says why.
 	EventStoreBackupFailed EventKind = 19
+	// EventStoreDamaged: something that lies on the store's disk was found damaged; the detail says what, where, and what
+	// is done about it.
+	EventStoreDamaged EventKind = 20
+	// EventStoreMended: what was found damaged is not needed any more: a snapshot up to an entry, the number, stands for
+	// it.
+	EventStoreMended EventKind = 21
+	// EventStoreOpened: the store was opened, and found something to be looked at: a torn tail that was cut off, a
+	// clock that is behind, settings that are not in force; the detail says which.
+	EventStoreOpened EventKind = 22
 
 	// EventPanicBegan: a tier, the number, serves whatever is observed of its backends.
 	EventPanicBegan EventKind = 32
@@ -90,6 +102,43 @@ const (
 	EventPanicEnded EventKind = 33
 	// EventRoom: a place below a limit may have come free, and somebody waits for one. Of a PoolEvent only.
 	EventRoom EventKind = 34
+
+	// EventClusterRole: this node of the store's cluster has another role; the number is a NodeRole.
+	EventClusterRole EventKind = 40
+	// EventClusterPrimary: Node is primary, in the epoch that the number is; empty: none is known.
+	EventClusterPrimary EventKind = 41
+	// EventClusterMembers: who is in the cluster has changed; the detail has who votes and who learns.
+	EventClusterMembers EventKind = 42
+	// EventClusterFenced: this node takes no part any more; the detail says why, and what to do.
+	EventClusterFenced EventKind = 43
+	// EventClusterForgetful: this node has forgotten what it promised, and votes for nobody until it is taken in again.
+	EventClusterForgetful EventKind = 44
+	// EventClusterReadmitted: it was.
+	EventClusterReadmitted EventKind = 45
+	// EventClusterDiffers: Node has come to another state than the others, at an entry, the number, or before.
+	EventClusterDiffers EventKind = 46
+	// EventClusterTwoProcesses: two processes run as Node.
+	EventClusterTwoProcesses EventKind = 47
+	// EventClusterSlowDisk: this primary's disk is slow: it hands over to Node.
+	EventClusterSlowDisk EventKind = 48
+	// EventClusterSource: this learner is fed by Node from now on; empty: by the primary.
+	EventClusterSource EventKind = 49
+	// EventClusterInstalled: a state from another node has taken the place of this one's, up to an entry, the number.
+	EventClusterInstalled EventKind = 50
+	// EventClusterLinkUp: a link to Node is up.
+	EventClusterLinkUp EventKind = 51
+	// EventClusterLinkDown: a link to Node is over; the detail says why.
+	EventClusterLinkDown EventKind = 52
+	// EventClusterRefused: Node is not let in, does not let this one in or cannot be reached, or what it sends is not
+	// taken; the detail says why, and what to do.
+	EventClusterRefused EventKind = 53
+	// EventClusterDegraded: from an entry, the number, on writes are answered with fewer nodes than they asked for; the
+	// detail says which lack it.
+	EventClusterDegraded EventKind = 54
+	// EventClusterRecovered: they are so no longer; the number is how many were.
+	EventClusterRecovered EventKind = 55
+	// EventClusterMissed: too much happened to the cluster at once; the number is how many events are not told.
+	EventClusterMissed EventKind = 56
 
 	// EventsLost is this package's own: OnEvent kept so many events waiting that there was no room for the
 	// next ones; the number is how many were dropped here.
@@ -101,7 +150,8 @@ func (e Event) String() string {
 	var line strings.Builder
 	line.WriteString(e.Name)
 	for _, fact := range [...]struct{ key, value string }{
-		{"listener", e.Listener}, {"pool", e.Pool}, {"backend", e.Backend}, {"value", e.Value},
+		{"listener", e.Listener}, {"pool", e.Pool}, {"backend", e.Backend}, {"node", e.Node},
+		{"value", e.Value},
 	} {
 		if fact.value != "" {
 			fmt.Fprintf(&line, " %s=%s", fact.key, fact.value)

@@ -53,16 +53,24 @@ var storeFunctions = map[string]counterpart{
 	"trimtab_store_scrub":         {is: "Store.Scrub"},
 	"trimtab_store_damage_copy":   {is: "StoreStatus.ScrubFailure"},
 
-	"trimtab_store_open":        {is: "OpenStore"},
-	"trimtab_store_close":       {is: "Store.Close"},
-	"trimtab_store_free":        {is: "Store.Close"},
-	"trimtab_store_get_copy":    {is: "Store.GetAppend"},
-	"trimtab_store_get":         {is: "Store.GetEntry"},
-	"trimtab_store_count":       {is: "Store.Count"},
-	"trimtab_store_sync":        {is: "Store.Sync"},
-	"trimtab_store_snapshot":    {is: "Store.Snapshot"},
+	"trimtab_store_open":     {is: "OpenStore"},
+	"trimtab_store_close":    {is: "Store.Close"},
+	"trimtab_store_free":     {is: "Store.Close"},
+	"trimtab_store_get_copy": {is: "Store.GetAppend"},
+	"trimtab_store_get":      {is: "Store.GetEntry"},
+	"trimtab_store_count":    {is: "Store.Count"},
+	"trimtab_store_sync":     {is: "Store.Sync"},
+	"trimtab_store_snapshot": {is: "Store.Snapshot"},
+
+	"trimtab_store_wait_durable":         {not: submits},
+	"trimtab_store_queue_submit_durable": {is: "Store.WaitDurable"},
+
 	"trimtab_store_status_read": {is: "Store.Status"},
 	"trimtab_store_lease_read":  {is: "Store.Lease"},
+
+	"trimtab_store_report_read":           {is: "Store.Report"},
+	"trimtab_store_torn_file_copy":        {is: "TornTail.File"},
+	"trimtab_store_settings_refused_copy": {is: "StoreReport.SettingsRefused"},
 
 	"trimtab_store_put":              {not: submits},
 	"trimtab_store_compare_and_set":  {not: submits},

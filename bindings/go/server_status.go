@@ -71,6 +71,7 @@ type ServerStoreStatus struct {
 	Node          string `json:"node"` // the name of this node, where the configuration gives one
 	Dir           string `json:"dir"`
 	Durability    string `json:"durability"`    // what a write reaches before it is answered
+	Nodes         uint32 `json:"nodes"`         // on how many nodes' disks it is beside that; 0: as Durability says
 	Sequence      uint64 `json:"sequence"`      // of the last entry of the log
 	Durable       uint64 `json:"durable"`       // of the last one on disk
 	Applied       uint64 `json:"applied"`       // of the last one that readers see
@@ -84,10 +85,50 @@ type ServerStoreStatus struct {
 	Failure       string `json:"failure"`       // why nothing is taken any more; empty while all is well
 	Problem       string `json:"problem"`       // why there is no room for more at present; empty while there is
 	SnapshotError string `json:"snapshot_error"`
+	// Opening is what opening it found.
+	Opening StoreOpeningStatus `json:"opening"`
+	// Scrub is what reading again what lies on disk has found.
+	Scrub           StoreScrubStatus `json:"scrub"`
+	Snapshots       uint64           `json:"snapshots"`        // written
+	SnapshotsFailed uint64           `json:"snapshots_failed"` // that failed
+	ClockSteps      uint64           `json:"clock_steps"`      // writes for which the clock had gone back
+	Expiries        uint64           `json:"expiries"`         // commands that took out what had expired
+	Evictions       uint64           `json:"evictions"`        // commands that made room by letting keys go
 	// Backup is how its backups stand, in the words of the admin interface; nil before one was asked for.
 	Backup json.RawMessage `json:"backup"`
 	// Clients are its Redis clients; nil where none are served.
 	Clients *StoreClientsStatus `json:"clients"`
+}
+
+// StoreOpeningStatus is what opening a server's store found.
+type StoreOpeningStatus struct {
+	WasClosed bool   `json:"was_closed"` // the log had been closed in order, or there was none
+	Segments  uint64 `json:"segments"`   // with records
+	Replayed  uint64 `json:"replayed"`   // entries that were applied on top of the snapshot
+	// Torn is a batch that never became durable and was cut off; nil without one.
+	Torn *StoreTornStatus `json:"torn"`
+	// AheadMs is by how much the latest time in the store was ahead of the clock.
+	AheadMs uint64 `json:"ahead_ms"`
+	// SettingsRefused is why the settings asked for are not in force; empty when they are.
+	SettingsRefused string `json:"settings_refused"`
+}
+
+// StoreTornStatus is a torn tail. Nobody was told that what it held is durable.
+type StoreTornStatus struct {
+	File   string `json:"file"`
+	Offset uint64 `json:"offset"` // where the log ended when it was cut off
+	Bytes  uint64 `json:"bytes"`  // behind that, as far as they were recognised as the batch's
+}
+
+// StoreScrubStatus is what reading again what lies on the disk of a server's store has found.
+type StoreScrubStatus struct {
+	Passes        uint64 `json:"passes"`         // that came to their end
+	VerifiedBytes uint64 `json:"verified_bytes"` // found good, of all passes
+	// FinishedMs is when the last pass ended, in milliseconds since 1970; 0: none has.
+	FinishedMs uint64 `json:"finished_ms"`
+	Damages    uint64 `json:"damages"` // how often something was found damaged, or could not be read
+	Mended     uint64 `json:"mended"`  // how often a snapshot took the place of what was
+	Damage     string `json:"damage"`  // what was found last; empty once all was found good
 }
 
 // StoreClientsStatus is the Redis clients of a server's store.

@@ -167,6 +167,40 @@ func (s *Store) Sync(ctx context.Context) (uint64, error) {
 	return s.waitFor(ctx, "sync", func(core *storeCore) *rounds { return &core.syncs })
 }
 
+// WaitDurable waits until the log is on this disk up to a sequence, such as that of a write WithDurability(DurabilityMemory),
+// and gives the sequence up to which it is. It hurries nobody: such writes come there within StoreOptions.FlushInterval;
+// Sync has them come at once. A sequence that is not written yet is waited for. It holds no thread. In a cluster it is
+// this node's log: what a primary that was lost has written there may be replaced by others' entries, what was answered
+// at DurabilityQuorum is not. When ctx is done first it returns ctx.Err(). ErrIO when the log has failed, ErrCapacity
+// when StoreOptions.WaitingMax wait for that.
+func (s *Store) WaitDurable(ctx context.Context, sequence uint64) (uint64, error) {
+	const name = "wait durable"
+	defer runtime.KeepAlive(s)
+	core, err := s.live(name)
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err == nil {
+		err = s.takePlace(ctx, name)
+	}
+	if err != nil {
+		return 0, err
+	}
+	queue := core.calls
+	waits := newPending(1)
+	defer waits.drop()
+	queue.enter(waits, 0, 1)
+	if err := core.native.submitDurable(name, sequence, uint64(waits.slots[0])); err != nil {
+		queue.leave(waits, 0)
+		return 0, core.closedNow(err)
+	}
+	if _, err := queue.wait(ctx, waits, s.timeout, func() error { return s.timedOut(name) }); err != nil {
+		return 0, err
+	}
+	result, err := waits.answers[0].read(name)
+	return result.Sequence, core.closedNow(err)
+}
+
 // Snapshot has a snapshot written of what is there now, beside everything else, waits for it, and gives its sequence.
 // The log lets go of what it stands for. The store does so by itself when the log grows long. When ctx is done first
 // it returns ctx.Err(), and that goes on. ErrIO when the disk is full or has failed.
@@ -229,6 +263,24 @@ type StoreStatus struct {
 	ScrubDamages  uint64    // how often something was found damaged, or could not be read
 	ScrubMended   uint64    // how often a snapshot took the place of what was, or opening did without it
 	ScrubFailure  error     // what was found last, with file and offset; nil once a later pass has found all good
+
+	// Counts is what was counted since the store was opened.
+	Counts StoreCounts
+}
+
+// StoreCounts is what a store has counted since it was opened.
+type StoreCounts struct {
+	Submitted       uint64 // commands taken
+	Joined          uint64 // commands that joined the same request on its way
+	Refused         uint64 // commands refused at once
+	Applied         uint64 // entries of the log that were applied
+	Flushes         uint64 // writes to disk, each with a sync
+	FlushedBytes    uint64 // of them
+	ClockSteps      uint64 // commands for which the clock had gone back, and stood still instead
+	Expiries        uint64 // commands that took out what had expired
+	Evictions       uint64 // commands that made room
+	Snapshots       uint64 // written
+	SnapshotsFailed uint64 // that failed
 }
 
 // Status tells how the store is.

@@ -327,3 +327,39 @@ func TestClosingWhileCallsWait(t *testing.T) {
 		again.Close()
 	}
 }
+
+func TestWhoWaitsForTheDiskIsToldAndHurriesNobody(t *testing.T) {
+	options := smallStore()
+	options.FlushInterval = time.Hour
+	store := openStore(t, options)
+	result := put(t, store, "m", "1", WithDurability(DurabilityMemory))
+	soon, cancel := context.WithTimeout(bg, time.Millisecond)
+	defer cancel()
+	_, err := store.WaitDurable(soon, result.Sequence)
+	wantError(t, err, context.DeadlineExceeded)
+
+	told, never := make(chan uint64, 1), make(chan error, 1)
+	go func() {
+		durable, err := store.WaitDurable(bg, result.Sequence)
+		if err != nil {
+			t.Error(err)
+		}
+		told <- durable
+	}()
+	go func() {
+		_, err := store.WaitDurable(bg, result.Sequence+1)
+		never <- err
+	}()
+	must[uint64](t)(store.Sync(bg))
+	if durable := <-told; durable != result.Sequence {
+		t.Errorf("it is durable up to %d, and %d was waited for", durable, result.Sequence)
+	}
+	if durable := must[uint64](t)(store.WaitDurable(bg, 1)); durable != result.Sequence {
+		t.Errorf("it is durable up to %d", durable)
+	}
+	store.Close()
+	// Nothing more comes to the disk.
+	wantError(t, <-never, ErrClosed)
+	_, err = store.WaitDurable(bg, 1)
+	wantError(t, err, ErrClosed)
+}

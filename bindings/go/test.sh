@@ -19,6 +19,7 @@ for module in "$here" "$root/examples/go" "$root/benches/nohop"; do
 done
 
 cd "$here"
+./snippets.sh
 go test -race ./...
 (cd "$root/benches/nohop" && go test ./...)
 # Once each, so that they keep working; their figures mean nothing here.

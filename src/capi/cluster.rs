@@ -172,6 +172,19 @@ pub struct trimtab_cluster_status {
     pub refused_frames: u64,
     /// Frames that did not leave, since there was no link or too much waited.
     pub unsent_frames: u64,
+    /// Connections of others that were refused.
+    pub refused_peers: u64,
+    /// Writes answered with fewer nodes than they asked for, since this node was opened: see
+    /// `trimtab_cluster_options_set_degrade_after_ms`.
+    pub degraded_writes: u64,
+    /// 1: that is so at present: this primary's last such write is not yet on as many nodes as it asked for; else 0.
+    pub is_degraded: i32,
+    /// 0.
+    pub reserved: u32,
+    /// Who was refused last, from where and why; NULL: nobody was.
+    pub last_refusal: *const c_char,
+    /// How many bytes.
+    pub last_refusal_len: usize,
 }
 
 // SAFETY: `repr(C)`, integers and raw pointers only, for which every pattern of bits is a value, and begins with
@@ -205,6 +218,12 @@ unsafe impl Sized32 for trimtab_cluster_status {
         forwarded: 0,
         refused_frames: 0,
         unsent_frames: 0,
+        refused_peers: 0,
+        degraded_writes: 0,
+        is_degraded: 0,
+        reserved: 0,
+        last_refusal: std::ptr::null(),
+        last_refusal_len: 0,
     };
 }
 
@@ -244,6 +263,11 @@ pub struct trimtab_cluster_node {
     pub source: *const c_char,
     /// How many bytes.
     pub source_len: usize,
+    /// Why there is no link to it, or why its frames, or others that came under its name, were refused last; NULL once a link has
+    /// come up since.
+    pub trouble: *const c_char,
+    /// How many bytes.
+    pub trouble_len: usize,
 }
 
 // SAFETY: `repr(C)`, integers and raw pointers only, for which every pattern of bits is a value, and begins with
@@ -266,6 +290,8 @@ unsafe impl Sized32 for trimtab_cluster_node {
         lag: TRIMTAB_NO_TIME,
         source: std::ptr::null(),
         source_len: 0,
+        trouble: std::ptr::null(),
+        trouble_len: 0,
     };
 }
 
@@ -339,6 +365,7 @@ pub unsafe extern "C" fn trimtab_cluster_status_read(
         let (primary, primary_len) = lent(status.primary.as_deref());
         let (primary_address, primary_address_len) = lent(status.primary_address.as_deref());
         let (trouble, trouble_len) = lent(status.trouble.as_deref());
+        let (last_refusal, last_refusal_len) = lent(status.last_refusal.as_deref());
         let struct_size = status_out.size();
         status_out.write(trimtab_cluster_status {
             struct_size,
@@ -367,6 +394,12 @@ pub unsafe extern "C" fn trimtab_cluster_status_read(
             forwarded: status.forwarded as u64,
             refused_frames: status.refused_frames,
             unsent_frames: status.unsent_frames,
+            refused_peers: status.refused_peers,
+            degraded_writes: status.degraded_writes,
+            is_degraded: i32::from(status.is_degraded),
+            reserved: 0,
+            last_refusal,
+            last_refusal_len,
         });
         Ok(())
     })
@@ -397,6 +430,7 @@ pub unsafe extern "C" fn trimtab_cluster_node_read(
         let (address, address_len) = lent(Some(address.as_str()).filter(|it| !it.is_empty()));
         let (client_address, client_address_len) = lent(node.client_address.as_deref());
         let (source, source_len) = lent(node.source.as_deref());
+        let (trouble, trouble_len) = lent(node.trouble.as_deref());
         let struct_size = node_out.size();
         node_out.write(trimtab_cluster_node {
             struct_size,
@@ -414,6 +448,8 @@ pub unsafe extern "C" fn trimtab_cluster_node_read(
             lag: node.lag.unwrap_or(TRIMTAB_NO_TIME),
             source,
             source_len,
+            trouble,
+            trouble_len,
         });
         Ok(())
     })
@@ -443,6 +479,22 @@ pub unsafe extern "C" fn trimtab_store_transfer(
         // SAFETY: the caller keeps `to.data` readable for `to.len` bytes during the call.
         let to = unsafe { to.text("to") }?;
         Ok(store.transfer(to, timeout(timeout_ms))?)
+    })
+}
+
+/// Reads the certificates, key and authorities of the links anew, from the files that the options named. Links made from now on
+/// use them; those that are up stay with what they were made with. Whole or not at all.
+///
+/// Returns `TRIMTAB_OK`; `TRIMTAB_E_NULL`; `TRIMTAB_E_INVALID_ARGUMENT` for certificates that the other nodes would not take, and
+/// `TRIMTAB_E_IO` for files that cannot be read: all is as before; `TRIMTAB_E_STATE` when the store is in no cluster, its links are
+/// in plaintext, or it is closed; `TRIMTAB_E_FORKED`.
+/// Thread safety: any thread, at any time. Blocks while files are read.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trimtab_store_reload_certificates(store: *const trimtab_store) -> trimtab_status {
+    guard(|| {
+        // SAFETY: `store` is null or a live result of `trimtab_store_join`; null is refused.
+        let store = unsafe { borrow(store) }?;
+        Ok(store.reload_certificates()?)
     })
 }
 

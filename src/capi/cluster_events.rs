@@ -45,6 +45,11 @@ pub const TRIMTAB_CLUSTER_SOURCE: i32 = 14;
 pub const TRIMTAB_CLUSTER_DAMAGED: i32 = 15;
 /// What was found damaged is not needed any more: a snapshot up to the entry `number` stands for it.
 pub const TRIMTAB_CLUSTER_MENDED: i32 = 16;
+/// Writes begin to be answered with fewer nodes than they asked for, see `trimtab_cluster_options_set_degrade_after_ms`: `number` is
+/// the entry of the first, `name` has the names of the voters that lack it, with commas between them.
+pub const TRIMTAB_CLUSTER_DEGRADED: i32 = 17;
+/// They do so no longer, since those have caught up, or this node is primary no longer: `number` writes were so answered.
+pub const TRIMTAB_CLUSTER_RECOVERED: i32 = 18;
 
 /// Follows what happens to the cluster of a store. It holds a position and a descriptor; a slow one delays nobody, and of more
 /// than 1,024 events that it did not take it is told how many.
@@ -142,6 +147,10 @@ fn parts(event: ClusterEvent) -> (trimtab_cluster_event, Option<String>, Option<
             (numbered(TRIMTAB_CLUSTER_DAMAGED, offset), Some(file), Some(detail))
         }
         ClusterEvent::Mended { sequence } => (numbered(TRIMTAB_CLUSTER_MENDED, sequence), None, None),
+        ClusterEvent::Degraded { nodes, sequence } => {
+            (numbered(TRIMTAB_CLUSTER_DEGRADED, sequence), Some(nodes.join(",")), None)
+        }
+        ClusterEvent::Recovered { writes } => (numbered(TRIMTAB_CLUSTER_RECOVERED, writes), None, None),
         ClusterEvent::Missed { count } => (numbered(TRIMTAB_CLUSTER_MISSED, count), None, None),
     }
 }

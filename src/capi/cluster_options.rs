@@ -347,6 +347,26 @@ pub unsafe extern "C" fn trimtab_cluster_options_set_durability(
     })
 }
 
+/// Sets on how many nodes' disks a write is to be that does not say so itself, beside those of a quorum. Learners count.
+///
+/// - `nodes`: 1 to 64; 0: as the durability says, the default. With more than there are no write is answered before its time
+///   is over, or `degrade_after_ms`.
+///
+/// Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+/// Thread safety: one thread at a time for the same `options`. Does not block.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trimtab_cluster_options_set_nodes(
+    options: *mut trimtab_cluster_options,
+    nodes: u32,
+) -> trimtab_status {
+    guard(|| {
+        // SAFETY: `options` is null or live and no other call uses it; null is refused.
+        let mut options = unsafe { handle::borrow_mut(options, "options") }?;
+        options.options.nodes = nodes;
+        Ok(())
+    })
+}
+
 /// Sets how fresh what a read sees is that does not say so itself: all reads but those that say `_at`.
 ///
 /// - `level`: one of `TRIMTAB_READ_...`; default `TRIMTAB_READ_PRIMARY`: a read on any node sees all that was answered before it.
@@ -542,6 +562,85 @@ pub unsafe extern "C" fn trimtab_cluster_options_set_message_bytes(
         // SAFETY: `options` is null or live and no other call uses it; null is refused.
         let mut options = unsafe { handle::borrow_mut(options, "options") }?;
         options.options.replication.message_bytes = message_bytes;
+        Ok(())
+    })
+}
+
+/// Sets how many bytes of the log that a snapshot stands for are kept for nodes that are behind; one that needs more gets
+/// the snapshot.
+///
+/// - `bytes`: 0 to 2^48; default 256 MiB.
+///
+/// Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+/// Thread safety: one thread at a time for the same `options`. Does not block.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trimtab_cluster_options_set_kept_bytes_max(
+    options: *mut trimtab_cluster_options,
+    bytes: u64,
+) -> trimtab_status {
+    guard(|| {
+        // SAFETY: `options` is null or live and no other call uses it; null is refused.
+        let mut options = unsafe { handle::borrow_mut(options, "options") }?;
+        options.options.replication.kept_bytes_max = bytes;
+        Ok(())
+    })
+}
+
+/// Sets how many bytes of snapshots are sent in a second to nodes that catch up, to all of them together.
+///
+/// - `bytes`: in a second; 0 for no limit, the default.
+///
+/// Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+/// Thread safety: one thread at a time for the same `options`. Does not block.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trimtab_cluster_options_set_snapshot_rate(
+    options: *mut trimtab_cluster_options,
+    bytes: u64,
+) -> trimtab_status {
+    guard(|| {
+        // SAFETY: `options` is null or live and no other call uses it; null is refused.
+        let mut options = unsafe { handle::borrow_mut(options, "options") }?;
+        options.options.replication.snapshot_rate = bytes;
+        Ok(())
+    })
+}
+
+/// Sets how long a write to the primary's disk may take before it hands over to a node whose disk is quicker.
+///
+/// - `slow_flush_ms`: milliseconds, 10 to an hour; 0 for as long as it takes; default 1000.
+///
+/// Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+/// Thread safety: one thread at a time for the same `options`. Does not block.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trimtab_cluster_options_set_slow_flush_ms(
+    options: *mut trimtab_cluster_options,
+    slow_flush_ms: u64,
+) -> trimtab_status {
+    guard(|| {
+        // SAFETY: `options` is null or live and no other call uses it; null is refused.
+        let mut options = unsafe { handle::borrow_mut(options, "options") }?;
+        let slow = (slow_flush_ms > 0).then(|| Duration::from_millis(slow_flush_ms));
+        options.options.replication.slow_flush = slow;
+        Ok(())
+    })
+}
+
+/// Sets after how many ticks of 20 ms without a word of the primary an election begins; after twice as many at the latest. More
+/// of them suit nodes that are far from each other, or hosts that halt now and then; the same on all nodes.
+///
+/// - `ticks`: 10 to 10000; default 20, so 400 to 800 ms. `trimtab_cluster_options_set_feed_timeout_ms` must not be less.
+///
+/// Returns `TRIMTAB_OK` or `TRIMTAB_E_NULL`.
+/// Thread safety: one thread at a time for the same `options`. Does not block.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trimtab_cluster_options_set_election_ticks(
+    options: *mut trimtab_cluster_options,
+    ticks: u32,
+) -> trimtab_status {
+    guard(|| {
+        // SAFETY: `options` is null or live and no other call uses it; null is refused.
+        let mut options = unsafe { handle::borrow_mut(options, "options") }?;
+        options.options.replication.election_ticks = ticks;
         Ok(())
     })
 }

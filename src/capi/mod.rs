@@ -12,7 +12,7 @@
 //! | `pool_options`, `failure_options` | what a pool is made with |
 //! | `backend`, `pool`, `pick`, `pool_limits`, `pool_events`, `statistics` | the functions, handle by handle |
 //! | `check`, `server_events`, `server`, `server_hosted`, `server_statistics` | likewise, with the feature `proxy` |
-//! | `store_options`, `store`, `store_hosted`, `store_call`, `store_write`, `store_lease`, `store_answer`, `store_operation`, `store_read`, `store_txn`, `store_queue`, `store_watch` | likewise, with the feature `store` |
+//! | `store_options`, `store`, `store_report`, `store_hosted`, `store_call`, `store_write`, `store_lease`, `store_answer`, `store_operation`, `store_read`, `store_txn`, `store_queue`, `store_watch` | likewise, with the feature `store` |
 //!
 //! Every exported function goes through `guard`, and a test that reads these sources fails on one that does
 //! not. The header is made from these files in the order of the `mod` lines below.
@@ -72,6 +72,9 @@ mod store_options;
 mod store;
 
 #[cfg(feature = "store")]
+mod store_report;
+
+#[cfg(feature = "store")]
 mod store_hosted;
 
 #[cfg(feature = "store")]
@@ -117,6 +120,9 @@ mod cluster_events;
 mod cluster_options;
 
 #[cfg(all(feature = "proxy", feature = "replication"))]
+mod cluster_promote;
+
+#[cfg(all(feature = "proxy", feature = "replication"))]
 mod cluster_read;
 
 #[cfg(feature = "test-hook")]
@@ -131,6 +137,8 @@ pub use cluster::*;
 pub use cluster_events::*;
 #[cfg(all(feature = "proxy", feature = "replication"))]
 pub use cluster_options::*;
+#[cfg(all(feature = "proxy", feature = "replication"))]
+pub use cluster_promote::*;
 #[cfg(all(feature = "proxy", feature = "replication"))]
 pub use cluster_read::*;
 pub use failure_options::*;
@@ -172,6 +180,8 @@ pub use store_options::*;
 pub use store_queue::*;
 #[cfg(feature = "store")]
 pub use store_read::*;
+#[cfg(feature = "store")]
+pub use store_report::*;
 #[cfg(feature = "store")]
 pub use store_txn::*;
 #[cfg(feature = "store")]

@@ -6,6 +6,8 @@ use std::thread::ThreadId;
 use parking_lot::{Condvar, Mutex};
 
 use crate::capi::pool_events::{self, closed};
+#[cfg(feature = "replication")]
+use crate::server::ClusterKind;
 use crate::server::{Event, EventKind};
 
 /// The server listens; the detail says where.
@@ -35,6 +37,48 @@ pub const TRIMTAB_EVENT_STORE_RECOVERED: i32 = 17;
 pub const TRIMTAB_EVENT_STORE_BACKUP_ENDED: i32 = 18;
 /// A backup of the store could not be taken, and is as it was before; the number is the backup's, the detail says why.
 pub const TRIMTAB_EVENT_STORE_BACKUP_FAILED: i32 = 19;
+/// Something that lies on the store's disk was found damaged; the detail says what, where, and what is done about it.
+pub const TRIMTAB_EVENT_STORE_DAMAGED: i32 = 20;
+/// What was found damaged is not needed any more: a snapshot up to an entry, the number, stands for it.
+pub const TRIMTAB_EVENT_STORE_MENDED: i32 = 21;
+/// The store was opened, and found something to be looked at: a torn tail that was cut off, a clock that is behind, settings
+/// that are not in force; the detail says which.
+pub const TRIMTAB_EVENT_STORE_OPENED: i32 = 22;
+/// This node of the store's cluster has another role; the number is one of `TRIMTAB_NODE_...`.
+pub const TRIMTAB_EVENT_CLUSTER_ROLE: i32 = 40;
+/// `node` is primary, in the epoch that the number is; no name: none is known.
+pub const TRIMTAB_EVENT_CLUSTER_PRIMARY: i32 = 41;
+/// Who is in the cluster has changed; the detail has who votes and who learns.
+pub const TRIMTAB_EVENT_CLUSTER_MEMBERS: i32 = 42;
+/// This node takes no part in its cluster any more; the detail says why, and what to do.
+pub const TRIMTAB_EVENT_CLUSTER_FENCED: i32 = 43;
+/// This node has forgotten what it promised, and votes for nobody until it is taken in again.
+pub const TRIMTAB_EVENT_CLUSTER_FORGETFUL: i32 = 44;
+/// It was.
+pub const TRIMTAB_EVENT_CLUSTER_READMITTED: i32 = 45;
+/// `node` has come to another state than the others, at an entry, the number, or before.
+pub const TRIMTAB_EVENT_CLUSTER_DIFFERS: i32 = 46;
+/// Two processes run as `node`.
+pub const TRIMTAB_EVENT_CLUSTER_TWO_PROCESSES: i32 = 47;
+/// This primary's disk is slow: it hands over to `node`.
+pub const TRIMTAB_EVENT_CLUSTER_SLOW_DISK: i32 = 48;
+/// This learner is fed by `node` from now on; no name: by the primary.
+pub const TRIMTAB_EVENT_CLUSTER_SOURCE: i32 = 49;
+/// A state from another node has taken the place of this one's, up to an entry, the number.
+pub const TRIMTAB_EVENT_CLUSTER_INSTALLED: i32 = 50;
+/// A link to `node` is up.
+pub const TRIMTAB_EVENT_CLUSTER_LINK_UP: i32 = 51;
+/// A link to `node` is over; the detail says why.
+pub const TRIMTAB_EVENT_CLUSTER_LINK_DOWN: i32 = 52;
+/// `node`, as far as it said who it is, is not let in, does not let this one in or cannot be reached, or what it sends is not
+/// taken; the detail says why, and what to do. The same is told once in ten minutes.
+pub const TRIMTAB_EVENT_CLUSTER_REFUSED: i32 = 53;
+/// From an entry, the number, on writes are answered with fewer nodes than they asked for; the detail says which lack it.
+pub const TRIMTAB_EVENT_CLUSTER_DEGRADED: i32 = 54;
+/// They are so no longer; the number is how many were.
+pub const TRIMTAB_EVENT_CLUSTER_RECOVERED: i32 = 55;
+/// Too much happened to the cluster at once; the number is how many events of it are not told.
+pub const TRIMTAB_EVENT_CLUSTER_MISSED: i32 = 56;
 
 /// Something an operator would want to know; nothing is told per connection. Each text ends with a NUL that
 /// its `_len` does not count, is empty where there is nothing to say, and is never NULL. Texts and struct are
@@ -46,7 +90,8 @@ pub struct trimtab_event {
     pub struct_size: u32,
     /// What happened: one of `TRIMTAB_EVENT_...`. Later releases have more of them.
     pub kind: i32,
-    /// What a backend changed to, or how many, as the kind tells; else 0.
+    /// What a backend or a node changed to, how many, or an entry of the log, as the kind tells; else 0. What is more than
+    /// fits is the most that does: `value` has it whole.
     pub number: u32,
     /// 0.
     pub reserved: u32,
@@ -74,6 +119,10 @@ pub struct trimtab_event {
     pub detail: *const c_char,
     /// Its length in bytes.
     pub detail_len: usize,
+    /// The name of the node of the store's cluster that it is about.
+    pub node: *const c_char,
+    /// Its length in bytes.
+    pub node_len: usize,
 }
 
 /// Gets a server's events, with the `user_data` that came with it.
@@ -177,6 +226,7 @@ struct Texts {
     backend: CString,
     value: CString,
     detail: CString,
+    node: CString,
 }
 
 impl Texts {
@@ -188,6 +238,7 @@ impl Texts {
             backend: closed(event.backend.as_deref().unwrap_or_default()),
             value: closed(&event.kind.value()),
             detail: closed(&event.detail),
+            node: closed(event.node.as_deref().unwrap_or_default()),
         }
     }
 
@@ -211,12 +262,15 @@ impl Texts {
             value_len: len(&self.value),
             detail: self.detail.as_ptr(),
             detail_len: len(&self.detail),
+            node: self.node.as_ptr(),
+            node_len: len(&self.node),
         }
     }
 }
 
 /// The kind's constant, and what was changed to.
 fn numbers(kind: EventKind) -> (i32, u32) {
+    let short = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
     match kind {
         EventKind::Started => (TRIMTAB_EVENT_STARTED, 0),
         EventKind::Draining => (TRIMTAB_EVENT_DRAINING, 0),
@@ -225,20 +279,45 @@ fn numbers(kind: EventKind) -> (i32, u32) {
         EventKind::AcceptResumed => (TRIMTAB_EVENT_ACCEPT_RESUMED, 0),
         EventKind::WorkerFailed => (TRIMTAB_EVENT_WORKER_FAILED, 0),
         EventKind::DiscoveryFailed => (TRIMTAB_EVENT_DISCOVERY_FAILED, 0),
-        EventKind::SessionsCut(count) => {
-            (TRIMTAB_EVENT_SESSIONS_CUT, u32::try_from(count).unwrap_or(u32::MAX))
-        }
+        EventKind::SessionsCut(count) => (TRIMTAB_EVENT_SESSIONS_CUT, short(count)),
+        EventKind::StoreOpened => (TRIMTAB_EVENT_STORE_OPENED, 0),
         EventKind::StoreFailed => (TRIMTAB_EVENT_STORE_FAILED, 0),
         EventKind::StoreFull => (TRIMTAB_EVENT_STORE_FULL, 0),
         EventKind::StoreRecovered => (TRIMTAB_EVENT_STORE_RECOVERED, 0),
-        EventKind::StoreBackupEnded(number) => {
-            (TRIMTAB_EVENT_STORE_BACKUP_ENDED, u32::try_from(number).unwrap_or(u32::MAX))
-        }
-        EventKind::StoreBackupFailed(number) => {
-            (TRIMTAB_EVENT_STORE_BACKUP_FAILED, u32::try_from(number).unwrap_or(u32::MAX))
-        }
+        EventKind::StoreDamaged => (TRIMTAB_EVENT_STORE_DAMAGED, 0),
+        EventKind::StoreMended(sequence) => (TRIMTAB_EVENT_STORE_MENDED, short(sequence)),
+        EventKind::StoreBackupEnded(number) => (TRIMTAB_EVENT_STORE_BACKUP_ENDED, short(number)),
+        EventKind::StoreBackupFailed(number) => (TRIMTAB_EVENT_STORE_BACKUP_FAILED, short(number)),
         EventKind::PanicBegan(tier) => (pool_events::TRIMTAB_EVENT_PANIC_BEGAN, u32::from(tier)),
         EventKind::PanicEnded(tier) => (pool_events::TRIMTAB_EVENT_PANIC_ENDED, u32::from(tier)),
         EventKind::Pool(change) => pool_events::numbers(change),
+        #[cfg(feature = "replication")]
+        EventKind::Cluster(kind) => cluster_numbers(kind),
     }
+}
+
+#[cfg(feature = "replication")]
+fn cluster_numbers(kind: ClusterKind) -> (i32, u32) {
+    let (kind, number) = match kind {
+        ClusterKind::Role(role) => {
+            return (TRIMTAB_EVENT_CLUSTER_ROLE, crate::capi::cluster::role_number(role) as u32);
+        }
+        ClusterKind::Primary(epoch) => (TRIMTAB_EVENT_CLUSTER_PRIMARY, epoch),
+        ClusterKind::Members => (TRIMTAB_EVENT_CLUSTER_MEMBERS, 0),
+        ClusterKind::Fenced => (TRIMTAB_EVENT_CLUSTER_FENCED, 0),
+        ClusterKind::Forgetful => (TRIMTAB_EVENT_CLUSTER_FORGETFUL, 0),
+        ClusterKind::Readmitted => (TRIMTAB_EVENT_CLUSTER_READMITTED, 0),
+        ClusterKind::Differs(sequence) => (TRIMTAB_EVENT_CLUSTER_DIFFERS, sequence),
+        ClusterKind::TwoProcesses => (TRIMTAB_EVENT_CLUSTER_TWO_PROCESSES, 0),
+        ClusterKind::SlowDisk => (TRIMTAB_EVENT_CLUSTER_SLOW_DISK, 0),
+        ClusterKind::Source => (TRIMTAB_EVENT_CLUSTER_SOURCE, 0),
+        ClusterKind::Installed(sequence) => (TRIMTAB_EVENT_CLUSTER_INSTALLED, sequence),
+        ClusterKind::LinkUp => (TRIMTAB_EVENT_CLUSTER_LINK_UP, 0),
+        ClusterKind::LinkDown => (TRIMTAB_EVENT_CLUSTER_LINK_DOWN, 0),
+        ClusterKind::Refused => (TRIMTAB_EVENT_CLUSTER_REFUSED, 0),
+        ClusterKind::Degraded(sequence) => (TRIMTAB_EVENT_CLUSTER_DEGRADED, sequence),
+        ClusterKind::Recovered(writes) => (TRIMTAB_EVENT_CLUSTER_RECOVERED, writes),
+        ClusterKind::Missed(count) => (TRIMTAB_EVENT_CLUSTER_MISSED, count),
+    };
+    (kind, u32::try_from(number).unwrap_or(u32::MAX))
 }

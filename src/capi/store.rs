@@ -217,6 +217,38 @@ pub unsafe extern "C" fn trimtab_store_sync(
     })
 }
 
+/// Waits until the log is on this disk up to a sequence, such as that of a write with `TRIMTAB_DURABILITY_MEMORY`. It hurries
+/// nobody: such writes come there with the next flush, within `flush_interval_ms`; `trimtab_store_sync` has them come at once.
+/// A sequence that is not written yet is waited for. In a cluster it is this node's log: what a primary that was lost has
+/// written there may be replaced by others' entries, what was answered with `TRIMTAB_DURABILITY_QUORUM` is not.
+/// `trimtab_store_queue_submit_durable` is the same without a thread that waits.
+///
+/// - `timeout_ms`: at most so many milliseconds; 0 for the store's `timeout_ms`, negative for ever.
+/// - `durable_out`: gets the sequence up to which it is; may be NULL. Written on success only.
+///
+/// Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_TIMED_OUT`, `TRIMTAB_E_CAPACITY` when `waiting_max` wait for that, or
+/// `TRIMTAB_E_IO` when the log has failed.
+/// Thread safety: any thread, at any time. Blocks for as long as `timeout_ms` allows.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trimtab_store_wait_durable(
+    store: *const trimtab_store,
+    sequence: u64,
+    timeout_ms: i64,
+    durable_out: *mut u64,
+) -> trimtab_status {
+    guard(|| {
+        // SAFETY: `store` is null or a live result of `trimtab_store_open`; null is refused.
+        let store = unsafe { borrow(store) }?;
+        // SAFETY: `durable_out` is null or writable.
+        let durable_out = unsafe { handle::out_if_wanted(durable_out) };
+        let durable = store.wait_durable(sequence, (timeout_ms != 0).then(|| wait(timeout_ms)))?;
+        if let Some(durable_out) = durable_out {
+            durable_out.write(durable);
+        }
+        Ok(())
+    })
+}
+
 /// Has a snapshot written of what is there now, beside everything else, and waits for it. The log lets go of what it
 /// stands for. The store does so by itself when the log grows long.
 ///
@@ -243,6 +275,11 @@ pub unsafe extern "C" fn trimtab_store_snapshot(
         }
         Ok(())
     })
+}
+
+/// The status of what went wrong, if something did.
+pub(super) fn code(error: Option<Error>) -> i32 {
+    error.map_or(TRIMTAB_OK, |error| Failure::from(error).status())
 }
 
 /// How a store is.
@@ -288,6 +325,28 @@ pub struct trimtab_store_status {
     pub reserved: u32,
     /// How often a snapshot took the place of what was found damaged; in a cluster also, whether opening did without what was.
     pub scrub_mended: u64,
+    /// Commands taken. This and what follows was counted since the store was opened.
+    pub submitted: u64,
+    /// Commands that joined the same request on its way.
+    pub joined: u64,
+    /// Commands refused at once.
+    pub refused: u64,
+    /// Entries of the log that were applied.
+    pub entries_applied: u64,
+    /// Writes to disk, each with a sync.
+    pub flushes: u64,
+    /// Bytes of them.
+    pub flushed_bytes: u64,
+    /// Commands for which the clock had gone back, and stood still instead.
+    pub clock_steps: u64,
+    /// Commands that took out what had expired.
+    pub expiries: u64,
+    /// Commands that made room.
+    pub evictions: u64,
+    /// Snapshots written.
+    pub snapshots_written: u64,
+    /// Snapshots that failed.
+    pub snapshots_failed: u64,
 }
 
 // SAFETY: `repr(C)`, integers only, and begins with `struct_size`.
@@ -313,6 +372,17 @@ unsafe impl Sized32 for trimtab_store_status {
         scrub_failure: TRIMTAB_OK,
         reserved: 0,
         scrub_mended: 0,
+        submitted: 0,
+        joined: 0,
+        refused: 0,
+        entries_applied: 0,
+        flushes: 0,
+        flushed_bytes: 0,
+        clock_steps: 0,
+        expiries: 0,
+        evictions: 0,
+        snapshots_written: 0,
+        snapshots_failed: 0,
     };
 }
 
@@ -333,7 +403,6 @@ pub unsafe extern "C" fn trimtab_store_status_read(
         // SAFETY: `status_out` is null or as large as its `struct_size` says; null is refused.
         let status_out = unsafe { handle::out_struct(status_out, "status_out") }?;
         let status = store.status()?;
-        let code = |error: Option<Error>| error.map_or(TRIMTAB_OK, |error| Failure::from(error).status());
         let struct_size = status_out.size();
         status_out.write(trimtab_store_status {
             struct_size,
@@ -355,6 +424,17 @@ pub unsafe extern "C" fn trimtab_store_status_read(
             scrub_failure: code(status.scrub.damage),
             reserved: 0,
             scrub_mended: status.scrub.mended,
+            submitted: status.counts.submitted,
+            joined: status.counts.joined,
+            refused: status.counts.refused,
+            entries_applied: status.counts.applied,
+            flushes: status.counts.flushes,
+            flushed_bytes: status.counts.flushed_bytes,
+            clock_steps: status.counts.clock_steps,
+            expiries: status.counts.expiries,
+            evictions: status.counts.evictions,
+            snapshots_written: status.counts.snapshots,
+            snapshots_failed: status.counts.snapshots_failed,
         });
         Ok(())
     })

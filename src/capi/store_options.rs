@@ -235,7 +235,7 @@ pub unsafe extern "C" fn trimtab_store_options_set_flush_bytes(
 
 /// Sets how long the log may get, beyond the length of the last snapshot, before a snapshot is written.
 ///
-/// - `bytes`: 65536 to 2^48; default 67108864.
+/// - `bytes`: 65536 to 2^48; default 268435456: what is written while a snapshot is made is copied in memory first.
 ///
 /// Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
 /// Thread safety: one thread at a time for the same `options`. Does not block.

@@ -179,6 +179,27 @@ pub unsafe extern "C" fn trimtab_store_queue_submit_txn(
     })
 }
 
+/// Asks to be told once the log is on this disk up to a sequence, as `trimtab_store_wait_durable` says. The `sequence` of its
+/// answer is that up to which it is by then.
+///
+/// - `user_data`: comes back with its answer.
+///
+/// Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_CAPACITY` when `capacity` is reached, or `waiting_max` wait for that, or
+/// `TRIMTAB_E_IO` when the log has failed.
+/// Thread safety: any thread, at any time. Does not block.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trimtab_store_queue_submit_durable(
+    queue: *const trimtab_store_queue,
+    sequence: u64,
+    user_data: u64,
+) -> trimtab_status {
+    guard(|| {
+        // SAFETY: `queue` is null or a live result of `trimtab_store_queue_new`; null is refused.
+        let queue = unsafe { handle::borrow(queue, "queue") }?;
+        Ok(queue.queue.submit_durable(sequence, user_data)?)
+    })
+}
+
 /// Takes the next that is done, in the order in which they were.
 ///
 /// - `timeout_ms`: waits at most so many milliseconds for one; 0 not at all, negative for ever.

@@ -449,6 +449,7 @@ impl Discovering {
             listener: None,
             pool: Some(Arc::clone(&self.pools[pool].name)),
             backend: None,
+            node: None,
             detail,
         });
     }

@@ -1,8 +1,13 @@
 //! What a running server tells its owner.
 
+#[cfg(feature = "replication")]
+mod cluster;
+
 use std::fmt;
 use std::sync::Arc;
 
+#[cfg(feature = "replication")]
+pub use self::cluster::ClusterKind;
 use crate::balance::{ChangeKind, Observed};
 
 /// Something an operator would want to know. Nothing is told per connection.
@@ -16,6 +21,8 @@ pub struct Event {
     pub pool: Option<Arc<str>>,
     /// The backend it happened to, by name.
     pub backend: Option<Arc<str>>,
+    /// The node of the store's cluster that it is about, by name.
+    pub node: Option<Arc<str>>,
     /// More in words, one line; empty when there is no more.
     pub detail: String,
 }
@@ -39,6 +46,9 @@ pub enum EventKind {
     /// Members could not be found out, by name or from a file, or some of them are left out; the detail says why, and
     /// what becomes of those there were.
     DiscoveryFailed,
+    /// The store was opened, and found something to be looked at: a torn tail that was cut off, a clock that is behind, settings
+    /// that are not in force; the detail says which.
+    StoreOpened,
     /// The store takes no writes any more until it is opened again; the detail says why. Reading goes on.
     StoreFailed,
     /// There is no room on disk for the log's next segment; the detail says more. Once the present one is full the store takes no
@@ -46,6 +56,11 @@ pub enum EventKind {
     StoreFull,
     /// The store takes writes again.
     StoreRecovered,
+    /// Something that lies on disk was found damaged, by reading it again or when the store was opened; the detail says what,
+    /// where, and what is done about it.
+    StoreDamaged,
+    /// What was found damaged is not needed any more: a snapshot up to this entry stands for it.
+    StoreMended(u64),
     /// The backup of this number has been taken; the detail says what was added.
     StoreBackupEnded(u64),
     /// The backup of this number could not be taken, and is as it was before; the detail says why.
@@ -58,6 +73,9 @@ pub enum EventKind {
     PanicEnded(u8),
     /// Something in a pool changed.
     Pool(ChangeKind),
+    /// Something happened to the store's cluster, as this node sees it.
+    #[cfg(feature = "replication")]
+    Cluster(ClusterKind),
 }
 
 impl EventKind {
@@ -71,9 +89,12 @@ impl EventKind {
             EventKind::AcceptResumed => "accept-resumed",
             EventKind::WorkerFailed => "worker-failed",
             EventKind::DiscoveryFailed => "discovery-failed",
+            EventKind::StoreOpened => "store-opened",
             EventKind::StoreFailed => "store-failed",
             EventKind::StoreFull => "store-full",
             EventKind::StoreRecovered => "store-recovered",
+            EventKind::StoreDamaged => "store-damaged",
+            EventKind::StoreMended(_) => "store-mended",
             EventKind::StoreBackupEnded(_) => "store-backup-ended",
             EventKind::StoreBackupFailed(_) => "store-backup-failed",
             EventKind::SessionsCut(_) => "sessions-cut",
@@ -86,6 +107,8 @@ impl EventKind {
             EventKind::Pool(ChangeKind::Weight(_)) => "backend-weight",
             EventKind::Pool(ChangeKind::Maxconn(_)) => "backend-maxconn",
             EventKind::Pool(ChangeKind::Tier(_)) => "backend-tier",
+            #[cfg(feature = "replication")]
+            EventKind::Cluster(kind) => kind.name(),
         }
     }
 
@@ -104,7 +127,11 @@ impl EventKind {
             | EventKind::PanicBegan(tier)
             | EventKind::PanicEnded(tier) => tier.to_string(),
             EventKind::SessionsCut(count) => count.to_string(),
-            EventKind::StoreBackupEnded(number) | EventKind::StoreBackupFailed(number) => number.to_string(),
+            EventKind::StoreBackupEnded(number)
+            | EventKind::StoreBackupFailed(number)
+            | EventKind::StoreMended(number) => number.to_string(),
+            #[cfg(feature = "replication")]
+            EventKind::Cluster(kind) => kind.value(),
             _ => String::new(),
         }
     }
@@ -114,7 +141,13 @@ impl EventKind {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kind.name())?;
-        for (key, value) in [("listener", &self.listener), ("pool", &self.pool), ("backend", &self.backend)] {
+        let names = [
+            ("listener", &self.listener),
+            ("pool", &self.pool),
+            ("backend", &self.backend),
+            ("node", &self.node),
+        ];
+        for (key, value) in names {
             if let Some(value) = value {
                 write!(f, " {key}={value}")?;
             }
@@ -147,6 +180,7 @@ impl Event {
             ("listener", self.listener.as_deref()),
             ("pool", self.pool.as_deref()),
             ("backend", self.backend.as_deref()),
+            ("node", self.node.as_deref()),
             ("value", Some(&*value)),
             ("detail", Some(&*self.detail)),
         ];
@@ -160,7 +194,7 @@ impl Event {
 
     /// An event of the server as a whole.
     pub(crate) fn of_server(kind: EventKind, detail: impl Into<String>) -> Self {
-        Self { kind, listener: None, pool: None, backend: None, detail: detail.into() }
+        Self { kind, listener: None, pool: None, backend: None, node: None, detail: detail.into() }
     }
 
     /// An event of one pool.

@@ -31,6 +31,8 @@ pub(crate) enum Source {
     Mailbox,
     /// The store that the loop turns.
     Store,
+    /// What happens to the store's cluster.
+    Cluster,
     /// A listening socket, by its index.
     Listener(u32),
     /// A connection of a session.
@@ -54,10 +56,11 @@ pub(crate) const GENERATION_MASK: u32 = (1 << 29) - 1;
 
 const KIND_SHIFT: u32 = 62;
 const SIDE: u64 = 1 << 61;
-/// The mailbox and the store, told apart by the index, and, with a generation, clients of splitting listeners; on the
+/// The mailbox, the store and its cluster, told apart by the index, and, with a generation, clients of splitting listeners; on the
 /// other side, Redis clients.
 const MAILBOX: u64 = 0;
 const STORE_INDEX: u64 = 1;
+const CLUSTER_INDEX: u64 = 2;
 /// Listeners and, with a generation, connections of splitting ones to nodes; on the other side, lookups.
 const LISTENER: u64 = 1;
 const SESSION: u64 = 2;
@@ -71,6 +74,7 @@ impl Source {
         let bits = match self {
             Source::Mailbox => MAILBOX << KIND_SHIFT,
             Source::Store => MAILBOX << KIND_SHIFT | STORE_INDEX,
+            Source::Cluster => MAILBOX << KIND_SHIFT | CLUSTER_INDEX,
             Source::SplitClient(key) => MAILBOX << KIND_SHIFT | pack(key),
             Source::SplitLink(key) => LISTENER << KIND_SHIFT | pack(key),
             Source::Client(key) => MAILBOX << KIND_SHIFT | SIDE | pack(key),
@@ -99,6 +103,7 @@ impl Source {
             _ if bits & SIDE != 0 => Source::Client(key),
             _ if key.generation != 0 => Source::SplitClient(key),
             _ if u64::from(key.index) == STORE_INDEX => Source::Store,
+            _ if u64::from(key.index) == CLUSTER_INDEX => Source::Cluster,
             _ => Source::Mailbox,
         }
     }
@@ -116,6 +121,7 @@ mod tests {
         for source in [
             Source::Mailbox,
             Source::Store,
+            Source::Cluster,
             Source::Listener(0),
             Source::Listener(u32::MAX),
             Source::Session(key, Side::Client),

@@ -76,6 +76,9 @@ pub(crate) enum Timer {
     /// A splitting listener, by its number.
     #[cfg(feature = "replication")]
     Split(u32),
+    /// Pools whose backends are the store's nodes.
+    #[cfg(feature = "replication")]
+    StorePools,
     /// Try again to accept: there was no descriptor.
     Accept(u32),
     /// Try again to connect sessions: there was no descriptor.
@@ -237,11 +240,11 @@ impl Worker {
         }
         #[cfg(feature = "replication")]
         if let Some(pools) = &mut worker.store_pools {
-            pools.handle_news(worker.core.now);
+            pools.handle_news(&mut worker.core);
         }
         #[cfg(feature = "store")]
         if let Some(watch) = &worker.store_watch {
-            watch.begin(&mut worker.core);
+            watch.begin(&mut worker.core)?;
         }
         Ok(worker)
     }
@@ -316,6 +319,14 @@ impl Worker {
                 Source::Store => self.turning.iter_mut().for_each(Turning::handle_event),
                 #[cfg(not(feature = "store"))]
                 Source::Store => {}
+                #[cfg(feature = "replication")]
+                Source::Cluster => {
+                    if let Some(watch) = &mut self.store_watch {
+                        watch.handle_event(&self.core);
+                    }
+                }
+                #[cfg(not(feature = "replication"))]
+                Source::Cluster => {}
                 Source::Conversation(key) => self.conversations.handle_event(&mut self.core, key),
                 #[cfg(feature = "store")]
                 Source::Client(key) => {
@@ -474,7 +485,7 @@ impl Worker {
                 Message::Nodes => {
                     self.splitters.iter_mut().for_each(Splitter::handle_news);
                     if let Some(pools) = &mut self.store_pools {
-                        pools.handle_news(self.core.now);
+                        pools.handle_news(&mut self.core);
                     }
                 }
                 // Whether that ends it is looked at after every turn.
@@ -515,6 +526,12 @@ impl Worker {
                 Timer::Split(number) => {
                     if let Some(splitter) = self.splitters.get_mut(number as usize) {
                         splitter.handle_timeout();
+                    }
+                }
+                #[cfg(feature = "replication")]
+                Timer::StorePools => {
+                    if let Some(pools) = &mut self.store_pools {
+                        pools.handle_timeout(&mut self.core);
                     }
                 }
                 Timer::Discovering => {

@@ -43,6 +43,7 @@
 //! | `membership` | who is in the cluster, and the entries that change it |
 //! | `frame`, `message`, `wire` | what crosses the wire, byte by byte |
 //! | `relay` | what nodes ask of the primary for their callers |
+//! | `progress` | how far other nodes are, as they say |
 //! | `storage` | the log as the library sees it |
 //! | `lease` | stamps: how long a primary is one, how old a replica is |
 //! | `hashes` | what nodes have come to, held against each other |
@@ -58,6 +59,7 @@ mod node;
 mod options;
 #[cfg(feature = "sim")]
 pub mod planted;
+pub mod progress;
 pub mod relay;
 mod storage;
 mod wire;

@@ -4,6 +4,7 @@ mod calls;
 mod care;
 mod catchup;
 mod changes;
+mod degrading;
 mod drive;
 mod feeding;
 mod founding;
@@ -32,6 +33,7 @@ use self::calls::Calls;
 pub use self::calls::{Answer, Bound, Completion, Denied, Done, Granted, Level, Position, Reached, Ticket};
 pub use self::catchup::Fetch;
 use self::catchup::Fetching;
+use self::degrading::Degrading;
 use self::drive::Persisting;
 use self::feeding::Feeding;
 use self::founding::Founding;
@@ -113,6 +115,7 @@ pub struct Node {
     pace: Pace,
     hashes: Hashes,
     room: Room,
+    degrading: Degrading,
     /// An expiry proposed and not applied.
     expiring: Option<(u64, u64)>,
     flush_since: Option<Instant>,

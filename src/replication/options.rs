@@ -29,7 +29,7 @@ use crate::error::{Error, Result, within};
 /// | `feed_from` | nodes | up to 8 | none | the primary feeds all; a learner that is far from it may be fed by one nearby |
 /// | `feed_timeout` | time | 10 ms to 1 h, with `feed_from` an election's time at least | 2 s | a learner that gets nothing new from its source goes back to the primary; an election is over by then |
 /// | `hash_interval` | entries | 1 to 2^32 | 4,096 | how often replicas compare what they have come to |
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// The grain of time.
     pub tick: Duration,

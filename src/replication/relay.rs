@@ -1,12 +1,12 @@
 //! What a node asks of the primary for its callers, and what it is answered: writes that are passed on, positions to read
-//! at, and where its clients reach it. These go over the same links as frames, beside them ([`is_relay`] tells them
+//! at; where its clients reach it, and how far it is. These go over the same links as frames, beside them ([`is_relay`] tells them
 //! apart), and never into consensus.
 //!
 //! ```text
 //! 0   2  0x7274          numbers are little-endian
 //! 2   1  version: 1
 //! 3   1  kind
-//! 4   8  the asking node's number for it; 0 for a card and a message
+//! 4   8  the asking node's number for it; 0 where nothing is answered
 //! 12     the body
 //! ```
 //!
@@ -18,11 +18,17 @@
 //! | 4 | granted | 0, epoch, sequence (8 each); or 1 and why not |
 //! | 5 | card | where clients of Redis reach the node, as text |
 //! | 6 | message | length of the channel (4), the channel, what is published there |
+//! | 7 | ask | nothing: the other one is to tell how far it is, as long as the link is up |
+//! | 8 | report | the last entry applied, the last that is committed as far as the node knows (8 each), whether it knows how old what it shows is (1), and if so that in milliseconds (8) |
+//! | 9 | door | where nodes reach what a card has a name for, as text |
 //!
 //! The links have checksums, and have seen to it that both ends belong to one cluster.
 
+use std::time::Duration;
+
 use super::frame::Fault;
 use super::node::{Denied, Done, Fence, Level, Position, Reached};
+use super::progress::Report;
 use super::wire::{Reader, put_bytes, put_u32, put_u64};
 use crate::error::Error;
 use crate::store::engine::Durability;
@@ -68,6 +74,15 @@ pub enum Relay {
         /// What it says.
         payload: Vec<u8>,
     },
+    /// Where other nodes reach what the card has a name for.
+    Door {
+        /// An address; empty: nowhere.
+        address: String,
+    },
+    /// The other one is to tell how far it is, now and then.
+    Ask,
+    /// How far the node is.
+    Report(Report),
 }
 
 /// Whether bytes from a link are one of these and no frame.
@@ -89,6 +104,9 @@ pub fn encode(id: u64, relay: &Relay) -> Vec<u8> {
         Relay::Granted(_) => 4,
         Relay::Card { .. } => 5,
         Relay::Message { .. } => 6,
+        Relay::Ask => 7,
+        Relay::Report(_) => 8,
+        Relay::Door { .. } => 9,
     });
     put_u64(&mut to, id);
     match relay {
@@ -127,10 +145,21 @@ pub fn encode(id: u64, relay: &Relay) -> Vec<u8> {
             to.push(1);
             put_denied(&mut to, why);
         }
-        Relay::Card { address } => put_bytes(&mut to, address.as_bytes()),
+        Relay::Card { address } | Relay::Door { address } => put_bytes(&mut to, address.as_bytes()),
         Relay::Message { channel, payload } => {
             put_bytes(&mut to, channel);
             to.extend_from_slice(payload);
+        }
+        Relay::Ask => {}
+        Relay::Report(report) => {
+            put_u64(&mut to, report.applied);
+            put_u64(&mut to, report.committed);
+            to.push(u8::from(report.age.is_some()));
+            if let Some(age) = report.age {
+                // Rather older than it is.
+                let millis = age.as_nanos().div_ceil(1_000_000);
+                put_u64(&mut to, u64::try_from(millis).unwrap_or(u64::MAX));
+            }
         }
     }
     to
@@ -192,16 +221,25 @@ pub fn decode(bytes: &[u8]) -> Result<(u64, Relay), Fault> {
             Relay::Granted(Ok(Position { epoch: from.u64()?, sequence: from.u64()? }))
         }
         4 => Relay::Granted(Err(denied(&mut from)?)),
-        5 => {
+        5 | 9 => {
             let text = text(&mut from)?;
             if text.len() > CARD_BYTES_MAX || text.chars().any(char::is_control) {
                 return Err(Fault::Malformed("the card's address is none"));
             }
-            Relay::Card { address: text }
+            if kind == 5 { Relay::Card { address: text } } else { Relay::Door { address: text } }
         }
         6 => {
             let channel = from.bytes()?.to_vec();
             return Ok((id, Relay::Message { channel, payload: from.0.to_vec() }));
+        }
+        7 => Relay::Ask,
+        8 => {
+            let (applied, committed) = (from.u64()?, from.u64()?);
+            let age = match flag(&mut from)? {
+                true => Some(Duration::from_millis(from.u64()?)),
+                false => None,
+            };
+            Relay::Report(Report { applied, committed, age })
         }
         _ => return Err(Fault::Malformed("the message is of no known kind")),
     };
@@ -357,6 +395,10 @@ mod tests {
             Relay::Card { address: "10.0.0.1:6379".into() },
             Relay::Message { channel: b"news".to_vec(), payload: b"he\0llo".to_vec() },
             Relay::Message { channel: Vec::new(), payload: Vec::new() },
+            Relay::Door { address: "10.0.0.1:6379".into() },
+            Relay::Ask,
+            Relay::Report(Report { applied: 9, committed: 12, age: Some(Duration::from_millis(40)) }),
+            Relay::Report(Report { applied: 0, committed: u64::MAX, age: None }),
         ];
         for why in [
             Denied::NotPrimary { primary: Some(3) },

@@ -9,6 +9,7 @@ use super::glob;
 use super::notify::Notifications;
 use super::peers::Peers;
 use super::reply::{Protocol, Reply};
+use super::scans::{ScanTable, Scans, cursor_of, mark_of, marks, number_of};
 use super::topology::{ClientAddress, Topology};
 use crate::rng::Rng;
 use crate::store::index::Timestamp;
@@ -20,7 +21,7 @@ use crate::store::index::Timestamp;
 /// | `password` | bytes | any | none: nobody logs in | as Redis' `requirepass` |
 /// | `allows_flush` | | | false | one word must not delete everything by accident |
 /// | `clients_max` | connections | from 1 | 10,000, as Redis | told by `CONFIG GET`; the one who accepts enforces it |
-/// | `scans_max` | scans | from 1 | 4,096 | each remembers a key; the oldest is forgotten first |
+/// | `scans_max`, `scan_bytes_max` | | | | see [`ScanTable`] |
 /// | `subscriptions_max` | channels and patterns of a connection | from 1 | 65,536 | they lie in memory |
 /// | `id_first`, `id_step` | | from 1 | 1, 1 | numbers of connections: of several loops each has its own |
 /// | `set` | | any | `trimtab` | what Sentinel clients call the primary and its replicas |
@@ -33,8 +34,10 @@ pub struct HubOptions {
     pub allows_flush: bool,
     /// The most connections.
     pub clients_max: u64,
-    /// The most scans remembered.
+    /// The most steps of scans remembered.
     pub scans_max: usize,
+    /// The most bytes of keys remembered for them.
+    pub scan_bytes_max: usize,
     /// The most channels and patterns of one connection.
     pub subscriptions_max: usize,
     /// The name of the set, by which Sentinel clients ask for the primary.
@@ -53,7 +56,8 @@ impl Default for HubOptions {
             password: None,
             allows_flush: false,
             clients_max: 10_000,
-            scans_max: 4_096,
+            scans_max: 16_384,
+            scan_bytes_max: 16 << 20,
             subscriptions_max: 65_536,
             set: "trimtab".to_owned(),
             deliveries_max: 4_096,
@@ -141,8 +145,9 @@ pub struct Hub {
     pub(super) run_id: String,
     pub(super) rng: Rng,
     deliveries: VecDeque<(u64, Message)>,
-    scans: BTreeMap<u64, Vec<u8>>,
-    scan_next: u64,
+    scans: Box<dyn Scans>,
+    /// The mark of this node in cursors.
+    mark: u8,
     id_next: u64,
     pub(super) peers: Option<Box<dyn Peers>>,
     asks: Asks,
@@ -192,6 +197,7 @@ impl Hub {
     pub fn new(options: HubOptions, now: Timestamp, mut rng: Rng) -> Self {
         let id_next = options.id_first;
         let run_id = (0..40).map(|_| char::from(b"0123456789abcdef"[rng.below(16) as usize])).collect();
+        let scans = ScanTable::new(options.scans_max, options.scan_bytes_max, Rng::new(rng.next_u64()));
         Self {
             options,
             clients: BTreeMap::new(),
@@ -203,8 +209,8 @@ impl Hub {
             run_id,
             rng,
             deliveries: VecDeque::new(),
-            scans: BTreeMap::new(),
-            scan_next: 1,
+            scans: Box::new(scans),
+            mark: 0,
             id_next,
             peers: None,
             asks: Asks::default(),
@@ -235,6 +241,11 @@ impl Hub {
     /// Has it know of the loops beside its own, before the first connection.
     pub fn set_peers(&mut self, peers: Box<dyn Peers>) {
         self.peers = Some(peers);
+    }
+
+    /// Has it share its scans with the loops beside its own, before the first connection.
+    pub fn set_scans(&mut self, scans: Box<dyn Scans>) {
+        self.scans = scans;
     }
 
     /// Publishes to all who are connected, here, to other loops, and in a cluster to other nodes; says to how many on this
@@ -301,6 +312,8 @@ impl Hub {
                 self.dismissed.push_back(*id);
             }
         }
+        let names = topology.nodes.iter().map(|node| node.name.as_str());
+        self.mark = marks(names).get(topology.own().name.as_str()).copied().unwrap_or(0);
         self.topology = Some(topology);
         for (channel, text) in news {
             self.publish_here(&Arc::from(channel.as_bytes()), &Arc::from(text.into_bytes()));
@@ -491,19 +504,20 @@ impl Hub {
         (clients + self.clients.len() as u64, self.counters.plus(&others))
     }
 
-    /// A cursor by which a scan goes on behind `key`.
-    pub(super) fn put_scan(&mut self, key: Vec<u8>) -> u64 {
-        let cursor = self.scan_next;
-        self.scan_next += 1;
-        self.scans.insert(cursor, key);
-        if self.scans.len() > self.options.scans_max {
-            self.scans.pop_first();
+    /// A step of a scan that went on from the cursor `from` (0: it began) is done, and goes on behind a key, or is at its end.
+    /// Gives the cursor for that.
+    pub(super) fn step_scan(&mut self, from: u64, behind: Option<Vec<u8>>) -> u64 {
+        let from = (from != 0).then(|| number_of(from));
+        match self.scans.step(from, behind) {
+            0 => 0,
+            number => cursor_of(self.mark, number),
         }
-        cursor
     }
 
     /// Behind which key the scan goes on. A cursor may be used again, as in Redis.
-    pub(super) fn scan(&self, cursor: u64) -> Option<&[u8]> {
-        self.scans.get(&cursor).map(|key| &key[..])
+    pub(super) fn find_scan(&mut self, cursor: u64) -> Option<Vec<u8>> {
+        // What another node has given is of no use here, whatever the number is.
+        let is_own = mark_of(cursor) == u64::from(self.mark);
+        is_own.then(|| self.scans.find(number_of(cursor))).flatten()
     }
 }

@@ -17,6 +17,8 @@ pub enum Durability {
     Local,
     /// It is on the disks of most nodes.
     Quorum,
+    /// Beside that, it is on the disks of so many nodes.
+    AtLeast(u32),
     /// It is on all disks.
     All,
 }

@@ -11,6 +11,11 @@ pub(super) struct Notifications {
     watch: Option<Watch>,
 }
 
+/// Whether these are classes of notifications, as `notify-keyspace-events` takes them; none are too.
+pub fn are_classes(classes: &[u8]) -> bool {
+    classes.iter().all(|class| KNOWN.contains(class))
+}
+
 const KNOWN: &[u8] = b"KEg$lshzxetdmnA";
 /// What `A` stands for.
 const ALL: &[u8] = b"g$lshzxetd";
@@ -18,7 +23,7 @@ const ALL: &[u8] = b"g$lshzxetd";
 impl Notifications {
     /// Takes new classes from the sequence of `view` on; `None`: there is no such class.
     pub(super) fn configure(&mut self, classes: &[u8], view: &View) -> Option<()> {
-        if !classes.iter().all(|class| KNOWN.contains(class)) {
+        if !are_classes(classes) {
             return None;
         }
         self.classes = classes.to_vec();

@@ -8,6 +8,8 @@ use std::fmt;
 
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
+use crate::time::Instant;
+
 /// Where clients reach a node.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ClientAddress {
@@ -45,6 +47,8 @@ pub struct Node {
     pub name: String,
     /// Where clients reach it; `None`: nobody said, and it is told to no client.
     pub address: Option<ClientAddress>,
+    /// Where other nodes reach it, where that is a name.
+    pub reached_at: Option<ClientAddress>,
     /// It has a vote. Without one it becomes no primary.
     pub is_voter: bool,
     /// There is a link to it, or it is this node.
@@ -53,6 +57,19 @@ pub struct Node {
     pub source: Option<String>,
     /// The last entry known to be on its disk.
     pub sequence: Option<u64>,
+    /// How far it is, as it has said; `None`: it has not, or is not asked.
+    pub freshness: Option<Freshness>,
+}
+
+/// How far a node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Freshness {
+    /// As of when what it shows was all there was; `None`: that is not known.
+    pub fresh_since: Option<Instant>,
+    /// How many entries it lacked.
+    pub behind: u64,
+    /// When it said so.
+    pub heard_at: Instant,
 }
 
 /// See the module.
@@ -72,6 +89,10 @@ pub struct Topology {
     pub primary: Option<usize>,
     /// What is written here goes to the primary by itself.
     pub forwards: bool,
+    /// This primary answers writes with fewer nodes than they asked for.
+    pub is_degraded: bool,
+    /// How many it has so answered.
+    pub degraded_writes: u64,
 }
 
 /// What is told to subscribers: a channel, and the message.
@@ -189,10 +210,12 @@ pub(super) mod tests {
         let node = |(at, name): (u16, &str)| Node {
             name: name.into(),
             address: Some(ClientAddress { host: "10.0.0.1".into(), port: 7_001 + at }),
+            reached_at: None,
             is_voter: at < 2,
             is_linked: true,
             source: None,
             sequence: Some(100 + u64::from(at)),
+            freshness: None,
         };
         Topology {
             cluster: "c".into(),
@@ -202,6 +225,8 @@ pub(super) mod tests {
             own,
             primary,
             forwards: false,
+            is_degraded: false,
+            degraded_writes: 0,
         }
     }
 

@@ -226,7 +226,7 @@ pub(super) fn assemble(
             #[cfg(feature = "store")]
             clients,
             #[cfg(feature = "store")]
-            store_watch: store.filter(|_| index == CHECKER).cloned().map(StoreWatch::new),
+            store_watch: store.filter(|_| index == CHECKER).cloned().map(StoreWatch::new).transpose()?,
             #[cfg(feature = "store")]
             hosted_store: store.filter(|store| store.is_hosted()).cloned(),
             #[cfg(feature = "replication")]
@@ -400,6 +400,7 @@ fn share(config: &Config, pools: &[Arc<balance::Pool>], loops: &[Loop], sink: &S
                     listener: None,
                     pool: Some(Arc::clone(&pool)),
                     backend: Some(Arc::clone(&change.name)),
+                    node: None,
                     detail: change.reason.as_deref().unwrap_or_default().into(),
                 });
             }

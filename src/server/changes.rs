@@ -31,6 +31,8 @@ pub(super) enum ClusterOrder {
     Remove { node: String },
     /// A learner gets the vote of a node that is lost, which is taken out.
     Replace { lost: String, with: String },
+    /// The certificates of this node's links are read anew.
+    Reload,
 }
 
 impl ClusterOrder {
@@ -42,6 +44,7 @@ impl ClusterOrder {
             Self::Promote { .. } => "promote",
             Self::Remove { .. } => "remove",
             Self::Replace { .. } => "replace",
+            Self::Reload => "reload",
         }
     }
 
@@ -54,6 +57,7 @@ impl ClusterOrder {
             Self::Promote { node } => store.promote_learner(node, timeout).map(drop),
             Self::Remove { node } => store.remove(node, timeout).map(drop),
             Self::Replace { lost, with } => store.replace(lost, with, timeout).map(drop),
+            Self::Reload => store.reload_certificates(),
         }
     }
 
@@ -67,6 +71,7 @@ impl ClusterOrder {
             Self::Promote { node } => format!("give {node} a vote"),
             Self::Remove { node } => format!("remove {node}"),
             Self::Replace { lost, with } => format!("replace {lost} with {with}"),
+            Self::Reload => "read the certificates of the links anew".into(),
         }
     }
 }
@@ -297,6 +302,17 @@ pub struct ClusterTold {
     /// How old what it shows may be, in milliseconds; `None`: not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub age_ms: Option<u64>,
+    /// Frames of other nodes that were refused.
+    pub refused_frames: u64,
+    /// Connections of others that were refused.
+    pub refused_peers: u64,
+    /// Who was refused last, from where and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_refusal: Option<String>,
+    /// Whether this primary answers writes with fewer nodes than they asked for, at present.
+    pub is_degraded: bool,
+    /// How many writes it has so answered.
+    pub degraded_writes: u64,
     /// All nodes, this one too.
     pub nodes: Vec<NodeTold>,
     /// What was ordered here, the newest first.
@@ -327,6 +343,9 @@ pub struct NodeTold {
     /// Who feeds it instead of the primary, told by a primary and by both of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+    /// Why there is no link to it, or what was refused last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
 }
 
 impl ClusterTold {
@@ -345,12 +364,13 @@ impl ClusterTold {
             on_disk: node.matched,
             behind: node.lag,
             source: node.source,
+            trouble: node.trouble,
         });
         Self {
             nodes: nodes.collect(),
             cluster: status.cluster,
             node: status.node,
-            role: role_name(status.role),
+            role: status.role.name(),
             trouble: status.trouble,
             epoch: status.epoch,
             generation: status.generation,
@@ -360,21 +380,14 @@ impl ClusterTold {
             committed: status.committed,
             applied: status.applied,
             durable: status.durable,
+            refused_frames: status.refused_frames,
+            refused_peers: status.refused_peers,
+            last_refusal: status.last_refusal,
+            is_degraded: status.is_degraded,
+            degraded_writes: status.degraded_writes,
             age_ms: status.age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
             changes,
         }
-    }
-}
-
-/// The name of a role in JSON.
-pub(super) fn role_name(role: crate::replication::Role) -> &'static str {
-    use crate::replication::Role;
-    match role {
-        Role::Primary => "primary",
-        Role::Replica => "replica",
-        Role::Learner => "learner",
-        Role::Candidate => "candidate",
-        Role::Idle => "idle",
     }
 }
 

@@ -29,6 +29,8 @@ pub mod statistics;
 #[cfg(feature = "store")]
 mod store;
 
+#[cfg(feature = "replication")]
+pub use crate::driver::event::ClusterKind;
 pub use crate::driver::event::{Event, EventKind};
 #[cfg(feature = "store")]
 pub use backups::{

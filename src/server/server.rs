@@ -41,6 +41,8 @@ use crate::server::backups::Backups;
 use crate::server::changes::ClusterChanges;
 use crate::server::config::Config;
 use crate::server::journal::Journal;
+#[cfg(feature = "store")]
+use crate::server::store;
 use crate::sys;
 use crate::time::Instant;
 
@@ -235,7 +237,7 @@ impl Server {
             self.stop()?;
             return Err(error);
         }
-        self.inner.tell(EventKind::Started, &self.inner.addresses());
+        self.inner.tell_start();
         Ok(())
     }
 
@@ -250,7 +252,7 @@ impl Server {
         self.inner.life.lock().poll_fd = worker.as_ref().map(Worker::poll_fd);
         self.inner.note_deadline(worker.as_ref());
         *self.inner.hosted.lock() = worker;
-        self.inner.tell(EventKind::Started, &self.inner.addresses());
+        self.inner.tell_start();
         Ok(())
     }
 
@@ -432,6 +434,18 @@ impl Inner {
 
     fn pool_index(&self, name: &str) -> Option<usize> {
         self.config.pools.iter().position(|pool| pool.name == name)
+    }
+
+    /// Tells that it runs, and before that what was found on the way there.
+    fn tell_start(&self) {
+        #[cfg(feature = "store")]
+        {
+            let store = self.life.lock().store.clone();
+            if let Some(found) = store.and_then(|store| store::found_by(store.report())) {
+                self.tell(EventKind::StoreOpened, &found);
+            }
+        }
+        self.tell(EventKind::Started, &self.addresses());
     }
 
     fn tell(&self, kind: EventKind, detail: &str) {

@@ -14,7 +14,7 @@ use crate::server::journal::{Counts, Journal};
 #[cfg(feature = "replication")]
 pub use crate::server::split::SplitStatus;
 #[cfg(feature = "store")]
-pub use crate::server::store::{ClientsStatus, StoreStatus};
+pub use crate::server::store::{ClientsStatus, OpeningStatus, ScrubbingStatus, StoreStatus, TornStatus};
 use crate::time::Clock;
 
 /// A server, all listeners together.

@@ -1,5 +1,8 @@
 //! A disk that does all that disks may do: a crash keeps of what was not synced any part, in any order, torn at any
-//! byte; a sync may fail, or lie; bits rot; there is no room.
+//! byte; a sync may fail, or lie, that of names too; writing, making and renaming may fail; bits rot; there is no room.
+//!
+//! A process that ends while the machine goes on loses nothing at once ([`SimDisk::leave`]): what it had not synced is
+//! read by the next one, and goes with the power later.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -20,6 +23,31 @@ pub struct Faults {
     pub sync_lies: u64,
     /// Every sync is done when the next one comes, and acknowledged before: the canary, which must be caught.
     pub sync_late: bool,
+    /// A write fails; some of it, from its beginning on, is there.
+    pub write_fails: u64,
+    /// A file cannot be made; or is, with nothing in it, and that is told all the same.
+    pub create_fails: u64,
+    /// A file cannot be renamed or taken away; or is, and that is told all the same.
+    pub rename_fails: u64,
+    /// A sync of names fails. Some of the changes, the first ones, are durable; a later sync may make the others so, since
+    /// file systems keep names in a journal and do not give up a part of it.
+    pub names_fail: u64,
+    /// A sync of names says it has done what it has not.
+    pub names_lie: u64,
+}
+
+impl Faults {
+    /// Everything that may fail does, with this probability out of 1000; nothing lies.
+    pub fn failing(permille: u64) -> Self {
+        Self {
+            sync_fails: permille,
+            write_fails: permille,
+            create_fails: permille,
+            rename_fails: permille,
+            names_fail: permille,
+            ..Self::default()
+        }
+    }
 }
 
 /// The disk. It outlives the logs on it: see [`SimDisk::restart`].
@@ -105,6 +133,17 @@ impl SimDisk {
     pub fn restart(&self) {
         self.inner.borrow_mut().restart();
         self.is_locked.set(false);
+    }
+
+    /// The process ends, and the machine does not: another one may take the disk, and reads all that was written, synced or
+    /// not.
+    pub fn leave(&self) {
+        self.is_locked.set(false);
+    }
+
+    /// From now on it does this wrong, and what it did before no more.
+    pub fn set_faults(&self, faults: Faults) {
+        self.inner.borrow_mut().faults = faults;
     }
 
     /// The power does not fail after all.
@@ -201,6 +240,24 @@ impl Inner {
 
     fn used_bytes(&self) -> u64 {
         self.names.values().map(|at| self.contents[*at].seen.len() as u64).sum()
+    }
+
+    /// Whether something of this probability out of 1000 happens.
+    fn chance(&mut self, permille: u64) -> bool {
+        permille > 0 && self.rng.below(1000) < permille
+    }
+
+    /// A change of names that fails, and has happened or not.
+    fn fail_names(&mut self, change: NameChange) -> io::Result<()> {
+        if self.chance(500) {
+            self.change_names(change);
+        }
+        Err(io::Error::from_raw_os_error(libc::EIO))
+    }
+
+    fn change_names(&mut self, change: NameChange) {
+        self.name_changes.push(change);
+        apply(&mut self.names, change);
     }
 
     fn has_room(&self, more: usize) -> bool {
@@ -302,9 +359,13 @@ impl Disk for SimDisk {
                 return Err(io::Error::from_raw_os_error(libc::ENOSPC));
             }
             let at = inner.contents.len();
-            inner.contents.push(Content { seen: vec![0; bytes as usize], ..Content::default() });
-            inner.name_changes.push(NameChange::Create(file, at));
-            inner.names.insert(file, at);
+            let is_failing = inner.chance(inner.faults.create_fails);
+            let bytes = if is_failing { 0 } else { bytes as usize };
+            inner.contents.push(Content { seen: vec![0; bytes], ..Content::default() });
+            if is_failing {
+                return inner.fail_names(NameChange::Create(file, at));
+            }
+            inner.change_names(NameChange::Create(file, at));
             Ok(())
         })
     }
@@ -317,10 +378,15 @@ impl Disk for SimDisk {
             if more > 0 && !inner.has_room(more) {
                 return Err(io::Error::from_raw_os_error(libc::ENOSPC));
             }
+            let is_failing = inner.chance(inner.faults.write_fails);
+            let bytes = match is_failing {
+                true => &bytes[..inner.rng.below(bytes.len() as u64 + 1) as usize],
+                false => bytes,
+            };
             let content = &mut inner.contents[at];
             put(&mut content.seen, offset as usize, bytes);
             content.unsynced.push((offset as usize, bytes.to_vec()));
-            Ok(())
+            if is_failing { Err(io::Error::from_raw_os_error(libc::EIO)) } else { Ok(()) }
         })
     }
 
@@ -333,7 +399,7 @@ impl Disk for SimDisk {
                 }
                 return Ok(());
             }
-            if inner.rng.below(1000) < inner.faults.sync_fails {
+            if inner.chance(inner.faults.sync_fails) {
                 // What was given up is in no list any more: a second sync would find nothing to do, and succeed.
                 let content = &mut inner.contents[at];
                 for (offset, bytes) in std::mem::take(&mut content.unsynced) {
@@ -343,7 +409,7 @@ impl Disk for SimDisk {
                 }
                 return Err(io::Error::from_raw_os_error(libc::EIO));
             }
-            if inner.rng.below(1000) >= inner.faults.sync_lies {
+            if !inner.chance(inner.faults.sync_lies) {
                 inner.make_durable(at);
             }
             Ok(())
@@ -353,8 +419,10 @@ impl Disk for SimDisk {
     fn rename(&self, from: File, to: File) -> io::Result<()> {
         self.call(|inner| {
             inner.at(from)?;
-            inner.name_changes.push(NameChange::Rename(from, to));
-            apply(&mut inner.names, NameChange::Rename(from, to));
+            if inner.chance(inner.faults.rename_fails) {
+                return inner.fail_names(NameChange::Rename(from, to));
+            }
+            inner.change_names(NameChange::Rename(from, to));
             Ok(())
         })
     }
@@ -362,18 +430,28 @@ impl Disk for SimDisk {
     fn remove(&self, file: File) -> io::Result<()> {
         self.call(|inner| {
             inner.at(file)?;
-            inner.name_changes.push(NameChange::Remove(file));
-            apply(&mut inner.names, NameChange::Remove(file));
+            if inner.chance(inner.faults.rename_fails) {
+                return inner.fail_names(NameChange::Remove(file));
+            }
+            inner.change_names(NameChange::Remove(file));
             Ok(())
         })
     }
 
     fn sync_names(&self) -> io::Result<()> {
         self.call(|inner| {
-            for change in std::mem::take(&mut inner.name_changes) {
+            if inner.chance(inner.faults.names_lie) {
+                return Ok(());
+            }
+            let is_failing = inner.chance(inner.faults.names_fail);
+            let mut done = inner.name_changes.len();
+            if is_failing {
+                done = inner.rng.below(done as u64 + 1) as usize;
+            }
+            for change in inner.name_changes.drain(..done) {
                 apply(&mut inner.durable_names, change);
             }
-            Ok(())
+            if is_failing { Err(io::Error::from_raw_os_error(libc::EIO)) } else { Ok(()) }
         })
     }
 }
@@ -418,5 +496,54 @@ mod tests {
         assert_eq!(disk.contents(file).unwrap(), [1; 64]);
         disk.restart();
         assert!(disk.contents(file).unwrap() != [1; 64]);
+    }
+
+    #[test]
+    fn what_a_process_left_unsynced_is_read_by_the_next_and_goes_with_the_power() {
+        let mut lost = 0;
+        for seed in 0..64 {
+            let disk = SimDisk::new(seed, Faults::default());
+            let file = File::Segment(1);
+            disk.lock().unwrap();
+            disk.create(file, 0).unwrap();
+            disk.sync_names().unwrap();
+            disk.write(file, 0, &[1; 100]).unwrap();
+            assert!(disk.lock().is_err());
+            disk.leave();
+            disk.lock().unwrap();
+            assert_eq!(disk.contents(file).unwrap(), [1; 100]);
+            disk.restart();
+            lost += u64::from(disk.contents(file).unwrap() != [1; 100]);
+        }
+        assert!(lost > 10, "{lost} of 64");
+    }
+
+    #[test]
+    fn what_fails_has_happened_or_not_and_names_that_were_not_synced_may_go() {
+        let (mut made, mut renamed, mut kept) = (0, 0, 0);
+        for seed in 0..64 {
+            let disk = SimDisk::new(seed, Faults::failing(1000));
+            let (from, to) = (File::Spare(1), File::Segment(1));
+            assert!(disk.create(from, 100).is_err());
+            made += u64::from(disk.contents(from).is_some_and(|it| it.is_empty()));
+            disk.set_faults(Faults::default());
+            disk.create(from, 100).unwrap();
+            disk.sync_names().unwrap();
+            disk.set_faults(Faults::failing(1000));
+            assert!(disk.write(from, 0, &[1; 100]).is_err());
+            assert!(disk.rename(from, to).is_err());
+            renamed += u64::from(disk.contents(to).is_some());
+            assert!(disk.sync_names().is_err());
+            disk.restart();
+            assert!(disk.contents(from).is_some() != disk.contents(to).is_some());
+            disk.set_faults(Faults { names_lie: 1000, ..Faults::default() });
+            disk.create(File::Spare(2), 0).unwrap();
+            disk.sync_names().unwrap();
+            disk.restart();
+            kept += u64::from(disk.contents(File::Spare(2)).is_some());
+        }
+        for count in [made, renamed, kept] {
+            assert!((10..54).contains(&count), "{made} made, {renamed} renamed, {kept} kept");
+        }
     }
 }

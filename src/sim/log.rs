@@ -15,8 +15,8 @@ use crate::sim::disk::{Faults, SimDisk};
 use crate::store::log::record::Vote;
 use crate::store::log::snapshot_format::SnapshotHeader;
 use crate::store::log::{
-    Appended, Epoch, File, Flush, Identity, Log, Options, Part, Replayed, Scrub, Sequence, SnapshotReader,
-    SnapshotWriter, Ticket, Upkeep, open,
+    Appended, Disk, Epoch, File, Flush, Identity, Log, Options, Part, Replayed, Scrub, Sequence,
+    SnapshotReader, SnapshotWriter, Ticket, Upkeep, open,
 };
 use crate::time::Instant;
 
@@ -45,6 +45,12 @@ pub struct Summary {
     pub read: u64,
     /// Segments begun.
     pub segments: u64,
+    /// Pieces of work on files that failed, and were done anew.
+    pub upkeep_failed: u64,
+    /// Snapshots that could not be written.
+    pub snapshots_failed: u64,
+    /// Times that the process ended and the machine went on.
+    pub left: u64,
 }
 
 impl Summary {
@@ -61,6 +67,9 @@ impl Summary {
         self.failed += other.failed;
         self.read += other.read;
         self.segments += other.segments;
+        self.upkeep_failed += other.upkeep_failed;
+        self.snapshots_failed += other.snapshots_failed;
+        self.left += other.left;
     }
 }
 
@@ -71,9 +80,11 @@ pub enum Trouble {
     None,
     /// Syncs that fail.
     FailedSyncs,
+    /// Any call that fails: writes, files made, renamed and taken away, syncs of both kinds.
+    FailedCalls,
     /// Room that comes and goes.
     Full,
-    /// Syncs that lie.
+    /// Syncs that lie, of files and of names.
     Lies,
     /// A bit that flips while the log is closed.
     Rot,
@@ -85,7 +96,8 @@ impl Trouble {
     /// The one of this seed.
     pub fn of(seed: u64) -> Self {
         match seed % 8 {
-            0..=2 => Trouble::None,
+            0 | 1 => Trouble::None,
+            2 => Trouble::FailedCalls,
             3 => Trouble::FailedSyncs,
             4 | 5 => Trouble::Full,
             6 => Trouble::Lies,
@@ -213,10 +225,12 @@ struct World {
 /// Plays the world of a seed. `Err` says what did not hold.
 pub fn run(seed: u64, trouble: Trouble) -> Result<Summary, String> {
     let mut rng = Rng::new(seed);
-    let faults = Faults {
-        sync_fails: if trouble == Trouble::FailedSyncs { 30 } else { 0 },
-        sync_lies: if trouble == Trouble::Lies { 100 } else { 0 },
-        sync_late: trouble == Trouble::Canary,
+    let faults = match trouble {
+        Trouble::FailedSyncs => Faults { sync_fails: 30, names_fail: 30, ..Faults::default() },
+        Trouble::FailedCalls => Faults::failing(15),
+        Trouble::Lies => Faults { sync_lies: 100, names_lie: 100, ..Faults::default() },
+        Trouble::Canary => Faults { sync_late: true, ..Faults::default() },
+        _ => Faults::default(),
     };
     let segment_bytes = 16_384 + 4096 * rng.below(6);
     let options = Options {
@@ -300,6 +314,11 @@ impl World {
             93..=98 => self.read(),
             _ => self.scrub(),
         }
+    }
+
+    /// Whether calls fail on their own.
+    fn is_failing(&self) -> bool {
+        matches!(self.trouble, Trouble::FailedSyncs | Trouble::FailedCalls)
     }
 
     fn log(&mut self) -> &mut Log {
@@ -420,11 +439,16 @@ impl World {
         });
         let Ok(written) = written else {
             // The name may have come to last, or not.
+            if !self.disk.is_crashed() {
+                self.summary.snapshots_failed += 1;
+                // A process that goes on may replace what is not committed: consensus has a snapshot of none of that.
+                self.log = self.log.take().filter(|_| sequence <= self.model.commit);
+            }
             return Ok(());
         };
         self.summary.snapshots += 1;
-        // From here on it is there after any crash.
-        self.snapshots.retain(|(it, ..)| *it >= sequence);
+        // From here on it is there after any crash, unless the sync of its name was a lie.
+        self.snapshots.retain(|(it, ..)| *it >= sequence || self.trouble == Trouble::Lies);
         let clock_ms = self.clock_ms;
         let op = match is_restart {
             true => Op::Restart { sequence, epoch },
@@ -453,7 +477,7 @@ impl World {
             if self.disk.is_crashed() {
                 return Ok(());
             }
-            if !matches!(self.trouble, Trouble::FailedSyncs) {
+            if !self.is_failing() {
                 return Err("a flush failed".into());
             }
             self.summary.failed += 1;
@@ -485,8 +509,9 @@ impl World {
             return Ok(());
         };
         let result = work.run(&self.disk);
-        if result.is_ok() && matches!(work, Upkeep::Prepare { .. }) {
-            self.summary.segments += 1;
+        match result {
+            Ok(()) => self.summary.segments += u64::from(matches!(work, Upkeep::Prepare { .. })),
+            Err(_) => self.summary.upkeep_failed += u64::from(self.is_failing()),
         }
         self.log().handle_upkeep(&work, result, now, |file| file.to_string());
         Ok(())
@@ -588,9 +613,22 @@ impl World {
             }
         }
         self.log = None;
-        self.flush = None;
         self.upkeep = None;
-        self.disk.restart();
+        self.disk.abandon_crash();
+        // A disk that lies has less than was read of it: what a process then goes on from is nobody's word.
+        let may_leave = !self.disk.is_crashed() && self.trouble != Trouble::Lies;
+        if may_leave && self.rng.below(2) == 0 {
+            // The process is killed, maybe in the midst of a write.
+            if let Some(flush) = self.flush.take() {
+                let some = self.rng.below(flush.bytes().len() as u64 + 1) as usize;
+                let _ = self.disk.write(flush.file(), flush.offset(), &flush.bytes()[..some]);
+            }
+            self.disk.leave();
+            self.summary.left += 1;
+        } else {
+            self.disk.restart();
+        }
+        self.flush = None;
         self.disk.set_bytes_max(None);
         if self.trouble == Trouble::Rot && life > 0 {
             self.disk.rot(|file| matches!(file, File::Segment(_) | File::Snapshot(_)));
@@ -633,8 +671,8 @@ impl World {
                 self.summary.refused += 1;
                 return Ok(false);
             }
-            Err(error) if self.trouble == Trouble::FailedSyncs && matches!(error, Error::Io { .. }) => {
-                // Making the first segment takes a sync, too.
+            Err(error) if self.is_failing() && matches!(error, Error::Io { .. }) => {
+                // Making the first segment takes syncs, too, and so does going on from what a process left.
                 self.disk.restart();
                 return Ok(false);
             }

@@ -1,4 +1,4 @@
-//! A store on a disk that crashes, tears, lies, fills up and fails to sync. Checked all along:
+//! A store on a disk that crashes, tears, lies, rots, is slow, fills up and fails. Checked all along:
 //!
 //! - after a crash the store is in the state that some beginning of what was submitted explains (equal hashes), and that
 //!   beginning has all that was answered as being on disk;
@@ -6,7 +6,9 @@
 //! - what is read, and what each command answers, is what an index without a disk says at that place of the log;
 //! - a request sent again is done once, whether the first one is under way, done, or was taken by a crash;
 //! - after a failed sync nothing more is taken, all that waited are told, and reading goes on;
-//! - a full disk refuses, and takes again when there is room.
+//! - a full disk refuses, and takes again when there is room; one whose calls fail costs no more than a failed sync does;
+//! - what a process that was killed left, and the next one has opened, is there when the power fails later;
+//! - a bit that rots is found, or was of the last batch alone and is reported.
 
 mod host;
 mod summary;
@@ -32,9 +34,15 @@ pub enum Trouble {
     None,
     /// Syncs that fail.
     FailedSyncs,
+    /// Any call that fails: writes, files made, renamed and taken away, syncs of both kinds.
+    FailedCalls,
+    /// A disk that is slow at times.
+    Slow,
+    /// A bit that flips while the store is closed.
+    Rot,
     /// Room that comes and goes.
     Full,
-    /// Syncs that lie: what was answered may be gone, but what is there is right.
+    /// Syncs that lie, of files and of names: what was answered may be gone, but what is there is right.
     Lies,
     /// A disk that acknowledges a sync before it does it. The checker is not told: it has to find out.
     LateDisk,
@@ -46,10 +54,23 @@ impl Trouble {
     /// The one of this seed.
     pub fn of(seed: u64) -> Self {
         match seed % 8 {
-            0..=3 => Trouble::None,
+            0 | 1 => Trouble::None,
+            2 => Trouble::Rot,
+            3 => Trouble::Slow,
             4 => Trouble::FailedSyncs,
-            5 | 6 => Trouble::Full,
+            5 => Trouble::FailedCalls,
+            6 => Trouble::Full,
             _ => Trouble::Lies,
+        }
+    }
+
+    fn faults(self) -> Faults {
+        match self {
+            Trouble::FailedSyncs => Faults { sync_fails: 20, names_fail: 20, ..Faults::default() },
+            Trouble::FailedCalls => Faults::failing(10),
+            Trouble::Lies => Faults { sync_lies: 100, names_lie: 100, ..Faults::default() },
+            Trouble::LateDisk => Faults { sync_late: true, ..Faults::default() },
+            _ => Faults::default(),
         }
     }
 }
@@ -79,6 +100,8 @@ struct World {
     latest: Timestamp,
     engine: Option<Engine>,
     flush: Option<Flush>,
+    /// Where the last batch that was written went, and how long it is.
+    last_flush: Option<(File, u64, u64)>,
     /// A flush that was told of before it was done: where it goes.
     early: Option<(File, u64, Vec<u8>)>,
     upkeep: Option<Upkeep>,
@@ -90,8 +113,11 @@ struct World {
     oracle: Index,
     /// Who waits for which sequence.
     waiting: BTreeMap<Ticket, u64>,
-    /// Up to here everything was told to be on disk.
+    /// Up to here everything was told to be on disk; and was, before the last batch was written.
     told: u64,
+    told_before: u64,
+    /// So many steps the disk does nothing.
+    slow_steps: u64,
     /// Up to here everything was seen.
     seen: u64,
     numbers: [u64; CLIENTS as usize],
@@ -103,11 +129,6 @@ struct World {
 /// Plays the world of a seed. `Err` says what did not hold.
 pub fn run(seed: u64, trouble: Trouble) -> Result<Summary, String> {
     let mut rng = Rng::new(seed);
-    let faults = Faults {
-        sync_fails: if trouble == Trouble::FailedSyncs { 20 } else { 0 },
-        sync_lies: if trouble == Trouble::Lies { 100 } else { 0 },
-        sync_late: trouble == Trouble::LateDisk,
-    };
     let segment_bytes = 32_768 + 4096 * rng.below(8);
     let settings = Settings { value_max: 8 << 10, ..Settings::default() };
     let options = Options {
@@ -127,7 +148,7 @@ pub fn run(seed: u64, trouble: Trouble) -> Result<Summary, String> {
     };
     let oracle = Index::new(&index::Options::default());
     let mut world = World {
-        disk: SimDisk::new(rng.next_u64(), faults),
+        disk: SimDisk::new(rng.next_u64(), trouble.faults()),
         rng,
         trouble,
         options,
@@ -135,6 +156,7 @@ pub fn run(seed: u64, trouble: Trouble) -> Result<Summary, String> {
         latest: Timestamp::default(),
         engine: None,
         flush: None,
+        last_flush: None,
         early: None,
         upkeep: None,
         snapshot: None,
@@ -143,6 +165,8 @@ pub fn run(seed: u64, trouble: Trouble) -> Result<Summary, String> {
         oracle,
         waiting: BTreeMap::new(),
         told: 0,
+        told_before: 0,
+        slow_steps: 0,
         seen: 0,
         numbers: [0; CLIENTS as usize],
         requests: Vec::new(),
@@ -160,6 +184,7 @@ impl World {
             if self.engine.is_none() {
                 self.open()?;
             }
+            self.slow_down();
             match self.rng.below(100) {
                 0..=44 => self.submit()?,
                 45..=49 => self.submit_sync()?,
@@ -169,7 +194,10 @@ impl World {
                 87..=89 => self.full(),
                 90..=93 => self.read()?,
                 94..=95 => self.disk.crash_in(self.rng.below(30)),
-                96 => self.crash(),
+                96 => match self.rng.below(2) {
+                    0 => self.crash(),
+                    _ => self.kill(),
+                },
                 97 => self.close()?,
                 _ => {
                     if let Some(engine) = &mut self.engine {
@@ -204,12 +232,16 @@ impl World {
                 self.disk.restart();
                 return Ok(());
             }
-            Err(Error::Corrupt(_)) if self.trouble == Trouble::Lies => {
+            Err(Error::Corrupt(_) | Error::Unsupported { .. } | Error::InvalidArgument { .. })
+                if matches!(self.trouble, Trouble::Lies | Trouble::Rot) =>
+            {
                 // Begin anew: a disk that lies may leave something that is recognised as being damaged.
-                self.disk = SimDisk::new(self.rng.next_u64(), Faults { sync_lies: 100, ..Faults::default() });
+                self.summary.damaged += 1;
+                self.disk = SimDisk::new(self.rng.next_u64(), self.trouble.faults());
                 *self = World {
                     entries: Vec::new(),
                     told: 0,
+                    told_before: 0,
                     seen: 0,
                     ..std::mem::replace(self, World::empty())
                 };
@@ -226,16 +258,17 @@ impl World {
         if recovered > last {
             return Err(format!("recovered up to {recovered}, of {last} entries"));
         }
-        if recovered < self.told && self.trouble != Trouble::Lies {
-            return Err(format!(
-                "recovered up to {recovered}, and up to {} was told to be on disk",
-                self.told
-            ));
+        // The last batch may have rotted, and then looks like one that was torn.
+        let is_cut = self.trouble == Trouble::Rot && report.log.torn.is_some();
+        let least = if is_cut { self.told_before } else { self.told };
+        if recovered < least && self.trouble != Trouble::Lies {
+            return Err(format!("recovered up to {recovered}, and up to {least} was told to be on disk"));
         }
+        self.summary.rotted += u64::from(recovered < self.told && is_cut);
         let told = self.told.min(recovered);
         self.summary.more_than_told += recovered - told;
         self.summary.vanished += self.seen.saturating_sub(recovered);
-        if self.trouble != Trouble::Lies {
+        if self.trouble != Trouble::Lies && !is_cut {
             for sequence in recovered + 1..=self.seen {
                 if self.entry(sequence).durability != Durability::Memory {
                     return Err(format!("entry {sequence} asked for local, was seen, and is gone"));
@@ -265,7 +298,7 @@ impl World {
         if ours.memory() != theirs.memory() || ours.len() != theirs.len() {
             return Err("the hash is right, memory or count of keys is not".into());
         }
-        self.told = recovered;
+        (self.told, self.told_before) = (recovered, least.min(recovered));
         self.seen = engine.last_sequence();
         while engine.poll_completion().is_some() {}
         self.engine = Some(engine);
@@ -273,7 +306,7 @@ impl World {
     }
 
     fn is_troubled(&self) -> bool {
-        matches!(self.trouble, Trouble::Full | Trouble::FailedSyncs)
+        matches!(self.trouble, Trouble::Full | Trouble::FailedSyncs | Trouble::FailedCalls)
     }
 
     /// A world to be thrown away.
@@ -288,6 +321,7 @@ impl World {
             latest: Timestamp::default(),
             engine: None,
             flush: None,
+            last_flush: None,
             early: None,
             upkeep: None,
             snapshot: None,
@@ -296,6 +330,8 @@ impl World {
             oracle,
             waiting: BTreeMap::new(),
             told: 0,
+            told_before: 0,
+            slow_steps: 0,
             seen: 0,
             numbers: [0; CLIENTS as usize],
             requests: Vec::new(),
@@ -350,6 +386,8 @@ impl World {
             Ok(ticket) => ticket,
             Err(error @ (Error::Capacity { .. } | Error::Io { .. }))
                 if is_failed
+                    || self.trouble == Trouble::FailedCalls
+                    || self.trouble == Trouble::FailedSyncs
                     || engine.is_worth_waiting(&error)
                     || self.trouble == Trouble::Full
                     || self.options.log.disk_bytes_max.is_some() =>
@@ -483,6 +521,31 @@ impl World {
     fn crash(&mut self) {
         self.leave();
         self.disk.restart();
+        match (self.trouble, self.rng.below(16), self.last_flush) {
+            (Trouble::Rot, 0, _) => {
+                self.disk.rot(|file| matches!(file, File::Segment(_) | File::Snapshot(_)));
+            }
+            (Trouble::Rot, 1, Some((file, offset, bytes))) => {
+                self.disk.flip(file, offset + self.rng.below(bytes), 1 << self.rng.below(8));
+            }
+            _ => {}
+        }
+    }
+
+    /// The process is killed, maybe in the midst of a write; the machine goes on.
+    fn kill(&mut self) {
+        // A disk that lies has less than is read of it: what a process then goes on from is nobody's word.
+        if self.trouble == Trouble::Lies || self.disk.is_crashed() {
+            return self.crash();
+        }
+        self.disk.abandon_crash();
+        if let Some(flush) = self.flush.take() {
+            let some = self.rng.below(flush.bytes().len() as u64 + 1) as usize;
+            let _ = self.disk.write(flush.file(), flush.offset(), &flush.bytes()[..some]);
+        }
+        self.leave();
+        self.disk.leave();
+        self.summary.killed += 1;
     }
 
     fn leave(&mut self) {

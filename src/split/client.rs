@@ -13,8 +13,9 @@ pub(super) enum Ask {
     /// It was answered here.
     Nothing,
     Read,
+    /// A step of a scan by this cursor; 0: it begins.
     Scan {
-        begins: bool,
+        cursor: u64,
     },
     /// Asks about the store as a whole.
     Primary,
@@ -86,7 +87,7 @@ pub(super) struct Slot {
     pub(super) ask: Ask,
     pub(super) bytes: Bytes,
     pub(super) state: State,
-    /// Connections that broke under it.
+    /// Connections that broke under it, and times that the node which alone can answer it was not fresh enough.
     pub(super) breaks: u32,
 }
 
@@ -150,8 +151,6 @@ pub(super) struct Client {
     /// Whether it has been answered by its home.
     pub(super) has_read: bool,
     pub(super) reads: u32,
-    /// By which its scans go.
-    pub(super) scan: Option<LinkId>,
     /// Until when it waits for a primary.
     pub(super) held_until: Option<Instant>,
     pub(super) has_ended: bool,
@@ -305,7 +304,6 @@ impl Split {
             home: None,
             has_read: false,
             reads: 0,
-            scan: None,
             held_until: None,
             has_ended: false,
             is_closing: false,

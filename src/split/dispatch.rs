@@ -8,6 +8,9 @@ use super::{ClientId, LinkId, Split, Timed};
 use crate::resp::{Position, Protocol};
 use crate::time::Instant;
 
+/// So many times the node of a scan may be behind before it is told to begin again: each waits for `catch_up`.
+const SCAN_TRIES: u32 = 16;
+
 /// Where a request goes.
 struct Chosen {
     link: LinkId,
@@ -48,6 +51,7 @@ impl Split {
                 continue;
             }
             let chosen = match ask {
+                Ask::Scan { cursor } if cursor != 0 => self.scanner(id, at, cursor, now),
                 Ask::Read | Ask::Scan { .. } | Ask::Primary => self.reader(id, ask, now),
                 Ask::Write { .. } | Ask::Exec { .. } => self.writer(id, ask, now),
                 Ask::Watch | Ask::Unwatch => self.watcher(id, now),
@@ -110,15 +114,7 @@ impl Split {
         }
         let is_hasty = client.run == Run::Writes && is_planted!(self, HastyRead);
         if in_flight > 0 && !is_hasty {
-            return self.same_reader(link?, ask, token, client.scan);
-        }
-        if let (Ask::Scan { begins: false }, Some(scan)) = (ask, client.scan)
-            && let Some(link) = self.link(scan)
-            && link.is_up()
-        {
-            // Only who gave the cursor knows it.
-            let is_strong = link.purpose == Use::Strong;
-            return self.room(scan, id).map(|link| Chosen { link, after: (!is_strong).then_some(token) });
+            return self.same_reader(link?, ask, token);
         }
         if ask != Ask::Primary
             && client.knows_token()
@@ -135,11 +131,52 @@ impl Split {
         self.room(link, id).map(|link| Chosen { link, after: None })
     }
 
-    /// Reads that are under way go one way: the later one must not see less.
-    fn same_reader(&self, link: LinkId, ask: Ask, token: Position, scan: Option<LinkId>) -> Option<Chosen> {
-        if matches!(ask, Ask::Scan { begins: false }) && scan != Some(link) {
+    /// A scan goes on at the node that gave the cursor, which alone knows it. Where that is not the client's home, it becomes
+    /// it. When it cannot be asked, another one says that the scan is to begin again.
+    fn scanner(&mut self, id: ClientId, at: usize, cursor: u64, now: Instant) -> Option<Chosen> {
+        let client = self.client(id)?;
+        let is_hopeless = client.slots[at].breaks >= SCAN_TRIES;
+        let (mode, in_flight, link) = (client.mode, client.in_flight, client.link);
+        let keeper = self.keeper(cursor, now).filter(|_| !is_hopeless && mode != Mode::Watching);
+        let Some(keeper) = keeper else { return self.reader(id, Ask::Read, now) };
+        if in_flight > 0 {
+            let is_there = self.link(link?).is_some_and(|link| link.node == keeper);
+            return if is_there { self.reader(id, Ask::Read, now) } else { None };
+        }
+        if self.primary == Some(keeper) {
+            return self.reader(id, Ask::Primary, now);
+        }
+        self.settle_at(id, keeper);
+        if !self.client(id)?.knows_token() {
+            self.learn_token(id, now)?;
+        }
+        let read = self.shared(keeper, Use::Read, id, now)?;
+        let protocol = self.protocol(id);
+        let (has, token) = (self.nodes.get(&keeper)?.has[of(protocol)], self.client(id)?.token);
+        // What it has is known of this process of it, once the connection stands.
+        let is_known = self.link(read)?.is_up() && has >= token;
+        self.room(read, id).map(|link| Chosen { link, after: (!is_known).then_some(token) })
+    }
+
+    /// Has a client's token say all that it has seen. `None`: that takes a while, and the client is looked at again.
+    fn learn_token(&mut self, id: ClientId, now: Instant) -> Option<()> {
+        if self.client(id)?.unsettled > 0 {
             return None;
         }
+        let Some(primary) = self.usable_primary(now) else {
+            self.hold(id, now);
+            return None;
+        };
+        if self.client(id)?.lost.is_some() {
+            let strong = self.shared(primary, Use::Strong, id, now)?;
+            self.seek(id, strong);
+            return None;
+        }
+        Some(())
+    }
+
+    /// Reads that are under way go one way: the later one must not see less.
+    fn same_reader(&self, link: LinkId, ask: Ask, token: Position) -> Option<Chosen> {
         let found = self.link(link)?;
         let has = self.nodes.get(&found.node).map(|node| node.has[of(found.protocol)]);
         let after = match found.purpose {
@@ -219,17 +256,9 @@ impl Split {
     }
 
     fn waiter(&mut self, id: ClientId, now: Instant) -> Option<Chosen> {
-        let client = self.client(id)?;
-        if client.unsettled > 0 {
-            return None;
-        }
-        let Some(primary) = self.usable_primary(now) else {
+        self.learn_token(id, now)?;
+        if self.usable_primary(now).is_none() {
             self.hold(id, now);
-            return None;
-        };
-        if self.client(id)?.lost.is_some() {
-            let strong = self.shared(primary, Use::Strong, id, now)?;
-            self.seek(id, strong);
             return None;
         }
         let token = self.client(id)?.token;
@@ -343,9 +372,6 @@ impl Split {
             client.reads = client.reads.wrapping_add(1);
         } else {
             self.seek(id, link);
-        }
-        if let (Ask::Scan { .. }, Some(client)) = (ask, self.client_mut(id)) {
-            client.scan = Some(link);
         }
         self.call_link(link);
         self.watch_link(link, now);

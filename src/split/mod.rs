@@ -33,6 +33,7 @@
 //! | `take` | from bytes of a client to slots |
 //! | `dispatch` | from slots to connections |
 //! | `settle` | from answers and broken connections to slots |
+//! | `lag` | whether a node is near enough for a pool of the nodes |
 //! | `planted` | bugs for the simulator to find, in its build alone |
 
 /// Whether a bug is planted: never but in the simulator's build.
@@ -49,6 +50,7 @@ macro_rules! is_planted {
 mod answer;
 mod client;
 mod dispatch;
+pub mod lag;
 mod link;
 mod nodes;
 mod options;

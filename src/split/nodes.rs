@@ -7,7 +7,7 @@ use super::client::{Mode, State};
 use super::link::Use;
 use super::{ClientId, LinkId, Reads, Split, Timed, Topology};
 use crate::balance::Address;
-use crate::resp::{Position, Protocol};
+use crate::resp::{Position, Protocol, mark_of, marks};
 use crate::time::Instant;
 
 /// Connections that clients share, of one protocol.
@@ -23,6 +23,8 @@ pub(super) struct Links {
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) name: Arc<str>,
+    /// The mark of cursors that it gives.
+    pub(super) mark: u8,
     pub(super) address: Option<Address>,
     is_own: bool,
     is_out: bool,
@@ -72,9 +74,11 @@ impl Split {
             .copied()
             .filter(|id| topology.nodes.iter().all(|view| view.id != *id || view.is_out))
             .collect();
+        let marks = marks(topology.nodes.iter().map(|view| &*view.name));
         for view in &topology.nodes {
             let node = self.nodes.entry(view.id).or_insert_with(|| Node {
                 name: Arc::clone(&view.name),
+                mark: 0,
                 address: None,
                 is_own: view.is_own,
                 is_out: view.is_out,
@@ -88,6 +92,7 @@ impl Split {
                 problem: None,
             });
             node.name = Arc::clone(&view.name);
+            node.mark = marks.get(&*view.name).copied().unwrap_or(0);
             (node.is_own, node.is_out) = (view.is_own, view.is_out);
             let has_moved = node.address.is_some() && node.address != view.address;
             node.address = view.address.clone();
@@ -250,6 +255,28 @@ impl Split {
         }
         if let Some(node) = home.and_then(|home| self.nodes.get_mut(&home)) {
             node.homes -= 1;
+        }
+    }
+
+    /// The node that has given a cursor, which alone knows what it stands for, if it can be asked; `None` also when the cursor
+    /// does not say.
+    pub(super) fn keeper(&self, cursor: u64, now: Instant) -> Option<u64> {
+        let mark = mark_of(cursor);
+        let (id, node) = self.nodes.iter().find(|(_, node)| mark != 0 && u64::from(node.mark) == mark)?;
+        (!node.is_out && node.address.is_some() && node.retry_at <= now).then_some(*id)
+    }
+
+    /// Has a client read from this node from now on.
+    pub(super) fn settle_at(&mut self, id: ClientId, home: u64) {
+        if self.client(id).is_none_or(|client| client.home == Some(home)) {
+            return;
+        }
+        self.leave_home(id);
+        if let Some(node) = self.nodes.get_mut(&home) {
+            node.homes += 1;
+        }
+        if let Some(client) = self.client_mut(id) {
+            client.home = Some(home);
         }
     }
 

@@ -176,6 +176,7 @@ impl Split {
         } else if is_refused {
             is_behind = matches!(purpose, Use::Read | Use::After);
             client.slots[at].state = State::Refused(answer);
+            client.slots[at].breaks += u32::from(is_behind && matches!(ask, Ask::Scan { .. }));
             client.waiting += 1;
         } else if is_passed && !is_streamed {
             // It must not be older than what comes of the one before it.

@@ -94,7 +94,7 @@ impl Split {
         let is_idle = client.slots.is_empty();
         let ask = match routed.route {
             Route::Read => Ask::Read,
-            Route::Scan { begins } => Ask::Scan { begins },
+            Route::Scan { cursor } => Ask::Scan { cursor },
             Route::Primary => Ask::Primary,
             Route::Write => Ask::Write { is_light: routed.is_light },
             Route::Watch => Ask::Watch,

@@ -132,7 +132,7 @@ static void wait_for(trimtab_cluster_events *events, int32_t kind, const char *n
     char text[512];
     for (;;) {
         OK(trimtab_cluster_events_next(events, PATIENCE_MS, &event));
-        CHECK(event.kind >= TRIMTAB_CLUSTER_ROLE && event.kind <= TRIMTAB_CLUSTER_MENDED);
+        CHECK(event.kind >= TRIMTAB_CLUSTER_ROLE && event.kind <= TRIMTAB_CLUSTER_RECOVERED);
         if (event.kind != kind) {
             continue;
         }
@@ -267,6 +267,8 @@ static void who_is_primary_and_who_is_in_it(void)
     EXPECT(TRIMTAB_E_NOT_PRIMARY, trimtab_store_transfer(stores[other], STR(names[to]), 0));
     CHECK(strstr(last_error(), names[primary]) != NULL);
     EXPECT(TRIMTAB_E_NOT_FOUND, trimtab_store_transfer(stores[primary], STR("nobody"), 0));
+    // In plaintext.
+    EXPECT(TRIMTAB_E_STATE, trimtab_store_reload_certificates(stores[primary]));
     OK(trimtab_store_transfer(stores[primary], STR(names[to]), PATIENCE_MS));
     wait_readable(fd);
     wait_for(events, TRIMTAB_CLUSTER_ROLE, names[to], NULL);
@@ -323,6 +325,7 @@ static void a_child(void)
         alarm(CHILD_SECONDS);
         EXPECT(TRIMTAB_E_FORKED, trimtab_store_cluster(stores[0], &cluster));
         EXPECT(TRIMTAB_E_FORKED, trimtab_store_transfer(stores[0], STR("b"), 0));
+        EXPECT(TRIMTAB_E_FORKED, trimtab_store_reload_certificates(stores[0]));
         EXPECT(TRIMTAB_E_FORKED, trimtab_store_get_at(stores[0], BYTES("key"), &read, &answer));
         EXPECT(TRIMTAB_E_FORKED, trimtab_store_put(stores[0], BYTES("key"), BYTES("v"), NULL, NULL));
         EXPECT(TRIMTAB_E_FORKED, trimtab_cluster_events_next(events, -1, &event));
@@ -335,6 +338,67 @@ static void a_child(void)
     }
     CHECK(child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
     trimtab_cluster_events_free(events);
+}
+
+/* A directory that nobody has open is promoted: its node goes on with what it has. The options that only an operator sets. */
+static void promoted_by_force(void)
+{
+    trimtab_cluster_options *options = NULL;
+    trimtab_promotion *promotion = NULL;
+    trimtab_promoted promoted;
+    trimtab_store *store = NULL;
+    trimtab_store_call call = new_call();
+    char path[128];
+    OK(trimtab_cluster_options_new(STR("x"), &options));
+    OK(trimtab_cluster_options_set_insecure_plaintext(options, 0));
+    OK(trimtab_cluster_options_set_message_bytes(options, 16 << 10));
+    OK(trimtab_cluster_options_set_kept_bytes_max(options, 1 << 20));
+    OK(trimtab_cluster_options_set_snapshot_rate(options, 1 << 30));
+    OK(trimtab_cluster_options_set_slow_flush_ms(options, 0));
+    OK(trimtab_cluster_options_set_slow_flush_ms(options, 5000));
+    OK(trimtab_cluster_options_set_election_ticks(options, 30));
+    OK(trimtab_cluster_options_add_member(options, STR("x"), STR(""), 0));
+    OK(join_as("forced", options, &store));
+    OK(trimtab_store_put(store, BYTES("k"), BYTES("v"), NULL, NULL));
+    /* A learner that never comes. */
+    OK(trimtab_store_add_node(store, STR("l"), STR(""), PATIENCE_MS));
+    snprintf(path, sizeof path, "%s/forced", folder);
+    EXPECT(TRIMTAB_E_STATE, trimtab_store_promote_directory(STR(path), &promotion));
+    CHECK(promotion == NULL);
+    trimtab_store_free(store);
+
+    OK(trimtab_store_promote_directory(STR(path), &promotion));
+    memset(&promoted, 0x55, sizeof promoted);
+    promoted.struct_size = sizeof promoted;
+    OK(trimtab_promotion_read(promotion, &promoted));
+    CHECK(promoted.generation == 2 && promoted.last >= 1 && promoted.reserved == 0);
+    CHECK(is(promoted.cluster, promoted.cluster_len, "trimtab") && is(promoted.node, promoted.node_len, "x"));
+    CHECK(promoted.out == NULL && promoted.out_len == 0 && is(promoted.learners, promoted.learners_len, "l"));
+    promoted.struct_size = 8;
+    EXPECT(TRIMTAB_E_STRUCT_SIZE, trimtab_promotion_read(promotion, &promoted));
+    trimtab_promotion_free(promotion);
+
+    store = NULL;
+    OK(join_as("forced", options, &store));
+    call.timeout_ms = PATIENCE_MS;
+    OK(trimtab_store_put(store, BYTES("on"), BYTES("v"), &call, NULL));
+    CHECK(has(store, "k", "v"));
+    trimtab_store_free(store);
+    /* What is out of range is refused where the store joins. */
+    store = NULL;
+    OK(trimtab_cluster_options_set_election_ticks(options, 9));
+    EXPECT(TRIMTAB_E_INVALID_ARGUMENT, join_as("forced", options, &store));
+    CHECK(strstr(last_error(), "election_ticks") != NULL);
+    OK(trimtab_cluster_options_set_election_ticks(options, 20));
+    OK(trimtab_cluster_options_set_slow_flush_ms(options, 9));
+    EXPECT(TRIMTAB_E_INVALID_ARGUMENT, join_as("forced", options, &store));
+    CHECK(strstr(last_error(), "slow_flush") != NULL);
+    OK(trimtab_cluster_options_set_slow_flush_ms(options, 10));
+    OK(trimtab_cluster_options_set_kept_bytes_max(options, UINT64_MAX));
+    EXPECT(TRIMTAB_E_INVALID_ARGUMENT, join_as("forced", options, &store));
+    CHECK(strstr(last_error(), "kept_bytes_max") != NULL && store == NULL);
+    trimtab_cluster_options_free(options);
+    EXPECT(TRIMTAB_E_INVALID_ARGUMENT, trimtab_store_promote_directory(STR(folder), NULL));
 }
 
 static void refusals(void)
@@ -363,6 +427,10 @@ static void refusals(void)
     CHECK(strstr(last_error(), "members") != NULL);
     OK(trimtab_cluster_options_add_member(options, STR("x"), STR("10.0.0.5:7400"), 0));
     EXPECT(TRIMTAB_E_INVALID_ARGUMENT, join_as("x", options, &store));
+    OK(trimtab_cluster_options_set_nodes(options, 65));
+    EXPECT(TRIMTAB_E_INVALID_ARGUMENT, join_as("x", options, &store));
+    CHECK(strstr(last_error(), "nodes") != NULL && strstr(last_error(), "65") != NULL);
+    OK(trimtab_cluster_options_set_nodes(options, 0));
     OK(trimtab_cluster_options_set_tls(options, STR("/nowhere/node.pem"), STR(""), STR("/nowhere/ca.pem")));
     CHECK(join_as("x", options, &store) != TRIMTAB_OK);
     CHECK(strstr(last_error(), "/nowhere/") != NULL && store == NULL);
@@ -375,6 +443,7 @@ static void refusals(void)
     EXPECT(TRIMTAB_E_STATE, trimtab_store_cluster(alone, &cluster));
     EXPECT(TRIMTAB_E_STATE, trimtab_cluster_events_new(alone, &events));
     EXPECT(TRIMTAB_E_STATE, trimtab_store_transfer(alone, STR("b"), 0));
+    EXPECT(TRIMTAB_E_STATE, trimtab_store_reload_certificates(alone));
     call.durability = TRIMTAB_DURABILITY_QUORUM;
     EXPECT(TRIMTAB_E_UNSUPPORTED, trimtab_store_put(alone, BYTES("k"), BYTES("v"), &call, NULL));
     OK(trimtab_store_put(alone, BYTES("k"), BYTES("v"), NULL, NULL));
@@ -399,6 +468,7 @@ int main(void)
     alarm(ALL_SECONDS);
     make_folder();
     choose_addresses();
+    promoted_by_force();
     refusals();
     for (unsigned at = 0; at < NODES; at++) {
         open_node(at);
@@ -411,6 +481,6 @@ int main(void)
         trimtab_store_free(stores[at]);
     }
     remove_folder();
-    printf("cluster: writes and reads on every node, how it is, a fork, who is primary and who is in it, refusals\n");
+    printf("cluster: writes and reads on every node, how it is, a fork, who is primary and who is in it, directories promoted by force, refusals\n");
     return 0;
 }

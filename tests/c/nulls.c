@@ -59,6 +59,10 @@ static trimtab_txn *made_txn;
 static trimtab_store_call store_call;
 static trimtab_store_result store_result;
 static trimtab_store_status store_status;
+static trimtab_store_report store_report;
+static trimtab_promotion *promotion, *made_promotion;
+static trimtab_promoted promoted;
+static char promotable_path[128];
 static trimtab_store_backup_report backup_report;
 static trimtab_store_restore_options restore_options;
 static trimtab_store_restored restored;
@@ -185,6 +189,7 @@ struct row {
     R(y_set_beginning_options, trimtab_cluster_options_set_beginning, options, BAD, NULL, 0) \
     R(y_set_directory_options, trimtab_cluster_options_set_directory, options, BAD, NULL, 0) \
     R(y_set_durability_options, trimtab_cluster_options_set_durability, options, BAD, NULL, 0) \
+    R(y_set_nodes_options, trimtab_cluster_options_set_nodes, options, BAD, NULL, 1) \
     R(y_set_read_options, trimtab_cluster_options_set_read, options, BAD, NULL, 0, 0) \
     R(y_set_forwards_options, trimtab_cluster_options_set_forwards, options, BAD, NULL, 1) \
     R(y_set_patience_ms_options, trimtab_cluster_options_set_patience_ms, options, BAD, NULL, 1) \
@@ -195,6 +200,15 @@ struct row {
     R(y_add_feed_from_options, trimtab_cluster_options_add_feed_from, options, BAD, NULL, STR("n")) \
     R(y_add_feed_from_node, trimtab_cluster_options_add_feed_from, node, BAD, cluster_options, missing_str()) \
     R(y_set_feed_timeout_ms_options, trimtab_cluster_options_set_feed_timeout_ms, options, BAD, NULL, 2000) \
+    R(y_set_kept_bytes_max_options, trimtab_cluster_options_set_kept_bytes_max, options, BAD, NULL, 1024) \
+    R(y_set_snapshot_rate_options, trimtab_cluster_options_set_snapshot_rate, options, BAD, NULL, 1024) \
+    R(y_set_slow_flush_ms_options, trimtab_cluster_options_set_slow_flush_ms, options, BAD, NULL, 1024) \
+    R(y_set_election_ticks_options, trimtab_cluster_options_set_election_ticks, options, BAD, NULL, 20) \
+    R(y_promote_path, trimtab_store_promote_directory, path, BAD, missing_str(), &made_promotion) \
+    R(y_promote_out, trimtab_store_promote_directory, promotion_out, FINE, STR(promotable_path), NULL) \
+    R(y_promotion_read, trimtab_promotion_read, promotion, BAD, NULL, &promoted) \
+    R(y_promotion_read_out, trimtab_promotion_read, promoted_out, BAD, promotion, NULL) \
+    V(y_promotion_free, trimtab_promotion_free, promotion, FINE, NULL) \
     R(y_set_message_bytes_options, trimtab_cluster_options_set_message_bytes, options, BAD, NULL, 1024) \
     R(y_set_cluster_cluster, trimtab_cluster_options_set_cluster, cluster, BAD, cluster_options, missing_str()) \
     R(y_add_member_name, trimtab_cluster_options_add_member, name, BAD, cluster_options, missing_str(), STR(""), 0) \
@@ -214,6 +228,7 @@ struct row {
     R(y_status_out, trimtab_cluster_status_read, status_out, BAD, cluster, NULL) \
     R(y_node_cluster, trimtab_cluster_node_read, cluster, BAD, NULL, 0, &cluster_node) \
     R(y_node_out, trimtab_cluster_node_read, node_out, BAD, cluster, 0, NULL) \
+    R(y_reload, trimtab_store_reload_certificates, store, BAD, NULL) \
     R(y_transfer_store, trimtab_store_transfer, store, BAD, NULL, STR("a"), 0) \
     R(y_transfer_to, trimtab_store_transfer, to, BAD, joined, missing_str(), 0) \
     R(y_add_node_store, trimtab_store_add_node, store, BAD, NULL, STR("z"), STR(""), 0) \
@@ -255,6 +270,8 @@ struct row {
     R(x_store_get_copy_version_out, trimtab_store_get_copy, version_out, FINE, store, trimtab_bytes_of("k", 1), buffer, sizeof buffer, &length, NULL) \
     R(x_store_sync_store, trimtab_store_sync, store, BAD, NULL, 0, &number) \
     R(x_store_sync_sequence_out, trimtab_store_sync, sequence_out, FINE, store, 0, NULL) \
+    R(x_store_wait_durable_store, trimtab_store_wait_durable, store, BAD, NULL, 0, 0, &number) \
+    R(x_store_wait_durable_durable_out, trimtab_store_wait_durable, durable_out, FINE, store, 0, 0, NULL) \
     R(x_store_snapshot_store, trimtab_store_snapshot, store, BAD, NULL, 0, &number) \
     R(x_store_snapshot_sequence_out, trimtab_store_snapshot, sequence_out, FINE, store, 0, NULL) \
     R(x_store_scrub_store, trimtab_store_scrub, store, BAD, NULL, 0) \
@@ -274,6 +291,12 @@ struct row {
     R(x_store_restore_restored_out, trimtab_store_restore, restored_out, FINE, STR(backup_path), STR(fresh_path()), &restore_options, NULL) \
     R(x_store_status_read_store, trimtab_store_status_read, store, BAD, NULL, &store_status) \
     R(x_store_status_read_status_out, trimtab_store_status_read, status_out, BAD, store, NULL) \
+    R(x_store_report_read_store, trimtab_store_report_read, store, BAD, NULL, &store_report) \
+    R(x_store_report_read_report_out, trimtab_store_report_read, report_out, BAD, store, NULL) \
+    R(x_store_torn_file_copy_store, trimtab_store_torn_file_copy, store, BAD, NULL, buffer, sizeof buffer, &length) \
+    COPY_ROWS(R, trimtab_store_torn_file_copy, store,) \
+    R(x_store_settings_refused_copy_store, trimtab_store_settings_refused_copy, store, BAD, NULL, buffer, sizeof buffer, &length) \
+    COPY_ROWS(R, trimtab_store_settings_refused_copy, store,) \
     R(x_store_put_store, trimtab_store_put, store, BAD, NULL, trimtab_bytes_of("k", 1), NO_KEY, &store_call, &store_result) \
     R(x_store_put_key, trimtab_store_put, key, BAD, store, missing_bytes(), NO_KEY, &store_call, &store_result) \
     R(x_store_put_value, trimtab_store_put, value, BAD, store, trimtab_bytes_of("k", 1), missing_bytes(), &store_call, &store_result) \
@@ -382,6 +405,7 @@ struct row {
     R(x_store_queue_submit_txn_queue, trimtab_store_queue_submit_txn, queue, BAD, NULL, txn, &store_call, 0) \
     R(x_store_queue_submit_txn_txn, trimtab_store_queue_submit_txn, txn, BAD, queue, NULL, &store_call, 0) \
     R(x_store_queue_submit_txn_call, trimtab_store_queue_submit_txn, call, FINE, queue, txn, NULL, 0) \
+    R(x_store_queue_submit_durable_queue, trimtab_store_queue_submit_durable, queue, BAD, NULL, 0, 0) \
     R(x_store_queue_next_queue, trimtab_store_queue_next, queue, BAD, NULL, 0, &number, &made_answer) \
     R(x_store_queue_next_answer_out, trimtab_store_queue_next, answer_out, BAD, queue, 0, &number, NULL) \
     R(x_store_queue_under_way_queue, trimtab_store_queue_under_way, queue, BAD, NULL, &length) \
@@ -650,6 +674,13 @@ int main(int argc, char **argv)
     snprintf(joined_path, sizeof joined_path, "%s/joined", folder);
     trimtab_store_options *joined_options = small_options();
     OK(trimtab_store_join(STR(joined_path), joined_options, cluster_options, &joined));
+    snprintf(promotable_path, sizeof promotable_path, "%s/promotable", folder);
+    trimtab_store *promotable = NULL;
+    OK(trimtab_store_join(STR(promotable_path), joined_options, cluster_options, &promotable));
+    OK(trimtab_store_put(promotable, BYTES("k"), BYTES("v"), NULL, NULL));
+    trimtab_store_free(promotable);
+    OK(trimtab_store_promote_directory(STR(promotable_path), &promotion));
+    promoted.struct_size = sizeof promoted;
     trimtab_store_options_free(joined_options);
     OK(trimtab_store_cluster(joined, &cluster));
     OK(trimtab_cluster_events_new(joined, &cluster_events));
@@ -659,6 +690,7 @@ int main(int argc, char **argv)
     store_call.struct_size = sizeof store_call;
     store_result.struct_size = sizeof store_result;
     store_status.struct_size = sizeof store_status;
+    store_report.struct_size = sizeof store_report;
     backup_report.struct_size = sizeof backup_report;
     restore_options.struct_size = sizeof restore_options;
     restored.struct_size = sizeof restored;

@@ -9,6 +9,49 @@
 
 enum { BATCH = 100, CHILD_SECONDS = 20, FORKS = 20 };
 
+/* Who waits for the disk is told, and hurries nobody. */
+static void durable(void)
+{
+    trimtab_store_options *options = small_options();
+    OK(trimtab_store_options_set_flush_interval_ms(options, 3600000));
+    trimtab_store *store = open_with("durable", options);
+    trimtab_store_queue *queue = NULL;
+    trimtab_store_answer *answer = NULL;
+    trimtab_store_result result = new_result();
+    trimtab_store_call call = new_call();
+    uint64_t user_data = 0, durable = 77;
+    int32_t fd = -1;
+
+    call.durability = TRIMTAB_DURABILITY_MEMORY;
+    OK(trimtab_store_put(store, BYTES("m"), BYTES("1"), &call, &result));
+    uint64_t sequence = result.sequence;
+    OK(trimtab_store_queue_new(store, 2, &queue));
+    OK(trimtab_store_queue_poll_fd(queue, &fd));
+    OK(trimtab_store_queue_submit_durable(queue, sequence, 5));
+    OK(trimtab_store_queue_submit_durable(queue, sequence + 1, 6));
+    EXPECT(TRIMTAB_E_CAPACITY, trimtab_store_queue_submit_durable(queue, sequence, 7));
+    EXPECT(TRIMTAB_E_TIMED_OUT, trimtab_store_wait_durable(store, sequence, 1, &durable));
+    CHECK(durable == 77 && !is_readable(fd));
+    OK(trimtab_store_sync(store, 0, NULL));
+    wait_readable(fd);
+    OK(trimtab_store_queue_next(queue, 0, &user_data, &answer));
+    OK(trimtab_store_answer_read(answer, &result));
+    CHECK(user_data == 5 && result.sequence == sequence && result.durability == TRIMTAB_DURABILITY_LOCAL);
+    trimtab_store_answer_free(answer);
+    CHECK(!is_readable(fd));
+    OK(trimtab_store_wait_durable(store, sequence, 1, &durable));
+    CHECK(durable == sequence);
+    OK(trimtab_store_close(store));
+    OK(trimtab_store_queue_next(queue, 0, &user_data, &answer));
+    CHECK(user_data == 6);
+    EXPECT(TRIMTAB_E_STATE, trimtab_store_answer_read(answer, &result));
+    trimtab_store_answer_free(answer);
+    EXPECT(TRIMTAB_E_STATE, trimtab_store_queue_submit_durable(queue, 1, 8));
+    EXPECT(TRIMTAB_E_STATE, trimtab_store_wait_durable(store, 1, 0, NULL));
+    trimtab_store_queue_free(queue);
+    trimtab_store_free(store);
+}
+
 static void queues(void)
 {
     trimtab_store *store = open_store("queue");
@@ -322,6 +365,7 @@ static void forks(void)
 int main(void)
 {
     make_folder();
+    durable();
     queues();
     watches();
     compacted();

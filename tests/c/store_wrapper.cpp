@@ -2,6 +2,7 @@
 #include "trimtab.hpp"
 
 #include <poll.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -30,6 +31,19 @@ using trimtab::StoreCall;
 using trimtab::StoreOptions;
 using trimtab::Transaction;
 using trimtab::WallTime;
+
+// By how many seconds the wall clock is behind. The library's calls come here: see LDFLAGS_store_wrapper.
+static long clock_behind;
+extern "C" int __real_clock_gettime(clockid_t clock, timespec *at);
+extern "C" int __wrap_clock_gettime(clockid_t clock, timespec *at);
+int __wrap_clock_gettime(clockid_t clock, timespec *at)
+{
+    const int result = __real_clock_gettime(clock, at);
+    if (result == 0 && clock == CLOCK_REALTIME) {
+        at->tv_sec -= clock_behind;
+    }
+    return result;
+}
 
 namespace {
 
@@ -326,6 +340,19 @@ void watches()
     CHECK(gap.kind == ChangeKind::compacted && gap.sequence > first.sequence);
 }
 
+void durable()
+{
+    Store store(in("durable"), small().flush_interval(1h));
+    auto queue = store.queue(2);
+    const auto sequence = store.put("m", "1", Durability::memory).sequence;
+    queue.submit_durable(sequence, 5);
+    CHECK(thrown([&] { store.wait_durable(sequence, 1ms); }) == Status::timed_out && !queue.next(0ms));
+    store.sync();
+    const auto done = queue.next();
+    CHECK(done.user_data == 5 && done.answer.result().sequence == sequence);
+    CHECK(store.wait_durable(sequence) == sequence && store.wait_durable(1, 1ms) == sequence);
+}
+
 void queues()
 {
     std::optional<trimtab::StoreQueue> outlives;
@@ -481,9 +508,19 @@ void clusters()
     CHECK(thrown([&] { trimtab::ClusterOptions("No Name"); }) == Status::invalid_argument);
     trimtab::ClusterOptions others("x");
     others.listen("127.0.0.1:7400").tls("n.pem", "", "ca.pem").beginning(trimtab::Beginning::join);
-    others.directory(trimtab::Directory::copy).durability(Durability::all).read(trimtab::ReadLevel::replica, 1s);
+    others.directory(trimtab::Directory::copy).durability(Durability::all).nodes(2).read(trimtab::ReadLevel::replica, 1s);
     others.forwards(false).forward_max(7).client_address("here").degrade_after(1s);
     others.feed_from("other").feed_timeout(3s);
+    others.kept_bytes_max(1 << 20).snapshot_rate(1 << 30).slow_flush(5s).election_ticks(30);
+
+    // The others are gone for good.
+    second.close();
+    first.close();
+    stores.clear();
+    const auto promoted = trimtab::promote_directory(in(names[0]));
+    CHECK(promoted.cluster == "of c++" && promoted.node == names[0] && promoted.generation == 2 && promoted.last > 0);
+    CHECK(promoted.out.size() >= 1 && promoted.out.size() + promoted.learners.size() == 2 && promoted.out[0] != names[0]);
+    CHECK(thrown([&] { trimtab::promote_directory(in("alone")); }) == Status::invalid_argument);
     CHECK(thrown([&] { others.feed_from("No Name"); }) == Status::invalid_argument);
     CHECK(thrown([&] { others.listen("nowhere"); }) == Status::invalid_argument);
 }
@@ -556,6 +593,80 @@ void rot()
     CHECK(thrown([&] { slow.scrub(1ms); }) == Status::timed_out);
 }
 
+constexpr const char *segment = "0000000000000001.wal";
+
+std::string segment_of(const char *name)
+{
+    std::ifstream file(in(name) + "/" + segment, std::ios::binary);
+    std::string bytes{std::istreambuf_iterator<char>(file), {}};
+    CHECK(!bytes.empty());
+    return bytes;
+}
+
+// Makes a store that has this segment alone, as a crash may leave one.
+void make_of(const char *name, const std::string &bytes)
+{
+    std::filesystem::create_directory(in(name));
+    CHECK(std::ofstream(in(name) + "/" + segment, std::ios::binary).write(bytes.data(), bytes.size()).good());
+}
+
+void found()
+{
+    std::string bytes;
+    {
+        Store store(in("whole"), small());
+        CHECK(store.report().last == 0 && store.report().is_closed == 0 && store.torn_file().empty());
+        store.put("a", "1");
+        store.put("b", "2");
+        CHECK(store.status().submitted == 3 && store.status().flushes >= 2);
+        bytes = segment_of("whole");
+    }
+    CHECK(Store(in("whole"), small()).report().is_closed == 1);
+    // The last write came to disk without its end.
+    const auto end = bytes.find_last_not_of('\0');
+    CHECK(end != std::string::npos);
+    bytes.replace(end - 9, 10, 10, '\0');
+    make_of("torn", bytes);
+    {
+        const Store store(in("torn"), small());
+        const auto report = store.report();
+        CHECK(report.is_torn == 1 && report.last == 2 && report.replayed == 2);
+        CHECK(report.torn_offset > 8192 && report.torn_offset < end && report.torn_bytes >= 44);
+        CHECK(store.torn_file() == in("torn") + "/" + segment && !store.get("b"));
+    }
+
+    clock_behind = 3600;
+    {
+        Store store(in("whole"), small());
+        CHECK(store.report().ahead_ms > 3000000 && store.report().ahead_ms <= 3600000);
+        store.put("a", "2");
+        CHECK(store.status().clock_steps >= 1);
+    }
+    clock_behind = 0;
+
+    // A segment that is nearly full, and none behind it yet: the command with the settings finds no place.
+    {
+        Store store(in("full"), small());
+        for (;;) {
+            bytes = segment_of("full");
+            const auto room = bytes.size() - bytes.find_last_not_of('\0');
+            if (room < 500) {
+                break;
+            }
+            store.put("k", std::string(room > 70000 ? 60000 : 100, 'v'));
+        }
+    }
+    make_of("refused", bytes);
+    {
+        Store store(in("refused"), small().value_max(10));
+        CHECK(store.report().settings_refused == TRIMTAB_E_CAPACITY);
+        CHECK(store.settings_refused().find("segment_bytes") != std::string::npos);
+        store.put("k", "longer than ten bytes");
+    }
+    const Store store(in("refused"), small().value_max(10));
+    CHECK(store.report().settings_refused == TRIMTAB_OK && store.settings_refused().empty());
+}
+
 } // namespace
 
 int main()
@@ -570,11 +681,13 @@ int main()
     leases();
     ranges();
     watches();
+    durable();
     queues();
     hosted();
     clusters();
     backups();
     rot();
+    found();
     std::filesystem::remove_all(folder);
     std::puts("store_wrapper: C++ works");
     return 0;

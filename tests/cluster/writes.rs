@@ -34,6 +34,21 @@ fn each_level_says_what_it_has_reached() {
 }
 
 #[test]
+fn so_many_nodes_are_the_default_on_whatever_node_it_is_written() {
+    let cluster = Cluster::with(3, 1, |options| options.nodes = 4);
+    let primary = cluster.primary();
+    for at in [primary, cluster.replica(), 3] {
+        let done = cluster.store(at).put(b"key", b"1", &Call::default()).unwrap();
+        assert!(done.nodes == 4 && !done.is_degraded, "{done:?}");
+    }
+    // What asks for something gets that.
+    let early = cluster.store(primary).put(b"key", b"2", &at(Durability::Memory)).unwrap();
+    assert_eq!((early.durability, early.nodes), (Durability::Memory, 0));
+    let two = Call { nodes: 2, ..at(Durability::Quorum) };
+    assert!(cluster.store(primary).put(b"key", b"3", &two).unwrap().nodes >= 2);
+}
+
+#[test]
 fn a_write_on_a_replica_is_passed_on_and_seen_there() {
     let cluster = Cluster::new(3, 1);
     cluster.primary();

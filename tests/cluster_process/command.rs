@@ -4,6 +4,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
+use crate::certificates::Authority;
 use crate::process::{Running, until};
 use crate::support::Cluster;
 
@@ -13,14 +14,14 @@ fn store(arguments: &[&str]) -> Output {
 }
 
 /// What it says, when it ends with this code.
-fn told(arguments: &[&str], code: i32) -> String {
+pub(crate) fn told(arguments: &[&str], code: i32) -> String {
     let Output { status, stdout, stderr } = store(arguments);
     let text = String::from_utf8([stdout, stderr].concat()).unwrap();
     assert_eq!(status.code(), Some(code), "{arguments:?}: {text}");
     text
 }
 
-fn status(admin: &str) -> Value {
+pub(crate) fn status(admin: &str) -> Value {
     serde_json::from_str(&told(&["status", "--json", "--admin", admin], 0)).unwrap()
 }
 
@@ -62,13 +63,8 @@ fn a_cluster_is_told_and_handed_over() {
     until("another one is primary", || cluster.primary() != other);
 }
 
-#[test]
-fn nodes_come_and_go() {
-    let mut cluster = Cluster::start("");
-    let primary = cluster.primary();
-    let admin = cluster.admin(primary);
-    assert_eq!(cluster.connect(primary).ask("SET key 1").as_deref(), Some("+OK"));
-    // One that waits to be added, from a configuration that has the others too.
+/// `n3`, which waits to be added, from a configuration that has the others too; and its address.
+fn start_added(cluster: &Cluster) -> (Running, std::net::Ipv4Addr) {
     let peers: Vec<String> = (0..3).map(|at| format!("n{at} = \"{}:7400\"", cluster.ip(at))).collect();
     let address = Cluster::free_ip();
     let config = format!(
@@ -77,7 +73,48 @@ fn nodes_come_and_go() {
         cluster.folder().file("n3"),
         peers.join(", ")
     );
-    let added = Running::start(&config, None);
+    (Running::start(&config, None), address)
+}
+
+#[test]
+fn a_lost_node_is_replaced() {
+    let mut cluster = Cluster::start("");
+    let primary = cluster.primary();
+    let admin = cluster.admin(primary);
+    assert_eq!(cluster.connect(primary).ask("SET key 1").as_deref(), Some("+OK"));
+    let (added, address) = start_added(&cluster);
+    told(&["add", "--admin", &admin, "n3", &format!("{address}:7400")], 0);
+    let lost = (primary + 1) % 3;
+    let name = format!("n{lost}");
+    cluster.kill(lost);
+    let refused = told(&["replace", "--admin", &admin, "n3", &name], 2);
+    assert!(refused.contains("n3"), "{refused}");
+    until("it has caught up", || {
+        status(&admin)["nodes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|node| node["name"] == "n3" && node["behind"] == 0)
+    });
+    let done = told(&["replace", "--admin", &admin, &name, "n3"], 0);
+    assert!(done.contains(&format!("replace {name} with n3")), "{done}");
+    let nodes = status(&admin)["nodes"].clone();
+    let nodes = nodes.as_array().unwrap();
+    assert!(nodes.iter().all(|node| node["name"] != name.as_str()), "{nodes:?}");
+    assert!(nodes.iter().any(|node| node["name"] == "n3" && node["role"] == "replica"), "{nodes:?}");
+    // It counts: with the other one it is a majority.
+    cluster.kill((primary + 2) % 3);
+    assert_eq!(cluster.connect(primary).ask("SET key 2").as_deref(), Some("+OK"));
+    drop(added);
+}
+
+#[test]
+fn nodes_come_and_go() {
+    let mut cluster = Cluster::start("");
+    let primary = cluster.primary();
+    let admin = cluster.admin(primary);
+    assert_eq!(cluster.connect(primary).ask("SET key 1").as_deref(), Some("+OK"));
+    let (added, address) = start_added(&cluster);
     told(&["add", "--admin", &admin, "n3", &format!("{address}:7400")], 0);
     let node = |name: &str| {
         let status = status(&admin);
@@ -123,6 +160,35 @@ fn a_directory_is_promoted_by_force_when_the_others_are_gone() {
     assert_eq!(cluster.connect(left).ask("GET key").as_deref(), Some("$1|2"));
     let refused = told(&["promote", "--dir", "/nowhere", "--force"], 2);
     assert!(refused.contains("is no directory of a node of a cluster"), "{refused}");
+}
+
+#[test]
+fn certificates_are_read_anew_when_that_is_ordered() {
+    let folder = crate::folder::Folder::new();
+    let authority = Authority::new(&folder, "ca");
+    let issued = authority.issue(&folder, "n0");
+    let config = format!(
+        "[store]\ndir = {:?}\nnode = \"n0\"\npeers = {{ n0 = \"{}:7400\" }}\n\
+         peer_tls = {{ certificates = [{:?}], key = {:?}, ca = {:?} }}\n",
+        folder.file("data"),
+        Cluster::free_ip(),
+        issued.certificate,
+        issued.key,
+        authority.ca
+    );
+    let alone = Running::start(&config, None);
+    let done = told(&["reload", "--admin", &alone.admin()], 0);
+    assert!(done.contains("read the certificates of the links anew"), "{done}");
+    std::fs::remove_file(&issued.key).unwrap();
+    let refused = told(&["reload", "--admin", &alone.admin()], 1);
+    assert!(refused.contains("cannot read the certificates") && refused.contains("n0.key"), "{refused}");
+    // A certificate that the others would not take is not taken here.
+    authority.issue(&folder, "n9");
+    std::fs::rename(folder.file("n9.pem"), &issued.certificate).unwrap();
+    std::fs::rename(folder.file("n9.key"), &issued.key).unwrap();
+    let refused = told(&["reload", "--admin", &alone.admin()], 2);
+    assert!(refused.contains("n0"), "{refused}");
+    alone.end();
 }
 
 #[test]

@@ -7,14 +7,21 @@
 mod address;
 mod adopt;
 mod balancers;
+#[path = "../shared/certificates.rs"]
+#[allow(dead_code, reason = "each of the tests needs a part of it")]
+mod certificates;
 mod clients;
 mod command;
+mod events;
 mod failover;
 #[path = "../shared/folder.rs"]
 #[allow(dead_code, reason = "each of the tests needs a part of it")]
 mod folder;
+mod pools;
 #[path = "../shared/process.rs"]
 #[allow(dead_code, reason = "each of the tests needs a part of it")]
 mod process;
+mod secured;
 mod split;
 mod support;
+mod told;

@@ -1,6 +1,6 @@
 //! Clients of a listener that splits reads from writes, before nodes that are killed and restarted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -52,7 +52,7 @@ fn one_address_is_one_store() {
     assert_eq!(client.ask("SET safe 1").as_deref(), Some("+OK"));
     until("WAIT counts the other nodes", || client.ask("WAIT 3 1000").as_deref() == Some(":3"));
     assert!(client.ask("ROLE").unwrap().contains("master"));
-    // A scan goes on where it was begun.
+    // A scan ends with all there is.
     let mut cursor = "0".to_owned();
     let mut keys = 0;
     loop {
@@ -79,6 +79,50 @@ fn one_address_is_one_store() {
         list.contains("cmd=get ") || list.contains("cmd=hget ") || list.contains("cmd=scan ")
     });
     assert!(readers.count() > 0, "no replica was read");
+}
+
+#[test]
+fn a_scan_goes_on_by_any_connection_to_any_listener() {
+    let cluster = Cluster::start_splitting("reads = \"any\"");
+    let mut client = ready(&cluster);
+    let mut names = BTreeSet::new();
+    for at in 0..60 {
+        let name = format!("scanned:{at:03}");
+        assert_eq!(client.ask(&format!("SET {name} v")).as_deref(), Some("+OK"));
+        names.insert(name);
+    }
+    until("all nodes have it", || client.ask("WAIT 3 1000").as_deref() == Some(":3"));
+    let mut clients: Vec<Client> =
+        (0..8).map(|at| Client::connect(cluster.split(at % 4)).expect("it listens")).collect();
+    let step = |client: &mut Client, cursor: &str| {
+        let answer = client.ask(&format!("SCAN {cursor} COUNT 5 MATCH scanned:*")).unwrap();
+        let lines: Vec<&str> = answer.split('|').collect();
+        assert_eq!(lines[0], "*2", "{answer}");
+        let keys: Vec<String> = lines[4..].chunks(2).map(|pair| pair[1].to_owned()).collect();
+        (lines[2].to_owned(), keys)
+    };
+    // As many scans, begun at several nodes.
+    let mut scans = Vec::new();
+    until("more than one node gives cursors", || {
+        scans = clients.iter_mut().map(|client| step(client, "0")).collect();
+        let nodes: BTreeSet<u64> =
+            scans.iter().map(|(cursor, _)| cursor.parse::<u64>().unwrap() >> 45).collect();
+        nodes.len() > 1
+    });
+    // Each goes on with each client in turn, while the others do.
+    let mut turn = 0;
+    while scans.iter().any(|(cursor, _)| cursor != "0") {
+        turn += 1;
+        for (at, (cursor, found)) in scans.iter_mut().enumerate().filter(|(_, (cursor, _))| cursor != "0") {
+            let (next, keys) = step(&mut clients[(at + turn) % 8], cursor);
+            *cursor = next;
+            found.extend(keys);
+        }
+    }
+    let expected: Vec<String> = names.into_iter().collect();
+    for (at, (_, found)) in scans.into_iter().enumerate() {
+        assert_eq!(found, expected, "begun by client {at}");
+    }
 }
 
 /// What a client came to: the last number that was acknowledged of each key, and what else it was told.

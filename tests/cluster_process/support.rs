@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::Command;
 
 use crate::address::own_address;
+use crate::certificates::{Authority, Issued};
 use crate::folder::Folder;
 use crate::process::{DEADLINE, Running, until};
 
@@ -14,6 +15,8 @@ pub(crate) struct Cluster {
     /// What nodes have beside their store.
     listener: Option<&'static str>,
     nodes: Vec<Option<Running>>,
+    /// Who signs the certificates of each; none: they have none.
+    authorities: Vec<Authority>,
     /// Goes last.
     folder: Folder,
 }
@@ -25,6 +28,13 @@ impl Cluster {
         Self::begin(addresses, lines, None)
     }
 
+    /// Three nodes that know each other by their certificates.
+    pub(crate) fn start_secured() -> Self {
+        let folder = Folder::new();
+        let authority = Authority::new(&folder, "ours");
+        Self::begin_in(folder, vec![authority], (0..3).map(|_| own_address()).collect(), "", None)
+    }
+
     /// Three nodes and a learner, `n3`; each has a listener that splits reads from writes, with these lines in it, in which
     /// `ADDRESS` is the node's.
     pub(crate) fn start_splitting(listener: &'static str) -> Self {
@@ -32,9 +42,25 @@ impl Cluster {
         Self::begin(addresses, "learners = [\"n3\"]", Some(listener))
     }
 
+    /// The same, where clients are told a name of each node that nobody can look up.
+    pub(crate) fn start_splitting_by_name(listener: &'static str) -> Self {
+        let addresses = (0..4).map(|_| own_address()).collect();
+        Self::begin(addresses, "learners = [\"n3\"]\nannounce = \"db.invalid:7000\"", Some(listener))
+    }
+
     fn begin(addresses: Vec<Ipv4Addr>, lines: &'static str, listener: Option<&'static str>) -> Self {
+        Self::begin_in(Folder::new(), Vec::new(), addresses, lines, listener)
+    }
+
+    fn begin_in(
+        folder: Folder,
+        authorities: Vec<Authority>,
+        addresses: Vec<Ipv4Addr>,
+        lines: &'static str,
+        listener: Option<&'static str>,
+    ) -> Self {
         let nodes: Vec<_> = addresses.iter().map(|_| None).collect();
-        let mut cluster = Self { addresses, lines, listener, nodes, folder: Folder::new() };
+        let mut cluster = Self { addresses, lines, listener, nodes, authorities, folder };
         (0..cluster.nodes.len()).for_each(|at| cluster.start_node(at));
         // One that comes after the first election is taken in without a vote, and has it later.
         until("all three vote", || {
@@ -45,6 +71,25 @@ impl Cluster {
     }
 
     pub(crate) fn start_node(&mut self, at: usize) {
+        let security = match self.authorities.first() {
+            Some(authority) => self.certified_by(authority, at),
+            None => "\"insecure-plaintext\"".into(),
+        };
+        self.start_node_with(at, &security);
+    }
+
+    /// Starts a node with a certificate of another authority.
+    pub(crate) fn start_stranger(&mut self, at: usize) {
+        let security = self.certified_by(&Authority::new(&self.folder, "theirs"), at);
+        self.start_node_with(at, &security);
+    }
+
+    fn certified_by(&self, authority: &Authority, at: usize) -> String {
+        let Issued { certificate, key } = authority.issue(&self.folder, &format!("n{at}"));
+        format!("{{ certificates = [{certificate:?}], key = {key:?}, ca = {:?} }}", authority.ca)
+    }
+
+    fn start_node_with(&mut self, at: usize, security: &str) {
         let peers =
             self.addresses.iter().take(3).enumerate().map(|(at, it)| format!("n{at} = \"{it}:7400\""));
         let peers = peers.collect::<Vec<_>>().join(", ");
@@ -57,7 +102,7 @@ impl Cluster {
         });
         let config = format!(
             "[runtime]\nworkers = 2\n[store]\ndir = {dir:?}\nresp = \"{resp}\"\nnode = \"n{at}\"\n\
-             peers = {{ {peers} }}\npeer_tls = \"insecure-plaintext\"\n{lines}\n{listener}"
+             peers = {{ {peers} }}\npeer_tls = {security}\n{lines}\n{listener}"
         );
         self.nodes[at] = Some(Running::start(&config, None));
     }
@@ -93,9 +138,19 @@ impl Cluster {
         address.and_then(|it| it.parse().ok()).unwrap_or_else(|| panic!("it does not say where: {started:?}"))
     }
 
+    /// What a node told of this kind, since it was started last.
+    pub(crate) fn told(&self, at: usize, event: &str) -> Vec<serde_json::Value> {
+        self.nodes[at].as_ref().expect("it runs").told(event)
+    }
+
     /// The path of a node's admin socket.
     pub(crate) fn admin(&self, at: usize) -> String {
         self.nodes[at].as_ref().expect("it runs").admin()
+    }
+
+    /// What a node's server says of itself.
+    pub(crate) fn status(&self, at: usize) -> serde_json::Value {
+        self.nodes[at].as_ref().expect("it runs").status()
     }
 
     /// Where a node is to be found for others, but for clients.
@@ -160,6 +215,10 @@ impl Client {
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         stream.set_nodelay(true).unwrap();
         Some(Self(BufReader::new(stream)))
+    }
+
+    pub(crate) fn stream(&mut self) -> &mut TcpStream {
+        self.0.get_mut()
     }
 
     /// Sends a command, its words parted by blanks. Whether the connection is there.

@@ -18,9 +18,12 @@ mod health;
 mod hostile;
 mod library;
 mod life;
+mod opening;
 #[path = "../shared/process.rs"]
 #[allow(dead_code, reason = "each of the tests needs a part of it")]
 mod process;
+mod scans;
 mod support;
+mod told;
 mod tools;
 mod unix;

@@ -108,6 +108,12 @@ impl Running {
         count(&self.told.events.lock().unwrap(), event)
     }
 
+    /// The events of this name, in order.
+    pub(crate) fn told(&self, event: &str) -> Vec<Value> {
+        let events = self.told.events.lock().unwrap();
+        events.iter().filter(|told| told["event"] == event).cloned().collect()
+    }
+
     /// What the events of this name told, in order.
     pub(crate) fn details(&self, event: &str) -> Vec<String> {
         let events = self.told.events.lock().unwrap();

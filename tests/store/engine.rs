@@ -138,6 +138,14 @@ fn memory_writes_go_to_disk_after_the_interval_or_when_there_are_enough() {
     finish(&mut engine, flush, &disk);
     assert_eq!((engine.durable_sequence(), engine.next_deadline(at(1_005))), (3, None));
 
+    // Once something asks for the disk, all before goes with it: nobody has to look at the clock.
+    submit(&mut engine, "a", Durability::Memory, at(1_500));
+    submit(&mut engine, "b", Durability::Local, at(1_600));
+    assert!(engine.is_flush_wanted() && engine.next_deadline(at(1_600)).is_none());
+    submit(&mut engine, "c", Durability::Memory, at(1_700));
+    assert_eq!(engine.next_deadline(at(1_700)), Some(at(2_700).instant));
+    settle(&mut engine, &disk, at(1_700));
+
     let mut count = 0;
     while !engine.is_flush_wanted() {
         submit(&mut engine, "c", Durability::Memory, at(2_000));

@@ -4,11 +4,11 @@ use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use trimtab::Error;
-use trimtab::embedded::{Queue, Submission};
+use trimtab::embedded::{Completed, Options, Queue, Store, Submission};
 use trimtab::store::engine::Durability;
 use trimtab::store::index::{Answer, Operation, RequestId, Step};
 
-use crate::support::{Folder, LONG, open, value_of};
+use crate::support::{Folder, LONG, memory, open, small, value_of};
 
 fn increment(user_data: u64, durability: Durability) -> Submission<'static> {
     let operation = Operation::Step(Step::Increment { key: b"n", by: 1 });
@@ -149,4 +149,45 @@ fn a_number_that_was_used_for_another_operation_is_refused_and_nothing_done() {
         }
     }
     assert_eq!(value_of(&store, b"k"), Some(b"v".to_vec()));
+}
+
+#[test]
+fn who_waits_for_the_disk_is_told_and_hurries_nobody() {
+    for is_hosted in [false, true] {
+        let folder = Folder::new("queue-durable");
+        let mut options = Options { is_hosted, ..small() };
+        options.engine.flush_interval = Duration::from_secs(3_600);
+        let store = Store::open(folder.path(), options).unwrap();
+        let queue = store.queue(3).unwrap();
+        let sequence = store.call(&increment(0, Durability::Memory).operation, &memory()).unwrap().sequence;
+        queue.submit_durable(sequence, 1).unwrap();
+        queue.submit_durable(sequence + 1, 2).unwrap();
+        assert!(!is_readable(&queue, Duration::from_millis(20)) && queue.under_way() == 2);
+        let waited = store.wait_durable(sequence, Some(Duration::from_millis(20)));
+        assert!(matches!(waited, Err(Error::TimedOut { .. })), "{waited:?}");
+        let (soon, never) = (store.begin_wait_durable(sequence), store.begin_wait_durable(sequence + 2));
+        let durable = store.sync(None).unwrap();
+        assert_eq!(durable, sequence);
+        assert_eq!(soon.unwrap().wait(LONG).unwrap().sequence, durable);
+        let done = queue.wait(3, LONG).unwrap();
+        let [Completed { user_data: 1, result: Ok(done) }] = &done[..] else { panic!("{done:?}") };
+        assert_eq!((done.sequence, done.durability, done.nodes), (durable, Durability::Local, 1));
+        assert_eq!(store.wait_durable(sequence, Some(Duration::ZERO)).unwrap(), durable);
+        // What is there by now is told at once, and has its place like all else.
+        queue.submit_durable(1, 3).unwrap();
+        queue.submit_durable(sequence, 4).unwrap();
+        let refused = queue.submit_durable(sequence, 5);
+        assert!(matches!(refused, Err(Error::Capacity { what: "queue_capacity", .. })), "{refused:?}");
+        assert_eq!(queue.take(9).iter().map(|it| it.user_data).collect::<Vec<_>>(), [3, 4]);
+        store.close().unwrap();
+        // Nothing more comes to the disk.
+        let ended = never.unwrap().wait(Duration::ZERO);
+        assert!(matches!(ended, Err(Error::State { .. })), "{ended:?}");
+        let done = queue.take(9);
+        let [Completed { user_data: 2, result: Err(Error::State { .. }) }] = &done[..] else {
+            panic!("{done:?}")
+        };
+        assert!(matches!(queue.submit_durable(1, 6), Err(Error::State { .. })));
+        assert!(matches!(store.wait_durable(1, None), Err(Error::State { .. })));
+    }
 }

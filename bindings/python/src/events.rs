@@ -6,7 +6,7 @@ use std::time::Duration;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use trimtab::balance::ChangeKind;
-use trimtab::server::{Event, EventKind};
+use trimtab::server::{ClusterKind, Event, EventKind};
 
 use crate::{convert, errors, exit};
 
@@ -103,7 +103,19 @@ fn described<'py>(py: Python<'py>, event: &Event) -> PyResult<Bound<'py, PyAny>>
     let value = match event.kind {
         EventKind::Pool(change) => changed_to(py, change)?,
         EventKind::PanicBegan(tier) | EventKind::PanicEnded(tier) => Some(tier.into_pyobject(py)?.into_any()),
-        EventKind::SessionsCut(count) => Some(count.into_pyobject(py)?.into_any()),
+        EventKind::SessionsCut(number)
+        | EventKind::StoreBackupEnded(number)
+        | EventKind::StoreBackupFailed(number)
+        | EventKind::StoreMended(number)
+        | EventKind::Cluster(
+            ClusterKind::Primary(number)
+            | ClusterKind::Differs(number)
+            | ClusterKind::Installed(number)
+            | ClusterKind::Degraded(number)
+            | ClusterKind::Recovered(number)
+            | ClusterKind::Missed(number),
+        ) => Some(number.into_pyobject(py)?.into_any()),
+        EventKind::Cluster(ClusterKind::Role(role)) => Some(crate::store::cluster::role(py, role)?),
         _ => None,
     };
     errors::class(py, "trimtab._types", "Event")?.call1((
@@ -113,6 +125,7 @@ fn described<'py>(py: Python<'py>, event: &Event) -> PyResult<Bound<'py, PyAny>>
         event.backend.as_deref(),
         value,
         &event.detail,
+        event.node.as_deref(),
     ))
 }
 

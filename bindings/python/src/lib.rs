@@ -54,7 +54,7 @@ mod _trimtab {
         View, Watch,
     };
     #[pymodule_export]
-    use crate::store::{backup_closed, backup_verify, restore};
+    use crate::store::{backup_closed, backup_verify, promote_directory, restore};
 
     #[pymodule_export]
     const BACKENDS_MAX: usize = trimtab::balance::options::BACKENDS_MAX;

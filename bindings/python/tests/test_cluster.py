@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trimtab
@@ -169,6 +170,8 @@ def test_who_is_primary_and_who_is_in_it(cluster: Cluster) -> None:
             assert "is not primary" in refusal
         with pytest.raises(trimtab.NotFoundError):
             stores[primary].transfer("nobody")
+        with pytest.raises(trimtab.StateError, match="plaintext"):
+            stores[primary].reload_certificates()
         stores[primary].transfer(to, timeout=PATIENCE)
         assert wait_for(events, ClusterEventKind.ROLE, to).role is NodeRole.REPLICA
         assert cluster.primary(but=primary) == to
@@ -247,7 +250,7 @@ def test_links_that_are_secured_and_all_options(tmp_path: Path) -> None:
             listen=members[at].address,
             beginning=trimtab.Beginning.NEW,
             directory=trimtab.Directory.DETECT,
-            durability=trimtab.Durability.ALL,
+            durability=AtLeast(3),
             read="replica",
             age_max=PATIENCE,
             forwards=False,
@@ -288,11 +291,27 @@ def test_links_that_are_secured_and_all_options(tmp_path: Path) -> None:
         with join(at, theirs.issue(others[1], False), "stranger") as stranger:
             wait_for(events, ClusterEventKind.REFUSED)
             assert stranger.cluster().primary is None
+            # Once all have both authorities, new links are made.
+            both = Path(ours.ca).read_text() + Path(theirs.ca).read_text()
+            for authority in (ours, theirs):
+                Path(authority.ca).write_text(both)
+            for store in (nodes.stores[primary], stranger):
+                store.reload_certificates()
+            wait_for(events, ClusterEventKind.LINK_UP, others[1])
+            Path(theirs.ca).write_text("none")
+            with pytest.raises(trimtab.TrimtabError, match=Path(theirs.ca).name):
+                stranger.reload_certificates()
     nodes.close()
 
 
 def test_what_cannot_be(tmp_path: Path, store: Store) -> None:
-    calls = (store.cluster, store.cluster_events, lambda: store.transfer("b"), lambda: store.add_node("b"))
+    calls = (
+        store.cluster,
+        store.cluster_events,
+        store.reload_certificates,
+        lambda: store.transfer("b"),
+        lambda: store.add_node("b"),
+    )
     for call in calls:
         with pytest.raises(trimtab.StateError):
             call()
@@ -360,3 +379,39 @@ def test_a_cluster_of_one_forks_and_ends_with_the_interpreter(tmp_path: Path) ->
         threading.Thread(target=follow, daemon=True).start()
         """
     assert script(code, str(tmp_path), timeout=60) == "0 v\n"
+
+
+def test_a_directory_is_promoted_by_force(tmp_path: Path) -> None:
+    options = ClusterOptions(
+        "x",
+        [Member("x")],
+        insecure_plaintext=True,
+        message_bytes=16 << 10,
+        patience=PATIENCE,
+        kept_bytes_max=1 << 20,
+        snapshot_rate=1 << 30,
+        slow_flush=None,
+        election_ticks=30,
+    )
+    with Store(tmp_path / "x", segment_bytes=SEGMENT_BYTES, cluster=options, timeout=PATIENCE) as store:
+        store[b"k"] = b"v"
+        store.add_node("l")
+        with pytest.raises(trimtab.StateError):
+            trimtab.promote_directory(tmp_path / "x")
+    promoted = trimtab.promote_directory(tmp_path / "x")
+    assert (promoted.cluster, promoted.node, promoted.generation) == ("trimtab", "x", 2)
+    assert promoted.last >= 1 and promoted.out == () and promoted.learners == ("l",)
+    with Store(tmp_path / "x", segment_bytes=SEGMENT_BYTES, cluster=options, timeout=PATIENCE) as store:
+        store[b"on"] = b"v"
+        assert store[b"k"] == b"v" and store.cluster().generation == 2
+    with pytest.raises(trimtab.InvalidArgumentError):
+        trimtab.promote_directory(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("election_ticks", 9), ("slow_flush", 0.001), ("kept_bytes_max", 1 << 49)]
+)
+def test_options_of_consensus_have_their_ranges(tmp_path: Path, option: str, value: float) -> None:
+    given: dict[str, Any] = {"insecure_plaintext": True, "message_bytes": 16 << 10, option: value}
+    with pytest.raises(trimtab.InvalidArgumentError, match=option):
+        Store(tmp_path, segment_bytes=SEGMENT_BYTES, cluster=ClusterOptions("a", [Member("a")], **given))

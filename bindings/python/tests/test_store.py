@@ -297,6 +297,44 @@ def test_what_was_written_is_there_after_a_close(tmp_path: Path) -> None:
         assert len(store) == 101 and store.report.snapshot == sequence and store.report.replayed < 10
 
 
+def test_who_waits_for_the_disk_is_told_and_hurries_nobody(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"segment_bytes": SEGMENT_BYTES, "flush_interval": 3600.0}
+    with Store(tmp_path, **options) as store, store.queue(2) as queue:
+        sequence = store.put(b"m", b"1", durability="memory").sequence
+        queue.submit_durable(sequence, 5)
+        with pytest.raises(trimtab.TimedOutError):
+            store.wait_durable(sequence, timeout=0.01)
+        assert queue.take() == [] and queue.under_way == 1
+        assert store.sync() == sequence
+        (done,) = queue.wait(timeout=30.0)
+        assert done.user_data == 5 and done.result is not None and done.result.sequence == sequence
+        assert done.result and done.result.durability is Durability.LOCAL
+        assert store.wait_durable(sequence) == store.wait_durable(1, timeout=0.1) == sequence
+        queue.submit_durable(sequence + 1)
+        store.close()
+        (done,) = queue.take()
+        assert isinstance(done.error, trimtab.ClosedError)
+
+
+def test_a_torn_tail_is_told(tmp_path: Path) -> None:
+    name = "0000000000000001.wal"
+    with Store(tmp_path / "whole", segment_bytes=SEGMENT_BYTES) as store:
+        assert store.report.torn is None and store.report.torn_bytes == 0
+        store[b"a"] = b"1"
+        store[b"b"] = b"2"
+        segment = bytearray((tmp_path / "whole" / name).read_bytes())
+    # The last write came to disk without its end.
+    end = len(segment.rstrip(b"\0"))
+    segment[end - 10 : end] = bytes(10)
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / name).write_bytes(segment)
+    with Store(tmp_path / "torn", segment_bytes=SEGMENT_BYTES) as store:
+        report = store.report
+        assert report.torn is not None and not report.is_closed and report.replayed == 1
+        assert report.torn[0] == str(tmp_path / "torn" / name) and 8192 < report.torn[1] < end
+        assert report.torn_bytes >= 44 and dict(store.items()) == {b"a": b"1"}
+
+
 OPTIONS: dict[str, Any] = {
     "durability": "local",
     "timeout": timedelta(seconds=3),

@@ -255,3 +255,23 @@ def test_a_loop_that_went_away_takes_nothing_along(store: Store) -> None:
     loop.close()
     del writes
     store[b"k"] = b"goes on"
+
+
+def test_waiting_for_the_disk(tmp_path: Path, run: Callable[..., None]) -> None:
+    async def main() -> None:
+        async with aio.attach(store, capacity=2) as writes:
+            sequence = (await writes.put(b"m", b"1", durability="memory")).sequence
+            told = asyncio.ensure_future(writes.wait_durable(sequence))
+            never = asyncio.ensure_future(writes.wait_durable(sequence + 9))
+            await asyncio.sleep(0)
+            assert writes.under_way == 2 and not told.done()
+            store.sync()
+            assert await told == await writes.wait_durable(1) == sequence
+            never.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await never
+            # Leaving does not wait for what nobody wants to know.
+            assert writes.under_way == 0
+
+    with Store(tmp_path, segment_bytes=SEGMENT_BYTES, flush_interval=3600.0) as store:
+        run(main())

@@ -8,7 +8,9 @@ use serde::de::DeserializeOwned;
 use crate::cli::ctl::client::Client;
 use crate::cli::ctl::member::{Target, pool_path};
 use crate::cli::ctl::table::{Side, Table, bytes, limit, printable, time};
-use crate::cli::ctl::told::{Backend, Backup, Backups, Check, Listener, Pool, Split, Status, Store};
+use crate::cli::ctl::told::{
+    Backend, Backup, Backups, Check, Listener, Opening, Pool, Scrub, Split, Status, Store,
+};
 use crate::cli::moment::rfc3339;
 use crate::cli::{Failure, count};
 
@@ -120,17 +122,27 @@ fn print_store(store: &Store, out: &mut impl Write) -> io::Result<()> {
         0 => String::new(),
         max => format!(" of {}", bytes(max)),
     };
+    let durability = match store.nodes {
+        0 => printable(&store.durability),
+        nodes => format!("{} and {}", printable(&store.durability), count(nodes as usize, "node")),
+    };
     writeln!(
         out,
-        "  store{node} in {}: {}, {} in {}{memory_max}, sequence {} ({} on disk, snapshot {}), {} of files",
+        "  store{node} in {}: {durability}, {} in {}{memory_max}, sequence {} ({} on disk, snapshot {}), {} of files",
         printable(&store.dir),
-        printable(&store.durability),
         count(store.keys as usize, "key"),
         bytes(store.memory_bytes),
         store.sequence,
         store.durable,
         store.snapshot,
         bytes(store.disk_bytes)
+    )?;
+    print_opening(&store.opening, out)?;
+    print_scrub(&store.scrub, out)?;
+    writeln!(
+        out,
+        "  expiries {}, evictions {}, clock steps {}",
+        store.expiries, store.evictions, store.clock_steps
     )?;
     if let Some(clients) = &store.clients {
         writeln!(
@@ -160,6 +172,45 @@ fn print_store(store: &Store, out: &mut impl Write) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+fn print_opening(opening: &Opening, out: &mut impl Write) -> io::Result<()> {
+    let closed = if opening.was_closed { "closed in order before" } else { "not closed before" };
+    writeln!(out, "  opened with {} from the log, {closed}", entries(opening.replayed))?;
+    if let Some(torn) = &opening.torn {
+        let (bytes, offset, file) = (torn.bytes, torn.offset, printable(&torn.file));
+        writeln!(out, "  opening cut a torn tail off: {bytes} bytes behind byte {offset} of {file}")?;
+    }
+    if opening.ahead_ms > 0 {
+        let ahead = opening.ahead_ms;
+        writeln!(out, "  opening found the clock {ahead} ms behind the latest time in the store")?;
+    }
+    if let Some(why) = &opening.settings_refused {
+        writeln!(out, "  the settings asked for are not in force: {}", printable(why))?;
+    }
+    Ok(())
+}
+
+fn entries(number: u64) -> String {
+    if number == 1 { "1 entry".into() } else { format!("{number} entries") }
+}
+
+fn print_scrub(scrub: &Scrub, out: &mut impl Write) -> io::Result<()> {
+    write!(out, "  read again {}", count(scrub.passes as usize, "time"))?;
+    if scrub.passes > 0 {
+        write!(out, ", the last one ended at {}", rfc3339(scrub.finished_ms))?;
+    }
+    write!(out, ", {} found good", bytes(scrub.verified_bytes))?;
+    match scrub.damages {
+        0 => writeln!(out)?,
+        damages => {
+            writeln!(out, "; found damaged {}, mended {}", count(damages as usize, "time"), scrub.mended)?
+        }
+    }
+    match &scrub.damage {
+        None => Ok(()),
+        Some(damage) => writeln!(out, "  damaged on disk: {}", printable(damage)),
+    }
 }
 
 fn print_backups(backups: &Backups, out: &mut impl Write) -> io::Result<()> {
@@ -393,6 +444,34 @@ pool app: round-robin, 1 of 1 backend serving, waiting 1, picks 1200, in flight 
 pool cache: source, 0 of 0 backends serving, waiting 0, picks 0, in flight 0, refused 0
 ";
         assert_eq!(shown(value, |status: &Status, out| print_server(status, out)), expected);
+    }
+
+    #[test]
+    fn what_a_store_has_found_is_shown() {
+        let value = json!({
+            "dir": "data", "durability": "quorum", "nodes": 2, "keys": 1, "memory_bytes": 200,
+            "opening": {
+                "was_closed": false, "segments": 1, "replayed": 1, "ahead_ms": 1500,
+                "torn": { "file": "data/1.wal", "offset": 8192, "bytes": 72 },
+                "settings_refused": "value_max 0 is out of range"
+            },
+            "scrub": {
+                "passes": 1, "verified_bytes": 1500, "finished_ms": 0, "damages": 2, "mended": 1,
+                "damage": "data/1.wal is damaged at byte 9000"
+            },
+            "clock_steps": 3, "expiries": 4, "evictions": 5
+        });
+        let expected = "  \
+  store in data: quorum and 2 nodes, 1 key in 200 B, sequence 0 (0 on disk, snapshot 0), 0 B of files
+  opened with 1 entry from the log, not closed before
+  opening cut a torn tail off: 72 bytes behind byte 8192 of data/1.wal
+  opening found the clock 1500 ms behind the latest time in the store
+  the settings asked for are not in force: value_max 0 is out of range
+  read again 1 time, the last one ended at 1970-01-01T00:00:00.000Z, 1.5 KiB found good; found damaged 2 times, mended 1
+  damaged on disk: data/1.wal is damaged at byte 9000
+  expiries 4, evictions 5, clock steps 3
+";
+        assert_eq!(shown(value, |store: &Store, out| print_store(store, out)), expected);
     }
 
     #[test]

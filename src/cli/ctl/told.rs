@@ -51,6 +51,7 @@ pub(super) struct Store {
     pub(super) node: Option<String>,
     pub(super) dir: String,
     pub(super) durability: String,
+    pub(super) nodes: u64,
     pub(super) sequence: u64,
     pub(super) durable: u64,
     pub(super) snapshot: u64,
@@ -61,8 +62,44 @@ pub(super) struct Store {
     pub(super) failure: Option<String>,
     pub(super) problem: Option<String>,
     pub(super) snapshot_error: Option<String>,
+    pub(super) opening: Opening,
+    pub(super) scrub: Scrub,
+    pub(super) clock_steps: u64,
+    pub(super) expiries: u64,
+    pub(super) evictions: u64,
     pub(super) backup: Option<Backups>,
     pub(super) clients: Option<Clients>,
+}
+
+/// What opening a store found.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Opening {
+    pub(super) was_closed: bool,
+    pub(super) replayed: u64,
+    pub(super) torn: Option<Torn>,
+    pub(super) ahead_ms: u64,
+    pub(super) settings_refused: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Torn {
+    pub(super) file: String,
+    pub(super) offset: u64,
+    pub(super) bytes: u64,
+}
+
+/// What reading again what lies on disk has found.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Scrub {
+    pub(super) passes: u64,
+    pub(super) verified_bytes: u64,
+    pub(super) finished_ms: u64,
+    pub(super) damages: u64,
+    pub(super) mended: u64,
+    pub(super) damage: Option<String>,
 }
 
 /// How a store's backups stand.

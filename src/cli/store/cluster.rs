@@ -1,4 +1,4 @@
-//! `trimtab store status|transfer|add|promote|remove|replace`: the cluster of a running server's store, and the promotion by
+//! `trimtab store status|transfer|add|promote|remove|replace|reload`: the cluster of a running server's store, and the promotion by
 //! force of a directory.
 
 use std::io::{self, Write};
@@ -56,6 +56,15 @@ pub(super) struct Transfer {
     /// To which; without, to the one that takes over best
     #[arg(value_name = "NODE")]
     node: Option<String>,
+    #[command(flatten)]
+    within: Within,
+    #[command(flatten)]
+    server: Server,
+}
+
+/// Read the certificates of a node's links anew: links made from then on use them, those that are up stay
+#[derive(Args)]
+pub(super) struct Reload {
     #[command(flatten)]
     within: Within,
     #[command(flatten)]
@@ -144,6 +153,11 @@ struct Told {
     applied: u64,
     durable: u64,
     age_ms: Option<u64>,
+    refused_frames: u64,
+    refused_peers: u64,
+    last_refusal: Option<String>,
+    is_degraded: bool,
+    degraded_writes: u64,
     nodes: Vec<Node>,
     changes: Vec<Change>,
 }
@@ -158,6 +172,7 @@ struct Node {
     on_disk: Option<u64>,
     behind: Option<u64>,
     source: Option<String>,
+    trouble: Option<String>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -224,6 +239,12 @@ impl Transfer {
             order["node"] = node.clone().into();
         }
         self.server.change(&self.within, &order, out)
+    }
+}
+
+impl Reload {
+    pub(super) fn run(&self, out: &mut impl Write) -> Result<(), Failure> {
+        self.server.change(&self.within, &object!({ "order": "reload" }), out)
     }
 }
 
@@ -325,6 +346,16 @@ fn print(told: &Told, out: &mut impl Write) -> io::Result<()> {
     if let Some(trouble) = &told.trouble {
         writeln!(out, "  it takes no part: {}", printable(trouble))?;
     }
+    match (told.is_degraded, told.degraded_writes) {
+        (false, 0) => {}
+        (true, writes) => {
+            writeln!(
+                out,
+                "  degraded: writes are answered with fewer nodes than asked for; {writes} were so far"
+            )?;
+        }
+        (false, writes) => writeln!(out, "  {writes} writes were answered with fewer nodes than asked for")?,
+    }
     if let Some(change) = told.changes.iter().find(|change| change.is_running) {
         writeln!(out, "  under way for {} ms: {}", change.took_ms, printable(&change.what))?;
     }
@@ -352,5 +383,19 @@ fn print(told: &Told, out: &mut impl Write) -> io::Result<()> {
             or_none(&node.client_address),
         ]);
     }
-    table.print("", out)
+    table.print("", out)?;
+    let troubled = told.nodes.iter().filter_map(|node| Some((&node.name, node.trouble.as_ref()?)));
+    let mut lines: Vec<String> =
+        troubled.map(|(name, why)| format!("{}: {}", printable(name), printable(why))).collect();
+    if told.refused_peers > 0 {
+        let last = told.last_refusal.as_deref().unwrap_or("-");
+        lines.push(format!("refused connections: {}; the last: {}", told.refused_peers, printable(last)));
+    }
+    if told.refused_frames > 0 {
+        lines.push(format!("refused frames: {}", told.refused_frames));
+    }
+    if !lines.is_empty() {
+        writeln!(out)?;
+    }
+    lines.iter().try_for_each(|line| writeln!(out, "{line}"))
 }

@@ -2,6 +2,7 @@
 
 mod backup;
 mod cluster;
+mod directory;
 mod online;
 mod restore;
 mod told;
@@ -33,7 +34,9 @@ Examples:
   trimtab store promote --admin /run/trimtab.sock db-4
   trimtab store remove --admin /run/trimtab.sock db-1
   trimtab store replace --admin /run/trimtab.sock db-2 db-4
-  trimtab store promote --dir data --force")]
+  trimtab store reload --admin /run/trimtab.sock
+  trimtab store promote --dir data --force
+  trimtab store directory --copy data")]
 pub(super) struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -50,6 +53,8 @@ enum Command {
     Promote(cluster::Promote),
     Remove(cluster::Remove),
     Replace(cluster::Replace),
+    Reload(cluster::Reload),
+    Directory(directory::Arguments),
 }
 
 pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<(), Failure> {
@@ -63,5 +68,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<(), Fai
         Command::Promote(arguments) => arguments.run(out),
         Command::Remove(arguments) => arguments.run(out),
         Command::Replace(arguments) => arguments.run(out),
+        Command::Reload(arguments) => arguments.run(out),
+        Command::Directory(arguments) => directory::run(arguments, out),
     }
 }

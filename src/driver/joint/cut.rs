@@ -72,6 +72,7 @@ impl Joints {
                 pool: Some(Arc::clone(&pool.name)),
                 // It may have been removed meanwhile.
                 backend: pool.pool.name_of(backend),
+                node: None,
                 detail: String::new(),
             });
         }

@@ -8,7 +8,7 @@ use crate::tls::{Client, Identity, Roots, Server, Versions, WallTime};
 
 /// What connections are made with.
 #[derive(Clone, Debug)]
-pub(super) enum Secured {
+pub(in crate::driver) enum Secured {
     Plain,
     #[cfg(feature = "tls")]
     Tls {
@@ -24,7 +24,7 @@ pub(super) const ALPN: &[u8] = b"trimtab-peer/1";
 impl Secured {
     /// Reads the files, and sees that the other nodes will take this one's certificate. Blocks while files are read.
     #[cfg(feature = "tls")]
-    pub(super) fn load(security: &Security, name: &NodeName) -> Result<Self> {
+    pub(in crate::driver) fn load(security: &Security, name: &NodeName) -> Result<Self> {
         let Security::Tls { certificates, key, ca } = security else { return Ok(Self::Plain) };
         let time = WallTime::System;
         let roots = Roots::load(ca)?;
@@ -36,7 +36,7 @@ impl Secured {
     }
 
     #[cfg(not(feature = "tls"))]
-    pub(super) fn load(security: &Security, _name: &NodeName) -> Result<Self> {
+    pub(in crate::driver) fn load(security: &Security, _name: &NodeName) -> Result<Self> {
         match security {
             Security::Tls { .. } => Err(crate::error::Error::Unsupported {
                 what: "peer_tls",

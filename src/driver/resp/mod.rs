@@ -11,11 +11,16 @@
 //! | `exchange` | messages of channels between loops, and who has subscribed where |
 //! | `listening` | where clients come in, and why it pauses |
 //! | `watch` | what the owner is told of the store |
+//! | `cluster_watch` | and of its cluster |
+//! | `scans` | the scans of all loops |
 //! | `shared` | what loops share: how many there are, what was counted |
 
 mod client;
+#[cfg(feature = "replication")]
+mod cluster_watch;
 mod exchange;
 pub(crate) mod listening;
+pub(crate) mod scans;
 pub(crate) mod shared;
 pub(crate) mod watch;
 
@@ -114,6 +119,13 @@ impl Clients {
                 Others { worker: core.index, clients: Arc::clone(&shared), shared: Arc::clone(&core.shared) };
             hub.set_peers(Box::new(others));
         }
+        // What is no class was refused before.
+        let _ = hub.configure(&shared.options.notify, &lane.view());
+        let wants_news = hub.wants_news();
+        if wants_news {
+            lane.want_news(true);
+        }
+        hub.set_scans(Box::new(shared.scans.clone()));
         let door = Door::open(index, socket, core)
             .map_err(|error| crate::error::Error::io("register a listening socket", &error))?;
         lane.rest();
@@ -136,7 +148,7 @@ impl Clients {
             following: Vec::new(),
             behind: Vec::new(),
             has_news: false,
-            wants_news: false,
+            wants_news,
             is_draining: false,
             parts_until: None,
         })

@@ -7,7 +7,9 @@ use std::time::Duration;
 use crossbeam_utils::CachePadded;
 
 use crate::driver::resp::exchange::Exchange;
+use crate::driver::resp::scans::SharedScans;
 use crate::resp;
+use crate::rng::Rng;
 
 /// How Redis clients are served, by every loop alike.
 #[derive(Clone, Debug)]
@@ -20,6 +22,8 @@ pub(crate) struct ClientOptions {
     pub(crate) connection: resp::Options,
     /// What connections have in common.
     pub(crate) hub: resp::HubOptions,
+    /// Classes of notifications that are published from the start.
+    pub(crate) notify: Vec<u8>,
 }
 
 pub(crate) struct SharedClients {
@@ -32,6 +36,7 @@ pub(crate) struct SharedClients {
     starved: AtomicU32,
     counters: Box<[CachePadded<Counters>]>,
     pub(super) exchange: Exchange,
+    pub(super) scans: SharedScans,
     /// For each loop, whether it has a message of the store's on its way: one is enough.
     is_told: Box<[AtomicBool]>,
 }
@@ -57,7 +62,10 @@ pub(crate) struct Counters {
 }
 
 impl SharedClients {
-    pub(crate) fn new(name: &str, options: ClientOptions, workers: usize) -> Self {
+    /// `seed` is another one in each run: numbers of scans are drawn from it.
+    pub(crate) fn new(name: &str, options: ClientOptions, workers: usize, seed: u64) -> Self {
+        let hub = &options.hub;
+        let scans = resp::ScanTable::new(hub.scans_max, hub.scan_bytes_max, Rng::new(seed));
         Self {
             name: name.into(),
             options,
@@ -65,6 +73,7 @@ impl SharedClients {
             starved: AtomicU32::new(0),
             counters: (0..workers).map(|_| CachePadded::new(Counters::default())).collect(),
             exchange: Exchange::new(workers),
+            scans: SharedScans::new(scans),
             is_told: (0..workers).map(|_| AtomicBool::new(false)).collect(),
         }
     }

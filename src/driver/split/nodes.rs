@@ -55,6 +55,16 @@ impl Nodes {
         if told.is_some() || is_first { Some(told) } else { None }
     }
 
+    /// From now on all nodes tell how far they are, and what they tell is news.
+    pub(super) fn want_reports(&self) {
+        self.lane.want_reports();
+    }
+
+    /// What the store tells now, new or not; `None`: it is a store of its own.
+    pub(super) fn look(&mut self) -> Option<Arc<resp::Topology>> {
+        self.lane.look()
+    }
+
     /// Where this node serves Redis clients.
     pub(super) fn own(&self) -> Option<&Address> {
         self.own.as_ref()
@@ -72,7 +82,7 @@ impl Nodes {
             let is_own = at == from.own;
             let address = match is_own {
                 true => self.own.clone(),
-                false => node.address.as_ref().and_then(address_of),
+                false => reached(node),
             };
             let (id, name) = self.number(&node.name);
             nodes.push(NodeView { id, name, address, is_own, is_out: false });
@@ -90,8 +100,13 @@ impl Nodes {
     }
 }
 
-/// Where to connect to; `None` for a name, which is not looked up here.
-pub(super) fn address_of(told: &ClientAddress) -> Option<Address> {
+/// Where to connect to; `None`: it has not said, or said no more than a name.
+pub(super) fn reached(node: &resp::Node) -> Option<Address> {
+    node.reached_at.as_ref().or(node.address.as_ref()).and_then(address_of)
+}
+
+/// The same; `None` for a name, which is not looked up here.
+fn address_of(told: &ClientAddress) -> Option<Address> {
     match told.port {
         0 => Some(Address::Unix(told.host.as_str().into())),
         port => Some(Address::Inet(SocketAddr::new(told.host.parse().ok()?, port))),
@@ -133,5 +148,20 @@ mod tests {
         assert_eq!(of("[fd00::1]:7"), Some(Address::Inet("[fd00::1]:7".parse().unwrap())));
         assert_eq!(of("unix:/run/db"), Some(Address::Unix("/run/db".into())));
         assert_eq!(of("db-1.example:7"), None, "a name");
+        let parse = ClientAddress::parse;
+        let node = |address, reached_at| resp::Node {
+            name: "a".into(),
+            address,
+            reached_at,
+            is_voter: true,
+            is_linked: true,
+            source: None,
+            sequence: None,
+            freshness: None,
+        };
+        let there = Some(Address::Inet("10.0.0.1:8".parse().unwrap()));
+        assert_eq!(reached(&node(parse("db-1.example:7"), parse("10.0.0.1:8"))), there);
+        assert_eq!(reached(&node(parse("10.0.0.1:8"), None)), there);
+        assert_eq!(reached(&node(parse("db-1.example:7"), None)), None);
     }
 }

@@ -277,6 +277,27 @@ impl Store {
         Ok(self.pending(self.shared()?.sync()?, Expected::Any))
     }
 
+    /// Waits until the log is on this disk up to `sequence`, such as that of a `memory` write; gives the sequence up to
+    /// which it is. It hurries nobody: what was written in `memory` comes there with the next flush, within
+    /// `flush_interval`; [`Store::sync`] has it come at once. A sequence that is not written yet is waited for.
+    ///
+    /// In a cluster it is this node's log. What a primary that was lost has written there may be replaced by others'
+    /// entries; what was answered at `quorum` is not.
+    ///
+    /// # Errors
+    ///
+    /// `TimedOut`; `Capacity` with `waiting_max` when so many wait for that; `Io` when the log has failed before; `State`
+    /// once the store is closed; `Forked`.
+    pub fn wait_durable(&self, sequence: u64, timeout: Option<Duration>) -> Result<u64> {
+        let pending = self.begin_wait_durable(sequence)?;
+        Ok(pending.wait(timeout.unwrap_or(self.inner.options.timeout))?.sequence)
+    }
+
+    /// Begins what [`Store::wait_durable`] does. Does not block.
+    pub fn begin_wait_durable(&self, sequence: u64) -> Result<Pending> {
+        Ok(self.pending(self.shared()?.wait_durable(sequence)?, Expected::Any))
+    }
+
     fn pending(&self, submitted: Submitted, expected: Expected) -> Pending {
         let shared = Arc::clone(&self.inner.shared);
         Pending { submitted, shared, expected, process: self.inner.process }

@@ -46,6 +46,9 @@ struct Post {
     wants_progress: bool,
     /// The cluster has changed since the lane was told.
     is_changed: bool,
+    /// What other nodes say of how far they are is a change too.
+    #[cfg(feature = "replication")]
+    wants_reports: bool,
     /// Messages that clients of other nodes have published.
     heard: Vec<Heard>,
     /// Their bytes.
@@ -113,12 +116,12 @@ impl Lanes {
         self.posts.iter().any(|(_, post)| post.wants_progress)
     }
 
-    /// Other nodes have come further, or the cluster has changed.
+    /// Other nodes have come further, the cluster has changed, or nodes have said how far they are.
     #[cfg(feature = "replication")]
-    pub(super) fn note_cluster(&mut self, is_progress: bool, is_changed: bool) {
+    pub(super) fn note_cluster(&mut self, is_progress: bool, is_changed: bool, is_reported: bool) {
         for (_, post) in &mut self.posts {
             post.is_progress |= is_progress && post.wants_progress;
-            post.is_changed |= is_changed;
+            post.is_changed |= is_changed || (is_reported && post.wants_reports);
         }
     }
 
@@ -182,6 +185,8 @@ impl Lane {
             is_progress: false,
             wants_progress: false,
             is_changed: false,
+            #[cfg(feature = "replication")]
+            wants_reports: false,
             heard: Vec::new(),
             heard_bytes: 0,
             is_rung: false,
@@ -225,6 +230,24 @@ impl Lane {
             self.topology = topology(&mut self.store.inner.shared.core.lock());
         }
         self.topology.take()
+    }
+
+    /// From now on all nodes tell how far they are, every 100 ms, and what they tell is a change of what is known.
+    #[cfg(feature = "replication")]
+    pub(crate) fn want_reports(&self) {
+        let shared = &self.store.inner.shared;
+        let (mut core, now) = (shared.core.lock(), now());
+        core.lanes.posts[self.index].wants_reports = true;
+        if let Ok(member) = core.member() {
+            member.want_reports();
+            shared.settle(&mut core, now);
+        }
+    }
+
+    /// What is known of the cluster now; `None` outside of one.
+    #[cfg(feature = "replication")]
+    pub(crate) fn look(&mut self) -> Option<Arc<Topology>> {
+        topology(&mut self.store.inner.shared.core.lock())
     }
 
     /// Whether another node of its cluster is primary, at present.

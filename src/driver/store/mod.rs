@@ -24,6 +24,7 @@
 //! | `ground` | what is behind the lock: an engine alone, or a node of a cluster |
 //! | `member` | the node of a cluster, and all that others have to do with |
 //! | `owner` | who waits for what |
+//! | `durable` | who is to be told once the log is on disk so far |
 //! | `syncing` | who writes and syncs: the thread for it, or the loop that has submitted |
 //! | `threads` | what writes, syncs, makes segments and snapshots |
 //! | `answer`, `options` | what calls give back; what a store is told |
@@ -32,6 +33,7 @@
 
 mod answer;
 mod calls;
+mod durable;
 mod ground;
 mod hosted;
 #[cfg(feature = "proxy")]
@@ -73,8 +75,8 @@ pub(crate) use self::lane::{Finished, Lane};
 use self::member::Sight;
 #[cfg(all(feature = "proxy", feature = "replication"))]
 pub use self::member::{
-    Beginning, ClusterEvent, ClusterEvents, ClusterOptions, ClusterStatus, Directory, MemberOptions,
-    NodeStatus, Promoted, Read, ReadLevel, promote_directory,
+    Beginning, ClusterEvent, ClusterEvents, ClusterOptions, ClusterStatus, Directory, Marked, MemberOptions,
+    NodeStatus, Promoted, Read, ReadLevel, look_at_directory, mark_directory, promote_directory,
 };
 pub use self::options::Options;
 pub use self::queue::{Completed, Queue, Submission};

@@ -17,7 +17,7 @@ use crate::store::log::Identity;
 /// | `scrub_bytes_per_second` | bytes | 64 KiB to 2^40 | 8 MiB | a gigabyte in two minutes, and a disk hardly notices |
 /// | `is_hosted` | | | no | threads of its own need nothing of the host |
 /// | `engine` | | see [`engine::Options`] | | |
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Whose store it is. A directory of another is refused.
     pub identity: Option<Identity>,

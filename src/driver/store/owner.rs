@@ -26,6 +26,18 @@ pub(super) enum Owner {
     Lane(lane::Place),
 }
 
+impl Owner {
+    /// Whether nobody is interested in the answer any more, as far as that can be told.
+    pub(super) fn is_gone(&self) -> bool {
+        match self {
+            Owner::Call(slot) => Arc::strong_count(slot) == 1,
+            Owner::Queue(queue, ..) => queue.is_gone(),
+            #[cfg(feature = "proxy")]
+            Owner::Lane(_) => false,
+        }
+    }
+}
+
 /// Who waits for which ticket. Tickets rise, and are answered nearly in order: so a queue will do, and no hashing.
 #[derive(Default)]
 pub(super) struct Owners {

@@ -16,6 +16,7 @@ use super::shared::{deadline, now};
 use crate::error::{Error, Result};
 use crate::store::engine::Durability;
 use crate::store::index::{Command, FETCH_MAX, Operation, RequestId, Timestamp};
+use crate::sync::{AtomicU32, Ordering};
 use crate::sys::eventfd::EventFd;
 use crate::time::Clock;
 
@@ -56,6 +57,8 @@ pub(super) struct Shared {
     /// Readable while something is done and not taken.
     event: EventFd,
     capacity: usize,
+    /// 1: the queue was dropped, and what is done is taken by nobody.
+    gone: AtomicU32,
 }
 
 #[derive(Debug, Default)]
@@ -65,6 +68,11 @@ struct State {
 }
 
 impl Shared {
+    pub(super) fn is_gone(&self) -> bool {
+        // Relaxed: it frees a place, sooner or later.
+        self.gone.load(Ordering::Relaxed) != 0
+    }
+
     pub(super) fn complete(&self, user_data: u64, result: Result<Done>) {
         let mut state = self.state.lock();
         state.under_way -= 1;
@@ -81,7 +89,7 @@ impl Queue {
             return Err(Error::invalid("capacity", format!("{capacity} is outside 1 to 16777216")));
         }
         let event = EventFd::new().map_err(|error| Error::io("make a descriptor to wait with", &error))?;
-        let shared = Shared { state: Mutex::default(), event, capacity };
+        let shared = Shared { state: Mutex::default(), event, capacity, gone: AtomicU32::new(0) };
         Ok(Self { store: store.clone(), shared: Arc::new(shared) })
     }
 
@@ -125,6 +133,23 @@ impl Queue {
         }
         shared.settle(&mut core, now);
         (taken, result)
+    }
+
+    /// Asks to be told once the log is on this disk up to `sequence`, as [`Store::wait_durable`]: it is completed with
+    /// the sequence up to which it is by then. Does not block.
+    ///
+    /// # Errors
+    ///
+    /// `Capacity` with `queue_capacity`, as for [`Queue::submit`], or with `waiting_max` when so many wait for that; `Io`
+    /// when the log has failed; `State` once the store is closed; `Forked`.
+    pub fn submit_durable(&self, sequence: u64, user_data: u64) -> Result<()> {
+        let shared = self.store.shared()?;
+        let mut core = shared.core.lock();
+        self.reserve()?;
+        let owner = Owner::Queue(Arc::clone(&self.shared), user_data, Expected::Any);
+        shared
+            .take_durable(&mut core, sequence, owner)
+            .inspect_err(|_| self.shared.state.lock().under_way -= 1)
     }
 
     /// Takes what is done, at most `max`, in the order in which it was. Does not block.
@@ -176,6 +201,12 @@ impl Queue {
         }
         state.under_way += 1;
         Ok(())
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        self.shared.gone.store(1, Ordering::Relaxed);
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::driver::lock::{Condvar, Mutex};
 
 use super::answer;
+use super::durable::DurableWaits;
 use super::ground::{self, Ground, Reply, Wanted};
 use super::hosted::{Host, Hosted};
 #[cfg(feature = "proxy")]
@@ -23,7 +24,7 @@ use super::scrubbing::Scrubbing;
 use super::syncing::Syncing;
 use super::watcher::Bell;
 use crate::error::{Error, Result};
-use crate::store::engine::{Engine, Now, SnapshotJob, Ticket};
+use crate::store::engine::{Durability, Engine, Now, SnapshotJob, Ticket};
 use crate::store::index::{Command, Timestamp};
 use crate::store::log::Upkeep;
 use crate::sync::{AtomicU32, Ordering};
@@ -58,6 +59,7 @@ pub(in crate::driver) struct Core {
     /// Calls the log could not take yet, oldest first.
     waiting: VecDeque<Waiting>,
     pub(super) owners: Owners,
+    durable_waits: DurableWaits,
     bells: Vec<Weak<Bell>>,
     /// Those of who follows the cluster.
     #[cfg(all(feature = "proxy", feature = "replication"))]
@@ -151,6 +153,7 @@ impl Shared {
             ground,
             waiting: VecDeque::new(),
             owners: Owners::default(),
+            durable_waits: DurableWaits::default(),
             bells: Vec::new(),
             #[cfg(all(feature = "proxy", feature = "replication"))]
             news_bells: Vec::new(),
@@ -356,6 +359,45 @@ impl Shared {
         Ok(())
     }
 
+    /// Waits until the log is on this disk up to `sequence`.
+    pub(super) fn wait_durable(&self, sequence: u64) -> Result<Submitted> {
+        let slot = Arc::new(Slot::default());
+        self.take_durable(&mut self.core.lock(), sequence, Owner::Call(Arc::clone(&slot)))?;
+        Ok(Submitted::Waits(slot))
+    }
+
+    /// Has `owner` answered once the log is on this disk up to `sequence`; at once if it is.
+    pub(super) fn take_durable(&self, core: &mut Core, sequence: u64, owner: Owner) -> Result<()> {
+        if core.is_ending {
+            return Err(closed());
+        }
+        let durable = core.engine().durable_sequence();
+        if sequence <= durable {
+            core.give(owner, Ok(durable_to(durable)));
+            return Ok(());
+        }
+        if let Some(failure) = core.engine().failure() {
+            return Err(failure.clone());
+        }
+        core.durable_waits.insert(sequence, owner, self.waiting_max)
+    }
+
+    /// Answers those who wait for what is on disk by now, and all when nothing more comes there.
+    fn tell_durable(core: &mut Core, is_over: bool) {
+        if core.durable_waits.is_empty() {
+            return;
+        }
+        let durable = core.engine().durable_sequence();
+        while let Some(owner) = core.durable_waits.pop(durable) {
+            core.give(owner, Ok(durable_to(durable)));
+        }
+        let failure = core.engine().failure().cloned().or_else(|| is_over.then(closed));
+        let Some(failure) = failure else { return };
+        while let Some(owner) = core.durable_waits.pop(u64::MAX) {
+            core.give(owner, Err(failure.clone()));
+        }
+    }
+
     pub(super) fn add_bell(&self, bell: &Arc<Bell>) {
         let mut core = self.core.lock();
         core.bells.retain(|bell| bell.strong_count() > 0);
@@ -452,6 +494,7 @@ impl Shared {
                 Err(error) => core.give(next.owner, Err(error)),
             }
         }
+        Self::tell_durable(core, core.is_over);
         let sequence = core.engine().state().sequence();
         if sequence > core.told {
             core.told = sequence;
@@ -554,8 +597,14 @@ impl Shared {
     pub(super) fn end(&self) -> Result<()> {
         let mut core = self.core.lock();
         self.answer(&mut core, None, &mut None);
+        Self::tell_durable(&mut core, true);
         core.engine().failure().cloned().map_or(Ok(()), Err)
     }
+}
+
+/// The answer to who waits for the log to be on disk so far.
+fn durable_to(sequence: u64) -> Reply {
+    Reply { outcome: None, sequence, epoch: 0, durability: Durability::Local, nodes: 1, is_degraded: false }
 }
 
 pub(super) fn closed() -> Error {

@@ -122,7 +122,7 @@ impl Core {
     }
 
     /// Registers a descriptor of whatever kind, edge-triggered.
-    pub(super) fn register_descriptor(
+    pub(crate) fn register_descriptor(
         &self,
         descriptor: RawFd,
         source: Source,

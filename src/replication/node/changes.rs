@@ -102,7 +102,7 @@ impl Node {
         let Some(first) = self.step_proposal(vec![entry]) else { return Err(Denied::Busy("the log")) };
         if let Some((ticket, deadline)) = caller {
             let epoch = self.raw.raft.term;
-            self.calls.writes.insert_change(first, ticket, epoch, deadline);
+            self.calls.writes.insert_change(first, ticket, epoch, deadline, self.members.voters.len());
         }
         Ok(())
     }

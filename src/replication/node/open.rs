@@ -8,7 +8,7 @@ use raft::eraftpb::HardState;
 use raft::{Config, RawNode, ReadOnlyOption, StateRole};
 
 use super::founding::{FOUNDING, Founding};
-use super::{Calls, Feeding, Fetching, Node, Room, Source, Standing};
+use super::{Calls, Degrading, Feeding, Fetching, Node, Room, Source, Standing};
 use crate::error::{Error, Result};
 use crate::replication::frame::Fault;
 use crate::replication::hashes::Hashes;
@@ -94,6 +94,10 @@ impl Node {
             members = promote(&mut engine, &mut found, &members, identity.node, now)?;
             local.incarnation = 0;
         }
+        if members.readmitted.get(&identity.node) == Some(&local.incarnation) {
+            // There was no room to write down that it is taken in again; the snapshot says so.
+            local.incarnation = 0;
+        }
         let is_alone = members.voters.len() == 1 && members.voters.contains(&identity.node);
         // Where nothing is left, it may be all that was forgotten.
         let may_have_forgotten = is_begun || start.nodes.is_empty();
@@ -170,6 +174,7 @@ impl Node {
             pace: super::pace::Pace::new(now.instant),
             hashes: Hashes::default(),
             room: Room::default(),
+            degrading: Degrading::default(),
             expiring: None,
             flush_since: None,
             handed_over_at: None,

@@ -23,6 +23,19 @@ pub enum Role {
     Idle,
 }
 
+impl Role {
+    /// Its name, in JSON and in logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Primary => "primary",
+            Role::Replica => "replica",
+            Role::Candidate => "candidate",
+            Role::Learner => "learner",
+            Role::Idle => "idle",
+        }
+    }
+}
+
 /// Why a node takes no part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fence {
@@ -104,6 +117,18 @@ pub enum Event {
         /// To whom.
         to: u64,
     },
+    /// Writes begin to be answered with fewer nodes than they asked for: see `degrade_after` of the options.
+    Degraded {
+        /// The voters that lack the first of them.
+        nodes: Vec<u64>,
+        /// That one.
+        sequence: u64,
+    },
+    /// They do so no longer: the nodes that lacked them have them, or this node is primary no longer.
+    Recovered {
+        /// How many were so answered.
+        writes: u64,
+    },
     /// This learner is fed by another node than before.
     Source {
         /// Which; `None`: the primary.
@@ -145,6 +170,10 @@ pub struct Status {
     pub chained: Vec<(u64, u64)>,
     /// Bytes of entries kept in memory.
     pub tail_bytes: u64,
+    /// Writes answered with fewer nodes than they asked for, since the node was opened.
+    pub degraded_writes: u64,
+    /// Whether that is so at present: the last one is not where it asked to be yet.
+    pub is_degraded: bool,
 }
 
 impl Node {
@@ -176,6 +205,8 @@ impl Node {
             followers: self.feeding.followers().collect(),
             chained: self.feeding.elsewhere(self.now.instant).collect(),
             tail_bytes: self.raw.store().tail_bytes(),
+            degraded_writes: self.degraded_writes(),
+            is_degraded: self.degrading.is_current() && self.is_primary(),
         }
     }
 

@@ -30,6 +30,8 @@ struct Write {
     level: Level,
     deadline: Option<Instant>,
     is_change: bool,
+    /// How many voted when it was put into the log.
+    voters: usize,
     /// Once it is applied: what came of it, and since when.
     applied: Option<(Option<Outcome>, Instant)>,
 }
@@ -62,10 +64,11 @@ impl Writes {
         ticket: Ticket,
         epoch: u64,
         deadline: Option<Instant>,
+        voters: usize,
     ) {
-        let level = Level::Quorum;
-        self.logged
-            .insert(sequence, Write { ticket, epoch, level, deadline, is_change: true, applied: None });
+        let (level, is_change, applied) = (Level::Quorum, true, None);
+        let write = Write { ticket, epoch, level, deadline, is_change, voters, applied };
+        self.logged.insert(sequence, write);
     }
 
     /// Takes out all: those that are not in the log, and those that are.
@@ -203,7 +206,8 @@ impl Node {
                 let Proposal { ticket, level, deadline, .. } = proposal;
                 let sequence = first + at as u64;
                 self.room.push(sequence, proposal.growth, 0);
-                let write = Write { ticket, epoch, level, deadline, is_change: false, applied: None };
+                let (voters, applied) = (self.members.voters.len(), None);
+                let write = Write { ticket, epoch, level, deadline, is_change: false, voters, applied };
                 self.calls.writes.logged.insert(sequence, write);
             }
             self.append_ready();
@@ -307,20 +311,17 @@ impl Node {
 
     /// Answers writes that are applied, and on as many nodes as they asked for.
     pub(super) fn answer_writes(&mut self) {
+        self.follow_degrading();
         if self.calls.writes.spreading.is_empty() {
             return;
         }
+        let mut degraded = Vec::new();
         let is_primary = self.is_primary();
         let degrade_after = self.options.degrade_after;
         let mut spreading = std::mem::take(&mut self.calls.writes.spreading);
         spreading.retain(|sequence, write| {
             let nodes = if is_primary { self.nodes_with(*sequence) } else { 1 };
-            let prs = self.raw.raft.prs();
-            let voters = self.members.nodes().filter(|it| self.members.is_voter(*it));
-            let has_all = is_primary
-                && voters.into_iter().all(|it| {
-                    !self.forgetful.contains_key(&it) && prs.get(it).is_some_and(|it| it.matched >= *sequence)
-                });
+            let has_all = is_primary && self.lacking(*sequence).next().is_none();
             let (_, since) = write.applied.as_ref().expect("only what is applied spreads");
             let is_enough = match write.level {
                 Level::All => has_all,
@@ -333,13 +334,20 @@ impl Node {
                 return true;
             }
             let durability = if has_all { Durability::All } else { Durability::Quorum };
-            let least = self.members.voters.len() as u32 / 2 + 1;
+            // The quorum that has it may be one of fewer voters than there are by now.
+            let least = write.voters.min(self.members.voters.len()) as u32 / 2 + 1;
             let reached = Reached { durability, nodes: nodes.max(least), is_degraded: !is_enough };
+            if !is_enough {
+                degraded.push((*sequence, write.level));
+            }
             let position = Position { epoch: write.epoch, sequence: *sequence };
             let outcome = write.applied.take().and_then(|(outcome, _)| outcome);
             self.calls.complete(write.ticket, Ok(Answer::Written(Done { outcome, position, reached })));
             false
         });
         self.calls.writes.spreading = spreading;
+        for (sequence, level) in degraded {
+            self.degraded(sequence, level);
+        }
     }
 }

@@ -102,6 +102,8 @@ pub(super) fn fields(context: &Context<'_>) -> Vec<(String, String)> {
         fields.push(own("epoch", &topology.epoch.to_string()));
         fields.push(own("quorum", &topology.quorum().to_string()));
         fields.push(own("voters_linked", &topology.voters_linked().to_string()));
+        fields.push(own("degraded", if topology.is_degraded { "1" } else { "0" }));
+        fields.push(own("degraded_writes", &topology.degraded_writes.to_string()));
     }
     fields
 }

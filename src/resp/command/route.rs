@@ -1,5 +1,6 @@
 //! [`Route`]: where a request goes that reaches one of several nodes.
 
+use super::generic::cursor;
 use super::{Args, Control, Failure, Run, Spec, fail, failure, is, of_request};
 
 /// What a request needs of the one who answers it.
@@ -7,10 +8,10 @@ use super::{Args, Control, Failure, Run, Spec, fail, failure, is, of_request};
 pub enum Route {
     /// It only reads keys: any node that is fresh enough.
     Read,
-    /// A step of a scan, by this cursor: who gave the cursor.
+    /// A step of a scan: the node that gave the cursor, as its [mark](crate::resp::mark_of) says.
     Scan {
-        /// Whether it begins a scan.
-        begins: bool,
+        /// The cursor; 0: it begins.
+        cursor: u64,
     },
     /// It writes, or tells others something: the primary, once.
     Write,
@@ -103,7 +104,7 @@ fn route_of(spec: &Spec, args: Args<'_>) -> Result<Route, Failure> {
             Control::Trimtab => return Err(fail("ERR TRIMTAB is for connections to a node itself")),
         },
         Run::Session(_) => match spec.name {
-            "scan" => Route::Scan { begins: args.get(1).is_some_and(|cursor| *cursor == b"0") },
+            "scan" => Route::Scan { cursor: args.get(1).and_then(|arg| cursor(arg).ok()).unwrap_or(0) },
             "publish" => Route::Write,
             "subscribe" | "psubscribe" | "unsubscribe" | "punsubscribe" => Route::Join,
             "config" if args.get(1).is_some_and(|sub| is(sub, "set")) => {
@@ -136,8 +137,8 @@ mod tests {
         for line in ["PING", "HELLO 3", "CLIENT ID", "CONFIG GET maxmemory", "COMMAND"] {
             assert_eq!(of(line), Route::Desk, "{line}");
         }
-        assert_eq!(of("SCAN 0"), Route::Scan { begins: true });
-        assert_eq!(of("SCAN 17 COUNT 5"), Route::Scan { begins: false });
+        assert_eq!(of("SCAN 0"), Route::Scan { cursor: 0 });
+        assert_eq!(of("SCAN 17 COUNT 5"), Route::Scan { cursor: 17 });
         assert_eq!(of("SUBSCRIBE c"), Route::Join);
         assert_eq!(of("WAIT 1 0"), Route::Wait);
         assert_eq!(of("INFO"), Route::Primary);

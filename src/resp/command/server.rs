@@ -187,7 +187,7 @@ fn scan(context: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Res
     let scan = Scan::parse(&args[2..], true)?;
     let after = match cursor {
         0 => None,
-        cursor => match context.hub.scan(cursor) {
+        cursor => match context.hub.find_scan(cursor) {
             Some(key) => Some(key),
             None => {
                 return Err(fail("ERR this scan is forgotten or was begun elsewhere; begin again from 0"));
@@ -195,8 +195,8 @@ fn scan(context: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Res
         },
     };
     let mut world = World::new(context.view, context.now, false, 0);
-    let (keys, next) = scanned(&mut world, after, &scan);
-    let next = next.map_or(0, |key| context.hub.put_scan(key));
+    let (keys, next) = scanned(&mut world, after.as_deref(), &scan);
+    let next = context.hub.step_scan(cursor, next);
     reply.array(2);
     reply.bulk(next.to_string().as_bytes());
     reply.array(keys.len());

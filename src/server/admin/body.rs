@@ -212,7 +212,7 @@ impl Backup {
 impl ClusterRequest {
     /// Reads what is to change; gives what is wrong with it otherwise.
     pub(super) fn parse(body: &[u8]) -> std::result::Result<Self, String> {
-        const ORDERS: [&str; 5] = ["transfer", "add", "promote", "remove", "replace"];
+        const ORDERS: [&str; 6] = ["transfer", "add", "promote", "remove", "replace", "reload"];
         let RawClusterRequest { order, node, address, with, timeout_ms } = read(body)?;
         let text = |key: &str, value: Option<Value>| match value {
             None => Ok(None),
@@ -234,7 +234,11 @@ impl ClusterRequest {
         if with.is_some() && order != "replace" {
             return Err(format!("with is for replace, and not for {order}"));
         }
+        if node.is_some() && order == "reload" {
+            return Err("reload is of the node that is asked, and takes no node".into());
+        }
         let order = match &*order {
+            "reload" => ClusterOrder::Reload,
             "transfer" => ClusterOrder::Transfer { to: node },
             "add" => ClusterOrder::Add { node: needed("node", node)?, address },
             "promote" => ClusterOrder::Promote { node: needed("node", node)? },

@@ -28,6 +28,8 @@ use crate::server::config::StoreRole;
 #[cfg(feature = "replication")]
 use crate::server::split::split_options;
 use crate::server::store::client_options;
+#[cfg(feature = "replication")]
+use crate::split::lag::LagBound;
 use crate::sys::fork::Moment;
 
 const RESP_BACKLOG: u32 = 4096;
@@ -111,7 +113,7 @@ pub(super) fn clients(
     let who = at(config, "the store", from.resp_at);
     Ok(Some(Resp {
         store: store.clone(),
-        shared: Arc::new(SharedClients::new("store", options, workers)),
+        shared: Arc::new(SharedClients::new("store", options, workers, seed()?)),
         entrance: Entrance::open(bind, &who, workers, RESP_BACKLOG, files)?,
     }))
 }
@@ -159,7 +161,7 @@ pub(super) fn splits(
         let who = at(config, &format!("the listener {}", listener.name), listener.bind_at);
         let entrance = Entrance::open(&listener.bind, &who, workers, listener.backlog, files)?;
         let (clients, options) = split_options(config, from, listener)?;
-        let clients = SharedClients::new(&listener.name, clients, workers);
+        let clients = SharedClients::new(&listener.name, clients, workers, seed()?);
         splits.push(Split {
             store: store.clone(),
             shared: Arc::new(SharedSplit::new(clients, options, own.cloned(), workers)),
@@ -187,6 +189,7 @@ pub(super) fn store_pools(
                 StoreRole::Any => Wanted::Any,
             },
             port: members.port,
+            bound: LagBound { lag_max: members.lag_max, lag_entries_max: members.lag_entries_max },
         })
     };
     let followers: Vec<Follower> = config.pools.iter().zip(&shared.pools).filter_map(follower).collect();

@@ -16,23 +16,27 @@
 //! | `stale_max` | how old what a replica tells Redis clients may be | 10 s |
 //! | `announce` | where Redis clients reach this node | its address in `peers`, with the port of `resp` |
 //! | `sentinel` | what Sentinel clients call the primary and its replicas | the cluster's name |
+//! | `patience` | how long a call waits for a primary | 3 s |
+//! | `forward_max` | calls that wait for a primary, and that each other node may have here | 65,536 |
+//! | those of `consensus` | what its node of consensus is told | |
 //! | `peer_tls` | `{ certificates = […], key = …, ca = … }`, `"insecure-plaintext"` or `"insecure-plaintext-anywhere"` | required where there is another node |
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::error::Error;
 use crate::peer::{NodeName, Security};
+use crate::replication;
 use crate::resp;
 use crate::server::config::Bind;
+use crate::server::config::consensus;
 use crate::server::config::duration::show as show_duration;
+use crate::server::config::engine::Reader;
 use crate::server::config::fields::{At, Fields};
 use crate::server::config::problems::Problems;
 use crate::server::config::schema::PEER_TLS;
-#[cfg(test)]
-use crate::server::config::schema::Schema;
 use crate::server::config::suggest::{nearest_or_all, shown};
 
 /// Who is in the cluster, as the configuration says.
@@ -54,22 +58,25 @@ pub struct Cluster {
     pub adopts: bool,
     /// A node that is not primary passes writes on.
     pub forwards: bool,
-    /// After how long a write is answered though fewer nodes have it than were asked for.
-    pub degrade_after: Option<Duration>,
+    /// How long a call waits for a primary.
+    pub patience: Duration,
+    /// Calls that wait for a primary, and that each other node may have here, at most.
+    pub forward_max: u32,
     /// By whom this node is fed as long as it is a learner; the best first.
     pub feed_from: Vec<NodeName>,
-    /// After how long without anything new from there the primary feeds it again.
-    pub feed_timeout: Duration,
+    /// What its node of consensus is told. Who feeds it is not in there.
+    pub replication: replication::Options,
     /// How old what a replica tells Redis clients may be; `None`: as old as it likes.
     pub stale_max: Option<Duration>,
     /// Where Redis clients reach this node.
     pub announce: Option<String>,
+    /// Where other nodes reach what `announce` has a name for; `None`: that is an address, or nothing.
+    pub reached_at: Option<String>,
     /// What Sentinel clients call the primary and its replicas.
     pub sentinel: String,
 }
 
 const STALE_DEFAULT: Duration = Duration::from_secs(10);
-const FEED_TIMEOUT_DEFAULT: Duration = Duration::from_secs(2);
 /// The time in which an election begins.
 const FEED_TIMEOUT_MIN: Duration = Duration::from_millis(400);
 const FEED_TIMEOUT_MAX: Duration = Duration::from_secs(3_600);
@@ -99,24 +106,52 @@ const PLAINTEXT_ANYWHERE: &str = "insecure-plaintext-anywhere";
 /// Reads it from the table that has the keys; `None` when something was told as a problem.
 ///
 /// - `resp`: where this node serves Redis clients.
+/// - `segment_bytes`: of the log.
 pub(super) fn read(
     fields: &Fields<'_, '_>,
     resp: Option<&Bind>,
+    segment_bytes: u64,
     problems: &mut Problems<'_>,
 ) -> Option<Cluster> {
     let others = Others::read(fields, problems);
-    let mut cluster = read_members(fields, problems)?;
+    let cluster = read_members(fields, problems);
     let Others { name, joins, adopts, forwards, degrade_after, feed_timeout, stale_max, announce, sentinel } =
         others;
+    let (mut patience, mut forward_max) = (Duration::from_secs(3), 65_536);
+    let mut reader = Reader { fields, problems };
+    reader.time("patience", Duration::ZERO, Duration::from_secs(3_600), &mut patience);
+    reader.count("forward_max", 1, 1 << 24, &mut forward_max);
+    let default = replication::Options::default();
+    let replication = replication::Options {
+        degrade_after,
+        feed_timeout: feed_timeout.unwrap_or(default.feed_timeout),
+        ..default
+    };
+    let sources = cluster.as_ref().map_or(0, |cluster| cluster.feed_from.len());
+    let replication = consensus::read(replication, sources, segment_bytes, fields, problems);
+    let mut cluster = cluster?;
     let own = cluster.members.get(&cluster.node).and_then(|own| own.address);
-    cluster.announce = announce.or_else(|| reached_at(resp?, own));
+    if let Some(said) = &announce
+        && is_name(said.value)
+    {
+        cluster.reached_at = reached_from_nodes(said.value, resp, own);
+        if cluster.reached_at.is_none() {
+            let message = format!(
+                "announce {} is a name, which clients look up and nodes do not, and nothing says where nodes reach them",
+                shown(said.value)
+            );
+            problems.add(said.at, message, "write an address, bind resp to one, or add this node to peers");
+        }
+    }
+    cluster.announce = announce.map(|it| it.value.to_owned()).or_else(|| reached_at(resp?, own));
     Some(Cluster {
         name,
         joins,
         adopts,
         forwards,
-        degrade_after,
-        feed_timeout,
+        patience,
+        forward_max,
+        replication,
         stale_max,
         sentinel,
         ..cluster
@@ -134,21 +169,39 @@ fn reached_at(resp: &Bind, own: Option<SocketAddr>) -> Option<String> {
     }
 }
 
+/// Whether what is announced has to be looked up.
+fn is_name(announce: &str) -> bool {
+    let told = resp::ClientAddress::parse(announce);
+    told.is_some_and(|it| it.port > 0 && it.host.parse::<IpAddr>().is_err())
+}
+
+/// Where other nodes reach what clients are told a name of: the node's own door, which listeners that split reads from writes
+/// and pools of the nodes connect to; without one, its address with the port that is announced.
+fn reached_from_nodes(announce: &str, resp: Option<&Bind>, own: Option<SocketAddr>) -> Option<String> {
+    match resp {
+        Some(resp) => reached_at(resp, own),
+        None => {
+            let port = resp::ClientAddress::parse(announce)?.port;
+            own.map(|own| SocketAddr::new(own.ip(), port).to_string())
+        }
+    }
+}
+
 /// What has a default.
-struct Others {
+struct Others<'a> {
     name: String,
     joins: bool,
     adopts: bool,
     forwards: bool,
     degrade_after: Option<Duration>,
-    feed_timeout: Duration,
+    feed_timeout: Option<Duration>,
     stale_max: Option<Duration>,
-    announce: Option<String>,
+    announce: Option<At<&'a str>>,
     sentinel: String,
 }
 
-impl Others {
-    fn read(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Self {
+impl<'a> Others<'a> {
+    fn read(fields: &Fields<'a, '_>, problems: &mut Problems<'_>) -> Self {
         let name = fields.text("cluster", problems).filter(|name| {
             let is_right = (1..=255).contains(&name.value.len()) && !name.value.chars().any(char::is_control);
             if !is_right {
@@ -210,9 +263,9 @@ impl Others {
             adopts,
             forwards: fields.boolean("forward", problems).is_none_or(|forward| forward.value),
             degrade_after: degrade_after.map(|after| after.value),
-            feed_timeout: feed_timeout.map_or(FEED_TIMEOUT_DEFAULT, |after| after.value),
+            feed_timeout: feed_timeout.map(|after| after.value),
             stale_max: Some(stale_max.unwrap_or(STALE_DEFAULT)).filter(|most| !most.is_zero()),
-            announce: announce.map(|text| text.value.to_owned()),
+            announce,
         }
     }
 }
@@ -275,12 +328,14 @@ fn read_members(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<
         joins: false,
         adopts: false,
         forwards: true,
-        degrade_after: None,
+        patience: Duration::ZERO,
+        forward_max: 0,
         feed_from,
-        feed_timeout: FEED_TIMEOUT_DEFAULT,
+        replication: replication::Options::default(),
         stale_max: None,
         sentinel: String::new(),
         announce: None,
+        reached_at: None,
     })
 }
 
@@ -467,41 +522,18 @@ fn address(key: &str, text: At<&str>, may_be_any: bool, problems: &mut Problems<
     Some(address)
 }
 
-/// The keys of `[store]` that this reads.
-#[cfg(test)]
-const KEYS: Schema = Schema {
-    place: "in [store]",
-    keys: &[
-        crate::server::config::schema::key("node", "\"db-1\""),
-        crate::server::config::schema::key("listen", "\"10.0.0.5:7400\""),
-        crate::server::config::schema::key("peers", "{ db-1 = \"10.0.0.5:7400\" }"),
-        crate::server::config::schema::key("learners", "[\"db-4\"]"),
-        crate::server::config::schema::key("cluster", "\"orders\""),
-        crate::server::config::schema::key("join", "true"),
-        crate::server::config::schema::key("adopt", "true"),
-        crate::server::config::schema::key("forward", "false"),
-        crate::server::config::schema::key("degrade_after", "\"1s\""),
-        crate::server::config::schema::key("feed_from", "[\"db-2\"]"),
-        crate::server::config::schema::key("feed_timeout", "\"2s\""),
-        crate::server::config::schema::key("stale_max", "\"10s\""),
-        crate::server::config::schema::key("announce", "\"10.0.0.5:6379\""),
-        crate::server::config::schema::key("sentinel", "\"mymaster\""),
-        crate::server::config::schema::key("peer_tls", "{ certificates = [\"node.pem\"], ca = \"ca.pem\" }"),
-    ],
-    later: &[],
-};
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::config::schema::STORE;
     use crate::server::config::syntax;
 
     fn read_text(text: &str) -> (Option<Cluster>, Vec<String>) {
         let mut problems = Problems::new(text, "t");
         let root = syntax::parse(text, &mut problems).expect("it is TOML");
-        let fields = Fields::new(&root, &KEYS, 0, &mut problems);
+        let fields = Fields::new(&root, &STORE, 0, &mut problems);
         let resp = "0.0.0.0:6379".parse().ok();
-        let cluster = read(&fields, resp.as_ref(), &mut problems);
+        let cluster = read(&fields, resp.as_ref(), 64 << 20, &mut problems);
         (cluster, problems.finish().iter().map(ToString::to_string).collect())
     }
 
@@ -529,7 +561,10 @@ mod tests {
         assert_eq!(cluster.node.as_str(), "db-1");
         assert_eq!(cluster.listen, "0.0.0.0:7400".parse().ok());
         assert_eq!((cluster.name.as_str(), cluster.joins, cluster.forwards), ("trimtab", false, true));
-        assert_eq!((cluster.degrade_after, cluster.stale_max), (None, Some(Duration::from_secs(10))));
+        assert_eq!(
+            (cluster.replication.degrade_after, cluster.stale_max),
+            (None, Some(Duration::from_secs(10)))
+        );
         assert_eq!(cluster.announce.as_deref(), Some("10.0.0.5:6379"));
         let members: Vec<_> = cluster.members.iter().map(|(name, member)| (name.as_str(), *member)).collect();
         let voter = |address: &str| Member { address: address.parse().ok(), is_learner: false };
@@ -574,8 +609,11 @@ mod tests {
         assert_eq!(said.sentinel, "mymaster");
         assert_eq!(good(&format!("{near}cluster = \"orders\"")).sentinel, "orders");
         assert_eq!((said.name.as_str(), said.joins, said.forwards), ("orders", true, false));
-        assert_eq!((said.degrade_after, said.stale_max), (Some(Duration::from_secs(1)), None));
+        assert_eq!((said.replication.degrade_after, said.stale_max), (Some(Duration::from_secs(1)), None));
         assert_eq!(said.announce.as_deref(), Some("db.example:7000"));
+        assert_eq!(said.reached_at.as_deref(), Some("127.0.0.1:6379"), "by other nodes");
+        let address = good(&format!("{near}announce = \"10.0.0.9:7000\""));
+        assert_eq!((address.announce.as_deref(), address.reached_at), (Some("10.0.0.9:7000"), None));
     }
 
     #[test]

@@ -292,9 +292,21 @@ impl<'a, 't> Fields<'a, 't> {
         matches!(self.get(key).map(Spanned::get_ref), Some(DeValue::Table(_)))
     }
 
+    /// Whether the value of `key` is a whole number.
+    #[cfg(feature = "store")]
+    pub(super) fn is_integer(&self, key: &str) -> bool {
+        matches!(self.get(key).map(Spanned::get_ref), Some(DeValue::Integer(_)))
+    }
+
     /// Whether the key is there, with whatever value.
     pub(super) fn has(&self, key: &str) -> bool {
         self.get(key).is_some()
+    }
+
+    /// Whether a key is there that there may be no such of.
+    #[cfg(feature = "store")]
+    pub(super) fn has_known(&self, key: &str) -> bool {
+        self.schema.key(key).is_some() && self.has(key)
     }
 
     /// Whether the value of `key` is a list of nothing.

@@ -35,6 +35,8 @@
 //! | `pool.on_down` | | `keep`, `close` | `keep` | a check that fails may be wrong |
 //! | `pool.store.role` | | `primary`, `replicas`, `any` | `primary` | |
 //! | `pool.store.port` | | 1 to 65,535 | that of the node's Redis clients | |
+//! | `pool.store.lag_max` | time | 500 ms to 1 d | any | |
+//! | `pool.store.lag_entries_max` | entries | 0 to 2^53 | any | |
 //! | `pool.backend.name` | | 1 to 255 bytes | its address | |
 //! | `pool.backend.address` | | an address | required | |
 //! | `pool.backend.weight` | | 1 to 65,535 | 1 | all alike |
@@ -47,7 +49,8 @@
 //! | `store.node` | | 1 to 255 bytes | none | what status calls this one |
 //! | `store.resp` | | an address | no Redis clients | |
 //! | `store.health` | | an address | nowhere | where balancers ask whether it is primary |
-//! | `store.durability` | | `memory`, `local` | `local` | what was answered is there after a crash |
+//! | `store.durability` | | `memory`, `local`; in a cluster `quorum`, `all`, or nodes | `local`, `quorum` | what was answered is there after a crash |
+//! | `store.notify` | classes | as Redis' `notify-keyspace-events` | none | nobody pays for what nobody hears |
 //! | `store.maxclients` | clients | 1 to 1,000,000 | 10,000 | as Redis |
 //! | `store.flush` | | `refuse`, `allow` | `refuse` | one word must not delete everything by accident |
 //! | `store.memory_max` | bytes | 0, 64 KiB to 256 TiB | 0: no limit | a limit must fit the machine |
@@ -68,6 +71,7 @@
 //! | `schema` | which keys there are, and which are known but not in this version |
 //! | `fields` | from a key to a value of the right type and range |
 //! | `listener`, `pool`, `store`, `admin` | one such table each, to what runs |
+//! | `cluster`, `engine`, `consensus` | of `store`: who is in a cluster, what the store itself is told, what its node is |
 //! | `resolve` | the whole: names, references, addresses used twice |
 //! | `bind`, `duration`, `size`, `suggest`, `position`, `problems`, `read` | what these stand on |
 //!
@@ -79,8 +83,12 @@ mod bind;
 mod check;
 #[cfg(feature = "replication")]
 mod cluster;
+#[cfg(feature = "replication")]
+mod consensus;
 mod discovery;
 pub(crate) mod duration;
+#[cfg(feature = "store")]
+mod engine;
 mod fields;
 mod listener;
 mod pool;
@@ -111,7 +119,7 @@ use crate::health;
 #[cfg(feature = "store")]
 pub use crate::health::secret::Secret;
 #[cfg(feature = "store")]
-use crate::store::{engine::Durability, index::evict::Eviction};
+use crate::{embedded, store::engine::Durability};
 #[cfg(feature = "replication")]
 pub use cluster::{Cluster, Member};
 
@@ -338,6 +346,10 @@ pub struct StoreMembers {
     pub role: StoreRole,
     /// In place of the port at which Redis clients are served.
     pub port: Option<u16>,
+    /// How old what a node shows may be that is not primary.
+    pub lag_max: Option<Duration>,
+    /// How many entries it may lack.
+    pub lag_entries_max: Option<u64>,
 }
 
 /// Which nodes of the store a pool sends connections to.
@@ -429,18 +441,16 @@ pub struct Store {
     pub cluster: Option<Cluster>,
     /// What a write that does not say reaches before it is answered.
     pub durability: Durability,
+    /// On how many nodes' disks it is beside that; 0: as `durability` says.
+    pub nodes: u32,
+    /// What the store is told. Its durability, and whether it is hosted, are not in there.
+    pub options: embedded::Options,
+    /// Classes of keyspace notifications that are published from the start, as Redis' `notify-keyspace-events` has them.
+    pub notify: String,
     /// The most Redis clients at once, over all workers: 1 to 1,000,000.
     pub maxclients: u32,
     /// Whether `FLUSHALL` and `FLUSHDB` do something.
     pub allows_flush: bool,
-    /// The most bytes of the index; 0: no limit.
-    pub memory_max: u64,
-    /// What goes when that is reached.
-    pub eviction: Eviction,
-    /// The most bytes of segments and snapshots.
-    pub disk_bytes_max: Option<u64>,
-    /// Bytes of the log that are kept though a snapshot stands for them.
-    pub kept_bytes: u64,
     /// What Redis clients log in with.
     pub password: Option<Secret>,
     /// The file that holds it; a line end after it is not part of it. Read when the server starts.

@@ -11,8 +11,10 @@ use crate::balance::{
 };
 use crate::discovery::members::Template;
 use crate::discovery::name::{Source, WatchedName};
+use crate::health::options::LAG_MAX;
 use crate::health::passive;
 use crate::server::config::check;
+use crate::server::config::duration;
 use crate::server::config::fields::{At, Fields};
 use crate::server::config::listener::{check_name, name};
 use crate::server::config::problems::Problems;
@@ -22,6 +24,10 @@ use crate::server::config::{ATTEMPTS_MAX, OnDown, Pool, QUEUE_MAX, SendProxy, St
 
 const QUEUE_DEFAULT: u32 = 1024;
 const ATTEMPTS_DEFAULT: u32 = 3;
+/// The least `lag_max` of the store's nodes.
+const STORE_LAG_MIN: Duration = Duration::from_millis(500);
+/// The most `lag_entries_max` of them.
+const STORE_LAG_ENTRIES_MAX: u64 = 1 << 53;
 
 const HASHES: [(&str, Hash); 3] =
     [("ring", Hash::Ring), ("maglev", Hash::Maglev), ("rendezvous", Hash::Rendezvous)];
@@ -72,17 +78,45 @@ fn store_members(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Option
     let table = fields.table("store", &STORE_MEMBERS, problems)?;
     for key in ["backend", "members_file", "check", "role", "lag_max"].iter().filter(|key| fields.has(key)) {
         let message = format!("there are store and {key}, and with store the nodes say all of themselves");
-        problems.add(fields.value_at(key), message, "take one out");
+        let hint = match *key {
+            "role" => "write store = { role = \"replicas\" }",
+            "lag_max" => "write store = { role = \"replicas\", lag_max = \"5s\" }",
+            _ => "take one out",
+        };
+        problems.add(fields.value_at(key), message, hint);
     }
     if cfg!(not(feature = "replication")) {
         let message = "a pool of the store's nodes is not in this build of trimtab";
         problems.add(fields.value_at("store"), message, "build with the feature replication");
     }
     let roles = [("primary", StoreRole::Primary), ("replicas", StoreRole::Replicas), ("any", StoreRole::Any)];
+    let role = table.choice("role", &roles, &[], problems).map_or(StoreRole::default(), |role| role.value);
+    for key in
+        ["lag_max", "lag_entries_max"].iter().filter(|key| role == StoreRole::Primary && table.has(key))
+    {
+        let message = format!("{key} is for nodes that follow, and the role is \"primary\"");
+        problems.add(table.value_at(key), message, "take it out, or write role = \"replicas\" or \"any\"");
+    }
     Some(StoreMembers {
-        role: table.choice("role", &roles, &[], problems).map_or(StoreRole::default(), |role| role.value),
+        role,
         port: table.integer("port", 1..=65_535, problems).map(|port| port.value),
+        lag_max: store_lag(&table, problems),
+        lag_entries_max: table
+            .integer("lag_entries_max", 0..=i128::from(STORE_LAG_ENTRIES_MAX), problems)
+            .map(|entries| entries.value),
     })
+}
+
+/// How old what a node of the store shows may be.
+fn store_lag(table: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<Duration> {
+    let At { at, value } = table.duration("lag_max", problems)?;
+    if !(STORE_LAG_MIN..=LAG_MAX).contains(&value) {
+        let (least, most) = (duration::show(STORE_LAG_MIN), duration::show(LAG_MAX));
+        let message = format!("lag_max {} is outside {least} to {most}", duration::show(value));
+        problems.add(at, message, "a node tells how far it is every 100 ms");
+        return None;
+    }
+    Some(value)
 }
 
 fn options(

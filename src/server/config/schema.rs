@@ -85,6 +85,24 @@ pub(super) const STORE: Schema = Schema {
         key("eviction", "\"lru\""),
         key("disk_bytes_max", "\"10GiB\""),
         key("kept_bytes", "\"1GiB\""),
+        key("value_max", "\"32MiB\""),
+        key("operations_max", "10000"),
+        key("clients_max", "10000"),
+        key("client_bytes_max", "\"64MiB\""),
+        key("timeout", "\"30s\""),
+        key("waiting_max", "65536"),
+        key("flush_interval", "\"1s\""),
+        key("flush_bytes", "\"8MiB\""),
+        key("snapshot_bytes", "\"256MiB\""),
+        key("snapshot_retry", "\"10s\""),
+        key("segment_bytes", "\"64MiB\""),
+        key("pending_bytes_max", "\"64MiB\""),
+        key("disk_retry", "\"1s\""),
+        key("history_bytes_max", "\"16MiB\""),
+        key("eviction_places", "1_048_576"),
+        key("scrub_interval", "\"1d\""),
+        key("scrub_bytes_per_second", "\"8MiB\""),
+        key("notify", "\"KEA\""),
         key("output_max", "\"256MiB\""),
         key("idle", "\"5m\""),
         key("password", "\"secret\""),
@@ -103,6 +121,23 @@ pub(super) const STORE: Schema = Schema {
         key("stale_max", "\"10s\""),
         key("announce", "\"10.0.0.5:6379\""),
         key("sentinel", "\"mymaster\""),
+        key("patience", "\"3s\""),
+        key("forward_max", "65536"),
+        key("transfer_timeout", "\"2s\""),
+        key("tick", "\"20ms\""),
+        key("heartbeat_ticks", "2"),
+        key("election_ticks", "20"),
+        key("clock_drift_permille", "10"),
+        key("slow_flush", "\"1s\""),
+        key("handover_pause", "\"30s\""),
+        key("message_bytes", "\"256KiB\""),
+        key("inflight_messages", "64"),
+        key("uncommitted_bytes_max", "\"64MiB\""),
+        key("tail_bytes", "\"16MiB\""),
+        key("kept_bytes_max", "\"256MiB\""),
+        key("snapshot_rate", "\"50MiB\""),
+        key("snapshot_window", "16"),
+        key("snapshot_timeout", "\"30s\""),
     ],
     later: &[],
 };
@@ -190,8 +225,16 @@ pub(super) const POOL: Schema = Schema {
     later: &["sticky", "tls"],
 };
 
-pub(super) const STORE_MEMBERS: Schema =
-    Schema { place: "in pool.store", keys: &[key("role", "\"primary\""), key("port", "6379")], later: &[] };
+pub(super) const STORE_MEMBERS: Schema = Schema {
+    place: "in pool.store",
+    keys: &[
+        key("role", "\"any\""),
+        key("port", "6379"),
+        key("lag_max", "\"5s\""),
+        key("lag_entries_max", "10000"),
+    ],
+    later: &[],
+};
 
 pub(super) const RETRY: Schema = Schema {
     place: "in pool.retry",

@@ -4,27 +4,28 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::health::secret::Secret;
-#[cfg(feature = "replication")]
-use crate::server::config::cluster;
+use crate::resp;
 use crate::server::config::duration::show as show_duration;
+use crate::server::config::engine::Reader;
 use crate::server::config::fields::{At, Fields};
 use crate::server::config::problems::Problems;
 use crate::server::config::size::show;
+use crate::server::config::suggest::shown;
 use crate::server::config::{
-    Bind, CLIENTS_MAX, OUTPUT_MAX, OUTPUT_MIN, STORE_BYTES_MAX, Store, TIMEOUT_MAX, TIMEOUT_MIN, listener,
+    Bind, CLIENTS_MAX, OUTPUT_MAX, OUTPUT_MIN, Store, TIMEOUT_MAX, TIMEOUT_MIN, engine, listener,
 };
+#[cfg(feature = "replication")]
+use crate::server::config::{cluster, consensus};
 use crate::store::engine::Durability;
-use crate::store::index::evict::Eviction;
 
 const CLIENTS_DEFAULT: u32 = 10_000;
 const OUTPUT_DEFAULT: u64 = 256 << 20;
-/// Four segments of the log: three it cannot do without, and a snapshot.
-const DISK_MIN: u64 = 256 << 20;
-const MEMORY_MIN: u64 = 64 << 10;
+/// The most nodes that a write may be asked to be on.
+const NODES_MAX: i128 = 64;
 
 /// The keys that make a store a member of a cluster, and those that are of use in one alone.
 const MEMBER_KEYS: [&str; 4] = ["peers", "learners", "listen", "peer_tls"];
-const CLUSTER_KEYS: [&str; 10] = [
+const CLUSTER_KEYS: [&str; 12] = [
     "cluster",
     "join",
     "adopt",
@@ -35,6 +36,8 @@ const CLUSTER_KEYS: [&str; 10] = [
     "stale_max",
     "announce",
     "sentinel",
+    "patience",
+    "forward_max",
 ];
 
 /// Reads it; `None` when `dir` was told as a problem. The addresses of `resp` and `health` are the caller's to compare with
@@ -53,23 +56,36 @@ pub(super) fn read(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Opti
     let node = node.filter(|name| is_member || listener::check_name(*name, problems));
     let resp = address("resp", fields, problems);
     let health = address("health", fields, problems);
-    let durability = fields.choice("durability", &Durability::NAMES, &[], problems);
-    if let Some(At { at, value: value @ (Durability::Quorum | Durability::All) }) = durability
-        && !is_member
-    {
-        let message = format!("durability \"{}\" needs other nodes, and there are none", value.name());
-        problems.add(at, message, "add node, peers and peer_tls, or write \"local\"");
-    }
-    let default = if is_member { Durability::Quorum } else { Durability::default() };
-    for key in CLUSTER_KEYS.iter().filter(|key| !is_member && fields.has(key)) {
+    let (durability, nodes) = durability(is_member, fields, problems);
+    #[cfg(feature = "replication")]
+    let of_consensus = consensus::KEYS.iter();
+    #[cfg(not(feature = "replication"))]
+    let of_consensus = [].iter();
+    for key in CLUSTER_KEYS.iter().chain(of_consensus).filter(|key| !is_member && fields.has(key)) {
         let message = format!("{key} is for clusters, and there are no other nodes");
         problems.add(fields.value_at(key), message, "add node, peers and peer_tls, or take it out");
     }
+    let options = engine::read(fields, problems);
     #[cfg(feature = "replication")]
     let cluster = match is_member {
-        true => cluster::read(fields, resp.as_ref().map(|resp| &resp.value), problems),
+        true => {
+            let segment_bytes = options.engine.log.segment_bytes;
+            cluster::read(fields, resp.as_ref().map(|resp| &resp.value), segment_bytes, problems)
+        }
         false => None,
     };
+    #[cfg(feature = "replication")]
+    if let Some(cluster) = &cluster
+        && nodes as usize > cluster.members.len()
+    {
+        let message =
+            format!("durability {nodes} needs as many nodes, and there are {}", cluster.members.len());
+        problems.add(
+            fields.value_at("durability"),
+            message,
+            "no write would be answered; name more of them, or ask for less",
+        );
+    }
     #[cfg(not(feature = "replication"))]
     if let Some(key) = MEMBER_KEYS.iter().find(|key| fields.has(key)) {
         let message = format!("{key} is for clusters, and this build has none");
@@ -77,22 +93,17 @@ pub(super) fn read(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Opti
     }
     let flushes = [("refuse", false), ("allow", true)];
     let flush = fields.choice("flush", &flushes, &[], problems);
-    let eviction = fields.choice("eviction", &Eviction::NAMES, &[], problems);
-    let memory_max = fields.size("memory_max", problems);
-    let memory_max = bounded("memory_max", memory_max, MEMORY_MIN, STORE_BYTES_MAX, true, problems);
-    let disk_bytes_max = fields.size("disk_bytes_max", problems);
-    let disk_bytes_max = bounded("disk_bytes_max", disk_bytes_max, DISK_MIN, STORE_BYTES_MAX, true, problems);
-    let kept_bytes = fields.size("kept_bytes", problems);
-    let kept_bytes = bounded("kept_bytes", kept_bytes, 0, STORE_BYTES_MAX, false, problems);
-    if let Some(At { at, value: Eviction::Lru | Eviction::Ttl }) = eviction
-        && memory_max.is_none_or(|max| max == 0)
-        && !fields.has("memory_max")
-    {
-        problems.add(at, "eviction needs memory_max, at which it begins", "add memory_max = \"1GiB\"");
-    }
     let maxclients = fields.integer("maxclients", 1..=i128::from(CLIENTS_MAX), problems);
-    let output_max = fields.size("output_max", problems);
-    let output_max = bounded("output_max", output_max, OUTPUT_MIN, OUTPUT_MAX, false, problems);
+    let mut output_max = OUTPUT_DEFAULT;
+    Reader { fields, problems }.size("output_max", OUTPUT_MIN, OUTPUT_MAX, &mut output_max);
+    let value_max = options.engine.settings.value_max;
+    if fields.has("resp") && fields.has("value_max") && value_max > output_max {
+        let message =
+            format!("value_max {} is more than output_max, which is {}", show(value_max), show(output_max));
+        let at = fields.value_at("value_max");
+        problems.add(at, message, "a client that reads such a value would be cut: raise output_max");
+    }
+    let notify = notify(fields, problems);
     let idle = fields.duration("idle", problems).and_then(|idle| idle_time(idle, problems));
     let password = fields.text("password", problems);
     let password_file = fields.text("password_file", problems);
@@ -102,7 +113,7 @@ pub(super) fn read(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Opti
     if let Some(At { at, value: "" }) = password {
         problems.add(at, "password is empty, which lets everybody in", "take it out, or write one");
     }
-    for key in ["maxclients", "output_max", "idle", "password", "password_file", "flush"] {
+    for key in ["maxclients", "output_max", "idle", "password", "password_file", "flush", "notify"] {
         if fields.has(key) && !fields.has("resp") {
             let message = format!("{key} is for Redis clients, and there is no resp for them");
             problems.add(fields.value_at(key), message, "add resp = \"127.0.0.1:6379\", or take it out");
@@ -116,19 +127,18 @@ pub(super) fn read(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Opti
         resp_at: problems.position(fields.value_at("resp")),
         health: health.as_ref().map(|health| health.value.clone()),
         health_at: problems.position(fields.value_at("health")),
-        durability: durability.map_or(default, |durability| durability.value),
+        durability,
+        nodes,
+        options,
+        notify,
         #[cfg(feature = "replication")]
         cluster,
         maxclients: maxclients.map_or(CLIENTS_DEFAULT, |max| max.value),
         allows_flush: flush.is_some_and(|flush| flush.value),
-        memory_max: memory_max.unwrap_or(0),
-        eviction: eviction.map_or(Eviction::default(), |eviction| eviction.value),
-        disk_bytes_max: disk_bytes_max.filter(|max| *max > 0),
-        kept_bytes: kept_bytes.unwrap_or_default(),
         password: password.map(|password| Secret::from(password.value)),
         password_file: password_file.map(|file| PathBuf::from(file.value)),
         password_at: problems.position(fields.value_at("password_file")),
-        output_max: output_max.unwrap_or(OUTPUT_DEFAULT),
+        output_max,
         idle: idle.unwrap_or_default(),
     };
     Some((store, resp.into_iter().chain(health).collect()))
@@ -145,22 +155,39 @@ fn address(key: &str, fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> O
     }
 }
 
-/// The size if it is in its range; 0 is off where `may_be_off`.
-fn bounded(
-    key: &str,
-    size: Option<At<u64>>,
-    least: u64,
-    most: u64,
-    may_be_off: bool,
-    problems: &mut Problems<'_>,
-) -> Option<u64> {
-    let At { at, value } = size?;
-    if (least..=most).contains(&value) || (may_be_off && value == 0) {
-        return Some(value);
+/// By a name, or in a cluster a number of nodes: a quorum, and so many.
+fn durability(is_member: bool, fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> (Durability, u32) {
+    let default = if is_member { Durability::Quorum } else { Durability::default() };
+    let needed;
+    let chosen = if fields.is_integer("durability") {
+        let nodes = fields.integer::<u32>("durability", 1..=NODES_MAX, problems).map(|nodes| nodes.value);
+        needed = nodes.map(|nodes| nodes.to_string());
+        (default, nodes.unwrap_or_default())
+    } else {
+        let chosen = fields.choice("durability", &Durability::NAMES, &[], problems);
+        let chosen = chosen.map_or(default, |chosen| chosen.value);
+        needed = (chosen > Durability::Local).then(|| format!("\"{}\"", chosen.name()));
+        (chosen, 0)
+    };
+    if let Some(what) = needed.filter(|_| !is_member) {
+        let message = format!("durability {what} needs other nodes, and there are none");
+        let at = fields.value_at("durability");
+        problems.add(at, message, "add node, peers and peer_tls, or write \"local\"");
     }
-    let message = format!("{key} {} is outside {} to {}", show(value), show(least), show(most));
-    problems.add(at, message, if may_be_off { "0 is no limit" } else { "" });
-    None
+    chosen
+}
+
+/// Classes of notifications.
+fn notify(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> String {
+    let Some(At { at, value: classes }) = fields.text("notify", problems) else { return String::new() };
+    if !resp::are_classes(classes.as_bytes()) {
+        let message = format!("notify {} has a character that is no class", shown(classes));
+        problems.add(at, message, "as in Redis: K, E and A, or some of g$lshzxetdmn in place of A");
+    } else if !classes.is_empty() && !classes.contains(['K', 'E']) {
+        let message = format!("notify {} has neither K nor E, so nothing is told", shown(classes));
+        problems.add(at, message, "write notify = \"KEA\"");
+    }
+    classes.to_owned()
 }
 
 fn idle_time(idle: At<Duration>, problems: &mut Problems<'_>) -> Option<Duration> {

@@ -25,6 +25,18 @@ impl World {
                 crate::replication::Event::Source { node: Some(_) } => self.summary.fed += 1,
                 crate::replication::Event::Source { node: None } => self.summary.fed_back += 1,
                 crate::replication::Event::Readmitted => self.summary.readmitted += 1,
+                crate::replication::Event::Degraded { nodes, sequence } => {
+                    if nodes.is_empty() || nodes.contains(&id) || host.is_degraded {
+                        return Err(format!("node {id} is degraded at {sequence} for {nodes:?}"));
+                    }
+                    host.is_degraded = true;
+                }
+                crate::replication::Event::Recovered { writes } => {
+                    if writes == 0 || !std::mem::take(&mut host.is_degraded) {
+                        return Err(format!("node {id} has recovered from {writes} writes"));
+                    }
+                    self.summary.recovered += 1;
+                }
                 crate::replication::Event::SlowDisk { .. } => self.summary.slow += 1,
                 crate::replication::Event::Differs { node, sequence } => {
                     return Err(format!("node {node} differs at {sequence}"));
@@ -49,10 +61,38 @@ impl World {
                 }
                 self.summary.failed += 1;
                 let after = 100 * MS + self.rng.below(SECOND);
-                self.crash(id, after);
+                // Whoever runs it starts it again, with the machine or without.
+                match self.rng.below(2) {
+                    0 => self.crash(id, after),
+                    _ => self.kill(id, after),
+                }
                 return Ok(());
             }
         }
+        let is_whole = *node.standing() == Standing::Active;
+        let durable = node.engine().durable_sequence();
+        // Who has forgotten something had it: what rots or is lost after that is nobody's word.
+        host.durable = if is_whole { durable } else { host.durable.max(durable) };
+        let mut kept = Vec::new();
+        for early in std::mem::take(&mut host.early) {
+            let (position, log) = (early.position, node.engine().log().state());
+            let there = node.epoch_of(position.sequence).filter(|epoch| *epoch > 0);
+            if log.epoch.0 > position.epoch {
+                // Another primary went on without it, or with it.
+                continue;
+            }
+            if log.last.0 < position.sequence || there.is_some_and(|it| it != position.epoch) {
+                return Err(format!("node {id} has answered {early:?}, and has {there:?} there"));
+            }
+            if node.state().sequence() >= position.sequence {
+                // It is committed, where it was said to be.
+                self.summary.early_kept += 1;
+                self.told.places.insert(position.sequence, position.epoch);
+            } else {
+                kept.push(early);
+            }
+        }
+        host.early = kept;
         let (state, epoch) = (node.state(), node.status().epoch);
         let reached = (state.hash(), id);
         let first = self.states.entry(state.sequence()).or_insert(reached);
@@ -96,6 +136,9 @@ impl World {
         let status = node.status();
         if status.applied != status.last {
             return Err(format!("the primary {primary} has applied {} of {}", status.applied, status.last));
+        }
+        if status.is_degraded {
+            return Err(format!("the primary {primary} is degraded"));
         }
         if node.members().is_joint() {
             return Err("a change of the cluster does not end".into());

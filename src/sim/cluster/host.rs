@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::replication::damage::Cut;
 use crate::replication::planted::Plant;
-use crate::replication::{Fetch, InstallJob, Node, Options, Start};
+use crate::replication::{Fetch, InstallJob, Node, Options, Position, Start};
 use crate::rng::Rng;
 use crate::sim::disk::{Faults, SimDisk};
 use crate::store::engine::{self, Now, SnapshotJob};
@@ -14,6 +14,7 @@ use crate::store::log::{self, Disk, Flush, Identity, Scrub, Upkeep, check};
 use crate::time::Instant;
 
 use super::links::{MS, US};
+use super::work::Work;
 
 const CLUSTER: [u8; 16] = *b"simulated-worlds";
 
@@ -40,6 +41,8 @@ pub(super) struct Host {
     pub(super) timer: Option<u64>,
     /// It was taken out, or is to stay down.
     pub(super) is_retired: bool,
+    /// It told that it answers writes with fewer nodes than they asked for.
+    pub(super) is_degraded: bool,
     /// An old copy of its directory.
     pub(super) copy: Option<Vec<(log::File, Vec<u8>)>>,
     /// The next opening is from such a copy.
@@ -50,12 +53,28 @@ pub(super) struct Host {
     pub(super) is_damaged: bool,
     /// A bit was flipped, and whether reading the disk again has found it.
     pub(super) rotten: Option<bool>,
+    /// How often its disk refused what opening it takes.
+    pub(super) refused: u64,
     /// How often it was opened without what was damaged.
     pub(super) cuts: u64,
     /// What reads its disk again.
     pub(super) scrub: Option<Scrub>,
     /// It came first when the cluster was made.
     pub(super) is_first: bool,
+    /// The power fails when its disk is at this next.
+    pub(super) fails_in: Option<Work>,
+    /// Up to which entry its log is on disk, or was when it was last seen to be whole.
+    pub(super) durable: u64,
+    /// Its writes that were answered before they were committed, as long as it may not lose them.
+    pub(super) early: Vec<Early>,
+}
+
+/// A write that was answered before it was committed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Early {
+    pub(super) position: Position,
+    /// It is on this disk, not only in memory.
+    pub(super) is_local: bool,
 }
 
 /// What all hosts are told.
@@ -64,6 +83,8 @@ pub(super) struct Settings {
     pub(super) store: engine::Options,
     pub(super) options: Options,
     pub(super) nodes: Vec<(u64, bool, Vec<u8>)>,
+    /// What the disks do wrong, those of nodes that come later and of directories that are put back too.
+    pub(super) faults: Faults,
 }
 
 impl Settings {
@@ -101,7 +122,12 @@ impl Settings {
             planted,
             ..Options::default()
         };
-        Self { store, options, nodes }
+        let faults = match rng.below(4) {
+            0 => Faults { sync_fails: 2, ..Faults::default() },
+            1 => Faults::failing(1),
+            _ => Faults::default(),
+        };
+        Self { store, options, nodes, faults }
     }
 
     fn voters(&self) -> usize {
@@ -110,11 +136,10 @@ impl Settings {
 }
 
 impl Host {
-    pub(super) fn new(id: u64, rng: &mut Rng, sync_fails: u64, is_first: bool) -> Self {
-        let faults = Faults { sync_fails, ..Faults::default() };
+    pub(super) fn new(id: u64, rng: &mut Rng, settings: &Settings, is_first: bool) -> Self {
         Self {
             id,
-            disk: SimDisk::new(rng.next_u64(), faults),
+            disk: SimDisk::new(rng.next_u64(), settings.faults.clone()),
             node: None,
             boots: 0,
             rate_ppm: rng.below(20_000) as i64 - 10_000,
@@ -129,14 +154,19 @@ impl Host {
             slow_by: 0,
             timer: None,
             is_retired: false,
+            is_degraded: false,
             copy: None,
             is_copy: false,
             feed_from: Vec::new(),
             is_damaged: false,
             rotten: None,
+            refused: 0,
             cuts: 0,
             scrub: None,
             is_first,
+            fails_in: None,
+            durable: 0,
+            early: Vec::new(),
         }
     }
 
@@ -207,7 +237,10 @@ impl Host {
             }
             Err(crate::error::Error::Io { .. }) => {
                 self.is_copy = start.is_copy;
-                self.disk.restart();
+                if !self.disk.is_crashed() {
+                    self.refused += 1;
+                    self.disk.leave();
+                }
                 Ok(false)
             }
             Err(error) => Err(format!("node {} does not open: {error}", self.id)),
@@ -226,7 +259,14 @@ impl Host {
             return false;
         }
         self.rotten = Some(false);
+        self.early.clear();
         true
+    }
+
+    /// Whether this entry is on its disk, or was when it was last seen to be whole.
+    pub(super) fn has(&self, position: Position) -> bool {
+        let there = self.node.as_ref().and_then(|it| it.epoch_of(position.sequence));
+        self.durable >= position.sequence && there.is_none_or(|it| it == 0 || it == position.epoch)
     }
 
     /// Whether nothing on its disk is damaged, or was and is not given to it again.
@@ -234,13 +274,17 @@ impl Host {
         self.rotten.is_none() && !self.is_damaged
     }
 
-    /// The power fails: of what was on its way to the disk any part may be there.
-    pub(super) fn crash(&mut self, rng: &mut Rng) {
+    /// The power fails, or the process is killed and the machine goes on: of what was on its way to the disk any part may be
+    /// there.
+    pub(super) fn crash(&mut self, rng: &mut Rng, is_power: bool) {
         self.node = None;
+        self.early.retain(|it| it.is_local);
+        self.is_degraded = false;
         if let Some(flush) = self.flush.take()
             && rng.below(2) == 0
         {
-            let _ = self.disk.write(flush.file(), flush.offset(), flush.bytes());
+            let some = rng.below(flush.bytes().len() as u64 + 1) as usize;
+            let _ = self.disk.write(flush.file(), flush.offset(), &flush.bytes()[..some]);
         }
         self.upkeep = None;
         self.snapshot = None;
@@ -248,7 +292,10 @@ impl Host {
         self.install = None;
         self.scrub = None;
         self.timer = None;
-        self.disk.restart();
+        match is_power || self.disk.is_crashed() {
+            true => self.disk.restart(),
+            false => self.disk.leave(),
+        }
     }
 
     /// Keeps a copy of the directory as it is.
@@ -260,15 +307,17 @@ impl Host {
     }
 
     /// Loses the directory. Who was there in the beginning is opened as in the beginning.
-    pub(super) fn lose(&mut self, rng: &mut Rng) {
-        self.disk = SimDisk::new(rng.next_u64(), Faults::default());
+    pub(super) fn lose(&mut self, rng: &mut Rng, faults: Faults) {
+        self.disk = SimDisk::new(rng.next_u64(), faults);
         self.is_copy = !self.is_first;
+        self.early.clear();
     }
 
     /// Puts the copy in place of the directory.
-    pub(super) fn put_back(&mut self, rng: &mut Rng) -> bool {
+    pub(super) fn put_back(&mut self, rng: &mut Rng, faults: Faults) -> bool {
         let Some(copy) = self.copy.take() else { return false };
-        self.disk = SimDisk::new(rng.next_u64(), Faults::default());
+        self.disk = SimDisk::new(rng.next_u64(), faults);
+        self.early.clear();
         for (file, bytes) in copy {
             self.disk.place(file, bytes);
         }

@@ -11,8 +11,16 @@ pub struct Summary {
     pub written_all: u64,
     /// Of these, with less than was asked for.
     pub degraded: u64,
+    /// How often a primary ceased to be degraded.
+    pub recovered: u64,
     /// Writes answered at `memory` or `local`.
     pub early: u64,
+    /// Of these, at `local`; and how many of all were seen to be committed at their place later.
+    pub local: u64,
+    /// See `local`.
+    pub early_kept: u64,
+    /// Writes answered at the number of nodes they asked for.
+    pub written_many: u64,
     /// Requests asked again that had been done before.
     pub repeated: u64,
     /// Writes of which nobody was told what came.
@@ -31,6 +39,28 @@ pub struct Summary {
     pub primaries: u64,
     /// Crashes.
     pub crashes: u64,
+    /// Of these, processes killed while the machine went on.
+    pub kills: u64,
+    /// Crashes in the midst of a flush.
+    pub crashed_flushes: u64,
+    /// Crashes in the midst of other work on files.
+    pub crashed_upkeep: u64,
+    /// Crashes in the midst of a snapshot being written.
+    pub crashed_snapshots: u64,
+    /// Crashes in the midst of a snapshot being taken in.
+    pub crashed_installs: u64,
+    /// Crashes in the midst of opening.
+    pub crashed_openings: u64,
+    /// Disks that had no room for a while.
+    pub full: u64,
+    /// Openings that the disk refused.
+    pub refused: u64,
+    /// Pieces of work on files that failed.
+    pub upkeep_failed: u64,
+    /// Snapshots that could not be written.
+    pub snapshots_failed: u64,
+    /// Pieces of a snapshot from elsewhere that could not be written.
+    pub installs_failed: u64,
     /// Links cut.
     pub partitions: u64,
     /// Handovers begun.
@@ -79,7 +109,11 @@ impl Summary {
             (&mut self.written, other.written),
             (&mut self.written_all, other.written_all),
             (&mut self.degraded, other.degraded),
+            (&mut self.recovered, other.recovered),
             (&mut self.early, other.early),
+            (&mut self.local, other.local),
+            (&mut self.early_kept, other.early_kept),
+            (&mut self.written_many, other.written_many),
             (&mut self.repeated, other.repeated),
             (&mut self.doubtful, other.doubtful),
             (&mut self.superseded, other.superseded),
@@ -89,6 +123,17 @@ impl Summary {
             (&mut self.fenced, other.fenced),
             (&mut self.primaries, other.primaries),
             (&mut self.crashes, other.crashes),
+            (&mut self.kills, other.kills),
+            (&mut self.crashed_flushes, other.crashed_flushes),
+            (&mut self.crashed_upkeep, other.crashed_upkeep),
+            (&mut self.crashed_snapshots, other.crashed_snapshots),
+            (&mut self.crashed_installs, other.crashed_installs),
+            (&mut self.crashed_openings, other.crashed_openings),
+            (&mut self.full, other.full),
+            (&mut self.refused, other.refused),
+            (&mut self.upkeep_failed, other.upkeep_failed),
+            (&mut self.snapshots_failed, other.snapshots_failed),
+            (&mut self.installs_failed, other.installs_failed),
             (&mut self.partitions, other.partitions),
             (&mut self.transfers, other.transfers),
             (&mut self.slow, other.slow),

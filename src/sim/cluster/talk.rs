@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use crate::replication::{Answer, Bound, Completion, Denied, Done, Level, Node, Position, Standing, Ticket};
+use crate::replication::{Answer, Bound, Completion, Denied, Done, Level, Node, Position, Ticket};
 use crate::store::engine::Durability;
 use crate::store::index::{Command, Condition, Lifetime, Operation, RequestId, Step, Timestamp};
 
 use super::checker::Action;
 use super::clients::{Doing, LIST, PATIENCE_MS};
+use super::host::Early;
 use super::links::MS;
 use super::world::{Event, World};
 
@@ -205,6 +206,14 @@ impl World {
             }
             self.summary.early += 1;
             client.early = Some(done.position);
+            let is_local = done.reached.durability == Durability::Local;
+            let host = self.hosts.get_mut(&node).expect("it has answered");
+            let has = host.node.as_ref().is_some_and(|it| it.engine().durable_sequence() >= sequence);
+            if is_local && !has {
+                return Err(format!("entry {sequence} is said to be on the disk of {node}, and is not"));
+            }
+            self.summary.local += u64::from(is_local);
+            host.early.push(Early { position: done.position, is_local });
             let doing = doing.clone();
             self.abandon(id, &doing);
             return Ok(());
@@ -228,16 +237,28 @@ impl World {
         self.summary.written += 1;
         self.summary.degraded += u64::from(done.reached.is_degraded);
         self.written_well += u64::from(self.is_healed);
+        let on_disks = self.hosts.values().filter(|it| it.has(done.position)).count();
+        let least = match level {
+            Level::AtLeast(least) if !done.reached.is_degraded => least.max(done.reached.nodes),
+            _ => done.reached.nodes,
+        };
+        if on_disks < least as usize {
+            let hosts = self.hosts.values().map(|it| (it.id, it.durable, it.has(done.position)));
+            return Err(format!(
+                "{:?} is said to be on {least} disks ({:?}), and is on {on_disks}: {:?}",
+                done.position,
+                done.reached,
+                hosts.collect::<Vec<_>>()
+            ));
+        }
+        self.summary.written_many +=
+            u64::from(matches!(level, Level::AtLeast(_)) && !done.reached.is_degraded);
         if done.reached.durability == Durability::All {
             self.summary.written_all += u64::from(level == Level::All);
             let members =
                 self.hosts[&node].node.as_ref().map(|it| it.members().voters.clone()).unwrap_or_default();
             for voter in members {
-                // Who has forgotten something had it: what rots or is lost after that is nobody's word.
-                let has = |it: &Node| {
-                    it.engine().durable_sequence() >= sequence || *it.standing() != Standing::Active
-                };
-                if self.hosts.get(&voter).and_then(|it| it.node.as_ref()).is_some_and(|it| !has(it)) {
+                if self.hosts.get(&voter).is_some_and(|it| !it.has(done.position)) {
                     return Err(format!(
                         "entry {sequence} is said to be on all disks, and is not on that of {voter}"
                     ));

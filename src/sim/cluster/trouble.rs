@@ -2,9 +2,12 @@
 
 use crate::replication::{Change, Standing};
 
+use crate::sim::disk::Faults;
+
 use super::host::Host;
 use super::links::{MS, SECOND};
-use super::world::{Event, Work, World, scrub_of};
+use super::work::{Work, scrub_of};
+use super::world::{Event, World};
 
 impl World {
     /// Something goes wrong, or is changed on purpose.
@@ -12,12 +15,12 @@ impl World {
         let ids: Vec<u64> = self.hosts.keys().copied().collect();
         let any = ids[self.rng.below(ids.len() as u64) as usize];
         let after = 200 * MS + self.rng.below(3 * SECOND);
-        match self.rng.below(23) {
+        match self.rng.below(28) {
             0..=2 => self.crash(any, after),
             // A process that is restarted at once.
             3 => {
                 let soon = 5 * MS + self.rng.below(60 * MS);
-                self.crash(any, soon);
+                self.kill(any, soon);
             }
             4..=6 => {
                 // Some are parted from the others.
@@ -71,6 +74,21 @@ impl World {
             19 => self.put_back(),
             20 => self.rot(any),
             21 => self.rot_while_down(any),
+            22 | 23 => {
+                // No room for more than this, for a while.
+                let disk = &self.hosts[&any].disk;
+                disk.set_bytes_max(Some(disk.used_bytes() + self.rng.below(60_000)));
+                self.summary.full += 1;
+                self.at(self.now + after, Event::Room(any));
+            }
+            24..=26 => {
+                // The power fails in the midst of something.
+                let work = Work::ALL[self.rng.below(Work::ALL.len() as u64) as usize];
+                self.hosts.get_mut(&any).expect("it is there").fails_in = Some(work);
+                if work == Work::Open {
+                    self.kill(any, 50 * MS);
+                }
+            }
             _ => self.lose_directory(any),
         }
         Ok(())
@@ -78,11 +96,21 @@ impl World {
 
     /// The power of a node fails, and comes back.
     pub(super) fn crash(&mut self, id: u64, after: u64) {
+        self.end(id, after, true);
+    }
+
+    /// The process of a node is killed, and started again; the machine goes on.
+    pub(super) fn kill(&mut self, id: u64, after: u64) {
+        self.summary.kills += u64::from(self.hosts[&id].node.is_some());
+        self.end(id, after, false);
+    }
+
+    fn end(&mut self, id: u64, after: u64, is_power: bool) {
         let host = self.hosts.get_mut(&id).expect("it is there");
         if host.node.is_none() {
             return;
         }
-        host.crash(&mut self.rng);
+        host.crash(&mut self.rng, is_power);
         self.summary.crashes += 1;
         self.lose_calls(id);
         if !self.hosts[&id].is_retired {
@@ -134,7 +162,7 @@ impl World {
             return;
         }
         self.crash(id, after);
-        self.hosts.get_mut(&id).expect("it is there").lose(&mut self.rng);
+        self.hosts.get_mut(&id).expect("it is there").lose(&mut self.rng, self.settings.faults.clone());
         self.summary.lost_directories += 1;
     }
 
@@ -149,8 +177,8 @@ impl World {
             return;
         }
         let host = self.hosts.get_mut(&id).expect("it is there");
-        host.crash(&mut self.rng);
-        host.put_back(&mut self.rng);
+        host.crash(&mut self.rng, true);
+        host.put_back(&mut self.rng, self.settings.faults.clone());
         self.summary.put_back += 1;
         self.lose_calls(id);
         let after = 100 * MS + self.rng.below(SECOND);
@@ -190,7 +218,7 @@ impl World {
         let taken = node.change(&change, None, now).is_ok();
         self.summary.changes += u64::from(taken);
         if let Some(id) = added.filter(|_| taken) {
-            let mut host = Host::new(id, &mut self.rng, 0, false);
+            let mut host = Host::new(id, &mut self.rng, &self.settings, false);
             host.feed_from = super::world::feed_from(&mut self.rng, id);
             self.hosts.insert(id, host);
             self.at(self.now + MS, Event::Restart(id));
@@ -205,6 +233,10 @@ impl World {
         let mut down = Vec::new();
         for host in self.hosts.values_mut() {
             host.slow_until = 0;
+            host.fails_in = None;
+            host.disk.abandon_crash();
+            host.disk.set_bytes_max(None);
+            host.disk.set_faults(Faults::default());
             if host.node.is_none() && !host.is_retired {
                 down.push(host.id);
             }

@@ -4,15 +4,14 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use crate::replication::planted::Plant;
-use crate::replication::{Node, Role, Ticket};
+use crate::replication::{Role, Ticket};
 use crate::rng::Rng;
-use crate::store::engine::Now;
-use crate::store::log::{Disk, Scrub};
 
 use super::clients::{Client, Told};
 use super::host::{Host, Settings};
 use super::links::{Links, MS, SECOND};
 use super::summary::Summary;
+use super::work::Work;
 
 /// How long things go wrong.
 const TROUBLED: u64 = 9 * SECOND;
@@ -37,19 +36,10 @@ pub(super) enum Event {
     Trouble,
     /// Links are well again.
     Heal,
+    /// A disk has room again.
+    Room(u64),
     /// A node starts.
     Restart(u64),
-}
-
-/// What a disk does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Work {
-    Flush,
-    Upkeep,
-    Snapshot,
-    Fetch,
-    Install,
-    Scrub,
 }
 
 pub(super) struct World {
@@ -99,11 +89,6 @@ pub(super) fn feed_from(rng: &mut Rng, id: u64) -> Vec<u64> {
     others
 }
 
-/// A pass over all that lies on a node's disk.
-pub(super) fn scrub_of(node: &Node, now: Now) -> Scrub {
-    Scrub::new(node.engine().log(), node.engine().identity(), u64::MAX, now.instant)
-}
-
 impl World {
     fn new(seed: u64, planted: Option<Plant>) -> Self {
         let mut rng = Rng::new(seed);
@@ -120,10 +105,9 @@ impl World {
             nodes.push((id, id <= voters, id.to_string().into_bytes()));
         }
         let settings = Settings::new(&mut rng, planted, nodes);
-        let sync_fails = if rng.below(4) == 0 { 2 } else { 0 };
         let mut hosts = BTreeMap::new();
         for (id, is_voter, _) in &settings.nodes {
-            let mut host = Host::new(*id, &mut rng, sync_fails, true);
+            let mut host = Host::new(*id, &mut rng, &settings, true);
             if !is_voter {
                 host.feed_from = feed_from(&mut rng, *id);
             }
@@ -189,7 +173,10 @@ impl World {
             self.until(at)?;
         }
         if self.written_well == 0 {
-            return Err("all is well, and nothing is written".into());
+            let nodes = self.hosts.values().filter_map(|it| it.node.as_ref());
+            let nodes: Vec<String> =
+                nodes.map(|it| format!("{it:?} {:?} {:?}", it.standing(), it.engine().problem())).collect();
+            return Err(format!("all is well, and nothing is written\n{}", nodes.join("\n")));
         }
         // What is under way still may have been done.
         for id in 0..CLIENTS {
@@ -267,6 +254,10 @@ impl World {
                 self.links.heal();
                 Ok(())
             }
+            Event::Room(id) => {
+                self.hosts.get_mut(&id).expect("it is there").disk.set_bytes_max(None);
+                Ok(())
+            }
             Event::Restart(id) => self.restart(id),
         }
     }
@@ -276,88 +267,25 @@ impl World {
         if host.node.is_some() || host.is_retired {
             return Ok(());
         }
-        let opened = host.open(&self.settings, &mut self.rng, self.now)?;
+        if host.fails_in == Some(Work::Open) {
+            host.fails_in = None;
+            host.disk.crash_in(self.rng.below(Work::Open.calls()));
+        }
+        let mut opened = host.open(&self.settings, &mut self.rng, self.now)?;
+        if host.disk.is_crashed() {
+            // What was open by then is gone with it.
+            host.crash(&mut self.rng, true);
+            self.summary.crashed_openings += 1;
+            opened = false;
+        }
         self.summary.cut += std::mem::take(&mut host.cuts);
+        self.summary.refused += std::mem::take(&mut host.refused);
         if !opened {
             let after = self.now + 20 * MS;
             self.at(after, Event::Restart(id));
             return Ok(());
         }
         self.settle(id)
-    }
-
-    fn do_work(&mut self, id: u64, work: Work) -> Result<(), String> {
-        let host = self.hosts.get_mut(&id).expect("it is there");
-        let now = host.now(self.now);
-        let (disk, node) = (&host.disk, host.node.as_mut().expect("it runs"));
-        let name = |file| disk.name(file);
-        match work {
-            Work::Flush => {
-                if let Some(flush) = host.flush.take() {
-                    let result = flush.run(disk);
-                    node.handle_flushed(flush, result, now, name);
-                }
-            }
-            Work::Upkeep => {
-                if let Some(work) = host.upkeep.take() {
-                    let result = work.run(disk);
-                    node.handle_upkeep(&work, result, now, name);
-                }
-            }
-            Work::Snapshot => {
-                if let Some(mut job) = host.snapshot.take() {
-                    match job.step(disk) {
-                        Ok(None) => host.snapshot = Some(job),
-                        result => {
-                            let result = result.map(|written| written.expect("it is done"));
-                            // It may be older than one that came from elsewhere meanwhile.
-                            if node.handle_snapshot(&job, result, now).is_ok() {
-                                self.summary.snapshots += 1;
-                            }
-                        }
-                    }
-                    if host.snapshot.is_some() {
-                        let (boot, at) = (host.boots, self.now + MS);
-                        self.at(at, Event::Disk(id, boot, Work::Snapshot));
-                    }
-                }
-            }
-            Work::Fetch => {
-                if let Some(mut fetch) = host.fetch.take() {
-                    let result = fetch.run(disk);
-                    self.summary.fetched += 1;
-                    node.handle_fetched(fetch, result, now);
-                }
-            }
-            Work::Scrub => {
-                if let Some(mut scrub) = host.scrub.take() {
-                    let mut found = false;
-                    while scrub.next_deadline().is_some() {
-                        let at = scrub.next_deadline().unwrap_or(now.instant).max(now.instant);
-                        found |= scrub.step(disk, at).is_err();
-                    }
-                    if found {
-                        node.handle_damage(scrub.damaged_segment(), now);
-                        host.rotten = Some(true);
-                    } else if !node.engine().is_mending() {
-                        self.summary.mended += u64::from(host.rotten == Some(true));
-                        host.rotten = None;
-                    }
-                    if host.rotten.is_some() {
-                        let (boot, at) = (host.boots, self.now + 100 * MS);
-                        host.scrub = Some(scrub_of(node, now));
-                        self.at(at, Event::Disk(id, boot, Work::Scrub));
-                    }
-                }
-            }
-            Work::Install => {
-                if let Some(mut job) = host.install.take() {
-                    let result = job.run(disk);
-                    node.handle_install(job, result, now);
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Takes what a node has to say, after it was told something.

@@ -30,6 +30,10 @@ impl World {
     /// Does some of it.
     pub(super) fn finish(&mut self) -> Result<(), String> {
         let Some(engine) = &mut self.engine else { return Ok(()) };
+        if self.slow_steps > 0 {
+            self.summary.slow += 1;
+            return Ok(());
+        }
         let name = |file| self.disk.name(file);
         if self.rng.below(2) == 0
             && let Some(flush) = self.flush.take()
@@ -38,6 +42,8 @@ impl World {
             if self.disk.is_crashed() {
                 return Ok(());
             }
+            self.told_before = self.told;
+            self.last_flush = Some((flush.file(), flush.offset(), flush.bytes().len() as u64));
             engine.handle_flushed(flush, result, name);
         }
         if let Some((file, offset, bytes)) = self.early.take() {
@@ -100,6 +106,14 @@ impl World {
             .encode(&mut bytes);
         self.note(after.0, &bytes, Durability::Memory, None);
         Ok(())
+    }
+
+    /// Now and then the disk is slow for a while.
+    pub(super) fn slow_down(&mut self) {
+        self.slow_steps = self.slow_steps.saturating_sub(1);
+        if self.trouble == Trouble::Slow && self.slow_steps == 0 && self.rng.below(60) == 0 {
+            self.slow_steps = 10 + self.rng.below(60);
+        }
     }
 
     pub(super) fn full(&mut self) {

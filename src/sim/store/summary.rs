@@ -33,6 +33,14 @@ pub struct Summary {
     pub read: u64,
     /// Commands for which the clock stood still.
     pub clock_steps: u64,
+    /// Times that the process was killed and the machine went on.
+    pub killed: u64,
+    /// Times that the disk was to do something and was slow.
+    pub slow: u64,
+    /// Times that what lay on disk was refused as damaged.
+    pub damaged: u64,
+    /// Times that the last batch had rotted, and was cut off.
+    pub rotted: u64,
 }
 
 impl Summary {
@@ -54,6 +62,10 @@ impl Summary {
             (&mut self.snapshots, other.snapshots),
             (&mut self.read, other.read),
             (&mut self.clock_steps, other.clock_steps),
+            (&mut self.killed, other.killed),
+            (&mut self.slow, other.slow),
+            (&mut self.damaged, other.damaged),
+            (&mut self.rotted, other.rotted),
         ];
         for (mine, theirs) in pairs {
             *mine += theirs;

@@ -30,13 +30,16 @@ impl Flushing {
             self.waiting_since.get_or_insert(now);
         }
         if self.bytes >= self.bytes_max {
-            self.want(log.last_ticket());
+            self.want(log, log.last_ticket());
         }
     }
 
-    /// All up to `record` is to be on disk.
-    pub(super) fn want(&mut self, record: Ticket) {
+    /// All up to `record` is to be on disk. If that is all there is, nothing waits any more.
+    pub(super) fn want(&mut self, log: &Log, record: Ticket) {
         self.through = self.through.max(record);
+        if self.through >= log.last_ticket() {
+            self.waiting_since = None;
+        }
     }
 
     /// Whether a flush is wanted now.
@@ -48,15 +51,13 @@ impl Flushing {
     pub(super) fn taken(&mut self, log: &Log, bytes: u64) {
         if bytes >= log.pending_bytes() {
             self.bytes = 0;
-            self.waiting_since = None;
-            self.want(log.last_ticket());
+            self.want(log, log.last_ticket());
         }
     }
 
     pub(super) fn handle_timeout(&mut self, log: &Log, now: Instant) {
         if self.deadline().is_some_and(|at| at <= now) {
-            self.waiting_since = None;
-            self.want(log.last_ticket());
+            self.want(log, log.last_ticket());
         }
     }
 

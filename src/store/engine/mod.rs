@@ -251,7 +251,7 @@ impl Engine {
 
     fn want_all_if_closed(&mut self) {
         if self.is_closed {
-            self.flushing.want(self.log.last_ticket());
+            self.flushing.want(&self.log, self.log.last_ticket());
         }
     }
 

@@ -22,7 +22,7 @@ use crate::store::log;
 /// | `settings` | | see [`Settings`] | | replicated: a change is a command in the log |
 /// | `log` | | see [`log::Options`] | | |
 /// | `index` | | see [`index::Options`] | | |
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// What a write gets that asks for nothing.
     pub durability: Durability,

@@ -235,7 +235,7 @@ impl Engine {
         let appended = self.log.append(epoch, clock_ms, payload)?;
         let bytes = record_bytes(payload.len()) as u64;
         self.flushing.appended(&self.log, bytes, now.instant);
-        self.flushing.want(appended.ticket);
+        self.flushing.want(&self.log, appended.ticket);
         self.snapshots.appended(bytes);
         Ok(appended)
     }
@@ -247,7 +247,7 @@ impl Engine {
     /// Those of [`Log::replace`](log::Log::replace): none of the entries is committed.
     pub fn replace_entries(&mut self, from: Sequence, epoch: Epoch, now: Now) -> Result<Appended> {
         let appended = self.log.replace(from, epoch, self.time.clock_ms(now))?;
-        self.flushing.want(appended.ticket);
+        self.flushing.want(&self.log, appended.ticket);
         Ok(appended)
     }
 
@@ -258,7 +258,7 @@ impl Engine {
     /// Those of [`Log::vote`](log::Log::vote).
     pub fn append_vote(&mut self, vote: Vote, now: Now) -> Result<Appended> {
         let appended = self.log.vote(vote, self.time.clock_ms(now))?;
-        self.flushing.want(appended.ticket);
+        self.flushing.want(&self.log, appended.ticket);
         Ok(appended)
     }
 
@@ -269,7 +269,7 @@ impl Engine {
     /// Those of [`Log::membership`](log::Log::membership).
     pub fn append_membership(&mut self, bytes: &[u8], of_state: &[u8], now: Now) -> Result<Appended> {
         let appended = self.log.membership(bytes, self.time.clock_ms(now))?;
-        self.flushing.want(appended.ticket);
+        self.flushing.want(&self.log, appended.ticket);
         self.set_membership(of_state);
         Ok(appended)
     }

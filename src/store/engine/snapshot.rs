@@ -99,7 +99,7 @@ impl Engine {
 
     fn leave_damaged(&mut self, ordinal: u64, now: Now) {
         self.log.leave_damaged(ordinal, self.time.clock_ms(now));
-        self.flushing.want(self.log.last_ticket());
+        self.flushing.want(&self.log, self.log.last_ticket());
     }
 
     /// Whether a snapshot of this sequence stands for all that is known to be damaged.

@@ -82,7 +82,7 @@ impl Engine {
 
     /// Has all that was taken so far go to disk without further waiting.
     pub fn want_flush(&mut self) {
-        self.flushing.want(self.log.last_ticket());
+        self.flushing.want(&self.log, self.log.last_ticket());
     }
 
     /// Asks to be told when all that was taken so far is on disk.
@@ -95,7 +95,7 @@ impl Engine {
             return Err(failure.clone());
         }
         let ticket = self.next_ticket();
-        self.flushing.want(self.log.last_ticket());
+        self.flushing.want(&self.log, self.log.last_ticket());
         let (record, sequence) = (self.log.last_ticket(), self.log.state().last.0);
         self.syncs.push_back(Sync { record, sequence, ticket });
         self.apply_ready();
@@ -116,7 +116,7 @@ impl Engine {
                 self.tickets += 1;
                 self.counts.joined += 1;
                 if durability >= Durability::Local {
-                    self.flushing.want(record);
+                    self.flushing.want(&self.log, record);
                 }
                 return Ok(Submitted::UnderWay(ticket));
             }
@@ -145,7 +145,7 @@ impl Engine {
         self.time.take(now);
         self.note_uses(&command.operation, now);
         if durability >= Durability::Local {
-            self.flushing.want(appended.ticket);
+            self.flushing.want(&self.log, appended.ticket);
         } else if self.pending.is_empty() {
             self.counts.applied += 1;
             self.is_unseen = true;

@@ -16,7 +16,7 @@ use super::segment::RECORDS_OFFSET;
 /// | `disk_bytes_max` | bytes | three segments or more | none | the disk's owner knows |
 /// | `kept_bytes` | bytes | up to 2^48 | 0 | a log that is kept takes room and time to open; see [`Options::kept_bytes`] |
 /// | `retry` | time | 1 ms to 1 h | 1 s | how soon it is seen that a full disk has room again |
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// The length of a segment's file. A directory keeps the one it was made with.
     pub segment_bytes: u64,

@@ -84,11 +84,22 @@ struct Read {
     end: Option<End>,
     /// The epoch that the log has for the snapshot's last entry.
     at_covered: Option<Epoch>,
+    /// What was written last: the last batch, as far as it counts, or the start of a segment without one.
+    tail: Option<Tail>,
     report: Report,
 }
 
+/// Bytes of a file.
+#[derive(Clone, Copy, Debug)]
+struct Tail {
+    file: File,
+    from: u64,
+    to: u64,
+}
+
 /// Opens the log in a directory, or makes one there. Takes its lock, gives everything that was durable to `replay`,
-/// cuts a torn tail off, and prepares the first segment of a log that has none.
+/// cuts a torn tail off, and prepares the first segment of a log that has none. What is there is durable from then on,
+/// whatever the process before left unsynced, or its disk could not sync.
 ///
 /// - `seed`: a random number that no other opening of the log had.
 ///
@@ -109,7 +120,7 @@ pub fn open(
     }
     lock(disk)?;
     let mut found = look(disk, identity, Some(options.segment_bytes))?;
-    let Read { mut state, marks, end, at_covered, mut report } = read(disk, &found, replay)?;
+    let Read { mut state, marks, end, at_covered, tail, mut report } = read(disk, &found, replay)?;
 
     let mut rng = Rng::new(seed);
     let nonce = rng.next_u64();
@@ -174,8 +185,32 @@ pub fn open(
             End { ordinal: 0, salt: 0, offset: 0, chain: 0 }
         }
     };
+    if let Some(tail) = tail {
+        bring_to_disk(disk, tail)?;
+    }
     let due = Due { open: Some((nonce, cut_bytes)), last, mark: restart };
     Ok((Log::recovered(options, state, segments, marks, end, due), report))
+}
+
+/// Makes durable what was read, which may be in the system's memory alone: a process that was killed had it written and not
+/// synced, or not given its name for good; or its sync failed, and then another sync would find nothing to do, so the bytes
+/// are written once more. No more than the last write is in doubt, since each waits for the one before.
+fn bring_to_disk(disk: &impl Disk, tail: Tail) -> Result<()> {
+    let Tail { file, from, to } = tail;
+    let mut bytes = vec![0; (to - from) as usize];
+    let mut done = 0;
+    let mut again = || -> std::io::Result<()> {
+        while done < bytes.len() {
+            match disk.read(file, from + done as u64, &mut bytes[done..])? {
+                0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+                read => done += read,
+            }
+        }
+        disk.write(file, from, &bytes)?;
+        disk.sync(file)?;
+        disk.sync_names()
+    };
+    again().map_err(|error| Error::io(format!("write the end of {} durably", disk.name(file)), &error))
 }
 
 /// Reads the log in a directory without changing anything, and without its lock: the log may be open.
@@ -424,6 +459,7 @@ fn read(disk: &impl Disk, found: &Directory, replay: &mut dyn FnMut(Replayed<'_>
         marks: Marks::default(),
         end: None,
         at_covered: None,
+        tail: None,
         report: Report {
             segments: found.started.len() as u64,
             records: 0,
@@ -553,6 +589,10 @@ fn read_segment(
             }
         },
     }
+    read.tail = Some(match scanner.batch {
+        Some(from) => Tail { file, from, to: offset },
+        None => Tail { file, from: START_OFFSET, to: START_OFFSET + START_BYTES as u64 },
+    });
     read.end = Some(End { ordinal, salt, offset, chain });
     Ok(())
 }

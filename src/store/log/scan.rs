@@ -25,7 +25,7 @@ pub(super) struct Scanner<'d, D> {
     /// The checksum it has to name as the one before; `None` when that is not known.
     pub(super) chain: Option<u32>,
     /// Where the batch of the last record begins; `None` at the beginning.
-    batch: Option<u64>,
+    pub(super) batch: Option<u64>,
 }
 
 /// What lies at a place.

@@ -140,14 +140,14 @@ pub(super) struct Segments {
     spares: Vec<u64>,
     /// Files to take away, and segments nobody needs.
     unwanted: VecDeque<Unwanted>,
-    /// Taking away failed; it waits for `retry_at`.
-    is_stuck: bool,
+    /// Taking away failed: it waits until then, and no other work waits for it.
+    stuck: Option<(Instant, Error)>,
     /// A spare file that is being filled, and up to where.
     filling: Option<(u64, u64)>,
     spare_next: u64,
     ordinal_next: u64,
     is_busy: bool,
-    /// The system refused the last piece of work.
+    /// The system refused the last piece of work that makes a segment, which waits until `retry_at`.
     problem: Option<Error>,
     retry_at: Option<Instant>,
     /// The bytes of snapshots.
@@ -172,7 +172,7 @@ impl Segments {
             prepared: VecDeque::new(),
             spares: Vec::new(),
             unwanted: VecDeque::new(),
-            is_stuck: false,
+            stuck: None,
             filling: None,
             spare_next: 1,
             ordinal_next: 1,
@@ -245,7 +245,7 @@ impl Segments {
             self.unwanted
                 .push_back(Unwanted { file: File::Segment(oldest.label.ordinal), is_reusable: true });
             // There will be room: what stopped the work may have gone.
-            if !self.is_stuck {
+            if self.stuck.is_none() {
                 self.retry_at = None;
                 self.problem = None;
             }
@@ -275,12 +275,16 @@ impl Segments {
     /// Whether `poll` may give something.
     pub(super) fn is_wanting(&self) -> bool {
         let is_making = !self.is_prepared() && self.retry_at.is_none() && !self.lacks_room();
-        !self.is_busy && (is_making || (!self.unwanted.is_empty() && !self.is_stuck))
+        !self.is_busy && (is_making || (!self.unwanted.is_empty() && self.stuck.is_none()))
     }
 
     /// Why no further segment can be made, if so.
     pub(super) fn problem(&self) -> Option<&Error> {
-        if self.lacks_room() { Some(&self.no_room) } else { self.problem.as_ref() }
+        match &self.stuck {
+            _ if !self.lacks_room() => self.problem.as_ref(),
+            Some((_, why)) => Some(why),
+            None => Some(&self.no_room),
+        }
     }
 
     /// Whether `disk_bytes_max` leaves no room for the next segment, and nothing is about to go that would. It follows
@@ -288,7 +292,7 @@ impl Segments {
     /// written, which makes room.
     fn lacks_room(&self) -> bool {
         let is_at_work = self.is_busy || self.filling.is_some();
-        let is_going = !self.unwanted.is_empty() && !self.is_stuck;
+        let is_going = !self.unwanted.is_empty() && self.stuck.is_none();
         !self.is_prepared()
             && self.spares.is_empty()
             && self.spendable == 0
@@ -313,13 +317,16 @@ impl Segments {
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.retry_at
+        let stuck_until = self.stuck.as_ref().map(|(until, _)| *until);
+        self.retry_at.into_iter().chain(stuck_until).min()
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         if self.retry_at.is_some_and(|at| at <= now) {
             self.retry_at = None;
-            self.is_stuck = false;
+        }
+        if self.stuck.as_ref().is_some_and(|(until, _)| *until <= now) {
+            self.stuck = None;
         }
     }
 
@@ -335,7 +342,7 @@ impl Segments {
 
     fn choose(&mut self) -> Option<Upkeep> {
         if let Some(unwanted) = self.unwanted.front()
-            && !self.is_stuck
+            && self.stuck.is_none()
         {
             return Some(match *unwanted {
                 Unwanted { file: File::Segment(ordinal), is_reusable: true }
@@ -419,7 +426,7 @@ impl Segments {
     }
 
     fn failed(&mut self, work: &Upkeep, error: &io::Error, now: Instant, name: impl Fn(File) -> String) {
-        self.problem = Some(Error::Io {
+        let why = Error::Io {
             what: work.object(name),
             code: error.raw_os_error().unwrap_or(0),
             detail: match error.kind() {
@@ -428,8 +435,12 @@ impl Segments {
                 }
                 _ => error.to_string(),
             },
-        });
-        self.retry_at = Some(now.saturating_add(self.retry));
+        };
+        let until = now.saturating_add(self.retry);
+        match work {
+            Upkeep::Retire { .. } | Upkeep::Remove(_) => self.stuck = Some((until, why)),
+            _ => (self.retry_at, self.problem) = (Some(until), Some(why)),
+        }
         // What is half made holds nothing; whether it got its name is not known. It is made anew, all of it.
         match work {
             Upkeep::Create { spare, .. } | Upkeep::Fill { spare, .. } => {
@@ -449,12 +460,10 @@ impl Segments {
                 self.spare_next = spare + 1;
                 self.discard(File::Segment(*ordinal));
                 self.discard(File::Spare(*spare));
-                self.is_stuck = true;
             }
             Upkeep::Remove(_) => {
                 // Others may still go.
                 self.unwanted.rotate_left(1);
-                self.is_stuck = true;
             }
         }
         if is_full(error.kind()) {

@@ -1,6 +1,7 @@
 //! A sync that fails: the store takes nothing more, reads go on, and what was answered is there when it is opened again.
 
 use std::path::Path;
+use std::time::Duration;
 
 use trimtab::Error;
 use trimtab::backup::{Options as BackupOptions, verify};
@@ -26,6 +27,8 @@ pub(crate) fn fail(dir: &Path, is_hosted: bool) {
     assert!(error.to_string().contains("backup/"), "{error}");
     assert!(store.status().expect("it is open").failure.is_none());
 
+    let last = store.status().expect("it is open").sequence;
+    let waits = store.begin_wait_durable(last + 1).expect("it is open");
     let failed = store.put(b"lost", b"?", &local()).expect_err("the sync fails");
     assert!(matches!(&failed, Error::Io { code: 5, .. }), "{failed}");
     assert!(failed.to_string().contains("open it again"), "{failed}");
@@ -35,6 +38,9 @@ pub(crate) fn fail(dir: &Path, is_hosted: bool) {
         assert_eq!(store.put(b"more", b"1", &call).expect_err("it has stopped"), failed);
     }
     assert_eq!(store.snapshot(None).expect_err("it has stopped"), failed);
+    assert_eq!(waits.wait(Duration::ZERO).expect_err("it has stopped"), failed);
+    assert_eq!(store.wait_durable(last + 1, None).expect_err("it has stopped"), failed);
+    assert!(store.wait_durable(last, None).expect("that is on disk") >= last);
     assert_eq!(store.backup(&copy, &BackupOptions::default()).expect_err("it has stopped"), failed);
     assert_eq!(store.status().expect("it is open").failure, Some(failed.clone()));
     assert_eq!(value_of(&store, b"later"), Some(b"answered".to_vec()));

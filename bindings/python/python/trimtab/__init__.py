@@ -25,6 +25,7 @@ from ._cluster_types import (
     ClusterOptions,
     ClusterStatus,
     Member,
+    Promoted,
     Tls,
 )
 from ._enums import (
@@ -113,6 +114,7 @@ from ._trimtab import (
     backup_closed,
     backup_verify,
     features,
+    promote_directory,
     restore,
 )
 from ._types import (
@@ -249,6 +251,7 @@ __all__ = [
     "Transaction",
     "backup_closed",
     "backup_verify",
+    "promote_directory",
     "restore",
     "AtLeast",
     "Beginning",
@@ -258,6 +261,7 @@ __all__ = [
     "ClusterNode",
     "ClusterOptions",
     "ClusterStatus",
+    "Promoted",
     "Directory",
     "Member",
     "NodeRole",

@@ -55,6 +55,8 @@ class AsyncStore:
         self._batch: list[_Submission] = []
         # What is submitted or about to be, by its number.
         self._futures: dict[int, asyncio.Future[StoreResult]] = {}
+        # Those of them that were waits, and that nobody waits for any more: they need not come to an end.
+        self._given_up: set[int] = set()
         # Places that nobody has, who waits for one, and who waits for all to be done.
         self._free = capacity
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -68,7 +70,7 @@ class AsyncStore:
     @property
     def under_way(self) -> int:
         """How many writes are under way."""
-        return len(self._futures)
+        return len(self._futures) - len(self._given_up)
 
     async def execute(
         self,
@@ -80,17 +82,7 @@ class AsyncStore:
         """Does whatever operation, as ``Store.execute``, without a timeout: use ``asyncio.timeout`` or
         ``wait_for``."""
         loop = self._check()
-        if self._free > 0:
-            self._free -= 1
-        else:
-            await self._place(loop)
-            if self._descriptor < 0:
-                # The block was left meanwhile, which cancels all that wait.
-                raise self._failure or asyncio.CancelledError
-        self._number += 1
-        number = self._number
-        future: asyncio.Future[StoreResult] = loop.create_future()
-        self._futures[number] = future
+        number, future = await self._begin(loop)
         if not self._batch:
             loop.call_soon(self._submit)
         self._batch.append((operation, number, durability, request))
@@ -286,10 +278,28 @@ class AsyncStore:
         nothing = Operation._transaction([], [], [])
         return (await self.execute(nothing, durability=Durability.LOCAL)).sequence
 
+    async def wait_durable(self, sequence: int) -> int:
+        """Returns when the log is on this disk up to ``sequence``, as ``Store.wait_durable``; gives the
+        sequence up to which it is. It takes one of the places for writes under way."""
+        number, future = await self._begin(self._check())
+        assert self._queue is not None, "what is attached has one"
+        try:
+            self._queue.submit_durable(sequence, number)
+        except (TrimtabError, TypeError, OverflowError, ValueError) as error:
+            self._settle(number, None, error)
+            self._rest()
+        try:
+            return (await future).sequence
+        except asyncio.CancelledError:
+            if number in self._futures:
+                self._given_up.add(number)
+                self._rest()
+            raise
+
     async def join(self) -> None:
         """Returns when nothing is under way."""
         loop = self._check()
-        while self._futures:
+        while self.under_way:
             idle = loop.create_future()
             self._idle.append(idle)
             await idle
@@ -360,6 +370,20 @@ class AsyncStore:
             raise RuntimeError("the store is attached to another loop; attach it to each that uses it")
         return loop
 
+    async def _begin(self, loop: asyncio.AbstractEventLoop) -> tuple[int, asyncio.Future[StoreResult]]:
+        """Takes a place, for what is submitted under a number of its own."""
+        if self._free > 0:
+            self._free -= 1
+        else:
+            await self._place(loop)
+            if self._descriptor < 0:
+                # The block was left meanwhile, which cancels all that wait.
+                raise self._failure or asyncio.CancelledError
+        self._number += 1
+        future: asyncio.Future[StoreResult] = loop.create_future()
+        self._futures[self._number] = future
+        return self._number, future
+
     async def _place(self, loop: asyncio.AbstractEventLoop) -> None:
         """Waits for a place, which whoever has done with it hands over."""
         turn: asyncio.Future[None] = loop.create_future()
@@ -419,7 +443,7 @@ class AsyncStore:
 
     def _rest(self) -> None:
         """Tells those who wait for it that nothing is under way."""
-        if not self._futures:
+        if not self.under_way:
             idle, self._idle = self._idle, []
             for one in idle:
                 if not one.done():
@@ -451,6 +475,7 @@ class AsyncStore:
 
     def _settle(self, number: int, result: StoreResult | None, error: BaseException | None) -> None:
         future = self._futures.pop(number)
+        self._given_up.discard(number)
         self._release()
         # Whoever was cancelled does not want to know.
         if not future.done():
@@ -484,6 +509,7 @@ class AsyncStore:
         for future in left:
             future.cancel()
         self._futures.clear()
+        self._given_up.clear()
         self._waiting.clear()
         self._idle.clear()
         self._batch.clear()

@@ -70,8 +70,8 @@ class ClusterOptions:
     """Where this node listens; None: at its address among the members."""
     beginning: Beginning | int | str = "new"
     directory: Directory | int | str = "detect"
-    durability: Durability | int | str = "quorum"
-    """What a write gets that asks for nothing."""
+    durability: Durability | AtLeast | int | str = "quorum"
+    """What a write gets that asks for nothing: ``AtLeast(2)`` is a quorum, and the disks of two nodes."""
     read: ReadLevel | int | str = "primary"
     """How fresh what a read sees is that asks for nothing."""
     age_max: float | timedelta | None = None
@@ -94,6 +94,33 @@ class ClusterOptions:
     """By whom this node is fed as long as it is a learner, instead of by the primary: the best first."""
     feed_timeout: float | timedelta = 2.0
     """After how long without anything new from there the primary feeds it again, 400 ms to an hour."""
+    kept_bytes_max: int = 256 << 20
+    """Bytes of the log that a snapshot stands for, kept for nodes that are behind, 0 to 2^48."""
+    snapshot_rate: int = 0
+    """Bytes of snapshots sent in a second to nodes that catch up, to all together; 0: no limit."""
+    slow_flush: float | timedelta | None = 1.0
+    """How long a write to the primary's disk may take before it hands over, 10 ms to an hour; None: as long as
+    it takes."""
+    election_ticks: int = 20
+    """So many times 20 ms without a word of the primary begin an election, twice as many at the latest; 10 to
+    10,000, the same on all nodes, and feed_timeout is no less."""
+
+
+class Promoted(NamedTuple):
+    """What a promotion by force came to."""
+
+    cluster: str
+    """The cluster's name."""
+    node: str
+    """The name of the node that is its primary now."""
+    generation: int
+    """Counts promotions by force."""
+    last: int
+    """The last entry that it has."""
+    out: tuple[str, ...]
+    """Those that voted beside it, and must not run any more."""
+    learners: tuple[str, ...]
+    """Those that follow it."""
 
 
 class ClusterNode(NamedTuple):
@@ -116,6 +143,8 @@ class ClusterNode(NamedTuple):
     """How many entries it is behind; on a primary only."""
     source: str | None = None
     """Who feeds it instead of the primary, as far as this node knows."""
+    trouble: str | None = None
+    """Why there is no link to it, or what was refused last; None once a link has come up since."""
 
 
 class ClusterStatus(NamedTuple):
@@ -154,6 +183,14 @@ class ClusterStatus(NamedTuple):
     """Calls passed on to the primary and not answered."""
     refused_frames: int
     unsent_frames: int
+    refused_peers: int = 0
+    """Connections of others that were refused."""
+    last_refusal: str | None = None
+    """Who was refused last, from where and why."""
+    degraded_writes: int = 0
+    """Answered with fewer nodes than they asked for, since this node was opened."""
+    is_degraded: bool = False
+    """That is so at present: the last one is not yet where it asked to be."""
 
 
 class ClusterEvent(NamedTuple):

@@ -186,12 +186,56 @@ class EventKind(IntEnum):
     """A backup of the store, the value, has been taken; the detail says what was added."""
     STORE_BACKUP_FAILED = 19
     """A backup of the store, the value, could not be taken and is as it was before; the detail says why."""
+    STORE_DAMAGED = 20
+    """Something that lies on the store's disk was found damaged; the detail says what, where, and what is
+    done about it."""
+    STORE_MENDED = 21
+    """What was found damaged is not needed any more: a snapshot up to an entry, the value, stands for it."""
+    STORE_OPENED = 22
+    """The store was opened, and found something to be looked at: a torn tail that was cut off, a clock that is behind,
+    settings that are not in force; the detail says which."""
     PANIC_BEGAN = 32
     """A tier, the value, panics: it serves whatever is observed of its backends."""
     PANIC_ENDED = 33
     """A tier, the value, no longer panics."""
     ROOM = 34
     """Of a pool's own events: a place below a limit may have come free, and somebody waits for one."""
+    CLUSTER_ROLE = 40
+    """This node of the store's cluster has another role, the value."""
+    CLUSTER_PRIMARY = 41
+    """``node`` is primary, in the epoch that the value is; None: none is known."""
+    CLUSTER_MEMBERS = 42
+    """Who is in the cluster has changed; the detail has who votes and who learns."""
+    CLUSTER_FENCED = 43
+    """This node takes no part any more; the detail says why, and what to do."""
+    CLUSTER_FORGETFUL = 44
+    """This node has forgotten what it promised, and votes for nobody until it is taken in again."""
+    CLUSTER_READMITTED = 45
+    """It was."""
+    CLUSTER_DIFFERS = 46
+    """``node`` has come to another state than the others, at an entry, the value, or before."""
+    CLUSTER_TWO_PROCESSES = 47
+    """Two processes run as ``node``."""
+    CLUSTER_SLOW_DISK = 48
+    """This primary's disk is slow: it hands over to ``node``."""
+    CLUSTER_SOURCE = 49
+    """This learner is fed by ``node`` from now on; None: by the primary."""
+    CLUSTER_INSTALLED = 50
+    """A state from another node has taken the place of this one's, up to an entry, the value."""
+    CLUSTER_LINK_UP = 51
+    """A link to ``node`` is up."""
+    CLUSTER_LINK_DOWN = 52
+    """A link to ``node`` is over; the detail says why."""
+    CLUSTER_REFUSED = 53
+    """``node`` is not let in, does not let this one in or cannot be reached, or what it sends is not taken;
+    the detail says why, and what to do."""
+    CLUSTER_DEGRADED = 54
+    """From an entry, the value, on writes are answered with fewer nodes than they asked for; the detail says
+    which lack it."""
+    CLUSTER_RECOVERED = 55
+    """They are so no longer; the value tells how many were."""
+    CLUSTER_MISSED = 56
+    """Too much happened to the cluster at once; the value tells how many events of it are not told."""
 
 
 class Durability(IntEnum):
@@ -357,7 +401,8 @@ class ClusterEventKind(IntEnum):
     LINK_UP = 10
     LINK_DOWN = 11
     REFUSED = 12
-    """A node is not let in, or does not let this one in: ``detail`` says why, and what to do."""
+    """A node is not let in, or does not let this one in, or its frames are not taken: ``detail`` says why,
+    and what to do."""
     MISSED = 13
     """``number`` events that nobody took went by."""
     SOURCE = 14
@@ -366,3 +411,8 @@ class ClusterEventKind(IntEnum):
     """The file ``name`` is damaged at the byte ``number``: ``detail`` says what is wrong, what is done."""
     MENDED = 16
     """A snapshot up to the entry ``number`` stands for what was damaged."""
+    DEGRADED = 17
+    """From the entry ``number`` on writes get fewer nodes than they ask for: ``name`` has those that lack
+    it."""
+    RECOVERED = 18
+    """They do so no longer: ``number`` writes did."""

@@ -201,3 +201,5 @@ class StoreReport(NamedTuple):
     there, time stands still in the store."""
     settings_refused: TrimtabError | None
     """Why the settings asked for are not in force, if so: those of before are."""
+    torn_bytes: int
+    """How many bytes behind ``torn`` were recognised as the batch's; 0 if nothing was cut off."""

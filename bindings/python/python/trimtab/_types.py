@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, NamedTuple, TypedDict
 
-from ._enums import Admin, EventKind, Observed, Role, Scope, Step
+from ._enums import Admin, EventKind, NodeRole, Observed, Role, Scope, Step
 
 
 @dataclass(frozen=True)
@@ -255,14 +255,17 @@ class Event:
     """The name of the pool that it happened in."""
     backend: str | None
     """The name of the backend that it happened to."""
-    value: Admin | Observed | int | None
-    """What a backend changed to, or how many sessions were cut; the kind tells which of these it is."""
+    value: Admin | Observed | NodeRole | int | None
+    """What a backend or a node changed to, how many, or an entry of the log; the kind tells which."""
     detail: str
     """More in words, one line; empty when there is no more."""
+    node: str | None = None
+    """The name of the node of the store's cluster that it is about."""
 
     def __str__(self) -> str:
-        value = self.value.name.lower() if isinstance(self.value, Admin | Observed) else self.value
-        facts = {"listener": self.listener, "pool": self.pool, "backend": self.backend, "value": value}
+        value = self.value.name.lower() if isinstance(self.value, Admin | Observed | NodeRole) else self.value
+        places = {"listener": self.listener, "pool": self.pool, "backend": self.backend, "node": self.node}
+        facts = {**places, "value": value}
         words = [self.kind.name.lower().replace("_", "-")]
         words += [f"{key}={fact}" for key, fact in facts.items() if fact is not None]
         if self.detail:

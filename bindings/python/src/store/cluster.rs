@@ -1,6 +1,7 @@
 //! A store as a member of a cluster: what it is told, how the cluster is, what happens to it.
 
 use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::Duration;
@@ -10,8 +11,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use trimtab::Error;
 use trimtab::embedded::{
-    self, Beginning, ClusterEvent, ClusterOptions, ClusterStatus, Directory, MemberOptions, NodeStatus, Read,
-    ReadLevel,
+    self, Beginning, ClusterEvent, ClusterOptions, ClusterStatus, Directory, MemberOptions, NodeStatus,
+    Promoted, Read, ReadLevel,
 };
 use trimtab::peer::Security;
 use trimtab::replication::{Position, Role, Standing};
@@ -20,8 +21,26 @@ use trimtab::store::engine::Durability;
 use crate::convert::{self, Choice, Chosen, Timeout};
 use crate::errors;
 use crate::store::Store;
-use crate::store::arguments::Wait;
+use crate::store::arguments::{Reach, Wait};
+use crate::store::door;
 use crate::wait::Until;
+
+/// Makes the node whose directory this is the primary of its cluster, by force, with what is in it, and gives what it came to,
+/// as a Promoted: it alone votes from now on, learners follow it, and all others that voted are out, together with what they
+/// had and this one has not. For when they are gone for good. Nobody may have the directory open; it is opened as ever
+/// then. directory="promoted" of ClusterOptions does the same as the store joins, and does not say who is out. Lets other
+/// threads run; Ctrl-C ends the wait, and it goes on.
+///
+/// Raises StateError when somebody has it open, InvalidArgumentError when it is no member's or that of a node that was taken
+/// out, and what opening a store does.
+#[pyfunction]
+pub(crate) fn promote_directory(py: Python<'_>, path: PathBuf) -> PyResult<Bound<'_, PyAny>> {
+    let promoted = door::aside(py, move || embedded::promote_directory(path))?;
+    let Promoted { cluster, node, generation, last, out, learners } =
+        promoted.map_err(|error| errors::raised(py, &error))?;
+    let (out, learners) = (PyTuple::new(py, out)?, PyTuple::new(py, learners)?);
+    errors::class(py, TYPES, "Promoted")?.call1((cluster, node, generation, last, out, learners))
+}
 
 impl Choice for Beginning {
     const WHAT: &'static str = "beginning";
@@ -85,7 +104,9 @@ pub(crate) fn options(given: &Bound<'_, PyAny>) -> PyResult<ClusterOptions> {
     options.listen = (!listen.is_none()).then(|| address("listen", &listen)).transpose()?;
     options.beginning = field("beginning")?.extract::<Chosen<Beginning>>()?.0;
     options.directory = field("directory")?.extract::<Chosen<Directory>>()?.0;
-    options.durability = field("durability")?.extract::<Chosen<Durability>>()?.0;
+    let reach = field("durability")?.extract::<Reach>()?;
+    options.durability = reach.durability.unwrap_or(options.durability);
+    options.nodes = reach.nodes;
     options.read = level(py, Some(&field("read")?), Some(&field("age_max")?))?.unwrap_or_default();
     options.forwards = field("forwards")?.extract()?;
     options.patience = convert::span("patience", &field("patience")?)?;
@@ -100,6 +121,12 @@ pub(crate) fn options(given: &Bound<'_, PyAny>) -> PyResult<ClusterOptions> {
     options.replication.feed_timeout = convert::span("feed_timeout", &field("feed_timeout")?)?;
     options.replication.transfer_timeout = convert::span("transfer_timeout", &field("transfer_timeout")?)?;
     options.replication.message_bytes = convert::whole("message_bytes", 64, &field("message_bytes")?)?;
+    options.replication.kept_bytes_max = convert::whole("kept_bytes_max", 64, &field("kept_bytes_max")?)?;
+    options.replication.snapshot_rate = convert::whole("snapshot_rate", 64, &field("snapshot_rate")?)?;
+    let slow_flush = field("slow_flush")?;
+    options.replication.slow_flush =
+        (!slow_flush.is_none()).then(|| convert::span("slow_flush", &slow_flush)).transpose()?;
+    options.replication.election_ticks = convert::whole("election_ticks", 32, &field("election_ticks")?)?;
     Ok(options)
 }
 
@@ -169,7 +196,7 @@ pub(crate) fn read(
     })
 }
 
-fn role(py: Python<'_>, role: Role) -> PyResult<Bound<'_, PyAny>> {
+pub(crate) fn role(py: Python<'_>, role: Role) -> PyResult<Bound<'_, PyAny>> {
     let number = match role {
         Role::Primary => 1,
         Role::Replica => 2,
@@ -203,6 +230,7 @@ pub(crate) fn described<'py>(py: Python<'py>, status: &ClusterStatus) -> PyResul
             node.matched,
             node.lag,
             &node.source,
+            &node.trouble,
         ))
     };
     let nodes = PyTuple::new(py, status.nodes.iter().map(node).collect::<PyResult<Vec<_>>>()?)?;
@@ -231,7 +259,9 @@ pub(crate) fn described<'py>(py: Python<'py>, status: &ClusterStatus) -> PyResul
         status.refused_frames,
         status.unsent_frames,
     );
+    let troubles = (status.refused_peers, &status.last_refusal, status.degraded_writes, status.is_degraded);
     let all = first.into_pyobject(py)?.as_sequence().concat(counted.into_pyobject(py)?.as_sequence())?;
+    let all = all.concat(troubles.into_pyobject(py)?.as_sequence())?;
     errors::class(py, TYPES, "ClusterStatus")?.call1(all.to_tuple()?)
 }
 
@@ -296,6 +326,14 @@ fn told(py: Python<'_>, event: ClusterEvent) -> PyResult<Bound<'_, PyAny>> {
         ClusterEvent::Mended { sequence } => {
             number = sequence;
             16
+        }
+        ClusterEvent::Degraded { nodes, sequence } => {
+            (name, number) = (Some(nodes.join(",")), sequence);
+            17
+        }
+        ClusterEvent::Recovered { writes } => {
+            number = writes;
+            18
         }
         // The library is that which this was built with.
         _ => unreachable!("an event of a later release"),

@@ -23,7 +23,7 @@
 mod answer;
 mod arguments;
 mod backup;
-mod cluster;
+pub(crate) mod cluster;
 mod door;
 mod hosted;
 mod operation;
@@ -48,7 +48,7 @@ use trimtab::time::Clock;
 pub(crate) use self::answer::{Entry, StoreResult};
 use self::arguments::{Keys, Life, Reach, Request, Value, Wait};
 pub(crate) use self::backup::{backup_closed, backup_verify, restore};
-pub(crate) use self::cluster::ClusterEvents;
+pub(crate) use self::cluster::{ClusterEvents, promote_directory};
 use self::door::{Core, Door};
 pub(crate) use self::door::{close_all, forget_calls};
 use self::hosted::Hosted;
@@ -328,6 +328,15 @@ impl Store {
         Ok(self.answer(py, embedded::Store::begin_sync, timeout)?.sequence)
     }
 
+    /// Waits until the log is on this disk up to sequence, such as that of a write in memory; gives the sequence up to which
+    /// it is. It hurries nobody: what was written in memory comes there within flush_interval; sync has it come at once. A
+    /// sequence that is not written yet is waited for. timeout as for put.
+    #[pyo3(signature = (sequence, *, timeout = Wait::Usual), text_signature = "($self, sequence, *, timeout=...)")]
+    fn wait_durable(&self, py: Python<'_>, sequence: &Bound<'_, PyAny>, timeout: Wait) -> PyResult<u64> {
+        let sequence = convert::whole("sequence", 64, sequence)?;
+        Ok(self.answer(py, move |store| store.begin_wait_durable(sequence), timeout)?.sequence)
+    }
+
     /// Has a snapshot written of what is there now, beside everything else, and waits for it; gives its sequence. The
     /// store does so by itself when the log grows long. timeout as for put; when it is over, the snapshot goes on.
     #[pyo3(signature = (*, timeout = Wait::Usual), text_signature = "($self, *, timeout=...)")]
@@ -438,6 +447,15 @@ impl Store {
     fn transfer(&self, py: Python<'_>, to: String, timeout: Wait) -> PyResult<()> {
         let timeout = timeout.duration();
         self.door.stated_aside(py, move |store| store.transfer(&to, timeout))
+    }
+
+    /// Reads the certificates, key and authorities of the links anew, from the files that ClusterOptions.security names. Links made
+    /// from now on use them; those that are up stay with what they were made with. Whole or not at all.
+    ///
+    /// Raises InvalidArgumentError for certificates that the other nodes would not take, IoError for files that cannot be read,
+    /// StateError when the store is in no cluster, or its links are in plaintext.
+    fn reload_certificates(&self, py: Python<'_>) -> PyResult<()> {
+        self.door.stated_aside(py, |store| store.reload_certificates())
     }
 
     /// Takes a node in, which follows without a vote: see promote_learner. It is opened with beginning="join", before or after.

@@ -70,6 +70,25 @@ impl Queue {
         self.submitted(py, &read)
     }
 
+    /// Asks to be told once the log is on this disk up to sequence, as Store.wait_durable. The completion's result has the
+    /// sequence up to which it is by then. Does not block.
+    ///
+    /// - user_data: comes back with the completion; 0 to 2^64 - 1.
+    ///
+    /// Raises CapacityError when as many are under way, or done and not taken, as the queue was made for.
+    #[pyo3(signature = (sequence, user_data = None), text_signature = "($self, sequence, user_data=0)")]
+    fn submit_durable(
+        &self,
+        py: Python<'_>,
+        sequence: &Bound<'_, PyAny>,
+        user_data: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let sequence = convert::whole("sequence", 64, sequence)?;
+        let user_data = user_data.map_or(Ok(0), |data| convert::whole("user_data", 64, data))?;
+        let queue = self.queue(py)?;
+        self.store.get().detached(py, move |_| queue.submit_durable(sequence, user_data))
+    }
+
     /// What is done, at most max (1 to 65,536) of it, as Completions in the order in which it was done. Does not block.
     #[pyo3(signature = (max = 256))]
     fn take<'py>(&self, py: Python<'py>, max: usize) -> PyResult<Bound<'py, PyList>> {

@@ -55,7 +55,10 @@ pub(crate) fn described<'py>(py: Python<'py>, status: &Status) -> PyResult<Bound
 /// A `trimtab.StoreReport`.
 pub(crate) fn reported<'py>(py: Python<'py>, report: &Report) -> PyResult<Bound<'py, PyAny>> {
     let log = &report.log;
-    errors::class(py, TYPES, "StoreReport")?.call1((
+    // A tuple of Rust's has twelve at most.
+    let rest = PyDict::new(py);
+    rest.set_item("torn_bytes", log.torn.as_ref().map_or(0, |torn| torn.bytes))?;
+    let first = (
         log.segments,
         log.records,
         log.bytes,
@@ -67,7 +70,8 @@ pub(crate) fn reported<'py>(py: Python<'py>, report: &Report) -> PyResult<Bound<
         report.replayed,
         report.ahead_ms as f64 / 1e3,
         exception(py, &report.settings_refused),
-    ))
+    );
+    errors::class(py, TYPES, "StoreReport")?.call(first, Some(&rest))
 }
 
 fn exception(py: Python<'_>, error: &Option<Error>) -> Option<Py<PyAny>> {

@@ -166,11 +166,12 @@ impl Keys for Batch<'_> {
         durability: Durability,
         leaves: Option<Leaves>,
     ) -> Result<Submitted> {
-        let durability = match durability {
-            Durability::Memory => engine::Durability::Memory,
-            Durability::Local => engine::Durability::Local,
-            Durability::Quorum => engine::Durability::Quorum,
-            Durability::All => engine::Durability::All,
+        let (durability, nodes) = match durability {
+            Durability::Memory => (engine::Durability::Memory, 0),
+            Durability::Local => (engine::Durability::Local, 0),
+            Durability::Quorum => (engine::Durability::Quorum, 0),
+            Durability::AtLeast(nodes) => (engine::Durability::Quorum, nodes),
+            Durability::All => (engine::Durability::All, 0),
         };
         let mut ticket = Ticket(0);
         let owner = |sequence: Option<u64>| {
@@ -185,7 +186,7 @@ impl Keys for Batch<'_> {
         self.is_writing = true;
         let core = self.core.get_or_insert_with(|| self.shared.core.lock());
         let deadline = self.now.instant.saturating_add(self.timeout);
-        let wanted = Wanted { durability: Some(durability), nodes: 0, deadline };
+        let wanted = Wanted { durability: Some(durability), nodes, deadline };
         match self.shared.take_now(core, command, &wanted, owner, self.now)? {
             None => {
                 if let Some(leaves) = leaves

@@ -58,10 +58,18 @@ pub struct ClusterStatus {
     pub held: usize,
     /// Calls passed on to the primary and not answered.
     pub forwarded: usize,
-    /// Frames of other nodes that were refused.
+    /// Frames of other nodes that were refused; `trouble` of the node says why.
     pub refused_frames: u64,
     /// Frames that did not leave, since there was no link or too much waited.
     pub unsent_frames: u64,
+    /// Connections of others that were refused for what they said, or for what this node is: see `last_refusal`.
+    pub refused_peers: u64,
+    /// Who was refused last, from where and why.
+    pub last_refusal: Option<String>,
+    /// Writes answered with fewer nodes than they asked for, since this node was opened: see `degrade_after`.
+    pub degraded_writes: u64,
+    /// Whether that is so at present: this primary's last such write is not yet on as many nodes as it asked for.
+    pub is_degraded: bool,
 }
 
 /// A node of the cluster, as this one sees it.
@@ -89,6 +97,9 @@ pub struct NodeStatus {
     /// Who feeds it instead of the primary, as far as this node knows: a primary, the one that is fed, and the one that feeds
     /// do.
     pub source: Option<String>,
+    /// Why there is no link to it, or why its frames, or others that came under its name, were refused last; `None` once a
+    /// link has come up since.
+    pub trouble: Option<String>,
 }
 
 /// A change that is made as soon as it can be: a learner gets its vote when it has caught up, and nothing is changed before what
@@ -322,6 +333,7 @@ impl Member {
                 is_linked: is_own || self.people.is_linked(number),
                 matched,
                 source: source.map(|it| self.people.name(it)),
+                trouble: person.and_then(|it| it.trouble.clone()),
                 lag: matched.filter(|_| is_primary).map(|it| status.last.saturating_sub(it)),
             }
         });
@@ -345,8 +357,12 @@ impl Member {
             nodes: nodes.collect(),
             held: self.calls.held.len(),
             forwarded: self.calls.sent.len(),
-            refused_frames: self.refused_frames,
+            refused_frames: self.refusals.frames(),
             unsent_frames: self.unsent_frames,
+            refused_peers: self.refusals.peers(),
+            last_refusal: self.refusals.last().map(str::to_owned),
+            degraded_writes: status.degraded_writes,
+            is_degraded: status.is_degraded,
         }
     }
 }

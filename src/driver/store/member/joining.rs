@@ -5,10 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::calls::Calls;
+use super::certificates::Renewals;
 use super::messages::Messages;
 use super::news::News;
 use super::people::{People, about};
 use super::place::{self, Found, Place, Stage};
+use super::refusals::Refusals;
 use super::{Beginning, ClusterOptions, Directory, Member, MemberOptions, Sight, mending};
 use crate::driver::log::FileDisk;
 use crate::driver::peer::{Links, Setup};
@@ -17,6 +19,7 @@ use crate::driver::store::shared::{self, Shared};
 use crate::driver::store::{Founded, Options, Store};
 use crate::error::{Error, Result};
 use crate::peer::Identity;
+use crate::replication::progress::Progress;
 use crate::replication::{Node, Role, Standing, Start};
 use crate::store::engine::{Durability, Report};
 use crate::store::index::Timestamp;
@@ -158,11 +161,15 @@ impl Store {
             told_role: Role::Idle,
             told_reign: false,
             is_topology_new: true,
+            told_degraded: 0,
             told_progress: 0,
+            progress: Progress::default(),
+            renewals: Renewals::default(),
+            is_reported: false,
             shown_time: Timestamp::default(),
             is_closed: false,
             is_cut_off: false,
-            refused_frames: 0,
+            refusals: Refusals::default(),
             unsent_frames: 0,
             was_mending: false,
             mended: 0,

@@ -10,6 +10,7 @@
 //! | `options` | what a member is told; numbers of nodes |
 //! | `place` | whose a directory is, and whether it is a copy |
 //! | `messages` | what clients publish, to other nodes and from them |
+//! | `certificates` | certificates that are renewed |
 //! | `calls` | who asked for what, and where it is |
 //! | `routing` | the way of a call: here, held, passed on, back |
 //! | `people` | names, addresses, who is linked |
@@ -17,17 +18,22 @@
 //! | `catching` | the thread for what nodes that are behind need |
 //! | `joining` | opening |
 //! | `mending` | a directory that is damaged when it is opened |
+//! | `marking` | what is said of a directory that nobody has open |
 //! | `promoting` | promotion by force of a directory that nobody has open |
 //! | `changes` | who is in the cluster, who is primary: asked for and told |
 //! | `reads` | how fresh what a read sees is |
 //! | `sight` | whether readers may do without the lock |
+//! | `refusals` | who was not let in, whose frames were not taken, and why |
+//! | `progress` | how far other nodes are, and telling them |
 //! | `telling` | what Redis clients are told of the cluster |
 //! | `news` | what happens, for those who follow it |
 
 mod calls;
 mod catching;
+mod certificates;
 mod changes;
 mod joining;
+mod marking;
 mod mending;
 mod messages;
 mod news;
@@ -35,8 +41,10 @@ mod options;
 mod peers;
 mod people;
 mod place;
+mod progress;
 mod promoting;
 mod reads;
+mod refusals;
 mod routing;
 mod sight;
 mod telling;
@@ -45,8 +53,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use self::calls::{Calls, Local};
+use self::certificates::Renewals;
 use self::changes::Held;
 pub use self::changes::{ClusterStatus, NodeStatus};
+pub use self::marking::{Marked, look_at_directory, mark_directory};
 use self::messages::Messages;
 use self::news::News;
 pub use self::news::{ClusterEvent, ClusterEvents};
@@ -55,11 +65,13 @@ use self::peers::Outbound;
 use self::people::People;
 pub use self::promoting::{Promoted, promote_directory};
 pub use self::reads::Read;
+use self::refusals::Refusals;
 pub(super) use self::sight::{Sight, Standpoint};
 use super::ground::Reply;
 use crate::driver::peer::Waker;
 use crate::error::{Error, Result};
 use crate::peer::Class;
+use crate::replication::progress::Progress;
 use crate::replication::relay::{self, Relay};
 use crate::replication::{Answer, Completion, Denied, Event, Fetch, InstallJob, Node, Role};
 use crate::store::engine::{Durability, Engine, Now, Ticket};
@@ -101,14 +113,20 @@ pub(in crate::driver) struct Member {
     told_reign: bool,
     /// What Redis clients are told of the cluster has changed.
     is_topology_new: bool,
+    /// How many writes were degraded when that was told last.
+    told_degraded: u64,
     /// How far the others were when that was told last.
     told_progress: u64,
+    progress: Progress,
+    renewals: Renewals,
+    /// Other nodes have said how far they are.
+    is_reported: bool,
     /// The time in the log that readers know.
     shown_time: Timestamp,
     is_closed: bool,
     /// The system has failed the thread with the links.
     is_cut_off: bool,
-    refused_frames: u64,
+    refusals: Refusals,
     unsent_frames: u64,
     /// Something on disk was found damaged, and that was not told to be over.
     was_mending: bool,
@@ -194,6 +212,7 @@ impl Member {
             }
             self.sweep(now.instant);
             self.show(now);
+            self.report(now.instant);
             while self.fetches.len() < FETCHES_MAX
                 && let Some(fetch) = self.node.poll_fetch()
             {
@@ -222,6 +241,8 @@ impl Member {
         }
         let reigns = self.sight.reign().is_some();
         self.is_topology_new |= std::mem::replace(&mut self.told_reign, reigns) != reigns;
+        let degraded = self.node.degraded_writes();
+        self.is_topology_new |= std::mem::replace(&mut self.told_degraded, degraded) != degraded;
     }
 
     /// Whether the thread with the links has something to send.
@@ -349,6 +370,10 @@ impl Member {
                 Event::Differs { node, sequence } => ClusterEvent::Differs { node: name(node), sequence },
                 Event::TwoProcesses { node } => ClusterEvent::TwoProcesses { node: name(node) },
                 Event::SlowDisk { to } => ClusterEvent::SlowDisk { to: name(to) },
+                Event::Degraded { nodes, sequence } => {
+                    ClusterEvent::Degraded { nodes: nodes.into_iter().map(name).collect(), sequence }
+                }
+                Event::Recovered { writes } => ClusterEvent::Recovered { writes },
                 Event::Source { node } => ClusterEvent::Source { node: node.map(name) },
                 Event::Installed { sequence } => ClusterEvent::Installed { sequence },
             };

@@ -80,12 +80,25 @@ pub enum ClusterEvent {
         /// Why.
         detail: String,
     },
-    /// A node is not let in, or does not let this one in: somebody has to act.
+    /// A node is not let in, or does not let this one in, or its frames are not taken: somebody has to act. Also when a node
+    /// cannot be reached, once until it was.
     Refused {
         /// Which, as far as it said.
         node: Option<String>,
         /// Why, and what to do.
         detail: String,
+    },
+    /// Writes begin to be answered with fewer nodes than they asked for, as `degrade_after` has it.
+    Degraded {
+        /// The voters that lack the first of them.
+        nodes: Vec<String>,
+        /// That one.
+        sequence: u64,
+    },
+    /// They do so no longer: those nodes have caught up, or this one is primary no longer.
+    Recovered {
+        /// How many were so answered.
+        writes: u64,
     },
     /// Something that lies on this node's disk was found damaged.
     Damaged {

@@ -21,12 +21,14 @@ use crate::store::log::Identity;
 /// | `beginning` | | | `New` | a cluster that is there is joined by who says so |
 /// | `directory` | | | `Detect` | what was put back from a copy is nearly always seen |
 /// | `durability` | | | `quorum` | what was answered stays, whichever node is lost |
+/// | `nodes` | nodes | 0 to 64 | 0: as `durability` says | a quorum is enough for most |
 /// | `read` | | | `Primary` | a read sees all that was answered before it, on any node |
 /// | `forwards` | | | yes | a store on any node takes writes |
 /// | `patience` | time | 0 to 1 h | 3 s | an election takes less than one; writes wait for it |
 /// | `forward_max` | calls | 1 to 2^24 | 65,536 | calls that wait for a primary, and that each other node may have here |
 /// | `feed_from` | nodes | up to 8 | none | the primary feeds all; how long one may be lost is `replication.feed_timeout` |
 /// | `client_address` | | up to 128 bytes | none | where other nodes send Redis clients |
+/// | `reached_at` | | up to 128 bytes | `client_address` | a name is looked up by clients, not by nodes |
 /// | `replication`, `links` | | see [`replication::Options`], [`peer::Options`] | | |
 #[derive(Clone, Debug)]
 pub struct ClusterOptions {
@@ -47,6 +49,9 @@ pub struct ClusterOptions {
     pub directory: Directory,
     /// What a write gets that asks for nothing.
     pub durability: Durability,
+    /// On how many nodes' disks such a write is to be, learners among them, beside a quorum; 0: as `durability` says. As
+    /// [`Call::nodes`](crate::embedded::Call::nodes).
+    pub nodes: u32,
     /// What a read gets that asks for nothing.
     pub read: ReadLevel,
     /// Whether a node that is not primary passes writes and reads of the primary on to it; otherwise they are refused with
@@ -62,6 +67,9 @@ pub struct ClusterOptions {
     pub feed_from: Vec<NodeName>,
     /// Where clients of this node reach it, for the other nodes to tell theirs.
     pub client_address: Option<String>,
+    /// Where the other nodes' servers reach it for their clients, where `client_address` is a name, which they do not look up:
+    /// `ip:port`, or `unix:` and a path.
+    pub reached_at: Option<String>,
     /// Consensus. Its `feed_from` is made of the names above.
     pub replication: replication::Options,
     /// Links.
@@ -137,12 +145,14 @@ impl ClusterOptions {
             beginning: Beginning::default(),
             directory: Directory::default(),
             durability: Durability::Quorum,
+            nodes: 0,
             read: ReadLevel::default(),
             forwards: true,
             patience: Duration::from_secs(3),
             forward_max: 65_536,
             feed_from: Vec::new(),
             client_address: None,
+            reached_at: None,
             replication: replication::Options::default(),
             links: peer::Options::default(),
         }
@@ -177,9 +187,14 @@ impl ClusterOptions {
             return Err(Error::invalid("beginning", why));
         }
         within("patience", self.patience, Duration::ZERO, Duration::from_secs(3_600))?;
+        within("nodes", self.nodes, 0, NODES_MAX as u32)?;
         within("forward_max", self.forward_max, 1, 1 << 24)?;
-        if self.client_address.as_ref().is_some_and(|it| it.len() > 128 || it.chars().any(char::is_control)) {
+        let is_wrong = |it: &String| it.len() > 128 || it.chars().any(char::is_control);
+        if self.client_address.as_ref().is_some_and(is_wrong) {
             return Err(Error::invalid("client_address", "longer than 128 bytes, or has control characters"));
+        }
+        if self.reached_at.as_ref().is_some_and(is_wrong) {
+            return Err(Error::invalid("reached_at", "longer than 128 bytes, or has control characters"));
         }
         for (at, source) in self.feed_from.iter().enumerate() {
             if *source == self.node || self.feed_from[..at].contains(source) {
@@ -258,7 +273,9 @@ mod tests {
             (options("a", vec![member("a", false), member("a", true)]), "are one"),
             (ClusterOptions { feed_from: vec!["a".parse().unwrap()], ..good.clone() }, "is this node"),
             (ClusterOptions { forward_max: 0, ..good.clone() }, "outside"),
+            (ClusterOptions { nodes: 65, ..good.clone() }, "outside"),
             (ClusterOptions { client_address: Some("a\nb".into()), ..good.clone() }, "control"),
+            (ClusterOptions { reached_at: Some("a\nb".into()), ..good.clone() }, "reached_at"),
         ] {
             let told = bad.check(64 << 20).unwrap_err().to_string();
             assert!(told.contains(why), "{told}");

@@ -104,6 +104,7 @@ impl Load {
                 Order::Add(peer) => drop(links.add_peer(peer)),
                 Order::Remove(name) => links.remove_peer(&name),
                 Order::Removed(numbers) => links.set_removed(numbers),
+                Order::Secure(secured) => links.secure(*secured),
             }
         }
         for Parcel { name, to, class, id, bytes } in self.frames.drain(..) {
@@ -152,8 +153,8 @@ impl Member {
             if relay::is_relay(&bytes) {
                 let from = super::options::number_of(&from);
                 self.handle_relay(from, &bytes, now);
-            } else if self.node.handle_frame(&bytes, now).is_err() {
-                self.refused_frames += 1;
+            } else if let Err(fault) = self.node.handle_frame(&bytes, now) {
+                self.frame_refused(super::options::number_of(&from), &fault);
             }
         }
     }
@@ -162,23 +163,35 @@ impl Member {
         let event = match notice {
             Notice::Up { peer, boot, .. } => {
                 let number = self.people.rise(&peer, boot);
+                self.refusals.forget(number);
                 let address = self.options.client_address.clone().unwrap_or_default();
                 self.say(number, 0, &relay::Relay::Card { address });
+                if let Some(address) = self.options.reached_at.clone() {
+                    self.say(number, 0, &relay::Relay::Door { address });
+                }
+                if self.progress.wants() {
+                    self.say(number, 0, &relay::Relay::Ask);
+                }
                 ClusterEvent::LinkUp { node: peer.to_string() }
             }
             Notice::Down { peer, end } => {
                 let number = self.people.fall(&peer);
                 self.node.handle_unreachable(number);
+                self.progress.handle_down(number);
                 self.lose(number, now.instant);
+                self.troubled(number, end.to_string());
                 ClusterEvent::LinkDown { node: peer.to_string(), detail: end.to_string() }
             }
-            // The first of several alike, and each that asks for somebody to act.
-            Notice::Failed { peer, attempts, end, .. } if attempts == 1 || end.is_refusal() => {
-                ClusterEvent::Refused { node: Some(peer.to_string()), detail: end.to_string() }
+            Notice::Failed { peer, address, attempts, end } => {
+                match self.dial_failed(&peer, address, attempts, &end) {
+                    Some(event) => event,
+                    None => return,
+                }
             }
-            Notice::Refused { peer, end, .. } if end.is_refusal() => {
-                ClusterEvent::Refused { node: peer.map(|it| it.to_string()), detail: end.to_string() }
-            }
+            Notice::Refused { peer, from, end } => match self.caller_refused(peer.as_ref(), from, &end) {
+                Some(event) => event,
+                None => return,
+            },
             _ => return,
         };
         self.tell(event);

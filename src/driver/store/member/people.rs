@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use super::options::{ClusterOptions, number_of};
-use crate::driver::peer::PeerAddress;
+use crate::driver::peer::{PeerAddress, Secured};
 use crate::error::{Error, Result};
 use crate::peer::NodeName;
 use crate::replication::{ABOUT_BYTES_MAX, Membership};
@@ -17,8 +17,14 @@ pub(super) struct Person {
     pub(super) address: Option<SocketAddr>,
     /// Where its clients reach it, as it says.
     pub(super) client_address: Option<String>,
+    /// Where nodes do, where that is a name.
+    pub(super) reached_at: Option<String>,
     /// The process at the other end of the link that is up.
     pub(super) linked: Option<u64>,
+    /// Why there is no link, or what was refused last; `None` once a link has come up since.
+    pub(super) trouble: Option<String>,
+    /// How often in a row it was refused since another process is linked under its name.
+    pub(super) doubles: u32,
     /// The configuration says where it is, whatever the log says.
     is_configured: bool,
 }
@@ -29,6 +35,8 @@ pub(super) enum Order {
     Add(PeerAddress),
     Remove(NodeName),
     Removed(Vec<u64>),
+    /// New links are made with this.
+    Secure(Box<Secured>),
 }
 
 /// By number; this node too.
@@ -47,7 +55,10 @@ impl People {
             name: it.name.clone(),
             address: it.address,
             client_address: None,
+            reached_at: None,
             linked: None,
+            trouble: None,
+            doubles: 0,
             is_configured: true,
         };
         let mut by_number: BTreeMap<u64, Person> =
@@ -78,7 +89,10 @@ impl People {
                 name,
                 address,
                 client_address: None,
+                reached_at: None,
                 linked: None,
+                trouble: None,
+                doubles: 0,
                 is_configured: false,
             });
             let has_moved = !person.is_configured && person.address != address;
@@ -106,6 +120,8 @@ impl People {
         let number = number_of(name);
         if let Some(person) = self.by_number.get_mut(&number) {
             person.linked = Some(boot);
+            person.trouble = None;
+            person.doubles = 0;
         }
         number
     }

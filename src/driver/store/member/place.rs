@@ -45,6 +45,8 @@ pub(super) enum Stage {
     Opening,
     /// It was found damaged, and is mended.
     Damaged,
+    /// It was said to be a copy.
+    Copied,
 }
 
 /// Whose the directory is.
@@ -176,7 +178,8 @@ pub(super) fn mark(
     let path = dir.join(NEW_NAME);
     let write = || {
         let mut file = fs::File::create(&path)?;
-        let inode = file.metadata()?.ino();
+        // No file has this number.
+        let inode = if stage == Stage::Copied { 0 } else { file.metadata()?.ino() };
         write!(file, "{FIRST}\ncluster {cluster}\nnode {node}\ninode {inode}\n")?;
         if let Some(label) = label {
             write!(file, "{LOG} ")?;
@@ -184,7 +187,7 @@ pub(super) fn mark(
             writeln!(file, " {}", label.node)?;
         }
         match stage {
-            Stage::Settled => {}
+            Stage::Settled | Stage::Copied => {}
             Stage::Opening => writeln!(file, "{OPENING}")?,
             Stage::Damaged => writeln!(file, "{DAMAGED}")?,
         }

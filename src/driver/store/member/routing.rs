@@ -114,7 +114,12 @@ impl Member {
             command.operation,
             Operation::Step(Step::Put { condition: Condition::Always, previous: false, .. })
         );
-        match (wanted.nodes, wanted.durability.unwrap_or(self.options.durability)) {
+        let usual = (self.options.nodes, self.options.durability);
+        let (nodes, durability) = match (wanted.nodes, wanted.durability) {
+            (0, None) => usual,
+            (nodes, durability) => (nodes, durability.unwrap_or(self.options.durability)),
+        };
+        match (nodes, durability) {
             (nodes @ 1.., _) => Level::AtLeast(nodes),
             (_, Durability::Memory | Durability::Local) if !is_plain => Level::Quorum,
             (_, durability) => durability.into(),
@@ -210,9 +215,9 @@ impl Member {
 
     /// Something came from another node beside its frames.
     pub(super) fn handle_relay(&mut self, from: u64, bytes: &[u8], now: Now) {
-        let Ok((id, relay)) = relay::decode(bytes) else {
-            self.refused_frames += 1;
-            return;
+        let (id, relay) = match relay::decode(bytes) {
+            Ok(decoded) => decoded,
+            Err(fault) => return self.frame_refused(from, &fault),
         };
         match relay {
             Relay::Write { level, millis, command } => {
@@ -238,8 +243,18 @@ impl Member {
                 }
             }
             Relay::Message { channel, payload } => self.hear(channel, payload),
+            Relay::Ask => self.progress.handle_asked(from),
+            Relay::Report(report) => self.take_report(from, &report, now.instant),
+            Relay::Door { address } => {
+                if let Some(person) = self.people.get_mut(from) {
+                    person.reached_at = Some(address).filter(|it| !it.is_empty());
+                    self.is_topology_new = true;
+                }
+            }
             Relay::Card { address } => {
                 if let Some(person) = self.people.get_mut(from) {
+                    // What is said of a door comes behind.
+                    person.reached_at = None;
                     person.client_address = Some(address).filter(|it| !it.is_empty());
                     self.is_topology_new = true;
                 }

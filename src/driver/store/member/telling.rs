@@ -26,10 +26,12 @@ impl Member {
                 Node {
                     name: self.people.name(*number),
                     address: person.and_then(|it| ClientAddress::parse(it.client_address.as_ref()?)),
+                    reached_at: person.and_then(|it| ClientAddress::parse(it.reached_at.as_ref()?)),
                     is_voter: members.is_voter(*number),
                     is_linked: is_own || self.people.is_linked(*number),
                     source: self.source_of(&status, *number).map(|it| self.people.name(it)),
                     sequence: if is_own { Some(status.applied) } else { matched },
+                    freshness: self.freshness(&status, *number, now),
                 }
             })
             .collect();
@@ -44,6 +46,8 @@ impl Member {
             nodes,
             own,
             forwards: self.options.forwards,
+            is_degraded: status.is_degraded,
+            degraded_writes: status.degraded_writes,
         }
     }
 
@@ -100,9 +104,10 @@ impl Core {
         let Some(member) = self.ground.member() else { return };
         let is_progress = wants_progress && member.take_progress();
         let is_changed = member.take_topology_news();
+        let is_reported = member.take_reported();
         let heard = member.take_heard();
         self.lanes.hear(heard);
-        self.lanes.note_cluster(is_progress, is_changed);
+        self.lanes.note_cluster(is_progress, is_changed, is_reported);
         self.lanes.ring();
     }
 }

@@ -30,6 +30,57 @@ fn each_level_is_answered_when_it_is_reached_and_says_so() {
     assert!(!is_there(net.node(primary), "early") && !is_there(net.node(primary), "local"));
 }
 
+/// What was told of answers with fewer nodes than were asked for.
+fn degrading(node: &mut Node) -> Vec<Event> {
+    std::iter::from_fn(|| node.poll_event())
+        .filter(|it| matches!(it, Event::Degraded { .. } | Event::Recovered { .. }))
+        .collect()
+}
+
+#[test]
+fn a_primary_is_degraded_until_those_that_lacked_a_write_have_it() {
+    let mut net = Net::empty(None);
+    let told = Options { degrade_after: Some(Duration::from_millis(200)), ..options(None) };
+    for id in 1..=4 {
+        net.told.insert(id, told.clone());
+        net.start(id, &begin(3, 1));
+    }
+    let primary = net.primary();
+    // More nodes than there are: each such write is degraded, and no node lacks it.
+    net.put(primary, "key", Level::AtLeast(9)).unwrap();
+    net.pass(500);
+    let Ok(Answer::Written(done)) = net.answer(primary) else { panic!("it is not answered") };
+    assert!(done.reached.is_degraded);
+    let status = net.node(primary).status();
+    assert_eq!((status.is_degraded, status.degraded_writes), (false, 1));
+    assert_eq!(degrading(net.node(primary)), []);
+
+    let lost = (1..=3).find(|id| *id != primary).unwrap();
+    net.cut = vec![lost];
+    for _ in 0..2 {
+        net.put(primary, "key", Level::All).unwrap();
+        net.pass(100);
+        assert!(net.node(primary).poll_completion().is_none(), "it waits for as long as it may");
+        net.pass(200);
+        let Ok(Answer::Written(done)) = net.answer(primary) else { panic!("it is not answered") };
+        assert!(done.reached.is_degraded && done.reached.durability == Durability::Quorum, "{done:?}");
+    }
+    // One that has what it asked for changes nothing.
+    net.put(primary, "key", Level::AtLeast(3)).unwrap();
+    let Ok(Answer::Written(done)) = net.answer(primary) else { panic!("it is not answered") };
+    assert!(!done.reached.is_degraded);
+    let status = net.node(primary).status();
+    assert_eq!((status.is_degraded, status.degraded_writes), (true, 3));
+    let events = degrading(net.node(primary));
+    assert!(matches!(&events[..], [Event::Degraded { nodes, .. }] if *nodes == [lost]), "{events:?}");
+
+    net.cut.clear();
+    net.pass(1_000);
+    let status = net.node(primary).status();
+    assert_eq!((status.is_degraded, status.degraded_writes), (false, 3));
+    assert_eq!(degrading(net.node(primary)), [Event::Recovered { writes: 2 }]);
+}
+
 /// A primary is cut off for a while that is too short for another one to be elected: is a read answered at its end?
 fn reads_alone(planted: Option<Plant>) -> bool {
     let mut net = Net::new(3, 0, planted);

@@ -609,7 +609,11 @@ fn what_hints_suggest_is_taken() {
             const PEERS: &str = "peers = { db-1 = \"10.0.0.5:7400\" }\n";
             let needs = match key {
                 "cluster" | "listen" | "join" | "adopt" | "forward" | "degrade_after" | "stale_max"
-                | "announce" | "sentinel" | "feed_timeout" => {
+                | "announce" | "sentinel" | "feed_timeout" | "patience" | "forward_max" => {
+                    return format!("[store]\n{MEMBER}{PEERS}{line}\n");
+                }
+                #[cfg(feature = "replication")]
+                key if crate::server::config::consensus::KEYS.contains(&key) => {
                     return format!("[store]\n{MEMBER}{PEERS}{line}\n");
                 }
                 "feed_from" => {
@@ -632,7 +636,11 @@ fn what_hints_suggest_is_taken() {
             format!("[store]\n{needs}{line}\n")
         }
         "in pool.store" => {
-            format!("{}[store]\ndir = \"data\"\nresp = \"127.0.0.1:0\"\n", pool(&format!("store.{line}")))
+            let role = if line.starts_with("lag") { "store.role = \"any\"\n" } else { "" };
+            format!(
+                "{}[store]\ndir = \"data\"\nresp = \"127.0.0.1:0\"\n",
+                pool(&format!("{role}store.{line}"))
+            )
         }
         "in pool.adaptive" => pool(&format!("adaptive.{line}")),
         "in pool.outlier" => pool(&format!("outlier.{line}")),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::errors::check;
 use super::{BASE, good, told};
+use crate::embedded;
 use crate::health::secret::Secret;
 use crate::server::config::{Reads, StoreMembers, StoreRole};
 use crate::store::engine::Durability;
@@ -19,9 +20,9 @@ fn a_store_needs_a_directory_and_nothing_else() {
     let store = config.store.as_ref().unwrap();
     assert!(config.listeners.is_empty() && store.resp.is_none() && !store.allows_flush);
     assert_eq!((store.dir.to_str(), &store.node), (Some("data"), &None));
-    assert_eq!((store.durability, store.eviction), (Durability::Local, Eviction::Refuse));
-    assert_eq!((store.maxclients, store.memory_max, store.disk_bytes_max), (10_000, 0, None));
-    assert_eq!((store.output_max, store.idle, store.kept_bytes), (256 << 20, Duration::ZERO, 0));
+    assert_eq!((store.durability, store.nodes, store.maxclients), (Durability::Local, 0, 10_000));
+    assert_eq!((store.output_max, store.idle, &*store.notify), (256 << 20, Duration::ZERO, ""));
+    assert_eq!(store.options, embedded::Options::default(), "the library's");
     assert_eq!(config.drain(), Duration::from_secs(30));
     assert!(good(BASE).store.is_none());
 }
@@ -52,13 +53,99 @@ fn what_is_said_is_taken() {
     );
     let store = config.store.unwrap();
     assert_eq!(store.resp.map(|resp| resp.to_string()).as_deref(), Some("unix:@store"));
-    assert_eq!((store.durability, store.eviction), (Durability::Memory, Eviction::Ttl));
-    assert_eq!((store.maxclients, store.memory_max), (1_000_000, 1 << 30));
-    assert_eq!((store.disk_bytes_max, store.output_max), (Some(256 << 20), 1 << 20));
-    assert_eq!((store.idle, store.kept_bytes), (Duration::from_secs(30 * 86_400), 5 << 30));
+    let engine = &store.options.engine;
+    assert_eq!((store.durability, engine.eviction), (Durability::Memory, Eviction::Ttl));
+    assert_eq!((store.maxclients, engine.settings.memory_max), (1_000_000, 1 << 30));
+    assert_eq!((engine.log.disk_bytes_max, store.output_max), (Some(256 << 20), 1 << 20));
+    assert_eq!((store.idle, engine.log.kept_bytes), (Duration::from_secs(30 * 86_400), 5 << 30));
     assert!(store.password == Some(Secret::from("secret")) && store.allows_flush);
     assert_eq!(format!("{:?}", store.password), "Some(Secret)");
-    assert_eq!(good(&store_of_sizes("65536", "0")).store.unwrap().memory_max, 65_536);
+    let sizes = good(&store_of_sizes("65536", "0")).store.unwrap().options.engine;
+    assert_eq!((sizes.settings.memory_max, sizes.log.disk_bytes_max), (65_536, None));
+}
+
+#[test]
+fn what_the_library_is_told_a_server_is_told() {
+    let text = "value_max = \"32MiB\"\noperations_max = 7\nclients_max = 8\nclient_bytes_max = \"1KiB\"\n\
+                timeout = \"5s\"\nwaiting_max = 9\nflush_interval = \"10ms\"\nflush_bytes = 4096\n\
+                snapshot_bytes = \"64KiB\"\nsnapshot_retry = \"1m\"\nsegment_bytes = \"128MiB\"\n\
+                pending_bytes_max = \"1MiB\"\ndisk_retry = \"2s\"\nhistory_bytes_max = 0\neviction_places = 10\n\
+                scrub_interval = \"7d\"\nscrub_bytes_per_second = \"1MiB\"\nnotify = \"Kx\"";
+    let said = good(&store(text)).store.unwrap();
+    let mut wanted = embedded::Options {
+        timeout: Duration::from_secs(5),
+        waiting_max: 9,
+        scrub_interval: Some(Duration::from_secs(7 * 86_400)),
+        scrub_bytes_per_second: 1 << 20,
+        ..embedded::Options::default()
+    };
+    let engine = &mut wanted.engine;
+    (engine.settings.value_max, engine.settings.operations_max) = (32 << 20, 7);
+    (engine.settings.clients_max, engine.settings.client_bytes_max) = (8, 1 << 10);
+    (engine.flush_interval, engine.flush_bytes) = (Duration::from_millis(10), 4096);
+    (engine.snapshot_bytes, engine.snapshot_retry) = (64 << 10, Duration::from_secs(60));
+    (engine.log.segment_bytes, engine.log.pending_bytes_max) = (128 << 20, 1 << 20);
+    engine.log.retry = Duration::from_secs(2);
+    (engine.index.history_bytes_max, engine.eviction_places) = (0, 10);
+    assert_eq!((said.options, &*said.notify), (wanted, "Kx"));
+    assert_eq!(good(&store("scrub_interval = \"0s\"")).store.unwrap().options.scrub_interval, None);
+    // Four segments are the least that a disk is to have room for.
+    good(&store("segment_bytes = \"16KiB\"\ndisk_bytes_max = \"64KiB\""));
+}
+
+#[cfg(feature = "replication")]
+#[test]
+fn what_the_library_is_told_of_consensus_a_server_is_told() {
+    let text = "patience = \"5s\"\nforward_max = 7\ntransfer_timeout = \"3s\"\ntick = \"10ms\"\nheartbeat_ticks = 3\n\
+                election_ticks = 30\nclock_drift_permille = 5\nslow_flush = \"0s\"\nhandover_pause = \"1m\"\n\
+                message_bytes = \"64KiB\"\ninflight_messages = 8\nuncommitted_bytes_max = \"1MiB\"\n\
+                tail_bytes = 0\nkept_bytes_max = \"1GiB\"\nsnapshot_rate = \"50MiB\"\nsnapshot_window = 4\n\
+                snapshot_timeout = \"1m\"\ndurability = 2";
+    let said = good(&store(&format!("{CLUSTER}{text}"))).store.unwrap();
+    assert_eq!((said.durability, said.nodes), (Durability::Quorum, 2));
+    let cluster = said.cluster.unwrap();
+    assert_eq!((cluster.patience, cluster.forward_max), (Duration::from_secs(5), 7));
+    let wanted = crate::replication::Options {
+        transfer_timeout: Duration::from_secs(3),
+        tick: Duration::from_millis(10),
+        heartbeat_ticks: 3,
+        election_ticks: 30,
+        clock_drift_permille: 5,
+        slow_flush: None,
+        handover_pause: Duration::from_secs(60),
+        message_bytes: 64 << 10,
+        inflight_messages: 8,
+        uncommitted_bytes_max: 1 << 20,
+        tail_bytes: 0,
+        kept_bytes_max: 1 << 30,
+        snapshot_rate: 50 << 20,
+        snapshot_window: 4,
+        snapshot_timeout: Duration::from_secs(60),
+        ..crate::replication::Options::default()
+    };
+    assert_eq!(cluster.replication, wanted);
+    let plain = good(&store(CLUSTER)).store.unwrap();
+    let default = crate::replication::Options::default();
+    assert_eq!((plain.nodes, plain.cluster.unwrap().replication), (0, default), "the library's");
+    for (lines, wrong) in [
+        ("durability = 0", ":7:14: durability 0 is outside 1 to 64"),
+        ("durability = 3", ":7:14: durability 3 needs as many nodes, and there are 2; no write"),
+        ("election_ticks = 9", ":7:18: election_ticks 9 is outside 10 to 10000"),
+        (
+            "segment_bytes = \"1MiB\"",
+            ":7:17: message_bytes 262144 is more than an eighth of segment_bytes = 1048576",
+        ),
+        ("slow_flush = \"1ms\"", ":7:14: slow_flush 1ms is outside 10ms to 1h; \"0s\" is never"),
+        ("snapshot_window = 0", ":7:19: snapshot_window 0 is outside 1 to 1024"),
+        ("patience = \"2h\"", ":7:12: patience 2h is outside 0s to 1h"),
+        (
+            "feed_from = [\"b\"]\ntick = \"50ms\"\nfeed_timeout = \"900ms\"",
+            ":9:16: feed_timeout 900ms is outside 1s to 3600s",
+        ),
+    ] {
+        let told = told(&store(&format!("{CLUSTER}{lines}"))).join("\n");
+        assert!(told.contains(wrong), "{told}\n{wrong}");
+    }
 }
 
 fn store_of_sizes(memory: &str, disk: &str) -> String {
@@ -87,6 +174,54 @@ fn what_is_wrong_is_told() {
             store("durability = \"all\""),
             &[
                 ":4:14: durability \"all\" needs other nodes, and there are none; add node, peers and peer_tls, or write \"local\"",
+            ],
+        ),
+        (
+            store("durability = 2"),
+            &[
+                ":4:14: durability 2 needs other nodes, and there are none; add node, peers and peer_tls, or write \"local\"",
+            ],
+        ),
+        (
+            store("durability = true"),
+            &[":4:14: durability is true, where text is expected; for example durability = \"local\""],
+        ),
+        (
+            store("value_max = \"49MiB\""),
+            &[
+                ":4:13: value_max 49MiB is more than three quarters of segment_bytes, which are 48MiB; a value lies in one segment: make it shorter, or segments longer",
+            ],
+        ),
+        (
+            store("value_max = \"300MiB\"\nsegment_bytes = \"1GiB\""),
+            &[
+                ":4:13: value_max 300MiB is more than output_max, which is 256MiB; a client that reads such a value would be cut: raise output_max",
+            ],
+        ),
+        (store("value_max = 0"), &[":4:13: value_max 0 is outside 1 to 512MiB"]),
+        (
+            store("segment_bytes = 20000"),
+            &[":4:17: segment_bytes 20000 is no multiple of 4096 from 16384 to 1073741824"],
+        ),
+        (store("flush_interval = \"0s\""), &[":4:18: flush_interval 0s is outside 1ms to 1h"]),
+        (
+            store("scrub_interval = \"367d\""),
+            &[":4:18: scrub_interval 367d is outside 1ms to 366d; \"0s\" is only when it is asked for"],
+        ),
+        (
+            store("notify = \"Kq\""),
+            &[
+                ":4:10: notify \"Kq\" has a character that is no class; as in Redis: K, E and A, or some of g$lshzxetdmn in place of A",
+            ],
+        ),
+        (
+            store("notify = \"A\""),
+            &[":4:10: notify \"A\" has neither K nor E, so nothing is told; write notify = \"KEA\""],
+        ),
+        (
+            store("tick = \"20ms\""),
+            &[
+                ":4:8: tick is for clusters, and there are no other nodes; add node, peers and peer_tls, or take it out",
             ],
         ),
         (
@@ -220,14 +355,39 @@ fn what_a_splitting_listener_cannot_have_is_told() {
 fn a_pool_may_be_of_the_nodes_of_the_store() {
     let store = "[store]\ndir = \"data\"\nresp = \"127.0.0.1:6379\"\n";
     let members = |text: &str| good(&format!("{BASE}{text}\n{store}")).pools[0].store.unwrap();
-    assert_eq!(members("store = {}"), StoreMembers { role: StoreRole::Primary, port: None });
-    let wanted = StoreMembers { role: StoreRole::Replicas, port: Some(5432) };
+    let plain = StoreMembers { role: StoreRole::Primary, port: None, lag_max: None, lag_entries_max: None };
+    assert_eq!(members("store = {}"), plain);
+    let bounded = StoreMembers {
+        role: StoreRole::Any,
+        lag_max: Some(Duration::from_secs(5)),
+        lag_entries_max: Some(0),
+        ..plain
+    };
+    let text = "store = { role = \"any\", lag_max = \"5s\", lag_entries_max = 0 }";
+    assert_eq!(members(text), bounded);
+    let wanted = StoreMembers { role: StoreRole::Replicas, port: Some(5432), ..plain };
     assert_eq!(members("store = { role = \"replicas\", port = 5432 }"), wanted);
     for (text, expected) in [
         (format!("{BASE}store = {{}}\n"), "t:7:8: the pool is of the nodes of [store], and there are none"),
         (format!("{BASE}store = {{}}\nmembers_file = \"m\"\n{store}"), "there are store and members_file"),
         (format!("{BASE}store = {{ role = \"leader\" }}\n{store}"), "unknown role \"leader\""),
         (format!("{BASE}store = {{ port = 0 }}\n{store}"), "port 0 is outside 1 to 65535"),
+        (
+            format!("{BASE}store = {{ role = \"any\", lag_max = \"499ms\" }}\n{store}"),
+            "lag_max 499ms is outside 500ms to 1d",
+        ),
+        (
+            format!("{BASE}store = {{ role = \"any\", lag_entries_max = -1 }}\n{store}"),
+            "lag_entries_max -1 is outside 0 to 9007199254740992",
+        ),
+        (
+            format!("{BASE}store = {{ lag_max = \"5s\" }}\n{store}"),
+            "lag_max is for nodes that follow, and the role is \"primary\"",
+        ),
+        (
+            format!("{BASE}store = {{ role = \"replicas\" }}\nlag_max = \"5s\"\n{store}"),
+            "write store = { role = \"replicas\", lag_max = \"5s\" }",
+        ),
     ] {
         let told = told(&text).join("\n");
         assert!(told.contains(expected), "{told}\n{expected}");

@@ -1,0 +1,134 @@
+//! [`Refusals`]: who was not let in, whose frames were not taken, and why. Of each node the last reason is kept with it
+//! ([`Person`](super::people::Person)); what comes again and again is told once.
+
+use std::collections::BTreeMap;
+use std::mem::{Discriminant, discriminant};
+use std::net::SocketAddr;
+
+use super::{ClusterEvent, Member};
+use crate::peer::{End, NodeName};
+use crate::replication::frame::Fault;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Refusals {
+    frames: u64,
+    peers: u64,
+    last: Option<String>,
+    /// What was told of a node's frames since its link came up.
+    told: BTreeMap<u64, Discriminant<Fault>>,
+}
+
+/// After so many attempts in a row a second process under the name of one that is linked is told of: before that it may have
+/// taken the place of the other, whose end is not noticed yet.
+const DOUBLES: u32 = 3;
+
+impl Refusals {
+    /// Frames that were not taken.
+    pub(super) fn frames(&self) -> u64 {
+        self.frames
+    }
+
+    /// Connections that were not.
+    pub(super) fn peers(&self) -> u64 {
+        self.peers
+    }
+
+    /// The last of those: who, from where, why.
+    pub(super) fn last(&self) -> Option<&str> {
+        self.last.as_deref()
+    }
+
+    /// A link to a node is up: what is refused from now on is told anew.
+    pub(super) fn forget(&mut self, number: u64) {
+        self.told.remove(&number);
+    }
+}
+
+impl Member {
+    /// Keeps the last that was wrong with a node.
+    pub(super) fn troubled(&mut self, number: u64, why: String) {
+        if let Some(person) = self.people.get_mut(number) {
+            person.trouble = Some(why);
+        }
+    }
+
+    /// Something that came from a node was not taken.
+    pub(super) fn frame_refused(&mut self, from: u64, fault: &Fault) {
+        self.refusals.frames += 1;
+        let why = format!("what it sent was refused: {}", self.words_of(fault));
+        self.troubled(from, why.clone());
+        if self.refusals.told.insert(from, discriminant(fault)) != Some(discriminant(fault)) {
+            self.tell(ClusterEvent::Refused { node: Some(self.people.name(from)), detail: why });
+        }
+    }
+
+    /// Why a frame was not taken, with names of nodes.
+    fn words_of(&self, fault: &Fault) -> String {
+        match fault {
+            Fault::Removed { .. } => {
+                "it was removed from the cluster; add it under another name, with an empty directory".into()
+            }
+            Fault::OldGeneration { generation, .. } => format!(
+                "it is of generation {generation}, and another was promoted since; take its directory away and add it \
+                 under another name"
+            ),
+            Fault::Retired { .. } => {
+                "it is of an earlier process of that node; if both run, give one another name and directory"
+                    .into()
+            }
+            Fault::Diverged { sequence, .. } => format!(
+                "it has another entry {sequence} than the one committed here; keep this node's directory for looking \
+                 into it, and add the node under another name"
+            ),
+            other => other.to_string(),
+        }
+    }
+
+    /// A node could not be dialled. Gives what is to be told: the first of several alike, and each that asks for somebody to
+    /// act.
+    pub(super) fn dial_failed(
+        &mut self,
+        peer: &NodeName,
+        address: SocketAddr,
+        attempts: u32,
+        end: &End,
+    ) -> Option<ClusterEvent> {
+        let why = match end {
+            End::Io { detail, .. } => format!("it cannot be reached at {address}: {detail}"),
+            end => end.to_string(),
+        };
+        self.troubled(super::options::number_of(peer), why.clone());
+        let is_told = attempts == 1 || end.is_refusal();
+        is_told.then(|| ClusterEvent::Refused { node: Some(peer.to_string()), detail: why })
+    }
+
+    /// Somebody who dialled this node was not let in.
+    pub(super) fn caller_refused(
+        &mut self,
+        peer: Option<&NodeName>,
+        from: Option<SocketAddr>,
+        end: &End,
+    ) -> Option<ClusterEvent> {
+        let is_refusal = matches!(end, End::Refused(_) | End::RefusedHere(_)) || end.is_refusal();
+        if !is_refusal {
+            // It broke off, or said nothing: whoever looks whether a port is open does so.
+            return None;
+        }
+        self.refusals.peers += 1;
+        let who = peer.map_or("somebody who did not say who it is", NodeName::as_str);
+        let place = from.map_or(String::new(), |from| format!(", from {}", from.ip()));
+        self.refusals.last = Some(format!("{who}{place}: {end}"));
+        let person = peer.and_then(|peer| self.people.get_mut(super::options::number_of(peer)));
+        let mut is_told = end.is_refusal();
+        if let Some(person) = person {
+            person.trouble = Some(end.to_string());
+            if !is_told {
+                person.doubles += 1;
+                is_told = person.doubles == DOUBLES;
+            }
+        }
+        let node = peer.map(|it| it.to_string());
+        is_told.then(|| ClusterEvent::Refused { node, detail: format!("{end}{place}") })
+    }
+}

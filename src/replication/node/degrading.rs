@@ -1,0 +1,72 @@
+//! [`Degrading`]: whether writes are answered with fewer nodes than they asked for, as `degrade_after` has it.
+//!
+//! It begins with a write that is so answered while a voter lacks it, and ends when what it asked for is reached after all,
+//! for the last write that was so answered, or when this node is primary no longer.
+
+use super::{Event, Level, Node};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Degrading {
+    /// Writes so answered since the node was opened.
+    writes: u64,
+    current: Option<Current>,
+}
+
+#[derive(Debug)]
+struct Current {
+    /// The last write so answered.
+    sequence: u64,
+    /// What it asked for.
+    level: Level,
+    /// How many there were.
+    writes: u64,
+}
+
+impl Degrading {
+    pub(super) fn is_current(&self) -> bool {
+        self.current.is_some()
+    }
+}
+
+impl Node {
+    /// Writes answered with fewer nodes than they asked for, since the node was opened.
+    pub fn degraded_writes(&self) -> u64 {
+        self.degrading.writes
+    }
+
+    /// The voters that are not known to have an entry on their disks. For a primary.
+    pub(super) fn lacking(&self, sequence: u64) -> impl Iterator<Item = u64> {
+        self.members.nodes().filter(move |node| {
+            let matched = self.raw.raft.prs().get(*node).map_or(0, |it| it.matched);
+            self.members.is_voter(*node) && (self.forgetful.contains_key(node) || matched < sequence)
+        })
+    }
+
+    /// A write was answered with fewer nodes than it asked for.
+    pub(super) fn degraded(&mut self, sequence: u64, level: Level) {
+        self.degrading.writes += 1;
+        let lacking: Vec<u64> = if self.is_primary() { self.lacking(sequence).collect() } else { Vec::new() };
+        if lacking.is_empty() {
+            // It asked for more nodes than there are, or nobody is primary here any more.
+            return;
+        }
+        let writes = self.degrading.current.as_ref().map_or(0, |it| it.writes) + 1;
+        if writes == 1 {
+            self.events.push_back(Event::Degraded { nodes: lacking, sequence });
+        }
+        self.degrading.current = Some(Current { sequence, level, writes });
+    }
+
+    /// Looks whether it is over.
+    pub(super) fn follow_degrading(&mut self) {
+        let Some(Current { sequence, level, writes }) = self.degrading.current else { return };
+        let is_reached = !self.is_primary()
+            || self.lacking(sequence).next().is_none()
+            || matches!(level, Level::AtLeast(least) if self.nodes_with(sequence) >= least);
+        if is_reached {
+            self.degrading.current = None;
+            self.events.push_back(Event::Recovered { writes });
+        }
+    }
+}

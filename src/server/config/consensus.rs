@@ -1,0 +1,72 @@
+//! What `[store]` tells a node of consensus: the library's options under the library's names. `docs/configuration.md` has unit,
+//! range and default of each.
+
+use std::time::Duration;
+
+use crate::replication::Options;
+use crate::server::config::STORE_BYTES_MAX;
+use crate::server::config::engine::{Reader, told};
+use crate::server::config::fields::Fields;
+use crate::server::config::problems::Problems;
+
+/// The keys.
+pub(super) const KEYS: [&str; 15] = [
+    "transfer_timeout",
+    "tick",
+    "heartbeat_ticks",
+    "election_ticks",
+    "clock_drift_permille",
+    "slow_flush",
+    "handover_pause",
+    "message_bytes",
+    "inflight_messages",
+    "uncommitted_bytes_max",
+    "tail_bytes",
+    "kept_bytes_max",
+    "snapshot_rate",
+    "snapshot_window",
+    "snapshot_timeout",
+];
+
+const HOUR: Duration = Duration::from_secs(3_600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Reads them over what `options` has; what is wrong is told, and stays as it was.
+///
+/// - `sources`: by how many nodes this one is fed.
+/// - `segment_bytes`: of the log.
+pub(super) fn read(
+    mut options: Options,
+    sources: usize,
+    segment_bytes: u64,
+    fields: &Fields<'_, '_>,
+    problems: &mut Problems<'_>,
+) -> Options {
+    let before = options.clone();
+    let mut reader = Reader { fields, problems };
+    let ms = Duration::from_millis;
+    reader.time("transfer_timeout", ms(10), HOUR, &mut options.transfer_timeout);
+    reader.time("tick", ms(1), ms(1_000), &mut options.tick);
+    reader.count("heartbeat_ticks", 1, 100, &mut options.heartbeat_ticks);
+    reader.count("election_ticks", 5, 10_000, &mut options.election_ticks);
+    reader.count("clock_drift_permille", 0, 200, &mut options.clock_drift_permille);
+    reader.time_or_none("slow_flush", ms(10), HOUR, &mut options.slow_flush, "\"0s\" is never");
+    reader.time("handover_pause", ms(1_000), DAY, &mut options.handover_pause);
+    reader.size("message_bytes", 1 << 10, 16 << 20, &mut options.message_bytes);
+    reader.count("inflight_messages", 1, 4_096, &mut options.inflight_messages);
+    reader.size("uncommitted_bytes_max", 64 << 10, 4 << 30, &mut options.uncommitted_bytes_max);
+    reader.size("tail_bytes", 0, 4 << 30, &mut options.tail_bytes);
+    reader.size("kept_bytes_max", 0, STORE_BYTES_MAX, &mut options.kept_bytes_max);
+    reader.size("snapshot_rate", 0, STORE_BYTES_MAX, &mut options.snapshot_rate);
+    reader.count("snapshot_window", 1, 1_024, &mut options.snapshot_window);
+    reader.time("snapshot_timeout", ms(1_000), DAY, &mut options.snapshot_timeout);
+    // Sources are numbers only when they run; here it matters whether there are some.
+    let checked = Options { feed_from: vec![1; sources], ..options.clone() };
+    if let Err(error) = checked.check(segment_bytes) {
+        let is_of_segments =
+            matches!(&error, crate::error::Error::InvalidArgument { what, .. } if *what == "message_bytes");
+        told(error, if is_of_segments { "segment_bytes" } else { "tick" }, fields, problems);
+        return before;
+    }
+    options
+}
