@@ -6073,7 +6073,7 @@ trimtab_status trimtab_store_promote_learner(const struct trimtab_store *store,
                                              int64_t timeout_ms);
 
 /**
- * Takes a node out, for good: its name is not used again. A primary hands over before.
+ * Takes a node out, for good: its name is not used again. A primary is not taken out: have it hand over first.
  *
  * - `name`: the node.
  * - `timeout_ms`: as for `trimtab_store_transfer`.

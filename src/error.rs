@@ -206,6 +206,25 @@ impl Error {
     pub(crate) fn io(what: impl Into<String>, error: &std::io::Error) -> Self {
         Error::Io { what: what.into(), code: error.raw_os_error().unwrap_or(0), detail: error.to_string() }
     }
+
+    /// What the system said of a directory that is to be written to, and what can be done where it may not be.
+    #[cfg(feature = "store")]
+    pub(crate) fn io_in_directory(what: impl Into<String>, error: &std::io::Error) -> Self {
+        let hint = match error.kind() {
+            std::io::ErrorKind::PermissionDenied => {
+                "; give the directory to the user that this runs as (chown, chmod), or name another one"
+            }
+            std::io::ErrorKind::ReadOnlyFilesystem => {
+                "; mount it for reading and writing, or name a directory on another file system"
+            }
+            _ => "",
+        };
+        Error::Io {
+            what: what.into(),
+            code: error.raw_os_error().unwrap_or(0),
+            detail: format!("{error}{hint}"),
+        }
+    }
 }
 
 /// Refuses what is not within `low` to `high`; NaN is within nothing.

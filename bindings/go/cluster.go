@@ -140,7 +140,8 @@ func (s *Store) PromoteLearner(ctx context.Context, name string) error {
 	return s.change(ctx, "promote learner", clusterPromote, name, "")
 }
 
-// RemoveNode takes a node out, for good: its name is not used again. A primary hands over before. Else as Transfer.
+// RemoveNode takes a node out, for good: its name is not used again. A primary is not taken out: have it hand over first. Else
+// as Transfer.
 func (s *Store) RemoveNode(ctx context.Context, name string) error {
 	return s.change(ctx, "remove node", clusterRemove, name, "")
 }

@@ -573,7 +573,7 @@ pub unsafe extern "C" fn trimtab_store_promote_learner(
     })
 }
 
-/// Takes a node out, for good: its name is not used again. A primary hands over before.
+/// Takes a node out, for good: its name is not used again. A primary is not taken out: have it hand over first.
 ///
 /// - `name`: the node.
 /// - `timeout_ms`: as for `trimtab_store_transfer`.

@@ -98,13 +98,8 @@ fn a_handover_is_called_off() {
     until("it takes writes", || cluster.connect(primary).ask("SET key 2").as_deref() == Some("+OK"));
 }
 
-#[test]
-fn nodes_come_and_go() {
-    let mut cluster = Cluster::start("");
-    let primary = cluster.primary();
-    let admin = cluster.admin(primary);
-    assert_eq!(cluster.connect(primary).ask("SET key 1").as_deref(), Some("+OK"));
-    // One that waits to be added, from a configuration that has the others too.
+/// `n3`, which waits to be added, from a configuration that has the others too; and its address.
+fn start_added(cluster: &Cluster) -> (Running, std::net::Ipv4Addr) {
     let peers: Vec<String> = (0..3).map(|at| format!("n{at} = \"{}:7400\"", cluster.ip(at))).collect();
     let address = Cluster::free_ip();
     let config = format!(
@@ -113,7 +108,48 @@ fn nodes_come_and_go() {
         cluster.folder().file("n3"),
         peers.join(", ")
     );
-    let added = Running::start(&config, None);
+    (Running::start(&config, None), address)
+}
+
+#[test]
+fn a_lost_node_is_replaced() {
+    let mut cluster = Cluster::start("");
+    let primary = cluster.primary();
+    let admin = cluster.admin(primary);
+    assert_eq!(cluster.connect(primary).ask("SET key 1").as_deref(), Some("+OK"));
+    let (added, address) = start_added(&cluster);
+    told(&["add", "--admin", &admin, "n3", &format!("{address}:7400")], 0);
+    let lost = (primary + 1) % 3;
+    let name = format!("n{lost}");
+    cluster.kill(lost);
+    let refused = told(&["replace", "--admin", &admin, "n3", &name], 2);
+    assert!(refused.contains("n3"), "{refused}");
+    until("it has caught up", || {
+        status(&admin)["nodes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|node| node["name"] == "n3" && node["behind"] == 0)
+    });
+    let done = told(&["replace", "--admin", &admin, &name, "n3"], 0);
+    assert!(done.contains(&format!("replace {name} with n3")), "{done}");
+    let nodes = status(&admin)["nodes"].clone();
+    let nodes = nodes.as_array().unwrap();
+    assert!(nodes.iter().all(|node| node["name"] != name.as_str()), "{nodes:?}");
+    assert!(nodes.iter().any(|node| node["name"] == "n3" && node["role"] == "replica"), "{nodes:?}");
+    // It counts: with the other one it is a majority.
+    cluster.kill((primary + 2) % 3);
+    assert_eq!(cluster.connect(primary).ask("SET key 2").as_deref(), Some("+OK"));
+    drop(added);
+}
+
+#[test]
+fn nodes_come_and_go() {
+    let mut cluster = Cluster::start("");
+    let primary = cluster.primary();
+    let admin = cluster.admin(primary);
+    assert_eq!(cluster.connect(primary).ask("SET key 1").as_deref(), Some("+OK"));
+    let (added, address) = start_added(&cluster);
     told(&["add", "--admin", &admin, "n3", &format!("{address}:7400")], 0);
     let node = |name: &str| {
         let status = status(&admin);

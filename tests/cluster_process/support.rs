@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::Command;
 
 use crate::address::own_address;
+use crate::certificates::{Authority, Issued};
 use crate::folder::Folder;
 use crate::process::{DEADLINE, Running, until};
 
@@ -14,6 +15,8 @@ pub(crate) struct Cluster {
     /// What nodes have beside their store.
     listener: Option<&'static str>,
     nodes: Vec<Option<Running>>,
+    /// Who signs the certificates of each; none: they have none.
+    authorities: Vec<Authority>,
     /// Goes last.
     folder: Folder,
 }
@@ -23,6 +26,13 @@ impl Cluster {
     pub(crate) fn start(lines: &'static str) -> Self {
         let addresses = (0..3).map(|_| own_address()).collect();
         Self::begin(addresses, lines, None)
+    }
+
+    /// Three nodes that know each other by their certificates.
+    pub(crate) fn start_secured() -> Self {
+        let folder = Folder::new();
+        let authority = Authority::new(&folder, "ours");
+        Self::begin_in(folder, vec![authority], (0..3).map(|_| own_address()).collect(), "", None)
     }
 
     /// Three nodes and a learner, `n3`; each has a listener that splits reads from writes, with these lines in it, in which
@@ -39,8 +49,18 @@ impl Cluster {
     }
 
     fn begin(addresses: Vec<Ipv4Addr>, lines: &'static str, listener: Option<&'static str>) -> Self {
+        Self::begin_in(Folder::new(), Vec::new(), addresses, lines, listener)
+    }
+
+    fn begin_in(
+        folder: Folder,
+        authorities: Vec<Authority>,
+        addresses: Vec<Ipv4Addr>,
+        lines: &'static str,
+        listener: Option<&'static str>,
+    ) -> Self {
         let nodes: Vec<_> = addresses.iter().map(|_| None).collect();
-        let mut cluster = Self { addresses, lines, listener, nodes, folder: Folder::new() };
+        let mut cluster = Self { addresses, lines, listener, nodes, authorities, folder };
         (0..cluster.nodes.len()).for_each(|at| cluster.start_node(at));
         // One that comes after the first election is taken in without a vote, and has it later.
         until("all three vote", || {
@@ -51,6 +71,25 @@ impl Cluster {
     }
 
     pub(crate) fn start_node(&mut self, at: usize) {
+        let security = match self.authorities.first() {
+            Some(authority) => self.certified_by(authority, at),
+            None => "\"insecure-plaintext\"".into(),
+        };
+        self.start_node_with(at, &security);
+    }
+
+    /// Starts a node with a certificate of another authority.
+    pub(crate) fn start_stranger(&mut self, at: usize) {
+        let security = self.certified_by(&Authority::new(&self.folder, "theirs"), at);
+        self.start_node_with(at, &security);
+    }
+
+    fn certified_by(&self, authority: &Authority, at: usize) -> String {
+        let Issued { certificate, key } = authority.issue(&self.folder, &format!("n{at}"));
+        format!("{{ certificates = [{certificate:?}], key = {key:?}, ca = {:?} }}", authority.ca)
+    }
+
+    fn start_node_with(&mut self, at: usize, security: &str) {
         let peers =
             self.addresses.iter().take(3).enumerate().map(|(at, it)| format!("n{at} = \"{it}:7400\""));
         let peers = peers.collect::<Vec<_>>().join(", ");
@@ -63,7 +102,7 @@ impl Cluster {
         });
         let config = format!(
             "[runtime]\nworkers = 2\n[store]\ndir = {dir:?}\nresp = \"{resp}\"\nnode = \"n{at}\"\n\
-             peers = {{ {peers} }}\npeer_tls = \"insecure-plaintext\"\n{lines}\n{listener}"
+             peers = {{ {peers} }}\npeer_tls = {security}\n{lines}\n{listener}"
         );
         self.nodes[at] = Some(Running::start(&config, None));
     }

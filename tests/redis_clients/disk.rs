@@ -1,14 +1,16 @@
 //! Bad disks under a server: a sync that fails, one that hangs, no room; whoever writes and syncs, a thread of the store's or
 //! the worker itself. Writes are refused and say why, reads go on, and what was acknowledged is there again.
 
+use std::fs::Permissions;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::bad_disk::{BadDisk, SmallDisk};
+use crate::bad_disk::{BadDisk, SmallDisk, without_rights};
 use crate::folder::Folder;
 use crate::process::{Running, until};
 use crate::support::{Client, config, encoded};
@@ -368,4 +370,18 @@ fn a_full_disk_refuses_writes_keeps_reads_and_recovers_without_a_restart() {
         assert_eq!(set_large(&mut client, count), "+OK");
         running.end();
     }
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_to_is_refused_with_what_to_do() {
+    let folder = Folder::new();
+    let disk = SmallDisk::new(folder.path(), 8);
+    disk.set_writable(false);
+    let told = Running::refused_by(&disk.by(), &config(folder.path().to_str().unwrap(), 1, ""));
+    assert!(told.contains("(os error 30); mount it for reading and writing, or name "), "{told}");
+    drop(disk);
+    std::fs::set_permissions(folder.path(), Permissions::from_mode(0o555)).unwrap();
+    let told = Running::refused_by(without_rights(), &config(&folder.file("data"), 1, ""));
+    std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+    assert!(told.contains("(os error 13); give the directory to the user that this runs as"), "{told}");
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use trimtab::embedded::{Call, Options, Store};
 use trimtab::store::engine::{self, Durability};
@@ -58,6 +58,15 @@ pub(super) fn value_of(store: &Store, key: &[u8]) -> Option<Vec<u8>> {
     store.get(key).expect("the store is open").map(|found| found.value.to_vec())
 }
 
+/// Waits until `condition` holds.
+pub(super) fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let end = Instant::now() + LONG;
+    while !condition() {
+        assert!(Instant::now() < end, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 /// This test program again, to play the part of a child: see `child`.
 pub(super) fn child(part: &str, dir: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("a test knows its own path"));
@@ -77,6 +86,15 @@ pub(super) fn child_on_small_disk(part: &str, dir: &Path, bytes: u64) -> Command
     let mut command = Command::new("unshare");
     let script = format!("mount -t tmpfs -o size={bytes} tmpfs \"$TRIMTAB_STORE_DIR\" && exec \"$0\" \"$@\"");
     command.args(["--map-root-user", "--mount", "sh", "-c", &script]);
+    command.arg(std::env::current_exe().expect("a test knows its own path"));
+    arguments(&mut command, part, dir);
+    command
+}
+
+/// The same, without what root may beyond others.
+pub(super) fn child_without_rights(part: &str, dir: &Path) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("{} \"$0\" \"$@\"", crate::bad_disk::without_rights())]);
     command.arg(std::env::current_exe().expect("a test knows its own path"));
     arguments(&mut command, part, dir);
     command

@@ -114,7 +114,7 @@ pub(super) struct Promote {
     server: Server,
 }
 
-/// Take a node out, for good: the primary is asked, and hands over before it is taken out itself
+/// Take a node out, for good: the primary is asked. It is not taken out itself: transfer first, and ask the next one
 #[derive(Args)]
 pub(super) struct Remove {
     /// Which

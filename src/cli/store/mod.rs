@@ -34,6 +34,7 @@ Examples:
   trimtab store add --admin /run/trimtab.sock db-4 10.0.0.4:7400
   trimtab store promote --admin /run/trimtab.sock db-4
   trimtab store remove --admin /run/trimtab.sock db-1
+  trimtab store replace --admin /run/trimtab.sock db-2 db-4
   trimtab store reload --admin /run/trimtab.sock
   trimtab store promote --dir data --force
   trimtab store directory --copy data")]

@@ -33,13 +33,9 @@ impl FileDisk {
     /// The directory at `dir`, which is made if it is not there. `Io` when the system refuses. Blocks.
     pub fn new(dir: impl Into<PathBuf>) -> Result<Self> {
         let dir = dir.into();
-        if !dir.is_dir() {
-            let made = fs::create_dir_all(&dir).and_then(|()| match dir.parent() {
-                Some(parent) if !parent.as_os_str().is_empty() => fs::File::open(parent)?.sync_all(),
-                _ => fs::File::open(".")?.sync_all(),
-            });
-            made.map_err(|error| Error::io(format!("make the directory {}", dir.display()), &error))?;
-        }
+        make(&dir).map_err(|error| {
+            Error::io_in_directory(format!("make the directory {}", dir.display()), &error)
+        })?;
         Self::open(dir, false)
     }
 
@@ -66,8 +62,9 @@ impl FileDisk {
     }
 
     fn open(dir: PathBuf, is_read_only: bool) -> Result<Self> {
-        let handle = fs::File::open(&dir)
-            .map_err(|error| Error::io(format!("open the directory {}", dir.display()), &error))?;
+        let handle = fs::File::open(&dir).map_err(|error| {
+            Error::io_in_directory(format!("open the directory {}", dir.display()), &error)
+        })?;
         Ok(Self {
             dir,
             handle,
@@ -108,6 +105,29 @@ impl Drop for FileDisk {
             let _ = lock.unlock();
         }
     }
+}
+
+/// Makes a directory and those above it that are not there, and has all of their names durable. One without anything in it may
+/// have been made by an attempt that came no further: its name may not be durable, even so.
+fn make(dir: &Path) -> io::Result<()> {
+    let is_missing = |dir: &&Path| !dir.as_os_str().is_empty() && !dir.is_dir();
+    let missing: Vec<&Path> = dir.ancestors().take_while(is_missing).collect();
+    fs::create_dir_all(dir)?;
+    for made in &missing {
+        fs::File::open(parent(made))?.sync_all()?;
+    }
+    if missing.is_empty()
+        && fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none())
+        // Whoever was given it need not be able to read where it lies.
+        && let Ok(parent) = fs::File::open(parent(dir))
+    {
+        parent.sync_all()?;
+    }
+    Ok(())
+}
+
+fn parent(dir: &Path) -> &Path {
+    dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn keep(open: &mut BTreeMap<File, Arc<fs::File>>, file: File, handle: fs::File) -> Arc<fs::File> {

@@ -245,7 +245,7 @@ pub fn lock(disk: &impl Disk) -> Result<()> {
             )
             .into(),
         },
-        _ => Error::io(format!("lock {}", disk.name(File::Lock)), &error),
+        _ => Error::io_in_directory(format!("lock {}", disk.name(File::Lock)), &error),
     })
 }
 
@@ -295,7 +295,7 @@ pub(super) fn read_headers(
     ordinal: u64,
 ) -> Result<(std::result::Result<Label, HeaderFault>, std::result::Result<Start, HeaderFault>)> {
     let file = File::Segment(ordinal);
-    let io = |error: std::io::Error| Error::io(format!("read {}", disk.name(file)), &error);
+    let io = |error: std::io::Error| Error::io_in_directory(format!("read {}", disk.name(file)), &error);
     let mut label = [0; LABEL_BYTES];
     let label_read = disk.read(file, 0, &mut label).map_err(io)?;
     let mut start = [0; START_BYTES];

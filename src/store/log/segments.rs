@@ -82,9 +82,9 @@ impl Upkeep {
                 disk.sync_names()
             }
             Upkeep::Remove(file) => match disk.remove(*file) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-                Err(error) => Err(error),
-                Ok(()) => disk.sync_names(),
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                // Where it was taken away before, that may not be durable yet.
+                _ => disk.sync_names(),
             },
         }
     }

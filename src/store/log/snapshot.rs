@@ -1,5 +1,7 @@
 //! Writing and reading snapshots: state in pieces, in a file that gets its name when it is whole.
 
+use std::io;
+
 use crate::error::{Damage, Error, Result};
 
 use super::disk::Disk;
@@ -62,10 +64,18 @@ impl SnapshotWriter {
         encode_chunk(&mut self.buffer, offset, self.chain, &end);
         self.write(disk)?;
         let (from, to) = (File::Unfinished(self.header.sequence), File::Snapshot(self.header.sequence));
+        let is_new = disk.bytes(to).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
         let done = disk
             .sync(from)
             .and_then(|()| disk.rename(from, to))
-            .and_then(|()| disk.sync_names())
+            .and_then(|()| {
+                disk.sync_names().inspect_err(|_| {
+                    // The log takes no account of it: it would lie there beside the next one, and the one after that.
+                    if is_new {
+                        let _ = disk.remove(to);
+                    }
+                })
+            })
             .map_err(|error| Error::io(format!("write {} durably", disk.name(to)), &error));
         done.map(|()| Written { header: self.header, bytes: self.offset })
     }

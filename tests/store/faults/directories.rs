@@ -1,7 +1,7 @@
 //! Directories that cannot be used: each says what is the matter, and nothing is changed.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
@@ -9,7 +9,7 @@ use trimtab::Error;
 use trimtab::embedded::{Options, Store};
 use trimtab::store::log::Identity;
 
-use crate::support::{Folder, child, child_on_small_disk, local, run, small, value_of};
+use crate::support::{Folder, child, child_on_small_disk, child_without_rights, local, run, small, value_of};
 
 /// A store with one key, closed; and its identity.
 fn written(dir: &Path) -> Identity {
@@ -112,6 +112,7 @@ pub(crate) fn read_only(dir: &Path) {
     let error = refused(dir, small());
     assert!(matches!(&error, Error::Io { code: 30, .. }), "{error}");
     assert!(error.to_string().contains("Read-only file system"), "{error}");
+    assert!(error.to_string().contains("; mount it for reading and writing, or name "), "{error}");
     let done = Command::new("mount").args(["-o", "remount,rw"]).arg(dir).status().expect("mount can be run");
     assert!(done.success());
     check(dir);
@@ -121,4 +122,32 @@ pub(crate) fn read_only(dir: &Path) {
 fn one_that_cannot_be_written_to() {
     let folder = Folder::new("read-only");
     run(child_on_small_disk("read-only", folder.path(), 4 << 20));
+}
+
+/// One that belongs to somebody else, or could as well: the rights of root do not count.
+pub(crate) fn forbidden(dir: &Path) {
+    let data = dir.join("data");
+    written(&data);
+    for (mode, path, what) in
+        [(0o555, dir.join("new"), "make"), (0o555, data.clone(), "lock"), (0, data, "open")]
+    {
+        let (parent, old) = (path.parent().expect("it has one"), fs::Permissions::from_mode(0o755));
+        let closed = if what == "make" { parent } else { &path };
+        // What a lock file of its own allows is another matter.
+        let _ = fs::remove_file(path.join("lock"));
+        fs::set_permissions(closed, fs::Permissions::from_mode(mode)).expect("it is ours");
+        let error = refused(&path, small());
+        fs::set_permissions(closed, old).expect("it is ours");
+        assert!(matches!(&error, Error::Io { code: 13, .. }), "{error}");
+        let told = error.to_string();
+        assert!(told.contains(&format!("{what} ")) && told.contains(&path.display().to_string()), "{told}");
+        assert!(told.contains("; give the directory to the user that this runs as (chown, chmod)"), "{told}");
+    }
+    check(&dir.join("data"));
+}
+
+#[test]
+fn one_that_nobody_has_given_us() {
+    let folder = Folder::new("forbidden");
+    run(child_without_rights("forbidden", folder.path()));
 }

@@ -2,6 +2,7 @@
 
 pub(super) mod clock;
 pub(super) mod directories;
+pub(super) mod files;
 mod flips;
 pub(super) mod room;
 pub(super) mod sync;

@@ -519,7 +519,7 @@ impl Store {
         self.door.stated_aside(py, move |store| store.promote_learner(&name, timeout)).map(drop)
     }
 
-    /// Takes a node out, for good: its name is not used again. A primary hands over before. timeout, and what it raises, as
+    /// Takes a node out, for good: its name is not used again. A primary is not taken out: have it hand over first. timeout, and what it raises, as
     /// for transfer.
     #[pyo3(signature = (name, *, timeout = Wait::Usual), text_signature = "($self, name, *, timeout=...)")]
     fn remove_node(&self, py: Python<'_>, name: String, timeout: Wait) -> PyResult<()> {

@@ -192,7 +192,7 @@ impl Store {
         })
     }
 
-    /// Takes a node out, for good: its name is not used again. A primary hands over before.
+    /// Takes a node out, for good: its name is not used again. A primary is not taken out: have it hand over first.
     pub fn remove(&self, name: &str, timeout: Option<Duration>) -> Result<Position> {
         self.ask_member(CHANGE, timeout, |member, deadline, now| {
             let node = member.people.number(name)?;
