@@ -5,12 +5,18 @@
 
 #![cfg(feature = "store")]
 
+#[path = "resp_differential/channels.rs"]
+mod channels;
 #[path = "resp_differential/client.rs"]
 mod client;
 #[path = "resp_differential/local.rs"]
 mod local;
+#[path = "resp_differential/logins.rs"]
+mod logins;
 #[path = "shared/redis.rs"]
 mod redis;
+#[path = "resp_differential/scans.rs"]
+mod scans;
 #[path = "resp_differential/words.rs"]
 mod words;
 
@@ -24,6 +30,8 @@ use words::Words;
 /// Seeds of each run, and commands of each seed.
 const SEEDS: u64 = 12;
 const COMMANDS: usize = 1_500;
+/// All keys are scanned once in so many commands.
+const SCANNED_EACH: usize = 50;
 
 /// A request as clients write it.
 fn encoded(words: &[Vec<u8>]) -> Vec<u8> {
@@ -85,6 +93,19 @@ fn shown(request: &[Vec<u8>]) -> String {
     request.iter().map(|word| format!("\"{}\" ", word.escape_ascii())).collect()
 }
 
+/// An answer as text, without what is another one on each server: the number of a client in the answer of `HELLO`.
+fn masked(answer: &[u8]) -> String {
+    let text = answer.escape_ascii().to_string();
+    let begin = r"$2\r\nid\r\n:";
+    match text.split_once(begin) {
+        Some((before, rest)) => {
+            let (_, behind) = rest.split_once(r"\r\n").expect("a number ends");
+            format!("{before}{begin}{behind}")
+        }
+        None => text,
+    }
+}
+
 fn compare(redis: &Redis, seed: u64, protocol: u8) {
     let mut rng = Rng::new(seed);
     let mut theirs = Client::connect(redis);
@@ -116,6 +137,10 @@ fn compare(redis: &Redis, seed: u64, protocol: u8) {
             (b"+QUEUED\r\n", _) => queued.push(name),
             (_, b"exec" | b"discard") => queued.clear(),
             _ => {}
+        }
+        if history.len() % SCANNED_EACH == 0 {
+            // The other one begins no transactions.
+            scans::compare(&mut other_theirs, &mut local, other_ours, &mut rng, now);
         }
         let first = history.len().saturating_sub(12);
         assert_eq!(
@@ -377,6 +402,8 @@ const CASES: &str = r#"
     DEBUG SLEEP 0
     OBJECT NOPE a
     OBJECT ENCODING nothere
+    OBJECT FREQ nothere
+    OBJECT FREQ
     SET e 12
     OBJECT ENCODING e
     SET e abc
@@ -386,6 +413,59 @@ const CASES: &str = r#"
     HSET oh a b
     OBJECT ENCODING oh
     OBJECT REFCOUNT oh
+    OBJECT FREQ oh
+    CONFIG GET timeout
+    COMMAND LIST FILTERBY
+    COMMAND LIST FILTERBY NOPE x
+    COMMAND LIST NOPE x y
+    COMMAND LIST FILTERBY PATTERN a FILTERBY
+    COMMAND LIST FILTERBY MODULE x
+    COMMAND LIST FILTERBY ACLCAT nope
+    COMMAND LIST FILTERBY PATTERN HSETN*
+    COMMAND LIST filterby pattern mge?
+    COMMAND GETKEYS
+    COMMAND GETKEYS GET
+    COMMAND GETKEYS GET a
+    COMMAND GETKEYS GET a b
+    COMMAND GETKEYS get
+    COMMAND GETKEYS nope a
+    COMMAND GETKEYS PING a
+    COMMAND GETKEYS MSET a 1 b 2
+    COMMAND GETKEYS MSET a 1 b
+    COMMAND GETKEYS MGET a b c
+    COMMAND GETKEYS LCS a b IDX
+    COMMAND GETKEYS RENAME a b
+    COMMAND GETKEYS COPY a b REPLACE
+    COMMAND GETKEYS OBJECT ENCODING a
+    COMMAND GETKEYS OBJECT nope a
+    COMMAND GETKEYS OBJECT HELP
+    COMMAND GETKEYS CONFIG GET x
+    COMMAND GETKEYS WATCH a b
+    SET l1 ohmytext
+    SET l2 mynewtext
+    LCS l1
+    LCS l1 l2
+    LCS l1 l2 LEN
+    LCS l1 l2 IDX
+    LCS l1 l2 IDX MINMATCHLEN 4
+    LCS l1 l2 IDX MINMATCHLEN 4 WITHMATCHLEN
+    LCS l1 l2 IDX WITHMATCHLEN MINMATCHLEN -9223372036854775808
+    LCS l1 l2 MINMATCHLEN 5
+    LCS l1 l2 LEN MINMATCHLEN 5 WITHMATCHLEN
+    LCS l1 l2 IDX LEN
+    LCS l1 l2 MINMATCHLEN
+    LCS l1 l2 MINMATCHLEN x
+    LCS l1 l2 NOPE
+    LCS l1 nothere
+    LCS nothere nothere IDX
+    LCS l1 l1 IDX WITHMATCHLEN
+    LCS l1 oh
+    LCS oh l1 NOPE
+    SET l1 aaaaabaaaacaaaa
+    SET l2 aaabaaaaaacaaad
+    LCS l1 l2 IDX WITHMATCHLEN
+    LCS l2 l1 IDX WITHMATCHLEN
+    LCS l2 l1
     WAIT 0 0
     WAIT 1 1
     WAIT x 1
@@ -423,6 +503,10 @@ const CASES: &str = r#"
     WATCH a
     NOPE
     EXEC
+    EXEC
+    EXEC x
+    MULTI
+    EXEC x
     EXEC
     DISCARD
     MULTI

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::clients::{Client, Part, Question};
 use super::glob;
@@ -24,6 +25,7 @@ use crate::store::index::Timestamp;
 /// | `scans_max`, `scan_bytes_max` | | | | see [`ScanTable`] |
 /// | `subscriptions_max` | channels and patterns of a connection | from 1 | 65,536 | they lie in memory |
 /// | `id_first`, `id_step` | | from 1 | 1, 1 | numbers of connections: of several loops each has its own |
+/// | `idle` | | from 0 | 0: never | told by `CONFIG GET timeout`, in seconds; the one who has the connections enforces it |
 /// | `set` | | any | `trimtab` | what Sentinel clients call the primary and its replicas |
 /// | `deliveries_max` | messages | from 1 | 4,096 | no connection takes requests while more are to be delivered |
 #[derive(Clone, Debug)]
@@ -34,6 +36,8 @@ pub struct HubOptions {
     pub allows_flush: bool,
     /// The most connections.
     pub clients_max: u64,
+    /// How long a client may say nothing; zero: for ever.
+    pub idle: Duration,
     /// The most steps of scans remembered.
     pub scans_max: usize,
     /// The most bytes of keys remembered for them.
@@ -56,6 +60,7 @@ impl Default for HubOptions {
             password: None,
             allows_flush: false,
             clients_max: 10_000,
+            idle: Duration::ZERO,
             scans_max: 16_384,
             scan_bytes_max: 16 << 20,
             subscriptions_max: 65_536,

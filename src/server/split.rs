@@ -16,7 +16,11 @@ pub(super) fn split_options(
     listener: &SplitListener,
 ) -> Result<(ClientOptions, Options)> {
     let clients = client_options(config, from)?;
-    let hub = crate::resp::HubOptions { clients_max: u64::from(listener.maxconn), ..clients.hub.clone() };
+    let hub = crate::resp::HubOptions {
+        clients_max: u64::from(listener.maxconn),
+        idle: listener.idle,
+        ..clients.hub.clone()
+    };
     let options = Options {
         reads: match listener.reads {
             config::Reads::Any => Reads::Any,

@@ -111,6 +111,7 @@ pub(super) fn client_options(config: &Config, from: &config::Store) -> Result<Cl
         password: password.as_ref().map(|password: &Secret| password.bytes().to_vec()),
         allows_flush: from.allows_flush,
         clients_max: u64::from(from.maxclients),
+        idle: from.idle,
         #[cfg(feature = "replication")]
         set: from.cluster.as_ref().map_or_else(|| "trimtab".to_owned(), |cluster| cluster.sentinel.clone()),
         ..resp::HubOptions::default()

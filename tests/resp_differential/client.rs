@@ -27,6 +27,13 @@ impl Client {
         (out, now.as_millis() as u64)
     }
 
+    /// The answers that come, without a request, or besides the first.
+    pub(crate) fn told(&mut self, count: usize) -> Vec<u8> {
+        let mut out = Vec::new();
+        (0..count).for_each(|_| self.answer(&mut out));
+        out
+    }
+
     /// Whether redis-server has ended the connection.
     pub(crate) fn is_ended(&mut self) -> bool {
         self.0.read_to_end(&mut Vec::new()).is_ok()

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use trimtab::error::Error;
 use trimtab::resp::{
-    Completed, Connection, Durability, Hub, HubOptions, Keys, Leaves, Options, Submitted, Ticket,
+    Completed, Connection, Durability, Hub, HubOptions, Keys, Leaves, Options, Submitted, Ticket, Topology,
 };
 use trimtab::rng::Rng;
 use trimtab::store::index::{self, Command, Index, Settings, Timestamp, View};
@@ -68,7 +68,13 @@ pub(crate) struct Local {
 
 impl Local {
     pub(crate) fn new(options: Options) -> Self {
-        let hub_options = HubOptions { allows_flush: true, ..HubOptions::default() };
+        Self::with(options, None)
+    }
+
+    /// One that clients log in to with a password, if there is one.
+    pub(crate) fn with(options: Options, password: Option<&[u8]>) -> Self {
+        let password = password.map(<[u8]>::to_vec);
+        let hub_options = HubOptions { allows_flush: true, password, ..HubOptions::default() };
         let index = Index::new(&index::Options::default());
         Self {
             store: Store { index, sequence: 0, log: VecDeque::new(), rng: Rng::new(2) },
@@ -85,6 +91,12 @@ impl Local {
         let id = connection.id();
         self.connections.insert(id, connection);
         id
+    }
+
+    /// Makes it a node of a cluster.
+    #[allow(dead_code, reason = "not all who share this file ask")]
+    pub(crate) fn join(&mut self, topology: Topology) {
+        self.hub.set_topology(Arc::new(topology));
     }
 
     /// Whether the connection `id` takes no more, or is gone.
@@ -111,17 +123,34 @@ impl Local {
             self.now = deadline.as_millis();
             connection.handle_timeout(&mut self.hub, &mut self.store, deadline);
         }
-        while let Some((to, message)) = self.hub.poll_delivery() {
-            if let Some(to) = self.connections.get_mut(&to) {
-                to.handle_message(&message, &mut self.hub);
-            }
-        }
+        self.deliver();
         while let Some(id) = self.hub.poll_killed() {
             if let Some(mut killed) = self.connections.remove(&id) {
                 killed.kill(&mut self.hub);
                 killed.close(&mut self.hub);
             }
         }
+        self.told(id)
+    }
+
+    /// Hands out what was published, and what has happened to keys.
+    fn deliver(&mut self) {
+        let view = self.store.index.reader().view();
+        loop {
+            let has_more = self.hub.handle_view(&view);
+            while let Some((to, message)) = self.hub.poll_delivery() {
+                if let Some(to) = self.connections.get_mut(&to) {
+                    to.handle_message(&message, &mut self.hub);
+                }
+            }
+            if !has_more {
+                return;
+            }
+        }
+    }
+
+    /// What the connection `id` has to send, which it does not need to have asked for.
+    pub(crate) fn told(&mut self, id: u64) -> Vec<u8> {
         let connection = self.connections.get_mut(&id).expect("it is connected");
         let output = connection.output().to_vec();
         connection.consume_output(output.len());

@@ -11,7 +11,7 @@ pub(crate) struct Words {
 /// A letter stands for an argument: `k` a key, `h` a key that mostly has a hash, `f` a field, `v` a value, `n` a
 /// number, `d` a number with a fraction, `t` a lifetime in seconds, `m` one in milliseconds, `a` and `b` the same
 /// since 1970, `p` a pattern, `o` options of `SET`, `g` those of `GETEX`, `e` those of `EXPIRE`, `*` the one before
-/// it some times more. Lifetimes are so long or over so long ago that the moment does not matter.
+/// it some times more, `u` options of `LCS`. Lifetimes are so long or over so long ago that the moment does not matter.
 const FORMS: &[(&str, &str)] = &[
     ("GET", "k"),
     ("SET", "kv"),
@@ -28,6 +28,8 @@ const FORMS: &[(&str, &str)] = &[
     ("MSETNX", "kvkv"),
     ("APPEND", "kv"),
     ("STRLEN", "k"),
+    ("LCS", "kku"),
+    ("LCS", "kku"),
     ("GETRANGE", "knn"),
     ("SUBSTR", "knn"),
     ("SETRANGE", "knv"),
@@ -98,6 +100,14 @@ const FORMS: &[(&str, &str)] = &[
     ("RANDOMKEY", "q"),
     ("COMMAND", "q"),
     ("CLIENT", "c"),
+    ("AUTH", "v"),
+    ("AUTH", "vv"),
+    ("HELLO", "i"),
+    ("CONFIG", "j"),
+    ("UNSUBSCRIBE", "v"),
+    ("PUNSUBSCRIBE", "v"),
+    ("PUBSUB", "z"),
+    ("RESET", "v"),
     ("TYPE", "h"),
     ("DEL", "h"),
     ("GET", "h"),
@@ -277,7 +287,30 @@ fn draw(letter: char, rng: &mut Rng, words: &mut Vec<Vec<u8>>) {
                 push(choose(&["NX", "XX", "gt", "LT", "GT", "nope"], rng));
             }
         }
-        'x' => push(choose(&["nope", "HELPING"], rng)),
+        'u' => {
+            for _ in 0..rng.below(4) {
+                match rng.below(6) {
+                    0 | 1 => push("IDX"),
+                    2 => push("len"),
+                    3 => push("WITHMATCHLEN"),
+                    4 => {
+                        push("MINMATCHLEN");
+                        push(choose(&["0", "1", "2", "3", "-1", "x"], rng));
+                    }
+                    _ => push(choose(&["nope", "MINMATCHLEN"], rng)),
+                }
+            }
+        }
+        'i' => push(choose(&["4", "x", ""], rng)),
+        'j' => {
+            push(choose(&["GET", "get", "nope"], rng));
+            push(choose(&["timeout", "databases", "save", "notify-keyspace-events", "nope*", "SAVE"], rng));
+        }
+        'z' => {
+            push(choose(&["CHANNELS", "numsub", "NUMPAT", "nope"], rng));
+            push("a");
+        }
+        'x' => push(choose(&["nope", "HELPING", "freq"], rng)),
         'y' => {
             push("nothere");
             push(choose(&["1", "-1", "x"], rng));

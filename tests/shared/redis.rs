@@ -16,6 +16,11 @@ pub(crate) struct Redis {
 
 impl Redis {
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// One with these arguments besides.
+    pub(crate) fn start_with(arguments: &[&str]) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("trimtab-redis-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let folder = std::env::temp_dir().join(name);
@@ -23,6 +28,7 @@ impl Redis {
         let mut command = Command::new("redis-server");
         command.args(["--port", "0", "--save", "", "--appendonly", "no", "--databases", "1"]);
         command.args(["--unixsocket", "socket", "--dir"]).arg(&folder).current_dir(&folder);
+        command.args(arguments);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
         let child =
             child.unwrap_or_else(|error| panic!("{command:?}: {error}; packaging/setup.sh installs it"));

@@ -2,7 +2,7 @@
 //! connection may be under way.
 
 use super::super::value::needs_mark;
-use super::super::world::{Failure, KEY_TOO_LONG, TOO_LONG};
+use super::super::world::{Failure, TOO_LONG};
 use super::expiry::{Unit, deadline};
 use super::string::{Options, negated};
 use super::{Args, integer};
@@ -30,8 +30,9 @@ pub(in crate::resp) fn plan<'a>(
 ) -> Result<Option<(Step<'a>, Expects)>, Failure> {
     let Some(key) = args.get(1).copied() else { return Ok(None) };
     let put = |value: &'a [u8], condition, lifetime, expects| {
+        // A key that is too long is refused where it comes to being written: a condition that does not hold comes first.
         if key.len() > KEY_MAX {
-            return Err(KEY_TOO_LONG);
+            return Ok(None);
         }
         if value.len() as u64 > value_max {
             return Err(TOO_LONG);

@@ -5,7 +5,10 @@ use super::super::glob;
 use super::super::reply::Reply;
 use super::super::world::{Failure, SYNTAX, fail};
 use super::server::check_name;
-use super::{ADMIN, ASKING, Args, Context, FLAGS, LOADING, Spec, all, failure, find, help, is};
+use super::{
+    ADMIN, ASKING, Args, BLOCKING, Context, FAST, FLAGS, LOADING, PUBSUB, READONLY, Spec, WRITE, all,
+    failure, find, help, is,
+};
 use crate::resp::parse_integer;
 
 const CLIENT: &[(&str, i32)] = &[
@@ -20,7 +23,7 @@ const CLIENT: &[(&str, i32)] = &[
     ("no-touch", 3),
 ];
 const CONFIG: &[(&str, i32)] = &[("get", -3), ("set", -4), ("resetstat", 2)];
-const COMMAND: &[(&str, i32)] = &[("count", 2), ("docs", -2), ("info", -2), ("list", -2)];
+const COMMAND: &[(&str, i32)] = &[("count", 2), ("docs", -2), ("getkeys", -4), ("info", -2), ("list", -2)];
 
 pub(super) const TABLE: &[Spec] = &[
     Spec::session("client", -2, LOADING | ASKING, client).with(CLIENT),
@@ -142,13 +145,16 @@ fn config(context: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> R
         help("config", CONFIG, reply);
     } else if is(sub, "get") {
         let all = parameters(context);
-        let is_asked = |name: &str| {
-            args[2..].iter().any(|pattern| glob::matches(&pattern.to_ascii_lowercase(), name.as_bytes()))
+        // A name is told as it was asked for, a pattern's by its own.
+        let told = |name: &'static str| {
+            let exact = args[2..].iter().find(|arg| is(arg, name)).map(|arg| arg.to_vec());
+            let is_match = |arg: &&&[u8]| glob::matches(&arg.to_ascii_lowercase(), name.as_bytes());
+            exact.or_else(|| args[2..].iter().find(is_match).map(|_| name.as_bytes().to_vec()))
         };
-        let found: Vec<_> = all.iter().filter(|(name, _)| is_asked(name)).collect();
+        let found: Vec<_> = all.iter().filter_map(|(name, value)| Some((told(name)?, value))).collect();
         reply.map(found.len());
         for (name, value) in found {
-            reply.bulk(name.as_bytes());
+            reply.bulk(&name);
             reply.bulk(value.as_bytes());
         }
     } else if is(sub, "resetstat") {
@@ -189,6 +195,9 @@ fn config(context: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> R
 
 fn parameters(context: &Context<'_>) -> Vec<(&'static str, String)> {
     let settings = context.view.settings();
+    // In whole seconds, and 0 only where nothing ends who says nothing.
+    let idle = context.hub.options.idle;
+    let idle = idle.as_secs() + u64::from(idle.subsec_nanos() > 0);
     vec![
         ("maxmemory", settings.memory_max.to_string()),
         ("maxclients", context.hub.options.clients_max.to_string()),
@@ -196,7 +205,7 @@ fn parameters(context: &Context<'_>) -> Vec<(&'static str, String)> {
         ("databases", "1".into()),
         ("save", String::new()),
         ("appendonly", "yes".into()),
-        ("timeout", "0".into()),
+        ("timeout", idle.to_string()),
         ("notify-keyspace-events", context.hub.notifications.text()),
     ]
 }
@@ -212,11 +221,13 @@ fn command(_: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result
     } else if is(sub, "count") {
         reply.integer(all().count() as i64);
     } else if is(sub, "list") {
-        if args.len() > 2 {
-            return Err(SYNTAX);
-        }
-        reply.array(all().count());
-        all().for_each(|spec| reply.bulk(spec.name.as_bytes()));
+        let names = listed(&args[2..])?;
+        reply.array(names.len());
+        names.iter().for_each(|name| reply.bulk(name.as_bytes()));
+    } else if is(sub, "getkeys") {
+        let keys = keys_of(&args[2..])?;
+        reply.array(keys.len());
+        keys.iter().for_each(|key| reply.bulk(key));
     } else if is(sub, "info") {
         let named = &args[2..];
         reply.array(if named.is_empty() { all().count() } else { named.len() });
@@ -246,6 +257,76 @@ fn command(_: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result
     }
     Ok(())
 }
+
+/// Categories of `FILTERBY ACLCAT` that the flags of commands tell.
+fn is_in_category(spec: &Spec, category: &[u8]) -> bool {
+    let has = |flag: u16| spec.flags & flag != 0;
+    match () {
+        () if is(category, "fast") => has(FAST),
+        () if is(category, "slow") => !has(FAST),
+        () if is(category, "read") => has(READONLY),
+        () if is(category, "write") => has(WRITE),
+        () if is(category, "admin") => has(ADMIN),
+        () if is(category, "pubsub") => has(PUBSUB),
+        () if is(category, "blocking") => has(BLOCKING),
+        () => false,
+    }
+}
+
+/// The names of commands that `COMMAND LIST` tells, and those of their subcommands.
+fn listed(options: Args<'_>) -> Result<Vec<String>, Failure> {
+    let filter = match options {
+        [] => None,
+        [by, kind, value] if is(by, "filterby") => match () {
+            () if is(kind, "module") || is(kind, "aclcat") || is(kind, "pattern") => Some((*kind, *value)),
+            () => return Err(SYNTAX),
+        },
+        _ => return Err(SYNTAX),
+    };
+    let subcommands = |spec: &'static Spec| {
+        spec.subcommands.iter().map(move |(sub, _)| (spec, format!("{}|{sub}", spec.name)))
+    };
+    let names = all().flat_map(|spec| [(spec, spec.name.to_owned())].into_iter().chain(subcommands(spec)));
+    let is_told = |spec: &Spec, name: &str| match filter {
+        None => true,
+        Some((kind, category)) if is(kind, "aclcat") => is_in_category(spec, category),
+        Some((kind, pattern)) if is(kind, "pattern") => {
+            glob::matches(&pattern.to_ascii_lowercase(), name.as_bytes())
+        }
+        // There are no modules.
+        Some(_) => false,
+    };
+    Ok(names.filter(|(spec, name)| is_told(spec, name)).map(|(_, name)| name).collect())
+}
+
+/// The keys among the arguments of a command, which is not done.
+fn keys_of<'a>(args: Args<'a>) -> Result<Vec<&'a [u8]>, Failure> {
+    let invalid = fail("ERR Invalid command specified");
+    let spec = find(args[0]).ok_or(invalid.clone())?;
+    let sub = args.get(1).filter(|_| !spec.subcommands.is_empty());
+    let mut arity = spec.arity;
+    match sub {
+        // Of which Redis says that it has no keys.
+        Some(sub) if is(sub, "help") => return Err(NO_KEYS),
+        Some(sub) => {
+            let found = spec.subcommands.iter().find(|(name, _)| is(sub, name));
+            arity = found.ok_or(invalid)?.1;
+        }
+        None => {}
+    }
+    let (first, last, step) = spec.keys;
+    if first == 0 {
+        return Err(NO_KEYS);
+    }
+    let len = args.len() as i32;
+    if (arity > 0 && arity != len) || len < -arity {
+        return Err(fail("ERR Invalid number of arguments specified for command"));
+    }
+    let last = if last < 0 { len + last } else { last };
+    Ok((first..=last).step_by(step as usize).filter_map(|at| args.get(at as usize).copied()).collect())
+}
+
+const NO_KEYS: Failure = fail("ERR The command has no key arguments");
 
 fn told(spec: &Spec, reply: &mut Reply<'_>) {
     reply.array(10);

@@ -12,7 +12,7 @@ use crate::resp::parse_integer;
 const ONE: (i32, i32, i32) = (1, 1, 1);
 const ALL: (i32, i32, i32) = (1, -1, 1);
 const NONE: (i32, i32, i32) = (0, 0, 0);
-const OBJECT: &[(&str, i32)] = &[("encoding", 3), ("refcount", 3), ("idletime", 3)];
+const OBJECT: &[(&str, i32)] = &[("encoding", 3), ("refcount", 3), ("idletime", 3), ("freq", 3)];
 
 pub(super) const TABLE: &[Spec] = &[
     Spec::data("del", -2, WRITE, ALL, del),
@@ -165,6 +165,12 @@ fn object(world: &mut World<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Resul
     if is(args[1], "help") {
         help("object", OBJECT, reply);
         return Ok(());
+    }
+    if is(args[1], "freq") && world.exists(args[2]) {
+        return Err(fail(
+            "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when \
+             switching between policies at runtime LRU and LFU data will take some time to adjust.",
+        ));
     }
     world.value(args[2], |value| match value {
         None => reply.null(),

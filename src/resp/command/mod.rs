@@ -3,6 +3,7 @@
 //! | file | family |
 //! |---|---|
 //! | `string.rs` | strings and counters |
+//! | `lcs.rs` | `LCS` |
 //! | `generic.rs` | keys of any type, and scanning them |
 //! | `expiry.rs` | deadlines |
 //! | `hash.rs` | hashes |
@@ -19,6 +20,7 @@ pub(super) mod client;
 mod expiry;
 mod generic;
 mod hash;
+mod lcs;
 mod pubsub;
 mod replication;
 pub(super) mod route;
@@ -176,9 +178,10 @@ const CONTROL: &[Spec] = &[
     Spec::control("trimtab", -2, LOADING, Control::Trimtab).with(TRIMTAB),
 ];
 
-const FAMILIES: [&[Spec]; 10] = [
+const FAMILIES: [&[Spec]; 11] = [
     CONTROL,
     string::TABLE,
+    lcs::TABLE,
     generic::TABLE,
     expiry::TABLE,
     hash::TABLE,

@@ -2,11 +2,11 @@
 
 use super::super::float::Float;
 use super::super::reply::Reply;
-use super::super::world::{Failure, NOT_AN_INTEGER, SYNTAX, TOO_LONG, World, fail};
+use super::super::world::{Failure, KEY_TOO_LONG, NOT_AN_INTEGER, SYNTAX, TOO_LONG, World, fail};
 use super::expiry::{Unit, deadline};
 use super::{Args, DENYOOM, FAST, READONLY, Spec, WRITE, integer, is, wrong_arity};
 use crate::resp::parse_integer;
-use crate::store::index::Lifetime;
+use crate::store::index::{KEY_MAX, Lifetime};
 
 const ONE: (i32, i32, i32) = (1, 1, 1);
 
@@ -201,7 +201,12 @@ fn pairs<'a>(name: &str, args: Args<'a>) -> Result<std::slice::ChunksExact<'a, &
     if args.len().is_multiple_of(2) {
         return Err(wrong_arity(name));
     }
-    Ok(args[1..].chunks_exact(2))
+    let pairs = args[1..].chunks_exact(2);
+    // All or nothing: seen to before the first is put.
+    if pairs.clone().any(|pair| pair[0].len() > KEY_MAX) {
+        return Err(KEY_TOO_LONG);
+    }
+    Ok(pairs)
 }
 
 fn mset(world: &mut World<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Failure> {

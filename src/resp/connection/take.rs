@@ -7,7 +7,7 @@ use super::job::{Job, Queued};
 use super::output::Slot;
 use super::{Busy, Connection};
 use crate::resp::command::blind;
-use crate::resp::command::{self, Args, Context, Control, Data, Run, Spec, failure};
+use crate::resp::command::{self, Args, Context, Control, Data, Run, Spec, failure, is};
 use crate::resp::hub::Hub;
 use crate::resp::keys::{Keys, Sight, Submitted};
 use crate::resp::reply::{Protocol, Reply};
@@ -23,6 +23,20 @@ pub(super) enum Taken {
 }
 
 impl Connection {
+    /// Says what is wrong with a request. If that is `EXEC`, its transaction is over.
+    fn reject_request(&mut self, args: Args<'_>, failure: Failure, hub: &mut Hub) -> Taken {
+        if !is(args[0], "exec") {
+            return self.reject(failure, hub);
+        }
+        self.queue = None;
+        self.end_multi(hub);
+        let Failure(text) = failure;
+        let reason = text.strip_prefix(b"ERR ").unwrap_or(&text);
+        let text = [b"EXECABORT Transaction discarded because of: ", reason].concat();
+        self.refuse(Failure(text.into()), hub);
+        Taken::Yes
+    }
+
     pub(super) fn take(
         &mut self,
         args: Args<'_>,
@@ -32,14 +46,15 @@ impl Connection {
     ) -> Taken {
         let spec = match command::of_request(args) {
             Ok(spec) => spec,
-            Err(failure) => return self.reject(failure, hub),
+            Err(failure) => return self.reject_request(args, failure, hub),
         };
         let client = hub.client(self.id);
         if !client.is_authenticated && spec.flags & command::NO_AUTH == 0 {
-            return self.reject(fail("NOAUTH Authentication required."), hub);
+            return self.reject_request(args, fail("NOAUTH Authentication required."), hub);
         }
         if client.subscriptions() > 0 && client.protocol == Protocol::Resp2 && !is_for_subscribers(spec) {
-            return self.reject(
+            return self.reject_request(
+                args,
                 failure(format!(
                     "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are \
                      allowed in this context",

@@ -3,6 +3,7 @@
 mod bounds;
 mod channels;
 mod cluster;
+mod keys;
 mod transactions;
 mod writes;
 
@@ -164,6 +165,16 @@ impl World {
         let output = String::from_utf8(self.connections[at].output().to_vec()).unwrap();
         self.connections[at].consume_output(output.len());
         output.replace("\r\n", " ").trim_end().to_owned()
+    }
+
+    /// Sends one request of these words, and gives what is said once everything is done.
+    fn ask_words(&mut self, at: usize, words: &[&str]) -> String {
+        let mut request = format!("*{}\r\n", words.len());
+        words.iter().for_each(|word| request.push_str(&format!("${}\r\n{word}\r\n", word.len())));
+        self.connections[at].handle_bytes(request.as_bytes());
+        self.advance(at);
+        while self.apply() {}
+        self.told(at)
     }
 
     /// What it has to send once everything is done.
