@@ -138,7 +138,7 @@ fn compare(redis: &Redis, seed: u64, protocol: u8) {
             (_, b"exec" | b"discard") => queued.clear(),
             _ => {}
         }
-        if history.len() % SCANNED_EACH == 0 {
+        if history.len().is_multiple_of(SCANNED_EACH) {
             // The other one begins no transactions.
             scans::compare(&mut other_theirs, &mut local, other_ours, &mut rng, now);
         }
