@@ -45,6 +45,8 @@ pub(super) struct Writes {
     logged: BTreeMap<u64, Write>,
     /// By sequence, applied, waiting for more nodes.
     spreading: BTreeMap<u64, Write>,
+    /// By sequence, changes that are applied and count beside who was in the cluster before: both majorities are needed.
+    joint: BTreeMap<u64, Write>,
 }
 
 impl Writes {
@@ -54,7 +56,7 @@ impl Writes {
     }
 
     pub(super) fn count(&self) -> usize {
-        self.proposals.len() + self.logged.len() + self.spreading.len()
+        self.proposals.len() + self.logged.len() + self.spreading.len() + self.joint.len()
     }
 
     /// A change that is in the log.
@@ -77,7 +79,8 @@ impl Writes {
         let proposals = std::mem::take(&mut self.proposals).into_iter().map(|it| it.ticket);
         let logged = std::mem::take(&mut self.logged).into_values();
         let spreading = std::mem::take(&mut self.spreading).into_values();
-        (proposals.collect(), logged.chain(spreading).map(|it| it.ticket).collect())
+        let joint = std::mem::take(&mut self.joint).into_values();
+        (proposals.collect(), logged.chain(spreading).chain(joint).map(|it| it.ticket).collect())
     }
 
     /// Takes out what has waited for too long.
@@ -92,7 +95,7 @@ impl Writes {
             }
             !is_late(it.deadline)
         });
-        for writes in [&mut self.logged, &mut self.spreading] {
+        for writes in [&mut self.logged, &mut self.spreading, &mut self.joint] {
             writes.retain(|_, it| {
                 if is_late(it.deadline) {
                     late.push(it.ticket);
@@ -270,9 +273,17 @@ impl Node {
 
     /// The entry at a sequence counts.
     pub(super) fn applied(&mut self, sequence: u64, epoch: u64, outcome: Option<Outcome>, is_change: bool) {
+        if is_change && !self.members.is_joint() {
+            // Only now who was in the cluster before is needed no more.
+            for (sequence, Write { ticket, epoch, .. }) in std::mem::take(&mut self.calls.writes.joint) {
+                self.calls.complete(ticket, Ok(Answer::Changed(Position { epoch, sequence })));
+            }
+        }
         let Some(mut write) = self.calls.writes.logged.remove(&sequence) else { return };
         if write.epoch != epoch {
             self.calls.complete(write.ticket, Err(Denied::Superseded));
+        } else if write.is_change && is_change && self.members.is_joint() {
+            self.calls.writes.joint.insert(sequence, write);
         } else if write.is_change {
             let answer = if is_change {
                 Ok(Answer::Changed(Position { epoch, sequence }))
