@@ -236,3 +236,24 @@ fn a_server_in_no_cluster_says_so() {
     told(&["promote", "n1", "--dir", "x"], 2);
     told(&["promote"], 2);
 }
+
+/// A primary and a learner, which is promoted when the primary is gone. What the learner had not is lost.
+#[test]
+fn the_learner_of_one_primary_is_promoted_by_force() {
+    let mut cluster = Cluster::start_pair();
+    let mut client = cluster.connect(0);
+    assert_eq!(client.ask("SET key 1").as_deref(), Some("+OK"));
+    assert_eq!(client.ask("WAIT 1 0").as_deref(), Some(":1"));
+    cluster.kill(1);
+    assert_eq!(client.ask("SET lost 1").as_deref(), Some("+OK"));
+    cluster.kill(0);
+    let said = told(&["promote", "--dir", &cluster.folder().file("n1"), "--force"], 0);
+    assert!(said.contains("n1 is the primary of trimtab with all it has"), "{said}");
+    assert!(said.contains("in generation 2") && said.contains("voters that are out: n0;"), "{said}");
+    cluster.start_node(1);
+    assert_eq!(cluster.primary_of(&[1]), 1);
+    let mut client = cluster.connect(1);
+    assert_eq!(client.ask("GET key").as_deref(), Some("$1|1"));
+    assert_eq!(client.ask("GET lost").as_deref(), Some("$-1"));
+    assert_eq!(client.ask("SET key 2").as_deref(), Some("+OK"));
+}

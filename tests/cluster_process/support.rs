@@ -25,37 +25,48 @@ impl Cluster {
     /// Three nodes, with these lines in `[store]`.
     pub(crate) fn start(lines: &'static str) -> Self {
         let addresses = (0..3).map(|_| own_address()).collect();
-        Self::begin(addresses, lines, None)
+        Self::begin(addresses, 3, lines, None)
     }
 
     /// Three nodes that know each other by their certificates.
     pub(crate) fn start_secured() -> Self {
         let folder = Folder::new();
         let authority = Authority::new(&folder, "ours");
-        Self::begin_in(folder, vec![authority], (0..3).map(|_| own_address()).collect(), "", None)
+        Self::begin_in(folder, vec![authority], (0..3).map(|_| own_address()).collect(), 3, "", None)
+    }
+
+    /// One node that votes, and a learner, `n1`.
+    pub(crate) fn start_pair() -> Self {
+        Self::begin(vec![own_address(), own_address()], 1, "learners = [\"n1\"]", None)
     }
 
     /// Three nodes and a learner, `n3`; each has a listener that splits reads from writes, with these lines in it, in which
     /// `ADDRESS` is the node's.
     pub(crate) fn start_splitting(listener: &'static str) -> Self {
         let addresses = (0..4).map(|_| own_address()).collect();
-        Self::begin(addresses, "learners = [\"n3\"]", Some(listener))
+        Self::begin(addresses, 3, "learners = [\"n3\"]", Some(listener))
     }
 
     /// The same, where clients are told a name of each node that nobody can look up.
     pub(crate) fn start_splitting_by_name(listener: &'static str) -> Self {
         let addresses = (0..4).map(|_| own_address()).collect();
-        Self::begin(addresses, "learners = [\"n3\"]\nannounce = \"db.invalid:7000\"", Some(listener))
+        Self::begin(addresses, 3, "learners = [\"n3\"]\nannounce = \"db.invalid:7000\"", Some(listener))
     }
 
-    fn begin(addresses: Vec<Ipv4Addr>, lines: &'static str, listener: Option<&'static str>) -> Self {
-        Self::begin_in(Folder::new(), Vec::new(), addresses, lines, listener)
+    fn begin(
+        addresses: Vec<Ipv4Addr>,
+        voters: usize,
+        lines: &'static str,
+        listener: Option<&'static str>,
+    ) -> Self {
+        Self::begin_in(Folder::new(), Vec::new(), addresses, voters, lines, listener)
     }
 
     fn begin_in(
         folder: Folder,
         authorities: Vec<Authority>,
         addresses: Vec<Ipv4Addr>,
+        voters: usize,
         lines: &'static str,
         listener: Option<&'static str>,
     ) -> Self {
@@ -63,9 +74,10 @@ impl Cluster {
         let mut cluster = Self { addresses, lines, listener, nodes, authorities, folder };
         (0..cluster.nodes.len()).for_each(|at| cluster.start_node(at));
         // One that comes after the first election is taken in without a vote, and has it later.
-        until("all three vote", || {
+        let linked = format!("|voters_linked:{voters}");
+        until("all that vote do", || {
             let told = |at| Client::connect(cluster.resp(at))?.ask("INFO replication");
-            (0..3).any(|at| told(at).is_some_and(|told| told.contains("|voters_linked:3")))
+            (0..voters).any(|at| told(at).is_some_and(|told| told.contains(&linked)))
         });
         cluster
     }

@@ -143,6 +143,10 @@ struct Net {
     told: BTreeMap<u64, Options>,
     /// Bytes of frames with entries or pieces of a snapshot that went from one to another.
     carried: BTreeMap<(u64, u64), u64>,
+    /// The pieces of snapshots that came, by number.
+    pieces: Vec<u64>,
+    /// The links of this node are cut when so many have.
+    cut_after: Option<(u64, usize)>,
     millis: u64,
     planted: Option<Plant>,
     faults: Vec<Fault>,
@@ -164,6 +168,8 @@ impl Net {
             apart: BTreeSet::new(),
             told: BTreeMap::new(),
             carried: BTreeMap::new(),
+            pieces: Vec::new(),
+            cut_after: None,
             millis: 0,
             planted,
             faults: Vec::new(),
@@ -203,6 +209,13 @@ impl Net {
             let is_apart = self.apart.contains(&(from.min(to), from.max(to)));
             if self.cut.contains(&from) || self.cut.contains(&to) || is_apart {
                 continue;
+            }
+            let is_cut = |(node, pieces)| (from == node || to == node) && self.pieces.len() >= pieces;
+            if self.cut_after.is_some_and(is_cut) {
+                continue;
+            }
+            if let Ok((_, Body::Piece { number, .. })) = frame::decode(&bytes) {
+                self.pieces.push(number);
             }
             if let Ok((_, Body::Consensus(_) | Body::Piece { .. } | Body::Feed(_))) = frame::decode(&bytes)
                 && bytes.len() > 500

@@ -49,6 +49,14 @@ impl World {
         }
         match node.standing().clone() {
             Standing::Active | Standing::Founding | Standing::Forgetful { .. } => {}
+            Standing::Fenced(Fence::Removed | Fence::OldGeneration { .. })
+                if node.members().generation < self.generation =>
+            {
+                host.is_retired = true;
+                self.summary.outdated += 1;
+                self.crash(id, 0);
+                return Ok(());
+            }
             Standing::Fenced(Fence::Removed) => {
                 host.is_retired = true;
                 self.crash(id, 0);
@@ -68,6 +76,9 @@ impl World {
                 }
                 return Ok(());
             }
+        }
+        if self.generation > 1 && node.members().generation < self.generation {
+            return Ok(());
         }
         let is_whole = *node.standing() == Standing::Active;
         let durable = node.engine().durable_sequence();
@@ -121,7 +132,8 @@ impl World {
         if holds {
             for other in self.hosts.values().filter(|it| it.id != id) {
                 let instant = other.now(self.now).instant;
-                if other.node.as_ref().is_some_and(|node| node.holds_lease(instant)) {
+                let is_outdated = self.is_outdated(other.id);
+                if !is_outdated && other.node.as_ref().is_some_and(|node| node.holds_lease(instant)) {
                     return Err(format!("nodes {id} and {} hold a lease at the same time", other.id));
                 }
             }
@@ -139,6 +151,9 @@ impl World {
         }
         if status.is_degraded {
             return Err(format!("the primary {primary} is degraded"));
+        }
+        if let Some(id) = self.hosts.keys().find(|id| self.is_outdated(**id)) {
+            return Err(format!("node {id} has not heard of the promotion"));
         }
         if node.members().is_joint() {
             return Err("a change of the cluster does not end".into());

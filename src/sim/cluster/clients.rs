@@ -52,7 +52,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(id: u64) -> Self {
+    pub(super) fn new(id: u64, nodes: u64) -> Self {
         Self {
             id,
             doing: None,
@@ -61,7 +61,7 @@ impl Client {
             number: 0,
             tries: 0,
             call: None,
-            target: 1 + id % 3,
+            target: 1 + id % nodes.min(3),
             is_doubtful: false,
             token: None,
             early: None,

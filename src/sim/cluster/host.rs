@@ -61,6 +61,10 @@ pub(super) struct Host {
     pub(super) scrub: Option<Scrub>,
     /// It came first when the cluster was made.
     pub(super) is_first: bool,
+    /// It is to be opened as the primary, by force.
+    pub(super) is_promoted: bool,
+    /// It stays away until another one is.
+    pub(super) is_held: bool,
     /// The power fails when its disk is at this next.
     pub(super) fails_in: Option<Work>,
     /// Up to which entry its log is on disk, or was when it was last seen to be whole.
@@ -165,6 +169,8 @@ impl Host {
             cuts: 0,
             scrub: None,
             is_first,
+            is_promoted: false,
+            is_held: false,
             fails_in: None,
             durable: 0,
             early: Vec::new(),
@@ -207,6 +213,7 @@ impl Host {
             nodes: if self.is_first { settings.nodes.clone() } else { Vec::new() },
             is_copy: std::mem::take(&mut self.is_copy),
             is_damaged: self.is_damaged,
+            is_promoted: self.is_promoted,
             ..Start::default()
         };
         let options = Options { feed_from: self.feed_from.clone(), ..settings.options.clone() };

@@ -13,6 +13,8 @@
 //! - nodes that have applied the same sequence have the same state;
 //! - what the primary's clients wrote and read is linearizable ([`checker`]); what is appended is there once, however often
 //!   it was asked for;
+//! - a learner that is promoted by force goes on from a beginning of what was answered, and the voter of before takes no part as
+//!   soon as it hears of it;
 //! - a read of a replica sees the position it asked for, and is no older than it asked for;
 //! - when all is well again, there is a primary, writes are answered, and all nodes come to the same state.
 //!
@@ -26,6 +28,7 @@
 //! | `world` | time, what is to happen next, what nodes and disks do then |
 //! | `talk` | what clients ask of nodes, and whether the answers can be |
 //! | `checks` | what must hold all along, and in the end |
+//! | `promotion` | a learner promoted by force, and the voter that comes back |
 //! | `work` | what a disk does, and the power that fails in the midst of it |
 //! | `host` | a machine: its disk, its clock, its node, what the disk is at |
 //! | `links` | what becomes of a frame |
@@ -39,6 +42,7 @@ mod checks;
 mod clients;
 mod host;
 mod links;
+mod promotion;
 mod summary;
 mod talk;
 mod trouble;

@@ -75,6 +75,12 @@ pub struct Summary {
     pub slow: u64,
     /// Changes of the cluster begun.
     pub changes: u64,
+    /// Learners promoted by force.
+    pub promoted: u64,
+    /// Writes answered before that, and lost by it.
+    pub given_up: u64,
+    /// Voters of before that came back and were told.
+    pub outdated: u64,
     /// Snapshots written.
     pub snapshots: u64,
     /// Snapshots taken in from another node.
@@ -147,6 +153,9 @@ impl Summary {
             (&mut self.transfers_late, other.transfers_late),
             (&mut self.slow, other.slow),
             (&mut self.changes, other.changes),
+            (&mut self.promoted, other.promoted),
+            (&mut self.given_up, other.given_up),
+            (&mut self.outdated, other.outdated),
             (&mut self.snapshots, other.snapshots),
             (&mut self.installed, other.installed),
             (&mut self.fed_states, other.fed_states),

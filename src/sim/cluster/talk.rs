@@ -127,6 +127,7 @@ impl World {
     }
 
     fn answered(&mut self, id: u64, node: u64, result: Result<Answer, Denied>) -> Result<(), String> {
+        let result = if self.is_outdated(node) { Err(Denied::Unknown) } else { result };
         let client = &mut self.clients[id as usize];
         let doing = client.doing.clone().ok_or("an answer that nobody waited for")?;
         client.call = None;

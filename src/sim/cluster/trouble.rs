@@ -15,6 +15,10 @@ impl World {
         let ids: Vec<u64> = self.hosts.keys().copied().collect();
         let any = ids[self.rng.below(ids.len() as u64) as usize];
         let after = 200 * MS + self.rng.below(3 * SECOND);
+        if self.is_pair && self.rng.below(5) == 0 {
+            self.promote();
+            return Ok(());
+        }
         match self.rng.below(28) {
             0..=2 => self.crash(any, after),
             // A process that is restarted at once.
@@ -213,7 +217,7 @@ impl World {
 
     /// Who is in the cluster is changed.
     fn change(&mut self) -> Result<(), String> {
-        let Some(primary) = self.primary() else { return Ok(()) };
+        let Some(primary) = self.primary().filter(|_| !self.is_pair) else { return Ok(()) };
         let (count, next) = (self.hosts.len(), self.hosts.keys().next_back().expect("there is one") + 1);
         let host = self.hosts.get_mut(&primary).expect("it is there");
         let now = host.now(self.now);

@@ -67,6 +67,12 @@ pub(super) struct World {
     pub(super) configured: u64,
     pub(super) is_healed: bool,
     pub(super) written_well: u64,
+    /// There are one voter and one learner.
+    pub(super) is_pair: bool,
+    /// Counts promotions by force, from 1 on.
+    pub(super) generation: u64,
+    /// Up to where the learner that is promoted knew entries to be committed.
+    pub(super) known: u64,
     frame: Vec<u8>,
     pub(super) summary: Summary,
 }
@@ -100,8 +106,11 @@ impl World {
             0 => (3, 1),
             // One is fed by another one, or by a voter.
             1 | 2 => (3, 2),
-            3 | 4 => (3, 0),
-            5 | 6 => (5, 0),
+            3 => (3, 0),
+            // The learner is promoted by hand.
+            4 => (1, 1),
+            5 => (5, 0),
+            6 => (5, 1),
             _ => (2, 1),
         };
         let mut nodes = Vec::new();
@@ -125,7 +134,7 @@ impl World {
             hosts,
             links: Links::default(),
             settings,
-            clients: (0..CLIENTS).map(Client::new).collect(),
+            clients: (0..CLIENTS).map(|id| Client::new(id, voters + learners)).collect(),
             told: Told::default(),
             values: 0,
             calls: BTreeMap::new(),
@@ -136,6 +145,9 @@ impl World {
             configured: 0,
             is_healed: false,
             written_well: 0,
+            is_pair: (voters, learners) == (1, 1),
+            generation: 1,
+            known: 0,
             frame: Vec::new(),
             summary: Summary::default(),
         };
@@ -213,7 +225,11 @@ impl World {
                 let Some(node) = &mut host.node else { return Ok(()) };
                 if let Err(fault) = node.handle_frame(&bytes, clock) {
                     use crate::replication::Fault;
-                    let is_expected = matches!(fault, Fault::Removed { .. } | Fault::Retired { .. });
+                    let is_expected = match fault {
+                        Fault::Removed { .. } | Fault::Retired { .. } => true,
+                        Fault::OldGeneration { .. } => self.generation > 1,
+                        _ => false,
+                    };
                     if !is_expected {
                         let nodes = self.hosts.values().filter_map(|it| it.node.as_ref());
                         let nodes: Vec<String> =
@@ -270,7 +286,7 @@ impl World {
 
     fn restart(&mut self, id: u64) -> Result<(), String> {
         let host = self.hosts.get_mut(&id).expect("it is there");
-        if host.node.is_some() || host.is_retired {
+        if host.node.is_some() || host.is_retired || host.is_held {
             return Ok(());
         }
         if host.fails_in == Some(Work::Open) {
@@ -290,6 +306,9 @@ impl World {
             let after = self.now + 20 * MS;
             self.at(after, Event::Restart(id));
             return Ok(());
+        }
+        if std::mem::take(&mut self.hosts.get_mut(&id).expect("it is there").is_promoted) {
+            self.promoted()?;
         }
         self.settle(id)
     }
@@ -364,6 +383,6 @@ impl World {
             let now = host.now(self.now).instant;
             host.node.as_ref().is_some_and(|node| node.role() == Role::Primary && node.holds_lease(now))
         };
-        self.hosts.values().find(is_primary).map(|host| host.id)
+        self.hosts.values().filter(|it| !self.is_outdated(it.id)).find(is_primary).map(|host| host.id)
     }
 }

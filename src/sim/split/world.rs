@@ -14,7 +14,7 @@ use crate::split::{Action, ClientId, Counters, LinkId, NodeView, Options, Reads,
 use crate::time::Instant;
 
 /// What a run came to.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     /// Answers that clients were given.
     pub answered: u64,

@@ -110,6 +110,85 @@ fn a_replica_far_behind_gets_a_snapshot_and_goes_on() {
     assert_eq!(net.node(behind).state().hash(), theirs);
 }
 
+/// A primary, and another node that needs a snapshot of it in many pieces.
+fn far_behind() -> (Net, u64, u64) {
+    let mut net = Net::new(3, 0, None);
+    let primary = net.primary();
+    let behind = 1 + primary % 3;
+    net.stop(behind);
+    let now = at(net.millis);
+    for number in 0..150 {
+        let (key, value) = (format!("key-{number}"), vec![b'v'; 20_000]);
+        let step = Step::Put {
+            key: key.as_bytes(),
+            value: &value,
+            condition: Condition::Always,
+            lifetime: Lifetime::Unbounded,
+            previous: false,
+        };
+        let command = Command { time: Timestamp::default(), request: None, operation: Operation::Step(step) };
+        net.node(primary).submit(&command, Some(Level::Quorum), None, now).unwrap();
+        net.talk();
+    }
+    let (disk, node) = net.nodes.get_mut(&primary).expect("it is there");
+    let node = node.as_mut().expect("it runs");
+    node.options.kept_bytes_max = 0;
+    node.kept.clear();
+    node.want_snapshot();
+    let mut job = node.poll_snapshot(now).expect("one is wanted");
+    let written = loop {
+        if let Some(written) = job.step(disk).unwrap() {
+            break written;
+        }
+    };
+    node.handle_snapshot(&job, Ok(written), now).unwrap();
+    for _ in 0..3 {
+        net.put(primary, "more", Level::Quorum).unwrap();
+        net.talk();
+    }
+    (net, primary, behind)
+}
+
+#[test]
+fn a_snapshot_goes_on_where_a_link_was_cut() {
+    let (mut net, primary, behind) = far_behind();
+    net.node(primary).options.snapshot_window = 2;
+    net.cut_after = Some((behind, 9));
+    net.start(behind, &Start::default());
+    net.pass(700);
+    assert_eq!(net.pieces, (0..9).collect::<Vec<_>>(), "as many came as were let through");
+    net.cut_after = None;
+    net.pass(3_000);
+    assert_eq!(net.node(primary).state().hash(), net.node(behind).state().hash());
+    let last = *net.pieces.last().expect("some came");
+    assert!(last > 12, "{:?}", net.pieces);
+    // What was on its way, two pieces, may come again, and nothing before that.
+    assert!(net.pieces[9..].iter().all(|number| *number >= 7), "{:?}", net.pieces);
+    assert!(net.pieces.len() as u64 <= last + 1 + 2, "{:?}", net.pieces);
+    assert_eq!(net.pieces.iter().copied().collect::<BTreeSet<u64>>(), (0..=last).collect());
+}
+
+#[test]
+fn a_snapshot_that_could_not_be_written_begins_anew() {
+    let (mut net, primary, behind) = far_behind();
+    net.cut_after = Some((behind, 5));
+    net.start(behind, &Start::default());
+    net.pass(700);
+    // The disk refuses the rest, once: what was written of it counts for nothing.
+    net.nodes[&behind].0.set_bytes_max(Some(0));
+    net.cut_after = Some((behind, 9));
+    net.pass(700);
+    net.nodes[&behind].0.set_bytes_max(None);
+    net.cut_after = None;
+    net.pass(5_000);
+    assert_eq!(net.node(primary).state().hash(), net.node(behind).state().hash());
+    let begun = net.pieces.iter().filter(|number| **number == 0).count();
+    assert!(begun >= 2, "{:?}", net.pieces);
+    assert!(
+        std::iter::from_fn(|| net.node(behind).poll_event()).any(|it| matches!(it, Event::Installed { .. }))
+    );
+}
+
 #[test]
 fn a_primary_with_a_slow_disk_hands_over() {
     let mut net = Net::new(3, 0, None);
