@@ -154,7 +154,7 @@ pub const OUTPUT_MIN: u64 = 1 << 20;
 /// The most that [`Store::output_max`] can be.
 #[cfg(feature = "store")]
 pub const OUTPUT_MAX: u64 = 16 << 30;
-/// The most that [`Store::memory_max`] and [`Store::disk_bytes_max`] can be.
+/// The most that `memory_max`, `disk_bytes_max` and other counts of bytes in `[store]` can be.
 #[cfg(feature = "store")]
 pub const STORE_BYTES_MAX: u64 = 1 << 48;
 /// The shortest of [`Timeouts`].

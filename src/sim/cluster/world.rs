@@ -18,7 +18,7 @@ const TROUBLED: u64 = 9 * SECOND;
 /// How long clients go on when all is well.
 const WELL: u64 = 2 * SECOND;
 /// By when all must have come to the same.
-const SETTLED: u64 = 20 * SECOND;
+const SETTLED: u64 = 60 * SECOND;
 const CLIENTS: u64 = 5;
 
 /// What is to happen.
