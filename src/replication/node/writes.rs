@@ -143,7 +143,7 @@ impl Node {
             command.clone()
         };
         let payload = self.engine.encode_command(command, now).map_err(refused)?;
-        let growth = self.engine.growth(&command.operation);
+        let growth = self.engine.growth(command);
         let ticket = self.calls.next();
         let level = level.unwrap_or_else(|| self.engine.options().durability.into());
         self.calls.writes.proposed_bytes += payload.len() as u64;

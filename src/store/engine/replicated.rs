@@ -13,7 +13,7 @@ use super::options::Options;
 use super::own::HEADROOM;
 use super::recover::{Report, check_command};
 use super::snapshot::{Restored, Snapshots, restore};
-use super::submit::growth;
+use super::submit::{growth, remembered};
 use crate::error::{Error, Result};
 use crate::rng::Rng;
 use crate::store::index::evict::{self, Eviction};
@@ -367,12 +367,12 @@ impl Engine {
 
     /// By how much a command may make the state grow, at most; 0 where nothing is ever evicted for it: there is no limit, a full
     /// memory refuses, or the command can never fit.
-    pub fn growth(&self, operation: &Operation<'_>) -> u64 {
+    pub fn growth(&self, command: &Command<'_>) -> u64 {
         let limit = self.index.state().settings().memory_max;
         if limit == 0 || self.options.eviction == Eviction::Refuse {
             return 0;
         }
-        Some(growth(operation)).filter(|growth| *growth <= limit).unwrap_or(0)
+        Some(growth(&command.operation) + remembered(command)).filter(|growth| *growth <= limit).unwrap_or(0)
     }
 
     /// How many bytes must go before `growth` more fit.

@@ -13,6 +13,9 @@ use crate::store::index::{
 use crate::store::log::Appended;
 use crate::store::log::record::record_bytes;
 
+/// A client that nothing is remembered of yet, and a short answer to it.
+const REMEMBERED_BYTES: u64 = 128 + 64;
+
 impl Engine {
     /// Takes a command: it is in the log at once, and [`Engine::poll_completion`] gives its ticket back with what came
     /// of it. Its time is replaced by `now`, or by the latest time before when the clock has stepped back.
@@ -130,6 +133,7 @@ impl Engine {
         }
         // Before keys go for it: what could not be read back is not taken.
         command.check(self.index.state().settings()).map_err(malformed)?;
+        let growth = growth + remembered(command);
         self.make_room_in_memory(growth, now)?;
         let time = self.time.at(now);
         let mut encoded = self.buffers.pop().unwrap_or_default();
@@ -242,6 +246,12 @@ pub(super) fn growth(operation: &Operation<'_>) -> u64 {
         Operation::LeaseGrant { .. } => 128,
         _ => 0,
     }
+}
+
+/// By how much what is remembered of a command's client may make the index grow, beside what the command itself does: as if the
+/// client were new. An answer with much in it is more than that.
+pub(super) fn remembered(command: &Command<'_>) -> u64 {
+    if command.request.is_some() { REMEMBERED_BYTES } else { 0 }
 }
 
 fn malformed(malformed: Malformed) -> Error {
