@@ -204,8 +204,9 @@ impl Roster {
             return refuse(Reason::OtherCluster, detail);
         }
         if self.removed_numbers.contains(&hello.number) || self.removed_names.contains(name) {
-            let detail =
-                format!("{name} was removed from the cluster; add it again, with an empty directory");
+            let detail = format!(
+                "{name} was removed from the cluster; add it under another name, with an empty directory"
+            );
             return refuse(Reason::RemovedNode, detail);
         }
         let Some(peer) = self.peers.get(name) else {
