@@ -368,6 +368,19 @@ impl Node {
         self.is_primary() && self.engine.state().sequence() >= self.reign_from
     }
 
+    /// Whether a node's vote is to be counted on, as far as this one knows: a primary has heard of each since it is primary.
+    /// Who has forgotten what it promised, or may yet say so, has none.
+    pub fn has_vote(&self, node: u64) -> bool {
+        if !self.members.is_voter(node) {
+            return false;
+        }
+        if node == self.identity.node {
+            return self.standing == Standing::Active;
+        }
+        let has_answered = || self.raw.raft.prs().get(node).is_some_and(|it| it.matched >= self.reign_from);
+        !self.forgetful.contains_key(&node) && (!self.is_primary() || has_answered())
+    }
+
     fn lease_until(&self, now: Instant) -> Option<Instant> {
         self.stamps.lease_until(&self.members, self.identity.node, self.options.lease(), now)
     }

@@ -49,8 +49,11 @@ pub struct Node {
     pub address: Option<ClientAddress>,
     /// Where other nodes reach it, where that is a name.
     pub reached_at: Option<ClientAddress>,
-    /// It has a vote. Without one it becomes no primary.
+    /// It is a voter: it counts for the quorum, and may become primary.
     pub is_voter: bool,
+    /// It is one, and as far as the node knows that tells this it would vote: it does not while it is taken in again. Only a
+    /// primary has heard of each.
+    pub has_vote: bool,
     /// There is a link to it, or it is this node.
     pub is_linked: bool,
     /// Who feeds it instead of the primary, by its name, as far as this node knows.
@@ -119,9 +122,9 @@ impl Topology {
         self.nodes.iter().filter(|node| node.is_voter).count() / 2 + 1
     }
 
-    /// How many voters are there, this node among them.
+    /// How many are there that vote, this node among them.
     pub fn voters_linked(&self) -> usize {
-        self.nodes.iter().filter(|node| node.is_voter && node.is_linked).count()
+        self.nodes.iter().filter(|node| node.has_vote && node.is_linked).count()
     }
 
     /// All that are not primary and that clients can reach.
@@ -212,6 +215,7 @@ pub(super) mod tests {
             address: Some(ClientAddress { host: "10.0.0.1".into(), port: 7_001 + at }),
             reached_at: None,
             is_voter: at < 2,
+            has_vote: at < 2,
             is_linked: true,
             source: None,
             sequence: Some(100 + u64::from(at)),

@@ -93,7 +93,7 @@ fn sentinel(context: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) ->
                     None => fail("ERR there is no primary at present; ask again when there is"),
                 });
             }
-            let is_there = |(_, node): &(usize, &Node)| node.is_voter && node.is_linked;
+            let is_there = |(_, node): &(usize, &Node)| node.has_vote && node.is_linked;
             let others = topology.nodes.iter().enumerate().filter(|(at, _)| *at != topology.own);
             let best = others.filter(is_there).max_by_key(|(_, node)| node.sequence);
             let Some((_, best)) = best else {

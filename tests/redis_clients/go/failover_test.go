@@ -67,7 +67,8 @@ func (c *cluster) allVote(t *testing.T) {
 			client := redis.NewClient(&redis.Options{Addr: address, MaxRetries: -1})
 			told, _ := client.Info(context.Background(), "replication").Result()
 			client.Close()
-			if strings.Contains(told, "voters_linked:3") {
+			// Only the primary has heard of each.
+			if strings.Contains(told, "role:master\r\n") && strings.Contains(told, "voters_linked:3\r\n") {
 				return
 			}
 		}

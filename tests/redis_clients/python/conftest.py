@@ -146,7 +146,9 @@ class Cluster:
         while time.monotonic() < end:
             for port in self.ports:
                 with suppress(redis.RedisError), redis.Redis(port=port) as client:
-                    if client.info("replication").get("voters_linked") == len(self.ports):
+                    told = client.info("replication")
+                    # Only the primary has heard of each.
+                    if (told.get("role"), told.get("voters_linked")) == ("master", len(self.ports)):
                         return
             time.sleep(0.02)
         raise AssertionError("not all nodes have a vote")

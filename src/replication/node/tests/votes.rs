@@ -108,3 +108,27 @@ fn a_node_that_hears_that_it_had_more_votes_for_nobody() {
     let node = open(&disk, 1, &begin(3, 0), None, at(2_100));
     assert!(matches!(node.standing(), Standing::Forgetful { .. }));
 }
+
+#[test]
+fn the_primary_counts_on_the_vote_of_a_late_founder_once_it_has_been_taken_in() {
+    let mut net = Net::empty(None);
+    (1..=2).for_each(|id| net.start(id, &begin(3, 0)));
+    let primary = net.primary();
+    // It is a voter to all, and nobody has heard of it yet.
+    assert!(net.node(primary).members().is_voter(3));
+    let counted = |net: &mut Net| (1..=3).filter(|id| net.node(primary).has_vote(*id)).count();
+    assert_eq!(counted(&mut net), 2);
+    net.start(3, &begin(3, 0));
+    let taken_in = (0..200).find(|_| {
+        net.pass(10);
+        // Not before it would vote.
+        let votes = net.node(3).has_vote(3);
+        assert!(counted(&mut net) == 2 || votes);
+        counted(&mut net) == 3
+    });
+    assert!(taken_in.is_some());
+    assert!(std::iter::from_fn(|| net.node(3).poll_event()).any(|it| it == Event::Forgetful));
+    // One of the first two can go now.
+    net.stop(primary);
+    assert_ne!(net.primary(), primary);
+}
