@@ -117,6 +117,17 @@ impl Topology {
         self.primary.map(|at| &self.nodes[at])
     }
 
+    /// Whether another node is primary.
+    pub fn follows(&self) -> bool {
+        self.primary.is_some_and(|primary| primary != self.own)
+    }
+
+    /// Of how many other nodes one that is not primary knows at most that they have something: what is committed is on more
+    /// than half of the voters.
+    pub fn known_elsewhere(&self) -> u64 {
+        (self.quorum() - usize::from(self.own().is_voter)) as u64
+    }
+
     /// How many voters have to be there.
     pub fn quorum(&self) -> usize {
         self.nodes.iter().filter(|node| node.is_voter).count() / 2 + 1

@@ -325,6 +325,9 @@ impl Clients {
             for key in std::mem::take(&mut self.behind) {
                 self.call(key);
             }
+            for key in std::mem::take(&mut self.following) {
+                self.call(key);
+            }
         }
         if self.lane.poll_progress(!self.following.is_empty()) {
             for key in std::mem::take(&mut self.following) {

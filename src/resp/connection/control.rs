@@ -2,6 +2,7 @@
 
 use super::job::Job;
 use super::{Busy, Connection, Queue, Watched};
+use crate::resp::command::failure;
 use crate::resp::command::{Args, Control, integer};
 use crate::resp::hub::Hub;
 use crate::resp::keys::Keys;
@@ -87,7 +88,10 @@ impl Connection {
             }
             Control::Wait | Control::WaitAof => match waiting(control, args, now) {
                 Err(failure) => self.refuse(failure, hub),
-                Ok(busy) => {
+                Ok(mut busy) => {
+                    if let Busy::Wait { asks_primary, .. } = &mut busy {
+                        *asks_primary = !hub.topology().is_some_and(|topology| topology.follows());
+                    }
                     self.busy = Some(busy);
                     self.check_wait(hub, keys, now);
                 }
@@ -100,9 +104,12 @@ impl Connection {
         hub.client(self.id).queued = -1;
     }
 
-    /// Answers `WAIT` or `WAITAOF` if that is possible now.
+    /// Answers `WAIT` or `WAITAOF` if that is possible now. What a primary was asked that is none any more might never be: it
+    /// does not hear of each node, and what was written may be lost.
     pub(super) fn check_wait(&mut self, hub: &mut Hub, keys: &mut impl Keys, now: Timestamp) {
-        let Some(Busy::Wait { is_local, local, replicas, deadline }) = &self.busy else { return };
+        let Some(Busy::Wait { is_local, local, replicas, deadline, asks_primary }) = &self.busy else {
+            return;
+        };
         let (own, others) = progress(keys, self.written);
         let is_late = deadline.is_some_and(|deadline| deadline <= now);
         if (own >= *local && others >= *replicas) || is_late {
@@ -112,9 +119,31 @@ impl Connection {
                 told_progress(is_local, own, others, reply);
                 Ok(())
             });
+            return;
         }
+        let Some(topology) = hub.topology().filter(|topology| topology.follows()) else { return };
+        let failure = if *asks_primary {
+            fail(UNBLOCKED)
+        } else if deadline.is_none() && *replicas > topology.known_elsewhere() {
+            failure(format!(
+                "ERR this node is not primary, and knows of {} other nodes at most; give a timeout, or ask {}",
+                topology.known_elsewhere(),
+                topology
+                    .primary()
+                    .and_then(|it| it.address.as_ref())
+                    .map_or("the primary".into(), ToString::to_string)
+            ))
+        } else {
+            return;
+        };
+        self.busy = None;
+        self.refuse(failure, hub);
     }
 }
+
+/// As by Redis.
+const UNBLOCKED: &str =
+    "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)";
 
 /// What `WAIT` is answered on a replica, as by Redis.
 fn of_primary(control: Control) -> Failure {
@@ -149,7 +178,8 @@ pub(super) fn waiting(control: Control, args: Args<'_>, now: Timestamp) -> Resul
         return Err(fail("ERR value is out of range, must be positive"));
     }
     let deadline = (timeout > 0).then(|| now.saturating_add(timeout));
-    Ok(Busy::Wait { is_local, local: local as u64, replicas: replicas.max(0) as u64, deadline })
+    let (local, replicas) = (local as u64, replicas.max(0) as u64);
+    Ok(Busy::Wait { is_local, local, replicas, deadline, asks_primary: false })
 }
 
 /// 1 if all that was written up to `written` is on this disk, otherwise 0; and how many other nodes have it.

@@ -72,7 +72,7 @@ enum Busy {
     /// Something was asked of clients on other loops; and what is left to be done of a transaction then.
     Asking { number: u64, rest: Option<Rest> },
     /// `WAIT` or `WAITAOF`.
-    Wait { is_local: bool, local: u64, replicas: u64, deadline: Option<Timestamp> },
+    Wait { is_local: bool, local: u64, replicas: u64, deadline: Option<Timestamp>, asks_primary: bool },
     /// The next request waits for more of the log.
     Behind { until: Timestamp },
 }

@@ -180,6 +180,40 @@ fn who_is_dismissed_hears_what_came_of_its_writes_and_a_balancer_stays() {
 }
 
 #[test]
+fn nobody_waits_for_what_a_node_that_is_not_primary_never_knows() {
+    const UNBLOCKED: &str =
+        "-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)";
+    let three = crate::resp::topology::tests::three;
+    let forwarding = |own, primary| Arc::new(Topology { forwards: true, ..three(own, primary) });
+    let mut world = World::plain(4);
+    world.hub.set_topology(forwarding(0, Some(0)));
+    for (at, wait) in [(0, "WAIT 2 0"), (1, "WAITAOF 0 2 0"), (2, "WAIT 2 60000")] {
+        world.send(at, wait);
+        assert!(world.connections[at].waits_for_nodes());
+    }
+    // It may be primary again.
+    world.hub.set_topology(forwarding(0, None));
+    (0..3).for_each(|at| world.advance(at));
+    world.send(3, "WAIT 2 0");
+    for at in 0..4 {
+        assert!(world.connections[at].waits_for_nodes() && world.told(at).is_empty());
+    }
+    world.hub.set_topology(forwarding(0, Some(1)));
+    for at in 0..4 {
+        world.advance(at);
+        assert_eq!(world.told(at), UNBLOCKED, "{at}");
+    }
+    let refused = "-ERR this node is not primary, and knows of 1 other nodes at most; give a timeout, or ask 10.0.0.1:7002";
+    assert_eq!(world.ask(0, "WAIT 2 0\nWAITAOF 0 2 0"), format!("{refused} {refused}"));
+    // One without a vote knows of both voters.
+    world.hub.set_topology(forwarding(2, Some(1)));
+    world.send(1, "WAIT 2 0");
+    assert!(world.connections[1].waits_for_nodes());
+    world.send(2, "WAIT 9 60000");
+    assert!(world.connections[2].waits_for_nodes(), "it hears what there is when the time is over");
+}
+
+#[test]
 fn a_position_is_behind_all_that_was_answered_before() {
     let mut world = World::plain(2);
     assert_eq!(world.ask(0, "TRIMTAB POSITION"), "*2 :0 :0");
