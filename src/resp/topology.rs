@@ -51,6 +51,9 @@ pub struct Node {
     pub reached_at: Option<ClientAddress>,
     /// It has a vote. Without one it becomes no primary.
     pub is_voter: bool,
+    /// It is this node, and does not use its vote: it has forgotten what it promised, does not know yet whether it is one of a
+    /// new cluster, or takes no part.
+    pub abstains: bool,
     /// There is a link to it, or it is this node.
     pub is_linked: bool,
     /// Who feeds it instead of the primary, by its name, as far as this node knows.
@@ -119,9 +122,9 @@ impl Topology {
         self.nodes.iter().filter(|node| node.is_voter).count() / 2 + 1
     }
 
-    /// How many voters are there, this node among them.
+    /// How many voters are there, this node among them unless it [abstains](Node::abstains).
     pub fn voters_linked(&self) -> usize {
-        self.nodes.iter().filter(|node| node.is_voter && node.is_linked).count()
+        self.nodes.iter().filter(|node| node.is_voter && node.is_linked && !node.abstains).count()
     }
 
     /// All that are not primary and that clients can reach.
@@ -212,6 +215,7 @@ pub(super) mod tests {
             address: Some(ClientAddress { host: "10.0.0.1".into(), port: 7_001 + at }),
             reached_at: None,
             is_voter: at < 2,
+            abstains: false,
             is_linked: true,
             source: None,
             sequence: Some(100 + u64::from(at)),
@@ -250,6 +254,16 @@ pub(super) mod tests {
         assert!(id(0) != id(1) && id(0) != topology.history_id() && id(0).len() == 40);
         assert_eq!(id(0), FROZEN);
         assert_ne!(Topology { generation: 2, ..three(0, None) }.history_id(), topology.history_id());
+    }
+
+    #[test]
+    fn a_voter_counts_where_it_votes() {
+        let mut topology = three(0, Some(1));
+        assert_eq!((topology.voters_linked(), topology.quorum()), (2, 2));
+        topology.nodes[0].abstains = true;
+        assert_eq!((topology.voters_linked(), topology.quorum()), (1, 2));
+        topology.nodes[1].is_linked = false;
+        assert_eq!((topology.voters_linked(), topology.quorum()), (0, 2));
     }
 
     const FROZEN: &str = "05a47ed855385494e7cce5cfcbeda3e029cac963";

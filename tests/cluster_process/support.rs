@@ -73,11 +73,12 @@ impl Cluster {
         let nodes: Vec<_> = addresses.iter().map(|_| None).collect();
         let mut cluster = Self { addresses, lines, listener, nodes, authorities, folder };
         (0..cluster.nodes.len()).for_each(|at| cluster.start_node(at));
-        // One that comes after the first election is taken in without a vote, and has it later.
+        // One that comes after the first election is taken in without a vote, and has it later. Which of them that is the others
+        // may not know at first: each says it of itself.
         let linked = format!("|voters_linked:{voters}");
         until("all that vote do", || {
             let told = |at| Client::connect(cluster.resp(at))?.ask("INFO replication");
-            (0..voters).any(|at| told(at).is_some_and(|told| told.contains(&linked)))
+            (0..voters).all(|at| told(at).is_some_and(|told| told.contains(&linked)))
         });
         cluster
     }

@@ -154,6 +154,7 @@ mod tests {
             address,
             reached_at,
             is_voter: true,
+            abstains: false,
             is_linked: true,
             source: None,
             sequence: None,

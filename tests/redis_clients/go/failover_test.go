@@ -59,15 +59,17 @@ func startNodes(t *testing.T, c *cluster) *cluster {
 	return c
 }
 
-// allVote waits for that: a node that comes after the first election is taken in without a vote, and has it later.
+// allVote waits for that: a node that comes after the first election is taken in without a vote, and has it later. Each says
+// so of itself.
 func (c *cluster) allVote(t *testing.T) {
 	t.Helper()
+	waiting := c.resps[:3]
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		for _, address := range c.resps[:3] {
-			client := redis.NewClient(&redis.Options{Addr: address, MaxRetries: -1})
-			told, _ := client.Info(context.Background(), "replication").Result()
-			client.Close()
-			if strings.Contains(told, "voters_linked:3") {
+		client := redis.NewClient(&redis.Options{Addr: waiting[0], MaxRetries: -1})
+		told, _ := client.Info(context.Background(), "replication").Result()
+		client.Close()
+		if strings.Contains(told, "voters_linked:3") {
+			if waiting = waiting[1:]; len(waiting) == 0 {
 				return
 			}
 		}

@@ -141,13 +141,17 @@ class Cluster:
         self.processes[at] = subprocess.Popen(command, stderr=told)
 
     def all_vote(self) -> None:
-        """Waits for that: one that comes after the first election has no vote at first."""
+        """Waits for that: one that comes after the first election has no vote at first, and each says so of
+        itself."""
         end = time.monotonic() + 60
+        waiting = list(self.ports)
         while time.monotonic() < end:
-            for port in self.ports:
-                with suppress(redis.RedisError), redis.Redis(port=port) as client:
-                    if client.info("replication").get("voters_linked") == len(self.ports):
+            with suppress(redis.RedisError), redis.Redis(port=waiting[0]) as client:
+                if client.info("replication").get("voters_linked") == len(self.ports):
+                    waiting.pop(0)
+                    if not waiting:
                         return
+                    continue
             time.sleep(0.02)
         raise AssertionError("not all nodes have a vote")
 

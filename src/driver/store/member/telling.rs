@@ -3,7 +3,7 @@
 use super::Member;
 use crate::driver::store::shared::Core;
 use crate::error::Result;
-use crate::replication::{Position, Role};
+use crate::replication::{Position, Role, Standing};
 use crate::resp::{ClientAddress, Node, Topology};
 use crate::store::engine::Now;
 
@@ -28,6 +28,7 @@ impl Member {
                     address: person.and_then(|it| ClientAddress::parse(it.client_address.as_ref()?)),
                     reached_at: person.and_then(|it| ClientAddress::parse(it.reached_at.as_ref()?)),
                     is_voter: members.is_voter(*number),
+                    abstains: is_own && *self.node.standing() != Standing::Active,
                     is_linked: is_own || self.people.is_linked(*number),
                     source: self.source_of(&status, *number).map(|it| self.people.name(it)),
                     sequence: if is_own { Some(status.applied) } else { matched },
