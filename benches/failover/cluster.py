@@ -134,8 +134,8 @@ peer_tls = "insecure-plaintext"
         return Client(self.split, patience)
 
     def until_all_vote(self) -> None:
-        """One that comes after the first election is taken in without a vote, and has it later. Each says so of
-        itself."""
+        """One that comes after the first election is taken in without a vote, and has it later. Each says so
+        of itself."""
         wanted = b"voters_linked:%d\r\n" % self.voters
         waiting = self.running()
         end = time.monotonic() + PATIENCE

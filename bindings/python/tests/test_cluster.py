@@ -94,9 +94,9 @@ def wait_for(events: trimtab.ClusterEvents, kind: ClusterEventKind, text: str = 
 
 
 def wait_for_voters(store: Store, names: str) -> None:
-    """Waits until a node votes itself, as far as it has a vote, and those who have one are these, with a link to
-    each. A founder that came after the first election has its vote a little later, which the others may not know
-    at first: when this has been waited for on each of them all vote, and one may be closed."""
+    """Waits until a node votes itself, as far as it has a vote, and those who have one are these, with a link
+    to each. A founder that came after the first election has its vote a little later, which the others may
+    not know at first: when this has been waited for on each of them all vote, and one may be closed."""
     with store.cluster_events() as events:
         while True:
             status = store.cluster()
@@ -354,8 +354,8 @@ def test_links_that_are_secured_and_all_options(tmp_path: Path) -> None:
         at = [member.name for member in members].index(others[1])
         with join(at, theirs.issue(others[1], False), "stranger") as stranger:
             wait_for(events, ClusterEventKind.REFUSED, "certificate")
-            # The one whose name comes first dials, and hears of whom it meant to reach. Who is dialled by a stranger
-            # that takes no certificate of it knows only from where.
+            # The one whose name comes first dials, and hears of whom it meant to reach. Who is dialled by a
+            # stranger that takes no certificate of it knows only from where.
             status = nodes.stores[primary].cluster()
             seen = next(node for node in status.nodes if node.name == others[1])
             why = seen.trouble if primary < others[1] else status.last_refusal
