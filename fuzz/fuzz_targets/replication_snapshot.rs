@@ -117,7 +117,7 @@ static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(|| {
         source(20, 300, 500, 200),
         source(20, 301, 500, 200),
         // In pieces as they are in earnest.
-        source(30, 60_000, SNAPSHOT_PIECE_BYTES, SNAPSHOT_PIECE_BYTES),
+        source(14, 60_000, SNAPSHOT_PIECE_BYTES, SNAPSHOT_PIECE_BYTES),
     ]
 });
 
@@ -282,7 +282,7 @@ impl World {
 
     fn flood(&mut self, by: Sender, of: u8, count: u8) {
         let of = usize::from(of) % SOURCES.len();
-        for _ in 0..count.min(64) {
+        for _ in 0..count.min(40) {
             let (id, number) = (SOURCES[of].id, self.next[of]);
             self.next[of] += 1;
             let bytes = vec![0; SNAPSHOT_PIECE_BYTES];
@@ -385,7 +385,7 @@ static SOUND: LazyLock<()> = LazyLock::new(|| {
             steps.extend([piece(wrong), Step::Take, Step::Written]);
         }
         assert_eq!(play(is_learner, steps), 0);
-        play(is_learner, vec![Step::Offer { by, of: 3, wrong: None }, Step::Flood { by, of: 3, count: 64 }]);
+        play(is_learner, vec![Step::Offer { by, of: 3, wrong: None }, Step::Flood { by, of: 3, count: 40 }]);
     }
 });
 
