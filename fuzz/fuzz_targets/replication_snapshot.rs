@@ -342,7 +342,7 @@ impl World {
     /// Nothing, or one of those that were offered, to the last byte.
     fn check_state(&mut self) {
         let sequence = self.node.state().sequence();
-        if self.installed == 0 && self.node.state().len() == 0 {
+        if self.installed == 0 && self.node.state().is_empty() {
             return;
         }
         let chunks = chunks(self.node.view(), SNAPSHOT_PIECE_BYTES);
