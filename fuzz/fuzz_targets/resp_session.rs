@@ -3,9 +3,11 @@
 
 #![no_main]
 
+use std::sync::LazyLock;
+
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use trimtab::resp::{Limits, Options};
+use trimtab::resp::{ClientAddress, Limits, Node, Options, Topology};
 
 #[path = "../../tests/resp_differential/local.rs"]
 mod local;
@@ -18,25 +20,74 @@ enum Piece {
     Words(u8, Vec<Word>),
 }
 
+/// What the server is.
+#[derive(Arbitrary, Debug)]
+enum Place {
+    Alone,
+    Primary,
+    Replica,
+}
+
 #[derive(Arbitrary, Debug)]
 enum Word {
     Known(u8),
     Other(Vec<u8>),
 }
 
-const NAMES: &str = "ping echo hello auth select quit reset command client info config dbsize flushall time get set setnx \
-    setex psetex getset getdel getex mget mset msetnx append strlen getrange setrange incr decr incrby decrby \
-    incrbyfloat del unlink exists type rename renamenx copy touch keys scan randomkey expire pexpire expireat \
-    pexpireat ttl pttl expiretime pexpiretime persist multi exec discard watch unwatch hset hsetnx hget hmget hmset \
-    hgetall hdel hlen hexists hkeys hvals hincrby hincrbyfloat hstrlen hscan hrandfield subscribe psubscribe \
-    unsubscribe punsubscribe publish pubsub wait waitaof object debug";
-const WORDS: &str = "a b c 0 1 -1 2 3 9223372036854775807 -9223372036854775808 1.5 1e300 1e-300 x* * nx xx gt lt ex px \
+const WORDS: &str = "help a b c 0 1 -1 2 3 9223372036854775807 -9223372036854775808 1.5 1e300 1e-300 x* * nx xx gt lt ex px \
     exat pxat keepttl persist get set match count type string hash withvalues replace db list id docs channels \
     numsub notify-keyspace-events KEA setname on off encoding 4000000000";
 
 const OUTPUT_MAX: usize = 4_000;
 
-fuzz_target!(|pieces: Vec<(bool, Piece)>| {
+/// The names of all commands, as the server lists them; the words that others may be, subcommands among them.
+static KNOWN: LazyLock<(Vec<String>, Vec<String>)> = LazyLock::new(|| {
+    let mut local = local::Local::new(Options::default());
+    let client = local.connect();
+    let told = String::from_utf8(local.ask(client, b"COMMAND LIST\r\n", 0)).expect("names are ASCII");
+    let listed = told.split("\r\n").filter(|line| !line.is_empty() && !line.starts_with(['*', '$']));
+    let (mut names, mut words) = (Vec::new(), WORDS.split_whitespace().map(String::from).collect::<Vec<_>>());
+    for name in listed {
+        match name.split_once('|') {
+            Some((_, subcommand)) => words.push(subcommand.into()),
+            None => names.push(name.into()),
+        }
+    }
+    let count = String::from_utf8(local.ask(client, b"COMMAND COUNT\r\n", 0)).expect("a number");
+    assert_eq!(count, format!(":{}\r\n", names.len()), "all are listed");
+    words.sort_unstable();
+    words.dedup();
+    (names, words)
+});
+
+/// Three nodes, the last without a vote; the first is asked.
+fn topology(is_primary: bool) -> Topology {
+    let node = |at: u16| Node {
+        name: format!("n{at}"),
+        address: Some(ClientAddress { host: "10.0.0.1".into(), port: 7_001 + at }),
+        reached_at: None,
+        is_voter: at < 2,
+        abstains: false,
+        is_linked: true,
+        source: None,
+        sequence: Some(100),
+        freshness: None,
+    };
+    Topology {
+        cluster: "c".into(),
+        generation: 1,
+        epoch: 5,
+        nodes: (0..3).map(node).collect(),
+        own: 0,
+        primary: Some(usize::from(!is_primary)),
+        forwards: true,
+        is_degraded: false,
+        degraded_writes: 0,
+    }
+}
+
+fuzz_target!(|given: (Place, Vec<(bool, Piece)>)| {
+    let (place, pieces) = given;
     let limits = Limits { inline_max: 200, arguments_max: 20, argument_max: 300, request_max: 1_000 };
     let options = Options {
         limits,
@@ -48,9 +99,13 @@ fuzz_target!(|pieces: Vec<(bool, Piece)>| {
         attempts_max: 3,
         ..Options::default()
     };
-    let names: Vec<&str> = NAMES.split_whitespace().collect();
-    let words: Vec<&str> = WORDS.split_whitespace().collect();
+    let (names, words) = &*KNOWN;
     let mut local = local::Local::new(options);
+    match place {
+        Place::Alone => {}
+        Place::Primary => local.join(topology(true)),
+        Place::Replica => local.join(topology(false)),
+    }
     let clients = [local.connect(), local.connect()];
     for (is_second, piece) in pieces {
         let bytes = match piece {

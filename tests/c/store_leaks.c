@@ -104,7 +104,7 @@ static void one_server(unsigned round)
     }
 }
 
-/* A store that is a node of the cluster `round`, whose nodes have addresses of their own: by process, round and node. */
+/* A store that is a node of the cluster `round`, whose nodes have an address of this process's own, and a port each. */
 static trimtab_store *join(unsigned round, unsigned node)
 {
     char name[8], address[32], path[128];
@@ -117,7 +117,7 @@ static trimtab_store *join(unsigned round, unsigned node)
     for (unsigned at = 0; at < NODES; at++) {
         snprintf(name, sizeof name, "n%u", at);
         snprintf(address, sizeof address, "127.%u.%u.%u:%u", 192 + (pid >> 16 & 0x3f), pid >> 8 & 0xff,
-                 (pid & 0x3f) << 2 | at, 7400 + round);
+                 pid & 0xff, 7400 + NODES * round + at);
         OK(trimtab_cluster_options_add_member(cluster, STR(name), STR(address), 0));
     }
     OK(trimtab_cluster_options_set_insecure_plaintext(cluster, 0));

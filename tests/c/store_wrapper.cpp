@@ -449,10 +449,10 @@ void clusters()
 {
     const char *const names[] = {"a", "b", "c"};
     const auto address = [&](unsigned at) {
-        // Of this machine, and nobody else's: by process and node.
+        // Of this machine, and nobody else's: an address for each process, a port for each node.
         const unsigned pid = static_cast<unsigned>(getpid());
-        return "127." + std::to_string(1 + (pid >> 16 & 0x1f)) + "." + std::to_string(pid >> 8 & 0xff) + "." +
-               std::to_string((pid & 0x3f) << 2 | at) + ":7400";
+        return "127." + std::to_string(1 + (pid >> 16 & 0x3f)) + "." + std::to_string(pid >> 8 & 0xff) + "." +
+               std::to_string(pid & 0xff) + ":" + std::to_string(7500 + at);
     };
     const auto member = [&](const char *node) {
         trimtab::ClusterOptions options(node);

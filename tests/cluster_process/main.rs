@@ -21,6 +21,7 @@ mod pools;
 #[path = "../shared/process.rs"]
 #[allow(dead_code, reason = "each of the tests needs a part of it")]
 mod process;
+mod rot;
 mod secured;
 mod split;
 mod support;

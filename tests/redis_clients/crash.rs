@@ -24,7 +24,8 @@ fn start(folder: &Folder) -> (Running, SocketAddr) {
     (running, address)
 }
 
-/// Sends SETs in batches until the server is gone; gives what was acknowledged last of each key.
+/// Sends SETs in batches until the server is gone; gives what was acknowledged last of each key. It has begun once there is
+/// something.
 fn load(
     address: SocketAddr,
     client: usize,
@@ -35,7 +36,7 @@ fn load(
     let mut connection = Client::connect(address);
     let mut acknowledged = BTreeMap::new();
     let mut next = round << 32;
-    begun.wait();
+    let mut begins = Some(begun);
     while !is_over.load(Ordering::Relaxed) {
         let mut requests = Vec::new();
         let batch: Vec<(String, u64)> = (0..1 + next % 5)
@@ -57,6 +58,9 @@ fn load(
                 Some(other) => panic!("{other}"),
                 None => return acknowledged,
             };
+        }
+        if let Some(begun) = begins.take() {
+            begun.wait();
         }
     }
     acknowledged

@@ -22,6 +22,7 @@ mod opening;
 #[path = "../shared/process.rs"]
 #[allow(dead_code, reason = "each of the tests needs a part of it")]
 mod process;
+mod rot;
 mod scans;
 mod support;
 mod told;

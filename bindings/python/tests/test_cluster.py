@@ -23,9 +23,9 @@ _numbers = itertools.count(1)
 
 
 def free_address() -> str:
-    """An address of this machine that nobody else has: by process and count, in a network of 16 million."""
-    pid, number = os.getpid(), next(_numbers)
-    return f"127.{64 + (pid >> 16 & 0x3f)}.{pid >> 8 & 0xFF}.{(pid & 3) << 6 | number & 0x3F}:7400"
+    """An address of this machine for each process, all of whose number is in it, and a port for each call."""
+    pid = os.getpid()
+    return f"127.{64 + (pid >> 16 & 0x3F)}.{pid >> 8 & 0xFF}.{pid & 0xFF}:{7400 + next(_numbers)}"
 
 
 class Cluster:
@@ -91,6 +91,20 @@ def wait_for(events: trimtab.ClusterEvents, kind: ClusterEventKind, text: str = 
         assert event, f"no {kind!r} with {text!r}"
         if event.kind is kind and (text in (event.name or "") or text in (event.detail or "")):
             return event
+
+
+def wait_for_voters(store: Store, names: str) -> None:
+    """Waits until a node votes itself, as far as it has a vote, and those who have one are these, with a link
+    to each. A founder that came after the first election has its vote a little later, which the others may
+    not know at first: when this has been waited for on each of them all vote, and one may be closed."""
+    with store.cluster_events() as events:
+        while True:
+            status = store.cluster()
+            voters = {node.name: node.is_linked for node in status.nodes if node.is_voter}
+            if status.standing is Standing.ACTIVE and voters == dict.fromkeys(names, True):
+                return
+            # Members and links that change are told.
+            assert events.poll(PATIENCE), store.cluster()
 
 
 def test_writes_and_reads_on_every_node(cluster: Cluster) -> None:
@@ -230,6 +244,35 @@ def test_who_is_primary_and_who_is_in_it(cluster: Cluster) -> None:
         assert ended == [True]
 
 
+def test_a_dead_node_is_replaced_and_then_another_one_dies(cluster: Cluster) -> None:
+    primary = cluster.primary()
+    stores = cluster.stores
+    for name in "abc":
+        wait_for_voters(stores[name], "abc")
+    lost, other = (name for name in "abc" if name != primary)
+    stores[lost].close()
+    # All that are left have it, so the learner has caught up.
+    assert stores[primary].put(b"key", b"1", durability=AtLeast(3), timeout=PATIENCE).nodes == 3
+    with pytest.raises(trimtab.InvalidArgumentError, match="no learner"):
+        stores[primary].replace_node(lost, other)
+    with pytest.raises(trimtab.NotPrimaryError):
+        stores["d"].replace_node(lost, "d")
+    stores[primary].replace_node(lost, "d", timeout=PATIENCE)
+    left = primary + other + "d"
+    for name in left:
+        wait_for_voters(stores[name], left)
+        assert lost not in {node.name for node in stores[name].cluster().nodes}
+    with pytest.raises(trimtab.NotFoundError):
+        stores[primary].replace_node(lost, "d")
+    # Of the three that there were at first one is left; with the new one it is a majority.
+    stores[primary].close()
+    for turn in range(20):
+        key = b"%d" % turn
+        done = stores["d" if turn % 2 else other].put(key, key, timeout=PATIENCE)
+        assert done.nodes == 2 and stores[other][key] == stores["d"][key] == key
+    assert stores["d"][b"key"] == b"1" and cluster.primary(but=primary) in (other, "d")
+
+
 class Authority:
     """Makes certificates, with openssl."""
 
@@ -310,7 +353,13 @@ def test_links_that_are_secured_and_all_options(tmp_path: Path) -> None:
         assert done.is_degraded and done.nodes == 2
         at = [member.name for member in members].index(others[1])
         with join(at, theirs.issue(others[1], False), "stranger") as stranger:
-            wait_for(events, ClusterEventKind.REFUSED)
+            wait_for(events, ClusterEventKind.REFUSED, "certificate")
+            # The one whose name comes first dials, and hears of whom it meant to reach. Who is dialled by a
+            # stranger that takes no certificate of it knows only from where.
+            status = nodes.stores[primary].cluster()
+            seen = next(node for node in status.nodes if node.name == others[1])
+            why = seen.trouble if primary < others[1] else status.last_refusal
+            assert why and "certificate" in why and not seen.is_linked, status
             assert stranger.cluster().primary is None
             # Once all have both authorities, new links are made.
             both = Path(ours.ca).read_text() + Path(theirs.ca).read_text()
