@@ -23,5 +23,6 @@ mod pools;
 mod process;
 mod secured;
 mod split;
+mod stale;
 mod support;
 mod told;
