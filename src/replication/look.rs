@@ -1,11 +1,15 @@
 //! [`Look`]: a read as one node has another do it, and what it finds there.
 
 use super::frame::Fault;
-use super::wire::{Reader, put_bytes, put_u64};
-use crate::store::index::{Answer, Outcome, Range, Recalled, RequestId, State};
+use super::wire::{Reader, put_bytes, put_u32, put_u64};
+use crate::store::index::{Answer, Found, Lifetime, Outcome, Range, Recalled, RequestId, State};
 
 /// The most bytes of keys and values that one look finds; the rest is told as left.
 const FOUND_BYTES_MAX: u64 = 8 << 20;
+/// The most arguments that a client's command has, its name among them.
+pub const ARGUMENTS_MAX: usize = 1_024;
+/// The most bytes of these together.
+pub const ARGUMENTS_BYTES_MAX: usize = 1 << 20;
 
 /// A read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,11 +42,28 @@ pub enum Look {
     /// What came of a request: the outcome of before, told as repeated. Otherwise [`Answer::Configured`] when it was not
     /// done, and [`Answer::NotMet`] with the lowest number that is remembered when that is forgotten.
     Request(RequestId),
+    /// What a client is to be sent. [`Answer::Got`] with that as value, and nothing else; without, when it is not
+    /// told that way.
+    Client(ClientCommand),
+}
+
+/// A command of a client of Redis' that only reads, with [`ARGUMENTS_MAX`] arguments and [`ARGUMENTS_BYTES_MAX`]
+/// bytes at most.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCommand {
+    /// The answer is for RESP3.
+    pub is_resp3: bool,
+    /// For what is drawn.
+    pub random: u64,
+    /// The command, its name first.
+    pub arguments: Vec<Vec<u8>>,
 }
 
 impl Look {
     /// Looks. What has expired by the time in the state is not found.
-    pub fn at(&self, state: &State) -> Outcome {
+    ///
+    /// - `tell`: what a client is to be sent, for whoever knows its commands.
+    pub fn at(&self, state: &State, tell: impl FnOnce(&ClientCommand) -> Option<Vec<u8>>) -> Outcome {
         let (sequence, time) = (state.sequence(), state.time());
         let found = |answer| Outcome { sequence, is_repeated: false, answer: Ok(answer) };
         match self {
@@ -61,6 +82,13 @@ impl Look {
                 Recalled::NotDone => found(Answer::Configured),
                 Recalled::Forgotten { lowest } => found(Answer::NotMet { version: lowest, previous: None }),
             },
+            Look::Client(command) => found(Answer::Got(tell(command).map(|told| Found {
+                value: told.into(),
+                version: 0,
+                created: 0,
+                changes: 0,
+                lifetime: Lifetime::Unbounded,
+            }))),
         }
     }
 
@@ -72,6 +100,7 @@ impl Look {
                 start.len() + end.as_ref().map_or(0, Vec::len)
             }
             Look::Request(_) => 24,
+            Look::Client(command) => command.arguments.iter().map(|it| it.len() + size_of::<Vec<u8>>()).sum(),
         }
     }
 
@@ -97,6 +126,13 @@ impl Look {
                 to.extend_from_slice(client);
                 put_u64(to, *number);
             }
+            Look::Client(ClientCommand { is_resp3, random, arguments }) => {
+                to.push(5);
+                to.push(u8::from(*is_resp3));
+                put_u64(to, *random);
+                put_u32(to, arguments.len() as u32);
+                arguments.iter().for_each(|argument| put_bytes(to, argument));
+            }
         }
     }
 
@@ -116,6 +152,10 @@ impl Look {
                 let client = from.take(16)?.try_into().expect("sixteen bytes");
                 Look::Request(RequestId { client, number: from.u64()? })
             }
+            5 => {
+                let (is_resp3, random) = (from.flag()?, from.u64()?);
+                Look::Client(ClientCommand { is_resp3, random, arguments: arguments(from)? })
+            }
             _ => return Err(Fault::Malformed("the read is of no known kind")),
         })
     }
@@ -133,4 +173,53 @@ fn range(from: &mut Reader<'_>) -> Result<(Vec<u8>, Option<Vec<u8>>), Fault> {
     let start = from.bytes()?.to_vec();
     let end = if from.flag()? { Some(from.bytes()?.to_vec()) } else { None };
     Ok((start, end))
+}
+
+fn arguments(from: &mut Reader<'_>) -> Result<Vec<Vec<u8>>, Fault> {
+    let count = from.count(4)?;
+    if !(1..=ARGUMENTS_MAX).contains(&count) {
+        return Err(Fault::Malformed("the command has no argument or too many"));
+    }
+    let mut left = ARGUMENTS_BYTES_MAX;
+    let mut arguments = Vec::with_capacity(count);
+    for _ in 0..count {
+        let argument = from.bytes()?;
+        left = left.checked_sub(argument.len()).ok_or(Fault::Malformed("the command is too long"))?;
+        arguments.push(argument.to_vec());
+    }
+    Ok(arguments)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_back(arguments: Vec<Vec<u8>>) -> Result<Look, Fault> {
+        let look = Look::Client(ClientCommand { is_resp3: true, random: 3, arguments });
+        let mut bytes = Vec::new();
+        look.encode(&mut bytes);
+        let mut from = Reader(&bytes);
+        let read = Look::decode(&mut from)?;
+        from.end()?;
+        assert_eq!(read, look);
+        Ok(read)
+    }
+
+    #[test]
+    fn a_command_of_a_client_has_bounds() {
+        for arguments in [
+            vec![Vec::new()],
+            vec![b"k".to_vec(); ARGUMENTS_MAX],
+            vec![vec![b'k'; ARGUMENTS_BYTES_MAX - 3], b"get".to_vec()],
+        ] {
+            read_back(arguments).unwrap();
+        }
+        for arguments in [
+            Vec::new(),
+            vec![b"k".to_vec(); ARGUMENTS_MAX + 1],
+            vec![vec![b'k'; ARGUMENTS_BYTES_MAX - 2], b"get".to_vec()],
+        ] {
+            assert!(matches!(read_back(arguments), Err(Fault::Malformed(_))));
+        }
+    }
 }

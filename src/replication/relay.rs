@@ -389,6 +389,7 @@ impl Fence {
 #[cfg(test)]
 mod tests {
     use super::super::frame::{self, Header};
+    use super::super::look::ClientCommand;
     use super::super::message::Body;
     use super::*;
     use crate::store::index::{Answer, Refusal, RequestId};
@@ -427,6 +428,15 @@ mod tests {
                 millis: 1,
                 token: None,
                 look: Look::Request(RequestId { client: [7; 16], number: 9 }),
+            },
+            Relay::Look {
+                millis: 1,
+                token: Some(position),
+                look: Look::Client(ClientCommand {
+                    is_resp3: true,
+                    random: u64::MAX,
+                    arguments: vec![b"GET".to_vec(), Vec::new()],
+                }),
             },
             Relay::Card { address: "10.0.0.1:6379".into() },
             Relay::Message { channel: b"news".to_vec(), payload: b"he\0llo".to_vec() },

@@ -4,6 +4,7 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use super::ahead::{Ahead, Leaves};
+use super::errand::Errand;
 use crate::error::Error;
 use crate::store::index::{Command, Outcome, State, Timestamp, View};
 
@@ -66,6 +67,15 @@ pub enum Has {
     NotYet,
     /// They never will: what was there is lost with a primary.
     Lost,
+}
+
+/// What came of asking the primary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Up to where what the answer rests on goes.
+    pub position: Position,
+    /// What the client is to be sent; `None`: the primary does not do the errand, or was asked for none.
+    pub answer: Option<Vec<u8>>,
 }
 
 /// What came of a write: its outcome in the index, or why it is not in the log.
@@ -135,6 +145,20 @@ pub trait Keys {
         durability: Durability,
         leaves: Option<Leaves>,
     ) -> Result<Submitted, Error>;
+
+    /// Asks the primary, on behalf of a client that this node does not show what is fresh enough. What comes of it is
+    /// told by [`Connection::take_told`](super::Connection::take_told), after `wait` at most.
+    ///
+    /// - `errand`: what it is to do, as of now; `None`: nothing, and what comes of it is told once views show all
+    ///   that was answered anywhere before this call.
+    /// - `position`: what is to be seen in any case.
+    ///
+    /// `None`: the primary is not to be asked: there is none at present that can be reached, this node does not pass
+    /// on what it is asked, or too much is under way.
+    fn ask(&mut self, errand: Option<&Errand>, position: Option<Position>, wait: Duration) -> Option<Ticket> {
+        let _ = (errand, position, wait);
+        None
+    }
 
     /// The last sequence that is on this disk.
     fn durable(&mut self) -> u64;

@@ -24,5 +24,6 @@ mod process;
 mod rot;
 mod secured;
 mod split;
+mod stale;
 mod support;
 mod told;

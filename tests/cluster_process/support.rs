@@ -268,6 +268,7 @@ impl Client {
                 let read = self.0.by_ref().take(len).read_to_end(out).ok()?;
                 (read as u64 == len).then_some(())
             }
+            b'%' if number() > 0 => (0..2 * number()).try_for_each(|_| self.read(out)),
             b'*' if number() > 0 => (0..number()).try_for_each(|_| self.read(out)),
             _ => Some(()),
         }

@@ -357,6 +357,15 @@ impl Clients {
                             now,
                         );
                     }
+                    Finished::Told { client, ticket, told } => {
+                        let key = key_of(client);
+                        let Some(client) = find(&mut self.table, key) else { continue };
+                        if !std::mem::replace(&mut client.is_called, true) {
+                            self.called.push(key);
+                        }
+                        let keys = batch.of(number_of(key));
+                        client.connection.take_told(ticket, told, &mut self.hub, keys, now);
+                    }
                     Finished::Sync => {
                         self.is_syncing = false;
                         for key in self.waiting.drain(..) {

@@ -19,7 +19,7 @@ use super::Store;
 use super::ground::Reply;
 use super::shared::{Core, now};
 use crate::error::Result;
-use crate::resp::{Ahead, Completed, Ticket, Topology, Trace};
+use crate::resp::{Ahead, Completed, Position, Ticket, Told, Topology, Trace};
 use crate::store::index::{Answer, Timestamp};
 use crate::time::{Clock, Instant};
 
@@ -73,12 +73,16 @@ pub(super) struct Place {
     ticket: Option<Ticket>,
     /// What it has left in [`Ahead`].
     trace: Option<Trace>,
+    /// It is no write: the primary was asked.
+    is_asked: bool,
 }
 
 /// What came of one of a lane's calls.
 pub(crate) enum Finished {
     /// A write of `client`.
     Write { client: u64, ticket: Ticket, completed: Completed },
+    /// What the primary told `client`, if it did.
+    Told { client: u64, ticket: Ticket, told: Result<Told> },
     /// All that was there when [`Batch::sync`] was called is on disk, or never will be.
     Sync,
 }
@@ -96,6 +100,9 @@ impl Lanes {
         let Some(post) = self.posts.get_mut(place.lane) else { return };
         post.done.push(match place.ticket {
             None => Finished::Sync,
+            Some(ticket) if place.is_asked => {
+                Finished::Told { client: place.client, ticket, told: result.map(told_of) }
+            }
             Some(ticket) => {
                 let completed = result.map(|done| done.outcome.expect("a command has an outcome"));
                 Finished::Write { client: place.client, ticket, completed }
@@ -383,6 +390,15 @@ impl Post {
         }
         std::mem::take(&mut self.is_news)
     }
+}
+
+/// What a client is told of what the primary found, if anything was to be.
+fn told_of(reply: Reply) -> Told {
+    let answer = match reply.outcome.map(|outcome| outcome.answer) {
+        Some(Ok(Answer::Got(Some(found)))) => Some(found.value.to_vec()),
+        _ => None,
+    };
+    Told { position: Position { epoch: reply.epoch, sequence: reply.sequence }, answer }
 }
 
 /// What is known of the cluster; `None` outside of one.

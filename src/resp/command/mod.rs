@@ -155,6 +155,17 @@ impl Spec {
         self.flags & WRITE != 0
     }
 
+    /// The keys that a request names.
+    pub(super) fn keys_of<'a>(&self, args: Args<'a>) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let (first, last, step) = self.keys;
+        let end = if last < 0 { args.len() as i32 + last } else { last };
+        let (first, step, end) = match (usize::try_from(first), usize::try_from(step), usize::try_from(end)) {
+            (Ok(first @ 1..), Ok(step @ 1..), Ok(end)) => (first, step, end),
+            _ => (1, 1, 0),
+        };
+        (first..=end).step_by(step).filter_map(|at| args.get(at).copied())
+    }
+
     /// The name of the subcommand that a request is for, if it has any.
     pub(super) fn subcommand(&self, args: Args<'_>) -> Option<&'static str> {
         let given = args.get(1).filter(|_| !self.subcommands.is_empty())?;

@@ -62,7 +62,7 @@ impl Connection {
                 }
                 Some(queue) => {
                     hub.client(self.id).queued = -1;
-                    let job = Job { requests: queue.requests, is_transaction: true };
+                    let job = Job { requests: queue.requests, is_transaction: true, is_whole: false };
                     self.start_job(job, 1, hub, keys, now);
                 }
             },

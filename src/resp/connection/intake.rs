@@ -79,6 +79,7 @@ impl Connection {
                     // The same bytes are parsed once more then.
                     return false;
                 }
+                self.heard = None;
                 intake.at += len;
                 if hub.options.password.is_some() {
                     intake.parser.set_stranger(!hub.client(self.id).is_authenticated);

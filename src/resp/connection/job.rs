@@ -18,6 +18,8 @@ use crate::store::index::{Answer, Command, EventKind, Range, Timestamp, View, Wa
 pub(super) struct Job {
     pub(super) requests: Vec<Queued>,
     pub(super) is_transaction: bool,
+    /// What is here has all that was answered before it was asked for.
+    pub(super) is_whole: bool,
 }
 
 #[derive(Debug)]
@@ -96,8 +98,10 @@ impl Connection {
             return;
         };
         if !draft.has_changes() {
-            if let Some(failure) = self.unseen(keys.sight(), hub).filter(|_| reads(&job)) {
-                return self.fail_job(job.is_transaction, failure, hub);
+            let sight = keys.sight();
+            let unseen = if job.is_whole || !reads(&job) { None } else { self.unseen(sight, hub, keys) };
+            if let Some(failure) = unseen {
+                return self.seek_whole(job, attempts, failure, hub, keys);
             }
             self.write_job(job, parts, hub, keys, now);
             return;

@@ -5,11 +5,13 @@
 //! under way, further writes that need not read first are submitted too, up to `pending_max`. A write that must read
 //! first is made up over the newest state, and what writes under way will have made of that
 //! ([`World`](super::world::World), [`Ahead`](super::ahead::Ahead)), and submitted with the versions of what it has read;
-//! if somebody has changed any of it meanwhile, it is made up anew, up to `attempts_max` times.
+//! if somebody has changed any of it meanwhile, it is made up anew, up to `attempts_max` times. Where what is here is
+//! too old, the primary is asked (`elsewhere`).
 
 mod answer;
 mod asking;
 mod control;
+mod elsewhere;
 mod intake;
 mod job;
 mod options;
@@ -20,13 +22,14 @@ mod take;
 use std::collections::{BTreeMap, VecDeque};
 
 use self::answer::answer;
+use self::elsewhere::Heard;
 use self::intake::Intake;
 use self::job::{Job, Part, Queued, Rest};
 pub use self::options::Options;
 use self::output::Slot;
 use self::position::Bound;
 use crate::resp::hub::{Hub, Message};
-use crate::resp::keys::{Completed, Keys, Ticket};
+use crate::resp::keys::{Completed, Keys, Position, Ticket};
 use crate::resp::reply::Reply;
 use crate::resp::request::Parser;
 use crate::resp::world::Failure;
@@ -50,6 +53,10 @@ pub struct Connection {
     watched: BTreeMap<Vec<u8>, Watched>,
     /// The last sequence that a write of this connection got.
     written: u64,
+    /// Up to where the primary has read for it: it is not told what is older than that.
+    seen: Position,
+    /// What came of asking the primary, for the next request.
+    heard: Option<Heard>,
     /// How fresh what it reads has to be.
     bound: Option<Bound>,
     /// Until when the next request waits for more of the log.
@@ -75,6 +82,9 @@ enum Busy {
     Wait { is_local: bool, local: u64, replicas: u64, deadline: Option<Timestamp>, asks_primary: bool },
     /// The next request waits for more of the log.
     Behind { until: Timestamp },
+    /// The primary was asked, for the next request or for a write that has come to none, which is told the failure
+    /// otherwise.
+    Elsewhere { ticket: Ticket, is_errand: bool, job: Option<(Job, u32, Failure)> },
 }
 
 #[derive(Debug, Default)]
@@ -106,6 +116,8 @@ impl Connection {
             queue: None,
             watched: BTreeMap::new(),
             written: 0,
+            seen: Position::default(),
+            heard: None,
             bound: None,
             behind: None,
             lapsed: None,
@@ -227,8 +239,10 @@ impl Connection {
 
     /// Whether something is to come of what the client has sent, without its sending more. `WAIT` does not count.
     pub fn is_at_work(&self, hub: &Hub) -> bool {
-        let is_busy =
-            matches!(self.busy, Some(Busy::Write { .. } | Busy::Asking { .. } | Busy::Behind { .. }));
+        let is_busy = matches!(
+            self.busy,
+            Some(Busy::Write { .. } | Busy::Asking { .. } | Busy::Behind { .. } | Busy::Elsewhere { .. })
+        );
         is_busy || !self.slots.is_empty() || self.is_held || self.has_requests(hub)
     }
 
@@ -302,7 +316,8 @@ impl Connection {
     fn drop_busy(&mut self, hub: &mut Hub) {
         match self.busy.take() {
             Some(Busy::Asking { number, .. }) => hub.forget_question(number),
-            Some(Busy::Write { .. } | Busy::Wait { .. } | Busy::Behind { .. }) | None => {}
+            Some(Busy::Write { .. } | Busy::Wait { .. } | Busy::Behind { .. } | Busy::Elsewhere { .. })
+            | None => {}
         }
     }
 

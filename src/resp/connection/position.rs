@@ -66,7 +66,11 @@ impl Connection {
     /// Answers with a place in the log behind all that this connection has been told.
     pub(super) fn tell_position(&mut self, hub: &mut Hub, keys: &mut impl Keys) {
         let sequence = self.written.max(keys.view().sequence());
-        let epoch = keys.epoch_of(sequence);
+        let Position { epoch, sequence } = match self.seen {
+            // Only the primary had that when it read it.
+            seen if seen.sequence > sequence => seen,
+            _ => Position { epoch: keys.epoch_of(sequence), sequence },
+        };
         let protocol = hub.client(self.id).protocol;
         let mut reply = Reply::new(&mut self.output, protocol);
         reply.array(2);
@@ -82,16 +86,13 @@ impl Connection {
             Err(failure) => return self.reject(failure, hub),
         };
         let inner = &args[5..];
-        let is_fit = command::of_request(inner).map(|spec| match spec.run {
-            Run::Control(control) => matches!(control, Control::Wait | Control::WaitAof),
-            _ => spec.flags & READONLY != 0,
-        });
-        match is_fit {
-            Ok(true) => {}
-            Ok(false) => {
-                return self.reject(fail("ERR TRIMTAB AFTER takes a command that only reads, or WAIT"), hub);
-            }
+        let spec = match command::of_request(inner) {
+            Ok(spec) => spec,
             Err(failure) => return self.reject(failure, hub),
+        };
+        let reads = spec.flags & READONLY != 0;
+        if !reads && !matches!(spec.run, Run::Control(Control::Wait | Control::WaitAof)) {
+            return self.reject(fail("ERR TRIMTAB AFTER takes a command that only reads, or WAIT"), hub);
         }
         match keys.has(position) {
             Has::All => {
@@ -103,7 +104,17 @@ impl Connection {
                 let Position { epoch, sequence } = position;
                 self.reject(failure(format!("LOST what was written at {epoch}:{sequence} is lost")), hub)
             }
-            Has::NotYet => self.wait_for_log(wait, hub, now),
+            // What was asked for before has to be done.
+            Has::NotYet if reads && !self.slots.is_empty() => {
+                self.is_held = true;
+                Taken::Later
+            }
+            Has::NotYet if self.heard.is_none() && self.keeps_waiting(wait, now) => Taken::Later,
+            Has::NotYet if reads => {
+                let taken = self.read_elsewhere(spec, inner, Some(position), BEHIND, hub, keys);
+                taken.unwrap_or_else(|| self.reject(BEHIND, hub))
+            }
+            Has::NotYet => self.reject(BEHIND, hub),
         }
     }
 
@@ -112,23 +123,29 @@ impl Connection {
         if let Some(bound) = self.bound
             && !is_young(keys, bound.age)
         {
-            return Some(self.wait_for_log(bound.wait, hub, now));
+            if self.keeps_waiting(bound.wait, now) {
+                return Some(Taken::Later);
+            }
+            return Some(self.reject(BEHIND, hub));
         }
         self.behind = None;
         None
     }
 
-    /// Has the request looked at again when there is more of the log, or its time is over.
-    fn wait_for_log(&mut self, wait: u64, hub: &mut Hub, now: Timestamp) -> Taken {
+    /// Whether the request is looked at again when there is more of the log, or its time is over; `false`: it is.
+    fn keeps_waiting(&mut self, wait: u64, now: Timestamp) -> bool {
         let until = *self.behind.get_or_insert(now.saturating_add(wait));
         if until > now {
             self.busy = Some(Busy::Behind { until });
-            return Taken::Later;
+            return true;
         }
         self.behind = None;
-        self.reject(fail("BEHIND this node is not as fresh as was asked; nothing was done"), hub)
+        false
     }
 }
+
+/// What a read is answered that is to see more than there is here.
+const BEHIND: Failure = fail("BEHIND this node is not as fresh as was asked; nothing was done");
 
 /// Whether what is seen now is no older than `age` milliseconds.
 fn is_young(keys: &mut impl Keys, age: u64) -> bool {

@@ -140,11 +140,12 @@ impl Connection {
             }
             Run::Session(run) => {
                 let view = keys.view();
-                if let Some(failure) =
-                    self.unseen(keys.sight(), hub).filter(|_| spec.flags & command::READONLY != 0)
+                let sight = keys.sight();
+                if spec.flags & command::READONLY != 0
+                    && let Some(failure) = self.unseen(sight, hub, keys)
+                    && let Some(taken) = self.read_elsewhere(spec, args, None, failure, hub, keys)
                 {
-                    self.refuse(failure, hub);
-                    return Taken::Yes;
+                    return counted(taken, hub);
                 }
                 let now = now.max(view.time());
                 let mut context = Context { id: self.id, hub, view: &view, now };
@@ -156,14 +157,15 @@ impl Connection {
                 self.conclude(start, result, is_over, hub);
             }
             Run::Data(run) if !spec.is_write() => {
-                keys_of(spec, args).for_each(|key| keys.note_use(key));
+                spec.keys_of(args).for_each(|key| keys.note_use(key));
                 let sight = keys.look();
                 if self.waits_for_quorum(sight, hub, now) {
                     return Taken::Later;
                 }
-                if let Some(failure) = self.unseen(sight, hub) {
-                    self.refuse(failure, hub);
-                    return Taken::Yes;
+                if let Some(failure) = self.unseen(sight, hub, keys)
+                    && let Some(taken) = self.read_elsewhere(spec, args, None, failure, hub, keys)
+                {
+                    return counted(taken, hub);
                 }
                 let random = hub.rng.next_u64();
                 keys.read(|state| {
@@ -176,7 +178,8 @@ impl Connection {
             }
             Run::Data(_) => {
                 let args = args.iter().map(|arg| arg.to_vec()).collect();
-                let job = Job { requests: vec![Queued { spec, args }], is_transaction: false };
+                let job =
+                    Job { requests: vec![Queued { spec, args }], is_transaction: false, is_whole: false };
                 self.start_job(job, 1, hub, keys, now);
             }
         }
@@ -203,13 +206,15 @@ impl Connection {
     }
 
     /// Why what is seen is not told, if so.
-    pub(super) fn unseen(&self, sight: Sight, hub: &mut Hub) -> Option<Failure> {
+    pub(super) fn unseen(&self, sight: Sight, hub: &mut Hub, keys: &mut impl Keys) -> Option<Failure> {
         let why = match sight {
             Sight::Whole => return None,
             Sight::Lapsed => LAPSED,
             Sight::Past(age) => {
-                let age_max = self.options.age_max?;
-                if age.is_some_and(|age| age <= age_max) {
+                let is_old = self.options.age_max.is_some_and(|most| age.is_none_or(|age| age > most));
+                // What the primary has read for it was newer.
+                let is_back = self.seen.sequence > 0 && keys.view().sequence() < self.seen.sequence;
+                if !is_old && !is_back {
                     return None;
                 }
                 STALE
@@ -274,20 +279,15 @@ impl Connection {
     }
 }
 
-/// The keys that a command names.
-fn keys_of<'a>(spec: &Spec, args: Args<'a>) -> impl Iterator<Item = &'a [u8]> {
-    let (first, last, step) = spec.keys;
-    let end = if last < 0 { args.len() as i32 + last } else { last };
-    let (first, step, end) = match (usize::try_from(first), usize::try_from(step), usize::try_from(end)) {
-        (Ok(first @ 1..), Ok(step @ 1..), Ok(end)) => (first, step, end),
-        _ => (1, 1, 0),
-    };
-    (first..=end).step_by(step).filter_map(|at| args.get(at).copied())
+/// A request that is looked at again counts when it is answered.
+fn counted(taken: Taken, hub: &mut Hub) -> Taken {
+    hub.counters.commands -= u64::from(taken == Taken::Later);
+    taken
 }
 
 /// Has the memory fetched that a command needs which reads several keys.
 fn fetch(spec: &Spec, args: Args<'_>, state: &State) {
-    let mut keys = keys_of(spec, args);
+    let mut keys = spec.keys_of(args);
     loop {
         let group: SmallVec<[&[u8]; FETCH_MAX]> = keys.by_ref().take(FETCH_MAX).collect();
         if group.len() < 2 {

@@ -40,7 +40,7 @@ impl Batch<'_> {
     /// Asks for a [`Finished::Sync`] once all that was written so far is on disk.
     pub(crate) fn sync(&mut self) -> Result<()> {
         self.is_writing = true;
-        let place = Place { lane: self.lane, client: 0, ticket: None, trace: None };
+        let place = Place { lane: self.lane, client: 0, ticket: None, trace: None, is_asked: false };
         let core = self.core.get_or_insert_with(|| self.shared.core.lock());
         self.shared.take_sync(core, Owner::Lane(place))
     }
@@ -181,7 +181,13 @@ impl Keys for Batch<'_> {
             }));
             // Of what has no sequence yet nobody can say which version it will be.
             let trace = leaves.as_ref().filter(|_| sequence.is_some()).map(|leaves| leaves.trace(ticket));
-            Owner::Lane(Place { lane: self.lane, client: self.client, ticket: Some(ticket), trace })
+            Owner::Lane(Place {
+                lane: self.lane,
+                client: self.client,
+                ticket: Some(ticket),
+                trace,
+                is_asked: false,
+            })
         };
         self.is_writing = true;
         let core = self.core.get_or_insert_with(|| self.shared.core.lock());
@@ -202,6 +208,24 @@ impl Keys for Batch<'_> {
                 Ok(Submitted::Done(reply.outcome.expect("a command has an outcome")))
             }
         }
+    }
+
+    #[cfg(feature = "replication")]
+    fn ask(
+        &mut self,
+        errand: Option<&resp::Errand>,
+        position: Option<resp::Position>,
+        wait: Duration,
+    ) -> Option<Ticket> {
+        self.sight.of_member.as_ref()?;
+        *self.unnumbered += 1;
+        let ticket = Ticket(UNNUMBERED | *self.unnumbered);
+        let (lane, client) = (self.lane, self.client);
+        let owner = Owner::Lane(Place { lane, client, ticket: Some(ticket), trace: None, is_asked: true });
+        let core = self.core.get_or_insert_with(|| self.shared.core.lock());
+        let deadline = self.now.instant.saturating_add(wait);
+        self.shared.take_errand(core, errand, position, deadline, owner, self.now).ok()?;
+        Some(ticket)
     }
 
     fn durable(&mut self) -> u64 {

@@ -4,17 +4,26 @@
 //! primary is asked: to read, where what is read can be said in a frame ([`Look`]); otherwise up to where to read, for which
 //! the read waits here on. The primary reads as for one who asks it at the [level](super::ReadLevel) `Primary`, and once it
 //! shows the position that was asked for: so the answer is no older than was asked.
+//!
+//! A client of Redis' is not waited for here: its connection has found what is here too old. What it asks is an
+//! [`Errand`], which the primary does as a read of its own clients, or it is done here once this node has all that
+//! was answered before.
 
 use std::time::Duration;
 
 use super::calls::{Asked, Call, Local, Looking};
 use super::{Member, reply_of};
 use crate::error::{Error, Result};
-use crate::replication::look::Look;
+use crate::replication::look::{self, ClientCommand, Look};
 use crate::replication::relay::Relay;
 use crate::replication::{self, Answer, Bound, Denied, Done, Position, Reached, Role};
+use crate::resp::{Errand, Protocol};
 use crate::store::engine::{Durability, Now, Ticket};
 use crate::time::Instant;
+
+// What is an errand can be told to the primary.
+const _: () =
+    assert!(Errand::ARGUMENTS_MAX <= look::ARGUMENTS_MAX && Errand::BYTES_MAX <= look::ARGUMENTS_BYTES_MAX);
 
 /// What came of something asked of the node.
 type Told = std::result::Result<Answer, Denied>;
@@ -51,6 +60,29 @@ impl Member {
         }
         self.calls.check_room(self.options.forward_max)?;
         Ok(self.hold(Asked::Look(Looking { token: None, look: Some(look) }), deadline, now))
+    }
+
+    /// Asks the primary for a client of Redis', which is not shown what is here: to do an errand, or up to where to
+    /// read. At once refused unless there is a primary that can be reached: the client may do better at another node.
+    pub(in crate::driver::store) fn submit_errand(
+        &mut self,
+        errand: Option<&Errand>,
+        token: Option<Position>,
+        deadline: Instant,
+        now: Now,
+    ) -> Result<Ticket> {
+        let primary = self.node.primary();
+        let is_there = primary.is_some_and(|it| it == self.own || self.people.is_linked(it));
+        if !is_there || !self.options.forwards {
+            let why = self.not_primary();
+            return Err(self.error(why));
+        }
+        self.calls.check_room(self.options.forward_max)?;
+        let look = errand.map(|errand| {
+            let Errand { protocol, random, arguments } = errand.clone();
+            Look::Client(ClientCommand { is_resp3: protocol == Protocol::Resp3, random, arguments })
+        });
+        Ok(self.hold(Asked::Look(Looking { token, look }), deadline, now))
     }
 
     /// What is here is not as fresh as a read asks, or it cannot be done at all.
@@ -96,7 +128,9 @@ impl Member {
             },
             (Ok(answer), _) => {
                 let found = match &call.asked {
-                    Asked::Look(looking) if looking.look.is_some() => Answer::Written(self.find(looking)),
+                    Asked::Look(looking) if looking.look.is_some() => {
+                        Answer::Written(self.find(looking, now))
+                    }
                     _ => answer,
                 };
                 self.reply(call.ticket, Ok(reply_of(found)));
@@ -137,7 +171,7 @@ impl Member {
                 }
                 Err(why) => Err(why),
             },
-            (Ok(_), _) => Ok(self.find(&looking)),
+            (Ok(_), _) => Ok(self.find(&looking, now)),
             (Err(why), _) => Err(why),
         };
         self.calls.end_remote(node);
@@ -154,9 +188,14 @@ impl Member {
     }
 
     /// What a read finds here.
-    fn find(&self, looking: &Looking) -> Done {
+    fn find(&self, looking: &Looking, now: Now) -> Done {
         let state = self.node.state();
-        let outcome = looking.look.as_ref().map(|look| look.at(state));
+        let tell = |command: &ClientCommand| {
+            let ClientCommand { is_resp3, random, arguments } = command.clone();
+            let protocol = if is_resp3 { Protocol::Resp3 } else { Protocol::Resp2 };
+            Errand { protocol, random, arguments }.answer(state, now.clock)
+        };
+        let outcome = looking.look.as_ref().map(|look| look.at(state, tell));
         let position = Position { epoch: self.epoch_of(state.sequence()), sequence: state.sequence() };
         let nodes = self.node.members().voters.len() as u32 / 2 + 1;
         let reached = Reached { durability: Durability::Quorum, nodes, is_degraded: false };

@@ -7,11 +7,12 @@ use super::{Member, ReadLevel};
 use crate::driver::store::answer::{self, Done};
 use crate::driver::store::calls::unexpected;
 use crate::driver::store::owner::{Owner, Slot, Submitted};
-use crate::driver::store::shared::{Shared, deadline, now};
+use crate::driver::store::shared::{Core, Shared, deadline, now};
 use crate::driver::store::{Listing, RequestOutcome, Scan, Store, listing};
 use crate::error::{Error, Result};
 use crate::replication::look::Look;
 use crate::replication::{Bound, Denied, Position};
+use crate::resp;
 use crate::store::engine::{Now, Ticket};
 use crate::store::index::{Answer, Found, Range, RequestId, Timestamp, View};
 use crate::time::Instant;
@@ -220,6 +221,25 @@ impl Shared {
             }
             ReadLevel::Local => member.submit_bounded(Bound { age: None, token }, look, deadline, now),
         })
+    }
+
+    /// Asks the primary for a client of Redis'; `owner` is told.
+    pub(in crate::driver::store) fn take_errand(
+        &self,
+        core: &mut Core,
+        errand: Option<&resp::Errand>,
+        token: Option<resp::Position>,
+        deadline: Instant,
+        owner: Owner,
+        now: Now,
+    ) -> Result<()> {
+        if core.is_ending {
+            return Err(super::super::shared::closed());
+        }
+        let token = token.map(|resp::Position { epoch, sequence }| Position { epoch, sequence });
+        let ticket = core.member()?.submit_errand(errand, token, deadline, now)?;
+        core.owners.insert(ticket, owner);
+        Ok(())
     }
 
     /// Asks a member for something.

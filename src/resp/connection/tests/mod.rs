@@ -3,6 +3,7 @@
 mod bounds;
 mod channels;
 mod cluster;
+mod elsewhere;
 mod keys;
 mod transactions;
 mod writes;
@@ -15,8 +16,9 @@ use super::*;
 use crate::error::Error;
 use crate::resp::Topology;
 use crate::resp::ahead::{Ahead, Leaves, Trace};
+use crate::resp::errand::Errand;
 use crate::resp::hub::HubOptions;
-use crate::resp::keys::{Durability, Sight, Submitted, Ticket};
+use crate::resp::keys::{Durability, Sight, Submitted, Ticket, Told};
 use crate::rng::Rng;
 use crate::store::index::{self, Answer, Command, Index, Operation, Settings, State, View};
 
@@ -31,7 +33,15 @@ struct Store {
     durable: u64,
     replicas: u64,
     sight: Sight,
+    /// There is a primary to be asked.
+    has_primary: bool,
+    /// What it was asked and has not told.
+    asked: VecDeque<Asked>,
+    questions: u64,
 }
+
+/// A question to the primary.
+type Asked = (Ticket, Option<Errand>, Option<Position>);
 
 impl Keys for Store {
     type Seen = Arc<View>;
@@ -76,6 +86,17 @@ impl Keys for Store {
         self.sight
     }
 
+    fn ask(&mut self, errand: Option<&Errand>, position: Option<Position>, wait: Duration) -> Option<Ticket> {
+        assert_eq!(wait, Options::default().quorum_wait / 2);
+        if !self.has_primary {
+            return None;
+        }
+        self.questions += 1;
+        let ticket = Ticket(1 << 63 | self.questions);
+        self.asked.push_back((ticket, errand.cloned(), position));
+        Some(ticket)
+    }
+
     fn durable(&mut self) -> u64 {
         self.durable
     }
@@ -105,6 +126,9 @@ impl World {
             durable: 0,
             replicas: 0,
             sight: Sight::Whole,
+            has_primary: false,
+            asked: VecDeque::new(),
+            questions: 0,
         };
         let now = Timestamp::from_millis(1_000_000);
         let mut hub = Hub::new(hub_options, now, Rng::new(7));
