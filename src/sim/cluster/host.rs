@@ -16,7 +16,7 @@ use crate::time::Instant;
 use super::links::{MS, US};
 use super::work::Work;
 
-const CLUSTER: [u8; 16] = *b"simulated-worlds";
+pub(super) const CLUSTER: [u8; 16] = *b"simulated-worlds";
 
 /// A machine.
 pub(super) struct Host {
