@@ -312,6 +312,7 @@ impl World {
         }
         self.summary.cut += std::mem::take(&mut host.cuts);
         self.summary.refused += std::mem::take(&mut host.refused);
+        self.summary.covered += std::mem::take(&mut host.covered);
         if !opened {
             let after = self.now + 20 * MS;
             self.at(after, Event::Restart(id));
