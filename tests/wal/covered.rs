@@ -86,6 +86,9 @@ fn flip(disk: &Memory, ordinal: u64, at: usize) {
     change(disk, ordinal, |bytes| bytes[at] ^= 0x10);
 }
 
+/// What befalls a file.
+type Harm = dyn Fn(&mut Vec<u8>);
+
 /// A byte in the payload of an entry.
 const IN_RECORDS: usize = RECORDS_OFFSET as usize + 1_000;
 
@@ -168,7 +171,7 @@ fn it_goes_and_the_log_goes_on() {
 fn headers_too_and_a_file_that_is_cut() {
     let whole = written(0);
     let covered = first(&whole, 3) - 1;
-    let damages: [&dyn Fn(&mut Vec<u8>); 5] = [
+    let damages: [&Harm; 5] = [
         &|bytes| bytes[START_OFFSET as usize + 64] ^= 1,
         &|bytes| {
             bytes[10] ^= 1;

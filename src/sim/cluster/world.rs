@@ -151,7 +151,7 @@ impl World {
             written_well: 0,
             is_pair: (voters, learners) == (1, 1),
             // Half of them hear of each other by frames, as where a link was up all along.
-            are_links_judged: (voters, learners) == (1, 1) && seed / 8 % 2 == 0,
+            are_links_judged: (voters, learners) == (1, 1) && (seed / 8).is_multiple_of(2),
             generation: 1,
             known: 0,
             frame: Vec::new(),
