@@ -28,6 +28,7 @@ fn what_must_hold_holds_in_every_world() {
         // The worlds are worth something only if all of this happens in them.
         assert!(sum.appended > 50_000 && sum.opened > 1_000 && sum.segments > 1_000, "{sum:?}");
         assert!(sum.torn > 20 && sum.more_than_told > 100 && sum.refused > 10, "{sum:?}");
+        assert!(sum.covered > 5, "{sum:?}");
         assert!(sum.full > 100 && sum.snapshots > 500 && sum.replaced > 1_000, "{sum:?}");
         assert!(sum.failed > 10 && sum.read > 10_000, "{sum:?}");
         assert!(sum.upkeep_failed > 50 && sum.snapshots_failed > 50 && sum.left > 200, "{sum:?}");

@@ -61,6 +61,7 @@ fn hello(name: &str, target: &str) -> Hello {
         name: name.parse().expect("a name"),
         target: target.parse().expect("a name"),
         address: String::new(),
+        generation: 1,
     }
 }
 

@@ -11,10 +11,12 @@
 //! 52    1+n its name, behind its length
 //! ..    1+n the name of who it means to talk to
 //! ..    1+n where it listens, as text; empty: nowhere
+//! ..    8   the generation of its cluster; 0, or not there: it does not say
 //! ..        what a later version adds, ignored
 //! ```
 //!
-//! A refusal is a code of two bytes and a text behind its length of one byte.
+//! A refusal is a code of two bytes and a text behind its length of one byte; with [`Reason::OldGeneration`] the cluster,
+//! 16 bytes, and its generation, 8 bytes, follow.
 
 use std::fmt;
 
@@ -53,6 +55,8 @@ pub struct Hello {
     pub target: NodeName,
     /// Where it listens; empty: nowhere. For messages about it only.
     pub address: String,
+    /// The generation of its cluster, which counts promotions by force; 0: it does not say, or is in no cluster yet.
+    pub generation: u64,
 }
 
 /// Why a node is refused.
@@ -83,6 +87,13 @@ pub enum Reason {
     Itself,
     /// It has another number than the node of that name.
     NumberMismatch,
+    /// It was put out of its cluster by a promotion by force that it has not heard of.
+    OldGeneration {
+        /// The cluster that both belong to.
+        cluster: ClusterId,
+        /// The generation that counts, which is later than that of the one refused.
+        generation: u64,
+    },
     /// A reason that a later release knows.
     Other(u16),
 }
@@ -116,6 +127,7 @@ impl Hello {
         put_text(&mut to, self.name.as_str(), NAME_BYTES_MAX);
         put_text(&mut to, self.target.as_str(), NAME_BYTES_MAX);
         put_text(&mut to, &self.address, ADDRESS_BYTES_MAX);
+        to.extend_from_slice(&self.generation.to_le_bytes());
         to
     }
 
@@ -143,6 +155,12 @@ impl Hello {
         let name = name(take_text(&mut rest).ok_or(CUT)?)?;
         let target = self::name(take_text(&mut rest).ok_or(CUT)?)?;
         let address = text(take_text(&mut rest).ok_or(CUT)?)?;
+        // Releases before this one end here.
+        let generation = match rest.split_first_chunk::<8>() {
+            Some((generation, _)) => u64::from_le_bytes(*generation),
+            None if rest.is_empty() => 0,
+            None => return Err(CUT),
+        };
         Ok(Self {
             versions,
             cluster: (cluster != ClusterId::default()).then_some(cluster),
@@ -153,6 +171,7 @@ impl Hello {
             name,
             target,
             address,
+            generation,
         })
     }
 }
@@ -173,6 +192,7 @@ impl Reason {
             Reason::Direction => 10,
             Reason::Itself => 11,
             Reason::NumberMismatch => 12,
+            Reason::OldGeneration { .. } => 13,
             Reason::Other(code) => code,
         }
     }
@@ -210,6 +230,10 @@ impl Refusal {
     pub fn encode(&self) -> Vec<u8> {
         let mut to = self.reason.code().to_le_bytes().to_vec();
         put_text(&mut to, &self.detail, DETAIL_BYTES_MAX);
+        if let Reason::OldGeneration { cluster, generation } = self.reason {
+            to.extend_from_slice(&cluster);
+            to.extend_from_slice(&generation.to_le_bytes());
+        }
         to
     }
 
@@ -222,7 +246,15 @@ impl Refusal {
         const CUT: Fault = Fault::Malformed("the refusal is cut");
         let (code, mut rest) = bytes.split_first_chunk::<2>().ok_or(CUT)?;
         let detail = text(take_text(&mut rest).ok_or(CUT)?)?;
-        Ok(Self { reason: Reason::from_wire(u16::from_le_bytes(*code)), detail })
+        let reason = match u16::from_le_bytes(*code) {
+            13 => {
+                let (cluster, rest) = rest.split_first_chunk::<16>().ok_or(CUT)?;
+                let (generation, _) = rest.split_first_chunk::<8>().ok_or(CUT)?;
+                Reason::OldGeneration { cluster: *cluster, generation: u64::from_le_bytes(*generation) }
+            }
+            code => Reason::from_wire(code),
+        };
+        Ok(Self { reason, detail })
     }
 }
 
@@ -283,6 +315,7 @@ pub(super) mod tests {
             name: name.parse().unwrap(),
             target: target.parse().unwrap(),
             address: "10.0.0.1:7400".into(),
+            generation: 1,
         }
     }
 
@@ -292,7 +325,7 @@ pub(super) mod tests {
         let hex: String = hello.encode().iter().map(|byte| format!("{byte:02x}")).collect();
         let expected = "01000100070707070707070707070707070707070500000000000000\
                         4d00000000000000010000000200000003000000040000000161026231\
-                        0d31302e302e302e313a37343030";
+                        0d31302e302e302e313a373430300100000000000000";
         assert_eq!(hex, expected);
     }
 
@@ -301,9 +334,12 @@ pub(super) mod tests {
         let hello = Hello { cluster: None, address: String::new(), ..hello("db-1", "db-2") };
         let bytes = hello.encode();
         assert_eq!(Hello::decode(&bytes).unwrap(), hello);
-        for len in 0..bytes.len() {
+        // Without the generation it is that of an earlier release.
+        let earlier = bytes.len() - 8;
+        for len in (0..bytes.len()).filter(|len| *len != earlier) {
             assert!(Hello::decode(&bytes[..len]).is_err(), "cut to {len}");
         }
+        assert_eq!(Hello::decode(&bytes[..earlier]).unwrap(), Hello { generation: 0, ..hello.clone() });
         assert_eq!(Hello::decode(&[&bytes[..], b"later"].concat()).unwrap(), hello);
     }
 
@@ -333,7 +369,7 @@ pub(super) mod tests {
 
     #[test]
     fn refusals_read_back_and_long_ones_are_cut() {
-        for code in 0..20 {
+        for code in (0..20).filter(|code| *code != 13) {
             let reason = Reason::from_wire(code);
             assert_eq!(reason.code(), code);
             let refusal = Refusal::new(reason, "why");
@@ -341,6 +377,14 @@ pub(super) mod tests {
         }
         let long = Refusal::new(Reason::Version, "ä".repeat(200));
         assert_eq!(Refusal::decode(&long.encode()).unwrap().detail, "ä".repeat(125));
+        let reason = Reason::OldGeneration { cluster: [7; 16], generation: 3 };
+        let old = Refusal::new(reason, "why");
+        let bytes = old.encode();
+        assert_eq!((reason.code(), bytes.len()), (13, 30));
+        for len in 0..bytes.len() {
+            assert!(Refusal::decode(&bytes[..len]).is_err(), "cut to {len}");
+        }
+        assert_eq!(Refusal::decode(&[&bytes[..], b"later"].concat()).unwrap(), old);
         assert!(Refusal::decode(&[1, 0]).is_err() && Refusal::decode(&[1, 0, 2, b'a']).is_err());
     }
 
@@ -350,7 +394,9 @@ pub(super) mod tests {
             if let Ok(hello) = Hello::decode(&bytes) {
                 prop_assert_eq!(Hello::decode(&hello.encode()).unwrap(), hello);
             }
-            let _ = Refusal::decode(&bytes);
+            if let Ok(refusal) = Refusal::decode(&bytes) {
+                prop_assert_eq!(Refusal::decode(&refusal.encode()).unwrap(), refusal);
+            }
         }
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! Of two nodes that both have an address the one whose name comes first dials; one without an address, as a learner
 //! may be, dials everybody. So there is one link for each pair, and both know from whom it comes.
+//!
+//! Who was removed is refused. One that was put out by a promotion by force and does not know it is told so with the
+//! refusal, and is dialled for that where it does not dial itself ([`Roster::put_out`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -40,6 +43,7 @@ pub struct Linked {
 #[derive(Debug)]
 pub struct Roster {
     own: Identity,
+    generation: u64,
     peers: BTreeMap<NodeName, Peer>,
     removed_numbers: BTreeSet<u64>,
     removed_names: BTreeSet<NodeName>,
@@ -58,7 +62,13 @@ const REMOVED_MAX: usize = 1_024;
 impl Roster {
     /// One that knows nobody else.
     pub fn new(own: Identity) -> Self {
-        Self { own, peers: BTreeMap::new(), removed_numbers: BTreeSet::new(), removed_names: BTreeSet::new() }
+        Self {
+            own,
+            generation: 0,
+            peers: BTreeMap::new(),
+            removed_numbers: BTreeSet::new(),
+            removed_names: BTreeSet::new(),
+        }
     }
 
     /// Who this node is.
@@ -70,6 +80,11 @@ impl Roster {
     pub fn set_cluster(&mut self, cluster: ClusterId, number: u64) {
         self.own.cluster = Some(cluster);
         self.own.number = number;
+    }
+
+    /// The generation of the cluster, which counts promotions by force; 0, as at first: it is not known.
+    pub fn set_generation(&mut self, generation: u64) {
+        self.generation = generation;
     }
 
     /// A node that belongs to the cluster from now on, or its new address or number. `number` is 0 where it is not known.
@@ -94,14 +109,27 @@ impl Roster {
     /// A node that does not belong to the cluster any more; it is refused as such. Gives the link there is to it.
     pub fn remove(&mut self, name: &NodeName) -> Option<Linked> {
         let peer = self.peers.remove(name)?;
-        if peer.number != 0 {
-            self.removed_numbers.insert(peer.number);
+        self.note_removed(name, peer.number);
+        peer.linked
+    }
+
+    /// The same for one that was put out by a promotion by force: it is still dialled where it does not dial itself, so that
+    /// it is told.
+    pub fn put_out(&mut self, name: &NodeName) -> Option<Linked> {
+        let peer = self.peers.get_mut(name)?;
+        let (number, linked) = (peer.number, peer.linked.take());
+        self.note_removed(name, number);
+        linked
+    }
+
+    fn note_removed(&mut self, name: &NodeName, number: u64) {
+        if number != 0 {
+            self.removed_numbers.insert(number);
         }
         while self.removed_names.len() >= REMOVED_MAX {
             self.removed_names.pop_first();
         }
         self.removed_names.insert(name.clone());
-        peer.linked
     }
 
     /// Numbers whose nodes were taken out for good.
@@ -157,6 +185,7 @@ impl Roster {
             name: self.own.name.clone(),
             target: target.clone(),
             address: self.own.address.map(|address| address.to_string()).unwrap_or_default(),
+            generation: self.generation,
         }
     }
 
@@ -204,6 +233,17 @@ impl Roster {
             return refuse(Reason::OtherCluster, detail);
         }
         if self.removed_numbers.contains(&hello.number) || self.removed_names.contains(name) {
+            if let Some(cluster) = own.cluster
+                && hello.cluster == own.cluster
+                && (1..self.generation).contains(&hello.generation)
+            {
+                let detail = format!(
+                    "{name} is of generation {}, and a node was promoted since, which began generation {}; take its \
+                     directory away and add it under another name",
+                    hello.generation, self.generation
+                );
+                return refuse(Reason::OldGeneration { cluster, generation: self.generation }, detail);
+            }
             let detail = format!(
                 "{name} was removed from the cluster; add it under another name, with an empty directory"
             );
@@ -362,9 +402,53 @@ mod tests {
                 roster.judge(&Hello { number, ..hello("db-1", "db-2") }, Side::Acceptor).unwrap_err();
             assert_eq!(refusal.reason, Reason::RemovedNode);
         }
+        assert_eq!(roster.dials(&db_1), None);
         roster.add(db_1, "10.0.0.1:7400".parse().ok(), 4).unwrap();
         assert_eq!(roster.judge(&Hello { number: 4, ..hello("db-1", "db-2") }, Side::Acceptor), Ok(()));
         let old = roster.judge(&Hello { number: 1, ..hello("db-1", "db-2") }, Side::Acceptor).unwrap_err();
         assert_eq!(old.reason, Reason::RemovedNode);
+    }
+
+    #[test]
+    fn who_was_put_out_by_force_is_dialled_as_before_and_told_which_generation_counts() {
+        let mut roster = roster("db-2");
+        let (db_1, db_3) = (name("db-1"), name("db-3"));
+        let linked = Linked { connection: 1, boot: 77, address: String::new() };
+        roster.link(&db_3, linked.clone());
+        assert_eq!(roster.put_out(&db_3), Some(linked));
+        assert_eq!(roster.put_out(&db_1), None);
+        assert_eq!(roster.linked(&db_3), None);
+        assert!(roster.dials(&db_3).is_some() && roster.dials(&db_1).is_none());
+        let of = |name: &str, number, generation| Hello { number, generation, ..hello(name, "db-2") };
+        // What the generation is here is not known, so nobody is told.
+        let refusal = roster.judge(&of("db-3", 3, 1), Side::Dialler).unwrap_err();
+        assert_eq!(refusal.reason, Reason::RemovedNode);
+        roster.set_generation(3);
+        assert_eq!(roster.hello(&db_1, &Options::default()).generation, 3);
+        let told = Reason::OldGeneration { cluster: [7; 16], generation: 3 };
+        for (generation, reason) in [
+            (0, Reason::RemovedNode),
+            (1, told),
+            (2, told),
+            (3, Reason::RemovedNode),
+            (4, Reason::RemovedNode),
+        ] {
+            for (hello, side) in [
+                (of("db-1", 1, generation), Side::Acceptor),
+                (of("db-1", 0, generation), Side::Acceptor),
+                (of("db-3", 3, generation), Side::Dialler),
+            ] {
+                let refusal = roster.judge(&hello, side).unwrap_err();
+                assert_eq!(refusal.reason, reason, "{hello:?}");
+                assert!(!refusal.reason.is_passing() && refusal.detail.len() <= 250, "{refusal}");
+            }
+        }
+        let refusal = roster.judge(&of("db-1", 1, 2), Side::Acceptor).unwrap_err();
+        assert!(refusal.detail.contains("is of generation 2") && refusal.detail.contains("generation 3"));
+        // Who does not say that it is of this cluster is told nothing of it.
+        let fresh = Hello { cluster: None, ..of("db-1", 1, 1) };
+        assert_eq!(roster.judge(&fresh, Side::Acceptor).unwrap_err().reason, Reason::RemovedNode);
+        // Its number is enough, whatever it is called.
+        assert_eq!(roster.judge(&of("db-9", 1, 1), Side::Acceptor).unwrap_err().reason, told);
     }
 }

@@ -33,6 +33,8 @@ pub struct Summary {
     pub more_than_told: u64,
     /// Times that damage was refused.
     pub refused: u64,
+    /// Times that a snapshot stood for what was damaged.
+    pub covered: u64,
     /// Appends refused for want of room.
     pub full: u64,
     /// Snapshots written.
@@ -61,6 +63,7 @@ impl Summary {
         self.torn += other.torn;
         self.more_than_told += other.more_than_told;
         self.refused += other.refused;
+        self.covered += other.covered;
         self.full += other.full;
         self.snapshots += other.snapshots;
         self.replaced += other.replaced;
@@ -682,6 +685,10 @@ impl World {
             return Err(wrong);
         }
         self.summary.torn += u64::from(report.torn.is_some());
+        if report.covered.is_some() && !matches!(self.trouble, Trouble::Lies | Trouble::Rot) {
+            return Err(format!("nothing was damaged, and even so: {report:?}"));
+        }
+        self.summary.covered += u64::from(report.covered.is_some());
         let (covered, epoch) = snapshot.map_or((0, 0), |header| (header.sequence.0, header.epoch.0));
         if covered != 0 && !self.read_snapshot(covered, epoch)? {
             return Ok(false);

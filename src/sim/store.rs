@@ -253,6 +253,7 @@ impl World {
         };
         self.summary.opened += 1;
         self.summary.from_snapshot += u64::from(report.log.snapshot.is_some());
+        self.summary.covered += u64::from(report.log.covered.is_some());
         let recovered = report.log.last.0;
         let last = self.last();
         if recovered > last {

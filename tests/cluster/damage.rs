@@ -172,6 +172,41 @@ fn a_node_with_a_damaged_segment_is_taken_in_again_with_what_comes_before() {
     open_damaged(|dir| flip(&written(dir), 30_000));
 }
 
+/// What a snapshot stands for was not promised by the log alone: the node has forgotten nothing.
+#[test]
+fn a_node_with_damage_in_a_segment_that_a_snapshot_stands_for_goes_on_as_it_is() {
+    let mut cluster = Cluster::new(3, 0);
+    let (primary, replica) = (cluster.primary(), cluster.replica());
+    fill(cluster.store(primary), 0, 700);
+    cluster.drop(replica);
+    let segments = files(&cluster.dir(replica), "wal");
+    // The one in which the log goes on is left as it will be.
+    let kept: Vec<_> = segments[..segments.len() - 1].iter().map(|path| fs::read(path).unwrap()).collect();
+    cluster.open(replica);
+    let last = fill(cluster.store(primary), 700, 710);
+    cluster.store(replica).snapshot(Some(PATIENCE)).unwrap();
+    cluster.drop(replica);
+    // As if the process had died before a segment went.
+    let oldest = files(&cluster.dir(replica), "wal").remove(0);
+    for (path, bytes) in segments.iter().zip(kept).filter(|(path, _)| **path < oldest) {
+        fs::write(path, bytes).unwrap();
+    }
+    flip(&segments[0], 30_000);
+    cluster.open(replica);
+    let store = cluster.store(replica);
+    let told = store.report().log.covered.clone().expect("it is told");
+    assert_eq!(told.file, segments[0].display().to_string());
+    assert_eq!(store.cluster().unwrap().standing, Standing::Active);
+    assert_eq!(store.status().unwrap().scrub.mended, 0);
+    assert!(!cluster.dir(replica).join("set-aside").exists());
+    agree(&cluster, last, 710);
+    // Its vote counts at once: with it alone beside the primary writes are taken.
+    let third = (0..3).find(|at| ![primary, replica].contains(at)).unwrap();
+    cluster.drop(third);
+    let last = cluster.store(cluster.primary()).put(b"more", b"1", &Call::default()).unwrap().position();
+    agree(&cluster, last, 710);
+}
+
 #[test]
 fn a_node_with_a_damaged_snapshot_is_sent_everything() {
     open_damaged(|dir| flip(files(dir, "snapshot").last().unwrap(), 60_000));

@@ -257,3 +257,98 @@ fn the_learner_of_one_primary_is_promoted_by_force() {
     assert_eq!(client.ask("GET lost").as_deref(), Some("$-1"));
     assert_eq!(client.ask("SET key 2").as_deref(), Some("+OK"));
 }
+
+/// Something is written that the learner has, then something that it has not, since it is gone.
+fn write_and_part(cluster: &mut Cluster, old: usize, new: usize) {
+    let mut client = cluster.connect(old);
+    assert_eq!(client.ask("SET key 1").as_deref(), Some("+OK"));
+    assert_eq!(client.ask("WAIT 1 0").as_deref(), Some(":1"));
+    cluster.kill(new);
+    assert_eq!(client.ask("SET lost 1").as_deref(), Some("+OK"));
+}
+
+/// The primary of before hears that another one was promoted: it says so, and takes no part.
+fn is_told(cluster: &Cluster, old: usize, new: usize) {
+    let (old_name, new_name) = (format!("n{old}"), format!("n{new}"));
+    let admin = cluster.admin(old);
+    let why = "promoted by force (generation 2)";
+    until("the old primary is told", || {
+        status(&admin)["trouble"].as_str().is_some_and(|it| it.contains(why))
+    });
+    assert_eq!(status(&admin)["role"], "idle");
+    assert!(told(&["status", "--admin", &admin], 0).contains("promoted by force (generation 2)"));
+    let mut client = cluster.connect(old);
+    for command in ["SET key 3", "SET other 3", "DEL key"] {
+        let refused = client.ask(command).expect("it answers");
+        assert!(refused.starts_with('-'), "{refused}");
+    }
+    assert!(!client.ask("ROLE").expect("it answers").contains("master"));
+    let detail = |at: usize, kind: &str| -> Vec<String> {
+        let told = cluster.told(at, kind);
+        told.iter().map(|it| it["detail"].as_str().unwrap_or_default().to_owned()).collect()
+    };
+    until("the events say so", || {
+        let fenced = detail(old, "cluster-fenced");
+        let heard = detail(old, "cluster-refused");
+        let refused = detail(new, "cluster-refused");
+        let why =
+            format!("{old_name} is of generation 1, and a node was promoted since, which began generation 2");
+        fenced.iter().any(|it| it.contains("promoted by force (generation 2)"))
+            && heard.iter().any(|it| it.contains("it refused this node") && it.contains(&why))
+            && refused.iter().any(|it| it.contains("it was refused") && it.contains(&why))
+    });
+    let new_said = status(&cluster.admin(new));
+    assert!(new_said["last_refusal"].as_str().is_some_and(|it| it.contains(&old_name)), "{new_said}");
+    assert_eq!(new_said["primary"], new_name.as_str(), "{new_said}");
+    // What the new one has is as it was, and it goes on.
+    let mut client = cluster.connect(new);
+    assert_eq!(client.ask("GET key").as_deref(), Some("$1|2"));
+    assert_eq!(client.ask("GET lost").as_deref(), Some("$-1"));
+    assert_eq!(client.ask("GET other").as_deref(), Some("$-1"));
+    assert_eq!(client.ask("SET key 4").as_deref(), Some("+OK"));
+}
+
+/// The new primary is there, and takes writes.
+fn go_on_as_primary(cluster: &mut Cluster, new: usize) {
+    let said = told(&["promote", "--dir", &cluster.folder().file(&format!("n{new}")), "--force"], 0);
+    assert!(said.contains("in generation 2"), "{said}");
+    cluster.start_node(new);
+    assert_eq!(cluster.primary_of(&[new]), new);
+    assert_eq!(cluster.connect(new).ask("SET key 2").as_deref(), Some("+OK"));
+}
+
+fn an_old_primary_comes_back(mut cluster: Cluster, old: usize, new: usize) {
+    write_and_part(&mut cluster, old, new);
+    cluster.kill(old);
+    go_on_as_primary(&mut cluster, new);
+    cluster.start_node(old);
+    is_told(&cluster, old, new);
+}
+
+fn an_old_primary_goes_on(mut cluster: Cluster, old: usize, new: usize) {
+    write_and_part(&mut cluster, old, new);
+    cluster.stop(old);
+    go_on_as_primary(&mut cluster, new);
+    cluster.signal(old, "-CONT");
+    is_told(&cluster, old, new);
+}
+
+#[test]
+fn an_old_primary_that_dials_is_told_when_it_comes_back() {
+    an_old_primary_comes_back(Cluster::start_pair(), 0, 1);
+}
+
+#[test]
+fn an_old_primary_that_is_dialled_is_told_when_it_comes_back() {
+    an_old_primary_comes_back(Cluster::start_pair_reversed(), 1, 0);
+}
+
+#[test]
+fn an_old_primary_that_dials_is_told_when_it_goes_on() {
+    an_old_primary_goes_on(Cluster::start_pair(), 0, 1);
+}
+
+#[test]
+fn an_old_primary_that_is_dialled_is_told_when_it_goes_on() {
+    an_old_primary_goes_on(Cluster::start_pair_reversed(), 1, 0);
+}

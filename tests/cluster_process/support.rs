@@ -40,6 +40,11 @@ impl Cluster {
         Self::begin(vec![own_address(), own_address()], 1, "learners = [\"n1\"]", None)
     }
 
+    /// The same the other way round: `n1` votes, and `n0` is the learner.
+    pub(crate) fn start_pair_reversed() -> Self {
+        Self::begin(vec![own_address(), own_address()], 1, "learners = [\"n0\"]", None)
+    }
+
     /// Three nodes and a learner, `n3`; each has a listener that splits reads from writes, with these lines in it, in which
     /// `ADDRESS` is the node's.
     pub(crate) fn start_splitting(listener: &'static str) -> Self {
@@ -75,10 +80,11 @@ impl Cluster {
         (0..cluster.nodes.len()).for_each(|at| cluster.start_node(at));
         // One that comes after the first election is taken in without a vote, and has it later. The primary knows.
         let linked = format!("|voters_linked:{voters}|");
+        let votes = |at: &usize| !lines.contains(&format!("\"n{at}\""));
         until("all that vote do", || {
             let told = |at| Client::connect(cluster.resp(at))?.ask("INFO replication");
             let is_whole = |told: String| told.contains("|role:master|") && told.contains(&linked);
-            (0..voters).any(|at| told(at).is_some_and(is_whole))
+            (0..cluster.nodes.len()).filter(votes).any(|at| told(at).is_some_and(is_whole))
         });
         cluster
     }

@@ -37,6 +37,7 @@ pub(crate) fn hello_bytes(own: &str, target: &str) -> Vec<u8> {
         name: name(own),
         target: name(target),
         address: String::new(),
+        generation: 0,
     };
     [&PREAMBLE[..], &frame(Kind::Hello, Class::Urgent, &hello.encode())].concat()
 }

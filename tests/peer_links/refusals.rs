@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use trimtab::links::{Links, Setup};
+use trimtab::links::{Links, Notice, Setup};
 use trimtab::peer::{End, Reason, Security};
 
 use crate::support::{Node, free_address, name, setup, setups, until};
@@ -65,6 +65,35 @@ fn a_node_with_the_number_of_one_that_was_removed() {
             .iter()
             .any(|end| matches!(end, End::Refused(why) if why.reason == Reason::RemovedNode))
     });
+}
+
+/// Whoever of the two dials, it is the one of the older generation that is told, and again each time.
+#[test]
+fn a_node_that_was_put_out_by_force() {
+    for old in [0, 1] {
+        let (first, second) = pair();
+        let cluster = first.identity.cluster.unwrap();
+        let mut nodes = vec![Node::open(first), Node::open(second)];
+        let (new, names) = (1 - old, ["db-1", "db-2"]);
+        until(&mut nodes, "the link", |nodes| nodes[0].is_up("db-2") && nodes[1].is_up("db-1"));
+        nodes[old].links.set_generation(1);
+        nodes[new].links.set_generation(2);
+        nodes[new].links.put_out(&name(names[old]));
+        let reason = Reason::OldGeneration { cluster, generation: 2 };
+        let is_it = |end: &End| matches!(end, End::Refused(why) if why.reason == reason);
+        until(&mut nodes, "two refusals", |nodes| {
+            let told = nodes[old].notices.iter().filter(|notice| match notice {
+                Notice::Failed { peer, end, .. } => old == 0 && peer.as_str() == names[new] && is_it(end),
+                Notice::Refused { peer: Some(peer), end, .. } => {
+                    old == 1 && peer.as_str() == names[new] && is_it(end)
+                }
+                _ => false,
+            });
+            told.count() >= 2
+        });
+        assert!(!nodes[old].is_up(names[new]) && !nodes[new].is_up(names[old]));
+        assert_eq!(nodes[new].links.peers().count(), 1, "it is kept, to be dialled");
+    }
 }
 
 #[test]

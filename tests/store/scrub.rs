@@ -208,3 +208,57 @@ fn the_segment_that_is_written_to_is_left_when_it_rots() {
     store.close().expect("all is written");
     check(&Store::open(folder.path(), options()).expect("it opens"), 40);
 }
+
+/// Segments that a snapshot stands for are not all gone when the process dies, and rot then: nothing is lost with them.
+#[test]
+fn what_rots_where_a_snapshot_stands_for_it_is_left_out_at_the_opening() {
+    let folder = Folder::new("rot");
+    let store = Store::open(folder.path(), options()).expect("it opens");
+    fill(&store, 0, 300);
+    let segments = || -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(folder.path()).expect("it is there");
+        let paths = entries.map(|entry| entry.expect("it is read").path());
+        let mut paths: Vec<_> = paths.filter(|path| path.extension().is_some_and(|is| is == "wal")).collect();
+        paths.sort();
+        paths
+    };
+    let before = segments();
+    let kept: Vec<_> = before.iter().map(|path| std::fs::read(path).expect("it is read")).collect();
+    store.snapshot(None).expect("a snapshot is written");
+    store.close().expect("all is written");
+    drop(store);
+    // As if the process had died before they went.
+    let oldest = one(folder.path(), "wal");
+    for (path, bytes) in before.iter().zip(kept).filter(|(path, _)| **path < oldest) {
+        std::fs::write(path, bytes).expect("it is written");
+    }
+    let first = before[0].clone();
+    assert_eq!(segments()[0], first);
+    flip(&first, 20_000);
+    let store = Store::open(folder.path(), options()).expect("it opens");
+    let report = store.report().log.covered.clone().expect("it is told");
+    assert_eq!(report.file, first.display().to_string());
+    assert!((18_000..=20_000).contains(&report.offset) && report.segments >= 1, "{report:?}");
+    check(&store, 300);
+    fill(&store, 300, 310);
+    let deadline = Instant::now() + LONG;
+    while first.exists() {
+        assert!(Instant::now() < deadline, "it does not go");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    store.close().expect("all is written");
+    drop(store);
+    let store = Store::open(folder.path(), options()).expect("it opens");
+    assert_eq!(store.report().log.covered, None);
+    check(&store, 310);
+    // The last segment is another matter: what it has may be nowhere else.
+    store.snapshot(None).expect("a snapshot is written");
+    fill(&store, 310, 330);
+    drop(store);
+    let is_written =
+        |path: &PathBuf| std::fs::read(path).expect("it is read")[4_096..].starts_with(b"trimtabS");
+    let last = segments().into_iter().rfind(is_written).expect("there is one");
+    flip(&last, 9_000);
+    let refused = Store::open(folder.path(), options()).expect_err("it is damaged");
+    assert!(refused.to_string().contains(&last.display().to_string()), "{refused}");
+}

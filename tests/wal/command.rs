@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use trimtab::store::log::{Epoch, File, Sequence};
-use trimtab::wal::Mode;
+use trimtab::store::log::snapshot_format::SnapshotHeader;
+use trimtab::store::log::{Epoch, File, Sequence, SnapshotWriter};
+use trimtab::wal::{FileDisk, Mode};
 
-use crate::support::{Folder, open_checked, payload, small, soon};
+use crate::support::{Folder, IDENTITY, open_checked, payload, small, soon};
 
 fn wal(arguments: &[&str], dir: &Path) -> Output {
     Command::new(env!("CARGO_BIN_EXE_trimtab"))
@@ -136,4 +137,51 @@ fn the_recorded_log_reads() {
         "{}",
         out(&output)
     );
+}
+
+#[test]
+fn damage_that_a_snapshot_stands_for_is_told_and_needs_no_repair() {
+    let folder = Folder::new("covered");
+    let (wal, _, _) = open_checked(folder.path(), small(), Mode::Inline);
+    let mut sequence = 0;
+    let second = folder.path().join(File::Segment(2).to_string());
+    let started = || std::fs::read(&second).is_ok_and(|bytes| bytes[8_192..].iter().any(|byte| *byte != 0));
+    while !started() {
+        sequence += 1;
+        wal.append_durable(Epoch(1), 7, &payload(Sequence(sequence)), soon()).expect("it is appended");
+    }
+    sequence += 1;
+    wal.append_durable(Epoch(1), 7, &payload(Sequence(sequence)), soon()).expect("it is appended");
+    drop(wal);
+    damage(&folder, Sequence(2));
+    assert_eq!(wal_check(&folder).0, Some(1), "nothing stands for it");
+    // A snapshot that had its name when the process died.
+    let disk = FileDisk::new(folder.path()).expect("it is there");
+    let header =
+        SnapshotHeader { identity: IDENTITY, sequence: Sequence(sequence), epoch: Epoch(1), clock_ms: 0 };
+    let mut writer = SnapshotWriter::begin(&disk, header).expect("a snapshot");
+    writer.data(&disk, b"state").expect("a snapshot");
+    writer.finish(&disk).expect("a snapshot");
+    drop(disk);
+    let (code, told) = wal_check(&folder);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("0000000000000001.wal is damaged at byte "), "{told}");
+    assert!(
+        told.contains("the snapshot stands for all in it, and opening the log takes 1 segment away"),
+        "{told}"
+    );
+    assert!(told.ends_with("good\n"), "{told}");
+    let json: serde_json::Value = serde_json::from_str(&out(&wal_json(&folder))).expect("one value");
+    assert_eq!((&json["good"], &json["covered"]["segments"]), (&true.into(), &1.into()), "{json}");
+    let repair = self::wal(&["repair"], folder.path());
+    assert_eq!(out(&repair), "good: there is nothing to repair\n");
+}
+
+fn wal_check(folder: &Folder) -> (Option<i32>, String) {
+    let output = wal(&["check"], folder.path());
+    (output.status.code(), out(&output))
+}
+
+fn wal_json(folder: &Folder) -> Output {
+    wal(&["check", "--json"], folder.path())
 }

@@ -8,6 +8,7 @@ mod batches;
 mod child;
 #[cfg(feature = "cli")]
 mod command;
+mod covered;
 mod flips;
 mod golden;
 mod kill;

@@ -181,6 +181,13 @@ fn print_opening(opening: &Opening, out: &mut impl Write) -> io::Result<()> {
         let (bytes, offset, file) = (torn.bytes, torn.offset, printable(&torn.file));
         writeln!(out, "  opening cut a torn tail off: {bytes} bytes behind byte {offset} of {file}")?;
     }
+    if let Some(covered) = &opening.covered {
+        let (offset, file, what) = (covered.offset, printable(&covered.file), printable(&covered.what));
+        writeln!(
+            out,
+            "  opening took away what a snapshot stands for: {file} is damaged at byte {offset}: {what}"
+        )?;
+    }
     if opening.ahead_ms > 0 {
         let ahead = opening.ahead_ms;
         writeln!(out, "  opening found the clock {ahead} ms behind the latest time in the store")?;

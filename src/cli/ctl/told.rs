@@ -78,6 +78,7 @@ pub(super) struct Opening {
     pub(super) was_closed: bool,
     pub(super) replayed: u64,
     pub(super) torn: Option<Torn>,
+    pub(super) covered: Option<Covered>,
     pub(super) ahead_ms: u64,
     pub(super) settings_refused: Option<String>,
 }
@@ -88,6 +89,14 @@ pub(super) struct Torn {
     pub(super) file: String,
     pub(super) offset: u64,
     pub(super) bytes: u64,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Covered {
+    pub(super) file: String,
+    pub(super) offset: u64,
+    pub(super) what: String,
 }
 
 /// What reading again what lies on disk has found.

@@ -47,6 +47,16 @@ struct Found {
     snapshot: Option<u64>,
     closed: bool,
     torn: Option<TornTold>,
+    /// Damage in segments that the snapshot stands for.
+    covered: Option<CoveredTold>,
+}
+
+#[derive(Serialize)]
+struct CoveredTold {
+    file: String,
+    offset: u64,
+    what: String,
+    segments: u64,
 }
 
 #[derive(Serialize)]
@@ -96,6 +106,16 @@ pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<(), Fai
     if let Some(snapshot) = report.snapshot {
         writeln!(out, "snapshot at entry {snapshot}")?;
     }
+    if let Some(covered) = &report.covered {
+        writeln!(
+            out,
+            "{} is damaged at byte {}: {}; the snapshot stands for all in it, and opening the log takes {} away",
+            covered.file,
+            covered.offset,
+            covered.what,
+            count(covered.segments as usize, "segment")
+        )?;
+    }
     match &report.torn {
         Some(torn) => writeln!(
             out,
@@ -142,6 +162,12 @@ fn found(identity: &Identity, state: &State, report: &Report) -> Found {
             file: torn.file.clone(),
             offset: torn.offset,
             bytes: torn.bytes,
+        }),
+        covered: report.covered.as_ref().map(|covered| CoveredTold {
+            file: covered.file.clone(),
+            offset: covered.offset,
+            what: covered.what.clone(),
+            segments: covered.segments,
         }),
     }
 }

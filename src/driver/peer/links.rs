@@ -238,7 +238,27 @@ impl Links {
         }
     }
 
-    /// Numbers whose nodes were taken out of the cluster for good.
+    /// A node that was put out of the cluster by a promotion by force: it is refused, and told of the generation that counts
+    /// ([`Reason::OldGeneration`](crate::peer::Reason)). For that it is dialled as before where it does not dial itself.
+    pub fn put_out(&mut self, name: &NodeName) {
+        self.roster.put_out(name);
+        let now = Clock.now();
+        let is_its =
+            |connection: &Connection| connection.peer.as_ref() == Some(name) && connection.link.is_up();
+        let indices: Vec<usize> =
+            self.connections.iter().filter(|(_, c)| is_its(c)).map(|(index, _)| index).collect();
+        for index in indices {
+            self.connections[index].link.close(End::Closed);
+            self.run(index, now);
+        }
+    }
+
+    /// The generation of the cluster, which counts promotions by force; 0, as at first: it is not known.
+    pub fn set_generation(&mut self, generation: u64) {
+        self.roster.set_generation(generation);
+    }
+
+    /// Numbers whose nodes were taken out of the cluster for good: all of them.
     pub fn set_removed(&mut self, numbers: impl IntoIterator<Item = u64>) {
         self.roster.set_removed(numbers);
     }

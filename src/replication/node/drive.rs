@@ -419,6 +419,13 @@ impl Node {
         self.members_at.is_some_and(|at| at <= self.engine.log().durable())
     }
 
+    /// The generation this node is in, once a crash cannot take that back; 0 until then.
+    pub fn durable_generation(&self) -> u64 {
+        let is_durable =
+            self.are_members_durable() && self.members.sequence <= self.engine.durable_sequence();
+        if is_durable { self.members.generation } else { 0 }
+    }
+
     /// Tells the library of a membership that has nothing to do with the one before.
     fn reconfigure(&mut self, to: &Membership) -> bool {
         use raft::eraftpb::{ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2};

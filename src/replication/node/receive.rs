@@ -106,16 +106,18 @@ impl Node {
             }
         }
         process.heard_at = self.now.instant;
-        if self.members.removed.contains(&from) {
+        let is_old = (1..self.members.generation).contains(&header.generation);
+        if self.members.removed.contains(&from) && !is_old {
             // What a crash may take back is not told.
             if self.are_members_durable() {
                 self.tell(header, Verdict::Removed);
             }
             return Err(Fault::Removed { from });
         }
-        let is_known = self.members.nodes().any(|node| node == from);
-        if header.generation < self.members.generation && header.generation > 0 && !is_known {
-            self.tell(header, Verdict::OldGeneration);
+        if is_old && !self.members.nodes().any(|node| node == from) {
+            if header.generation < self.durable_generation() {
+                self.tell(header, Verdict::OldGeneration);
+            }
             return Err(Fault::OldGeneration { from, generation: header.generation });
         }
         if header.forgot != 0 {
@@ -168,6 +170,17 @@ impl Node {
             }
             Verdict::OldGeneration => {}
             Verdict::Retired => self.fence(Fence::Retired),
+        }
+    }
+
+    /// Another node of `cluster` does not take this one's link, since a promotion by force put it out: `generation` counts
+    /// there. That is what a frame of it would say, and does as much; one that is not later than this node's own is
+    /// ignored.
+    pub fn handle_put_out(&mut self, cluster: [u8; 16], generation: u64, now: Now) {
+        self.pass(now);
+        let own = self.members.generation;
+        if cluster == self.identity.cluster && own > 0 && generation > own {
+            self.fence(Fence::OldGeneration { generation });
         }
     }
 

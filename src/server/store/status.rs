@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::server::backups::BackupStatus;
 use crate::server::config;
 use crate::store::engine::Report;
+use crate::store::log::Covered;
 
 /// What a store and its Redis clients come to.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -84,6 +85,9 @@ pub struct OpeningStatus {
     /// A batch that never became durable and was cut off.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub torn: Option<TornStatus>,
+    /// Damage in segments that a snapshot stands for: they were taken away, and nothing is lost with them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub covered: Option<CoveredStatus>,
     /// By how much the latest time in the store was ahead of the clock, in milliseconds: until the clock has come there, time
     /// stands still in the store.
     pub ahead_ms: u64,
@@ -101,6 +105,19 @@ pub struct TornStatus {
     pub offset: u64,
     /// How many bytes behind that were recognised as the batch's.
     pub bytes: u64,
+}
+
+/// Damage in segments that a snapshot stands for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CoveredStatus {
+    /// The first file that is damaged.
+    pub file: String,
+    /// Where it is.
+    pub offset: u64,
+    /// What is wrong there.
+    pub what: String,
+    /// How many segments were taken away.
+    pub segments: u64,
 }
 
 /// What reading again what lies on a store's disk has found.
@@ -204,6 +221,12 @@ impl OpeningStatus {
                 offset: torn.offset,
                 bytes: torn.bytes,
             }),
+            covered: log.covered.as_ref().map(|it| CoveredStatus {
+                file: it.file.clone(),
+                offset: it.offset,
+                what: it.what.clone(),
+                segments: it.segments,
+            }),
             ahead_ms: report.ahead_ms,
             settings_refused: report.settings_refused.as_ref().map(Error::to_string),
         }
@@ -233,6 +256,12 @@ pub(in crate::server) fn found_by(report: &Report) -> Option<String> {
         found.push(format!(
             "a torn tail was cut off: {} bytes behind byte {} of {}, which nobody was told are durable",
             torn.bytes, torn.offset, torn.file
+        ));
+    }
+    if let Some(Covered { file, offset, what, segments }) = &report.log.covered {
+        found.push(format!(
+            "{file} is damaged at byte {offset}: {what}; a snapshot stands for all in it, so nothing is lost, and {segments} \
+             of the log's files are taken away: look at the disk"
         ));
     }
     if report.ahead_ms >= AHEAD_TOLD_MS {
@@ -280,6 +309,7 @@ mod tests {
             last: Sequence(2),
             snapshot: None,
             torn,
+            covered: None,
             is_closed: false,
         };
         Report { log, replayed: 2, ahead_ms, settings_refused }

@@ -16,7 +16,7 @@ use crate::time::Instant;
 use super::links::{MS, US};
 use super::work::Work;
 
-const CLUSTER: [u8; 16] = *b"simulated-worlds";
+pub(super) const CLUSTER: [u8; 16] = *b"simulated-worlds";
 
 /// A machine.
 pub(super) struct Host {
@@ -53,6 +53,8 @@ pub(super) struct Host {
     pub(super) is_damaged: bool,
     /// A bit was flipped, and whether reading the disk again has found it.
     pub(super) rotten: Option<bool>,
+    /// Openings that found damage for which a snapshot stands.
+    pub(super) covered: u64,
     /// How often its disk refused what opening it takes.
     pub(super) refused: u64,
     /// How often it was opened without what was damaged.
@@ -165,6 +167,7 @@ impl Host {
             feed_from: Vec::new(),
             is_damaged: false,
             rotten: None,
+            covered: 0,
             refused: 0,
             cuts: 0,
             scrub: None,
@@ -221,7 +224,8 @@ impl Host {
         let opened =
             Node::open(&self.disk, settings.store.clone(), options, identity, &start, rng.next_u64(), now);
         match opened {
-            Ok((node, _)) => {
+            Ok((node, report)) => {
+                self.covered += u64::from(report.store.log.covered.is_some());
                 self.node = Some(node);
                 self.is_damaged = false;
                 // If there was something, it is not there any more.
@@ -260,9 +264,15 @@ impl Host {
         let is_ours = |file| matches!(file, log::File::Segment(_) | log::File::Snapshot(_));
         let Some((file, at, bit)) = self.disk.rot_bit(is_ours) else { return false };
         // In the last batch it looks like a write that was cut off, and nobody could tell.
-        let found = check(&self.disk, None, &mut |_| {}).err();
-        let cut = found.as_ref().and_then(|it| Cut::plan(&self.disk, it).ok()?);
-        if !cut.is_some_and(|it| it.is_mendable(self.id, settings.voters())) {
+        let is_told = match check(&self.disk, None, &mut |_| {}) {
+            // A snapshot stands for it, so nobody is needed.
+            Ok((_, _, report)) => report.covered.is_some(),
+            Err(found) => Cut::plan(&self.disk, &found)
+                .ok()
+                .flatten()
+                .is_some_and(|it| it.is_mendable(self.id, settings.voters())),
+        };
+        if !is_told {
             self.disk.flip(file, at, bit);
             return false;
         }

@@ -1,10 +1,12 @@
 //! One voter and one learner: the voter is gone for good, as far as its operator knows, and the learner is promoted by force in
 //! its place. What it had is what there is from then on; the voter comes back, and takes no part as soon as it hears.
 
-use crate::replication::Standing;
+use crate::peer::{Identity, NodeName, Options, Reason, Refusal, Roster, Side};
+use crate::replication::{Standing, frame};
 
 use super::checker::Action;
 use super::clients::{Doing, KEYS, LIST};
+use super::host::CLUSTER;
 use super::links::{MS, SECOND};
 use super::world::{Event, World};
 
@@ -89,9 +91,66 @@ impl World {
         Ok(())
     }
 
+    /// Whether there is no link for a frame to go over, since one of the two refuses it, as real ones do. The other one is
+    /// told why.
+    pub(super) fn is_refused(&mut self, to: u64, bytes: &[u8]) -> bool {
+        if !self.are_links_judged || self.generation == 1 {
+            return false;
+        }
+        let Ok((header, _)) = frame::decode(bytes) else { return false };
+        let refused = [(to, header.from), (header.from, to)]
+            .into_iter()
+            .find_map(|(judge, other)| Some((judge, other, self.judge(judge, other)?)));
+        let Some((judge, other, refusal)) = refused else { return false };
+        for after in self.links.carry(&mut self.rng, judge, other) {
+            self.at(self.now + after, Event::Refused(other, refusal.encode()));
+        }
+        true
+    }
+
+    /// Why a node refuses the link of another one.
+    fn judge(&self, judge: u64, other: u64) -> Option<Refusal> {
+        let hello = self.roster(other)?.hello(&name(judge), &Options::default());
+        let side = if judge < other { Side::Dialler } else { Side::Acceptor };
+        self.roster(judge)?.judge(&hello, side).err()
+    }
+
+    /// What a node that runs knows of who is in the cluster.
+    fn roster(&self, id: u64) -> Option<Roster> {
+        let node = self.hosts.get(&id)?.node.as_ref()?;
+        let address = |id: u64| Some(([127, 0, 0, id as u8], 7_400).into());
+        let (cluster, boot) = (Some(CLUSTER), self.hosts[&id].boots);
+        let mut roster =
+            Roster::new(Identity { name: name(id), cluster, number: id, boot, address: address(id) });
+        for other in self.hosts.keys().copied().filter(|it| *it != id) {
+            roster.add(name(other), address(other), other).expect("it is another one");
+        }
+        roster.set_generation(node.durable_generation());
+        roster.set_removed(node.members().removed.iter().copied());
+        Some(roster)
+    }
+
+    /// A node hears why its link was refused.
+    pub(super) fn refused(&mut self, id: u64, refusal: &[u8]) -> Result<(), String> {
+        let refusal = Refusal::decode(refusal).map_err(|fault| fault.to_string())?;
+        let now = self.now;
+        let host = self.hosts.get_mut(&id).expect("it is there");
+        let clock = host.now(now);
+        let Some(node) = &mut host.node else { return Ok(()) };
+        if let Reason::OldGeneration { cluster, generation } = refusal.reason {
+            self.summary.put_out += 1;
+            node.handle_put_out(cluster, generation, clock);
+        }
+        self.settle(id)
+    }
+
     /// Whether a node runs that has not heard of the promotion: what it says is nobody's word.
     pub(super) fn is_outdated(&self, id: u64) -> bool {
         let node = self.hosts.get(&id).and_then(|it| it.node.as_ref());
         self.generation > 1 && node.is_some_and(|it| it.members().generation < self.generation)
     }
+}
+
+fn name(id: u64) -> NodeName {
+    format!("n{id}").parse().expect("a letter and a number")
 }

@@ -81,6 +81,10 @@ pub struct Summary {
     pub given_up: u64,
     /// Voters of before that came back and were told.
     pub outdated: u64,
+    /// Openings that found damage for which a snapshot stands.
+    pub covered: u64,
+    /// How often a node of an older generation heard so by a link that was refused.
+    pub put_out: u64,
     /// Snapshots written.
     pub snapshots: u64,
     /// Snapshots taken in from another node.
@@ -156,6 +160,8 @@ impl Summary {
             (&mut self.promoted, other.promoted),
             (&mut self.given_up, other.given_up),
             (&mut self.outdated, other.outdated),
+            (&mut self.covered, other.covered),
+            (&mut self.put_out, other.put_out),
             (&mut self.snapshots, other.snapshots),
             (&mut self.installed, other.installed),
             (&mut self.fed_states, other.fed_states),

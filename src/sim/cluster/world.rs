@@ -26,6 +26,8 @@ const CLIENTS: u64 = 5;
 pub(super) enum Event {
     /// A frame arrives.
     Frame(u64, Vec<u8>),
+    /// A node hears that its link to another one was refused.
+    Refused(u64, Vec<u8>),
     /// A node's time is up.
     Timer(u64, u64),
     /// A node's disk has done something.
@@ -69,6 +71,8 @@ pub(super) struct World {
     pub(super) written_well: u64,
     /// There are one voter and one learner.
     pub(super) is_pair: bool,
+    /// Nodes have to agree to a link, as in production, before a frame goes over it.
+    pub(super) are_links_judged: bool,
     /// Counts promotions by force, from 1 on.
     pub(super) generation: u64,
     /// Up to where the learner that is promoted knew entries to be committed.
@@ -146,6 +150,8 @@ impl World {
             is_healed: false,
             written_well: 0,
             is_pair: (voters, learners) == (1, 1),
+            // Half of them hear of each other by frames, as where a link was up all along.
+            are_links_judged: (voters, learners) == (1, 1) && (seed / 8).is_multiple_of(2),
             generation: 1,
             known: 0,
             frame: Vec::new(),
@@ -219,6 +225,9 @@ impl World {
     fn step(&mut self, event: Event) -> Result<(), String> {
         match event {
             Event::Frame(to, bytes) => {
+                if self.is_refused(to, &bytes) {
+                    return Ok(());
+                }
                 let now = self.now;
                 let Some(host) = self.hosts.get_mut(&to) else { return Ok(()) };
                 let clock = host.now(now);
@@ -243,6 +252,7 @@ impl World {
                 }
                 self.settle(to)
             }
+            Event::Refused(id, bytes) => self.refused(id, &bytes),
             Event::Timer(id, boot) => {
                 let now = self.now;
                 let host = self.hosts.get_mut(&id).expect("it is there");
@@ -302,6 +312,7 @@ impl World {
         }
         self.summary.cut += std::mem::take(&mut host.cuts);
         self.summary.refused += std::mem::take(&mut host.refused);
+        self.summary.covered += std::mem::take(&mut host.covered);
         if !opened {
             let after = self.now + 20 * MS;
             self.at(after, Event::Restart(id));

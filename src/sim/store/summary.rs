@@ -13,6 +13,8 @@ pub struct Summary {
     pub opened: u64,
     /// Of these, with a snapshot.
     pub from_snapshot: u64,
+    /// Of these, times that a snapshot stood for what was damaged.
+    pub covered: u64,
     /// `memory` writes that had been seen and that a crash took.
     pub vanished: u64,
     /// Writes that nobody was told of and that were there even so.
@@ -52,6 +54,7 @@ impl Summary {
             (&mut self.local, other.local),
             (&mut self.opened, other.opened),
             (&mut self.from_snapshot, other.from_snapshot),
+            (&mut self.covered, other.covered),
             (&mut self.vanished, other.vanished),
             (&mut self.more_than_told, other.more_than_told),
             (&mut self.repeated, other.repeated),

@@ -43,7 +43,7 @@ pub use names::{Epoch, File, Identity, Sequence, Ticket};
 pub use options::Options;
 pub use read::{Entry, Plan};
 pub(super) use recover::check_identity;
-pub use recover::{Replayed, Report, Torn, check, find_identity, find_label, lock, open};
+pub use recover::{Covered, Replayed, Report, Torn, check, find_identity, find_label, lock, open};
 pub use scrub::Scrub;
 pub use segments::Upkeep;
 pub use snapshot::{Part, SnapshotReader, SnapshotWriter, Written};

@@ -49,6 +49,8 @@ pub struct Report {
     pub snapshot: Option<Sequence>,
     /// A batch that never became durable and was cut off.
     pub torn: Option<Torn>,
+    /// Damage in segments that the snapshot stands for: they were left out, and go.
+    pub covered: Option<Covered>,
     /// The log had been closed in order.
     pub is_closed: bool,
 }
@@ -64,6 +66,20 @@ pub struct Torn {
     pub bytes: u64,
 }
 
+/// Damage in segments all of whose entries a snapshot stands for, by the word of a segment behind them. Nothing is lost with
+/// them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Covered {
+    /// The first file that is damaged, as the disk names it.
+    pub file: String,
+    /// Where it is.
+    pub offset: u64,
+    /// What is wrong there.
+    pub what: String,
+    /// How many segments were left out, with those before it.
+    pub segments: u64,
+}
+
 /// What a log's directory holds, as far as names and headers tell.
 struct Directory {
     snapshot: Option<(SnapshotHeader, u64)>,
@@ -73,12 +89,26 @@ struct Directory {
     prepared: Vec<Label>,
     /// Segments before a gap.
     stragglers: Vec<File>,
+    /// Segments of which one has no good headers, and those before it, and what is wrong. They lie before `started`.
+    passed: Vec<File>,
+    damage: Option<Box<Damage>>,
     spares: Vec<u64>,
     unfinished: Vec<File>,
 }
 
+/// What a segment's headers say.
+enum Looked {
+    Started(Start),
+    Prepared(Label),
+}
+
 /// What reading the records gave.
 struct Read {
+    /// The first segment that counts, of those that have a start.
+    from: usize,
+    /// What was said of segments before is known to be said in that one, if it is the last: a record came that is only written
+    /// behind it.
+    is_settled: bool,
     state: State,
     marks: Marks,
     end: Option<End>,
@@ -120,12 +150,14 @@ pub fn open(
     }
     lock(disk)?;
     let mut found = look(disk, identity, Some(options.segment_bytes))?;
-    let Read { mut state, marks, end, at_covered, tail, mut report } = read(disk, &found, replay)?;
+    let Read { from, mut state, marks, end, at_covered, tail, mut report, .. } = read(disk, &found, replay)?;
 
     let mut rng = Rng::new(seed);
     let nonce = rng.next_u64();
     let mut segments = Segments::new(identity, &options, rng);
-    for start in &found.started {
+    let covered = found.started[..from].iter().map(|start| File::Segment(start.label.ordinal));
+    found.passed.extend(covered);
+    for start in &found.started[from..] {
         segments.found_started(Started { label: start.label, first: start.first, chain: start.chain });
     }
     // One is enough: a second one has been prepared by a log that was closed before it came to the first.
@@ -136,7 +168,8 @@ pub fn open(
         let is_whole = disk.bytes(File::Spare(spare)).is_ok_and(|bytes| bytes == options.segment_bytes);
         segments.found_spare(spare, is_whole);
     }
-    let unwanted = found.stragglers.iter().chain(&found.old_snapshots).chain(&found.unfinished);
+    let segments_gone = found.stragglers.iter().chain(&found.passed);
+    let unwanted = segments_gone.chain(&found.old_snapshots).chain(&found.unfinished);
     for file in unwanted {
         segments.discard(*file);
     }
@@ -317,6 +350,8 @@ fn look(disk: &impl Disk, identity: Identity, segment_bytes: Option<u64>) -> Res
         started: Vec::new(),
         prepared: Vec::new(),
         stragglers: Vec::new(),
+        passed: Vec::new(),
+        damage: None,
         spares: Vec::new(),
         unfinished: Vec::new(),
     };
@@ -366,7 +401,27 @@ fn look(disk: &impl Disk, identity: Identity, segment_bytes: Option<u64>) -> Res
         found.old_snapshots.extend(snapshots.into_iter().map(File::Snapshot));
     }
     for ordinal in ordinals {
-        look_at(disk, ordinal, identity, segment_bytes, &mut found)?;
+        match look_at(disk, ordinal, identity, segment_bytes) {
+            Ok(Looked::Started(start)) => {
+                if let Some(prepared) = found.prepared.first() {
+                    let before = File::Segment(prepared.ordinal);
+                    let why = "the segment's start is missing, and a later segment has one".into();
+                    found.pass(damage(disk, before, START_OFFSET, why));
+                }
+                found.started.push(start);
+            }
+            Ok(Looked::Prepared(label)) => found.prepared.push(label),
+            Err(Error::Corrupt(damage)) => {
+                found.pass(damage);
+                found.passed.push(File::Segment(ordinal));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if let Some(damage) = &found.damage
+        && !found.started.first().is_some_and(|start| found.covers_up_to(start))
+    {
+        return Err(Error::Corrupt(damage.clone()));
     }
     // A log whose first segment never came to last may have a snapshot of what was in memory.
     let is_first = found.prepared.first().is_some_and(|label| label.ordinal == 1);
@@ -385,14 +440,24 @@ fn look(disk: &impl Disk, identity: Identity, segment_bytes: Option<u64>) -> Res
     Ok(found)
 }
 
-/// Takes a segment in.
-fn look_at(
-    disk: &impl Disk,
-    ordinal: u64,
-    identity: Identity,
-    segment_bytes: Option<u64>,
-    found: &mut Directory,
-) -> Result<()> {
+impl Directory {
+    /// All segments found so far are of no use, since one of them is damaged, unless a snapshot stands for them.
+    fn pass(&mut self, damage: Box<Damage>) {
+        let ordinals = self.started.drain(..).map(|start| start.label.ordinal);
+        let ordinals = ordinals.chain(self.prepared.drain(..).map(|label| label.ordinal));
+        self.passed.extend(ordinals.map(File::Segment));
+        self.damage.get_or_insert(damage);
+    }
+
+    /// Whether there is a snapshot that has all entries that count at the start of this segment: then it stands for the
+    /// segments before it, as in [`Segments::release`].
+    fn covers_up_to(&self, start: &Start) -> bool {
+        self.snapshot.is_some_and(|(header, _)| start.first <= header.sequence.next())
+    }
+}
+
+/// What a segment's headers say.
+fn look_at(disk: &impl Disk, ordinal: u64, identity: Identity, segment_bytes: Option<u64>) -> Result<Looked> {
     let file = File::Segment(ordinal);
     let (label, start) = read_headers(disk, ordinal)?;
     for fault in [label.err(), start.err()].into_iter().flatten() {
@@ -427,14 +492,7 @@ fn look_at(
         return Err(damaged(disk, file, bytes, why));
     }
     match start {
-        Ok(start) => {
-            if let Some(prepared) = found.prepared.first() {
-                let before = File::Segment(prepared.ordinal);
-                let why = "the segment's start is missing, and a later segment has one".into();
-                return Err(damaged(disk, before, START_OFFSET, why));
-            }
-            found.started.push(start);
-        }
+        Ok(start) => Ok(Looked::Started(start)),
         Err(_) => {
             let mut scanner = Scanner::new(disk, file, known.salt, RECORDS_OFFSET, known.segment_bytes);
             let any =
@@ -445,16 +503,17 @@ fn look_at(
                 );
                 return Err(damaged(disk, file, START_OFFSET, why));
             }
-            found.prepared.push(known);
+            Ok(Looked::Prepared(known))
         }
     }
-    Ok(())
 }
 
 fn read(disk: &impl Disk, found: &Directory, replay: &mut dyn FnMut(Replayed<'_>)) -> Result<Read> {
     let snapshot = found.snapshot.map(|(header, _)| header);
     let covered = snapshot.map_or(Sequence(0), |header| header.sequence);
     let mut read = Read {
+        from: 0,
+        is_settled: false,
         state: found.started.first().map(State::at).unwrap_or_default(),
         marks: Marks::default(),
         end: None,
@@ -468,9 +527,11 @@ fn read(disk: &impl Disk, found: &Directory, replay: &mut dyn FnMut(Replayed<'_>
             last: Sequence(0),
             snapshot: snapshot.map(|header| header.sequence),
             torn: None,
+            covered: None,
             is_closed: false,
         },
     };
+    let mut damage = found.damage.clone();
     if let Some(first) = found.started.first()
         && first.first > covered.next()
     {
@@ -486,12 +547,48 @@ fn read(disk: &impl Disk, found: &Directory, replay: &mut dyn FnMut(Replayed<'_>
     if covered == read.state.last {
         read.at_covered = found.started.first().map(|start| start.epoch);
     }
-    for (at, start) in found.started.iter().enumerate() {
-        read_segment(disk, start, found.started.get(at + 1), covered, &mut read, replay)?;
+    let mut at = 0;
+    while let Some(start) = found.started.get(at) {
+        let why = match read_segment(disk, start, found.started.get(at + 1), covered, &mut read, replay) {
+            Ok(()) => {
+                at += 1;
+                continue;
+            }
+            Err(Error::Corrupt(why)) => why,
+            Err(error) => return Err(error),
+        };
+        // It goes on where a snapshot stands for all before, as if that had gone already.
+        let later = found.started.iter().enumerate().skip(at + 1).find(|(_, it)| found.covers_up_to(it));
+        let Some((next, start)) = later else { return Err(Error::Corrupt(why)) };
+        read.begin_anew(next, start, covered);
+        replay(Replayed::Replaced(start.first));
+        damage.get_or_insert(why);
+        at = next;
     }
+    if let Some(damage) = damage {
+        // What the segments before said last is said again at the beginning of each, but the last may have been torn.
+        if read.from + 1 == found.started.len() && !read.is_settled {
+            return Err(Error::Corrupt(damage));
+        }
+        let segments = (found.passed.len() + read.from) as u64;
+        let Damage { file, offset, what, .. } = *damage;
+        read.report.covered = Some(Covered { file, offset, what, segments });
+    }
+    read.report.segments = (found.started.len() - read.from) as u64;
     read.report.first = read.marks.first();
     read.report.last = read.state.last.max(covered);
     Ok(read)
+}
+
+impl Read {
+    /// Forgets what was read of the segments before this one.
+    fn begin_anew(&mut self, from: usize, start: &Start, covered: Sequence) {
+        let report = &mut self.report;
+        (report.records, report.bytes, report.is_closed) = (0, 0, false);
+        (self.from, self.is_settled, self.state) = (from, false, State::at(start));
+        (self.marks, self.end, self.tail) = (Marks::default(), None, None);
+        self.at_covered = (covered == self.state.last).then_some(start.epoch);
+    }
 }
 
 fn read_segment(
@@ -520,6 +617,11 @@ fn read_segment(
         match scanner.next().map_err(io)? {
             Found::Record(offset, record) => {
                 let (sequence, epoch, body) = (record.sequence, record.epoch, record.body);
+                // The first batch says again what was said before, with what is committed last.
+                let is_behind =
+                    matches!(body, Body::Entry(_) | Body::Replace(_) | Body::Commit(_) | Body::Close);
+                let batch = offset.saturating_sub(u64::from(record.batch_bytes));
+                read.is_settled |= is_behind || batch > RECORDS_OFFSET;
                 if let Err(why) = read.state.check(sequence, epoch, &body) {
                     let why = format!("a {} record cannot come here: {why}", body.name());
                     return Err(damaged(disk, file, offset, why));
@@ -609,12 +711,16 @@ fn unknown_version(disk: &impl Disk, file: File, version: u16) -> Error {
 }
 
 fn damaged(disk: &impl Disk, file: File, offset: u64, what: String) -> Error {
-    Error::Corrupt(Box::new(Damage {
+    Error::Corrupt(damage(disk, file, offset, what))
+}
+
+fn damage(disk: &impl Disk, file: File, offset: u64, what: String) -> Box<Damage> {
+    Box::new(Damage {
         file: disk.name(file),
         offset,
         what,
         hint: "restore the directory from a backup or another node; \"trimtab wal repair\" cuts the log off here, and \
                what came later is lost"
             .into(),
-    }))
+    })
 }

@@ -200,6 +200,7 @@ impl Member {
     pub(super) fn advance(&mut self, now: Now) {
         if !self.is_closed {
             self.node.advance(now);
+            self.people.note_generation(self.node.durable_generation());
             self.take_events();
             self.take_completions(now);
             self.change_when_ready(now);

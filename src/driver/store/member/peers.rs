@@ -103,7 +103,9 @@ impl Load {
                 // An address that the security does not allow was refused where it was added.
                 Order::Add(peer) => drop(links.add_peer(peer)),
                 Order::Remove(name) => links.remove_peer(&name),
+                Order::PutOut(name) => links.put_out(&name),
                 Order::Removed(numbers) => links.set_removed(numbers),
+                Order::Generation(generation) => links.set_generation(generation),
                 Order::Secure(secured) => links.secure(*secured),
             }
         }
@@ -183,15 +185,22 @@ impl Member {
                 ClusterEvent::LinkDown { node: peer.to_string(), detail: end.to_string() }
             }
             Notice::Failed { peer, address, attempts, end } => {
+                self.hear_of_promotion(&end, now);
                 match self.dial_failed(&peer, address, attempts, &end) {
                     Some(event) => event,
                     None => return,
                 }
             }
-            Notice::Refused { peer, from, end } => match self.caller_refused(peer.as_ref(), from, &end) {
-                Some(event) => event,
-                None => return,
-            },
+            Notice::Refused { peer, from, end } => {
+                // Only who has been taken for a node of the cluster is believed.
+                if peer.is_some() {
+                    self.hear_of_promotion(&end, now);
+                }
+                match self.caller_refused(peer.as_ref(), from, &end) {
+                    Some(event) => event,
+                    None => return,
+                }
+            }
             _ => return,
         };
         self.tell(event);

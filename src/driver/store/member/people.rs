@@ -34,7 +34,12 @@ pub(super) struct Person {
 pub(super) enum Order {
     Add(PeerAddress),
     Remove(NodeName),
+    /// It was put out by a promotion by force, and is to be told.
+    PutOut(NodeName),
+    /// All that were taken out.
     Removed(Vec<u64>),
+    /// Counts promotions by force.
+    Generation(u64),
     /// New links are made with this.
     Secure(Box<Secured>),
 }
@@ -44,8 +49,14 @@ pub(super) enum Order {
 pub(super) struct People {
     own: u64,
     by_number: BTreeMap<u64, Person>,
-    /// Taken out of the cluster, and linked still, so that they are told.
-    leaving: BTreeSet<u64>,
+    /// Taken out of the cluster, and linked still, so that they are told; whether by a promotion by force.
+    leaving: BTreeMap<u64, bool>,
+    /// Taken out, with those that are linked still.
+    removed: BTreeSet<u64>,
+    /// That of the cluster; 0 until it is known.
+    generation: u64,
+    /// The one that the links tell others of.
+    told_generation: u64,
     pub(super) orders: Vec<Order>,
 }
 
@@ -67,7 +78,7 @@ impl People {
         if let Some(own) = by_number.get_mut(&own) {
             own.client_address.clone_from(&options.client_address);
         }
-        Self { own, by_number, leaving: BTreeSet::new(), orders: Vec::new() }
+        Self { own, by_number, ..Self::default() }
     }
 
     /// Everybody else, for the links to begin with.
@@ -99,19 +110,40 @@ impl People {
             if has_moved {
                 person.address = address;
             }
-            if number != self.own && (is_new || has_moved || self.leaving.remove(&number)) {
+            let is_back = self.leaving.remove(&number).is_some();
+            if number != self.own && (is_new || has_moved || is_back) {
                 self.orders.push(Order::Add(peer(number, person)));
             }
         }
+        // Who was promoted knows no generation before its own: all that are out may be so since then.
+        let is_put_out = members.generation > self.generation.max(1);
+        self.generation = members.generation;
         let gone = self.by_number.keys().filter(|it| members.removed.contains(it) && **it != self.own);
         let gone: Vec<u64> = gone.copied().collect();
         for number in gone {
             match self.by_number.get(&number).and_then(|it| it.linked) {
                 Some(_) => {
-                    self.leaving.insert(number);
+                    self.leaving.entry(number).or_insert(is_put_out);
                 }
-                None => self.forget(number),
+                None => self.forget(number, is_put_out),
             }
+        }
+        if self.removed != members.removed {
+            self.removed.clone_from(&members.removed);
+            self.order_removed();
+        }
+    }
+
+    /// Those that are linked still are not refused yet, should they connect anew.
+    fn order_removed(&mut self) {
+        let removed = self.removed.iter().filter(|it| !self.leaving.contains_key(it) && **it != self.own);
+        self.orders.push(Order::Removed(removed.copied().collect()));
+    }
+
+    /// The generation that a crash cannot take back.
+    pub(super) fn note_generation(&mut self, generation: u64) {
+        if std::mem::replace(&mut self.told_generation, generation) != generation {
+            self.orders.push(Order::Generation(generation));
         }
     }
 
@@ -132,16 +164,19 @@ impl People {
         if let Some(person) = self.by_number.get_mut(&number) {
             person.linked = None;
         }
-        if self.leaving.remove(&number) {
-            self.forget(number);
+        if let Some(is_put_out) = self.leaving.remove(&number) {
+            self.forget(number, is_put_out);
+            self.order_removed();
         }
         number
     }
 
-    fn forget(&mut self, number: u64) {
+    fn forget(&mut self, number: u64, is_put_out: bool) {
         if let Some(person) = self.by_number.remove(&number) {
-            self.orders.push(Order::Remove(person.name));
-            self.orders.push(Order::Removed(vec![number]));
+            self.orders.push(match is_put_out {
+                true => Order::PutOut(person.name),
+                false => Order::Remove(person.name),
+            });
         }
     }
 

@@ -1,13 +1,15 @@
 //! [`Refusals`]: who was not let in, whose frames were not taken, and why. Of each node the last reason is kept with it
 //! ([`Person`](super::people::Person)); what comes again and again is told once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem::{Discriminant, discriminant};
 use std::net::SocketAddr;
 
+use super::people::Order;
 use super::{ClusterEvent, Member};
-use crate::peer::{End, NodeName};
+use crate::peer::{End, NodeName, Reason, Refusal};
 use crate::replication::frame::Fault;
+use crate::store::engine::Now;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -17,11 +19,15 @@ pub(super) struct Refusals {
     last: Option<String>,
     /// What was told of a node's frames since its link came up.
     told: BTreeMap<u64, Discriminant<Fault>>,
+    /// What was told of nodes that a promotion by force put out. They come again and again, or are asked to.
+    put_out: BTreeSet<String>,
 }
 
 /// After so many attempts in a row a second process under the name of one that is linked is told of: before that it may have
 /// taken the place of the other, whose end is not noticed yet.
 const DOUBLES: u32 = 3;
+/// So many different refusals of nodes that were put out are told once each; then it begins anew.
+const PUT_OUT_MAX: usize = 256;
 
 impl Refusals {
     /// Frames that were not taken.
@@ -42,6 +48,14 @@ impl Refusals {
     /// A link to a node is up: what is refused from now on is told anew.
     pub(super) fn forget(&mut self, number: u64) {
         self.told.remove(&number);
+    }
+
+    /// Whether this, of a node that was put out, has not been told.
+    fn is_news(&mut self, why: &str) -> bool {
+        if self.put_out.len() >= PUT_OUT_MAX {
+            self.put_out.clear();
+        }
+        self.put_out.insert(why.to_owned())
     }
 }
 
@@ -85,6 +99,13 @@ impl Member {
         }
     }
 
+    /// A link was refused. When that is since a promotion by force put this node out, its consensus is told.
+    pub(super) fn hear_of_promotion(&mut self, end: &End, now: Now) {
+        if let End::Refused(Refusal { reason: Reason::OldGeneration { cluster, generation }, .. }) = end {
+            self.node.handle_put_out(*cluster, *generation, now);
+        }
+    }
+
     /// A node could not be dialled. Gives what is to be told: the first of several alike, and each that asks for somebody to
     /// act.
     pub(super) fn dial_failed(
@@ -98,8 +119,23 @@ impl Member {
             End::Io { detail, .. } => format!("it cannot be reached at {address}: {detail}"),
             end => end.to_string(),
         };
-        self.troubled(super::options::number_of(peer), why.clone());
-        let is_told = attempts == 1 || end.is_refusal();
+        let number = super::options::number_of(peer);
+        self.troubled(number, why.clone());
+        let is_told = match reason_of(end) {
+            Some(Reason::OldGeneration { .. }) => {
+                if let End::RefusedHere(_) = end {
+                    self.refusals.peers += 1;
+                    self.refusals.last = Some(format!("{peer}, at {}: {end}", address.ip()));
+                }
+                self.refusals.is_news(&why)
+            }
+            Some(Reason::RemovedNode) if self.people.get(number).is_none() => {
+                // It was dialled to be told of a promotion, and is out for another reason, which it knows or now does.
+                self.people.orders.push(Order::Remove(peer.clone()));
+                true
+            }
+            _ => attempts == 1 || end.is_refusal(),
+        };
         is_told.then(|| ClusterEvent::Refused { node: Some(peer.to_string()), detail: why })
     }
 
@@ -128,7 +164,18 @@ impl Member {
                 is_told = person.doubles == DOUBLES;
             }
         }
+        if let Some(Reason::OldGeneration { .. }) = reason_of(end) {
+            is_told = self.refusals.is_news(&format!("{who}: {end}"));
+        }
         let node = peer.map(|it| it.to_string());
         is_told.then(|| ClusterEvent::Refused { node, detail: format!("{end}{place}") })
+    }
+}
+
+/// Why either side refused the other, if it did.
+fn reason_of(end: &End) -> Option<Reason> {
+    match end {
+        End::Refused(refusal) | End::RefusedHere(refusal) => Some(refusal.reason),
+        _ => None,
     }
 }

@@ -60,10 +60,56 @@ fn two_nodes_a_primary_and_a_replica_and_the_replica_is_promoted() {
     // It comes back: whoever hears of the other takes no part any more.
     net.cut.clear();
     net.pass(1_000);
-    assert!(matches!(net.node(1).standing(), Standing::Fenced(_)), "{:?}", net.node(1));
+    let fence = Fence::OldGeneration { generation: 2 };
+    assert_eq!(*net.node(1).standing(), Standing::Fenced(fence));
     let denied = net.put(1, "three", Level::Quorum);
     assert!(matches!(denied, Err(Denied::Fenced(_))), "{denied:?}");
     assert_eq!(net.node(2).role(), Role::Primary);
+}
+
+/// What a refused link says of the generation that counts does as much as a frame would, and no more.
+#[test]
+fn a_primary_that_was_put_out_takes_no_part_and_only_a_later_generation_of_its_cluster_does_it() {
+    let mut net = Net::new(1, 1, None);
+    assert_eq!(net.primary(), 1);
+    let (now, cluster) = (at(net.millis), net.node(1).identity.cluster);
+    let mut other = cluster;
+    other[0] ^= 1;
+    for (cluster, generation) in [(cluster, 0), (cluster, 1), (other, 2), (other, u64::MAX)] {
+        net.node(1).handle_put_out(cluster, generation, now);
+        assert_eq!(*net.node(1).standing(), Standing::Active, "{generation}");
+    }
+    net.put(1, "one", Level::Quorum).unwrap();
+    assert!(matches!(net.answer(1), Ok(Answer::Written(_))));
+    net.node(1).handle_put_out(cluster, 3, now);
+    let fence = Fence::OldGeneration { generation: 3 };
+    assert_eq!(*net.node(1).standing(), Standing::Fenced(fence.clone()));
+    let denied = net.put(1, "two", Level::Memory);
+    assert!(matches!(denied, Err(Denied::Fenced(_))), "{denied:?}");
+    // It is told once.
+    net.node(1).handle_put_out(cluster, 4, now);
+    let events: Vec<Event> = std::iter::from_fn(|| net.node(1).poll_event()).collect();
+    let fences: Vec<&Event> = events.iter().filter(|it| matches!(it, Event::Fenced(_))).collect();
+    assert_eq!(fences, [&Event::Fenced(fence)]);
+    // Who is in no cluster yet has nothing to be put out of.
+    net.start(3, &Start::default());
+    net.node(3).handle_put_out(cluster, 5, now);
+    assert!(!matches!(net.node(3).standing(), Standing::Fenced(_)));
+}
+
+/// A promotion is on disk before anybody hears of it.
+#[test]
+fn a_promotion_that_was_told_outlasts_a_power_failure() {
+    let mut net = Net::new(1, 1, None);
+    assert_eq!(net.primary(), 1);
+    net.pass(100);
+    assert_eq!((net.node(1).durable_generation(), net.node(2).durable_generation()), (1, 1));
+    net.stop(2);
+    net.start(2, &Start { is_promoted: true, ..Start::default() });
+    assert_eq!((net.node(2).members().generation, net.node(2).durable_generation()), (2, 2));
+    net.stop(2);
+    net.start(2, &Start::default());
+    assert_eq!((net.node(2).durable_generation(), net.node(1).durable_generation()), (2, 1));
 }
 
 #[test]
