@@ -2280,6 +2280,15 @@ typedef struct trimtab_store_report {
      * time stands still in the store.
      */
     uint64_t ahead_ms;
+    /**
+     * How many segments were left out since there is damage in the last of them: the snapshot stands for all that is in them, and
+     * nothing is lost. 0: none. `trimtab_store_covered_file_copy` gives the first file that is damaged.
+     */
+    uint64_t covered_segments;
+    /**
+     * The byte of that file where the damage is; 0 unless `covered_segments`.
+     */
+    uint64_t covered_offset;
 } trimtab_store_report;
 
 /**
@@ -5059,6 +5068,21 @@ trimtab_status trimtab_store_torn_file_copy(const struct trimtab_store *store,
                                             char *buffer,
                                             size_t size,
                                             size_t *length_out);
+
+/**
+ * Copies the name of the first file with damage that a snapshot stands for, so that opening has left it out; nothing when there was
+ * none.
+ *
+ * - `buffer`, `size`: where it goes, cut at a character and closed with a NUL. May be NULL when `size` is 0.
+ * - `length_out`: gets the length of the whole, without the NUL; may be NULL.
+ *
+ * Returns `TRIMTAB_OK`, also when it does not fit, or `TRIMTAB_E_NULL`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_store_covered_file_copy(const struct trimtab_store *store,
+                                               char *buffer,
+                                               size_t size,
+                                               size_t *length_out);
 
 /**
  * Copies why the settings that the store was opened with are not in force; nothing when they are.

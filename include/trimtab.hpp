@@ -2781,6 +2781,14 @@ public:
             return trimtab_store_torn_file_copy(get(), buffer, size, length);
         });
     }
+    /// The first file with damage that a snapshot stands for, so that opening has left it out, see `report`; empty when there
+    /// was none.
+    std::string covered_file() const
+    {
+        return detail::text([this](char *buffer, std::size_t size, std::size_t *length) {
+            return trimtab_store_covered_file_copy(get(), buffer, size, length);
+        });
+    }
     /// Why the settings that it was opened with are not in force; empty when they are.
     std::string settings_refused() const
     {

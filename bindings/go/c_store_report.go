@@ -30,14 +30,23 @@ func (n *nativeStore) report() (StoreReport, error) {
 		Ahead:    time.Duration(read.ahead_ms) * time.Millisecond,
 	}
 	if read.is_torn != 0 {
-		file, err := n.foundText(1)
+		file, err := n.foundText(C.TRIMTAB_GO_TORN_FILE)
 		if err != nil {
 			return StoreReport{}, err
 		}
 		report.Torn = &TornTail{File: file, Offset: uint64(read.torn_offset), Bytes: uint64(read.torn_bytes)}
 	}
+	if read.covered_segments != 0 {
+		file, err := n.foundText(C.TRIMTAB_GO_COVERED_FILE)
+		if err != nil {
+			return StoreReport{}, err
+		}
+		report.Covered = &CoveredDamage{
+			File: file, Offset: uint64(read.covered_offset), Segments: uint64(read.covered_segments),
+		}
+	}
 	if read.settings_refused != C.TRIMTAB_OK {
-		detail, err := n.foundText(0)
+		detail, err := n.foundText(C.TRIMTAB_GO_REFUSED)
 		if err != nil {
 			return StoreReport{}, err
 		}
@@ -46,8 +55,8 @@ func (n *nativeStore) report() (StoreReport, error) {
 	return report, nil
 }
 
-func (n *nativeStore) foundText(isTorn C.int) (string, error) {
-	found := C.trimtab_go_store_found_text(&n.gate, n.store, isTorn)
+func (n *nativeStore) foundText(which C.int) (string, error) {
+	found := C.trimtab_go_store_found_text(&n.gate, n.store, which)
 	if err := failureOf("store", "report", found); err != nil || found.text == nil {
 		return "", err
 	}

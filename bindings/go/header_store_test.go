@@ -70,6 +70,7 @@ var storeFunctions = map[string]counterpart{
 
 	"trimtab_store_report_read":           {is: "Store.Report"},
 	"trimtab_store_torn_file_copy":        {is: "TornTail.File"},
+	"trimtab_store_covered_file_copy":     {is: "CoveredDamage.File"},
 	"trimtab_store_settings_refused_copy": {is: "StoreReport.SettingsRefused"},
 
 	"trimtab_store_put":              {not: submits},

@@ -107,6 +107,8 @@ type StoreOpeningStatus struct {
 	Replayed  uint64 `json:"replayed"`   // entries that were applied on top of the snapshot
 	// Torn is a batch that never became durable and was cut off; nil without one.
 	Torn *StoreTornStatus `json:"torn"`
+	// Covered is damage in segments that a snapshot stands for, so that nothing is lost; nil without any.
+	Covered *StoreCoveredStatus `json:"covered"`
 	// AheadMs is by how much the latest time in the store was ahead of the clock.
 	AheadMs uint64 `json:"ahead_ms"`
 	// SettingsRefused is why the settings asked for are not in force; empty when they are.
@@ -118,6 +120,14 @@ type StoreTornStatus struct {
 	File   string `json:"file"`
 	Offset uint64 `json:"offset"` // where the log ended when it was cut off
 	Bytes  uint64 `json:"bytes"`  // behind that, as far as they were recognised as the batch's
+}
+
+// StoreCoveredStatus is damage in segments that a snapshot stands for: they were left out.
+type StoreCoveredStatus struct {
+	File     string `json:"file"`     // the first that is damaged
+	Offset   uint64 `json:"offset"`   // where it is
+	What     string `json:"what"`     // is wrong there
+	Segments uint64 `json:"segments"` // that were left out
 }
 
 // StoreScrubStatus is what reading again what lies on the disk of a server's store has found.

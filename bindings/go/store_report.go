@@ -17,6 +17,8 @@ type StoreReport struct {
 	Replayed uint64 // entries that were applied on top of the snapshot
 	// Torn is a batch that never became durable and was cut off; nil: there was none.
 	Torn *TornTail
+	// Covered is damage in segments that the snapshot stands for: they were left out, and nothing is lost; nil: there was none.
+	Covered *CoveredDamage
 	// Ahead is by how much the latest time in the store was ahead of the clock, to the millisecond: until the clock has
 	// come there, time stands still in the store.
 	Ahead time.Duration
@@ -30,6 +32,13 @@ type TornTail struct {
 	File   string // the segment
 	Offset uint64 // the byte of it where the log ends now
 	Bytes  uint64 // how many behind that were recognised as the batch's
+}
+
+// CoveredDamage is damage that costs nothing, since a snapshot stands for all that was there.
+type CoveredDamage struct {
+	File     string // the first segment that is damaged
+	Offset   uint64 // the byte of it where the damage is
+	Segments uint64 // how many were left out
 }
 
 // Report tells what opening the store found. It does not change.

@@ -86,6 +86,34 @@ func TestATornTailIsTold(t *testing.T) {
 	wantAbsent(t, store, "b")
 }
 
+func TestDamageThatASnapshotStandsForIsTold(t *testing.T) {
+	path := t.TempDir()
+	store := openStoreIn(t, path, smallStore())
+	for at := range 20 {
+		put(t, store, string(rune('a'+at)), strings.Repeat("v", 64<<10))
+	}
+	segment, _ := segmentOf(t, path)
+	must[uint64](t)(store.Snapshot(patient(t)))
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	// The process ended before the first segment was gone, and it has rotted since.
+	segment[9_000] ^= 1
+	first := filepath.Join(path, firstSegment)
+	if err := os.WriteFile(first, segment, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	store = openStoreIn(t, path, smallStore())
+	report := reportOn(t, store)
+	covered := report.Covered
+	if covered == nil || covered.File != first || covered.Segments != 1 || covered.Offset < 8_192 || covered.Offset > 9_000 {
+		t.Fatalf("%+v, %+v", report, covered)
+	}
+	if report.Torn != nil || must[uint64](t)(store.Count(patient(t), AllKeys())) != 20 {
+		t.Errorf("%+v", report)
+	}
+}
+
 func TestAClockThatIsBehindTheStore(t *testing.T) {
 	if isChild("clock") {
 		store := openStoreIn(t, os.Getenv("TRIMTAB_TEST_PATH"), smallStore())

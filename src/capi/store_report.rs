@@ -43,6 +43,11 @@ pub struct trimtab_store_report {
     /// By how much the latest time in the store was ahead of the clock, in milliseconds: until the clock has come there,
     /// time stands still in the store.
     pub ahead_ms: u64,
+    /// How many segments were left out since there is damage in the last of them: the snapshot stands for all that is in them, and
+    /// nothing is lost. 0: none. `trimtab_store_covered_file_copy` gives the first file that is damaged.
+    pub covered_segments: u64,
+    /// The byte of that file where the damage is; 0 unless `covered_segments`.
+    pub covered_offset: u64,
 }
 
 // SAFETY: `repr(C)`, integers only, and begins with `struct_size`.
@@ -63,6 +68,8 @@ unsafe impl Sized32 for trimtab_store_report {
         torn_bytes: 0,
         replayed: 0,
         ahead_ms: 0,
+        covered_segments: 0,
+        covered_offset: 0,
     };
 }
 
@@ -85,6 +92,7 @@ pub unsafe extern "C" fn trimtab_store_report_read(
         store.check_process()?;
         let report = store.report();
         let (log, torn) = (&report.log, report.log.torn.as_ref());
+        let covered = log.covered.as_ref();
         let struct_size = report_out.size();
         report_out.write(trimtab_store_report {
             struct_size,
@@ -101,6 +109,8 @@ pub unsafe extern "C" fn trimtab_store_report_read(
             torn_bytes: torn.map_or(0, |torn| torn.bytes),
             replayed: report.replayed,
             ahead_ms: report.ahead_ms,
+            covered_segments: covered.map_or(0, |covered| covered.segments),
+            covered_offset: covered.map_or(0, |covered| covered.offset),
         });
         Ok(())
     })
@@ -127,6 +137,32 @@ pub unsafe extern "C" fn trimtab_store_torn_file_copy(
         let buffer = unsafe { text::buffer(buffer, size, length_out) }?;
         store.check_process()?;
         buffer.fill(store.report().log.torn.as_ref().map_or("", |torn| &torn.file));
+        Ok(())
+    })
+}
+
+/// Copies the name of the first file with damage that a snapshot stands for, so that opening has left it out; nothing when there was
+/// none.
+///
+/// - `buffer`, `size`: where it goes, cut at a character and closed with a NUL. May be NULL when `size` is 0.
+/// - `length_out`: gets the length of the whole, without the NUL; may be NULL.
+///
+/// Returns `TRIMTAB_OK`, also when it does not fit, or `TRIMTAB_E_NULL`.
+/// Thread safety: any thread, at any time. Does not block.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trimtab_store_covered_file_copy(
+    store: *const trimtab_store,
+    buffer: *mut c_char,
+    size: usize,
+    length_out: *mut usize,
+) -> trimtab_status {
+    guard(|| {
+        // SAFETY: `store` is null or a live result of `trimtab_store_open`; null is refused.
+        let store = unsafe { borrow(store) }?;
+        // SAFETY: the caller lends `size` writable bytes and one place for a length, either may be null.
+        let buffer = unsafe { text::buffer(buffer, size, length_out) }?;
+        store.check_process()?;
+        buffer.fill(store.report().log.covered.as_ref().map_or("", |covered| &covered.file));
         Ok(())
     })
 }

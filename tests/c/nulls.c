@@ -302,6 +302,8 @@ struct row {
     R(x_store_report_read_report_out, trimtab_store_report_read, report_out, BAD, store, NULL) \
     R(x_store_torn_file_copy_store, trimtab_store_torn_file_copy, store, BAD, NULL, buffer, sizeof buffer, &length) \
     COPY_ROWS(R, trimtab_store_torn_file_copy, store,) \
+    R(x_store_covered_file_copy_store, trimtab_store_covered_file_copy, store, BAD, NULL, buffer, sizeof buffer, &length) \
+    COPY_ROWS(R, trimtab_store_covered_file_copy, store,) \
     R(x_store_settings_refused_copy_store, trimtab_store_settings_refused_copy, store, BAD, NULL, buffer, sizeof buffer, &length) \
     COPY_ROWS(R, trimtab_store_settings_refused_copy, store,) \
     R(x_store_put_store, trimtab_store_put, store, BAD, NULL, trimtab_bytes_of("k", 1), NO_KEY, &store_call, &store_result) \

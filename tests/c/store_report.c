@@ -1,5 +1,5 @@
 /*
- * What opening a store found, from C: a torn tail, a clock that is behind the store's, settings that find no room in the
+ * What opening a store found, from C: a torn tail, damage that a snapshot stands for, a clock that is behind the store's, settings that find no room in the
  * log; and what was counted since.
  */
 #include "store.h"
@@ -41,12 +41,10 @@ static size_t read_segment(const char *name)
     return end;
 }
 
-/* Makes a store that has this segment alone, as a crash may leave one. */
+/* Writes that segment to a store's directory. */
 static void write_segment(const char *name)
 {
     char path[160];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    CHECK(mkdir(path, 0777) == 0);
     snprintf(path, sizeof path, "%s/%s/" SEGMENT, folder, name);
     FILE *file = fopen(path, "wb");
     CHECK(file != NULL && fwrite(segment, 1, sizeof segment, file) == sizeof segment && fclose(file) == 0);
@@ -118,6 +116,7 @@ static void nothing(void)
 
 static void torn_tail(void)
 {
+    char path[160];
     trimtab_store *store = open_store("whole");
     for (char key[] = "a"; key[0] <= 'j'; key[0]++) {
         OK(trimtab_store_put(store, BYTES(key), BYTES("value of a key"), NULL, NULL));
@@ -126,6 +125,9 @@ static void torn_tail(void)
     trimtab_store_free(store);
     /* The last write came to disk without its end. */
     memset(segment + end - 10, 0, 10);
+    /* The segment alone, as a crash may leave one. */
+    snprintf(path, sizeof path, "%s/torn", folder);
+    CHECK(mkdir(path, 0777) == 0);
     write_segment("torn");
     store = open_store("torn");
     trimtab_store_report report = report_of(store);
@@ -142,6 +144,29 @@ static void torn_tail(void)
     trimtab_store_free(store);
     store = open_store("torn");
     CHECK(report_of(store).is_torn == 0 && says(trimtab_store_torn_file_copy, store, ""));
+    trimtab_store_free(store);
+}
+
+static void damage_that_is_covered(void)
+{
+    static const char value[SEGMENT_BYTES / 16];
+    trimtab_store *store = open_store("covered");
+    CHECK(report_of(store).covered_segments == 0 && says(trimtab_store_covered_file_copy, store, ""));
+    for (char key[] = "a"; key[0] < 'a' + 20; key[0]++) {
+        OK(trimtab_store_put(store, BYTES(key), trimtab_bytes_of(value, sizeof value), NULL, NULL));
+    }
+    read_segment("covered");
+    OK(trimtab_store_snapshot(store, -1, NULL));
+    OK(trimtab_store_close(store));
+    trimtab_store_free(store);
+    /* The process ended before the first segment was gone, and it has rotted since. */
+    segment[9000] ^= 1;
+    write_segment("covered");
+    store = open_store("covered");
+    trimtab_store_report report = report_of(store);
+    CHECK(report.covered_segments == 1 && report.covered_offset >= 8192 && report.covered_offset <= 9000);
+    CHECK(says(trimtab_store_covered_file_copy, store, "/covered/" SEGMENT) && report.is_torn == 0);
+    CHECK(status_of(store).keys == 20);
     trimtab_store_free(store);
 }
 
@@ -215,10 +240,11 @@ int main(void)
     make_folder();
     nothing();
     torn_tail();
+    damage_that_is_covered();
     clock_behind();
     no_room_for_settings();
     older_sizes();
     remove_folder();
-    printf("store_report: nothing, a torn tail, a clock behind, settings without room, older sizes\n");
+    printf("store_report: nothing, a torn tail, covered damage, a clock behind, settings without room, older sizes\n");
     return 0;
 }

@@ -335,6 +335,25 @@ def test_a_torn_tail_is_told(tmp_path: Path) -> None:
         assert report.torn_bytes >= 44 and dict(store.items()) == {b"a": b"1"}
 
 
+def test_damage_that_a_snapshot_stands_for_is_told(tmp_path: Path) -> None:
+    name = tmp_path / "0000000000000001.wal"
+    with Store(tmp_path, segment_bytes=SEGMENT_BYTES) as store:
+        # Two segments, of which the first is kept beside.
+        for at in range(20):
+            store[b"%d" % at] = bytes(SEGMENT_BYTES // 16)
+        assert store.report.covered is None and store.report.covered_segments == 0
+        first = bytearray(name.read_bytes())
+        store.snapshot()
+    # A snapshot makes it superfluous; the process ended before it was gone, and it has rotted since.
+    first[9_000] ^= 1
+    name.write_bytes(first)
+    with Store(tmp_path, segment_bytes=SEGMENT_BYTES) as store:
+        report = store.report
+        assert report.covered is not None and report.covered[0] == str(name) and report.covered[1] >= 8_192
+        assert report.covered_segments == 1 and report.torn is None and report.is_closed
+        assert len(store) == 20
+
+
 OPTIONS: dict[str, Any] = {
     "durability": "local",
     "timeout": timedelta(seconds=3),

@@ -556,9 +556,24 @@ class StoreTornStatus(TypedDict):
     """How many bytes behind that were recognised as the batch's."""
 
 
+class StoreCoveredStatus(TypedDict):
+    """Damage in segments that a snapshot stands for: they were left out, and nothing is lost."""
+
+    file: str
+    """The first file that is damaged."""
+    offset: int
+    """Where it is."""
+    what: str
+    """What is wrong there."""
+    segments: int
+    """How many segments were left out."""
+
+
 class _StoreOpeningFacts(TypedDict, total=False):
     torn: StoreTornStatus
     """A batch that never became durable and was cut off."""
+    covered: StoreCoveredStatus
+    """Damage that cost nothing."""
     settings_refused: str
     """Why the settings asked for are not in force: those of before are."""
 

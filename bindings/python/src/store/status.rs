@@ -58,6 +58,8 @@ pub(crate) fn reported<'py>(py: Python<'py>, report: &Report) -> PyResult<Bound<
     // A tuple of Rust's has twelve at most.
     let rest = PyDict::new(py);
     rest.set_item("torn_bytes", log.torn.as_ref().map_or(0, |torn| torn.bytes))?;
+    rest.set_item("covered", log.covered.as_ref().map(|covered| (&covered.file, covered.offset)))?;
+    rest.set_item("covered_segments", log.covered.as_ref().map_or(0, |covered| covered.segments))?;
     let first = (
         log.segments,
         log.records,
