@@ -147,7 +147,8 @@ peer_tls = "insecure-plaintext"
                 finally:
                     client.close()
                 # Only the primary has heard of each.
-                if isinstance(answer, bytes) and b"\r\nrole:master\r\n" in answer and wanted in answer + b"\r\n":
+                told = answer + b"\r\n" if isinstance(answer, bytes) else b""
+                if b"\r\nrole:master\r\n" in told and wanted in told:
                     return
             time.sleep(0.01)
         raise Failure("not all nodes vote")

@@ -4,6 +4,7 @@
  */
 #include "store.h"
 
+#include <errno.h>
 #include <time.h>
 
 #define SEGMENT_BYTES (1 << 20)
@@ -41,10 +42,12 @@ static size_t read_segment(const char *name)
     return end;
 }
 
-/* Writes that segment to a store's directory. */
+/* Writes that segment to a store's directory, made if it is not there: as a crash may leave one. */
 static void write_segment(const char *name)
 {
     char path[160];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    CHECK(mkdir(path, 0777) == 0 || errno == EEXIST);
     snprintf(path, sizeof path, "%s/%s/" SEGMENT, folder, name);
     FILE *file = fopen(path, "wb");
     CHECK(file != NULL && fwrite(segment, 1, sizeof segment, file) == sizeof segment && fclose(file) == 0);
@@ -116,7 +119,6 @@ static void nothing(void)
 
 static void torn_tail(void)
 {
-    char path[160];
     trimtab_store *store = open_store("whole");
     for (char key[] = "a"; key[0] <= 'j'; key[0]++) {
         OK(trimtab_store_put(store, BYTES(key), BYTES("value of a key"), NULL, NULL));
@@ -125,9 +127,6 @@ static void torn_tail(void)
     trimtab_store_free(store);
     /* The last write came to disk without its end. */
     memset(segment + end - 10, 0, 10);
-    /* The segment alone, as a crash may leave one. */
-    snprintf(path, sizeof path, "%s/torn", folder);
-    CHECK(mkdir(path, 0777) == 0);
     write_segment("torn");
     store = open_store("torn");
     trimtab_store_report report = report_of(store);

@@ -204,6 +204,6 @@ class StoreReport(NamedTuple):
     torn_bytes: int
     """How many bytes behind ``torn`` were recognised as the batch's; 0 if nothing was cut off."""
     covered: tuple[str, int] | None
-    """Damage that the snapshot stands for, so that nothing is lost: the first file that has it, and the byte."""
+    """Damage that the snapshot stands for, so that nothing is lost: the first file that has it, and where."""
     covered_segments: int
     """How many segments were left out for it; 0 if none were."""
