@@ -281,6 +281,8 @@ fn in_rust() -> Layout {
             torn_bytes,
             replayed,
             ahead_ms,
+            covered_segments,
+            covered_offset,
         }
     );
     layout!(
