@@ -67,7 +67,7 @@ fn topology(is_primary: bool) -> Topology {
         address: Some(ClientAddress { host: "10.0.0.1".into(), port: 7_001 + at }),
         reached_at: None,
         is_voter: at < 2,
-        abstains: false,
+        has_vote: at < 2,
         is_linked: true,
         source: None,
         sequence: Some(100),
