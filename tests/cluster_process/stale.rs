@@ -69,6 +69,16 @@ fn is_refused(told: &str) -> bool {
     told.starts_with("-MASTERDOWN ")
 }
 
+/// Asks all of these at once. Whether each was answered; an answer that is another than this fails the test.
+fn is_answered(client: &mut Client, asked: &[(&str, String)]) -> bool {
+    assert!(asked.iter().all(|(command, _)| client.say(command)));
+    let told: Vec<String> = asked.iter().map(|_| client.answer().expect("it is there")).collect();
+    for ((command, right), told) in asked.iter().zip(&told) {
+        assert!(told == right || is_refused(told), "{command}: {told}");
+    }
+    !told.iter().any(|told| is_refused(told))
+}
+
 /// The learners get a snapshot that takes longer than any test: what they have themselves is nothing, as long as it
 /// goes on.
 #[test]
@@ -113,12 +123,7 @@ fn a_replica_that_is_far_behind_answers_what_the_primary_does() {
                 ("STRLEN fill0", format!(":{}", long.len())),
                 ("PING", "+PONG".into()),
             ];
-            assert!(asked.iter().all(|(command, _)| client.say(command)));
-            let told: Vec<String> = asked.iter().map(|_| client.answer().expect("it is there")).collect();
-            for ((command, right), told) in asked.iter().zip(&told) {
-                assert!(told == right || is_refused(told), "{command}: {told}");
-            }
-            !told.iter().any(|told| is_refused(told))
+            is_answered(client, &asked)
         });
     }
     // Behind a position, beyond what is waited for here.
@@ -162,12 +167,7 @@ fn what_is_not_asked_by_keys_is_answered_once_all_is_here() {
             ("DEL none nor", ":0".into()),
             ("PING", "+PONG".into()),
         ];
-        assert!(asked.iter().all(|(command, _)| client.say(command)));
-        let told: Vec<String> = asked.iter().map(|_| client.answer().expect("it is there")).collect();
-        for ((command, right), told) in asked.iter().zip(&told) {
-            assert!(told == right || is_refused(told), "{command}: {told}");
-        }
-        !told.iter().any(|told| is_refused(told))
+        is_answered(&mut client, &asked)
     });
     // Nobody is left to be asked.
     drop(nodes.nodes[VOTER].take());

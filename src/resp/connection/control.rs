@@ -2,8 +2,7 @@
 
 use super::job::Job;
 use super::{Busy, Connection, Queue, Watched};
-use crate::resp::command::failure;
-use crate::resp::command::{Args, Control, integer};
+use crate::resp::command::{Args, Control, failure, integer};
 use crate::resp::hub::Hub;
 use crate::resp::keys::Keys;
 use crate::resp::parse_integer;
@@ -122,16 +121,14 @@ impl Connection {
             return;
         }
         let Some(topology) = hub.topology().filter(|topology| topology.follows()) else { return };
+        let known = topology.known_elsewhere();
         let failure = if *asks_primary {
             fail(UNBLOCKED)
-        } else if deadline.is_none() && *replicas > topology.known_elsewhere() {
+        } else if deadline.is_none() && *replicas > known {
+            let primary = topology.primary().and_then(|it| it.address.as_ref());
+            let primary = primary.map_or("the primary".into(), ToString::to_string);
             failure(format!(
-                "ERR this node is not primary, and knows of {} other nodes at most; give a timeout, or ask {}",
-                topology.known_elsewhere(),
-                topology
-                    .primary()
-                    .and_then(|it| it.address.as_ref())
-                    .map_or("the primary".into(), ToString::to_string)
+                "ERR this node is not primary, and knows of {known} other nodes at most; give a timeout, or ask {primary}"
             ))
         } else {
             return;

@@ -2,10 +2,11 @@
 
 use crate::error::{Error, Result};
 
+use super::directory::{find_identity, lock, read_headers};
 use super::disk::Disk;
 use super::names::{File, Identity, Sequence};
 use super::record::Record;
-use super::recover::{check, find_identity, lock, read_headers};
+use super::recover::check;
 use super::scan::{Found, Scanner};
 use super::segment::RECORDS_OFFSET;
 

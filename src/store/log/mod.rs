@@ -12,12 +12,14 @@
 //! | `log` | batches: what is gathered, on its way, durable |
 //! | `segments` | the life of files: made, filled, prepared, started, used again |
 //! | `marks`, `read` | where entries lie; reading a range of them |
+//! | `directory` | whose log lies there, and what its headers say |
 //! | `scan`, `recover` | reading records one by one; opening a log |
 //! | `inspect` | looking at a log that is not open, and mending it |
 //! | `snapshot`, `scrub` | writing and reading snapshots; looking for rot |
 //! | `options` | what a log is told: units, ranges, defaults |
 
 pub(super) mod bytes;
+mod directory;
 mod disk;
 mod inspect;
 #[allow(clippy::module_inception)]
@@ -36,14 +38,15 @@ mod snapshot;
 pub mod snapshot_format;
 mod state;
 
+pub(super) use directory::check_identity;
+pub use directory::{find_identity, find_label, lock};
 pub use disk::Disk;
 pub use inspect::{Repair, dump};
 pub use log::{Appended, Flush, Log};
 pub use names::{Epoch, File, Identity, Sequence, Ticket};
 pub use options::Options;
 pub use read::{Entry, Plan};
-pub(super) use recover::check_identity;
-pub use recover::{Covered, Replayed, Report, Torn, check, find_identity, find_label, lock, open};
+pub use recover::{Covered, Replayed, Report, Torn, check, open};
 pub use scrub::Scrub;
 pub use segments::Upkeep;
 pub use snapshot::{Part, SnapshotReader, SnapshotWriter, Written};

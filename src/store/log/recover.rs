@@ -5,6 +5,7 @@ use crate::error::{Damage, Error, Result};
 use crate::rng::Rng;
 use crate::time::Instant;
 
+use super::directory::{Directory, damaged, find_identity, lock, look};
 use super::disk::Disk;
 use super::log::{Due, End, Log};
 use super::marks::{Mark, Marks};
@@ -13,7 +14,7 @@ use super::options::Options;
 use super::read::Entry;
 use super::record::{Body, SnapshotMark};
 use super::scan::{Behind, Found, Scanner};
-use super::segment::{HeaderFault, LABEL_BYTES, Label, RECORDS_OFFSET, START_BYTES, START_OFFSET, Start};
+use super::segment::{Label, RECORDS_OFFSET, START_BYTES, START_OFFSET, Start};
 use super::segments::{Segments, Started};
 use super::snapshot::SnapshotReader;
 use super::snapshot_format::SnapshotHeader;
@@ -78,28 +79,6 @@ pub struct Covered {
     pub what: String,
     /// How many segments were left out, with those before it.
     pub segments: u64,
-}
-
-/// What a log's directory holds, as far as names and headers tell.
-struct Directory {
-    snapshot: Option<(SnapshotHeader, u64)>,
-    old_snapshots: Vec<File>,
-    /// Segments with a start, in order, without a gap.
-    started: Vec<Start>,
-    prepared: Vec<Label>,
-    /// Segments before a gap.
-    stragglers: Vec<File>,
-    /// Segments of which one has no good headers, and those before it, and what is wrong. They lie before `started`.
-    passed: Vec<File>,
-    damage: Option<Box<Damage>>,
-    spares: Vec<u64>,
-    unfinished: Vec<File>,
-}
-
-/// What a segment's headers say.
-enum Looked {
-    Started(Start),
-    Prepared(Label),
 }
 
 /// What reading the records gave.
@@ -265,247 +244,6 @@ pub fn check(
         while reader.next(disk)?.is_some() {}
     }
     Ok((identity, state, report))
-}
-
-/// Takes the directory for one log.
-pub fn lock(disk: &impl Disk) -> Result<()> {
-    disk.lock().map_err(|error| match error.kind() {
-        std::io::ErrorKind::WouldBlock => Error::State {
-            what: "log",
-            detail: format!(
-                "is open already: {} is held ({error}); close it there, or give this one a directory of its own",
-                disk.name(File::Lock)
-            )
-            .into(),
-        },
-        _ => Error::io_in_directory(format!("lock {}", disk.name(File::Lock)), &error),
-    })
-}
-
-/// Whose log a directory holds, by the first file that says so.
-pub fn find_identity(disk: &impl Disk) -> Result<Identity> {
-    find_label(disk).map(|label| label.identity)
-}
-
-/// The label of the first segment in a directory that has one: whose log it is, and how long its segments are.
-pub fn find_label(disk: &impl Disk) -> Result<Label> {
-    let mut files = disk.list().map_err(|error| Error::io("list the directory", &error))?;
-    files.sort();
-    for file in files {
-        let File::Segment(ordinal) = file else { continue };
-        match read_headers(disk, ordinal)? {
-            (_, Ok(start)) => return Ok(start.label),
-            (Ok(label), _) => return Ok(label),
-            (Err(HeaderFault::Version(version)), _) | (_, Err(HeaderFault::Version(version))) => {
-                return Err(unknown_version(disk, file, version));
-            }
-            _ => {}
-        }
-    }
-    Err(Error::NotFound { what: "log", value: "in this directory: no segment in it has a label".into() })
-}
-
-pub(in crate::store) fn check_identity(
-    ours: Identity,
-    theirs: Identity,
-    name: impl FnOnce() -> String,
-) -> Result<()> {
-    let what = match () {
-        () if theirs.cluster != ours.cluster => "cluster",
-        () if theirs.node != ours.node => "node",
-        () => return Ok(()),
-    };
-    Err(Error::invalid(
-        what,
-        format!("{} belongs to {theirs}, not to {ours}; give each node a directory of its own", name()),
-    ))
-}
-
-/// Both headers of a segment.
-#[allow(clippy::type_complexity)]
-pub(super) fn read_headers(
-    disk: &impl Disk,
-    ordinal: u64,
-) -> Result<(std::result::Result<Label, HeaderFault>, std::result::Result<Start, HeaderFault>)> {
-    let file = File::Segment(ordinal);
-    let io = |error: std::io::Error| Error::io_in_directory(format!("read {}", disk.name(file)), &error);
-    let mut label = [0; LABEL_BYTES];
-    let label_read = disk.read(file, 0, &mut label).map_err(io)?;
-    let mut start = [0; START_BYTES];
-    let start_read = disk.read(file, START_OFFSET, &mut start).map_err(io)?;
-    let is_ours = |label: &Label| label.ordinal == ordinal;
-    let label = Label::decode(&label[..label_read])
-        .and_then(|label| is_ours(&label).then_some(label).ok_or(HeaderFault::Nothing));
-    let start = Start::decode(&start[..start_read])
-        .and_then(|start| is_ours(&start.label).then_some(start).ok_or(HeaderFault::Nothing));
-    Ok((label, start))
-}
-
-fn look(disk: &impl Disk, identity: Identity, segment_bytes: Option<u64>) -> Result<Directory> {
-    let mut files = disk.list().map_err(|error| Error::io("list the directory", &error))?;
-    files.sort();
-    let mut found = Directory {
-        snapshot: None,
-        old_snapshots: Vec::new(),
-        started: Vec::new(),
-        prepared: Vec::new(),
-        stragglers: Vec::new(),
-        passed: Vec::new(),
-        damage: None,
-        spares: Vec::new(),
-        unfinished: Vec::new(),
-    };
-    let mut ordinals: Vec<u64> = Vec::new();
-    let mut snapshots = Vec::new();
-    for file in files {
-        match file {
-            File::Lock => {}
-            File::Segment(ordinal) => {
-                if ordinals.last().is_some_and(|last| last + 1 != ordinal) {
-                    found.stragglers.extend(ordinals.drain(..).map(File::Segment));
-                }
-                ordinals.push(ordinal);
-            }
-            File::Spare(number) => found.spares.push(number),
-            File::Snapshot(sequence) => snapshots.push(sequence),
-            File::Unfinished(_) => found.unfinished.push(file),
-            File::Restoring => {
-                return Err(Error::State {
-                    what: "log",
-                    detail: format!(
-                        "is not whole: {} is there, since a restore into this directory did not finish; restore again",
-                        disk.name(file)
-                    )
-                    .into(),
-                });
-            }
-            File::Manifest => {
-                return Err(Error::State {
-                    what: "log",
-                    detail: format!(
-                        "is a backup, as {} says; restore it into another directory, and open that",
-                        disk.name(file)
-                    )
-                    .into(),
-                });
-            }
-            File::Entries(_) | File::NextManifest => {}
-        }
-    }
-    if let Some(newest) = snapshots.pop() {
-        let file = File::Snapshot(newest);
-        let reader = SnapshotReader::open(disk, file, identity)?;
-        let bytes =
-            disk.bytes(file).map_err(|error| Error::io(format!("read {}", disk.name(file)), &error))?;
-        found.snapshot = Some((*reader.header(), bytes));
-        found.old_snapshots.extend(snapshots.into_iter().map(File::Snapshot));
-    }
-    for ordinal in ordinals {
-        match look_at(disk, ordinal, identity, segment_bytes) {
-            Ok(Looked::Started(start)) => {
-                if let Some(prepared) = found.prepared.first() {
-                    let before = File::Segment(prepared.ordinal);
-                    let why = "the segment's start is missing, and a later segment has one".into();
-                    found.pass(damage(disk, before, START_OFFSET, why));
-                }
-                found.started.push(start);
-            }
-            Ok(Looked::Prepared(label)) => found.prepared.push(label),
-            Err(Error::Corrupt(damage)) => {
-                found.pass(damage);
-                found.passed.push(File::Segment(ordinal));
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    if let Some(damage) = &found.damage
-        && !found.started.first().is_some_and(|start| found.covers_up_to(start))
-    {
-        return Err(Error::Corrupt(damage.clone()));
-    }
-    // A log whose first segment never came to last may have a snapshot of what was in memory.
-    let is_first = found.prepared.first().is_some_and(|label| label.ordinal == 1);
-    if found.started.is_empty()
-        && !is_first
-        && let Some((header, _)) = &found.snapshot
-    {
-        let file = File::Snapshot(header.sequence);
-        return Err(damaged(
-            disk,
-            file,
-            0,
-            "there is a snapshot, but no segment that goes on from it".into(),
-        ));
-    }
-    Ok(found)
-}
-
-impl Directory {
-    /// All segments found so far are of no use, since one of them is damaged, unless a snapshot stands for them.
-    fn pass(&mut self, damage: Box<Damage>) {
-        let ordinals = self.started.drain(..).map(|start| start.label.ordinal);
-        let ordinals = ordinals.chain(self.prepared.drain(..).map(|label| label.ordinal));
-        self.passed.extend(ordinals.map(File::Segment));
-        self.damage.get_or_insert(damage);
-    }
-
-    /// Whether there is a snapshot that has all entries that count at the start of this segment: then it stands for the
-    /// segments before it, as in [`Segments::release`].
-    fn covers_up_to(&self, start: &Start) -> bool {
-        self.snapshot.is_some_and(|(header, _)| start.first <= header.sequence.next())
-    }
-}
-
-/// What a segment's headers say.
-fn look_at(disk: &impl Disk, ordinal: u64, identity: Identity, segment_bytes: Option<u64>) -> Result<Looked> {
-    let file = File::Segment(ordinal);
-    let (label, start) = read_headers(disk, ordinal)?;
-    for fault in [label.err(), start.err()].into_iter().flatten() {
-        if let HeaderFault::Version(version) = fault {
-            return Err(unknown_version(disk, file, version));
-        }
-    }
-    let known = match (&start, &label) {
-        (Ok(start), _) => start.label,
-        (_, Ok(label)) => *label,
-        _ => {
-            return Err(damaged(
-                disk,
-                file,
-                0,
-                "neither of the segment's headers is what was written".into(),
-            ));
-        }
-    };
-    check_identity(identity, known.identity, || disk.name(file))?;
-    if let Some(bytes) = segment_bytes
-        && bytes != known.segment_bytes
-    {
-        return Err(Error::invalid(
-            "segment_bytes",
-            format!("{bytes}, but {} was made with {}", disk.name(file), known.segment_bytes),
-        ));
-    }
-    let bytes = disk.bytes(file).map_err(|error| Error::io(format!("read {}", disk.name(file)), &error))?;
-    if bytes < known.segment_bytes {
-        let why = format!("the file ends there; it was made with {} bytes", known.segment_bytes);
-        return Err(damaged(disk, file, bytes, why));
-    }
-    match start {
-        Ok(start) => Ok(Looked::Started(start)),
-        Err(_) => {
-            let mut scanner = Scanner::new(disk, file, known.salt, RECORDS_OFFSET, known.segment_bytes);
-            let any =
-                scanner.any().map_err(|error| Error::io(format!("read {}", disk.name(file)), &error))?;
-            if let Some(offset) = any {
-                let why = format!(
-                    "the segment's start is not what was written; there is a record at byte {offset}"
-                );
-                return Err(damaged(disk, file, START_OFFSET, why));
-            }
-            Ok(Looked::Prepared(known))
-        }
-    }
 }
 
 fn read(disk: &impl Disk, found: &Directory, replay: &mut dyn FnMut(Replayed<'_>)) -> Result<Read> {
@@ -697,30 +435,4 @@ fn read_segment(
     });
     read.end = Some(End { ordinal, salt, offset, chain });
     Ok(())
-}
-
-fn unknown_version(disk: &impl Disk, file: File, version: u16) -> Error {
-    Error::Unsupported {
-        what: "segment version",
-        detail: format!(
-            "{} has version {version}, this release reads 1; use a later release",
-            disk.name(file)
-        )
-        .into(),
-    }
-}
-
-fn damaged(disk: &impl Disk, file: File, offset: u64, what: String) -> Error {
-    Error::Corrupt(damage(disk, file, offset, what))
-}
-
-fn damage(disk: &impl Disk, file: File, offset: u64, what: String) -> Box<Damage> {
-    Box::new(Damage {
-        file: disk.name(file),
-        offset,
-        what,
-        hint: "restore the directory from a backup or another node; \"trimtab wal repair\" cuts the log off here, and \
-               what came later is lost"
-            .into(),
-    })
 }

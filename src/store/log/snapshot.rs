@@ -141,7 +141,7 @@ impl SnapshotReader {
             HeaderFault::Nothing => damaged(disk, file, 0, "the snapshot's header is not what was written"),
             HeaderFault::Version(version) => unknown_version(disk, file, version),
         })?;
-        super::recover::check_identity(identity, header.identity, || disk.name(file))?;
+        super::directory::check_identity(identity, header.identity, || disk.name(file))?;
         let is_named = match file {
             File::Snapshot(sequence) | File::Unfinished(sequence) => sequence == header.sequence,
             _ => true,
