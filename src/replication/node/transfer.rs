@@ -59,7 +59,7 @@ impl Node {
     }
 
     /// Calls a handover off; gives whether one was under way. Writes are taken again. When the other one was told to take
-    /// over already, it may do so all the same.
+    /// over already, it may do so all the same; otherwise this node has itself elected anew first, in an epoch of its own.
     ///
     /// # Errors
     ///

@@ -140,7 +140,8 @@ impl Store {
     }
 
     /// Calls off the handover that is under way; gives whether there was one. Whoever waits for it is told so, and writes go on.
-    /// The other node may take over all the same, when it had been told to already. `NotPrimary` from another node than the
+    /// The other node may take over all the same, when it had been told to already; if it does not, this one is elected anew
+    /// first, and until then there is no primary. `NotPrimary` from another node than the
     /// primary. Does not block.
     pub fn abort_transfer(&self) -> Result<bool> {
         let shared = self.shared()?;
