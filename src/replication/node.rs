@@ -73,6 +73,8 @@ pub struct Node {
     raw: RawNode<Storage>,
     members: Membership,
     standing: Standing,
+    /// The generation of a promotion by force that put this node out, as far as it knows; 0: of none.
+    put_out: u64,
     rng: Rng,
     now: Now,
     next_tick: Instant,
@@ -424,9 +426,24 @@ impl Node {
             return;
         }
         self.standing = Standing::Fenced(fence.clone());
+        if let Fence::OldGeneration { generation } = fence {
+            self.note_put_out(generation);
+        }
         self.calls.end_all(&Denied::Fenced(fence.clone()));
         self.events.push_back(Event::Fenced(fence));
         self.leave_part();
+    }
+
+    /// Writes down that a promotion by force put this node out: it may be started again where nobody is there to tell it. What it has
+    /// seen as committed is written down too, since nothing comes to be committed then.
+    fn note_put_out(&mut self, generation: u64) {
+        #[cfg(feature = "sim")]
+        if self.is_planted(super::planted::Plant::ForgottenFence) {
+            return;
+        }
+        self.put_out = generation;
+        self.engine.note_commit(Sequence(self.engine.state().sequence()), self.now);
+        self.write_membership();
     }
 
     fn leave_part(&mut self) {

@@ -35,6 +35,8 @@ pub enum Plant {
     TrustedCopy,
     /// A node that begins a new cluster votes before it knows that the cluster is new.
     TrustedFounder,
+    /// That another node was promoted by force is not written down by the one that it put out.
+    ForgottenFence,
 }
 
 impl Plant {
@@ -43,7 +45,7 @@ impl Plant {
         [Plant::ForgottenVote, Plant::HastyVote, Plant::UncheckedRead, Plant::TrustedFounder];
 
     /// All of them.
-    pub const ALL: [Plant; 16] = [
+    pub const ALL: [Plant; 17] = [
         Plant::EarlyAnswer,
         Plant::ForgottenVote,
         Plant::LongLease,
@@ -60,5 +62,6 @@ impl Plant {
         Plant::FedHearsay,
         Plant::TrustedCopy,
         Plant::TrustedFounder,
+        Plant::ForgottenFence,
     ];
 }

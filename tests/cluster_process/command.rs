@@ -323,6 +323,22 @@ fn an_old_primary_comes_back(mut cluster: Cluster, old: usize, new: usize) {
     go_on_as_primary(&mut cluster, new);
     cluster.start_node(old);
     is_told(&cluster, old, new);
+    // It knows it where nobody is there to tell it again.
+    cluster.end(new);
+    cluster.kill(old);
+    cluster.start_node(old);
+    let said = status(&cluster.admin(old));
+    assert!(said["trouble"].as_str().is_some_and(|it| it.contains("(generation 2)")), "{said}");
+    assert_eq!(said["role"], "idle", "{said}");
+    let refused = cluster.connect(old).ask("SET key 5").expect("it answers");
+    assert!(refused.starts_with('-'), "{refused}");
+    until("the event says so", || !cluster.told(old, "cluster-fenced").is_empty());
+    // Whoever orders it knows better.
+    cluster.end(old);
+    let said = told(&["promote", "--dir", &cluster.folder().file(&format!("n{old}")), "--force"], 0);
+    assert!(said.contains("in generation 3"), "{said}");
+    cluster.start_node(old);
+    assert_eq!(cluster.connect(old).ask("SET key 6").as_deref(), Some("+OK"));
 }
 
 fn an_old_primary_goes_on(mut cluster: Cluster, old: usize, new: usize) {

@@ -402,7 +402,7 @@ impl Node {
             Standing::Founding => FOUNDING,
             _ => 0,
         };
-        let local = Local { incarnation, membership: self.members.clone() };
+        let local = Local { incarnation, put_out: self.put_out, membership: self.members.clone() };
         let of_state = self.members.encode();
         let encoded = local.encode();
         self.members_at = match self.engine.has_room(encoded.len() as u64) {

@@ -8,7 +8,7 @@ use raft::eraftpb::HardState;
 use raft::{Config, RawNode, ReadOnlyOption, StateRole};
 
 use super::founding::{FOUNDING, Founding};
-use super::{Calls, Degrading, Feeding, Fetching, Node, Room, Source, Standing};
+use super::{Calls, Degrading, Event, Feeding, Fence, Fetching, Node, Room, Source, Standing};
 use crate::error::{Error, Result};
 use crate::replication::frame::Fault;
 use crate::replication::hashes::Hashes;
@@ -91,8 +91,11 @@ impl Node {
                 local.incarnation = FOUNDING;
             }
         } else if start.is_promoted {
-            members = promote(&mut engine, &mut found, &members, identity.node, now)?;
+            members = promote(&mut engine, &mut found, &members, local.put_out, identity.node, now)?;
             local.incarnation = 0;
+        }
+        if local.put_out <= members.generation {
+            local.put_out = 0;
         }
         if members.readmitted.get(&identity.node) == Some(&local.incarnation) {
             // There was no room to write down that it is taken in again; the snapshot says so.
@@ -106,6 +109,7 @@ impl Node {
             local.incarnation = boot;
         }
         let standing = match local.incarnation {
+            _ if local.put_out > 0 => Standing::Fenced(Fence::OldGeneration { generation: local.put_out }),
             0 => Standing::Active,
             FOUNDING => Standing::Founding,
             incarnation => Standing::Forgetful { incarnation },
@@ -145,6 +149,7 @@ impl Node {
             raw,
             members,
             standing,
+            put_out: local.put_out,
             next_tick: now.instant.saturating_add(options.tick),
             votes_from: now.instant.saturating_add(promised),
             seen: (0, 0, StateRole::Follower),
@@ -193,6 +198,9 @@ impl Node {
         }
         node.seen.0 = node.raw.raft.term;
         node.draw();
+        if let Standing::Fenced(fence) = &node.standing {
+            node.events.push_back(Event::Fenced(fence.clone()));
+        }
         if node.is_alone() {
             // Nobody else could be primary.
             node.campaign();
@@ -222,13 +230,19 @@ fn make_room(engine: &mut Engine, disk: &impl Disk, bytes: u64, now: Now) {
 pub(super) struct Local {
     /// It has forgotten something, and asks to be taken in under this number; 0: it has not; [`FOUNDING`]: it does not know.
     pub(super) incarnation: u64,
+    /// The generation of a promotion by force that put it out; 0: of none.
+    pub(super) put_out: u64,
     pub(super) membership: Membership,
 }
 
 impl Local {
+    /// Version 1 where nothing put it out: a release that knows no other must not open the rest.
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut to = vec![1];
+        let mut to = vec![if self.put_out == 0 { 1 } else { 2 }];
         put_u64(&mut to, self.incarnation);
+        if self.put_out > 0 {
+            put_u64(&mut to, self.put_out);
+        }
         to.extend_from_slice(&self.membership.encode());
         to
     }
@@ -238,12 +252,13 @@ impl Local {
             return Ok(Self::default());
         }
         let mut from = Reader(bytes);
-        match from.u8()? {
-            1 => {}
-            version => return Err(Fault::Newer { version: u16::from(version) }),
+        let version = from.u8()?;
+        if !(1..=2).contains(&version) {
+            return Err(Fault::Newer { version: u16::from(version) });
         }
         let incarnation = from.u64()?;
-        Ok(Self { incarnation, membership: Membership::decode(from.0)? })
+        let put_out = if version == 2 { from.u64()? } else { 0 };
+        Ok(Self { incarnation, put_out, membership: Membership::decode(from.0)? })
     }
 }
 
@@ -298,11 +313,12 @@ fn begin(
     write_initial(engine, found, &Membership::default(), &change, now)
 }
 
-/// Writes down that this node alone votes from now on.
+/// Writes down that this node alone votes from now on, in a generation after the one that `put_out` this node, too.
 fn promote(
     engine: &mut Engine,
     found: &mut Found,
     members: &Membership,
+    put_out: u64,
     node: u64,
     now: Now,
 ) -> Result<Membership> {
@@ -315,7 +331,7 @@ fn promote(
     let mut nodes: Vec<_> = learners.map(|it| (*it, false, about(it))).collect();
     nodes.push((node, true, about(&node)));
     nodes.sort();
-    let change = Change::Initial { generation: members.generation + 1, nodes };
+    let change = Change::Initial { generation: members.generation.max(put_out).saturating_add(1), nodes };
     write_initial(engine, found, members, &change, now)
 }
 

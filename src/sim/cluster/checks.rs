@@ -52,9 +52,7 @@ impl World {
             Standing::Fenced(Fence::Removed | Fence::OldGeneration { .. })
                 if node.members().generation < self.generation =>
             {
-                host.is_retired = true;
-                self.summary.outdated += 1;
-                self.crash(id, 0);
+                self.put_out(id);
                 return Ok(());
             }
             Standing::Fenced(Fence::Removed) => {

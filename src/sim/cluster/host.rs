@@ -41,6 +41,8 @@ pub(super) struct Host {
     pub(super) timer: Option<u64>,
     /// It was taken out, or is to stay down.
     pub(super) is_retired: bool,
+    /// It has written down that a promotion by force put it out.
+    pub(super) knows_it_is_out: bool,
     /// It told that it answers writes with fewer nodes than they asked for.
     pub(super) is_degraded: bool,
     /// An old copy of its directory.
@@ -161,6 +163,7 @@ impl Host {
             slow_by: 0,
             timer: None,
             is_retired: false,
+            knows_it_is_out: false,
             is_degraded: false,
             copy: None,
             is_copy: false,
@@ -277,6 +280,7 @@ impl Host {
             return false;
         }
         self.rotten = Some(false);
+        self.knows_it_is_out = false;
         self.early.clear();
         true
     }

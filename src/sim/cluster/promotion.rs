@@ -2,7 +2,7 @@
 //! its place. What it had is what there is from then on; the voter comes back, and takes no part as soon as it hears.
 
 use crate::peer::{Identity, NodeName, Options, Reason, Refusal, Roster, Side};
-use crate::replication::{Standing, frame};
+use crate::replication::{Fence, Standing, frame};
 
 use super::checker::Action;
 use super::clients::{Doing, KEYS, LIST};
@@ -142,6 +142,41 @@ impl World {
             node.handle_put_out(cluster, generation, clock);
         }
         self.settle(id)
+    }
+
+    /// A node takes no part since it was put out. Once that is on its disk it is started again, to see whether it still knows, and
+    /// then it is left.
+    pub(super) fn put_out(&mut self, id: u64) {
+        let host = self.hosts.get_mut(&id).expect("it is there");
+        let Some(node) = &host.node else { return };
+        if !node.is_drained() {
+            return;
+        }
+        let is_by_promotion = matches!(node.standing(), Standing::Fenced(Fence::OldGeneration { .. }));
+        let is_told_first = !std::mem::replace(&mut host.knows_it_is_out, true);
+        if is_told_first && is_by_promotion && node.durable_generation() > 0 && host.is_whole() {
+            let after = self.rng.below(200 * MS);
+            return match self.rng.below(2) {
+                0 => self.crash(id, after),
+                _ => self.kill(id, after),
+            };
+        }
+        host.is_retired = true;
+        self.summary.outdated += 1;
+        self.summary.still_out += u64::from(!is_told_first);
+        self.crash(id, 0);
+    }
+
+    /// Whether a node that was opened has not forgotten that it was put out.
+    pub(super) fn check_out(&self, id: u64) -> Result<(), String> {
+        let host = &self.hosts[&id];
+        let standing = host.node.as_ref().map(|it| it.standing());
+        match standing {
+            Some(standing) if host.knows_it_is_out && !matches!(standing, Standing::Fenced(_)) => {
+                Err(format!("node {id} has forgotten that it was put out: it is {standing:?}"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether a node runs that has not heard of the promotion: what it says is nobody's word.

@@ -81,6 +81,8 @@ pub struct Summary {
     pub given_up: u64,
     /// Voters of before that came back and were told.
     pub outdated: u64,
+    /// Of these, those that were started again, and knew.
+    pub still_out: u64,
     /// Openings that found damage for which a snapshot stands.
     pub covered: u64,
     /// How often a node of an older generation heard so by a link that was refused.
@@ -160,6 +162,7 @@ impl Summary {
             (&mut self.promoted, other.promoted),
             (&mut self.given_up, other.given_up),
             (&mut self.outdated, other.outdated),
+            (&mut self.still_out, other.still_out),
             (&mut self.covered, other.covered),
             (&mut self.put_out, other.put_out),
             (&mut self.snapshots, other.snapshots),

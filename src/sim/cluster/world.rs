@@ -321,6 +321,7 @@ impl World {
         if std::mem::take(&mut self.hosts.get_mut(&id).expect("it is there").is_promoted) {
             self.promoted()?;
         }
+        self.check_out(id)?;
         self.settle(id)
     }
 

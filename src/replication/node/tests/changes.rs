@@ -97,6 +97,40 @@ fn a_primary_that_was_put_out_takes_no_part_and_only_a_later_generation_of_its_c
     assert!(!matches!(net.node(3).standing(), Standing::Fenced(_)));
 }
 
+/// Where nobody is there to tell it again, it still takes nothing, until it is promoted itself; then it is the later one.
+#[test]
+fn a_primary_that_was_put_out_knows_it_after_a_power_failure() {
+    let mut net = Net::new(1, 1, None);
+    let (now, cluster) = (at(net.millis), net.node(1).identity.cluster);
+    net.put(1, "one", Level::Quorum).unwrap();
+    assert!(matches!(net.answer(1), Ok(Answer::Written(_))));
+    net.node(1).handle_put_out(cluster, 3, now);
+    net.talk();
+    let fence = Fence::OldGeneration { generation: 3 };
+    net.cut = vec![1];
+    for _ in 0..2 {
+        net.stop(1);
+        net.start(1, &Start::default());
+        net.pass(3_000);
+        assert_eq!(*net.node(1).standing(), Standing::Fenced(fence.clone()));
+        assert_eq!(net.node(1).role(), Role::Idle);
+        assert_eq!(net.node(1).poll_event(), Some(Event::Fenced(fence.clone())));
+        let denied = net.put(1, "two", Level::Memory);
+        assert!(matches!(denied, Err(Denied::Fenced(_))), "{denied:?}");
+        assert!(is_there(net.node(1), "one"));
+    }
+    net.stop(1);
+    net.start(1, &Start { is_promoted: true, ..Start::default() });
+    net.pass(100);
+    assert_eq!((net.node(1).role(), net.node(1).durable_generation()), (Role::Primary, 4));
+    net.stop(1);
+    net.start(1, &Start::default());
+    net.pass(100);
+    assert_eq!((net.node(1).role(), net.node(1).durable_generation()), (Role::Primary, 4));
+    net.put(1, "two", Level::Quorum).unwrap();
+    assert!(matches!(net.answer(1), Ok(Answer::Written(_))));
+}
+
 /// A promotion is on disk before anybody hears of it.
 #[test]
 fn a_promotion_that_was_told_outlasts_a_power_failure() {
