@@ -1,5 +1,6 @@
 //! What clients see when the memory is full.
 
+use crate::process::until;
 use crate::support::{Client, Served, encoded};
 
 const VALUE: [u8; 1000] = [b'x'; 1000];
@@ -58,6 +59,10 @@ fn with_lru_writes_go_on_and_others_go() {
         let evicted = told.answer();
         assert!(evicted.starts_with("*3|$7|message|$22|__keyevent@0__:evicted|"), "{evicted}");
     }
+    let counted = client.ask("INFO stats");
+    assert!(counted.contains(&format!("|expired_keys:0|evicted_keys:{}|", 2000 - left)), "{counted}");
+    assert_eq!(client.ask("SET brief 1 PX 1"), "+OK");
+    until("it is counted", || client.ask("INFO stats").contains("|expired_keys:1|"));
 }
 
 /// What the server's clock says, in milliseconds.

@@ -3,7 +3,7 @@
 use trimtab::rng::Rng;
 use trimtab::store::index::evict::{Eviction, Uses, footprint, shortage, victims};
 use trimtab::store::index::{
-    Answer, Command, Condition, Index, Lifetime, Operation, Options, Settings, Step, Timestamp,
+    Answer, Command, Condition, Index, Lifetime, Operation, Options, Removed, Settings, Step, Timestamp,
 };
 
 struct Primary {
@@ -75,6 +75,7 @@ fn what_is_used_stays() {
     }
     let state = primary.index.state();
     assert!(state.memory() <= 200_000 && evicted > 3_500, "{evicted}");
+    assert_eq!(state.removed(), Removed { expired: 0, evicted });
     let is_there = |n: u32| state.get(format!("key:{n:06}").as_bytes(), primary.time).is_some();
     let hot = (0..50).filter(|n| is_there(*n)).count();
     let old = (50..2_000).filter(|n| is_there(*n)).count();

@@ -282,6 +282,8 @@ fn own_fields(context: &Context<'_>, section: &str) -> Vec<(&'static str, String
             ("client_output_buffer_limit_disconnections", counters.slow_readers.to_string()),
             ("protocol_errors", counters.protocol_errors.to_string()),
             ("transaction_retries", counters.retries.to_string()),
+            ("expired_keys", view.removed().expired.to_string()),
+            ("evicted_keys", view.removed().evicted.to_string()),
             ("pubsub_channels", hub.subscribers(false).len().to_string()),
             ("pubsub_patterns", hub.subscribers(true).len().to_string()),
         ],

@@ -183,7 +183,7 @@ impl Build {
             None => 0,
         };
         let snapshots = Snapshots::new(options.snapshot_bytes, options.snapshot_retry, bytes, snapshot_bytes);
-        index.publish();
+        index.opened();
         let latest = index.state().time();
         let ahead_ms = latest.as_millis().saturating_sub(now.clock.as_millis());
         let mut engine = Engine::recovered(options, identity, log, index, snapshots, rng, now);

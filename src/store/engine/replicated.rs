@@ -116,7 +116,7 @@ pub fn open_replicated(
         None => 0,
     };
     let snapshots = Snapshots::new(options.snapshot_bytes, options.snapshot_retry, bytes, snapshot_bytes);
-    index.publish();
+    index.opened();
     let ahead_ms = index.state().time().as_millis().saturating_sub(now.clock.as_millis());
     let mut engine = Engine::recovered(options, identity, log, index, snapshots, rng, now);
     let membership =

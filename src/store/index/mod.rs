@@ -60,7 +60,7 @@ pub use self::entry::{Entry, Found};
 use self::history::History;
 pub use self::history::{Event, EventKind};
 pub use self::outcome::{Answer, Outcome, Refusal};
-pub use self::state::{Lease, Page, State};
+pub use self::state::{Lease, Page, Removed, State};
 pub use self::time::Timestamp;
 pub use self::tree::FETCH_MAX;
 use self::view::Published;
@@ -241,7 +241,14 @@ impl Index {
     /// watched any more.
     pub fn replace(&mut self, state: State) {
         self.history = self.history.emptied(state.sequence);
-        self.state = state;
+        let removed = self.state.removed;
+        self.state = State { removed, ..state };
+        self.publish();
+    }
+
+    /// All that was read of the log is applied: what is taken out from now on counts.
+    pub fn opened(&mut self) {
+        self.state.removed = Removed::default();
         self.publish();
     }
 

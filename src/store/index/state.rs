@@ -37,6 +37,17 @@ pub struct State {
     pub(super) sequence: u64,
     pub(super) time: Timestamp,
     pub(super) changes: u64,
+    pub(super) removed: Removed,
+}
+
+/// How many keys were taken out since the index was opened. No part of what is replicated: a node that was opened later has counted
+/// fewer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// Since they, or their leases, had expired.
+    pub expired: u64,
+    /// To make room.
+    pub evicted: u64,
 }
 
 /// A lease.
@@ -71,6 +82,11 @@ impl State {
     /// How many times a key was put, changed or taken out, since the beginning.
     pub fn changes(&self) -> u64 {
         self.changes
+    }
+
+    /// How many keys were taken out otherwise than by who asked for it.
+    pub fn removed(&self) -> Removed {
+        self.removed
     }
 
     /// The settings in force.

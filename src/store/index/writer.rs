@@ -135,6 +135,8 @@ impl Writer<'_> {
             memory: entry_memory(key, &entry),
         };
         self.events.removed(kind, key, self.sequence, entry.created);
+        self.state.removed.expired += u64::from(kind == EventKind::Expired);
+        self.state.removed.evicted += u64::from(kind == EventKind::Evicted);
         self.state.entries.remove(key, tree);
         detach(self.state, gone.lifetime, key, derived, tree);
         self.account(Some(gone), 0, 0);
