@@ -1,7 +1,7 @@
 //! The nodes: `trimtab run` where the hub has a place for it.
 
 use std::net::{SocketAddr, SocketAddrV4};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -46,18 +46,27 @@ pub(crate) struct Nodes {
     pub(crate) hub: Hub,
     folder: Folder,
     children: Vec<Option<Child>>,
+    /// More of `[store]`.
+    lines: &'static str,
 }
 
 impl Nodes {
     /// Starts all; returns when one is primary and takes a write.
     pub(crate) fn start() -> Self {
+        Self::start_with("", |_| {})
+    }
+
+    /// Starts all with these lines in `[store]` and in directories that were made ready.
+    pub(crate) fn start_with(lines: &'static str, ready: impl Fn(&Path)) -> Self {
         let mut nodes = Self {
             hub: Hub::new(NODES),
             folder: Folder::new(),
             children: (0..NODES).map(|_| None).collect(),
+            lines,
         };
         for node in 1..=NODES {
             std::fs::create_dir(nodes.dir(node)).expect("the folder is there");
+            ready(&nodes.dir(node));
             nodes.start_one(node);
         }
         until("a primary", || nodes.primary().is_some());
@@ -81,9 +90,10 @@ impl Nodes {
             .open(self.folder.file(&format!("{node}/told")));
         let config = format!(
             "[store]\nnode = \"n{node}\"\ndir = {:?}\nresp = \"0.0.0.0:{CLIENT_PORT}\"\npeers = {{ {} }}\n\
-             learners = [\"n{NODES}\"]\npeer_tls = \"insecure-plaintext-anywhere\"\n",
+             learners = [\"n{NODES}\"]\npeer_tls = \"insecure-plaintext-anywhere\"\n{}",
             dir.join("data"),
             peers.join(", "),
+            self.lines,
         );
         let file = self.folder.write(&format!("{node}/trimtab.toml"), &config);
         let child = self

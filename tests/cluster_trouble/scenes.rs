@@ -127,28 +127,28 @@ pub(crate) fn restart() {
     clients.check();
 }
 
-/// There is no room on the primary's disk; when there is again it goes on.
+/// There is no room on the primary's disk: another one takes over. When there is room again it goes on.
 pub(crate) fn full() {
-    let mut nodes = Nodes::start();
-    // Each on a small disk of its own, from the beginning.
-    for node in 1..=NODES {
-        nodes.kill(node);
-        let dir = nodes.dir(node);
+    // Each on a small disk of its own, with segments that are soon full.
+    let lines = "segment_bytes = \"128KiB\"\nvalue_max = \"64KiB\"\nmessage_bytes = \"16KiB\"\n";
+    let nodes = Nodes::start_with(lines, |dir| {
         let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", "size=512m", "tmpfs"]).arg(&dir).status();
+            Command::new("mount").args(["-t", "tmpfs", "-o", "size=16m", "tmpfs"]).arg(dir).status();
         assert!(mounted.expect("there is mount").success());
-    }
-    for node in 1..=NODES {
-        nodes.start_one(node);
-    }
+    });
     let clients = Clients::start();
     clients.until_more("writes before", SOME);
     let victim = primary(&nodes);
     let ballast = nodes.dir(victim).join("ballast");
     let mut file = std::fs::File::create(&ballast).expect("there is room yet");
-    while file.write_all(&[0; 4096]).is_ok() {}
+    // It lacks room from when the segment is full that it writes to.
+    until("it says that it has no room", || {
+        while file.write_all(&[0; 4096]).is_ok() {}
+        nodes.told(victim).contains("\"event\":\"store-full\"")
+    });
     drop(file);
-    clients.until_more("writes though it has no room", 20 * SOME);
+    until("another one takes over", || nodes.primary().is_some_and(|it| it != victim));
+    clients.until_more("writes though it has no room", SOME);
     std::fs::remove_file(&ballast).expect("it is there");
     clients.until_more("writes when there is room again", SOME);
     until("all follow one", || nodes.primary().is_some());

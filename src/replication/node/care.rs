@@ -5,6 +5,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::{Change, Event, Fence, Node};
 use crate::replication::hashes::Hash;
 use crate::replication::message::Body;
+use crate::time::Instant;
 
 impl Node {
     /// Does what is due.
@@ -93,14 +94,15 @@ impl Node {
         }
     }
 
-    /// A primary whose disk is slow hands over to the one that has most, once in a while.
+    /// A primary whose disk is slow, or has no room for the next segment, hands over to the one that has most, once in a while.
     fn hand_over(&mut self) {
-        let (Some(most), Some(since)) = (self.options.slow_flush, self.flush_since) else { return };
         let now = self.now.instant;
-        let is_slow = since.saturating_add(most) <= now;
-        let is_early =
-            self.handed_over_at.is_some_and(|at| at.saturating_add(self.options.handover_pause) > now);
-        if !is_slow || is_early || self.transfer.is_some() {
+        let is_late = |since: Instant, most| since.saturating_add(most) <= now;
+        let is_slow =
+            self.options.slow_flush.zip(self.flush_since).is_some_and(|(most, it)| is_late(it, most));
+        let is_full = self.engine.problem().is_some();
+        let is_early = self.handed_over_at.is_some_and(|at| !is_late(at, self.options.handover_pause));
+        if !(is_slow || is_full) || is_early || self.transfer.is_some() {
             return;
         }
         let committed = self.raw.raft.raft_log.committed;
@@ -111,7 +113,9 @@ impl Node {
         });
         let Some((_, to)) = able.map(|(progress, it)| (progress.matched, it)).max() else { return };
         self.handed_over_at = Some(now);
-        self.events.push_back(Event::SlowDisk { to });
+        if is_slow {
+            self.events.push_back(Event::SlowDisk { to });
+        }
         self.begin_own_transfer(to);
     }
 

@@ -133,7 +133,10 @@ impl Node {
         if self.calls.writes.proposed_bytes >= most {
             return Err(refused(Error::Capacity { what: "uncommitted_bytes_max", limit: most }));
         }
-        if let Some(problem) = self.engine.problem() {
+        // As long as the segment lasts somebody else may take over.
+        if let Some(problem) = self.engine.problem()
+            && !self.engine.has_room(self.options.message_bytes)
+        {
             return Err(refused(problem.clone()));
         }
         #[cfg(feature = "sim")]

@@ -333,3 +333,32 @@ fn a_primary_that_finds_itself_removed_steps_down_and_the_others_go_on() {
     net.put(primary, "key", Level::All).unwrap();
     assert!(matches!(net.answer(primary), Ok(Answer::Written(_))));
 }
+
+/// A primary that can make no further segment hands over while the present one has room: no write is refused, and the others go on.
+#[test]
+fn a_primary_whose_disk_is_full_hands_over_before_it_refuses() {
+    let mut net = Net::new(3, 0, None);
+    let full = net.primary();
+    net.nodes[&full].0.set_bytes_max(Some(0));
+    let mut count = 0;
+    while net.primary() == full {
+        assert!(count < 2_000, "it fills its segments");
+        net.put(full, &format!("key-{count}"), Level::Quorum).unwrap();
+        assert!(matches!(net.answer(full), Ok(Answer::Written(_))), "{count}");
+        count += 1;
+        net.pass(20);
+    }
+    assert!(net.node(full).engine().problem().is_some() && net.node(full).engine().has_room(4 << 10));
+    let events: Vec<Event> = std::iter::from_fn(|| net.node(full).poll_event()).collect();
+    assert!(!events.iter().any(|it| matches!(it, Event::SlowDisk { .. })), "{events:?}");
+    let other = net.primary();
+    for at_ in 0..2_000 {
+        net.put(other, &format!("more-{at_}"), Level::Quorum).unwrap();
+        assert!(matches!(net.answer(other), Ok(Answer::Written(_))), "{at_}");
+    }
+    assert_eq!(net.primary(), other);
+    // When there is room again it follows.
+    net.nodes[&full].0.set_bytes_max(None);
+    net.pass(5_000);
+    assert!(is_there(net.node(full), "more-1999"));
+}
