@@ -141,7 +141,7 @@ pub(crate) fn full() {
     let victim = primary(&nodes);
     let ballast = nodes.dir(victim).join("ballast");
     let mut file = std::fs::File::create(&ballast).expect("there is room yet");
-    // It lacks room from when the segment is full that it writes to.
+    // It lacks room for one more segment; what segments that go leave is taken, too.
     until("it says that it has no room", || {
         while file.write_all(&[0; 4096]).is_ok() {}
         nodes.told(victim).contains("\"event\":\"store-full\"")

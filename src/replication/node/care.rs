@@ -3,6 +3,7 @@
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Change, Event, Fence, Node};
+use crate::error::Error;
 use crate::replication::hashes::Hash;
 use crate::replication::message::Body;
 use crate::time::Instant;
@@ -94,13 +95,14 @@ impl Node {
         }
     }
 
-    /// A primary whose disk is slow, or has no room for the next segment, hands over to the one that has most, once in a while.
+    /// A primary whose disk is slow, or cannot make the next segment, hands over to the one that has most, once in a while. Where
+    /// it is only `disk_bytes_max` that is reached, a snapshot makes room.
     fn hand_over(&mut self) {
         let now = self.now.instant;
         let is_late = |since: Instant, most| since.saturating_add(most) <= now;
         let is_slow =
             self.options.slow_flush.zip(self.flush_since).is_some_and(|(most, it)| is_late(it, most));
-        let is_full = self.engine.problem().is_some();
+        let is_full = matches!(self.engine.problem(), Some(Error::Io { .. }));
         let is_early = self.handed_over_at.is_some_and(|at| !is_late(at, self.options.handover_pause));
         if !(is_slow || is_full) || is_early || self.transfer.is_some() {
             return;

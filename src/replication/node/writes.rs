@@ -133,12 +133,6 @@ impl Node {
         if self.calls.writes.proposed_bytes >= most {
             return Err(refused(Error::Capacity { what: "uncommitted_bytes_max", limit: most }));
         }
-        // As long as the segment lasts somebody else may take over.
-        if let Some(problem) = self.engine.problem()
-            && !self.engine.has_room(self.options.message_bytes)
-        {
-            return Err(refused(problem.clone()));
-        }
         #[cfg(feature = "sim")]
         let command = &if self.is_planted(crate::replication::planted::Plant::DoneTwice) {
             Command { request: None, ..command.clone() }
@@ -146,6 +140,13 @@ impl Node {
             command.clone()
         };
         let payload = self.engine.encode_command(command, now).map_err(refused)?;
+        // As long as the segment lasts somebody else may take over. What is longer than the rest of it must not hold up others.
+        let bytes = self.calls.writes.proposed_bytes + self.options.message_bytes.max(payload.len() as u64);
+        if let Some(problem) = self.engine.problem()
+            && !self.engine.has_room(bytes)
+        {
+            return Err(refused(problem.clone()));
+        }
         let growth = self.engine.growth(command);
         let ticket = self.calls.next();
         let level = level.unwrap_or_else(|| self.engine.options().durability.into());

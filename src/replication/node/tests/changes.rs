@@ -362,3 +362,24 @@ fn a_primary_whose_disk_is_full_hands_over_before_it_refuses() {
     net.pass(5_000);
     assert!(is_there(net.node(full), "more-1999"));
 }
+
+/// What is longer than what is left of the segment is refused, and holds up nobody.
+#[test]
+fn a_full_disk_refuses_what_does_not_fit_and_takes_what_does() {
+    let mut net = Net::new(1, 0, None);
+    assert_eq!(net.primary(), 1);
+    net.nodes[&1].0.set_bytes_max(Some(0));
+    let long = "k".repeat(40_000);
+    let mut count = 0;
+    while net.node(1).engine().problem().is_none() || net.node(1).engine().has_room(40_000) {
+        assert!(count < 2_000, "it fills its segments");
+        net.put(1, &format!("key-{count}"), Level::Quorum).unwrap();
+        assert!(matches!(net.answer(1), Ok(Answer::Written(_))), "{count}");
+        count += 1;
+    }
+    let denied = net.put(1, &long, Level::Quorum);
+    assert!(matches!(denied, Err(Denied::Refused(crate::error::Error::Io { .. }))), "{denied:?}");
+    net.put(1, "short", Level::Quorum).unwrap();
+    assert!(matches!(net.answer(1), Ok(Answer::Written(_))));
+    assert_eq!(net.primary(), 1);
+}
