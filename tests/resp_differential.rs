@@ -13,6 +13,8 @@ mod client;
 mod local;
 #[path = "resp_differential/logins.rs"]
 mod logins;
+#[path = "resp_differential/lookups.rs"]
+mod lookups;
 #[path = "shared/redis.rs"]
 mod redis;
 #[path = "resp_differential/scans.rs"]

@@ -151,6 +151,8 @@ type StoreClientsStatus struct {
 	AcceptErrors   uint64 `json:"accept_errors"`   // attempts to accept that failed
 	Commands       uint64 `json:"commands"`        // done
 	Errors         uint64 `json:"errors"`          // commands answered with an error
+	Hits           uint64 `json:"hits"`            // keys that commands which only read have looked up, and found
+	Misses         uint64 `json:"misses"`          // likewise, and were not there
 	ProtocolErrors uint64 `json:"protocol_errors"` // cut for what they sent
 	Slow           uint64 `json:"slow"`            // cut for not reading what they had asked for
 	Idle           uint64 `json:"idle"`            // ended for having said nothing for too long

@@ -12,6 +12,7 @@ use super::peers::Peers;
 use super::reply::{Protocol, Reply};
 use super::scans::{ScanTable, Scans, cursor_of, mark_of, marks, number_of};
 use super::topology::{ClientAddress, Topology};
+use super::world::Lookups;
 use crate::rng::Rng;
 use crate::store::index::Timestamp;
 
@@ -81,6 +82,10 @@ pub struct Counters {
     pub commands: u64,
     /// Commands answered with an error.
     pub errors: u64,
+    /// Keys that commands which only read have looked up, and found.
+    pub hits: u64,
+    /// Likewise, and were not there.
+    pub misses: u64,
     /// Connections cut because they did not read what they had asked for.
     pub slow_readers: u64,
     /// Connections closed because of what they sent.
@@ -92,11 +97,18 @@ pub struct Counters {
 }
 
 impl Counters {
+    pub(super) fn looked_up(&mut self, lookups: Lookups) {
+        self.hits += lookups.hits;
+        self.misses += lookups.misses;
+    }
+
     fn plus(&self, other: &Self) -> Self {
         Self {
             connections: self.connections + other.connections,
             commands: self.commands + other.commands,
             errors: self.errors + other.errors,
+            hits: self.hits + other.hits,
+            misses: self.misses + other.misses,
             slow_readers: self.slow_readers + other.slow_readers,
             protocol_errors: self.protocol_errors + other.protocol_errors,
             retries: self.retries + other.retries,

@@ -36,6 +36,9 @@ pub(super) const fn fail(text: &'static str) -> Failure {
 /// Values written by one transaction, in bytes, are at most so many times `value_max`.
 const WRITTEN_MAX: u64 = 4;
 
+/// What a key has: its value, the same if it is shared, its lifetime.
+type Seen<'s> = (&'s [u8], Option<&'s Arc<[u8]>>, Lifetime);
+
 /// What a key has, to keep.
 #[derive(Clone, Debug)]
 pub(super) struct Held {
@@ -61,6 +64,28 @@ pub(super) struct World<'a> {
     is_cleared: bool,
     random: u64,
     ahead: Option<&'a Ahead>,
+    /// Since they were taken last.
+    lookups: Lookups,
+    /// Of these, what counts in a command that writes.
+    read: Lookups,
+    /// Whether the key looked up last was there.
+    found: bool,
+}
+
+/// How many keys were looked up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Lookups {
+    /// And found.
+    pub(super) hits: u64,
+    /// And were not there.
+    pub(super) misses: u64,
+}
+
+impl Lookups {
+    fn count(&mut self, found: bool) {
+        self.hits += u64::from(found);
+        self.misses += u64::from(!found);
+    }
 }
 
 /// What is to be applied.
@@ -86,12 +111,34 @@ impl<'a> World<'a> {
             written: 0,
             root: None,
         };
-        Self { state, now, draft, is_cleared: false, random, ahead: None }
+        Self {
+            state,
+            now,
+            draft,
+            is_cleared: false,
+            random,
+            ahead: None,
+            lookups: Lookups::default(),
+            read: Lookups::default(),
+            found: false,
+        }
     }
 
     /// Reads what keys will have, where that is expected.
     pub(super) fn read_ahead(&mut self, ahead: &'a Ahead) {
         self.ahead = Some(ahead);
+    }
+
+    /// The keys looked up by a command since this was asked last, as `keyspace_hits` and `keyspace_misses` count them: all, or
+    /// if it `writes` those it was sent for.
+    pub(super) fn take_lookups(&mut self, writes: bool) -> Lookups {
+        let (all, read) = (std::mem::take(&mut self.lookups), std::mem::take(&mut self.read));
+        if writes { read } else { all }
+    }
+
+    /// What was looked up last counts in a command that writes too: it answers what it found.
+    pub(super) fn counts(&mut self) {
+        self.read.count(self.found);
     }
 
     /// What is to be applied.
@@ -137,12 +184,18 @@ impl<'a> World<'a> {
         })
     }
 
-    /// Shows `then` what `key` has, without a copy.
-    fn with<T>(
-        &mut self,
-        key: &[u8],
-        then: impl FnOnce(Option<(&[u8], Option<&Arc<[u8]>>, Lifetime)>) -> T,
-    ) -> T {
+    /// Shows `then` what `key` has, without a copy, and counts it as looked up.
+    fn with<T>(&mut self, key: &[u8], then: impl FnOnce(Option<Seen<'_>>) -> T) -> T {
+        let (value, found) = self.look_up(key, |seen| {
+            let found = seen.is_some();
+            (then(seen), found)
+        });
+        self.found = found;
+        self.lookups.count(found);
+        value
+    }
+
+    fn look_up<T>(&mut self, key: &[u8], then: impl FnOnce(Option<Seen<'_>>) -> T) -> T {
         if let Some(held) = self.draft.changed.get(key) {
             let alive = held.as_ref().filter(|held| !is_past(held.lifetime, self.now));
             return then(alive.map(|held| (&held.value[..], Some(&held.value), held.lifetime)));

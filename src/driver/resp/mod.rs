@@ -557,6 +557,8 @@ impl Clients {
             (&shared.slow, own.slow_readers),
             (&shared.commands, own.commands),
             (&shared.errors, own.errors),
+            (&shared.hits, own.hits),
+            (&shared.misses, own.misses),
             (&shared.protocol_errors, own.protocol_errors),
             (&shared.retries, own.retries),
             (&shared.messages, own.messages),

@@ -93,7 +93,9 @@ fn copy(world: &mut World<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<
     if from == to {
         return Err(fail("ERR source and destination objects are the same"));
     }
-    let is_done = match world.get(from) {
+    let held = world.get(from);
+    world.counts();
+    let is_done = match held {
         None => false,
         Some(_) if !replaces && world.exists(to) => false,
         Some(held) => {
@@ -144,7 +146,10 @@ fn randomkey(world: &mut World<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Resul
     for _ in 0..100 {
         let len = state.len();
         let Some((key, _)) = (len > 0).then(|| state.nth(world.random() % len)).flatten() else { break };
-        if world.exists(&key) {
+        let is_there = world.exists(&key);
+        // Nobody has asked for it.
+        world.take_lookups(false);
+        if is_there {
             reply.bulk(&key);
             return Ok(());
         }

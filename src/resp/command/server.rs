@@ -196,6 +196,7 @@ fn scan(context: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Res
     };
     let mut world = World::new(context.view, context.now, false, 0);
     let (keys, next) = scanned(&mut world, after.as_deref(), &scan);
+    context.hub.counters.looked_up(world.take_lookups(false));
     let next = context.hub.step_scan(cursor, next);
     reply.array(2);
     reply.bulk(next.to_string().as_bytes());
@@ -284,6 +285,8 @@ fn own_fields(context: &Context<'_>, section: &str) -> Vec<(&'static str, String
             ("transaction_retries", counters.retries.to_string()),
             ("expired_keys", view.removed().expired.to_string()),
             ("evicted_keys", view.removed().evicted.to_string()),
+            ("keyspace_hits", counters.hits.to_string()),
+            ("keyspace_misses", counters.misses.to_string()),
             ("pubsub_channels", hub.subscribers(false).len().to_string()),
             ("pubsub_patterns", hub.subscribers(true).len().to_string()),
         ],

@@ -105,7 +105,9 @@ fn set(world: &mut World<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(
     let lifetime = options.lifetime("set", world.now())?;
     let mut before = None;
     if options.get {
-        before = world.string(key, |string| string.map(<[u8]>::to_vec))?;
+        let found = world.string(key, |string| string.map(<[u8]>::to_vec));
+        world.counts();
+        before = found?;
     }
     let is_met = match (options.absent, options.present) {
         (false, false) => true,
@@ -146,7 +148,9 @@ fn psetex(world: &mut World<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Resul
 }
 
 fn getset(world: &mut World<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Failure> {
-    let before = world.string(args[1], |string| string.map(<[u8]>::to_vec))?;
+    let before = world.string(args[1], |string| string.map(<[u8]>::to_vec));
+    world.counts();
+    let before = before?;
     world.put_string(args[1], args[2], Lifetime::Unbounded)?;
     match before {
         Some(before) => reply.bulk(&before),
@@ -156,7 +160,9 @@ fn getset(world: &mut World<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Resul
 }
 
 fn getdel(world: &mut World<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Failure> {
-    string_or_null(world, args[1], reply)?;
+    let told = string_or_null(world, args[1], reply);
+    world.counts();
+    told?;
     world.delete(args[1]);
     Ok(())
 }
@@ -164,7 +170,9 @@ fn getdel(world: &mut World<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Resul
 fn getex(world: &mut World<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Failure> {
     let key = args[1];
     let options = Options::parse(&args[2..], false)?;
-    let Some(before) = world.string(key, |string| string.map(<[u8]>::to_vec))? else {
+    let before = world.string(key, |string| string.map(<[u8]>::to_vec));
+    world.counts();
+    let Some(before) = before? else {
         reply.null();
         return Ok(());
     };

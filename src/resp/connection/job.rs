@@ -10,7 +10,7 @@ use crate::resp::connection::answer::{refused, refused_write};
 use crate::resp::hub::Hub;
 use crate::resp::keys::{Completed, Keys, Submitted};
 use crate::resp::reply::{Protocol, Reply};
-use crate::resp::world::{Failure, World, fail};
+use crate::resp::world::{Failure, Lookups, World, fail};
 use crate::store::index::{Answer, Command, EventKind, Range, Timestamp, View, Watch};
 
 /// One command, or those of a transaction.
@@ -46,7 +46,8 @@ pub(super) struct Rest {
 /// The answer to one command of a job, or that it is to be run once the others are done.
 #[derive(Debug)]
 pub(super) enum Part {
-    Written(Vec<u8>),
+    /// And what it counts as looked up.
+    Written(Vec<u8>, Lookups),
     Later,
 }
 
@@ -201,7 +202,7 @@ impl Connection {
             let start = self.output.len();
             let question = match part {
                 Part::Later => self.question(queued.spec, &queued.args()),
-                Part::Written(_) => None,
+                Part::Written(..) => None,
             };
             if let Some(Ok(question)) = &question {
                 let view = view.get_or_insert_with(|| keys.view());
@@ -219,7 +220,8 @@ impl Connection {
             let mut reply = Reply::bounded(&mut self.output, protocol, self.options.output_max);
             let mut result = Ok(());
             match (part, queued.spec.run) {
-                (Part::Written(bytes), _) => {
+                (Part::Written(bytes, lookups), _) => {
+                    hub.counters.looked_up(lookups);
                     hub.counters.errors += u64::from(bytes.starts_with(b"-"));
                     reply.written(&bytes);
                 }
@@ -282,7 +284,7 @@ fn made_up(
             Reply::new(&mut out, protocol).error_bytes(&text);
         }
         room -= out.len().min(room);
-        parts.push(Part::Written(out));
+        parts.push(Part::Written(out, world.take_lookups(queued.spec.is_write())));
     }
     Some(parts)
 }

@@ -228,6 +228,7 @@ impl Connection {
         let start = self.output.len();
         let mut reply = Reply::bounded(&mut self.output, protocol, self.options.output_max);
         let result = run(world, args, &mut reply);
+        hub.counters.looked_up(world.take_lookups(false));
         let is_over = reply.is_over();
         self.conclude(start, result, is_over, hub);
     }

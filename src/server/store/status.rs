@@ -157,6 +157,10 @@ pub struct ClientsStatus {
     pub commands: u64,
     /// Commands answered with an error.
     pub errors: u64,
+    /// Keys that commands which only read have looked up, and found.
+    pub hits: u64,
+    /// Likewise, and were not there.
+    pub misses: u64,
     /// Cut for what they sent.
     pub protocol_errors: u64,
     /// Cut for not reading what they had asked for.
@@ -287,6 +291,8 @@ impl ClientsStatus {
             accept_errors: shared.sum(|counters| &counters.accept_errors),
             commands: shared.sum(|counters| &counters.commands),
             errors: shared.sum(|counters| &counters.errors),
+            hits: shared.sum(|counters| &counters.hits),
+            misses: shared.sum(|counters| &counters.misses),
             protocol_errors: shared.sum(|counters| &counters.protocol_errors),
             slow: shared.sum(|counters| &counters.slow),
             idle: shared.sum(|counters| &counters.idle),

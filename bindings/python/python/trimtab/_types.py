@@ -536,6 +536,10 @@ class StoreClientsStatus(TypedDict):
     commands: int
     errors: int
     """Commands answered with an error."""
+    hits: int
+    """Keys that commands which only read have looked up, and found."""
+    misses: int
+    """Likewise, and were not there."""
     protocol_errors: int
     """Cut for what they sent."""
     slow: int
