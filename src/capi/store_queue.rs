@@ -71,7 +71,7 @@ pub unsafe extern "C" fn trimtab_store_queue_free(queue: *mut trimtab_store_queu
     })
 }
 
-/// The descriptor to wait with: readable while something is done and not taken. It is the queue's: wait with it, and
+/// The descriptor to wait with: readable while something is done and not taken, and once when the store is closed. It is the queue's: wait with it, and
 /// neither read nor close it.
 ///
 /// - `fd_out`: written on success only.
@@ -207,7 +207,7 @@ pub unsafe extern "C" fn trimtab_store_queue_submit_durable(
 /// - `answer_out`: gets its answer, also when it failed: `trimtab_store_answer_read` returns what it failed with. End it
 ///   with `trimtab_store_answer_free`. Written on success only.
 ///
-/// Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_TIMED_OUT`. It goes on after the store is closed, until all are
+/// Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_TIMED_OUT`, or `TRIMTAB_E_STATE` once the store is closed and all are
 /// taken.
 /// Thread safety: any thread, at any time. Blocks for as long as `timeout_ms` allows.
 #[unsafe(no_mangle)]

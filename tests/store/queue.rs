@@ -1,6 +1,8 @@
 //! Submitted calls.
 
 use std::os::fd::AsRawFd;
+use std::sync::Barrier;
+use std::thread;
 use std::time::Duration;
 
 use trimtab::Error;
@@ -79,6 +81,44 @@ fn a_full_queue_refuses_and_a_closed_store_answers() {
     assert!(taken == 0 && matches!(result, Err(Error::State { .. })));
     for capacity in [0, 1 << 25] {
         assert!(matches!(open(&folder).queue(capacity), Err(Error::InvalidArgument { .. })));
+    }
+}
+
+/// Each of several threads that wait is told, whoever takes what was under way; and so is who asks later, or polls.
+#[test]
+fn who_waits_is_told_of_the_end() {
+    for is_hosted in [false, true] {
+        let folder = Folder::new("queue-end");
+        let store = Store::open(folder.path(), Options { is_hosted, ..small() }).unwrap();
+        let queue = store.queue(4).unwrap();
+        let barrier = Barrier::new(4);
+        thread::scope(|scope| {
+            let (queue, barrier) = (&queue, &barrier);
+            let waiting: Vec<_> = (0..3)
+                .map(|_| {
+                    scope.spawn(move || {
+                        barrier.wait();
+                        let mut taken = 0;
+                        loop {
+                            match queue.wait(1, LONG) {
+                                Ok(done) => taken += done.len(),
+                                Err(error) => return (taken, error),
+                            }
+                        }
+                    })
+                })
+                .collect();
+            barrier.wait();
+            assert_eq!(queue.submit(&[increment(1, Durability::Local)]).0, 1);
+            store.close().unwrap();
+            let ends: Vec<_> = waiting.into_iter().map(|thread| thread.join().unwrap()).collect();
+            assert_eq!(ends.iter().map(|(taken, _)| taken).sum::<usize>(), 1);
+            for (_, error) in ends {
+                assert!(matches!(error, Error::State { what: "store", .. }), "{error}");
+            }
+        });
+        assert!(matches!(queue.wait(1, Duration::ZERO), Err(Error::State { .. })));
+        assert!(queue.take(1).is_empty() && !is_readable(&queue, Duration::ZERO), "who polls is told once");
     }
 }
 

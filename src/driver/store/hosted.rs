@@ -29,7 +29,7 @@ pub(super) struct Host {
     /// Readable while a turn has something to do.
     event: EventFd,
     /// Something was done, or there is something to do, for those that wait in a call.
-    worked: Condvar,
+    pub(super) worked: Condvar,
 }
 
 /// Who does what. Part of what the store's lock guards.

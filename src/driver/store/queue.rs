@@ -12,7 +12,7 @@ use super::Store;
 use super::answer::{Done, Expected};
 use super::ground::Wanted;
 use super::owner::Owner;
-use super::shared::{deadline, now};
+use super::shared::{closed, deadline, now};
 use crate::error::{Error, Result};
 use crate::store::engine::Durability;
 use crate::store::index::{Command, FETCH_MAX, Operation, RequestId, Timestamp};
@@ -54,7 +54,7 @@ pub struct Queue {
 #[derive(Debug)]
 pub(super) struct Shared {
     state: Mutex<State>,
-    /// Readable while something is done and not taken.
+    /// Readable while something is done and not taken, and from the end of the store on until somebody takes.
     event: EventFd,
     capacity: usize,
     /// 1: the queue was dropped, and what is done is taken by nobody.
@@ -65,6 +65,17 @@ pub(super) struct Shared {
 struct State {
     done: VecDeque<Completed>,
     under_way: usize,
+    /// The store is closed, and all that was under way is done.
+    is_closed: bool,
+    /// Threads in [`Queue::wait`], which each are to see it.
+    waiters: usize,
+}
+
+impl State {
+    /// Whether nothing is there, nor will be.
+    fn has_ended(&self) -> bool {
+        self.is_closed && self.done.is_empty() && self.under_way == 0
+    }
 }
 
 impl Shared {
@@ -81,6 +92,18 @@ impl Shared {
             self.event.signal();
         }
     }
+
+    /// Whether who waits has something to look at.
+    fn has_news(&self) -> bool {
+        let state = self.state.lock();
+        !state.done.is_empty() || state.has_ended()
+    }
+
+    /// Nothing comes any more.
+    pub(super) fn close(&self) {
+        self.state.lock().is_closed = true;
+        self.event.signal();
+    }
 }
 
 impl Queue {
@@ -89,8 +112,9 @@ impl Queue {
             return Err(Error::invalid("capacity", format!("{capacity} is outside 1 to 16777216")));
         }
         let event = EventFd::new().map_err(|error| Error::io("make a descriptor to wait with", &error))?;
-        let shared = Shared { state: Mutex::default(), event, capacity, gone: AtomicU32::new(0) };
-        Ok(Self { store: store.clone(), shared: Arc::new(shared) })
+        let shared = Arc::new(Shared { state: Mutex::default(), event, capacity, gone: AtomicU32::new(0) });
+        store.inner.shared.add_queue(&shared);
+        Ok(Self { store: store.clone(), shared })
     }
 
     /// Submits all of `batch`, in order, as far as it can be: says how many were taken, and why not the next one. Each
@@ -157,7 +181,7 @@ impl Queue {
         let mut state = self.shared.state.lock();
         let count = state.done.len().min(max);
         let done = state.done.drain(..count).collect();
-        if state.done.is_empty() {
+        if state.done.is_empty() && !(state.is_closed && state.waiters > 0) {
             self.shared.event.clear();
         }
         done
@@ -167,7 +191,7 @@ impl Queue {
     ///
     /// # Errors
     ///
-    /// `TimedOut`, `Forked`.
+    /// `TimedOut`; `State` once the store is closed and all is taken; `Forked`.
     pub fn wait(&self, max: usize, timeout: Duration) -> Result<Vec<Completed>> {
         let deadline = deadline(timeout);
         loop {
@@ -177,14 +201,22 @@ impl Queue {
                 return Ok(done);
             }
             let left = deadline.duration_since(Clock.now());
-            if left.is_zero() {
-                return Err(Error::TimedOut { what: "completion" });
-            }
             let shared = &self.store.inner.shared;
+            {
+                let mut state = self.shared.state.lock();
+                if state.has_ended() {
+                    return Err(closed());
+                }
+                if left.is_zero() {
+                    return Err(Error::TimedOut { what: "completion" });
+                }
+                state.waiters += usize::from(shared.host.is_none());
+            }
             if shared.host.is_some() {
-                shared.drive(deadline, |_| (!self.shared.state.lock().done.is_empty()).then_some(()));
+                shared.drive(deadline, |_| self.shared.has_news().then_some(()));
             } else {
                 self.shared.event.wait(left);
+                self.shared.state.lock().waiters -= 1;
             }
         }
     }
@@ -211,7 +243,7 @@ impl Drop for Queue {
 }
 
 impl AsFd for Queue {
-    /// Readable while something is done and not taken.
+    /// Readable while something is done and not taken, and once when the store is closed.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.shared.event.as_fd()
     }

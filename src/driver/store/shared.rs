@@ -20,6 +20,7 @@ use super::lane::Lanes;
 use super::member::{Member, Sight};
 use super::options::Options;
 use super::owner::{Owner, Owners, Slot, Submitted};
+use super::queue;
 use super::scrubbing::Scrubbing;
 use super::syncing::Syncing;
 use super::watcher::Bell;
@@ -61,6 +62,7 @@ pub(in crate::driver) struct Core {
     pub(super) owners: Owners,
     durable_waits: DurableWaits,
     bells: Vec<Weak<Bell>>,
+    queues: Vec<Weak<queue::Shared>>,
     /// Those of who follows the cluster.
     #[cfg(all(feature = "proxy", feature = "replication"))]
     pub(super) news_bells: Vec<Weak<Bell>>,
@@ -81,6 +83,8 @@ pub(in crate::driver) struct Core {
     pub(super) is_tender_idle: bool,
     pub(super) is_ending: bool,
     pub(super) is_over: bool,
+    /// It is closed, and all calls are answered.
+    has_ended: bool,
     /// Of a store without threads.
     pub(super) hosted: Option<Hosted>,
 }
@@ -155,6 +159,7 @@ impl Shared {
             owners: Owners::default(),
             durable_waits: DurableWaits::default(),
             bells: Vec::new(),
+            queues: Vec::new(),
             #[cfg(all(feature = "proxy", feature = "replication"))]
             news_bells: Vec::new(),
             #[cfg(feature = "proxy")]
@@ -170,6 +175,7 @@ impl Shared {
             is_tender_idle: false,
             is_ending: false,
             is_over: false,
+            has_ended: false,
             hosted,
         };
         Self {
@@ -404,6 +410,15 @@ impl Shared {
         core.bells.push(Arc::downgrade(bell));
     }
 
+    pub(super) fn add_queue(&self, queue: &Arc<queue::Shared>) {
+        let mut core = self.core.lock();
+        core.queues.retain(|queue| queue.strong_count() > 0);
+        core.queues.push(Arc::downgrade(queue));
+        if core.has_ended {
+            queue.close();
+        }
+    }
+
     /// Waits for a snapshot of what is applied now; gives its sequence.
     pub(super) fn snapshot(&self, deadline: Instant) -> Result<u64> {
         let mut core = self.core.lock();
@@ -598,6 +613,11 @@ impl Shared {
         let mut core = self.core.lock();
         self.answer(&mut core, None, &mut None);
         Self::tell_durable(&mut core, true);
+        core.has_ended = true;
+        core.queues.drain(..).filter_map(|queue| queue.upgrade()).for_each(|queue| queue.close());
+        if let Some(host) = &self.host {
+            host.worked.notify_all();
+        }
         core.engine().failure().cloned().map_or(Ok(()), Err)
     }
 }
