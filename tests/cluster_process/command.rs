@@ -231,8 +231,12 @@ fn a_server_in_no_cluster_says_so() {
     let folder = crate::folder::Folder::new();
     let alone = Running::start(&format!("[store]\ndir = {:?}\n", folder.file("data")), None);
     let refused = told(&["status", "--admin", &alone.admin()], 1);
-    assert!(refused.contains("cluster"), "{refused}");
-    told(&["remove", "--admin", &alone.admin(), "n1"], 1);
+    let to_do = "the store is in no cluster; node and peers in [store] make it a node of one";
+    assert!(refused.contains(to_do), "{refused}");
+    for order in [&["remove", "n1"][..], &["transfer"], &["transfer", "--abort"]] {
+        let refused = told(&[order, &["--admin", &alone.admin()]].concat(), 1);
+        assert!(refused.contains(to_do), "{order:?}: {refused}");
+    }
     told(&["promote", "n1", "--dir", "x"], 2);
     told(&["promote"], 2);
 }
