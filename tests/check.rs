@@ -109,6 +109,76 @@ fn what_would_run_is_told() {
     assert_eq!(output.status.code(), Some(0));
 }
 
+const CLUSTER: &str = "\
+[runtime]
+workers = 1
+
+[[listener]]
+name = \"split\"
+mode = \"resp-split\"
+bind = \"127.0.0.1:6400\"
+reads = \"replicas\"
+maxconn = 500
+
+[store]
+dir = \"data\"
+node = \"db-3\"
+resp = \"127.0.0.1:6379\"
+password = \"secret\"
+health = \"127.0.0.1:8081\"
+durability = 2
+memory_max = \"1GiB\"
+eviction = \"lru\"
+disk_bytes_max = \"10GiB\"
+peers = { db-1 = \"127.0.0.1:7401\", db-2 = \"127.0.0.2:7401\" }
+learners = [\"db-2\", \"db-3\"]
+feed_from = [\"db-2\"]
+join = true
+peer_tls = \"insecure-plaintext\"
+";
+
+#[test]
+fn what_a_store_would_be_is_told() {
+    let expected = "\
+<stdin> is good; it runs 1 worker:
+  store in data, durability local
+  no Redis clients: the store has no resp
+";
+    let output = check(&["-"], b"[runtime]\nworkers = 1\n[store]\ndir = \"data\"\n");
+    assert_eq!((out(&output).as_str(), err(&output).as_str()), (expected, ""));
+
+    let output = check(&["-"], CLUSTER.as_bytes());
+    let expected = "\
+<stdin> is good; it runs 1 worker:
+  listener split on 127.0.0.1:6400, to the nodes of the store, reads from replicas, at most 500 clients
+  store in data, node db-3, durability quorum and 2 nodes, at most 1GiB of memory (eviction lru), at most 10GiB of disk
+  Redis clients on 127.0.0.1:6379, with a password, at most 10000
+  health on 127.0.0.1:8081
+  learner db-3 of the cluster trimtab, which dials the others, by plaintext with db-1 (127.0.0.1:7401), \
+db-2 (127.0.0.2:7401, a learner), fed from db-2 while it is a learner; with an empty directory it waits to be added
+";
+    assert_eq!((out(&output).as_str(), err(&output).as_str()), (expected, ""));
+
+    let output = check(&["--json", "-"], CLUSTER.as_bytes());
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert!(!out(&output).contains("secret"), "{value}");
+    let split = &value["splits"][0];
+    assert_eq!(
+        (&split["reads"], &split["maxconn"], &split["max_age_ms"]),
+        (&"replicas".into(), &500.into(), &1000.into())
+    );
+    let store = &value["store"];
+    assert_eq!((&store["dir"], &store["resp"]), (&"data".into(), &"127.0.0.1:6379".into()));
+    assert_eq!((&store["has_password"], &store["health"]), (&true.into(), &"127.0.0.1:8081".into()));
+    assert_eq!((&store["durability"], &store["nodes"]), (&"quorum".into(), &2.into()));
+    assert_eq!((&store["memory_max"], &store["eviction"]), (&(1u64 << 30).into(), &"lru".into()));
+    let cluster = &store["cluster"];
+    assert_eq!((&cluster["beginning"], &cluster["links"]), (&"join".into(), &"plaintext".into()));
+    assert_eq!((&cluster["listen"], &cluster["feed_from"][0]), (&serde_json::Value::Null, &"db-2".into()));
+    let member = serde_json::json!({ "name": "db-2", "address": "127.0.0.2:7401", "is_learner": true });
+    assert_eq!(cluster["members"][1], member);
+}
+
 #[test]
 fn everything_wrong_is_shown_where_it_stands() {
     let file = File::new("wrong.toml", WRONG.as_bytes());

@@ -1,17 +1,21 @@
 //! `trimtab check`: what a configuration would run, or what is wrong with it.
 
+mod store;
+
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
 
+use self::store::StoreTold;
 use crate::balance::options::Hash;
 use crate::balance::{Admin, Policy};
 use crate::cli::{Failure, count};
 use crate::error::{Error, Problem};
 use crate::server::config::{
-    AcceptProxy, Config, Listener, Pool, SendProxy, StoreRole, Timeouts, excerpt, read_text, text_from,
+    AcceptProxy, Config, Listener, Pool, Reads, SendProxy, SplitListener, StoreRole, Timeouts, excerpt,
+    read_text, text_from,
 };
 
 /// Check a configuration without running it
@@ -58,6 +62,7 @@ struct ConfigTold<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     splits: Vec<SplitTold<'a>>,
     pools: Vec<PoolTold<'a>>,
+    store: Option<StoreTold<'a>>,
     admin: Option<String>,
 }
 
@@ -77,6 +82,12 @@ struct ListenerTold<'a> {
 struct SplitTold<'a> {
     name: &'a str,
     bind: String,
+    reads: &'static str,
+    max_age_ms: u128,
+    catch_up_ms: u128,
+    queue_max: u32,
+    maxconn: u32,
+    backlog: u32,
 }
 
 #[derive(Serialize)]
@@ -103,6 +114,8 @@ struct PoolTold<'a> {
     names: Vec<String>,
     /// A file with more backends.
     members_file: Option<String>,
+    /// Which nodes of the store it has, if any.
+    store: Option<&'static str>,
     /// What kind of check, if any.
     check: Option<&'static str>,
     /// Which role is asked for.
@@ -214,7 +227,14 @@ fn print(config: &Config, out: &mut impl Write) -> io::Result<()> {
         writeln!(out)?;
     }
     for split in &config.splits {
-        writeln!(out, "  listener {} on {}, to the nodes of the store", split.name, split.bind)?;
+        let SplitListener { name, bind, reads, maxconn, .. } = split;
+        let reads = match reads {
+            Reads::Any => "reads from all",
+            Reads::Replicas => "reads from replicas",
+            Reads::Primary => "reads from the primary",
+        };
+        let most = count(*maxconn as usize, "client");
+        writeln!(out, "  listener {name} on {bind}, to the nodes of the store, {reads}, at most {most}")?;
     }
     for (index, pool) in config.pools.iter().enumerate() {
         write!(out, "  pool {}: {}", pool.name, pool.options.policy.name())?;
@@ -266,6 +286,9 @@ fn print(config: &Config, out: &mut impl Write) -> io::Result<()> {
         let is_used = config.listeners.iter().any(|listener| listener.pool == index);
         writeln!(out, "{}", if is_used { "" } else { "; no listener leads to it" })?;
     }
+    if let Some(store) = &config.store {
+        store::print(store, out)?;
+    }
     if let Some(admin) = &config.admin {
         writeln!(out, "  admin on {}", admin.bind)?;
     }
@@ -314,12 +337,9 @@ impl<'a> ConfigTold<'a> {
         Self {
             workers: config.runtime.workers,
             listeners: config.listeners.iter().map(|listener| ListenerTold::new(listener, config)).collect(),
-            splits: config
-                .splits
-                .iter()
-                .map(|split| SplitTold { name: &split.name, bind: split.bind.to_string() })
-                .collect(),
+            splits: config.splits.iter().map(SplitTold::new).collect(),
             pools: config.pools.iter().map(PoolTold::new).collect(),
+            store: config.store.as_ref().map(StoreTold::new),
             admin: config.admin.as_ref().map(|admin| admin.bind.to_string()),
         }
     }
@@ -351,6 +371,25 @@ impl<'a> ListenerTold<'a> {
     }
 }
 
+impl<'a> SplitTold<'a> {
+    fn new(split: &'a SplitListener) -> Self {
+        Self {
+            name: &split.name,
+            bind: split.bind.to_string(),
+            reads: match split.reads {
+                Reads::Any => "any",
+                Reads::Replicas => "replicas",
+                Reads::Primary => "primary",
+            },
+            max_age_ms: split.max_age.as_millis(),
+            catch_up_ms: split.catch_up.as_millis(),
+            queue_max: split.queue_max,
+            maxconn: split.maxconn,
+            backlog: split.backlog,
+        }
+    }
+}
+
 impl<'a> PoolTold<'a> {
     fn new(pool: &'a Pool) -> Self {
         let backends = pool.backends.iter().map(|backend| BackendTold {
@@ -371,6 +410,11 @@ impl<'a> PoolTold<'a> {
             backends: backends.collect(),
             names: pool.watched.iter().map(|(name, _)| name.to_string()).collect(),
             members_file: pool.members_file.as_ref().map(|path| path.display().to_string()),
+            store: pool.store.map(|members| match members.role {
+                StoreRole::Primary => "primary",
+                StoreRole::Replicas => "replicas",
+                StoreRole::Any => "any",
+            }),
             check: pool.check.as_ref().map(|check| check.options.kind.name()),
             role: pool.check.as_ref().and_then(|check| check.options.role).map(|role| role.name()),
         }

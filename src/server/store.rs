@@ -2,18 +2,18 @@
 
 mod status;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub(super) use self::status::found_by;
 pub use self::status::{ClientsStatus, OpeningStatus, ScrubbingStatus, StoreStatus, TornStatus};
 use crate::driver::resp::shared::ClientOptions;
 use crate::embedded::{self, Store};
-use crate::error::{Error, Result};
+use crate::error::{Error, Problem, Result};
 use crate::health::secret::Secret;
 use crate::resp;
 use crate::server::admin::Standing;
 use crate::server::assembly::{at, read_password};
-use crate::server::config::{self, Config};
+use crate::server::config::{self, Config, Position};
 use crate::store::engine::Durability;
 use crate::store::index::KEY_MAX;
 
@@ -73,7 +73,13 @@ fn member_options(from: &config::Store, cluster: &config::Cluster) -> embedded::
 
 /// How its Redis clients are served; the password is read.
 pub(super) fn client_options(config: &Config, from: &config::Store) -> Result<ClientOptions> {
-    let read = |path: &PathBuf| read_password(config, path, from.password_at);
+    let read = |path: &PathBuf| {
+        let password = read_password(config, path, from.password_at)?;
+        match password.bytes() {
+            [] => Err(no_password(config, path, from.password_at)),
+            _ => Ok(password),
+        }
+    };
     let password = from.password_file.as_ref().map(read).transpose()?.or_else(|| from.password.clone());
     let connection = resp::Options {
         durability: match (from.nodes, from.durability) {
@@ -118,6 +124,18 @@ pub(super) fn client_options(config: &Config, from: &config::Store) -> Result<Cl
     };
     let notify = from.notify.clone().into_bytes();
     Ok(ClientOptions { clients_max: from.maxclients, idle: from.idle, connection, hub, notify })
+}
+
+/// As of an empty `password`.
+fn no_password(config: &Config, path: &Path, position: Position) -> Error {
+    let problem = Problem {
+        source: config.source.clone(),
+        line: position.line,
+        column: position.column,
+        message: format!("password_file {} is empty, which lets everybody in", path.display()),
+        hint: "write a password into it, or take password_file out".into(),
+    };
+    Error::Config(vec![problem])
 }
 
 /// How its node stands.

@@ -19,7 +19,11 @@ fn a_new_node_catches_up_by_a_snapshot_and_gets_a_vote() {
     let new = cluster.open_new("d");
     let mut events = cluster.store(new).cluster_events().unwrap();
     let address = cluster.members[new].address;
+    let trouble = cluster.store(new).cluster().unwrap().trouble.unwrap();
+    assert!(trouble.contains("waits to be added to the cluster"), "{trouble}");
     cluster.store(primary).add("d", address, Some(PATIENCE)).unwrap();
+    let refused = cluster.store(primary).add("d", address, Some(PATIENCE)).unwrap_err();
+    assert!(refused.to_string().contains("d is in the cluster already"), "{refused}");
     events
         .find(PATIENCE, |event| matches!(event, ClusterEvent::Installed { .. }).then_some(()))
         .unwrap_or_else(|error| panic!("{error}: {:?}", cluster.store(new).cluster()));
@@ -64,7 +68,9 @@ fn a_node_that_was_taken_out_says_so_and_its_name_does_not_come_back() {
     cluster.drop(3);
     cluster.store(primary).put(b"key", b"3", &Call::default()).unwrap();
     let refused = cluster.store(primary).remove(cluster.name(primary), Some(PATIENCE)).unwrap_err();
-    assert!(refused.to_string().contains("hand over before"), "{refused}");
+    let expected =
+        format!("{} is the primary, which is not taken out; transfer first", cluster.name(primary));
+    assert!(refused.to_string().contains(&expected), "{refused}");
     let refused = cluster.store(primary).remove("z", None).unwrap_err();
     assert!(matches!(refused, Error::NotFound { .. }), "{refused}");
 }

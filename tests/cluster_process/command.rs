@@ -150,7 +150,20 @@ fn nodes_come_and_go() {
     let admin = cluster.admin(primary);
     assert_eq!(cluster.connect(primary).ask("SET key 1").as_deref(), Some("+OK"));
     let (added, address) = start_added(&cluster);
+    let trouble = status(&added.admin())["trouble"].clone();
+    let to_do = format!("have the primary do so: trimtab store add n3 {address}:7400");
+    assert!(trouble.as_str().is_some_and(|it| it.contains(&to_do)), "{trouble}");
     told(&["add", "--admin", &admin, "n3", &format!("{address}:7400")], 0);
+    let refused = told(&["add", "--admin", &admin, "n3", &format!("{address}:7400")], 2);
+    assert!(refused.contains("n3 is in the cluster already, and each name is used once"), "{refused}");
+    let name = format!("n{primary}");
+    let refused = told(&["remove", "--admin", &admin, &name], 2);
+    assert!(
+        refused.contains(&format!("{name} is the primary, which is not taken out; transfer first")),
+        "{refused}"
+    );
+    let refused = told(&["replace", "--admin", &admin, "n3", &format!("n{}", (primary + 1) % 3)], 2);
+    assert!(refused.contains("n3 has no vote to give; remove takes it out"), "{refused}");
     let node = |name: &str| {
         let status = status(&admin);
         status["nodes"].as_array().unwrap().iter().find(|node| node["name"] == name).cloned()
@@ -231,8 +244,12 @@ fn a_server_in_no_cluster_says_so() {
     let folder = crate::folder::Folder::new();
     let alone = Running::start(&format!("[store]\ndir = {:?}\n", folder.file("data")), None);
     let refused = told(&["status", "--admin", &alone.admin()], 1);
-    assert!(refused.contains("cluster"), "{refused}");
-    told(&["remove", "--admin", &alone.admin(), "n1"], 1);
+    let to_do = "the store is in no cluster; node and peers in [store] make it a node of one";
+    assert!(refused.contains(to_do), "{refused}");
+    for order in [&["remove", "n1"][..], &["transfer"], &["transfer", "--abort"]] {
+        let refused = told(&[order, &["--admin", &alone.admin()]].concat(), 1);
+        assert!(refused.contains(to_do), "{order:?}: {refused}");
+    }
     told(&["promote", "n1", "--dir", "x"], 2);
     told(&["promote"], 2);
 }

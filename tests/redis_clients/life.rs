@@ -226,6 +226,22 @@ fn passwords_are_asked_for_where_there_is_one() {
 }
 
 #[test]
+fn an_empty_password_file_lets_nobody_start() {
+    for empty in ["", "\n", "\r\n\n"] {
+        let folder = Folder::new();
+        let file = folder.write("password", empty);
+        let file = file.to_str().unwrap();
+        let text = config(&folder.file("data"), 1, &format!("password_file = {file:?}"));
+        let server = Server::from_toml(&text, "t").unwrap();
+        let told = server.start().unwrap_err().to_string();
+        let expected = format!("t:6:17: password_file {file} is empty, which lets everybody in");
+        assert!(told.starts_with(&expected), "{told}");
+        folder.write("password", "secret\n");
+        server.start().unwrap();
+    }
+}
+
+#[test]
 fn what_cannot_be_opened_is_told_and_leaves_nothing_behind() {
     let folder = Folder::new();
     let served = Served::start_in(folder, 1, "");

@@ -58,6 +58,28 @@ fn files_that_are_missing_empty_or_of_another_kind() {
     assert!(roots(&missing).contains("for ca: No such file"));
 }
 
+/// As `openssl x509 -req` makes it without `-extfile`.
+const VERSION_1: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBGjCBwQIUCKzciYZy/eFJTthIq0xiQK9n+cEwCgYIKoZIzj0EAwIwDzENMAsG
+A1UEAwwEZGItMTAgFw0yNjExMjcxMzU1NTVaGA8yMTI2MTEwMzEzNTU1NVowDzEN
+MAsGA1UEAwwEZGItMTBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABOqhSBGOZrOc
+2Y/SwOE89I7b7qVXuRAppmDzSaEShMJ0e7CUTOSCGdsxay4xP7azMvBI4HozGQnF
+fQ2wu2PMkm4wCgYIKoZIzj0EAwIDSAAwRQIhALDeOKOADtvz4QYRQdMOqBXhpgBv
+m0TfpLQnpO7F4THlAiASKSYitYunz2hcPU2OLarf6+dL9vHz1D6Ly859ADE94A==
+-----END CERTIFICATE-----
+";
+
+#[test]
+fn a_certificate_of_version_1_has_no_names() {
+    let folder = Folder::new();
+    let issued = Authority::new(&folder, "ca").issue(&folder, "db-1");
+    let old = folder.write("old.pem", VERSION_1);
+    let said = load(&[&old], Some(&issued.key));
+    assert!(said.contains("old.pem has a certificate before X.509 version 3"), "{said}");
+    assert!(said.contains("subjectAltName (openssl x509 -req makes it with -extfile alone)"), "{said}");
+}
+
 #[test]
 fn files_that_are_cut_changed_or_encrypted() {
     let folder = Folder::new();

@@ -85,6 +85,7 @@ fn shown(event: &Event) -> String {
         ("listener", &event.listener),
         ("pool", &event.pool),
         ("backend", &event.backend),
+        ("node", &event.node),
         ("value", &event.value),
     ];
     for (key, value) in facts {
@@ -110,6 +111,8 @@ mod tests {
         );
         let expected = "1970-01-01T00:00:00.001Z backend-admin pool=app backend=web-01 value=drain";
         assert_eq!(shown(&drained), expected);
+        let primary = read(r#"{"event":"cluster-primary","node":"db-2","value":"3"}"#);
+        assert_eq!(shown(&primary), "cluster-primary node=db-2 value=3");
         assert_eq!(shown(&read(r#"{"event":"lost","value":"17"}"#)), "lost value=17");
         let odd = read("{\"event\":\"started\",\"listener\":\"a\\u001bb\",\"detail\":\"two\\nlines\"}");
         assert_eq!(shown(&odd), "started listener=a\u{fffd}b detail=\"two\\nlines\"");

@@ -273,6 +273,7 @@ pub(in crate::cli) struct Event {
     pub(in crate::cli) listener: Option<String>,
     pub(in crate::cli) pool: Option<String>,
     pub(in crate::cli) backend: Option<String>,
+    pub(in crate::cli) node: Option<String>,
     pub(in crate::cli) value: Option<String>,
     pub(in crate::cli) detail: Option<String>,
 }

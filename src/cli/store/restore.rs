@@ -7,7 +7,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::told::cluster;
-use crate::backup::{Point, RestoreOptions, read_manifest, restore};
+use crate::backup::{Manifest, Point, RestoreOptions, read_manifest, restore};
 use crate::cli::moment::{parse, rfc3339};
 use crate::cli::{Failure, json};
 
@@ -59,6 +59,9 @@ pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<(), Fai
         true => Some(read_manifest(&arguments.backup)?.identity),
         false => None,
     };
+    if let Point::Time(clock_ms) = point {
+        check_time(clock_ms, &read_manifest(&arguments.backup)?)?;
+    }
     let restored = restore(&arguments.backup, &arguments.dir, &RestoreOptions { point, identity })?;
     if arguments.json {
         let answer = Answer {
@@ -76,4 +79,15 @@ pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<(), Fai
         last => writeln!(out, "restored up to entry {last}, of {}", rfc3339(restored.clock_ms))?,
     }
     Ok(writeln!(out, "it is {}", restored.identity)?)
+}
+
+/// Times are told as they are asked for, and as `verify` prints them; the library counts milliseconds.
+fn check_time(clock_ms: u64, manifest: &Manifest) -> Result<(), Failure> {
+    let spans = manifest.spans();
+    if spans.is_empty() || spans.iter().any(|span| (span.first_ms..=span.last_ms).contains(&clock_ms)) {
+        return Ok(());
+    }
+    let held = spans.iter().map(|span| format!("{} to {}", rfc3339(span.first_ms), rfc3339(span.last_ms)));
+    let held = held.collect::<Vec<_>>().join(" and ");
+    Err(Failure::Misused(format!("{} is not in the backup, which holds {held}", rfc3339(clock_ms))))
 }

@@ -105,6 +105,14 @@ impl Identity {
                 );
                 return Err(Error::invalid("key", why));
             }
+            Err(_) if files::is_before_version_3(&certified.cert[0]) => {
+                let why = format!(
+                    "{} has a certificate before X.509 version 3, which has no place for names; make one of version 3 with \
+                     the node's name in subjectAltName (openssl x509 -req makes it with -extfile alone)",
+                    first.display()
+                );
+                return Err(Error::invalid("certificates", why));
+            }
             Err(error) => {
                 let why = format!("{} has a certificate that cannot be read: {error}", first.display());
                 return Err(Error::invalid("certificates", why));

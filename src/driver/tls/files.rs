@@ -49,6 +49,23 @@ pub(super) fn key(what: &'static str, path: &Path) -> Result<Option<PrivateKeyDe
     }
 }
 
+/// Whether a certificate says that it is of X.509 version 1 or 2. The version is the first thing in what is signed, and
+/// left out in version 1 (RFC 5280, 4.1).
+pub(super) fn is_before_version_3(certificate: &[u8]) -> bool {
+    const VERSION_3: &[u8] = &[0xa0, 3, 2, 1, 2];
+    let signed = inside_sequence(certificate).and_then(inside_sequence);
+    signed.is_some_and(|signed| !signed.starts_with(VERSION_3))
+}
+
+/// What begins with the first element of a sequence in DER.
+fn inside_sequence(der: &[u8]) -> Option<&[u8]> {
+    match der.strip_prefix(&[0x30])? {
+        [len @ 0x81..=0x84, rest @ ..] => rest.get(usize::from(len & 0x7f)..),
+        [..=0x7f, rest @ ..] => Some(rest),
+        _ => None,
+    }
+}
+
 fn read(what: &'static str, path: &Path) -> Result<Vec<u8>> {
     let cannot = |error: &io::Error| Error::io(format!("read {} for {what}", path.display()), error);
     let mut bytes = Vec::new();

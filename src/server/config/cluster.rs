@@ -103,7 +103,8 @@ const TLS_EXAMPLE: &str =
 const PLAINTEXT: &str = "insecure-plaintext";
 const PLAINTEXT_ANYWHERE: &str = "insecure-plaintext-anywhere";
 
-/// Reads it from the table that has the keys; `None` when something was told as a problem.
+/// Reads it from the table that has the keys, and where that says that this node listens; `None` when something was told as
+/// a problem.
 ///
 /// - `resp`: where this node serves Redis clients.
 /// - `segment_bytes`: of the log.
@@ -112,7 +113,7 @@ pub(super) fn read(
     resp: Option<&Bind>,
     segment_bytes: u64,
     problems: &mut Problems<'_>,
-) -> Option<Cluster> {
+) -> Option<(Cluster, Option<At<Bind>>)> {
     let others = Others::read(fields, problems);
     let cluster = read_members(fields, problems);
     let Others { name, joins, adopts, forwards, degrade_after, feed_timeout, stale_max, announce, sentinel } =
@@ -127,9 +128,9 @@ pub(super) fn read(
         feed_timeout: feed_timeout.unwrap_or(default.feed_timeout),
         ..default
     };
-    let sources = cluster.as_ref().map_or(0, |cluster| cluster.feed_from.len());
+    let sources = cluster.as_ref().map_or(0, |(cluster, _)| cluster.feed_from.len());
     let replication = consensus::read(replication, sources, segment_bytes, fields, problems);
-    let mut cluster = cluster?;
+    let (mut cluster, listens_at) = cluster?;
     let own = cluster.members.get(&cluster.node).and_then(|own| own.address);
     if let Some(said) = &announce
         && is_name(said.value)
@@ -144,7 +145,7 @@ pub(super) fn read(
         }
     }
     cluster.announce = announce.map(|it| it.value.to_owned()).or_else(|| reached_at(resp?, own));
-    Some(Cluster {
+    let cluster = Cluster {
         name,
         joins,
         adopts,
@@ -155,7 +156,8 @@ pub(super) fn read(
         stale_max,
         sentinel,
         ..cluster
-    })
+    };
+    Some((cluster, listens_at))
 }
 
 /// Where clients reach a node that serves them at `resp`: with an address that stands for all of the machine's, at the one
@@ -270,8 +272,8 @@ impl<'a> Others<'a> {
     }
 }
 
-/// Who is in it. The rest is the caller's.
-fn read_members(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<Cluster> {
+/// Who is in it, and where this one listens. The rest is the caller's.
+fn read_members(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<(Cluster, Option<At<Bind>>)> {
     let node = fields.required_text("node", problems);
     let node = node.and_then(|node| name("node", node, problems).map(|value| At { at: node.at, value }));
     let peers = peers(fields, problems);
@@ -318,8 +320,11 @@ fn read_members(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<
         listen.iter().for_each(|listen| check("listen", listen.at, &listen.value));
     }
     let own = own?;
-    let listen = listen.map(|listen| listen.value).or(own.address);
-    (is_allowed && own.address.is_some() == listen.is_some()).then_some(Cluster {
+    let own_peer = peers.iter().find(|peer| peer.value.0 == node.value);
+    let listen = listen.or(own_peer.map(|peer| At { at: peer.at, value: peer.value.1 }));
+    let listens_at = listen.as_ref().map(|it| At { at: it.at, value: Bind::Inet(it.value) });
+    let listen = listen.map(|listen| listen.value);
+    let cluster = (is_allowed && own.address.is_some() == listen.is_some()).then_some(Cluster {
         name: String::new(),
         node: node.value,
         listen,
@@ -336,7 +341,8 @@ fn read_members(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<
         sentinel: String::new(),
         announce: None,
         reached_at: None,
-    })
+    })?;
+    Some((cluster, listens_at))
 }
 
 /// The nodes with an address; an empty list where there is none to be told of.
@@ -534,7 +540,7 @@ mod tests {
         let fields = Fields::new(&root, &STORE, 0, &mut problems);
         let resp = "0.0.0.0:6379".parse().ok();
         let cluster = read(&fields, resp.as_ref(), 64 << 20, &mut problems);
-        (cluster, problems.finish().iter().map(ToString::to_string).collect())
+        (cluster.map(|it| it.0), problems.finish().iter().map(ToString::to_string).collect())
     }
 
     fn good(text: &str) -> Cluster {

@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
+use crate::error::Error;
 use crate::replication::Options;
 use crate::server::config::STORE_BYTES_MAX;
+use crate::server::config::duration::show as show_duration;
 use crate::server::config::engine::{Reader, told};
 use crate::server::config::fields::Fields;
 use crate::server::config::problems::Problems;
@@ -63,10 +65,45 @@ pub(super) fn read(
     // Sources are numbers only when they run; here it matters whether there are some.
     let checked = Options { feed_from: vec![1; sources], ..options.clone() };
     if let Err(error) = checked.check(segment_bytes) {
-        let is_of_segments =
-            matches!(&error, crate::error::Error::InvalidArgument { what, .. } if *what == "message_bytes");
-        told(error, if is_of_segments { "segment_bytes" } else { "tick" }, fields, problems);
+        if !told_where_it_comes_from(&error, &checked, fields, problems) {
+            let is_of_segments =
+                matches!(&error, Error::InvalidArgument { what, .. } if *what == "message_bytes");
+            told(error, if is_of_segments { "segment_bytes" } else { "tick" }, fields, problems);
+        }
         return before;
     }
     options
+}
+
+/// What does not go with the default of a key that is not there is told at the key that is.
+fn told_where_it_comes_from(
+    error: &Error,
+    options: &Options,
+    fields: &Fields<'_, '_>,
+    problems: &mut Problems<'_>,
+) -> bool {
+    let Error::InvalidArgument { what, .. } = error else { return false };
+    let given = |keys: &[&'static str]| keys.iter().copied().find(|key| fields.has(key));
+    let Options { tick, heartbeat_ticks, election_ticks, .. } = *options;
+    let (key, message, hint) = match *what {
+        "election_ticks" if !fields.has("election_ticks") => {
+            let Some(key) = given(&["heartbeat_ticks"]) else { return false };
+            let least = 5 * heartbeat_ticks;
+            let message = format!(
+                "heartbeat_ticks {heartbeat_ticks} needs {least} election_ticks or more, and they are {election_ticks}"
+            );
+            (key, message, format!("add election_ticks = {least}, or lower it"))
+        }
+        "feed_timeout" if !fields.has("feed_timeout") => {
+            let Some(key) = given(&["election_ticks", "tick"]) else { return false };
+            let election = show_duration(tick * election_ticks);
+            let timeout = show_duration(options.feed_timeout);
+            let message =
+                format!("{key}: an election takes {election}, which is more than feed_timeout, {timeout}");
+            (key, message, format!("add feed_timeout = \"{election}\", or lower it"))
+        }
+        _ => return false,
+    };
+    problems.add(fields.value_at(key), message, hint);
+    true
 }

@@ -181,7 +181,15 @@ impl<'a, 't> Fields<'a, 't> {
         let value = self.get(key)?;
         let at = value.span().start;
         match value.get_ref() {
-            DeValue::Integer(_) => self.integer(key, 0..=i128::from(u64::MAX), problems),
+            // One that is too long for any range is told by who knows that of the key.
+            DeValue::Integer(digits) => match number(digits).unwrap_or(i128::MAX) {
+                ..0 => {
+                    let message = format!("{key} {} is less than nothing", cut(&digits.to_string()));
+                    problems.add(at, message, size::FORM);
+                    None
+                }
+                bytes => Some(At { at, value: u64::try_from(bytes).unwrap_or(u64::MAX) }),
+            },
             DeValue::String(text) => match size::parse(text) {
                 Ok(value) => Some(At { at, value }),
                 Err(message) => {

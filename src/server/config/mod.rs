@@ -98,7 +98,7 @@ mod read;
 mod resolve;
 mod schema;
 #[cfg(feature = "store")]
-mod size;
+pub(crate) mod size;
 #[cfg(feature = "store")]
 mod store;
 pub(in crate::server) mod suggest;

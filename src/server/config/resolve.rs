@@ -60,8 +60,8 @@ fn whole(root: &DeTable<'_>, problems: &mut Problems<'_>) -> Config {
     #[cfg(feature = "store")]
     let store = root.table("store", &STORE, problems).and_then(|fields| {
         let (store, addresses) = store::read(&fields, problems)?;
-        for address in &addresses {
-            binds.add(address, "the store".to_string(), problems);
+        for (address, who) in &addresses {
+            binds.add(address, (*who).to_string(), problems);
         }
         Some(store)
     });

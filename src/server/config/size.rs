@@ -27,7 +27,7 @@ pub(super) fn parse(text: &str) -> Result<u64, String> {
 }
 
 /// The shortest text that stands for so many bytes.
-pub(super) fn show(bytes: u64) -> String {
+pub(crate) fn show(bytes: u64) -> String {
     let unit = UNITS.iter().find(|(_, factor)| bytes >= *factor && bytes.is_multiple_of(*factor));
     unit.map_or_else(|| bytes.to_string(), |(name, factor)| format!("{}{name}", bytes / factor))
 }

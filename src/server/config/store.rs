@@ -40,9 +40,12 @@ const CLUSTER_KEYS: [&str; 12] = [
     "forward_max",
 ];
 
-/// Reads it; `None` when `dir` was told as a problem. The addresses of `resp` and `health` are the caller's to compare with
+/// Where it listens, and who does there.
+pub(super) type Listening = (At<Bind>, &'static str);
+
+/// Reads it; `None` when `dir` was told as a problem. Where it listens, and who does there, is the caller's to compare with
 /// others.
-pub(super) fn read(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<(Store, Vec<At<Bind>>)> {
+pub(super) fn read(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<(Store, Vec<Listening>)> {
     let dir = fields.required_text("dir", problems);
     let dir = dir.filter(|dir| {
         if dir.value.is_empty() {
@@ -74,6 +77,10 @@ pub(super) fn read(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Opti
         }
         false => None,
     };
+    #[cfg(feature = "replication")]
+    let (cluster, listens_at) = cluster.map_or((None, None), |(cluster, at)| (Some(cluster), at));
+    #[cfg(not(feature = "replication"))]
+    let listens_at = None;
     #[cfg(feature = "replication")]
     if let Some(cluster) = &cluster
         && nodes as usize > cluster.members.len()
@@ -141,7 +148,9 @@ pub(super) fn read(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Opti
         output_max,
         idle: idle.unwrap_or_default(),
     };
-    Some((store, resp.into_iter().chain(health).collect()))
+    // The node's first: it is the same in all configurations of the cluster, and the other is to be changed.
+    let addresses = [(listens_at, "this node of the cluster"), (resp, "the store"), (health, "the store")];
+    Some((store, addresses.into_iter().filter_map(|(at, who)| Some((at?, who))).collect()))
 }
 
 fn address(key: &str, fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<At<Bind>> {

@@ -62,17 +62,17 @@ impl admin::Instance for Inner {
 
     #[cfg(all(feature = "store", feature = "replication"))]
     fn cluster(&self) -> Result<ClusterTold> {
-        Ok(ClusterTold::new(self.store()?.cluster()?, self.changes.recent()))
+        Ok(ClusterTold::new(self.member()?.cluster()?, self.changes.recent()))
     }
 
     #[cfg(all(feature = "store", feature = "replication"))]
     fn change_cluster(&self, order: ClusterOrder, timeout: Option<Duration>) -> Result<u64> {
-        self.changes.begin(order, timeout, self.store()?, Arc::clone(&self.journal))
+        self.changes.begin(order, timeout, self.member()?, Arc::clone(&self.journal))
     }
 
     #[cfg(all(feature = "store", feature = "replication"))]
     fn abort_transfer(&self) -> Result<bool> {
-        self.store()?.abort_transfer()
+        self.member()?.abort_transfer()
     }
 
     #[cfg(all(feature = "store", feature = "replication"))]

@@ -164,6 +164,21 @@ impl Inner {
         })
     }
 
+    /// The store of a configuration that has it in a cluster. Who asks a server for that is told what to write there.
+    #[cfg(feature = "replication")]
+    pub(super) fn member(&self) -> Result<Store> {
+        let store = self.store()?;
+        match self.config.store.as_ref().is_some_and(|store| store.cluster.is_some()) {
+            true => Ok(store),
+            false => Err(Error::State {
+                what: "store",
+                detail: "is in no cluster; node and peers in [store] make it a node of one, with what it has where there is \
+                         adopt = true"
+                    .into(),
+            }),
+        }
+    }
+
     pub(super) fn status(&self) -> Status {
         let (shared, addresses, workers) = {
             let life = self.life.lock();

@@ -71,7 +71,12 @@ fn a_directory_is_backed_up_verified_and_restored() {
     let elsewhere = to.path().join("c");
     let text =
         told(&store(&["restore", "--to-time", "1999-12-31T23:59:59Z"], &[backup.path(), &elsewhere]), 2);
-    assert!(text.contains(&format!("which holds the milliseconds {time} to ")), "{text}");
+    assert!(text.contains("1999-12-31T23:59:59.000Z is not in the backup, which holds 20"), "{text}");
+    // As `verify` has them.
+    let held = told(&store(&["verify"], &[backup.path()]), 0);
+    let held =
+        held.lines().find_map(|line| line.split_once(", ").filter(|_| line.starts_with("holds "))).unwrap().1;
+    assert!(text.contains(held), "{text}{held}");
     let text = told(&store(&["restore", "--to-time", "noon"], &[backup.path(), &elsewhere]), 2);
     assert!(text.contains("milliseconds since 1970"), "{text}");
     let text = told(&store(&["restore", "--to-sequence", "11"], &[backup.path(), &elsewhere]), 2);

@@ -271,8 +271,46 @@ impl Member {
         }
         match self.node.change(&change, Some(deadline), now) {
             Ok(local) => Ok(self.wait_for(local, CHANGE)),
-            Err(why) => Err(self.error(why)),
+            Err(why) => Err(self.refusal(why, &change)),
         }
+    }
+
+    /// Why a change is not made, by names: consensus knows numbers alone.
+    fn refusal(&self, why: Denied, change: &Change) -> Error {
+        if !matches!(why, Denied::Refused(_)) {
+            return self.error(why);
+        }
+        let members = self.node.members();
+        let is_known = |node: u64| members.nodes().any(|it| it == node);
+        let name = |node: u64| self.people.name(node);
+        let said = match change {
+            Change::AddLearner { node, .. } if is_known(*node) => {
+                let name = name(*node);
+                format!(
+                    "{name} is in the cluster already, and each name is used once; choose another, as {name}b"
+                )
+            }
+            Change::Remove { node } | Change::Replace { old: node, .. } if *node == self.own => {
+                format!(
+                    "{} is the primary, which is not taken out; transfer first, and ask the next one",
+                    name(*node)
+                )
+            }
+            Change::Remove { node } | Change::Replace { old: node, .. } if !is_known(*node) => {
+                format!("{} is not in the cluster, so it cannot be taken out", name(*node))
+            }
+            Change::Replace { old, .. } if !members.voters.contains(old) => {
+                format!("{} has no vote to give; remove takes it out", name(*old))
+            }
+            Change::Promote { node } | Change::Replace { new: node, .. } => {
+                match members.learners.contains(node) {
+                    true => format!("{} is too far behind to vote; wait until it has caught up", name(*node)),
+                    false => format!("{} is no learner", name(*node)),
+                }
+            }
+            _ => return self.error(why),
+        };
+        Error::invalid("node", said)
     }
 
     fn hold_change(&mut self, change: Change, deadline: Instant, now: Now) -> Result<Ticket> {
@@ -304,7 +342,7 @@ impl Member {
                     self.held = Some(Held { change, ticket, deadline });
                     return;
                 }
-                let why = self.error(why);
+                let why = self.refusal(why, &change);
                 self.reply(ticket, Err(why));
             }
         }
@@ -337,6 +375,13 @@ impl Member {
             Standing::Founding => Some(
                 "begins a new cluster, and waits until enough of its voters say that they are new too".into(),
             ),
+            Standing::Forgetful { .. } if !members.nodes().any(|it| it == self.own) => {
+                let (name, address) = (&self.options.node, self.options.own().and_then(|it| it.address));
+                let address = address.map(|it| format!(" {it}")).unwrap_or_default();
+                Some(format!(
+                    "waits to be added to the cluster; have the primary do so: trimtab store add {name}{address}"
+                ))
+            }
             Standing::Forgetful { .. } => {
                 Some("has forgotten what it promised, and votes for nobody until it is taken in again".into())
             }

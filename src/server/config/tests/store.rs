@@ -132,6 +132,23 @@ fn what_the_library_is_told_of_consensus_a_server_is_told() {
         ("durability = 3", ":7:14: durability 3 needs as many nodes, and there are 2; no write"),
         ("election_ticks = 9", ":7:18: election_ticks 9 is outside 10 to 10000"),
         (
+            "heartbeat_ticks = 5",
+            ":7:19: heartbeat_ticks 5 needs 25 election_ticks or more, and they are 20; add election_ticks = 25, or lower it",
+        ),
+        ("heartbeat_ticks = 5\nelection_ticks = 24", ":8:18: election_ticks 24 is outside 25 to 10000"),
+        (
+            "feed_from = [\"b\"]\ntick = \"1s\"",
+            ":8:8: tick: an election takes 20s, which is more than feed_timeout, 2s; add feed_timeout = \"20s\", or lower it",
+        ),
+        (
+            "kept_bytes_max = -1",
+            ":7:18: kept_bytes_max -1 is less than nothing; write bytes, or a whole number",
+        ),
+        (
+            "kept_bytes_max = 99999999999999999999",
+            ":7:18: kept_bytes_max 18446744073709551615 is outside 0 to 256TiB",
+        ),
+        (
             "segment_bytes = \"1MiB\"",
             ":7:17: message_bytes 262144 is more than an eighth of segment_bytes = 1048576",
         ),
@@ -146,6 +163,30 @@ fn what_the_library_is_told_of_consensus_a_server_is_told() {
         let told = told(&store(&format!("{CLUSTER}{lines}"))).join("\n");
         assert!(told.contains(wrong), "{told}\n{wrong}");
     }
+}
+
+#[cfg(feature = "replication")]
+#[test]
+fn what_listens_where_its_own_node_does_is_told() {
+    let own = format!("[store]\ndir = \"data\"\nresp = \"127.0.0.1:1\"\n{CLUSTER}");
+    let listens =
+        format!("[store]\ndir = \"data\"\nhealth = \"127.0.0.1:9\"\n{CLUSTER}listen = \"127.0.0.1:9\"");
+    check(&[
+        (
+            own,
+            &[
+                ":3:8: this node of the cluster listens on 127.0.0.1:1 already, on line 5; choose another address or port",
+            ],
+        ),
+        (
+            listens,
+            &[
+                ":3:10: this node of the cluster listens on 127.0.0.1:9 already, on line 7; choose another address or port",
+            ],
+        ),
+    ]);
+    // Where another node listens is that one's.
+    good(&format!("[store]\ndir = \"data\"\nresp = \"127.0.0.1:2\"\n{CLUSTER}"));
 }
 
 fn store_of_sizes(memory: &str, disk: &str) -> String {
