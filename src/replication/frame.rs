@@ -68,6 +68,11 @@ pub enum Fault {
         /// The sender.
         from: u64,
     },
+    /// Its sender says that it leads or is led, where only the receiver may be primary.
+    Stranger {
+        /// The sender.
+        from: u64,
+    },
     /// It contradicts what is committed here.
     Diverged {
         /// The sender.
@@ -106,6 +111,11 @@ impl fmt::Display for Fault {
             Fault::Retired { from } => write!(
                 f,
                 "the frame is of an earlier process of node {from}; if both run, give one another number and directory"
+            ),
+            Fault::Stranger { from } => write!(
+                f,
+                "node {from} has a primary, and here only this node votes: two clusters have one name; end one of them, and \
+                 begin it anew under another"
             ),
             Fault::Diverged { from, sequence } => write!(
                 f,

@@ -115,6 +115,8 @@ pub enum Body {
     },
     /// What feeds it.
     Feed(Feed),
+    /// The sender wants the state as a whole: what its log begins with may be another cluster's beginning.
+    Whole,
 }
 
 impl Body {
@@ -129,6 +131,7 @@ impl Body {
             Body::Ping => 7,
             Body::Follow { .. } => 8,
             Body::Feed(_) => 9,
+            Body::Whole => 10,
         }
     }
 
@@ -168,7 +171,7 @@ impl Body {
                 put_u64(to, *boot);
                 put_u64(to, *generation);
             }
-            Body::Ping => {}
+            Body::Ping | Body::Whole => {}
             Body::Follow { source, sequence } => {
                 put_u64(to, *source);
                 put_u64(to, *sequence);
@@ -218,6 +221,7 @@ impl Body {
                 Body::Follow { source, sequence }
             }
             9 => Body::Feed(decode_feed(&mut from)?),
+            10 => Body::Whole,
             _ => return Err(Fault::Malformed("the body is of no known kind")),
         };
         from.end()?;

@@ -21,6 +21,15 @@ fn a_new_node_catches_up_by_a_snapshot_and_gets_a_vote() {
     let address = cluster.members[new].address;
     let trouble = cluster.store(new).cluster().unwrap().trouble.unwrap();
     assert!(trouble.contains("waits to be added to the cluster"), "{trouble}");
+    // A name is used once, so what could never be reached is not taken.
+    for (address, why) in [
+        ("127.0.0.1:0".parse().unwrap(), "port 0"),
+        ("0.0.0.0:7400".parse().unwrap(), "no address to reach a node at"),
+        (cluster.members[0].address.unwrap(), "is at"),
+    ] {
+        let refused = cluster.store(primary).add("d", Some(address), Some(PATIENCE)).unwrap_err();
+        assert!(refused.to_string().contains(why), "{refused}");
+    }
     cluster.store(primary).add("d", address, Some(PATIENCE)).unwrap();
     let refused = cluster.store(primary).add("d", address, Some(PATIENCE)).unwrap_err();
     assert!(refused.to_string().contains("d is in the cluster already"), "{refused}");

@@ -57,11 +57,9 @@ impl Node {
             let _ = self.propose_change(&change, None);
             return;
         }
-        let returned = self
-            .members
-            .returning
-            .iter()
-            .find(|node| self.members.learners.contains(node) && self.has_caught_up(**node));
+        let returned = self.members.returning.iter().find(|node| {
+            self.members.learners.contains(node) && self.has_caught_up(**node) && self.is_heard(**node)
+        });
         if let Some(node) = returned.copied() {
             let _ = self.propose_change(&Change::Promote { node }, None);
         }

@@ -64,7 +64,7 @@ impl Node {
                 return wrong("that is a change the cluster makes by itself".into());
             }
         }
-        Ok(())
+        self.check_quorum_after(change)
     }
 
     fn check_learner(&self, node: u64) -> StoreResult<()> {
@@ -75,11 +75,51 @@ impl Node {
             let why = format!("node {node} is too far behind to vote; wait until it has caught up");
             return Err(Error::invalid("change", why));
         }
+        if !self.is_heard(node) {
+            let why = format!("node {node} is not heard, and would be counted on; wait until it is back");
+            return Err(Error::invalid("change", why));
+        }
+        Ok(())
+    }
+
+    /// Whether a node was heard within the time after which an election begins.
+    pub fn is_heard(&self, node: u64) -> bool {
+        let silence = self.options.tick * self.options.election_ticks;
+        let is_recent = |it: &super::Process| it.heard_at.saturating_add(silence) > self.now.instant;
+        node == self.identity.node || self.processes.get(&node).is_some_and(is_recent)
+    }
+
+    /// Refuses what would leave too few voters that are there.
+    fn check_quorum_after(&self, change: &Change) -> StoreResult<()> {
+        let mut voters = self.members.voters.clone();
+        match change {
+            Change::Promote { node } => {
+                voters.insert(*node);
+            }
+            Change::Remove { node } => {
+                voters.remove(node);
+            }
+            Change::Replace { old, new } => {
+                voters.remove(old);
+                voters.insert(*new);
+            }
+            _ => return Ok(()),
+        }
+        let heard = voters.iter().filter(|it| self.is_heard(**it)).count();
+        let needed = voters.len() / 2 + 1;
+        if voters != self.members.voters && heard < needed {
+            let why = format!(
+                "of {} nodes that would vote then only {heard} are heard, and {needed} are needed: nothing could be written. \
+                 Take out first, or bring back, those that are lost",
+                voters.len()
+            );
+            return Err(Error::invalid("change", why));
+        }
         Ok(())
     }
 
     /// Whether a node has all that was committed a heartbeat or two ago.
-    pub(super) fn has_caught_up(&self, node: u64) -> bool {
+    pub fn has_caught_up(&self, node: u64) -> bool {
         let committed = self.raw.raft.raft_log.committed;
         let matched = self.raw.raft.prs().get(node).map_or(0, |it| it.matched);
         let is_whole = !self.forgetful.contains_key(&node) && !self.flagged.contains(&node);

@@ -1,6 +1,7 @@
 //! [`Degrading`]: whether writes are answered with fewer nodes than they asked for, as `degrade_after` has it.
 //!
-//! It begins with a write that is so answered while a voter lacks it, and ends when what it asked for is reached after all,
+//! It begins with a write that is so answered while a node lacks it that counts (a voter, or, where a number of nodes was asked for,
+//! any), and ends when what it asked for is reached after all,
 //! for the last write that was so answered, or when this node is primary no longer.
 
 use super::{Event, Level, Node};
@@ -43,10 +44,24 @@ impl Node {
         })
     }
 
+    /// The nodes for which a write waits that asked for `level`; none when it has that, or can never have it.
+    fn lacking_at(&self, level: Level, sequence: u64) -> Vec<u64> {
+        let Level::AtLeast(least) = level else { return self.lacking(sequence).collect() };
+        let nodes = || self.members.nodes();
+        if nodes().count() < least as usize || self.nodes_with(sequence) >= least {
+            return Vec::new();
+        }
+        let has = |node: &u64| {
+            let matched = self.raw.raft.prs().get(*node).map_or(0, |it| it.matched);
+            matched >= sequence && !self.forgetful.contains_key(node)
+        };
+        nodes().filter(|node| !has(node)).collect()
+    }
+
     /// A write was answered with fewer nodes than it asked for.
     pub(super) fn degraded(&mut self, sequence: u64, level: Level) {
         self.degrading.writes += 1;
-        let lacking: Vec<u64> = if self.is_primary() { self.lacking(sequence).collect() } else { Vec::new() };
+        let lacking = if self.is_primary() { self.lacking_at(level, sequence) } else { Vec::new() };
         if lacking.is_empty() {
             // It asked for more nodes than there are, or nobody is primary here any more.
             return;
@@ -61,9 +76,7 @@ impl Node {
     /// Looks whether it is over.
     pub(super) fn follow_degrading(&mut self) {
         let Some(Current { sequence, level, writes }) = self.degrading.current else { return };
-        let is_reached = !self.is_primary()
-            || self.lacking(sequence).next().is_none()
-            || matches!(level, Level::AtLeast(least) if self.nodes_with(sequence) >= least);
+        let is_reached = !self.is_primary() || self.lacking_at(level, sequence).is_empty();
         if is_reached {
             self.degrading.current = None;
             self.events.push_back(Event::Recovered { writes });

@@ -73,7 +73,24 @@ impl Node {
         if self.raw.tick() && !is_primary {
             self.attempts += 1;
         }
+        self.miss_primary();
         self.observe();
+    }
+
+    /// Who has no vote holds no election, and has to see for itself that nobody is primary: nothing came from one, nor from who
+    /// is up to date with one, for as long as the longest time before an election.
+    fn miss_primary(&mut self) {
+        let raft = &mut self.raw.raft;
+        if raft.leader_id == 0 || self.members.is_voter(self.identity.node) {
+            return;
+        }
+        let ticks = 2 * self.options.election_ticks;
+        let silence = self.options.tick * ticks;
+        let is_fresh =
+            self.stamps.fresh_since().is_some_and(|at| at.saturating_add(silence) > self.now.instant);
+        if raft.election_elapsed >= ticks as usize && !is_fresh {
+            raft.become_follower(raft.term, raft::INVALID_ID);
+        }
     }
 
     /// Whether it was taken out, and does not know that the others know. It goes on to vote and to take entries: a crash

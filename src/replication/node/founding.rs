@@ -9,6 +9,8 @@
 
 use std::collections::BTreeSet;
 
+use raft::eraftpb::{Message, MessageType};
+
 use super::{Node, Standing};
 use crate::replication::frame::Header;
 use crate::replication::message::Body;
@@ -56,6 +58,31 @@ impl Node {
             let others = self.members.voters.iter().filter(|it| **it != self.identity.node);
             others.for_each(|it| self.outbox.push(*it, Body::Ping));
         }
+    }
+
+    /// Whether all that this node has is the beginning of a cluster that it wrote down itself, and the cluster is older than
+    /// that: it need not have begun so, and no epoch tells.
+    pub(super) fn has_doubtful_beginning(&self) -> bool {
+        let log = &self.raw.raft.raft_log;
+        matches!(self.standing, Standing::Forgetful { .. })
+            && log.last_index() == 1
+            && self.epoch_of(1) == Some(FIRST_EPOCH)
+    }
+
+    /// Another node's beginning is in doubt: it is sent the state as a whole, in place of entries.
+    pub(super) fn handle_whole(&mut self, header: &Header) {
+        let raft = &self.raw.raft;
+        let Some(progress) = raft.prs().get(header.from) else { return };
+        if !self.is_primary() || header.forgot == 0 || progress.state == raft::ProgressState::Snapshot {
+            return;
+        }
+        let mut message = Message { term: raft.term, from: header.from, to: raft.id, ..Message::default() };
+        message.set_msg_type(MessageType::MsgAppendResponse);
+        message.reject = true;
+        message.index = progress.next_idx - 1;
+        message.request_snapshot = raft.raft_log.committed.max(1);
+        let _ = self.raw.step(message);
+        self.append_ready();
     }
 
     /// Whether it is settled, and on disk, that this node may take part in elections.

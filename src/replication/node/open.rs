@@ -83,11 +83,17 @@ impl Node {
         let mut local = Local::decode(&found.membership).map_err(|fault| unreadable(disk, &fault))?;
         make_room(&mut engine, disk, found.membership.len() as u64 + (8 << 10), now);
         let is_begun = members != Membership::default();
+        if is_begun && let Some((epoch, change)) = begun_before(&found) {
+            // All of the beginning is there but that it counts.
+            take_initial(&mut engine, &mut found, &members, Sequence(1), epoch, &change, now)?;
+        }
         // What has forgotten something is no beginning, even if it has forgotten who is in the cluster.
         let is_forgetful = start.is_damaged || local.incarnation != 0;
-        if !is_begun && !start.nodes.is_empty() && !is_forgetful {
+        // Who has no vote writes down no beginning: those that have tell it of theirs.
+        let follows = start.nodes.iter().any(|(node, is_voter, _)| *node == identity.node && !is_voter);
+        if !is_begun && !start.nodes.is_empty() && !is_forgetful && !follows {
             members = begin(&mut engine, &mut found, identity.node, &start.nodes, now)?;
-            if members.voters.len() > 1 && members.voters.contains(&identity.node) {
+            if members.voters.len() > 1 {
                 local.incarnation = FOUNDING;
             }
         } else if start.is_promoted {
@@ -132,6 +138,8 @@ impl Node {
         } else {
             engine.append_membership(&local.encode(), &members.encode(), now)?;
         }
+        // Behind it: of a beginning that is cut off before, nothing counts as committed.
+        engine.note_commit(found.applied, now);
         while let Some(flush) = engine.poll_flush() {
             let result = flush.run(disk);
             engine.handle_flushed(flush, result, |file| disk.name(file));
@@ -304,6 +312,9 @@ fn begin(
         ));
     }
     let is_alone = nodes.len() == 1;
+    if let Some((epoch, change)) = begun_before(found) {
+        return take_initial(engine, found, &Membership::default(), Sequence(1), epoch, &change, now);
+    }
     if !is_alone && found.last != Sequence(0) {
         let why = "there is a store in the directory already: begin with this node alone, and add the others";
         return Err(Error::invalid("nodes", why));
@@ -311,6 +322,14 @@ fn begin(
     let change = Change::Initial { generation: 1, nodes };
     Change::decode(&change.encode()).map_err(|fault| Error::invalid("nodes", fault.to_string()))?;
     write_initial(engine, found, &Membership::default(), &change, now)
+}
+
+/// The beginning that a process wrote down that ended amidst it, before anybody was told of it: its epoch, and what it says.
+fn begun_before(found: &Found) -> Option<(Epoch, Change)> {
+    let first =
+        found.uncommitted.front().filter(|it| it.sequence == Sequence(1) && found.last == Sequence(1))?;
+    let change = Change::decode(&first.payload).ok()?;
+    matches!(change, Change::Initial { .. }).then_some((first.epoch, change))
 }
 
 /// Writes down that this node alone votes from now on, in a generation after the one that `put_out` this node, too.
@@ -332,10 +351,12 @@ fn promote(
     nodes.push((node, true, about(&node)));
     nodes.sort();
     let change = Change::Initial { generation: members.generation.max(put_out).saturating_add(1), nodes };
-    write_initial(engine, found, members, &change, now)
+    let members = write_initial(engine, found, members, &change, now)?;
+    engine.note_commit(found.applied, now);
+    Ok(members)
 }
 
-/// Appends it, takes all before it for committed, and applies that.
+/// Appends it, takes all before it for committed, and applies that. That it is committed is to be noted once it is.
 fn write_initial(
     engine: &mut Engine,
     found: &mut Found,
@@ -346,14 +367,27 @@ fn write_initial(
     let epoch = Epoch(found.vote.epoch.max(engine.log().state().epoch).0 + 1);
     let payload = change.encode();
     let sequence = engine.append_entry(epoch, &payload, now)?.sequence;
-    engine.append_vote(Vote { epoch, node: 0 }, now)?;
-    engine.note_commit(sequence, now);
     for entry in std::mem::take(&mut found.uncommitted) {
         engine.apply_entry(entry.sequence, entry.epoch, &entry.payload)?;
     }
-    engine.apply_entry(sequence, epoch, &payload)?;
-    engine.publish();
     found.epochs.push((sequence, epoch));
+    take_initial(engine, found, before, sequence, epoch, change, now)
+}
+
+/// Applies what is the last entry.
+fn take_initial(
+    engine: &mut Engine,
+    found: &mut Found,
+    before: &Membership,
+    sequence: Sequence,
+    epoch: Epoch,
+    change: &Change,
+    now: Now,
+) -> Result<Membership> {
+    engine.append_vote(Vote { epoch, node: 0 }, now)?;
+    found.uncommitted.clear();
+    engine.apply_entry(sequence, epoch, &change.encode())?;
+    engine.publish();
     (found.last, found.applied) = (sequence, sequence);
     found.vote = Vote { epoch, node: 0 };
     let mut members = before.clone();

@@ -26,7 +26,7 @@ const SILENT: Duration = Duration::from_secs(2);
 #[derive(Debug, Default)]
 pub(super) struct Process {
     boot: u64,
-    heard_at: Instant,
+    pub(super) heard_at: Instant,
     /// Earlier ones, and the lowest stamp each had since a later one was heard.
     retired: VecDeque<(u64, u64)>,
     /// Frames of those that were sent when they should not run any more.
@@ -66,6 +66,7 @@ impl Node {
             Body::Ping => {}
             Body::Follow { source, sequence } => self.handle_follow(&header, source, sequence),
             Body::Feed(feed) => self.handle_feed(&header, feed)?,
+            Body::Whole => self.handle_whole(&header),
         }
         self.take_stamps(&header);
         Ok(())
@@ -215,6 +216,7 @@ impl Node {
     fn handle_consensus(&mut self, header: &Header, mut message: Message) -> Result<(), Fault> {
         message.from = header.from;
         message.to = self.identity.node;
+        self.check_leads(header, message.get_msg_type())?;
         let renews = matches!(message.get_msg_type(), MessageType::MsgAppend | MessageType::MsgHeartbeat);
         if !self.survives(header, &message)? {
             return Ok(());
@@ -229,6 +231,19 @@ impl Node {
             self.stamps.hear(header.from, header.stamp);
         }
         self.append_ready();
+        Ok(())
+    }
+
+    /// Where this node alone votes nobody else can be primary: whoever is, is another cluster's.
+    fn check_leads(&self, header: &Header, kind: MessageType) -> Result<(), Fault> {
+        let leads =
+            matches!(kind, MessageType::MsgAppend | MessageType::MsgHeartbeat | MessageType::MsgTimeoutNow);
+        let log = &self.raw.raft.raft_log;
+        // Of what is not known to be committed some may say who votes.
+        let knows_all = log.last_index() == log.committed;
+        if leads && self.is_alone() && knows_all {
+            return Err(Fault::Stranger { from: header.from });
+        }
         Ok(())
     }
 
@@ -260,6 +275,10 @@ impl Node {
             MessageType::MsgAppend if is_current => {
                 if message.index > 0 && message.log_term == 0 {
                     return Err(Fault::Malformed("there is an entry before it that has no epoch"));
+                }
+                if self.has_doubtful_beginning() {
+                    self.outbox.push(header.leader, Body::Whole);
+                    return Ok(false);
                 }
                 let conflict = message.entries.iter().find(|it| {
                     it.index <= committed

@@ -185,6 +185,12 @@ impl Node {
             self.source.above = path;
         }
         let count = entries.len();
+        let raft = &mut self.raw.raft;
+        if is_fresh && raft.leader_id == 0 && raft.term == epoch {
+            // It was not heard of for a while.
+            raft.become_follower(epoch, leader);
+            self.observe();
+        }
         self.take_fed(header, before, entries)?;
         let applied = self.engine.state().sequence();
         self.stamps.vouch(through, echo, applied);

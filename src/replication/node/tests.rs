@@ -4,6 +4,7 @@ mod adopting;
 mod calls;
 mod chain;
 mod changes;
+mod founding;
 mod handover;
 mod votes;
 

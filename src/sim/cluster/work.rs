@@ -2,7 +2,7 @@
 
 use crate::replication::Node;
 use crate::store::engine::Now;
-use crate::store::log::{Disk, Scrub};
+use crate::store::log::{Disk, Scrub, check};
 
 use super::links::{MS, SECOND};
 use super::world::{Event, World};
@@ -114,7 +114,8 @@ impl World {
                     if found {
                         node.handle_damage(scrub.damaged_segment(), now);
                         host.rotten = Some(true);
-                    } else if !node.engine().is_mending() {
+                    } else if !node.engine().is_mending() && check(disk, None, &mut |_| {}).is_ok() {
+                        // What a segment to come is labelled with is not read before the next opening.
                         self.summary.mended += u64::from(host.rotten == Some(true));
                         host.rotten = None;
                     }

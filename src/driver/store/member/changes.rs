@@ -172,6 +172,9 @@ impl Store {
                 member.options.security.check("address", address)?;
             }
             let node = number_of(&name);
+            if let Some(address) = address {
+                member.people.check_address(node, address)?;
+            }
             if member.node.members().removed.contains(&node) {
                 let why =
                     format!("{name} was removed, and each name is used once; choose another, as {name}b");
@@ -304,6 +307,13 @@ impl Member {
             }
             Change::Promote { node } | Change::Replace { new: node, .. } => {
                 match members.learners.contains(node) {
+                    true if !self.node.is_heard(*node) => {
+                        format!(
+                            "{} is not heard, and would be counted on; wait until it is back",
+                            name(*node)
+                        )
+                    }
+                    true if self.node.has_caught_up(*node) => return self.error(why),
                     true => format!("{} is too far behind to vote; wait until it has caught up", name(*node)),
                     false => format!("{} is no learner", name(*node)),
                 }

@@ -87,6 +87,29 @@ impl People {
         others.map(|(number, it)| peer(*number, it)).collect()
     }
 
+    /// Why `number` cannot be reached at `address`, if so.
+    pub(super) fn check_address(&self, number: u64, address: SocketAddr) -> Result<()> {
+        if address.port() == 0 {
+            let why = format!("{address} has port 0, where nobody would find it; choose a port, as 7400");
+            return Err(Error::invalid("address", why));
+        }
+        if address.ip().is_unspecified() {
+            let why = format!(
+                "{address} is no address to reach a node at; give the one at which the others reach it"
+            );
+            return Err(Error::invalid("address", why));
+        }
+        let others = self.by_number.iter().filter(|(it, _)| **it != number && !self.removed.contains(it));
+        match others.into_iter().find(|(_, it)| it.address == Some(address)) {
+            Some((_, other)) => {
+                let why =
+                    format!("{} is at {address} already; give each node an address of its own", other.name);
+                Err(Error::invalid("address", why))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Who is in the cluster has changed.
     pub(super) fn take(&mut self, members: &Membership) {
         for number in members.nodes() {

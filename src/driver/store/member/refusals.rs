@@ -91,6 +91,11 @@ impl Member {
                 "it is of an earlier process of that node; if both run, give one another name and directory"
                     .into()
             }
+            Fault::Stranger { .. } => {
+                "it follows a primary, and by this node's log only this node votes: there are two clusters of one name. To make \
+                 this node a member of the other one, take its directory away and start it with join"
+                    .into()
+            }
             Fault::Diverged { sequence, .. } => format!(
                 "it has another entry {sequence} than the one committed here; keep this node's directory for looking \
                  into it, and add the node under another name"

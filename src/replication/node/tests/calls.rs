@@ -167,3 +167,28 @@ fn what_expires_expires_by_the_log_on_all_nodes() {
     }
     assert_eq!(Duration::ZERO, net.node(primary).status().age.unwrap());
 }
+
+/// A number of nodes may be asked for that only a learner makes up.
+#[test]
+fn a_primary_is_degraded_while_a_learner_lacks_what_was_asked_of_it() {
+    let mut net = Net::empty(None);
+    let told = Options { degrade_after: Some(Duration::from_millis(200)), ..options(None) };
+    for id in 1..=2 {
+        net.told.insert(id, told.clone());
+        net.start(id, &begin(1, 1));
+    }
+    assert_eq!(net.primary(), 1);
+    net.pass(500);
+    net.cut = vec![2];
+    net.put(1, "key", Level::AtLeast(2)).unwrap();
+    net.pass(500);
+    let Ok(Answer::Written(done)) = net.answer(1) else { panic!("it is not answered") };
+    assert!(done.reached.is_degraded && done.reached.nodes == 1, "{done:?}");
+    assert!(net.node(1).status().is_degraded);
+    let events = degrading(net.node(1));
+    assert!(matches!(&events[..], [Event::Degraded { nodes, .. }] if *nodes == [2]), "{events:?}");
+    net.cut.clear();
+    net.pass(1_000);
+    assert!(!net.node(1).status().is_degraded);
+    assert_eq!(degrading(net.node(1)), [Event::Recovered { writes: 1 }]);
+}

@@ -383,3 +383,61 @@ fn a_full_disk_refuses_what_does_not_fit_and_takes_what_does() {
     assert!(matches!(net.answer(1), Ok(Answer::Written(_))));
     assert_eq!(net.primary(), 1);
 }
+
+/// Who is not there is not counted on.
+#[test]
+fn a_change_that_would_leave_no_quorum_is_refused() {
+    let mut net = Net::new(1, 1, None);
+    assert_eq!(net.primary(), 1);
+    net.put(1, "both", Level::AtLeast(2)).unwrap();
+    net.pass(100);
+    net.stop(2);
+    net.pass(3_000);
+    let now = at(net.millis);
+    let promoted = net.node(1).change(&Change::Promote { node: 2 }, None, now);
+    assert!(
+        matches!(&promoted, Err(Denied::Refused(why)) if why.to_string().contains("not heard")),
+        "{promoted:?}"
+    );
+    net.start(2, &Start::default());
+    net.pass(500);
+    let now = at(net.millis);
+    net.node(1).change(&Change::Promote { node: 2 }, None, now).unwrap();
+
+    let mut net = Net::new(3, 0, None);
+    let primary = net.primary();
+    let (lost, other) = (1 + primary % 3, 1 + (primary + 1) % 3);
+    net.stop(lost);
+    net.pass(3_000);
+    let now = at(net.millis);
+    let removed = net.node(primary).change(&Change::Remove { node: other }, None, now);
+    let is_told = |why: &Error| why.to_string().contains("of 2 nodes that would vote then only 1");
+    assert!(matches!(&removed, Err(Denied::Refused(why)) if is_told(why)), "{removed:?}");
+    // The lost one may go, and then the other.
+    for node in [lost, other] {
+        let now = at(net.millis);
+        net.node(primary).change(&Change::Remove { node }, None, now).unwrap();
+        net.pass(500);
+        assert_eq!(net.primary(), primary);
+    }
+    assert_eq!(net.node(primary).members().voters.len(), 1);
+}
+
+/// Who holds no elections sees for itself that there is no primary, and when there is one again.
+#[test]
+fn a_learner_misses_its_primary() {
+    let mut net = Net::new(1, 1, None);
+    assert_eq!(net.primary(), 1);
+    net.put(1, "both", Level::AtLeast(2)).unwrap();
+    net.pass(5_000);
+    assert_eq!(net.node(2).primary(), Some(1));
+    while net.node(2).poll_event().is_some() {}
+    net.cut = vec![1];
+    net.pass(2_000);
+    assert_eq!(net.node(2).primary(), None);
+    let told: Vec<_> = std::iter::from_fn(|| net.node(2).poll_event()).collect();
+    assert!(told.iter().any(|it| matches!(it, Event::Role { primary: None, .. })), "{told:?}");
+    net.cut.clear();
+    net.pass(500);
+    assert_eq!(net.node(2).primary(), Some(1));
+}

@@ -122,7 +122,7 @@ fn the_primary_counts_on_the_vote_of_a_late_founder_once_it_has_been_taken_in() 
     let taken_in = (0..200).find(|_| {
         net.pass(10);
         // Not before it would vote.
-        let votes = net.node(3).has_vote(3);
+        let votes = *net.node(3).standing() == Standing::Active;
         assert!(counted(&mut net) == 2 || votes);
         counted(&mut net) == 3
     });

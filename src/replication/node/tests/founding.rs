@@ -1,0 +1,116 @@
+//! How a cluster begins, and nodes that have begun another one, or none at all.
+
+use super::*;
+
+fn start_of(nodes: &[(u64, bool)]) -> Start {
+    let nodes = nodes.iter().map(|(id, is_voter)| (*id, *is_voter, Vec::new())).collect();
+    Start { nodes, ..Start::default() }
+}
+
+/// The state and who is in the cluster, to compare nodes by.
+fn known(node: &Node) -> (u128, Membership) {
+    (node.state().hash(), node.members().clone())
+}
+
+fn wait_for(net: &mut Net, what: &str, mut is_so: impl FnMut(&mut Net) -> bool) {
+    let so = (0..600).find(|_| {
+        net.pass(10);
+        is_so(net)
+    });
+    assert!(so.is_some(), "{what}");
+}
+
+/// The peers in its file are not those any more that the cluster began with: what it writes down itself must not be taken for what
+/// the others have.
+#[test]
+fn who_has_lost_its_directory_does_not_begin_the_cluster_otherwise() {
+    for lost in [3, 4] {
+        let mut net = Net::new(3, 1, None);
+        let primary = net.primary();
+        for at in 0..5 {
+            net.put(primary, &format!("key-{at}"), Level::Quorum).unwrap();
+            assert!(net.answer(primary).is_ok());
+        }
+        if primary == lost {
+            let now = at(net.millis);
+            net.node(primary).transfer(1, now).unwrap();
+            assert_eq!(net.answer(primary), Ok(Answer::HandedOver));
+        }
+        net.nodes.remove(&lost);
+        net.start(lost, &start_of(&[(1, true), (lost, lost == 3), (7, true)]));
+        let primary = net.primary();
+        wait_for(&mut net, "it is taken in, and has what the others have", |net| {
+            let is_back = net.node(primary).has_vote(lost) == (lost == 3);
+            is_back && known(net.node(lost)) == known(net.node(primary))
+        });
+        assert!(!net.node(lost).members().nodes().any(|node| node == 7));
+        assert!(net.faults.is_empty(), "{:?}", net.faults);
+    }
+}
+
+/// One that was told a beginning of its own without a vote, and is added to a cluster then.
+#[test]
+fn a_learner_that_is_added_has_the_beginning_of_the_others() {
+    let mut net = Net::new(3, 0, None);
+    let primary = net.primary();
+    net.start(4, &start_of(&[(1, true), (2, true), (4, false)]));
+    net.pass(100);
+    let now = at(net.millis);
+    net.node(primary).change(&Change::AddLearner { node: 4, about: Vec::new() }, None, now).unwrap();
+    wait_for(&mut net, "it follows", |net| known(net.node(4)) == known(net.node(primary)));
+    assert!(net.node(4).members().learners.contains(&4));
+}
+
+/// A cluster of one node that has the same name is not merged with another, whichever is in the later epoch.
+#[test]
+fn a_node_that_votes_alone_follows_nobody() {
+    for elections in [1, 4] {
+        let mut net = Net::new(3, 0, None);
+        let primary = net.primary();
+        net.cut = vec![4];
+        net.start(4, &start_of(&[(4, true)]));
+        for round in 0..elections {
+            if round > 0 {
+                net.stop(4);
+                net.start(4, &Start::default());
+            }
+            wait_for(&mut net, "it is primary", |net| net.node(4).is_settled());
+        }
+        net.put(4, "alone", Level::Quorum).unwrap();
+        assert!(net.answer(4).is_ok());
+        net.cut.clear();
+        let now = at(net.millis);
+        net.node(primary).change(&Change::AddLearner { node: 4, about: Vec::new() }, None, now).unwrap();
+        net.pass(2_000);
+        assert!(net.faults.contains(&Fault::Stranger { from: primary }), "{:?}", net.faults);
+        assert!(net.node(4).is_settled() && is_there(net.node(4), "alone"));
+        assert!(net.node(primary).is_settled() && !is_there(net.node(primary), "alone"));
+        let now = at(net.millis);
+        let promoted = net.node(primary).change(&Change::Promote { node: 4 }, None, now);
+        assert!(matches!(promoted, Err(Denied::Refused(_))), "{promoted:?}");
+    }
+}
+
+/// A process ends amidst what it writes down about the beginning: wherever that is, the next one goes on.
+#[test]
+fn a_beginning_that_was_cut_off_is_begun_again() {
+    let whole = SimDisk::new(1, Faults::default());
+    drop(open(&whole, 1, &begin(3, 0), None, at(0)));
+    let segment = File::Segment(1);
+    let bytes = whole.contents(segment).expect("there is one");
+    let end = bytes.iter().rposition(|byte| *byte != 0).expect("something is in it") + 1;
+    let mut begun = 0;
+    for cut in 8_192..end {
+        let disk = SimDisk::new(1, Faults::default());
+        drop(open(&disk, 1, &begin(3, 0), None, at(0)));
+        disk.restart();
+        let mut torn = bytes[..cut].to_vec();
+        torn.resize(bytes.len(), 0);
+        disk.place(segment, torn);
+        let node = open(&disk, 1, &begin(3, 0), None, at(0));
+        assert_eq!(*node.standing(), Standing::Founding, "{cut}");
+        assert_eq!((node.members().voters.len(), node.state().sequence()), (3, 1), "{cut}");
+        begun += 1;
+    }
+    assert!(begun > 100, "{begun}");
+}
