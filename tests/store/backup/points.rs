@@ -1,5 +1,8 @@
 //! Restoring to any point gives what was there then.
 
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -131,6 +134,49 @@ fn a_later_backup_adds_what_came_since() {
     assert_eq!(restored(backup.path(), Point::End).0.get(&b"more"[..]), Some(&b"2".to_vec()));
     let again = store.backup(backup.path(), &Options { is_full: true }).expect("a backup is taken");
     assert_eq!((again.snapshot, again.bytes), (0, 0));
+}
+
+#[test]
+fn a_full_backup_of_a_directory_has_a_snapshot_in_any_case() {
+    let (folder, backup) = (Folder::new("full"), Folder::new("backup"));
+    let store = Store::open(folder.path(), tiny()).expect("it opens");
+    for number in 0..20_u32 {
+        store.put(&number.to_be_bytes(), &[7; 100], &memory()).expect("there is room");
+    }
+    let there = content(&store);
+    store.close().expect("all is written");
+    let before: Vec<_> = files(folder.path());
+    let full =
+        backup_closed(folder.path(), backup.path(), &Options { is_full: true }).expect("a backup is taken");
+    assert_eq!((full.sequence, full.snapshot), (20, 20));
+    assert_eq!(files(folder.path()), before, "nothing is changed there");
+    verify(backup.path()).expect("it is whole");
+    assert_eq!(restored(backup.path(), Point::Sequence(20)), (there, 20));
+    let again =
+        backup_closed(folder.path(), backup.path(), &Options { is_full: true }).expect("a backup is taken");
+    assert_eq!((again.snapshot, again.bytes), (0, 0));
+    // The log's own snapshot is older: it begins anew with one of the last entry.
+    let store = Store::open(folder.path(), tiny()).expect("it opens");
+    store.put(b"more", b"1", &local()).expect("there is room");
+    store.snapshot(None).expect("a snapshot is written");
+    store.put(b"more", b"2", &local()).expect("there is room");
+    let there = content(&store);
+    store.close().expect("all is written");
+    let full =
+        backup_closed(folder.path(), backup.path(), &Options { is_full: true }).expect("a backup is taken");
+    assert_eq!((full.sequence, full.snapshot, full.entries), (22, 22, 2));
+    assert_eq!(restored(backup.path(), Point::End), (there, 22));
+    assert_eq!(restored(backup.path(), Point::Sequence(21)).0.get(&b"more"[..]), Some(&b"1".to_vec()));
+}
+
+/// The files of a directory, but for the lock, with what is in them.
+fn files(dir: &Path) -> Vec<(OsString, Vec<u8>)> {
+    let entries = fs::read_dir(dir).expect("it is there").map(|entry| entry.expect("it is there"));
+    let entries = entries.filter(|entry| entry.file_name() != "lock");
+    let mut files: Vec<_> =
+        entries.map(|entry| (entry.file_name(), fs::read(entry.path()).expect("it is there"))).collect();
+    files.sort();
+    files
 }
 
 #[test]
