@@ -1,5 +1,5 @@
-//! Segments that are not there: what is left is opened where a snapshot stands for what is missing, and refused otherwise. It
-//! is never taken away because something else is missing.
+//! Segments that are not there: what is left is opened where a snapshot stands for what is missing, and refused
+//! otherwise. It is never taken away because something else is missing.
 
 use trimtab::Error;
 use trimtab::store::log::segment::RECORDS_OFFSET;
@@ -154,8 +154,8 @@ fn a_snapshot_alone_says_whose_it_is() {
     assert!(!told.contains("repair"), "{told}");
 }
 
-/// Segments are made, prepared, started, and used again, with a snapshot now and then: after each write, and after each step
-/// of that work, what lies there is whole.
+/// Segments are made, prepared, started, and used again, with a snapshot now and then: after each write, and after
+/// each step of that work, what lies there is whole.
 #[test]
 fn each_step_of_the_work_on_segments_leaves_a_log() {
     let disk = Memory::default();

@@ -72,8 +72,8 @@ impl Job<'_> {
         target.entries(source, &plan, through_ms, salt, &mut || self.shared.check_open())
     }
 
-    /// Adds the state as it is now, once all of it is on the store's disk; gives its sequence, `None` when that of the same
-    /// is there already.
+    /// Adds the state as it is now, once all of it is on the store's disk; gives its sequence, `None` when that of the
+    /// same is there already.
     fn snapshot(
         &self,
         target: &mut Target<'_, FileDisk>,

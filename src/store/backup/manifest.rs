@@ -46,8 +46,8 @@ pub struct Part {
     pub through_ms: u64,
     /// The length of the file.
     pub bytes: u64,
-    /// The CRC-32C of the last entry's payload, by which the store it came from is known again. A snapshot has none when the log
-    /// had let go of that entry, or an earlier release wrote it.
+    /// The CRC-32C of the last entry's payload, by which the store it came from is known again. A snapshot has none
+    /// when the log had let go of that entry, or an earlier release wrote it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_payload_crc32c: Option<u32>,
 }

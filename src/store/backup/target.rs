@@ -228,8 +228,8 @@ impl<'d, D: Disk> Target<'d, D> {
     }
 }
 
-/// The checksum of the payload of a plan's last entry, read from `source`, for the part that ends with it; `None` when it
-/// cannot be read, for whatever reason: a snapshot does without.
+/// The checksum of the payload of a plan's last entry, read from `source`, for the part that ends with it; `None`
+/// when it cannot be read, for whatever reason: a snapshot does without.
 pub fn last_payload_crc(source: &impl Disk, plan: &Plan) -> Option<u32> {
     let mut crc = None;
     let read = plan.read(source, |entry| {

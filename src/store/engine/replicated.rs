@@ -91,8 +91,8 @@ pub fn open_replicated(
     open_committed(disk, options, identity, seed, now, Sequence(0))
 }
 
-/// Opens the store in a directory only to look at the state that it was left with, whether it was one of several or not: no
-/// command is added. Blocks while it reads.
+/// Opens the store in a directory only to look at the state that it was left with, whether it was one of several or
+/// not: no command is added. Blocks while it reads.
 ///
 /// - `is_replicated`: what is not known to be committed does not count.
 /// - `seed`: a random number that no other opening had.

@@ -16,7 +16,8 @@ pub(super) struct Cut {
 }
 
 impl Cut {
-    /// `None` when nothing would be left, or when the damage is in no segment: a log behind a damaged snapshot is of no use.
+    /// `None` when nothing would be left, or when the damage is in no segment: a log behind a damaged snapshot is of
+    /// no use.
     pub(super) fn plan(disk: &impl Disk, damage: &Damage) -> Result<Option<Self>> {
         let mut files = disk.list().map_err(|error| Error::io("list the directory", &error))?;
         files.sort();

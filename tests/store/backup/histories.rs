@@ -15,8 +15,8 @@ fn quiet() -> StoreOptions {
     options
 }
 
-/// A backup of two entries, and one of the state after many more, of which the log has let go; and a store with the same name
-/// and another history behind the second entry, at the sequence of that snapshot.
+/// A backup of two entries, and one of the state after many more, of which the log has let go; and a store with the
+/// same name and another history behind the second entry, at the sequence of that snapshot.
 fn forked() -> (Folder, Folder, Folder, u64) {
     let (folder, backup, other) = (Folder::new("one"), Folder::new("backup"), Folder::new("other"));
     let store = Store::open(folder.path(), quiet()).expect("it opens");
