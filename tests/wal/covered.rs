@@ -15,18 +15,18 @@ use crate::memory::Memory;
 use crate::support::IDENTITY;
 
 const VOTE: Vote = Vote { epoch: Epoch(3), node: 1 };
-const LAST: u64 = 14;
-const COMMITTED: u64 = 12;
+pub(super) const LAST: u64 = 14;
+pub(super) const COMMITTED: u64 = 12;
 
-fn options() -> Options {
+pub(super) fn options() -> Options {
     Options { segment_bytes: 16 << 10, ..Options::default() }
 }
 
-fn payload(sequence: u64) -> Vec<u8> {
+pub(super) fn payload(sequence: u64) -> Vec<u8> {
     vec![sequence as u8; 1_900]
 }
 
-fn flush(log: &mut Log, disk: &Memory) {
+pub(super) fn flush(log: &mut Log, disk: &Memory) {
     while let Some(flush) = log.poll_flush() {
         let result = flush.run(disk);
         log.handle_flushed(flush, result, |file| file.to_string());
@@ -42,7 +42,7 @@ fn keep_up(log: &mut Log, disk: &Memory) {
 
 /// Entries in four segments, with a vote and who is in the cluster, which only the first says, and its successors say again.
 /// A snapshot stands for the entries up to `covered`; then the process died, before a segment had gone.
-fn written(covered: u64) -> Memory {
+pub(super) fn written(covered: u64) -> Memory {
     let disk = Memory::default();
     let (mut log, _) = open(&disk, options(), IDENTITY, 7, &mut |_| {}).expect("it opens");
     log.vote(VOTE, 0).expect("it is appended");
@@ -74,7 +74,7 @@ fn starts(disk: &Memory) -> Vec<Start> {
 }
 
 /// The first entry of the segment with this ordinal, from 1.
-fn first(disk: &Memory, ordinal: usize) -> u64 {
+pub(super) fn first(disk: &Memory, ordinal: usize) -> u64 {
     starts(disk)[ordinal - 1].first.0
 }
 

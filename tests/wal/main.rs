@@ -14,6 +14,7 @@ mod golden;
 mod kill;
 #[path = "../shared/memory.rs"]
 mod memory;
+mod missing;
 mod refusals;
 mod room;
 mod support;

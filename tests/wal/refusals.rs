@@ -38,6 +38,29 @@ fn a_log_that_is_open_already() {
 }
 
 #[test]
+fn a_log_that_is_open_though_its_lock_file_is_gone() {
+    let folder = Folder::new("unlocked");
+    let (wal, _, _) = open_checked(folder.path(), small(), Mode::Inline);
+    wal.append_durable(Epoch(1), 0, &payload(Sequence(1)), soon()).expect("it is appended");
+    let lock = folder.path().join(File::Lock.to_string());
+    std::fs::remove_file(&lock).expect("it is there");
+    for _ in 0..2 {
+        // The second time there is another file.
+        let error = refused(folder.path(), small(), IDENTITY);
+        assert!(matches!(&error, Error::State { what: "log", .. }), "{error}");
+        assert!(
+            error.to_string().contains("lock is held (by another, whose lock on the directory stays"),
+            "{error}"
+        );
+    }
+    assert!(lock.exists());
+    wal.append_durable(Epoch(1), 0, &payload(Sequence(2)), soon()).expect("it goes on");
+    drop(wal);
+    let (_, report, _) = open_checked(folder.path(), small(), Mode::Inline);
+    assert_eq!(report.last, Sequence(2));
+}
+
+#[test]
 fn a_directory_of_another_cluster_node_or_make() {
     let folder = written();
     let other = Identity { cluster: [1; 16], ..IDENTITY };

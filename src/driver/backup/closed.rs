@@ -4,10 +4,13 @@ use std::path::Path;
 
 use super::{Options, Report, clock_ms, folder, random, seed};
 use crate::driver::log::FileDisk;
+use crate::driver::store::now;
 use crate::error::{Error, Result};
-use crate::store::backup::{Added, Target};
+use crate::store::backup::{Added, Target, last_payload_crc};
+use crate::store::engine::replicated::open_to_view;
+use crate::store::engine::{self, Engine};
 use crate::store::log::record::Vote;
-use crate::store::log::{Log, Options as LogOptions, Sequence, find_label, open};
+use crate::store::log::{Log, Options as LogOptions, Sequence, Written, find_label, open};
 
 /// Backs up the store in the directory `from`, which nobody has open, to the directory `to`: all of it, or what came since
 /// the last time. Takes the lock of `from`, and changes nothing there. The backup is made if it is not there; if
@@ -26,7 +29,7 @@ pub fn backup_closed(from: impl AsRef<Path>, to: impl AsRef<Path>, options: &Opt
     let random = random()?;
     let log_options = LogOptions { segment_bytes: label.segment_bytes, ..LogOptions::default() };
     // What it writes, it would write later.
-    let (log, report) = open(&source, log_options, label.identity, seed(&random), &mut |_| {})?;
+    let (log, report) = open(&source, log_options.clone(), label.identity, seed(&random), &mut |_| {})?;
     folder::check_backup(to.as_ref())?;
     let disk = FileDisk::new(to.as_ref())?;
     let mut target = Target::open(&disk, label.identity, label.segment_bytes)?;
@@ -38,21 +41,50 @@ pub fn backup_closed(from: impl AsRef<Path>, to: impl AsRef<Path>, options: &Opt
     check_last(last, target.last())?;
     let through_ms = clock_ms();
     let extend = |target: &mut Target<'_, FileDisk>, from: Sequence| -> Result<Added> {
+        if from > last {
+            return Ok(Added::Done);
+        }
         let Some(plan) = plan(&log, from, last)? else { return Ok(Added::Gone) };
         target.entries(&source, &plan, through_ms, seed(&random), &mut || Ok(()))
     };
     let from = target.last().max(Sequence(1));
     let is_new = last > target.last();
-    let is_anew = options.is_full && snapshot > target.last();
-    if is_new && (is_anew || extend(&mut target, from)? == Added::Gone) {
-        target.copy_snapshot(&source, snapshot)?;
-        let is_joined = from > Sequence(1) && extend(&mut target, from)? == Added::Done;
-        if !is_joined && last > snapshot {
-            extend(&mut target, snapshot.next())?;
+    let is_anew = options.is_full && last > Sequence(0);
+    // Also without anything new: the last entry of both is held against each other.
+    let added = extend(&mut target, from)?;
+    if is_anew || added == Added::Gone && is_new {
+        // The log's own is read and written as it is, and of the state there is none yet.
+        let is_copied = snapshot == last || !is_anew && snapshot > target.last();
+        let base = if is_copied { snapshot } else { last };
+        if !target.manifest().has_snapshot(base) {
+            let entry = plan(&log, base, base)?;
+            let crc = entry.and_then(|entry| last_payload_crc(&source, &entry));
+            match is_copied {
+                true => target.copy_snapshot(&source, base, crc)?,
+                false => {
+                    let options = engine::Options { log: log_options, ..engine::Options::default() };
+                    let engine =
+                        open_to_view(&source, options, label.identity, is_replicated, seed(&random), now())?;
+                    target.snapshot(&write_view(engine, &disk)?, crc);
+                }
+            }
+            if added == Added::Gone {
+                extend(&mut target, base.next())?;
+            }
         }
     }
     let manifest = target.finish(through_ms, is_replicated)?;
     Ok(Report::new(&before, manifest))
+}
+
+/// Writes the state that an engine was opened with.
+fn write_view(mut engine: Engine, disk: &FileDisk) -> Result<Written> {
+    let mut job = engine.view_job(now());
+    loop {
+        if let Some(written) = job.step(disk)? {
+            return Ok(written);
+        }
+    }
 }
 
 /// Where the entries lie; `None` when the log has not all of them.

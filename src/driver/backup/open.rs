@@ -7,7 +7,7 @@ use super::{Options, Report, folder, random, seed};
 use crate::driver::log::FileDisk;
 use crate::driver::store::Shared;
 use crate::error::{Error, Result};
-use crate::store::backup::{Added, Target};
+use crate::store::backup::{Added, Target, last_payload_crc};
 use crate::store::log::record::Vote;
 use crate::store::log::{Disk, File, Identity, Sequence};
 
@@ -42,10 +42,11 @@ impl Job<'_> {
             self.extend(target, &source, from, through_ms, salt)
         };
         let is_anew = options.is_full && last > Sequence(0);
-        if is_anew || is_new && extend(&mut target, from)? == Added::Gone {
-            let base = self.snapshot(&mut target, &disk)?;
+        // Also without anything new: the last entry of both is held against each other.
+        if is_anew || extend(&mut target, from)? == Added::Gone && is_new {
+            let base = self.snapshot(&mut target, &disk, &source)?;
             let is_joined = before.last() > Sequence(0) && extend(&mut target, from)? == Added::Done;
-            if !is_joined {
+            if !is_joined && let Some(base) = base {
                 extend(&mut target, base.next())?;
             }
         }
@@ -71,13 +72,24 @@ impl Job<'_> {
         target.entries(source, &plan, through_ms, salt, &mut || self.shared.check_open())
     }
 
-    /// Adds the state as it is now, once all of it is on the store's disk; gives its sequence.
-    fn snapshot(&self, target: &mut Target<'_, FileDisk>, disk: &FileDisk) -> Result<Sequence> {
+    /// Adds the state as it is now, once all of it is on the store's disk; gives its sequence, `None` when that of the
+    /// same is there already.
+    fn snapshot(
+        &self,
+        target: &mut Target<'_, FileDisk>,
+        disk: &FileDisk,
+        source: &FileDisk,
+    ) -> Result<Option<Sequence>> {
         let mut job = self.shared.view_job();
         let sequence = job.header().sequence;
         if target.manifest().has_snapshot(sequence) {
-            return Ok(sequence);
+            return Ok(None);
         }
+        // A backup of what a crash then takes from the store would be of another history.
+        (self.sync)()?;
+        // Now, while the log still has the entry.
+        let entry = plan(self.shared.core.lock().engine().log(), sequence, sequence)?;
+        let last_payload_crc = entry.and_then(|entry| last_payload_crc(source, &entry));
         let file = File::Unfinished(job.header().sequence);
         let written = loop {
             self.shared.check_open().inspect_err(|_| {
@@ -88,10 +100,8 @@ impl Job<'_> {
                 break written;
             }
         };
-        // A backup of what a crash then takes from the store would be of another history.
-        (self.sync)()?;
-        target.snapshot(&written);
-        Ok(sequence)
+        target.snapshot(&written, last_payload_crc);
+        Ok(Some(sequence))
     }
 
     /// The last entry that is durable and applied: with others, that is committed.

@@ -20,7 +20,7 @@ const OPEN_MAX: usize = 16;
 #[derive(Debug)]
 pub struct FileDisk {
     dir: PathBuf,
-    /// The directory itself, to be synced.
+    /// The directory itself, to be synced, and to be locked.
     handle: fs::File,
     is_read_only: bool,
     lock: Mutex<Option<fs::File>>,
@@ -97,12 +97,13 @@ impl FileDisk {
 }
 
 impl Drop for FileDisk {
-    /// Gives the lock back, which closing the file alone does not do while a child made by fork has a copy of it.
+    /// Gives the locks back, which closing the files alone does not do while a child made by fork has copies of them.
     fn drop(&mut self) {
         if let Some(lock) = self.lock.get_mut()
             && self.process == std::process::id()
         {
             let _ = lock.unlock();
+            let _ = self.handle.unlock();
         }
     }
 }
@@ -161,6 +162,14 @@ impl Disk for FileDisk {
                 return Err(io::Error::new(io::ErrorKind::WouldBlock, by));
             }
             Err(fs::TryLockError::Error(error)) => return Err(error),
+        }
+        // The directory too: a file can be taken away, and another be put in its place. Where the file system locks no
+        // directories, the file has to do.
+        if let Err(fs::TryLockError::WouldBlock) = self.handle.try_lock() {
+            let _ = file.unlock();
+            let by =
+                "by another, whose lock on the directory stays though this file was taken away or replaced";
+            return Err(io::Error::new(io::ErrorKind::WouldBlock, by));
         }
         // For whoever finds it taken; nothing depends on it, so a full disk does not matter.
         let _ = file.set_len(0);

@@ -85,7 +85,7 @@ pub use self::queue::{Completed, Queue, Submission};
 pub use self::recalled::RequestOutcome;
 pub use self::scan::Scan;
 pub use self::scrubbing::ScrubStatus;
-pub(in crate::driver) use self::shared::Shared;
+pub(in crate::driver) use self::shared::{Shared, now};
 use self::syncing::Syncing;
 pub use self::watcher::{Watched, Watcher};
 use crate::driver::backup;

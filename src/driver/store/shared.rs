@@ -133,7 +133,7 @@ impl Core {
 }
 
 /// The present, by both clocks.
-pub(super) fn now() -> Now {
+pub(in crate::driver) fn now() -> Now {
     Now { instant: Clock.now(), clock: clock() }
 }
 

@@ -330,11 +330,17 @@ impl EntriesReader {
     }
 }
 
+/// What to do about damage to a file of a backup.
+const HINT: &str = "take another backup, or restore to a point before what is damaged";
+
+/// Damage to a file that is of a log's format, in a backup.
+pub(super) fn in_backup(error: Error) -> Error {
+    match error {
+        Error::Corrupt(damage) => Error::Corrupt(Box::new(Damage { hint: HINT.into(), ..*damage })),
+        other => other,
+    }
+}
+
 pub(super) fn damaged(disk: &impl Disk, file: File, offset: u64, what: impl Into<String>) -> Error {
-    Error::Corrupt(Box::new(Damage {
-        file: disk.name(file),
-        offset,
-        what: what.into(),
-        hint: "take another backup, or restore to a point before what is damaged".into(),
-    }))
+    Error::Corrupt(Box::new(Damage { file: disk.name(file), offset, what: what.into(), hint: HINT.into() }))
 }

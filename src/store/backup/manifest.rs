@@ -46,7 +46,8 @@ pub struct Part {
     pub through_ms: u64,
     /// The length of the file.
     pub bytes: u64,
-    /// The CRC-32C of the last entry's payload, by which the store it came from is known again.
+    /// The CRC-32C of the last entry's payload, by which the store it came from is known again. A snapshot has none
+    /// when the log had let go of that entry, or an earlier release wrote it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_payload_crc32c: Option<u32>,
 }
@@ -115,7 +116,7 @@ impl Manifest {
     pub fn last_part(&self) -> Option<&Part> {
         let last = self.last().0;
         let ends = self.parts.iter().filter(|part| part.last == last);
-        ends.max_by_key(|part| part.last_payload_crc32c.is_some())
+        ends.max_by_key(|part| (part.last_payload_crc32c.is_some(), part.kind == Kind::Entries))
     }
 
     /// Whether there is a snapshot of this sequence: then it is not written again, since no file changes that is named.

@@ -10,7 +10,7 @@ use crate::store::log::{
 };
 use crate::time::Instant;
 
-use super::entries::{EntriesReader, damaged};
+use super::entries::{EntriesReader, damaged, in_backup};
 use super::manifest::{Kind, Manifest, Part, Span};
 
 /// How much is gathered before it is written and synced.
@@ -249,11 +249,11 @@ fn copy_snapshot(
     identity: Identity,
     log: &mut Log,
 ) -> Result<SnapshotHeader> {
-    let mut reader = SnapshotReader::open(from, base.file(), manifest.identity)?;
+    let mut reader = SnapshotReader::open(from, base.file(), manifest.identity).map_err(in_backup)?;
     // Membership is the old cluster's.
     let header = SnapshotHeader { identity, ..*reader.header() };
     let mut writer = SnapshotWriter::begin(target, header)?;
-    while let Some(piece) = reader.next(from)? {
+    while let Some(piece) = reader.next(from).map_err(in_backup)? {
         if let Piece::Data(bytes) = piece {
             writer.data(target, bytes)?;
         }

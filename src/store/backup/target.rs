@@ -83,7 +83,8 @@ impl<'d, D: Disk> Target<'d, D> {
     }
 
     /// Adds the entries of a plan, read from `source`. One that is in the backup already, as its last, is held against
-    /// what is there.
+    /// what is there. Where the backup does not say what that one was, the store could be another, and nothing is put
+    /// behind it: that is [`Added::Gone`] too.
     ///
     /// - `through_ms`: all that there was up to this time is within the plan.
     /// - `go_on`: asked before each entry; its error ends the addition.
@@ -101,6 +102,10 @@ impl<'d, D: Disk> Target<'d, D> {
         go_on: &mut dyn FnMut() -> Result<()>,
     ) -> Result<Added> {
         let known = self.manifest.last_part().cloned();
+        let is_silent = |known: &Part| plan.from().0 <= known.last && known.last_payload_crc32c.is_none();
+        if known.as_ref().is_some_and(is_silent) {
+            return Ok(Added::Gone);
+        }
         let (disk, identity) = (self.disk, self.manifest.identity);
         let mut writer: Option<EntriesWriter> = None;
         let mut result = Ok(());
@@ -137,7 +142,9 @@ impl<'d, D: Disk> Target<'d, D> {
     }
 
     /// Adds a snapshot that was written into the directory.
-    pub fn snapshot(&mut self, written: &Written) {
+    ///
+    /// - `last_payload_crc`: what [`last_payload_crc`] gave for its last entry.
+    pub fn snapshot(&mut self, written: &Written, last_payload_crc: Option<u32>) {
         let SnapshotHeader { sequence, epoch, clock_ms, .. } = written.header;
         self.added.push(Part {
             kind: Kind::Snapshot,
@@ -148,16 +155,23 @@ impl<'d, D: Disk> Target<'d, D> {
             last_clock_ms: clock_ms,
             through_ms: clock_ms,
             bytes: written.bytes,
-            last_payload_crc32c: None,
+            last_payload_crc32c: last_payload_crc,
         });
     }
 
     /// Adds the snapshot of a log that is not open, read from its directory.
     ///
+    /// - `last_payload_crc`: what [`last_payload_crc`] gave for its last entry.
+    ///
     /// # Errors
     ///
     /// `Corrupt` when it is damaged, `Io`.
-    pub fn copy_snapshot(&mut self, source: &impl Disk, sequence: Sequence) -> Result<()> {
+    pub fn copy_snapshot(
+        &mut self,
+        source: &impl Disk,
+        sequence: Sequence,
+        last_payload_crc: Option<u32>,
+    ) -> Result<()> {
         let mut reader = SnapshotReader::open(source, File::Snapshot(sequence), self.manifest.identity)?;
         let mut writer = SnapshotWriter::begin(self.disk, *reader.header())?;
         while let Some(piece) = reader.next(source)? {
@@ -167,7 +181,7 @@ impl<'d, D: Disk> Target<'d, D> {
             }
         }
         let written = writer.finish(self.disk)?;
-        self.snapshot(&written);
+        self.snapshot(&written, last_payload_crc);
         Ok(())
     }
 
@@ -214,13 +228,23 @@ impl<'d, D: Disk> Target<'d, D> {
     }
 }
 
-/// Whether the log still has the entry with which the backup ends.
+/// The checksum of the payload of a plan's last entry, read from `source`, for the part that ends with it; `None`
+/// when it cannot be read, for whatever reason: a snapshot does without.
+pub fn last_payload_crc(source: &impl Disk, plan: &Plan) -> Option<u32> {
+    let mut crc = None;
+    let read = plan.read(source, |entry| {
+        crc = (entry.sequence == plan.to()).then(|| crc32c::crc32c(entry.payload));
+        true
+    });
+    read.ok().and(crc)
+}
+
+/// Whether the log still has the entry with which the backup ends. What a snapshot says of times is its own.
 fn same(entry: &Entry<'_>, known: Option<&Part>) -> Result<()> {
     let Some(known) = known.filter(|known| known.last == entry.sequence.0) else { return Ok(()) };
     let is_same = known.last_epoch == entry.epoch.0
-        && known
-            .last_payload_crc32c
-            .is_none_or(|crc| crc == crc32c::crc32c(entry.payload) && known.last_clock_ms == entry.clock_ms);
+        && known.last_payload_crc32c == Some(crc32c::crc32c(entry.payload))
+        && (known.kind == Kind::Snapshot || known.last_clock_ms == entry.clock_ms);
     if is_same { Ok(()) } else { Err(diverged(entry.sequence)) }
 }
 

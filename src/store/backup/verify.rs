@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::store::log::{Disk, SnapshotReader};
 
-use super::entries::{EntriesReader, damaged};
+use super::entries::{EntriesReader, damaged, in_backup};
 use super::manifest::{Kind, Manifest, Part};
 
 /// Reads each file that the manifest names, all of it. Changes nothing. Blocks for the disk.
@@ -27,7 +27,7 @@ pub fn verify(disk: &impl Disk, manifest: &Manifest) -> Result<()> {
             Err(error) => return Err(Error::io(format!("read {}", disk.name(file)), &error)),
         }
         match part.kind {
-            Kind::Snapshot => snapshot(disk, manifest, part)?,
+            Kind::Snapshot => snapshot(disk, manifest, part).map_err(in_backup)?,
             Kind::Entries => entries(disk, manifest, part)?,
         }
     }

@@ -88,12 +88,45 @@ pub fn open_replicated(
     seed: u64,
     now: Now,
 ) -> Result<(Engine, Report, Found)> {
+    open_committed(disk, options, identity, seed, now, Sequence(0))
+}
+
+/// Opens the store in a directory only to look at the state that it was left with, whether it was one of several or
+/// not: no command is added. Blocks while it reads.
+///
+/// - `is_replicated`: what is not known to be committed does not count.
+/// - `seed`: a random number that no other opening had.
+///
+/// # Errors
+///
+/// Those of [`open`](super::open).
+pub fn open_to_view(
+    disk: &impl Disk,
+    options: Options,
+    identity: Identity,
+    is_replicated: bool,
+    seed: u64,
+    now: Now,
+) -> Result<Engine> {
+    let committed = if is_replicated { Sequence(0) } else { Sequence(u64::MAX) };
+    open_committed(disk, options, identity, seed, now, committed).map(|(engine, ..)| engine)
+}
+
+/// - `committed`: the entries up to this one are, whatever the log says.
+fn open_committed(
+    disk: &impl Disk,
+    options: Options,
+    identity: Identity,
+    seed: u64,
+    now: Now,
+    committed: Sequence,
+) -> Result<(Engine, Report, Found)> {
     options.check()?;
     let mut rng = Rng::new(seed);
     let mut replay = Replay {
         index: Index::new(&options.index),
         found: Found { first: Sequence(1), epochs: vec![(Sequence(0), Epoch(0))], ..Found::default() },
-        committed: Sequence(0),
+        committed,
         replayed: 0,
         bytes: 0,
         wrong: None,
@@ -172,7 +205,7 @@ impl Replay {
                     self.found.applied = header.sequence;
                     self.found.epochs = vec![(header.sequence, header.epoch)];
                     self.found.snapshot_membership = membership;
-                    self.committed = header.sequence;
+                    self.committed = self.committed.max(header.sequence);
                 }
                 Err(error) => self.wrong = Some(error),
             },

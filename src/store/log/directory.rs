@@ -17,7 +17,7 @@ pub(super) struct Directory {
     /// Segments with a start, in order, without a gap.
     pub(super) started: Vec<Start>,
     pub(super) prepared: Vec<Label>,
-    /// Segments before a gap.
+    /// Segments before a gap: a snapshot stands for them, or the directory is refused.
     pub(super) stragglers: Vec<File>,
     /// Segments of which one has no good headers, and those before it, and what is wrong. They lie before `started`.
     pub(super) passed: Vec<File>,
@@ -47,9 +47,15 @@ pub fn lock(disk: &impl Disk) -> Result<()> {
     })
 }
 
-/// Whose log a directory holds, by the first file that says so.
+/// Whose log a directory holds, by the first file that says so: a segment, or where none does the newest snapshot.
 pub fn find_identity(disk: &impl Disk) -> Result<Identity> {
-    find_label(disk).map(|label| label.identity)
+    let nothing = match find_label(disk) {
+        Err(nothing @ Error::NotFound { .. }) => nothing,
+        found => return found.map(|label| label.identity),
+    };
+    let files = disk.list().map_err(|error| Error::io("list the directory", &error))?;
+    let newest = files.into_iter().filter(|file| matches!(file, File::Snapshot(_))).max();
+    newest.map_or(Err(nothing), |newest| SnapshotReader::identity(disk, newest))
 }
 
 /// The label of the first segment in a directory that has one: whose log it is, and how long its segments are.
@@ -188,19 +194,25 @@ pub(super) fn look(disk: &impl Disk, identity: Identity, segment_bytes: Option<u
     {
         return Err(Error::Corrupt(damage.clone()));
     }
-    // A log whose first segment never came to last may have a snapshot of what was in memory.
-    let is_first = found.prepared.first().is_some_and(|label| label.ordinal == 1);
-    if found.started.is_empty()
-        && !is_first
-        && let Some((header, _)) = &found.snapshot
-    {
-        let file = File::Snapshot(header.sequence);
-        return Err(damaged(
-            disk,
-            file,
-            0,
-            "there is a snapshot, but no segment that goes on from it".into(),
-        ));
+    match found.prepared.first() {
+        _ if !found.started.is_empty() => {}
+        // A log whose first segment never came to last; there may be a snapshot of what was in memory.
+        Some(label) if label.ordinal == 1 => {}
+        // One is prepared when the one before has been started, and that goes only when a later one has a start that is
+        // durable. So whatever lies before a gap here was not on its way out.
+        Some(label) => {
+            let (file, missing) = (File::Segment(label.ordinal), File::Segment(label.ordinal - 1));
+            let why =
+                format!("nothing was written to it yet, and the segment before it, {missing}, is missing");
+            return Err(damaged(disk, file, START_OFFSET, why));
+        }
+        None => {
+            if let Some((header, _)) = &found.snapshot {
+                let file = File::Snapshot(header.sequence);
+                let why = "there is a snapshot, but no segment that goes on from it".into();
+                return Err(damaged(disk, file, 0, why));
+            }
+        }
     }
     Ok(found)
 }
@@ -293,8 +305,6 @@ fn damage(disk: &impl Disk, file: File, offset: u64, what: String) -> Box<Damage
         file: disk.name(file),
         offset,
         what,
-        hint: "restore the directory from a backup or another node; \"trimtab wal repair\" cuts the log off here, and \
-               what came later is lost"
-            .into(),
+        hint: "restore the directory from a backup or another node".into(),
     })
 }

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 
+use super::cut::Cut;
 use super::directory::{find_identity, lock, read_headers};
 use super::disk::Disk;
 use super::names::{File, Identity, Sequence};
@@ -56,23 +57,8 @@ impl Repair {
             Err(Error::Corrupt(damage)) => damage,
             Err(error) => return Err(error),
         };
-        let mut files = disk.list().map_err(|error| Error::io("list the directory", &error))?;
-        files.sort();
-        let damaged = files.iter().copied().find(|file| disk.name(*file) == damage.file);
-        let Some(File::Segment(ordinal)) = damaged else {
-            // A snapshot: the log behind it is no use without it.
-            return Err(Error::Corrupt(damage));
-        };
-        let is_cut = damage.offset >= RECORDS_OFFSET && matches!(read_headers(disk, ordinal)?, (_, Ok(_)));
-        let first_gone = if is_cut { ordinal + 1 } else { ordinal };
-        let segments = files.iter().copied().filter(|file| matches!(file, File::Segment(_)));
-        if !is_cut && segments.clone().next() == Some(File::Segment(ordinal)) {
-            // Nothing would be left.
-            return Err(Error::Corrupt(damage));
-        }
-        let removed = segments.filter(|file| *file >= File::Segment(first_gone)).collect();
-        let cut = is_cut.then_some((File::Segment(ordinal), damage.offset));
-        Ok(Some(Self { damage, cut, removed }))
+        let Some(Cut { at, removed }) = Cut::plan(disk, &damage)? else { return Err(Error::Corrupt(damage)) };
+        Ok(Some(Self { damage, cut: at, removed }))
     }
 
     /// The files that are changed or go.

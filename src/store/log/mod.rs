@@ -14,11 +14,13 @@
 //! | `marks`, `read` | where entries lie; reading a range of them |
 //! | `directory` | whose log lies there, and what its headers say |
 //! | `scan`, `recover` | reading records one by one; opening a log |
+//! | `cut` | where a damaged log can be cut off |
 //! | `inspect` | looking at a log that is not open, and mending it |
 //! | `snapshot`, `scrub` | writing and reading snapshots; looking for rot |
 //! | `options` | what a log is told: units, ranges, defaults |
 
 pub(super) mod bytes;
+mod cut;
 mod directory;
 mod disk;
 mod inspect;

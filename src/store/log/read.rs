@@ -41,6 +41,11 @@ pub(super) struct Piece {
 }
 
 impl Plan {
+    /// The first entry that will be read.
+    pub fn from(&self) -> Sequence {
+        self.from
+    }
+
     /// The last entry that will be read.
     pub fn to(&self) -> Sequence {
         self.to

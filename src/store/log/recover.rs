@@ -5,6 +5,7 @@ use crate::error::{Damage, Error, Result};
 use crate::rng::Rng;
 use crate::time::Instant;
 
+use super::cut::advise;
 use super::directory::{Directory, damaged, find_identity, lock, look};
 use super::disk::Disk;
 use super::log::{Due, End, Log};
@@ -123,6 +124,16 @@ pub fn open(
     seed: u64,
     replay: &mut dyn FnMut(Replayed<'_>),
 ) -> Result<(Log, Report)> {
+    open_any(disk, options, identity, seed, replay).map_err(|error| advise(disk, error))
+}
+
+fn open_any(
+    disk: &impl Disk,
+    options: Options,
+    identity: Identity,
+    seed: u64,
+    replay: &mut dyn FnMut(Replayed<'_>),
+) -> Result<(Log, Report)> {
     options.check()?;
     if identity.node == 0 {
         return Err(Error::invalid("node", "0 is none; nodes are numbered from 1"));
@@ -229,6 +240,14 @@ fn bring_to_disk(disk: &impl Disk, tail: Tail) -> Result<()> {
 ///
 /// What is wrong comes as the errors of [`open`].
 pub fn check(
+    disk: &impl Disk,
+    identity: Option<Identity>,
+    replay: &mut dyn FnMut(Replayed<'_>),
+) -> Result<(Identity, State, Report)> {
+    check_any(disk, identity, replay).map_err(|error| advise(disk, error))
+}
+
+fn check_any(
     disk: &impl Disk,
     identity: Option<Identity>,
     replay: &mut dyn FnMut(Replayed<'_>),

@@ -135,12 +135,7 @@ pub enum Part<'a> {
 impl SnapshotReader {
     /// Opens a snapshot of this node. `Corrupt`, `Unsupported`, `InvalidArgument` when it is another node's, `Io`.
     pub fn open(disk: &impl Disk, file: File, identity: Identity) -> Result<Self> {
-        let mut head = [0; SNAPSHOT_HEADER_BYTES];
-        let read = read_full(disk, file, 0, &mut head)?;
-        let (header, chain) = SnapshotHeader::decode(&head[..read]).map_err(|fault| match fault {
-            HeaderFault::Nothing => damaged(disk, file, 0, "the snapshot's header is not what was written"),
-            HeaderFault::Version(version) => unknown_version(disk, file, version),
-        })?;
+        let (header, chain) = read_header(disk, file)?;
         super::directory::check_identity(identity, header.identity, || disk.name(file))?;
         let is_named = match file {
             File::Snapshot(sequence) | File::Unfinished(sequence) => sequence == header.sequence,
@@ -152,6 +147,11 @@ impl SnapshotReader {
         let offset = SNAPSHOT_HEADER_BYTES as u64;
         let (buffer, is_done) = (Vec::new(), false);
         Ok(Self { file, header, buffer, at: 0, offset, chain, chunks: 0, payload_bytes: 0, is_done })
+    }
+
+    /// Whose a snapshot is.
+    pub(super) fn identity(disk: &impl Disk, file: File) -> Result<Identity> {
+        read_header(disk, file).map(|(header, _)| header.identity)
     }
 
     /// What it is of.
@@ -254,6 +254,16 @@ fn read_full(disk: &impl Disk, file: File, offset: u64, into: &mut [u8]) -> Resu
         filled += got;
     }
     Ok(filled)
+}
+
+/// The header, and its checksum.
+fn read_header(disk: &impl Disk, file: File) -> Result<(SnapshotHeader, u32)> {
+    let mut head = [0; SNAPSHOT_HEADER_BYTES];
+    let read = read_full(disk, file, 0, &mut head)?;
+    SnapshotHeader::decode(&head[..read]).map_err(|fault| match fault {
+        HeaderFault::Nothing => damaged(disk, file, 0, "the snapshot's header is not what was written"),
+        HeaderFault::Version(version) => unknown_version(disk, file, version),
+    })
 }
 
 fn damaged(disk: &impl Disk, file: File, offset: u64, what: &str) -> Error {

@@ -107,3 +107,28 @@ fn a_damaged_backup_is_told() {
     assert!(text.contains("there is no backup in"), "{text}");
     told(&store(&["restore"], &[backup.path()]), 2);
 }
+
+#[test]
+fn of_a_damaged_snapshot_too_another_backup_is_advised() {
+    let (folder, backup, to) = (Folder::new("command"), Folder::new("backup"), Folder::new("to"));
+    let open = Store::open(folder.path(), tiny()).expect("it opens");
+    open.put(b"n", b"1", &local()).expect("there is room");
+    open.close().expect("all is written");
+    let text = told(&store(&["backup", "--full"], &[folder.path(), backup.path()]), 0);
+    assert!(text.contains("added a snapshot of entry 1\n"), "{text}");
+    let file = backup.path().join("0000000000000001.snapshot");
+    let whole = std::fs::read(&file).expect("it is there");
+    // In the header, and in a chunk.
+    for (at, told_at) in [(20, 0), (100, 72)] {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        std::fs::write(&file, bytes).expect("it is written");
+        for output in [store(&["verify"], &[backup.path()]), store(&["restore"], &[backup.path(), to.path()])]
+        {
+            let text = told(&output, 1);
+            assert!(text.contains(&format!("1.snapshot is damaged at byte {told_at}: ")), "{text}");
+            assert!(text.contains("; take another backup, or restore to a point before"), "{text}");
+            assert!(!text.contains("restore the directory"), "{text}");
+        }
+    }
+}

@@ -4,6 +4,7 @@
 mod command;
 pub(super) mod crash;
 mod golden;
+mod histories;
 mod points;
 mod refusals;
 

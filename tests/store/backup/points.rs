@@ -1,12 +1,19 @@
 //! Restoring to any point gives what was there then.
 
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use trimtab::backup::{Kind, Options, Point, Span, backup_closed, read_manifest, verify};
 use trimtab::embedded::Store;
 use trimtab::rng::Rng;
+use trimtab::store::engine::replicated::CHANGE;
 use trimtab::store::index::{Condition, OnRefusal, Operation, Step, Transaction};
+use trimtab::store::log::record::Vote;
+use trimtab::store::log::{Epoch, Identity, Sequence, open};
+use trimtab::wal::FileDisk;
 
 use super::{Content, content, restore, restored, tiny};
 use crate::support::{Folder, local, memory, value_of};
@@ -131,6 +138,74 @@ fn a_later_backup_adds_what_came_since() {
     assert_eq!(restored(backup.path(), Point::End).0.get(&b"more"[..]), Some(&b"2".to_vec()));
     let again = store.backup(backup.path(), &Options { is_full: true }).expect("a backup is taken");
     assert_eq!((again.snapshot, again.bytes), (0, 0));
+}
+
+#[test]
+fn a_full_backup_of_a_directory_has_a_snapshot_in_any_case() {
+    let (folder, backup) = (Folder::new("full"), Folder::new("backup"));
+    let store = Store::open(folder.path(), tiny()).expect("it opens");
+    for number in 0..20_u32 {
+        store.put(&number.to_be_bytes(), &[7; 100], &memory()).expect("there is room");
+    }
+    let there = content(&store);
+    store.close().expect("all is written");
+    let before: Vec<_> = files(folder.path());
+    let full =
+        backup_closed(folder.path(), backup.path(), &Options { is_full: true }).expect("a backup is taken");
+    assert_eq!((full.sequence, full.snapshot), (20, 20));
+    assert_eq!(files(folder.path()), before, "nothing is changed there");
+    verify(backup.path()).expect("it is whole");
+    assert_eq!(restored(backup.path(), Point::Sequence(20)), (there, 20));
+    let again =
+        backup_closed(folder.path(), backup.path(), &Options { is_full: true }).expect("a backup is taken");
+    assert_eq!((again.snapshot, again.bytes), (0, 0));
+    // The log's own snapshot is older: it begins anew with one of the last entry.
+    let store = Store::open(folder.path(), tiny()).expect("it opens");
+    store.put(b"more", b"1", &local()).expect("there is room");
+    store.snapshot(None).expect("a snapshot is written");
+    store.put(b"more", b"2", &local()).expect("there is room");
+    let there = content(&store);
+    store.close().expect("all is written");
+    let full =
+        backup_closed(folder.path(), backup.path(), &Options { is_full: true }).expect("a backup is taken");
+    assert_eq!((full.sequence, full.snapshot, full.entries), (22, 22, 2));
+    assert_eq!(restored(backup.path(), Point::End), (there, 22));
+    assert_eq!(restored(backup.path(), Point::Sequence(21)).0.get(&b"more"[..]), Some(&b"1".to_vec()));
+}
+
+#[test]
+fn a_full_backup_of_a_directory_that_replicated_has_what_is_committed() {
+    let (folder, backup) = (Folder::new("full"), Folder::new("backup"));
+    let disk = FileDisk::new(folder.path()).expect("it is there");
+    let identity = Identity { cluster: [7; 16], node: 2 };
+    let (mut log, _) = open(&disk, tiny().engine.log, identity, 7, &mut |_| {}).expect("it opens");
+    log.vote(Vote { epoch: Epoch(1), node: 1 }, 0).expect("it is appended");
+    for _ in 0..5 {
+        // Nothing that is a command, so the state is empty at each.
+        log.append(Epoch(1), 1, &[CHANGE]).expect("it is appended");
+    }
+    log.commit(Sequence(3), 0).expect("it is appended");
+    while let Some(flush) = log.poll_flush() {
+        let result = flush.run(&disk);
+        log.handle_flushed(flush, result, |file| file.to_string());
+    }
+    drop((log, disk));
+    let full =
+        backup_closed(folder.path(), backup.path(), &Options { is_full: true }).expect("a backup is taken");
+    assert_eq!((full.sequence, full.snapshot, full.entries), (3, 3, 3));
+    assert!(full.manifest.is_replicated && full.manifest.parts.iter().all(|part| part.last_epoch == 1));
+    verify(backup.path()).expect("it is whole");
+    assert_eq!(restored(backup.path(), Point::End), (Content::new(), 3));
+}
+
+/// The files of a directory, but for the lock, with what is in them.
+fn files(dir: &Path) -> Vec<(OsString, Vec<u8>)> {
+    let entries = fs::read_dir(dir).expect("it is there").map(|entry| entry.expect("it is there"));
+    let entries = entries.filter(|entry| entry.file_name() != "lock");
+    let mut files: Vec<_> =
+        entries.map(|entry| (entry.file_name(), fs::read(entry.path()).expect("it is there"))).collect();
+    files.sort();
+    files
 }
 
 #[test]
