@@ -144,8 +144,10 @@ fn who_waits_without_end_is_let_go_with_its_connection_or_the_server() {
 #[test]
 fn without_a_descriptor_clients_wait_and_are_served_later() {
     let folder = Folder::new();
-    let running = Running::start(&config(&folder.file("data"), 1, ""), Some(80));
+    let running = Running::start(&config(&folder.file("data"), 1, ""), None);
     let address = running.status()["store"]["clients"]["address"].as_str().unwrap().parse().unwrap();
+    // Fewer than it was started with.
+    limit_descriptors(running.pid(), 80);
     let mut clients: Vec<Client> = (0..100).map(|_| Client::connect(address)).collect();
     running.until_told("it pauses", |count| count("accept-paused") == 1);
     clients.iter_mut().for_each(|client| client.say("PING"));
@@ -155,4 +157,53 @@ fn without_a_descriptor_clients_wait_and_are_served_later() {
     }
     running.until_told("it goes on", |count| count("accept-resumed") == 1);
     running.end();
+}
+
+#[test]
+fn idle_clients_leave_the_descriptors_that_writes_need() {
+    let folder = Folder::new();
+    let extra = "segment_bytes = \"64KiB\"\nvalue_max = \"32KiB\"\n";
+    let running = Running::start(&config(&folder.file("data"), 1, extra), Some(100));
+    let status = &running.status()["store"]["clients"];
+    let most = status["maxclients"].as_u64().unwrap();
+    assert!((2..60).contains(&most), "{status}");
+    let told = running.details("store-opened");
+    let begins = format!("maxclients of the store is {most} instead of 10000: of 100 descriptors ");
+    assert!(told.len() == 1 && told[0].starts_with(&begins), "{told:?}");
+
+    let address = status["address"].as_str().unwrap().parse().unwrap();
+    let mut writer = Client::connect(address);
+    assert_eq!(writer.ask("PING"), "+PONG");
+    assert!(writer.ask("CONFIG GET maxclients").ends_with(&format!("|{most}")));
+    let mut idle: Vec<Client> = (0..150).map(|_| Client::connect(address)).collect();
+    let last = idle.last_mut().unwrap();
+    assert_eq!(last.answer(), "-ERR max number of clients reached");
+    // Through many segments.
+    let value = vec![b'x'; 20_000];
+    for number in 0..40 {
+        writer.send(&encoded(&[b"SET", format!("key{}", number % 4).as_bytes(), &value]));
+        assert_eq!(writer.answer(), "+OK");
+    }
+    assert_eq!(running.count("store-full") + running.count("accept-paused"), 0);
+    running.end();
+}
+
+#[test]
+fn too_few_descriptors_for_any_client_are_refused() {
+    let folder = Folder::new();
+    let said = Running::refused_by("ulimit -n 60 && exec", &config(&folder.file("data"), 1, ""));
+    assert!(
+        said.contains("cannot serve any of maxclients = 10000 clients of the store: of 60 descriptors"),
+        "{said}"
+    );
+}
+
+#[allow(unsafe_code)]
+fn limit_descriptors(pid: u32, count: u64) {
+    let limit = libc::rlimit { rlim_cur: count, rlim_max: count };
+    // SAFETY: a process that was not waited for yet, so its number is no other's; a limit that outlives the call, and the old
+    // one is not asked for.
+    let set =
+        unsafe { libc::prlimit(pid as i32, libc::RLIMIT_NOFILE, &raw const limit, std::ptr::null_mut()) };
+    assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
 }
