@@ -198,6 +198,27 @@ fn too_few_descriptors_for_any_client_are_refused() {
     );
 }
 
+#[test]
+fn a_write_that_fits_no_segment_is_told_so_and_others_are_taken() {
+    let served = Served::start(1, "segment_bytes = \"64KiB\"");
+    let mut client = served.connect();
+    let limit =
+        client.ask("CONFIG GET proto-max-bulk-len").rsplit('|').next().unwrap().parse::<usize>().unwrap();
+    assert!((16_000..48_000).contains(&limit), "{limit}");
+    let whole = vec![b'x'; limit];
+    client.send(&encoded(&[b"SET", b"a", &whole]));
+    assert_eq!(client.answer(), "+OK");
+    client.send(&encoded(&[b"SET", b"a", &vec![b'x'; limit + 1]]));
+    assert_eq!(client.answer(), "-ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+    client.send(&encoded(&[b"MSET", b"b", &whole, b"c", &whole, b"d", &whole]));
+    let answer = client.answer();
+    assert!(
+        answer.starts_with("-ERR nothing was written: ") && answer.contains("write less at once"),
+        "{answer}"
+    );
+    assert_eq!((client.ask("EXISTS a b c d"), client.ask("SET b 1")), (":1".into(), "+OK".into()));
+}
+
 #[allow(unsafe_code)]
 fn limit_descriptors(pid: u32, count: u64) {
     let limit = libc::rlimit { rlim_cur: count, rlim_max: count };

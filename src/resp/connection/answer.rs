@@ -54,6 +54,8 @@ pub(super) fn refused_write(error: &crate::error::Error) -> Failure {
         Error::UnknownOutcome | Error::TimedOut { .. } => return failure(format!("UNKNOWN {error}")),
         _ => {}
     }
+        // What was sent is to blame, and other writes are taken.
+        Error::InvalidArgument { .. } => return failure(format!("ERR nothing was written: {error}")),
     failure(format!("MISCONF the store takes no writes: {error}"))
 }
 

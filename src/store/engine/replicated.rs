@@ -341,7 +341,10 @@ impl Engine {
         command.encode_at(self.time.at(now), &mut encoded);
         let most = self.options.log.payload_bytes_max();
         if encoded.len() > most {
-            let why = format!("{} bytes are more than the {most} that fit a segment", encoded.len());
+            let why = format!(
+                "{} bytes are more than the {most} that fit a segment; write less at once, or make segments longer (segment_bytes)",
+                encoded.len()
+            );
             return Err(Error::invalid("command", why));
         }
         self.time.take(now);
