@@ -118,7 +118,7 @@ impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Malformed(_) => Error::invalid("command", refusal.to_string()),
-            Refusal::NotANumber => Error::invalid("value", refusal.to_string()),
+            Refusal::NotANumber(_) => Error::invalid("value", refusal.to_string()),
             Refusal::Overflow => Error::invalid("by", refusal.to_string()),
             Refusal::TooLarge { .. } => Error::invalid("value", refusal.to_string()),
             Refusal::AnswerTooLarge { .. } => Error::invalid("transaction", refusal.to_string()),
