@@ -425,6 +425,9 @@ fn a_bounded_disk_is_kept_by_snapshots_or_refuses() {
     };
     assert!(matches!(error, Error::Capacity { what: "disk_bytes_max", .. }), "{error}");
     assert!(taken > 10, "{taken}");
+    // A shorter value too: what is there is known only when it is applied.
+    let error = store.put(&1_000u32.to_be_bytes(), b"", &local()).unwrap_err();
+    assert!(matches!(error, Error::Capacity { what: "disk_bytes_max", .. }), "{error}");
     for at in 0..taken {
         assert_eq!(value_of(&store, &(1_000 + at).to_be_bytes()).unwrap(), [7; 10_000]);
     }

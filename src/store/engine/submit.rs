@@ -187,7 +187,7 @@ impl Engine {
     }
 
     /// `disk_bytes_max`, when the last snapshot leaves less of it than the three segments that a log cannot do without.
-    /// What makes the state smaller is still taken.
+    /// What can only make the state smaller is still taken: what is there, and how long, is known when a write is applied.
     pub(super) fn disk_limit_passed(&self) -> Option<u64> {
         let least = self.snapshots.last_bytes() + 3 * self.options.log.segment_bytes;
         self.options.log.disk_bytes_max.filter(|limit| least > *limit)
