@@ -254,8 +254,12 @@ pub(super) fn remembered(command: &Command<'_>) -> u64 {
     if command.request.is_some() { REMEMBERED_BYTES } else { 0 }
 }
 
-fn malformed(malformed: Malformed) -> Error {
+pub(super) fn malformed(malformed: Malformed) -> Error {
     match malformed {
+        Malformed::TooLarge { what: "key_max", limit } => Error::invalid(
+            "command",
+            format!("longer than key_max = {limit}, which is fixed; make the key shorter"),
+        ),
         Malformed::TooLarge { what, limit } => {
             Error::invalid("command", format!("longer than {what} = {limit}; split it, or raise the limit"))
         }
