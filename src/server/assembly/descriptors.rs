@@ -3,7 +3,7 @@
 
 use crate::driver::conversation::CONVERSATIONS_MAX;
 use crate::error::{Error, Result};
-use crate::server::config::{Config, Store};
+use crate::server::config::{CLIENTS_MAX, Config, Store};
 use crate::sys;
 
 /// For the log's files, snapshots, backups, reading the disk again, finding members, and what a program opens beside.
@@ -22,13 +22,13 @@ const NODES: u64 = 8;
 /// Backends that are checked beside those in the configuration: names may come to more.
 const FOUND: u64 = 32;
 
-/// The descriptors for Redis clients, which the store's own address and the splitting listeners share, each as it asks for.
+/// The descriptors for Redis clients, which the store's own address and the splitting listeners share.
 pub(super) struct Descriptors {
     limit: u64,
     /// Those for all but Redis clients.
     needed: u64,
-    /// The clients that are asked for.
-    asked: u64,
+    /// The most clients of one address: who asks for fewer has them, and the others have as many each.
+    share: u64,
 }
 
 impl Descriptors {
@@ -38,9 +38,10 @@ impl Descriptors {
         let limit = sys::limits::descriptors().map_err(failed)?;
         // Where the system does not tell, there are few.
         let open = sys::limits::open_descriptors().unwrap_or(0);
-        let splits = config.splits.iter().map(|split| u64::from(split.maxconn)).sum::<u64>();
-        let asked = splits + if store.resp.is_some() { u64::from(store.maxclients) } else { 0 };
-        Ok(Self { limit, needed: open + needed(config, store, workers as u64), asked })
+        let needed = open + needed(config, store, workers as u64);
+        let own = store.resp.as_ref().map(|_| store.maxclients);
+        let asked = config.splits.iter().map(|split| split.maxconn).chain(own).collect();
+        Ok(Self { limit, needed, share: share(limit.saturating_sub(needed), asked) })
     }
 
     /// How many of these clients may come.
@@ -51,13 +52,11 @@ impl Descriptors {
     ///
     /// `Io` when it would be none.
     pub(super) fn grant(&self, what: &str, key: &str, wanted: u32) -> Result<Granted> {
-        let Self { limit, needed, asked } = *self;
-        let left = limit.saturating_sub(needed);
-        if left >= asked {
-            return Ok(Granted { clients: wanted, lowered: None });
-        }
-        let share = u128::from(left) * u128::from(wanted) / u128::from(asked.max(1));
+        let Self { limit, needed, share } = *self;
         let clients = u32::try_from(share).unwrap_or(u32::MAX).min(wanted);
+        if clients == wanted {
+            return Ok(Granted { clients, lowered: None });
+        }
         let why =
             format!("of {limit} descriptors that the process may have open {needed} are for other things");
         let help = "raise the limit (`ulimit -n`, `LimitNOFILE=`)";
@@ -68,8 +67,22 @@ impl Descriptors {
         }
         let lowered =
             format!("{key} of {what} is {clients} instead of {wanted}: {why}; {help}, or lower {key}");
-        Ok(Granted { clients, lowered: Some(lowered) })
+        // Who has no limit of his own does not miss what he is not given.
+        Ok(Granted { clients, lowered: (wanted < CLIENTS_MAX).then_some(lowered) })
     }
+}
+
+/// The most that each may have of what is left, so that it suffices.
+fn share(mut left: u64, mut asked: Vec<u32>) -> u64 {
+    asked.sort_unstable();
+    for (at, asks) in asked.iter().enumerate() {
+        let share = left / (asked.len() - at) as u64;
+        if u64::from(*asks) > share {
+            return share;
+        }
+        left -= u64::from(*asks);
+    }
+    u64::MAX
 }
 
 /// What [`Descriptors::grant`] gives.
@@ -109,29 +122,32 @@ fn needed(config: &Config, store: &Store, workers: u64) -> u64 {
 mod tests {
     use super::*;
 
+    fn of(limit: u64, needed: u64, asked: &[u32]) -> Descriptors {
+        Descriptors { limit, needed, share: share(limit.saturating_sub(needed), asked.to_vec()) }
+    }
+
     #[test]
     fn what_fits_is_granted_as_it_was_asked_for() {
-        let descriptors = Descriptors { limit: 1_000, needed: 100, asked: 900 };
-        let granted = descriptors.grant("the store", "maxclients", 900).unwrap();
+        let granted = of(1_000, 100, &[900]).grant("the store", "maxclients", 900).unwrap();
         assert_eq!(granted, Granted { clients: 900, lowered: None });
     }
 
     #[test]
-    fn who_asks_for_more_shares_what_there_is_and_never_takes_more() {
-        let descriptors = Descriptors { limit: 1_000, needed: 100, asked: 20_000 };
-        let store = descriptors.grant("the store", "maxclients", 10_000).unwrap();
-        let listener = descriptors.grant("the listener a", "maxconn", 10_000).unwrap();
-        assert_eq!((store.clients, listener.clients), (450, 450));
-        let told = store.lowered.unwrap();
-        assert!(told.starts_with("maxclients of the store is 450 instead of 10000: of 1000 "), "{told}");
+    fn who_asks_for_more_shares_what_there_is_and_takes_nothing_of_who_asks_for_little() {
+        let asked = [10_000, 100, CLIENTS_MAX];
+        let descriptors = of(1_000, 100, &asked);
+        let grant = |wanted| descriptors.grant("the store", "maxclients", wanted).unwrap();
+        assert_eq!(asked.map(|wanted| grant(wanted).clients), [400, 100, 400]);
+        assert_eq!(asked.map(|wanted| grant(wanted).lowered.is_some()), [true, false, false]);
+        let told = grant(10_000).lowered.unwrap();
+        assert!(told.starts_with("maxclients of the store is 400 instead of 10000: of 1000 "), "{told}");
         assert!(told.contains(" 100 are for other things; raise the limit"), "{told}");
     }
 
     #[test]
     fn what_would_serve_nobody_is_refused() {
         for needed in [100, 101] {
-            let descriptors = Descriptors { limit: 100, needed, asked: 10 };
-            let refused = descriptors.grant("the store", "maxclients", 10).unwrap_err();
+            let refused = of(100, needed, &[10]).grant("the store", "maxclients", 10).unwrap_err();
             assert!(matches!(refused, Error::Io { code: libc::EMFILE, .. }), "{refused:?}");
         }
     }
