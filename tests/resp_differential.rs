@@ -400,8 +400,33 @@ const CASES: &str = r#"
     CONFIG GET notify-keyspace-events
     CONFIG SET notify-keyspace-events KEgx$
     CONFIG GET notify-keyspace-events
+    CONFIG SET notify-keyspace-events Kgn
+    CONFIG GET notify-keyspace-events
+    CONFIG SET notify-keyspace-events AKnm
+    CONFIG GET notify-keyspace-events
+    CONFIG SET notify-keyspace-events K NOTIFY-keyspace-events E
+    CONFIG SET notify-keyspace-events q notify-keyspace-events K
+    CONFIG SET notify-keyspace-events K notify-keyspace-events K nope 1
+    CONFIG SET notify-keyspace-events K databases 1
+    CONFIG SET databases 1 notify-keyspace-events K notify-keyspace-events K
+    CONFIG SET nope 1 notify-keyspace-events K notify-keyspace-events K
+    CONFIG GET notify-keyspace-events
     CONFIG SET notify-keyspace-events ""
+    CONFIG HELP x
+    COMMAND HELP x
+    CLIENT HELP x y
+    OBJECT HELP x
+    PUBSUB HELP x
+    PUBSUB CHANNELS a b
+    PUBSUB shardchannels a b c
     DEBUG SLEEP 0
+    DEBUG
+    MULTI
+    DEBUG SLEEP 0
+    EXEC
+    MULTI
+    OBJECT HELP x
+    EXEC
     OBJECT NOPE a
     OBJECT ENCODING nothere
     OBJECT FREQ nothere

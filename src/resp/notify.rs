@@ -36,7 +36,7 @@ impl Notifications {
         self.classes.contains(&class) || (self.classes.contains(&b'A') && ALL.contains(&class))
     }
 
-    /// The classes as Redis tells them: those that `A` stands for first.
+    /// The classes as Redis tells them: those that `A` stands for first, and `n`, which it leaves out beside `A`.
     pub(super) fn text(&self) -> String {
         let has_all = ALL.iter().all(|class| self.has(*class));
         let mut text = String::new();
@@ -44,10 +44,10 @@ impl Notifications {
             text.push('A');
         } else {
             text.extend(
-                b"g$lshzxetd".iter().filter(|class| self.has(**class)).map(|class| char::from(*class)),
+                b"g$lshzxetdn".iter().filter(|class| self.has(**class)).map(|class| char::from(*class)),
             );
         }
-        text.extend(b"KEmn".iter().filter(|class| self.has(**class)).map(|class| char::from(*class)));
+        text.extend(b"KEm".iter().filter(|class| self.has(**class)).map(|class| char::from(*class)));
         text
     }
 }

@@ -40,7 +40,7 @@ impl Default for Limits {
 const STRANGER_ARGUMENTS_MAX: i64 = 10;
 const STRANGER_ARGUMENT_MAX: i64 = 16_384;
 
-/// Why a connection must be closed, after the text was sent as an error.
+/// Why a connection must be closed, after the text was sent as an error; for [`ProtocolError::Http`] at once, with nothing sent.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProtocolError {
@@ -64,6 +64,8 @@ pub enum ProtocolError {
     StrangersLength,
     /// More than `request_max`.
     BigRequest,
+    /// `POST`, or `Host:`: a browser was made to send this, by a page that is not to be answered.
+    Http,
 }
 
 impl fmt::Display for ProtocolError {
@@ -82,6 +84,7 @@ impl fmt::Display for ProtocolError {
             ProtocolError::Length => f.write_str("invalid bulk length"),
             ProtocolError::StrangersLength => f.write_str("unauthenticated bulk length"),
             ProtocolError::BigRequest => f.write_str("too big request"),
+            ProtocolError::Http => f.write_str("a request of HTTP"),
         }
     }
 }
@@ -206,8 +209,8 @@ impl Parser {
     ///
     /// # Errors
     ///
-    /// [`ProtocolError::reply`] is to be sent as an error, and the connection closed. Every later call says the
-    /// same.
+    /// [`ProtocolError::reply`] is to be sent as an error, and the connection closed; for [`ProtocolError::Http`] it is to be cut.
+    /// Every later call says the same.
     pub fn parse<'a>(&'a mut self, bytes: &'a [u8]) -> Result<Parsed<'a>, ProtocolError> {
         if let Some(failed) = self.failed {
             return Err(failed);
@@ -217,7 +220,7 @@ impl Parser {
             Ok(Step::More) => self.arguments(bytes),
             other => other,
         };
-        match step {
+        match step.and_then(|step| self.refuse_http(bytes, step)) {
             Err(error) => {
                 self.failed = Some(error);
                 Err(error)
@@ -317,6 +320,21 @@ impl Parser {
             self.remaining = Some(remaining - 1);
         }
         Ok(Step::Done)
+    }
+
+    /// Whoever visits a page can be made to send HTTP to where only he can connect: what begins like that is followed by what
+    /// the page has chosen. As Redis, which has no commands of these names.
+    fn refuse_http(&self, bytes: &[u8], step: Step) -> Result<Step, ProtocolError> {
+        let from = match step {
+            Step::Line => &self.words[..],
+            Step::Done => bytes,
+            Step::More | Step::Incomplete { .. } => return Ok(step),
+        };
+        let name = self.arguments.first().map_or(&[][..], |range| &from[range.clone()]);
+        if name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:") {
+            return Err(ProtocolError::Http);
+        }
+        Ok(step)
     }
 
     fn length(&self, number: &[u8]) -> Result<usize, ProtocolError> {

@@ -53,6 +53,11 @@ pub(super) fn needs_mark(string: &[u8]) -> bool {
     string.starts_with(MARK)
 }
 
+/// Whether a value that begins with this is a hash, as all are that Redis' clients have made.
+pub(super) fn is_hash(head: [u8; 4]) -> bool {
+    head.strip_prefix(MARK) == Some(&[HASH])
+}
+
 /// What fields and their values are in the store.
 pub(super) fn of_pairs<'a>(pairs: impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])>) -> Vec<u8> {
     let mut out = [MARK, &[HASH]].concat();

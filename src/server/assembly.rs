@@ -1,6 +1,8 @@
 //! From a configuration to what runs: sockets bound, pools watched, workers made.
 
 #[cfg(feature = "store")]
+mod descriptors;
+#[cfg(feature = "store")]
 mod redis;
 
 use std::collections::BTreeMap;
@@ -15,7 +17,9 @@ use mio::{Poll, Waker};
 use socket2::Socket;
 
 #[cfg(feature = "store")]
-use self::redis::clients;
+use self::descriptors::Descriptors;
+#[cfg(feature = "store")]
+use self::redis::{Share, clients};
 #[cfg(feature = "replication")]
 use self::redis::{splits, store_pools};
 use crate::balance;
@@ -67,6 +71,9 @@ pub(super) struct Assembly {
     pub(super) health: Option<Bind>,
     #[cfg(feature = "store")]
     pub(super) clients: Option<Arc<SharedClients>>,
+    /// Which bounds are not those asked for, and why.
+    #[cfg(feature = "store")]
+    pub(super) lowered: Vec<String>,
     /// Where each splitting listener listens in truth, and what is counted of it.
     #[cfg(feature = "replication")]
     pub(super) splits: Vec<(Bind, Arc<SharedSplit>)>,
@@ -166,16 +173,30 @@ pub(super) fn assemble(
     }
 
     #[cfg(feature = "store")]
-    let mut resp = match (&config.store, store) {
-        (Some(from), Some(store)) => clients(config, from, store, count, &mut files)?,
+    let mut lowered = Vec::new();
+    #[cfg(feature = "store")]
+    let descriptors =
+        config.store.as_ref().map(|from| Descriptors::measure(config, from, count)).transpose()?;
+
+    #[cfg(feature = "store")]
+    let mut resp = match (&config.store, store, &descriptors) {
+        (Some(from), Some(store), Some(descriptors)) => clients(
+            config,
+            from,
+            store,
+            count,
+            &mut files,
+            &mut Share { descriptors, lowered: &mut lowered },
+        )?,
         _ => None,
     };
 
     #[cfg(feature = "replication")]
-    let mut splits = match (&config.store, store) {
-        (Some(from), Some(store)) => {
+    let mut splits = match (&config.store, store, &descriptors) {
+        (Some(from), Some(store), Some(descriptors)) => {
             let own = resp.as_ref().map(|resp| reachable(resp.address()));
-            splits(config, from, store, own.as_ref(), count, &mut files)?
+            let mut share = Share { descriptors, lowered: &mut lowered };
+            splits(config, from, store, own.as_ref(), count, &mut files, &mut share)?
         }
         _ => Vec::new(),
     };
@@ -252,6 +273,8 @@ pub(super) fn assemble(
         health,
         #[cfg(feature = "store")]
         clients,
+        #[cfg(feature = "store")]
+        lowered,
         #[cfg(feature = "replication")]
         splits: splits.into_iter().map(|split| (split.address().clone(), split.shared)).collect(),
         files,

@@ -93,6 +93,9 @@ struct Life {
     health: Option<Bind>,
     #[cfg(feature = "store")]
     clients: Option<Arc<SharedClients>>,
+    /// What is told of at the start.
+    #[cfg(feature = "store")]
+    lowered: Vec<String>,
     #[cfg(feature = "replication")]
     splits: Vec<(Bind, Arc<SharedSplit>)>,
     files: Files,
@@ -440,9 +443,15 @@ impl Inner {
     fn tell_start(&self) {
         #[cfg(feature = "store")]
         {
-            let store = self.life.lock().store.clone();
+            let (store, lowered) = {
+                let mut life = self.life.lock();
+                (life.store.clone(), std::mem::take(&mut life.lowered))
+            };
             if let Some(found) = store.and_then(|store| store::found_by(store.report())) {
                 self.tell(EventKind::StoreOpened, &found);
+            }
+            for told in lowered {
+                self.tell(EventKind::StoreOpened, &told);
             }
         }
         self.tell(EventKind::Started, &self.addresses());

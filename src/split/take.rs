@@ -4,7 +4,7 @@
 use super::client::{Ask, Bytes, Mode, Multi, State};
 use super::link::{Use, command};
 use super::{ClientId, Split};
-use crate::resp::{Parsed, Parser, Protocol, Route, Routed, route};
+use crate::resp::{Parsed, Parser, Protocol, ProtocolError, Route, Routed, route};
 use crate::store::index::Timestamp;
 use crate::time::Instant;
 
@@ -39,6 +39,11 @@ impl Split {
             Ok(Parsed::Incomplete { wanted }) => {
                 client.wanted = wanted;
                 false
+            }
+            Err(ProtocolError::Http) => {
+                self.counters.protocol_errors += 1;
+                self.cut(id);
+                return false;
             }
             Err(error) => {
                 let mut text = error.reply();

@@ -572,3 +572,13 @@ fn a_scan_whose_node_is_gone_or_stays_behind_is_answered_elsewhere() {
     bench.say(client, &format!("SCAN {cursor}"));
     assert_eq!(bench.sent(1).1, format!("SCAN {cursor}; TRIMTAB POSITION"));
 }
+
+#[test]
+fn a_request_of_http_is_cut_without_a_word() {
+    let mut bench = Bench::new();
+    bench.split.handle_topology(&topology(1, Some(1), 1), bench.now);
+    let client = bench.client();
+    bench.say(client, "POST / HTTP/1.1\nHost: x\nSET pwned yes");
+    assert_eq!(bench.cut, [client]);
+    assert_eq!((bench.split.counters().protocol_errors, bench.split.counters().writes), (1, 0));
+}

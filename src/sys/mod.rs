@@ -21,7 +21,7 @@ pub(crate) mod fork;
 pub(crate) mod heap;
 #[cfg(feature = "proxy")]
 pub(crate) mod interface;
-#[cfg(feature = "cli")]
+#[cfg(any(feature = "cli", all(feature = "proxy", feature = "store")))]
 pub(crate) mod limits;
 #[cfg(feature = "proxy")]
 pub(crate) mod pipe;

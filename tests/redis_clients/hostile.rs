@@ -144,8 +144,10 @@ fn who_waits_without_end_is_let_go_with_its_connection_or_the_server() {
 #[test]
 fn without_a_descriptor_clients_wait_and_are_served_later() {
     let folder = Folder::new();
-    let running = Running::start(&config(&folder.file("data"), 1, ""), Some(80));
+    let running = Running::start(&config(&folder.file("data"), 1, ""), None);
     let address = running.status()["store"]["clients"]["address"].as_str().unwrap().parse().unwrap();
+    // Fewer than it was started with.
+    limit_descriptors(running.pid(), 80);
     let mut clients: Vec<Client> = (0..100).map(|_| Client::connect(address)).collect();
     running.until_told("it pauses", |count| count("accept-paused") == 1);
     clients.iter_mut().for_each(|client| client.say("PING"));
@@ -155,4 +157,74 @@ fn without_a_descriptor_clients_wait_and_are_served_later() {
     }
     running.until_told("it goes on", |count| count("accept-resumed") == 1);
     running.end();
+}
+
+#[test]
+fn idle_clients_leave_the_descriptors_that_writes_need() {
+    let folder = Folder::new();
+    let extra = "segment_bytes = \"64KiB\"\nvalue_max = \"32KiB\"\n";
+    let running = Running::start(&config(&folder.file("data"), 1, extra), Some(100));
+    let status = &running.status()["store"]["clients"];
+    let most = status["maxclients"].as_u64().unwrap();
+    assert!((2..60).contains(&most), "{status}");
+    let told = running.details("store-opened");
+    let begins = format!("maxclients of the store is {most} instead of 10000: of 100 descriptors ");
+    assert!(told.len() == 1 && told[0].starts_with(&begins), "{told:?}");
+
+    let address = status["address"].as_str().unwrap().parse().unwrap();
+    let mut writer = Client::connect(address);
+    assert_eq!(writer.ask("PING"), "+PONG");
+    assert!(writer.ask("CONFIG GET maxclients").ends_with(&format!("|{most}")));
+    let mut idle: Vec<Client> = (0..150).map(|_| Client::connect(address)).collect();
+    let last = idle.last_mut().unwrap();
+    assert_eq!(last.answer(), "-ERR max number of clients reached");
+    // Through many segments.
+    let value = vec![b'x'; 20_000];
+    for number in 0..40 {
+        writer.send(&encoded(&[b"SET", format!("key{}", number % 4).as_bytes(), &value]));
+        assert_eq!(writer.answer(), "+OK");
+    }
+    assert_eq!(running.count("store-full") + running.count("accept-paused"), 0);
+    running.end();
+}
+
+#[test]
+fn too_few_descriptors_for_any_client_are_refused() {
+    let folder = Folder::new();
+    let said = Running::refused_by("ulimit -n 60 && exec", &config(&folder.file("data"), 1, ""));
+    assert!(
+        said.contains("cannot serve any of maxclients = 10000 clients of the store: of 60 descriptors"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_write_that_fits_no_segment_is_told_so_and_others_are_taken() {
+    let served = Served::start(1, "segment_bytes = \"64KiB\"");
+    let mut client = served.connect();
+    let limit =
+        client.ask("CONFIG GET proto-max-bulk-len").rsplit('|').next().unwrap().parse::<usize>().unwrap();
+    assert!((16_000..48_000).contains(&limit), "{limit}");
+    let whole = vec![b'x'; limit];
+    client.send(&encoded(&[b"SET", b"a", &whole]));
+    assert_eq!(client.answer(), "+OK");
+    client.send(&encoded(&[b"SET", b"a", &vec![b'x'; limit + 1]]));
+    assert_eq!(client.answer(), "-ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+    client.send(&encoded(&[b"MSET", b"b", &whole, b"c", &whole, b"d", &whole]));
+    let answer = client.answer();
+    assert!(
+        answer.starts_with("-ERR nothing was written: ") && answer.contains("write less at once"),
+        "{answer}"
+    );
+    assert_eq!((client.ask("EXISTS a b c d"), client.ask("SET b 1")), (":1".into(), "+OK".into()));
+}
+
+#[allow(unsafe_code)]
+fn limit_descriptors(pid: u32, count: u64) {
+    let limit = libc::rlimit { rlim_cur: count, rlim_max: count };
+    // SAFETY: a process that was not waited for yet, so its number is no other's; a limit that outlives the call, and the old
+    // one is not asked for.
+    let set =
+        unsafe { libc::prlimit(pid as i32, libc::RLIMIT_NOFILE, &raw const limit, std::ptr::null_mut()) };
+    assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
 }

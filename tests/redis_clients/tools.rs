@@ -46,3 +46,25 @@ fn redis_benchmark() {
         assert_eq!(served.status().clients.unwrap().protocol_errors, 0);
     }
 }
+
+/// As a page does that is open in a browser beside the server.
+#[test]
+fn curl_writes_nothing() {
+    let served = Served::start(1, "");
+    let to = format!("http://{}/", served.address());
+    let mut command = Command::new("curl");
+    command.args([
+        "-sS",
+        "--http0.9",
+        "-H",
+        "Content-Type: text/plain",
+        "--data-binary",
+        "SET pwned yes\r\n",
+        &to,
+    ]);
+    let output = command.output().expect("curl is installed");
+    assert!(!output.status.success() && output.stdout.is_empty(), "{output:?}");
+    assert_eq!(served.connect().ask("GET pwned"), "$-1");
+    let counted = served.status().clients.unwrap();
+    assert_eq!((counted.protocol_errors, counted.slow), (1, 0));
+}

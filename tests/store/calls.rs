@@ -184,7 +184,7 @@ fn what_cannot_be_is_refused_and_nothing_is_done() {
         assert!(error.to_string().contains(name), "{error}");
     };
     invalid(store.put(b"k", &[0; 1_001], &local()).unwrap_err(), "value_max = 1000");
-    invalid(store.put(&[0; 65_537], b"", &local()).unwrap_err(), "key_max = 65536");
+    invalid(store.put(&[0; 65_537], b"", &local()).unwrap_err(), "key_max = 65536, which is fixed");
     invalid(store.increment(b"text", 1, &local()).unwrap_err(), "whole number");
     invalid(store.append(b"text", &[0; 999], &local()).unwrap_err(), "value_max = 1000");
     invalid(store.lease_grant(0, LONG, &local()).unwrap_err(), "lease");
@@ -425,6 +425,9 @@ fn a_bounded_disk_is_kept_by_snapshots_or_refuses() {
     };
     assert!(matches!(error, Error::Capacity { what: "disk_bytes_max", .. }), "{error}");
     assert!(taken > 10, "{taken}");
+    // A shorter value too: what is there is known only when it is applied.
+    let error = store.put(&1_000u32.to_be_bytes(), b"", &local()).unwrap_err();
+    assert!(matches!(error, Error::Capacity { what: "disk_bytes_max", .. }), "{error}");
     for at in 0..taken {
         assert_eq!(value_of(&store, &(1_000 + at).to_be_bytes()).unwrap(), [7; 10_000]);
     }

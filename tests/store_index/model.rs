@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use trimtab::store::index::{
-    Answer, Command, Comparison, Condition, Found, Lifetime, LifetimeCondition, OnRefusal, Operand,
+    Answer, Command, Comparison, Condition, Found, Head, Lifetime, LifetimeCondition, OnRefusal, Operand,
     Operation, Outcome, Range, Refusal, Relation, Settings, Step, Timestamp, Transaction, WINDOW,
 };
 
@@ -250,13 +250,14 @@ impl Model {
             Step::Increment { key, by } => {
                 let number = match self.get(key, now) {
                     Some(found) => {
-                        let text = std::str::from_utf8(&found.value).map_err(|_| Refusal::NotANumber)?;
+                        let text = std::str::from_utf8(&found.value)
+                            .map_err(|_| Refusal::NotANumber(Head::UNKNOWN))?;
                         let digits = text.strip_prefix('-').unwrap_or(text);
                         let is_plain = text == "0" || (!digits.starts_with('0') && !digits.starts_with('+'));
                         if !is_plain {
-                            return Err(Refusal::NotANumber);
+                            return Err(Refusal::NotANumber(Head::UNKNOWN));
                         }
-                        text.parse::<i64>().map_err(|_| Refusal::NotANumber)?
+                        text.parse::<i64>().map_err(|_| Refusal::NotANumber(Head::UNKNOWN))?
                     }
                     None => 0,
                 };

@@ -26,6 +26,14 @@ pub(crate) struct ClientOptions {
     pub(crate) notify: Vec<u8>,
 }
 
+impl ClientOptions {
+    /// Takes this for the most clients, of whom it is told to who asks.
+    pub(crate) fn limit(&mut self, clients_max: u32) {
+        self.clients_max = clients_max;
+        self.hub.clients_max = u64::from(clients_max);
+    }
+}
+
 pub(crate) struct SharedClients {
     /// What events call it.
     pub(crate) name: Arc<str>,

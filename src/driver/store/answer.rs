@@ -118,16 +118,35 @@ impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Malformed(_) => Error::invalid("command", refusal.to_string()),
-            Refusal::NotANumber => Error::invalid("value", refusal.to_string()),
+            Refusal::NotANumber(_) => Error::invalid("value", refusal.to_string()),
             Refusal::Overflow => Error::invalid("by", refusal.to_string()),
             Refusal::TooLarge { .. } => Error::invalid("value", refusal.to_string()),
             Refusal::AnswerTooLarge { .. } => Error::invalid("transaction", refusal.to_string()),
             Refusal::MemoryFull { limit } => Error::Capacity { what: "memory_max", limit },
-            Refusal::StaleRequest { .. } => {
-                Error::State { what: "request", detail: refusal.to_string().into() }
+            Refusal::StaleRequest { lowest } => {
+                let detail = format!(
+                    "came too late, and its answer is forgotten: the lowest number that is remembered is {lowest}; read \
+                     before you write again"
+                );
+                Error::State { what: "request", detail: detail.into() }
             }
             Refusal::NoLease { id } => Error::NotFound { what: "lease", value: id.to_string() },
             Refusal::LeaseExists { .. } => Error::invalid("lease", refusal.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_forgotten_answer_is_told_in_one_sentence() {
+        let error = Error::from(Refusal::StaleRequest { lowest: 7 });
+        assert_eq!(
+            error.to_string(),
+            "the request came too late, and its answer is forgotten: the lowest number that is remembered is 7; read before \
+             you write again"
+        );
     }
 }

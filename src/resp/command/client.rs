@@ -165,11 +165,16 @@ fn config(context: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> R
             return Err(super::wrong_arity("config|set"));
         }
         let known = parameters(context);
-        for pair in args[2..].chunks_exact(2) {
+        for (at, pair) in args[2..].chunks_exact(2).enumerate() {
+            let name = String::from_utf8_lossy(pair[0]);
             if is(pair[0], "notify-keyspace-events") {
+                if args[2..].chunks_exact(2).take(at).any(|before| before[0].eq_ignore_ascii_case(pair[0])) {
+                    return Err(failure(format!(
+                        "ERR CONFIG SET failed (possibly related to argument '{name}') - duplicate parameter"
+                    )));
+                }
                 continue;
             }
-            let name = String::from_utf8_lossy(pair[0]);
             let is_known = known.iter().any(|(known, _)| is(pair[0], known));
             return Err(failure(match is_known {
                 true => format!(

@@ -30,6 +30,7 @@ mod string;
 
 use std::borrow::Cow;
 
+pub(super) use self::server::NO_DEBUG;
 use super::hub::Hub;
 use super::number::parse_integer;
 use super::reply::Reply;
@@ -236,6 +237,7 @@ pub(super) fn of_request(args: Args<'_>) -> Result<&'static Spec, Failure> {
     check_arity(spec.name, spec.arity, args)?;
     if let (false, Some(name)) = (spec.subcommands.is_empty(), args.get(1)) {
         if name.eq_ignore_ascii_case(b"help") {
+            check_arity(&format!("{}|help", spec.name), 2, args)?;
             return Ok(spec);
         }
         match spec.subcommands.iter().find(|(sub, _)| name.eq_ignore_ascii_case(sub.as_bytes())) {

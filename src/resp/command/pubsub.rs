@@ -88,10 +88,12 @@ fn pubsub(context: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> R
     let hub = &*context.hub;
     match args[1] {
         sub if is(sub, "help") => help("pubsub", SUBCOMMANDS, reply),
+        sub if args.len() > 3 && (is(sub, "channels") || is(sub, "shardchannels")) => {
+            let text =
+                [b"ERR unknown subcommand or wrong number of arguments for '", sub, b"'. Try PUBSUB HELP."];
+            return Err(Failure(text.concat().into()));
+        }
         sub if is(sub, "channels") => {
-            if args.len() > 3 {
-                return Err(fail("ERR wrong number of arguments for 'pubsub|channels' command"));
-            }
             let pattern = args.get(2).copied().unwrap_or(b"*");
             let channels = hub.subscribers(false);
             let found: Vec<_> = channels.keys().filter(|name| glob::matches(pattern, name)).collect();

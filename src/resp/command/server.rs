@@ -174,12 +174,14 @@ fn time(context: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Result
     Ok(())
 }
 
+/// What DEBUG is answered, in a transaction at once.
+pub(in crate::resp) const NO_DEBUG: Failure = fail(
+    "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a \
+     local connection, otherwise you need to set this option in the configuration file, and then restart the server.",
+);
+
 fn debug(_: &mut Context<'_>, _: Args<'_>, _: &mut Reply<'_>) -> Result<(), Failure> {
-    Err(fail(
-        "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from \
-         a local connection, otherwise you need to set this option in the configuration file, and then restart the \
-         server.",
-    ))
+    Err(NO_DEBUG)
 }
 
 fn scan(context: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Failure> {

@@ -4,7 +4,7 @@ use crate::resp::command::blind::Expects;
 use crate::resp::command::{OVERFLOW, failure};
 use crate::resp::keys::{Completed, Keys};
 use crate::resp::reply::Reply;
-use crate::resp::value::Value;
+use crate::resp::value::{Value, is_hash};
 use crate::resp::world::{Failure, NOT_AN_INTEGER, TOO_LONG, WRONG_TYPE, fail};
 use crate::store::index::{Answer, Refusal, Timestamp};
 
@@ -24,7 +24,8 @@ pub(super) fn answer(
         (Ok(Answer::Deleted { count, .. }), _) => reply.integer(count as i64),
         (Ok(Answer::Number(number)), _) => reply.integer(number),
         (Ok(_), _) => reply.integer(0),
-        (Err(Refusal::NotANumber), Expects::Sum(key)) => {
+        // What came from another node does not say what it was, so what is there now has to do.
+        (Err(Refusal::NotANumber(head)), Expects::Sum(key)) if head.bytes().is_none() => {
             let view = keys.view();
             let entry = view.get(key, now.max(view.time()));
             let is_string = entry.is_none_or(|entry| matches!(Value::parse(entry.value), Value::String(_)));
@@ -37,7 +38,8 @@ pub(super) fn answer(
 
 pub(super) fn refused(refusal: &Refusal) -> Failure {
     match refusal {
-        Refusal::NotANumber => NOT_AN_INTEGER,
+        Refusal::NotANumber(head) if head.bytes().is_some_and(is_hash) => WRONG_TYPE,
+        Refusal::NotANumber(_) => NOT_AN_INTEGER,
         Refusal::Overflow => OVERFLOW,
         Refusal::TooLarge { .. } => TOO_LONG,
         Refusal::MemoryFull { .. } => fail("OOM command not allowed when used memory > 'maxmemory'."),
@@ -52,6 +54,8 @@ pub(super) fn refused_write(error: &crate::error::Error) -> Failure {
         Error::NoQuorum => return NO_QUORUM,
         Error::Superseded => return SUPERSEDED,
         Error::UnknownOutcome | Error::TimedOut { .. } => return failure(format!("UNKNOWN {error}")),
+        // What was sent is to blame, and other writes are taken.
+        Error::InvalidArgument { .. } => return failure(format!("ERR nothing was written: {error}")),
         _ => {}
     }
     failure(format!("MISCONF the store takes no writes: {error}"))

@@ -7,7 +7,7 @@ use super::{Connection, KEPT_MAX};
 use crate::resp::command::{self, Spec, failure};
 use crate::resp::hub::Hub;
 use crate::resp::keys::{Durability, Keys};
-use crate::resp::request::{Limits, Parsed, Parser, peek};
+use crate::resp::request::{Limits, Parsed, Parser, ProtocolError, peek};
 use crate::store::index::{FETCH_MAX, Timestamp};
 
 #[derive(Debug)]
@@ -67,6 +67,10 @@ impl Connection {
             }
             Err(error) => {
                 hub.counters.protocol_errors += 1;
+                if error == ProtocolError::Http {
+                    self.drop_all(hub);
+                    return false;
+                }
                 self.refuse(failure(format!("ERR {error}")), hub);
                 self.is_closing = true;
                 return false;

@@ -300,6 +300,9 @@ fn fetch(spec: &Spec, args: Args<'_>, state: &State) {
 
 /// Why a command is not for this node, in a cluster or out of one.
 fn out_of_place(spec: &Spec, args: Args<'_>, hub: &Hub) -> Option<Failure> {
+    if spec.name == "debug" {
+        return Some(command::NO_DEBUG);
+    }
     match hub.topology() {
         None => (spec.flags & command::MEMBER != 0).then(|| command::unknown(args)),
         Some(topology) => {

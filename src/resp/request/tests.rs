@@ -4,6 +4,30 @@ use super::*;
 
 const SMALL: Limits = Limits { inline_max: 40, arguments_max: 20, argument_max: 30, request_max: 200 };
 
+#[test]
+fn what_a_page_makes_a_browser_send_ends_the_connection() {
+    for sent in [
+        &b"POST / HTTP/1.1\r\nSET pwned yes\r\n"[..],
+        b"\"po\x73t\"\r\n",
+        b"hOsT: example.org\r\n",
+        b"*1\r\n$4\r\npost\r\n",
+        b"*2\r\n$5\r\nHost:\r\n$1\r\na\r\n",
+    ] {
+        let bytewise: Vec<usize> = (0..sent.len()).collect();
+        for cuts in [&[][..], &bytewise] {
+            assert_eq!(
+                told(sent, cuts, SMALL),
+                (vec![], Some(ProtocolError::Http)),
+                "{}",
+                sent.escape_ascii()
+            );
+        }
+    }
+    // Only as a command, and only these.
+    let (requests, error) = told(b"SET POST Host:\r\nHost a\r\nPOSTS\r\n", &[], SMALL);
+    assert_eq!((requests.len(), error), (3, None));
+}
+
 type Told = Vec<Vec<Vec<u8>>>;
 
 /// All requests in `bytes`, sent in pieces that end at `cuts`; a request is nothing where nothing is to be done.

@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use socket2::Socket;
 
+use super::descriptors::Descriptors;
 use super::{Files, at, seed};
 #[cfg(feature = "replication")]
 use crate::balance;
 use crate::driver::listening::ListeningSocket;
 use crate::driver::mailbox::Sender;
 use crate::driver::net;
-use crate::driver::resp::{self, shared::SharedClients};
+use crate::driver::resp;
+use crate::driver::resp::shared::{ClientOptions, SharedClients};
 #[cfg(feature = "replication")]
 use crate::driver::shared::{CHECKER, Shared, SharedPool};
 #[cfg(feature = "replication")]
@@ -33,6 +35,21 @@ use crate::split::lag::LagBound;
 use crate::sys::fork::Moment;
 
 const RESP_BACKLOG: u32 = 4096;
+
+/// Who is granted clients, and who is told where those are fewer than were asked for.
+pub(super) struct Share<'a> {
+    pub(super) descriptors: &'a Descriptors,
+    pub(super) lowered: &'a mut Vec<String>,
+}
+
+impl Share<'_> {
+    fn grant(&mut self, what: &str, key: &str, options: &mut ClientOptions) -> Result<()> {
+        let granted = self.descriptors.grant(what, key, options.clients_max)?;
+        options.limit(granted.clients);
+        self.lowered.extend(granted.lowered);
+        Ok(())
+    }
+}
 
 /// Where the clients of one listener come in: a socket for each worker.
 struct Entrance {
@@ -107,9 +124,11 @@ pub(super) fn clients(
     store: &Store,
     workers: usize,
     files: &mut Files,
+    share: &mut Share<'_>,
 ) -> Result<Option<Resp>> {
     let Some(bind) = &from.resp else { return Ok(None) };
-    let options = client_options(config, from)?;
+    let mut options = client_options(config, from)?;
+    share.grant("the store", "maxclients", &mut options)?;
     let who = at(config, "the store", from.resp_at);
     Ok(Some(Resp {
         store: store.clone(),
@@ -155,12 +174,15 @@ pub(super) fn splits(
     own: Option<&balance::Address>,
     workers: usize,
     files: &mut Files,
+    share: &mut Share<'_>,
 ) -> Result<Vec<Split>> {
     let mut splits = Vec::with_capacity(config.splits.len());
     for listener in &config.splits {
         let who = at(config, &format!("the listener {}", listener.name), listener.bind_at);
+        let (mut clients, mut options) = split_options(config, from, listener)?;
+        share.grant(&format!("the listener {}", listener.name), "maxconn", &mut clients)?;
+        options.hub.clients_max = clients.hub.clients_max;
         let entrance = Entrance::open(&listener.bind, &who, workers, listener.backlog, files)?;
-        let (clients, options) = split_options(config, from, listener)?;
         let clients = SharedClients::new(&listener.name, clients, workers, seed()?);
         splits.push(Split {
             store: store.clone(),

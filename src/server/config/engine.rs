@@ -10,9 +10,13 @@ use crate::server::config::duration::show as show_duration;
 use crate::server::config::fields::{At, Fields};
 use crate::server::config::problems::Problems;
 use crate::server::config::size::show;
+use crate::store::index::KEY_MAX;
 use crate::store::index::evict::Eviction;
 
 const MEMORY_MIN: u64 = 64 << 10;
+const SEGMENT_MIN: u64 = 16 << 10;
+/// What is in a record beside one key and its value, at most.
+const COMMAND_BYTES: u64 = 1 << 10;
 /// The log cannot do without three; and a snapshot.
 const SEGMENTS_MIN: u64 = 4;
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -33,7 +37,7 @@ pub(super) fn read(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Opti
         }
     }
     let log = &mut engine.log;
-    reader.size("segment_bytes", 16 << 10, 1 << 30, &mut log.segment_bytes);
+    reader.size("segment_bytes", SEGMENT_MIN, 1 << 30, &mut log.segment_bytes);
     reader.size("pending_bytes_max", 64 << 10, 4 << 30, &mut log.pending_bytes_max);
     reader.size("kept_bytes", 0, STORE_BYTES_MAX, &mut log.kept_bytes);
     reader.time("disk_retry", MILLISECOND, HOUR, &mut log.retry);
@@ -67,7 +71,13 @@ pub(super) fn read(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Opti
     );
     reader.size("scrub_bytes_per_second", 64 << 10, 1 << 40, &mut options.scrub_bytes_per_second);
 
-    let (value_max, log) = (options.engine.settings.value_max, &options.engine.log);
+    let (value_max, log) = (&mut options.engine.settings.value_max, &options.engine.log);
+    if !fields.has("value_max") && log.segment_bytes >= SEGMENT_MIN {
+        // Beside a key; where segments are so short that no long one fits, half of the room.
+        let payload = log.payload_bytes_max() as u64;
+        *value_max = payload.saturating_sub(KEY_MAX as u64 + COMMAND_BYTES).max(payload / 2).min(*value_max);
+    }
+    let value_max = *value_max;
     let room = log.segment_bytes / 4 * 3;
     if fields.has("value_max") && value_max > room {
         let message = format!(

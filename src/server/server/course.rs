@@ -60,6 +60,7 @@ impl Inner {
             life.resp = assembly.resp;
             life.health = assembly.health;
             life.clients = assembly.clients;
+            life.lowered = assembly.lowered;
         }
         #[cfg(feature = "replication")]
         {

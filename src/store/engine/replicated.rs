@@ -13,7 +13,7 @@ use super::options::Options;
 use super::own::HEADROOM;
 use super::recover::{Report, check_command};
 use super::snapshot::{Restored, Snapshots, restore};
-use super::submit::{growth, remembered};
+use super::submit::{growth, malformed, remembered};
 use crate::error::{Error, Result};
 use crate::rng::Rng;
 use crate::store::index::evict::{self, Eviction};
@@ -369,12 +369,15 @@ impl Engine {
     /// `InvalidArgument` for a command that is malformed or longer than settings or a record allow.
     pub fn encode_command(&mut self, command: &Command<'_>, now: Now) -> Result<Vec<u8>> {
         let settings = self.index.state().settings();
-        command.check(settings).map_err(|it| Error::invalid("command", it.to_string()))?;
+        command.check(settings).map_err(malformed)?;
         let mut encoded = Vec::new();
         command.encode_at(self.time.at(now), &mut encoded);
         let most = self.options.log.payload_bytes_max();
         if encoded.len() > most {
-            let why = format!("{} bytes are more than the {most} that fit a segment", encoded.len());
+            let why = format!(
+                "{} bytes are more than the {most} that fit a segment; write less at once, or make segments longer (segment_bytes)",
+                encoded.len()
+            );
             return Err(Error::invalid("command", why));
         }
         self.time.take(now);

@@ -187,7 +187,7 @@ impl Engine {
     }
 
     /// `disk_bytes_max`, when the last snapshot leaves less of it than the three segments that a log cannot do without.
-    /// What makes the state smaller is still taken.
+    /// What can only make the state smaller is still taken: what is there, and how long, is known when a write is applied.
     pub(super) fn disk_limit_passed(&self) -> Option<u64> {
         let least = self.snapshots.last_bytes() + 3 * self.options.log.segment_bytes;
         self.options.log.disk_bytes_max.filter(|limit| least > *limit)
@@ -254,8 +254,12 @@ pub(super) fn remembered(command: &Command<'_>) -> u64 {
     if command.request.is_some() { REMEMBERED_BYTES } else { 0 }
 }
 
-fn malformed(malformed: Malformed) -> Error {
+pub(super) fn malformed(malformed: Malformed) -> Error {
     match malformed {
+        Malformed::TooLarge { what: "key_max", limit } => Error::invalid(
+            "command",
+            format!("longer than key_max = {limit}, which is fixed; make the key shorter"),
+        ),
         Malformed::TooLarge { what, limit } => {
             Error::invalid("command", format!("longer than {what} = {limit}; split it, or raise the limit"))
         }

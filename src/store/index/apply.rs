@@ -7,7 +7,7 @@ use super::command::{
 use super::entry::{Entry, Found};
 use super::evict::footprint;
 use super::history::EventKind;
-use super::outcome::{Answer, Refusal};
+use super::outcome::{Answer, Head, Refusal};
 use super::state::{Lease, number_at};
 use super::writer::{NewValue, Writer};
 
@@ -95,7 +95,9 @@ impl<'a> Run<'a> {
             }
             Step::Increment { key, by } => {
                 let number = match self.writer.get(key) {
-                    Some(entry) => parse_number(entry.value).ok_or(Refusal::NotANumber)?,
+                    Some(entry) => {
+                        parse_number(entry.value).ok_or_else(|| Refusal::NotANumber(Head::of(entry.value)))?
+                    }
                     None => 0,
                 };
                 let sum = number.checked_add(by).ok_or(Refusal::Overflow)?;

@@ -59,7 +59,7 @@ pub use self::command::{
 pub use self::entry::{Entry, Found};
 use self::history::History;
 pub use self::history::{Event, EventKind};
-pub use self::outcome::{Answer, Outcome, Refusal};
+pub use self::outcome::{Answer, Head, Outcome, Refusal};
 pub use self::state::{Lease, Page, Removed, State};
 pub use self::time::Timestamp;
 pub use self::tree::FETCH_MAX;

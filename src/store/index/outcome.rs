@@ -100,7 +100,7 @@ pub enum Refusal {
     /// The bytes are no command.
     Malformed(Malformed),
     /// The value is no `i64` in decimal digits.
-    NotANumber,
+    NotANumber(Head),
     /// The sum is beyond an `i64`.
     Overflow,
     /// The value would be longer than `value_max`.
@@ -136,11 +136,39 @@ pub enum Refusal {
     },
 }
 
+/// What a value began with when it was refused, for who tells values apart by that. It is known where the refusal was made, and
+/// no part of the answer: not of one that is remembered, or comes from another node. So all of them are equal.
+#[derive(Clone, Copy, Debug, Eq)]
+pub struct Head(Option<[u8; 4]>);
+
+impl Head {
+    /// Nothing is known of it.
+    pub const UNKNOWN: Self = Self(None);
+
+    pub(in crate::store::index) fn of(value: &[u8]) -> Self {
+        let mut head = [0; 4];
+        let len = value.len().min(4);
+        head[..len].copy_from_slice(&value[..len]);
+        Self(Some(head))
+    }
+
+    /// Its first four bytes, with zeroes behind one that is shorter; `None`: they are not known.
+    pub fn bytes(&self) -> Option<[u8; 4]> {
+        self.0
+    }
+}
+
+impl PartialEq for Head {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Refusal::Malformed(malformed) => malformed.fmt(f),
-            Refusal::NotANumber => f.write_str("the value is not a whole number from -2^63 to 2^63 - 1"),
+            Refusal::NotANumber(_) => f.write_str("the value is not a whole number from -2^63 to 2^63 - 1"),
             Refusal::Overflow => f.write_str("the sum is outside -2^63 to 2^63 - 1"),
             Refusal::TooLarge { limit } => {
                 write!(f, "the value would be longer than value_max = {limit} bytes")
@@ -332,7 +360,7 @@ fn take_answer(bytes: &mut &[u8], depth: u32) -> Option<Result<Answer, Refusal>>
         },
         13 => Answer::Evicted { keys: take_varint(bytes)? },
         14 => Answer::Configured,
-        0x81 => return Some(Err(Refusal::NotANumber)),
+        0x81 => return Some(Err(Refusal::NotANumber(Head::UNKNOWN))),
         0x82 => return Some(Err(Refusal::Overflow)),
         0x83 => return Some(Err(Refusal::TooLarge { limit: take_varint(bytes)? })),
         0x84 => return Some(Err(Refusal::MemoryFull { limit: take_varint(bytes)? })),
@@ -345,7 +373,7 @@ fn take_answer(bytes: &mut &[u8], depth: u32) -> Option<Result<Answer, Refusal>>
 /// What a step may be refused for. The others concern a command, and refusals of commands are not remembered.
 fn put_refusal(out: &mut Vec<u8>, refusal: &Refusal) {
     match refusal {
-        Refusal::NotANumber => out.push(0x81),
+        Refusal::NotANumber(_) => out.push(0x81),
         Refusal::Overflow => out.push(0x82),
         Refusal::TooLarge { limit } => {
             out.push(0x83);

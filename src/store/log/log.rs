@@ -198,7 +198,11 @@ impl Log {
         if payload.len() > most {
             return Err(Error::invalid(
                 "payload",
-                format!("{} bytes are more than the {most} that fit a segment", payload.len()),
+                format!(
+                    "{} bytes are more than the {most} that fit a segment; write less at once, or make segments longer \
+                     (segment_bytes)",
+                    payload.len()
+                ),
             ));
         }
         self.push(epoch, clock_ms, &Body::Entry(payload))

@@ -98,3 +98,14 @@ fn requests_in_pieces_are_answered_as_whole_ones() {
     assert_eq!(world.told(0), "+OK $3 xyz +OK");
     assert!(world.connections[0].is_finished());
 }
+
+#[test]
+fn a_request_of_http_is_cut_without_a_word() {
+    let mut world = World::plain(2);
+    world.send(0, "SET a 1\nPOST / HTTP/1.1\nHost: x\nSET pwned yes");
+    while world.apply() {}
+    assert!(world.connections[0].is_cut() && world.connections[0].output().is_empty());
+    let counters = world.hub.counters();
+    assert_eq!((counters.protocol_errors, counters.slow_readers), (1, 0));
+    assert_eq!(world.ask(1, "MGET a pwned"), "*2 $1 1 $-1");
+}

@@ -69,7 +69,7 @@ impl Keys for Store {
         leaves: Option<Leaves>,
     ) -> Result<Submitted, Error> {
         if self.is_stopped {
-            return Err(Error::invalid("log", "stopped"));
+            return Err(Error::State { what: "log", detail: "has stopped".into() });
         }
         self.submitted += 1;
         let mut bytes = Vec::new();

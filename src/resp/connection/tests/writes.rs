@@ -188,3 +188,21 @@ fn no_increment_is_lost_or_told_twice() {
         }
     }
 }
+
+#[test]
+fn what_is_no_number_is_told_as_it_was_when_it_was_applied() {
+    let mut world = World::plain(1);
+    let (wrong, text) = (
+        "-WRONGTYPE Operation against a key holding the wrong kind of value",
+        "-ERR value is not an integer or out of range",
+    );
+    world.ask(0, "HSET a x 1");
+    world.send(0, "DECRBY a 100\nSET a abc\nINCR a\nDEL a");
+    while world.apply() {}
+    assert_eq!(world.told(0), format!("{wrong} +OK {text} :1"));
+    // The other way round, and a string with the mark.
+    world.ask(0, "SET a \"\\xfeTTH\"");
+    world.send(0, "INCR a\nSET a 1\nINCR a");
+    while world.apply() {}
+    assert_eq!(world.told(0), format!("{text} +OK :2"));
+}

@@ -90,6 +90,13 @@ fn what_the_library_is_told_a_server_is_told() {
     assert_eq!((said.options, &*said.notify), (wanted, "Kx"));
     assert_eq!(good(&store("scrub_interval = \"0s\"")).store.unwrap().options.scrub_interval, None);
     // Four segments are the least that a disk is to have room for.
+    // What is not set fits a segment.
+    for (segment, most) in [("16KiB", 6_144), ("64KiB", 43_008), ("1MiB", 780_288), ("64MiB", 16 << 20)] {
+        let engine = good(&store(&format!("segment_bytes = {segment:?}"))).store.unwrap().options.engine;
+        let value_max = engine.settings.value_max;
+        assert!(value_max <= most && value_max >= most.min(16 << 20) / 2 - 1_024, "{segment}: {value_max}");
+        assert!(value_max <= engine.log.payload_bytes_max() as u64, "{segment}: {value_max}");
+    }
     good(&store("segment_bytes = \"16KiB\"\ndisk_bytes_max = \"64KiB\""));
 }
 
