@@ -228,16 +228,14 @@ fuzz-targets:
 	RUSTFLAGS="$(FUZZ_FLAGS)" $(CARGO) build --locked --release --manifest-path fuzz/Cargo.toml \
 		--target $(HOST) --target-dir $(FUZZ_TARGET)
 
-# $(1): the flags that bound a run.
+# $(1): the flags that bound a run. As many at once as there are cores; the first that fails ends it.
 define run_fuzzers
-@for name in $(FUZZ_TARGETS); do \
-	echo "fuzz: $$name"; \
-	mkdir -p fuzz/corpus/$$name fuzz/artifacts/$$name; \
-	$(FUZZ_TARGET)/$(HOST)/release/$$name $(1) \
-		-artifact_prefix=fuzz/artifacts/$$name/ fuzz/corpus/$$name >$(BUILD)/fuzz-$$name.log 2>&1 || \
-		{ tail -40 $(BUILD)/fuzz-$$name.log >&2; exit 1; }; \
-	tail -1 $(BUILD)/fuzz-$$name.log; \
-done
+@printf '%s\n' $(FUZZ_TARGETS) | xargs -P $$(nproc) -I NAME bash -c '\
+	mkdir -p fuzz/corpus/NAME fuzz/artifacts/NAME; \
+	$(FUZZ_TARGET)/$(HOST)/release/NAME $(1) \
+		-artifact_prefix=fuzz/artifacts/NAME/ fuzz/corpus/NAME >$(BUILD)/fuzz-NAME.log 2>&1 || \
+		{ tail -40 $(BUILD)/fuzz-NAME.log >&2; echo "fuzz: NAME failed" >&2; exit 255; }; \
+	echo "fuzz: NAME: $$(tail -1 $(BUILD)/fuzz-NAME.log)"'
 endef
 
 .PHONY: test-fuzz
