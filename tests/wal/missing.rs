@@ -144,6 +144,28 @@ fn the_newest_is_missed_by_the_one_prepared_behind_it() {
     assert_eq!(opened(&disk), Ok((1..first(&written(0), 4)).collect()));
 }
 
+/// Segments that lost their end, wherever that is: what is left of the log is a log again, with what came before.
+#[test]
+fn a_segment_that_was_cut_short_is_mended() {
+    let whole = written(0);
+    for ordinal in [1, 3, 4] {
+        let file = File::Segment(ordinal);
+        let bytes = whole.0.borrow()[&file].len();
+        for left in [RECORDS_OFFSET as usize, RECORDS_OFFSET as usize + 1, bytes / 2 + 3, bytes - 1] {
+            let disk = whole.clone();
+            disk.0.borrow_mut().get_mut(&file).expect("it is there").truncate(left);
+            let what = format!("segment {ordinal}, {left} bytes left");
+            is_refused(&disk, &what);
+            let repair = Repair::plan(&disk).expect(&what).expect(&what);
+            repair.apply(&disk).expect(&what);
+            assert_eq!(Repair::plan(&disk), Ok(None), "{what}: once is enough");
+            let entries = opened(&disk).expect(&what);
+            assert_eq!(entries, (1..=entries.len() as u64).collect::<Vec<_>>(), "{what}");
+            assert!(entries.len() as u64 + 1 >= first(&whole, ordinal as usize), "{what}: {entries:?}");
+        }
+    }
+}
+
 #[test]
 fn a_snapshot_alone_says_whose_it_is() {
     let disk = written(COMMITTED);

@@ -83,9 +83,16 @@ impl Repair {
         }
         disk.sync_names().map_err(|error| Error::io("sync the directory", &error))?;
         if let Some((file, offset)) = self.cut {
+            let whole = match file {
+                File::Segment(ordinal) => {
+                    read_headers(disk, ordinal)?.1.map_or(0, |start| start.label.segment_bytes)
+                }
+                _ => 0,
+            };
             let zero = || {
                 let mut at = offset;
-                let end = disk.bytes(file)?;
+                // One that was cut short is as long again as it was made.
+                let end = disk.bytes(file)?.max(whole);
                 let zeros = vec![0; 1 << 20];
                 while at < end {
                     let piece = (end - at).min(zeros.len() as u64);
