@@ -42,7 +42,10 @@ fn wait_source(store: &Store, is_wanted: impl Fn(Option<&str>) -> bool) {
             return;
         }
         events
-            .find(PATIENCE, |event| matches!(event, ClusterEvent::Source { .. }).then_some(()))
+            // One without a vote may be fed before it is told who is in the cluster.
+            .find(PATIENCE, |event| {
+                matches!(event, ClusterEvent::Source { .. } | ClusterEvent::Members { .. }).then_some(())
+            })
             .unwrap_or_else(|error| panic!("it is fed by {source:?}: {error}: {:?}", store.cluster()));
     }
 }

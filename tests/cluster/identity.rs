@@ -142,6 +142,8 @@ fn a_founder_votes_once_enough_others_are_new_too() {
     }
     // The third comes late. What it may have promised before is not known, so it is taken in as if it had forgotten that.
     cluster.open(2);
+    let mut events = cluster.store(2).cluster_events().unwrap();
+    events.find(PATIENCE, |event| (event == ClusterEvent::Readmitted).then_some(())).unwrap();
     cluster.wait_shown(2, b"key", b"1");
     wait_role(cluster.store(2), Role::Replica);
     assert_eq!(cluster.store(2).cluster().unwrap().standing, Standing::Active);

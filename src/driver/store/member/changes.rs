@@ -168,12 +168,10 @@ impl Store {
     ) -> Result<Position> {
         self.ask_member(CHANGE, timeout, |member, deadline, now| {
             let name: NodeName = name.parse()?;
-            if let Some(address) = &address {
-                member.options.security.check("address", address)?;
-            }
             let node = number_of(&name);
-            if let Some(address) = address {
-                member.people.check_address(node, address)?;
+            if let Some(address) = &address {
+                member.people.check_address(node, *address)?;
+                member.options.security.check("address", address)?;
             }
             if member.node.members().removed.contains(&node) {
                 let why =
@@ -381,6 +379,9 @@ impl Member {
         let status = self.node.status();
         let members = self.node.members();
         let trouble = match self.node.standing() {
+            Standing::Active if members.nodes().next().is_none() => {
+                Some("waits to hear from the cluster's primary who is in the cluster".into())
+            }
             Standing::Active => None,
             Standing::Founding => Some(
                 "begins a new cluster, and waits until enough of its voters say that they are new too".into(),
