@@ -97,6 +97,10 @@ impl Node {
                 local.incarnation = FOUNDING;
             }
         } else if start.is_promoted {
+            if let (false, Some((_, change))) = (is_begun, initial_in(&found)) {
+                // It has entries, and had not heard yet that any counts.
+                members.take_initial(1, &change);
+            }
             members = promote(&mut engine, &mut found, &members, local.put_out, identity.node, now)?;
             local.incarnation = 0;
         }
@@ -326,8 +330,12 @@ fn begin(
 
 /// The beginning that a process wrote down that ended amidst it, before anybody was told of it: its epoch, and what it says.
 fn begun_before(found: &Found) -> Option<(Epoch, Change)> {
-    let first =
-        found.uncommitted.front().filter(|it| it.sequence == Sequence(1) && found.last == Sequence(1))?;
+    initial_in(found).filter(|_| found.last == Sequence(1))
+}
+
+/// The beginning of the cluster, where it is the first of what is not known to be committed.
+fn initial_in(found: &Found) -> Option<(Epoch, Change)> {
+    let first = found.uncommitted.front().filter(|it| it.sequence == Sequence(1))?;
     let change = Change::decode(&first.payload).ok()?;
     matches!(change, Change::Initial { .. }).then_some((first.epoch, change))
 }
@@ -342,7 +350,8 @@ fn promote(
     now: Now,
 ) -> Result<Membership> {
     if !members.nodes().any(|it| it == node) {
-        let why = format!("node {node} is in no cluster, so it cannot be made its primary");
+        let why =
+            "the node of this directory has heard of no cluster, so it cannot be made the primary of one";
         return Err(Error::invalid("promote", why));
     }
     let about = |it: &u64| members.about.get(it).cloned().unwrap_or_default();

@@ -93,8 +93,8 @@ fn settle(node: &mut Node, disk: &SimDisk, now: Now) -> Vec<(u64, Vec<u8>)> {
     }
 }
 
-fn frame(from: u64, epoch: u64, leader: u64, body: &Body) -> Vec<u8> {
-    let header = Header {
+fn header(from: u64, epoch: u64, leader: u64) -> Header {
+    Header {
         cluster: CLUSTER,
         from,
         to: 1,
@@ -104,7 +104,11 @@ fn frame(from: u64, epoch: u64, leader: u64, body: &Body) -> Vec<u8> {
         leader,
         stamp: 1,
         ..Header::default()
-    };
+    }
+}
+
+fn frame(from: u64, epoch: u64, leader: u64, body: &Body) -> Vec<u8> {
+    let header = header(from, epoch, leader);
     let mut bytes = Vec::new();
     frame::encode(&mut bytes, &header, body);
     bytes

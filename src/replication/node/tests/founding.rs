@@ -114,3 +114,37 @@ fn a_beginning_that_was_cut_off_is_begun_again() {
     }
     assert!(begun > 100, "{begun}");
 }
+
+/// A learner that has all entries, and was ended before it heard that any counts, can take over by force.
+#[test]
+fn who_has_heard_of_no_commit_is_promoted_with_what_it_has() {
+    let mut net = Net::new(1, 1, None);
+    let disk = SimDisk::new(2, Faults::default());
+    assert_eq!(net.primary(), 1);
+    net.put(1, "both", Level::Quorum).unwrap();
+    assert!(net.answer(1).is_ok());
+    // All that the primary sends, but for what is committed.
+    let now = at(net.millis);
+    let mut node = open(&disk, 2, &begin(1, 1), None, now);
+    let log = &net.node(1).raw.raft.raft_log;
+    let entry = |at| log.slice(at, at + 1, None, raft::GetEntriesContext::empty(false)).unwrap();
+    let entries: Vec<_> = (1..=log.last_index()).flat_map(entry).collect();
+    assert_eq!(entries.len(), 3);
+    let mut append = Message::default();
+    append.set_msg_type(MessageType::MsgAppend);
+    append.term = 2;
+    append.set_entries(entries.into());
+    let header = Header { to: 2, ..header(1, 2, 1) };
+    let mut bytes = Vec::new();
+    frame::encode(&mut bytes, &header, &Body::Consensus(append));
+    node.handle_frame(&bytes, now).unwrap();
+    settle(&mut node, &disk, now);
+    assert!(node.members().nodes().next().is_none() && !is_there(&node, "both"));
+    assert!(node.status().durable >= 3, "{:?}", node.status());
+    drop(node);
+    disk.restart();
+    let mut node = open(&disk, 2, &Start { is_promoted: true, ..Start::default() }, None, now);
+    settle(&mut node, &disk, now);
+    assert!(is_there(&node, "both"), "{:?} {:?}", node.status(), node.members());
+    assert_eq!((node.members().generation, node.members().voters.len()), (2, 1));
+}
