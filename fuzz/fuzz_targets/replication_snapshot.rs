@@ -172,13 +172,22 @@ fn settings() -> Settings {
 }
 
 fn open(disk: &Memory, is_learner: bool, now: Now) -> Node {
+    open_as(1, disk, is_learner, now)
+}
+
+/// Who is in the cluster, as one of its founders has it.
+fn membership(is_learner: bool) -> Vec<u8> {
+    open_as(2, &Memory::default(), is_learner, at(0)).members().encode()
+}
+
+fn open_as(node: u64, disk: &Memory, is_learner: bool, now: Now) -> Node {
     let store = engine::Options { log: log(), settings: settings(), ..engine::Options::default() };
     let feed_from = if is_learner { vec![2, 3] } else { Vec::new() };
     let options =
         Options { message_bytes: 4 << 10, snapshot_window: WINDOW, feed_from, ..Options::default() };
     let nodes = (1..=3).map(|node| (node, !is_learner || node != 1, Vec::new())).collect();
     let start = Start { nodes, ..Start::default() };
-    let identity = Identity { cluster: CLUSTER, node: 1 };
+    let identity = Identity { cluster: CLUSTER, node };
     Node::open(disk, store, options, identity, &start, now.instant.as_nanos(), now).expect("it opens").0
 }
 
@@ -190,6 +199,7 @@ struct World {
     disk: Memory,
     node: Node,
     is_learner: bool,
+    membership: Vec<u8>,
     millis: u64,
     stamp: u64,
     epoch: u64,
@@ -231,8 +241,7 @@ impl World {
     fn offer(&mut self, by: Sender, of: u8, wrong: Option<Wrong>) {
         let of = usize::from(of) % SOURCES.len();
         let mut id = SOURCES[of].id;
-        let right = self.node.members().encode();
-        let mut membership = right.clone();
+        let mut membership = self.membership.clone();
         match wrong {
             Some(Wrong::Sequence(sequence)) => id.sequence = sequence,
             Some(Wrong::Epoch(epoch)) => id.epoch = epoch,
@@ -243,7 +252,7 @@ impl World {
         }
         // Whoever else is said to be in the cluster is believed: it may be this node alone, which then goes on by itself.
         if Membership::decode(&membership).is_ok() {
-            membership = right;
+            membership.clone_from(&self.membership);
         }
         self.next[of] = 0;
         self.send(by, &Body::Offer { id, clock_ms: 1_000_000, membership });
@@ -405,6 +414,7 @@ fn play(is_learner: bool, steps: Vec<Step>) -> u64 {
         disk,
         node,
         is_learner,
+        membership: membership(is_learner),
         millis: 0,
         stamp: 0,
         epoch: 2,
