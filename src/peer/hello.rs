@@ -30,7 +30,7 @@ pub const PROTOCOL_VERSION: u16 = 1;
 pub type ClusterId = [u8; 16];
 
 /// The longest text in a refusal, in bytes.
-const DETAIL_BYTES_MAX: usize = 250;
+const DETAIL_BYTES_MAX: usize = u8::MAX as usize;
 /// The longest address in a hello, in bytes.
 const ADDRESS_BYTES_MAX: usize = 255;
 
