@@ -293,6 +293,9 @@ const LIMITS: [&str; 7] = [
     "forward_max",
 ];
 
+/// What a primary's own reason follows, where it is told by another node.
+const REFUSED: &str = "refused it: ";
+
 fn put_denied(to: &mut Vec<u8>, why: &Denied) {
     match why {
         Denied::NotPrimary { primary } => {
@@ -321,6 +324,11 @@ fn put_denied(to: &mut Vec<u8>, why: &Denied) {
             Error::InvalidArgument { detail, .. } => {
                 to.push(11);
                 put_bytes(to, detail.as_bytes());
+            }
+            // As another primary told it already.
+            Error::State { what: "primary", detail } if detail.starts_with(REFUSED) => {
+                to.push(12);
+                put_bytes(to, &detail.as_bytes()[REFUSED.len()..]);
             }
             other => {
                 to.push(12);
@@ -353,7 +361,7 @@ fn denied(from: &mut Reader<'_>) -> Result<Denied, Fault> {
         11 => Denied::Refused(Error::InvalidArgument { what: "command", detail: text(from)?.into() }),
         12 => Denied::Refused(Error::State {
             what: "primary",
-            detail: format!("refused it: {}", text(from)?).into(),
+            detail: format!("{REFUSED}{}", text(from)?).into(),
         }),
         _ => return Err(Fault::Malformed("the reason is of no known kind")),
     })
@@ -457,6 +465,10 @@ mod tests {
             Denied::Refused(Error::Capacity { what: "memory_max", limit: 5 }),
             Denied::Refused(Error::Io { what: "write".into(), code: 28, detail: "full".into() }),
             Denied::Refused(Error::InvalidArgument { what: "command", detail: "no".into() }),
+            Denied::Refused(Error::State {
+                what: "primary",
+                detail: "refused it: the store is closed".into(),
+            }),
         ] {
             all.push(Relay::Written(Err(why.clone())));
             all.push(Relay::Granted(Err(why)));

@@ -38,30 +38,28 @@ impl Node {
 
     /// The voters that are not known to have an entry on their disks. For a primary.
     pub(super) fn lacking(&self, sequence: u64) -> impl Iterator<Item = u64> {
-        self.members.nodes().filter(move |node| {
-            let matched = self.raw.raft.prs().get(*node).map_or(0, |it| it.matched);
-            self.members.is_voter(*node) && (self.forgetful.contains_key(node) || matched < sequence)
-        })
+        self.members
+            .nodes()
+            .filter(move |node| self.members.is_voter(*node) && !self.has_entry(*node, sequence))
     }
 
     /// The nodes for which a write waits that asked for `level`; none when it has that, or can never have it.
-    fn lacking_at(&self, level: Level, sequence: u64) -> Vec<u64> {
-        let Level::AtLeast(least) = level else { return self.lacking(sequence).collect() };
-        let nodes = || self.members.nodes();
-        if nodes().count() < least as usize || self.nodes_with(sequence) >= least {
-            return Vec::new();
-        }
-        let has = |node: &u64| {
-            let matched = self.raw.raft.prs().get(*node).map_or(0, |it| it.matched);
-            matched >= sequence && !self.forgetful.contains_key(node)
+    fn lacking_at(&self, level: Level, sequence: u64) -> impl Iterator<Item = u64> {
+        let (is_counted, is_waiting) = match level {
+            Level::AtLeast(least) => {
+                let can_be_had = self.members.nodes().count() >= least as usize;
+                (true, can_be_had && self.nodes_with(sequence) < least)
+            }
+            _ => (false, true),
         };
-        nodes().filter(|node| !has(node)).collect()
+        let counts = move |node: &u64| is_waiting && (is_counted || self.members.is_voter(*node));
+        self.members.nodes().filter(move |node| counts(node) && !self.has_entry(*node, sequence))
     }
 
     /// A write was answered with fewer nodes than it asked for.
     pub(super) fn degraded(&mut self, sequence: u64, level: Level) {
         self.degrading.writes += 1;
-        let lacking = if self.is_primary() { self.lacking_at(level, sequence) } else { Vec::new() };
+        let lacking: Vec<u64> = self.lacking_at(level, sequence).filter(|_| self.is_primary()).collect();
         if lacking.is_empty() {
             // It asked for more nodes than there are, or nobody is primary here any more.
             return;
@@ -76,7 +74,7 @@ impl Node {
     /// Looks whether it is over.
     pub(super) fn follow_degrading(&mut self) {
         let Some(Current { sequence, level, writes }) = self.degrading.current else { return };
-        let is_reached = !self.is_primary() || self.lacking_at(level, sequence).is_empty();
+        let is_reached = !self.is_primary() || self.lacking_at(level, sequence).next().is_none();
         if is_reached {
             self.degrading.current = None;
             self.events.push_back(Event::Recovered { writes });

@@ -119,6 +119,7 @@ impl Node {
         clock_ms: u64,
         membership: &[u8],
     ) -> std::result::Result<(), Fault> {
+        self.check_may_lead(header)?;
         let membership = Membership::decode(membership)?;
         if !membership.nodes().any(|node| node == self.identity.node) || id.sequence == 0 || id.epoch == 0 {
             return Err(Fault::Malformed("the snapshot is none for this node"));

@@ -360,9 +360,7 @@ fn promote(
     nodes.push((node, true, about(&node)));
     nodes.sort();
     let change = Change::Initial { generation: members.generation.max(put_out).saturating_add(1), nodes };
-    let members = write_initial(engine, found, members, &change, now)?;
-    engine.note_commit(found.applied, now);
-    Ok(members)
+    write_initial(engine, found, members, &change, now)
 }
 
 /// Appends it, takes all before it for committed, and applies that. That it is committed is to be noted once it is.

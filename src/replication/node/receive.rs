@@ -216,7 +216,10 @@ impl Node {
     fn handle_consensus(&mut self, header: &Header, mut message: Message) -> Result<(), Fault> {
         message.from = header.from;
         message.to = self.identity.node;
-        self.check_leads(header, message.get_msg_type())?;
+        let kind = message.get_msg_type();
+        if matches!(kind, MessageType::MsgAppend | MessageType::MsgHeartbeat | MessageType::MsgTimeoutNow) {
+            self.check_may_lead(header)?;
+        }
         let renews = matches!(message.get_msg_type(), MessageType::MsgAppend | MessageType::MsgHeartbeat);
         if !self.survives(header, &message)? {
             return Ok(());
@@ -234,14 +237,13 @@ impl Node {
         Ok(())
     }
 
-    /// Where this node alone votes nobody else can be primary: whoever is, is another cluster's.
-    fn check_leads(&self, header: &Header, kind: MessageType) -> Result<(), Fault> {
-        let leads =
-            matches!(kind, MessageType::MsgAppend | MessageType::MsgHeartbeat | MessageType::MsgTimeoutNow);
+    /// Whether what a primary says may be taken from this one. Where this node alone votes nobody else can be primary: whoever
+    /// is, is another cluster's.
+    pub(super) fn check_may_lead(&self, header: &Header) -> Result<(), Fault> {
         let log = &self.raw.raft.raft_log;
         // Of what is not known to be committed some may say who votes.
         let knows_all = log.last_index() == log.committed;
-        if leads && self.is_alone() && knows_all {
+        if self.is_alone() && knows_all {
             return Err(Fault::Stranger { from: header.from });
         }
         Ok(())

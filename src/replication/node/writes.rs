@@ -317,11 +317,16 @@ impl Node {
         }
     }
 
-    /// On how many nodes' disks an entry is known to be.
+    /// Whether an entry is known to be on a node's disk. For a primary.
+    pub(super) fn has_entry(&self, node: u64, sequence: u64) -> bool {
+        let progress = self.raw.raft.prs().get(node);
+        progress.is_some_and(|it| it.matched >= sequence) && !self.forgetful.contains_key(&node)
+    }
+
+    /// On how many nodes' disks it is known to be.
     pub(super) fn nodes_with(&self, sequence: u64) -> u32 {
-        let progress = self.raw.raft.prs().iter();
-        progress.filter(|(node, it)| it.matched >= sequence && !self.forgetful.contains_key(node)).count()
-            as u32
+        let nodes = self.raw.raft.prs().iter();
+        nodes.filter(|(node, _)| self.has_entry(**node, sequence)).count() as u32
     }
 
     /// Answers writes that are applied, and on as many nodes as they asked for.

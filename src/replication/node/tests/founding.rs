@@ -91,6 +91,27 @@ fn a_node_that_votes_alone_follows_nobody() {
     }
 }
 
+/// Nor is a whole state of such another cluster taken.
+#[test]
+fn a_node_that_votes_alone_takes_no_snapshot() {
+    let disk = SimDisk::new(1, Faults::default());
+    let mut node = open(&disk, 1, &begin(1, 0), None, at(0));
+    settle(&mut node, &disk, at(1));
+    assert!(node.is_settled());
+    let membership =
+        open(&SimDisk::new(2, Faults::default()), 2, &begin(3, 0), None, at(0)).members().encode();
+    let offer = Body::Offer {
+        id: crate::replication::SnapshotId { sequence: 90, epoch: 8 },
+        clock_ms: 5,
+        membership,
+    };
+    let taken = node.handle_frame(&frame(2, 9, 2, &offer), at(2));
+    assert_eq!(taken, Err(Fault::Stranger { from: 2 }));
+    let said = settle(&mut node, &disk, at(3));
+    let wants = |(_, bytes): &(u64, Vec<u8>)| matches!(frame::decode(bytes), Ok((_, Body::Want { .. })));
+    assert!(!said.iter().any(wants) && node.is_settled());
+}
+
 /// A process ends amidst what it writes down about the beginning: wherever that is, the next one goes on.
 #[test]
 fn a_beginning_that_was_cut_off_is_begun_again() {
