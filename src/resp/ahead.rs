@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 
 use super::keys::Ticket;
-use super::world::Held;
+use super::world::{Changed, Held};
 use crate::store::index::Timestamp;
 
 /// How long a key is contested, in milliseconds.
@@ -44,7 +44,7 @@ pub struct Ahead {
 pub struct Leaves {
     /// The chain it was made up from, if from any.
     pub(super) root: Option<Ticket>,
-    pub(super) changed: BTreeMap<Vec<u8>, Option<Held>>,
+    pub(super) changed: BTreeMap<Vec<u8>, Changed>,
 }
 
 /// What a write has left here, to be forgotten when it is done.
@@ -70,7 +70,10 @@ impl Ahead {
     /// Takes what the write `ticket` will have changed.
     pub fn put(&mut self, ticket: Ticket, leaves: Leaves) {
         let root = leaves.root.unwrap_or(ticket);
-        let expected = leaves.changed.into_iter().map(|(key, held)| (key, Expected { ticket, root, held }));
+        let expected = leaves
+            .changed
+            .into_iter()
+            .map(|(key, Changed { held, .. })| (key, Expected { ticket, root, held }));
         self.expected.extend(expected);
     }
 

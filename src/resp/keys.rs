@@ -44,7 +44,7 @@ pub struct Ticket(pub u64);
 #[derive(Clone, Debug)]
 pub enum Submitted {
     /// It is done, and this came of it. To be told to nobody before the batch it belongs to is taken in.
-    Done(Outcome),
+    Done(Done),
     /// It will be completed later.
     UnderWay(Ticket),
 }
@@ -78,8 +78,30 @@ pub struct Told {
     pub answer: Option<Vec<u8>>,
 }
 
-/// What came of a write: its outcome in the index, or why it is not in the log.
-pub type Completed = Result<Outcome, Error>;
+/// A write that is in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Done {
+    /// What came of it in the index, at its sequence. In a cluster it may not be applied yet, where that is not asked for.
+    pub outcome: Outcome,
+    /// The epoch of its entry; 0 in the log of a store of its own.
+    pub epoch: u64,
+}
+
+impl Done {
+    pub(super) fn position(&self) -> Position {
+        Position { epoch: self.epoch, sequence: self.outcome.sequence }
+    }
+}
+
+impl From<Outcome> for Done {
+    /// Of a store of its own.
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, epoch: 0 }
+    }
+}
+
+/// What came of a write: that, or why it is not in the log.
+pub type Completed = Result<Done, Error>;
 
 /// The store. Reads are answered at once; a write is submitted and completed later, by
 /// [`Connection::handle_completion`](super::Connection::handle_completion), unless it is done at once.
@@ -134,7 +156,8 @@ pub trait Keys {
     }
 
     /// Takes a write in. It does not wait. `leaves` is what it will have changed, if it has read first: to be known to
-    /// [`Keys::read_ahead`] until it is done.
+    /// [`Keys::read_ahead`] until it is done. `stays`: it is done by this node, as primary, or not at all; another one is not
+    /// asked for it, now or later.
     ///
     /// # Errors
     ///
@@ -143,6 +166,7 @@ pub trait Keys {
         &mut self,
         command: &Command<'_>,
         durability: Durability,
+        stays: bool,
         leaves: Option<Leaves>,
     ) -> Result<Submitted, Error>;
 

@@ -16,6 +16,7 @@ mod command;
 mod connection;
 mod desk;
 mod errand;
+mod fields;
 mod float;
 mod glob;
 mod hub;
@@ -40,7 +41,7 @@ pub use self::errand::Errand;
 #[cfg(feature = "proxy")]
 pub(crate) use self::glob::matches;
 pub use self::hub::{Counters, Hub, HubOptions, Message, Order};
-pub use self::keys::{Completed, Durability, Has, Keys, Position, Sight, Submitted, Ticket, Told};
+pub use self::keys::{Completed, Done, Durability, Has, Keys, Position, Sight, Submitted, Ticket, Told};
 pub use self::notify::are_classes;
 pub use self::number::parse_integer;
 pub use self::peers::Peers;

@@ -71,6 +71,21 @@ pub(super) fn of_pairs<'a>(pairs: impl ExactSizeIterator<Item = (&'a [u8], &'a [
     out
 }
 
+/// How long that is: with so many fields, which have so many [`pair_bytes`] together.
+pub(super) fn pairs_bytes(len: usize, bytes: usize) -> usize {
+    MARK.len() + 1 + number_bytes(len) + bytes
+}
+
+/// How much of it a field and its value are.
+pub(super) fn pair_bytes(field: &[u8], value: &[u8]) -> usize {
+    let bytes = |part: &[u8]| number_bytes(part.len()) + part.len();
+    bytes(field) + bytes(value)
+}
+
+fn number_bytes(number: usize) -> usize {
+    number.max(1).ilog2() as usize / 7 + 1
+}
+
 /// The fields of a hash and their values, where they lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pairs<'a> {

@@ -14,8 +14,9 @@ use crate::store::index::{
 };
 
 use super::ahead::{Ahead, Leaves};
+use super::fields::Fields;
 use super::keys::Ticket;
-use super::value::{Pairs, Value, of_pairs, of_string};
+use super::value::{Pairs, Value, of_string};
 
 /// Why a command does nothing: the text of the error, with its code.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub(super) const NOT_AN_INTEGER: Failure = fail("ERR value is not an integer or 
 pub(super) const WRONG_TYPE: Failure =
     fail("WRONGTYPE Operation against a key holding the wrong kind of value");
 pub(super) const TOO_LONG: Failure = fail("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+/// Why a transaction is not done at all.
+const TOO_MUCH: Failure = fail("ERR too many bytes are written by one transaction; split it");
 pub(super) const KEY_TOO_LONG: Failure = fail("ERR a key is longer than 65536 bytes; use a shorter one");
 
 /// An error with a text that is always the same.
@@ -33,8 +36,10 @@ pub(super) const fn fail(text: &'static str) -> Failure {
     Failure(Cow::Borrowed(text.as_bytes()))
 }
 
-/// Values written by one transaction, in bytes, are at most so many times `value_max`.
+/// Values written by one transaction, in bytes, are at most so many times `value_max`: what it comes to.
 const WRITTEN_MAX: u64 = 4;
+/// The same with all that it writes in between and replaces itself.
+const REPLACED_MAX: u64 = 64;
 
 /// What a key has: its value, the same if it is shared, its lifetime.
 type Seen<'s> = (&'s [u8], Option<&'s Arc<[u8]>>, Lifetime);
@@ -52,6 +57,25 @@ enum Change {
     Lifetime(Vec<u8>, Lifetime),
     Delete(Vec<u8>),
     Clear,
+    /// A later one took its place.
+    Replaced,
+}
+
+/// What a key has been changed to.
+#[derive(Debug)]
+pub(super) struct Changed {
+    /// `None`: it is deleted.
+    pub(super) held: Option<Held>,
+    /// Where the last change of it is.
+    at: usize,
+}
+
+/// A hash that is not put yet, since more may come.
+#[derive(Debug, Default)]
+struct Edited {
+    fields: Fields,
+    /// As how many bytes it counts.
+    bytes: u64,
 }
 
 /// See the module.
@@ -92,11 +116,20 @@ impl Lookups {
 #[derive(Debug)]
 pub(super) struct Draft {
     /// Keys changed here, and what they have since.
-    changed: BTreeMap<Vec<u8>, Option<Held>>,
+    changed: BTreeMap<Vec<u8>, Changed>,
+    /// Hashes to be put before anybody looks at their keys.
+    edited: BTreeMap<Vec<u8>, Edited>,
     /// Keys read of the state, and their versions there.
     read: Option<BTreeMap<Vec<u8>, u64>>,
     changes: Vec<Change>,
+    /// How many of them count.
+    count: usize,
+    /// Bytes of keys and values that will be written.
     written: u64,
+    /// And that were written here in all.
+    worked: u64,
+    /// Why nothing is to be done at all.
+    failure: Option<Failure>,
     /// The chain of what was read ahead.
     root: Option<Ticket>,
 }
@@ -106,9 +139,13 @@ impl<'a> World<'a> {
     pub(super) fn new(state: &'a State, now: Timestamp, writes: bool, random: u64) -> Self {
         let draft = Draft {
             changed: BTreeMap::new(),
+            edited: BTreeMap::new(),
             read: writes.then(BTreeMap::new),
             changes: Vec::new(),
+            count: 0,
             written: 0,
+            worked: 0,
+            failure: None,
             root: None,
         };
         Self {
@@ -196,8 +233,9 @@ impl<'a> World<'a> {
     }
 
     fn look_up<T>(&mut self, key: &[u8], then: impl FnOnce(Option<Seen<'_>>) -> T) -> T {
-        if let Some(held) = self.draft.changed.get(key) {
-            let alive = held.as_ref().filter(|held| !is_past(held.lifetime, self.now));
+        self.put_edited(key);
+        if let Some(changed) = self.draft.changed.get(key) {
+            let alive = changed.held.as_ref().filter(|held| !is_past(held.lifetime, self.now));
             return then(alive.map(|held| (&held.value[..], Some(&held.value), held.lifetime)));
         }
         if self.is_cleared {
@@ -267,77 +305,148 @@ impl<'a> World<'a> {
         self.put(key, Arc::from(&*of_string(string)), lifetime)
     }
 
-    /// Puts a hash; without fields it is deleted. Its lifetime stays.
-    pub(super) fn put_hash<'p>(
+    /// Has a hash changed, which is none before its first field and after its last. Its lifetime stays. Where `change` fails,
+    /// or it would be too long, it is as it was.
+    pub(super) fn change_hash<T>(
         &mut self,
         key: &[u8],
-        pairs: impl ExactSizeIterator<Item = (&'p [u8], &'p [u8])>,
-    ) -> Result<(), Failure> {
-        if pairs.len() == 0 {
-            self.delete(key);
-            return Ok(());
+        change: impl FnOnce(&mut Fields) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let (mut edited, is_pending) = match self.draft.edited.remove(key) {
+            Some(edited) => {
+                self.found = true;
+                self.lookups.count(true);
+                (edited, true)
+            }
+            None => (Edited { fields: self.hash(key, |pairs| Fields::of(pairs.as_ref()))?, bytes: 0 }, false),
+        };
+        edited.fields.begin();
+        let mut result = change(&mut edited.fields);
+        if result.is_ok() && edited.fields.is_changed() {
+            let bytes = (key.len() + edited.fields.value_bytes()) as u64;
+            if edited.fields.len() == 0 {
+                edited.fields.take_back();
+                if is_pending {
+                    self.draft.edited.insert(key.to_vec(), edited);
+                }
+                self.delete(key);
+                return result;
+            }
+            if let Err(failure) = self.check_put(key, edited.fields.value_bytes(), edited.bytes) {
+                result = Err(failure);
+            } else {
+                self.draft.written += bytes - edited.bytes;
+                edited.bytes = bytes;
+                self.draft.edited.insert(key.to_vec(), edited);
+                return result;
+            }
         }
-        self.put(key, Arc::from(of_pairs(pairs)), Lifetime::Keep)
+        if is_pending {
+            edited.fields.take_back();
+            self.draft.edited.insert(key.to_vec(), edited);
+        }
+        result
+    }
+
+    /// Puts a hash that was changed, if this is one.
+    fn put_edited(&mut self, key: &[u8]) {
+        if self.draft.edited.is_empty() {
+            return;
+        }
+        if let Some(Edited { fields, bytes }) = self.draft.edited.remove(key) {
+            self.draft.written -= bytes;
+            let counted = (self.lookups, self.read, self.found);
+            let put = self.put(key, Arc::from(fields.encode()), Lifetime::Keep);
+            (self.lookups, self.read, self.found) = counted;
+            // Its length was looked at when it was changed, and it has to be put: what was answered rests on it.
+            self.draft.failure = self.draft.failure.take().or(put.err());
+        }
+    }
+
+    /// Puts all hashes that were changed.
+    pub(super) fn put_all_edited(&mut self) {
+        while let Some((key, edited)) = self.draft.edited.pop_first() {
+            self.draft.edited.insert(key.clone(), edited);
+            self.put_edited(&key);
+        }
     }
 
     /// Puts what another key has, or had.
     pub(super) fn put(&mut self, key: &[u8], value: Arc<[u8]>, lifetime: Lifetime) -> Result<(), Failure> {
-        if key.len() > KEY_MAX {
-            return Err(KEY_TOO_LONG);
+        self.put_edited(key);
+        let bytes = (key.len() + value.len()) as u64;
+        let replaced = match self.draft.changed.get(key).map(|changed| &self.draft.changes[changed.at]) {
+            Some(Change::Put(_, held)) => (key.len() + held.value.len()) as u64,
+            _ => 0,
+        };
+        self.check_put(key, value.len(), replaced)?;
+        self.draft.worked += bytes;
+        if self.draft.worked > self.value_max() * REPLACED_MAX {
+            return Err(self.draft.fail(TOO_MUCH));
         }
-        if value.len() as u64 > self.value_max() {
-            return Err(TOO_LONG);
-        }
-        self.draft.written += (key.len() + value.len()) as u64;
-        if self.draft.written > self.value_max() * WRITTEN_MAX {
-            return Err(fail("ERR too many bytes are written by one transaction; split it"));
-        }
+        self.draft.written = self.draft.written - replaced + bytes;
         let lifetime = match lifetime {
             Lifetime::Keep => self.lifetime(key).unwrap_or(Lifetime::Unbounded),
             other => other,
         };
         let held = Held { value, lifetime };
-        self.draft.changed.insert(key.to_vec(), Some(held.clone()));
-        self.draft.changes.push(Change::Put(key.to_vec(), held));
+        self.draft.change(key, Some(held.clone()), Change::Put(key.to_vec(), held));
+        Ok(())
+    }
+
+    /// Whether `key` may have a value that long, in place of what counts as `replaced` bytes.
+    fn check_put(&mut self, key: &[u8], value_bytes: usize, replaced: u64) -> Result<(), Failure> {
+        if key.len() > KEY_MAX {
+            return Err(KEY_TOO_LONG);
+        }
+        if value_bytes as u64 > self.value_max() {
+            return Err(TOO_LONG);
+        }
+        let written = self.draft.written - replaced + (key.len() + value_bytes) as u64;
+        if written > self.value_max() * WRITTEN_MAX {
+            return Err(self.draft.fail(TOO_MUCH));
+        }
         Ok(())
     }
 
     /// Changes when `key`, which is there, expires.
     pub(super) fn set_lifetime(&mut self, key: &[u8], lifetime: Lifetime) {
         let Some(held) = self.get(key) else { return };
-        self.draft.changed.insert(key.to_vec(), Some(Held { lifetime, ..held }));
-        self.draft.changes.push(Change::Lifetime(key.to_vec(), lifetime));
+        self.draft.change(key, Some(Held { lifetime, ..held }), Change::Lifetime(key.to_vec(), lifetime));
     }
 
     /// Deletes `key` and says whether it was there.
     pub(super) fn delete(&mut self, key: &[u8]) -> bool {
         let is_there = self.exists(key);
         if is_there {
-            self.draft.changed.insert(key.to_vec(), None);
-            self.draft.changes.push(Change::Delete(key.to_vec()));
+            self.draft.change(key, None, Change::Delete(key.to_vec()));
         }
         is_there
     }
 
     /// Deletes all keys.
     pub(super) fn clear(&mut self) {
+        self.put_all_edited();
         self.draft.changed.clear();
         self.is_cleared = true;
         self.draft.changes.push(Change::Clear);
+        self.draft.count += 1;
     }
 
     /// How many keys there are.
-    pub(super) fn len(&self) -> u64 {
+    pub(super) fn len(&mut self) -> u64 {
+        self.put_all_edited();
         let of_view = if self.is_cleared { 0 } else { self.state.count(&Range::ALL, self.now) };
-        self.draft.changed.iter().fold(of_view, |count, (key, held)| {
+        self.draft.changed.iter().fold(of_view, |count, (key, changed)| {
             let was = !self.is_cleared && self.state.get(key, self.now).is_some();
-            let is = held.as_ref().is_some_and(|held| !is_past(held.lifetime, self.now));
+            let is = changed.held.as_ref().is_some_and(|held| !is_past(held.lifetime, self.now));
             count + u64::from(is) - u64::from(was)
         })
     }
 
     /// Up to `limit` keys behind `after` (`None`: from the first on), and whether there are more.
-    pub(super) fn keys(&self, after: Option<&[u8]>, limit: u64) -> (Vec<Vec<u8>>, bool) {
+    pub(super) fn keys(&mut self, after: Option<&[u8]>, limit: u64) -> (Vec<Vec<u8>>, bool) {
+        self.put_all_edited();
         let start = after.map_or_else(Vec::new, |after| [after, &[0]].concat());
         let mut more = false;
         let mut keys: Vec<Vec<u8>> = Vec::new();
@@ -350,8 +459,8 @@ impl<'a> World<'a> {
         if !self.draft.changed.is_empty() {
             let end = if more { keys.last().cloned() } else { None };
             keys.retain(|key| !self.draft.changed.contains_key(key));
-            let own = self.draft.changed.range(start..).filter(|(key, held)| {
-                held.as_ref().is_some_and(|held| !is_past(held.lifetime, self.now))
+            let own = self.draft.changed.range(start..).filter(|(key, changed)| {
+                changed.held.as_ref().is_some_and(|held| !is_past(held.lifetime, self.now))
                     && end.as_ref().is_none_or(|end| *key <= end)
             });
             keys.extend(own.map(|(key, _)| key.clone()));
@@ -365,6 +474,34 @@ impl Draft {
     /// The chain of writes under way on which this depends.
     pub(super) fn root(&self) -> Option<Ticket> {
         self.root
+    }
+
+    /// Why nothing is to be done, if so.
+    pub(super) fn failure(&self) -> Option<&Failure> {
+        self.failure.as_ref()
+    }
+
+    /// Nothing is to be done at all.
+    fn fail(&mut self, failure: Failure) -> Failure {
+        self.failure.get_or_insert(failure).clone()
+    }
+
+    /// Takes a change of a key. What it makes of no account is not written: a value that another one follows, a lifetime.
+    fn change(&mut self, key: &[u8], held: Option<Held>, change: Change) {
+        if let Some(before) = self.changed.get(key).map(|changed| &mut self.changes[changed.at])
+            && matches!(
+                (&*before, &change),
+                (Change::Put(..) | Change::Lifetime(..), Change::Put(..))
+                    | (Change::Lifetime(..), Change::Lifetime(..))
+            )
+        {
+            *before = Change::Replaced;
+            self.count -= 1;
+        }
+        let at = self.changes.len();
+        self.changes.push(change);
+        self.count += 1;
+        self.changed.insert(key.to_vec(), Changed { held, at });
     }
 
     /// Bytes of what was put.
@@ -384,7 +521,7 @@ impl Draft {
 
     /// Whether there is something to be applied.
     pub(super) fn has_changes(&self) -> bool {
-        !self.changes.is_empty()
+        self.count > 0
     }
 
     /// What is to be applied.
@@ -394,21 +531,24 @@ impl Draft {
             relation: Relation::Equal,
             operand: Operand::Version(*version),
         });
-        let then = self.changes.iter().map(|change| match change {
-            Change::Put(key, held) => Step::Put {
-                key,
-                value: &held.value,
-                condition: Condition::Always,
-                lifetime: held.lifetime,
-                previous: false,
-            },
-            Change::Lifetime(key, lifetime) => Step::SetLifetime {
-                key,
-                lifetime: *lifetime,
-                condition: crate::store::index::LifetimeCondition::Always,
-            },
-            Change::Delete(key) => Step::Delete { key, condition: Condition::Always, previous: false },
-            Change::Clear => Step::DeleteRange { range: Range::ALL, limit: 0 },
+        let then = self.changes.iter().filter_map(|change| {
+            Some(match change {
+                Change::Replaced => return None,
+                Change::Put(key, held) => Step::Put {
+                    key,
+                    value: &held.value,
+                    condition: Condition::Always,
+                    lifetime: held.lifetime,
+                    previous: false,
+                },
+                Change::Lifetime(key, lifetime) => Step::SetLifetime {
+                    key,
+                    lifetime: *lifetime,
+                    condition: crate::store::index::LifetimeCondition::Always,
+                },
+                Change::Delete(key) => Step::Delete { key, condition: Condition::Always, previous: false },
+                Change::Clear => Step::DeleteRange { range: Range::ALL, limit: 0 },
+            })
         });
         Operation::Transaction(Transaction {
             conditions: conditions.filter(|comparison| comparison.key.len() <= KEY_MAX).collect(),
@@ -420,7 +560,7 @@ impl Draft {
 
     /// How many conditions and steps there are.
     pub(super) fn operations(&self) -> u64 {
-        (self.read.as_ref().map_or(0, BTreeMap::len) + self.changes.len()) as u64
+        (self.read.as_ref().map_or(0, BTreeMap::len) + self.count) as u64
     }
 }
 

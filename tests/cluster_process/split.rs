@@ -256,3 +256,27 @@ fn a_pool_of_the_nodes_follows_the_primary() {
     assert!(cluster.connect(next).ask("ROLE").unwrap().contains("master"));
     cluster.signal(before, "-CONT");
 }
+
+/// A write that was in doubt since the primary stood still is not done when that goes on: later ones of the same client were
+/// answered meanwhile.
+#[test]
+fn what_was_given_up_is_not_done_later() {
+    let cluster = Cluster::start_splitting("reads = \"primary\"");
+    let mut client = ready(&cluster);
+    let old = cluster.primary();
+    cluster.stop(old);
+    assert!(client.say("SET key first") && client.say("INCR n"));
+    for _ in 0..2 {
+        let told = client.answer().expect("it is told");
+        assert!(told.starts_with("-INDOUBT "), "{told}");
+    }
+    assert_eq!(client.ask("SET key second").as_deref(), Some("+OK"));
+    assert_eq!(client.ask("INCR n").as_deref(), Some(":1"));
+    cluster.signal(old, "-CONT");
+    until("it follows", || cluster.connect(old).ask("ROLE").is_some_and(|role| role.contains("slave")));
+    // Passed on by it behind whatever lay there.
+    until("it passes on", || cluster.connect(old).ask("SET after 1").as_deref() == Some("+OK"));
+    until("all nodes have it", || client.ask("WAIT 3 1000").as_deref() == Some(":3"));
+    assert_eq!(client.ask("GET key").as_deref(), Some("$6|second"));
+    assert_eq!(client.ask("GET n").as_deref(), Some("$1|1"));
+}

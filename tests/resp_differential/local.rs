@@ -30,6 +30,7 @@ impl Keys for Store {
         &mut self,
         command: &Command<'_>,
         _: Durability,
+        _: bool,
         _: Option<Leaves>,
     ) -> Result<Submitted, Error> {
         self.sequence += 1;
@@ -40,7 +41,7 @@ impl Keys for Store {
         if self.log.is_empty() && self.rng.below(2) == 0 {
             let outcome = self.index.apply(self.sequence, &bytes).expect("sequences rise");
             self.index.publish();
-            return Ok(Submitted::Done(outcome));
+            return Ok(Submitted::Done(outcome.into()));
         }
         self.log.push_back(bytes);
         Ok(Submitted::UnderWay(Ticket(self.sequence)))
@@ -116,7 +117,7 @@ impl Local {
             let sequence = self.store.sequence - self.store.log.len() as u64;
             let outcome = self.store.index.apply(sequence, &bytes).expect("sequences rise");
             self.store.index.publish();
-            let completed: Completed = Ok(outcome);
+            let completed: Completed = Ok(outcome.into());
             connection.handle_completion(Ticket(sequence), completed, &mut self.hub, &mut self.store, now);
         }
         if let Some(deadline) = connection.next_deadline() {

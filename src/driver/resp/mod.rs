@@ -265,7 +265,9 @@ impl Clients {
         let mut gone = Vec::new();
         for &key in &self.called {
             let Some(client) = find(&mut self.table, key) else { continue };
-            if client.read(&mut core.buffer, &self.hub, core.now).is_err() {
+            // A balancer that has left has given up what it sent last, and may have asked for other things elsewhere.
+            let has_left = client.is_ending && client.connection.follows_primary();
+            if has_left || client.read(&mut core.buffer, &self.hub, core.now).is_err() {
                 gone.push(key);
             }
         }

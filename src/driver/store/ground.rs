@@ -34,6 +34,12 @@ pub(super) struct Wanted {
         expect(dead_code, reason = "of clusters")
     )]
     pub(super) deadline: Instant,
+    /// It is done by this node as primary, or not at all. A store of one node does not look at it.
+    #[cfg_attr(
+        not(all(feature = "proxy", feature = "replication")),
+        expect(dead_code, reason = "of clusters")
+    )]
+    pub(super) stays: bool,
 }
 
 /// What was done, and what was reached.

@@ -19,7 +19,7 @@ use super::Store;
 use super::ground::Reply;
 use super::shared::{Core, now};
 use crate::error::Result;
-use crate::resp::{Ahead, Completed, Position, Ticket, Told, Topology, Trace};
+use crate::resp::{Ahead, Completed, Done, Position, Ticket, Told, Topology, Trace};
 use crate::store::index::{Answer, Timestamp};
 use crate::time::{Clock, Instant};
 
@@ -104,7 +104,7 @@ impl Lanes {
                 Finished::Told { client: place.client, ticket, told: result.map(told_of) }
             }
             Some(ticket) => {
-                let completed = result.map(|done| done.outcome.expect("a command has an outcome"));
+                let completed = result.map(done_of);
                 Finished::Write { client: place.client, ticket, completed }
             }
         });
@@ -390,6 +390,11 @@ impl Post {
         }
         std::mem::take(&mut self.is_news)
     }
+}
+
+/// What came of a write.
+fn done_of(reply: Reply) -> Done {
+    Done { outcome: reply.outcome.expect("a command has an outcome"), epoch: reply.epoch }
 }
 
 /// What a client is told of what the primary found, if anything was to be.

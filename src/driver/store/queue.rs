@@ -145,7 +145,7 @@ impl Queue {
                 let command =
                     Command { time: Timestamp::default(), request: *request, operation: operation.clone() };
                 let owner = Owner::Queue(Arc::clone(&self.shared), *user_data, Expected::of(operation));
-                let wanted = Wanted { durability: *durability, nodes: *nodes, deadline: until };
+                let wanted = Wanted { durability: *durability, nodes: *nodes, deadline: until, stays: false };
                 shared
                     .take(&mut core, &command, &wanted, owner, now)
                     .inspect_err(|_| self.shared.state.lock().under_way -= 1)

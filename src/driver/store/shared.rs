@@ -359,7 +359,7 @@ impl Shared {
             let ticket = core.ground.submit_sync()?;
             core.owners.insert(ticket, owner);
         } else {
-            let wanted = Wanted { durability: None, nodes: 0, deadline: Instant::START };
+            let wanted = Wanted { durability: None, nodes: 0, deadline: Instant::START, stays: false };
             core.waiting.push_back(Waiting { command: None, wanted, owner });
         }
         Ok(())

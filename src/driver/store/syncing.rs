@@ -137,7 +137,7 @@ mod tests {
             shared.core.lock().syncing.takes = Takes(takes);
             let mut waits = may_wait;
             let mut batch = lane.batch(&mut waits);
-            let submitted = batch.submit(&put, Durability::Local, None).unwrap();
+            let submitted = batch.submit(&put, Durability::Local, false, None).unwrap();
             assert!(matches!(submitted, Submitted::UnderWay(_)));
             let mut done = Vec::new();
             batch.finish(&mut done);

@@ -108,7 +108,7 @@ fn copy(world: &mut World<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<
 }
 
 /// Shows `then` all keys, a page at a time.
-fn each_key(world: &World<'_>, mut then: impl FnMut(Vec<u8>) -> ControlFlow<()>) {
+fn each_key(world: &mut World<'_>, mut then: impl FnMut(Vec<u8>) -> ControlFlow<()>) {
     let mut after: Option<Vec<u8>> = None;
     loop {
         let (keys, more) = world.keys(after.as_deref(), PAGE);

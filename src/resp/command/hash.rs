@@ -32,65 +32,13 @@ pub(super) const TABLE: &[Spec] = &[
     Spec::data("hrandfield", -2, READONLY, ONE, hrandfield),
 ];
 
-/// A hash being changed.
-#[derive(Default)]
-struct Fields {
-    /// In order; `None`: deleted.
-    pairs: Vec<Option<(Vec<u8>, Vec<u8>)>>,
-    places: HashMap<Vec<u8>, usize>,
-}
-
-impl Fields {
-    fn of(world: &mut World<'_>, key: &[u8]) -> Result<Self, Failure> {
-        world.hash(key, |pairs| {
-            let mut fields = Fields::default();
-            for (field, value) in pairs.iter().flat_map(|pairs| pairs.iter()) {
-                fields.put(field, value);
-            }
-            fields
-        })
-    }
-
-    fn value(&self, field: &[u8]) -> Option<&[u8]> {
-        let pair = self.pairs[*self.places.get(field)?].as_ref();
-        pair.map(|(_, value)| &value[..])
-    }
-
-    /// Says whether the field is new.
-    fn put(&mut self, field: &[u8], value: &[u8]) -> bool {
-        match self.places.get(field) {
-            Some(place) => {
-                self.pairs[*place] = Some((field.to_vec(), value.to_vec()));
-                false
-            }
-            None => {
-                self.places.insert(field.to_vec(), self.pairs.len());
-                self.pairs.push(Some((field.to_vec(), value.to_vec())));
-                true
-            }
-        }
-    }
-
-    fn remove(&mut self, field: &[u8]) -> bool {
-        let place = self.places.remove(field);
-        place.is_some_and(|place| self.pairs[place].take().is_some())
-    }
-
-    fn store(&self, world: &mut World<'_>, key: &[u8]) -> Result<(), Failure> {
-        let pairs: Vec<_> =
-            self.pairs.iter().flatten().map(|(field, value)| (&field[..], &value[..])).collect();
-        world.put_hash(key, pairs.into_iter())
-    }
-}
-
 fn put_all(world: &mut World<'_>, args: Args<'_>, name: &str) -> Result<usize, Failure> {
     if !args.len().is_multiple_of(2) {
         return Err(wrong_arity(name));
     }
-    let mut fields = Fields::of(world, args[1])?;
-    let count = args[2..].chunks_exact(2).filter(|pair| fields.put(pair[0], pair[1])).count();
-    fields.store(world, args[1])?;
-    Ok(count)
+    world.change_hash(args[1], |fields| {
+        Ok(args[2..].chunks_exact(2).filter(|pair| fields.put(pair[0], pair[1])).count())
+    })
 }
 
 fn hset(world: &mut World<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Failure> {
@@ -106,12 +54,10 @@ fn hmset(world: &mut World<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result
 }
 
 fn hsetnx(world: &mut World<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Failure> {
-    let mut fields = Fields::of(world, args[1])?;
-    let is_new = fields.value(args[2]).is_none();
-    if is_new {
-        fields.put(args[2], args[3]);
-        fields.store(world, args[1])?;
-    }
+    let is_new = world.change_hash(args[1], |fields| {
+        let is_new = fields.value(args[2]).is_none();
+        Ok(is_new && fields.put(args[2], args[3]))
+    })?;
     reply.integer(i64::from(is_new));
     Ok(())
 }
@@ -162,11 +108,8 @@ fn hvals(world: &mut World<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result
 }
 
 fn hdel(world: &mut World<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Failure> {
-    let mut fields = Fields::of(world, args[1])?;
-    let count = args[2..].iter().filter(|field| fields.remove(field)).count();
-    if count > 0 {
-        fields.store(world, args[1])?;
-    }
+    let count = world
+        .change_hash(args[1], |fields| Ok(args[2..].iter().filter(|field| fields.remove(field)).count()))?;
     reply.integer(count as i64);
     Ok(())
 }
@@ -189,25 +132,27 @@ fn hstrlen(world: &mut World<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Resu
 
 fn hincrby(world: &mut World<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Failure> {
     let by = integer(args[3])?;
-    let mut fields = Fields::of(world, args[1])?;
-    let number = fields.value(args[2]).map_or(Some(0), parse_integer);
-    let number = number.ok_or(fail("ERR hash value is not an integer"))?;
-    let sum = number.checked_add(by).ok_or(OVERFLOW)?;
-    fields.put(args[2], sum.to_string().as_bytes());
-    fields.store(world, args[1])?;
+    let sum = world.change_hash(args[1], |fields| {
+        let number = fields.value(args[2]).map_or(Some(0), parse_integer);
+        let number = number.ok_or(fail("ERR hash value is not an integer"))?;
+        let sum = number.checked_add(by).ok_or(OVERFLOW)?;
+        fields.put(args[2], sum.to_string().as_bytes());
+        Ok(sum)
+    })?;
     reply.integer(sum);
     Ok(())
 }
 
 fn hincrbyfloat(world: &mut World<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Failure> {
     let by = Float::parse(args[3]).ok_or(NOT_A_FLOAT)?;
-    let mut fields = Fields::of(world, args[1])?;
-    let number = fields.value(args[2]).map_or(Some(Float::ZERO), Float::parse);
-    let number = number.ok_or(fail("ERR hash value is not a float"))?;
-    let sum = number.add(by).ok_or(fail("ERR increment would produce NaN or Infinity"))?;
-    let text = sum.to_string();
-    fields.put(args[2], text.as_bytes());
-    fields.store(world, args[1])?;
+    let text = world.change_hash(args[1], |fields| {
+        let number = fields.value(args[2]).map_or(Some(Float::ZERO), Float::parse);
+        let number = number.ok_or(fail("ERR hash value is not a float"))?;
+        let sum = number.add(by).ok_or(fail("ERR increment would produce NaN or Infinity"))?;
+        let text = sum.to_string();
+        fields.put(args[2], text.as_bytes());
+        Ok(text)
+    })?;
     reply.bulk(text.as_bytes());
     Ok(())
 }

@@ -16,7 +16,7 @@ pub(super) fn answer(
     now: Timestamp,
     reply: &mut Reply<'_>,
 ) -> Result<(), Failure> {
-    let answer = completed.map_err(|error| refused_write(&error))?.answer;
+    let answer = completed.map_err(|error| refused_write(&error))?.outcome.answer;
     match (answer, expects) {
         (Ok(Answer::Put { .. }), Expects::Ok) => reply.simple("OK"),
         (Ok(Answer::NotMet { .. }), Expects::Ok) => reply.null(),

@@ -72,6 +72,8 @@ impl Connection {
             Control::Reset => {
                 self.queue = None;
                 self.watched.clear();
+                self.bound = None;
+                self.follows_primary = false;
                 hub.reset(self.id);
                 self.respond(hub, |reply| {
                     reply.simple("RESET");
@@ -109,7 +111,7 @@ impl Connection {
         let Some(Busy::Wait { is_local, local, replicas, deadline, asks_primary }) = &self.busy else {
             return;
         };
-        let (own, others) = progress(keys, self.written);
+        let (own, others) = progress(keys, self.written.sequence);
         let is_late = deadline.is_some_and(|deadline| deadline <= now);
         if (own >= *local && others >= *replicas) || is_late {
             let is_local = *is_local;

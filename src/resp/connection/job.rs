@@ -5,7 +5,7 @@ use std::vec::IntoIter;
 use super::control::{progress, told_progress, waiting};
 use super::{Busy, Connection, Watched};
 use crate::resp::command::server::flush_refused;
-use crate::resp::command::{Context, Control, GUARDED, Run, Spec, failure};
+use crate::resp::command::{Context, Control, GUARDED, READONLY, Run, Spec, failure};
 use crate::resp::connection::answer::{refused, refused_write};
 use crate::resp::hub::Hub;
 use crate::resp::keys::{Completed, Keys, Submitted};
@@ -29,6 +29,11 @@ pub(super) struct Queued {
 }
 
 impl Queued {
+    /// Whether it reads other keys than it names: SCAN, DBSIZE and such.
+    fn is_at_large(&self) -> bool {
+        self.spec.flags & READONLY != 0 && self.spec.keys.0 == 0
+    }
+
     pub(super) fn args(&self) -> Vec<&[u8]> {
         self.args.iter().map(|arg| &arg[..]).collect()
     }
@@ -98,12 +103,18 @@ impl Connection {
             self.cut(hub);
             return;
         };
-        if !draft.has_changes() {
+        if let Some(failure) = draft.failure() {
+            return self.fail_job(job.is_transaction, failure.clone(), hub);
+        }
+        // What is changed demands that what was read of keys is still so.
+        let rests_on_view = if draft.has_changes() { reads_at_large(&job) } else { reads(&job) };
+        if rests_on_view && !job.is_whole {
             let sight = keys.sight();
-            let unseen = if job.is_whole || !reads(&job) { None } else { self.unseen(sight, hub, keys) };
-            if let Some(failure) = unseen {
+            if let Some(failure) = self.unseen(sight, hub, keys) {
                 return self.seek_whole(job, attempts, failure, hub, keys);
             }
+        }
+        if !draft.has_changes() {
             self.write_job(job, parts, hub, keys, now);
             return;
         }
@@ -120,13 +131,13 @@ impl Connection {
         }
         let leaves = (draft.written() <= AHEAD_MAX).then(|| draft.take_leaves());
         let command = Command { time: now, request: None, operation: draft.operation() };
-        match keys.submit(&command, self.options.durability, leaves) {
+        match keys.submit(&command, self.options.durability, self.follows_primary, leaves) {
             Ok(Submitted::UnderWay(ticket)) => {
                 self.busy = Some(Busy::Write { ticket, job, parts, attempts });
             }
-            Ok(Submitted::Done(outcome)) => {
-                self.written = self.written.max(outcome.sequence);
-                self.finish_job(job, parts, attempts, Ok(outcome), hub, keys, now);
+            Ok(Submitted::Done(done)) => {
+                self.written = self.written.max(done.position());
+                self.finish_job(job, parts, attempts, Ok(done), hub, keys, now);
             }
             Err(error) => self.fail_job(job.is_transaction, refused_write(&error), hub),
         }
@@ -143,7 +154,7 @@ impl Connection {
         keys: &mut impl Keys,
         now: Timestamp,
     ) {
-        let failure = match completed.map(|outcome| outcome.answer) {
+        let failure = match completed.map(|done| done.outcome.answer) {
             Ok(Ok(Answer::Transaction { is_met: true, .. })) => {
                 self.write_job(job, parts, hub, keys, now);
                 return;
@@ -232,7 +243,7 @@ impl Connection {
                     result = run(&mut context, &queued.args(), &mut reply);
                 }
                 (Part::Later, Run::Control(control @ (Control::Wait | Control::WaitAof))) => {
-                    let (own, others) = progress(keys, self.written);
+                    let (own, others) = progress(keys, self.written.sequence);
                     result = waiting(control, &queued.args(), now)
                         .map(|_| told_progress(control == Control::WaitAof, own, others, &mut reply));
                 }
@@ -250,7 +261,12 @@ impl Connection {
 
 /// Whether any of it is about keys.
 fn reads(job: &Job) -> bool {
-    job.requests.iter().any(|queued| matches!(queued.spec.run, Run::Data(_)))
+    job.requests.iter().any(|queued| matches!(queued.spec.run, Run::Data(_)) || queued.is_at_large())
+}
+
+/// Whether any of it reads other keys than it names.
+fn reads_at_large(job: &Job) -> bool {
+    job.requests.iter().any(Queued::is_at_large)
 }
 
 /// Bytes up to which others may read what a write under way has changed.
@@ -286,6 +302,7 @@ fn made_up(
         room -= out.len().min(room);
         parts.push(Part::Written(out, world.take_lookups(queued.spec.is_write())));
     }
+    world.put_all_edited();
     Some(parts)
 }
 

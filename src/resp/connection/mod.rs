@@ -51,8 +51,8 @@ pub struct Connection {
     busy: Option<Busy>,
     queue: Option<Queue>,
     watched: BTreeMap<Vec<u8>, Watched>,
-    /// The last sequence that a write of this connection got.
-    written: u64,
+    /// Where the last write of this connection is in the log.
+    written: Position,
     /// Up to where the primary has read for it: it is not told what is older than that.
     seen: Position,
     /// What came of asking the primary, for the next request.
@@ -63,6 +63,8 @@ pub struct Connection {
     behind: Option<Timestamp>,
     /// Until when it waits for a quorum.
     lapsed: Option<Timestamp>,
+    /// Until when it waits for what this connection has written.
+    own: Option<Timestamp>,
     /// The next request waits for the answers before it.
     is_held: bool,
     /// It has asked for what a balancer does of a primary: positions, or reads of what is newest.
@@ -115,7 +117,8 @@ impl Connection {
             busy: None,
             queue: None,
             watched: BTreeMap::new(),
-            written: 0,
+            written: Position::default(),
+            own: None,
             seen: Position::default(),
             heard: None,
             bound: None,
@@ -182,8 +185,8 @@ impl Connection {
         keys: &mut impl Keys,
         now: Timestamp,
     ) {
-        if let Ok(outcome) = &completed {
-            self.written = self.written.max(outcome.sequence);
+        if let Ok(done) = &completed {
+            self.written = self.written.max(done.position());
         }
         let is_job = matches!(&self.busy, Some(Busy::Write { ticket: own, .. }) if *own == ticket);
         if is_job {

@@ -43,6 +43,12 @@ pub struct Options {
     pub attempts_max: u32,
 }
 
+impl Options {
+    pub(super) fn quorum_wait_ms(&self) -> u64 {
+        u64::try_from(self.quorum_wait.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {

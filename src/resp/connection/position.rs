@@ -20,6 +20,13 @@ pub(super) struct Bound {
     wait: u64,
 }
 
+impl Bound {
+    /// Whether what was there so long ago will do; `None`: it is not known how long.
+    pub(super) fn takes(self, past: Option<Duration>) -> bool {
+        self.age > 0 && past.is_some_and(|past| past <= Duration::from_millis(self.age))
+    }
+}
+
 impl Connection {
     /// Does what `TRIMTAB` asks for.
     pub(super) fn trimtab(
@@ -65,12 +72,10 @@ impl Connection {
 
     /// Answers with a place in the log behind all that this connection has been told.
     pub(super) fn tell_position(&mut self, hub: &mut Hub, keys: &mut impl Keys) {
-        let sequence = self.written.max(keys.view().sequence());
-        let Position { epoch, sequence } = match self.seen {
-            // Only the primary had that when it read it.
-            seen if seen.sequence > sequence => seen,
-            _ => Position { epoch: keys.epoch_of(sequence), sequence },
-        };
+        let sequence = keys.view().sequence();
+        let shown = Position { epoch: keys.epoch_of(sequence), sequence };
+        // What was written may not be shown yet; and only the primary had what it has read for this connection.
+        let Position { epoch, sequence } = shown.max(self.written).max(self.seen);
         let protocol = hub.client(self.id).protocol;
         let mut reply = Reply::new(&mut self.output, protocol);
         reply.array(2);
@@ -96,7 +101,7 @@ impl Connection {
         }
         match keys.has(position) {
             Has::All => {
-                self.written = self.written.max(position.sequence);
+                self.written = self.written.max(position);
                 self.take(inner, hub, keys, now)
             }
             Has::Lost => {
@@ -121,12 +126,16 @@ impl Connection {
     /// Whether what is here is as fresh as this connection asks; if not, what comes of the request.
     pub(super) fn check_age(&mut self, hub: &mut Hub, keys: &mut impl Keys, now: Timestamp) -> Option<Taken> {
         if let Some(bound) = self.bound
-            && !is_young(keys, bound.age)
+            && !is_young(keys, bound)
         {
             if self.keeps_waiting(bound.wait, now) {
                 return Some(Taken::Later);
             }
-            return Some(self.reject(BEHIND, hub));
+            if self.queue.take().is_some() {
+                self.end_multi(hub);
+            }
+            self.refuse(BEHIND, hub);
+            return Some(Taken::Yes);
         }
         self.behind = None;
         None
@@ -145,17 +154,17 @@ impl Connection {
 }
 
 /// What a read is answered that is to see more than there is here.
-const BEHIND: Failure = fail("BEHIND this node is not as fresh as was asked; nothing was done");
+pub(super) const BEHIND: Failure = fail("BEHIND this node is not as fresh as was asked; nothing was done");
 
-/// Whether what is seen now is no older than `age` milliseconds.
-fn is_young(keys: &mut impl Keys, age: u64) -> bool {
+/// Whether what is seen now is as fresh as that.
+fn is_young(keys: &mut impl Keys, bound: Bound) -> bool {
     let view = keys.view();
     let sight = keys.sight();
     drop(view);
     match sight {
         Sight::Whole => true,
-        Sight::Past(Some(past)) => past <= Duration::from_millis(age) && age > 0,
-        Sight::Past(None) | Sight::Lapsed => false,
+        Sight::Past(past) => bound.takes(past),
+        Sight::Lapsed => false,
     }
 }
 

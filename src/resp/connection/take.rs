@@ -5,11 +5,12 @@ use smallvec::SmallVec;
 use super::answer::{LAPSED, READ_ONLY, STALE, answer, refused_write};
 use super::job::{Job, Queued};
 use super::output::Slot;
-use super::{Busy, Connection};
+use super::position::BEHIND;
+use super::{Busy, Connection, Queue};
 use crate::resp::command::blind;
 use crate::resp::command::{self, Args, Context, Control, Data, Run, Spec, failure, is};
 use crate::resp::hub::Hub;
-use crate::resp::keys::{Keys, Sight, Submitted};
+use crate::resp::keys::{Has, Keys, Position, Sight, Submitted};
 use crate::resp::reply::{Protocol, Reply};
 use crate::resp::world::{Failure, World, fail};
 use crate::store::index::{Command, FETCH_MAX, Operation, State, Timestamp};
@@ -66,7 +67,7 @@ impl Connection {
         if let Run::Control(Control::Trimtab) = spec.run {
             return self.trimtab(args, hub, keys, now);
         }
-        if let Some(failure) = out_of_place(spec, args, hub) {
+        if let Some(failure) = out_of_place(spec, args, self.follows_primary, hub) {
             return self.reject(failure, hub);
         }
         if let Some(queue) = &mut self.queue {
@@ -112,13 +113,21 @@ impl Connection {
             self.is_held = true;
             return Taken::Later;
         }
+        let is_exec = matches!(spec.run, Run::Control(Control::Exec));
+        let reads_queued =
+            |queue: &Queue| queue.requests.iter().any(|it| it.spec.flags & command::READONLY != 0);
+        let reads = spec.flags & command::READONLY != 0;
         if self.bound.is_some()
-            && spec.flags & command::READONLY != 0
+            && (reads || is_exec && self.queue.as_ref().is_some_and(reads_queued))
             && let Some(taken) = self.check_age(hub, keys, now)
         {
             return taken;
         }
         self.behind = None;
+        let sees = reads || is_exec || matches!(spec.run, Run::Data(_) | Run::Control(Control::Watch));
+        if sees && self.waits_for_own(keys, now) {
+            return Taken::Later;
+        }
         let client = hub.client(self.id);
         client.active = now;
         client.last_command = spec.name;
@@ -143,7 +152,8 @@ impl Connection {
                 let sight = keys.sight();
                 if spec.flags & command::READONLY != 0
                     && let Some(failure) = self.unseen(sight, hub, keys)
-                    && let Some(taken) = self.read_elsewhere(spec, args, None, failure, hub, keys)
+                    && let Some(taken) =
+                        self.read_elsewhere(spec, args, self.not_shown(keys), failure, hub, keys)
                 {
                     return counted(taken, hub);
                 }
@@ -163,7 +173,8 @@ impl Connection {
                     return Taken::Later;
                 }
                 if let Some(failure) = self.unseen(sight, hub, keys)
-                    && let Some(taken) = self.read_elsewhere(spec, args, None, failure, hub, keys)
+                    && let Some(taken) =
+                        self.read_elsewhere(spec, args, self.not_shown(keys), failure, hub, keys)
                 {
                     return counted(taken, hub);
                 }
@@ -193,8 +204,7 @@ impl Connection {
             self.lapsed = None;
             return false;
         }
-        let wait = u64::try_from(self.options.quorum_wait.as_millis()).unwrap_or(u64::MAX);
-        let until = *self.lapsed.get_or_insert(now.saturating_add(wait));
+        let until = *self.lapsed.get_or_insert(now.saturating_add(self.options.quorum_wait_ms()));
         if until <= now {
             self.lapsed = None;
             return false;
@@ -205,11 +215,34 @@ impl Connection {
         true
     }
 
+    /// Where the last write of this connection is, if what is seen lacks it and will have it.
+    fn not_shown(&self, keys: &mut impl Keys) -> Option<Position> {
+        let is_answered_early = self.written.epoch > 0 && keys.view().sequence() < self.written.sequence;
+        (is_answered_early && keys.has(self.written) == Has::NotYet).then_some(self.written)
+    }
+
+    /// Whether the request is looked at again when what this connection has written is seen, which may have been answered
+    /// before that.
+    fn waits_for_own(&mut self, keys: &mut impl Keys, now: Timestamp) -> bool {
+        let until = match self.heard.is_none().then(|| self.not_shown(keys)).flatten() {
+            None => now,
+            Some(_) => *self.own.get_or_insert(now.saturating_add(self.options.quorum_wait_ms())),
+        };
+        if until <= now {
+            self.own = None;
+            return false;
+        }
+        self.busy = Some(Busy::Behind { until });
+        true
+    }
+
     /// Why what is seen is not told, if so.
     pub(super) fn unseen(&self, sight: Sight, hub: &mut Hub, keys: &mut impl Keys) -> Option<Failure> {
         let why = match sight {
-            Sight::Whole => return None,
             Sight::Lapsed => LAPSED,
+            Sight::Past(age) if self.bound.is_some_and(|bound| !bound.takes(age)) => return Some(BEHIND),
+            _ if self.not_shown(keys).is_some() => STALE,
+            Sight::Whole => return None,
             Sight::Past(age) => {
                 let is_old = self.options.age_max.is_some_and(|most| age.is_none_or(|age| age > most));
                 // What the primary has read for it was newer.
@@ -259,11 +292,11 @@ impl Connection {
         client.active = now;
         (client.last_command, client.last_subcommand) = (spec.name, None);
         let command = Command { time: now, request: None, operation: Operation::Step(step) };
-        match keys.submit(&command, self.options.durability, None) {
+        match keys.submit(&command, self.options.durability, self.follows_primary, None) {
             Ok(Submitted::UnderWay(ticket)) => self.slots.push_back(Slot::Pending(ticket, expects)),
-            Ok(Submitted::Done(outcome)) => {
-                self.written = self.written.max(outcome.sequence);
-                self.respond(hub, |reply| answer(Ok(outcome), &expects, keys, now, reply));
+            Ok(Submitted::Done(done)) => {
+                self.written = self.written.max(done.position());
+                self.respond(hub, |reply| answer(Ok(done), &expects, keys, now, reply));
             }
             Err(error) => self.refuse(refused_write(&error), hub),
         }
@@ -299,14 +332,18 @@ fn fetch(spec: &Spec, args: Args<'_>, state: &State) {
 }
 
 /// Why a command is not for this node, in a cluster or out of one.
-fn out_of_place(spec: &Spec, args: Args<'_>, hub: &Hub) -> Option<Failure> {
+///
+/// - `follows_primary`: it writes where the primary is, and is told where that is not here: passed on, a write that it has
+///   given up might be done behind later ones of it.
+fn out_of_place(spec: &Spec, args: Args<'_>, follows_primary: bool, hub: &Hub) -> Option<Failure> {
     if spec.name == "debug" {
         return Some(command::NO_DEBUG);
     }
     match hub.topology() {
         None => (spec.flags & command::MEMBER != 0).then(|| command::unknown(args)),
         Some(topology) => {
-            (spec.is_write() && !topology.forwards && !topology.is_primary()).then_some(READ_ONLY)
+            let forwards = topology.forwards && !follows_primary;
+            (spec.is_write() && !forwards && !topology.is_primary()).then_some(READ_ONLY)
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::resp::{
-    self, Connection, Durability, Hub, HubOptions, Keys, Leaves, Position, Sight, Submitted, Ticket,
+    self, Connection, Done, Durability, Hub, HubOptions, Keys, Leaves, Position, Sight, Submitted, Ticket,
 };
 use crate::rng::Rng;
 use crate::split::LinkId;
@@ -85,6 +85,7 @@ impl Keys for View1<'_> {
         &mut self,
         command: &Command<'_>,
         _: Durability,
+        _: bool,
         _: Option<Leaves>,
     ) -> Result<Submitted, Error> {
         if !self.is_primary {
@@ -215,7 +216,7 @@ impl Node {
         let Proposed { link, ticket, bytes, .. } = proposed;
         log.entries.push((epoch, bytes));
         let outcome = self.apply(log, log.entries.len() as u64).expect("one entry was new");
-        self.complete(link, ticket, Ok(outcome), log, epoch, now, delay);
+        self.complete(link, ticket, Ok(Done { outcome, epoch }), log, epoch, now, delay);
     }
 
     /// It is primary no longer, and knows: what was not committed is refused, and not done.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::sight::{READINGS_MAX, Seen, Sight};
-use super::{Finished, Place};
+use super::{Finished, Place, done_of};
 use crate::driver::lock::MutexGuard;
 use crate::driver::store::ground::Wanted;
 use crate::driver::store::owner::Owner;
@@ -164,6 +164,7 @@ impl Keys for Batch<'_> {
         &mut self,
         command: &Command<'_>,
         durability: Durability,
+        stays: bool,
         leaves: Option<Leaves>,
     ) -> Result<Submitted> {
         let (durability, nodes) = match durability {
@@ -192,7 +193,7 @@ impl Keys for Batch<'_> {
         self.is_writing = true;
         let core = self.core.get_or_insert_with(|| self.shared.core.lock());
         let deadline = self.now.instant.saturating_add(self.timeout);
-        let wanted = Wanted { durability: Some(durability), nodes, deadline };
+        let wanted = Wanted { durability: Some(durability), nodes, deadline, stays };
         match self.shared.take_now(core, command, &wanted, owner, self.now)? {
             None => {
                 if let Some(leaves) = leaves
@@ -205,7 +206,7 @@ impl Keys for Batch<'_> {
             Some(reply) => {
                 // What was looked at before lacks it.
                 self.sight.view = None;
-                Ok(Submitted::Done(reply.outcome.expect("a command has an outcome")))
+                Ok(Submitted::Done(done_of(reply)))
             }
         }
     }

@@ -19,6 +19,8 @@ pub(super) enum Asked {
         level: Level,
         /// It has a client and a number: done twice it is done once.
         is_repeatable: bool,
+        /// It is not passed on.
+        stays: bool,
     },
     /// Up to where to read, so that everything is seen that was answered before.
     Read,
@@ -135,6 +137,18 @@ impl Calls {
         self.held.push_front(call);
     }
 
+    /// Takes out all that is not to be passed on.
+    pub(super) fn take_staying(&mut self) -> Vec<Call> {
+        let stays = |call: &Call| matches!(call.asked, Asked::Write { stays: true, .. });
+        if !self.held.iter().any(stays) {
+            return Vec::new();
+        }
+        let (staying, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.held).into_iter().partition(stays);
+        self.held = others.into();
+        self.bytes -= staying.iter().map(|call| call.asked.bytes()).sum::<usize>();
+        staying
+    }
+
     pub(super) fn take_held(&mut self) -> Option<Call> {
         let call = self.held.pop_front()?;
         self.bytes -= call.asked.bytes();
@@ -236,7 +250,8 @@ mod tests {
 
     fn call(ticket: u64, gives_up: u64, deadline: u64) -> Call {
         let at = |ms| Instant::START.saturating_add(Duration::from_millis(ms));
-        let asked = Asked::Write { command: vec![0; 100], level: Level::Quorum, is_repeatable: true };
+        let asked =
+            Asked::Write { command: vec![0; 100], level: Level::Quorum, is_repeatable: true, stays: false };
         Call {
             ticket: Ticket(ticket),
             asked,
@@ -255,6 +270,23 @@ mod tests {
         assert_eq!(calls.take_sent(3, id).map(|it| it.ticket), Some(Ticket(1)));
         assert!(calls.take_sent(3, id).is_none());
         assert_eq!(calls.bytes, 0);
+    }
+
+    #[test]
+    fn what_is_not_to_be_passed_on_is_told_apart() {
+        let mut calls = Calls::default();
+        calls.hold(call(1, 10, 20));
+        let mut own = call(2, 10, 20);
+        if let Asked::Write { stays, .. } = &mut own.asked {
+            *stays = true;
+        }
+        calls.hold(own);
+        calls.hold(call(3, 10, 20));
+        let staying: Vec<Ticket> = calls.take_staying().into_iter().map(|it| it.ticket).collect();
+        assert_eq!((staying, calls.bytes), (vec![Ticket(2)], 200));
+        assert!(calls.take_staying().is_empty());
+        let held = [calls.take_held(), calls.take_held()].map(|it| it.map(|it| it.ticket));
+        assert_eq!((held, calls.bytes), ([Some(Ticket(1)), Some(Ticket(3))], 0));
     }
 
     #[test]

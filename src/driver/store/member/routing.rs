@@ -41,7 +41,8 @@ impl Member {
         } else {
             self.not_primary()
         };
-        if !self.may_hold(&why) {
+        let is_elsewhere = matches!(why, Denied::NotPrimary { .. });
+        if !self.may_hold(&why) || (wanted.stays && is_elsewhere) {
             return Err(self.error(why));
         }
         self.calls.check_room(self.options.forward_max)?;
@@ -51,7 +52,8 @@ impl Member {
             .map_err(|malformed| Error::invalid("command", malformed.to_string()))?;
         let mut encoded = Vec::new();
         command.encode(&mut encoded);
-        let asked = Asked::Write { command: encoded, level, is_repeatable: command.request.is_some() };
+        let (is_repeatable, stays) = (command.request.is_some(), wanted.stays);
+        let asked = Asked::Write { command: encoded, level, is_repeatable, stays };
         Ok(self.hold(asked, wanted.deadline, now))
     }
 
@@ -121,6 +123,12 @@ impl Member {
     /// Sends calls that are held where they can be done. Whether the node got some.
     pub(super) fn route(&mut self, now: Now) -> bool {
         let mut has_submitted = false;
+        if self.node.role() != Role::Primary {
+            for call in self.calls.take_staying() {
+                let why = self.error(Denied::NotPrimary { primary: self.node.primary() });
+                self.refuse(&call, why);
+            }
+        }
         while !self.calls.held.is_empty() {
             let is_primary = self.node.role() == Role::Primary;
             if !is_primary && now.instant < self.routes_at {

@@ -48,7 +48,7 @@ fn keyspace_notifications_tell_what_has_happened() {
         request: None,
         operation: Operation::Expire { limit: 0 },
     };
-    world.store.submit(&expire, Durability::Memory, None).unwrap();
+    world.store.submit(&expire, Durability::Memory, false, None).unwrap();
     while world.apply() {}
     world.deliver();
     assert_eq!(

@@ -45,6 +45,11 @@ fn a_replica_answers_reads_and_refuses_writes() {
     let forwarding = Topology { forwards: true, ..crate::resp::topology::tests::three(1, Some(0)) };
     world.hub.set_topology(Arc::new(forwarding));
     assert_eq!(world.ask(0, "SET k w\nHSET h a b"), "+OK :1");
+    // Not those of who goes to the primary himself: he has given them up, perhaps, by the time they are passed on.
+    assert_eq!(
+        world.ask(1, "TRIMTAB BOUND 0\nSET k x\nHSET h a c\nRESET\nSET k w"),
+        format!("+OK {READ_ONLY} {READ_ONLY} +RESET +OK")
+    );
     // A primary without its quorum.
     in_cluster(&mut world, 0, None);
     world.store.sight = Sight::Lapsed;

@@ -134,7 +134,7 @@ fn what_the_primary_does_not_do_is_done_here_once_all_is_here() {
             previous: false,
         }),
     };
-    world.store.submit(&set, Durability::Local, None).unwrap();
+    world.store.submit(&set, Durability::Local, false, None).unwrap();
     world.apply();
     world.hear(0, ticket, NO_ANSWER);
     assert_eq!(world.told(0), "");

@@ -5,6 +5,7 @@ mod channels;
 mod cluster;
 mod elsewhere;
 mod keys;
+mod own;
 mod transactions;
 mod writes;
 
@@ -18,7 +19,7 @@ use crate::resp::Topology;
 use crate::resp::ahead::{Ahead, Leaves, Trace};
 use crate::resp::errand::Errand;
 use crate::resp::hub::HubOptions;
-use crate::resp::keys::{Durability, Sight, Submitted, Ticket, Told};
+use crate::resp::keys::{Done, Durability, Has, Sight, Submitted, Ticket, Told};
 use crate::rng::Rng;
 use crate::store::index::{self, Answer, Command, Index, Operation, Settings, State, View};
 
@@ -38,6 +39,10 @@ struct Store {
     /// What it was asked and has not told.
     asked: VecDeque<Asked>,
     questions: u64,
+    /// Of its entries.
+    epoch: u64,
+    /// What is not applied is lost with a primary.
+    is_lost: bool,
 }
 
 /// A question to the primary.
@@ -66,6 +71,7 @@ impl Keys for Store {
         &mut self,
         command: &Command<'_>,
         _: Durability,
+        _: bool,
         leaves: Option<Leaves>,
     ) -> Result<Submitted, Error> {
         if self.is_stopped {
@@ -95,6 +101,14 @@ impl Keys for Store {
         let ticket = Ticket(1 << 63 | self.questions);
         self.asked.push_back((ticket, errand.cloned(), position));
         Some(ticket)
+    }
+
+    fn has(&mut self, position: Position) -> Has {
+        match self.view().sequence() >= position.sequence {
+            _ if self.is_lost => Has::Lost,
+            true => Has::All,
+            false => Has::NotYet,
+        }
     }
 
     fn durable(&mut self) -> u64 {
@@ -129,6 +143,8 @@ impl World {
             has_primary: false,
             asked: VecDeque::new(),
             questions: 0,
+            epoch: 0,
+            is_lost: false,
         };
         let now = Timestamp::from_millis(1_000_000);
         let mut hub = Hub::new(hub_options, now, Rng::new(7));
@@ -166,7 +182,7 @@ impl World {
             let ticket = Ticket(self.store.applied);
             connection.handle_completion(
                 ticket,
-                Ok(outcome.clone()),
+                Ok(Done { outcome: outcome.clone(), epoch: self.store.epoch }),
                 &mut self.hub,
                 &mut self.store,
                 self.now,
@@ -198,6 +214,12 @@ impl World {
         self.connections[at].handle_bytes(request.as_bytes());
         self.advance(at);
         while self.apply() {}
+        self.told(at)
+    }
+
+    /// What it has to send before anything is done.
+    fn ask_at_once(&mut self, at: usize, lines: &str) -> String {
+        self.send(at, lines);
         self.told(at)
     }
 

@@ -133,7 +133,7 @@ fn what_the_index_refuses_is_told_as_redis_does() {
     let mut world = World::plain(1);
     let settings = Settings { memory_max: 65_536, value_max: 100, ..Settings::default() };
     let configure = Command { time: world.now, request: None, operation: Operation::Configure(settings) };
-    world.store.submit(&configure, Durability::Memory, None).unwrap();
+    world.store.submit(&configure, Durability::Memory, false, None).unwrap();
     world.apply();
     let long = "x".repeat(101);
     let too_long = "-ERR string exceeds maximum allowed size (proto-max-bulk-len)";
