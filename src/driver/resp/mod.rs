@@ -110,6 +110,7 @@ impl Clients {
                 let _ = sender.try_send(Message::Store);
             }
         })?;
+        lane.want_messages();
         let workers = core.shared.senders.len();
         let mut options = shared.options.hub.clone();
         (options.id_first, options.id_step) = (core.index as u64 + 1, workers as u64);
