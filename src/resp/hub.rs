@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use super::clients::{Client, Part, Question};
 use super::glob;
+use super::inbox::Message;
 use super::notify::Notifications;
 use super::peers::Peers;
-use super::reply::{Protocol, Reply};
+use super::reply::Protocol;
 use super::scans::{ScanTable, Scans, cursor_of, mark_of, marks, number_of};
 use super::topology::{ClientAddress, Topology};
 use super::world::Lookups;
@@ -117,36 +118,7 @@ impl Counters {
     }
 }
 
-/// A message to be written to those who have asked for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message {
-    /// The pattern that the channel fits, for who has subscribed to one.
-    pub pattern: Option<Vec<u8>>,
-    /// The channel.
-    pub channel: Arc<[u8]>,
-    /// What was published.
-    pub payload: Arc<[u8]>,
-}
-
-impl Message {
-    pub(super) fn write(&self, reply: &mut Reply<'_>) {
-        match &self.pattern {
-            None => {
-                reply.push(3);
-                reply.bulk(b"message");
-            }
-            Some(pattern) => {
-                reply.push(4);
-                reply.bulk(b"pmessage");
-                reply.bulk(pattern);
-            }
-        }
-        reply.bulk(&self.channel);
-        reply.bulk(&self.payload);
-    }
-}
-
-type Subscribers = BTreeMap<Vec<u8>, BTreeSet<u64>>;
+type Subscribers = BTreeMap<Arc<[u8]>, BTreeSet<u64>>;
 
 /// See the module. One owner, who hands it to each connection in turn.
 #[derive(Debug)]
@@ -161,7 +133,10 @@ pub struct Hub {
     /// 40 hexadecimal digits that name this run.
     pub(super) run_id: String,
     pub(super) rng: Rng,
-    deliveries: VecDeque<(u64, Message)>,
+    /// Those for whom messages wait.
+    called: VecDeque<u64>,
+    /// How many wait.
+    deliveries: usize,
     scans: Box<dyn Scans>,
     /// The mark of this node in cursors.
     mark: u8,
@@ -225,7 +200,8 @@ impl Hub {
             started: now,
             run_id,
             rng,
-            deliveries: VecDeque::new(),
+            called: VecDeque::new(),
+            deliveries: 0,
             scans: Box::new(scans),
             mark: 0,
             id_next,
@@ -247,12 +223,21 @@ impl Hub {
     /// The next message to be delivered, and the connection it is for, by
     /// [`Connection::handle_message`](super::Connection::handle_message).
     pub fn poll_delivery(&mut self) -> Option<(u64, Message)> {
-        self.deliveries.pop_front()
+        while let Some(id) = self.called.front().copied() {
+            if let Some(inbox) = self.clients.get_mut(&id).map(|client| &mut client.inbox)
+                && let Some(message) = inbox.pop()
+            {
+                self.deliveries -= 1;
+                return Some((id, message));
+            }
+            self.called.pop_front();
+        }
+        None
     }
 
     /// Whether connections wait with further requests until messages have been delivered.
     pub fn is_crowded(&self) -> bool {
-        self.deliveries.len() > self.options.deliveries_max
+        self.deliveries > self.options.deliveries_max
     }
 
     /// Has it know of the loops beside its own, before the first connection.
@@ -284,34 +269,43 @@ impl Hub {
 
     /// Publishes to those connected here, and says to how many.
     pub fn publish_here(&mut self, channel: &Arc<[u8]>, payload: &Arc<[u8]>) -> u64 {
-        let before = self.deliveries.len();
-        let message = |pattern: Option<&Vec<u8>>| Message {
-            pattern: pattern.cloned(),
-            channel: channel.clone(),
-            payload: payload.clone(),
+        let mut count = 0;
+        let mut deliver = |ids: &BTreeSet<u64>, pattern: Option<&Arc<[u8]>>| {
+            for id in ids {
+                let Some(client) = self.clients.get_mut(id) else { continue };
+                let before = client.inbox.len();
+                let (channel, payload) = (channel.clone(), payload.clone());
+                client.inbox.push(Message { pattern: pattern.cloned(), channel, payload });
+                if before == 0 {
+                    self.called.push_back(*id);
+                }
+                self.deliveries = self.deliveries + client.inbox.len() - before;
+                count += 1;
+            }
         };
-        for id in self.channels.get(&**channel).into_iter().flatten() {
-            self.deliveries.push_back((*id, message(None)));
+        if let Some(ids) = self.channels.get(&**channel) {
+            deliver(ids, None);
         }
         for (pattern, ids) in self.patterns.iter().filter(|(pattern, _)| glob::matches(pattern, channel)) {
-            self.deliveries.extend(ids.iter().map(|id| (*id, message(Some(pattern)))));
+            deliver(ids, Some(pattern));
         }
-        (self.deliveries.len() - before) as u64
+        count
     }
 
-    pub(super) fn connect(&mut self, address: &str, local: &str, now: Timestamp) -> u64 {
+    /// `messages_max` bounds the bytes of messages that wait for it.
+    pub(super) fn connect(&mut self, address: &str, local: &str, messages_max: usize, now: Timestamp) -> u64 {
         let id = self.id_next;
         self.id_next += self.options.id_step;
         self.counters.connections += 1;
         let is_open = self.options.password.is_none();
-        self.clients.insert(id, Client::new(address.to_owned(), local.to_owned(), is_open, now));
+        self.clients
+            .insert(id, Client::new(address.to_owned(), local.to_owned(), is_open, messages_max, now));
         id
     }
 
     pub(super) fn disconnect(&mut self, id: u64) {
         self.unsubscribe_all(id);
-        self.clients.remove(&id);
-        self.deliveries.retain(|(to, _)| *to != id);
+        self.deliveries -= self.clients.remove(&id).map_or(0, |client| client.inbox.len());
     }
 
     /// How the cluster is now. Who has subscribed to Sentinel's channels here is told what has changed; and when another node
@@ -466,12 +460,14 @@ impl Hub {
             false => (&mut client.channels, &mut self.channels),
             true => (&mut client.patterns, &mut self.patterns),
         };
-        let ids = all.entry(name.to_vec()).or_default();
+        // The same bytes wherever the name is kept.
+        let name = all.get_key_value(name).map_or_else(|| Arc::from(name), |(name, _)| Arc::clone(name));
+        let ids = all.entry(name.clone()).or_default();
         ids.insert(id);
         if let Some(peers) = &mut self.peers {
-            peers.subscribed(name, is_pattern, ids.len() as u64);
+            peers.subscribed(&name, is_pattern, ids.len() as u64);
         }
-        own.insert(name.to_vec())
+        own.insert(name)
     }
 
     pub(super) fn unsubscribe(&mut self, id: u64, name: &[u8], is_pattern: bool) {
@@ -484,7 +480,7 @@ impl Hub {
         if let Some(ids) = all.get_mut(name) {
             ids.remove(&id);
             if let Some(peers) = &mut self.peers {
-                peers.subscribed(name, is_pattern, ids.len() as u64);
+                peers.subscribed(&Arc::from(name), is_pattern, ids.len() as u64);
             }
             if ids.is_empty() {
                 all.remove(name);
@@ -506,7 +502,7 @@ impl Hub {
     pub(super) fn subscribers(&self, is_pattern: bool) -> BTreeMap<Vec<u8>, u64> {
         let own = if is_pattern { &self.patterns } else { &self.channels };
         let mut all: BTreeMap<Vec<u8>, u64> =
-            own.iter().map(|(name, ids)| (name.clone(), ids.len() as u64)).collect();
+            own.iter().map(|(name, ids)| (name.to_vec(), ids.len() as u64)).collect();
         match &self.peers {
             Some(peers) if is_pattern => peers.add_patterns(&mut all),
             Some(peers) => peers.add_channels(&mut all),

@@ -19,6 +19,7 @@ mod errand;
 mod float;
 mod glob;
 mod hub;
+mod inbox;
 mod inline;
 mod keys;
 mod notify;
@@ -39,7 +40,8 @@ pub use self::desk::Desk;
 pub use self::errand::Errand;
 #[cfg(feature = "proxy")]
 pub(crate) use self::glob::matches;
-pub use self::hub::{Counters, Hub, HubOptions, Message, Order};
+pub use self::hub::{Counters, Hub, HubOptions, Order};
+pub use self::inbox::Message;
 pub use self::keys::{Completed, Durability, Has, Keys, Position, Sight, Submitted, Ticket, Told};
 pub use self::notify::are_classes;
 pub use self::number::parse_integer;

@@ -11,7 +11,7 @@ use super::hub::Counters;
 /// what is asked of their clients.
 pub trait Peers: Debug + Send {
     /// This loop has so many subscribers of a channel, or of a pattern, from now on.
-    fn subscribed(&mut self, name: &[u8], is_pattern: bool, count: u64);
+    fn subscribed(&mut self, name: &Arc<[u8]>, is_pattern: bool, count: u64);
 
     /// Has the others deliver a message, and says to how many it will be.
     fn publish(&mut self, channel: &Arc<[u8]>, payload: &Arc<[u8]>) -> u64;

@@ -18,8 +18,10 @@ use crate::driver::worker::Message;
 use crate::resp::{Counters, Part, Peers, Question, matches};
 use crate::sync::AtomicUsize;
 
-/// Messages on their way to one loop at most; beyond, they are lost to its subscribers, and not counted as received.
+/// Messages on their way to one loop at most, and their bytes; beyond, they are lost to its subscribers, and not counted as
+/// received.
 const MESSAGES_MAX: usize = 65_536;
+const MESSAGE_BYTES_MAX: usize = 256 << 20;
 
 pub(super) type Sent = (Arc<[u8]>, Arc<[u8]>);
 
@@ -28,6 +30,7 @@ pub(super) type Sent = (Arc<[u8]>, Arc<[u8]>);
 pub(super) struct Mail {
     /// Messages of channels.
     pub(super) sent: VecDeque<Sent>,
+    sent_bytes: usize,
     /// What is asked of its clients: the loop that asks, its number there, and what it is.
     pub(super) questions: Vec<(usize, u64, Arc<Question>)>,
     /// What others have answered, by number.
@@ -36,16 +39,33 @@ pub(super) struct Mail {
     pub(super) classes: Option<Vec<u8>>,
 }
 
+impl Mail {
+    /// Takes a message, if there is room for it.
+    fn send(&mut self, channel: &Arc<[u8]>, payload: &Arc<[u8]>) -> bool {
+        let bytes = self.sent_bytes + channel.len() + payload.len();
+        // One that is longer than that alone has its turn all the same.
+        let has_room = bytes <= MESSAGE_BYTES_MAX || self.sent.is_empty();
+        if self.sent.len() >= MESSAGES_MAX || !has_room {
+            return false;
+        }
+        self.sent_bytes = bytes;
+        self.sent.push_back((Arc::clone(channel), Arc::clone(payload)));
+        true
+    }
+}
+
 pub(crate) struct Exchange {
     state: Mutex<State>,
     /// Channels and patterns that somebody has subscribed to.
     names: AtomicUsize,
 }
 
+/// For each name the subscribers of each loop.
+type Names = BTreeMap<Arc<[u8]>, Box<[u64]>>;
+
 struct State {
-    /// For each name the subscribers of each loop.
-    channels: BTreeMap<Vec<u8>, Box<[u64]>>,
-    patterns: BTreeMap<Vec<u8>, Box<[u64]>>,
+    channels: Names,
+    patterns: Names,
     /// To each loop.
     mail: Box<[Mail]>,
     /// Loops that are no more: nothing is asked of them.
@@ -97,12 +117,12 @@ impl Others {
         }
     }
 
-    fn add(&self, names: &BTreeMap<Vec<u8>, Box<[u64]>>, all: &mut BTreeMap<Vec<u8>, u64>) {
+    fn add(&self, names: &Names, all: &mut BTreeMap<Vec<u8>, u64>) {
         for (name, counts) in names {
             let others: u64 =
                 (0..).zip(counts).filter(|(at, _)| *at != self.worker).map(|(_, count)| count).sum();
             if others > 0 {
-                *all.entry(name.clone()).or_default() += others;
+                *all.entry(name.to_vec()).or_default() += others;
             }
         }
     }
@@ -115,7 +135,7 @@ impl fmt::Debug for Others {
 }
 
 impl Peers for Others {
-    fn subscribed(&mut self, name: &[u8], is_pattern: bool, count: u64) {
+    fn subscribed(&mut self, name: &Arc<[u8]>, is_pattern: bool, count: u64) {
         let exchange = &self.clients.exchange;
         let mut state = exchange.state.lock();
         let workers = state.mail.len();
@@ -129,7 +149,7 @@ impl Peers for Others {
         } else if count > 0 {
             let mut counts = vec![0; workers].into_boxed_slice();
             counts[self.worker] = count;
-            names.insert(name.to_vec(), counts);
+            names.insert(Arc::clone(name), counts);
             exchange.names.fetch_add(1, Ordering::SeqCst);
         }
     }
@@ -150,9 +170,7 @@ impl Peers for Others {
         counts[self.worker] = 0;
         let mut sum = 0;
         for (worker, count) in counts.into_iter().enumerate() {
-            let sent = &mut state.mail[worker].sent;
-            if count > 0 && sent.len() < MESSAGES_MAX {
-                sent.push_back((Arc::clone(channel), Arc::clone(payload)));
+            if count > 0 && state.mail[worker].send(channel, payload) {
                 sum += count;
                 self.ring(worker);
             }
@@ -214,5 +232,23 @@ impl Peers for Others {
                 self.ring(asker);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_on_their_way_are_bounded_in_number_and_in_bytes() {
+        let channel: Arc<[u8]> = Arc::from(&b"c"[..]);
+        let sent = |payload: &Arc<[u8]>| {
+            let mut mail = Mail::default();
+            while mail.send(&channel, payload) {}
+            mail.sent.len()
+        };
+        assert_eq!(sent(&Arc::from(&b"x"[..])), MESSAGES_MAX);
+        assert_eq!(sent(&vec![b'x'; 1 << 20].into()), 255, "256 MiB with the channels");
+        assert_eq!(sent(&vec![b'x'; MESSAGE_BYTES_MAX].into()), 1, "whatever it is");
     }
 }

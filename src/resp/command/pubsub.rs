@@ -49,7 +49,7 @@ fn remove(
     let client = context.hub.client(context.id);
     let own = if is_pattern { &client.patterns } else { &client.channels };
     let names: Vec<Vec<u8>> = match &args[1..] {
-        [] => own.iter().cloned().collect(),
+        [] => own.iter().map(|name| name.to_vec()).collect(),
         names => names.iter().map(|name| name.to_vec()).collect(),
     };
     if names.is_empty() {

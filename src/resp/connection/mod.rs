@@ -28,7 +28,8 @@ use self::job::{Job, Part, Queued, Rest};
 pub use self::options::Options;
 use self::output::Slot;
 use self::position::Bound;
-use crate::resp::hub::{Hub, Message};
+use crate::resp::hub::Hub;
+use crate::resp::inbox::Message;
 use crate::resp::keys::{Completed, Keys, Position, Ticket};
 use crate::resp::reply::Reply;
 use crate::resp::request::Parser;
@@ -103,7 +104,7 @@ struct Watched {
 impl Connection {
     /// One for a client that has just connected from `address` to this end's address `local`.
     pub fn new(options: Options, address: &str, local: &str, hub: &mut Hub, now: Timestamp) -> Self {
-        let id = hub.connect(address, local, now);
+        let id = hub.connect(address, local, options.messages_max, now);
         let mut parser = Parser::new(options.limits);
         parser.set_stranger(!hub.client(id).is_authenticated);
         Self {
@@ -216,7 +217,11 @@ impl Connection {
         if self.is_closing || self.is_cut {
             return;
         }
-        let protocol = hub.client(self.id).protocol;
+        let client = hub.client(self.id);
+        if client.inbox.is_over() {
+            return self.cut(hub);
+        }
+        let protocol = client.protocol;
         let mut reply = Reply::bounded(&mut self.output, protocol, self.options.messages_max);
         message.write(&mut reply);
         let is_over = reply.is_over();

@@ -26,6 +26,60 @@ fn who_does_not_read_is_not_listened_to_and_then_cut() {
     assert!(world.connections[1].is_cut());
 }
 
+/// A transaction publishes all it has before any of it is delivered.
+#[test]
+fn what_is_published_at_once_is_bounded() {
+    let options = Options { messages_max: 1_000, ..Options::default() };
+    let mut world = World::new(HubOptions::default(), options, 3);
+    world.ask(0, &(1..=20).map(|stars| format!("PSUBSCRIBE {}\n", "*".repeat(stars))).collect::<String>());
+    world.ask(1, "SUBSCRIBE c");
+    let requests = "PUBLISH c x\n".repeat(20);
+    world.send(2, &format!("MULTI\n{requests}EXEC"));
+    assert!(world.told(2).ends_with(":21 :21"), "all that had subscribed are counted");
+    assert!(!world.hub.is_crowded());
+    let mut left = 0;
+    while let Some((id, message)) = world.hub.poll_delivery() {
+        left += 1;
+        let to = world.connections.iter_mut().find(|connection| connection.id() == id).unwrap();
+        to.handle_message(&message, &mut world.hub);
+    }
+    assert_eq!(left, 1 + 20, "nothing is kept for who is cut");
+    assert!(world.connections[0].is_cut() && !world.connections[1].is_cut());
+    assert_eq!(world.hub.counters().slow_readers, 1);
+    assert_eq!(world.told(1).matches("message").count(), 20);
+    let gone = world.connections.remove(0);
+    gone.close(&mut world.hub);
+    assert_eq!(world.ask(1, "PUBLISH c y"), ":1");
+}
+
+/// However many events there are, and subscribers to them, no more of them waits than may.
+#[test]
+fn what_has_happened_is_told_a_part_at_a_time() {
+    let hub_options = HubOptions { deliveries_max: 10, ..HubOptions::default() };
+    let mut world = World::new(hub_options, Options::default(), 2);
+    world.ask(1, "CONFIG SET notify-keyspace-events KEA");
+    world.ask(0, &(1..=8).map(|stars| format!("PSUBSCRIBE {}\n", "*".repeat(stars))).collect::<String>());
+    world.ask(1, &(0..30).map(|at| format!("SET key{at} 1\n")).collect::<String>());
+    let view = world.store.view();
+    let mut calls = 0;
+    loop {
+        let has_more = world.hub.handle_view(&view);
+        let mut waited = 0;
+        while let Some((_, message)) = world.hub.poll_delivery() {
+            waited += 1;
+            world.connections[0].handle_message(&message, &mut world.hub);
+        }
+        // One event more, of two channels.
+        assert!(waited <= 10 + 16, "{waited}");
+        calls += 1;
+        if !has_more {
+            break;
+        }
+    }
+    assert!(calls >= 30);
+    assert_eq!(world.told(0).matches("pmessage").count(), 30 * 2 * 8);
+}
+
 #[test]
 fn strangers_log_in_first() {
     let hub_options = HubOptions { password: Some(b"secret".to_vec()), ..HubOptions::default() };

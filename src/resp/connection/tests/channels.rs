@@ -67,7 +67,7 @@ struct Beside(Arc<std::sync::Mutex<Vec<Asked>>>);
 type Asked = (u64, Arc<crate::resp::Question>);
 
 impl crate::resp::Peers for Beside {
-    fn subscribed(&mut self, _: &[u8], _: bool, _: u64) {}
+    fn subscribed(&mut self, _: &Arc<[u8]>, _: bool, _: u64) {}
 
     fn publish(&mut self, _: &Arc<[u8]>, _: &Arc<[u8]>) -> u64 {
         0
@@ -112,7 +112,7 @@ fn an_answer_that_others_have_a_part_in_comes_whole_and_in_its_place() {
         world.deliver();
         assert!(world.told(0).starts_with(">3 $7 message"), "nothing of the answer is there yet");
         let clients = (0..killed).map(|id| {
-            let client = crate::resp::clients::Client::new("x".into(), "y".into(), true, world.now);
+            let client = crate::resp::clients::Client::new("x".into(), "y".into(), true, 0, world.now);
             (id, client)
         });
         let mut clients: Vec<_> = clients.collect();
