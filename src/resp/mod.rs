@@ -28,6 +28,7 @@ mod peers;
 mod reply;
 mod request;
 mod scans;
+mod sending;
 mod topology;
 mod value;
 mod world;

@@ -33,6 +33,7 @@ use crate::resp::inbox::Message;
 use crate::resp::keys::{Completed, Keys, Position, Ticket};
 use crate::resp::reply::Reply;
 use crate::resp::request::Parser;
+use crate::resp::sending::Sending;
 use crate::resp::world::Failure;
 use crate::store::index::Timestamp;
 
@@ -46,7 +47,9 @@ pub struct Connection {
     id: u64,
     options: Options,
     intake: Intake,
+    /// What is to be sent behind `sending`.
     output: Vec<u8>,
+    sending: Sending,
     /// Answers not yet in the output, in order.
     slots: VecDeque<Slot>,
     busy: Option<Busy>,
@@ -112,6 +115,7 @@ impl Connection {
             options,
             intake: Intake { parser, ..Intake::empty(options.limits) },
             output: Vec::new(),
+            sending: Sending::default(),
             slots: VecDeque::new(),
             busy: None,
             queue: None,
@@ -222,7 +226,8 @@ impl Connection {
             return self.cut(hub);
         }
         let protocol = client.protocol;
-        let mut reply = Reply::bounded(&mut self.output, protocol, self.options.messages_max);
+        let max = self.options.messages_max.saturating_sub(self.sending.len());
+        let mut reply = Reply::bounded(&mut self.output, protocol, max);
         message.write(&mut reply);
         let is_over = reply.is_over();
         self.check_output(is_over, hub);
@@ -336,6 +341,7 @@ impl Connection {
     fn drop_all(&mut self, hub: &mut Hub) {
         self.is_cut = true;
         self.output = Vec::new();
+        self.sending = Sending::default();
         self.slots.clear();
         self.is_held = false;
         self.drop_busy(hub);

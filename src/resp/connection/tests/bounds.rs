@@ -163,3 +163,56 @@ fn a_request_of_http_is_cut_without_a_word() {
     assert_eq!((counters.protocol_errors, counters.slow_readers), (1, 0));
     assert_eq!(world.ask(1, "MGET a pwned"), "*2 $1 1 $-1");
 }
+
+/// As Redis does it, whatever the byte is.
+#[test]
+fn a_byte_that_is_wrong_is_sent_back_as_it_is() {
+    for byte in [b'x', 0x80, 0xff] {
+        let mut world = World::plain(1);
+        world.connections[0].handle_bytes(&[b"*1\r\n", &[byte][..], b"\r\n"].concat());
+        world.advance(0);
+        let expected = [b"-ERR Protocol error: expected '$', got '", &[byte][..], b"'\r\n"].concat();
+        assert_eq!(world.connections[0].output(), expected);
+    }
+}
+
+/// What is read bit by bit stays where it is, and counts for no more than what is left of it.
+#[test]
+fn what_is_sent_in_parts_is_not_moved() {
+    let options = Options { output_pause: 50, output_max: 150, messages_max: 120, ..Options::default() };
+    let mut world = World::new(HubOptions::default(), options, 2);
+    let long = "x".repeat(40);
+    world.send(0, &format!("SUBSCRIBE c\nPING {long}"));
+    let mut expected = world.connections[0].output().to_vec();
+    world.connections[0].consume_output(1);
+    let first = world.connections[0].output().as_ptr();
+    let mut read = expected[..1].to_vec();
+    // More comes behind it, up to the bound.
+    for round in 0..3 {
+        world.ask(1, &format!("PUBLISH c {round}"));
+        world.deliver();
+        expected.extend_from_slice(format!("*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\n{round}\r\n").as_bytes());
+        let connection = &mut world.connections[0];
+        read.extend_from_slice(&connection.output()[..30]);
+        connection.consume_output(30);
+        if round == 0 {
+            assert_eq!(connection.output().as_ptr(), first.wrapping_add(30), "it is where it was");
+        }
+        assert!(!connection.is_cut() && !connection.wants_bytes(&world.hub));
+    }
+    while !world.connections[0].output().is_empty() {
+        read.push(world.connections[0].output()[0]);
+        world.connections[0].consume_output(1);
+    }
+    assert_eq!(String::from_utf8(read), String::from_utf8(expected));
+    assert!(world.connections[0].wants_bytes(&world.hub));
+    // What is left of the first part counts.
+    world.send(0, &format!("PING {long}"));
+    world.connections[0].consume_output(1);
+    for _ in 0..3 {
+        assert!(!world.connections[0].is_cut());
+        world.ask(1, "PUBLISH c x");
+        world.deliver();
+    }
+    assert!(world.connections[0].is_cut());
+}
