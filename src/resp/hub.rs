@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::clients::{Client, Part, Question};
-use super::glob;
+use super::glob::{self, Glob};
 use super::inbox::Message;
 use super::notify::Notifications;
 use super::peers::Peers;
@@ -116,6 +116,21 @@ impl Counters {
             messages: self.messages + other.messages,
         }
     }
+
+    /// What others have counted may be told a little late.
+    fn less(&self, other: &Self) -> Self {
+        Self {
+            connections: self.connections.saturating_sub(other.connections),
+            commands: self.commands.saturating_sub(other.commands),
+            errors: self.errors.saturating_sub(other.errors),
+            hits: self.hits.saturating_sub(other.hits),
+            misses: self.misses.saturating_sub(other.misses),
+            slow_readers: self.slow_readers.saturating_sub(other.slow_readers),
+            protocol_errors: self.protocol_errors.saturating_sub(other.protocol_errors),
+            retries: self.retries.saturating_sub(other.retries),
+            messages: self.messages.saturating_sub(other.messages),
+        }
+    }
 }
 
 type Subscribers = BTreeMap<Arc<[u8]>, BTreeSet<u64>>;
@@ -128,6 +143,8 @@ pub struct Hub {
     pub(super) channels: Subscribers,
     pub(super) patterns: Subscribers,
     pub(super) counters: Counters,
+    /// What was counted when that was reset last, if there are no loops beside.
+    base: Counters,
     pub(super) notifications: Notifications,
     pub(super) started: Timestamp,
     /// 40 hexadecimal digits that name this run.
@@ -196,6 +213,7 @@ impl Hub {
             channels: BTreeMap::new(),
             patterns: BTreeMap::new(),
             counters: Counters::default(),
+            base: Counters::default(),
             notifications: Notifications::default(),
             started: now,
             run_id,
@@ -498,23 +516,55 @@ impl Hub {
         }
     }
 
-    /// All channels, or patterns, that somebody has subscribed to, here or elsewhere, and how many have.
-    pub(super) fn subscribers(&self, is_pattern: bool) -> BTreeMap<Vec<u8>, u64> {
-        let own = if is_pattern { &self.patterns } else { &self.channels };
-        let mut all: BTreeMap<Vec<u8>, u64> =
-            own.iter().map(|(name, ids)| (name.to_vec(), ids.len() as u64)).collect();
+    /// How many have subscribed to a channel, here or elsewhere.
+    pub(super) fn subscribers_of(&self, channel: &[u8]) -> u64 {
+        let others = self.peers.as_ref().map_or(0, |peers| peers.subscribers_of(channel));
+        self.channels.get(channel).map_or(0, |ids| ids.len() as u64) + others
+    }
+
+    /// How many channels, or patterns, somebody has subscribed to, here or elsewhere.
+    pub(super) fn names(&self, is_pattern: bool) -> usize {
         match &self.peers {
-            Some(peers) if is_pattern => peers.add_patterns(&mut all),
-            Some(peers) => peers.add_channels(&mut all),
-            None => {}
+            Some(peers) => peers.names(is_pattern),
+            None if is_pattern => self.patterns.len(),
+            None => self.channels.len(),
         }
-        all
+    }
+
+    /// The channels that somebody has subscribed to and that fit.
+    pub(super) fn channels_of(&self, pattern: &mut Glob<'_>) -> BTreeSet<Arc<[u8]>> {
+        let mut found = BTreeSet::new();
+        let mut look = |name: &Arc<[u8]>| {
+            if pattern.matches(name) {
+                found.insert(Arc::clone(name));
+            }
+        };
+        match &self.peers {
+            Some(peers) => peers.each_channel(&mut look),
+            None => self.channels.keys().for_each(look),
+        }
+        found
     }
 
     /// How many clients there are, and what was counted, by all loops.
     pub(super) fn totals(&self) -> (u64, Counters) {
         let (clients, others) = self.peers.as_ref().map_or((0, Counters::default()), |peers| peers.totals());
-        (clients + self.clients.len() as u64, self.counters.plus(&others))
+        (clients + self.clients.len() as u64, self.counters.plus(&others).less(&self.base()))
+    }
+
+    /// Has all loops count from here on, for who asks; what each has counted goes on for its owner.
+    pub(super) fn reset_totals(&mut self) {
+        let others = self.peers.as_ref().map_or(Counters::default(), |peers| peers.totals().1);
+        let base = self.counters.plus(&others);
+        match &mut self.peers {
+            Some(peers) => peers.set_base(base),
+            None => self.base = base,
+        }
+    }
+
+    /// What was counted when that was reset last.
+    fn base(&self) -> Counters {
+        self.peers.as_ref().map_or(self.base, |peers| peers.base())
     }
 
     /// A step of a scan that went on from the cursor `from` (0: it began) is done, and goes on behind a key, or is at its end.

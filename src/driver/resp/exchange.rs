@@ -2,11 +2,13 @@
 //! asks of the clients of the others.
 //!
 //! A subscription is here before it is answered, and who publishes counts and hands over under the same lock: so the
-//! number that `PUBLISH` answers is that of the subscribers there were, wherever they are connected. The lock is held
-//! for no longer than that takes and with no other; while nobody has subscribed to anything it is not taken at all.
+//! number that `PUBLISH` answers is that of the subscribers there were, wherever they are connected. Which patterns the
+//! channel fits is found out before, without the lock, since nobody knows how long that takes. The lock is held for no
+//! longer than counting takes and with no other; while nobody has subscribed to anything it is not taken at all.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -22,6 +24,9 @@ use crate::sync::AtomicUsize;
 /// received.
 const MESSAGES_MAX: usize = 65_536;
 const MESSAGE_BYTES_MAX: usize = 256 << 20;
+
+/// Names taken out under the lock at once.
+const PAGE: usize = 256;
 
 pub(super) type Sent = (Arc<[u8]>, Arc<[u8]>);
 
@@ -91,6 +96,25 @@ impl Exchange {
         Self { state: Mutex::new(state), names: AtomicUsize::new(0) }
     }
 
+    /// Shows `then` each of the names, those that are there all the time. The lock is not held meanwhile.
+    fn each(&self, names: impl Fn(&State) -> &Names, mut then: impl FnMut(Arc<[u8]>)) {
+        let mut after: Option<Arc<[u8]>> = None;
+        loop {
+            let from = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+            let page: Vec<Arc<[u8]>> = {
+                let state = self.state.lock();
+                let rest = names(&state).range::<[u8], _>((from, Bound::Unbounded));
+                rest.take(PAGE).map(|(name, _)| Arc::clone(name)).collect()
+            };
+            let is_last = page.len() < PAGE;
+            after = page.last().cloned();
+            page.into_iter().for_each(&mut then);
+            if is_last {
+                return;
+            }
+        }
+    }
+
     /// What others have for `worker`.
     pub(super) fn take(&self, worker: usize) -> Mail {
         let mut state = self.state.lock();
@@ -114,16 +138,6 @@ impl Others {
         if self.clients.begin_tell(worker) {
             // The mailbox has a place for it, and refuses only when the loop is gone.
             let _ = self.shared.senders[worker].try_send(Message::Store);
-        }
-    }
-
-    fn add(&self, names: &Names, all: &mut BTreeMap<Vec<u8>, u64>) {
-        for (name, counts) in names {
-            let others: u64 =
-                (0..).zip(counts).filter(|(at, _)| *at != self.worker).map(|(_, count)| count).sum();
-            if others > 0 {
-                *all.entry(name.to_vec()).or_default() += others;
-            }
         }
     }
 }
@@ -159,12 +173,21 @@ impl Peers for Others {
         if exchange.names.load(Ordering::SeqCst) == 0 {
             return 0;
         }
+        let mut patterns = Vec::new();
+        exchange.each(
+            |state| &state.patterns,
+            |pattern| {
+                if matches(&pattern, channel) {
+                    patterns.push(pattern);
+                }
+            },
+        );
         let mut state = exchange.state.lock();
         let state = &mut *state;
         let mut counts = vec![0; state.mail.len()];
         let of_channel = state.channels.get(&**channel).into_iter();
-        let of_patterns = state.patterns.iter().filter(|(pattern, _)| matches(pattern, channel));
-        for subscribers in of_channel.chain(of_patterns.map(|(_, counts)| counts)) {
+        let of_patterns = patterns.iter().filter_map(|pattern| state.patterns.get(pattern));
+        for subscribers in of_channel.chain(of_patterns) {
             counts.iter_mut().zip(subscribers).for_each(|(count, more)| *count += more);
         }
         counts[self.worker] = 0;
@@ -178,12 +201,19 @@ impl Peers for Others {
         sum
     }
 
-    fn add_channels(&self, channels: &mut BTreeMap<Vec<u8>, u64>) {
-        self.add(&self.clients.exchange.state.lock().channels, channels);
+    fn subscribers_of(&self, channel: &[u8]) -> u64 {
+        let state = self.clients.exchange.state.lock();
+        let counts = (0..).zip(state.channels.get(channel).into_iter().flatten());
+        counts.filter(|(at, _)| *at != self.worker).map(|(_, count)| count).sum()
     }
 
-    fn add_patterns(&self, patterns: &mut BTreeMap<Vec<u8>, u64>) {
-        self.add(&self.clients.exchange.state.lock().patterns, patterns);
+    fn names(&self, is_pattern: bool) -> usize {
+        let state = self.clients.exchange.state.lock();
+        if is_pattern { state.patterns.len() } else { state.channels.len() }
+    }
+
+    fn each_channel(&self, tell: &mut dyn FnMut(&Arc<[u8]>)) {
+        self.clients.exchange.each(|state| &state.channels, |name| tell(&name));
     }
 
     fn configure(&mut self, classes: &[u8]) {
@@ -199,6 +229,14 @@ impl Peers for Others {
 
     fn totals(&self) -> (u64, Counters) {
         self.clients.others(self.worker)
+    }
+
+    fn base(&self) -> Counters {
+        *self.clients.base.lock()
+    }
+
+    fn set_base(&mut self, base: Counters) {
+        *self.clients.base.lock() = base;
     }
 
     fn ask(&mut self, number: u64, question: &Arc<Question>) -> usize {
