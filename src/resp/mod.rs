@@ -50,4 +50,6 @@ pub use self::peers::Peers;
 pub use self::reply::{Protocol, Reply};
 pub use self::request::{Limits, Parsed, Parser, ProtocolError, Request};
 pub use self::scans::{ScanTable, Scans, mark_of, marks};
+#[cfg(feature = "proxy")]
+pub(crate) use self::sending::Sending;
 pub use self::topology::{ClientAddress, Freshness, Node, Topology};

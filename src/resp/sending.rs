@@ -58,7 +58,10 @@ mod tests {
         assert_eq!(sending.front(&written), (100..200).collect::<Vec<u8>>());
         assert_eq!((sending.front(&written).as_ptr(), sending.len()), (first.wrapping_add(100), 100));
         sending.consume(&mut written, 100);
-        assert_eq!((sending.front(&written), sending.len(), sending.bytes.capacity()), (&b"behind"[..], 0, 0));
+        assert_eq!(
+            (sending.front(&written), sending.len(), sending.bytes.capacity()),
+            (&b"behind"[..], 0, 0)
+        );
         sending.consume(&mut written, 6);
         assert!(sending.front(&written).is_empty());
     }
