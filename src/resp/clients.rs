@@ -5,7 +5,9 @@
 //! together. So what clients do needs no lock and is written down nowhere but in their own loop.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use super::inbox::Inbox;
 use super::reply::{Protocol, Reply};
 use super::world::{Failure, fail};
 use crate::store::index::Timestamp;
@@ -24,8 +26,10 @@ pub(super) struct Client {
     pub(super) is_authenticated: bool,
     pub(super) last_command: &'static str,
     pub(super) last_subcommand: Option<&'static str>,
-    pub(super) channels: BTreeSet<Vec<u8>>,
-    pub(super) patterns: BTreeSet<Vec<u8>>,
+    pub(super) channels: BTreeSet<Arc<[u8]>>,
+    pub(super) patterns: BTreeSet<Arc<[u8]>>,
+    /// Messages that wait for it.
+    pub(super) inbox: Inbox,
     /// Requests queued by `MULTI`; -1: none is under way.
     pub(super) queued: i64,
     pub(super) is_no_evict: bool,
@@ -40,7 +44,13 @@ pub(super) struct Client {
 
 impl Client {
     /// One that has just come.
-    pub(super) fn new(address: String, local: String, is_authenticated: bool, now: Timestamp) -> Self {
+    pub(super) fn new(
+        address: String,
+        local: String,
+        is_authenticated: bool,
+        messages_max: usize,
+        now: Timestamp,
+    ) -> Self {
         Self {
             address,
             local,
@@ -54,6 +64,7 @@ impl Client {
             last_subcommand: None,
             channels: BTreeSet::new(),
             patterns: BTreeSet::new(),
+            inbox: Inbox::new(messages_max),
             queued: -1,
             is_no_evict: false,
             is_no_touch: false,

@@ -30,7 +30,8 @@ impl Desk {
 
     /// A client has come from `address` to `local`; answers its number.
     pub fn connect(&mut self, address: &str, local: &str, now: Timestamp) -> u64 {
-        self.hub.connect(address, local, now)
+        // It subscribes to nothing.
+        self.hub.connect(address, local, 0, now)
     }
 
     /// It has gone.

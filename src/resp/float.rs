@@ -16,6 +16,10 @@ const EXPONENT_MAX: i32 = 16_384 - 64;
 /// Decimal digits looked at, and powers of ten: what is beyond is beyond a Float, or of no consequence to it.
 const TEXT_MAX: usize = 5 * 1_024;
 const POWER_MAX: i64 = 5_000;
+/// The highest power of ten in a word, and that of five.
+const PART: u64 = 10_000_000_000_000_000_000;
+const PART_DIGITS: usize = 19;
+const FIVES_MAX: u32 = 27;
 
 impl Float {
     pub(super) const ZERO: Float = Float { is_negative: false, mantissa: 0, exponent: 0 };
@@ -46,6 +50,8 @@ impl Float {
         };
         let mut number = Big::default();
         let (mut has_point, mut has_digits) = (false, false);
+        // As many digits at once as a word takes.
+        let (mut part, mut scale) = (0, 1);
         for byte in digits {
             match byte {
                 b'.' if has_point => return None,
@@ -53,13 +59,18 @@ impl Float {
                 digit => {
                     has_digits = true;
                     power -= i64::from(has_point);
-                    number.multiply_add(10, u32::from(digit - b'0'));
+                    (part, scale) = (part * 10 + u64::from(digit - b'0'), scale * 10);
+                    if scale == PART {
+                        number.multiply_add(scale, part);
+                        (part, scale) = (0, 1);
+                    }
                 }
             }
         }
         if !has_digits {
             return None;
         }
+        number.multiply_add(scale, part);
         if number.is_zero() {
             return Some(Float { is_negative, ..Float::ZERO });
         }
@@ -68,14 +79,18 @@ impl Float {
         }
         let mut divisor = Big::from(1);
         let scaled = if power < 0 { &mut divisor } else { &mut number };
-        for _ in 0..power.unsigned_abs() {
-            scaled.multiply_add(10, 0);
+        // Ten is five times two, and two to any power is but a matter of the exponent.
+        let mut fives = power.unsigned_abs() as u32;
+        while fives > 0 {
+            let some = fives.min(FIVES_MAX);
+            scaled.multiply_add(5u64.pow(some), 0);
+            fives -= some;
         }
-        Self::quotient(is_negative, number, divisor)
+        Self::quotient(is_negative, number, divisor, power as i32)
     }
 
-    /// `number` by `divisor`, to the nearest.
-    fn quotient(is_negative: bool, mut number: Big, mut divisor: Big) -> Option<Self> {
+    /// `number` by `divisor`, times two to the power of `exponent`, to the nearest.
+    fn quotient(is_negative: bool, mut number: Big, mut divisor: Big, exponent: i32) -> Option<Self> {
         // So that the quotient has 65 or 66 bits: one to round by, and what remains.
         let shift = 65 - (number.bits() as i32 - divisor.bits() as i32);
         if shift > 0 {
@@ -93,7 +108,7 @@ impl Float {
             }
             divisor.halve();
         }
-        Self::rounded(is_negative, quotient, -shift, !number.is_zero())
+        Self::rounded(is_negative, quotient, exponent - shift, !number.is_zero())
     }
 
     /// `number` times two to the power of `exponent`, and a little more if `has_more`, to the nearest.
@@ -196,13 +211,13 @@ impl fmt::Display for Float {
     }
 }
 
-/// A whole number of any length: 32 bits each, the lowest first, no zeros at the end.
+/// A whole number of any length: 64 bits each, the lowest first, no zeros at the end.
 #[derive(Clone, Debug, Default)]
-struct Big(Vec<u32>);
+struct Big(Vec<u64>);
 
 impl Big {
     fn from(number: u64) -> Self {
-        let mut big = Big(vec![number as u32, (number >> 32) as u32]);
+        let mut big = Big(vec![number]);
         big.trim();
         big
     }
@@ -218,18 +233,18 @@ impl Big {
     }
 
     fn bits(&self) -> usize {
-        self.0.last().map_or(0, |last| self.0.len() * 32 - last.leading_zeros() as usize)
+        self.0.last().map_or(0, |last| self.0.len() * 64 - last.leading_zeros() as usize)
     }
 
-    fn multiply_add(&mut self, by: u32, and: u32) {
-        let mut carry = u64::from(and);
+    fn multiply_add(&mut self, by: u64, and: u64) {
+        let mut carry = u128::from(and);
         for digit in &mut self.0 {
-            carry += u64::from(*digit) * u64::from(by);
-            *digit = carry as u32;
-            carry >>= 32;
+            carry += u128::from(*digit) * u128::from(by);
+            *digit = carry as u64;
+            carry >>= 64;
         }
         if carry > 0 {
-            self.0.push(carry as u32);
+            self.0.push(carry as u64);
         }
     }
 
@@ -237,15 +252,15 @@ impl Big {
         if self.is_zero() {
             return;
         }
-        self.multiply_add(1 << (bits % 32), 0);
-        self.0.splice(0..0, std::iter::repeat_n(0, bits as usize / 32));
+        self.multiply_add(1 << (bits % 64), 0);
+        self.0.splice(0..0, std::iter::repeat_n(0, bits as usize / 64));
     }
 
     fn halve(&mut self) {
         let mut carry = 0;
         for digit in self.0.iter_mut().rev() {
             let low = *digit & 1;
-            *digit = *digit >> 1 | carry << 31;
+            *digit = *digit >> 1 | carry << 63;
             carry = low;
         }
         self.trim();
@@ -261,7 +276,7 @@ impl Big {
         let mut borrow = false;
         for (at, digit) in self.0.iter_mut().enumerate() {
             let (less, first) = digit.overflowing_sub(other.0.get(at).copied().unwrap_or(0));
-            let (less, second) = less.overflowing_sub(u32::from(borrow));
+            let (less, second) = less.overflowing_sub(u64::from(borrow));
             *digit = less;
             borrow = first || second;
         }
@@ -274,18 +289,35 @@ impl fmt::Display for Big {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (mut rest, mut parts) = (self.clone(), Vec::new());
         while !rest.is_zero() {
-            let mut carry = 0u64;
+            let mut part = 0;
             for digit in rest.0.iter_mut().rev() {
-                carry = carry << 32 | u64::from(*digit);
-                *digit = (carry / 1_000_000_000) as u32;
-                carry %= 1_000_000_000;
+                (*digit, part) = by_part(part, *digit);
             }
             rest.trim();
-            parts.push(carry);
+            parts.push(part);
         }
         write!(f, "{}", parts.pop().unwrap_or(0))?;
-        parts.iter().rev().try_for_each(|part| write!(f, "{part:09}"))
+        parts.iter().rev().try_for_each(|part| write!(f, "{part:0PART_DIGITS$}"))
     }
+}
+
+/// `high` times 2^64 and `low`, by [`PART`], and what remains; `high` is less than that. The division of two words by one
+/// with its reciprocal (Möller and Granlund, IEEE Transactions on Computers 2011, algorithm 4), which needs the divisor's
+/// highest bit to be set: that of a machine, or of two words by two, takes ten times as long.
+fn by_part(high: u64, low: u64) -> (u64, u64) {
+    const RECIPROCAL: u64 = (u128::MAX / PART as u128 - (1 << 64)) as u64;
+    let estimate = u128::from(RECIPROCAL) * u128::from(high) + (u128::from(high) << 64 | u128::from(low));
+    let mut quotient = ((estimate >> 64) as u64).wrapping_add(1);
+    let mut rest = low.wrapping_sub(quotient.wrapping_mul(PART));
+    if rest > estimate as u64 {
+        quotient = quotient.wrapping_sub(1);
+        rest = rest.wrapping_add(PART);
+    }
+    if rest >= PART {
+        quotient += 1;
+        rest -= PART;
+    }
+    (quotient, rest)
 }
 
 #[cfg(test)]
@@ -315,6 +347,67 @@ mod tests {
             ("-0", "0", "0"),
         ] {
             assert_eq!(sum(a, b).as_deref(), Some(expected), "{a} {b}");
+        }
+    }
+
+    /// Decimal digits twice as much, one by one.
+    fn doubled(digits: &mut Vec<u8>) {
+        let mut carry = 0;
+        for digit in digits.iter_mut().rev() {
+            carry += *digit * 2;
+            *digit = carry % 10;
+            carry /= 10;
+        }
+        if carry > 0 {
+            digits.insert(0, carry);
+        }
+    }
+
+    #[test]
+    fn powers_of_two_are_written_and_read_to_the_last_digit() {
+        let mut digits = vec![1];
+        for power in 0..16_384 {
+            if power % 127 == 0 || power > 16_380 {
+                let text: String = digits.iter().map(|digit| char::from(b'0' + digit)).collect();
+                let float = Float { is_negative: false, mantissa: 1 << 63, exponent: power - 63 };
+                assert_eq!(float.to_string(), text, "{power}");
+                assert_eq!(Float::parse(text.as_bytes()), Some(float), "{power}");
+                let shifted = format!("{}.{}e{}", &text[..1], &text[1..], text.len() - 1);
+                assert_eq!(Float::parse(shifted.as_bytes()), Some(float), "{power}");
+            }
+            doubled(&mut digits);
+        }
+    }
+
+    #[test]
+    fn the_least_numbers_are_read_whichever_way_they_are_written() {
+        for (power, exponent) in [(1, -67), (27, -153), (28, -157), (4_900, -16_341)] {
+            let float = Float::parse(format!("1e-{power}").as_bytes()).expect("a number");
+            assert_eq!(float.exponent, exponent, "{power}");
+            let zeros = |count: usize| "0".repeat(count);
+            for text in [format!("0.{}1", zeros(power - 1)), format!("1{}e-4990", zeros(4_990 - power))] {
+                assert_eq!(Float::parse(text.as_bytes()), Some(float), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn words_are_divided_as_by_the_book() {
+        let mut rng = crate::rng::Rng::new(3);
+        for at in 0..20_000 {
+            let (mut high, mut low) = (rng.next_u64() % PART, rng.next_u64());
+            if at % 4 == 0 {
+                high = [0, 1, PART - 1, PART / 2][at / 4 % 4];
+            }
+            if at % 3 == 0 {
+                low = [0, 1, u64::MAX, PART, PART - 1][at / 3 % 5];
+            }
+            let whole = u128::from(high) << 64 | u128::from(low);
+            let (quotient, rest) = by_part(high, low);
+            assert_eq!(
+                (u128::from(quotient), u128::from(rest)),
+                (whole / u128::from(PART), whole % u128::from(PART))
+            );
         }
     }
 

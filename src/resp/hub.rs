@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::clients::{Client, Part, Question};
-use super::glob;
+use super::glob::{self, Glob};
+use super::inbox::Message;
 use super::notify::Notifications;
 use super::peers::Peers;
-use super::reply::{Protocol, Reply};
+use super::reply::Protocol;
 use super::scans::{ScanTable, Scans, cursor_of, mark_of, marks, number_of};
 use super::topology::{ClientAddress, Topology};
 use super::world::Lookups;
@@ -115,38 +116,24 @@ impl Counters {
             messages: self.messages + other.messages,
         }
     }
-}
 
-/// A message to be written to those who have asked for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message {
-    /// The pattern that the channel fits, for who has subscribed to one.
-    pub pattern: Option<Vec<u8>>,
-    /// The channel.
-    pub channel: Arc<[u8]>,
-    /// What was published.
-    pub payload: Arc<[u8]>,
-}
-
-impl Message {
-    pub(super) fn write(&self, reply: &mut Reply<'_>) {
-        match &self.pattern {
-            None => {
-                reply.push(3);
-                reply.bulk(b"message");
-            }
-            Some(pattern) => {
-                reply.push(4);
-                reply.bulk(b"pmessage");
-                reply.bulk(pattern);
-            }
+    /// What others have counted may be told a little late.
+    fn less(&self, other: &Self) -> Self {
+        Self {
+            connections: self.connections.saturating_sub(other.connections),
+            commands: self.commands.saturating_sub(other.commands),
+            errors: self.errors.saturating_sub(other.errors),
+            hits: self.hits.saturating_sub(other.hits),
+            misses: self.misses.saturating_sub(other.misses),
+            slow_readers: self.slow_readers.saturating_sub(other.slow_readers),
+            protocol_errors: self.protocol_errors.saturating_sub(other.protocol_errors),
+            retries: self.retries.saturating_sub(other.retries),
+            messages: self.messages.saturating_sub(other.messages),
         }
-        reply.bulk(&self.channel);
-        reply.bulk(&self.payload);
     }
 }
 
-type Subscribers = BTreeMap<Vec<u8>, BTreeSet<u64>>;
+type Subscribers = BTreeMap<Arc<[u8]>, BTreeSet<u64>>;
 
 /// See the module. One owner, who hands it to each connection in turn.
 #[derive(Debug)]
@@ -156,12 +143,17 @@ pub struct Hub {
     pub(super) channels: Subscribers,
     pub(super) patterns: Subscribers,
     pub(super) counters: Counters,
+    /// What was counted when that was reset last, if there are no loops beside.
+    base: Counters,
     pub(super) notifications: Notifications,
     pub(super) started: Timestamp,
     /// 40 hexadecimal digits that name this run.
     pub(super) run_id: String,
     pub(super) rng: Rng,
-    deliveries: VecDeque<(u64, Message)>,
+    /// Those for whom messages wait.
+    called: VecDeque<u64>,
+    /// How many wait.
+    deliveries: usize,
     scans: Box<dyn Scans>,
     /// The mark of this node in cursors.
     mark: u8,
@@ -221,11 +213,13 @@ impl Hub {
             channels: BTreeMap::new(),
             patterns: BTreeMap::new(),
             counters: Counters::default(),
+            base: Counters::default(),
             notifications: Notifications::default(),
             started: now,
             run_id,
             rng,
-            deliveries: VecDeque::new(),
+            called: VecDeque::new(),
+            deliveries: 0,
             scans: Box::new(scans),
             mark: 0,
             id_next,
@@ -247,12 +241,21 @@ impl Hub {
     /// The next message to be delivered, and the connection it is for, by
     /// [`Connection::handle_message`](super::Connection::handle_message).
     pub fn poll_delivery(&mut self) -> Option<(u64, Message)> {
-        self.deliveries.pop_front()
+        while let Some(id) = self.called.front().copied() {
+            if let Some(inbox) = self.clients.get_mut(&id).map(|client| &mut client.inbox)
+                && let Some(message) = inbox.pop()
+            {
+                self.deliveries -= 1;
+                return Some((id, message));
+            }
+            self.called.pop_front();
+        }
+        None
     }
 
     /// Whether connections wait with further requests until messages have been delivered.
     pub fn is_crowded(&self) -> bool {
-        self.deliveries.len() > self.options.deliveries_max
+        self.deliveries > self.options.deliveries_max
     }
 
     /// Has it know of the loops beside its own, before the first connection.
@@ -284,34 +287,43 @@ impl Hub {
 
     /// Publishes to those connected here, and says to how many.
     pub fn publish_here(&mut self, channel: &Arc<[u8]>, payload: &Arc<[u8]>) -> u64 {
-        let before = self.deliveries.len();
-        let message = |pattern: Option<&Vec<u8>>| Message {
-            pattern: pattern.cloned(),
-            channel: channel.clone(),
-            payload: payload.clone(),
+        let mut count = 0;
+        let mut deliver = |ids: &BTreeSet<u64>, pattern: Option<&Arc<[u8]>>| {
+            for id in ids {
+                let Some(client) = self.clients.get_mut(id) else { continue };
+                let before = client.inbox.len();
+                let (channel, payload) = (channel.clone(), payload.clone());
+                client.inbox.push(Message { pattern: pattern.cloned(), channel, payload });
+                if before == 0 {
+                    self.called.push_back(*id);
+                }
+                self.deliveries = self.deliveries + client.inbox.len() - before;
+                count += 1;
+            }
         };
-        for id in self.channels.get(&**channel).into_iter().flatten() {
-            self.deliveries.push_back((*id, message(None)));
+        if let Some(ids) = self.channels.get(&**channel) {
+            deliver(ids, None);
         }
         for (pattern, ids) in self.patterns.iter().filter(|(pattern, _)| glob::matches(pattern, channel)) {
-            self.deliveries.extend(ids.iter().map(|id| (*id, message(Some(pattern)))));
+            deliver(ids, Some(pattern));
         }
-        (self.deliveries.len() - before) as u64
+        count
     }
 
-    pub(super) fn connect(&mut self, address: &str, local: &str, now: Timestamp) -> u64 {
+    /// `messages_max` bounds the bytes of messages that wait for it.
+    pub(super) fn connect(&mut self, address: &str, local: &str, messages_max: usize, now: Timestamp) -> u64 {
         let id = self.id_next;
         self.id_next += self.options.id_step;
         self.counters.connections += 1;
         let is_open = self.options.password.is_none();
-        self.clients.insert(id, Client::new(address.to_owned(), local.to_owned(), is_open, now));
+        self.clients
+            .insert(id, Client::new(address.to_owned(), local.to_owned(), is_open, messages_max, now));
         id
     }
 
     pub(super) fn disconnect(&mut self, id: u64) {
         self.unsubscribe_all(id);
-        self.clients.remove(&id);
-        self.deliveries.retain(|(to, _)| *to != id);
+        self.deliveries -= self.clients.remove(&id).map_or(0, |client| client.inbox.len());
     }
 
     /// How the cluster is now. Who has subscribed to Sentinel's channels here is told what has changed; and when another node
@@ -466,12 +478,14 @@ impl Hub {
             false => (&mut client.channels, &mut self.channels),
             true => (&mut client.patterns, &mut self.patterns),
         };
-        let ids = all.entry(name.to_vec()).or_default();
+        // The same bytes wherever the name is kept.
+        let name = all.get_key_value(name).map_or_else(|| Arc::from(name), |(name, _)| Arc::clone(name));
+        let ids = all.entry(name.clone()).or_default();
         ids.insert(id);
         if let Some(peers) = &mut self.peers {
-            peers.subscribed(name, is_pattern, ids.len() as u64);
+            peers.subscribed(&name, is_pattern, ids.len() as u64);
         }
-        own.insert(name.to_vec())
+        own.insert(name)
     }
 
     pub(super) fn unsubscribe(&mut self, id: u64, name: &[u8], is_pattern: bool) {
@@ -484,7 +498,7 @@ impl Hub {
         if let Some(ids) = all.get_mut(name) {
             ids.remove(&id);
             if let Some(peers) = &mut self.peers {
-                peers.subscribed(name, is_pattern, ids.len() as u64);
+                peers.subscribed(&Arc::from(name), is_pattern, ids.len() as u64);
             }
             if ids.is_empty() {
                 all.remove(name);
@@ -502,23 +516,55 @@ impl Hub {
         }
     }
 
-    /// All channels, or patterns, that somebody has subscribed to, here or elsewhere, and how many have.
-    pub(super) fn subscribers(&self, is_pattern: bool) -> BTreeMap<Vec<u8>, u64> {
-        let own = if is_pattern { &self.patterns } else { &self.channels };
-        let mut all: BTreeMap<Vec<u8>, u64> =
-            own.iter().map(|(name, ids)| (name.clone(), ids.len() as u64)).collect();
+    /// How many have subscribed to a channel, here or elsewhere.
+    pub(super) fn subscribers_of(&self, channel: &[u8]) -> u64 {
+        let others = self.peers.as_ref().map_or(0, |peers| peers.subscribers_of(channel));
+        self.channels.get(channel).map_or(0, |ids| ids.len() as u64) + others
+    }
+
+    /// How many channels, or patterns, somebody has subscribed to, here or elsewhere.
+    pub(super) fn names(&self, is_pattern: bool) -> usize {
         match &self.peers {
-            Some(peers) if is_pattern => peers.add_patterns(&mut all),
-            Some(peers) => peers.add_channels(&mut all),
-            None => {}
+            Some(peers) => peers.names(is_pattern),
+            None if is_pattern => self.patterns.len(),
+            None => self.channels.len(),
         }
-        all
+    }
+
+    /// The channels that somebody has subscribed to and that fit.
+    pub(super) fn channels_of(&self, pattern: &mut Glob<'_>) -> BTreeSet<Arc<[u8]>> {
+        let mut found = BTreeSet::new();
+        let mut look = |name: &Arc<[u8]>| {
+            if pattern.matches(name) {
+                found.insert(Arc::clone(name));
+            }
+        };
+        match &self.peers {
+            Some(peers) => peers.each_channel(&mut look),
+            None => self.channels.keys().for_each(look),
+        }
+        found
     }
 
     /// How many clients there are, and what was counted, by all loops.
     pub(super) fn totals(&self) -> (u64, Counters) {
         let (clients, others) = self.peers.as_ref().map_or((0, Counters::default()), |peers| peers.totals());
-        (clients + self.clients.len() as u64, self.counters.plus(&others))
+        (clients + self.clients.len() as u64, self.counters.plus(&others).less(&self.base()))
+    }
+
+    /// Has all loops count from here on, for who asks; what each has counted goes on for its owner.
+    pub(super) fn reset_totals(&mut self) {
+        let others = self.peers.as_ref().map_or(Counters::default(), |peers| peers.totals().1);
+        let base = self.counters.plus(&others);
+        match &mut self.peers {
+            Some(peers) => peers.set_base(base),
+            None => self.base = base,
+        }
+    }
+
+    /// What was counted when that was reset last.
+    fn base(&self) -> Counters {
+        self.peers.as_ref().map_or(self.base, |peers| peers.base())
     }
 
     /// A step of a scan that went on from the cursor `from` (0: it began) is done, and goes on behind a key, or is at its end.

@@ -1,5 +1,7 @@
 //! Keyspace notifications: what has happened to keys, published as Redis names it.
 
+use std::collections::VecDeque;
+
 use super::hub::Hub;
 use super::value::Value;
 use crate::store::index::{Event, EventKind, Range, View, Watch};
@@ -9,6 +11,8 @@ use crate::store::index::{Event, EventKind, Range, View, Watch};
 pub(super) struct Notifications {
     classes: Vec<u8>,
     watch: Option<Watch>,
+    /// Seen and not yet published: the keys, and what has happened to them.
+    seen: VecDeque<(Vec<u8>, (u8, &'static str))>,
 }
 
 /// Whether these are classes of notifications, as `notify-keyspace-events` takes them; none are too.
@@ -28,6 +32,7 @@ impl Notifications {
         }
         self.classes = classes.to_vec();
         let is_on = self.has(b'K') || self.has(b'E');
+        self.seen = VecDeque::new();
         self.watch = is_on.then(|| Watch::new(&Range::ALL, view.sequence() + 1));
         Some(())
     }
@@ -55,6 +60,8 @@ impl Notifications {
 /// Events looked at in one call.
 const EVENTS_MAX: usize = 1_000;
 const BYTES_MAX: usize = 1 << 20;
+/// Patterns that events are held against in one call.
+const LOOKS_MAX: usize = 65_536;
 
 impl Hub {
     /// Takes new classes, as `notify-keyspace-events` says them, from the sequence of `view` on; `None`: there is no
@@ -72,20 +79,24 @@ impl Hub {
     /// there is more, to be called for after messages have been delivered. What is too long ago is left out.
     pub fn handle_view(&mut self, view: &View) -> bool {
         let Some(mut watch) = self.notifications.watch.take() else { return false };
-        let mut told = Vec::new();
-        let mut has_more = true;
-        match watch.next(view, EVENTS_MAX, BYTES_MAX) {
-            Ok(events) => {
-                has_more = watch.next_sequence() <= view.sequence();
-                told = events.iter().map(|event| (event.key().to_vec(), named(event))).collect();
+        if self.notifications.seen.is_empty() {
+            match watch.next(view, EVENTS_MAX, BYTES_MAX) {
+                Ok(events) => {
+                    let seen = events.iter().map(|event| (event.key().to_vec(), named(event)));
+                    self.notifications.seen = seen.collect();
+                }
+                Err(compacted) => watch = Watch::new(&Range::ALL, compacted.first),
             }
-            Err(compacted) => watch = Watch::new(&Range::ALL, compacted.first),
         }
+        let has_more = watch.next_sequence() <= view.sequence();
         self.notifications.watch = Some(watch);
-        for (key, (class, name)) in told {
+        let mut looks = 0;
+        while !self.is_crowded() && looks < LOOKS_MAX {
+            let Some((key, (class, name))) = self.notifications.seen.pop_front() else { return has_more };
             if !self.notifications.has(class) {
                 continue;
             }
+            looks += 1 + self.patterns.len();
             if self.notifications.has(b'K') {
                 // Other loops tell theirs.
                 let channel = [b"__keyspace@0__:", &key[..]].concat();
@@ -96,7 +107,7 @@ impl Hub {
                 self.publish_here(&channel.into(), &key.into());
             }
         }
-        has_more
+        true
     }
 }
 

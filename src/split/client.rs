@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::{Action, ClientId, LinkId, Split};
-use crate::resp::{Parser, Position};
+use crate::resp::{Parser, Position, Sending};
 use crate::store::index::Timestamp;
 use crate::time::Instant;
 
@@ -134,6 +134,8 @@ pub(super) struct Client {
     pub(super) run: Run,
     pub(super) link: Option<LinkId>,
     pub(super) output: Vec<u8>,
+    /// What it has read in part, before `output`.
+    sending: Sending,
     pub(super) mode: Mode,
     pub(super) multi: Option<Multi>,
     /// Its own connection to the primary.
@@ -160,13 +162,18 @@ pub(super) struct Client {
 }
 
 impl Client {
+    /// Bytes to be sent.
+    pub(super) fn unsent(&self) -> usize {
+        self.sending.len() + self.output.len()
+    }
+
     /// Whether more of what it sends is of use now.
     fn wants_bytes(&self, options: &super::Options) -> bool {
         !self.is_closing
             && !self.has_ended
             && self.waiting == 0
             && self.slots.len() < options.pending_max
-            && self.output.len() < options.output_pause
+            && self.unsent() < options.output_pause
     }
 
     /// Whether the next request may be parsed.
@@ -178,7 +185,7 @@ impl Client {
             && left >= self.wanted
             && self.waiting == 0
             && self.slots.len() < options.pending_max
-            && self.output.len() < options.output_pause
+            && self.unsent() < options.output_pause
     }
 
     /// Whether its token says all it has seen.
@@ -293,6 +300,7 @@ impl Split {
             run: Run::Reads,
             link: None,
             output: Vec::new(),
+            sending: Sending::default(),
             mode: Mode::Plain,
             multi: None,
             own: None,
@@ -349,24 +357,18 @@ impl Split {
         self.attend(now);
     }
 
-    /// What is to be sent to a client.
+    /// What is to be sent to a client next: all there is, or the rest of what was sent in part, behind which there may be more.
     pub fn client_output(&self, id: ClientId) -> &[u8] {
-        self.client(id).map_or(&[], |client| &client.output)
+        self.client(id).map_or(&[], |client| client.sending.front(&client.output))
     }
 
     /// Takes away what was sent of it.
     pub fn consume_client_output(&mut self, id: ClientId, len: usize, now: Instant) {
         let pause = self.options.output_pause;
         let Some(client) = self.client_mut(id) else { return };
-        let was_full = client.output.len() >= pause;
-        if len < client.output.len() {
-            client.output.drain(..len);
-        } else if client.output.capacity() > KEPT_MAX {
-            client.output = Vec::new();
-        } else {
-            client.output.clear();
-        }
-        if was_full && client.output.len() < pause {
+        let was_full = client.unsent() >= pause;
+        client.sending.consume(&mut client.output, len);
+        if was_full && client.unsent() < pause {
             self.advance(id, now);
             self.attend(now);
         }
@@ -417,11 +419,11 @@ impl Split {
                 _ => 0,
             })
             .sum();
-        if client.output.len() + held > output_max {
+        if client.unsent() + held > output_max {
             self.counters.slow += 1;
             return self.cut(id);
         }
-        if client.has_ended && client.slots.is_empty() && client.output.len() < output_pause {
+        if client.has_ended && client.slots.is_empty() && client.unsent() < output_pause {
             client.is_closing = true;
         }
         self.call_client(id);
@@ -435,6 +437,7 @@ impl Split {
         client.waiting = 0;
         client.in_flight = 0;
         client.output = Vec::new();
+        client.sending = Sending::default();
         client.intake = Vec::new();
         (client.at, client.wanted) = (0, 0);
         self.release(id);

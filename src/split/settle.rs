@@ -72,7 +72,7 @@ impl Split {
         let max = self.options.output_max;
         let Some(client) = self.client_mut(id) else { return };
         client.output.extend_from_slice(bytes);
-        if client.output.len() > max {
+        if client.unsent() > max {
             self.counters.slow += 1;
             self.cut(id);
         } else {

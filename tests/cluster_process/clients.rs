@@ -115,6 +115,31 @@ fn what_is_published_on_one_node_is_heard_on_all() {
     }
 }
 
+/// The listener that splits reads from writes, and the pool of the store's nodes, are told of the cluster too, before any
+/// client is: what is published is not for them.
+#[test]
+fn what_is_published_is_heard_beside_a_pool_of_the_nodes() {
+    let cluster = Cluster::start_splitting(
+        "[[listener]]\nname = \"pooled\"\nbind = \"ADDRESS:6500\"\npool = \"any\"\n\
+         [[pool]]\nname = \"any\"\nstore = { role = \"any\" }",
+    );
+    cluster.primary();
+    let mut subscribers: Vec<_> = (0..4).map(|at| cluster.connect(at)).collect();
+    for (at, subscriber) in subscribers.iter_mut().enumerate() {
+        until("its links are up", || {
+            let told = subscriber.ask("SENTINEL sentinels trimtab").unwrap();
+            told.matches("runid").count() == 3 && !told.contains("disconnected")
+        });
+        assert!(subscriber.ask("SUBSCRIBE news").unwrap().contains("subscribe"), "{at}");
+    }
+    for at in 0..4 {
+        assert_eq!(cluster.connect(at).ask(&format!("PUBLISH news {at}")).as_deref(), Some(":1"));
+        for subscriber in &mut subscribers {
+            assert_eq!(subscriber.answer(), Some(format!("*3|$7|message|$4|news|$1|{at}")));
+        }
+    }
+}
+
 /// Commands that read and then write are made up on the node they came to, and decided where the log is.
 #[test]
 fn what_several_change_on_different_nodes_is_all_there() {

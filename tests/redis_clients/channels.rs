@@ -88,3 +88,49 @@ fn messages_come_to_all_loops_and_are_counted() {
         assert_eq!(client.answer(), "*3|$7|message|$18|__keyevent@0__:set|$1|a");
     }
 }
+
+#[test]
+fn resetstat_is_about_what_all_loops_have_counted() {
+    let served = Served::start(4, "");
+    let mut clients: Vec<_> = (0..12).map(|_| served.connect()).collect();
+    for client in &mut clients {
+        (0..10).for_each(|_| assert_eq!(client.ask("GET nokey"), "$-1"));
+    }
+    // What a loop has counted is seen by others once its turn is over.
+    until("all are counted", || clients[0].ask("INFO stats").contains("keyspace_misses:120|"));
+    assert_eq!(clients[0].ask("CONFIG RESETSTAT"), "+OK");
+    for client in &mut clients {
+        let told = client.ask("INFO stats");
+        assert!(
+            told.contains("keyspace_misses:0|") && told.contains("total_connections_received:0|"),
+            "{told}"
+        );
+    }
+    assert_eq!(clients[1].ask("GET nokey"), "$-1");
+    until("it is counted", || clients[2].ask("INFO stats").contains("keyspace_misses:1|"));
+    assert!(served.status().clients.unwrap().commands > 120, "the server's own counters go on");
+}
+
+/// More than are looked at between two looks at who has subscribed.
+#[test]
+fn many_patterns_are_all_seen_by_all_loops() {
+    let served = Served::start(4, "");
+    let mut subscriber = served.connect();
+    for at in 0..600 {
+        subscriber.ask(&format!("SUBSCRIBE c{at}"));
+        subscriber.ask(&format!("PSUBSCRIBE c{at}*"));
+    }
+    for _ in 0..8 {
+        let mut publisher = served.connect();
+        assert_eq!(publisher.ask("PUBSUB NUMPAT"), ":600");
+        assert_eq!(publisher.ask("PUBSUB NUMSUB c0 c599 d"), "*6|$2|c0|:1|$4|c599|:1|$1|d|:0");
+        assert!(publisher.ask("PUBSUB CHANNELS c59?").starts_with("*10|$4|c590|$4|c591|"));
+        assert!(publisher.ask("INFO stats").contains("pubsub_channels:600|pubsub_patterns:600"));
+        assert_eq!(publisher.number("PUBLISH c599 x"), 4);
+        assert_eq!(subscriber.answer(), "*3|$7|message|$4|c599|$1|x");
+        for pattern in ["c5*", "c59*", "c599*"] {
+            let head = format!("*4|$8|pmessage|${}|{pattern}|", pattern.len());
+            assert_eq!(subscriber.answer(), format!("{head}$4|c599|$1|x"));
+        }
+    }
+}

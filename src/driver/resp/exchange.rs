@@ -2,11 +2,13 @@
 //! asks of the clients of the others.
 //!
 //! A subscription is here before it is answered, and who publishes counts and hands over under the same lock: so the
-//! number that `PUBLISH` answers is that of the subscribers there were, wherever they are connected. The lock is held
-//! for no longer than that takes and with no other; while nobody has subscribed to anything it is not taken at all.
+//! number that `PUBLISH` answers is that of the subscribers there were, wherever they are connected. Which patterns the
+//! channel fits is found out before, without the lock, since nobody knows how long that takes. The lock is held for no
+//! longer than counting takes and with no other; while nobody has subscribed to anything it is not taken at all.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -18,8 +20,13 @@ use crate::driver::worker::Message;
 use crate::resp::{Counters, Part, Peers, Question, matches};
 use crate::sync::AtomicUsize;
 
-/// Messages on their way to one loop at most; beyond, they are lost to its subscribers, and not counted as received.
+/// Messages on their way to one loop at most, and their bytes; beyond, they are lost to its subscribers, and not counted as
+/// received.
 const MESSAGES_MAX: usize = 65_536;
+const MESSAGE_BYTES_MAX: usize = 256 << 20;
+
+/// Names taken out under the lock at once.
+const PAGE: usize = 256;
 
 pub(super) type Sent = (Arc<[u8]>, Arc<[u8]>);
 
@@ -28,6 +35,7 @@ pub(super) type Sent = (Arc<[u8]>, Arc<[u8]>);
 pub(super) struct Mail {
     /// Messages of channels.
     pub(super) sent: VecDeque<Sent>,
+    sent_bytes: usize,
     /// What is asked of its clients: the loop that asks, its number there, and what it is.
     pub(super) questions: Vec<(usize, u64, Arc<Question>)>,
     /// What others have answered, by number.
@@ -36,16 +44,33 @@ pub(super) struct Mail {
     pub(super) classes: Option<Vec<u8>>,
 }
 
+impl Mail {
+    /// Takes a message, if there is room for it.
+    fn send(&mut self, channel: &Arc<[u8]>, payload: &Arc<[u8]>) -> bool {
+        let bytes = self.sent_bytes + channel.len() + payload.len();
+        // One that is longer than that alone has its turn all the same.
+        let has_room = bytes <= MESSAGE_BYTES_MAX || self.sent.is_empty();
+        if self.sent.len() >= MESSAGES_MAX || !has_room {
+            return false;
+        }
+        self.sent_bytes = bytes;
+        self.sent.push_back((Arc::clone(channel), Arc::clone(payload)));
+        true
+    }
+}
+
 pub(crate) struct Exchange {
     state: Mutex<State>,
     /// Channels and patterns that somebody has subscribed to.
     names: AtomicUsize,
 }
 
+/// For each name the subscribers of each loop.
+type Names = BTreeMap<Arc<[u8]>, Box<[u64]>>;
+
 struct State {
-    /// For each name the subscribers of each loop.
-    channels: BTreeMap<Vec<u8>, Box<[u64]>>,
-    patterns: BTreeMap<Vec<u8>, Box<[u64]>>,
+    channels: Names,
+    patterns: Names,
     /// To each loop.
     mail: Box<[Mail]>,
     /// Loops that are no more: nothing is asked of them.
@@ -69,6 +94,25 @@ impl Exchange {
             seen: vec![0; workers].into(),
         };
         Self { state: Mutex::new(state), names: AtomicUsize::new(0) }
+    }
+
+    /// Shows `then` each of the names, those that are there all the time. The lock is not held meanwhile.
+    fn each(&self, names: impl Fn(&State) -> &Names, mut then: impl FnMut(Arc<[u8]>)) {
+        let mut after: Option<Arc<[u8]>> = None;
+        loop {
+            let from = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+            let page: Vec<Arc<[u8]>> = {
+                let state = self.state.lock();
+                let rest = names(&state).range::<[u8], _>((from, Bound::Unbounded));
+                rest.take(PAGE).map(|(name, _)| Arc::clone(name)).collect()
+            };
+            let is_last = page.len() < PAGE;
+            after = page.last().cloned();
+            page.into_iter().for_each(&mut then);
+            if is_last {
+                return;
+            }
+        }
     }
 
     /// What others have for `worker`.
@@ -96,16 +140,6 @@ impl Others {
             let _ = self.shared.senders[worker].try_send(Message::Store);
         }
     }
-
-    fn add(&self, names: &BTreeMap<Vec<u8>, Box<[u64]>>, all: &mut BTreeMap<Vec<u8>, u64>) {
-        for (name, counts) in names {
-            let others: u64 =
-                (0..).zip(counts).filter(|(at, _)| *at != self.worker).map(|(_, count)| count).sum();
-            if others > 0 {
-                *all.entry(name.clone()).or_default() += others;
-            }
-        }
-    }
 }
 
 impl fmt::Debug for Others {
@@ -115,7 +149,7 @@ impl fmt::Debug for Others {
 }
 
 impl Peers for Others {
-    fn subscribed(&mut self, name: &[u8], is_pattern: bool, count: u64) {
+    fn subscribed(&mut self, name: &Arc<[u8]>, is_pattern: bool, count: u64) {
         let exchange = &self.clients.exchange;
         let mut state = exchange.state.lock();
         let workers = state.mail.len();
@@ -129,7 +163,7 @@ impl Peers for Others {
         } else if count > 0 {
             let mut counts = vec![0; workers].into_boxed_slice();
             counts[self.worker] = count;
-            names.insert(name.to_vec(), counts);
+            names.insert(Arc::clone(name), counts);
             exchange.names.fetch_add(1, Ordering::SeqCst);
         }
     }
@@ -139,20 +173,27 @@ impl Peers for Others {
         if exchange.names.load(Ordering::SeqCst) == 0 {
             return 0;
         }
+        let mut patterns = Vec::new();
+        exchange.each(
+            |state| &state.patterns,
+            |pattern| {
+                if matches(&pattern, channel) {
+                    patterns.push(pattern);
+                }
+            },
+        );
         let mut state = exchange.state.lock();
         let state = &mut *state;
         let mut counts = vec![0; state.mail.len()];
         let of_channel = state.channels.get(&**channel).into_iter();
-        let of_patterns = state.patterns.iter().filter(|(pattern, _)| matches(pattern, channel));
-        for subscribers in of_channel.chain(of_patterns.map(|(_, counts)| counts)) {
+        let of_patterns = patterns.iter().filter_map(|pattern| state.patterns.get(pattern));
+        for subscribers in of_channel.chain(of_patterns) {
             counts.iter_mut().zip(subscribers).for_each(|(count, more)| *count += more);
         }
         counts[self.worker] = 0;
         let mut sum = 0;
         for (worker, count) in counts.into_iter().enumerate() {
-            let sent = &mut state.mail[worker].sent;
-            if count > 0 && sent.len() < MESSAGES_MAX {
-                sent.push_back((Arc::clone(channel), Arc::clone(payload)));
+            if count > 0 && state.mail[worker].send(channel, payload) {
                 sum += count;
                 self.ring(worker);
             }
@@ -160,12 +201,19 @@ impl Peers for Others {
         sum
     }
 
-    fn add_channels(&self, channels: &mut BTreeMap<Vec<u8>, u64>) {
-        self.add(&self.clients.exchange.state.lock().channels, channels);
+    fn subscribers_of(&self, channel: &[u8]) -> u64 {
+        let state = self.clients.exchange.state.lock();
+        let counts = (0..).zip(state.channels.get(channel).into_iter().flatten());
+        counts.filter(|(at, _)| *at != self.worker).map(|(_, count)| count).sum()
     }
 
-    fn add_patterns(&self, patterns: &mut BTreeMap<Vec<u8>, u64>) {
-        self.add(&self.clients.exchange.state.lock().patterns, patterns);
+    fn names(&self, is_pattern: bool) -> usize {
+        let state = self.clients.exchange.state.lock();
+        if is_pattern { state.patterns.len() } else { state.channels.len() }
+    }
+
+    fn each_channel(&self, tell: &mut dyn FnMut(&Arc<[u8]>)) {
+        self.clients.exchange.each(|state| &state.channels, |name| tell(&name));
     }
 
     fn configure(&mut self, classes: &[u8]) {
@@ -181,6 +229,14 @@ impl Peers for Others {
 
     fn totals(&self) -> (u64, Counters) {
         self.clients.others(self.worker)
+    }
+
+    fn base(&self) -> Counters {
+        *self.clients.base.lock()
+    }
+
+    fn set_base(&mut self, base: Counters) {
+        *self.clients.base.lock() = base;
     }
 
     fn ask(&mut self, number: u64, question: &Arc<Question>) -> usize {
@@ -214,5 +270,23 @@ impl Peers for Others {
                 self.ring(asker);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_on_their_way_are_bounded_in_number_and_in_bytes() {
+        let channel: Arc<[u8]> = Arc::from(&b"c"[..]);
+        let sent = |payload: &Arc<[u8]>| {
+            let mut mail = Mail::default();
+            while mail.send(&channel, payload) {}
+            mail.sent.len()
+        };
+        assert_eq!(sent(&Arc::from(&b"x"[..])), MESSAGES_MAX);
+        assert_eq!(sent(&vec![b'x'; 1 << 20].into()), 255, "256 MiB with the channels");
+        assert_eq!(sent(&vec![b'x'; MESSAGE_BYTES_MAX].into()), 1, "whatever it is");
     }
 }

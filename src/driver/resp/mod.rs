@@ -110,6 +110,7 @@ impl Clients {
                 let _ = sender.try_send(Message::Store);
             }
         })?;
+        lane.want_messages();
         let workers = core.shared.senders.len();
         let mut options = shared.options.hub.clone();
         (options.id_first, options.id_step) = (core.index as u64 + 1, workers as u64);
@@ -303,10 +304,12 @@ impl Clients {
             self.has_news |= self.lane.take(&mut self.done);
             for (channel, payload) in self.lane.take_heard() {
                 self.hub.publish_on_node(&channel, &payload);
+                self.deliver_if_crowded();
             }
             let mail = self.shared.exchange.take(self.worker);
             for (channel, payload) in mail.sent {
                 self.hub.publish_here(&channel, &payload);
+                self.deliver_if_crowded();
             }
             if let Some(classes) = mail.classes {
                 self.hub.configure(&classes, &self.lane.view());
@@ -419,6 +422,13 @@ impl Clients {
         if std::mem::take(&mut self.has_news) {
             self.again.append(&mut self.behind);
             self.has_news = self.hub.handle_view(&self.lane.view());
+            self.deliver();
+        }
+    }
+
+    /// Has no more wait to be delivered than may.
+    fn deliver_if_crowded(&mut self) {
+        if self.hub.is_crowded() {
             self.deliver();
         }
     }

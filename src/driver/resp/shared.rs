@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
+use parking_lot::Mutex;
 
 use crate::driver::resp::exchange::Exchange;
 use crate::driver::resp::scans::SharedScans;
@@ -43,6 +44,8 @@ pub(crate) struct SharedClients {
     /// Whether some loop is paused for want of descriptors, which is told once.
     starved: AtomicU32,
     counters: Box<[CachePadded<Counters>]>,
+    /// What they had come to when a client last had them reset: what clients are told counts from there.
+    pub(super) base: Mutex<resp::Counters>,
     pub(super) exchange: Exchange,
     pub(super) scans: SharedScans,
     /// For each loop, whether it has a message of the store's on its way: one is enough.
@@ -82,6 +85,7 @@ impl SharedClients {
             present: CachePadded::new(AtomicU32::new(0)),
             starved: AtomicU32::new(0),
             counters: (0..workers).map(|_| CachePadded::new(Counters::default())).collect(),
+            base: Mutex::new(resp::Counters::default()),
             exchange: Exchange::new(workers),
             scans: SharedScans::new(scans),
             is_told: (0..workers).map(|_| AtomicBool::new(false)).collect(),

@@ -49,6 +49,9 @@ struct Post {
     /// What other nodes say of how far they are is a change too.
     #[cfg(feature = "replication")]
     wants_reports: bool,
+    /// Its loop has subscribers, or may have.
+    #[cfg(feature = "replication")]
+    wants_messages: bool,
     /// Messages that clients of other nodes have published.
     heard: Vec<Heard>,
     /// Their bytes.
@@ -132,10 +135,11 @@ impl Lanes {
         }
     }
 
-    /// Messages have come from other nodes: one loop has them published.
+    /// Messages have come from other nodes: one loop that serves clients has them published. Where there is none, nobody can
+    /// have subscribed to anything.
     #[cfg(feature = "replication")]
     pub(super) fn hear(&mut self, heard: Vec<Heard>) {
-        let Some((_, post)) = self.posts.iter_mut().next() else { return };
+        let Some((_, post)) = self.posts.iter_mut().find(|(_, post)| post.wants_messages) else { return };
         for message in heard {
             let bytes = message.0.len() + message.1.len() + 64;
             if post.heard_bytes + bytes <= HEARD_BYTES_MAX {
@@ -185,20 +189,7 @@ impl Lane {
     ///
     /// `State` once the store is closed, `Forked`.
     pub(crate) fn new(store: &Store, wake: impl Fn() + Send + Sync + 'static) -> Result<Self> {
-        let post = Post {
-            done: Vec::new(),
-            is_news: false,
-            wants_news: false,
-            is_progress: false,
-            wants_progress: false,
-            is_changed: false,
-            #[cfg(feature = "replication")]
-            wants_reports: false,
-            heard: Vec::new(),
-            heard_bytes: 0,
-            is_rung: false,
-            wake: Box::new(wake),
-        };
+        let post = Post::new(Box::new(wake));
         let shared = store.shared()?;
         let sight = Sight {
             reader: store.reader()?.clone(),
@@ -303,6 +294,15 @@ impl Lane {
         let _ = messages;
     }
 
+    /// From now on messages from other nodes may be given to this one: its loop has them published, and takes them whenever
+    /// it is woken.
+    pub(crate) fn want_messages(&self) {
+        #[cfg(feature = "replication")]
+        {
+            self.store.inner.shared.core.lock().lanes.posts[self.index].wants_messages = true;
+        }
+    }
+
     /// Messages that clients of other nodes have published since this was asked last.
     pub(crate) fn take_heard(&mut self) -> Vec<Heard> {
         std::mem::take(&mut self.heard)
@@ -381,6 +381,25 @@ impl fmt::Debug for Lane {
 }
 
 impl Post {
+    fn new(wake: Wake) -> Self {
+        Self {
+            done: Vec::new(),
+            is_news: false,
+            wants_news: false,
+            is_progress: false,
+            wants_progress: false,
+            is_changed: false,
+            #[cfg(feature = "replication")]
+            wants_reports: false,
+            #[cfg(feature = "replication")]
+            wants_messages: false,
+            heard: Vec::new(),
+            heard_bytes: 0,
+            is_rung: false,
+            wake,
+        }
+    }
+
     fn take(&mut self, done: &mut Vec<Finished>) -> bool {
         self.is_rung = false;
         if done.is_empty() {
@@ -416,4 +435,49 @@ fn topology(core: &mut Core) -> Option<Arc<Topology>> {
 #[cfg(not(feature = "replication"))]
 fn topology(_: &mut Core) -> Option<Arc<Topology>> {
     None
+}
+
+#[cfg(all(test, feature = "replication"))]
+mod tests {
+    use super::*;
+
+    fn message(bytes: usize) -> Heard {
+        (Arc::from(&b"news"[..]), vec![0; bytes].into())
+    }
+
+    fn lanes(wants: &[bool]) -> Lanes {
+        let mut lanes = Lanes::default();
+        for &wants_messages in wants {
+            lanes.posts.insert(Post { wants_messages, ..Post::new(Box::new(|| {})) });
+        }
+        lanes
+    }
+
+    #[test]
+    fn messages_go_to_a_lane_that_publishes_them() {
+        let mut lanes = lanes(&[false, false, true, true]);
+        lanes.hear(vec![message(1), message(2)]);
+        lanes.hear(vec![message(3)]);
+        let heard: Vec<usize> = lanes.posts.iter().map(|(_, post)| post.heard.len()).collect();
+        assert_eq!(heard, [0, 0, 3, 0]);
+        lanes.posts.remove(2);
+        lanes.hear(vec![message(4)]);
+        assert_eq!(lanes.posts[3].heard.len(), 1, "the next one, once that is gone");
+    }
+
+    #[test]
+    fn messages_that_nobody_publishes_are_not_kept() {
+        let mut lanes = lanes(&[false, false]);
+        lanes.hear(vec![message(1)]);
+        assert!(lanes.posts.iter().all(|(_, post)| post.heard.is_empty() && post.heard_bytes == 0));
+    }
+
+    #[test]
+    fn messages_that_wait_are_bounded() {
+        let mut lanes = lanes(&[true]);
+        for _ in 0..40 {
+            lanes.hear(vec![message(1 << 20)]);
+        }
+        assert_eq!(lanes.posts[0].heard.len(), 15, "of 16 MiB with their heads");
+    }
 }

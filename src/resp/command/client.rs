@@ -158,7 +158,7 @@ fn config(context: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> R
             reply.bulk(value.as_bytes());
         }
     } else if is(sub, "resetstat") {
-        context.hub.counters = Default::default();
+        context.hub.reset_totals();
         reply.simple("OK");
     } else {
         if args.len() % 2 == 1 {

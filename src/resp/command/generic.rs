@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::super::glob;
+use super::super::glob::{self, Glob};
 use super::super::reply::Reply;
 use super::super::value::Value;
 use super::super::world::{Failure, SYNTAX, World, fail};
@@ -125,9 +125,10 @@ fn each_key(world: &mut World<'_>, mut then: impl FnMut(Vec<u8>) -> ControlFlow<
 }
 
 fn keys(world: &mut World<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Failure> {
+    let mut pattern = Glob::new(glob::bounded(args[1])?);
     let (mut found, mut bytes) = (Vec::new(), 0);
     each_key(world, |key| {
-        if glob::matches(args[1], &key) {
+        if pattern.matches(&key) {
             bytes += key.len() + 5;
             found.push(key);
         }
@@ -203,7 +204,7 @@ fn encoding(value: &Value<'_>) -> &'static str {
 /// What `SCAN` and its like may be told besides.
 pub(super) struct Scan<'a> {
     pub(super) count: u64,
-    pub(super) pattern: Option<&'a [u8]>,
+    pub(super) pattern: Option<Glob<'a>>,
     pub(super) type_name: Option<&'a [u8]>,
 }
 
@@ -219,7 +220,7 @@ impl<'a> Scan<'a> {
                         count => count.unsigned_abs(),
                     };
                 }
-                () if is(name, "match") => scan.pattern = Some(value),
+                () if is(name, "match") => scan.pattern = Some(Glob::new(glob::bounded(value)?)),
                 () if has_type && is(name, "type") => scan.type_name = Some(value),
                 () => return Err(SYNTAX),
             }
@@ -227,8 +228,8 @@ impl<'a> Scan<'a> {
         Ok(scan)
     }
 
-    pub(super) fn is_match(&self, text: &[u8]) -> bool {
-        self.pattern.is_none_or(|pattern| glob::matches(pattern, text))
+    pub(super) fn is_match(&mut self, text: &[u8]) -> bool {
+        self.pattern.as_mut().is_none_or(|pattern| pattern.matches(text))
     }
 }
 
@@ -245,7 +246,7 @@ const SCAN_MAX: u64 = 10_000;
 pub(super) fn scanned(
     world: &mut World<'_>,
     after: Option<&[u8]>,
-    scan: &Scan<'_>,
+    scan: &mut Scan<'_>,
 ) -> (Vec<Vec<u8>>, Option<Vec<u8>>) {
     let (mut keys, more) = world.keys(after, scan.count.min(SCAN_MAX));
     let next = if more { keys.last().cloned() } else { None };

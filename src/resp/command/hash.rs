@@ -161,7 +161,7 @@ fn hincrbyfloat(world: &mut World<'_>, args: Args<'_>, reply: &mut Reply<'_>) ->
 fn hscan(world: &mut World<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Failure> {
     cursor(args[2])?;
     world.hash(args[1], |pairs| {
-        let scan = match pairs {
+        let mut scan = match pairs {
             Some(_) => Scan::parse(&args[3..], false)?,
             None => Scan { count: 0, pattern: None, type_name: None },
         };

@@ -1,9 +1,10 @@
 //! Channels.
 
-use super::super::glob;
+use super::super::glob::{self, Glob};
 use super::super::reply::Reply;
 use super::super::world::{Failure, fail};
-use super::{Args, Context, FAST, LOADING, PUBSUB, Spec, help, is};
+use super::{Args, Context, FAST, LOADING, PUBSUB, Spec, failure, help, is};
+use crate::store::index::KEY_MAX;
 
 const SUBCOMMANDS: &[(&str, i32)] =
     &[("channels", -2), ("numsub", -2), ("numpat", 2), ("shardchannels", -2), ("shardnumsub", -2)];
@@ -17,6 +18,18 @@ pub(super) const TABLE: &[Spec] = &[
     Spec::session("pubsub", -2, PUBSUB | LOADING, pubsub).with(SUBCOMMANDS),
 ];
 
+/// Bytes of a channel's name at most: those of a key, and what notifications have before it. Each is held against all patterns.
+const CHANNEL_MAX: usize = KEY_MAX + 64;
+
+fn check_channel(name: &[u8]) -> Result<(), Failure> {
+    match name.len() <= CHANNEL_MAX {
+        true => Ok(()),
+        false => Err(failure(format!(
+            "ERR the name of a channel has more than {CHANNEL_MAX} bytes; use a shorter one"
+        ))),
+    }
+}
+
 fn told(kind: &str, name: Option<&[u8]>, count: usize, reply: &mut Reply<'_>) {
     reply.push(3);
     reply.bulk(kind.as_bytes());
@@ -28,12 +41,19 @@ fn told(kind: &str, name: Option<&[u8]>, count: usize, reply: &mut Reply<'_>) {
 }
 
 fn add(context: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>, kind: &str) -> Result<(), Failure> {
+    let is_pattern = kind == "psubscribe";
     let max = context.hub.options.subscriptions_max;
     if context.hub.client(context.id).subscriptions() + args.len() - 1 > max {
         return Err(fail("ERR too many subscriptions of one connection; use patterns or another connection"));
     }
     for name in &args[1..] {
-        context.hub.subscribe(context.id, name, kind == "psubscribe");
+        match is_pattern {
+            true => drop(glob::bounded(name)?),
+            false => check_channel(name)?,
+        }
+    }
+    for name in &args[1..] {
+        context.hub.subscribe(context.id, name, is_pattern);
         told(kind, Some(name), context.hub.client(context.id).subscriptions(), reply);
     }
     Ok(())
@@ -49,7 +69,7 @@ fn remove(
     let client = context.hub.client(context.id);
     let own = if is_pattern { &client.patterns } else { &client.channels };
     let names: Vec<Vec<u8>> = match &args[1..] {
-        [] => own.iter().cloned().collect(),
+        [] => own.iter().map(|name| name.to_vec()).collect(),
         names => names.iter().map(|name| name.to_vec()).collect(),
     };
     if names.is_empty() {
@@ -79,6 +99,7 @@ fn punsubscribe(context: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>
 }
 
 fn publish(context: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Failure> {
+    check_channel(args[1])?;
     let count = context.hub.publish(args[1], args[2]);
     reply.integer(count as i64);
     Ok(())
@@ -95,20 +116,18 @@ fn pubsub(context: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> R
         }
         sub if is(sub, "channels") => {
             let pattern = args.get(2).copied().unwrap_or(b"*");
-            let channels = hub.subscribers(false);
-            let found: Vec<_> = channels.keys().filter(|name| glob::matches(pattern, name)).collect();
+            let found = hub.channels_of(&mut Glob::new(glob::bounded(pattern)?));
             reply.array(found.len());
-            found.into_iter().for_each(|name| reply.bulk(name));
+            found.iter().for_each(|name| reply.bulk(name));
         }
         sub if is(sub, "numsub") => {
-            let channels = hub.subscribers(false);
             reply.array((args.len() - 2) * 2);
             for name in &args[2..] {
                 reply.bulk(name);
-                reply.integer(channels.get(*name).copied().unwrap_or(0) as i64);
+                reply.integer(hub.subscribers_of(name) as i64);
             }
         }
-        sub if is(sub, "numpat") => reply.integer(hub.subscribers(true).len() as i64),
+        sub if is(sub, "numpat") => reply.integer(hub.names(true) as i64),
         sub if is(sub, "shardnumsub") => {
             reply.array((args.len() - 2) * 2);
             for name in &args[2..] {

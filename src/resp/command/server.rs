@@ -186,7 +186,7 @@ fn debug(_: &mut Context<'_>, _: Args<'_>, _: &mut Reply<'_>) -> Result<(), Fail
 
 fn scan(context: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Failure> {
     let cursor = cursor(args[1])?;
-    let scan = Scan::parse(&args[2..], true)?;
+    let mut scan = Scan::parse(&args[2..], true)?;
     let after = match cursor {
         0 => None,
         cursor => match context.hub.find_scan(cursor) {
@@ -197,7 +197,7 @@ fn scan(context: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Res
         },
     };
     let mut world = World::new(context.view, context.now, false, 0);
-    let (keys, next) = scanned(&mut world, after.as_deref(), &scan);
+    let (keys, next) = scanned(&mut world, after.as_deref(), &mut scan);
     context.hub.counters.looked_up(world.take_lookups(false));
     let next = context.hub.step_scan(cursor, next);
     reply.array(2);
@@ -289,8 +289,8 @@ fn own_fields(context: &Context<'_>, section: &str) -> Vec<(&'static str, String
             ("evicted_keys", view.removed().evicted.to_string()),
             ("keyspace_hits", counters.hits.to_string()),
             ("keyspace_misses", counters.misses.to_string()),
-            ("pubsub_channels", hub.subscribers(false).len().to_string()),
-            ("pubsub_patterns", hub.subscribers(true).len().to_string()),
+            ("pubsub_channels", hub.names(false).to_string()),
+            ("pubsub_patterns", hub.names(true).to_string()),
         ],
         _ if view.is_empty() => Vec::new(),
         _ => {

@@ -4,10 +4,11 @@ use smallvec::SmallVec;
 
 use super::take::Taken;
 use super::{Connection, KEPT_MAX};
-use crate::resp::command::{self, Spec, failure};
+use crate::resp::command::{self, Spec};
 use crate::resp::hub::Hub;
 use crate::resp::keys::{Durability, Keys};
 use crate::resp::request::{Limits, Parsed, Parser, ProtocolError, peek};
+use crate::resp::world::Failure;
 use crate::store::index::{FETCH_MAX, Timestamp};
 
 #[derive(Debug)]
@@ -38,7 +39,7 @@ impl Connection {
             && !self.is_cut
             && self.busy.is_none()
             && self.slots.len() < self.options.pending_max
-            && self.output.len() < self.options.output_pause
+            && self.unsent() < self.options.output_pause
             && !hub.is_crowded()
     }
 
@@ -71,7 +72,7 @@ impl Connection {
                     self.drop_all(hub);
                     return false;
                 }
-                self.refuse(failure(format!("ERR {error}")), hub);
+                self.refuse(Failure(error.reply().into()), hub);
                 self.is_closing = true;
                 return false;
             }

@@ -28,10 +28,12 @@ use self::job::{Job, Part, Queued, Rest};
 pub use self::options::Options;
 use self::output::Slot;
 use self::position::Bound;
-use crate::resp::hub::{Hub, Message};
+use crate::resp::hub::Hub;
+use crate::resp::inbox::Message;
 use crate::resp::keys::{Completed, Keys, Position, Ticket};
 use crate::resp::reply::Reply;
 use crate::resp::request::Parser;
+use crate::resp::sending::Sending;
 use crate::resp::world::Failure;
 use crate::store::index::Timestamp;
 
@@ -45,7 +47,9 @@ pub struct Connection {
     id: u64,
     options: Options,
     intake: Intake,
+    /// What is to be sent behind `sending`.
     output: Vec<u8>,
+    sending: Sending,
     /// Answers not yet in the output, in order.
     slots: VecDeque<Slot>,
     busy: Option<Busy>,
@@ -105,7 +109,7 @@ struct Watched {
 impl Connection {
     /// One for a client that has just connected from `address` to this end's address `local`.
     pub fn new(options: Options, address: &str, local: &str, hub: &mut Hub, now: Timestamp) -> Self {
-        let id = hub.connect(address, local, now);
+        let id = hub.connect(address, local, options.messages_max, now);
         let mut parser = Parser::new(options.limits);
         parser.set_stranger(!hub.client(id).is_authenticated);
         Self {
@@ -113,6 +117,7 @@ impl Connection {
             options,
             intake: Intake { parser, ..Intake::empty(options.limits) },
             output: Vec::new(),
+            sending: Sending::default(),
             slots: VecDeque::new(),
             busy: None,
             queue: None,
@@ -219,8 +224,13 @@ impl Connection {
         if self.is_closing || self.is_cut {
             return;
         }
-        let protocol = hub.client(self.id).protocol;
-        let mut reply = Reply::bounded(&mut self.output, protocol, self.options.messages_max);
+        let client = hub.client(self.id);
+        if client.inbox.is_over() {
+            return self.cut(hub);
+        }
+        let protocol = client.protocol;
+        let max = self.options.messages_max.saturating_sub(self.sending.len());
+        let mut reply = Reply::bounded(&mut self.output, protocol, max);
         message.write(&mut reply);
         let is_over = reply.is_over();
         self.check_output(is_over, hub);
@@ -334,6 +344,7 @@ impl Connection {
     fn drop_all(&mut self, hub: &mut Hub) {
         self.is_cut = true;
         self.output = Vec::new();
+        self.sending = Sending::default();
         self.slots.clear();
         self.is_held = false;
         self.drop_busy(hub);

@@ -14,7 +14,7 @@ use crate::resp::request::Limits;
 /// | `pending_max` | writes | from 1 | 1,024 | under way at once; then no request is taken |
 /// | `output_pause` | bytes | from 1 | 1 MiB | with so much not yet read by the client, no request is taken |
 /// | `output_max` | bytes | from `output_pause` | 256 MiB | a client with more is cut: one answer is too long |
-/// | `messages_max` | bytes | up to `output_max` | 32 MiB, as Redis | a subscriber that has so much to read when a message comes is cut |
+/// | `messages_max` | bytes | up to `output_max` | 32 MiB, as Redis | a subscriber that has so much to read when a message comes is cut, and one for whom so much was published at once, by a transaction, before any of it was delivered |
 /// | `age_max` | time | any | none | how old what a replica answers may be |
 /// | `quorum_wait` | time | any | 3 s | how long a read waits on a primary that has just been elected, or has lost its quorum; as writes do |
 /// | `queue_max` | bytes | from 1 | 64 MiB | of requests between `MULTI` and `EXEC` |
@@ -31,7 +31,7 @@ pub struct Options {
     pub output_pause: usize,
     /// Bytes to be sent at most.
     pub output_max: usize,
-    /// Bytes to be sent to a subscriber at most.
+    /// Bytes to be sent to a subscriber at most, and of messages that wait to be among them.
     pub messages_max: usize,
     /// How old what a replica answers may be; `None`: as old as it is.
     pub age_max: Option<Duration>,

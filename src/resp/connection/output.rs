@@ -1,6 +1,6 @@
 //! What a client is sent: answers, in the order of its requests.
 
-use super::{Connection, KEPT_MAX};
+use super::Connection;
 use crate::resp::command::blind::Expects;
 use crate::resp::hub::Hub;
 use crate::resp::keys::{Keys, Ticket};
@@ -17,20 +17,19 @@ pub(super) enum Slot {
 }
 
 impl Connection {
-    /// What is to be sent.
+    /// What is to be sent next: all there is, or the rest of what was sent in part, behind which there may be more.
     pub fn output(&self) -> &[u8] {
-        &self.output
+        self.sending.front(&self.output)
     }
 
-    /// Takes away what was sent, `len` bytes of the output.
+    /// Takes away what was sent, `len` bytes of [`Connection::output`].
     pub fn consume_output(&mut self, len: usize) {
-        if len < self.output.len() {
-            self.output.drain(..len);
-        } else if self.output.capacity() > KEPT_MAX {
-            self.output = Vec::new();
-        } else {
-            self.output.clear();
-        }
+        self.sending.consume(&mut self.output, len);
+    }
+
+    /// Bytes to be sent.
+    pub(super) fn unsent(&self) -> usize {
+        self.sending.len() + self.output.len()
     }
 
     pub(super) fn ok(&mut self, hub: &mut Hub) {
@@ -98,7 +97,7 @@ impl Connection {
     }
 
     pub(super) fn check_output(&mut self, is_over: bool, hub: &mut Hub) {
-        if is_over || self.output.len() > self.options.output_max {
+        if is_over || self.unsent() > self.options.output_max {
             self.cut(hub);
         }
     }

@@ -26,6 +26,60 @@ fn who_does_not_read_is_not_listened_to_and_then_cut() {
     assert!(world.connections[1].is_cut());
 }
 
+/// A transaction publishes all it has before any of it is delivered.
+#[test]
+fn what_is_published_at_once_is_bounded() {
+    let options = Options { messages_max: 1_000, ..Options::default() };
+    let mut world = World::new(HubOptions::default(), options, 3);
+    world.ask(0, &(1..=20).map(|stars| format!("PSUBSCRIBE {}\n", "*".repeat(stars))).collect::<String>());
+    world.ask(1, "SUBSCRIBE c");
+    let requests = "PUBLISH c x\n".repeat(20);
+    world.send(2, &format!("MULTI\n{requests}EXEC"));
+    assert!(world.told(2).ends_with(":21 :21"), "all that had subscribed are counted");
+    assert!(!world.hub.is_crowded());
+    let mut left = 0;
+    while let Some((id, message)) = world.hub.poll_delivery() {
+        left += 1;
+        let to = world.connections.iter_mut().find(|connection| connection.id() == id).unwrap();
+        to.handle_message(&message, &mut world.hub);
+    }
+    assert_eq!(left, 1 + 20, "nothing is kept for who is cut");
+    assert!(world.connections[0].is_cut() && !world.connections[1].is_cut());
+    assert_eq!(world.hub.counters().slow_readers, 1);
+    assert_eq!(world.told(1).matches("message").count(), 20);
+    let gone = world.connections.remove(0);
+    gone.close(&mut world.hub);
+    assert_eq!(world.ask(1, "PUBLISH c y"), ":1");
+}
+
+/// However many events there are, and subscribers to them, no more of them waits than may.
+#[test]
+fn what_has_happened_is_told_a_part_at_a_time() {
+    let hub_options = HubOptions { deliveries_max: 10, ..HubOptions::default() };
+    let mut world = World::new(hub_options, Options::default(), 2);
+    world.ask(1, "CONFIG SET notify-keyspace-events KEA");
+    world.ask(0, &(1..=8).map(|stars| format!("PSUBSCRIBE {}\n", "*".repeat(stars))).collect::<String>());
+    world.ask(1, &(0..30).map(|at| format!("SET key{at} 1\n")).collect::<String>());
+    let view = world.store.view();
+    let mut calls = 0;
+    loop {
+        let has_more = world.hub.handle_view(&view);
+        let mut waited = 0;
+        while let Some((_, message)) = world.hub.poll_delivery() {
+            waited += 1;
+            world.connections[0].handle_message(&message, &mut world.hub);
+        }
+        // One event more, of two channels.
+        assert!(waited <= 10 + 16, "{waited}");
+        calls += 1;
+        if !has_more {
+            break;
+        }
+    }
+    assert!(calls >= 30);
+    assert_eq!(world.told(0).matches("pmessage").count(), 30 * 2 * 8);
+}
+
 #[test]
 fn strangers_log_in_first() {
     let hub_options = HubOptions { password: Some(b"secret".to_vec()), ..HubOptions::default() };
@@ -108,4 +162,57 @@ fn a_request_of_http_is_cut_without_a_word() {
     let counters = world.hub.counters();
     assert_eq!((counters.protocol_errors, counters.slow_readers), (1, 0));
     assert_eq!(world.ask(1, "MGET a pwned"), "*2 $1 1 $-1");
+}
+
+/// As Redis does it, whatever the byte is.
+#[test]
+fn a_byte_that_is_wrong_is_sent_back_as_it_is() {
+    for byte in [b'x', 0x80, 0xff] {
+        let mut world = World::plain(1);
+        world.connections[0].handle_bytes(&[b"*1\r\n", &[byte][..], b"\r\n"].concat());
+        world.advance(0);
+        let expected = [b"-ERR Protocol error: expected '$', got '", &[byte][..], b"'\r\n"].concat();
+        assert_eq!(world.connections[0].output(), expected);
+    }
+}
+
+/// What is read bit by bit stays where it is, and counts for no more than what is left of it.
+#[test]
+fn what_is_sent_in_parts_is_not_moved() {
+    let options = Options { output_pause: 50, output_max: 150, messages_max: 120, ..Options::default() };
+    let mut world = World::new(HubOptions::default(), options, 2);
+    let long = "x".repeat(40);
+    world.send(0, &format!("SUBSCRIBE c\nPING {long}"));
+    let mut expected = world.connections[0].output().to_vec();
+    world.connections[0].consume_output(1);
+    let first = world.connections[0].output().as_ptr();
+    let mut read = expected[..1].to_vec();
+    // More comes behind it, up to the bound.
+    for round in 0..3 {
+        world.ask(1, &format!("PUBLISH c {round}"));
+        world.deliver();
+        expected.extend_from_slice(format!("*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\n{round}\r\n").as_bytes());
+        let connection = &mut world.connections[0];
+        read.extend_from_slice(&connection.output()[..30]);
+        connection.consume_output(30);
+        if round == 0 {
+            assert_eq!(connection.output().as_ptr(), first.wrapping_add(30), "it is where it was");
+        }
+        assert!(!connection.is_cut() && !connection.wants_bytes(&world.hub));
+    }
+    while !world.connections[0].output().is_empty() {
+        read.push(world.connections[0].output()[0]);
+        world.connections[0].consume_output(1);
+    }
+    assert_eq!(String::from_utf8(read), String::from_utf8(expected));
+    assert!(world.connections[0].wants_bytes(&world.hub));
+    // What is left of the first part counts.
+    world.send(0, &format!("PING {long}"));
+    world.connections[0].consume_output(1);
+    for _ in 0..3 {
+        assert!(!world.connections[0].is_cut());
+        world.ask(1, "PUBLISH c x");
+        world.deliver();
+    }
+    assert!(world.connections[0].is_cut());
 }

@@ -62,25 +62,39 @@ fn keyspace_notifications_tell_what_has_happened() {
 
 /// A loop beside, which is asked and whose answers the test gives.
 #[derive(Debug)]
-struct Beside(Arc<std::sync::Mutex<Vec<Asked>>>);
+struct Beside(Arc<std::sync::Mutex<Vec<Asked>>>, crate::resp::Counters);
 
 type Asked = (u64, Arc<crate::resp::Question>);
 
 impl crate::resp::Peers for Beside {
-    fn subscribed(&mut self, _: &[u8], _: bool, _: u64) {}
+    fn subscribed(&mut self, _: &Arc<[u8]>, _: bool, _: u64) {}
 
     fn publish(&mut self, _: &Arc<[u8]>, _: &Arc<[u8]>) -> u64 {
         0
     }
 
-    fn add_channels(&self, _: &mut BTreeMap<Vec<u8>, u64>) {}
+    fn subscribers_of(&self, _: &[u8]) -> u64 {
+        0
+    }
 
-    fn add_patterns(&self, _: &mut BTreeMap<Vec<u8>, u64>) {}
+    fn names(&self, _: bool) -> usize {
+        0
+    }
+
+    fn each_channel(&self, _: &mut dyn FnMut(&Arc<[u8]>)) {}
+
+    fn base(&self) -> crate::resp::Counters {
+        self.1
+    }
+
+    fn set_base(&mut self, base: crate::resp::Counters) {
+        self.1 = base;
+    }
 
     fn configure(&mut self, _: &[u8]) {}
 
     fn totals(&self) -> (u64, crate::resp::Counters) {
-        (0, crate::resp::Counters::default())
+        (0, crate::resp::Counters { commands: 1_000, hits: 70, ..Default::default() })
     }
 
     fn ask(&mut self, number: u64, question: &Arc<crate::resp::Question>) -> usize {
@@ -97,7 +111,7 @@ impl crate::resp::Peers for Beside {
 fn an_answer_that_others_have_a_part_in_comes_whole_and_in_its_place() {
     let mut world = World::plain(2);
     let asked = Arc::default();
-    world.hub.set_peers(Box::new(Beside(Arc::clone(&asked))));
+    world.hub.set_peers(Box::new(Beside(Arc::clone(&asked), Default::default())));
     world.send(0, "HELLO 3\nSUBSCRIBE news\nSET a 1");
     while world.apply() {}
     world.told(0);
@@ -112,7 +126,7 @@ fn an_answer_that_others_have_a_part_in_comes_whole_and_in_its_place() {
         world.deliver();
         assert!(world.told(0).starts_with(">3 $7 message"), "nothing of the answer is there yet");
         let clients = (0..killed).map(|id| {
-            let client = crate::resp::clients::Client::new("x".into(), "y".into(), true, world.now);
+            let client = crate::resp::clients::Client::new("x".into(), "y".into(), true, 0, world.now);
             (id, client)
         });
         let mut clients: Vec<_> = clients.collect();
@@ -134,4 +148,50 @@ fn an_answer_that_others_have_a_part_in_comes_whole_and_in_its_place() {
     world.connections.remove(0).close(&mut world.hub);
     world.hub.handle_part(number, crate::resp::Part::default());
     assert_eq!(world.hub.poll_answered(), None);
+}
+
+/// What the loops have counted goes on for their owner; clients are told what has come since.
+#[test]
+fn resetstat_is_about_all_loops() {
+    for has_others in [true, false] {
+        let mut world = World::plain(1);
+        if has_others {
+            world.hub.set_peers(Box::new(Beside(Default::default(), Default::default())));
+        }
+        world.ask(0, "SET a 1\nGET a\nGET b");
+        let mut told = || world.ask(0, "INFO stats").replace("\r\n", " ");
+        let before = told();
+        let (commands, hits) = if has_others { (1_004, 71) } else { (4, 1) };
+        assert!(before.contains(&format!("total_commands_processed:{commands} ")), "{before}");
+        assert!(before.contains(&format!("keyspace_hits:{hits} ")), "{before}");
+        assert_eq!(world.ask(0, "CONFIG RESETSTAT"), "+OK");
+        let after = world.ask(0, "GET b\nINFO stats");
+        for expected in ["total_commands_processed:2 ", "keyspace_hits:0 ", "keyspace_misses:1 "] {
+            assert!(after.contains(expected), "{expected} {after}");
+        }
+        assert_eq!(world.hub.counters().commands, 7);
+    }
+}
+
+#[test]
+fn names_and_patterns_are_bounded() {
+    let mut world = World::plain(1);
+    world.ask(0, "HSET h f v");
+    let long = "a".repeat(4_097);
+    let refused = "-ERR a pattern has more than 4096 bytes; use a shorter one";
+    for request in ["PSUBSCRIBE b P", "KEYS P", "SCAN 0 MATCH P", "HSCAN h 0 MATCH P", "PUBSUB CHANNELS P"] {
+        let words: Vec<&str> =
+            request.split(' ').map(|word| if word == "P" { &long } else { word }).collect();
+        assert_eq!(world.ask_words(0, &words), refused, "{request}");
+        let fits: Vec<&str> =
+            words.iter().map(|word| word.strip_prefix("aa").map_or(*word, |_| &long[1..])).collect();
+        assert!(request.starts_with('P') || world.ask_words(0, &fits).starts_with('*'), "{request}");
+    }
+    assert_eq!(world.ask(0, "PUBSUB NUMPAT"), ":0", "all of the request is refused");
+    let long = "a".repeat(65_601);
+    for words in [["PUBLISH", &long, "x"], ["SUBSCRIBE", "c", &long]] {
+        let told = world.ask_words(0, &words);
+        assert_eq!(told, "-ERR the name of a channel has more than 65600 bytes; use a shorter one");
+    }
+    assert_eq!(world.ask_words(0, &["PUBLISH", &long[1..], "x"]), ":0");
 }

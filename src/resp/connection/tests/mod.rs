@@ -193,10 +193,15 @@ impl World {
 
     fn deliver(&mut self) {
         let view = self.store.view();
-        while self.hub.handle_view(&view) {}
-        while let Some((id, message)) = self.hub.poll_delivery() {
-            let to = self.connections.iter_mut().find(|connection| connection.id() == id).unwrap();
-            to.handle_message(&message, &mut self.hub);
+        loop {
+            let has_more = self.hub.handle_view(&view);
+            while let Some((id, message)) = self.hub.poll_delivery() {
+                let to = self.connections.iter_mut().find(|connection| connection.id() == id).unwrap();
+                to.handle_message(&message, &mut self.hub);
+            }
+            if !has_more {
+                return;
+            }
         }
     }
 
