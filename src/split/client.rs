@@ -56,7 +56,7 @@ impl Ask {
     }
 }
 
-/// Where a request lies.
+/// Where a request lies, which is [plain](crate::resp::Request::is_plain): goes to nodes as it is.
 #[derive(Clone, Debug)]
 pub(super) enum Bytes {
     /// In what the client has sent, from this place of the stream on.

@@ -462,7 +462,7 @@ pub(super) fn nothing(protocol: Protocol) -> &'static [u8] {
     }
 }
 
-/// Writes a request that has to wait for a position.
+/// Writes a request that has to wait for a position. It is plain, so its first line is the number of its words.
 fn write_after(to: &mut super::link::Link, request: &[u8], position: Position, wait_ms: u64) {
     let end = request.iter().position(|byte| *byte == b'\n').map_or(0, |end| end + 1);
     let words: u64 = request[1..end]

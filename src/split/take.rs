@@ -56,9 +56,10 @@ impl Split {
             }
             Ok(Parsed::Request(request, len)) => {
                 let args: Vec<&[u8]> = request.iter().collect();
-                let bytes = match intake[at] {
-                    b'*' => Bytes::Sent { start: client.base + at as u64, len },
-                    _ => {
+                let bytes = match request.is_plain() {
+                    true => Bytes::Sent { start: client.base + at as u64, len },
+                    // Written anew, so that whoever looks at it finds its parts where they were found here.
+                    false => {
                         let mut own = Vec::new();
                         command(&args, &mut own);
                         Bytes::Own(own)
