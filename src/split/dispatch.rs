@@ -11,6 +11,10 @@ use crate::time::Instant;
 /// So many times the node of a scan may be behind before it is told to begin again: each waits for `catch_up`.
 const SCAN_TRIES: u32 = 16;
 
+/// What is told who has lost what he watches and subscribes.
+const WATCH_LOST: &[u8] =
+    b"TRYAGAIN what was watched is lost, and EXEC or UNWATCH comes first: nothing was done";
+
 /// Where a request goes.
 struct Chosen {
     link: LinkId,
@@ -88,6 +92,8 @@ impl Split {
             }
             // It is lost all the same when that comes to be executed.
             Ask::Watch if is_lost => Some(b"+OK\r\n".to_vec()),
+            // The node that answers EXEC from then on knows of no watch.
+            Ask::Join if is_lost => Some(error(WATCH_LOST)),
             Ask::Unwatch if self.client(id)?.mode != Mode::Watching || self.usable_primary(now).is_none() => {
                 self.end_watch(id, now);
                 Some(b"+OK\r\n".to_vec())
@@ -238,21 +244,28 @@ impl Split {
             let own = client.own.filter(|own| self.link(*own).is_some_and(super::link::Link::is_open))?;
             return Some(Chosen { link: own, after: None });
         }
-        if client.mode == Mode::Watching && !is_planted!(self, ForgottenWatch) {
-            let own = client.own.filter(|own| self.link(*own).is_some_and(super::link::Link::is_open));
-            if own.is_none() {
-                // Another connection watches nothing.
-                self.client_mut(id)?.mode = Mode::WatchLost;
-                self.touch(id);
-                return None;
-            }
-        }
+        self.keep_watch(id)?;
         if self.usable_primary(now).is_none() {
             self.hold(id, now);
             return None;
         }
         let link = self.own(id, false, now)?;
         Some(Chosen { link, after: None })
+    }
+
+    /// Has the watch of a client lost if the connection that watches is not to be used any more: another one watches nothing.
+    /// `None`: it was lost now.
+    fn keep_watch(&mut self, id: ClientId) -> Option<()> {
+        let client = self.client(id)?;
+        if client.mode == Mode::Watching && !is_planted!(self, ForgottenWatch) {
+            let own = client.own.filter(|own| self.link(*own).is_some_and(super::link::Link::is_open));
+            if own.is_none() {
+                self.client_mut(id)?.mode = Mode::WatchLost;
+                self.touch(id);
+                return None;
+            }
+        }
+        Some(())
     }
 
     fn waiter(&mut self, id: ClientId, now: Instant) -> Option<Chosen> {
@@ -268,6 +281,9 @@ impl Split {
 
     /// All a client says and hears goes by a connection of its own from now on.
     fn join(&mut self, id: ClientId, now: Instant) {
+        if self.keep_watch(id).is_none() {
+            return;
+        }
         if self.usable_primary(now).is_none() {
             return self.hold(id, now);
         }

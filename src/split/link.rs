@@ -144,16 +144,37 @@ impl Link {
         if self.seekers.is_empty() {
             return;
         }
-        let begin = self.end();
-        command(&[b"TRIMTAB", b"POSITION"], &mut self.output);
         let seekers = std::mem::take(&mut self.seekers);
         self.round += 1;
-        self.expect(What::Position(seekers), begin);
+        self.say(&[b"TRIMTAB", b"POSITION"], What::Position(seekers));
     }
 
     /// Who wants to know positions that were not asked for.
     pub(super) fn take_seekers(&mut self) -> Vec<(ClientId, u64)> {
         std::mem::take(&mut self.seekers)
+    }
+
+    /// Has it answered in this protocol from here on.
+    pub(super) fn speak(&mut self, protocol: Protocol) {
+        if std::mem::replace(&mut self.protocol, protocol) != protocol {
+            let version: &[u8] = if protocol == Protocol::Resp3 { b"3" } else { b"2" };
+            self.say(&[b"HELLO", version], What::Swallow);
+        }
+    }
+
+    /// It is for this from here on: a client's own, to which the client is joined perhaps.
+    pub(super) fn become_of(&mut self, purpose: Use) {
+        if std::mem::replace(&mut self.purpose, purpose) != purpose {
+            // Whoever is joined is told what the node tells its own clients.
+            self.say(&[b"TRIMTAB", b"BOUND", b"-1"], What::Swallow);
+        }
+    }
+
+    /// Sends a command of the listener's own.
+    fn say(&mut self, words: &[&[u8]], what: What) {
+        let begin = self.end();
+        command(words, &mut self.output);
+        self.expect(what, begin);
     }
 
     /// Whether it is somebody's who may wait as long as it likes.
@@ -210,11 +231,7 @@ impl Split {
             stalled: Vec::new(),
             is_called: false,
         };
-        let mut greet = |words: &[&[u8]]| {
-            let begin = link.end();
-            command(words, &mut link.output);
-            link.expect(What::Greeting, begin);
-        };
+        let mut greet = |words: &[&[u8]]| link.say(words, What::Greeting);
         if let Some(password) = &self.options.hub.password {
             greet(&[b"AUTH", password]);
         }

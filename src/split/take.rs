@@ -278,18 +278,20 @@ impl Split {
         self.desk.protocol(number)
     }
 
-    /// A client's own connection to the primary, made if need be; `None`: not yet.
+    /// A client's own connection to the primary, in its protocol, made if need be; `None`: not yet. What it watches stays
+    /// watched when it is joined.
     pub(super) fn own(&mut self, id: ClientId, is_joined: bool, now: Instant) -> Option<super::LinkId> {
         let purpose = if is_joined { Use::Joined(id) } else { Use::Own(id) };
+        let protocol = self.protocol(id);
         if let Some(own) = self.client(id)?.own {
-            let link = self.link(own);
-            if link.is_some_and(|link| link.purpose == purpose && link.is_open()) {
+            if let Some(link) = self.link_mut(own).filter(|link| link.is_open()) {
+                link.speak(protocol);
+                link.become_of(purpose);
                 return Some(own);
             }
             self.break_link(own, now);
         }
         let primary = self.usable_primary(now)?;
-        let protocol = self.protocol(id);
         let own = self.connect(primary, purpose, protocol, now)?;
         self.client_mut(id)?.own = Some(own);
         Some(own)

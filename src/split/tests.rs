@@ -1,4 +1,5 @@
 mod framing;
+mod own;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
