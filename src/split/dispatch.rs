@@ -1,5 +1,7 @@
 //! From slots to connections: who is asked, and when.
 
+use std::time::Duration;
+
 use super::client::{Ask, Mode, Run, State};
 use super::link::{Use, What, command};
 use super::nodes::of;
@@ -59,7 +61,7 @@ impl Split {
                 Ask::Read | Ask::Scan { .. } | Ask::Primary => self.reader(id, ask, now),
                 Ask::Write { .. } | Ask::Exec { .. } => self.writer(id, ask, now),
                 Ask::Watch | Ask::Unwatch => self.watcher(id, now),
-                Ask::Wait => self.waiter(id, now),
+                Ask::Wait { .. } => self.waiter(id, now),
                 Ask::Join => {
                     self.join(id, now);
                     return false;
@@ -359,7 +361,7 @@ impl Split {
         match after {
             Some(position) => {
                 let wait = match ask {
-                    Ask::Wait => self.options.primary_answer,
+                    Ask::Wait { .. } => self.options.primary_answer,
                     _ => self.options.catch_up,
                 };
                 write_after(to, request, position, wait.as_millis() as u64);
@@ -370,6 +372,11 @@ impl Split {
             (0..=requests).for_each(|_| to.expect(What::Swallow, begin));
         }
         to.expect(What::Slot { client: id, slot: number, after }, begin);
+        if let Ask::Wait { within_ms } = ask {
+            // Before that it waits for the position.
+            let before = self.options.primary_answer;
+            to.grace = within_ms.map(|millis| Duration::from_millis(millis).saturating_add(before));
+        }
         let (purpose, node) = (to.purpose, to.node);
         let slot = &mut client.slots[at];
         slot.state = State::Sent { link, answer: Vec::new(), is_streamed: false };

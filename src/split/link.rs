@@ -1,6 +1,7 @@
 //! [`Link`]: one connection to a node: what was sent, and who waits for what comes back.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use super::answer::Scanner;
 use super::{Action, ClientId, LinkId, Split, Timed, next};
@@ -76,9 +77,13 @@ pub(super) struct Link {
     pub(super) scanner: Scanner,
     /// Of an answer that is for nobody else.
     pub(super) partial: Vec<u8>,
+    /// Why a command of the transaction under way was refused.
+    pub(super) refusal: Option<Vec<u8>>,
     /// When something last came, or was sent after a silence.
     pub(super) progressed: Instant,
     pub(super) has_timer: bool,
+    /// How much longer than others it may be silent, for what it was asked takes its time; `None`: as long as it likes.
+    pub(super) grace: Option<Duration>,
     seekers: Vec<(ClientId, u64)>,
     round: u64,
     /// Clients that wait for room.
@@ -177,9 +182,9 @@ impl Link {
         self.expect(what, begin);
     }
 
-    /// Whether it is somebody's who may wait as long as it likes.
+    /// Whether it may be silent as long as it likes: its client waits for messages, or has said to wait without end.
     pub(super) fn is_patient(&self) -> bool {
-        matches!(self.purpose, Use::Own(_) | Use::Joined(_))
+        matches!(self.purpose, Use::Joined(_)) || self.grace.is_none()
     }
 }
 
@@ -224,8 +229,10 @@ impl Split {
             pending: VecDeque::new(),
             scanner: Scanner::default(),
             partial: Vec::new(),
+            refusal: None,
             progressed: now,
             has_timer: true,
+            grace: Some(Duration::ZERO),
             seekers: Vec::new(),
             round: 0,
             stalled: Vec::new(),
@@ -270,8 +277,10 @@ impl Split {
 
     /// A connection to a node broke, or could not be established, or was ended by the node.
     pub fn handle_link_down(&mut self, id: LinkId, now: Instant) {
-        if self.link(id).is_some() {
-            self.counters.link_errors += 1;
+        if let Some(link) = self.link(id) {
+            let has_quit = |client| self.client(client).is_some_and(|client| client.has_quit);
+            let is_asked = matches!(link.purpose, Use::Joined(client) if has_quit(client));
+            self.counters.link_errors += u64::from(!is_asked);
             self.break_link(id, now);
         }
         self.attend(now);
@@ -342,10 +351,21 @@ impl Split {
         }
     }
 
-    fn patience(&self, id: LinkId) -> std::time::Duration {
-        match self.link(id).map(|link| link.purpose) {
-            Some(Use::Read | Use::After) => self.options.answer,
+    fn patience(&self, id: LinkId) -> Duration {
+        match self.link(id).map(|link| (link.purpose, link.grace)) {
+            Some((Use::Read | Use::After, _)) => self.options.answer,
+            Some((_, Some(grace))) => self.options.primary_answer.saturating_add(grace),
             _ => self.options.primary_answer,
+        }
+    }
+
+    /// What a connection was asked that takes its time is answered: what it owes still is due as anything else.
+    pub(super) fn end_grace(&mut self, id: LinkId, now: Instant) {
+        let Some(link) = self.link_mut(id) else { return };
+        if link.grace.replace(Duration::ZERO) != Some(Duration::ZERO) {
+            // The timer may be far away, or gone.
+            link.has_timer = false;
+            self.watch_link(id, now);
         }
     }
 

@@ -108,7 +108,10 @@ impl Split {
                 self.handle_link_down(id, now);
             }
             What::Greeting if has_greeted => self.greeted(id),
-            What::Greeting | What::Swallow => {}
+            What::Greeting => {}
+            // A transaction of which a part was refused is not done, and that is why.
+            What::Swallow if is_refusal(&partial) => link.refusal = Some(partial),
+            What::Swallow => {}
             What::Position(seekers) => match position(&partial) {
                 Some(position) => self.settle(seekers, position),
                 None => {
@@ -116,7 +119,10 @@ impl Split {
                     self.handle_link_down(id, now);
                 }
             },
-            What::Slot { client, slot, after } => self.conclude_slot(id, client, slot, after, now),
+            What::Slot { client, slot, after } => {
+                self.end_grace(id, now);
+                self.conclude_slot(id, client, slot, after, now);
+            }
         }
     }
 
@@ -150,8 +156,9 @@ impl Split {
         after: Option<Position>,
         now: Instant,
     ) {
-        let Some(link) = self.link(link_id) else { return };
+        let Some(link) = self.link_mut(link_id) else { return };
         let (node, purpose, protocol) = (link.node, link.purpose, link.protocol);
+        let refusal = link.refusal.take();
         let keeps_passed = is_planted!(self, PassedRead);
         let Some(client) = self.client_mut(id) else { return };
         let Some(at) = client.place(slot) else { return };
@@ -162,6 +169,11 @@ impl Split {
         let mut answer = std::mem::take(answer);
         let is_streamed = *is_streamed;
         let ask = client.slots[at].ask;
+        if let Some(refusal) = refusal
+            && answer.starts_with(b"-EXECABORT ")
+        {
+            answer = refusal;
+        }
         client.in_flight -= 1;
         let is_refused = !is_streamed && is_refusal(&answer);
         let is_passed = ask.run() == Run::Reads
@@ -270,9 +282,9 @@ impl Split {
             Use::Own(client) => self.lose_own(client, id),
             Use::Joined(client) => {
                 self.lose_own(client, id);
-                if self.client(client).is_some_and(|client| client.mode == Mode::Joined && !client.is_closing)
-                {
-                    self.counters.cut += 1;
+                let joined = self.client(client).filter(|client| client.mode == Mode::Joined);
+                if let Some(joined) = joined.filter(|client| !client.is_closing) {
+                    self.counters.cut += u64::from(!joined.has_quit);
                     if let Some(client) = self.client_mut(client) {
                         // What has come is told; then it hears that it is over.
                         client.is_closing = true;

@@ -4,7 +4,7 @@
 use super::client::{Ask, Bytes, Mode, Multi, State};
 use super::link::{Use, command};
 use super::{ClientId, Split};
-use crate::resp::{Parsed, Parser, Protocol, ProtocolError, Route, Routed, route};
+use crate::resp::{Parsed, Parser, Protocol, ProtocolError, Route, Routed, parse_integer, route};
 use crate::store::index::Timestamp;
 use crate::time::Instant;
 
@@ -105,7 +105,7 @@ impl Split {
             Route::Write => Ask::Write { is_light: routed.is_light },
             Route::Watch => Ask::Watch,
             Route::Unwatch if client.mode == Mode::Watching => Ask::Unwatch,
-            Route::Wait => Ask::Wait,
+            Route::Wait => Ask::Wait { within_ms: within(args) },
             // What follows depends on what came of all before it.
             _ if !is_idle && !matches!(routed.route, Route::Desk | Route::Multi | Route::Quit) => {
                 return Taken::Later;
@@ -296,6 +296,13 @@ impl Split {
         self.client_mut(id)?.own = Some(own);
         Some(own)
     }
+}
+
+/// For how many milliseconds a `WAIT` waits, by its last argument; `None`: without end.
+fn within(args: &[&[u8]]) -> Option<u64> {
+    // What is no number is refused by the node, at once.
+    let told = args.last().and_then(|arg| parse_integer(arg)).unwrap_or(-1);
+    (told != 0).then(|| u64::try_from(told).unwrap_or(0))
 }
 
 /// An error as it is sent.

@@ -342,6 +342,33 @@ fn a_transaction_goes_as_one_piece() {
 }
 
 #[test]
+fn a_transaction_of_which_a_part_is_refused_is_sent_again() {
+    let refused = "+OK\r\n-READONLY You can't write against a read only replica.\r\n+QUEUED\r\n\
+                   -EXECABORT Transaction discarded because of previous errors.\r\n*2\r\n:1\r\n:1\r\n";
+    let mut bench = Bench::new();
+    let client = bench.client();
+    bench.say(client, "MULTI\nSET a 1\nGET a\nEXEC");
+    let (old, _) = bench.sent(1);
+    bench.answer(old, refused);
+    bench.split.handle_topology(&topology(2, Some(2), 2), bench.now);
+    let (new, said) = bench.sent(2);
+    assert_eq!(said, "MULTI; SET a 1; GET a; EXEC; TRIMTAB POSITION");
+    // Refused for good, and nothing is left of the refusal before.
+    let full = "-OOM command not allowed when used memory > 'maxmemory'.\r\n";
+    let discarded = "-EXECABORT Transaction discarded because of previous errors.\r\n";
+    bench.answer(new, &format!("+OK\r\n{full}+QUEUED\r\n{discarded}*2\r\n:2\r\n:2\r\n"));
+    assert_eq!(bench.told(client), format!("+OK\r\n+QUEUED\r\n+QUEUED\r\n{discarded}"));
+    // With a watch it counts as changed.
+    bench.say(client, "WATCH a");
+    let (own, _) = bench.sent(2);
+    bench.answer(own, "+OK\r\n*2\r\n:2\r\n:2\r\n");
+    bench.say(client, "MULTI\nSET a 1\nGET a\nEXEC");
+    bench.sent(2);
+    bench.answer(own, refused);
+    assert_eq!(bench.told(client), "+OK\r\n+OK\r\n+QUEUED\r\n+QUEUED\r\n*-1\r\n");
+}
+
+#[test]
 fn what_is_watched_counts_as_changed_when_its_connection_is_gone() {
     let mut bench = Bench::new();
     let client = bench.client();

@@ -94,3 +94,90 @@ fn its_protocol_is_that_of_its_client() {
     bench.say(client, "HELLO 3\nSUBSCRIBE c");
     assert_eq!(bench.sent_by(own), format!("HELLO 3; {BOUND}; SUBSCRIBE c"));
 }
+
+#[test]
+fn it_is_left_when_its_node_is_silent() {
+    let mut bench = Bench::new();
+    let (client, own) = watching(&mut bench);
+    bench.say(client, "GET a");
+    bench.sent_by(own);
+    bench.later(Duration::from_secs(10));
+    assert!(!bench.links.contains_key(&own));
+    assert_eq!(bench.sent(1).1, "GET a; TRIMTAB POSITION", "asked anew");
+    // What it watched is lost with it.
+    bench.say(client, "MULTI\nSET a 1\nEXEC");
+    let strong = *bench.links.keys().next().unwrap();
+    bench.answer(strong, "$-1\r\n*2\r\n:1\r\n:1\r\n");
+    assert_eq!(bench.told(client), "$-1\r\n+OK\r\n+QUEUED\r\n*-1\r\n");
+    let (client, own) = watching(&mut bench);
+    bench.say(client, "MULTI\nSET a 1\nEXEC");
+    bench.sent_by(own);
+    bench.later(Duration::from_secs(10));
+    assert!(bench.told(client).starts_with("+OK\r\n+QUEUED\r\n-INDOUBT "));
+}
+
+#[test]
+fn it_is_waited_for_as_long_as_its_client_says() {
+    let mut bench = Bench::new();
+    let client = bench.client();
+    let wait = |bench: &mut Bench, line: &str| {
+        bench.say(client, line);
+        let (own, said) = bench.sent(1);
+        assert!(said.ends_with(&format!(" {line}; TRIMTAB POSITION")), "{said}");
+        own
+    };
+    // Ten seconds until it may have what is waited for, a minute, and ten seconds for the answer.
+    let own = wait(&mut bench, "WAIT 1 60000");
+    bench.later(Duration::from_secs(79));
+    assert!(bench.links.contains_key(&own));
+    bench.later(Duration::from_secs(1));
+    assert!(!bench.links.contains_key(&own), "it is asked anew");
+    let (strong, said) = bench.sent(1);
+    assert_eq!(said, "TRIMTAB POSITION", "what it has seen is not known any more");
+    bench.answer(strong, "*2\r\n:1\r\n:1\r\n");
+    let (own, said) = bench.sent(1);
+    assert!(said.ends_with(" WAIT 1 60000; TRIMTAB POSITION"), "{said}");
+    bench.answer(own, ":1\r\n*2\r\n:1\r\n:1\r\n");
+    // Without an end, and what is not answered behind it has one.
+    wait(&mut bench, "WAITAOF 0 1 0");
+    bench.later(Duration::from_secs(100_000));
+    assert!(bench.links.contains_key(&own));
+    bench.answer(own, "*2\r\n:1\r\n:1\r\n");
+    bench.later(Duration::from_secs(9));
+    assert!(bench.links.contains_key(&own));
+    bench.later(Duration::from_secs(1));
+    assert!(!bench.links.contains_key(&own), "no position has come");
+    assert_eq!(bench.told(client), ":1\r\n*2\r\n:1\r\n:1\r\n");
+}
+
+#[test]
+fn who_has_subscribed_to_nothing_is_not_joined() {
+    let mut bench = Bench::new();
+    let client = bench.client();
+    bench.say(client, "UNSUBSCRIBE\nPUNSUBSCRIBE a* b*\nGET a");
+    assert_eq!(
+        bench.told(client),
+        "*3\r\n$11\r\nunsubscribe\r\n$-1\r\n:0\r\n*3\r\n$12\r\npunsubscribe\r\n$2\r\na*\r\n:0\r\n*3\r\n$12\r\n\
+         punsubscribe\r\n$2\r\nb*\r\n:0\r\n"
+    );
+    assert_eq!(bench.sent(2).1, "GET a");
+}
+
+#[test]
+fn a_joined_client_that_quits_is_not_cut() {
+    for (said, cut) in [("QUIT\r\n", 0), ("quit\n", 0), ("*1\r\n$4\r\nQuit\r\n", 0), ("PING quit\r\n", 1)] {
+        let mut bench = Bench::new();
+        let client = bench.client();
+        bench.say(client, "SUBSCRIBE c");
+        let (own, _) = bench.sent(1);
+        bench.split.handle_client_bytes(client, said.as_bytes(), bench.now);
+        bench.sent_by(own);
+        bench.answer(own, "+OK\r\n");
+        bench.split.handle_link_down(own, bench.now);
+        bench.act();
+        assert!(bench.split.is_client_finished(client));
+        assert_eq!(bench.told(client), "+OK\r\n");
+        let counters = bench.split.counters();
+        assert_eq!((counters.cut, counters.link_errors), (cut, cut), "{said}");
+    }
+}
