@@ -45,10 +45,17 @@ pub(super) enum What {
     Position(Vec<(ClientId, u64)>),
     /// Of no use.
     Swallow,
+    /// That all up to this position is shown behind it, which a client has seen.
+    Fence {
+        client: ClientId,
+        position: Position,
+    },
     Slot {
         client: ClientId,
         slot: u64,
         after: Option<Position>,
+        /// The fence before it was not passed.
+        is_unfenced: bool,
     },
 }
 
@@ -84,6 +91,8 @@ pub(super) struct Link {
     pub(super) has_timer: bool,
     /// How much longer than others it may be silent, for what it was asked takes its time; `None`: as long as it likes.
     pub(super) grace: Option<Duration>,
+    /// What is known to be shown by it.
+    pub(super) passed: Position,
     seekers: Vec<(ClientId, u64)>,
     round: u64,
     /// Clients that wait for room.
@@ -176,7 +185,7 @@ impl Link {
     }
 
     /// Sends a command of the listener's own.
-    fn say(&mut self, words: &[&[u8]], what: What) {
+    pub(super) fn say(&mut self, words: &[&[u8]], what: What) {
         let begin = self.end();
         command(words, &mut self.output);
         self.expect(what, begin);
@@ -233,6 +242,7 @@ impl Split {
             progressed: now,
             has_timer: true,
             grace: Some(Duration::ZERO),
+            passed: Position::default(),
             seekers: Vec::new(),
             round: 0,
             stalled: Vec::new(),

@@ -65,5 +65,5 @@ fn nodes_get_requests_in_their_one_form() {
     bench.answer(link, "+OK\r\n+QUEUED\r\n*1\r\n$-1\r\n*2\r\n:1\r\n:1\r\n");
     assert_eq!(bench.told(client), "+OK\r\n+QUEUED\r\n*1\r\n$-1\r\n");
     bench.say_raw(client, "*2\r-$9\r-SUBSCRIBE--$1\r-c--");
-    assert_eq!(bench.sent(1).1, "SUBSCRIBE c");
+    assert_eq!(bench.sent(1).1, "TRIMTAB AFTER 1 1 1000 WAIT 0 0; SUBSCRIBE c");
 }

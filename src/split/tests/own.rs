@@ -52,7 +52,7 @@ fn who_has_lost_what_is_watched_does_not_subscribe_before_that_is_told() {
     bench.say(client, "MULTI\nSET a 1\nEXEC");
     assert_eq!(bench.told(client), "+OK\r\n+QUEUED\r\n*-1\r\n");
     bench.say(client, "SUBSCRIBE c");
-    assert_eq!(bench.sent(1).1, "SUBSCRIBE c");
+    assert_eq!(bench.sent(1).1, "TRIMTAB AFTER 1 1 1000 WAIT 0 0; SUBSCRIBE c");
 }
 
 #[test]
@@ -103,11 +103,11 @@ fn it_is_left_when_its_node_is_silent() {
     bench.sent_by(own);
     bench.later(Duration::from_secs(10));
     assert!(!bench.links.contains_key(&own));
-    assert_eq!(bench.sent(1).1, "GET a; TRIMTAB POSITION", "asked anew");
+    let (strong, said) = bench.sent(1);
+    assert_eq!(said, "TRIMTAB AFTER 1 1 1000 WAIT 0 0; GET a; TRIMTAB POSITION", "asked anew");
     // What it watched is lost with it.
     bench.say(client, "MULTI\nSET a 1\nEXEC");
-    let strong = *bench.links.keys().next().unwrap();
-    bench.answer(strong, "$-1\r\n*2\r\n:1\r\n:1\r\n");
+    bench.answer(strong, ":0\r\n$-1\r\n*2\r\n:1\r\n:1\r\n");
     assert_eq!(bench.told(client), "$-1\r\n+OK\r\n+QUEUED\r\n*-1\r\n");
     let (client, own) = watching(&mut bench);
     bench.say(client, "MULTI\nSET a 1\nEXEC");
