@@ -75,7 +75,7 @@ fn a_seed_replays() {
     }
 }
 
-/// Each planted bug is found in some world: by a check, or because the listener itself sees that something cannot be. Two that
+/// Each planted bug is found in some world: by a check, or because the listener itself sees that something cannot be. Three that
 /// want a rare coincidence are found by hand, in the tests beside the listener.
 #[test]
 fn planted_bugs_are_found() {

@@ -123,9 +123,16 @@ pub enum Parsed<'a> {
 pub struct Request<'a> {
     bytes: &'a [u8],
     arguments: &'a [Range<usize>],
+    is_plain: bool,
 }
 
 impl<'a> Request<'a> {
+    /// Whether it was sent as requests are written: heads and arguments that end in `\r\n`. Redis takes any byte behind the
+    /// `\r` of a head, and any two behind an argument, so lines need not end there where `\n` is.
+    pub fn is_plain(&self) -> bool {
+        self.is_plain
+    }
+
     /// How many there are, the command's name among them.
     pub fn len(&self) -> usize {
         self.arguments.len()
@@ -178,6 +185,8 @@ pub struct Parser {
     /// Length of the argument whose head has been read.
     length: Option<usize>,
     arguments: Vec<Range<usize>>,
+    /// Each head and argument so far ended in `\r\n`.
+    is_plain: bool,
     /// The words of a line, without their quotes.
     words: Vec<u8>,
     failed: Option<ProtocolError>,
@@ -194,6 +203,7 @@ impl Parser {
             remaining: None,
             length: None,
             arguments: Vec::new(),
+            is_plain: true,
             words: Vec::new(),
             failed: None,
         }
@@ -231,14 +241,14 @@ impl Parser {
                 self.at = 0;
                 self.searched = 0;
                 self.remaining = None;
-                let bytes = match step {
-                    Step::Line => &self.words[..],
-                    _ => bytes,
+                let (bytes, is_plain) = match step {
+                    Step::Line => (&self.words[..], false),
+                    _ => (bytes, self.is_plain),
                 };
                 let arguments = &self.arguments[..];
                 match arguments.is_empty() {
                     true => Ok(Parsed::Nothing(consumed)),
-                    false => Ok(Parsed::Request(Request { bytes, arguments }, consumed)),
+                    false => Ok(Parsed::Request(Request { bytes, arguments, is_plain }, consumed)),
                 }
             }
         }
@@ -247,6 +257,7 @@ impl Parser {
     /// Reads a line by hand whole, or the head of a request.
     fn begin(&mut self, bytes: &[u8]) -> Result<Step, ProtocolError> {
         self.arguments.clear();
+        self.is_plain = true;
         match bytes.first() {
             None => Ok(Step::Incomplete { wanted: 1 }),
             Some(b'*') => {
@@ -314,6 +325,7 @@ impl Parser {
             if bytes.len() < wanted {
                 return Ok(Step::Incomplete { wanted });
             }
+            self.is_plain &= bytes[wanted - 2..wanted] == *b"\r\n";
             self.arguments.push(self.at..self.at + length);
             self.at = wanted;
             self.length = None;
@@ -359,6 +371,7 @@ impl Parser {
             Some(found) if self.searched + found + 2 <= rest.len() => {
                 let end = self.searched + found;
                 self.searched = 0;
+                self.is_plain &= rest[end + 1] == b'\n';
                 self.at += end + 2;
                 Ok(Some(&rest[..end]))
             }

@@ -28,7 +28,10 @@ pub(super) enum Ask {
     },
     Watch,
     Unwatch,
-    Wait,
+    /// `WAIT` or `WAITAOF`, for so many milliseconds; `None`: without end.
+    Wait {
+        within_ms: Option<u64>,
+    },
     Join,
 }
 
@@ -46,7 +49,7 @@ impl Ask {
         match self {
             Ask::Nothing | Ask::Read | Ask::Scan { .. } | Ask::Primary => Run::Reads,
             Ask::Write { .. } | Ask::Exec { .. } => Run::Writes,
-            Ask::Watch | Ask::Unwatch | Ask::Wait | Ask::Join => Run::Alone,
+            Ask::Watch | Ask::Unwatch | Ask::Wait { .. } | Ask::Join => Run::Alone,
         }
     }
 
@@ -56,7 +59,7 @@ impl Ask {
     }
 }
 
-/// Where a request lies.
+/// Where a request lies, which is [plain](crate::resp::Request::is_plain): goes to nodes as it is.
 #[derive(Clone, Debug)]
 pub(super) enum Bytes {
     /// In what the client has sent, from this place of the stream on.
@@ -156,6 +159,8 @@ pub(super) struct Client {
     /// Until when it waits for a primary.
     pub(super) held_until: Option<Instant>,
     pub(super) has_ended: bool,
+    /// The last that it has said, being joined, was `QUIT`.
+    pub(super) has_quit: bool,
     pub(super) is_closing: bool,
     pub(super) is_touched: bool,
     pub(super) is_called: bool,
@@ -275,6 +280,14 @@ impl Client {
     }
 }
 
+/// Whether what a client has said at once ends in `QUIT`, as programs write it or as the only line: no more than counters
+/// depend on that.
+fn ends_in_quit(bytes: &[u8]) -> bool {
+    const PLAIN: &[u8] = b"*1\r\n$4\r\nQUIT\r\n";
+    let end = &bytes[bytes.len().saturating_sub(PLAIN.len())..];
+    end.eq_ignore_ascii_case(PLAIN) || bytes.trim_ascii_end().eq_ignore_ascii_case(b"quit")
+}
+
 /// Bytes of memory that a client keeps while it has nothing to hold.
 const KEPT_MAX: usize = 4 << 10;
 
@@ -314,6 +327,7 @@ impl Split {
             reads: 0,
             held_until: None,
             has_ended: false,
+            has_quit: false,
             is_closing: false,
             is_touched: false,
             is_called: false,
@@ -463,6 +477,9 @@ impl Split {
         let (own, has_ended) = (client.own, client.has_ended);
         if has_ended {
             client.is_closing = true;
+        }
+        if at < bytes.len() {
+            client.has_quit = ends_in_quit(&bytes[at..]);
         }
         if let Some(own) = own
             && at < bytes.len()

@@ -1,7 +1,9 @@
 //! From slots to connections: who is asked, and when.
 
-use super::client::{Ask, Mode, Run, State};
-use super::link::{Use, What, command};
+use std::time::Duration;
+
+use super::client::{Ask, Client, Mode, Run, State};
+use super::link::{Link, Use, What};
 use super::nodes::of;
 use super::take::error;
 use super::{ClientId, LinkId, Split, Timed};
@@ -11,11 +13,25 @@ use crate::time::Instant;
 /// So many times the node of a scan may be behind before it is told to begin again: each waits for `catch_up`.
 const SCAN_TRIES: u32 = 16;
 
+/// What is told who has lost what he watches and subscribes.
+const WATCH_LOST: &[u8] =
+    b"TRYAGAIN what was watched is lost, and EXEC or UNWATCH comes first: nothing was done";
+
 /// Where a request goes.
 struct Chosen {
     link: LinkId,
     /// What the node has to have applied before.
     after: Option<Position>,
+}
+
+/// Whether a request may go to the primary by a connection.
+enum Fence {
+    /// The connection shows all that the client has seen.
+    Passed,
+    /// It does once it has passed this position, which it is told first.
+    At(Position),
+    /// What the client has seen is not known yet.
+    Unknown,
 }
 
 impl Split {
@@ -52,10 +68,10 @@ impl Split {
             }
             let chosen = match ask {
                 Ask::Scan { cursor } if cursor != 0 => self.scanner(id, at, cursor, now),
-                Ask::Read | Ask::Scan { .. } | Ask::Primary => self.reader(id, ask, now),
+                Ask::Read | Ask::Scan { .. } | Ask::Primary => self.reader(id, at, ask, now),
                 Ask::Write { .. } | Ask::Exec { .. } => self.writer(id, ask, now),
                 Ask::Watch | Ask::Unwatch => self.watcher(id, now),
-                Ask::Wait => self.waiter(id, now),
+                Ask::Wait { .. } => self.waiter(id, now),
                 Ask::Join => {
                     self.join(id, now);
                     return false;
@@ -73,7 +89,43 @@ impl Split {
                     _ => return false,
                 }
             };
+            match self.fence(id, ask, &chosen) {
+                Fence::Passed => {}
+                Fence::At(position) => {
+                    self.send_fence(chosen.link, position, What::Fence { client: id, position });
+                }
+                Fence::Unknown => return false,
+            }
             self.send(id, at, chosen, now);
+        }
+    }
+
+    /// What a connection to the primary has to have passed before a request. The primary itself may not show yet what it has
+    /// answered, where less makes a write durable than most nodes.
+    fn fence(&self, id: ClientId, ask: Ask, chosen: &Chosen) -> Fence {
+        let (Some(client), Some(link)) = (self.client(id), self.link(chosen.link)) else {
+            return Fence::Passed;
+        };
+        let is_fenced = matches!(link.purpose, Use::Heavy | Use::Strong | Use::Own(_));
+        // What is under way has passed it by the same connection.
+        if !is_fenced || client.in_flight > 0 || chosen.after.is_some() || ask == Ask::Unwatch {
+            return Fence::Passed;
+        }
+        // A connection shows what was answered by itself.
+        let is_elsewhere = client.sought.is_none_or(|(link, _)| link != chosen.link);
+        match () {
+            () if client.unsettled > 0 && is_elsewhere => Fence::Unknown,
+            () if client.token > link.passed => Fence::At(client.token),
+            () => Fence::Passed,
+        }
+    }
+
+    fn send_fence(&mut self, link: LinkId, position: Position, what: What) {
+        let wait = self.options.answer;
+        if let Some(to) = self.link_mut(link) {
+            let after = after(position, wait).map(String::into_bytes);
+            let words = after.iter().map(|word| &word[..]).chain([&b"WAIT"[..], b"0", b"0"]);
+            to.say(&words.collect::<Vec<_>>(), what);
         }
     }
 
@@ -88,6 +140,8 @@ impl Split {
             }
             // It is lost all the same when that comes to be executed.
             Ask::Watch if is_lost => Some(b"+OK\r\n".to_vec()),
+            // The node that answers EXEC from then on knows of no watch.
+            Ask::Join if is_lost => Some(error(WATCH_LOST)),
             Ask::Unwatch if self.client(id)?.mode != Mode::Watching || self.usable_primary(now).is_none() => {
                 self.end_watch(id, now);
                 Some(b"+OK\r\n".to_vec())
@@ -106,20 +160,21 @@ impl Split {
         slot.state = State::Ready(answer);
     }
 
-    fn reader(&mut self, id: ClientId, ask: Ask, now: Instant) -> Option<Chosen> {
+    fn reader(&mut self, id: ClientId, at: usize, ask: Ask, now: Instant) -> Option<Chosen> {
         let client = self.client(id)?;
+        let fits = self.fits_after(client, at);
         let (token, in_flight, link) = (client.token, client.in_flight, client.link);
         if client.mode == Mode::Watching {
             return self.watcher(id, now);
         }
         let is_hasty = client.run == Run::Writes && is_planted!(self, HastyRead);
         if in_flight > 0 && !is_hasty {
-            return self.same_reader(link?, ask, token);
+            return self.same_reader(link?, ask, token, fits);
         }
         if ask != Ask::Primary
             && client.knows_token()
             && let Some(home) = self.home(id, now)
-            && let Some(chosen) = self.at_home(id, home, token, now)
+            && let Some(chosen) = self.at_home(id, home, token, fits, now)
         {
             return Some(chosen);
         }
@@ -137,14 +192,15 @@ impl Split {
         let client = self.client(id)?;
         let is_hopeless = client.slots[at].breaks >= SCAN_TRIES;
         let (mode, in_flight, link) = (client.mode, client.in_flight, client.link);
+        let is_hopeless = is_hopeless || !self.fits_after(client, at);
         let keeper = self.keeper(cursor, now).filter(|_| !is_hopeless && mode != Mode::Watching);
-        let Some(keeper) = keeper else { return self.reader(id, Ask::Read, now) };
+        let Some(keeper) = keeper else { return self.reader(id, at, Ask::Read, now) };
         if in_flight > 0 {
             let is_there = self.link(link?).is_some_and(|link| link.node == keeper);
-            return if is_there { self.reader(id, Ask::Read, now) } else { None };
+            return if is_there { self.reader(id, at, Ask::Read, now) } else { None };
         }
         if self.primary == Some(keeper) {
-            return self.reader(id, Ask::Primary, now);
+            return self.reader(id, at, Ask::Primary, now);
         }
         self.settle_at(id, keeper);
         if !self.client(id)?.knows_token() {
@@ -175,8 +231,17 @@ impl Split {
         Some(())
     }
 
+    /// Whether a request may stand behind `AFTER`: with that it is no longer than a node takes.
+    fn fits_after(&self, client: &Client, at: usize) -> bool {
+        let request = client.request(&client.slots[at].bytes);
+        let limits = &self.options.limits;
+        let (words, _) = head(request);
+        words.saturating_add(AFTER_WORDS) <= limits.arguments_max as u64
+            && request.len() + AFTER_BYTES_MAX <= limits.request_max
+    }
+
     /// Reads that are under way go one way: the later one must not see less.
-    fn same_reader(&self, link: LinkId, ask: Ask, token: Position) -> Option<Chosen> {
+    fn same_reader(&self, link: LinkId, ask: Ask, token: Position, fits: bool) -> Option<Chosen> {
         let found = self.link(link)?;
         let has = self.nodes.get(&found.node).map(|node| node.has[of(found.protocol)]);
         let after = match found.purpose {
@@ -184,13 +249,20 @@ impl Split {
             Use::Strong => None,
             _ if ask == Ask::Primary => return None,
             Use::Read if has.is_some_and(|has| has >= token) => None,
-            Use::After => Some(token),
+            Use::After if fits => Some(token),
             _ => return None,
         };
         (found.unsent() < self.options.link_output_max).then_some(Chosen { link, after })
     }
 
-    fn at_home(&mut self, id: ClientId, home: u64, token: Position, now: Instant) -> Option<Chosen> {
+    fn at_home(
+        &mut self,
+        id: ClientId,
+        home: u64,
+        token: Position,
+        fits: bool,
+        now: Instant,
+    ) -> Option<Chosen> {
         let read = self.shared(home, Use::Read, id, now)?;
         let protocol = self.protocol(id);
         let has = self.nodes.get(&home)?.has[of(protocol)];
@@ -198,7 +270,7 @@ impl Split {
             return self.room(read, id).map(|link| Chosen { link, after: None });
         }
         // The other one must not be to an earlier process than this one, so it comes later.
-        if !self.link(read)?.is_up() {
+        if !self.link(read)?.is_up() || !fits {
             return None;
         }
         let after = self.shared(home, Use::After, id, now)?;
@@ -216,6 +288,7 @@ impl Split {
             self.hold(id, now);
             return None;
         };
+        let client = self.client(id)?;
         if in_flight > 0 {
             // Writes that are under way go one way too: in their order.
             let found = self.link(link?)?;
@@ -226,6 +299,14 @@ impl Split {
             return link.filter(|_| is_fit).map(|link| Chosen { link, after: None });
         }
         let purpose = if is_light { Use::Light } else { Use::Heavy };
+        // Only the position is to come of what was sent before, and is not needed by the same connection.
+        let before = client.sought.filter(|_| client.unsettled > 0 && !is_light).map(|(link, _)| link);
+        let is_same = |link: &Link| {
+            link.is_open() && link.node == primary && link.purpose == purpose && link.pending.len() == 1
+        };
+        if let Some(link) = before.filter(|link| self.link(*link).is_some_and(is_same)) {
+            return self.room(link, id).map(|link| Chosen { link, after: None });
+        }
         let link = self.shared(primary, purpose, id, now)?;
         self.room(link, id).map(|link| Chosen { link, after: None })
     }
@@ -235,24 +316,31 @@ impl Split {
         let client = self.client(id)?;
         if client.in_flight > 0 {
             // It is not changed for another one under what is under way.
-            let own = client.own.filter(|own| self.link(*own).is_some_and(super::link::Link::is_open))?;
+            let own = client.own.filter(|own| self.link(*own).is_some_and(Link::is_open))?;
             return Some(Chosen { link: own, after: None });
         }
-        if client.mode == Mode::Watching && !is_planted!(self, ForgottenWatch) {
-            let own = client.own.filter(|own| self.link(*own).is_some_and(super::link::Link::is_open));
-            if own.is_none() {
-                // Another connection watches nothing.
-                self.client_mut(id)?.mode = Mode::WatchLost;
-                self.touch(id);
-                return None;
-            }
-        }
+        self.keep_watch(id)?;
         if self.usable_primary(now).is_none() {
             self.hold(id, now);
             return None;
         }
         let link = self.own(id, false, now)?;
         Some(Chosen { link, after: None })
+    }
+
+    /// Has the watch of a client lost if the connection that watches is not to be used any more: another one watches nothing.
+    /// `None`: it was lost now.
+    fn keep_watch(&mut self, id: ClientId) -> Option<()> {
+        let client = self.client(id)?;
+        if client.mode == Mode::Watching && !is_planted!(self, ForgottenWatch) {
+            let own = client.own.filter(|own| self.link(*own).is_some_and(Link::is_open));
+            if own.is_none() {
+                self.client_mut(id)?.mode = Mode::WatchLost;
+                self.touch(id);
+                return None;
+            }
+        }
+        Some(())
     }
 
     fn waiter(&mut self, id: ClientId, now: Instant) -> Option<Chosen> {
@@ -268,12 +356,19 @@ impl Split {
 
     /// All a client says and hears goes by a connection of its own from now on.
     fn join(&mut self, id: ClientId, now: Instant) {
+        if self.keep_watch(id).is_none() {
+            return;
+        }
         if self.usable_primary(now).is_none() {
             return self.hold(id, now);
         }
         let Some(own) = self.own(id, true, now) else { return };
-        if !self.link(own).is_some_and(super::link::Link::is_up) {
-            return;
+        let Some(passed) = self.link(own).filter(|link| link.is_up()).map(|link| link.passed) else { return };
+        let Some(client) = self.client(id).filter(|client| client.unsettled == 0) else { return };
+        let token = client.token;
+        if token > passed {
+            // What is lost, or late, is no reason not to subscribe.
+            self.send_fence(own, token, What::Swallow);
         }
         self.release(id);
         let Some(client) = self.client_mut(id) else { return };
@@ -343,17 +438,22 @@ impl Split {
         match after {
             Some(position) => {
                 let wait = match ask {
-                    Ask::Wait => self.options.primary_answer,
+                    Ask::Wait { .. } => self.options.primary_answer,
                     _ => self.options.catch_up,
                 };
-                write_after(to, request, position, wait.as_millis() as u64);
+                write_after(to, request, position, wait);
             }
             None => to.write(request),
         }
         if let Ask::Exec { requests } = ask {
             (0..=requests).for_each(|_| to.expect(What::Swallow, begin));
         }
-        to.expect(What::Slot { client: id, slot: number, after }, begin);
+        to.expect(What::Slot { client: id, slot: number, after, is_unfenced: false }, begin);
+        if let Ask::Wait { within_ms } = ask {
+            // Before that it waits for the position.
+            let before = self.options.primary_answer;
+            to.grace = within_ms.map(|millis| Duration::from_millis(millis).saturating_add(before));
+        }
         let (purpose, node) = (to.purpose, to.node);
         let slot = &mut client.slots[at];
         slot.state = State::Sent { link, answer: Vec::new(), is_streamed: false };
@@ -462,21 +562,30 @@ pub(super) fn nothing(protocol: Protocol) -> &'static [u8] {
     }
 }
 
-/// Writes a request that has to wait for a position.
-fn write_after(to: &mut super::link::Link, request: &[u8], position: Position, wait_ms: u64) {
+/// So many words come before a request that has to wait for a position, and no more bytes than that.
+const AFTER_WORDS: u64 = 5;
+const AFTER_BYTES_MAX: usize = 256;
+
+/// These words.
+fn after(position: Position, wait: Duration) -> [String; AFTER_WORDS as usize] {
+    let [epoch, sequence, wait] =
+        [position.epoch, position.sequence, wait.as_millis() as u64].map(|number| number.to_string());
+    ["TRIMTAB".to_owned(), "AFTER".to_owned(), epoch, sequence, wait]
+}
+
+/// How many words a request has, and where the first one begins. It is plain: its first line says so.
+fn head(request: &[u8]) -> (u64, usize) {
     let end = request.iter().position(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-    let words: u64 = request[1..end]
-        .iter()
-        .take_while(|byte| byte.is_ascii_digit())
-        .fold(0, |count, digit| count * 10 + u64::from(digit - b'0'));
-    let mut head = format!("*{}\r\n", words + 5).into_bytes();
-    let numbers = [position.epoch, position.sequence, wait_ms].map(|number| number.to_string());
-    let mut prefix = Vec::new();
-    let [epoch, sequence, wait] = &numbers;
-    command(&[b"TRIMTAB", b"AFTER", epoch.as_bytes(), sequence.as_bytes(), wait.as_bytes()], &mut prefix);
-    // Without a head of its own.
-    let own = prefix.iter().position(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-    head.extend_from_slice(&prefix[own..]);
-    to.write(&head);
-    to.write(&request[end..]);
+    let digits = request.iter().skip(1).take_while(|byte| byte.is_ascii_digit());
+    (digits.fold(0, |count, digit| count * 10 + u64::from(digit - b'0')), end)
+}
+
+/// Writes a request that has to wait for a position.
+fn write_after(to: &mut Link, request: &[u8], position: Position, wait: Duration) {
+    let (words, begin) = head(request);
+    to.write(format!("*{}\r\n", words + AFTER_WORDS).as_bytes());
+    for word in after(position, wait) {
+        to.write(format!("${}\r\n{word}\r\n", word.len()).as_bytes());
+    }
+    to.write(&request[begin..]);
 }

@@ -1,6 +1,7 @@
 //! [`Link`]: one connection to a node: what was sent, and who waits for what comes back.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use super::answer::Scanner;
 use super::{Action, ClientId, LinkId, Split, Timed, next};
@@ -44,10 +45,17 @@ pub(super) enum What {
     Position(Vec<(ClientId, u64)>),
     /// Of no use.
     Swallow,
+    /// That all up to this position is shown behind it, which a client has seen.
+    Fence {
+        client: ClientId,
+        position: Position,
+    },
     Slot {
         client: ClientId,
         slot: u64,
         after: Option<Position>,
+        /// The fence before it was not passed.
+        is_unfenced: bool,
     },
 }
 
@@ -76,9 +84,15 @@ pub(super) struct Link {
     pub(super) scanner: Scanner,
     /// Of an answer that is for nobody else.
     pub(super) partial: Vec<u8>,
+    /// Why a command of the transaction under way was refused.
+    pub(super) refusal: Option<Vec<u8>>,
     /// When something last came, or was sent after a silence.
     pub(super) progressed: Instant,
     pub(super) has_timer: bool,
+    /// How much longer than others it may be silent, for what it was asked takes its time; `None`: as long as it likes.
+    pub(super) grace: Option<Duration>,
+    /// What is known to be shown by it.
+    pub(super) passed: Position,
     seekers: Vec<(ClientId, u64)>,
     round: u64,
     /// Clients that wait for room.
@@ -144,11 +158,9 @@ impl Link {
         if self.seekers.is_empty() {
             return;
         }
-        let begin = self.end();
-        command(&[b"TRIMTAB", b"POSITION"], &mut self.output);
         let seekers = std::mem::take(&mut self.seekers);
         self.round += 1;
-        self.expect(What::Position(seekers), begin);
+        self.say(&[b"TRIMTAB", b"POSITION"], What::Position(seekers));
     }
 
     /// Who wants to know positions that were not asked for.
@@ -156,9 +168,32 @@ impl Link {
         std::mem::take(&mut self.seekers)
     }
 
-    /// Whether it is somebody's who may wait as long as it likes.
+    /// Has it answered in this protocol from here on.
+    pub(super) fn speak(&mut self, protocol: Protocol) {
+        if std::mem::replace(&mut self.protocol, protocol) != protocol {
+            let version: &[u8] = if protocol == Protocol::Resp3 { b"3" } else { b"2" };
+            self.say(&[b"HELLO", version], What::Swallow);
+        }
+    }
+
+    /// It is for this from here on: a client's own, to which the client is joined perhaps.
+    pub(super) fn become_of(&mut self, purpose: Use) {
+        if std::mem::replace(&mut self.purpose, purpose) != purpose {
+            // Whoever is joined is told what the node tells its own clients.
+            self.say(&[b"TRIMTAB", b"BOUND", b"-1"], What::Swallow);
+        }
+    }
+
+    /// Sends a command of the listener's own.
+    pub(super) fn say(&mut self, words: &[&[u8]], what: What) {
+        let begin = self.end();
+        command(words, &mut self.output);
+        self.expect(what, begin);
+    }
+
+    /// Whether it may be silent as long as it likes: its client waits for messages, or has said to wait without end.
     pub(super) fn is_patient(&self) -> bool {
-        matches!(self.purpose, Use::Own(_) | Use::Joined(_))
+        matches!(self.purpose, Use::Joined(_)) || self.grace.is_none()
     }
 }
 
@@ -203,18 +238,17 @@ impl Split {
             pending: VecDeque::new(),
             scanner: Scanner::default(),
             partial: Vec::new(),
+            refusal: None,
             progressed: now,
             has_timer: true,
+            grace: Some(Duration::ZERO),
+            passed: Position::default(),
             seekers: Vec::new(),
             round: 0,
             stalled: Vec::new(),
             is_called: false,
         };
-        let mut greet = |words: &[&[u8]]| {
-            let begin = link.end();
-            command(words, &mut link.output);
-            link.expect(What::Greeting, begin);
-        };
+        let mut greet = |words: &[&[u8]]| link.say(words, What::Greeting);
         if let Some(password) = &self.options.hub.password {
             greet(&[b"AUTH", password]);
         }
@@ -253,8 +287,10 @@ impl Split {
 
     /// A connection to a node broke, or could not be established, or was ended by the node.
     pub fn handle_link_down(&mut self, id: LinkId, now: Instant) {
-        if self.link(id).is_some() {
-            self.counters.link_errors += 1;
+        if let Some(link) = self.link(id) {
+            let has_quit = |client| self.client(client).is_some_and(|client| client.has_quit);
+            let is_asked = matches!(link.purpose, Use::Joined(client) if has_quit(client));
+            self.counters.link_errors += u64::from(!is_asked);
             self.break_link(id, now);
         }
         self.attend(now);
@@ -325,10 +361,21 @@ impl Split {
         }
     }
 
-    fn patience(&self, id: LinkId) -> std::time::Duration {
-        match self.link(id).map(|link| link.purpose) {
-            Some(Use::Read | Use::After) => self.options.answer,
+    fn patience(&self, id: LinkId) -> Duration {
+        match self.link(id).map(|link| (link.purpose, link.grace)) {
+            Some((Use::Read | Use::After, _)) => self.options.answer,
+            Some((_, Some(grace))) => self.options.primary_answer.saturating_add(grace),
             _ => self.options.primary_answer,
+        }
+    }
+
+    /// What a connection was asked that takes its time is answered: what it owes still is due as anything else.
+    pub(super) fn end_grace(&mut self, id: LinkId, now: Instant) {
+        let Some(link) = self.link_mut(id) else { return };
+        if link.grace.replace(Duration::ZERO) != Some(Duration::ZERO) {
+            // The timer may be far away, or gone.
+            link.has_timer = false;
+            self.watch_link(id, now);
         }
     }
 

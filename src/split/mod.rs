@@ -11,7 +11,8 @@
 //!   behind writes, are under way together.
 //! - **Own writes.** A read sees everything its client was answered before, whichever node answered it. Each client has a
 //!   *token*, a position in the log: after writes the primary is asked for it, once for all that were sent together. A node
-//!   not known to have it is asked by `TRIMTAB AFTER`.
+//!   not known to have it is asked by `TRIMTAB AFTER`. So is the primary, which may answer what it does not show yet: by a
+//!   *fence*, a command before the request, so that it can be before transactions too.
 //! - **No way back.** A client reads from one node, its *home*, as long as that goes well. When it leaves it, it reads from
 //!   the primary first and takes the position of that along.
 //! - **Age.** Every connection for reads is bound by `TRIMTAB BOUND`: the node that reads knows its own age best.

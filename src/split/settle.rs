@@ -108,16 +108,71 @@ impl Split {
                 self.handle_link_down(id, now);
             }
             What::Greeting if has_greeted => self.greeted(id),
-            What::Greeting | What::Swallow => {}
+            What::Greeting => {}
+            // A transaction of which a part was refused is not done, and that is why.
+            What::Swallow if is_refusal(&partial) => link.refusal = Some(partial),
+            What::Swallow => {}
             What::Position(seekers) => match position(&partial) {
-                Some(position) => self.settle(seekers, position),
+                Some(position) => {
+                    link.passed = link.passed.max(position);
+                    self.settle(seekers, position);
+                }
                 None => {
                     self.lose_seeks(seekers);
                     self.handle_link_down(id, now);
                 }
             },
-            What::Slot { client, slot, after } => self.conclude_slot(id, client, slot, after, now),
+            What::Fence { position, .. } if partial.first() != Some(&b'-') => {
+                link.passed = link.passed.max(position);
+            }
+            What::Fence { client, position } if partial.starts_with(b"-LOST ") => {
+                self.forget_lost(client, position);
+            }
+            What::Fence { client, .. } => self.fail_fence(id, client, &partial, now),
+            What::Slot { client, slot, after, is_unfenced } => {
+                self.end_grace(id, now);
+                self.conclude_slot(id, client, slot, after, is_unfenced, now);
+            }
         }
+    }
+
+    /// What a client has seen is lost with a primary, as the present one says: there is nothing to wait for.
+    fn forget_lost(&mut self, id: ClientId, position: Position) {
+        if let Some(client) = self.client_mut(id)
+            && client.token == position
+        {
+            client.token = Position::default();
+            client.lose_token();
+        }
+    }
+
+    /// A node does not show what a client has seen, and answers what was sent behind that all the same. What may be done again
+    /// is; of a write it is known only if it is refused too.
+    fn fail_fence(&mut self, link: LinkId, id: ClientId, refusal: &[u8], now: Instant) {
+        let Some(found) = self.links.get_mut(link.index as usize) else { return };
+        let Some(client) = self.clients.get_mut(id.index as usize) else { return };
+        if client.generation == id.generation {
+            for pending in &mut found.pending {
+                let What::Slot { client: of, slot, is_unfenced, .. } = &mut pending.what else { continue };
+                let Some(at) = client.place(*slot).filter(|_| *of == id) else { continue };
+                *is_unfenced = true;
+                let slot = &mut client.slots[at];
+                if slot.ask.is_repeatable()
+                    && matches!(slot.state, State::Sent { link: by, .. } if by == link)
+                {
+                    slot.state = State::Refused(refusal.to_vec());
+                    client.in_flight -= 1;
+                    client.waiting += 1;
+                }
+            }
+        }
+        let node = found.node;
+        self.note_refusal(node, now);
+        self.touch(id);
+        self.end_run(id);
+        // Whatever else the client asks goes behind a fence of another one.
+        self.forget_link(link);
+        self.drain_link(link, now);
     }
 
     fn settle(&mut self, seekers: Vec<(ClientId, u64)>, position: Position) {
@@ -148,10 +203,12 @@ impl Split {
         id: ClientId,
         slot: u64,
         after: Option<Position>,
+        is_unfenced: bool,
         now: Instant,
     ) {
-        let Some(link) = self.link(link_id) else { return };
+        let Some(link) = self.link_mut(link_id) else { return };
         let (node, purpose, protocol) = (link.node, link.purpose, link.protocol);
+        let refusal = link.refusal.take();
         let keeps_passed = is_planted!(self, PassedRead);
         let Some(client) = self.client_mut(id) else { return };
         let Some(at) = client.place(slot) else { return };
@@ -162,8 +219,16 @@ impl Split {
         let mut answer = std::mem::take(answer);
         let is_streamed = *is_streamed;
         let ask = client.slots[at].ask;
+        if let Some(refusal) = refusal
+            && answer.starts_with(b"-EXECABORT ")
+        {
+            answer = refusal;
+        }
         client.in_flight -= 1;
         let is_refused = !is_streamed && is_refusal(&answer);
+        if is_unfenced && !is_refused {
+            return self.tell_doubt(id, at, now);
+        }
         let is_passed = ask.run() == Run::Reads
             && !keeps_passed
             && client.slots.iter().take(at).any(|slot| matches!(slot.state, State::Refused(_)));
@@ -215,6 +280,24 @@ impl Split {
         }
     }
 
+    /// What a write was answered may rest on less than its client has seen.
+    fn tell_doubt(&mut self, id: ClientId, at: usize, now: Instant) {
+        let Some(client) = self.client_mut(id) else { return };
+        let slot = &mut client.slots[at];
+        if matches!(slot.state, State::Sent { is_streamed: true, .. }) {
+            self.counters.cut += 1;
+            return self.cut(id);
+        }
+        slot.state = State::Ready(error(IN_DOUBT));
+        if matches!(slot.ask, Ask::Exec { .. }) {
+            self.end_watch(id, now);
+        }
+        self.counters.in_doubt += 1;
+        self.release(id);
+        self.touch(id);
+        self.end_run(id);
+    }
+
     /// When all that was sent together is answered, what was refused is sent again; a write only if none behind it was
     /// done.
     fn end_run(&mut self, id: ClientId) {
@@ -262,7 +345,7 @@ impl Split {
                     let has_left = stood && link.sent > pending.begin;
                     self.break_slot(id, client, slot, has_left);
                 }
-                What::Greeting | What::Swallow => {}
+                What::Greeting | What::Swallow | What::Fence { .. } => {}
             }
         }
         link.stalled.iter().for_each(|client| self.touch(*client));
@@ -270,9 +353,9 @@ impl Split {
             Use::Own(client) => self.lose_own(client, id),
             Use::Joined(client) => {
                 self.lose_own(client, id);
-                if self.client(client).is_some_and(|client| client.mode == Mode::Joined && !client.is_closing)
-                {
-                    self.counters.cut += 1;
+                let joined = self.client(client).filter(|client| client.mode == Mode::Joined);
+                if let Some(joined) = joined.filter(|client| !client.is_closing) {
+                    self.counters.cut += u64::from(!joined.has_quit);
                     if let Some(client) = self.client_mut(client) {
                         // What has come is told; then it hears that it is over.
                         client.is_closing = true;

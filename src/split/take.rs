@@ -4,7 +4,7 @@
 use super::client::{Ask, Bytes, Mode, Multi, State};
 use super::link::{Use, command};
 use super::{ClientId, Split};
-use crate::resp::{Parsed, Parser, Protocol, ProtocolError, Route, Routed, route};
+use crate::resp::{Parsed, Parser, Protocol, ProtocolError, Route, Routed, parse_integer, route};
 use crate::store::index::Timestamp;
 use crate::time::Instant;
 
@@ -56,9 +56,10 @@ impl Split {
             }
             Ok(Parsed::Request(request, len)) => {
                 let args: Vec<&[u8]> = request.iter().collect();
-                let bytes = match intake[at] {
-                    b'*' => Bytes::Sent { start: client.base + at as u64, len },
-                    _ => {
+                let bytes = match request.is_plain() {
+                    true => Bytes::Sent { start: client.base + at as u64, len },
+                    // Written anew, so that whoever looks at it finds its parts where they were found here.
+                    false => {
                         let mut own = Vec::new();
                         command(&args, &mut own);
                         Bytes::Own(own)
@@ -104,7 +105,7 @@ impl Split {
             Route::Write => Ask::Write { is_light: routed.is_light },
             Route::Watch => Ask::Watch,
             Route::Unwatch if client.mode == Mode::Watching => Ask::Unwatch,
-            Route::Wait => Ask::Wait,
+            Route::Wait => Ask::Wait { within_ms: within(args) },
             // What follows depends on what came of all before it.
             _ if !is_idle && !matches!(routed.route, Route::Desk | Route::Multi | Route::Quit) => {
                 return Taken::Later;
@@ -277,22 +278,31 @@ impl Split {
         self.desk.protocol(number)
     }
 
-    /// A client's own connection to the primary, made if need be; `None`: not yet.
+    /// A client's own connection to the primary, in its protocol, made if need be; `None`: not yet. What it watches stays
+    /// watched when it is joined.
     pub(super) fn own(&mut self, id: ClientId, is_joined: bool, now: Instant) -> Option<super::LinkId> {
         let purpose = if is_joined { Use::Joined(id) } else { Use::Own(id) };
+        let protocol = self.protocol(id);
         if let Some(own) = self.client(id)?.own {
-            let link = self.link(own);
-            if link.is_some_and(|link| link.purpose == purpose && link.is_open()) {
+            if let Some(link) = self.link_mut(own).filter(|link| link.is_open()) {
+                link.speak(protocol);
+                link.become_of(purpose);
                 return Some(own);
             }
             self.break_link(own, now);
         }
         let primary = self.usable_primary(now)?;
-        let protocol = self.protocol(id);
         let own = self.connect(primary, purpose, protocol, now)?;
         self.client_mut(id)?.own = Some(own);
         Some(own)
     }
+}
+
+/// For how many milliseconds a `WAIT` waits, by its last argument; `None`: without end.
+fn within(args: &[&[u8]]) -> Option<u64> {
+    // What is no number is refused by the node, at once.
+    let told = args.last().and_then(|arg| parse_integer(arg)).unwrap_or(-1);
+    (told != 0).then(|| u64::try_from(told).unwrap_or(0))
 }
 
 /// An error as it is sent.

@@ -1,3 +1,7 @@
+mod fences;
+mod framing;
+mod own;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -152,8 +156,11 @@ fn a_client_sees_its_own_write_on_a_replica() {
     assert_eq!(bench.told(client), "+OK\r\n");
     // The connection for reads comes first, and one that has to catch up behind it.
     let (strong, said) = bench.sent(1);
-    assert_eq!(said, "GET a; TRIMTAB POSITION", "there is no connection to the replica yet");
-    bench.answer(strong, "$1\r\n1\r\n*2\r\n:3\r\n:18\r\n");
+    assert_eq!(
+        said, "TRIMTAB AFTER 3 17 1000 WAIT 0 0; GET a; TRIMTAB POSITION",
+        "there is no connection to the replica yet"
+    );
+    bench.answer(strong, ":0\r\n$1\r\n1\r\n*2\r\n:3\r\n:18\r\n");
     assert_eq!(bench.told(client), "$1\r\n1\r\n");
     let other = bench.client();
     bench.say(other, "GET b");
@@ -242,6 +249,27 @@ fn a_read_behind_one_that_was_refused_is_not_older_than_that() {
     assert_eq!(asked, "GET a; GET b; TRIMTAB POSITION");
 }
 
+/// With these options, which of three nodes is asked first, the first being primary, when a replica that was read from is not
+/// fresh enough any more.
+fn asked_when_a_replica_is_left(options: Options) -> u16 {
+    let mut bench = Bench::with(Options { reads: Reads::Replicas, ..options });
+    bench.split.handle_topology(&topology(1, Some(1), 3), bench.now);
+    let client = bench.client();
+    bench.say(client, "GET a");
+    let (read, _) = bench.sent(2);
+    bench.answer(read, "$1\r\n1\r\n");
+    bench.say(client, "GET a");
+    bench.sent(2);
+    bench.answer(read, "-BEHIND not as fresh as was asked\r\n");
+    let asked = bench.links.iter().find(|(link, _)| **link != read);
+    asked.map(|(_, port)| *port).unwrap()
+}
+
+#[test]
+fn another_replica_is_not_asked_for_less_than_was_seen() {
+    assert_eq!(asked_when_a_replica_is_left(Options::default()), 1);
+}
+
 #[cfg(feature = "sim")]
 #[test]
 fn planted_bugs_that_worlds_seldom_meet_are_found() {
@@ -250,6 +278,7 @@ fn planted_bugs_that_worlds_seldom_meet_are_found() {
     assert_eq!(told_of_a_refused_one_and_one_done(with(planted::Plant::Overtaken)), "");
     let asked = asked_again_when_the_first_is_refused(with(planted::Plant::PassedRead));
     assert_eq!(asked, "GET a; TRIMTAB POSITION");
+    assert_eq!(asked_when_a_replica_is_left(with(planted::Plant::WayBack)), 3);
 }
 
 #[test]
@@ -339,6 +368,33 @@ fn a_transaction_goes_as_one_piece() {
 }
 
 #[test]
+fn a_transaction_of_which_a_part_is_refused_is_sent_again() {
+    let refused = "+OK\r\n-READONLY You can't write against a read only replica.\r\n+QUEUED\r\n\
+                   -EXECABORT Transaction discarded because of previous errors.\r\n*2\r\n:1\r\n:1\r\n";
+    let mut bench = Bench::new();
+    let client = bench.client();
+    bench.say(client, "MULTI\nSET a 1\nGET a\nEXEC");
+    let (old, _) = bench.sent(1);
+    bench.answer(old, refused);
+    bench.split.handle_topology(&topology(2, Some(2), 2), bench.now);
+    let (new, said) = bench.sent(2);
+    assert_eq!(said, "TRIMTAB AFTER 1 1 1000 WAIT 0 0; MULTI; SET a 1; GET a; EXEC; TRIMTAB POSITION");
+    // Refused for good, and nothing is left of the refusal before.
+    let full = "-OOM command not allowed when used memory > 'maxmemory'.\r\n";
+    let discarded = "-EXECABORT Transaction discarded because of previous errors.\r\n";
+    bench.answer(new, &format!(":0\r\n+OK\r\n{full}+QUEUED\r\n{discarded}*2\r\n:2\r\n:2\r\n"));
+    assert_eq!(bench.told(client), format!("+OK\r\n+QUEUED\r\n+QUEUED\r\n{discarded}"));
+    // With a watch it counts as changed.
+    bench.say(client, "WATCH a");
+    let (own, _) = bench.sent(2);
+    bench.answer(own, ":0\r\n+OK\r\n*2\r\n:2\r\n:2\r\n");
+    bench.say(client, "MULTI\nSET a 1\nGET a\nEXEC");
+    bench.sent(2);
+    bench.answer(own, refused);
+    assert_eq!(bench.told(client), "+OK\r\n+OK\r\n+QUEUED\r\n+QUEUED\r\n*-1\r\n");
+}
+
+#[test]
 fn what_is_watched_counts_as_changed_when_its_connection_is_gone() {
     let mut bench = Bench::new();
     let client = bench.client();
@@ -356,7 +412,7 @@ fn what_is_watched_counts_as_changed_when_its_connection_is_gone() {
     // Nothing is left of it.
     bench.say(client, "MULTI\nSET a 2\nEXEC");
     let (new, _) = bench.sent(2);
-    bench.answer(new, "+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n");
+    bench.answer(new, ":0\r\n+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n");
     assert_eq!(bench.told(client), "+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n");
 }
 

@@ -52,6 +52,9 @@ fn one_address_is_one_store() {
     assert_eq!(client.ask("SET safe 1").as_deref(), Some("+OK"));
     until("WAIT counts the other nodes", || client.ask("WAIT 3 1000").as_deref() == Some(":3"));
     assert!(client.ask("ROLE").unwrap().contains("master"));
+    let options = client.ask("CONFIG GET maxclients").unwrap();
+    assert!(options.starts_with("*2|$10|maxclients|"), "{options}");
+    assert_eq!(cluster.connect(cluster.primary()).ask("CONFIG GET maxclients"), Some(options));
     // A scan ends with all there is.
     let mut cursor = "0".to_owned();
     let mut keys = 0;
@@ -225,6 +228,79 @@ fn nodes_that_are_restarted_in_turn_fail_no_write() {
     check(&cluster, &all);
     let errors: Vec<&String> = all.iter().flat_map(|seen| &seen.errors).collect();
     assert!(errors.is_empty(), "{errors:?}");
+}
+
+/// Hands over to another node, by the primary's own word.
+fn hand_over(cluster: &Cluster) {
+    let before = cluster.primary();
+    until("it hands over", || {
+        cluster.connect(before).ask("SENTINEL FAILOVER trimtab").as_deref() == Some("+OK")
+    });
+    until("another one is primary", || {
+        let mut others = (0..3).filter(|at| *at != before);
+        others.any(|at| cluster.connect(at).ask("ROLE").is_some_and(|role| role.contains("master")))
+    });
+}
+
+#[test]
+fn where_nodes_pass_nothing_on_a_handover_fails_no_transaction() {
+    let cluster = Cluster::start_splitting_store("learners = [\"n3\"]\nforward = false", "");
+    ready(&cluster);
+    let (is_over, done) = (AtomicBool::new(false), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            let address = cluster.split(client);
+            let (is_over, done) = (&is_over, &done);
+            scope.spawn(move || {
+                let mut connection = Client::connect(address).expect("it listens");
+                until("the listener knows the primary", || {
+                    connection.ask("SET ready 1").as_deref() == Some("+OK")
+                });
+                let mut count = 0u64;
+                while !is_over.load(Ordering::Relaxed) {
+                    count += 1;
+                    for command in ["MULTI", "SET key value", &format!("INCR count{client}"), "EXEC"] {
+                        assert!(connection.say(command));
+                    }
+                    let told: Vec<String> = (0..4).map(|_| connection.answer().unwrap()).collect();
+                    assert_eq!(told[3], format!("*2|+OK|:{count}"), "once each, and none fails");
+                    done.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        for _ in 0..6 {
+            hand_over(&cluster);
+            let before = done.load(Ordering::Relaxed);
+            until("transactions go on", || done.load(Ordering::Relaxed) > before + 20);
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn own_writes_are_seen_where_one_node_makes_them_durable() {
+    let cluster =
+        Cluster::start_splitting_store("learners = [\"n3\"]\ndurability = \"local\"", "reads = \"primary\"");
+    ready(&cluster);
+    for at in 0..4 {
+        let mut client = Client::connect(cluster.split(at)).expect("it listens");
+        until("the listener knows the primary", || client.ask("SET ready 1").as_deref() == Some("+OK"));
+        for round in 0..100 {
+            let value = format!("${}|{round}", round.to_string().len());
+            assert_eq!(client.ask(&format!("SET a {round}")).as_deref(), Some("+OK"));
+            assert_eq!(client.ask("GET a"), Some(value.clone()));
+            assert_eq!(client.ask(&format!("SET b {round}")).as_deref(), Some("+OK"));
+            assert_eq!(client.ask("MULTI").as_deref(), Some("+OK"));
+            assert_eq!(client.ask("GET b").as_deref(), Some("+QUEUED"));
+            assert_eq!(client.ask("EXEC"), Some(format!("*1|{value}")));
+            assert_eq!(client.ask(&format!("SET c {round}")).as_deref(), Some("+OK"));
+            assert_eq!(client.ask("WATCH c").as_deref(), Some("+OK"));
+            assert_eq!(client.ask("GET c"), Some(value));
+            assert_eq!(client.ask("MULTI").as_deref(), Some("+OK"));
+            assert_eq!(client.ask("DEL c").as_deref(), Some("+QUEUED"));
+            assert_eq!(client.ask("EXEC").as_deref(), Some("*1|:1"), "nobody else has changed it");
+        }
+    }
 }
 
 #[test]

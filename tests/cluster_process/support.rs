@@ -48,8 +48,13 @@ impl Cluster {
     /// Three nodes and a learner, `n3`; each has a listener that splits reads from writes, with these lines in it, in which
     /// `ADDRESS` is the node's.
     pub(crate) fn start_splitting(listener: &'static str) -> Self {
+        Self::start_splitting_store("learners = [\"n3\"]", listener)
+    }
+
+    /// The same, with these lines in `[store]`: the learner's among them.
+    pub(crate) fn start_splitting_store(lines: &'static str, listener: &'static str) -> Self {
         let addresses = (0..4).map(|_| own_address()).collect();
-        Self::begin(addresses, 3, "learners = [\"n3\"]", Some(listener))
+        Self::begin(addresses, 3, lines, Some(listener))
     }
 
     /// The same, where clients are told a name of each node that nobody can look up.

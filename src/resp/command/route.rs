@@ -15,9 +15,9 @@ pub enum Route {
     },
     /// It writes, or tells others something: the primary, once.
     Write,
-    /// It asks about the store as a whole: the primary.
+    /// It asks about the store as a whole, or how it is set up: the primary.
     Primary,
-    /// It subscribes: a connection to the primary of its own, for good.
+    /// It subscribes to something: a connection to the primary of its own, for good.
     Join,
     /// `WAIT` and `WAITAOF`: the primary, with the position of the client's last write.
     Wait,
@@ -106,12 +106,12 @@ fn route_of(spec: &Spec, args: Args<'_>) -> Result<Route, Failure> {
         Run::Session(_) => match spec.name {
             "scan" => Route::Scan { cursor: args.get(1).and_then(|arg| cursor(arg).ok()).unwrap_or(0) },
             "publish" => Route::Write,
-            "subscribe" | "psubscribe" | "unsubscribe" | "punsubscribe" => Route::Join,
+            "subscribe" | "psubscribe" => Route::Join,
             "config" if args.get(1).is_some_and(|sub| is(sub, "set")) => {
                 return Err(failure("ERR CONFIG SET is for a node itself: connect to it".into()));
             }
-            "ping" | "echo" | "hello" | "auth" | "select" | "client" | "config" | "command" | "debug"
-            | "readonly" | "readwrite" => Route::Desk,
+            "ping" | "echo" | "hello" | "auth" | "select" | "client" | "command" | "debug" | "readonly"
+            | "readwrite" | "unsubscribe" | "punsubscribe" => Route::Desk,
             _ => Route::Primary,
         },
     })
@@ -134,14 +134,16 @@ mod tests {
         for line in ["SET a b", "GETDEL a", "hset h f v", "EXPIRE a 1", "PUBLISH c m", "FLUSHALL"] {
             assert_eq!(of(line), Route::Write, "{line}");
         }
-        for line in ["PING", "HELLO 3", "CLIENT ID", "CONFIG GET maxmemory", "COMMAND"] {
+        for line in ["PING", "HELLO 3", "CLIENT ID", "COMMAND", "UNSUBSCRIBE", "PUNSUBSCRIBE a*"] {
             assert_eq!(of(line), Route::Desk, "{line}");
         }
         assert_eq!(of("SCAN 0"), Route::Scan { cursor: 0 });
         assert_eq!(of("SCAN 17 COUNT 5"), Route::Scan { cursor: 17 });
         assert_eq!(of("SUBSCRIBE c"), Route::Join);
         assert_eq!(of("WAIT 1 0"), Route::Wait);
-        assert_eq!(of("INFO"), Route::Primary);
+        for line in ["INFO", "CONFIG GET maxmemory", "CONFIG RESETSTAT"] {
+            assert_eq!(of(line), Route::Primary, "{line}");
+        }
     }
 
     #[test]

@@ -174,3 +174,30 @@ proptest! {
         prop_assert_eq!(told(&bytes, &[], limits), (vec![words], None));
     }
 }
+
+#[test]
+fn what_is_sent_in_another_form_is_told_from_what_is_plain() {
+    let is_plain = |sent: &[u8]| match Parser::new(SMALL).parse(sent) {
+        Ok(Parsed::Request(request, len)) if len == sent.len() => request.is_plain(),
+        other => panic!("{other:?}"),
+    };
+    assert!(is_plain(b"*2\r\n$3\r\nGET\r\n$2\r\n\r\n\r\n"));
+    for sent in [
+        &b"GET a\r\n"[..],
+        b"*2\rX$3\r\nGET\r\n$1\r\na\r\n",
+        b"*2\r\n$3\rXGET\r\n$1\r\na\r\n",
+        b"*2\r\n$3\r\nGETX\n$1\r\na\r\n",
+        b"*2\r\n$3\r\nGET\r\n$1\r\na\rX",
+    ] {
+        assert!(!is_plain(sent), "{}", sent.escape_ascii());
+    }
+    // One does not speak for the next, and pieces make no difference.
+    let mut parser = Parser::new(SMALL);
+    for (sent, expected) in [(&b"*1\rX$4\r\nPING\r\n"[..], false), (b"*1\r\n$4\r\nPING\r\n", true)] {
+        for end in 1..sent.len() {
+            assert!(matches!(parser.parse(&sent[..end]), Ok(Parsed::Incomplete { .. })));
+        }
+        let Ok(Parsed::Request(request, _)) = parser.parse(sent) else { panic!("it is whole") };
+        assert_eq!(request.is_plain(), expected);
+    }
+}

@@ -1,0 +1,183 @@
+//! What a client's own connection is for, one after the other.
+
+use super::*;
+
+const BOUND: &str = "TRIMTAB BOUND -1";
+
+/// A client that watches, and its connection.
+fn watching(bench: &mut Bench) -> (ClientId, LinkId) {
+    let client = bench.client();
+    bench.say(client, "WATCH a");
+    let (own, said) = bench.sent(1);
+    assert_eq!(said, "WATCH a; TRIMTAB POSITION");
+    bench.answer(own, "+OK\r\n*2\r\n:1\r\n:1\r\n");
+    assert_eq!(bench.told(client), "+OK\r\n");
+    (client, own)
+}
+
+impl Bench {
+    /// What is sent by this connection now, whole.
+    fn sent_by(&mut self, link: LinkId) -> String {
+        self.act();
+        let output = String::from_utf8(self.split.link_output(link).to_vec()).unwrap();
+        self.split.consume_link_output(link, output.len(), self.now);
+        words(&output)
+    }
+}
+
+#[test]
+fn who_subscribes_is_joined_by_the_connection_that_watches() {
+    let mut bench = Bench::new();
+    let (client, own) = watching(&mut bench);
+    bench.say(client, "SUBSCRIBE c\nUNSUBSCRIBE c\nMULTI\nSET a 1\nEXEC");
+    assert_eq!(
+        bench.sent_by(own),
+        format!("{BOUND}; SUBSCRIBE c; UNSUBSCRIBE c; MULTI; SET a 1; EXEC"),
+        "the node knows what is watched"
+    );
+    bench.answer(own, "+OK\r\n*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n");
+    assert_eq!(bench.told(client), "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n");
+    bench.answer(own, "*-1\r\n");
+    assert_eq!(bench.told(client), "*-1\r\n");
+    assert_eq!(bench.links.len(), 1);
+}
+
+#[test]
+fn who_has_lost_what_is_watched_does_not_subscribe_before_that_is_told() {
+    let mut bench = Bench::new();
+    let (client, own) = watching(&mut bench);
+    bench.split.handle_link_down(own, bench.now);
+    bench.say(client, "SUBSCRIBE c");
+    assert!(bench.told(client).starts_with("-TRYAGAIN what was watched is lost"));
+    bench.say(client, "MULTI\nSET a 1\nEXEC");
+    assert_eq!(bench.told(client), "+OK\r\n+QUEUED\r\n*-1\r\n");
+    bench.say(client, "SUBSCRIBE c");
+    assert_eq!(bench.sent(1).1, "TRIMTAB AFTER 1 1 1000 WAIT 0 0; SUBSCRIBE c");
+}
+
+#[test]
+fn a_watch_lost_while_there_is_no_primary_to_subscribe_at_stays_lost() {
+    let mut bench = Bench::new();
+    let (client, _) = watching(&mut bench);
+    bench.split.handle_topology(&topology(1, None, 2), bench.now);
+    bench.say(client, "SUBSCRIBE c");
+    assert_eq!(bench.told(client), "");
+    bench.split.handle_topology(&topology(2, Some(2), 2), bench.now);
+    assert!(bench.told(client).starts_with("-TRYAGAIN what was watched is lost"));
+}
+
+#[test]
+fn its_protocol_is_that_of_its_client() {
+    let mut bench = Bench::new();
+    let client = bench.client();
+    bench.say(client, "WAIT 0 0");
+    let (own, said) = bench.sent(1);
+    assert_eq!(said, "TRIMTAB AFTER 0 0 10000 WAIT 0 0; TRIMTAB POSITION");
+    bench.answer(own, ":0\r\n*2\r\n:1\r\n:1\r\n");
+    bench.told(client);
+    bench.say(client, "HELLO 3");
+    assert!(bench.told(client).starts_with("%7\r\n"));
+    bench.say(client, "WATCH a\nHGETALL h");
+    assert_eq!(bench.sent_by(own), "HELLO 3; WATCH a; TRIMTAB POSITION");
+    bench.answer(own, "%1\r\n+server\r\n+x\r\n+OK\r\n*2\r\n:1\r\n:1\r\n");
+    assert_eq!(bench.sent_by(own), "HGETALL h; TRIMTAB POSITION");
+    bench.answer(own, "%0\r\n*2\r\n:1\r\n:1\r\n");
+    assert_eq!(bench.told(client), "+OK\r\n%0\r\n");
+    // Back, without an end to what is watched.
+    bench.say(client, "HELLO 2");
+    assert!(bench.told(client).starts_with("*14\r\n"));
+    bench.say(client, "GET a");
+    assert_eq!(bench.sent_by(own), "HELLO 2; GET a; TRIMTAB POSITION");
+    bench.answer(own, "*0\r\n$-1\r\n*2\r\n:1\r\n:1\r\n");
+    assert_eq!(bench.told(client), "$-1\r\n");
+    // And on the way to being joined.
+    bench.say(client, "HELLO 3\nSUBSCRIBE c");
+    assert_eq!(bench.sent_by(own), format!("HELLO 3; {BOUND}; SUBSCRIBE c"));
+}
+
+#[test]
+fn it_is_left_when_its_node_is_silent() {
+    let mut bench = Bench::new();
+    let (client, own) = watching(&mut bench);
+    bench.say(client, "GET a");
+    bench.sent_by(own);
+    bench.later(Duration::from_secs(10));
+    assert!(!bench.links.contains_key(&own));
+    let (strong, said) = bench.sent(1);
+    assert_eq!(said, "TRIMTAB AFTER 1 1 1000 WAIT 0 0; GET a; TRIMTAB POSITION", "asked anew");
+    // What it watched is lost with it.
+    bench.say(client, "MULTI\nSET a 1\nEXEC");
+    bench.answer(strong, ":0\r\n$-1\r\n*2\r\n:1\r\n:1\r\n");
+    assert_eq!(bench.told(client), "$-1\r\n+OK\r\n+QUEUED\r\n*-1\r\n");
+    let (client, own) = watching(&mut bench);
+    bench.say(client, "MULTI\nSET a 1\nEXEC");
+    bench.sent_by(own);
+    bench.later(Duration::from_secs(10));
+    assert!(bench.told(client).starts_with("+OK\r\n+QUEUED\r\n-INDOUBT "));
+}
+
+#[test]
+fn it_is_waited_for_as_long_as_its_client_says() {
+    let mut bench = Bench::new();
+    let client = bench.client();
+    let wait = |bench: &mut Bench, line: &str| {
+        bench.say(client, line);
+        let (own, said) = bench.sent(1);
+        assert!(said.ends_with(&format!(" {line}; TRIMTAB POSITION")), "{said}");
+        own
+    };
+    // Ten seconds until it may have what is waited for, a minute, and ten seconds for the answer.
+    let own = wait(&mut bench, "WAIT 1 60000");
+    bench.later(Duration::from_secs(79));
+    assert!(bench.links.contains_key(&own));
+    bench.later(Duration::from_secs(1));
+    assert!(!bench.links.contains_key(&own), "it is asked anew");
+    let (strong, said) = bench.sent(1);
+    assert_eq!(said, "TRIMTAB POSITION", "what it has seen is not known any more");
+    bench.answer(strong, "*2\r\n:1\r\n:1\r\n");
+    let (own, said) = bench.sent(1);
+    assert!(said.ends_with(" WAIT 1 60000; TRIMTAB POSITION"), "{said}");
+    bench.answer(own, ":1\r\n*2\r\n:1\r\n:1\r\n");
+    // Without an end, and what is not answered behind it has one.
+    wait(&mut bench, "WAITAOF 0 1 0");
+    bench.later(Duration::from_secs(100_000));
+    assert!(bench.links.contains_key(&own));
+    bench.answer(own, "*2\r\n:1\r\n:1\r\n");
+    bench.later(Duration::from_secs(9));
+    assert!(bench.links.contains_key(&own));
+    bench.later(Duration::from_secs(1));
+    assert!(!bench.links.contains_key(&own), "no position has come");
+    assert_eq!(bench.told(client), ":1\r\n*2\r\n:1\r\n:1\r\n");
+}
+
+#[test]
+fn who_has_subscribed_to_nothing_is_not_joined() {
+    let mut bench = Bench::new();
+    let client = bench.client();
+    bench.say(client, "UNSUBSCRIBE\nPUNSUBSCRIBE a* b*\nGET a");
+    assert_eq!(
+        bench.told(client),
+        "*3\r\n$11\r\nunsubscribe\r\n$-1\r\n:0\r\n*3\r\n$12\r\npunsubscribe\r\n$2\r\na*\r\n:0\r\n*3\r\n$12\r\n\
+         punsubscribe\r\n$2\r\nb*\r\n:0\r\n"
+    );
+    assert_eq!(bench.sent(2).1, "GET a");
+}
+
+#[test]
+fn a_joined_client_that_quits_is_not_cut() {
+    for (said, cut) in [("QUIT\r\n", 0), ("quit\n", 0), ("*1\r\n$4\r\nQuit\r\n", 0), ("PING quit\r\n", 1)] {
+        let mut bench = Bench::new();
+        let client = bench.client();
+        bench.say(client, "SUBSCRIBE c");
+        let (own, _) = bench.sent(1);
+        bench.split.handle_client_bytes(client, said.as_bytes(), bench.now);
+        bench.sent_by(own);
+        bench.answer(own, "+OK\r\n");
+        bench.split.handle_link_down(own, bench.now);
+        bench.act();
+        assert!(bench.split.is_client_finished(client));
+        assert_eq!(bench.told(client), "+OK\r\n");
+        let counters = bench.split.counters();
+        assert_eq!((counters.cut, counters.link_errors), (cut, cut), "{said}");
+    }
+}
