@@ -171,7 +171,7 @@ pub(super) fn read(
             problems.add(said.at, message, "write an address, bind resp to one, or add this node to peers");
         }
     }
-    if let Some(resp) = resp.filter(|resp| announce.is_none() && is_of_this_machine(resp)) {
+    if let Some(resp) = resp.filter(|resp| !fields.has("announce") && is_of_this_machine(resp)) {
         // Others would look for this node at home, and find themselves.
         if let Some(far) = cluster.beyond_this_machine() {
             let message = format!(
@@ -828,6 +828,7 @@ mod tests {
             (&far, "[::1]:1", "resp [::1]:1 is of this machine alone"),
             (&far, "unix:/run/db", "write resp = \"10.0.0.5:6379\", or"),
             (alone, "127.0.0.1:1", "as 10.0.0.5:7400, would send clients there"),
+            (&format!("{far}announce = \"0.0.0.0:1\""), "127.0.0.1:1", "is no address to reach a node at"),
             (&learner, "127.0.0.1:1", "bind resp to an address that they reach, or say one with announce"),
             (
                 &format!("{far}announce = \"db-1.example:7000\""),
