@@ -2,6 +2,14 @@
 
 #![cfg(feature = "cli")]
 
+#[path = "shared/certificates.rs"]
+#[cfg(all(feature = "tls", feature = "replication"))]
+mod certificates;
+#[path = "shared/folder.rs"]
+#[cfg(all(feature = "tls", feature = "replication"))]
+#[allow(dead_code, reason = "each of the tests needs a part of it")]
+mod folder;
+
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
@@ -236,6 +244,76 @@ fn json_tells_the_same() {
         { "line": 4, "column": 8, "message": "there is no pool named \"ap\"", "hint": "did you mean \"app\"?" },
     ] });
     assert_eq!(value, expected);
+}
+
+#[cfg(all(feature = "tls", feature = "replication"))]
+#[test]
+fn files_that_it_names_are_read_as_the_start_reads_them() {
+    use std::path::Path;
+
+    use crate::certificates::{Authority, BOTH_USES, Issued, Wanted};
+    use crate::folder::Folder;
+
+    let folder = Folder::new();
+    let authority = Authority::new(&folder, "ours");
+    let good = authority.issue(&folder, "db-1");
+    let wanted = |name, years| Wanted { names: name, years, usages: BOTH_USES };
+    let expired = authority.issue_as(&folder, "expired", &wanted(&["db-1"], (2001, 2002)));
+    let other = authority.issue_as(&folder, "other", &wanted(&["db-2"], (2020, 2200)));
+    let stranger = Authority::new(&folder, "theirs").issue(&folder, "stranger");
+    let (secret, empty) = (folder.write("secret", "secret\n"), folder.write("empty", "\n"));
+    let missing = folder.file("missing");
+    let text = |issued: &Issued, key: &Path, ca: &Path, password: &str| {
+        format!(
+            "[store]\ndir = \"data\"\nresp = \"127.0.0.1:6379\"\nnode = \"db-1\"\npassword_file = {password:?}\n\
+             peers = {{ db-1 = \"127.0.0.1:7401\", db-2 = \"127.0.0.2:7401\" }}\n\
+             [store.peer_tls]\ncertificates = [{:?}]\nkey = {key:?}\nca = {ca:?}\n",
+            issued.certificate
+        )
+    };
+    let (ca, secret, empty) = (&authority.ca, secret.to_str().unwrap(), empty.to_str().unwrap());
+    let gone = Issued { certificate: missing.clone().into(), key: good.key.clone() };
+    let missing = Path::new(&missing);
+    for (text, expected) in [
+        (text(&good, &good.key, ca, secret), &[][..]),
+        (text(&expired, &expired.key, ca, secret), &[(8, "expired.pem"), (8, "expired")]),
+        (text(&other, &other.key, ca, secret), &[(8, "other.pem"), (8, "db-1")]),
+        (text(&stranger, &stranger.key, ca, secret), &[(8, "stranger.pem")]),
+        (text(&good, &other.key, ca, secret), &[(9, "is not the key of the certificate")]),
+        (text(&gone, &good.key, ca, secret), &[(8, "missing")]),
+        (text(&good, missing, ca, secret), &[(9, "missing")]),
+        (text(&good, &good.key, missing, secret), &[(10, "missing")]),
+        (text(&good, &good.key, &good.key, secret), &[(10, "has no certificate, but a PRIVATE KEY")]),
+        (text(&good, &good.key, ca, empty), &[(5, "is empty, which lets everybody in")]),
+        (
+            text(&gone, &good.key, ca, missing.to_str().unwrap()),
+            &[(5, "cannot read the password in"), (8, "missing")],
+        ),
+        (
+            format!(
+                "{GOOD}[[pool]]\nname = \"db\"\n[pool.check]\nkind = \"postgres\"\nuser = \"a\"\n\
+                 password_file = {missing:?}\n"
+            ),
+            &[(34, "cannot read the password in")],
+        ),
+    ] {
+        let output = check(&["--json", "-"], text.as_bytes());
+        let value: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let problems = value["problems"].as_array().unwrap();
+        assert_eq!(value["good"], expected.is_empty(), "{text}\n{value}");
+        for (line, part) in expected {
+            let is_it = |problem: &serde_json::Value| {
+                problem["line"] == *line && problem["message"].as_str().unwrap().contains(part)
+            };
+            assert!(problems.iter().any(is_it), "{text}\n{value}\n{line} {part}");
+        }
+        let told = err(&check(&["-"], text.as_bytes()));
+        for (line, part) in expected {
+            assert!(told.contains(&format!("<stdin>:{line}:")) && told.contains(part), "{told}");
+        }
+        let output = check(&["--no-files", "-"], text.as_bytes());
+        assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    }
 }
 
 #[test]

@@ -21,17 +21,22 @@ use crate::server::config::{
 /// Check a configuration without running it
 ///
 /// Tells what would run, or everything that is wrong, each with its line, its column and what to write
-/// instead. Nothing is listened on and nothing connected to.
+/// instead. Nothing is listened on and nothing connected to. Certificates, keys and files with passwords that it names are
+/// read, as the start reads them; run it as the user that the server runs as.
 #[derive(Args)]
 #[command(after_help = "Exit codes: 0 the configuration is good, 1 it is wrong or cannot be read, 2 misused.
 
 Examples:
   trimtab check trimtab.toml
-  trimtab check --json - < trimtab.toml")]
+  trimtab check --json - < trimtab.toml
+  trimtab check --no-files db-2.toml           # written here, for another machine")]
 pub(super) struct Arguments {
     /// The configuration; - reads standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
+    /// Read no file that it names, as those are on another machine
+    #[arg(long)]
+    no_files: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -134,10 +139,17 @@ struct BackendTold<'a> {
 
 pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<(), Failure> {
     let source = source(&arguments.file);
+    let parse = |text: &str, source: &str| {
+        let config = Config::parse(text, source)?;
+        if !arguments.no_files {
+            config.check_files()?;
+        }
+        Ok(config)
+    };
     if !arguments.json {
-        return Ok(print(&load(&arguments.file)?, out)?);
+        return Ok(print(&load_by(&arguments.file, parse)?, out)?);
     }
-    let read = text(&arguments.file).and_then(|text| Config::parse(&text, &source));
+    let read = text(&arguments.file).and_then(|text| parse(&text, &source));
     let unread;
     let problems: &[Problem] = match &read {
         Ok(_) => &[],
@@ -170,9 +182,13 @@ pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<(), Fai
 /// Reads the configuration in `file`, or on standard input when that is `-`. Everything wrong with it has
 /// gone to standard error when this fails.
 pub(super) fn load(file: &Path) -> Result<Config, Failure> {
+    load_by(file, Config::parse)
+}
+
+fn load_by(file: &Path, parse: impl FnOnce(&str, &str) -> crate::Result<Config>) -> Result<Config, Failure> {
     let source = source(file);
     let (text, problems) = match text(file) {
-        Ok(text) => match Config::parse(&text, &source) {
+        Ok(text) => match parse(&text, &source) {
             Ok(config) => return Ok(config),
             Err(Error::Config(problems)) => (text, problems),
             Err(other) => return Err(other.into()),

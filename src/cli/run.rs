@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
-use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 
 use super::Failure;
@@ -14,7 +14,9 @@ use crate::sys;
 /// Run a server until it is told to end
 ///
 /// SIGTERM and SIGINT end it gracefully: nothing new is accepted, and sessions have the longest
-/// `timeouts.drain` of the listeners to end by themselves. A second one, or SIGQUIT, ends it at once.
+/// `timeouts.drain` of the listeners to end by themselves. A second one, or SIGQUIT, ends it at once; the store is
+/// closed in order either way. SIGHUP reads the certificates of the links between nodes anew, and nothing else: the
+/// configuration is read at the start alone. SIGUSR1 and SIGUSR2 do nothing, and are told.
 /// What happens is told on standard error, one line each. The limit of open descriptors is raised as far as the
 /// system lets it: each session takes two, and bulk four more while it moves.
 #[derive(Args)]
@@ -36,7 +38,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         sys::heap::share_one();
     }
     // Before the server starts, so that a signal that comes meanwhile is not lost.
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGQUIT])?;
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2])?;
     let handle = signals.handle();
     let json = arguments.json;
     let server = Server::with_events(config, move |event| {
@@ -50,6 +52,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         scope.spawn(move || {
             let mut is_draining = false;
             for signal in signals.forever() {
+                if let Some((name, detail)) = without_end(server, signal) {
+                    tell(json, name, &detail);
+                    continue;
+                }
                 let told = if signal == SIGQUIT || is_draining { server.stop() } else { server.drain(None) };
                 is_draining = true;
                 if told.is_err() || server.state() == State::Stopped {
@@ -64,4 +70,43 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     // The last lines may be on their way.
     let _ = std::io::stderr().flush();
     Ok(())
+}
+
+/// What a signal does that does not end the server: its name, and what came of it. `None`: it ends it.
+fn without_end(server: &Server, signal: i32) -> Option<(&'static str, String)> {
+    match signal {
+        SIGHUP => {
+            let detail = match reload(server) {
+                Ok(()) => "the certificates of the links were read anew".to_owned(),
+                Err(error) => format!("nothing was read anew: {error}"),
+            };
+            Some(("SIGHUP", detail))
+        }
+        SIGUSR1 => Some(("SIGUSR1", NOTHING.to_owned())),
+        SIGUSR2 => Some(("SIGUSR2", NOTHING.to_owned())),
+        _ => None,
+    }
+}
+
+const NOTHING: &str = "it means nothing here; SIGTERM ends the server, SIGHUP reads certificates anew";
+
+#[cfg(feature = "replication")]
+fn reload(server: &Server) -> crate::Result<()> {
+    server.reload_certificates()
+}
+
+#[cfg(not(feature = "replication"))]
+fn reload(_: &Server) -> crate::Result<()> {
+    let detail = "are not in this build; there are no certificates".into();
+    Err(crate::Error::State { what: "clusters", detail })
+}
+
+/// Tells of a signal as events are told.
+fn tell(json: bool, name: &str, detail: &str) {
+    let line = match json {
+        true => serde_json::json!({ "event": "signal", "value": name, "detail": detail }).to_string(),
+        false => format!("trimtab: signal value={name} detail={detail:?}"),
+    };
+    // As above.
+    let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -377,7 +377,12 @@ pub(super) fn settings(config: &Config, check: &Check) -> Result<Arc<Settings>> 
 /// The password in a file, without the line end behind it.
 pub(super) fn read_password(config: &Config, path: &Path, position: Position) -> Result<Secret> {
     let what = || at(config, &format!("read the password in {}", path.display()), position);
-    let mut bytes = std::fs::read(path).map_err(|error| Error::io(what(), &error))?;
+    password_of(path).map_err(|error| Error::io(what(), &error))
+}
+
+/// The same, for who knows where it is asked for.
+pub(super) fn password_of(path: &Path) -> io::Result<Secret> {
+    let mut bytes = std::fs::read(path)?;
     let end = bytes.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |last| last + 1);
     bytes.truncate(end);
     Ok(Secret::new(bytes))

@@ -7,6 +7,7 @@
 //! | `assembly` | from a configuration to sockets, pools and workers |
 //! | `store` | its store, and how Redis clients are served from it |
 //! | `backups` | backups of its store while it runs |
+//! | `files` | whether the files that a configuration names are as the start needs them |
 //! | `checker` | a check in the hands of a loop of one's own |
 //! | `statistics` | what it counted |
 //! | `journal` | its last events, and who follows them |
@@ -20,6 +21,7 @@ pub(crate) mod backups;
 mod changes;
 mod checker;
 pub mod config;
+mod files;
 mod journal;
 #[expect(clippy::module_inception, reason = "the type of the folder's name has a file of its own")]
 mod server;

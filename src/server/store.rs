@@ -127,7 +127,7 @@ pub(super) fn client_options(config: &Config, from: &config::Store) -> Result<Cl
 }
 
 /// As of an empty `password`.
-fn no_password(config: &Config, path: &Path, position: Position) -> Error {
+pub(super) fn no_password(config: &Config, path: &Path, position: Position) -> Error {
     let problem = Problem {
         source: config.source.clone(),
         line: position.line,

@@ -49,6 +49,19 @@ fn a_pool_of_the_replicas_leaves_out_the_primary_and_who_is_too_far_behind() {
         assert_eq!(led_to(&cluster).as_deref(), Some("slave"));
     }
 
+    // They come and go with the nodes alone.
+    let admin = cluster.admin(LEARNER);
+    for order in [&["add", "replicas/x", "127.0.0.1:9"][..], &["remove", "replicas/n0"]] {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_trimtab"))
+            .args(["ctl", "--admin", &admin])
+            .args(order)
+            .output()
+            .expect("it runs");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(1) && told.contains("are the nodes of the store"), "{told}");
+    }
+    assert_eq!(observed(&cluster).len(), 4);
+
     // Whoever is primary next leaves, and who was comes.
     let next = (primary + 1) % 3;
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_trimtab"))

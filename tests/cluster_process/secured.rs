@@ -18,6 +18,29 @@ fn nodes_know_each_other_by_their_certificates_and_refuse_a_stranger() {
     }
 }
 
+#[test]
+fn a_hangup_reads_the_certificates_anew() {
+    let cluster = Cluster::start_secured();
+    let told = |count: usize| {
+        until("it tells of the signal", || cluster.told(0, "signal").len() == count);
+        let last = cluster.told(0, "signal").pop().unwrap();
+        assert_eq!(last["value"], "SIGHUP");
+        last["detail"].as_str().unwrap().to_owned()
+    };
+    cluster.signal(0, "-HUP");
+    assert_eq!(told(1), "the certificates of the links were read anew");
+    let certificate = cluster.folder().path().join("n0.pem");
+    let whole = std::fs::read(&certificate).unwrap();
+    std::fs::write(&certificate, "").unwrap();
+    cluster.signal(0, "-HUP");
+    let why = told(2);
+    assert!(why.starts_with("nothing was read anew: ") && why.contains("n0.pem is empty"), "{why}");
+    std::fs::write(&certificate, whole).unwrap();
+    cluster.signal(0, "-HUP");
+    assert_eq!(told(3), "the certificates of the links were read anew");
+    assert_eq!(cluster.connect(0).ask("PING").as_deref(), Some("+PONG"));
+}
+
 /// Of a pair of nodes the one whose name comes first dials.
 fn refuses(cluster: &mut Cluster, stranger: usize) {
     let name = format!("n{stranger}");

@@ -1,5 +1,6 @@
 //! From the first client to the last: answers, durability, ends.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use trimtab::Error;
@@ -7,7 +8,7 @@ use trimtab::embedded::Call;
 use trimtab::server::Server;
 
 use crate::folder::Folder;
-use crate::process::{DEADLINE, until};
+use crate::process::{DEADLINE, Running, until};
 use crate::support::{Client, Served, config, encoded};
 
 #[test]
@@ -40,6 +41,39 @@ fn what_is_written_is_read_by_all_and_there_after_the_end() {
         let mut one = served.connect();
         assert_eq!(one.ask("MGET greeting counter own"), "*3|$5|hello|$2|42|$1|1");
     }
+}
+
+#[test]
+fn no_signal_ends_a_server_without_its_order() {
+    let folder = Folder::new();
+    let text = config(&folder.file("data"), 1, "durability = \"memory\"");
+    let running = Running::start(&text, None);
+    let address = |running: &Running| {
+        let status = running.status();
+        status["store"]["clients"]["address"].as_str().unwrap().parse::<SocketAddr>().unwrap()
+    };
+    let mut client = Client::connect(address(&running));
+    for (count, signal) in (1..).zip(["HUP", "USR1", "USR2", "HUP"]) {
+        running.signal(signal);
+        running.until_told("it tells of the signal", |told| told("signal") == count);
+        let last = running.told("signal").pop().unwrap();
+        assert_eq!(last["value"], format!("SIG{signal}"));
+        let part =
+            if signal == "HUP" { "nothing was read anew: the store is in no cluster" } else { "SIGTERM" };
+        assert!(last["detail"].as_str().unwrap().contains(part), "{last}");
+        assert_eq!(client.ask(&format!("SET key {count}")), "+OK");
+    }
+    running.signal("PIPE");
+    assert_eq!(client.ask("GET key"), "$1|4");
+    assert_eq!((running.count("draining"), running.count("stopped")), (0, 0));
+    running.end();
+    // At once, and in order all the same: what was in memory alone is on the disk.
+    let running = Running::start(&text, None);
+    assert_eq!(Client::connect(address(&running)).ask("SET key last"), "+OK");
+    running.end_by("QUIT");
+    let running = Running::start(&text, None);
+    assert_eq!(Client::connect(address(&running)).ask("GET key"), "$4|last");
+    running.end();
 }
 
 #[test]

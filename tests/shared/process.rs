@@ -193,11 +193,24 @@ impl Running {
         assert!(took <= Duration::from_millis(50), "it took {took:?} of a second in which nothing happened");
     }
 
+    /// Sends it a signal, `HUP` or another.
+    #[track_caller]
+    pub(crate) fn signal(&self, name: &str) {
+        let told =
+            Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status().unwrap();
+        assert!(told.success());
+    }
+
     /// Ends it gracefully.
     #[track_caller]
-    pub(crate) fn end(mut self) {
-        let told = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status().unwrap();
-        assert!(told.success());
+    pub(crate) fn end(self) {
+        self.end_by("TERM");
+    }
+
+    /// Ends it by a signal that ends it in order.
+    #[track_caller]
+    pub(crate) fn end_by(mut self, signal: &str) {
+        self.signal(signal);
         let status = self.child.wait().unwrap();
         self.reader.take().expect("once").join().unwrap();
         assert_eq!(status.code(), Some(0), "{:?}", self.told.events.lock().unwrap());

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::cli::Failure;
 use crate::cli::check;
 use crate::error::Error;
-use crate::server::config::Bind;
+use crate::server::config::{Bind, Purpose};
 
 /// The variable that stands in for `--admin`.
 const VARIABLE: &str = "TRIMTAB_ADMIN";
@@ -41,10 +41,18 @@ fn configured(file: &Path) -> Result<Bind, Failure> {
     reachable(admin.bind).map_err(|why| Failure::Failed(format!("[admin] of {source}: {why}")))
 }
 
-/// `unix:/path`, `/path`, `unix:@name`, `ip:port`.
+/// `unix:/path`, `/path`, `unix:@name`, `ip:port`; and the path of something that is there.
 fn parse(text: &str) -> Result<Bind, String> {
-    let path = ["/", "./", "../"].iter().any(|start| text.starts_with(start));
-    let bind = if path { format!("unix:{text}").parse() } else { text.parse() };
+    let is_path = ["/", "./", "../"].iter().any(|start| text.starts_with(start));
+    let parsed = |text: &str| Bind::parse(text, Purpose::Connect);
+    let bind = match is_path {
+        true => parsed(&format!("unix:{text}")),
+        // A socket of a name that is an address is told from it by `./`.
+        false => parsed(text).or_else(|error| match Path::new(text).exists() {
+            true => parsed(&format!("unix:{text}")),
+            false => Err(error),
+        }),
+    };
     match bind {
         Ok(bind) => reachable(bind),
         Err(Error::InvalidArgument { detail, .. }) => Err(detail.into_owned()),
@@ -89,13 +97,18 @@ mod tests {
         ] {
             assert_eq!(parse(text).unwrap().to_string(), address, "{text}");
         }
+        // Tests run in the folder of the package, where this is.
+        assert_eq!(parse("Cargo.toml").unwrap().to_string(), "unix:Cargo.toml");
+        assert_eq!(parse("src/lib.rs").unwrap().to_string(), "unix:src/lib.rs");
         let long = format!("/{}", "x".repeat(107));
         for (text, part) in [
             ("localhost:9900", "write 127.0.0.1:9900"),
             ("127.0.0.1", "write 127.0.0.1:80"),
             ("127.0.0.1:0", "the event `started`"),
             ("http://127.0.0.1:9900", "is a URL"),
-            ("trimtab.sock", "expected ip:port"),
+            ("9900", "write 127.0.0.1:9900"),
+            (":9900", "write 127.0.0.1:9900"),
+            ("nowhere.sock", "\"nowhere.sock\" is no address to connect to; expected ip:port"),
             ("", "expected ip:port"),
             (long.as_str(), "108 bytes"),
         ] {

@@ -20,4 +20,5 @@ mod told;
 pub use class::class_of;
 pub use links::{Links, PeerAddress, Setup};
 pub(in crate::driver) use secured::Secured;
+pub(crate) use secured::check_security;
 pub use told::{Event, Notice, PeerStatus, Totals, Waker};

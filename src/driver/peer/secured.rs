@@ -17,6 +17,11 @@ pub(in crate::driver) enum Secured {
     },
 }
 
+/// Reads the files, and sees that the other nodes will take this one's certificate, for nothing else. Blocks meanwhile.
+pub(crate) fn check_security(security: &Security, name: &NodeName) -> Result<()> {
+    Secured::load(security, name).map(drop)
+}
+
 /// The protocol that both ends name, so that no other TLS server or client is mistaken for a node.
 #[cfg(feature = "tls")]
 pub(super) const ALPN: &[u8] = b"trimtab-peer/1";

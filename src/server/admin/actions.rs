@@ -98,6 +98,9 @@ fn done(head: &Head, body: &[u8], instance: &dyn Instance) -> Result<Done, Answe
         }
         Resource::Backend { pool: pool_name, backend: name } => {
             let pool = instance.pool(pool_name).ok_or_else(|| no_pool(pool_name, instance))?;
+            if matches!(head.method, Method::Put | Method::Delete) && instance.is_of_store(pool_name) {
+                return Err(of_store(pool_name));
+            }
             // The backend as it is now, as a status has it.
             let told =
                 |status, id| Ok(Answer::json(status, &instance.backend_status(pool_name, pool.backend(id)?)));
@@ -196,6 +199,16 @@ fn store_cluster(_: &Head, _: &[u8], _: &dyn Instance) -> Result<Answer, Answer>
 fn no_pool(name: &str, instance: &dyn Instance) -> Answer {
     let hint = nearest_or_all(name, "there are", instance.pool_names());
     Answer::error(404, &format!("there is no pool {}; {hint}", shown(name)))
+}
+
+/// One that was added would be none of the nodes, and one that was removed would be back with their next news.
+fn of_store(pool: &str) -> Answer {
+    let why = format!(
+        "the backends of the pool {} are the nodes of the store, and are neither added nor removed by hand; \
+         a node that is to get nothing here is drained, with {{\"admin\": \"drain\"}}",
+        shown(pool)
+    );
+    Answer::error(409, &why)
 }
 
 fn find(pool: &Pool, pool_name: &str, name: &str) -> Result<BackendId, Answer> {

@@ -128,15 +128,19 @@ fn check(request: &httparse::Request<'_, '_>, reach: Reach) -> Result<Head, Refu
             format!("Host {host} is not this machine's loopback; ask for 127.0.0.1, [::1] or localhost");
         return Err(refuse(Answer::error(403, &why)));
     }
-    let resource = Resource::parse(target).map_err(|nowhere| {
-        refuse(match nowhere {
-            Nowhere::Malformed(why) => Answer::error(400, &why),
-            Nowhere::Unknown(why) => Answer::error(404, &why),
-        })
-    })?;
-    if reach == Reach::Standing && !resource.is_about_standing() {
+    // Whoever asks there is told of nothing else.
+    let elsewhere = || {
         let why = "there are /primary and /replica here; the rest is at the address of [admin]";
-        return Err(refuse(Answer::error(404, why)));
+        refuse(Answer::error(404, why))
+    };
+    let is_standing = reach == Reach::Standing;
+    let resource = Resource::parse(target).map_err(|nowhere| match nowhere {
+        Nowhere::Unknown(_) if is_standing => elsewhere(),
+        Nowhere::Unknown(why) => refuse(Answer::error(404, &why)),
+        Nowhere::Malformed(why) => refuse(Answer::error(400, &why)),
+    })?;
+    if is_standing && !resource.is_about_standing() {
+        return Err(elsewhere());
     }
     let method = method_of(method, &resource).map_err(refuse)?;
     if !matches!(method, Method::Get | Method::Head) {

@@ -88,6 +88,8 @@ pub(super) trait Instance: Send + Sync {
     fn pool_names(&self) -> Vec<&str>;
     /// A pool.
     fn pool(&self, name: &str) -> Option<Arc<Pool>>;
+    /// Whether its backends are the nodes of the store, which come and go with these.
+    fn is_of_store(&self, pool: &str) -> bool;
     /// What is to see of a backend of that pool, of which this was counted.
     fn backend_status(&self, pool: &str, statistics: BackendStatistics) -> BackendStatus;
     /// What is to see of a pool.

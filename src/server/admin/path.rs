@@ -115,11 +115,25 @@ fn number(key: &str, value: &str) -> Result<u64, String> {
     }
 }
 
+/// The keys of a query with their values, percent-encoded or not.
+pub(super) fn pairs(query: &str) -> impl Iterator<Item = Result<(String, String), String>> {
+    query.split('&').filter(|one| !one.is_empty()).map(|one| {
+        let (key, value) = one.split_once('=').unwrap_or((one, ""));
+        let decoded = |text| decode(text).map_err(|why| format!("the query {}: {why}", shown(one)));
+        Ok((decoded(key)?, decoded(value)?))
+    })
+}
+
 /// Reads a query: `change=3`, or nothing.
 fn change(query: &str) -> Result<Option<u64>, String> {
-    match query.split_once('=') {
-        None if query.is_empty() => Ok(None),
-        Some(("change", value)) => number("change", value).map(Some),
+    if query.is_empty() {
+        return Ok(None);
+    }
+    let mut pairs = pairs(query);
+    match (pairs.next().transpose()?, pairs.next()) {
+        (Some((key, value)), None) if key == "change" && query.contains('=') => {
+            number("change", &value).map(Some)
+        }
         _ => Err(format!("the query {} means nothing here; change=NUMBER does", shown(query))),
     }
 }
@@ -128,15 +142,15 @@ impl Wanted {
     /// Reads a query: `recent=20`, `since=17`, `follow=false`. Without any, what is to come.
     fn parse(query: &str) -> Result<Self, String> {
         let (mut recent, mut since, mut follow) = (None, None, None);
-        for one in query.split('&').filter(|one| !one.is_empty()) {
-            let (key, value) = one.split_once('=').unwrap_or((one, ""));
-            let slot = match key {
+        for one in pairs(query) {
+            let (key, value) = one?;
+            let slot = match &*key {
                 "recent" => &mut recent,
                 "since" => &mut since,
                 "follow" => &mut follow,
                 _ => {
-                    let hint = nearest_or_all(key, "known", ["recent", "since", "follow"]);
-                    return Err(format!("unknown {} in the query; {hint}", shown(key)));
+                    let hint = nearest_or_all(&key, "known", ["recent", "since", "follow"]);
+                    return Err(format!("unknown {} in the query; {hint}", shown(&key)));
                 }
             };
             if slot.replace(value).is_some() {
@@ -145,11 +159,11 @@ impl Wanted {
         }
         let start = match (recent, since) {
             (Some(_), Some(_)) => return Err("the query has recent and since; ask for one of them".into()),
-            (Some(count), None) => Start::Recent(number("recent", count)?),
-            (None, Some(sequence)) => Start::Since(number("since", sequence)?),
+            (Some(count), None) => Start::Recent(number("recent", &count)?),
+            (None, Some(sequence)) => Start::Since(number("since", &sequence)?),
             (None, None) => Start::Recent(0),
         };
-        let goes_on = match follow {
+        let goes_on = match follow.as_deref() {
             None | Some("true") => true,
             Some("false") => false,
             Some(other) => return Err(format!("follow {} is neither true nor false", shown(other))),
@@ -174,7 +188,7 @@ pub(crate) fn encode(name: &str) -> String {
 }
 
 /// The name that one segment of a path stands for.
-fn decode(segment: &str) -> Result<String, &'static str> {
+pub(super) fn decode(segment: &str) -> Result<String, &'static str> {
     let mut bytes = Vec::with_capacity(segment.len());
     let mut rest = segment.bytes();
     while let Some(byte) = rest.next() {
@@ -220,6 +234,12 @@ mod tests {
                 "/v1/events?follow=true&recent=0",
                 Resource::Events(Wanted { start: Start::Recent(0), goes_on: true }),
             ),
+            (
+                "/v1/events?%72ecent=%320",
+                Resource::Events(Wanted { start: Start::Recent(20), goes_on: true }),
+            ),
+            ("/v1/store/cluster?change=%33", Resource::StoreCluster { change: Some(3) }),
+            ("/replica?lag=%31s", Resource::Replica(Lag::Age(std::time::Duration::from_secs(1)))),
             ("/v1/stop", Resource::Stop),
             ("/v1/store/cluster", Resource::StoreCluster { change: None }),
             ("/v1/store/cluster?change=3", Resource::StoreCluster { change: Some(3) }),
@@ -267,6 +287,9 @@ mod tests {
             ("/v1/status?recent=5", "JSON body"),
             ("/primary?lag=1s", "JSON body"),
             ("/replica?lag=soon", "or write a whole number"),
+            ("/replica?lag=%3", "the query \"lag=%3\": after a % come two hexadecimal"),
+            ("/v1/events?recent=%C3", "UTF-8"),
+            ("/v1/store/cluster?change=1&change=2", "change=NUMBER does"),
             ("/v1/events?recnet=5", "did you mean \"recent\"?"),
             ("/v1/events?x", "known: \"recent\", \"since\", \"follow\""),
             ("/v1/events?recent", "recent \"\" is not a whole number"),

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::server::admin::path::pairs;
 use crate::server::config::duration;
 use crate::server::config::suggest::{nearest_or_all, shown};
 
@@ -53,11 +54,11 @@ impl Lag {
     /// Reads a query: `lag=500ms`, `lag=1000`, or nothing.
     pub(super) fn parse(query: &str) -> Result<Self, String> {
         let mut lag = Self::Any;
-        for (at, one) in query.split('&').filter(|one| !one.is_empty()).enumerate() {
-            let (key, value) = one.split_once('=').unwrap_or((one, ""));
+        for (at, one) in pairs(query).enumerate() {
+            let (key, value) = one?;
             if key != "lag" {
-                let hint = nearest_or_all(key, "known", ["lag"]);
-                return Err(format!("unknown {} in the query; {hint}", shown(key)));
+                let hint = nearest_or_all(&key, "known", ["lag"]);
+                return Err(format!("unknown {} in the query; {hint}", shown(&key)));
             }
             if at > 0 {
                 return Err("the query has lag twice".into());
@@ -66,7 +67,7 @@ impl Lag {
             lag = match value.parse() {
                 Ok(entries) if is_number => Self::Entries(entries),
                 _ => Self::Age(
-                    duration::parse(value)
+                    duration::parse(&value)
                         .map_err(|why| format!("lag {why}; or write a whole number of entries"))?,
                 ),
             };

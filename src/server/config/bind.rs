@@ -10,12 +10,27 @@ use crate::server::config::suggest::shown;
 
 const FORM: &str = "ip:port, [ipv6]:port, unix:/path or unix:@name";
 
+/// What an address is for, as messages about one that is none have it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Listen,
+    #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "the command connects"))]
+    Connect,
+}
+
 impl FromStr for Bind {
     type Err = Error;
 
     /// Reads `0.0.0.0:80`, `[::]:80`, `unix:/run/web.sock` or `unix:@abstract`. Port 0 lets the system
     /// choose.
     fn from_str(text: &str) -> Result<Self> {
+        Self::parse(text, Purpose::Listen)
+    }
+}
+
+impl Bind {
+    /// The same, for another purpose.
+    pub(crate) fn parse(text: &str, purpose: Purpose) -> Result<Self> {
         if text.starts_with("unix:") {
             return match text.parse::<Address>() {
                 Ok(Address::Unix(path)) => Ok(Bind::Unix(path)),
@@ -26,7 +41,7 @@ impl FromStr for Bind {
         }
         match text.parse() {
             Ok(address) => Ok(Bind::Inet(address)),
-            Err(_) => Err(Error::invalid("bind", why_not(text))),
+            Err(_) => Err(Error::invalid("bind", why_not(text, purpose))),
         }
     }
 }
@@ -37,10 +52,13 @@ pub(super) fn is_port_chosen(bind: &Bind) -> bool {
 }
 
 /// Says what about `text` keeps it from being a place to listen.
-fn why_not(text: &str) -> String {
+fn why_not(text: &str, purpose: Purpose) -> String {
     let quoted = shown(text);
     let is_port = |port: &str| port.parse::<u16>().is_ok() && port.bytes().all(|byte| byte.is_ascii_digit());
-    let every = |port: &str| format!("write 0.0.0.0:{port} or [::]:{port}");
+    let every = |port: &str| match purpose {
+        Purpose::Listen => format!("write 0.0.0.0:{port} or [::]:{port}"),
+        Purpose::Connect => format!("write 127.0.0.1:{port} or [::1]:{port}"),
+    };
     if let Some(port) = Some(text).filter(|port| is_port(port)) {
         return format!("{quoted} is a port alone; {}", every(port));
     }
@@ -64,7 +82,10 @@ fn why_not(text: &str) -> String {
         Err(_) if text.trim() != text => format!("{quoted} has blanks around it; expected {FORM}"),
         Err(_) if text.contains("://") => format!("{quoted} is a URL; expected {FORM}"),
         Err(_) if text.starts_with('/') => format!("{quoted} is a path; write unix: before it"),
-        Err(_) => format!("{quoted} is no address to listen on; expected {FORM}"),
+        Err(_) => match purpose {
+            Purpose::Listen => format!("{quoted} is no address to listen on; expected {FORM}"),
+            Purpose::Connect => format!("{quoted} is no address to connect to; expected {FORM}"),
+        },
     }
 }
 

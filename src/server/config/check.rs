@@ -93,8 +93,10 @@ pub(super) fn read(pool: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Option
     let role = pool.choice("role", &roles, &[], problems);
     let lag_max = pool.duration("lag_max", problems);
     let Some(fields) = pool.table("check", &CHECK, problems) else {
+        // The nodes of a store are asked nothing; that it does not go together is told with them.
+        let is_of_store = pool.has("store");
         for (key, at) in [("role", role.map(|role| role.at)), ("lag_max", lag_max.map(|lag| lag.at))] {
-            if let Some(at) = at {
+            if let Some(at) = at.filter(|_| !is_of_store) {
                 let hint = "add check = { kind = \"postgres\", user = \"monitor\" }, or mysql or redis";
                 problems.add(at, format!("{key} needs a check that tells it"), hint);
             }

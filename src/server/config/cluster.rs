@@ -14,7 +14,7 @@
 //! | `feed_from` | who feeds this node as long as it is a learner, instead of the primary; the best first | none |
 //! | `feed_timeout` | after how long without anything new from there the primary feeds it again | 2 s |
 //! | `stale_max` | how old what a replica tells Redis clients may be | 10 s |
-//! | `announce` | where Redis clients reach this node | its address in `peers`, with the port of `resp` |
+//! | `announce` | where Redis clients reach this node | `resp`; for all addresses of the machine, that in `peers` with its port |
 //! | `sentinel` | what Sentinel clients call the primary and its replicas | the cluster's name |
 //! | `patience` | how long a call waits for a primary | 3 s |
 //! | `forward_max` | calls that wait for a primary, and that each other node may have here | 65,536 |
@@ -30,7 +30,6 @@ use crate::error::Error;
 use crate::peer::{NodeName, Security};
 use crate::replication;
 use crate::resp;
-use crate::server::config::Bind;
 use crate::server::config::consensus;
 use crate::server::config::duration::show as show_duration;
 use crate::server::config::engine::Reader;
@@ -38,6 +37,7 @@ use crate::server::config::fields::{At, Fields};
 use crate::server::config::problems::Problems;
 use crate::server::config::schema::PEER_TLS;
 use crate::server::config::suggest::{nearest_or_all, shown};
+use crate::server::config::{Bind, Position};
 
 /// Who is in the cluster, as the configuration says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +52,8 @@ pub struct Cluster {
     pub members: BTreeMap<NodeName, Member>,
     /// How links are secured; plaintext on loopback where there is no other node.
     pub security: Security,
+    /// Where in the text its files are named.
+    pub security_at: SecurityPlaces,
     /// The cluster is there already: with an empty directory this node waits to be added.
     pub joins: bool,
     /// The store of one node in the directory becomes the first of a new cluster.
@@ -85,6 +87,31 @@ const FEED_FROM_MAX: usize = 8;
 const DEGRADE_MIN: Duration = Duration::from_millis(1);
 /// An hour.
 const DEGRADE_MAX: Duration = Duration::from_secs(3_600);
+
+/// Where in the text the files of [`Cluster::security`] are named; all at the beginning for who has none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SecurityPlaces {
+    /// `peer_tls`.
+    pub table: Position,
+    /// Its `certificates`.
+    pub certificates: Position,
+    /// Its `key`; where it has none, as `certificates`.
+    pub key: Position,
+    /// Its `ca`.
+    pub ca: Position,
+}
+
+impl SecurityPlaces {
+    /// The place of the option that is called so; the table for any other.
+    pub(in crate::server) fn of(&self, what: &str) -> Position {
+        match what {
+            "certificates" => self.certificates,
+            "key" => self.key,
+            "ca" => self.ca,
+            _ => self.table,
+        }
+    }
+}
 
 /// A node of the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,7 +162,7 @@ pub(super) fn read(
     if let Some(said) = &announce
         && is_name(said.value)
     {
-        cluster.reached_at = reached_from_nodes(said.value, resp, own);
+        cluster.reached_at = reached_from_nodes(said.value, resp, own, &cluster);
         if cluster.reached_at.is_none() {
             let message = format!(
                 "announce {} is a name, which clients look up and nodes do not, and nothing says where nodes reach them",
@@ -144,7 +171,30 @@ pub(super) fn read(
             problems.add(said.at, message, "write an address, bind resp to one, or add this node to peers");
         }
     }
-    cluster.announce = announce.map(|it| it.value.to_owned()).or_else(|| reached_at(resp?, own));
+    if let Some(resp) = resp.filter(|resp| !fields.has("announce") && is_of_this_machine(resp)) {
+        // Others would look for this node at home, and find themselves.
+        if let Some(far) = cluster.beyond_this_machine() {
+            let message = format!(
+                "resp {resp} is of this machine alone, and nodes on others, as {far}, would send clients there"
+            );
+            let port = match resp {
+                Bind::Inet(address) => address.port(),
+                Bind::Unix(_) => 6_379,
+            };
+            let hint = match own.filter(|own| !own.ip().to_canonical().is_loopback()) {
+                Some(own) => {
+                    let address = SocketAddr::new(own.ip(), port);
+                    format!(
+                        "write resp = \"{address}\", or say with announce where clients elsewhere reach it"
+                    )
+                }
+                None => "bind resp to an address that they reach, or say one with announce".to_owned(),
+            };
+            problems.add(fields.value_at("resp"), message, hint);
+        }
+    }
+    let default = || resp.and_then(|resp| reached_at(resp, own, &cluster));
+    cluster.announce = announce.map(|it| it.value.to_owned()).or_else(default);
     let cluster = Cluster {
         name,
         joins,
@@ -160,9 +210,30 @@ pub(super) fn read(
     Some((cluster, listens_at))
 }
 
+impl Cluster {
+    /// A node that is not on this machine, by where it listens.
+    fn beyond_this_machine(&self) -> Option<SocketAddr> {
+        let addresses = || self.members.iter().filter_map(|(name, member)| Some((name, member.address?)));
+        let is_far = |address: &SocketAddr| !address.ip().to_canonical().is_loopback();
+        let of_others = addresses().filter(|(name, _)| **name != self.node).map(|it| it.1);
+        of_others.chain(addresses().map(|it| it.1)).find(is_far)
+    }
+}
+
+/// Whether nobody on another machine reaches who listens there.
+fn is_of_this_machine(bind: &Bind) -> bool {
+    match bind {
+        Bind::Inet(address) => address.ip().to_canonical().is_loopback(),
+        Bind::Unix(_) => true,
+    }
+}
+
 /// Where clients reach a node that serves them at `resp`: with an address that stands for all of the machine's, at the one
-/// that other nodes have for it.
-fn reached_at(resp: &Bind, own: Option<SocketAddr>) -> Option<String> {
+/// that other nodes have for it; `None`: not from where the others are.
+fn reached_at(resp: &Bind, own: Option<SocketAddr>, cluster: &Cluster) -> Option<String> {
+    if is_of_this_machine(resp) && cluster.beyond_this_machine().is_some() {
+        return None;
+    }
     match resp {
         Bind::Inet(address) if !address.ip().is_unspecified() => Some(address.to_string()),
         Bind::Inet(address) => own.map(|own| SocketAddr::new(own.ip(), address.port()).to_string()),
@@ -179,9 +250,14 @@ fn is_name(announce: &str) -> bool {
 
 /// Where other nodes reach what clients are told a name of: the node's own door, which listeners that split reads from writes
 /// and pools of the nodes connect to; without one, its address with the port that is announced.
-fn reached_from_nodes(announce: &str, resp: Option<&Bind>, own: Option<SocketAddr>) -> Option<String> {
+fn reached_from_nodes(
+    announce: &str,
+    resp: Option<&Bind>,
+    own: Option<SocketAddr>,
+    cluster: &Cluster,
+) -> Option<String> {
     match resp {
-        Some(resp) => reached_at(resp, own),
+        Some(resp) => reached_at(resp, own, cluster),
         None => {
             let port = resp::ClientAddress::parse(announce)?.port;
             own.map(|own| SocketAddr::new(own.ip(), port).to_string())
@@ -235,11 +311,15 @@ impl<'a> Others<'a> {
         let stale_max = fields.duration("stale_max", problems).map(|most| most.value);
         let announce = fields.text("announce", problems).filter(|text| {
             let is_right = resp::ClientAddress::parse(text.value).is_some() && text.value.len() <= 128;
-            if !is_right {
-                let message = format!("announce: {} is no host:port", shown(text.value));
+            let is_any =
+                |told: resp::ClientAddress| told.host.parse().is_ok_and(|ip: IpAddr| ip.is_unspecified());
+            let is_any = resp::ClientAddress::parse(text.value).is_some_and(is_any);
+            if !is_right || is_any {
+                let why = if is_any { "no address to reach a node at" } else { "no host:port" };
+                let message = format!("announce: {} is {why}", shown(text.value));
                 problems.add(text.at, message, "write announce = \"10.0.0.5:6379\"");
             }
-            is_right
+            is_right && !is_any
         });
         let sentinel = fields.text("sentinel", problems).filter(|set| {
             let is_right =
@@ -303,9 +383,11 @@ fn read_members(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<
     if members.len() > 1 && security.is_none() && !fields.has("peer_tls") {
         problems.add(fields.at(), "peer_tls is missing, and there are other nodes", TLS_EXAMPLE);
     }
-    let security = match security {
+    let (security, security_at) = match security {
         Some(security) => security,
-        None if members.len() == 1 && !fields.has("peer_tls") => Security::InsecurePlaintext,
+        None if members.len() == 1 && !fields.has("peer_tls") => {
+            (Security::InsecurePlaintext, SecurityPlaces::default())
+        }
         None => return None,
     };
     let mut is_allowed = true;
@@ -330,6 +412,7 @@ fn read_members(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<
         listen,
         members,
         security,
+        security_at,
         joins: false,
         adopts: false,
         forwards: true,
@@ -453,7 +536,7 @@ fn members(
     Some(members)
 }
 
-fn security(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<Security> {
+fn security(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<(Security, SecurityPlaces)> {
     if !fields.has("peer_tls") {
         return None;
     }
@@ -471,7 +554,7 @@ fn security(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<Secu
                 nearest_or_all(text.value, "a table of files, or one of", names)
             });
         }
-        return found.map(|(_, security)| security.clone());
+        return found.map(|(_, security)| (security.clone(), SecurityPlaces::default()));
     }
     let at = fields.value_at("peer_tls");
     if cfg!(not(feature = "tls")) {
@@ -487,7 +570,15 @@ fn security(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<Secu
     let key = table.text("key", problems).map(|key| PathBuf::from(key.value));
     let ca = table.required_text("ca", problems).map(|ca| PathBuf::from(ca.value));
     let certificates = certificates.filter(|certificates| !certificates.is_empty())?;
-    Some(Security::Tls { certificates: certificates.into_iter().map(PathBuf::from).collect(), key, ca: ca? })
+    let place = |key: &str| problems.position(table.value_at(key));
+    let places = SecurityPlaces {
+        table: problems.position(at),
+        certificates: place("certificates"),
+        key: place(if table.has("key") { "key" } else { "certificates" }),
+        ca: place("ca"),
+    };
+    let certificates = certificates.into_iter().map(PathBuf::from).collect();
+    Some((Security::Tls { certificates, key, ca: ca? }, places))
 }
 
 fn name(key: &str, text: At<&str>, problems: &mut Problems<'_>) -> Option<NodeName> {
@@ -535,10 +626,14 @@ mod tests {
     use crate::server::config::syntax;
 
     fn read_text(text: &str) -> (Option<Cluster>, Vec<String>) {
+        read_text_with(text, "0.0.0.0:6379")
+    }
+
+    fn read_text_with(text: &str, resp: &str) -> (Option<Cluster>, Vec<String>) {
         let mut problems = Problems::new(text, "t");
         let root = syntax::parse(text, &mut problems).expect("it is TOML");
         let fields = Fields::new(&root, &STORE, 0, &mut problems);
-        let resp = "0.0.0.0:6379".parse().ok();
+        let resp = resp.parse().ok();
         let cluster = read(&fields, resp.as_ref(), 64 << 20, &mut problems);
         (cluster.map(|it| it.0), problems.finish().iter().map(ToString::to_string).collect())
     }
@@ -658,6 +753,11 @@ mod tests {
             (with(&format!("{plain}feed_from = [\"db-2\", \"db-2\"]")), "feed_from names db-2 twice"),
             (with(&format!("{plain}join = true\nadopt = true")), "adopt begins a cluster, and join says"),
             (with(&format!("{plain}announce = \"6379\"")), "announce: \"6379\" is no host:port"),
+            (
+                with(&format!("{plain}announce = \"0.0.0.0:1\"")),
+                "\"0.0.0.0:1\" is no address to reach a node at",
+            ),
+            (with(&format!("{plain}announce = \"[::]:1\"")), "\"[::]:1\" is no address to reach a node at"),
             (with("peer_tls = \"off\""), "t:3:12: unknown peer_tls \"off\""),
             (with("peer_tls = \"insecure-plain\""), "did you mean \"insecure-plaintext\"?"),
             (with("peer_tls = true"), "peer_tls is true, where text is expected"),
@@ -690,6 +790,54 @@ mod tests {
         ] {
             let told = told(&text);
             assert!(told.contains(expected), "{text}\n{told}\nexpected {expected}");
+        }
+    }
+
+    #[test]
+    fn where_nodes_are_on_other_machines_resp_is_too() {
+        let far = format!("node = \"db-1\"\n{PEERS}peer_tls = \"insecure-plaintext-anywhere\"\n");
+        let near = "node = \"a\"\npeers = { a = \"127.0.0.1:1\", b = \"127.0.0.2:2\" }\n\
+                    peer_tls = \"insecure-plaintext\"\n";
+        let alone = "node = \"a\"\npeers = { a = \"10.0.0.5:7400\" }\n";
+        let learner = format!(
+            "node = \"db-4\"\nlearners = [\"db-4\"]\n{PEERS}peer_tls = \"insecure-plaintext-anywhere\"\n"
+        );
+        for (text, resp, announced) in [
+            (&*far, "10.0.0.5:1", Some("10.0.0.5:1")),
+            (&far, "0.0.0.0:1", Some("10.0.0.5:1")),
+            // As it is said: clients have a tunnel there, or there are none elsewhere.
+            (&format!("{far}announce = \"127.0.0.1:7001\""), "127.0.0.1:1", Some("127.0.0.1:7001")),
+            (&format!("{far}announce = \"10.0.0.5:7001\""), "unix:/run/db", Some("10.0.0.5:7001")),
+            (near, "127.0.0.1:1", Some("127.0.0.1:1")),
+            (near, "unix:/run/db", Some("unix:/run/db")),
+            (&learner, "10.0.0.8:1", Some("10.0.0.8:1")),
+            (&learner, "0.0.0.0:1", None),
+        ] {
+            let (cluster, told) = read_text_with(text, resp);
+            let cluster = cluster.unwrap_or_else(|| panic!("{told:?}"));
+            assert!(told.is_empty(), "{told:?}");
+            assert_eq!(cluster.announce.as_deref(), announced, "{text}\n{resp}");
+        }
+        for (text, resp, expected) in [
+            (
+                &*far,
+                "127.0.0.1:1",
+                "resp 127.0.0.1:1 is of this machine alone, and nodes on others, as 10.0.0.6:7400, would send clients \
+                 there; write resp = \"10.0.0.5:1\", or say with announce",
+            ),
+            (&far, "[::1]:1", "resp [::1]:1 is of this machine alone"),
+            (&far, "unix:/run/db", "write resp = \"10.0.0.5:6379\", or"),
+            (alone, "127.0.0.1:1", "as 10.0.0.5:7400, would send clients there"),
+            (&format!("{far}announce = \"0.0.0.0:1\""), "127.0.0.1:1", "is no address to reach a node at"),
+            (&learner, "127.0.0.1:1", "bind resp to an address that they reach, or say one with announce"),
+            (
+                &format!("{far}announce = \"db-1.example:7000\""),
+                "127.0.0.1:1",
+                "is a name, which clients look up and nodes do not, and nothing says where nodes reach them",
+            ),
+        ] {
+            let (_, told) = read_text_with(text, resp);
+            assert!(told.len() == 1 && told[0].contains(expected), "{text}\n{resp}\n{told:?}\n{expected}");
         }
     }
 

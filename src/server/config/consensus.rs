@@ -7,9 +7,10 @@ use crate::error::Error;
 use crate::replication::Options;
 use crate::server::config::STORE_BYTES_MAX;
 use crate::server::config::duration::show as show_duration;
-use crate::server::config::engine::{Reader, told};
+use crate::server::config::engine::{Reader, SEGMENT_MIN, told};
 use crate::server::config::fields::Fields;
 use crate::server::config::problems::Problems;
+use crate::server::config::size::show;
 
 /// The keys.
 pub(super) const KEYS: [&str; 15] = [
@@ -44,7 +45,7 @@ pub(super) fn read(
     fields: &Fields<'_, '_>,
     problems: &mut Problems<'_>,
 ) -> Options {
-    let before = options.clone();
+    let mut before = options.clone();
     let mut reader = Reader { fields, problems };
     let ms = Duration::from_millis;
     reader.time("transfer_timeout", ms(10), HOUR, &mut options.transfer_timeout);
@@ -54,6 +55,9 @@ pub(super) fn read(
     reader.count("clock_drift_permille", 0, 200, &mut options.clock_drift_permille);
     reader.time_or_none("slow_flush", ms(10), HOUR, &mut options.slow_flush, "\"0s\" is never");
     reader.time("handover_pause", ms(1_000), DAY, &mut options.handover_pause);
+    if segment_bytes >= SEGMENT_MIN {
+        options.message_bytes = options.message_bytes.min(segment_bytes / 8);
+    }
     reader.size("message_bytes", 1 << 10, 16 << 20, &mut options.message_bytes);
     reader.count("inflight_messages", 1, 4_096, &mut options.inflight_messages);
     reader.size("uncommitted_bytes_max", 64 << 10, 4 << 30, &mut options.uncommitted_bytes_max);
@@ -62,13 +66,22 @@ pub(super) fn read(
     reader.size("snapshot_rate", 0, STORE_BYTES_MAX, &mut options.snapshot_rate);
     reader.count("snapshot_window", 1, 1_024, &mut options.snapshot_window);
     reader.time("snapshot_timeout", ms(1_000), DAY, &mut options.snapshot_timeout);
+    if fields.has("message_bytes") && options.message_bytes > segment_bytes / 8 {
+        let message = format!(
+            "message_bytes {} is more than an eighth of segment_bytes, which are {}",
+            show(options.message_bytes),
+            show(segment_bytes)
+        );
+        let hint = format!("{} are the most; make it shorter, or segments longer", show(segment_bytes / 8));
+        reader.problems.add(fields.value_at("message_bytes"), message, hint);
+        options.message_bytes = segment_bytes / 8;
+    }
+    before.message_bytes = options.message_bytes;
     // Sources are numbers only when they run; here it matters whether there are some.
     let checked = Options { feed_from: vec![1; sources], ..options.clone() };
     if let Err(error) = checked.check(segment_bytes) {
         if !told_where_it_comes_from(&error, &checked, fields, problems) {
-            let is_of_segments =
-                matches!(&error, Error::InvalidArgument { what, .. } if *what == "message_bytes");
-            told(error, if is_of_segments { "segment_bytes" } else { "tick" }, fields, problems);
+            told(error, "tick", fields, problems);
         }
         return before;
     }

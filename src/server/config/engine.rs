@@ -12,10 +12,13 @@ use crate::server::config::problems::Problems;
 use crate::server::config::size::show;
 use crate::store::index::KEY_MAX;
 use crate::store::index::evict::Eviction;
+use crate::store::log;
 
 const MEMORY_MIN: u64 = 64 << 10;
-const SEGMENT_MIN: u64 = 16 << 10;
-/// What is in a record beside one key and its value, at most.
+pub(super) const SEGMENT_MIN: u64 = 16 << 10;
+const SEGMENT_MAX: u64 = 1 << 30;
+const SEGMENT_GRAIN: u64 = 4 << 10;
+/// What is in a record beside a long key and its value, or beside the value alone with a short one, at most.
 const COMMAND_BYTES: u64 = 1 << 10;
 /// The log cannot do without three; and a snapshot.
 const SEGMENTS_MIN: u64 = 4;
@@ -37,7 +40,14 @@ pub(super) fn read(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Opti
         }
     }
     let log = &mut engine.log;
-    reader.size("segment_bytes", SEGMENT_MIN, 1 << 30, &mut log.segment_bytes);
+    reader.size("segment_bytes", SEGMENT_MIN, SEGMENT_MAX, &mut log.segment_bytes);
+    if !log.segment_bytes.is_multiple_of(SEGMENT_GRAIN) {
+        let given = std::mem::replace(&mut log.segment_bytes, Options::default().engine.log.segment_bytes);
+        let message = format!("segment_bytes {} is no multiple of {}", show(given), show(SEGMENT_GRAIN));
+        let below = given - given % SEGMENT_GRAIN;
+        let hint = format!("write {} or {}", show(below), show(below + SEGMENT_GRAIN));
+        reader.problems.add(fields.value_at("segment_bytes"), message, hint);
+    }
     reader.size("pending_bytes_max", 64 << 10, 4 << 30, &mut log.pending_bytes_max);
     reader.size("kept_bytes", 0, STORE_BYTES_MAX, &mut log.kept_bytes);
     reader.time("disk_retry", MILLISECOND, HOUR, &mut log.retry);
@@ -78,18 +88,19 @@ pub(super) fn read(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Opti
         *value_max = payload.saturating_sub(KEY_MAX as u64 + COMMAND_BYTES).max(payload / 2).min(*value_max);
     }
     let value_max = *value_max;
-    let room = log.segment_bytes / 4 * 3;
+    let room = (log.payload_bytes_max() as u64).saturating_sub(COMMAND_BYTES);
     if fields.has("value_max") && value_max > room {
         let message = format!(
-            "value_max {} is more than three quarters of segment_bytes, which are {}",
+            "value_max {} is more than the {room} bytes that fit beside a key, with segment_bytes = {}",
             show(value_max),
-            show(room)
+            show(log.segment_bytes)
         );
-        reader.problems.add(
-            fields.value_at("value_max"),
-            message,
-            "a value lies in one segment: make it shorter, or segments longer",
-        );
+        let longest = log::Options { segment_bytes: SEGMENT_MAX, ..log.clone() };
+        let hint = match log.payload_bytes_max() < longest.payload_bytes_max() {
+            true => "a value lies in one segment: make it shorter, or segments longer",
+            false => "no record of the log is longer: make it shorter",
+        };
+        reader.problems.add(fields.value_at("value_max"), message, hint);
     }
     if let Err(error) = options.check() {
         told(error, "segment_bytes", fields, reader.problems);
@@ -185,5 +196,48 @@ impl Reader<'_, '_, '_, '_> {
             self.problems.add(given.at, message, hint);
         }
         is_right
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::config::schema::STORE;
+    use crate::server::config::syntax;
+    use crate::store::index::{Command, Condition, Lifetime, Operation, RequestId, Step, Timestamp};
+
+    fn read_text(text: &str) -> (Options, Vec<String>) {
+        let mut problems = Problems::new(text, "t");
+        let root = syntax::parse(text, &mut problems).expect("it is TOML");
+        let fields = Fields::new(&root, &STORE, 0, &mut problems);
+        let options = read(&fields, &mut problems);
+        (options, problems.finish().iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn the_longest_value_that_is_taken_fits_a_record() {
+        for (segment, most) in
+            [("16KiB", 5_072), ("64KiB", 41_936), ("64MiB", 50_324_432), ("1GiB", (64 << 20) - 1_024)]
+        {
+            let text = |value: u64| format!("segment_bytes = {segment:?}\nvalue_max = {value}");
+            let (options, told) = read_text(&text(most));
+            assert!(told.is_empty(), "{told:?}");
+            let value = vec![0; most as usize];
+            let put = Step::Put {
+                key: &[b'k'; 900],
+                value: &value,
+                condition: Condition::Version(u64::MAX),
+                lifetime: Lifetime::Until(Timestamp::from_millis(u64::MAX)),
+                previous: true,
+            };
+            let request = Some(RequestId { client: [0; 16], number: u64::MAX });
+            let time = Timestamp::from_millis(u64::MAX);
+            let mut encoded = Vec::new();
+            Command { time, request, operation: Operation::Step(put) }.encode(&mut encoded);
+            let fits = options.engine.log.payload_bytes_max();
+            assert!(encoded.len() <= fits && encoded.len() > fits - 128, "{segment}: {}", encoded.len());
+            let (_, told) = read_text(&text(most + 1));
+            assert!(told.len() == 1 && told[0].contains(&format!("the {most} bytes that fit")), "{told:?}");
+        }
     }
 }

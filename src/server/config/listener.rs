@@ -8,7 +8,7 @@ use crate::server::config::fields::{At, Fields};
 use crate::server::config::problems::Problems;
 use crate::server::config::schema::TIMEOUTS;
 use crate::server::config::{
-    AcceptProxy, BACKLOG_MAX, Bind, QUEUE_MAX, Reads, TIMEOUT_MAX, TIMEOUT_MIN, Timeouts,
+    AcceptProxy, BACKLOG_MAX, Bind, QUEUE_MAX, Reads, SPLIT_CLIENTS_MAX, TIMEOUT_MAX, TIMEOUT_MIN, Timeouts,
 };
 
 const BACKLOG_DEFAULT: u32 = 4096;
@@ -56,14 +56,24 @@ pub(super) fn read<'a>(fields: &Fields<'a, '_>, problems: &mut Problems<'_>) -> 
     let modes = [("tcp", Mode::Tcp), ("resp-split", Mode::Split)];
     let mode = fields.choice("mode", &modes, &["http"], problems);
     let is_split = mode.as_ref().is_some_and(|mode| mode.value == Mode::Split);
+    // Which keys go with a mode that is none nobody knows.
+    let is_known = mode.is_some() || !fields.has("mode");
     let accept = [("off", AcceptProxy::Off), ("accept", AcceptProxy::Required)];
     let timeouts = fields.table("timeouts", &TIMEOUTS, problems);
     Read {
         name: name(fields, problems),
         bind: bind(fields, problems),
-        pool: if is_split { None } else { fields.required_text("pool", problems) },
+        pool: match (is_split, is_known) {
+            (true, _) => None,
+            (false, true) => fields.required_text("pool", problems),
+            (false, false) => fields.text("pool", problems),
+        },
         maxconn: fields
-            .integer("maxconn", 0..=i128::from(MAXCONN_MAX), problems)
+            .integer(
+                "maxconn",
+                0..=i128::from(if is_split { SPLIT_CLIENTS_MAX } else { MAXCONN_MAX }),
+                problems,
+            )
             .map_or(0, |maxconn| maxconn.value),
         backlog: fields
             .integer("backlog", 1..=i128::from(BACKLOG_MAX), problems)
@@ -72,7 +82,7 @@ pub(super) fn read<'a>(fields: &Fields<'a, '_>, problems: &mut Problems<'_>) -> 
             .choice("proxy_protocol", &accept, &[], problems)
             .map_or(AcceptProxy::default(), |choice| choice.value),
         abort_on_close: fields.boolean("abort_on_close", problems).is_some_and(|abort| abort.value),
-        split: read_split(fields, timeouts.as_ref(), is_split, problems),
+        split: if is_known { read_split(fields, timeouts.as_ref(), is_split, problems) } else { None },
         timeouts: timeouts.map_or_else(Timeouts::default, |fields| read_timeouts(&fields, problems)),
     }
 }

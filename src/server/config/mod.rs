@@ -11,7 +11,7 @@
 //! | `listener.catch_up` | time | 0 to 10 s | 50 ms | then the primary is asked |
 //! | `listener.queue_max` | clients of a worker | 0 to 1,048,576 | 1024 | as of a pool |
 //! | `listener.pool` | | a pool's name | required | a listener leads somewhere |
-//! | `listener.maxconn` | sessions | 0 to 1,073,741,824 | 0: no limit | the system's limit on descriptors holds |
+//! | `listener.maxconn` | sessions | 0 to 1,073,741,824; of `resp-split` clients, 0 to 1,000,000 | 0: no limit | the system's limit on descriptors holds |
 //! | `listener.backlog` | connections | 1 to 65,535 | 4096 | the most that Linux keeps unless told otherwise |
 //! | `listener.proxy_protocol` | | `off`, `accept` | `off` | a header from anybody would be believed |
 //! | `listener.abort_on_close` | | true, false | false | a client may end its half and wait for the answer |
@@ -121,9 +121,11 @@ pub use crate::health::secret::Secret;
 #[cfg(feature = "store")]
 use crate::{embedded, store::engine::Durability};
 #[cfg(feature = "replication")]
-pub use cluster::{Cluster, Member};
+pub use cluster::{Cluster, Member, SecurityPlaces};
 
 pub use crate::proxy::options::{AcceptProxy, Bind, OnDown, SendProxy, Timeouts};
+#[cfg(feature = "cli")]
+pub(crate) use bind::Purpose;
 pub use position::excerpt;
 pub use read::{read_text, text_from};
 
@@ -135,6 +137,8 @@ pub const PROBLEMS_MAX: usize = 100;
 pub const WORKERS_MAX: u32 = crate::balance::options::LANES_MAX;
 /// The most listeners that split reads from writes.
 pub const SPLITS_MAX: usize = 32;
+/// The most clients of a listener that splits reads from writes, over all workers.
+pub const SPLIT_CLIENTS_MAX: u32 = 1_000_000;
 /// The most listeners.
 pub const LISTENERS_MAX: usize = 1024;
 /// The most pools.
@@ -190,7 +194,8 @@ impl Config {
     /// Errors: `Config` with everything found wrong, in the order of the text, at most [`PROBLEMS_MAX`]. An
     /// error of TOML's own grammar is told alone, for what follows it cannot be trusted.
     ///
-    /// Touches no file and does not block; any thread.
+    /// Touches no file and does not block; any thread. Whether the files that it names are good is for
+    /// [`Config::check_files`].
     pub fn parse(text: &str, source: &str) -> Result<Self> {
         resolve::config(text, source)
     }

@@ -79,8 +79,8 @@ fn store_members(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Option
     for key in ["backend", "members_file", "check", "role", "lag_max"].iter().filter(|key| fields.has(key)) {
         let message = format!("there are store and {key}, and with store the nodes say all of themselves");
         let hint = match *key {
-            "role" => "write store = { role = \"replicas\" }",
-            "lag_max" => "write store = { role = \"replicas\", lag_max = \"5s\" }",
+            "role" if !table.has("role") => "write store = { role = \"replicas\" }",
+            "lag_max" if !table.has("lag_max") => "write store = { role = \"replicas\", lag_max = \"5s\" }",
             _ => "take one out",
         };
         problems.add(fields.value_at(key), message, hint);
@@ -90,16 +90,25 @@ fn store_members(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Option
         problems.add(fields.value_at("store"), message, "build with the feature replication");
     }
     let roles = [("primary", StoreRole::Primary), ("replicas", StoreRole::Replicas), ("any", StoreRole::Any)];
-    let role = table.choice("role", &roles, &[], problems).map_or(StoreRole::default(), |role| role.value);
-    for key in
-        ["lag_max", "lag_entries_max"].iter().filter(|key| role == StoreRole::Primary && table.has(key))
-    {
-        let message = format!("{key} is for nodes that follow, and the role is \"primary\"");
-        problems.add(table.value_at(key), message, "take it out, or write role = \"replicas\" or \"any\"");
+    let said = table.choice("role", &roles, &[], problems).map(|role| role.value);
+    let role = said.unwrap_or_default();
+    let port = table.integer("port", 1..=65_535, problems).map(|port| port.value);
+    // A role that is none was told; how far behind its nodes may be may be right.
+    let is_primary = role == StoreRole::Primary && (said.is_some() || !table.has("role"));
+    if is_primary {
+        for key in ["lag_max", "lag_entries_max"].iter().filter(|key| table.has(key)) {
+            let message = format!("{key} is for nodes that follow, and the role is \"primary\"");
+            problems.add(
+                table.value_at(key),
+                message,
+                "take it out, or write role = \"replicas\" or \"any\"",
+            );
+        }
+        return Some(StoreMembers { role, port, lag_max: None, lag_entries_max: None });
     }
     Some(StoreMembers {
         role,
-        port: table.integer("port", 1..=65_535, problems).map(|port| port.value),
+        port,
         lag_max: store_lag(&table, problems),
         lag_entries_max: table
             .integer("lag_entries_max", 0..=i128::from(STORE_LAG_ENTRIES_MAX), problems)

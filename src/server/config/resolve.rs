@@ -13,14 +13,11 @@ use crate::server::config::problems::Problems;
 use crate::server::config::schema::{ADMIN, DISCOVERY, LISTENER, POOL, ROOT, RUNTIME};
 use crate::server::config::suggest::{nearest_or_all, shown};
 use crate::server::config::{
-    Admin, Bind, Config, LISTENERS_MAX, Listener, POOLS_MAX, Pool, Runtime, SPLITS_MAX, SplitListener,
-    TEXT_MAX, Timeouts, WORKERS_MAX, admin, listener, pool, read, syntax,
+    Admin, Bind, Config, LISTENERS_MAX, Listener, POOLS_MAX, Pool, Runtime, SPLIT_CLIENTS_MAX, SPLITS_MAX,
+    SplitListener, TEXT_MAX, Timeouts, WORKERS_MAX, admin, listener, pool, read, syntax,
 };
 #[cfg(feature = "store")]
 use crate::server::config::{schema::STORE, store};
-
-/// Clients of a splitting listener that says nothing else, over all workers.
-const SPLIT_CLIENTS_MAX: u32 = 1_000_000;
 
 /// Reads a configuration.
 pub(super) fn config(text: &str, source: &str) -> Result<Config> {

@@ -39,6 +39,10 @@ impl admin::Instance for Inner {
         self.pool_index(name).map(|at| Arc::clone(&self.pools[at]))
     }
 
+    fn is_of_store(&self, pool: &str) -> bool {
+        self.pool_index(pool).is_some_and(|at| self.config.pools[at].store.is_some())
+    }
+
     fn backend_status(&self, pool: &str, statistics: BackendStatistics) -> BackendStatus {
         let shared = self.life.lock().shared.clone();
         let pool = self.pool_index(pool).and_then(|at| shared.as_ref().map(|shared| &shared.pools[at]));

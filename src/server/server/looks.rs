@@ -118,6 +118,16 @@ impl Server {
         self.inner.store()
     }
 
+    /// Reads the certificates of the links of its store's cluster anew, from the files that the configuration names: links made
+    /// from now on use them. Blocks while files are read.
+    ///
+    /// Errors: those of [`Store::reload_certificates`](crate::embedded::Store::reload_certificates), and of
+    /// [`Server::store`]; all is as before then.
+    #[cfg(feature = "replication")]
+    pub fn reload_certificates(&self) -> Result<()> {
+        self.inner.member()?.reload_certificates()
+    }
+
     /// Everything there is to see.
     pub fn status(&self) -> Result<Status> {
         self.inner.check_process()?;

@@ -20,7 +20,7 @@ use crate::server::journal::Journal;
 use crate::server::statistics::{AdminStatistics, CheckStatus, ServerStatistics};
 
 /// One pool `app` of `web-01`, `web-02` and a backend that is named like its address, and one `still` with the
-/// policy static. What is ordered is written down.
+/// policy static, and one `nodes` of the store's. What is ordered is written down.
 struct Fake {
     pools: Vec<(&'static str, Arc<Pool>)>,
     orders: Mutex<Vec<String>>,
@@ -66,10 +66,12 @@ impl Fake {
             app.add(backend.clone()).unwrap();
             still.add(backend).unwrap();
         }
+        let nodes = pool(Policy::RoundRobin);
+        nodes.add(Backend { name: Some("db-1".into()), ..Backend::parse("10.0.0.9:6379").unwrap() }).unwrap();
         let orders = Mutex::new(Vec::new());
         let journal = Arc::new(Journal::default());
         Arc::new(Self {
-            pools: vec![("app", app), ("still", still)],
+            pools: vec![("app", app), ("still", still), ("nodes", nodes)],
             orders,
             journal,
             #[cfg(feature = "store")]
@@ -118,6 +120,10 @@ impl Instance for Fake {
 
     fn pool(&self, name: &str) -> Option<Arc<Pool>> {
         self.pools.iter().find(|(known, _)| *known == name).map(|(_, pool)| Arc::clone(pool))
+    }
+
+    fn is_of_store(&self, pool: &str) -> bool {
+        pool == "nodes"
     }
 
     fn backend_status(&self, _: &str, statistics: BackendStatistics) -> BackendStatus {

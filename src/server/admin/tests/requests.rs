@@ -65,6 +65,14 @@ fn balancers_are_told_which_node_this_is() {
     open.handle_bytes(change("POST", "/v1/stop", "").as_bytes(), &mut answer);
     let told: Vec<u16> = heard(&answer, &[false; 5]).iter().map(|one| one.status).collect();
     assert_eq!(told, [200, 404, 404, 503, 404]);
+    let mut open = Dialogue::new(Arc::<Fake>::downgrade(&fake), Reach::Standing);
+    for path in ["/", "/v1/stattus", "/v1/status"] {
+        let mut answer = Vec::new();
+        open.handle_bytes(get(path).as_bytes(), &mut answer);
+        let told = &heard(&answer, &[false])[0];
+        let why = "there are /primary and /replica here; the rest is at the address of [admin]";
+        assert_eq!((told.status, told.error()), (404, why), "{path}");
+    }
     assert!(fake.orders.lock().is_empty());
 }
 
@@ -142,6 +150,24 @@ fn a_backend_is_changed_all_or_nothing() {
     assert!(refused.error().contains("static"), "{}", refused.error());
     assert_eq!(ask(&fake, get(still)).body["admin"], "ready");
     assert_eq!(fake.admin_of("web-01"), Admin::Drain);
+}
+
+#[test]
+fn nodes_of_the_store_are_changed_and_neither_added_nor_removed() {
+    let fake = Fake::new();
+    let nodes = || fake.pools[2].1.members().len();
+    for (method, name, body) in
+        [("PUT", "x", r#"{"address": "10.0.0.4:80"}"#), ("DELETE", "db-1", ""), ("DELETE", "x", "")]
+    {
+        let refused = ask(&fake, change(method, &format!("/v1/pools/nodes/backends/{name}"), body));
+        assert_eq!(refused.status, 409, "{method} {name}");
+        assert!(refused.error().contains("are the nodes of the store"), "{}", refused.error());
+        assert_eq!(nodes(), 1);
+    }
+    let path = "/v1/pools/nodes/backends/db-1";
+    let drained = ask(&fake, change("POST", path, r#"{"admin": "drain", "weight": 5}"#));
+    assert_eq!((drained.status, &drained.body["admin"]), (200, &"drain".into()));
+    assert_eq!(ask(&fake, get(path)).body["weight"], 5);
 }
 
 #[test]
@@ -236,7 +262,7 @@ fn what_is_not_there_is_named_with_what_is() {
     let fake = Fake::new();
     for (path, parts) in [
         ("/v1/pools/ap", &["pool \"ap\"", "did you mean \"app\"?"][..]),
-        ("/v1/pools/x", &["there are: \"app\", \"still\""]),
+        ("/v1/pools/x", &["there are: \"app\", \"still\", \"nodes\""]),
         (
             "/v1/pools/app/backends/web-1",
             &["no backend \"web-1\" in the pool \"app\"", "did you mean \"web-01\"?"],

@@ -134,6 +134,11 @@ fn what_the_library_is_told_of_consensus_a_server_is_told() {
     let plain = good(&store(CLUSTER)).store.unwrap();
     let default = crate::replication::Options::default();
     assert_eq!((plain.nodes, plain.cluster.unwrap().replication), (0, default), "the library's");
+    // What is not said fits a segment, as values do.
+    let short = good(&store(&format!("{CLUSTER}segment_bytes = \"1MiB\""))).store.unwrap();
+    assert_eq!(short.cluster.unwrap().replication.message_bytes, 128 << 10);
+    let wrong = store(&format!("{CLUSTER}segment_bytes = \"17KiB\""));
+    check(&[(wrong, &[":7:17: segment_bytes 17KiB is no multiple of 4KiB; write 16KiB or 20KiB"])]);
     for (lines, wrong) in [
         ("durability = 0", ":7:14: durability 0 is outside 1 to 64"),
         ("durability = 3", ":7:14: durability 3 needs as many nodes, and there are 2; no write"),
@@ -156,8 +161,9 @@ fn what_the_library_is_told_of_consensus_a_server_is_told() {
             ":7:18: kept_bytes_max 18446744073709551615 is outside 0 to 256TiB",
         ),
         (
-            "segment_bytes = \"1MiB\"",
-            ":7:17: message_bytes 262144 is more than an eighth of segment_bytes = 1048576",
+            "message_bytes = \"16MiB\"",
+            ":7:17: message_bytes 16MiB is more than an eighth of segment_bytes, which are 64MiB; 8MiB are the most; \
+             make it shorter, or segments longer",
         ),
         ("slow_flush = \"1ms\"", ":7:14: slow_flush 1ms is outside 10ms to 1h; \"0s\" is never"),
         ("snapshot_window = 0", ":7:19: snapshot_window 0 is outside 1 to 1024"),
@@ -235,21 +241,31 @@ fn what_is_wrong_is_told() {
             &[":4:14: durability is true, where text is expected; for example durability = \"local\""],
         ),
         (
-            store("value_max = \"49MiB\""),
+            store("value_max = \"48MiB\""),
             &[
-                ":4:13: value_max 49MiB is more than three quarters of segment_bytes, which are 48MiB; a value lies in one segment: make it shorter, or segments longer",
+                ":4:13: value_max 48MiB is more than the 50324432 bytes that fit beside a key, with segment_bytes = 64MiB; a value lies in one segment: make it shorter, or segments longer",
             ],
         ),
         (
-            store("value_max = \"300MiB\"\nsegment_bytes = \"1GiB\""),
+            store("value_max = \"64MiB\"\nsegment_bytes = \"1GiB\""),
             &[
-                ":4:13: value_max 300MiB is more than output_max, which is 256MiB; a client that reads such a value would be cut: raise output_max",
+                ":4:13: value_max 64MiB is more than the 67107840 bytes that fit beside a key, with segment_bytes = 1GiB; no record of the log is longer: make it shorter",
+            ],
+        ),
+        (
+            store("value_max = \"32MiB\"\noutput_max = \"31MiB\""),
+            &[
+                ":4:13: value_max 32MiB is more than output_max, which is 31MiB; a client that reads such a value would be cut: raise output_max",
             ],
         ),
         (store("value_max = 0"), &[":4:13: value_max 0 is outside 1 to 512MiB"]),
         (
             store("segment_bytes = 20000"),
-            &[":4:17: segment_bytes 20000 is no multiple of 4096 from 16384 to 1073741824"],
+            &[":4:17: segment_bytes 20000 is no multiple of 4KiB; write 16KiB or 20KiB"],
+        ),
+        (
+            store("segment_bytes = \"17KiB\""),
+            &[":4:17: segment_bytes 17KiB is no multiple of 4KiB; write 16KiB or 20KiB"],
         ),
         (store("flush_interval = \"0s\""), &[":4:18: flush_interval 0s is outside 1ms to 1h"]),
         (
@@ -385,6 +401,7 @@ fn what_a_splitting_listener_cannot_have_is_told() {
             format!("{SPLIT}timeouts.header = \"1s\"\n{store}"),
             "header is not for a listener of mode \"resp-split\"; it has connect",
         ),
+        (format!("{SPLIT}maxconn = 1000001\n{store}"), "t:5:11: maxconn 1000001 is outside 0 to 1000000"),
         (format!("{SPLIT}reads = \"all\"\n{store}"), "unknown reads \"all\""),
         (format!("{SPLIT}max_age = \"0s\"\n{store}"), "max_age 0s is outside 1ms to 1h"),
         (format!("{SPLIT}catch_up = \"11s\"\n{store}"), "catch_up 11s is outside 0s to 10s"),
@@ -397,6 +414,43 @@ fn what_a_splitting_listener_cannot_have_is_told() {
         let told = told(&text).join("\n");
         assert!(told.contains(expected), "{told}\n{expected}");
     }
+}
+
+#[test]
+fn each_mistake_is_told_once() {
+    let store = "[store]\ndir = \"data\"\nresp = \"127.0.0.1:6379\"\n";
+    let split = SPLIT.replace("resp-split", "split");
+    let pool = |lines: &str| format!("{BASE}{lines}\n{store}");
+    check(&[
+        (
+            format!("{split}reads = \"any\"\n{store}"),
+            &[":4:8: unknown mode \"split\"; did you mean \"resp-split\"?"],
+        ),
+        (
+            pool("store = {}\nrole = \"primary\""),
+            &[
+                ":9:8: there are store and role, and with store the nodes say all of themselves; write store = { role = \"replicas\" }",
+            ],
+        ),
+        (
+            pool("store = { role = \"any\", lag_max = \"5s\" }\nrole = \"primary\"\nlag_max = \"9s\""),
+            &[
+                ":9:8: there are store and role, and with store the nodes say all of themselves; take one out",
+                ":10:11: there are store and lag_max, and with store the nodes say all of themselves; take one out",
+            ],
+        ),
+        (
+            pool("store = { lag_max = \"1ms\", lag_entries_max = -1 }"),
+            &[
+                ":8:21: lag_max is for nodes that follow, and the role is \"primary\"; take it out, or write role = \"replicas\" or \"any\"",
+                ":8:46: lag_entries_max is for nodes that follow, and the role is \"primary\"; take it out, or write role = \"replicas\" or \"any\"",
+            ],
+        ),
+        (
+            pool("store = { role = \"replica\", lag_max = \"1s\" }"),
+            &[":8:18: unknown role \"replica\"; did you mean \"replicas\"?"],
+        ),
+    ]);
 }
 
 #[test]
