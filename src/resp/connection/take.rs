@@ -168,11 +168,12 @@ impl Connection {
                     return counted(taken, hub);
                 }
                 let random = hub.rng.next_u64();
+                let follows = keys.follows();
                 keys.read(|state| {
                     if spec.keys.1 != spec.keys.0 {
                         fetch(spec, args, state);
                     }
-                    let mut world = World::new(state, now.max(state.time()), false, random);
+                    let mut world = World::new(state, state.present(now, follows), false, random);
                     self.read(run, &mut world, args, hub);
                 });
             }
@@ -212,8 +213,9 @@ impl Connection {
             Sight::Lapsed => LAPSED,
             Sight::Past(age) => {
                 let is_old = self.options.age_max.is_some_and(|most| age.is_none_or(|age| age > most));
-                // What the primary has read for it was newer.
-                let is_back = self.seen.sequence > 0 && keys.view().sequence() < self.seen.sequence;
+                // What the primary has read for it was newer, or it was answered what this node has not come to.
+                let known = self.seen.sequence.max(self.written);
+                let is_back = known > 0 && keys.view().sequence() < known;
                 if !is_old && !is_back {
                     return None;
                 }
