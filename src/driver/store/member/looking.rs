@@ -202,15 +202,15 @@ impl Member {
         Done { outcome, position, reached }
     }
 
-    /// What a read is told that nobody did in time.
+    /// What a read is told that nobody did in time: who is primary, if another node is known to be and was not reached.
     pub(super) fn not_looked(&self) -> Error {
-        match self.node.role() {
-            Role::Primary => Error::NoQuorum,
-            _ => self.error(self.not_primary()),
+        match self.not_primary() {
+            Denied::NotPrimary { primary: None } => Error::NoQuorum,
+            why => self.error(why),
         }
     }
 
-    fn election_time(&self) -> Duration {
+    pub(super) fn election_time(&self) -> Duration {
         self.options.replication.tick * self.options.replication.election_ticks
     }
 }
