@@ -94,7 +94,7 @@ impl Member {
             self.calls.hold(Call { gives_up, ..call });
             return;
         }
-        let why = self.error(why);
+        let why = self.not_read(why);
         self.reply(call.ticket, Err(why));
     }
 
@@ -204,8 +204,13 @@ impl Member {
 
     /// What a read is told that nobody did in time: who is primary, if another node is known to be and was not reached.
     pub(super) fn not_looked(&self) -> Error {
-        match self.not_primary() {
-            Denied::NotPrimary { primary: None } => Error::NoQuorum,
+        self.not_read(self.not_primary())
+    }
+
+    /// The same, of a read that was refused. A node that does not forward tells only what it is.
+    pub(super) fn not_read(&self, why: Denied) -> Error {
+        match why {
+            Denied::NotPrimary { primary: None } if self.options.forwards => Error::NoQuorum,
             why => self.error(why),
         }
     }

@@ -54,7 +54,7 @@ mod telling;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use self::calls::{Calls, Local};
+use self::calls::{Calls, Local, READ};
 use self::certificates::Renewals;
 use self::changes::Held;
 pub use self::changes::{ClusterStatus, NodeStatus};
@@ -325,6 +325,7 @@ impl Member {
                 Some(Local::Other { ticket, what }) => {
                     let result = result.map(reply_of).map_err(|why| match why {
                         Denied::TimedOut => Error::TimedOut { what },
+                        why if what == READ => self.not_read(why),
                         why => self.error(why),
                     });
                     self.reply(ticket, result);
