@@ -256,6 +256,11 @@ impl Node {
         self.engine.handle_damage(segment, now);
     }
 
+    /// Has all that the log took written to disk now, that too which nobody waits for.
+    pub fn want_flush(&mut self) {
+        self.engine.want_flush();
+    }
+
     /// Has a snapshot written, however short the log is.
     pub fn want_snapshot(&mut self) {
         self.engine.want_snapshot();

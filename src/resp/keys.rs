@@ -155,6 +155,12 @@ pub trait Keys {
         (view.time(), view.settings().value_max)
     }
 
+    /// Whether another node says when keys expire: then they are seen here until the log has it, however late it is by this
+    /// node's clock. See [`State::present`].
+    fn follows(&mut self) -> bool {
+        false
+    }
+
     /// Takes a write in. It does not wait. `leaves` is what it will have changed, if it has read first: to be known to
     /// [`Keys::read_ahead`] until it is done. `stays`: it is done by this node, as primary, or not at all; another one is not
     /// asked for it, now or later.

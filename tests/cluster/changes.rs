@@ -76,6 +76,20 @@ fn a_node_that_was_taken_out_says_so_and_its_name_does_not_come_back() {
     assert!(refused.to_string().contains("each name is used once"), "{refused}");
     cluster.drop(3);
     cluster.store(primary).put(b"key", b"3", &Call::default()).unwrap();
+    // One that comes back without having heard of it is told by those that do not let it in.
+    let lost = (0..3).find(|at| *at != primary).unwrap();
+    cluster.drop(lost);
+    cluster.store(primary).remove(cluster.name(lost), Some(PATIENCE)).unwrap();
+    cluster.open(lost);
+    let mut events = cluster.store(lost).cluster_events().unwrap();
+    let trouble = loop {
+        match cluster.store(lost).cluster().unwrap().trouble {
+            Some(trouble) => break trouble,
+            None => drop(events.next(PATIENCE).unwrap()),
+        }
+    };
+    assert!(trouble.contains("was removed"), "{trouble}");
+    cluster.drop(lost);
     let refused = cluster.store(primary).remove(cluster.name(primary), Some(PATIENCE)).unwrap_err();
     let expected =
         format!("{} is the primary, which is not taken out; transfer first", cluster.name(primary));

@@ -78,6 +78,8 @@ fn without_a_quorum_nothing_is_written_and_nothing_is_read_as_if_it_were_true() 
     assert_eq!(refused, Error::NoQuorum);
     let refused = store.get(b"key").unwrap_err();
     assert_eq!(refused, Error::NoQuorum);
+    let request = RequestId { client: [1; 16], number: 1 };
+    assert_eq!(store.outcome(&request, None), Err(Error::NoQuorum));
     let seen = store.get_at(b"key", &crate::support::LOCAL).unwrap().unwrap();
     assert_eq!(&*seen.value, b"1");
     (0..3).filter(|at| *at != primary).collect::<Vec<_>>().into_iter().for_each(|at| cluster.open(at));
@@ -91,6 +93,81 @@ fn without_a_quorum_nothing_is_written_and_nothing_is_read_as_if_it_were_true() 
         }
     };
     done.unwrap();
+}
+
+#[test]
+fn a_write_on_a_primary_that_loses_its_quorum_is_told_that_nobody_knows() {
+    let mut cluster = Cluster::with(3, 0, |options| options.patience = Duration::from_millis(300));
+    let primary = cluster.primary();
+    let store = cluster.store(primary).clone();
+    let request = RequestId { client: [1; 16], number: 1 };
+    for call in [Call::default(), Call { request: Some(request), ..Call::default() }] {
+        let (written, writes) = std::sync::mpsc::channel();
+        let told = std::thread::scope(|scope| {
+            let (store, call) = (&store, &call);
+            let writer = scope.spawn(move || {
+                for number in 1u64.. {
+                    let request = call.request.map(|it| RequestId { number, ..it });
+                    let call = Call { request, ..*call };
+                    match store.increment(b"key", 1, &call) {
+                        Ok(_) => written.send(()).unwrap(),
+                        Err(why) => return why,
+                    }
+                }
+                unreachable!("numbers do not end")
+            });
+            writes.recv().unwrap();
+            (0..3).filter(|at| *at != primary).for_each(|at| cluster.drop(at));
+            writer.join().unwrap()
+        });
+        assert_eq!(told, Error::UnknownOutcome);
+        (0..3).filter(|at| *at != primary).for_each(|at| cluster.open(at));
+        // The same node again: it has what the others may lack.
+        let next = cluster.primary();
+        if next != primary {
+            cluster.store(next).transfer(cluster.name(primary), Some(PATIENCE)).unwrap();
+        }
+        wait_role(&store, Role::Primary);
+        while store.put(b"key", b"0", &Call::default()).is_err() {}
+    }
+}
+
+#[test]
+fn reads_on_any_node_wait_while_another_takes_over() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let cluster = Cluster::new(3, 0);
+    let primary = cluster.primary();
+    cluster.store(primary).put(b"key", b"1", &Call::default()).unwrap();
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let mut readers = Vec::new();
+        for (at, store) in cluster.open_ones() {
+            let is_over = &is_over;
+            readers.push(scope.spawn(move || {
+                let mut count = 0u32;
+                while !is_over.load(Ordering::Relaxed) {
+                    let told = match count % 4 {
+                        0 => store.get(b"key").map(drop),
+                        1 => store.view().map(drop),
+                        2 => store.lease(5).map(drop),
+                        _ => store.count(&trimtab::store::index::Range::ALL).map(drop),
+                    };
+                    told.unwrap_or_else(|why| panic!("read {count} of node {at}: {why}"));
+                    count += 1;
+                }
+                count
+            }));
+        }
+        for _ in 0..40 {
+            let (primary, to) = (cluster.primary(), cluster.replica());
+            // Who was told to hand over may be asked again too soon.
+            let _ = cluster.store(primary).transfer(cluster.name(to), Some(PATIENCE));
+        }
+        is_over.store(true, Ordering::Relaxed);
+        for reader in readers {
+            assert!(reader.join().unwrap() > 0);
+        }
+    });
 }
 
 #[test]

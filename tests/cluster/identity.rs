@@ -240,6 +240,14 @@ fn a_first_opening_that_came_to_no_end_is_begun_anew_and_a_log_that_is_gone_is_n
     cluster.open(replica);
     cluster.wait_shown(replica, b"key", b"1");
     wait_role(cluster.store(replica), Role::Replica);
+    // Nor is it where the log is there, and nothing else says whose it is: it may be a copy. There is nothing to be adopted.
+    cluster.drop(replica);
+    fs::remove_file(dir.join("member")).unwrap();
+    let adopting = ClusterOptions { beginning: Beginning::Adopt, ..cluster.options_of(replica) };
+    cluster.stores[replica] = Some(Store::join(&dir, options(), adopting).unwrap());
+    let mut events = cluster.store(replica).cluster_events().unwrap();
+    events.find(PATIENCE, |event| (event == ClusterEvent::Readmitted).then_some(())).unwrap();
+    wait_role(cluster.store(replica), Role::Replica);
     // Whereas here nothing had begun.
     let alone = cluster.folder.path().join("first");
     let own =

@@ -1,5 +1,7 @@
 //! What a write gets, on the primary and elsewhere.
 
+use std::time::Duration;
+
 use trimtab::Error;
 use trimtab::embedded::{Call, RequestOutcome};
 use trimtab::store::engine::Durability;
@@ -163,4 +165,46 @@ fn a_store_alone_in_its_cluster_is_its_own_quorum() {
     assert_eq!((done.durability, done.nodes), (Durability::All, 1));
     assert_eq!(&*store.get(b"key").unwrap().unwrap().value, b"1");
     store.sync(None).unwrap();
+}
+
+/// What the log has beside entries waits for nobody to want it; who asks for all to be on disk does.
+#[test]
+fn a_sync_behind_a_snapshot_does_not_wait_for_the_next_flush() {
+    let mut cluster = Cluster::closed(1, 0, |_| {});
+    cluster.options.engine.flush_interval = Duration::from_secs(3_600);
+    cluster.open(0);
+    let store = cluster.store(cluster.primary());
+    let done = store.put(b"key", b"1", &Call::default()).unwrap();
+    store.snapshot(Some(PATIENCE)).unwrap();
+    assert!(store.sync(Some(PATIENCE)).unwrap() >= done.sequence);
+    assert_eq!(store.status().unwrap().pending_bytes, 0);
+}
+
+/// It is committed elsewhere and answered so; the node says why it does not show it.
+#[test]
+fn a_write_on_a_node_whose_disk_is_full_is_answered_and_the_node_says_why() {
+    let mut cluster = Cluster::closed(3, 0, |options| options.patience = Duration::from_secs(3));
+    cluster.open(0);
+    cluster.open(1);
+    let primary = cluster.primary();
+    cluster.options.engine.log.disk_bytes_max = Some(2 << 20);
+    cluster.open(2);
+    // No snapshot of so much fits there either.
+    let value = vec![7; 60_000];
+    let full = cluster.store(2);
+    let mut key = 0u32;
+    while full.cluster().unwrap().trouble.is_none_or(|it| !it.contains("takes no more of the log")) {
+        cluster.store(primary).put(&key.to_be_bytes(), &value, &Call::default()).unwrap();
+        key += 1;
+        assert!(key < 1_000, "{:?} {:?}", full.status(), full.cluster());
+    }
+    // More than the rest of its segment holds.
+    for key in key..key + 8 {
+        cluster.store(primary).put(&key.to_be_bytes(), &value, &Call::default()).unwrap();
+    }
+    let began = std::time::Instant::now();
+    let done = full.put(b"key", b"1", &Call::default()).unwrap();
+    assert!(began.elapsed() < PATIENCE && done.nodes >= 2, "{done:?}");
+    assert_eq!(&*cluster.store(primary).get(b"key").unwrap().unwrap().value, b"1");
+    assert!(full.status().unwrap().applied < done.sequence);
 }

@@ -324,7 +324,12 @@ impl Promote {
             promoted.last,
             promoted.generation
         )?;
-        writeln!(out, "voters that are out: {}; they must not run any more", list(&promoted.out))?;
+        match promoted.out.is_empty() {
+            true => writeln!(out, "voters that are out: none")?,
+            false => {
+                writeln!(out, "voters that are out: {}; they must not run any more", list(&promoted.out))?;
+            }
+        }
         writeln!(out, "learners: {}", list(&promoted.learners))?;
         Ok(writeln!(out, "start it now, and add new nodes to it")?)
     }

@@ -239,15 +239,25 @@ impl Store {
         let shared = self.shared()?;
         let timeout = call.timeout.unwrap_or(self.inner.options.timeout);
         let deadline = deadline(timeout);
+        let mut is_doubtful = false;
+        // What is refused now may have been done the time before.
+        let refused = |why, is_doubtful| if is_doubtful { Error::UnknownOutcome } else { why };
         loop {
             let wanted = call.wanted(deadline);
-            let submitted = shared.submit(&command, &wanted).inspect_err(|_| shared.catch_up())?;
+            let submitted = shared
+                .submit(&command, &wanted)
+                .inspect_err(|_| shared.catch_up())
+                .map_err(|why| refused(why, is_doubtful))?;
             let left = if shared.is_member() { deadline.duration_since(Clock.now()) } else { timeout };
             match submitted.into_answer(shared, left) {
                 // It was not done; or it is done once, whoever is primary by now.
                 Err(Error::Superseded) if shared.is_member() => {}
-                Err(Error::UnknownOutcome) if call.request.is_some() && shared.is_member() => {}
-                result => return Expected::of(operation).check(result?),
+                Err(Error::UnknownOutcome) if call.request.is_some() && shared.is_member() => {
+                    is_doubtful = true;
+                }
+                Ok(done) => return Expected::of(operation).check(done),
+                Err(why @ Error::TimedOut { .. }) => return Err(why),
+                Err(why) => return Err(refused(why, is_doubtful)),
             }
             if Clock.now() >= deadline {
                 return Err(Error::TimedOut { what: "write" });

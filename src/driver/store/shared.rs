@@ -106,7 +106,7 @@ impl Core {
     pub(super) fn member(&mut self) -> Result<&mut Member> {
         self.ground.member().ok_or_else(|| Error::State {
             what: "store",
-            detail: "is in no cluster; join one with Store::join".into(),
+            detail: "is in no cluster; open it as a member of one".into(),
         })
     }
 

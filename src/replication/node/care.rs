@@ -76,6 +76,9 @@ impl Node {
         let Some(payload) = self.engine.expiry(self.now) else { return };
         let epoch = self.raw.raft.term;
         self.expiring = self.propose_own(payload).map(|sequence| (sequence, epoch));
+        if self.expiring.is_some() {
+            self.engine.note_expiry();
+        }
     }
 
     /// Hands over to the one that has most of those that stay voters.

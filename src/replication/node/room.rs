@@ -70,6 +70,7 @@ impl Node {
             }
             let Some((payload, freed)) = self.engine.evict_for(shortage, self.now) else { return true };
             let Some(sequence) = self.propose_own(payload) else { return false };
+            self.engine.note_eviction();
             self.room.push(sequence, 0, freed);
         }
     }

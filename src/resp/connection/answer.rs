@@ -27,7 +27,7 @@ pub(super) fn answer(
         // What came from another node does not say what it was, so what is there now has to do.
         (Err(Refusal::NotANumber(head)), Expects::Sum(key)) if head.bytes().is_none() => {
             let view = keys.view();
-            let entry = view.get(key, now.max(view.time()));
+            let entry = view.get(key, view.present(now, keys.follows()));
             let is_string = entry.is_none_or(|entry| matches!(Value::parse(entry.value), Value::String(_)));
             return Err(if is_string { NOT_AN_INTEGER } else { WRONG_TYPE });
         }

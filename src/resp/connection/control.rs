@@ -33,7 +33,7 @@ impl Connection {
             }
             Control::Watch => {
                 let view = keys.view();
-                let now = now.max(view.time());
+                let now = view.present(now, keys.follows());
                 for key in &args[1..] {
                     let version = view.get(key, now).map_or(0, |entry| entry.version);
                     let watched = Watched { version, sequence: view.sequence() };

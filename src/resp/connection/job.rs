@@ -68,7 +68,7 @@ impl Connection {
     ) {
         if job.is_transaction && !self.watched.is_empty() {
             let view = keys.view();
-            let now = now.max(view.time());
+            let now = view.present(now, keys.follows());
             if self.watched.iter().any(|(key, watched)| is_touched(key, watched, &view, now)) {
                 self.watched.clear();
                 self.respond(hub, |reply| {
@@ -82,8 +82,9 @@ impl Connection {
         let allows_flush = hub.options.allows_flush;
         let protocol = hub.clients[&self.id].protocol;
         let output_max = self.options.output_max;
+        let follows = keys.follows();
         let (made, now, max) = keys.read_ahead(|state, ahead| {
-            let now = now.max(state.time());
+            let now = state.present(now, follows);
             let mut world = World::new(state, now, true, random);
             if job.is_transaction && !self.watched.is_empty() {
                 // What is watched must be as it was, not as it will be.

@@ -125,7 +125,8 @@ impl Connection {
         }
         self.behind = None;
         let sees = reads || is_exec || matches!(spec.run, Run::Data(_) | Run::Control(Control::Watch));
-        if sees && self.waits_for_own(keys, now) {
+        let may_ask = reads && !hub.client(self.id).is_balancer;
+        if sees && self.waits_for_own(may_ask, keys, now) {
             return Taken::Later;
         }
         let client = hub.client(self.id);
@@ -179,11 +180,12 @@ impl Connection {
                     return counted(taken, hub);
                 }
                 let random = hub.rng.next_u64();
+                let follows = keys.follows();
                 keys.read(|state| {
                     if spec.keys.1 != spec.keys.0 {
                         fetch(spec, args, state);
                     }
-                    let mut world = World::new(state, now.max(state.time()), false, random);
+                    let mut world = World::new(state, state.present(now, follows), false, random);
                     self.read(run, &mut world, args, hub);
                 });
             }
@@ -222,10 +224,11 @@ impl Connection {
     }
 
     /// Whether the request is looked at again when what this connection has written is seen, which may have been answered
-    /// before that.
-    fn waits_for_own(&mut self, keys: &mut impl Keys, now: Timestamp) -> bool {
+    /// before that. On a replica the primary is asked at once, if it `may_ask`: there may be no room here for what was written.
+    fn waits_for_own(&mut self, may_ask: bool, keys: &mut impl Keys, now: Timestamp) -> bool {
         let until = match self.heard.is_none().then(|| self.not_shown(keys)).flatten() {
             None => now,
+            Some(_) if may_ask && matches!(keys.sight(), Sight::Past(_)) => now,
             Some(_) => *self.own.get_or_insert(now.saturating_add(self.options.quorum_wait_ms())),
         };
         if until <= now {

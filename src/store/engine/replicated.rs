@@ -401,6 +401,16 @@ impl Engine {
         .ok()
     }
 
+    /// Counts one that was proposed.
+    pub fn note_expiry(&mut self) {
+        self.counts.expiries += 1;
+    }
+
+    /// Counts what [`Engine::evict_for`] gave, and was proposed.
+    pub fn note_eviction(&mut self) {
+        self.counts.evictions += 1;
+    }
+
     /// By how much a command may make the state grow, at most; 0 where nothing is ever evicted for it: there is no limit, a full
     /// memory refuses, or the command can never fit.
     pub fn growth(&self, command: &Command<'_>) -> u64 {

@@ -225,6 +225,21 @@ impl State {
         }
     }
 
+    /// The time by which keys and leases expire for who reads at `clock`: that, or the latest time that a command had if that
+    /// is later.
+    ///
+    /// - `by_log`: only what a command has said to be over is over: time stands before the first deadline that none has come to.
+    pub fn present(&self, clock: Timestamp, by_log: bool) -> Timestamp {
+        let now = clock.max(self.time);
+        if !by_log || now == self.time {
+            return now;
+        }
+        let from = self.time.as_millis().saturating_add(1).to_be_bytes();
+        let first = |tree: &Tree| tree.first_from(&from).map(|(key, _)| number_at(&key, 0));
+        let first = [first(&self.deadlines), first(&self.lease_deadlines)].into_iter().flatten().min();
+        first.map_or(now, |first| now.min(Timestamp::from_millis(first - 1)))
+    }
+
     /// The keys with a deadline, the next due first, at most `limit`.
     pub fn next_due(&self, limit: usize) -> Vec<(Timestamp, Vec<u8>)> {
         let mut due = Vec::new();

@@ -93,6 +93,11 @@ impl Keys for Batch<'_> {
         self.sight.of_view()
     }
 
+    #[cfg(feature = "replication")]
+    fn follows(&mut self) -> bool {
+        self.sight.of_member.as_ref().is_some_and(|of_member| !of_member.sight.is_primary())
+    }
+
     fn epoch_of(&mut self, sequence: u64) -> u64 {
         #[cfg(feature = "replication")]
         if self.sight.of_member.is_some() {

@@ -78,8 +78,10 @@ pub(super) const HANDOVER: &str = "handover";
 pub(super) enum Local {
     /// A write that is answered early says nothing of what came of it.
     Write { ticket: Ticket },
-    /// A read, of the primary or here; a change, a handover.
+    /// What is not asked anew: a read that waits until what is here has what it is to see; a change, a handover.
     Other { ticket: Ticket, what: &'static str },
+    /// Up to where to read, of this node as primary; asked anew when that is one no longer.
+    Read(Call),
     /// A read that waits until what is here is as fresh as it asks.
     Here(Box<Call>),
     /// One that was held, and is asked of this node as primary; `is_granted`: what was answered before is seen, and it

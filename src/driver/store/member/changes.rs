@@ -382,7 +382,15 @@ impl Member {
             Standing::Active if members.nodes().next().is_none() => {
                 Some("waits to hear from the cluster's primary who is in the cluster".into())
             }
-            Standing::Active => None,
+            Standing::Active => self.refusals.removed().map(str::to_owned).or_else(|| {
+                let problem = self.engine().problem()?;
+                // A limit of its own is mostly reached for a moment: a snapshot makes room, unless it is there already.
+                let engine = self.engine();
+                let is_snapshotted = engine.snapshot_sequence() >= engine.state().sequence();
+                let has_room = engine.has_room(self.options.replication.message_bytes);
+                let is_stuck = matches!(problem, Error::Io { .. }) || is_snapshotted || !has_room;
+                is_stuck.then(|| format!("its disk takes no more of the log: {problem}"))
+            }),
             Standing::Founding => Some(
                 "begins a new cluster, and waits until enough of its voters say that they are new too".into(),
             ),

@@ -54,12 +54,14 @@ impl Store {
             .map_err(|error| Error::io(format!("list {}", disk.dir().display()), &error))?
             .iter()
             .any(|file| matches!(file, File::Segment(_) | File::Snapshot(_)));
-        let lone = match cluster.beginning {
-            Beginning::Adopt if has_log => Some(find_identity(&*disk)?),
-            _ => None,
+        let adopts = cluster.beginning == Beginning::Adopt;
+        let label = || match find_identity(&*disk) {
+            Err(Error::NotFound { .. }) if !adopts => Ok(None),
+            found => found.map(Some),
         };
-        let Place { found, label } = place::look(disk.dir(), &cluster.cluster, &cluster.node, has_log, lone)?;
-        if cluster.beginning == Beginning::Adopt && found == Found::Nothing && !has_log {
+        let Place { found, label } =
+            place::look(disk.dir(), &cluster.cluster, &cluster.node, has_log, label, adopts)?;
+        if adopts && found == Found::Nothing && !has_log {
             let why = format!(
                 "there is no store in {} that could become a node; take it out",
                 disk.dir().display()
@@ -156,6 +158,7 @@ impl Store {
             waker: links.waker(),
             is_rung: false,
             sweeps_at: Instant::START,
+            lapsed_at: None,
             routes_at: Instant::START,
             is_newly_primary: false,
             told_role: Role::Idle,

@@ -94,7 +94,7 @@ impl Member {
             self.calls.hold(Call { gives_up, ..call });
             return;
         }
-        let why = self.error(why);
+        let why = self.not_read(why);
         self.reply(call.ticket, Err(why));
     }
 
@@ -202,15 +202,20 @@ impl Member {
         Done { outcome, position, reached }
     }
 
-    /// What a read is told that nobody did in time.
+    /// What a read is told that nobody did in time: who is primary, if another node is known to be and was not reached.
     pub(super) fn not_looked(&self) -> Error {
-        match self.node.role() {
-            Role::Primary => Error::NoQuorum,
-            _ => self.error(self.not_primary()),
+        self.not_read(self.not_primary())
+    }
+
+    /// The same, of a read that was refused. A node that does not forward tells only what it is.
+    pub(super) fn not_read(&self, why: Denied) -> Error {
+        match why {
+            Denied::NotPrimary { primary: None } if self.options.forwards => Error::NoQuorum,
+            why => self.error(why),
         }
     }
 
-    fn election_time(&self) -> Duration {
+    pub(super) fn election_time(&self) -> Duration {
         self.options.replication.tick * self.options.replication.election_ticks
     }
 }

@@ -73,7 +73,7 @@ pub fn mark_directory(path: impl AsRef<Path>, directory: Directory) -> Result<Ma
 
 fn seen(path: &Path) -> Result<(Marked, place::Place)> {
     let (cluster, node) = place::names(path)?;
-    let place = place::look(path, &cluster, &node.parse()?, true, None)?;
+    let place = place::look(path, &cluster, &node.parse()?, true, || Ok(None), false)?;
     let seen = match place.found {
         Found::Original => "original",
         Found::Copy => "copy",
@@ -112,7 +112,11 @@ mod tests {
             let marked = mark_directory(&dir, directory).unwrap();
             assert_eq!(marked, Marked { cluster: "orders".into(), node: "db-1".into(), seen });
             assert_eq!(look_at_directory(&dir).unwrap(), marked);
-            assert_eq!(place::look(&dir, "orders", &node, true, None).unwrap().label, label, "it is kept");
+            assert_eq!(
+                place::look(&dir, "orders", &node, true, || Ok(None), false).unwrap().label,
+                label,
+                "it is kept"
+            );
         }
         for none in [Directory::Detect, Directory::Promoted] {
             assert!(matches!(mark_directory(&dir, none), Err(Error::InvalidArgument { .. })));

@@ -54,7 +54,7 @@ mod telling;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use self::calls::{Calls, Local};
+use self::calls::{Calls, Local, READ};
 use self::certificates::Renewals;
 use self::changes::Held;
 pub use self::changes::{ClusterStatus, NodeStatus};
@@ -105,6 +105,8 @@ pub(in crate::driver) struct Member {
     is_rung: bool,
     /// When deadlines are looked at next.
     sweeps_at: Instant,
+    /// Since when this node's writes wait for a primary to decide on them.
+    lapsed_at: Option<Instant>,
     /// Nothing is passed on before then.
     routes_at: Instant,
     /// The settings are to be compared with the primary's.
@@ -168,6 +170,8 @@ impl Member {
             return Err(failure.clone());
         }
         let ticket = self.calls.ticket();
+        // Entries are on their way in any case; what stands beside them waits for company.
+        self.node.want_flush();
         let log = self.node.engine().log();
         let (record, sequence) = (log.last_ticket(), self.node.engine().last_sequence());
         self.syncs.push_back((record, sequence, ticket));
@@ -321,10 +325,15 @@ impl Member {
                 Some(Local::Other { ticket, what }) => {
                     let result = result.map(reply_of).map_err(|why| match why {
                         Denied::TimedOut => Error::TimedOut { what },
+                        why if what == READ => self.not_read(why),
                         why => self.error(why),
                     });
                     self.reply(ticket, result);
                 }
+                Some(Local::Read(call)) => match result {
+                    Ok(answer) => self.reply(call.ticket, Ok(reply_of(answer))),
+                    Err(why) => self.came_to_nothing(call, why, now.instant),
+                },
                 Some(Local::Here(call)) => match result {
                     Ok(answer) => self.reply(call.ticket, Ok(reply_of(answer))),
                     Err(why) => self.look_elsewhere(*call, why, now),

@@ -176,6 +176,20 @@ impl ClusterOptions {
             return Err(Error::invalid("members", format!("{} and {} are one", two[0].1, two[1].1)));
         }
         within("members", self.members.len(), 1, NODES_MAX)?;
+        let mut addresses: Vec<(SocketAddr, &NodeName)> =
+            self.members.iter().filter_map(|it| Some((it.address?, &it.name))).collect();
+        addresses.sort();
+        if let Some(two) = addresses.windows(2).find(|two| two[0].0 == two[1].0) {
+            let why = format!(
+                "{} and {} are both at {}; give each node an address of its own",
+                two[0].1, two[1].1, two[0].0
+            );
+            return Err(Error::invalid("members", why));
+        }
+        if let Some((address, name)) = addresses.iter().find(|it| it.0.port() == 0) {
+            let why = format!("{name} is at {address}, where nobody would find it; choose a port, as 7400");
+            return Err(Error::invalid("members", why));
+        }
         if self.members.iter().all(|it| it.is_learner) {
             return Err(Error::invalid("members", "all are learners, and nobody votes"));
         }
@@ -266,12 +280,21 @@ mod tests {
     fn what_cannot_be_is_refused() {
         let good = options("a", vec![member("a", false), member("b", true)]);
         assert!(good.check(64 << 20).is_ok());
+        let at = |addresses: [&str; 2]| {
+            let mut bad = good.clone();
+            for (member, address) in bad.members.iter_mut().zip(addresses) {
+                member.address = Some(address.parse().unwrap());
+            }
+            bad
+        };
         for (bad, why) in [
             (ClusterOptions { cluster: String::new(), ..good.clone() }, "0 bytes"),
             (options("a", vec![member("b", false)]), "not among"),
             (options("a", vec![member("a", true)]), "nobody votes"),
             (options("a", vec![member("a", false), member("a", true)]), "are one"),
             (ClusterOptions { feed_from: vec!["a".parse().unwrap()], ..good.clone() }, "is this node"),
+            (at(["127.0.0.1:7400", "127.0.0.1:7400"]), "a and b are both at 127.0.0.1:7400"),
+            (at(["127.0.0.1:7400", "127.0.0.1:0"]), "b is at 127.0.0.1:0"),
             (ClusterOptions { forward_max: 0, ..good.clone() }, "outside"),
             (ClusterOptions { nodes: 65, ..good.clone() }, "outside"),
             (ClusterOptions { client_address: Some("a\nb".into()), ..good.clone() }, "control"),

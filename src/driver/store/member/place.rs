@@ -6,6 +6,7 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use super::options::identity_of;
 use crate::error::{Error, Result};
 use crate::peer::NodeName;
 use crate::store::log::Identity;
@@ -64,31 +65,41 @@ impl Place {
 
 /// Looks whose the directory is. Blocks for the disk.
 ///
-/// - `lone`: the log of a store of one node that is there may become the node's, and whose it says it is.
+/// - `label`: whose the log that is there says it is, if there is one and it says so; asked where nothing else tells.
+/// - `adopts`: the log of a store of one node may become the node's.
 ///
 /// # Errors
 ///
 /// `InvalidArgument` for the directory of another cluster or node, and for a store that is no member's; `Corrupt` is not
-/// told: a file that says nothing counts as a copy's. `Io`.
+/// told: a file that says nothing counts as a copy's, as does one that is gone where the log is the node's. `Io`.
 pub(super) fn look(
     dir: &Path,
     cluster: &str,
     node: &NodeName,
     has_log: bool,
-    lone: Option<Identity>,
+    label: impl FnOnce() -> Result<Option<Identity>>,
+    adopts: bool,
 ) -> Result<Place> {
     let path = dir.join(NAME);
     let failed = |error: &std::io::Error| Error::io(format!("read {}", path.display()), error);
     let file = match fs::metadata(&path) {
         Err(error) if error.kind() == ErrorKind::NotFound && has_log => {
-            if lone.is_some() {
-                return Ok(Place { label: lone, ..Place::NOTHING });
-            }
-            let why = format!(
-                "{} has a store that belongs to no cluster; to make that the first node of a new one, with all it has, say \
-                 adopt = true in [store], or Beginning::Adopt; otherwise name an empty directory",
-                dir.display()
-            );
+            let (own, label) = (identity_of(cluster, node), label()?);
+            let why = match label {
+                Some(label) if label == own => return Ok(Place::COPY),
+                Some(label) if label.cluster == own.cluster => format!(
+                    "{} has the log of another node of the cluster {cluster}, and no {NAME} that says of which; name an empty \
+                     directory, and the others fill it",
+                    dir.display()
+                ),
+                Some(_) if adopts => return Ok(Place { label, ..Place::NOTHING }),
+                _ => format!(
+                    "{} has a store that belongs to no cluster; to make that the first node of a new one, with all it has, \
+                     have the node adopt it (adopt = true in [store]). If it was a node's, and lost its {NAME}, or to join a \
+                     cluster that is there, name an empty directory, and the others fill it",
+                    dir.display()
+                ),
+            };
             return Err(Error::invalid("directory", why));
         }
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Place::NOTHING),
@@ -218,7 +229,7 @@ mod tests {
 
     /// Looks, where no log may be taken over.
     fn look(dir: &Path, cluster: &str, node: &NodeName, has_log: bool) -> Result<Found> {
-        super::look(dir, cluster, node, has_log, None).map(|place| place.found)
+        super::look(dir, cluster, node, has_log, || Ok(None), false).map(|place| place.found)
     }
 
     fn mark(dir: &Path, cluster: &str, node: &NodeName, stage: Stage) -> Result<()> {
@@ -232,14 +243,25 @@ mod tests {
         let node: NodeName = "db-1".parse().unwrap();
         let lone = Identity { cluster: *b"0123456789\n\0\xff ab", node: 7 };
         let seen = |found| Ok(Place { found, label: Some(lone) });
-        assert_eq!(super::look(&dir, "c", &node, true, Some(lone)), seen(Found::Nothing));
+        let look = |label, adopts| super::look(&dir, "c", &node, true, || Ok(label), adopts);
+        assert_eq!(look(Some(lone), true), seen(Found::Nothing));
+        let refused = look(Some(lone), false).unwrap_err().to_string();
+        assert!(refused.contains("adopt = true"), "{refused}");
+        // Of a log that is the node's own, or another's, there is nothing to be adopted.
+        let own = identity_of("c", &node);
+        let other = identity_of("c", &"db-2".parse().unwrap());
+        for adopts in [false, true] {
+            assert_eq!(look(Some(own), adopts), Ok(Place::COPY));
+            let refused = look(Some(other), adopts).unwrap_err().to_string();
+            assert!(refused.contains("another node of the cluster c"), "{refused}");
+        }
         for (stage, found) in [
             (Stage::Opening, Found::Nothing),
             (Stage::Damaged, Found::Damaged),
             (Stage::Settled, Found::Original),
         ] {
             super::mark(&dir, "c", &node, Some(lone), stage).unwrap();
-            assert_eq!(super::look(&dir, "c", &node, true, None), seen(found));
+            assert_eq!(look(None, false), seen(found));
         }
         for wrong in
             ["", "00 1", "zz", "0123456789abcdef0123456789abcdef 0", "+123456789abcdef0123456789abcdef 1"]

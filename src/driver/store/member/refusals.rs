@@ -17,6 +17,8 @@ pub(super) struct Refusals {
     frames: u64,
     peers: u64,
     last: Option<String>,
+    /// Somebody says that this node was removed, in these words, and no link has come up since.
+    removed: Option<String>,
     /// What was told of a node's frames since its link came up.
     told: BTreeMap<u64, Discriminant<Fault>>,
     /// What was told of nodes that a promotion by force put out. They come again and again, or are asked to.
@@ -45,8 +47,14 @@ impl Refusals {
         self.last.as_deref()
     }
 
+    /// Why this node is let in nowhere, if it was removed.
+    pub(super) fn removed(&self) -> Option<&str> {
+        self.removed.as_deref()
+    }
+
     /// A link to a node is up: what is refused from now on is told anew.
     pub(super) fn forget(&mut self, number: u64) {
+        self.removed = None;
         self.told.remove(&number);
     }
 
@@ -125,6 +133,9 @@ impl Member {
             end => end.to_string(),
         };
         let number = super::options::number_of(peer);
+        if let End::Refused(Refusal { reason: Reason::RemovedNode, .. }) = end {
+            self.refusals.removed = Some(format!("{peer}: {why}"));
+        }
         self.troubled(number, why.clone());
         let is_told = match reason_of(end) {
             Some(Reason::OldGeneration { .. }) => {

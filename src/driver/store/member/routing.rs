@@ -5,10 +5,11 @@
 
 use std::time::Duration;
 
-use super::calls::{Asked, Call, Local, Looking, READ};
+use super::calls::{Asked, CHANGE, Call, Local, Looking, READ};
 use super::{Member, reply_of};
 use crate::driver::store::ground::Wanted;
 use crate::error::{Error, Result};
+use crate::replication::look::Look;
 use crate::replication::relay::{self, Relay};
 use crate::replication::{Answer, Bound, Denied, Done, Level, Position, Role};
 use crate::store::engine::{Durability, Now, Ticket};
@@ -63,7 +64,9 @@ impl Member {
             match self.node.read(Some(deadline), now) {
                 Ok(local) => {
                     let ticket = self.calls.ticket();
-                    self.calls.local.insert(local, Local::Other { ticket, what: READ });
+                    let gives_up = now.instant.saturating_add(self.options.patience);
+                    let call = Call { ticket, asked: Asked::Read, gives_up, deadline, is_doubtful: false };
+                    self.calls.local.insert(local, Local::Read(call));
                     return Ok(ticket);
                 }
                 Err(why) => why,
@@ -181,7 +184,9 @@ impl Member {
             }
             Asked::Read => {
                 let local = self.node.read(deadline, now)?;
-                self.calls.local.insert(local, Local::Other { ticket: call.ticket, what: READ });
+                let &Call { ticket, gives_up, deadline, is_doubtful, .. } = call;
+                let call = Call { ticket, asked: Asked::Read, gives_up, deadline, is_doubtful };
+                self.calls.local.insert(local, Local::Read(call));
             }
             Asked::Look(looking) => self.look_here(call, looking, now)?,
         }
@@ -310,8 +315,9 @@ impl Member {
                 if call.asked.is_read() {
                     self.reply(call.ticket, Ok(reply));
                 } else if reply.durability >= Durability::Quorum {
-                    // Whoever is answered sees it here from then on.
-                    self.calls.arrive(call.ticket, reply, call.deadline);
+                    // Whoever is answered sees it here from then on, unless this node does not come so far in time.
+                    let most = now.instant.saturating_add(self.options.patience);
+                    self.calls.arrive(call.ticket, reply, call.deadline.min(most));
                 } else {
                     self.reply(call.ticket, Ok(reply));
                 }
@@ -402,12 +408,46 @@ impl Member {
         }
     }
 
+    /// Ends writes that are in the log of a primary that is one no longer, or holds no quorum, and that nobody has taken up for
+    /// as long as a call waits for a primary: what comes of them is decided once there is one, and is to be asked then.
+    fn end_doubtful(&mut self, now: Instant) {
+        let is_doubtful = |it: &Local| match it {
+            Local::Write { .. } | Local::Remote { is_read: false, .. } => true,
+            Local::Other { what, .. } => *what == CHANGE,
+            _ => false,
+        };
+        if self.node.reign(now).is_some() || !self.calls.local.values().any(is_doubtful) {
+            self.lapsed_at = None;
+            return;
+        }
+        let since = *self.lapsed_at.get_or_insert(now);
+        if since.saturating_add(self.options.patience.max(self.election_time())) > now {
+            return;
+        }
+        self.lapsed_at = None;
+        for what in
+            self.calls.local.extract_if(.., |_, it| is_doubtful(it)).map(|it| it.1).collect::<Vec<_>>()
+        {
+            match what {
+                Local::Write { ticket } | Local::Other { ticket, .. } => {
+                    self.reply(ticket, Err(Error::UnknownOutcome));
+                }
+                Local::Remote { node, id, .. } => {
+                    self.calls.end_remote(node);
+                    self.say(node, id, &Relay::Written(Err(Denied::Unknown)));
+                }
+                _ => unreachable!("it is no write"),
+            }
+        }
+    }
+
     /// Ends what has waited for too long.
     pub(super) fn sweep(&mut self, now: Instant) {
         if now < self.sweeps_at {
             return;
         }
         self.sweeps_at = now.saturating_add(SWEEP);
+        self.end_doubtful(now);
         let (done, sent, held) = self.calls.late(now);
         for (ticket, reply) in done {
             self.reply(ticket, Ok(reply));
@@ -418,7 +458,12 @@ impl Member {
         }
         for call in held {
             // It is nowhere now, and nothing was done unless it was somewhere before.
-            let why = if matches!(call.asked, Asked::Look(_)) { self.not_looked() } else { Error::NoQuorum };
+            let why = match &call.asked {
+                // Only the primary knows: there is nothing here that would not be fresh enough.
+                Asked::Look(Looking { look: Some(Look::Request(_)), .. }) => Error::NoQuorum,
+                Asked::Look(_) => self.not_looked(),
+                Asked::Write { .. } | Asked::Read => Error::NoQuorum,
+            };
             self.refuse(&call, why);
         }
     }

@@ -49,6 +49,12 @@ impl Sight {
         self.reign.load(Ordering::Acquire) == reign && Clock.now() < Instant::from_nanos(until)
     }
 
+    /// Whether this node takes itself for primary.
+    #[inline]
+    pub(in crate::driver::store) fn is_primary(&self) -> bool {
+        self.is_primary.load(Ordering::Acquire) == 1
+    }
+
     /// What this node is. To be asked before a view is taken, of which [`Sight::of`] tells what it shows.
     pub(in crate::driver::store) fn standpoint(&self) -> Standpoint {
         Standpoint {

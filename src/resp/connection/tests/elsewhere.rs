@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::resp::reply::Protocol;
+use crate::store::index::Outcome;
 
 const OLD: Sight = Sight::Past(Some(Duration::from_secs(6)));
 const FRESH: Sight = Sight::Past(Some(Duration::from_secs(1)));
@@ -455,4 +456,40 @@ fn in_any_order_of_events_answers_are_in_turn_not_too_old_and_never_go_back() {
         refused += voyage.refused;
     }
     assert!(elsewhere > 200 && here > 5_000 && refused > 500, "{here} {elsewhere} {refused}");
+}
+
+/// The primary's clock may stand still, or go slower than this node's.
+#[test]
+fn a_replica_shows_a_key_until_the_log_says_that_it_has_expired() {
+    let mut world = World::behind(1);
+    world.store.sight = Sight::Whole;
+    assert_eq!(world.ask(0, "SET k v PX 1000\nSET later v PX 5000"), "+OK +OK");
+    (world.store.sight, world.store.follows) = (FRESH, true);
+    let asks = "GET k\nPTTL k\nPTTL later\nDBSIZE\nMULTI\nGET k\nEXEC";
+    world.now = world.now.saturating_add(400);
+    assert_eq!(world.ask(0, asks), "$1 v :600 :4600 :3 +OK +QUEUED *1 $1 v");
+    world.now = world.now.saturating_add(10_000);
+    assert_eq!(world.ask(0, asks), "$1 v :1 :4001 :3 +OK +QUEUED *1 $1 v");
+    // One that is primary goes by its clock, as a store of its own does.
+    (world.store.sight, world.store.follows) = (Sight::Whole, false);
+    assert_eq!(world.ask(0, "GET k\nPTTL later\nDBSIZE"), "$-1 :-2 :1");
+}
+
+#[test]
+fn a_client_that_was_answered_what_this_node_has_not_come_to_reads_at_the_primary() {
+    let mut world = World::behind(2);
+    world.store.sight = FRESH;
+    world.send(0, "SET k new");
+    let ticket = Ticket(world.store.submitted);
+    let outcome = Outcome { sequence: 9, is_repeated: false, answer: Ok(Answer::Put { previous: None }) };
+    let done = Done { outcome, epoch: 1 };
+    world.connections[0].take_completion(ticket, Ok(done), &mut world.hub, &mut world.store, world.now);
+    world.advance(0);
+    assert_eq!(world.told(0), "+OK");
+    world.send(0, "GET k");
+    let (ticket, errand, _) = world.asked();
+    assert_eq!(words(errand.as_ref()), "GET k");
+    world.hear(0, ticket, answer("$3 new ", 9));
+    assert_eq!(world.told(0), "$3 new");
+    assert_eq!(world.ask(1, "GET k"), "$3 old", "others see what is here");
 }

@@ -34,6 +34,7 @@ struct Store {
     durable: u64,
     replicas: u64,
     sight: Sight,
+    follows: bool,
     /// There is a primary to be asked.
     has_primary: bool,
     /// What it was asked and has not told.
@@ -92,6 +93,10 @@ impl Keys for Store {
         self.sight
     }
 
+    fn follows(&mut self) -> bool {
+        self.follows
+    }
+
     fn ask(&mut self, errand: Option<&Errand>, position: Option<Position>, wait: Duration) -> Option<Ticket> {
         assert_eq!(wait, Options::default().quorum_wait / 2);
         if !self.has_primary {
@@ -140,6 +145,7 @@ impl World {
             durable: 0,
             replicas: 0,
             sight: Sight::Whole,
+            follows: false,
             has_primary: false,
             asked: VecDeque::new(),
             questions: 0,
