@@ -1,10 +1,12 @@
 //! Directories and names that do not belong.
 
 use std::fs;
+use std::path::Path;
 
 use trimtab::Error;
 use trimtab::embedded::{
     Beginning, Call, ClusterEvent, ClusterOptions, Directory, MemberOptions, Options, ReadLevel, Store,
+    look_at_directory, mark_directory,
 };
 use trimtab::replication::{Role, Standing};
 
@@ -90,6 +92,40 @@ fn a_directory_that_was_put_back_votes_for_nobody_until_it_is_taken_in_again() {
     while store.cluster().unwrap().standing != Standing::Active {
         events.next(PATIENCE).unwrap();
     }
+}
+
+#[test]
+fn a_copy_is_seen_however_it_was_put_back() {
+    let mut cluster = Cluster::new(1, 0);
+    let node = cluster.primary();
+    cluster.store(node).put(b"key", b"1", &Call::default()).unwrap();
+    cluster.drop(node);
+    let (dir, copy) = (cluster.dir(node), cluster.folder.path().join("copy"));
+    let seen = || look_at_directory(&dir).unwrap().seen;
+    copy_dir(&dir, &copy);
+    assert_eq!(seen(), "original");
+    for way in ["over what is there", "after what was there is gone", "after all of it is gone"] {
+        cluster.open(node);
+        cluster.store(node).put(b"key", b"2", &Call::default()).unwrap();
+        cluster.drop(node);
+        assert_eq!(seen(), "original", "{way}");
+        match way {
+            // The files stay the ones that they were, and so does the directory.
+            "over what is there" => {}
+            "after what was there is gone" => {
+                for entry in fs::read_dir(&dir).unwrap() {
+                    fs::remove_file(entry.unwrap().path()).unwrap();
+                }
+            }
+            _ => fs::remove_dir_all(&dir).unwrap(),
+        }
+        copy_dir(&copy, &dir);
+        assert_eq!(seen(), "copy", "{way}");
+        mark_directory(&dir, Directory::Original).unwrap();
+    }
+    let moved = cluster.folder.path().join("moved");
+    fs::rename(&dir, &moved).unwrap();
+    assert_eq!(look_at_directory(&moved).unwrap().seen, "original");
 }
 
 #[test]
@@ -216,9 +252,11 @@ fn a_directory_is_promoted_by_force_while_nobody_has_it_open() {
     assert!(done.nodes == 1 && done.entry > promoted.last, "{done:?}");
     cluster.open(3);
     cluster.wait_shown(3, b"key", b"2");
-    for nothing in [cluster.folder.path().join("nobody"), cluster.folder.path().to_owned()] {
+    let nobody = (cluster.folder.path().join("nobody"), "there is no directory ");
+    let stranger = (cluster.folder.path().to_owned(), "is no directory of a node of a cluster");
+    for (nothing, what) in [nobody, stranger] {
         let why = trimtab::embedded::promote_directory(&nothing).unwrap_err();
-        assert!(why.to_string().contains("is no directory of a node of a cluster"), "{why}");
+        assert!(why.to_string().contains(what), "{why}");
     }
     assert!(!cluster.folder.path().join("nobody").exists());
 }
@@ -280,7 +318,7 @@ fn reads_may_be_local_by_default() {
     }
 }
 
-fn copy_dir(from: &std::path::Path, to: &std::path::Path) {
+fn copy_dir(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

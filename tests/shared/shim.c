@@ -102,9 +102,9 @@ ssize_t pwrite64(int file, const void *bytes, size_t length, off64_t offset)
     return fails("pwrite") ? -1 : call(file, bytes, length, offset);
 }
 
-int rename(const char *from, const char *to)
+int renameat(int from_dir, const char *from, int to_dir, const char *to)
 {
-    int (*call)(const char *, const char *);
-    *(void **)&call = real("rename");
-    return fails("rename") ? -1 : call(from, to);
+    int (*call)(int, const char *, int, const char *);
+    *(void **)&call = real("renameat");
+    return fails("rename") ? -1 : call(from_dir, from, to_dir, to);
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::{backup, calls, crash, faults, hosted};
+use crate::{backup, calls, crash, faults, held, hosted};
 
 /// Does nothing unless it was started to play a part; then it fails when that does.
 #[test]
@@ -26,6 +26,7 @@ fn plays_its_part() {
         "forbidden" => faults::directories::forbidden(dir),
         "read-only" => faults::directories::read_only(dir),
         "step-back" => faults::clock::step_back(dir),
+        "step-aside" => held::step_aside(dir),
         "hosted" => hosted::use_all_of_it(dir),
         "open" => calls::open_in_child(dir),
         other => panic!("there is no part {other}"),

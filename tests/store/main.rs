@@ -10,6 +10,7 @@ mod crash;
 mod engine;
 mod faults;
 mod fork;
+mod held;
 mod hosted;
 #[path = "../shared/memory.rs"]
 mod memory;

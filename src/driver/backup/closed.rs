@@ -22,9 +22,8 @@ use crate::store::log::{Log, Options as LogOptions, Sequence, Written, find_labe
 /// another way since. `InvalidArgument` when there is something else in `to`, or a backup of another store. `NotFound` when
 /// there is no store in `from`. `Corrupt` when either is damaged, `Io`.
 pub fn backup_closed(from: impl AsRef<Path>, to: impl AsRef<Path>, options: &Options) -> Result<Report> {
-    // Only to look: the other kind makes the directory if it is not there.
-    find_label(&FileDisk::read_only(from.as_ref())?)?;
-    let source = FileDisk::new(from.as_ref())?;
+    // One that is not there is not made, and one that cannot be written is read.
+    let source = FileDisk::existing(from.as_ref())?;
     let label = find_label(&source)?;
     let random = random()?;
     let log_options = LogOptions { segment_bytes: label.segment_bytes, ..LogOptions::default() };

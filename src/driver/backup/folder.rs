@@ -3,11 +3,13 @@
 use std::fs;
 use std::path::Path;
 
+use crate::driver::log::Folder;
 use crate::error::{Error, Result};
 use crate::store::log::File;
 
 /// The names in a directory; none when it is not there.
 fn names(dir: &Path) -> Result<Vec<String>> {
+    Folder::check(dir)?;
     let failed = |error: &std::io::Error| Error::io(format!("list the directory {}", dir.display()), error);
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -1,6 +1,6 @@
 //! The backup of a store that is open, beside everything else.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::closed::{check_last, plan};
 use super::{Options, Report, folder, random, seed};
@@ -14,8 +14,8 @@ use crate::store::log::{Disk, File, Identity, Sequence};
 /// A backup being taken.
 pub(in crate::driver) struct Job<'s> {
     pub(in crate::driver) shared: &'s Shared,
-    /// The store's directory.
-    pub(in crate::driver) dir: PathBuf,
+    /// The store's directory, with descriptors of its own: the store may be closed meanwhile.
+    pub(in crate::driver) source: FileDisk,
     pub(in crate::driver) identity: Identity,
     pub(in crate::driver) segment_bytes: u64,
     /// Waits until all that was taken so far is on disk.
@@ -29,8 +29,7 @@ impl Job<'_> {
         let disk = FileDisk::new(to)?;
         let mut target = Target::open(&disk, self.identity, self.segment_bytes)?;
         let before = target.manifest().clone();
-        // A directory of its own, with descriptors of its own: the store may be closed meanwhile.
-        let source = FileDisk::read_only(&self.dir)?;
+        let source = &self.source;
         let salt = seed(&random()?);
         let through_ms = self.shared.clock_ms();
         (self.sync)()?;
@@ -39,12 +38,12 @@ impl Job<'_> {
         let from = target.last().max(Sequence(1));
         let is_new = last > target.last();
         let extend = |target: &mut Target<'_, FileDisk>, from: Sequence| {
-            self.extend(target, &source, from, through_ms, salt)
+            self.extend(target, source, from, through_ms, salt)
         };
         let is_anew = options.is_full && last > Sequence(0);
         // Also without anything new: the last entry of both is held against each other.
         if is_anew || extend(&mut target, from)? == Added::Gone && is_new {
-            let base = self.snapshot(&mut target, &disk, &source)?;
+            let base = self.snapshot(&mut target, &disk, source)?;
             let is_joined = before.last() > Sequence(0) && extend(&mut target, from)? == Added::Done;
             if !is_joined && let Some(base) = base {
                 extend(&mut target, base.next())?;
@@ -117,8 +116,8 @@ impl Job<'_> {
     }
 }
 
-/// The store's directory, while it is open.
-pub(in crate::driver) fn dir(disk: Option<&FileDisk>) -> Result<PathBuf> {
-    disk.map(|disk| disk.dir().to_owned())
-        .ok_or_else(|| Error::State { what: "store", detail: "is closed; open it again".into() })
+/// The directory of a store that is open, to be read by a backup.
+pub(in crate::driver) fn source(disk: Option<&FileDisk>) -> Result<FileDisk> {
+    let closed = || Error::State { what: "store", detail: "is closed; open it again".into() };
+    disk.ok_or_else(closed)?.again()
 }

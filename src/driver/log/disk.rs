@@ -7,8 +7,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::folder::Folder;
 use crate::driver::lock::Mutex;
-
 use crate::error::{Error, Result};
 use crate::store::log::{Disk, File};
 use crate::sys;
@@ -16,32 +16,63 @@ use crate::sys;
 /// How many files are held open.
 const OPEN_MAX: usize = 16;
 
-/// A directory with a log in it. Several threads may use it at once.
+/// What may be done to the files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access {
+    /// All.
+    Change,
+    /// They are locked, and what is written has to be there already: nothing can be changed on this file system.
+    Hold,
+    /// They are read, without the lock.
+    Look,
+}
+
+/// A directory with a log in it. Several threads may use it at once. It is held open: renaming it, and another working directory
+/// of the process, change nothing.
 #[derive(Debug)]
 pub struct FileDisk {
-    dir: PathBuf,
-    /// The directory itself, to be synced, and to be locked.
-    handle: fs::File,
-    is_read_only: bool,
-    lock: Mutex<Option<fs::File>>,
+    folder: Folder,
+    access: Access,
+    lock: Mutex<Held>,
     /// Who made it: a child made by fork has copies of the descriptors, and the lock is not the child's.
     process: u32,
     open: Mutex<BTreeMap<File, Arc<fs::File>>>,
 }
 
+/// The lock, as far as it is held.
+#[derive(Debug, Default)]
+struct Held {
+    is_held: bool,
+    /// `None` where there is none, and none can be made.
+    file: Option<fs::File>,
+}
+
 impl FileDisk {
-    /// The directory at `dir`, which is made if it is not there. `Io` when the system refuses. Blocks.
+    /// The directory at `dir`, which is made if it is not there. `InvalidArgument` for a path that no directory can have; `Io`
+    /// when the system refuses. Blocks.
     pub fn new(dir: impl Into<PathBuf>) -> Result<Self> {
-        let dir = dir.into();
-        make(&dir).map_err(|error| {
-            Error::io_in_directory(format!("make the directory {}", dir.display()), &error)
-        })?;
-        Self::open(dir, false)
+        Folder::make(&dir.into()).map(|folder| Self::on(folder, Access::Change))
     }
 
     /// The directory at `dir`, which is not changed, and whose lock is not taken.
     pub fn read_only(dir: impl Into<PathBuf>) -> Result<Self> {
-        Self::open(dir.into(), true)
+        Folder::open(&dir.into()).map(|folder| Self::on(folder, Access::Look))
+    }
+
+    /// The directory at `dir`, which is there. Where its file system is mounted for reading alone the lock can be taken even so,
+    /// and what is there be written again; nothing else.
+    pub(crate) fn existing(dir: impl Into<PathBuf>) -> Result<Self> {
+        let folder = Folder::open(&dir.into())?;
+        let access = if folder.is_read_only().unwrap_or(false) { Access::Hold } else { Access::Change };
+        Ok(Self::on(folder, access))
+    }
+
+    /// The same directory, wherever it is by now, which is not changed: with descriptors of its own.
+    pub(crate) fn again(&self) -> Result<Self> {
+        let folder = self.folder.again().map_err(|error| {
+            Error::io_in_directory(format!("open the directory {}", self.dir().display()), &error)
+        })?;
+        Ok(Self::on(folder, Access::Look))
     }
 
     /// Has the system forget what it holds in memory of segments and snapshots, as far as that is on disk, so that
@@ -56,27 +87,24 @@ impl FileDisk {
         }
     }
 
-    /// Where it is.
+    /// Where it was when it was opened, from the root: for messages.
     pub fn dir(&self) -> &Path {
-        &self.dir
+        self.folder.path()
     }
 
-    fn open(dir: PathBuf, is_read_only: bool) -> Result<Self> {
-        let handle = fs::File::open(&dir).map_err(|error| {
-            Error::io_in_directory(format!("open the directory {}", dir.display()), &error)
-        })?;
-        Ok(Self {
-            dir,
-            handle,
-            is_read_only,
-            lock: Mutex::new(None),
+    /// The directory itself, for what is none of the log's.
+    pub(crate) fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    fn on(folder: Folder, access: Access) -> Self {
+        Self {
+            folder,
+            access,
+            lock: Mutex::default(),
             process: std::process::id(),
             open: Mutex::new(BTreeMap::new()),
-        })
-    }
-
-    fn path(&self, file: File) -> PathBuf {
-        self.dir.join(file.to_string())
+        }
     }
 
     fn handle(&self, file: File) -> io::Result<Arc<fs::File>> {
@@ -84,51 +112,46 @@ impl FileDisk {
         if let Some(handle) = open.get(&file) {
             return Ok(Arc::clone(handle));
         }
-        let handle = fs::OpenOptions::new().read(true).write(!self.is_read_only).open(self.path(file))?;
+        let handle = self.folder.file(&file.to_string(), self.access == Access::Change)?;
         Ok(keep(&mut open, file, handle))
     }
 
     fn refuse_writing(&self) -> io::Result<()> {
-        match self.is_read_only {
-            true => Err(io::Error::from_raw_os_error(libc::EROFS)),
-            false => Ok(()),
+        match self.access {
+            Access::Change => Ok(()),
+            Access::Hold | Access::Look => Err(io::Error::from_raw_os_error(libc::EROFS)),
         }
+    }
+
+    /// The file of the lock; `None` where there is none, and none can be made.
+    fn lock_file(&self) -> io::Result<Option<fs::File>> {
+        let name = File::Lock.to_string();
+        match self.access {
+            Access::Change => self.folder.file_or_new(&name).map(Some),
+            Access::Hold => match self.folder.file(&name, false) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                opened => opened.map(Some),
+            },
+            Access::Look => Err(io::Error::from_raw_os_error(libc::EROFS)),
+        }
+    }
+
+    /// Whether these bytes are there.
+    fn has(&self, file: File, offset: u64, bytes: &[u8]) -> io::Result<bool> {
+        let mut there = vec![0; bytes.len()];
+        Ok(self.read(file, offset, &mut there)? == bytes.len() && there == bytes)
     }
 }
 
 impl Drop for FileDisk {
     /// Gives the locks back, which closing the files alone does not do while a child made by fork has copies of them.
     fn drop(&mut self) {
-        if let Some(lock) = self.lock.get_mut()
-            && self.process == std::process::id()
-        {
-            let _ = lock.unlock();
-            let _ = self.handle.unlock();
+        let held = self.lock.get_mut();
+        if held.is_held && self.process == std::process::id() {
+            let _ = held.file.as_ref().map(fs::File::unlock);
+            let _ = self.folder.handle().unlock();
         }
     }
-}
-
-/// Makes a directory and those above it that are not there, and has all of their names durable. One without anything in it may
-/// have been made by an attempt that came no further: its name may not be durable, even so.
-fn make(dir: &Path) -> io::Result<()> {
-    let is_missing = |dir: &&Path| !dir.as_os_str().is_empty() && !dir.is_dir();
-    let missing: Vec<&Path> = dir.ancestors().take_while(is_missing).collect();
-    fs::create_dir_all(dir)?;
-    for made in &missing {
-        fs::File::open(parent(made))?.sync_all()?;
-    }
-    if missing.is_empty()
-        && fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none())
-        // Whoever was given it need not be able to read where it lies.
-        && let Ok(parent) = fs::File::open(parent(dir))
-    {
-        parent.sync_all()?;
-    }
-    Ok(())
-}
-
-fn parent(dir: &Path) -> &Path {
-    dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn keep(open: &mut BTreeMap<File, Arc<fs::File>>, file: File, handle: fs::File) -> Arc<fs::File> {
@@ -144,48 +167,45 @@ fn keep(open: &mut BTreeMap<File, Arc<fs::File>>, file: File, handle: fs::File) 
 
 impl Disk for FileDisk {
     fn lock(&self) -> io::Result<()> {
-        self.refuse_writing()?;
-        let mut lock = self.lock.lock();
-        if lock.is_some() {
+        let mut held = self.lock.lock();
+        if held.is_held {
             return Ok(());
         }
-        let path = self.path(File::Lock);
-        let file = fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => {
+        let file = self.lock_file()?;
+        match file.as_ref().map(fs::File::try_lock) {
+            None | Some(Ok(())) => {}
+            Some(Err(fs::TryLockError::WouldBlock)) => {
                 let mut owner = [0; 20];
-                let read = file.read_at(&mut owner, 0).unwrap_or(0);
+                let read = file.as_ref().map_or(0, |file| file.read_at(&mut owner, 0).unwrap_or(0));
                 let owner = String::from_utf8_lossy(&owner[..read]);
                 let owner = owner.trim();
                 let by = if owner.is_empty() { String::new() } else { format!("by process {owner}") };
                 return Err(io::Error::new(io::ErrorKind::WouldBlock, by));
             }
-            Err(fs::TryLockError::Error(error)) => return Err(error),
+            // Some file systems lock nothing that is open for reading alone.
+            Some(Err(fs::TryLockError::Error(_))) if self.access == Access::Hold => {}
+            Some(Err(fs::TryLockError::Error(error))) => return Err(error),
         }
         // The directory too: a file can be taken away, and another be put in its place. Where the file system locks no
         // directories, the file has to do.
-        if let Err(fs::TryLockError::WouldBlock) = self.handle.try_lock() {
-            let _ = file.unlock();
+        if let Err(fs::TryLockError::WouldBlock) = self.folder.handle().try_lock() {
+            let _ = file.map(|file| file.unlock());
             let by =
                 "by another, whose lock on the directory stays though this file was taken away or replaced";
             return Err(io::Error::new(io::ErrorKind::WouldBlock, by));
         }
-        // For whoever finds it taken; nothing depends on it, so a full disk does not matter.
-        let _ = file.set_len(0);
-        let _ = file.write_all_at(format!("{}\n", std::process::id()).as_bytes(), 0);
-        *lock = Some(file);
+        if let (Access::Change, Some(file)) = (self.access, &file) {
+            // For whoever finds it taken; nothing depends on it, so a full disk does not matter.
+            let _ = file.set_len(0);
+            let _ = file.write_all_at(format!("{}\n", std::process::id()).as_bytes(), 0);
+        }
+        *held = Held { is_held: true, file };
         Ok(())
     }
 
     fn list(&self) -> io::Result<Vec<File>> {
-        let mut files = Vec::new();
-        for entry in fs::read_dir(&self.dir)? {
-            if let Some(file) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) {
-                files.push(file);
-            }
-        }
-        Ok(files)
+        let names = self.folder.names()?;
+        Ok(names.iter().filter_map(|name| name.to_str()?.parse().ok()).collect())
     }
 
     fn bytes(&self, file: File) -> io::Result<u64> {
@@ -208,8 +228,7 @@ impl Disk for FileDisk {
 
     fn create(&self, file: File, bytes: u64) -> io::Result<()> {
         self.refuse_writing()?;
-        let path = self.path(file);
-        let handle = fs::OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
+        let handle = self.folder.create(&file.to_string())?;
         if bytes > 0 {
             sys::file::allocate(&handle, bytes)?;
         }
@@ -218,6 +237,9 @@ impl Disk for FileDisk {
     }
 
     fn write(&self, file: File, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        if self.access == Access::Hold && self.has(file, offset, bytes)? {
+            return Ok(());
+        }
         self.refuse_writing()?;
         self.handle(file)?.write_all_at(bytes, offset)
     }
@@ -229,7 +251,7 @@ impl Disk for FileDisk {
     fn rename(&self, from: File, to: File) -> io::Result<()> {
         self.refuse_writing()?;
         let mut open = self.open.lock();
-        fs::rename(self.path(from), self.path(to))?;
+        self.folder.rename(&from.to_string(), &to.to_string())?;
         open.remove(&to);
         if let Some(handle) = open.remove(&from) {
             open.insert(to, handle);
@@ -241,14 +263,62 @@ impl Disk for FileDisk {
         self.refuse_writing()?;
         let mut open = self.open.lock();
         open.remove(&file);
-        fs::remove_file(self.path(file))
+        self.folder.remove(file.to_string())
     }
 
     fn sync_names(&self) -> io::Result<()> {
-        self.handle.sync_all()
+        self.folder.handle().sync_all()
     }
 
     fn name(&self, file: File) -> String {
-        self.path(file).display().to_string()
+        self.dir().join(file.to_string()).display().to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_the_same_one_whatever_it_is_called() {
+        let top = std::env::temp_dir().join(format!("trimtab-disk-{}", std::process::id()));
+        let (dir, moved) = (top.join("data"), top.join("moved"));
+        let disk = FileDisk::new(&dir).unwrap();
+        disk.lock().unwrap();
+        let (first, second, third) = (File::Segment(1), File::Segment(2), File::Spare(3));
+        disk.create(first, 0).unwrap();
+        disk.write(first, 0, b"first").unwrap();
+        fs::rename(&dir, &moved).unwrap();
+        let other = FileDisk::new(&dir).unwrap();
+        other.lock().unwrap();
+        other.create(first, 0).unwrap();
+        other.create(third, 0).unwrap();
+        other.write(third, 0, b"other").unwrap();
+
+        disk.create(third, 0).unwrap();
+        disk.write(third, 0, b"third").unwrap();
+        disk.rename(third, second).unwrap();
+        disk.sync_names().unwrap();
+        let mut files = disk.list().unwrap();
+        files.sort();
+        assert_eq!(files, [File::Lock, first, second]);
+        disk.remove(first).unwrap();
+        let again = disk.again().unwrap();
+        for disk in [&disk, &again] {
+            let mut read = [0; 5];
+            assert_eq!((disk.read(second, 0, &mut read).unwrap(), &read), (5, b"third"));
+            assert!(disk.bytes(first).is_err() && disk.bytes(third).is_err());
+        }
+        assert_eq!(again.remove(second).unwrap_err().raw_os_error(), Some(libc::EROFS));
+
+        assert_eq!((other.bytes(first).unwrap(), other.bytes(third).unwrap()), (0, 5));
+        assert_eq!(fs::read_dir(&moved).unwrap().count(), 2);
+        // The locks are those of directories too, and one that looks on has none to give back.
+        drop(again);
+        let late = FileDisk::new(&moved).unwrap();
+        assert_eq!(late.lock().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        drop(disk);
+        late.lock().unwrap();
+        fs::remove_dir_all(&top).unwrap();
     }
 }

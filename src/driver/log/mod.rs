@@ -2,6 +2,11 @@
 //! itself, with two threads: one that writes and syncs, one that makes and takes away segments.
 
 mod disk;
+#[cfg_attr(
+    not(all(feature = "proxy", feature = "replication")),
+    allow(dead_code, reason = "members keep more than a log in it")
+)]
+mod folder;
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -20,6 +25,7 @@ use crate::sys;
 use crate::time::{Clock, Instant};
 
 pub use disk::FileDisk;
+pub(crate) use folder::Folder;
 
 /// How long closing waits for room to say so.
 const CLOSE_WAIT: Duration = Duration::from_secs(10);

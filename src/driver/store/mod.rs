@@ -202,7 +202,10 @@ impl Store {
         let random = entropy::bytes().map_err(|error| Error::io("read random bytes", &error))?;
         let disk = Arc::new(FileDisk::new(path.as_ref())?);
         // What the others count on is theirs too.
-        if disk.dir().join(MEMBER_FILE).exists() {
+        let is_member = disk.folder().has(MEMBER_FILE).map_err(|error| {
+            Error::io(format!("look for {MEMBER_FILE} in {}", disk.dir().display()), &error)
+        })?;
+        if is_member {
             let why = format!(
                 "{} is that of a node of a cluster; open it as one, with node in [store] or with join",
                 disk.dir().display()
@@ -375,10 +378,10 @@ impl Store {
     /// read is damaged; `Io`; `TimedOut` when what was written does not come to disk; `Forked`.
     pub fn backup(&self, to: impl AsRef<Path>, options: &backup::Options) -> Result<backup::Report> {
         let shared = self.shared()?;
-        let dir = backup::open::dir(self.inner.threads.lock().disk.as_deref())?;
+        let source = backup::open::source(self.inner.threads.lock().disk.as_deref())?;
         let sync = || self.sync(None);
         let (identity, segment_bytes) = (self.inner.identity, self.inner.options.engine.log.segment_bytes);
-        backup::open::Job { shared, dir, identity, segment_bytes, sync: &sync }.run(to.as_ref(), options)
+        backup::open::Job { shared, source, identity, segment_bytes, sync: &sync }.run(to.as_ref(), options)
     }
 
     /// The descriptor of a hosted store: readable while [`Store::turn`] has something to do. For poll, epoll and whatever is

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use trimtab::Error;
+use trimtab::backup::{self, RestoreOptions};
 use trimtab::embedded::{Options, Store};
 use trimtab::store::log::Identity;
 
@@ -103,6 +104,28 @@ fn one_that_is_no_directory_or_has_no_name() {
         assert!(error.to_string().contains(&path.display().to_string()), "{error}");
     }
     assert_eq!(fs::read_to_string(&file).expect("it is there"), "a letter");
+    // Nobody writes to it: who opened it would wait for ever.
+    let pipe = folder.path().join("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status().expect("there is mkfifo");
+    assert!(made.success());
+    for path in [&file, &pipe] {
+        let told = refused(path, small()).to_string();
+        assert!(told.contains("Not a directory") && told.contains(&path.display().to_string()), "{told}");
+        let told = backup::verify(path).expect_err("it is none").to_string();
+        assert!(told.contains("Not a directory") && told.contains(&path.display().to_string()), "{told}");
+    }
+    for (path, what) in [("", "is empty"), ("data\0base", "a NUL as byte 4")] {
+        let to = folder.path().join("backup");
+        for error in [
+            refused(Path::new(path), small()),
+            backup::verify(path).expect_err("it is none"),
+            backup::backup_closed(path, &to, &backup::Options::default()).expect_err("it is none"),
+        ] {
+            assert!(matches!(&error, Error::InvalidArgument { what: "directory", .. }), "{error}");
+            assert!(error.to_string().contains(what), "{error}");
+        }
+        assert!(!to.exists());
+    }
 }
 
 pub(crate) fn read_only(dir: &Path) {
@@ -113,6 +136,13 @@ pub(crate) fn read_only(dir: &Path) {
     assert!(matches!(&error, Error::Io { code: 30, .. }), "{error}");
     assert!(error.to_string().contains("Read-only file system"), "{error}");
     assert!(error.to_string().contains("; mount it for reading and writing, or name "), "{error}");
+    // To be backed up it need only be read.
+    let (to, restored) = (Folder::new("read-only-backup"), Folder::new("read-only-restored"));
+    let report = backup::backup_closed(dir, to.path(), &backup::Options::default()).expect("it is read");
+    assert!(report.sequence > 0);
+    backup::restore(to.path(), restored.path(), &RestoreOptions::default()).expect("it is whole");
+    let store = Store::open(restored.path(), small()).expect("it opens");
+    assert_eq!(value_of(&store, b"a"), Some(b"1".to_vec()));
     let done = Command::new("mount").args(["-o", "remount,rw"]).arg(dir).status().expect("mount can be run");
     assert!(done.success());
     check(dir);

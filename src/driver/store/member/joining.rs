@@ -60,7 +60,7 @@ impl Store {
             found => found.map(Some),
         };
         let Place { found, label } =
-            place::look(disk.dir(), &cluster.cluster, &cluster.node, has_log, label, adopts)?;
+            place::look(disk.folder(), &cluster.cluster, &cluster.node, has_log, label, adopts)?;
         if adopts && found == Found::Nothing && !has_log {
             let why = format!(
                 "there is no store in {} that could become a node; take it out",
@@ -86,7 +86,7 @@ impl Store {
         };
         let links = Links::open(setup)?;
         if found == Found::Nothing {
-            place::mark(disk.dir(), &cluster.cluster, &cluster.node, label, Stage::Opening)?;
+            place::mark(disk.folder(), &cluster.cluster, &cluster.node, label, Stage::Opening)?;
         }
         let start = start(&cluster, Place { found, label }, has_log);
         // What is about to become a node is nowhere else.
@@ -113,9 +113,13 @@ impl Store {
             }
             opened => opened?,
         };
+        // Anew at every opening, so that a copy that was made before is seen even where its files were written into those that
+        // are here.
+        let settled = place::mark(disk.folder(), &cluster.cluster, &cluster.node, label, Stage::Settled);
         if found != Found::Original || damage.is_some() {
-            place::mark(disk.dir(), &cluster.cluster, &cluster.node, label, Stage::Settled)?;
+            settled?;
         } else if *node.standing() == Standing::Active {
+            // What the file said is still so, if a full disk left no room for another.
             mending::clear(&disk);
         }
         let store = Self::found(disk, node, links, people, report.store, options, cluster)?;

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::Directory;
 use super::place::{self, Found, Stage};
-use crate::driver::log::FileDisk;
+use crate::driver::log::Folder;
 use crate::error::{Error, Result};
 use crate::store::log;
 
@@ -29,7 +29,7 @@ pub struct Marked {
 ///
 /// `InvalidArgument` for one that is no member's; `Unsupported` when a later release wrote it; `Io`.
 pub fn look_at_directory(path: impl AsRef<Path>) -> Result<Marked> {
-    seen(path.as_ref()).map(|(marked, _)| marked)
+    seen(place::existing(path.as_ref())?.folder()).map(|(marked, _)| marked)
 }
 
 /// Says what a directory is that nobody has open, for its next opening: [`Directory::Copy`] or [`Directory::Original`]. As
@@ -51,10 +51,10 @@ pub fn mark_directory(path: impl AsRef<Path>, directory: Directory) -> Result<Ma
         }
     };
     // Looked at first, so that nothing is made in a directory that is none.
-    let (before, _) = seen(path.as_ref())?;
-    let disk = FileDisk::new(path.as_ref())?;
+    let disk = place::existing(path.as_ref())?;
+    let (before, _) = seen(disk.folder())?;
     log::lock(&disk)?;
-    let (_, place) = seen(path.as_ref())?;
+    let (_, place) = seen(disk.folder())?;
     let why = match place.found {
         Found::Original | Found::Copy => None,
         Found::Nothing => {
@@ -65,15 +65,15 @@ pub fn mark_directory(path: impl AsRef<Path>, directory: Directory) -> Result<Ma
         }
     };
     if let Some(why) = why {
-        return Err(Error::invalid("directory", format!("{} {why}", path.as_ref().display())));
+        return Err(Error::invalid("directory", format!("{} {why}", disk.dir().display())));
     }
-    place::mark(disk.dir(), &before.cluster, &before.node.parse()?, place.label, stage)?;
-    seen(path.as_ref()).map(|(marked, _)| marked)
+    place::mark(disk.folder(), &before.cluster, &before.node.parse()?, place.label, stage)?;
+    seen(disk.folder()).map(|(marked, _)| marked)
 }
 
-fn seen(path: &Path) -> Result<(Marked, place::Place)> {
-    let (cluster, node) = place::names(path)?;
-    let place = place::look(path, &cluster, &node.parse()?, true, || Ok(None), false)?;
+fn seen(folder: &Folder) -> Result<(Marked, place::Place)> {
+    let (cluster, node) = place::names(folder)?;
+    let place = place::look(folder, &cluster, &node.parse()?, true, || Ok(None), false)?;
     let seen = match place.found {
         Found::Original => "original",
         Found::Copy => "copy",
@@ -88,6 +88,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::driver::log::FileDisk;
 
     #[test]
     fn what_is_said_is_seen_until_it_is_said_otherwise() {
@@ -95,13 +96,19 @@ mod tests {
         fs::create_dir_all(&dir).unwrap();
         assert!(matches!(mark_directory(&dir, Directory::Copy), Err(Error::InvalidArgument { .. })));
         assert!(fs::read_dir(&dir).unwrap().next().is_none(), "nothing is left in it");
+        let none = dir.join("none");
+        for refused in [look_at_directory(&none), mark_directory(&none, Directory::Copy)] {
+            assert!(refused.unwrap_err().to_string().contains("there is no directory "));
+        }
+        assert!(!none.exists());
         let node = "db-1".parse().unwrap();
+        let folder = Folder::open(&dir).unwrap();
         let label = Some(log::Identity { cluster: *b"0123456789abcdef", node: 7 });
         for stage in [Stage::Opening, Stage::Damaged] {
-            place::mark(&dir, "orders", &node, label, stage).unwrap();
+            place::mark(&folder, "orders", &node, label, stage).unwrap();
             assert!(matches!(mark_directory(&dir, Directory::Original), Err(Error::InvalidArgument { .. })));
         }
-        place::mark(&dir, "orders", &node, label, Stage::Settled).unwrap();
+        place::mark(&folder, "orders", &node, label, Stage::Settled).unwrap();
         assert_eq!(look_at_directory(&dir).unwrap().seen, "original");
         for (directory, seen) in [
             (Directory::Copy, "copy"),
@@ -113,7 +120,7 @@ mod tests {
             assert_eq!(marked, Marked { cluster: "orders".into(), node: "db-1".into(), seen });
             assert_eq!(look_at_directory(&dir).unwrap(), marked);
             assert_eq!(
-                place::look(&dir, "orders", &node, true, || Ok(None), false).unwrap().label,
+                place::look(&folder, "orders", &node, true, || Ok(None), false).unwrap().label,
                 label,
                 "it is kept"
             );

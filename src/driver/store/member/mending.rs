@@ -1,15 +1,13 @@
 //! A member's directory that is damaged when it is opened: what is of no use any more goes, and the others give it again.
 //! The node votes for nobody meanwhile ([`replication::damage`](crate::replication::damage)).
 
-use std::fs;
-use std::io::ErrorKind;
-use std::path::Path;
+use std::io::{self, ErrorKind};
 
 use super::{ClusterEvent, ClusterOptions, place};
-use crate::driver::log::FileDisk;
+use crate::driver::log::{FileDisk, Folder};
 use crate::error::{Error, Result};
 use crate::replication::damage::{Cut, VOTERS_MIN};
-use crate::store::log::Identity;
+use crate::store::log::{Disk, Identity};
 
 /// What was of no use is kept there, until the node has been opened in order again.
 const FOLDER: &str = "set-aside";
@@ -39,7 +37,7 @@ pub(super) fn mend(
         return Err(Error::Corrupt(damage));
     }
     // From here on the node has forgotten something, whatever comes in between.
-    place::mark(disk.dir(), &cluster.cluster, &cluster.node, label, place::Stage::Damaged)?;
+    place::mark(disk.folder(), &cluster.cluster, &cluster.node, label, place::Stage::Damaged)?;
     set_aside(disk, &cut)?;
     cut.run(disk)?;
     let done = match cut.keeps_log() {
@@ -56,32 +54,34 @@ pub(super) fn mend(
 
 /// Takes away what an earlier opening has set aside: the node is whole again. What cannot be taken away stays.
 pub(super) fn clear(disk: &FileDisk) {
-    let _ = fs::remove_dir_all(disk.dir().join(FOLDER));
+    let _ = disk.folder().remove_within(FOLDER);
 }
 
 /// Keeps the files that are changed or go as they are: under another name, or as a copy where they are cut.
 fn set_aside(disk: &FileDisk, cut: &Cut) -> Result<()> {
-    let folder = disk.dir().join(FOLDER);
-    let failed = |what: String, error: std::io::Error| Error::io(what, &error);
-    fs::create_dir_all(&folder).map_err(|error| failed(format!("make {}", folder.display()), error))?;
+    let path = disk.dir().join(FOLDER);
+    let failed = |what: String, error: io::Error| Error::io(what, &error);
+    let folder = disk
+        .folder()
+        .make_within(FOLDER)
+        .map_err(|error| failed(format!("make {}", path.display()), error))?;
     for file in cut.touched() {
-        let (from, to) = (disk.dir().join(file.to_string()), folder.join(file.to_string()));
-        keep(&from, &to, cut.cuts(file))
-            .map_err(|error| failed(format!("keep {} as {}", from.display(), to.display()), error))?;
+        let name = file.to_string();
+        keep(disk.folder(), &folder, &name, cut.cuts(file))
+            .map_err(|error| failed(format!("keep {} in {}", disk.name(file), path.display()), error))?;
     }
-    fs::File::open(&folder)
-        .and_then(|it| it.sync_all())
-        .map_err(|error| failed(format!("sync {}", folder.display()), error))
+    folder.handle().sync_all().map_err(|error| failed(format!("sync {}", path.display()), error))
 }
 
-fn keep(from: &Path, to: &Path, is_cut: bool) -> std::io::Result<()> {
-    match fs::remove_file(to) {
+fn keep(from: &Folder, to: &Folder, name: &str, is_cut: bool) -> io::Result<()> {
+    match to.remove(name) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     if !is_cut {
-        return fs::hard_link(from, to);
+        return from.link(name, to);
     }
-    fs::copy(from, to)?;
-    fs::File::open(to)?.sync_all()
+    let mut copy = to.create_new(name)?;
+    io::copy(&mut from.file(name, false)?, &mut copy)?;
+    copy.sync_all()
 }

@@ -44,8 +44,9 @@ pub fn promote_directory(path: impl AsRef<Path>) -> Result<Promoted> {
     let random = entropy::bytes().map_err(|error| Error::io("read random bytes", &error))?;
     let word =
         |at: usize| u64::from_le_bytes(random[8 * at..8 * at + 8].try_into().expect("eight of 32 bytes"));
-    let (cluster, node) = place::names(path.as_ref())?;
-    let disk = FileDisk::new(path.as_ref())?;
+    // Looked at first, so that nothing is made in a directory that is none.
+    let disk = place::existing(path.as_ref())?;
+    let (cluster, node) = place::names(disk.folder())?;
     // The lock comes before all else: whoever has the directory open goes on undisturbed.
     log::lock(&disk)?;
     let label = find_label(&disk)?;
