@@ -346,6 +346,10 @@ impl<D: Disk> Disk for Marked<'_, D> {
         self.0.sync_names()
     }
 
+    fn free_bytes(&self) -> Option<u64> {
+        self.0.free_bytes()
+    }
+
     fn name(&self, file: File) -> String {
         self.0.name(file)
     }
