@@ -390,6 +390,11 @@ impl Disk for SimDisk {
         })
     }
 
+    fn free_bytes(&self) -> Option<u64> {
+        let inner = self.inner.borrow();
+        inner.bytes_max.map(|most| most.saturating_sub(inner.used_bytes()))
+    }
+
     fn sync(&self, file: File) -> io::Result<()> {
         self.call(|inner| {
             let at = inner.at(file)?;

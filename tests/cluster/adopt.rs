@@ -1,6 +1,7 @@
 //! A store of one node that becomes the first of a cluster.
 
 use trimtab::Error;
+use trimtab::backup;
 use trimtab::embedded::{Beginning, Call, ClusterOptions, Store, Watched};
 use trimtab::store::index::{Range, RequestId};
 
@@ -87,6 +88,53 @@ fn a_store_keeps_all_it_has_and_others_get_it() {
     cluster.store(next).put(b"all", b"again", &Call { nodes: 3, ..Call::default() }).unwrap();
     cluster.wait_shown(0, b"all", b"again");
     assert!(cluster.store(0).get_at(&key(0), &LOCAL).unwrap().is_some());
+}
+
+/// What is restored of a node of a cluster has nothing of that in it: neither alone, nor for those that join it later.
+#[test]
+fn a_backup_of_a_node_is_a_store_of_one_node_and_begins_another_cluster() {
+    let mut old = Cluster::new(3, 0);
+    let primary = old.primary();
+    let epoch = old.epoch(primary);
+    old.store(primary).put(&key(0), b"1", &Call { nodes: 3, ..Call::default() }).unwrap();
+    // Another reign, with what it begins with.
+    old.drop(primary);
+    let primary = old.primary_after(epoch);
+    let store = old.store(primary);
+    for at in 1..100 {
+        store.put(&key(at), b"1", &Call::default()).unwrap();
+    }
+    let copy = old.folder.path().join("backup");
+    store.backup(&copy, &backup::Options::default()).unwrap();
+
+    let mut cluster = alone();
+    backup::restore(&copy, cluster.dir(0), &backup::RestoreOptions::default()).unwrap();
+    let lone = Store::open(cluster.dir(0), options()).unwrap();
+    assert_eq!(lone.count(&Range::ALL).unwrap(), 100);
+    lone.put(&key(100), b"1", &Call::default()).unwrap();
+    lone.close().unwrap();
+    drop(lone);
+
+    let store = Store::join(cluster.dir(0), options(), adopting(&cluster)).unwrap();
+    cluster.stores[0] = Some(store);
+    assert_eq!(cluster.primary(), 0);
+    for name in ["b", "c"] {
+        let at = cluster.open_new(name);
+        let address = cluster.members[at].address;
+        cluster.store(0).add(name, address, Some(PATIENCE)).unwrap();
+        wait_role(cluster.store(at), Role::Learner);
+        cluster.store(0).promote_learner(name, Some(PATIENCE)).unwrap();
+        wait_role(cluster.store(at), Role::Replica);
+    }
+    cluster.store(0).put(b"all", b"of three", &Call { nodes: 3, ..Call::default() }).unwrap();
+    for (_, store) in cluster.open_ones() {
+        let names: Vec<_> = store.cluster().unwrap().nodes.into_iter().map(|it| it.name).collect();
+        assert_eq!(names.len(), 3, "{names:?}");
+    }
+    let epoch = cluster.epoch(0);
+    cluster.drop(0);
+    let next = cluster.primary_after(epoch);
+    assert_eq!(cluster.store(next).count(&Range::ALL).unwrap(), 102);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use trimtab::Error;
-use trimtab::embedded::{Call, ClusterEvent, Read, ReadLevel, Store};
+use trimtab::embedded::{Call, ClusterEvent, ClusterOptions, Read, ReadLevel, Store};
 use trimtab::replication::{Position, Role, Standing};
 
 use crate::support::{Cluster, PATIENCE, options, wait_role};
@@ -210,6 +210,46 @@ fn a_node_with_damage_in_a_segment_that_a_snapshot_stands_for_goes_on_as_it_is()
 #[test]
 fn a_node_with_a_damaged_snapshot_is_sent_everything() {
     open_damaged(|dir| flip(files(dir, "snapshot").last().unwrap(), 60_000));
+}
+
+/// Its log goes on from a snapshot that came from another: without that file it would seem to have begun there with nothing.
+#[test]
+fn a_node_that_misses_the_snapshot_it_goes_on_from_is_sent_everything() {
+    let tune = |options: &mut ClusterOptions| {
+        options.replication.kept_bytes_max = 0;
+        options.replication.tail_bytes = 0;
+    };
+    let mut cluster = Cluster::with(3, 0, tune);
+    let (primary, replica) = (cluster.primary(), cluster.replica());
+    fill(cluster.store(primary), 0, 1_000);
+    cluster.drop(replica);
+    fs::remove_dir_all(cluster.dir(replica)).unwrap();
+    (0..3).filter(|at| *at != replica).for_each(|at| {
+        cluster.store(at).snapshot(Some(PATIENCE)).unwrap();
+    });
+    cluster.open(replica);
+    wait_role(cluster.store(replica), Role::Replica);
+    let last = fill(cluster.store(primary), 1_000, 1_010);
+    agree(&cluster, last, 1_010);
+    cluster.drop(replica);
+    let snapshots = files(&cluster.dir(replica), "snapshot");
+    assert!(!snapshots.is_empty(), "it was sent one");
+    snapshots.iter().for_each(|path| fs::remove_file(path).unwrap());
+    cluster.open(replica);
+    let mut events = cluster.store(replica).cluster_events().unwrap();
+    let detail = events
+        .find(PATIENCE, |event| match event {
+            ClusterEvent::Damaged { detail, .. } => Some(detail),
+            _ => None,
+        })
+        .unwrap();
+    assert!(detail.contains("the snapshot is missing"), "{detail}");
+    assert!(detail.contains("votes for nobody until the others have taken it in again"), "{detail}");
+    events.find(PATIENCE, |event| (event == ClusterEvent::Readmitted).then_some(())).unwrap();
+    drop(events);
+    wait_role(cluster.store(replica), Role::Replica);
+    let last = fill(cluster.store(cluster.primary()), 1_010, 1_020);
+    agree(&cluster, last, 1_020);
 }
 
 #[test]

@@ -33,7 +33,7 @@ pub(super) fn flush(log: &mut Log, disk: &Memory) {
     }
 }
 
-fn keep_up(log: &mut Log, disk: &Memory) {
+pub(super) fn keep_up(log: &mut Log, disk: &Memory) {
     while let Some(work) = log.poll_upkeep() {
         let result = work.run(disk);
         log.handle_upkeep(&work, result, Instant::START, |file| file.to_string());

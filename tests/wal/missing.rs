@@ -2,14 +2,14 @@
 //! otherwise. It is never taken away because something else is missing.
 
 use trimtab::Error;
-use trimtab::store::log::segment::RECORDS_OFFSET;
+use trimtab::store::log::segment::{RECORDS_OFFSET, START_OFFSET};
 use trimtab::store::log::snapshot_format::SnapshotHeader;
 use trimtab::store::log::{
     Epoch, File, Log, Repair, Replayed, Sequence, SnapshotWriter, Upkeep, check, find_identity, open,
 };
 use trimtab::time::Instant;
 
-use crate::covered::{COMMITTED, LAST, first, flush, options, payload, written};
+use crate::covered::{COMMITTED, LAST, first, flush, keep_up, options, payload, written};
 use crate::memory::Memory;
 use crate::support::IDENTITY;
 
@@ -174,6 +174,100 @@ fn a_snapshot_alone_says_whose_it_is() {
     let told = check(&disk, None, &mut |_| {}).expect_err("it is refused").to_string();
     assert!(told.contains("there is a snapshot, but no segment that goes on from it"), "{told}");
     assert!(!told.contains("repair"), "{told}");
+}
+
+/// What a snapshot stands for that the logs below go on from.
+const BASE: u64 = 100;
+
+/// A log of `before` entries, the place of which a snapshot takes that came from elsewhere, with `behind` entries behind that;
+/// and a snapshot of its own up to `again`, if that is not 0, after which the process died.
+fn restarted(before: u64, behind: u64, again: u64) -> Memory {
+    let disk = Memory::default();
+    let (mut log, _) = open(&disk, options(), IDENTITY, 7, &mut |_| {}).expect("it opens");
+    let snapshot = |log: &mut Log, sequence, is_restart| {
+        let header =
+            SnapshotHeader { identity: IDENTITY, sequence: Sequence(sequence), epoch: Epoch(1), clock_ms: 0 };
+        let mut writer = SnapshotWriter::begin(&disk, header).expect("a snapshot");
+        writer.data(&disk, b"state").expect("a snapshot");
+        let written = writer.finish(&disk).expect("a snapshot");
+        log.handle_snapshot(&written, is_restart, 0).expect("it is taken");
+        flush(log, &disk);
+    };
+    let append = |log: &mut Log, from: u64, to: u64| {
+        for sequence in from..=to {
+            log.append(Epoch(1), sequence, &payload(sequence)).expect("it is appended");
+            flush(log, &disk);
+            keep_up(log, &disk);
+        }
+    };
+    append(&mut log, 1, before);
+    snapshot(&mut log, BASE, true);
+    append(&mut log, BASE + 1, BASE + behind);
+    if again > 0 {
+        snapshot(&mut log, again, false);
+    }
+    disk
+}
+
+/// Whatever is missing of a log that goes on from a snapshot: it opens with all there is in it, or not at all.
+#[test]
+fn a_snapshot_that_the_log_goes_on_from_is_missed() {
+    let (mut good, mut refused) = (0, 0);
+    for (before, behind, again) in [
+        (0, 1, 0),
+        (0, 7, 0),
+        (3, 1, 0),
+        (3, 6, 0),
+        (9, 3, 0),
+        (9, 9, 0),
+        (0, 7, 102),
+        (3, 9, 107),
+        (0, 3, 103),
+    ] {
+        let all = restarted(before, behind, again);
+        let files: Vec<File> =
+            all.0.borrow().keys().copied().filter(|it| !matches!(it, File::Lock)).collect();
+        let last = BASE + behind;
+        let newest = {
+            let disk = all.0.borrow();
+            let is_started = |bytes: &Vec<u8>| bytes[START_OFFSET as usize..][..8] == *b"trimtabS";
+            let mut segments = disk.iter().filter(|(file, _)| matches!(file, File::Segment(_)));
+            *segments.rfind(|(_, bytes)| is_started(bytes)).expect("one is written to").0
+        };
+        for left in 1_u32..1 << files.len() {
+            let kept: Vec<File> =
+                files.iter().enumerate().filter(|(at, _)| left & (1 << at) != 0).map(|(_, it)| *it).collect();
+            let disk = all.clone();
+            disk.0.borrow_mut().retain(|file, _| kept.contains(file));
+            let what = format!("{before} before, {behind} behind, again {again}: {kept:?} of {files:?}");
+            // No log can tell that its end is missing with the segment prepared behind it.
+            if !kept.iter().any(|it| matches!(it, File::Segment(_)) && *it >= newest) {
+                continue;
+            }
+            let snapshots =
+                kept.iter().filter_map(|it| if let File::Snapshot(it) = it { Some(it.0) } else { None });
+            let covered = snapshots.max().unwrap_or(0);
+            let Ok(entries) = opened(&disk) else {
+                is_refused(&disk, &what);
+                refused += 1;
+                continue;
+            };
+            assert!(covered >= BASE, "{what}: {entries:?} are all that is left");
+            assert_eq!(entries, (covered + 1..=last).collect::<Vec<_>>(), "{what}");
+            good += 1;
+        }
+    }
+    assert!(good > 10 && refused > 20, "{good} {refused}");
+}
+
+#[test]
+fn what_is_said_of_a_missing_snapshot_names_it() {
+    let disk = restarted(3, 2, 0);
+    disk.0.borrow_mut().remove(&File::Snapshot(Sequence(BASE)));
+    let told = opened(&disk).expect_err("it is refused").to_string();
+    assert!(told.contains("0000000000000064.snapshot"), "{told}");
+    assert!(told.contains("the snapshot is missing"), "{told}");
+    assert!(told.contains("restore the directory from a backup or another node"), "{told}");
 }
 
 /// Segments are made, prepared, started, and used again, with a snapshot now and then: after each write, and after

@@ -248,6 +248,10 @@ impl Disk for FileDisk {
         self.handle(file)?.sync_data()
     }
 
+    fn free_bytes(&self) -> Option<u64> {
+        sys::file::free_bytes(&self.handle).ok().flatten()
+    }
+
     fn rename(&self, from: File, to: File) -> io::Result<()> {
         self.refuse_writing()?;
         let mut open = self.open.lock();

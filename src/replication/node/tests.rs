@@ -73,6 +73,17 @@ fn settle(node: &mut Node, disk: &SimDisk, now: Now) -> Vec<(u64, Vec<u8>)> {
             node.handle_upkeep(&work, result, now, |file| disk.name(file));
             is_busy = true;
         }
+        if node.engine().log().problem().is_some()
+            && let Some(mut job) = node.poll_snapshot(now)
+        {
+            let result = loop {
+                if let Some(result) = job.step(disk).transpose() {
+                    break result;
+                }
+            };
+            let _ = node.handle_snapshot(&job, result, now);
+            is_busy = true;
+        }
         if let Some(mut job) = node.poll_install() {
             let result = job.run(disk);
             node.handle_install(job, result, now);

@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::error::{Error, Result};
+use crate::store::engine::replicated::is_command;
 use crate::store::log::snapshot_format::SnapshotHeader;
 use crate::store::log::{
     Disk, Entry, Epoch, File, Identity, Log, Options, Part as Piece, SnapshotReader, SnapshotWriter, lock,
@@ -127,14 +128,18 @@ fn clean(target: &impl Disk) -> Result<()> {
     Ok(())
 }
 
+const NOTHING: Route<'static> = Route { base: None, entries: Vec::new(), last: 0, clock_ms: u64::MAX };
+
 fn route(manifest: &Manifest, point: Point) -> Result<Route<'_>> {
     let spans = manifest.spans();
     let (span, last, clock_ms) = match point {
         Point::End => match spans.last() {
             Some(span) => (span, span.last, u64::MAX),
             // A store in which nothing was ever written.
-            None => return Ok(Route { base: None, entries: Vec::new(), last: 0, clock_ms: u64::MAX }),
+            None => return Ok(NOTHING),
         },
+        // Before the first entry there was nothing.
+        Point::Sequence(0) => return Ok(NOTHING),
         Point::Sequence(sequence) => {
             match spans.iter().find(|span| (span.first..=span.last).contains(&sequence)) {
                 Some(span) => (span, sequence, u64::MAX),
@@ -264,8 +269,10 @@ fn copy_snapshot(
 }
 
 fn append(log: &mut Log, disk: &impl Disk, entry: &Entry<'_>) -> Result<()> {
+    // What consensus has between the commands speaks of the nodes of the old cluster. Each keeps its number.
+    let payload = if is_command(entry.payload) { entry.payload } else { &[] };
     loop {
-        match log.append(Epoch(entry.epoch.0), entry.clock_ms, entry.payload) {
+        match log.append(Epoch(entry.epoch.0), entry.clock_ms, payload) {
             Ok(_) if log.pending_bytes() < BATCH_BYTES => return Ok(()),
             Ok(_) => return flush(log, disk),
             Err(Error::Capacity { .. }) if log.is_stalled() => {
@@ -337,6 +344,10 @@ impl<D: Disk> Disk for Marked<'_, D> {
 
     fn sync_names(&self) -> io::Result<()> {
         self.0.sync_names()
+    }
+
+    fn free_bytes(&self) -> Option<u64> {
+        self.0.free_bytes()
     }
 
     fn name(&self, file: File) -> String {

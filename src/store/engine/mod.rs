@@ -208,6 +208,7 @@ impl Engine {
 
     /// The next work on files beside the records, see [`Log::poll_upkeep`].
     pub fn poll_upkeep(&mut self) -> Option<Upkeep> {
+        self.log.reserve(self.snapshot_reserve());
         self.log.poll_upkeep()
     }
 
@@ -271,6 +272,8 @@ impl Engine {
             Error::Capacity { what: "disk_bytes_max", .. } => {
                 self.is_snapshot_coming() || self.log.pending_bytes() > 0
             }
+            // What is left of the disk may be left for a snapshot.
+            Error::Io { code: libc::ENOSPC, .. } => self.is_snapshot_coming() || self.log.pending_bytes() > 0,
             _ => false,
         }
     }
@@ -327,9 +330,11 @@ impl Engine {
         self.log.failure()
     }
 
-    /// Why there is no room for more at present, if so.
+    /// Why there is no room for more at present, if so. A disk is not called full while a snapshot is on its way that makes room.
     pub fn problem(&self) -> Option<&Error> {
-        self.log.problem()
+        let problem = self.log.problem()?;
+        let is_full = matches!(problem, Error::Io { code: libc::ENOSPC, .. });
+        (!is_full || !self.is_snapshot_coming()).then_some(problem)
     }
 
     /// How many writes are in the log and not yet applied.

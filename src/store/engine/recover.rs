@@ -11,13 +11,14 @@ use super::flush::Flushing;
 use super::options::Options;
 use super::own::Own;
 use super::pending::Pending;
+use super::replicated::is_command;
 use super::snapshot::{Snapshots, restore};
 use super::{Counts, Durability, Engine};
 use crate::error::{Error, Result};
 use crate::rng::Rng;
 use crate::store::index::evict::{Eviction, Uses};
 use crate::store::index::{Command, FETCH_MAX, Index, Malformed, Operation, Settings};
-use crate::store::log::record::record_bytes;
+use crate::store::log::record::{Vote, record_bytes};
 use crate::store::log::{self, Disk, Epoch, File, Identity, Log, Replayed, Sequence};
 
 /// What opening found.
@@ -178,6 +179,13 @@ impl Build {
         if let Some(wrong) = wrong {
             return Err(wrong);
         }
+        // Which of its entries count, its cluster knows; and what it promised is the others' too.
+        if log.state().vote != Vote::default() {
+            return Err(of_cluster("it has voted"));
+        }
+        if !log.state().membership.is_empty() {
+            return Err(of_cluster("it says who is in the cluster"));
+        }
         let snapshot_bytes = match report.snapshot {
             Some(sequence) => disk.bytes(File::Snapshot(sequence)).unwrap_or(0),
             None => 0,
@@ -198,7 +206,12 @@ impl Build {
             if let Part::Entry { sequence, end } = *part {
                 let payload = &batch.commands[from..end];
                 from = end;
-                let command = decode(sequence, payload, self.index.state().settings())?;
+                // What consensus has between the commands takes a sequence, and changes nothing.
+                let payload = if is_command(payload) { payload } else { &[] };
+                let command = match payload {
+                    [] => None,
+                    payload => decode(sequence, payload, self.index.state().settings())?,
+                };
                 // What comes behind new settings is read by them.
                 let is_last = matches!(&command, Some(Command { operation: Operation::Configure(_), .. }));
                 group.push((sequence, payload, command));
@@ -217,14 +230,7 @@ impl Build {
                 // the snapshot that is read now.
                 Part::Replaced(from) if self.replayed == 0 || from.0 > self.index.state().sequence() => {}
                 Part::Replaced(from) => {
-                    return Err(Error::Unsupported {
-                        what: "log",
-                        detail: format!(
-                            "entries from {from} on were replaced by others, as replication does; open it with \
-                             replication"
-                        )
-                        .into(),
-                    });
+                    return Err(of_cluster(&format!("entries from {from} on were replaced by others")));
                 }
                 Part::Entry { .. } => {}
             }
@@ -245,6 +251,14 @@ impl Build {
         }
         Ok(())
     }
+}
+
+fn of_cluster(why: &str) -> Error {
+    let detail = format!(
+        "it is that of a node of a cluster: {why}; open it as that node, or for a store of its own restore a backup of it \
+         (\"trimtab store backup\", \"trimtab store restore\")"
+    );
+    Error::Unsupported { what: "log", detail: detail.into() }
 }
 
 /// The command that was written down. What was taken under other settings may be too long by now, here as when it was

@@ -20,6 +20,9 @@ use crate::time::Instant;
 /// The longest piece, in bytes, and about what one [`SnapshotJob::step`] writes.
 pub const SNAPSHOT_PIECE_BYTES: usize = 256 << 10;
 
+/// What a snapshot may take beyond what the state's memory comes to, an eighth of that aside.
+const SNAPSHOT_MARGIN_BYTES: u64 = 16 << 10;
+
 /// How much is written between two syncs: one great sync at the end would hold up the log's.
 const SYNC_BYTES: usize = 4 << 20;
 
@@ -36,6 +39,8 @@ pub(super) struct Snapshots {
     /// What lies on disk is damaged: a snapshot is to stand for it, also one of the last one's sequence.
     is_mending: bool,
     is_under_way: bool,
+    /// The disk has no room for one, and there is nothing that could go for it.
+    is_hopeless: bool,
     retry_at: Option<Instant>,
 }
 
@@ -49,6 +54,7 @@ impl Snapshots {
             is_wanted: false,
             is_mending: false,
             is_under_way: false,
+            is_hopeless: false,
             retry_at: None,
         }
     }
@@ -59,7 +65,7 @@ impl Snapshots {
 
     /// One came from elsewhere, and the log goes on behind it.
     pub(super) fn installed(&mut self, bytes: u64) {
-        (self.log_bytes, self.last_bytes) = (0, bytes);
+        (self.log_bytes, self.last_bytes, self.is_hopeless) = (0, bytes, false);
     }
 
     /// The length of the last one.
@@ -173,6 +179,18 @@ impl Engine {
         self.log.failure().is_none() && (is_wanted || is_long || lacks_room || gives_room)
     }
 
+    /// What the log leaves of the disk for the next snapshot: about as much as the state would take, and one segment by which it
+    /// may grow until then. Where there was no room all the same, the rest is the log's, so that what is deleted gets through.
+    pub(super) fn snapshot_reserve(&self) -> u64 {
+        if self.snapshots.is_hopeless {
+            return 0;
+        }
+        let memory = self.index.state().memory();
+        let membership = self.replica.as_ref().map_or(0, |replica| replica.membership.len() as u64);
+        let margin = memory / 8 + SNAPSHOT_MARGIN_BYTES;
+        memory.saturating_add(membership + margin + self.options.log.segment_bytes)
+    }
+
     /// How a snapshot went: what [`SnapshotJob::step`] gave last. The log lets go of what it stands for.
     pub fn handle_snapshot(&mut self, job: &SnapshotJob, result: Result<Written>, now: Now) -> Result<()> {
         self.snapshots.is_under_way = false;
@@ -184,6 +202,7 @@ impl Engine {
         match taken {
             Ok(written) => {
                 self.counts.snapshots += 1;
+                self.snapshots.is_hopeless = false;
                 self.snapshots.last_bytes = written.bytes;
                 if self.snapshots.is_mending {
                     let is_mended = self.mends(written.header.sequence.0);
@@ -196,7 +215,7 @@ impl Engine {
                 Ok(())
             }
             Err(error) => {
-                self.log.handle_snapshot_failure(&error);
+                self.snapshots.is_hopeless = self.log.handle_snapshot_failure(&error);
                 self.counts.snapshots_failed += 1;
                 self.snapshots.is_wanted = true;
                 self.snapshots.retry_at = Some(now.instant.saturating_add(self.snapshots.retry));

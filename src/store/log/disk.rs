@@ -38,6 +38,11 @@ pub trait Disk {
     /// Returns when what was created, renamed and removed is durable.
     fn sync_names(&self) -> io::Result<()>;
 
+    /// How many bytes there is still room for; `None`: it cannot say.
+    fn free_bytes(&self) -> Option<u64> {
+        None
+    }
+
     /// What a file is called in messages.
     fn name(&self, file: File) -> String {
         file.to_string()

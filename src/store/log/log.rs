@@ -349,7 +349,8 @@ impl Log {
         self.try_to_close();
     }
 
-    /// Keeps the entries from this one on, though a snapshot stands for them: somebody is to read them. `None`: none.
+    /// Keeps the entries from this one on, though a snapshot stands for them: somebody is to read them. `None`: none. When the
+    /// disk has no room for a segment they go all the same.
     pub fn keep(&mut self, from: Option<Sequence>) {
         self.kept = from;
         self.release();
@@ -410,20 +411,34 @@ impl Log {
         now: Instant,
         name: impl Fn(File) -> String,
     ) {
+        let is_full = result.as_ref().is_err_and(|error| segments::is_full(error.kind()));
         self.segments.handle(work, result, now, name);
+        if is_full {
+            // Who was to read what a snapshot stands for has to do with that.
+            self.kept = None;
+            self.release();
+        }
         self.release_marks();
         self.try_to_close();
     }
 
-    /// A snapshot could not be written. When that was for want of room, what is kept of the log though nobody needs it goes
-    /// (`kept_bytes`).
-    pub fn handle_snapshot_failure(&mut self, error: &Error) {
-        if let Error::Io { code, .. } = error
-            && segments::is_full(io::Error::from_raw_os_error(*code).kind())
-        {
-            self.segments.spend();
-            self.release_marks();
+    /// What the next snapshot needs of the disk. As long as it would let go of a segment, no further one is made that does
+    /// not leave so much; appends are refused then as on a full disk. 0: nothing is to be left.
+    pub fn reserve(&mut self, bytes: u64) {
+        self.segments.reserve = bytes;
+    }
+
+    /// A snapshot could not be written. When that was for want of room all goes that nobody needs: what is kept of the log
+    /// (`kept_bytes`), and files of segments to come. Gives whether it was for want of room, and there is nothing of that
+    /// kind.
+    pub fn handle_snapshot_failure(&mut self, error: &Error) -> bool {
+        let Error::Io { code, .. } = error else { return false };
+        if !segments::is_full(io::Error::from_raw_os_error(*code).kind()) {
+            return false;
         }
+        let is_some_going = self.segments.clear();
+        self.release_marks();
+        !is_some_going
     }
 
     /// Does what is due at or before `now`. Calling it too early changes nothing.

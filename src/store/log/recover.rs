@@ -383,6 +383,15 @@ fn read_segment(
                     let why = format!("a {} record cannot come here: {why}", body.name());
                     return Err(damaged(disk, file, offset, why));
                 }
+                if let Body::Snapshot(mark) = body
+                    && mark.is_restart
+                    && mark.sequence > covered
+                {
+                    // What came before it is nowhere else.
+                    let why =
+                        format!("the snapshot is missing: the log goes on from it in {}", disk.name(file));
+                    return Err(damaged(disk, File::Snapshot(mark.sequence), 0, why));
+                }
                 read.state.apply(sequence, epoch, &body);
                 read.report.records += 1;
                 read.report.bytes += record.bytes as u64;

@@ -30,6 +30,8 @@ pub enum Upkeep {
         spare: u64,
         /// Its length.
         bytes: u64,
+        /// So many bytes of the disk must be left then, as far as the disk can say.
+        reserve: u64,
     },
     /// Write zeros, so that records later overwrite blocks that are there.
     Fill {
@@ -62,7 +64,13 @@ impl Upkeep {
     /// Does it. Blocks, for a sync of the disk at most.
     pub fn run(&self, disk: &impl Disk) -> io::Result<()> {
         match self {
-            Upkeep::Create { spare, bytes } => disk.create(File::Spare(*spare), *bytes),
+            Upkeep::Create { spare, bytes, reserve } => {
+                let needed = bytes.saturating_add(*reserve);
+                if *reserve > 0 && disk.free_bytes().is_some_and(|free| free < needed) {
+                    return Err(io::Error::from_raw_os_error(libc::ENOSPC));
+                }
+                disk.create(File::Spare(*spare), *bytes)
+            }
             Upkeep::Fill { spare, offset, bytes } => {
                 disk.write(File::Spare(*spare), *offset, &ZEROS[..*bytes as usize])
             }
@@ -152,6 +160,8 @@ pub(super) struct Segments {
     retry_at: Option<Instant>,
     /// The bytes of snapshots.
     pub(super) snapshot_bytes: u64,
+    /// What the next snapshot needs of the disk: no further segment takes it, as long as a snapshot would let go of one.
+    pub(super) reserve: u64,
 }
 
 impl Segments {
@@ -180,6 +190,7 @@ impl Segments {
             problem: None,
             retry_at: None,
             snapshot_bytes: 0,
+            reserve: 0,
         }
     }
 
@@ -255,6 +266,30 @@ impl Segments {
     /// The disk has no room: what is kept though nobody needs it goes.
     pub(super) fn spend(&mut self) {
         self.let_go(self.spendable);
+    }
+
+    /// A snapshot had no room: all goes that holds nothing anybody needs, the next segment too unless the last one alone is
+    /// left, of which a snapshot lets go of nothing. Gives whether there was something.
+    pub(super) fn clear(&mut self) -> bool {
+        self.spend();
+        let is_going = !self.unwanted.is_empty() || !self.spares.is_empty();
+        for it in &mut self.unwanted {
+            it.is_reusable = false;
+        }
+        for spare in std::mem::take(&mut self.spares) {
+            self.discard(File::Spare(spare));
+        }
+        if self.is_busy || self.started.len() < 2 {
+            return is_going;
+        }
+        let filling = self.filling.take().map(|(spare, _)| File::Spare(spare));
+        let prepared = self.prepared.pop_back().map(|label| {
+            self.ordinal_next = label.ordinal;
+            File::Segment(label.ordinal)
+        });
+        let is_any = filling.is_some() || prepared.is_some();
+        filling.into_iter().chain(prepared).for_each(|file| self.discard(file));
+        is_going || is_any
     }
 
     fn segments_going(&self) -> usize {
@@ -378,7 +413,12 @@ impl Segments {
             self.let_go(1);
             return self.choose();
         }
-        (!self.lacks_room()).then_some(Upkeep::Create { spare: self.spare_next, bytes: self.segment_bytes })
+        let reserve = if self.started.len() > 1 { self.reserve } else { 0 };
+        (!self.lacks_room()).then_some(Upkeep::Create {
+            spare: self.spare_next,
+            bytes: self.segment_bytes,
+            reserve,
+        })
     }
 
     /// Whether a snapshot has taken more than `disk_bytes_max` left: then what is not needed goes.
@@ -469,5 +509,74 @@ impl Segments {
         if is_full(error.kind()) {
             self.spend();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn segments() -> Segments {
+        let identity = Identity { cluster: *b"0123456789abcdef", node: 1 };
+        Segments::new(identity, &Options { segment_bytes: 16 << 10, ..Options::default() }, Rng::new(1))
+    }
+
+    /// Does all there is to do; gives what was done.
+    fn keep_up(segments: &mut Segments) -> Vec<Upkeep> {
+        let mut done = Vec::new();
+        while let Some(work) = segments.poll() {
+            segments.handle(&work, Ok(()), Instant::START, |file| file.to_string());
+            done.push(work);
+        }
+        done
+    }
+
+    fn reserves(done: &[Upkeep]) -> Vec<u64> {
+        done.iter()
+            .filter_map(|it| if let Upkeep::Create { reserve, .. } = it { Some(*reserve) } else { None })
+            .collect()
+    }
+
+    #[test]
+    fn room_is_left_where_a_snapshot_would_let_go_of_a_segment() {
+        let mut segments = segments();
+        segments.reserve = 1_000;
+        assert_eq!(reserves(&keep_up(&mut segments)), [0]);
+        segments.start(Sequence(1), 0).expect("one is prepared");
+        assert_eq!(reserves(&keep_up(&mut segments)), [0]);
+        segments.start(Sequence(5), 0).expect("one is prepared");
+        assert_eq!(reserves(&keep_up(&mut segments)), [1_000]);
+    }
+
+    #[test]
+    fn what_nobody_needs_goes_for_a_snapshot() {
+        let mut segments = segments();
+        keep_up(&mut segments);
+        segments.start(Sequence(1), 0).expect("one is prepared");
+        keep_up(&mut segments);
+        assert!(!segments.clear(), "without the next one nothing can be let go of");
+        assert!(segments.is_prepared());
+        for first in [5, 9] {
+            segments.start(Sequence(first), 0).expect("one is prepared");
+            keep_up(&mut segments);
+        }
+        // One is used again.
+        segments.release(Sequence(4), 3, 1);
+        assert!(matches!(keep_up(&mut segments)[..], [Upkeep::Retire { ordinal: 1, .. }]));
+        segments.found_spare(90, true);
+        assert!(segments.clear());
+        assert!(!segments.is_prepared());
+        let done = keep_up(&mut segments);
+        let gone: Vec<File> = done
+            .iter()
+            .filter_map(|it| if let Upkeep::Remove(file) = it { Some(*file) } else { None })
+            .collect();
+        assert!(
+            gone.contains(&File::Segment(4)) && gone.contains(&File::Spare(90)) && gone.len() == 3,
+            "{gone:?}"
+        );
+        // And is made again, under the same number.
+        let is_fourth = |it: &Upkeep| matches!(it, Upkeep::Prepare { label, .. } if label.ordinal == 4);
+        assert!(done.last().is_some_and(is_fourth), "{done:?}");
     }
 }

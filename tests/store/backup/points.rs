@@ -10,9 +10,11 @@ use trimtab::backup::{Kind, Options, Point, Span, backup_closed, read_manifest, 
 use trimtab::embedded::Store;
 use trimtab::rng::Rng;
 use trimtab::store::engine::replicated::CHANGE;
-use trimtab::store::index::{Condition, OnRefusal, Operation, Step, Transaction};
-use trimtab::store::log::record::Vote;
-use trimtab::store::log::{Epoch, Identity, Sequence, open};
+use trimtab::store::index::{
+    Command, Condition, Lifetime, OnRefusal, Operation, Step, Timestamp, Transaction,
+};
+use trimtab::store::log::record::{Body, Vote};
+use trimtab::store::log::{Epoch, Identity, Sequence, dump, open};
 use trimtab::wal::FileDisk;
 
 use super::{Content, content, restore, restored, tiny};
@@ -196,6 +198,102 @@ fn a_full_backup_of_a_directory_that_replicated_has_what_is_committed() {
     assert!(full.manifest.is_replicated && full.manifest.parts.iter().all(|part| part.last_epoch == 1));
     verify(backup.path()).expect("it is whole");
     assert_eq!(restored(backup.path(), Point::End), (Content::new(), 3));
+}
+
+/// What consensus has in a log beside commands: what a reign begins with, and a change of the cluster.
+const BEGUN: &[u8] = &[];
+const CHANGED: &[u8] = &[CHANGE, 1, 1];
+
+/// A log as a node of a cluster has it, with something of consensus between `count` commands each. `vote`: as long as it is one.
+fn of_a_node(dir: &Path, count: u64, vote: Vote) -> Vec<Content> {
+    let disk = FileDisk::new(dir).expect("it is there");
+    let identity = Identity { cluster: [7; 16], node: 2 };
+    let (mut log, _) = open(&disk, tiny().engine.log, identity, 7, &mut |_| {}).expect("it opens");
+    if vote != Vote::default() {
+        log.vote(vote, 0).expect("it is appended");
+    }
+    let mut states = vec![Content::new()];
+    for at in 0..3 * count {
+        let mut next = states.last().expect("the first is empty").clone();
+        let key = at.to_be_bytes();
+        let mut payload = Vec::new();
+        match at % 3 {
+            0 => payload.extend_from_slice(CHANGED),
+            1 => payload.extend_from_slice(BEGUN),
+            _ => {
+                let step = Step::Put {
+                    key: &key,
+                    value: b"value",
+                    condition: Condition::Always,
+                    lifetime: Lifetime::Unbounded,
+                    previous: false,
+                };
+                let operation = Operation::Step(step);
+                Command { time: Timestamp::default(), request: None, operation }.encode(&mut payload);
+                next.insert(key.to_vec(), b"value".to_vec());
+            }
+        }
+        log.append(Epoch(1 + at / 4), at, &payload).expect("it is appended");
+        states.push(next);
+    }
+    log.commit(Sequence(3 * count), 0).expect("it is appended");
+    while let Some(flush) = log.poll_flush() {
+        let result = flush.run(&disk);
+        log.handle_flushed(flush, result, |file| file.to_string());
+    }
+    states
+}
+
+#[test]
+fn what_is_restored_of_a_node_of_a_cluster_is_a_store_of_one_node() {
+    let (folder, backup) = (Folder::new("node"), Folder::new("backup"));
+    let states = of_a_node(folder.path(), 4, Vote { epoch: Epoch(4), node: 2 });
+    let report = backup_closed(folder.path(), backup.path(), &Options::default()).expect("a backup is taken");
+    assert_eq!((report.sequence, report.snapshot, report.manifest.is_replicated), (12, 0, true));
+    verify(backup.path()).expect("it is whole");
+    for (sequence, state) in states.iter().enumerate() {
+        assert_eq!(restored(backup.path(), Point::Sequence(sequence as u64)).0, *state, "{sequence}");
+    }
+    // It goes on, and so do backups of it, with nothing of the old cluster in them.
+    let (to, next) = (Folder::new("restored"), Folder::new("next"));
+    restore(backup.path(), to.path(), Point::End).expect("it is restored");
+    let store = Store::open(to.path(), tiny()).expect("it opens");
+    store.backup(next.path(), &Options::default()).expect("a backup is taken");
+    assert_eq!(store.put(b"more", b"1", &local()).expect("there is room").sequence, 13);
+    let report = store.backup(next.path(), &Options::default()).expect("it is added to");
+    assert!(!report.manifest.is_replicated);
+    let there = content(&store);
+    store.close().expect("all is written");
+    assert_eq!(restored(next.path(), Point::End), (there, 13));
+    assert_eq!(restored(next.path(), Point::Sequence(12)).0, states[12]);
+    let mut left = 0;
+    dump(&FileDisk::new(to.path()).expect("it is there"), &mut |_, _, record| {
+        left += usize::from(matches!(record.body, Body::Entry(payload) if payload.first() == Some(&CHANGE)));
+        true
+    })
+    .expect("it can be read");
+    assert_eq!(left, 0, "the changes of the old cluster are none of this store");
+}
+
+/// As earlier releases restored them: with the changes of the old cluster.
+#[test]
+fn changes_of_a_cluster_take_a_sequence_and_change_nothing() {
+    let folder = Folder::new("changes");
+    let states = of_a_node(folder.path(), 4, Vote::default());
+    let store = Store::open(folder.path(), tiny()).expect("it opens");
+    assert_eq!(content(&store), states[12]);
+    assert_eq!(store.put(b"more", b"1", &local()).expect("there is room").sequence, 13);
+}
+
+#[test]
+fn the_log_of_a_node_is_no_store_of_its_own() {
+    let folder = Folder::new("node");
+    of_a_node(folder.path(), 1, Vote { epoch: Epoch(1), node: 2 });
+    let before = files(folder.path());
+    let told = Store::open(folder.path(), tiny()).expect_err("it is the cluster's").to_string();
+    assert!(told.contains("is that of a node of a cluster"), "{told}");
+    assert!(told.contains("trimtab store restore"), "{told}");
+    assert_eq!(files(folder.path()), before);
 }
 
 /// The files of a directory, but for the lock, with what is in them.

@@ -126,6 +126,58 @@ pub(crate) fn fill_the_disk(dir: &Path, is_hosted: bool) {
     check(&Store::open(&to, options()).expect("it opens"), count);
 }
 
+/// More than the disk has room for is written, of which little counts: snapshots make room before there is none for them.
+pub(crate) fn overwrite(dir: &Path, is_hosted: bool) {
+    let mut options = options(is_hosted);
+    options.engine.snapshot_retry = Duration::from_millis(10);
+    options.engine.log.segment_bytes = 64 << 10;
+    let value = |number: u32| number.to_be_bytes().repeat(1_000);
+    let count = 10_000;
+    let store = Store::open(dir.join("data"), options.clone()).expect("it opens");
+    for number in 0..count {
+        store.put(&key(number % 150), &value(number), &memory()).expect("there is room");
+    }
+    let status = store.status().expect("it is open");
+    assert!(status.counts.snapshots > 2, "{status:?}");
+    assert_eq!(status.counts.snapshots_failed, 0, "there was room for each: {status:?}");
+    store.close().expect("what was taken has room");
+    let store = Store::open(dir.join("data"), options).expect("it opens");
+    for number in count - 150..count {
+        assert_eq!(value_of(&store, &key(number % 150)), Some(value(number)), "{number}");
+    }
+    store.put(b"more", b"1", &local()).expect("there is room");
+}
+
+/// The state itself outgrows the disk: writes are refused, and what is there stays; with a larger share of the disk it goes on.
+pub(crate) fn grow(dir: &Path) {
+    let mut options = options(false);
+    options.engine.snapshot_retry = Duration::from_millis(10);
+    options.engine.log.segment_bytes = 64 << 10;
+    let data = dir.join("data");
+    fs::write(dir.join("filler"), vec![1; 4 << 20]).expect("there is room for the filler");
+    let store = Store::open(&data, options.clone()).expect("it opens");
+    let mut count = 0;
+    fill(&store, &mut count);
+    assert!(count > 4_000, "{count}");
+    check(&store, count);
+    store.close().expect("what was taken has room");
+    let store = Store::open(&data, options).expect("it opens without room");
+    check(&store, count);
+    fs::remove_file(dir.join("filler")).expect("the filler goes");
+    for _ in 0..1_000 {
+        put_when_there_is_room(&store, &mut count);
+    }
+    check(&store, count);
+}
+
+#[test]
+fn a_snapshot_is_written_while_there_is_room_for_it() {
+    for part in ["overwrite", "overwrite-hosted", "grow"] {
+        let folder = Folder::new("room");
+        run(child_on_small_disk(part, folder.path(), BYTES));
+    }
+}
+
 #[test]
 fn a_full_disk_refuses_writes_keeps_reads_and_recovers_without_a_restart() {
     for part in ["fill", "fill-hosted"] {
