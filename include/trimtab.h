@@ -1184,6 +1184,12 @@ typedef struct trimtab_server trimtab_server;
  * Any thread may call anything at any time; `trimtab_store_free` alone must come last. Reads wait for no disk. What was
  * made of the store (scans, queues, watches) may be freed before it or after.
  *
+ * On a member of a cluster (`trimtab_store_join`, and a server's store that is one) `trimtab_store_get`, `..._get_copy`, `..._count`,
+ * `..._scan_new` and `..._lease_read` block until what is here is as fresh as `trimtab_cluster_options_set_read` says, for the store's
+ * `timeout_ms` at most, and for a primary no longer than `patience_ms` (3 s); not on a primary that holds its quorum. They return
+ * then, beside what they list, what `trimtab_store_get_at` does: `TRIMTAB_E_NOT_PRIMARY`, `TRIMTAB_E_NO_QUORUM`, `TRIMTAB_E_STATE`
+ * and `TRIMTAB_E_TIMED_OUT`. That one and its like (`..._count_at`, `..._scan_new_at`, `..._lease_read_at`) take a time of their own.
+ *
  * Whatever takes a store or what was made of it may return, beside what it lists, `TRIMTAB_E_STATE` once the store is
  * closed. After `fork` it is the parent's alone: in the child each of them answers `TRIMTAB_E_FORKED`, and `_free` lets
  * go of it.
@@ -1197,7 +1203,8 @@ typedef struct trimtab_server trimtab_server;
  * - `TRIMTAB_E_TIMED_OUT`: it may be done, or not, or still be; sent again with the same `client` and `number` it tells;
  * - `TRIMTAB_E_IO`: the disk is full, and nothing was done; or it has failed: nothing more is taken, and whether this was
  *   done is known when the store is opened again;
- * - `TRIMTAB_E_STATE`: also when the request's answer is forgotten, or is that of another operation.
+ * - `TRIMTAB_E_STATE`: also when the request's answer is forgotten, or is none of this kind of operation: a number names one
+ *   request, see `trimtab_store_call`.
  *
  * The functions `trimtab_store_...` and `trimtab_txn_...` are there in a library built with the feature `store`, which
  * every release is; `trimtab_feature_has` tells.
@@ -2071,7 +2078,11 @@ typedef struct trimtab_store_call {
      */
     int64_t timeout_ms;
     /**
-     * The request's number, counted up by the client, one for each request. Read only if `client` is not all 0.
+     * The request's number, counted up by the client, one for each request. Read only if `client` is not all 0. It names that
+     * one request for good: whoever sends it again sends the same operation. No more is compared than which kind of answer
+     * that has: where another kind is remembered, as of a deletion for an increment, the call is `TRIMTAB_E_STATE`; where it
+     * is the same kind, as of a put for a put of another key, nothing is done and the answer is what came of the first,
+     * `is_repeated`.
      */
     uint64_t number;
     /**
@@ -4977,7 +4988,7 @@ void trimtab_store_free(struct trimtab_store *store);
  * - `version_out`: gets the sequence of the key's last change, for `trimtab_store_compare_and_set`. May be NULL.
  *
  * Returns `TRIMTAB_OK`, also when it does not fit, `TRIMTAB_E_NULL`, or `TRIMTAB_E_NOT_FOUND` when the key is not there.
- * Thread safety: any thread, at any time. Does not block.
+ * Thread safety: any thread, at any time. Does not block, but on a member of a cluster: see `trimtab_store`.
  */
 trimtab_status trimtab_store_get_copy(const struct trimtab_store *store,
                                       struct trimtab_bytes key,
@@ -5396,7 +5407,7 @@ trimtab_status trimtab_store_lease_revoke(const struct trimtab_store *store,
  * - `deadline_ms_out`: gets when it ends without one, in milliseconds since the beginning of 1970 in UTC; may be NULL.
  *
  * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, or `TRIMTAB_E_NOT_FOUND` when it is not alive.
- * Thread safety: any thread, at any time. Does not block.
+ * Thread safety: any thread, at any time. Does not block, but on a member of a cluster: see `trimtab_store`.
  */
 trimtab_status trimtab_store_lease_read(const struct trimtab_store *store,
                                         uint64_t lease,
@@ -5588,7 +5599,7 @@ trimtab_status trimtab_store_damage_copy(const struct trimtab_store *store,
  * - `answer_out`: its one entry is what the key has; end it with `trimtab_store_answer_free`. Written on success only.
  *
  * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, or `TRIMTAB_E_NOT_FOUND` when the key is not there.
- * Thread safety: any thread, at any time. Does not block.
+ * Thread safety: any thread, at any time. Does not block, but on a member of a cluster: see `trimtab_store`.
  */
 trimtab_status trimtab_store_get(const struct trimtab_store *store,
                                  struct trimtab_bytes key,
@@ -5601,7 +5612,7 @@ trimtab_status trimtab_store_get(const struct trimtab_store *store,
  * - `count_out`: written on success only.
  *
  * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
- * Thread safety: any thread, at any time. Does not block.
+ * Thread safety: any thread, at any time. Does not block, but on a member of a cluster: see `trimtab_store`.
  */
 trimtab_status trimtab_store_count(const struct trimtab_store *store,
                                    int32_t range,
@@ -5618,7 +5629,7 @@ trimtab_status trimtab_store_count(const struct trimtab_store *store,
  * - `scan_out`: written on success only; end it with `trimtab_store_scan_free`.
  *
  * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
- * Thread safety: any thread, at any time. Does not block.
+ * Thread safety: any thread, at any time. Does not block, but on a member of a cluster: see `trimtab_store`.
  */
 trimtab_status trimtab_store_scan_new(const struct trimtab_store *store,
                                       int32_t range,
@@ -5806,7 +5817,8 @@ trimtab_status trimtab_store_queue_poll_fd(const struct trimtab_store_queue *que
  * - `operations`: `count` pointers; what they point to is copied before return. `user_data` of each comes back with its
  *   answer.
  * - `call`: how they are to go; NULL for the defaults. With a `client` the first has `number`, the next the one behind it,
- *   and so on; one whose number was used for another operation before fails with `TRIMTAB_E_STATE`.
+ *   and so on, up to 2^64 - 1: beyond it is `TRIMTAB_E_INVALID_ARGUMENT`, and none is submitted. One whose number is
+ *   remembered with another kind of answer fails with `TRIMTAB_E_STATE`, see `trimtab_store_call`.
  * - `taken_out`: how many were taken in, 1 at least if `count` is; fewer than `count` when the next one was refused: submit
  *   the rest again, and it says why. Written on success only.
  *
@@ -5971,7 +5983,7 @@ trimtab_status trimtab_server_store(const struct trimtab_server *server,
  *
  * Returns what `trimtab_store_open` does; `TRIMTAB_E_INVALID_ARGUMENT` also for the directory of another cluster or node or of
  * a store that is no member, for options of the cluster that are out of range or do not fit together, and for certificates that
- * the others would not take; `TRIMTAB_E_UNSUPPORTED` also for a hosted store, and for eviction.
+ * the others would not take; `TRIMTAB_E_UNSUPPORTED` also for a hosted store.
  * Thread safety: any thread, at any time. Blocks while it reads the log.
  */
 trimtab_status trimtab_store_join(struct trimtab_str path,
@@ -6555,6 +6567,21 @@ trimtab_status trimtab_store_scan_new_at(const struct trimtab_store *store,
                                          int32_t reverse,
                                          const struct trimtab_store_read *read,
                                          struct trimtab_store_scan **scan_out);
+
+/**
+ * A lease, if it is alive, seen as fresh as is asked, else as `trimtab_store_lease_read` has it. It is of this node, as what
+ * `trimtab_store_scan_new_at` gives.
+ *
+ * - `read`: as for `trimtab_store_get_at`. The others: as for `trimtab_store_lease_read`.
+ *
+ * Returns what `trimtab_store_get_at` does; `TRIMTAB_E_NOT_FOUND` when it is not alive.
+ * Thread safety: any thread, at any time. Blocks for as long as `timeout_ms` allows; not on a primary that holds its quorum.
+ */
+trimtab_status trimtab_store_lease_read_at(const struct trimtab_store *store,
+                                           uint64_t lease,
+                                           const struct trimtab_store_read *read,
+                                           uint64_t *ttl_ms_out,
+                                           uint64_t *deadline_ms_out);
 
 #ifdef __cplusplus
 }  // extern "C"

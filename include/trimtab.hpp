@@ -1858,7 +1858,8 @@ public:
         return *this;
     }
     /// So that it may be sent again without being done twice. `client`: any 16 bytes that no other client uses, and not
-    /// all 0; `number`: counted up by the client, one for each request.
+    /// all 0; `number`: counted up by the client, one for each request, which it names for good: sent again it is with the same
+    /// operation. No more is compared than which kind of answer that has; see `trimtab_store_call`.
     StoreCall &request(const Client &client, std::uint64_t number) noexcept
     {
         std::copy(client.begin(), client.end(), call_.client);
@@ -2367,7 +2368,7 @@ public:
         detail::check(trimtab_store_queue_submit(queue_.get(), &one, 1, call.get(), &taken));
     }
     /// Submits `count` operations, in order, and gives how many were taken in; throws why the first was not. With a request
-    /// the first has its number, the next the one behind it, and so on.
+    /// the first has its number, the next the one behind it, and so on, up to 2^64 - 1.
     std::size_t submit(const Operation *operations, std::size_t count, const StoreCall &call = {})
     {
         std::vector<const trimtab_store_operation *> pointers;
@@ -2439,6 +2440,10 @@ struct StoreLease {
 };
 
 /// Keys and values in a directory. Any thread may call anything at any time. A `call` is how a write is to go.
+///
+/// Reads wait for no disk. On a member of a cluster they block until what is here is as fresh as its `read` says, for the store's
+/// `timeout` at most, and for a primary no longer than its `patience` (3 s), and throw then what `trimtab_store_get_at` returns; not
+/// on a primary that holds its quorum. With a `StoreRead` they take a time of their own.
 class Store {
 public:
     using Duration = std::chrono::milliseconds;
@@ -2621,6 +2626,18 @@ public:
         std::uint64_t ttl_ms = 0;
         std::uint64_t deadline_ms = 0;
         const trimtab_status status = trimtab_store_lease_read(get(), id, &ttl_ms, &deadline_ms);
+        if (status == TRIMTAB_E_NOT_FOUND) {
+            return std::nullopt;
+        }
+        detail::check(status);
+        return StoreLease{Duration(static_cast<Duration::rep>(ttl_ms)), detail::wall_time(deadline_ms)};
+    }
+    /// The same, seen as fresh as `read` asks.
+    std::optional<StoreLease> lease(std::uint64_t id, const StoreRead &read) const
+    {
+        std::uint64_t ttl_ms = 0;
+        std::uint64_t deadline_ms = 0;
+        const trimtab_status status = trimtab_store_lease_read_at(get(), id, read.get(), &ttl_ms, &deadline_ms);
         if (status == TRIMTAB_E_NOT_FOUND) {
             return std::nullopt;
         }

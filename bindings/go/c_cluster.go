@@ -31,6 +31,8 @@ package trimtab
 #cgo nocallback trimtab_go_cluster_next
 #cgo noescape trimtab_go_cluster_unfollow
 #cgo nocallback trimtab_go_cluster_unfollow
+#cgo noescape trimtab_go_store_lease_at
+#cgo nocallback trimtab_go_store_lease_at
 #cgo noescape trimtab_go_store_get_at
 #cgo nocallback trimtab_go_store_get_at
 #cgo noescape trimtab_go_got_at_free
@@ -390,4 +392,13 @@ func (n *nativeStore) scanAt(keys KeyRange, limit uint64, isReverse bool, fresh 
 		return nativeScan{}, err
 	}
 	return scan, nil
+}
+
+func (n *nativeStore) leaseAt(number LeaseID, timeoutMS int64) (LeaseState, error) {
+	how := freshness{}.native(timeoutMS)
+	lease := C.trimtab_go_store_lease_at(&n.gate, n.store, C.uint64_t(number), &how)
+	if err := failureOf("store", opReadLease, lease.result); err != nil {
+		return LeaseState{}, err
+	}
+	return leaseStateOf(uint64(lease.ttl_ms), uint64(lease.deadline_ms)), nil
 }

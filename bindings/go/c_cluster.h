@@ -269,6 +269,25 @@ typedef struct trimtab_go_got_at {
     trimtab_store_entry entry;
 } trimtab_go_got_at;
 
+typedef struct trimtab_go_lease_at {
+    trimtab_go_result result;
+    uint64_t ttl_ms, deadline_ms;
+} trimtab_go_lease_at;
+
+static inline trimtab_go_lease_at trimtab_go_store_lease_at(trimtab_go_gate *gate, const trimtab_store *store,
+                                                            uint64_t number, const trimtab_go_how_fresh *how) {
+    trimtab_go_lease_at lease = {0};
+    uint32_t *calls = trimtab_go_enter(gate);
+    if (calls == NULL) {
+        lease.result = trimtab_go_closed();
+        return lease;
+    }
+    trimtab_store_read read = trimtab_go_read_of(how);
+    lease.result = trimtab_go_leave(
+        calls, trimtab_store_lease_read_at(store, number, &read, &lease.ttl_ms, &lease.deadline_ms));
+    return lease;
+}
+
 static inline trimtab_go_got_at trimtab_go_store_get_at(trimtab_go_gate *gate, const trimtab_store *store,
                                                         const uint8_t *key, size_t key_length,
                                                         const trimtab_go_how_fresh *how) {

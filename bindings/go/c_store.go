@@ -278,11 +278,8 @@ func reasonOf(status C.int32_t) error {
 
 func (n *nativeStore) lease(number LeaseID) (LeaseState, error) {
 	lease := C.trimtab_go_store_lease(&n.gate, n.store, C.uint64_t(number))
-	if err := failureOf("store", "read lease", lease.result); err != nil {
+	if err := failureOf("store", opReadLease, lease.result); err != nil {
 		return LeaseState{}, err
 	}
-	return LeaseState{
-		TTL:      time.Duration(lease.ttl_ms) * time.Millisecond,
-		Deadline: momentOf(uint64(lease.deadline_ms)),
-	}, nil
+	return leaseStateOf(uint64(lease.ttl_ms), uint64(lease.deadline_ms)), nil
 }

@@ -30,10 +30,10 @@ const (
 	NodeIdle      NodeRole = 5 // takes no part
 )
 
-// String gives the role's name.
+// String gives the role's name; that of none is "none".
 func (r NodeRole) String() string {
-	names := [...]string{NodePrimary: "primary", NodeReplica: "replica", NodeCandidate: "candidate", NodeLearner: "learner", NodeIdle: "idle"}
-	if r >= NodePrimary && int(r) < len(names) {
+	names := [...]string{0: "none", NodePrimary: "primary", NodeReplica: "replica", NodeCandidate: "candidate", NodeLearner: "learner", NodeIdle: "idle"}
+	if r >= 0 && int(r) < len(names) {
 		return names[r]
 	}
 	return fmt.Sprintf("role %d", int32(r))
@@ -208,6 +208,21 @@ const (
 	ClusterDegraded     ClusterEventKind = 17 // from the entry Number on writes get fewer nodes than they ask for: Name lack it
 	ClusterRecovered    ClusterEventKind = 18 // they do so no longer: Number writes did
 )
+
+// String gives the name of the kind.
+func (k ClusterEventKind) String() string {
+	names := [...]string{
+		ClusterRole: "role", ClusterMembers: "members", ClusterFenced: "fenced", ClusterForgetful: "forgetful",
+		ClusterReadmitted: "readmitted", ClusterDiffers: "differs", ClusterTwoProcesses: "two-processes",
+		ClusterSlowDisk: "slow-disk", ClusterInstalled: "installed", ClusterLinkUp: "link-up", ClusterLinkDown: "link-down",
+		ClusterRefused: "refused", ClusterMissed: "missed", ClusterSource: "source", ClusterDamaged: "damaged",
+		ClusterMended: "mended", ClusterDegraded: "degraded", ClusterRecovered: "recovered",
+	}
+	if k > 0 && int(k) < len(names) {
+		return names[k]
+	}
+	return fmt.Sprintf("kind %d", int32(k))
+}
 
 // ClusterEvent is something that happened to a cluster. What its kind does not speak of is empty. Later releases may have
 // more kinds.

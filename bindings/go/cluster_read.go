@@ -79,10 +79,15 @@ func (c *storeCore) mayWait(fresh freshness) bool {
 
 // waiting makes a read that may have to wait, beside, and waits for as long as ctx allows.
 func waiting[T any](ctx context.Context, core *storeCore, read func(timeoutMS int64) (T, error)) (T, error) {
-	value, err := aside(ctx, func() (T, error) {
+	return waitingOr(ctx, core, read, func(T) {})
+}
+
+// waitingOr is waiting for what is to be let go of when ctx ends first.
+func waitingOr[T any](ctx context.Context, core *storeCore, read func(timeoutMS int64) (T, error), letGo func(T)) (T, error) {
+	value, err := asideOr(ctx, func() (T, error) {
 		core.stays.begin()
 		defer core.stays.end()
 		return read(millisecondsLeft(ctx))
-	})
+	}, letGo)
 	return value, core.closedNow(err)
 }

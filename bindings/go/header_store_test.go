@@ -68,6 +68,8 @@ var storeFunctions = map[string]counterpart{
 	"trimtab_store_status_read": {is: "Store.Status"},
 	"trimtab_store_lease_read":  {is: "Store.Lease"},
 
+	"trimtab_store_lease_read_at": {is: "Store.Lease"},
+
 	"trimtab_store_report_read":           {is: "Store.Report"},
 	"trimtab_store_torn_file_copy":        {is: "TornTail.File"},
 	"trimtab_store_covered_file_copy":     {is: "CoveredDamage.File"},

@@ -15,7 +15,7 @@ import (
 // A key has 0 to 65,536 bytes, a value 0 to StoreOptions.ValueMax. Keys are in the order of their bytes.
 //
 // Any goroutine may call anything at any time. Reads never wait for the disk; where nobody has read for a while, for the
-// short writes in hand. Whatever else waits takes a context first, and holds
+// short writes in hand; in a cluster for other nodes, see Get. Whatever else waits takes a context first, and holds
 // no thread: writes are submitted, and one goroutine of the store's brings what came of them. A context without a
 // deadline waits for StoreOptions.Timeout at most.
 //
@@ -26,7 +26,7 @@ import (
 // like; ErrUnsupported, for a durability that needs replication; ErrCapacity when MemoryMax, DiskBytesMax or
 // WaitingMax is reached; ErrNotFound for a lease that has ended: nothing was done in these cases. ErrIO: the disk
 // is full, and nothing was done; or it has failed, nothing more is taken, and whether this was done is known when
-// the store is opened again. ErrState: the answer to a Request is forgotten, or is that of another operation.
+// the store is opened again. ErrState: the answer to a Request is forgotten, or is none of this kind of operation.
 // ErrClosed after Close.
 //
 // Call Close. A store that is dropped without is closed when the garbage collector finds it so, which it does not
@@ -53,8 +53,10 @@ type storeCore struct {
 	isLent bool
 	// isMember is whether reads may have to wait for other nodes.
 	isMember bool
-	hosted   hosted
-	stays    stays
+	// report is what opening found; asked for the last time when the store is closed.
+	report func() (StoreReport, error)
+	hosted hosted
+	stays  stays
 }
 
 const (
@@ -98,6 +100,7 @@ func newStoreCore(native *nativeStore, bell bell, queueMax int) *storeCore {
 			return native.wait(operation, what)
 		}
 	}
+	core.report = sync.OnceValues(native.report)
 	core.syncs.run = waits("sync", waitSync)
 	core.snapshots.run = waits("snapshot", waitSnapshot)
 	core.scrubs.run = waits("scrub", waitScrub)
@@ -128,6 +131,7 @@ func (s *Store) Close() error {
 func (c *storeCore) close() error {
 	c.closing.Do(func() {
 		c.isClosed.Store(true)
+		_, _ = c.report()
 		if c.isLent {
 			c.letGo()
 			return

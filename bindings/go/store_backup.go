@@ -102,7 +102,8 @@ func Restore(ctx context.Context, backup, to string, options RestoreOptions) (Re
 	case options.Sequence != nil:
 		point, at = restoreSequence, *options.Sequence
 	case !options.Time.IsZero():
-		point, at = restoreTime, uint64(max(options.Time.UnixMilli(), 0))
+		// In whole milliseconds, rounded down.
+		point, at = restoreTime, unixMilliseconds(options.Time.Truncate(time.Millisecond))
 	}
 	return aside(ctx, func() (Restored, error) { return restore(backup, to, point, at, options.SameIdentity) })
 }
@@ -120,24 +121,52 @@ func (s *Store) Scrub(ctx context.Context) error {
 
 // aside has a call that holds a thread made beside, and waits for as long as ctx allows.
 func aside[T any](ctx context.Context, call func() (T, error)) (T, error) {
+	return asideOr(ctx, call, func(T) {})
+}
+
+// asideOr is aside for what is to be let go of when nobody waits for it any more.
+func asideOr[T any](ctx context.Context, call func() (T, error), letGo func(T)) (T, error) {
 	type outcome struct {
 		value T
 		err   error
 	}
+	var none T
 	if err := ctx.Err(); err != nil {
-		var none T
 		return none, err
 	}
-	over := make(chan outcome, 1)
+	over, left := make(chan outcome), make(chan struct{})
 	go func() {
 		value, err := call()
-		over <- outcome{value, err}
+		select {
+		case over <- outcome{value, err}:
+		case <-left:
+			if err == nil {
+				letGo(value)
+			}
+		}
 	}()
 	select {
 	case came := <-over:
+		if came.err != nil {
+			// Its time was the context's: whichever was looked at first, that is what ended it.
+			if err := overOf(ctx); err != nil {
+				return none, err
+			}
+		}
 		return came.value, came.err
 	case <-ctx.Done():
-		var none T
+		close(left)
 		return none, ctx.Err()
 	}
+}
+
+// overOf is the error of a context whose time is over, also where it has not noticed yet.
+func overOf(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if deadline, has := ctx.Deadline(); has && !time.Now().Before(deadline) {
+		return context.DeadlineExceeded
+	}
+	return nil
 }

@@ -1,6 +1,10 @@
 package trimtab
 
-import "time"
+import (
+	"fmt"
+	"math"
+	"time"
+)
 
 // CallOption is how a call on a store is to go, or an operation. Each With... and If... function says with which it
 // goes; with others the call is refused.
@@ -108,7 +112,7 @@ func WithTTL(ttl time.Duration) CallOption {
 	return CallOption{what: optionTTL, duration: ttl}
 }
 
-// WithDeadline puts until this moment, counted in whole milliseconds, rounded up.
+// WithDeadline puts until this moment, counted in whole milliseconds, rounded up. One that is too far away to be counted is never.
 func WithDeadline(deadline time.Time) CallOption {
 	return CallOption{what: optionDeadline, moment: deadline}
 }
@@ -138,7 +142,8 @@ func WithDurability(durability Durability) CallOption {
 }
 
 // WithRequest names the call, so that it may be sent again, with the same operation, without being done twice. Of
-// a batch it is the first operation's; the next one has the number behind it, and so on.
+// a batch it is the first operation's; the next one has the number behind it, and so on: a batch that goes beyond the last
+// number there is, and a client of zeros, is ErrInvalidArgument. See Request for what the caller has to keep to.
 func WithRequest(request Request) CallOption {
 	return CallOption{what: optionRequest, number: request.Number, client: request.Client}
 }
@@ -199,6 +204,23 @@ type callOptions struct {
 	durability Durability
 	nodes      uint32
 	request    Request
+	hasRequest bool
+}
+
+// check refuses what cannot be a request, for a call of so many operations.
+func (c *callOptions) check(operation string, count int) error {
+	why := ""
+	switch {
+	case !c.hasRequest:
+	case c.request.Client == ClientID{}:
+		why = "invalid request: all zero is no client; take NewClientID"
+	case uint64(count-1) > math.MaxUint64-c.request.Number:
+		why = fmt.Sprintf("invalid request: of %d operations from number %d on the last would be beyond 2^64 - 1", count, c.request.Number)
+	}
+	if why == "" {
+		return nil
+	}
+	return &Error{Code: CodeInvalidArgument, Operation: operation, Detail: why}
 }
 
 // split takes those of the call itself, and leaves the operation's.
@@ -219,7 +241,7 @@ func split(options []CallOption) (callOptions, []CallOption) {
 		case optionNodes:
 			call.nodes = uint32(option.number)
 		case optionRequest:
-			call.request = Request{Client: option.client, Number: option.number}
+			call.request, call.hasRequest = Request{Client: option.client, Number: option.number}, true
 		default:
 			rest = append(rest, option)
 		}
@@ -245,13 +267,19 @@ func millisecondsUp(ttl time.Duration) uint64 {
 	return uint64(wholeMilliseconds(ttl))
 }
 
-// unixMilliseconds is the same for a moment; what was before 1970 is over anyway.
+// unixMilliseconds is the same for a moment; what was before 1970 is over anyway, and what is beyond all milliseconds is never.
 func unixMilliseconds(moment time.Time) uint64 {
+	switch seconds := moment.Unix(); {
+	case seconds < 0:
+		return 0
+	case seconds >= math.MaxInt64/1000:
+		return math.MaxUint64
+	}
 	millis := moment.UnixMilli()
 	if moment.After(time.UnixMilli(millis)) {
 		millis++
 	}
-	return uint64(max(millis, 0))
+	return uint64(millis)
 }
 
 // momentOf is a deadline as C tells it; the zero Time is none.

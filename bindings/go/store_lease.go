@@ -5,9 +5,12 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
+	"math"
 	"runtime"
 	"time"
 )
+
+const opReadLease = "read lease"
 
 // LeaseID is a lease's number, chosen by who begins it; not 0.
 type LeaseID uint64
@@ -30,6 +33,15 @@ type LeaseState struct {
 	Deadline time.Time     // when it ends without one
 }
 
+// leaseStateOf has the longest Duration there is where a lease lives longer.
+func leaseStateOf(ttlMS, deadlineMS uint64) LeaseState {
+	ttl := time.Duration(math.MaxInt64)
+	if ttlMS <= uint64(math.MaxInt64/time.Millisecond) {
+		ttl = time.Duration(ttlMS) * time.Millisecond
+	}
+	return LeaseState{TTL: ttl, Deadline: momentOf(deadlineMS)}
+}
+
 // LeaseGrant begins a lease that lives for ttl without a keep-alive, counted in whole milliseconds, rounded up: 1 ms
 // to 2^48 ms. Keys put WithLease go when it ends. Deadline of the result tells when that is. A number that is 0 or
 // alive is ErrInvalidArgument. Takes WithDurability and WithRequest, as the other calls on leases.
@@ -48,15 +60,15 @@ func (s *Store) LeaseRevoke(ctx context.Context, lease LeaseID, options ...CallO
 	return s.Execute(ctx, OpLeaseRevoke(lease), options...)
 }
 
-// Lease tells of a lease; ErrNotFound when it is not alive. It does not wait.
+// Lease tells of a lease; ErrNotFound when it is not alive. It waits in a cluster alone, as Get does.
 func (s *Store) Lease(ctx context.Context, lease LeaseID) (LeaseState, error) {
 	defer runtime.KeepAlive(s)
-	core, err := s.live("read lease")
-	if err == nil {
-		err = ctx.Err()
-	}
+	core, err := s.reads(ctx, opReadLease)
 	if err != nil {
 		return LeaseState{}, err
+	}
+	if core.isMember {
+		return waiting(ctx, core, func(timeoutMS int64) (LeaseState, error) { return core.native.leaseAt(lease, timeoutMS) })
 	}
 	state, err := core.native.lease(lease)
 	return state, core.closedNow(err)

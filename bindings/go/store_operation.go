@@ -211,8 +211,11 @@ func NewClientID() ClientID {
 }
 
 // Request names a request, so that it may be sent again without being done twice: the store remembers the answers to
-// the last 32 numbers of each client, over restarts too. Number is counted up by one for each; with one that was
-// used for another operation before a call fails with ErrState. A Client of zeros is none.
+// the last 32 numbers of each client, over restarts too. Number is counted up by one for each, and names that one request for
+// good: sent again it has to be with the same operation. No more is compared than which kind of answer that has. Where another
+// kind is remembered, as of a deletion for an increment, the call fails with ErrState; where it is the same kind, as of a put
+// for a put of another key, nothing is done, and the answer is what came of the first one, Repeated. A Client of zeros is
+// ErrInvalidArgument.
 type Request struct {
 	Client ClientID
 	Number uint64

@@ -88,7 +88,7 @@ type StoreOptions struct {
 	// FlushBytes is how much of them may come together before that: 4 KiB to 4 GiB. Default 8 MiB.
 	FlushBytes uint64
 	// SnapshotBytes is how long the log may get, beyond the length of the last snapshot, before a snapshot is
-	// written: 64 KiB to 2^48. Default 64 MiB.
+	// written: 64 KiB to 2^48. Default 256 MiB.
 	SnapshotBytes uint64
 	// SnapshotRetry is how long after a snapshot that failed the next one is tried: 1 ms to 24 h. Default 10 s.
 	SnapshotRetry time.Duration

@@ -29,7 +29,8 @@ type RequestOutcome struct {
 // was answered at DurabilityQuorum before is seen.
 //
 // In a cluster the primary is asked, for as long as ctx allows; what is applied stays, and the result's Position is a place in
-// the log that has it. ErrNotPrimary from a node that does not forward; ErrNoQuorum; ErrTimedOut. A store of one node does not
+// the log that has it. When ctx is done first the error is ctx.Err(). ErrNotPrimary from a node that does not forward;
+// ErrNoQuorum; ErrTimedOut. A store of one node does not
 // wait, and says by Durability whether it is on its disk yet.
 func (s *Store) Outcome(ctx context.Context, request Request) (RequestOutcome, error) {
 	defer runtime.KeepAlive(s)

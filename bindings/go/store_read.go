@@ -7,11 +7,12 @@ import (
 	"slices"
 )
 
-// Get gives the value that a key has; ErrNotFound when it is not there. It does not wait; ctx is looked at once, as in
-// all that reads.
+// Get gives the value that a key has; ErrNotFound when it is not there. In a store of one node it does not wait; ctx is looked
+// at once, as in all that reads.
 //
-// In a cluster reads may wait, for as long as ctx allows, until what is here is as fresh as was asked: WithReadLevel,
-// WithAgeMax, WithPosition. When it is not so within half of that time, and 400 ms at most, the primary reads it, unless this
+// In a cluster reads may wait, for as long as ctx allows (StoreOptions.Timeout, if it has no deadline) and for
+// ClusterOptions.Patience for a primary, until what is here is as fresh as was asked: WithReadLevel,
+// WithAgeMax, WithPosition. When ctx is done first the error is ctx.Err(), at once and always. When it is not so within half of that time, and 400 ms at most, the primary reads it, unless this
 // node does not forward. Their errors then, beside others: ErrNotPrimary when it is not in time and the primary, another
 // node, was not reached, or not to be asked; ErrNoQuorum when no primary was found; ErrState when the write that is to be seen was lost with a primary, or this
 // node takes no part any more; ErrTimedOut.
@@ -150,7 +151,7 @@ func (s *Store) All(ctx context.Context, keys KeyRange, options ...CallOption) i
 	}
 }
 
-// reads is live for what does not wait.
+// reads is live for what reads.
 func (s *Store) reads(ctx context.Context, operation string) (*storeCore, error) {
 	core, err := s.live(operation)
 	if err == nil {

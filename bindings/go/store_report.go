@@ -41,13 +41,12 @@ type CoveredDamage struct {
 	Segments uint64 // how many were left out
 }
 
-// Report tells what opening the store found. It does not change.
+// Report tells what opening the store found. It does not change, and can be asked when the store is closed too.
 func (s *Store) Report() (StoreReport, error) {
 	defer runtime.KeepAlive(s)
 	core, err := s.live("report")
 	if err != nil {
 		return StoreReport{}, err
 	}
-	report, err := core.native.report()
-	return report, core.closedNow(err)
+	return core.report()
 }

@@ -53,8 +53,6 @@ func TestAReportOfNothingSpecial(t *testing.T) {
 		t.Errorf("counts of what did not happen: %+v", counts)
 	}
 	store.Close()
-	_, err := store.Report()
-	wantError(t, err, ErrClosed)
 
 	report := reportOn(t, openStoreIn(t, path, smallStore()))
 	if !report.Closed || report.Torn != nil || report.Ahead != 0 || report.SettingsRefused != nil ||

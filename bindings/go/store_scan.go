@@ -48,9 +48,9 @@ func (s *Store) Scan(ctx context.Context, keys KeyRange, options ...CallOption) 
 	limit, isReverse := read.options.limit, read.options.reverse
 	var native nativeScan
 	if core.mayWait(fresh) {
-		native, err = waiting(ctx, core, func(timeoutMS int64) (nativeScan, error) {
+		native, err = waitingOr(ctx, core, func(timeoutMS int64) (nativeScan, error) {
 			return core.native.scanAt(keys, limit, isReverse, fresh, timeoutMS)
-		})
+		}, nativeScan.free)
 	} else {
 		native, err = core.native.scan(keys, limit, isReverse)
 	}

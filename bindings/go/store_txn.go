@@ -101,6 +101,9 @@ func (s *Store) Commit(ctx context.Context, txn Txn, options ...CallOption) (Txn
 			}
 		}
 	}
+	if err := call.check(name, 1); err != nil {
+		return TxnResult{}, err
+	}
 	if err := ctx.Err(); err != nil {
 		return TxnResult{}, err
 	}

@@ -163,7 +163,7 @@ func (s *Store) Expire(ctx context.Context, key []byte, ttl time.Duration, optio
 	return s.do(ctx, &operation, call)
 }
 
-// ExpireAt has a key expire at a moment, else as Expire.
+// ExpireAt has a key expire at a moment, as WithDeadline counts it, else as Expire.
 func (s *Store) ExpireAt(ctx context.Context, key []byte, deadline time.Time, options ...CallOption) (Result, error) {
 	call, rest := split(options)
 	operation := OpExpireAt(key, deadline, rest...)
@@ -193,6 +193,9 @@ func (s *Store) do(ctx context.Context, operation *Operation, call callOptions) 
 	core, err := s.live(name)
 	if err == nil {
 		err = operation.err
+	}
+	if err == nil {
+		err = call.check(name, 1)
 	}
 	if err == nil {
 		err = ctx.Err()
@@ -249,7 +252,8 @@ func (c *storeCore) closedUnless(call callOptions, err error) error {
 }
 
 // Batch does operations, each by itself, in order, and gives what came of each. They are submitted many at a time,
-// which saves crossings, and waited for together. WithDurability and WithRequest go for all. The error is that of the
+// which saves crossings, and waited for together. WithDurability and WithRequest go for all: the first operation has the
+// request's number, the next the one behind it, and so on; none is submitted when they go beyond 2^64 - 1. The error is that of the
 // first that has one; the answers tell of each, those that were not submitted included.
 func (s *Store) Batch(ctx context.Context, operations []Operation, options ...CallOption) ([]Answer, error) {
 	const name = "batch"
@@ -268,6 +272,9 @@ func (s *Store) Batch(ctx context.Context, operations []Operation, options ...Ca
 		}
 	}
 	if err := ctx.Err(); err != nil || len(operations) == 0 {
+		return nil, err
+	}
+	if err := call.check(name, len(operations)); err != nil {
 		return nil, err
 	}
 	waits := newPending(len(operations))

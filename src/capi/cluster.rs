@@ -70,7 +70,7 @@ fn standing_number(standing: &Standing) -> i32 {
 ///
 /// Returns what `trimtab_store_open` does; `TRIMTAB_E_INVALID_ARGUMENT` also for the directory of another cluster or node or of
 /// a store that is no member, for options of the cluster that are out of range or do not fit together, and for certificates that
-/// the others would not take; `TRIMTAB_E_UNSUPPORTED` also for a hosted store, and for eviction.
+/// the others would not take; `TRIMTAB_E_UNSUPPORTED` also for a hosted store.
 /// Thread safety: any thread, at any time. Blocks while it reads the log.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trimtab_store_join(

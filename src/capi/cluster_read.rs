@@ -7,6 +7,7 @@ use crate::capi::handle::{self, Sized32};
 use crate::capi::status::{Failure, trimtab_status};
 use crate::capi::store::{borrow, no_key, trimtab_store};
 use crate::capi::store_answer::trimtab_store_answer;
+use crate::capi::store_lease::no_lease;
 use crate::capi::store_operation::Keys;
 use crate::capi::store_read::{Scanned, found_answer, trimtab_store_scan};
 use crate::capi::text::trimtab_bytes;
@@ -148,6 +149,41 @@ pub unsafe extern "C" fn trimtab_store_scan_new_at(
         let scan_out = unsafe { handle::out(scan_out, "scan_out") }?;
         let scan = store.scan_at(&keys.range(), limit, reverse != 0, &read)?;
         scan_out.write(handle::give(Scanned::new(scan, Store::clone(&store))));
+        Ok(())
+    })
+}
+
+/// A lease, if it is alive, seen as fresh as is asked, else as `trimtab_store_lease_read` has it. It is of this node, as what
+/// `trimtab_store_scan_new_at` gives.
+///
+/// - `read`: as for `trimtab_store_get_at`. The others: as for `trimtab_store_lease_read`.
+///
+/// Returns what `trimtab_store_get_at` does; `TRIMTAB_E_NOT_FOUND` when it is not alive.
+/// Thread safety: any thread, at any time. Blocks for as long as `timeout_ms` allows; not on a primary that holds its quorum.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trimtab_store_lease_read_at(
+    store: *const trimtab_store,
+    lease: u64,
+    read: *const trimtab_store_read,
+    ttl_ms_out: *mut u64,
+    deadline_ms_out: *mut u64,
+) -> trimtab_status {
+    guard(|| {
+        // SAFETY: `store` is null or a live store; null is refused.
+        let store = unsafe { borrow(store) }?;
+        // SAFETY: `read` is null or as large as its `struct_size` says.
+        let read = unsafe { read_of(read) }?;
+        // SAFETY: `ttl_ms_out` is null or writable.
+        let ttl_ms_out = unsafe { handle::out_if_wanted(ttl_ms_out) };
+        // SAFETY: `deadline_ms_out` is null or writable.
+        let deadline_ms_out = unsafe { handle::out_if_wanted(deadline_ms_out) };
+        let found = store.lease_at(lease, &read)?.ok_or_else(|| no_lease(lease))?;
+        if let Some(ttl_ms_out) = ttl_ms_out {
+            ttl_ms_out.write(found.ttl_ms);
+        }
+        if let Some(deadline_ms_out) = deadline_ms_out {
+            deadline_ms_out.write(found.deadline.as_millis());
+        }
         Ok(())
     })
 }

@@ -31,6 +31,12 @@ use crate::error::Error;
 /// Any thread may call anything at any time; `trimtab_store_free` alone must come last. Reads wait for no disk. What was
 /// made of the store (scans, queues, watches) may be freed before it or after.
 ///
+/// On a member of a cluster (`trimtab_store_join`, and a server's store that is one) `trimtab_store_get`, `..._get_copy`, `..._count`,
+/// `..._scan_new` and `..._lease_read` block until what is here is as fresh as `trimtab_cluster_options_set_read` says, for the store's
+/// `timeout_ms` at most, and for a primary no longer than `patience_ms` (3 s); not on a primary that holds its quorum. They return
+/// then, beside what they list, what `trimtab_store_get_at` does: `TRIMTAB_E_NOT_PRIMARY`, `TRIMTAB_E_NO_QUORUM`, `TRIMTAB_E_STATE`
+/// and `TRIMTAB_E_TIMED_OUT`. That one and its like (`..._count_at`, `..._scan_new_at`, `..._lease_read_at`) take a time of their own.
+///
 /// Whatever takes a store or what was made of it may return, beside what it lists, `TRIMTAB_E_STATE` once the store is
 /// closed. After `fork` it is the parent's alone: in the child each of them answers `TRIMTAB_E_FORKED`, and `_free` lets
 /// go of it.
@@ -44,7 +50,8 @@ use crate::error::Error;
 /// - `TRIMTAB_E_TIMED_OUT`: it may be done, or not, or still be; sent again with the same `client` and `number` it tells;
 /// - `TRIMTAB_E_IO`: the disk is full, and nothing was done; or it has failed: nothing more is taken, and whether this was
 ///   done is known when the store is opened again;
-/// - `TRIMTAB_E_STATE`: also when the request's answer is forgotten, or is that of another operation.
+/// - `TRIMTAB_E_STATE`: also when the request's answer is forgotten, or is none of this kind of operation: a number names one
+///   request, see `trimtab_store_call`.
 ///
 /// The functions `trimtab_store_...` and `trimtab_txn_...` are there in a library built with the feature `store`, which
 /// every release is; `trimtab_feature_has` tells.
@@ -144,7 +151,7 @@ pub unsafe extern "C" fn trimtab_store_free(store: *mut trimtab_store) {
 /// - `version_out`: gets the sequence of the key's last change, for `trimtab_store_compare_and_set`. May be NULL.
 ///
 /// Returns `TRIMTAB_OK`, also when it does not fit, `TRIMTAB_E_NULL`, or `TRIMTAB_E_NOT_FOUND` when the key is not there.
-/// Thread safety: any thread, at any time. Does not block.
+/// Thread safety: any thread, at any time. Does not block, but on a member of a cluster: see `trimtab_store`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trimtab_store_get_copy(
     store: *const trimtab_store,

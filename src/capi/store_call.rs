@@ -22,7 +22,11 @@ pub struct trimtab_store_call {
     /// How long to wait for the answer, in milliseconds; 0: the store's `timeout_ms`, negative: for ever. What is
     /// submitted to a queue does not wait, and leaves it unread.
     pub timeout_ms: i64,
-    /// The request's number, counted up by the client, one for each request. Read only if `client` is not all 0.
+    /// The request's number, counted up by the client, one for each request. Read only if `client` is not all 0. It names that
+    /// one request for good: whoever sends it again sends the same operation. No more is compared than which kind of answer
+    /// that has: where another kind is remembered, as of a deletion for an increment, the call is `TRIMTAB_E_STATE`; where it
+    /// is the same kind, as of a put for a put of another key, nothing is done and the answer is what came of the first,
+    /// `is_repeated`.
     pub number: u64,
     /// Who asks, so that the call may be sent again without being done twice: any 16 bytes that no other client uses.
     /// All 0: it will not be sent again.

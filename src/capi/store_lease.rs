@@ -95,7 +95,7 @@ pub unsafe extern "C" fn trimtab_store_lease_revoke(
 /// - `deadline_ms_out`: gets when it ends without one, in milliseconds since the beginning of 1970 in UTC; may be NULL.
 ///
 /// Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, or `TRIMTAB_E_NOT_FOUND` when it is not alive.
-/// Thread safety: any thread, at any time. Does not block.
+/// Thread safety: any thread, at any time. Does not block, but on a member of a cluster: see `trimtab_store`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trimtab_store_lease_read(
     store: *const trimtab_store,
@@ -106,16 +106,21 @@ pub unsafe extern "C" fn trimtab_store_lease_read(
     guard(|| {
         // SAFETY: `store` is null or a live result of `trimtab_store_open`; null is refused.
         let store = unsafe { borrow(store) }?;
-        let not_found = || Error::NotFound { what: "lease", value: lease.to_string() };
-        let found = store.lease(lease)?.ok_or_else(not_found)?;
         // SAFETY: `ttl_ms_out` is null or writable.
-        if let Some(ttl_ms_out) = unsafe { handle::out_if_wanted(ttl_ms_out) } {
+        let ttl_ms_out = unsafe { handle::out_if_wanted(ttl_ms_out) };
+        // SAFETY: `deadline_ms_out` is null or writable.
+        let deadline_ms_out = unsafe { handle::out_if_wanted(deadline_ms_out) };
+        let found = store.lease(lease)?.ok_or_else(|| no_lease(lease))?;
+        if let Some(ttl_ms_out) = ttl_ms_out {
             ttl_ms_out.write(found.ttl_ms);
         }
-        // SAFETY: `deadline_ms_out` is null or writable.
-        if let Some(deadline_ms_out) = unsafe { handle::out_if_wanted(deadline_ms_out) } {
+        if let Some(deadline_ms_out) = deadline_ms_out {
             deadline_ms_out.write(found.deadline.as_millis());
         }
         Ok(())
     })
+}
+
+pub(super) fn no_lease(lease: u64) -> Error {
+    Error::NotFound { what: "lease", value: lease.to_string() }
 }

@@ -11,6 +11,7 @@ use crate::capi::store_call::{call_of, trimtab_store_call, wait};
 use crate::capi::store_operation::{Asked, trimtab_store_operation};
 use crate::capi::store_txn::trimtab_txn;
 use crate::embedded::{Queue, Store, Submission};
+use crate::error::Error;
 use crate::store::index::RequestId;
 
 /// Calls under way, and those that are done and not taken, for hosts with a loop of their own: submit, wait for the
@@ -99,7 +100,8 @@ pub unsafe extern "C" fn trimtab_store_queue_poll_fd(
 /// - `operations`: `count` pointers; what they point to is copied before return. `user_data` of each comes back with its
 ///   answer.
 /// - `call`: how they are to go; NULL for the defaults. With a `client` the first has `number`, the next the one behind it,
-///   and so on; one whose number was used for another operation before fails with `TRIMTAB_E_STATE`.
+///   and so on, up to 2^64 - 1: beyond it is `TRIMTAB_E_INVALID_ARGUMENT`, and none is submitted. One whose number is
+///   remembered with another kind of answer fails with `TRIMTAB_E_STATE`, see `trimtab_store_call`.
 /// - `taken_out`: how many were taken in, 1 at least if `count` is; fewer than `count` when the next one was refused: submit
 ///   the rest again, and it says why. Written on success only.
 ///
@@ -132,11 +134,9 @@ pub unsafe extern "C" fn trimtab_store_queue_submit(
         let now = queue.store.present()?;
         let mut batch = Vec::with_capacity(asked.len());
         for (asked, at) in asked.iter().zip(0..) {
-            let number =
-                |request: RequestId| RequestId { number: request.number.saturating_add(at), ..request };
             batch.push(Submission {
                 operation: asked.operation(now)?,
-                request: call.request.map(number),
+                request: call.request.map(|first| later(first, at)).transpose()?,
                 durability: call.durability,
                 nodes: call.nodes,
                 user_data: asked.user_data(),
@@ -149,6 +149,15 @@ pub unsafe extern "C" fn trimtab_store_queue_submit(
         taken_out.write(taken);
         Ok(())
     })
+}
+
+/// The request so many numbers behind `first`.
+fn later(first: RequestId, at: u64) -> Result<RequestId, Error> {
+    let number = first.number.checked_add(at).ok_or_else(|| {
+        let from = first.number;
+        Error::invalid("number", format!("from {from} on the last of these would be beyond 2^64 - 1"))
+    })?;
+    Ok(RequestId { number, ..first })
 }
 
 /// Submits a transaction.

@@ -16,7 +16,7 @@ use crate::store::index::{Answer, Found};
 /// - `answer_out`: its one entry is what the key has; end it with `trimtab_store_answer_free`. Written on success only.
 ///
 /// Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, or `TRIMTAB_E_NOT_FOUND` when the key is not there.
-/// Thread safety: any thread, at any time. Does not block.
+/// Thread safety: any thread, at any time. Does not block, but on a member of a cluster: see `trimtab_store`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trimtab_store_get(
     store: *const trimtab_store,
@@ -57,7 +57,7 @@ pub(super) fn found_answer(found: Found) -> *mut trimtab_store_answer {
 /// - `count_out`: written on success only.
 ///
 /// Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
-/// Thread safety: any thread, at any time. Does not block.
+/// Thread safety: any thread, at any time. Does not block, but on a member of a cluster: see `trimtab_store`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trimtab_store_count(
     store: *const trimtab_store,
@@ -120,7 +120,7 @@ impl Scanned {
 /// - `scan_out`: written on success only; end it with `trimtab_store_scan_free`.
 ///
 /// Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL` or `TRIMTAB_E_INVALID_ARGUMENT`.
-/// Thread safety: any thread, at any time. Does not block.
+/// Thread safety: any thread, at any time. Does not block, but on a member of a cluster: see `trimtab_store`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trimtab_store_scan_new(
     store: *const trimtab_store,

@@ -66,6 +66,16 @@ static void writes_and_reads_on_every_node(void)
         CHECK(more == 1 && is(entry.key, entry.key_len, "n"));
         trimtab_store_scan_free(scan);
         EXPECT(TRIMTAB_E_NOT_FOUND, trimtab_store_get_at(stores[at], BYTES("none"), &read, &answer));
+        EXPECT(TRIMTAB_E_NOT_FOUND, trimtab_store_lease_read_at(stores[at], 7, &read, NULL, NULL));
+    }
+    OK(trimtab_store_lease_grant(stores[LEARNER], 7, 60000, NULL, &result));
+    read.epoch = result.epoch;
+    read.entry = result.entry;
+    for (unsigned at = 0; at < NODES; at++) {
+        uint64_t ttl = 0, deadline = 0, again = 0;
+        OK(trimtab_store_lease_read_at(stores[at], 7, &read, &ttl, &deadline));
+        OK(trimtab_store_lease_read(stores[at], 7, NULL, &again));
+        CHECK(ttl == 60000 && deadline == result.deadline_ms && again == deadline);
     }
     trimtab_store_read aged = new_read(TRIMTAB_READ_REPLICA);
     aged.age_max_ms = 5000;
@@ -227,6 +237,7 @@ static void a_child(void)
         EXPECT(TRIMTAB_E_FORKED, trimtab_store_abort_transfer(stores[0], &aborted));
         EXPECT(TRIMTAB_E_FORKED, trimtab_store_reload_certificates(stores[0]));
         EXPECT(TRIMTAB_E_FORKED, trimtab_store_get_at(stores[0], BYTES("key"), &read, &answer));
+        EXPECT(TRIMTAB_E_FORKED, trimtab_store_lease_read_at(stores[0], 7, &read, NULL, NULL));
         EXPECT(TRIMTAB_E_FORKED, trimtab_store_put(stores[0], BYTES("key"), BYTES("v"), NULL, NULL));
         EXPECT(TRIMTAB_E_FORKED, trimtab_cluster_events_next(events, -1, &event));
         EXPECT(TRIMTAB_E_FORKED, trimtab_cluster_events_poll_fd(events, &fd));

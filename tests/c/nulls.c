@@ -258,6 +258,10 @@ struct row {
     R(y_get_at_store, trimtab_store_get_at, store, BAD, NULL, trimtab_bytes_of("k", 1), NULL, &made_answer) \
     R(y_get_at_key, trimtab_store_get_at, key, BAD, joined, missing_bytes(), NULL, &made_answer) \
     R(y_get_at_out, trimtab_store_get_at, answer_out, BAD, joined, trimtab_bytes_of("k", 1), NULL, NULL) \
+    R(y_lease_read_at_store, trimtab_store_lease_read_at, store, BAD, NULL, 3, NULL, &number, &number) \
+    R(y_lease_read_at_read, trimtab_store_lease_read_at, read, FINE, store, 3, NULL, &number, &number) \
+    R(y_lease_read_at_ttl, trimtab_store_lease_read_at, ttl_ms_out, FINE, store, 3, NULL, NULL, &number) \
+    R(y_lease_read_at_deadline, trimtab_store_lease_read_at, deadline_ms_out, FINE, store, 3, NULL, &number, NULL) \
     R(y_count_at_store, trimtab_store_count_at, store, BAD, NULL, TRIMTAB_RANGE_BETWEEN, trimtab_bytes_of("k", 1), NO_KEY, NULL, &number) \
     R(y_count_at_start, trimtab_store_count_at, start, BAD, joined, TRIMTAB_RANGE_BETWEEN, missing_bytes(), NO_KEY, NULL, &number) \
     R(y_count_at_end, trimtab_store_count_at, end, BAD, joined, TRIMTAB_RANGE_BETWEEN, trimtab_bytes_of("k", 1), missing_bytes(), NULL, &number) \

@@ -105,6 +105,13 @@ static void queues(void)
     CHECK(result.is_repeated == 1 && result.number == BATCH);
     trimtab_store_answer_free(answer);
 
+    /* Numbers end with the last there is: of a batch that goes beyond, none is submitted. */
+    trimtab_store_call last = call;
+    last.number = UINT64_MAX - 1;
+    EXPECT(TRIMTAB_E_INVALID_ARGUMENT, trimtab_store_queue_submit(queue, pointers, 3, &last, &taken));
+    CHECK(strstr(last_error(), "beyond 2^64 - 1") != NULL);
+    EXPECT(TRIMTAB_E_TIMED_OUT, trimtab_store_queue_next(queue, 0, &user_data, &answer));
+
     /* Its number for another operation: that one's answer is none of this. */
     trimtab_txn *other = NULL;
     trimtab_store_operation append = operation(TRIMTAB_OPERATION_APPEND, "n", "1");

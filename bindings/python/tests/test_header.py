@@ -248,6 +248,7 @@ FUNCTIONS = {
     "trimtab_store_lease_keep_alive": "Lease.keep_alive",
     "trimtab_store_lease_revoke": "Lease.revoke",
     "trimtab_store_lease_read": "Store.lease(id)",
+    "trimtab_store_lease_read_at": "Store.lease(id)",
     "trimtab_store_answer_free": "- the garbage collector",
     "trimtab_store_answer_read": "Completion.result",
     "trimtab_store_answer_entry": "StoreResult.entries",

@@ -601,3 +601,44 @@ def test_a_store_that_is_dropped_open_is_closed_and_warned_of(tmp_path: Path) ->
         del store
     with Store(tmp_path, segment_bytes=SEGMENT_BYTES) as again:
         assert again[b"k"] == b"v"
+
+
+def test_a_number_names_one_request(store: Store) -> None:
+    request = trimtab.Request(b"c" * 16, 7)
+    first = store.put(b"a", b"1", request=request)
+    # No more is compared than the kind of its answer.
+    again = store.put(b"b", b"2", request=request)
+    assert again.is_repeated and again.sequence == first.sequence and b"b" not in store
+    with pytest.raises(trimtab.StateError, match="request"):
+        store.increment(b"n", request=request)
+
+
+@pytest.mark.parametrize(
+    ("client", "number", "why"),
+    [
+        (b"xx", 1, "2 bytes, and 16"),
+        (bytes(16), 1, "all zero"),
+        (b"c" * 16, -1, "outside 0 to 18446744073709551615"),
+        (b"c" * 16, 2**64, "outside 0 to 18446744073709551615"),
+    ],
+)
+def test_requests_that_cannot_be(client: bytes, number: int, why: str) -> None:
+    with pytest.raises(trimtab.InvalidArgumentError, match=why):
+        trimtab.Requests(client, number)
+
+
+def test_requests_end_with_the_last_number(store: Store) -> None:
+    requests = trimtab.Requests(bytearray(b"c" * 16), 2**64 - 1)  # type: ignore[arg-type]
+    assert store.increment(b"n", request=next(requests))
+    with pytest.raises(trimtab.InvalidArgumentError, match="request.number"):
+        store.increment(b"n", request=next(requests))
+
+
+@pytest.mark.parametrize("number", [-1, 2**64, 2**80])
+def test_what_a_queue_is_asked_for_has_its_range(store: Store, number: int) -> None:
+    with store.queue() as queue:
+        for call in (queue.take, queue.wait):
+            with pytest.raises(trimtab.InvalidArgumentError, match="outside 1 to 65536"):
+                call(number)
+    with pytest.raises(trimtab.InvalidArgumentError, match="capacity"):
+        store.queue(number)

@@ -69,6 +69,45 @@ def test_every_write_is_there(store: Store, run: Callable[..., None]) -> None:
     run(main())
 
 
+def test_every_read_is_there(store: Store, run: Callable[..., None]) -> None:
+    for n in range(3):
+        store[b"%d" % n] = b"v%d" % n
+    request = trimtab.Request(b"c" * 16, 1)
+    store.put(b"l", b"", lease=store.lease_grant(100, id=7), request=request)
+
+    async def main() -> None:
+        async with aio.attach(store) as reads:
+            assert await reads.get(b"0") == b"v0" and await reads.get(b"none") is None
+            assert await reads.get(b"none", 5) == 5
+            entry = await reads.entry(b"1")
+            assert entry and entry.value == b"v1" and await reads.entry(b"none") is None
+            assert await reads.count() == 4 and await reads.count(b"1", b"3") == 2
+            assert list(await reads.keys(reverse=True, limit=2)) == [b"l", b"2"]
+            assert list(await reads.values(b"1", b"3")) == [b"v1", b"v2"]
+            scan = await reads.items(prefix=b"0")
+            store[b"00"] = b"later"
+            assert list(scan) == [(b"0", b"v0")] and scan.sequence < store.status().sequence
+            assert [entry.key for entry in await reads.entries(prefix=b"l")] == [b"l"]
+            with await reads.view(level="primary") as view:
+                assert view[b"2"] == b"v2"
+            with pytest.raises(trimtab.InvalidArgumentError, match="level"):
+                await reads.view(level="none")
+            lease = await reads.lease(7)
+            assert lease and await lease.alive() and await lease.ttl() == 100 and await lease.deadline() > 0
+            assert (await lease.revoke()).count == 1 and not await lease.alive()
+            with pytest.raises(trimtab.NotFoundError, match="no lease 7"):
+                await lease.ttl()
+            assert await reads.lease(7) is None
+            state, told = await reads.outcome(request)
+            assert state is trimtab.RequestState.APPLIED and told and told.is_repeated
+            with pytest.raises(trimtab.StateError):
+                await reads.transfer("b")
+        with pytest.raises(RuntimeError, match="not attached"):
+            await reads.get(b"0")
+
+    run(main())
+
+
 text: Any = "text"
 TIMEOUT = 30.0
 

@@ -27,7 +27,8 @@ pub struct Call {
     pub nodes: u32,
     /// How long to wait for the answer; `None`: the store's `timeout`. A call whose time is over may be done even so.
     pub timeout: Option<Duration>,
-    /// Who asks, so that the call may be sent again without being done twice.
+    /// Who asks, so that the call may be sent again without being done twice. An id names one request: sent again it is with the
+    /// same operation, which the store does not compare.
     pub request: Option<RequestId>,
 }
 
@@ -116,7 +117,8 @@ impl fmt::Debug for Pending {
 /// - `TimedOut`: it may be done, or not, or still be; with a request id it can be sent again to find out;
 /// - `Io`: the disk is full (nothing was done) or has failed (nothing more is taken; whether it was done is known when
 ///   the store is opened again);
-/// - `State`: the store is closed, or the request's answer is forgotten, or is that of another operation; `Forked`.
+/// - `State`: the store is closed, or the request's answer is forgotten, or is none of this kind of operation: a request's id
+///   names one request for good, and no more of it is compared than which kind of answer it has; `Forked`.
 impl Store {
     /// Puts `value` at `key`.
     pub fn put(&self, key: &[u8], value: &[u8], call: &Call) -> Result<Done> {
@@ -308,7 +310,7 @@ impl Store {
         Ok(self.pending(self.shared()?.wait_durable(sequence)?, Expected::Any))
     }
 
-    fn pending(&self, submitted: Submitted, expected: Expected) -> Pending {
+    pub(super) fn pending(&self, submitted: Submitted, expected: Expected) -> Pending {
         let shared = Arc::clone(&self.inner.shared);
         Pending { submitted, shared, expected, process: self.inner.process }
     }

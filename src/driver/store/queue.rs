@@ -176,6 +176,50 @@ impl Queue {
             .inspect_err(|_| self.shared.state.lock().under_way -= 1)
     }
 
+    /// In a cluster: asks to be told once what is here is as fresh as `read` asks, for its `timeout` at most, as
+    /// [`Store::begin_fresh`] does: then whoever reads with [`ReadLevel::Local`](super::ReadLevel::Local) sees that. Where there is
+    /// nothing to wait for it is completed at once. Does not block.
+    ///
+    /// # Errors
+    ///
+    /// `Capacity` with `queue_capacity`, as for [`Queue::submit`]; those of a read in a cluster that are known at once; `State`
+    /// once the store is closed; `Forked`.
+    #[cfg(all(feature = "proxy", feature = "replication"))]
+    pub fn submit_fresh(&self, read: &super::Read, user_data: u64) -> Result<()> {
+        let shared = self.store.shared()?;
+        let must_wait = self.store.must_wait(read)?;
+        let mut core = shared.core.lock();
+        self.reserve()?;
+        let owner = Owner::Queue(Arc::clone(&self.shared), user_data, Expected::Any);
+        if !must_wait {
+            core.tell(owner);
+            return Ok(());
+        }
+        let timeout = read.timeout.unwrap_or(self.store.inner.options.timeout);
+        let level = self.store.level_of(read);
+        shared
+            .take_read(&mut core, level, read.token, deadline(timeout), owner, now())
+            .inspect_err(|_| self.shared.state.lock().under_way -= 1)
+    }
+
+    /// In a cluster: asks what came of a request, as [`Store::outcome`] does.
+    /// [`RequestOutcome::of`](super::RequestOutcome::of) says what the answer means. Does not block.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Queue::submit_fresh`]; `State` also outside a cluster.
+    #[cfg(all(feature = "proxy", feature = "replication"))]
+    pub fn submit_outcome(&self, request: &RequestId, user_data: u64) -> Result<()> {
+        let shared = self.store.shared()?;
+        let mut core = shared.core.lock();
+        self.reserve()?;
+        let owner = Owner::Queue(Arc::clone(&self.shared), user_data, Expected::Any);
+        let until = deadline(self.store.inner.options.timeout);
+        shared
+            .take_outcome(&mut core, request, until, owner, now())
+            .inspect_err(|_| self.shared.state.lock().under_way -= 1)
+    }
+
     /// Takes what is done, at most `max`, in the order in which it was. Does not block.
     pub fn take(&self, max: usize) -> Vec<Completed> {
         let mut state = self.shared.state.lock();

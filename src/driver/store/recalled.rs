@@ -6,6 +6,8 @@ use super::Store;
 use super::answer::Done;
 use crate::error::Result;
 use crate::store::engine::{Durability, Engine};
+#[cfg(all(feature = "proxy", feature = "replication"))]
+use crate::store::index::Answer;
 use crate::store::index::{Recalled, RequestId};
 
 /// What came of a request.
@@ -23,6 +25,19 @@ pub enum RequestOutcome {
         /// The lowest number of this client's that can be told of; 0: nothing is remembered of it.
         lowest: u64,
     },
+}
+
+impl RequestOutcome {
+    /// What the answer means that is given to who asked through a queue, see
+    /// [`Queue::submit_outcome`](super::Queue::submit_outcome).
+    #[cfg(all(feature = "proxy", feature = "replication"))]
+    pub fn of(done: Done) -> Self {
+        match done {
+            done @ Done { is_repeated: true, .. } => Self::Applied(done),
+            Done { answer: Answer::NotMet { version, .. }, .. } => Self::Forgotten { lowest: version },
+            _ => Self::NotApplied,
+        }
+    }
 }
 
 impl Store {

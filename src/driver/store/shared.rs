@@ -120,6 +120,13 @@ impl Core {
         });
     }
 
+    /// Tells one who has nothing to wait for.
+    #[cfg(all(feature = "proxy", feature = "replication"))]
+    pub(super) fn tell(&mut self, owner: Owner) {
+        let durable = self.engine().durable_sequence();
+        self.give(owner, Ok(durable_to(durable)));
+    }
+
     fn give(&mut self, owner: Owner, result: Result<Reply>) {
         match owner {
             Owner::Call(slot) => slot.fill(answer::of(result)),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, final
 
+from ._aio_reads import AsyncReads
 from ._cluster_types import AtLeast
 from ._enums import Durability, LifetimeCondition
 from ._errors import ClosedError, ForkedError, TrimtabError
@@ -24,17 +26,18 @@ _Submission = tuple[Operation, int, Durability | AtLeast | int | str | None, Req
 
 
 @final
-class AsyncStore:
+class AsyncStore(AsyncReads):
     """A store for one asyncio loop: ``trimtab.aio.attach`` makes one, for an ``async with`` block.
 
-    Every write of ``Store`` is here, as a coroutine. Those of one turn of the loop are submitted together,
-    in order; no thread is made, and the loop never waits. Reads do not wait: call them on ``store`` itself
-    (``get``, ``items``, ``view``); a ``store.watch(...)`` is its own asynchronous iterator.
+    Every write and every read of ``Store`` is here, as a coroutine. The writes of one turn of the loop are submitted
+    together, in order; no thread is made for writes and reads, and the loop never waits. On a node of a cluster the
+    reads of ``store`` itself may stop the loop until the primary has answered: read here. In a store of one node they
+    wait for nobody, and cost less. A ``store.watch(...)`` is its own asynchronous iterator.
 
     A write that is cancelled before it was submitted is not done; one that is under way goes on, and its
-    answer is dropped. ``capacity`` writes may be under way; others wait for their turn, in order. Leaving
-    the block waits for what is under way; the store stays open. Use it on its loop's thread; each loop has
-    one of its own.
+    answer is dropped. A read that is cancelled is over. ``capacity`` writes and reads that wait may be under way; others
+    wait for their turn, in order. Leaving the block waits for the writes under way; the store stays open. Use it on its
+    loop's thread; each loop has one of its own.
 
     A hosted store makes no thread either: the loop turns it as long as it is attached, and waits for the
     disk in each turn that has something to write. One loop at a time does.
@@ -281,20 +284,7 @@ class AsyncStore:
     async def wait_durable(self, sequence: int) -> int:
         """Returns when the log is on this disk up to ``sequence``, as ``Store.wait_durable``; gives the
         sequence up to which it is. It takes one of the places for writes under way."""
-        number, future = await self._begin(self._check())
-        assert self._queue is not None, "what is attached has one"
-        try:
-            self._queue.submit_durable(sequence, number)
-        except (TrimtabError, TypeError, OverflowError, ValueError) as error:
-            self._settle(number, None, error)
-            self._rest()
-        try:
-            return (await future).sequence
-        except asyncio.CancelledError:
-            if number in self._futures:
-                self._given_up.add(number)
-                self._rest()
-            raise
+        return (await self._waited(lambda queue, number: queue.submit_durable(sequence, number))).sequence
 
     async def join(self) -> None:
         """Returns when nothing is under way."""
@@ -369,6 +359,30 @@ class AsyncStore:
         if loop is not asyncio.get_running_loop():
             raise RuntimeError("the store is attached to another loop; attach it to each that uses it")
         return loop
+
+    def _writes(self) -> AsyncStore:
+        return self
+
+    async def _waited(self, submit: Callable[[StoreQueue, int], None]) -> StoreResult:
+        """Submits what is only waited for, and waits for it. Cancelled, it need not come to an end."""
+        number, future = await self._begin(self._check())
+        queue = self._queue
+        assert queue is not None, "what is attached has one"
+        try:
+            submit(queue, number)
+        except (TrimtabError, TypeError, OverflowError, ValueError) as error:
+            self._settle(number, None, error)
+            self._rest()
+        else:
+            # What waits for nothing is there already.
+            self._complete()
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if number in self._futures:
+                self._given_up.add(number)
+                self._rest()
+            raise
 
     async def _begin(self, loop: asyncio.AbstractEventLoop) -> tuple[int, asyncio.Future[StoreResult]]:
         """Takes a place, for what is submitted under a number of its own."""

@@ -96,10 +96,7 @@ class Lease:
         return f"<trimtab.Lease {self._id}>"
 
     def _read(self) -> tuple[float, float]:
-        found = self._store._lease(self._id)
-        if found is None:
-            raise NotFoundError(f"there is no lease {self._id}: it has ended, or never began")
-        return found
+        return _alive(self._id, self._store._lease(self._id))
 
 
 @final
@@ -117,8 +114,20 @@ class AsyncLease:
 
     @property
     def lease(self) -> Lease:
-        """The same lease, to read; reads do not wait."""
+        """The same lease, for threads. In a cluster its reads may wait, and the loop with them: use those here."""
         return Lease(self._store.store, self._id)
+
+    async def alive(self) -> bool:
+        """Whether it has not ended."""
+        return await self._store._read_lease(self._id) is not None
+
+    async def ttl(self) -> float:
+        """How long it lives without a keep-alive, in seconds. Raises NotFoundError when it has ended."""
+        return (await self._read())[0]
+
+    async def deadline(self) -> float:
+        """When it ends without a keep-alive, as ``time.time()`` has it. Raises NotFoundError when it has."""
+        return (await self._read())[1]
 
     async def keep_alive(
         self,
@@ -154,3 +163,12 @@ class AsyncLease:
 
     def __repr__(self) -> str:
         return f"<trimtab.aio.AsyncLease {self._id}>"
+
+    async def _read(self) -> tuple[float, float]:
+        return _alive(self._id, await self._store._read_lease(self._id))
+
+
+def _alive(id: int, found: tuple[float, float] | None) -> tuple[float, float]:
+    if found is None:
+        raise NotFoundError(f"there is no lease {id}: it has ended, or never began")
+    return found

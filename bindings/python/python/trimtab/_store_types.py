@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import operator
 import os
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, final
+
+from ._errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from ._cluster_types import AtLeast
@@ -22,7 +25,7 @@ class Request(NamedTuple):
     client: bytes
     """Any 16 bytes that no other client uses."""
     number: int
-    """Counted up by the client, one for each request."""
+    """Counted up by the client, one for each request, 0 to 2^64 - 1. It names that one request for good."""
 
 
 @final
@@ -35,15 +38,25 @@ class Requests:
         except trimtab.TimedOutError:
             store.increment(b"visits", request=request)     # not done twice
 
-    - client: 16 bytes that no other client uses; None (default) draws them at random.
-    - number: the first one. Who goes on with a client of before goes on behind its last number.
+    - client: 16 bytes that no other client uses, not all zero; None (default) draws them at random.
+    - number: the first one, 0 to 2^64 - 1. Who goes on with a client of before goes on behind its last number.
 
-    The store remembers the answers to the last 32 numbers of each client, over restarts too.
+    The store remembers the answers to the last 32 numbers of each client, over restarts too. A number names one request:
+    sent again it has to be with the same operation. The store compares no more than what kind of answer it has, and raises
+    ``StateError`` where that is another operation's; a put of another key under a number that was used is answered with what
+    came of the first one, ``is_repeated``, and not done.
     """
 
     def __init__(self, client: bytes | None = None, number: int = 1) -> None:
-        self._client = os.urandom(16) if client is None else client
-        self._numbers = itertools.count(number)
+        self._client = os.urandom(16) if client is None else bytes(memoryview(client))
+        if len(self._client) != 16:
+            raise InvalidArgumentError(f"invalid client: it has {len(self._client)} bytes, and 16 are wanted")
+        if not any(self._client):
+            raise InvalidArgumentError("invalid client: all zero is no client; take 16 random bytes")
+        first = operator.index(number)
+        if not 0 <= first < 1 << 64:
+            raise InvalidArgumentError(f"invalid number: {first} is outside 0 to {(1 << 64) - 1}")
+        self._numbers = itertools.count(first)
 
     @property
     def client(self) -> bytes:

@@ -1,11 +1,12 @@
-"""Servers and stores in asyncio, on the loop's own thread: no other thread is made.
+"""Servers and stores in asyncio, on the loop's own thread: no other thread is made, but for changes of a cluster.
 
     async with trimtab.aio.serve(trimtab.Server(configuration)) as hosted:
         await shutdown_asked_for()
         await hosted.drain(30)
 
-    async with trimtab.aio.attach(store) as writes:
-        await writes.put(b"greeting", b"hello")
+    async with trimtab.aio.attach(store) as attached:
+        await attached.put(b"greeting", b"hello")
+        await attached.get(b"greeting")
 
 As many servers as you like run in one loop. Of the loop only what every asyncio loop with ``add_reader`` has
 is used, so uvloop's does as well.
@@ -41,7 +42,7 @@ def serve(server: Server) -> Hosted:
 
 def attach(store: Store, capacity: int = 4096) -> AsyncStore:
     """A store for an ``async with`` block in the running loop: entering makes a queue of its own for
-    ``capacity`` writes; leaving waits for what is under way. The store stays open, and goes on to be
+    ``capacity`` writes, and reads that wait; leaving waits for what is under way. The store stays open, and goes on to be
     everybody else's too.
 
     A hosted store is turned by the loop as long as it is attached, to one loop at a time; a turn waits for

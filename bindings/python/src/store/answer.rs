@@ -293,4 +293,19 @@ impl StoreResult {
             answer: Ok(done.answer),
         }
     }
+
+    /// What it was made of; `None` for a step that failed.
+    pub(crate) fn done(&self) -> Option<Done> {
+        let (epoch, entry) = self.position;
+        Some(Done {
+            sequence: self.sequence,
+            durability: self.durability,
+            nodes: self.nodes,
+            is_degraded: self.is_degraded,
+            epoch,
+            entry,
+            is_repeated: self.is_repeated,
+            answer: self.answer.clone().ok()?,
+        })
+    }
 }

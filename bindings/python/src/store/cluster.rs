@@ -190,9 +190,13 @@ pub(crate) fn read(
 ) -> PyResult<Read> {
     Ok(Read {
         level: level(py, given, age_max)?,
-        token: position.map(|(epoch, sequence)| Position { epoch, sequence }),
+        token: position.map(self::position),
         timeout: timeout.duration(),
     })
+}
+
+pub(crate) fn position((epoch, sequence): (u64, u64)) -> Position {
+    Position { epoch, sequence }
 }
 
 pub(crate) fn role(py: Python<'_>, role: Role) -> PyResult<Bound<'_, PyAny>> {

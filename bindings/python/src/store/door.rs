@@ -91,10 +91,32 @@ impl Door {
         self.settled(py, result)
     }
 
-    /// Begins a call and waits for its answer, in slices, between which signals are seen to.
+    /// Begins a write and waits for its answer, as [`Door::waited`] does.
     pub(crate) fn answer(
         &self,
         py: Python<'_>,
+        begin: impl FnOnce(&embedded::Store) -> trimtab::Result<Pending> + Send,
+        timeout: Wait,
+    ) -> PyResult<Done> {
+        self.waited(py, "write", begin, timeout)
+    }
+
+    /// Waits, in a cluster, until what is here is as fresh as `read` asks, as [`Door::waited`] does.
+    pub(crate) fn freshen(&self, py: Python<'_>, read: &embedded::Read) -> PyResult<()> {
+        let timeout = read.timeout.map_or(Wait::Usual, |timeout| Wait::For(Some(timeout)));
+        let Some(pending) = self.detached(py, |store| store.begin_fresh(read))? else { return Ok(()) };
+        self.waited(py, "read", |_| Ok(pending), timeout)?;
+        match read.token {
+            Some(position) => self.detached(py, |store| store.check_position(position)),
+            None => Ok(()),
+        }
+    }
+
+    /// Begins a call and waits for its answer, in slices, between which signals are seen to.
+    fn waited(
+        &self,
+        py: Python<'_>,
+        what: &'static str,
         begin: impl FnOnce(&embedded::Store) -> trimtab::Result<Pending> + Send,
         timeout: Wait,
     ) -> PyResult<Done> {
@@ -119,7 +141,7 @@ impl Door {
         loop {
             py.check_signals()?;
             if until.is_over() {
-                return Err(errors::raised(py, &Error::TimedOut { what: "write" }));
+                return Err(errors::raised(py, &Error::TimedOut { what }));
             }
             let slice = until.slice();
             match without(py, || pending.wait(slice)) {

@@ -18,7 +18,7 @@
 //!
 //! Reads keep the interpreter: they wait for nobody, but where none was made for a while for the short writes in hand, whose
 //! threads need no interpreter. Whatever writes or waits for more lets go of it; so do reads of a
-//! member of a cluster, which may wait for its primary.
+//! member of a cluster, which may wait for its primary first, in slices as writes do, and then read what is here.
 
 mod answer;
 mod arguments;
@@ -137,10 +137,13 @@ impl Store {
 
     /// All that a key has, as an Entry; None when it is not there.
     fn entry(&self, py: Python<'_>, key: Key<'_>) -> PyResult<Option<Entry>> {
-        let found = match self.fresh(py)? {
-            Some((view, now)) => view.get(&key.0, now).map(|entry| entry.to_found()),
-            None => self.read(py, |store| store.get(&key.0))?,
-        };
+        self.freshen(py)?;
+        self._entry_here(py, key)
+    }
+
+    /// The same as it is on this node.
+    fn _entry_here(&self, py: Python<'_>, key: Key<'_>) -> PyResult<Option<Entry>> {
+        let found = self.found_here(py, &key)?;
         Ok(found.map(|found| Entry::new(py, &key.0, &found)))
     }
 
@@ -160,17 +163,16 @@ impl Store {
     }
 
     fn __contains__(&self, py: Python<'_>, key: Key<'_>) -> PyResult<bool> {
-        match self.fresh(py)? {
-            Some((view, now)) => Ok(view.get(&key.0, now).is_some()),
-            None => Ok(self.read(py, |store| store.get_with(&key.0, |_| ()))?.is_some()),
+        if self.is_member {
+            self.freshen(py)?;
+            return Ok(self.found_here(py, &key)?.is_some());
         }
+        Ok(self.read(py, |store| store.get_with(&key.0, |_| ()))?.is_some())
     }
 
     fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
-        match self.fresh(py)? {
-            Some((view, now)) => Ok(view.count(&Keys::ALL.range(), now) as usize),
-            None => Ok(self.read(py, |store| store.count(&Keys::ALL.range()))? as usize),
-        }
+        self.freshen(py)?;
+        Ok(self.read(py, |store| store.count_at(&Keys::ALL.range(), &HERE))? as usize)
     }
 
     /// Also when it is empty.
@@ -192,7 +194,8 @@ impl Store {
         prefix: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<u64> {
         let keys = Keys::new(py, start, end, prefix)?;
-        self.detached(py, |store| store.count(&keys.range()))
+        self.freshen(py)?;
+        self.detached(py, |store| store.count_at(&keys.range(), &HERE))
     }
 
     /// Goes through a range.
@@ -207,12 +210,8 @@ impl Store {
     ) -> PyResult<Scan> {
         let py = slf.py();
         let (keys, limit) = (Keys::new(py, start, end, prefix)?, arguments::limit(limit)?);
-        let scan = match slf.get().fresh(py)? {
-            Some((view, now)) => {
-                slf.get().read(py, |store| Ok(store.scan_in(view, now, &keys.range(), limit, reverse)))?
-            }
-            None => slf.get().read(py, |store| store.scan(&keys.range(), limit, reverse))?,
-        };
+        slf.get().freshen(py)?;
+        let scan = slf.get().read(py, |store| store.scan_at(&keys.range(), limit, reverse, &HERE))?;
         let gives = match gives {
             "keys" => Gives::Keys,
             "values" => Gives::Values,
@@ -281,13 +280,17 @@ impl Store {
         timeout: Wait,
     ) -> PyResult<(Bound<'py, PyAny>, Option<StoreResult>)> {
         let (request, timeout) = (request.0, timeout.duration());
-        let told = self.door.stated_aside(py, move |store| store.outcome(&request, timeout))?;
-        let (state, result) = match told {
-            embedded::RequestOutcome::Applied(done) => (1, Some(StoreResult::new(done))),
-            embedded::RequestOutcome::NotApplied => (2, None),
-            embedded::RequestOutcome::Forgotten { .. } => (3, None),
-        };
-        Ok((errors::class(py, "trimtab._enums", "RequestState")?.call1((state,))?, result))
+        outcome(py, self.door.stated_aside(py, move |store| store.outcome(&request, timeout))?)
+    }
+
+    /// The same of the result that StoreQueue._submit_outcome brought.
+    fn _outcome_of<'py>(
+        &self,
+        py: Python<'py>,
+        result: &StoreResult,
+    ) -> PyResult<(Bound<'py, PyAny>, Option<StoreResult>)> {
+        let done = result.done().expect("what a queue brought is no step");
+        outcome(py, embedded::RequestOutcome::of(done))
     }
 
     /// Deletes a key; the result is true if it was there.
@@ -401,12 +404,21 @@ impl Store {
     /// A lease: how long it lives without a keep-alive, in seconds, and when it ends without one, as time.time() has it;
     /// None when it is not alive.
     fn _lease(&self, py: Python<'_>, id: &Bound<'_, PyAny>) -> PyResult<Option<(f64, f64)>> {
+        self.freshen(py)?;
+        self._lease_here(py, id)
+    }
+
+    /// The same as it is on this node.
+    fn _lease_here(&self, py: Python<'_>, id: &Bound<'_, PyAny>) -> PyResult<Option<(f64, f64)>> {
         let id = arguments::lease_id(id)?;
-        let lease = match self.fresh(py)? {
-            Some((view, now)) => view.lease(id, now),
-            None => self.read(py, |store| store.lease(id))?,
-        };
+        let lease = self.read(py, |store| store.lease_at(id, &HERE))?;
         Ok(lease.map(|lease| (lease.ttl_ms as f64 / 1e3, arguments::seconds_of(lease.deadline))))
+    }
+
+    /// Raises StateError when the write at this position was lost with a primary.
+    fn _check_position(&self, py: Python<'_>, position: (u64, u64)) -> PyResult<()> {
+        let position = cluster::position(position);
+        self.detached(py, move |store| store.check_position(position))
     }
 
     /// How it is, as a StoreStatus. Does not block for the disk.
@@ -536,6 +548,12 @@ impl Store {
         self.door.stated_aside(py, move |store| store.replace(&lost, &learner, timeout)).map(drop)
     }
 
+    /// Whether it is a member of a cluster, so that reads may wait.
+    #[getter]
+    fn _is_member(&self) -> bool {
+        self.is_member
+    }
+
     /// Whether it was opened without threads of its own, for turn.
     #[getter]
     fn hosted(&self) -> bool {
@@ -585,9 +603,10 @@ impl Store {
     }
 
     /// A queue for operations that are submitted, of which capacity (1 to 2^24) may be under way or done and not taken.
-    #[pyo3(signature = (capacity = 1024))]
-    fn queue(slf: &Bound<'_, Self>, capacity: usize) -> PyResult<Queue> {
-        Queue::new(slf, capacity)
+    #[pyo3(signature = (capacity = None), text_signature = "($self, capacity=1024)")]
+    fn queue(slf: &Bound<'_, Self>, capacity: Option<&Bound<'_, PyAny>>) -> PyResult<Queue> {
+        let capacity = capacity.map_or(Ok(1024), |given| convert::whole("capacity", 64, given))?;
+        Queue::new(slf, usize::try_from(capacity).unwrap_or(usize::MAX))
     }
 
     fn __repr__(&self) -> String {
@@ -664,15 +683,21 @@ impl Store {
         self.door.stated(py, call)
     }
 
-    /// What a read sees in a cluster, which may wait for that; `None` in a store of one node, which is asked itself.
+    /// Waits, in a cluster, until what is here is as fresh as the store's reads are. Ctrl-C ends the wait.
     #[inline]
-    fn fresh(&self, py: Python<'_>) -> PyResult<Option<(Arc<index::View>, Timestamp)>> {
-        if !self.is_member {
-            return Ok(None);
-        }
-        let view = self.detached(py, embedded::Store::view)?;
-        let now = view.time();
-        Ok(Some((view, now)))
+    fn freshen(&self, py: Python<'_>) -> PyResult<()> {
+        if self.is_member { self.door.freshen(py, &embedded::Read::default()) } else { Ok(()) }
+    }
+
+    /// What a key has here.
+    fn found_here(&self, py: Python<'_>, key: &Key<'_>) -> PyResult<Option<index::Found>> {
+        self.read(py, |store| store.get_at(&key.0, &HERE))
+    }
+
+    /// The store as it is once it is as fresh as `read` asks. Ctrl-C ends the wait.
+    pub(crate) fn view_at(&self, py: Python<'_>, read: &embedded::Read) -> PyResult<Arc<index::View>> {
+        self.door.freshen(py, read)?;
+        self.read(py, |store| store.view_at(&HERE))
     }
 
     /// The time by which keys expire in a view that was just taken.
@@ -687,8 +712,9 @@ impl Store {
 
     #[inline]
     fn value<'py>(&self, py: Python<'py>, key: &Key<'_>) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        if let Some((view, now)) = self.fresh(py)? {
-            return Ok(view.get(&key.0, now).map(|entry| PyBytes::new(py, entry.value)));
+        if self.is_member {
+            self.freshen(py)?;
+            return Ok(self.found_here(py, key)?.map(|found| PyBytes::new(py, &found.value)));
         }
         self.read(py, |store| store.get_with(&key.0, |entry| PyBytes::new(py, entry.value)))
     }
@@ -750,3 +776,20 @@ impl Drop for Store {
         }
     }
 }
+
+/// What came of a request, for Python.
+fn outcome(
+    py: Python<'_>,
+    told: embedded::RequestOutcome,
+) -> PyResult<(Bound<'_, PyAny>, Option<StoreResult>)> {
+    let (state, result) = match told {
+        embedded::RequestOutcome::Applied(done) => (1, Some(StoreResult::new(done))),
+        embedded::RequestOutcome::NotApplied => (2, None),
+        embedded::RequestOutcome::Forgotten { .. } => (3, None),
+    };
+    Ok((errors::class(py, "trimtab._enums", "RequestState")?.call1((state,))?, result))
+}
+
+/// How to read what is on this node, which waits for nothing.
+const HERE: embedded::Read =
+    embedded::Read { level: Some(embedded::ReadLevel::Local), token: None, timeout: None };

@@ -12,7 +12,8 @@ use trimtab::embedded::{self, Submission};
 use crate::convert::{self, Timeout};
 use crate::errors;
 use crate::store::answer::StoreResult;
-use crate::store::arguments::{Reach, Request};
+use crate::store::arguments::{Reach, Request, Wait};
+use crate::store::cluster;
 use crate::store::operation::Operation;
 use crate::store::{Store, door};
 use crate::wait::Until;
@@ -89,10 +90,31 @@ impl Queue {
         self.store.get().detached(py, move |_| queue.submit_durable(sequence, user_data))
     }
 
+    /// Asks, in a cluster, to be told once what is on this node is as fresh as is asked, as Store.view. Does not block.
+    #[pyo3(signature = (user_data, level = None, age_max = None, position = None))]
+    fn _submit_fresh(
+        &self,
+        py: Python<'_>,
+        user_data: u64,
+        level: Option<&Bound<'_, PyAny>>,
+        age_max: Option<&Bound<'_, PyAny>>,
+        position: Option<(u64, u64)>,
+    ) -> PyResult<()> {
+        let read = cluster::read(py, level, age_max, position, Wait::Usual)?;
+        let queue = self.queue(py)?;
+        self.store.get().detached(py, move |_| queue.submit_fresh(&read, user_data))
+    }
+
+    /// Asks, in a cluster, what came of a request, as Store.outcome. Store._outcome_of reads the result. Does not block.
+    fn _submit_outcome(&self, py: Python<'_>, user_data: u64, request: Request) -> PyResult<()> {
+        let queue = self.queue(py)?;
+        self.store.get().detached(py, move |_| queue.submit_outcome(&request.0, user_data))
+    }
+
     /// What is done, at most max (1 to 65,536) of it, as Completions in the order in which it was done. Does not block.
-    #[pyo3(signature = (max = 256))]
-    fn take<'py>(&self, py: Python<'py>, max: usize) -> PyResult<Bound<'py, PyList>> {
-        let max = most(py, max)?;
+    #[pyo3(signature = (max = None), text_signature = "($self, max=256)")]
+    fn take<'py>(&self, py: Python<'py>, max: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyList>> {
+        let max = most(max)?;
         completions(py, self.queue(py)?.take(max))
     }
 
@@ -101,9 +123,14 @@ impl Queue {
     /// - timeout: seconds or timedelta; None (default) waits as long as it takes.
     ///
     /// Raises TimedOutError.
-    #[pyo3(signature = (max = 256, timeout = Timeout::EVER), text_signature = "($self, max=256, timeout=None)")]
-    fn wait<'py>(&self, py: Python<'py>, max: usize, timeout: Timeout) -> PyResult<Bound<'py, PyList>> {
-        let max = most(py, max)?;
+    #[pyo3(signature = (max = None, timeout = Timeout::EVER), text_signature = "($self, max=256, timeout=None)")]
+    fn wait<'py>(
+        &self,
+        py: Python<'py>,
+        max: Option<&Bound<'py, PyAny>>,
+        timeout: Timeout,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let max = most(max)?;
         let until = Until::new(&timeout);
         loop {
             let (queue, slice) = (self.queue(py)?, until.slice());
@@ -265,11 +292,15 @@ impl Completion {
     }
 }
 
-fn most(py: Python<'_>, max: usize) -> PyResult<usize> {
-    if (1..=65_536).contains(&max) {
-        return Ok(max);
+fn most(max: Option<&Bound<'_, PyAny>>) -> PyResult<usize> {
+    let Some(given) = max else { return Ok(256) };
+    let whole = given
+        .call_method0("__index__")
+        .map_err(|_| convert::wrong_argument("max", "a whole number", given))?;
+    match whole.extract() {
+        Ok(max @ 1..=65_536) => Ok(max),
+        _ => Err(errors::invalid(given.py(), "max", format!("{whole} is outside 1 to 65536"))),
     }
-    Err(errors::invalid(py, "max", format!("{max} is outside 1 to 65536")))
 }
 
 fn completions(py: Python<'_>, done: Vec<embedded::Completed>) -> PyResult<Bound<'_, PyList>> {

@@ -164,7 +164,7 @@ impl View {
 impl View {
     pub(crate) fn new(store: &Bound<'_, Store>, read: embedded::Read) -> PyResult<Self> {
         let py = store.py();
-        let view = store.get().detached(py, move |store| store.view_at(&read))?;
+        let view = store.get().view_at(py, &read)?;
         let now = store.get().now_in(py, &view)?;
         Ok(Self { view: RwLock::new(Some(view)), now, store: store.clone().unbind() })
     }

@@ -4,17 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Member, ReadLevel};
-use crate::driver::store::answer::{self, Done};
+use crate::driver::store::answer::{self, Done, Expected};
 use crate::driver::store::calls::unexpected;
 use crate::driver::store::owner::{Owner, Slot, Submitted};
 use crate::driver::store::shared::{Core, Shared, deadline, now};
-use crate::driver::store::{Listing, RequestOutcome, Scan, Store, listing};
+use crate::driver::store::{Listing, Pending, RequestOutcome, Scan, Store, listing};
 use crate::error::{Error, Result};
 use crate::replication::look::Look;
 use crate::replication::{Bound, Denied, Position};
 use crate::resp;
 use crate::store::engine::{Now, Ticket};
-use crate::store::index::{Answer, Found, Range, RequestId, Timestamp, View};
+use crate::store::index::{Answer, Found, Lease, Range, RequestId, Timestamp, View};
 use crate::time::Instant;
 
 /// How a call that reads is to go.
@@ -95,6 +95,12 @@ impl Store {
         )
     }
 
+    /// A lease, if it is alive. It is of this node, as what [`Store::view_at`] gives.
+    pub fn lease_at(&self, id: u64, read: &Read) -> Result<Option<Lease>> {
+        let told = |other| Err(unexpected(&other));
+        self.see(read, || None, |view, time| view.lease(id, time), told)
+    }
+
     /// Goes through the keys of `range`, as [`Store::scan`] does.
     pub fn scan_at(&self, range: &Range<'_>, limit: u64, reverse: bool, read: &Read) -> Result<Scan> {
         let view = self.view_at(read)?;
@@ -106,6 +112,31 @@ impl Store {
     pub fn view_at(&self, read: &Read) -> Result<Arc<View>> {
         self.wait_fresh(read, None)?;
         Ok(self.reader()?.view())
+    }
+
+    /// Begins to wait until what is here is as fresh as `read` asks, for one who waits in several goes, and reads with
+    /// [`ReadLevel::Local`] once that is answered; `None` where there is nothing to wait for. A `token` is waited for alone: whether
+    /// it was lost [`Store::check_position`] tells. Does not block.
+    pub fn begin_fresh(&self, read: &Read) -> Result<Option<Pending>> {
+        if !self.must_wait(read)? {
+            return Ok(None);
+        }
+        let timeout = read.timeout.unwrap_or(self.inner.options.timeout);
+        let submitted =
+            self.shared()?.submit_read(self.level_of(read), read.token, None, deadline(timeout))?;
+        Ok(Some(self.pending(submitted, Expected::Any)))
+    }
+
+    /// `State` when the write at this position was lost with a primary.
+    pub fn check_position(&self, position: Position) -> Result<()> {
+        let shared = self.shared()?;
+        if shared.sight.is_none() { Ok(()) } else { shared.check_lost(position) }
+    }
+
+    /// Whether a read may have to wait.
+    pub(in crate::driver::store) fn must_wait(&self, read: &Read) -> Result<bool> {
+        let is_member = self.shared()?.sight.is_some();
+        Ok(is_member && (self.level_of(read) != ReadLevel::Local || read.token.is_some()))
     }
 
     /// What `look` makes of a view that is as fresh as `read` asks, and of the time by which keys in it expire; or what `told`
@@ -144,7 +175,7 @@ impl Store {
         Ok(self.inner.reader.with(|view| look(view, self.time_in(view))))
     }
 
-    fn level_of(&self, read: &Read) -> ReadLevel {
+    pub(in crate::driver::store) fn level_of(&self, read: &Read) -> ReadLevel {
         read.level.unwrap_or(self.inner.read_level)
     }
 
@@ -154,11 +185,10 @@ impl Store {
         read: &Read,
         asked: Option<&mut dyn FnMut() -> Option<Look>>,
     ) -> Result<Option<Answer>> {
-        let shared = self.shared()?;
-        let level = self.level_of(read);
-        if shared.sight.is_none() || (level == ReadLevel::Local && read.token.is_none()) {
+        if !self.must_wait(read)? {
             return Ok(None);
         }
+        let (shared, level) = (self.shared()?, self.level_of(read));
         let timeout = read.timeout.unwrap_or(self.inner.options.timeout);
         let look = asked.filter(|_| level != ReadLevel::Primary).and_then(|asked| asked());
         let submitted = shared.submit_read(level, read.token, look, deadline(timeout))?;
@@ -185,11 +215,7 @@ impl Shared {
         let look = Look::Request(*request);
         let submitted = self.submit_with(|member, now| member.submit_look(look, deadline(timeout), now))?;
         match submitted.into_answer(self, timeout) {
-            Ok(done @ Done { is_repeated: true, .. }) => Ok(RequestOutcome::Applied(done)),
-            Ok(Done { answer: Answer::NotMet { version, .. }, .. }) => {
-                Ok(RequestOutcome::Forgotten { lowest: version })
-            }
-            Ok(_) => Ok(RequestOutcome::NotApplied),
+            Ok(done) => Ok(RequestOutcome::of(done)),
             Err(Error::TimedOut { .. }) => Err(Error::TimedOut { what: "read" }),
             Err(error) => Err(error),
         }
@@ -213,14 +239,48 @@ impl Shared {
         look: Option<Look>,
         deadline: Instant,
     ) -> Result<Submitted> {
-        self.submit_with(|member, now| match level {
-            ReadLevel::Primary => member.submit_read(deadline, now),
-            ReadLevel::Replica { age_max } => {
-                let bound = Bound { age: Some(age_max), token };
-                member.submit_bounded(bound, look, deadline, now)
-            }
-            ReadLevel::Local => member.submit_bounded(Bound { age: None, token }, look, deadline, now),
-        })
+        self.submit_with(|member, now| ask_to_read(member, level, token, look, deadline, now))
+    }
+
+    /// Asks to read in a cluster; `owner` is told once what is here is as fresh.
+    pub(in crate::driver::store) fn take_read(
+        &self,
+        core: &mut Core,
+        level: ReadLevel,
+        token: Option<Position>,
+        deadline: Instant,
+        owner: Owner,
+        now: Now,
+    ) -> Result<()> {
+        self.take_with(core, owner, now, |member| ask_to_read(member, level, token, None, deadline, now))
+    }
+
+    /// Asks the primary what it remembers of a request; `owner` is told.
+    pub(in crate::driver::store) fn take_outcome(
+        &self,
+        core: &mut Core,
+        request: &RequestId,
+        deadline: Instant,
+        owner: Owner,
+        now: Now,
+    ) -> Result<()> {
+        self.take_with(core, owner, now, |member| member.submit_look(Look::Request(*request), deadline, now))
+    }
+
+    fn take_with(
+        &self,
+        core: &mut Core,
+        owner: Owner,
+        now: Now,
+        ask: impl FnOnce(&mut Member) -> Result<Ticket>,
+    ) -> Result<()> {
+        if core.is_ending {
+            return Err(super::super::shared::closed());
+        }
+        let ticket = ask(core.member()?)?;
+        core.owners.insert(ticket, owner);
+        self.settle(core, now);
+        Ok(())
     }
 
     /// Asks the primary for a client of Redis'; `owner` is told.
@@ -256,5 +316,22 @@ impl Shared {
         let slot = Arc::new(Slot::default());
         core.owners.insert(ticket, Owner::Call(Arc::clone(&slot)));
         Ok(Submitted::Waits(slot))
+    }
+}
+
+fn ask_to_read(
+    member: &mut Member,
+    level: ReadLevel,
+    token: Option<Position>,
+    look: Option<Look>,
+    deadline: Instant,
+    now: Now,
+) -> Result<Ticket> {
+    match level {
+        ReadLevel::Primary => member.submit_read(deadline, now),
+        ReadLevel::Replica { age_max } => {
+            member.submit_bounded(Bound { age: Some(age_max), token }, look, deadline, now)
+        }
+        ReadLevel::Local => member.submit_bounded(Bound { age: None, token }, look, deadline, now),
     }
 }
