@@ -21,25 +21,6 @@ pub(crate) fn allocate(file: &File, bytes: u64) -> io::Result<bool> {
     }
 }
 
-/// How many bytes this user may still write on the file system of a file or directory; `None`: that does not say.
-pub(crate) fn free_bytes(file: &File) -> io::Result<Option<u64>> {
-    let mut told = std::mem::MaybeUninit::<libc::statvfs>::uninit();
-    loop {
-        // SAFETY: the descriptor is open while borrowed; `told` has room for what the call writes.
-        let result = unsafe { libc::fstatvfs(file.as_raw_fd(), told.as_mut_ptr()) };
-        if result == 0 {
-            break;
-        }
-        let error = io::Error::last_os_error();
-        if error.kind() != io::ErrorKind::Interrupted {
-            return Err(error);
-        }
-    }
-    // SAFETY: the call succeeded, so it has written all of it.
-    let told = unsafe { told.assume_init() };
-    Ok((told.f_blocks > 0).then(|| told.f_bavail.saturating_mul(told.f_frsize)))
-}
-
 /// Asks the system to forget what it holds of a file in memory, as far as that is on disk; it may do otherwise.
 pub(crate) fn forget_cached(file: &File) {
     // SAFETY: the descriptor is open while borrowed; the call touches no memory of ours.
@@ -49,13 +30,6 @@ pub(crate) fn forget_cached(file: &File) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_system_says_how_much_room_there_is() {
-        let free = free_bytes(&File::open(std::env::temp_dir()).unwrap()).unwrap();
-        assert!(free.is_some_and(|free| free > 0));
-        assert_eq!(free_bytes(&File::open("/proc").unwrap()).unwrap(), None);
-    }
 
     #[test]
     fn room_is_reserved_or_the_system_says_it_cannot() {

@@ -249,7 +249,7 @@ impl Disk for FileDisk {
     }
 
     fn free_bytes(&self) -> Option<u64> {
-        sys::file::free_bytes(&self.handle).ok().flatten()
+        self.folder.free_bytes()
     }
 
     fn rename(&self, from: File, to: File) -> io::Result<()> {
@@ -282,6 +282,12 @@ impl Disk for FileDisk {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_system_says_how_much_room_there_is() {
+        assert!(Folder::open(&std::env::temp_dir()).unwrap().free_bytes().is_some_and(|free| free > 0));
+        assert_eq!(Folder::open(Path::new("/proc")).unwrap().free_bytes(), None);
+    }
 
     #[test]
     fn a_directory_is_the_same_one_whatever_it_is_called() {

@@ -93,6 +93,12 @@ impl Folder {
         }
     }
 
+    /// How many bytes this user may still write on its file system; `None`: that does not say.
+    pub(crate) fn free_bytes(&self) -> Option<u64> {
+        let told = retry_on_intr(|| rustix::fs::fstatvfs(&self.handle)).ok()?;
+        (told.f_blocks > 0).then(|| told.f_bavail.saturating_mul(told.f_frsize))
+    }
+
     /// Opens a file to be read, and written too if `is_written`.
     pub(crate) fn file(&self, name: &str, is_written: bool) -> io::Result<fs::File> {
         open(&self.handle, name, if is_written { OFlags::RDWR } else { OFlags::RDONLY })
