@@ -376,7 +376,7 @@ pub(super) mod tests {
             assert_eq!(Refusal::decode(&refusal.encode()).unwrap(), refusal);
         }
         let long = Refusal::new(Reason::Version, "ä".repeat(200));
-        assert_eq!(Refusal::decode(&long.encode()).unwrap().detail, "ä".repeat(125));
+        assert_eq!(Refusal::decode(&long.encode()).unwrap().detail, "ä".repeat(127));
         let reason = Reason::OldGeneration { cluster: [7; 16], generation: 3 };
         let old = Refusal::new(reason, "why");
         let bytes = old.encode();

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::pace::Pace;
 use super::{Action, ClientId, LinkId, Split};
 use crate::resp::{Parser, Position, Sending};
 use crate::store::index::Timestamp;
@@ -133,6 +134,7 @@ pub(super) struct Client {
     /// Slots that wait or were refused.
     pub(super) waiting: usize,
     pub(super) in_flight: usize,
+    pub(super) pace: Pace,
     /// What is in flight, and by what.
     pub(super) run: Run,
     pub(super) link: Option<LinkId>,
@@ -310,6 +312,7 @@ impl Split {
             first: 0,
             waiting: 0,
             in_flight: 0,
+            pace: Pace::default(),
             run: Run::Reads,
             link: None,
             output: Vec::new(),
@@ -418,7 +421,14 @@ impl Split {
                 self.pass_on(id);
                 break;
             }
-            if !self.dispatch(id, now) || !self.take_request(id, now) {
+            if !self.dispatch(id, now) {
+                break;
+            }
+            // What was answered here without being sent is told before it is looked at what comes behind.
+            if let Some(client) = self.client_mut(id) {
+                client.flush(whole_max);
+            }
+            if !self.take_request(id, now) {
                 break;
             }
         }

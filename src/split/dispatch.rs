@@ -38,6 +38,7 @@ impl Split {
     /// Sends what a client waits for, as far as that may be sent. `false`: something is left.
     pub(super) fn dispatch(&mut self, id: ClientId, now: Instant) -> bool {
         let hastens = is_planted!(self, HastyRead);
+        let pause = self.options.output_pause;
         loop {
             let Some(client) = self.client_mut(id) else { return false };
             if client.waiting == 0 {
@@ -60,6 +61,10 @@ impl Split {
             let ask = slot.ask;
             let waits = client.run != ask.run() && !(hastens && ask == Ask::Read);
             if client.in_flight > 0 && (waits || ask.run() == Run::Alone) {
+                return false;
+            }
+            // It goes on when an answer has come, or the client has read.
+            if client.in_flight >= client.pace.window() || client.unsent() >= pause {
                 return false;
             }
             if let Some(answer) = self.answer_unwatched(id, ask, now) {

@@ -55,6 +55,7 @@ pub mod lag;
 mod link;
 mod nodes;
 mod options;
+mod pace;
 #[cfg(feature = "sim")]
 pub mod planted;
 mod settle;

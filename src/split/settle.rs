@@ -87,6 +87,7 @@ impl Split {
             && *own == link
         {
             answer.extend_from_slice(piece);
+            client.pace.note_piece(piece.len());
             // What is long, or too long, is seen to before all of it is there.
             self.touch(id);
         }
@@ -225,6 +226,7 @@ impl Split {
             answer = refusal;
         }
         client.in_flight -= 1;
+        client.pace.note_answer();
         let is_refused = !is_streamed && is_refusal(&answer);
         if is_unfenced && !is_refused {
             return self.tell_doubt(id, at, now);

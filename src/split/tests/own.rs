@@ -181,3 +181,44 @@ fn a_joined_client_that_quits_is_not_cut() {
         assert_eq!((counters.cut, counters.link_errors), (cut, cut), "{said}");
     }
 }
+
+/// What is answered without being sent does not hold up what comes behind it.
+#[test]
+fn a_watch_that_is_ended_twice_holds_nothing_up() {
+    for end in ["EXEC", "DISCARD", "UNWATCH"] {
+        let mut bench = Bench::new();
+        let client = bench.client();
+        bench.say(client, &format!("WATCH a\nUNWATCH\nUNWATCH\n{end}\nPING"));
+        let (own, _) = bench.sent(1);
+        bench.answer(own, "+OK\r\n*2\r\n:1\r\n:1\r\n");
+        assert!(bench.sent_by(own).starts_with("UNWATCH"));
+        bench.answer(own, "+OK\r\n*2\r\n:1\r\n:1\r\n");
+        let ended = match end {
+            "UNWATCH" => "+OK".to_owned(),
+            other => format!("-ERR {other} without MULTI"),
+        };
+        assert_eq!(bench.told(client), format!("+OK\r\n+OK\r\n+OK\r\n{ended}\r\n+PONG\r\n"), "{end}");
+    }
+}
+
+/// A client that asks for more than is kept for it, and reads slowly, is answered all the same.
+#[test]
+fn long_answers_are_asked_for_as_they_are_read() {
+    let output_max = 4 << 20;
+    let mut bench = Bench::with(Options { output_max, reads: Reads::Replicas, ..Options::default() });
+    let client = bench.client();
+    bench.say(client, &"GET a\n".repeat(40));
+    let long = format!("$400000\r\n{}\r\n", "x".repeat(400_000));
+    let (link, said) = bench.sent(2);
+    let mut asked = said.matches("GET a").count();
+    assert_eq!(asked, 8);
+    let mut told = 0;
+    for answered in 0..40 {
+        assert!(asked > answered, "it goes on");
+        bench.answer(link, &long);
+        told += bench.told(client).len();
+        asked += bench.sent_by(link).matches("GET a").count();
+        assert!(asked - answered <= 21, "{asked} of which {answered} are answered");
+    }
+    assert_eq!((asked, told), (40, 40 * long.len()));
+}
