@@ -51,6 +51,6 @@ pub use self::peers::Peers;
 pub use self::reply::{Protocol, Reply};
 pub use self::request::{Limits, Parsed, Parser, ProtocolError, Request};
 pub use self::scans::{ScanTable, Scans, mark_of, marks};
-#[cfg(feature = "proxy")]
+#[cfg(all(feature = "proxy", feature = "replication"))]
 pub(crate) use self::sending::Sending;
 pub use self::topology::{ClientAddress, Freshness, Node, Topology};

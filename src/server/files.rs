@@ -25,17 +25,17 @@ impl Config {
             }
         }
         #[cfg(feature = "store")]
-        if let Some(store) = &self.store {
-            if let Some(path) = &store.password_file {
-                found.password(path, store.password_at, |password| match password.bytes() {
-                    [] => Err(crate::server::store::no_password(self, path, store.password_at)),
-                    _ => Ok(()),
-                });
-            }
-            #[cfg(feature = "replication")]
-            if let Some(cluster) = &store.cluster {
-                found.security(cluster);
-            }
+        if let Some(store) = &self.store
+            && let Some(path) = &store.password_file
+        {
+            found.password(path, store.password_at, |password| match password.bytes() {
+                [] => Err(crate::server::store::no_password(self, path, store.password_at)),
+                _ => Ok(()),
+            });
+        }
+        #[cfg(feature = "replication")]
+        if let Some(cluster) = self.store.as_ref().and_then(|store| store.cluster.as_ref()) {
+            found.security(cluster);
         }
         let mut problems = found.problems;
         problems.sort_by_key(|problem| (problem.line, problem.column));
