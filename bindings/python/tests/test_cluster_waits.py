@@ -1,4 +1,6 @@
-"""Reads on a node of a cluster that hears of no primary: they wait, and whoever waits for them can do without."""
+"""Reads on a node of a cluster that hears of no primary: they wait, and whoever waits for them can do
+without.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,9 @@ def test_a_signal_ends_reads_that_wait(tmp_path: Path) -> None:
 
         signal.signal(signal.SIGALRM, enough)
         members = [trimtab.Member(name, f"127.0.0.1:{7400 + at}") for at, name in enumerate("abc", 1)]
-        options = trimtab.ClusterOptions("a", members, insecure_plaintext=True, message_bytes=16 << 10, patience=600)
+        options = trimtab.ClusterOptions(
+            "a", members, insecure_plaintext=True, message_bytes=16 << 10, patience=600
+        )
         store = trimtab.Store(sys.argv[1], segment_bytes=256 << 10, timeout=600, cluster=options)
         reads = {
             "get": lambda: store.get(b"k"),

@@ -1,4 +1,6 @@
-"""What an ``AsyncStore`` has beside writes: reads, which in a cluster may have to wait, and changes of the cluster."""
+"""What an ``AsyncStore`` has beside writes: reads, which in a cluster may have to wait, and changes of the
+cluster.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,10 @@ _T = TypeVar("_T")
 
 
 class AsyncReads:
-    """Reads wait as writes do: by the queue, without a thread, and for the store's ``timeout`` at most. What is here is read
-    once it is as fresh as was asked. In a store of one node there is nothing to wait for."""
+    """Reads wait as writes do: by the queue, without a thread, and for the store's ``timeout`` at most.
+    What is here is read once it is as fresh as was asked. In a store of one node there is nothing to wait
+    for.
+    """
 
     _store: Store
 
@@ -89,8 +93,8 @@ class AsyncReads:
         reverse: bool = False,
         limit: int | None = None,
     ) -> StoreScan[tuple[bytes, bytes]]:
-        """Keys and values of a range, as ``Store.items``, to be gone through with ``for``: once it is there it waits for
-        nothing.
+        """Keys and values of a range, as ``Store.items``, to be gone through with ``for``: once it is there
+        it waits for nothing.
 
         for key, value in await reads.items(prefix=b"user/"):
             ...
@@ -135,8 +139,9 @@ class AsyncReads:
         return self._store._outcome_of(result)
 
     async def transfer(self, to: str, *, timeout: float | timedelta | EllipsisType | None = ...) -> None:
-        """Hands over to another voter, as ``Store.transfer``. It has a thread while it lasts, as what else changes the
-        cluster. Cancelling it ends the wait, not the change."""
+        """Hands over to another voter, as ``Store.transfer``. It has a thread while it lasts, as what else
+        changes the cluster. Cancelling it ends the wait, not the change.
+        """
         await self._aside(lambda: self._store.transfer(to, timeout=timeout))
 
     async def abort_transfer(self) -> bool:
@@ -206,8 +211,9 @@ class AsyncReads:
         return self._store._lease_here(id)
 
     async def _aside(self, call: Callable[[], _T]) -> _T:
-        """Calls what has no queue, on a thread that nobody waits for: when this is cancelled, or the loop or the process ends,
-        it is left to itself. The loop's own threads would be waited for."""
+        """Calls what has no queue, on a thread that nobody waits for: when this is cancelled, or the loop
+        or the process ends, it is left to itself. The loop's own threads would be waited for.
+        """
         loop = self._check()
         future: asyncio.Future[_T] = loop.create_future()
 

@@ -29,15 +29,16 @@ _Submission = tuple[Operation, int, Durability | AtLeast | int | str | None, Req
 class AsyncStore(AsyncReads):
     """A store for one asyncio loop: ``trimtab.aio.attach`` makes one, for an ``async with`` block.
 
-    Every write and every read of ``Store`` is here, as a coroutine. The writes of one turn of the loop are submitted
-    together, in order; no thread is made for writes and reads, and the loop never waits. On a node of a cluster the
-    reads of ``store`` itself may stop the loop until the primary has answered: read here. In a store of one node they
-    wait for nobody, and cost less. A ``store.watch(...)`` is its own asynchronous iterator.
+    Every write and every read of ``Store`` is here, as a coroutine. The writes of one turn of the loop are
+    submitted together, in order; no thread is made for writes and reads, and the loop never waits. On a
+    node of a cluster the reads of ``store`` itself may stop the loop until the primary has answered: read
+    here. In a store of one node they wait for nobody, and cost less. A ``store.watch(...)`` is its own
+    asynchronous iterator.
 
     A write that is cancelled before it was submitted is not done; one that is under way goes on, and its
-    answer is dropped. A read that is cancelled is over. ``capacity`` writes and reads that wait may be under way; others
-    wait for their turn, in order. Leaving the block waits for the writes under way; the store stays open. Use it on its
-    loop's thread; each loop has one of its own.
+    answer is dropped. A read that is cancelled is over. ``capacity`` writes and reads that wait may be
+    under way; others wait for their turn, in order. Leaving the block waits for the writes under way; the
+    store stays open. Use it on its loop's thread; each loop has one of its own.
 
     A hosted store makes no thread either: the loop turns it as long as it is attached, and waits for the
     disk in each turn that has something to write. One loop at a time does.

@@ -114,7 +114,9 @@ class AsyncLease:
 
     @property
     def lease(self) -> Lease:
-        """The same lease, for threads. In a cluster its reads may wait, and the loop with them: use those here."""
+        """The same lease, for threads. In a cluster its reads may wait, and the loop with them: use those
+        here.
+        """
         return Lease(self._store.store, self._id)
 
     async def alive(self) -> bool:

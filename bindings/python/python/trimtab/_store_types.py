@@ -39,12 +39,13 @@ class Requests:
             store.increment(b"visits", request=request)     # not done twice
 
     - client: 16 bytes that no other client uses, not all zero; None (default) draws them at random.
-    - number: the first one, 0 to 2^64 - 1. Who goes on with a client of before goes on behind its last number.
+    - number: the first one, 0 to 2^64 - 1. Who goes on with a client of before goes on behind its last
+      number.
 
-    The store remembers the answers to the last 32 numbers of each client, over restarts too. A number names one request:
-    sent again it has to be with the same operation. The store compares no more than what kind of answer it has, and raises
-    ``StateError`` where that is another operation's; a put of another key under a number that was used is answered with what
-    came of the first one, ``is_repeated``, and not done.
+    The store remembers the answers to the last 32 numbers of each client, over restarts too. A number names
+    one request: sent again it has to be with the same operation. The store compares no more than what kind
+    of answer it has, and raises ``StateError`` where that is another operation's; a put of another key
+    under a number that was used is answered with what came of the first one, ``is_repeated``, and not done.
     """
 
     def __init__(self, client: bytes | None = None, number: int = 1) -> None:

@@ -1,4 +1,5 @@
-"""Servers and stores in asyncio, on the loop's own thread: no other thread is made, but for changes of a cluster.
+"""Servers and stores in asyncio, on the loop's own thread: no other thread is made, but for changes of a
+cluster.
 
     async with trimtab.aio.serve(trimtab.Server(configuration)) as hosted:
         await shutdown_asked_for()
@@ -42,8 +43,8 @@ def serve(server: Server) -> Hosted:
 
 def attach(store: Store, capacity: int = 4096) -> AsyncStore:
     """A store for an ``async with`` block in the running loop: entering makes a queue of its own for
-    ``capacity`` writes, and reads that wait; leaving waits for what is under way. The store stays open, and goes on to be
-    everybody else's too.
+    ``capacity`` writes, and reads that wait; leaving waits for what is under way. The store stays open, and
+    goes on to be everybody else's too.
 
     A hosted store is turned by the loop as long as it is attached, to one loop at a time; a turn waits for
     the disk, and the loop with it."""
