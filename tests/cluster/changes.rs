@@ -1,10 +1,12 @@
 //! Nodes that are added, get a vote, are taken out.
 
+use std::time::{Duration, Instant};
+
 use trimtab::Error;
 use trimtab::embedded::{Call, ClusterEvent};
 use trimtab::replication::{Role, Standing};
 
-use crate::support::{Cluster, PATIENCE, wait_role};
+use crate::support::{Cluster, PATIENCE, free_address, wait_role};
 
 #[test]
 fn a_new_node_catches_up_by_a_snapshot_and_gets_a_vote() {
@@ -110,4 +112,34 @@ fn a_voter_that_is_lost_is_replaced() {
     wait_role(cluster.store(3), Role::Replica);
     let done = cluster.store(3).put(b"key", b"2", &Call { nodes: 3, ..Call::default() }).unwrap();
     assert_eq!(done.nodes, 3);
+}
+
+/// A change that waits for a node to catch up ends with the store.
+#[test]
+fn a_promotion_that_waits_ends_when_the_store_is_closed() {
+    let mut cluster = Cluster::new(1, 0);
+    let primary = cluster.primary();
+    cluster.store(primary).add("d", Some(free_address()), Some(PATIENCE)).unwrap();
+    let is_busy = |answer: &Result<_, Error>| {
+        answer.as_ref().is_err_and(|error| error.to_string().contains("busy with a change"))
+    };
+    std::thread::scope(|scope| {
+        let store = cluster.store(primary);
+        let waiting = scope.spawn(|| {
+            loop {
+                let answer = store.promote_learner("d", Some(10 * PATIENCE)).map(drop);
+                if !is_busy(&answer) {
+                    return answer;
+                }
+            }
+        });
+        let until = Instant::now() + PATIENCE;
+        while !is_busy(&store.promote_learner("d", Some(Duration::from_millis(1))).map(drop)) {
+            assert!(Instant::now() < until, "it waits");
+        }
+        store.close().unwrap();
+        let ended = waiting.join().unwrap();
+        assert!(matches!(ended, Err(Error::State { what: "store", .. })), "{ended:?}");
+    });
+    cluster.drop(primary);
 }

@@ -331,6 +331,11 @@ impl Member {
         Ok(ticket)
     }
 
+    /// Takes out the change that is held.
+    pub(super) fn take_held_change(&mut self) -> Option<Ticket> {
+        self.held.take().map(|held| held.ticket)
+    }
+
     /// Makes the change that is held, if there is one and its time has come.
     pub(super) fn change_when_ready(&mut self, now: Now) {
         let Some(Held { change, ticket, deadline }) = self.held.take() else { return };

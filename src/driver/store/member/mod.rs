@@ -194,6 +194,9 @@ impl Member {
         self.sight.set(None);
         self.node.close(now);
         self.take_completions(now);
+        if let Some(ticket) = self.take_held_change() {
+            self.reply(ticket, Err(super::shared::closed()));
+        }
         for (ticket, is_doubtful) in self.calls.take_all() {
             let why = if is_doubtful { Error::UnknownOutcome } else { super::shared::closed() };
             self.reply(ticket, Err(why));
