@@ -21,9 +21,8 @@ impl Fields {
     pub(super) fn of(pairs: Option<&Pairs<'_>>) -> Self {
         let mut fields = Self::default();
         for (field, value) in pairs.into_iter().flat_map(Pairs::iter) {
-            fields.put(field, value);
+            fields.set(field, value);
         }
-        fields.begin();
         fields
     }
 
@@ -69,6 +68,14 @@ impl Fields {
 
     /// Says whether the field is new.
     pub(super) fn put(&mut self, field: &[u8], value: &[u8]) -> bool {
+        let (place, before) = self.set(field, value);
+        let is_new = before.is_none();
+        self.undo.push((place, field.to_vec(), before));
+        is_new
+    }
+
+    /// Gives where the field is, and what it had before.
+    fn set(&mut self, field: &[u8], value: &[u8]) -> (usize, Option<Vec<u8>>) {
         let place = self.places.get(field).copied();
         let before = place.and_then(|place| self.pairs[place].take()).map(|(_, value)| value);
         if let Some(before) = &before {
@@ -79,11 +86,9 @@ impl Fields {
             self.pairs.push(None);
             self.pairs.len() - 1
         });
-        let is_new = before.is_none();
         self.bytes += pair_bytes(field, value);
-        self.undo.push((place, field.to_vec(), before));
         self.pairs[place] = Some((field.to_vec(), value.to_vec()));
-        is_new
+        (place, before)
     }
 
     /// Says whether it was there.
