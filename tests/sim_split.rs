@@ -85,9 +85,10 @@ fn planted_bugs_are_found() {
         None => 0..number("SEEDS").unwrap_or(BUG_SEEDS),
     };
     let mut missed = Vec::new();
-    for plant in Plant::ALL.into_iter().filter(|it| !Plant::BY_HAND.contains(it)) {
+    for plant in Plant::ALL {
         let name = format!("{plant:?}");
-        if only.as_ref().is_some_and(|only| *only != name) {
+        // One that random worlds seldom meet is planted only when it is asked for.
+        if only.as_ref().map_or(Plant::BY_HAND.contains(&plant), |only| *only != name) {
             continue;
         }
         let found = seeds.clone().find_map(|seed| {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::client::{Ask, Client, Mode, Run, State};
 use super::link::{Link, Use, What};
-use super::nodes::of;
+use super::nodes::{Node, of};
 use super::take::error;
 use super::{ClientId, LinkId, Split, Timed};
 use crate::resp::{Position, Protocol};
@@ -533,7 +533,16 @@ impl Split {
         if client.in_flight > 0 && client.held_until.is_some_and(|until| until > now) {
             return;
         }
-        let text = format!("TRYAGAIN there was no primary for {:?}: nothing was done", self.options.hold);
+        let hold = self.options.hold;
+        let text = match self.primary.and_then(|primary| self.nodes.get(&primary)) {
+            Some(Node { name, problem: Some(problem), .. }) => format!(
+                "TRYAGAIN {name} is primary and did not let this listener in for {hold:?}, with {problem:?}: nothing was done"
+            ),
+            Some(Node { name, failures: 1.., .. }) => {
+                format!("TRYAGAIN {name} is primary and was not to be reached for {hold:?}: nothing was done")
+            }
+            _ => format!("TRYAGAIN there was no primary for {hold:?}: nothing was done"),
+        };
         self.fail_waiting(id, text.as_bytes(), now);
     }
 

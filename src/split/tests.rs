@@ -497,6 +497,26 @@ fn who_has_not_logged_in_is_told_so_and_nodes_are_logged_in_to() {
     let problem = bench.split.nodes().find_map(|node| node.problem.map(str::to_owned)).unwrap();
     assert!(problem.starts_with("WRONGPASS"), "{problem}");
     assert_eq!(bench.split.held(), 1);
+    bench.now = bench.now.saturating_add(Options::default().hold);
+    bench.split.handle_timeout(bench.now);
+    bench.act();
+    let told = bench.told(client);
+    let expected = "-TRYAGAIN n1 is primary and did not let this listener in for 5s, with \"WRONGPASS ";
+    assert!(told.starts_with(expected), "{told}");
+}
+
+#[test]
+fn who_waits_for_a_primary_that_is_not_to_be_reached_is_told_which() {
+    let mut bench = Bench::new();
+    let client = bench.client();
+    bench.say(client, "SET a 1");
+    let link = *bench.links.keys().next().unwrap();
+    bench.split.handle_link_down(link, bench.now);
+    bench.now = bench.now.saturating_add(Options::default().hold);
+    bench.split.handle_timeout(bench.now);
+    bench.act();
+    let told = bench.told(client);
+    assert!(told.starts_with("-TRYAGAIN n1 is primary and was not to be reached for 5s: "), "{told}");
 }
 
 #[test]

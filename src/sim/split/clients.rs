@@ -56,9 +56,21 @@ impl Known {
     }
 }
 
+/// What a client does.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Habit {
+    /// Of everything something.
+    All,
+    /// It adds to everybody's number.
+    Adds,
+    /// It asks for everybody's number: who writes is owed its own writes, which hides that it is owed what it has read.
+    Asks,
+}
+
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) number: u64,
+    pub(super) habit: Habit,
     pub(super) id: Option<ClientId>,
     /// What it is yet to send, as bytes.
     outbox: Vec<u8>,
@@ -99,9 +111,10 @@ enum Ending {
 }
 
 impl Client {
-    pub(super) fn new(number: u64) -> Self {
+    pub(super) fn new(number: u64, habit: Habit) -> Self {
         Self {
             number,
+            habit,
             id: None,
             outbox: Vec::new(),
             expected: VecDeque::new(),
@@ -154,6 +167,11 @@ impl Client {
     /// Thinks up what to send next.
     pub(super) fn think(&mut self, rng: &mut Rng, now: Instant) {
         self.since = now;
+        match self.habit {
+            Habit::All => {}
+            Habit::Adds => return self.ask(&["INCR", "shared"], Op::CountShared),
+            Habit::Asks => return self.ask(&["GET", "shared"], Op::GetShared),
+        }
         let own = format!("c{}", self.number);
         for _ in 0..1 + rng.below(6) {
             let key = rng.below(3);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::clients::Client;
+use super::clients::{Client, Habit};
 use super::nodes::{Log, Node, wall};
 use crate::balance::Address;
 use crate::resp::Position;
@@ -142,8 +142,14 @@ impl World {
         let drain = options.drain;
         let split = Split::new(options, wall(Instant::START), Rng::new(rng.next_u64()));
         let breaks = if rng.below(8) == 0 { 80 } else { 6 };
+        let is_shared_out = rng.below(8) == 0;
+        let habit = |number| match number {
+            _ if !is_shared_out => Habit::All,
+            0 => Habit::Adds,
+            _ => Habit::Asks,
+        };
         let nodes = (0..2 + rng.below(3)).map(|_| Node::new(&mut rng)).collect();
-        let clients = (0..3 + rng.below(8)).map(Client::new).collect();
+        let clients = (0..3 + rng.below(8)).map(|number| Client::new(number, habit(number))).collect();
         let mut world = Self {
             now: Instant::from_millis(1),
             rng,
@@ -537,7 +543,8 @@ impl World {
         let Some(client) = self.clients.iter_mut().find(|client| client.id == Some(id)) else {
             return Ok(());
         };
-        let mut old = std::mem::replace(client, Client::new(number as u64));
+        let habit = client.habit;
+        let mut old = std::mem::replace(client, Client::new(number as u64, habit));
         client.id = Some(self.split.open_client("sim:2", "sim:3", wall(self.now)));
         old.leave();
         self.summary.cut += 1;
