@@ -559,8 +559,9 @@ impl World {
     fn scrub(&mut self) -> Result<(), String> {
         let now = self.now;
         let mut scrub = Scrub::new(self.log(), IDENTITY, 1 << 20, now);
+        let log = self.log.as_ref().expect("it was just begun on");
         while let Some(at) = scrub.next_deadline() {
-            let result = scrub.step(&self.disk, at);
+            let result = scrub.step(&self.disk, at).and_then(|()| scrub.missing(log, &self.disk));
             if self.disk.is_crashed() {
                 return Ok(());
             }

@@ -115,6 +115,32 @@ fn a_snapshot_that_rots_is_written_again() {
 }
 
 #[test]
+fn files_that_are_taken_away_are_missed_and_made_up_for() {
+    // The oldest of several segments, the snapshot, and the one segment that is written to.
+    for (kind, before) in [("wal", 150), ("snapshot", 150), ("wal", 290)] {
+        let folder = Folder::new("rot");
+        let store = Store::open(folder.path(), options()).expect("it opens");
+        fill(&store, 0, before);
+        store.snapshot(None).expect("a snapshot is written");
+        fill(&store, before, 300);
+        store.scrub(None).expect("all is good");
+        let path = one(folder.path(), kind);
+        std::fs::remove_file(&path).expect("it was there");
+        let written = store.status().expect("it is open").counts.snapshots;
+        assert_eq!(found(&store, &path), 0);
+        let deadline = Instant::now() + LONG;
+        while store.status().expect("it is open").counts.snapshots == written {
+            assert!(Instant::now() < deadline, "no snapshot is written");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        fill(&store, 300, 310);
+        store.scrub(None).expect("it is good again");
+        store.close().expect("all is written");
+        check(&Store::open(folder.path(), options()).expect("it opens"), 310);
+    }
+}
+
+#[test]
 fn passes_come_by_themselves_and_find_what_has_rotted() {
     let folder = Folder::new("rot");
     let options = Options { scrub_interval: Some(Duration::from_millis(1)), ..options() };

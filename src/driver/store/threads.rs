@@ -145,6 +145,7 @@ impl Shared {
             Some(at) => {
                 let before = scrub.verified_bytes();
                 let result = MutexGuard::unlocked(core, || scrub.step(disk, now.instant));
+                let result = result.and_then(|()| scrub.missing(core.engine().log(), disk));
                 core.scrubbing.stepped(scrub.verified_bytes() - before, result);
                 return Some(scrub.next_deadline().unwrap_or(at));
             }

@@ -110,6 +110,7 @@ impl World {
                     while scrub.next_deadline().is_some() {
                         let at = scrub.next_deadline().unwrap_or(now.instant).max(now.instant);
                         found |= scrub.step(disk, at).is_err();
+                        found |= scrub.missing(node.engine().log(), disk).is_err();
                     }
                     if found {
                         node.handle_damage(scrub.damaged_segment(), now);

@@ -538,6 +538,11 @@ impl Log {
         Ok(Plan { from, to, pieces })
     }
 
+    /// Whether this segment is part of the log.
+    pub(super) fn holds_segment(&self, ordinal: u64, salt: u64) -> bool {
+        self.segments.started().iter().any(|it| (it.label.ordinal, it.label.salt) == (ordinal, salt))
+    }
+
     /// The segments as far as they are durable: ordinal, salt, the checksum they begin with, and where their records
     /// end.
     pub(super) fn durable_segments(&self) -> Vec<super::scrub::Stretch> {

@@ -27,20 +27,30 @@ pub(super) struct Stretch {
     pub(super) end: Option<u64>,
 }
 
+/// What was not there when it was to be read.
+#[derive(Clone, Copy, Debug)]
+enum Absent {
+    Segment { ordinal: u64, salt: u64 },
+    Snapshot(Sequence),
+}
+
 /// One pass over a log: its durable records and its snapshot. It holds no file open; what is let go of meanwhile is
-/// passed over.
+/// passed over. What was taken away by somebody else is told by [`Scrub::missing`], which knows the log.
 #[derive(Debug)]
 pub struct Scrub {
     identity: Identity,
     bytes_per_second: u64,
     stretches: VecDeque<Stretch>,
     snapshot: Option<SnapshotReader>,
-    snapshot_file: Option<File>,
+    /// The snapshot that is read once the log is.
+    snapshot_next: Option<Sequence>,
     /// Where the present stretch goes on, and with which checksum.
     at: Option<(u64, u32)>,
     verified_bytes: u64,
     /// The last segment that was found damaged; 0: none was.
     damaged: u64,
+    /// What the last step did not find.
+    absent: Option<Absent>,
     /// Before this nothing more is read.
     ready_at: Instant,
 }
@@ -54,23 +64,24 @@ impl Scrub {
             bytes_per_second: bytes_per_second.max(1),
             stretches: log.durable_segments().into(),
             snapshot: None,
-            snapshot_file: (snapshot != Sequence(0)).then_some(File::Snapshot(snapshot)),
+            snapshot_next: (snapshot != Sequence(0)).then_some(snapshot),
             at: None,
             verified_bytes: 0,
             damaged: 0,
+            absent: None,
             ready_at: now,
         }
     }
 
     /// When the next step may be taken; `None` when the pass is over.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let is_over = self.stretches.is_empty() && self.snapshot.is_none() && self.snapshot_file.is_none();
+        let is_over = self.stretches.is_empty() && self.snapshot.is_none() && self.snapshot_next.is_none();
         (!is_over).then_some(self.ready_at)
     }
 
     /// A snapshot was written in place of the one of this sequence: what is left of that is not read any more.
     pub fn forget_snapshot(&mut self, sequence: Sequence) {
-        self.snapshot_file.take_if(|file| *file == File::Snapshot(sequence));
+        self.snapshot_next.take_if(|next| *next == sequence);
         self.snapshot.take_if(|reader| reader.header().sequence == sequence);
     }
 
@@ -83,6 +94,22 @@ impl Scrub {
     /// [`Log::leave_damaged`]. `None` when none was: damage, if there was any, is in the snapshot.
     pub fn damaged_segment(&self) -> Option<u64> {
         (self.damaged > 0).then_some(self.damaged)
+    }
+
+    /// Asked after each step: `Corrupt` when what that did not find is part of the log. Somebody has taken the file away, or put
+    /// another in its place.
+    pub fn missing(&mut self, log: &Log, disk: &impl Disk) -> Result<()> {
+        let file = match self.absent.take() {
+            Some(Absent::Segment { ordinal, salt }) if log.holds_segment(ordinal, salt) => {
+                self.damaged = self.damaged.max(ordinal);
+                File::Segment(ordinal)
+            }
+            Some(Absent::Snapshot(sequence)) if log.state().snapshot.sequence == sequence => {
+                File::Snapshot(sequence)
+            }
+            _ => return Ok(()),
+        };
+        Err(rotten(disk.name(file), 0, "the file is not there, or another is in its place"))
     }
 
     /// Takes the next step if it is due. `Corrupt` tells what has rotted; what is left is checked by further steps.
@@ -104,7 +131,10 @@ impl Scrub {
 
     fn step_segment(&mut self, disk: &impl Disk, stretch: &Stretch) -> Result<()> {
         let file = File::Segment(stretch.ordinal);
-        let result = self.read_segment(disk, stretch, file);
+        let result = match self.at {
+            None if !has_name(disk, file)? => Ok(false),
+            _ => self.read_segment(disk, stretch, file),
+        };
         match result {
             Ok(true) => return Ok(()),
             Err(error) if !is_gone(disk, stretch) => {
@@ -112,7 +142,10 @@ impl Scrub {
                 self.leave();
                 return Err(error);
             }
-            _ => self.leave(),
+            _ => {
+                self.absent = Some(Absent::Segment { ordinal: stretch.ordinal, salt: stretch.salt });
+                self.leave();
+            }
         }
         Ok(())
     }
@@ -183,11 +216,15 @@ impl Scrub {
     }
 
     fn step_snapshot(&mut self, disk: &impl Disk) -> Result<()> {
-        if let Some(file) = self.snapshot_file.take() {
+        if let Some(sequence) = self.snapshot_next.take() {
+            let file = File::Snapshot(sequence);
             match SnapshotReader::open(disk, file, self.identity) {
-                Ok(reader) => self.snapshot = Some(reader),
+                Ok(reader) if has_name(disk, file)? => self.snapshot = Some(reader),
                 // A later one took its place.
-                Err(Error::Io { code: libc::ENOENT, .. }) => return Ok(()),
+                Ok(_) | Err(Error::Io { code: libc::ENOENT, .. }) => {
+                    self.absent = Some(Absent::Snapshot(sequence));
+                    return Ok(());
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -197,7 +234,10 @@ impl Scrub {
             match reader.next(disk).map(|part| part.is_some()) {
                 Ok(true) if reader.offset() - offset < STEP_BYTES => {}
                 Ok(goes_on) => break Ok(goes_on),
-                Err(Error::Io { code: libc::ENOENT, .. }) => break Ok(false),
+                Err(Error::Io { code: libc::ENOENT, .. }) => {
+                    self.absent = Some(Absent::Snapshot(reader.header().sequence));
+                    break Ok(false);
+                }
                 Err(error) => break Err(error),
             }
         };
@@ -207,6 +247,12 @@ impl Scrub {
         }
         result.map(|_| ())
     }
+}
+
+/// Whether the directory has this file. One that is open is read even without a name.
+fn has_name(disk: &impl Disk, file: File) -> Result<bool> {
+    let files = disk.list().map_err(|error| Error::io("list the directory", &error))?;
+    Ok(files.contains(&file))
 }
 
 /// Whether the segment was let go of.
