@@ -17,6 +17,7 @@ mod damage;
 mod eviction;
 mod failover;
 mod identity;
+mod order;
 mod reads;
 #[cfg(feature = "tls")]
 mod secured;

@@ -21,6 +21,15 @@ pub(in crate::driver) enum Ground {
     Member(Box<Member>),
 }
 
+/// Who has its writes done in the order in which they were asked for, without waiting for one before the next is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Source {
+    /// A connection of Redis'.
+    Client { lane: usize, client: u64 },
+    /// A queue, by where it lies in memory.
+    Queue(usize),
+}
+
 /// What a write asks for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted {
@@ -40,6 +49,12 @@ pub(super) struct Wanted {
         expect(dead_code, reason = "of clusters")
     )]
     pub(super) stays: bool,
+    /// Whose order it is to keep; `None`: nobody's. A store of one node keeps that of all.
+    #[cfg_attr(
+        not(all(feature = "proxy", feature = "replication")),
+        expect(dead_code, reason = "of clusters")
+    )]
+    pub(super) source: Option<Source>,
 }
 
 /// What was done, and what was reached.

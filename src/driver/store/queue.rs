@@ -10,7 +10,7 @@ use crate::driver::lock::Mutex;
 
 use super::Store;
 use super::answer::{Done, Expected};
-use super::ground::Wanted;
+use super::ground::{Source, Wanted};
 use super::owner::Owner;
 use super::shared::{closed, deadline, now};
 use crate::error::{Error, Result};
@@ -145,7 +145,9 @@ impl Queue {
                 let command =
                     Command { time: Timestamp::default(), request: *request, operation: operation.clone() };
                 let owner = Owner::Queue(Arc::clone(&self.shared), *user_data, Expected::of(operation));
-                let wanted = Wanted { durability: *durability, nodes: *nodes, deadline: until, stays: false };
+                let source = Some(Source::Queue(Arc::as_ptr(&self.shared) as usize));
+                let wanted =
+                    Wanted { durability: *durability, nodes: *nodes, deadline: until, stays: false, source };
                 shared
                     .take(&mut core, &command, &wanted, owner, now)
                     .inspect_err(|_| self.shared.state.lock().under_way -= 1)

@@ -193,6 +193,7 @@ impl Node {
         self.engine.publish();
         self.feed_all();
         self.answer_writes();
+        self.push_transfer();
         self.answer_reads();
     }
 

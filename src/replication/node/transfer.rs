@@ -14,6 +14,9 @@ use crate::error::Error;
 use crate::store::engine::Now;
 use crate::time::Instant;
 
+/// The part of an election's time for which a handover waits for writes that are to be on more nodes than a quorum.
+const SPREADS: u32 = 4;
+
 /// A handover.
 #[derive(Debug)]
 pub(super) struct Transfer {
@@ -26,6 +29,9 @@ pub(super) struct Transfer {
     rests_until: Instant,
     /// Up to where the log was, and when: to see how long the other one takes to have that.
     mark: Option<(u64, Instant)>,
+    /// Nothing more is taken, and writes that are to be on more nodes than a quorum have until then to be so: once this node is
+    /// primary no longer it does not hear whether they are.
+    spreads_until: Option<Instant>,
 }
 
 impl Transfer {
@@ -84,8 +90,15 @@ impl Node {
     fn begin_transfer(&mut self, to: u64, ticket: Option<Ticket>, most: Duration) {
         let now = self.now.instant;
         let deadline = now.saturating_add(most);
-        self.transfer =
-            Some(Transfer { to, ticket, deadline, is_begun: false, rests_until: now, mark: None });
+        self.transfer = Some(Transfer {
+            to,
+            ticket,
+            deadline,
+            is_begun: false,
+            rests_until: now,
+            mark: None,
+            spreads_until: None,
+        });
         self.push_transfer();
     }
 
@@ -99,9 +112,10 @@ impl Node {
         }
     }
 
-    /// Whether another one is about to take over: the library takes no entries.
+    /// Whether another one is about to take over: no entries are taken.
     pub(super) fn is_handing_over(&self) -> bool {
         self.raw.raft.lead_transferee.is_some()
+            || self.transfer.as_ref().is_some_and(|transfer| transfer.spreads_until.is_some())
     }
 
     /// Looks how a handover stands.
@@ -125,8 +139,13 @@ impl Node {
     /// Begins an attempt of the handover that is under way, when its time has come.
     pub(super) fn push_transfer(&mut self) {
         let (now, election) = (self.now.instant, self.election_time());
-        let is_able = self.raw.raft.state == StateRole::Leader && !self.is_handing_over();
-        let Some(transfer) = self.transfer.as_mut().filter(|_| is_able) else { return };
+        let is_able = self.raw.raft.state == StateRole::Leader && self.raw.raft.lead_transferee.is_none();
+        let is_spread = !self.calls.writes.wait_for_more();
+        let Some(transfer) = self.transfer.as_mut() else { return };
+        let spreads_until = transfer.spreads_until.take();
+        if !is_able {
+            return;
+        }
         if transfer.is_begun {
             // The library has given up, or this primary was elected anew: writes have their turn.
             (transfer.is_begun, transfer.mark) = (false, None);
@@ -147,7 +166,10 @@ impl Node {
                     matched >= sequence && now.duration_since(since) <= election / 2
                 }));
         let Some(transfer) = &mut self.transfer else { return };
-        if is_near {
+        let until = spreads_until.unwrap_or(now.saturating_add(election / SPREADS));
+        if is_near && !is_spread && now < until {
+            transfer.spreads_until = Some(until);
+        } else if is_near {
             transfer.is_begun = true;
             self.raw.transfer_leader(to);
         } else if mark.is_none_or(|(sequence, _)| matched >= sequence) {

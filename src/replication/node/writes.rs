@@ -6,7 +6,6 @@ use raft::eraftpb::{Entry, Message, MessageType};
 
 use super::calls::refused;
 use super::{Answer, Denied, Done, Level, Node, Position, Reached, Ticket};
-use crate::error::Error;
 use crate::store::engine::{Durability, Now};
 use crate::store::index::{Command, Outcome};
 use crate::time::Instant;
@@ -57,6 +56,12 @@ impl Writes {
 
     pub(super) fn count(&self) -> usize {
         self.proposals.len() + self.logged.len() + self.spreading.len() + self.joint.len()
+    }
+
+    /// Whether something that is in the log is to be on more nodes than a quorum.
+    pub(super) fn wait_for_more(&self) -> bool {
+        let mut writes = self.logged.values().chain(self.spreading.values());
+        writes.any(|write| matches!(write.level, Level::All | Level::AtLeast(_)))
     }
 
     /// A change that is in the log.
@@ -131,7 +136,7 @@ impl Node {
         self.check_waiting()?;
         let most = self.options.uncommitted_bytes_max;
         if self.calls.writes.proposed_bytes >= most {
-            return Err(refused(Error::Capacity { what: "uncommitted_bytes_max", limit: most }));
+            return Err(Denied::Busy("uncommitted_bytes_max of entries"));
         }
         #[cfg(feature = "sim")]
         let command = &if self.is_planted(crate::replication::planted::Plant::DoneTwice) {
@@ -166,12 +171,14 @@ impl Node {
         Some(self.raw.raft.raft_log.last_index() + 1 - count)
     }
 
-    /// Has an entry appended that nobody waits for.
+    /// Has an entry appended that nobody waits for, at once: who looks for room behind it finds what there is.
     pub(super) fn propose_own(&mut self, payload: Vec<u8>) -> Option<u64> {
         if !self.engine.has_room(payload.len() as u64 + 64) {
             return None;
         }
-        self.step_proposal(vec![Entry { data: payload.into(), ..Entry::default() }])
+        let sequence = self.step_proposal(vec![Entry { data: payload.into(), ..Entry::default() }]);
+        self.append_ready();
+        sequence
     }
 
     /// Has what was submitted appended, as much as there is room for, in one go.
@@ -199,7 +206,8 @@ impl Node {
                 }
                 (bytes, count, growth) = (bytes + more, count + 1, growth + proposal.growth);
             }
-            if !self.engine.has_room(bytes) || !self.make_room_in_memory(growth) {
+            // What makes room in memory takes some of that in the log.
+            if !self.make_room_in_memory(growth) || !self.engine.has_room(bytes) {
                 return;
             }
             let entry = |it: &Proposal| Entry { data: it.payload.clone().into(), ..Entry::default() };
@@ -348,10 +356,14 @@ impl Node {
                 Level::AtLeast(least) => nodes >= least,
                 _ => true,
             };
-            let is_late = !is_primary
-                || degrade_after.is_some_and(|most| since.saturating_add(most) <= self.now.instant);
+            let is_late = degrade_after
+                .is_some_and(|most| !is_primary || since.saturating_add(most) <= self.now.instant);
             if !is_enough && !is_late {
-                return true;
+                if !is_primary {
+                    // It is done. Whether it comes to as many nodes as it is to be on is not heard here.
+                    self.calls.complete(write.ticket, Err(Denied::Unknown));
+                }
+                return is_primary;
             }
             let durability = if has_all { Durability::All } else { Durability::Quorum };
             // The quorum that has it may be one of fewer voters than there are by now.

@@ -432,7 +432,6 @@ impl Engine {
         let headroom = self.index.state().settings().memory_max / HEADROOM;
         let evicted = self.eviction(bytes + headroom, now)?;
         self.time.take(now);
-        self.counts.evictions += 1;
         Some(evicted)
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::sight::{READINGS_MAX, Seen, Sight};
 use super::{Finished, Place, done_of};
 use crate::driver::lock::MutexGuard;
-use crate::driver::store::ground::Wanted;
+use crate::driver::store::ground::{Source, Wanted};
 use crate::driver::store::owner::Owner;
 use crate::driver::store::shared::{Core, Shared};
 use crate::error::Result;
@@ -198,7 +198,8 @@ impl Keys for Batch<'_> {
         self.is_writing = true;
         let core = self.core.get_or_insert_with(|| self.shared.core.lock());
         let deadline = self.now.instant.saturating_add(self.timeout);
-        let wanted = Wanted { durability: Some(durability), nodes, deadline, stays };
+        let source = Some(Source::Client { lane: self.lane, client: self.client });
+        let wanted = Wanted { durability: Some(durability), nodes, deadline, stays, source };
         match self.shared.take_now(core, command, &wanted, owner, self.now)? {
             None => {
                 if let Some(leaves) = leaves

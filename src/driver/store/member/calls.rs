@@ -1,9 +1,11 @@
 //! [`Calls`]: who asked for what, where it is, and whom it is for: here with the node, held until there is a primary, passed
 //! on to it, or on its way back.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
-use super::super::ground::Reply;
+use super::super::ground::{Reply, Source};
+use super::held::Held;
 use crate::error::{Error, Result};
 use crate::replication::look::Look;
 use crate::replication::{self, Level, Position};
@@ -21,6 +23,8 @@ pub(super) enum Asked {
         is_repeatable: bool,
         /// It is not passed on.
         stays: bool,
+        /// Whose order it keeps.
+        source: Option<Source>,
     },
     /// Up to where to read, so that everything is seen that was answered before.
     Read,
@@ -43,6 +47,14 @@ impl Asked {
             Asked::Write { command, .. } => command.len(),
             Asked::Read => 0,
             Asked::Look(looking) => looking.look.as_ref().map_or(0, Look::bytes),
+        }
+    }
+
+    /// Whose order it keeps.
+    pub(super) fn source(&self) -> Option<Source> {
+        match self {
+            Asked::Write { source, .. } => *source,
+            Asked::Read | Asked::Look(_) => None,
         }
     }
 
@@ -99,8 +111,7 @@ pub(super) struct Calls {
     tickets: u64,
     ids: u64,
     pub(super) local: BTreeMap<replication::Ticket, Local>,
-    /// Oldest first.
-    pub(super) held: VecDeque<Call>,
+    pub(super) held: Held,
     /// Passed on: to whom.
     pub(super) sent: BTreeMap<u64, (u64, Call)>,
     /// Done, and not to be seen here yet: by the sequence at which it is.
@@ -109,10 +120,16 @@ pub(super) struct Calls {
     pub(super) remote: BTreeMap<u64, u32>,
     /// Bytes of what is held and passed on.
     bytes: usize,
+    /// Bytes of what is passed on.
+    sent_bytes: usize,
+    /// When a call was last done.
+    done_at: Option<Instant>,
 }
 
 /// The most bytes that are held and passed on together.
 const BYTES_MAX: usize = 128 << 20;
+/// So many bytes are passed on before more are held: the primary has room for those of several nodes.
+const SENT_BYTES_MAX: usize = 16 << 20;
 
 impl Calls {
     pub(super) fn ticket(&mut self) -> Ticket {
@@ -122,45 +139,63 @@ impl Calls {
 
     /// `Capacity` when one more is too many.
     pub(super) fn check_room(&self, most: u32) -> Result<()> {
-        if self.held.len() + self.sent.len() >= most as usize || self.bytes >= BYTES_MAX {
+        if self.held.len() + self.sent.len() >= most as usize {
             return Err(Error::Capacity { what: "forward_max", limit: u64::from(most) });
+        }
+        if self.bytes >= BYTES_MAX {
+            return Err(Error::Capacity { what: "forward_bytes_max", limit: BYTES_MAX as u64 });
         }
         Ok(())
     }
 
-    pub(super) fn hold(&mut self, call: Call) {
-        self.bytes += call.asked.bytes();
-        self.held.push_back(call);
+    /// Whether one more may be passed on.
+    pub(super) fn may_send(&self) -> bool {
+        self.sent_bytes < SENT_BYTES_MAX
     }
 
-    /// Those that were taken back go first: they came before all that is held.
-    pub(super) fn hold_again(&mut self, call: Call) {
+    /// A call was done: what waits behind it has its turn.
+    pub(super) fn note_done(&mut self, now: Instant) {
+        self.done_at = Some(now);
+    }
+
+    /// One that is new, or came back.
+    pub(super) fn hold(&mut self, call: Call) {
         self.bytes += call.asked.bytes();
-        self.held.push_front(call);
+        self.held.push(call);
     }
 
     /// Takes out all that is not to be passed on.
     pub(super) fn take_staying(&mut self) -> Vec<Call> {
-        let stays = |call: &Call| matches!(call.asked, Asked::Write { stays: true, .. });
-        if !self.held.iter().any(stays) {
-            return Vec::new();
-        }
-        let (staying, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.held).into_iter().partition(stays);
-        self.held = others.into();
-        self.bytes -= staying.iter().map(|call| call.asked.bytes()).sum::<usize>();
+        let staying = self.held.extract(|call| matches!(call.asked, Asked::Write { stays: true, .. }));
+        self.let_go(&staying);
         staying
     }
 
-    pub(super) fn take_held(&mut self) -> Option<Call> {
-        let call = self.held.pop_front()?;
+    /// The oldest that may go to a node; `None`: to this one.
+    pub(super) fn take_held(&mut self, to: Option<u64>) -> Option<Call> {
+        let call = self.held.take(to)?;
         self.bytes -= call.asked.bytes();
         Some(call)
+    }
+
+    /// What is held and was asked for before `call` by the same source; of what may have been done only with `doubtful`.
+    pub(super) fn take_before(&mut self, call: &Call, doubtful: bool) -> Vec<Call> {
+        let Some(source) = call.asked.source() else { return Vec::new() };
+        let before = self.held.take_before(source, call.ticket, doubtful);
+        self.let_go(&before);
+        before
+    }
+
+    fn let_go(&mut self, calls: &[Call]) {
+        self.bytes -= calls.iter().map(|call| call.asked.bytes()).sum::<usize>();
     }
 
     /// A call is passed on; gives the number by which it will come back.
     pub(super) fn send(&mut self, to: u64, call: Call) -> u64 {
         self.ids += 1;
         self.bytes += call.asked.bytes();
+        self.sent_bytes += call.asked.bytes();
+        self.held.note_sent(&call, to);
         self.sent.insert(self.ids, (to, call));
         self.ids
     }
@@ -172,6 +207,8 @@ impl Calls {
         }
         let (_, call) = self.sent.remove(&id)?;
         self.bytes -= call.asked.bytes();
+        self.sent_bytes -= call.asked.bytes();
+        self.held.note_back(&call);
         Some(call)
     }
 
@@ -193,7 +230,13 @@ impl Calls {
     }
 
     /// What came to its deadline: those that are done, and those of which nothing is known.
-    pub(super) fn late(&mut self, now: Instant) -> (Vec<(Ticket, Reply)>, Vec<Call>, Vec<Call>) {
+    ///
+    /// - `patience`: how long what is held waits when nothing is done.
+    pub(super) fn late(
+        &mut self,
+        patience: Duration,
+        now: Instant,
+    ) -> (Vec<(Ticket, Reply)>, Vec<Call>, Vec<Call>) {
         let late = self.arriving.iter().filter(|(_, it)| it.1 <= now).map(|(key, _)| *key);
         let late: Vec<(u64, Ticket)> = late.collect();
         let done =
@@ -201,29 +244,23 @@ impl Calls {
         let late: Vec<(u64, u64)> =
             self.sent.iter().filter(|(_, it)| it.1.deadline <= now).map(|(id, it)| (*id, it.0)).collect();
         let sent = late.into_iter().filter_map(|(id, to)| self.take_sent(to, id)).collect();
-        let mut held = Vec::new();
-        for call in std::mem::take(&mut self.held) {
-            if call.gives_up.min(call.deadline) <= now {
-                self.bytes -= call.asked.bytes();
-                held.push(call);
-            } else {
-                self.held.push_back(call);
-            }
-        }
+        let is_idle = self.done_at.is_none_or(|at| at.saturating_add(patience) <= now);
+        let held = self.held.take_late(is_idle, now);
+        self.let_go(&held);
         (done, sent, held)
     }
 
     /// All that waits: nothing more comes of it.
     pub(super) fn take_all(&mut self) -> Vec<(Ticket, bool)> {
-        let held = std::mem::take(&mut self.held).into_iter().map(|it| (it.ticket, it.is_doubtful));
-        let mut all: Vec<(Ticket, bool)> = held.collect();
+        let held = self.held.extract(|_| true);
+        let mut all: Vec<(Ticket, bool)> = held.iter().map(|it| (it.ticket, it.is_doubtful)).collect();
         for (_, (_, call)) in std::mem::take(&mut self.sent) {
             all.push((call.ticket, !call.asked.is_read()));
         }
         for ((_, ticket), _) in std::mem::take(&mut self.arriving) {
             all.push((ticket, true));
         }
-        self.bytes = 0;
+        (self.bytes, self.sent_bytes) = (0, 0);
         all
     }
 
@@ -246,14 +283,12 @@ impl Calls {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn call(ticket: u64, gives_up: u64, deadline: u64) -> Call {
         let at = |ms| Instant::START.saturating_add(Duration::from_millis(ms));
-        let asked =
-            Asked::Write { command: vec![0; 100], level: Level::Quorum, is_repeatable: true, stays: false };
+        let (level, is_repeatable, stays, source) = (Level::Quorum, true, false, None);
+        let asked = Asked::Write { command: vec![0; 100], level, is_repeatable, stays, source };
         Call {
             ticket: Ticket(ticket),
             asked,
@@ -287,7 +322,7 @@ mod tests {
         let staying: Vec<Ticket> = calls.take_staying().into_iter().map(|it| it.ticket).collect();
         assert_eq!((staying, calls.bytes), (vec![Ticket(2)], 200));
         assert!(calls.take_staying().is_empty());
-        let held = [calls.take_held(), calls.take_held()].map(|it| it.map(|it| it.ticket));
+        let held = [calls.take_held(None), calls.take_held(None)].map(|it| it.map(|it| it.ticket));
         assert_eq!((held, calls.bytes), ([Some(Ticket(1)), Some(Ticket(3))], 0));
     }
 
@@ -299,7 +334,8 @@ mod tests {
         assert!(calls.check_room(3).is_ok());
         assert_eq!(calls.check_room(2), Err(Error::Capacity { what: "forward_max", limit: 2 }));
         calls.bytes += BYTES_MAX;
-        assert!(calls.check_room(3).is_err());
+        let limit = BYTES_MAX as u64;
+        assert_eq!(calls.check_room(3), Err(Error::Capacity { what: "forward_bytes_max", limit }));
         assert!(calls.admit_remote(7, 1) && !calls.admit_remote(7, 1) && calls.admit_remote(8, 1));
         calls.end_remote(7);
         assert!(calls.admit_remote(7, 1));
@@ -310,7 +346,7 @@ mod tests {
         let mut calls = Calls::default();
         calls.hold(call(1, 5, 100));
         calls.hold(call(2, 50, 100));
-        calls.hold_again(call(3, 50, 4));
+        calls.hold(call(3, 50, 4));
         calls.send(3, call(4, 1, 4));
         let at = |ms| Instant::START.saturating_add(Duration::from_millis(ms));
         let reply = Reply {
@@ -323,10 +359,10 @@ mod tests {
         };
         calls.arrive(Ticket(5), reply.clone(), at(4));
         calls.arrive(Ticket(6), reply.clone(), at(90));
-        let (done, sent, held) = calls.late(at(6));
+        let (done, sent, held) = calls.late(Duration::from_millis(50), at(6));
         assert_eq!(done, [(Ticket(5), reply)]);
         assert_eq!(sent.iter().map(|it| it.ticket.0).collect::<Vec<_>>(), [4]);
-        assert_eq!(held.iter().map(|it| it.ticket.0).collect::<Vec<_>>(), [3, 1]);
+        assert_eq!(held.iter().map(|it| it.ticket.0).collect::<Vec<_>>(), [1, 3]);
         assert_eq!(calls.arrived(8), None);
         assert_eq!(calls.arrived(9).map(|it| it.0), Some(Ticket(6)));
         assert_eq!(calls.take_all(), [(Ticket(2), false)]);

@@ -33,7 +33,7 @@ impl Member {
                 continue;
             }
             self.messages.waiting_bytes += bytes.len();
-            self.out.push_back(Outbound { to, id: 0, class: Class::Bulk, bytes: bytes.clone() });
+            self.out.push_back(Outbound { to, call: None, class: Class::Bulk, bytes: bytes.clone() });
         }
     }
 

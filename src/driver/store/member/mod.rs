@@ -12,6 +12,7 @@
 //! | `messages` | what clients publish, to other nodes and from them |
 //! | `certificates` | certificates that are renewed |
 //! | `calls` | who asked for what, and where it is |
+//! | `held` | calls that wait to be sent, those of each connection in its order |
 //! | `routing` | the way of a call: here, held, passed on, back |
 //! | `people` | names, addresses, who is linked |
 //! | `peers` | the thread that has the links |
@@ -33,6 +34,7 @@ mod calls;
 mod catching;
 mod certificates;
 mod changes;
+mod held;
 mod joining;
 mod looking;
 mod marking;
@@ -322,6 +324,9 @@ impl Member {
             match self.calls.local.remove(&ticket) {
                 None => {}
                 Some(Local::Write { ticket }) => {
+                    if result.is_ok() {
+                        self.calls.note_done(now.instant);
+                    }
                     let result = result.map(reply_of).map_err(|why| self.error(why));
                     self.reply(ticket, result);
                 }
@@ -371,8 +376,22 @@ impl Member {
     }
 
     /// Has something go to another node.
+    /// Tells another node something.
+    ///
+    /// - `id`: the number of the call of that one's which it answers; 0: none.
     fn say(&mut self, to: u64, id: u64, relay: &Relay) {
-        self.out.push_back(Outbound { to, id, class: Class::Normal, bytes: relay::encode(id, relay) });
+        self.out.push_back(Outbound {
+            to,
+            call: None,
+            class: Class::Normal,
+            bytes: relay::encode(id, relay),
+        });
+    }
+
+    /// Passes a call of this node's on.
+    fn ask(&mut self, to: u64, id: u64, relay: &Relay) {
+        let bytes = relay::encode(id, relay);
+        self.out.push_back(Outbound { to, call: Some(id), class: Class::Normal, bytes });
     }
 
     fn take_events(&mut self) {

@@ -15,8 +15,8 @@ use crate::store::engine::Now;
 #[derive(Debug)]
 pub(super) struct Outbound {
     pub(super) to: u64,
-    /// The number of the call, as its asker has it.
-    pub(super) id: u64,
+    /// The number of the call of this node's that it is; `None`: it is none.
+    pub(super) call: Option<u64>,
     pub(super) class: Class,
     pub(super) bytes: Vec<u8>,
 }
@@ -26,9 +26,19 @@ struct Parcel {
     name: NodeName,
     to: u64,
     class: Class,
-    /// Of which call; `None`: a frame of the node's own.
-    id: Option<u64>,
+    what: What,
     bytes: Vec<u8>,
+}
+
+/// What something that goes over a link is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    /// A frame of the node's own.
+    Frame,
+    /// A call of this node's.
+    Call(u64),
+    /// Something else that members say to each other.
+    Word,
 }
 
 /// What one turn takes from the node, and hands in to it, at most; one message in any case.
@@ -46,8 +56,8 @@ struct Load {
     more: bool,
     notices: Vec<Notice>,
     messages: Vec<(NodeName, Vec<u8>)>,
-    /// What did not leave: for whom, of which call.
-    unsent: Vec<(u64, Option<u64>)>,
+    /// What did not leave, and for whom.
+    unsent: Vec<(u64, What)>,
 }
 
 impl Shared {
@@ -109,9 +119,15 @@ impl Load {
                 Order::Secure(secured) => links.secure(*secured),
             }
         }
-        for Parcel { name, to, class, id, bytes } in self.frames.drain(..) {
-            if links.send(&name, class, bytes).is_err() {
-                self.unsent.push((to, id));
+        // What follows on a call that does not leave does not leave either: it would come first.
+        let mut stuck = Vec::new();
+        for Parcel { name, to, class, what, bytes } in self.frames.drain(..) {
+            let is_call = matches!(what, What::Call(_));
+            if is_call && stuck.contains(&to) || links.send(&name, class, bytes).is_err() {
+                self.unsent.push((to, what));
+                if is_call {
+                    stuck.push(to);
+                }
             }
         }
     }
@@ -141,11 +157,12 @@ impl Member {
             load.unsent.clear();
             return;
         }
-        for (to, id) in load.unsent.drain(..) {
+        for (to, what) in load.unsent.drain(..) {
             self.unsent_frames += 1;
-            match id {
-                Some(id) => self.not_sent(to, id),
-                None => self.node.handle_unreachable(to),
+            match what {
+                What::Frame => self.node.handle_unreachable(to),
+                What::Call(id) => self.not_sent(to, id),
+                What::Word => {}
             }
         }
         for notice in load.notices.drain(..) {
@@ -217,9 +234,11 @@ impl Member {
         while self.node.poll_frame(&mut frame, now).is_some() {
             self.unsent_frames += 1;
         }
-        while let Some(Outbound { to, id, .. }) = self.poll_out() {
+        while let Some(Outbound { to, call, .. }) = self.poll_out() {
             self.unsent_frames += 1;
-            self.not_sent(to, id);
+            if let Some(id) = call {
+                self.not_sent(to, id);
+            }
         }
         self.people.orders.clear();
     }
@@ -229,19 +248,19 @@ impl Member {
         let mut bytes = 0;
         let mut frame = Vec::new();
         while load.frames.len() < FRAMES_MAX && bytes < BYTES_MAX {
-            let (to, class, id, taken) = if let Some(to) = self.node.poll_frame(&mut frame, now) {
-                (to, class_of(&frame), None, std::mem::take(&mut frame))
-            } else if let Some(Outbound { to, id, class, bytes }) = self.poll_out() {
-                (to, class, Some(id), bytes)
+            let (to, class, what, taken) = if let Some(to) = self.node.poll_frame(&mut frame, now) {
+                (to, class_of(&frame), What::Frame, std::mem::take(&mut frame))
+            } else if let Some(Outbound { to, call, class, bytes }) = self.poll_out() {
+                (to, class, call.map_or(What::Word, What::Call), bytes)
             } else {
                 break;
             };
             bytes += taken.len();
             match self.people.get(to) {
                 Some(person) => {
-                    load.frames.push(Parcel { name: person.name.clone(), to, class, id, bytes: taken });
+                    load.frames.push(Parcel { name: person.name.clone(), to, class, what, bytes: taken });
                 }
-                None => self.unsent_frames += 1,
+                None => load.unsent.push((to, what)),
             }
         }
         load.more = self.has_out();

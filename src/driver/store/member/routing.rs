@@ -30,7 +30,10 @@ impl Member {
         now: Now,
     ) -> Result<Ticket> {
         let level = self.level_of(command, wanted);
-        let why = if self.node.role() == Role::Primary {
+        let is_behind = wanted.source.is_some_and(|source| self.calls.held.has_before(source));
+        let why = if self.node.role() == Role::Primary && is_behind {
+            Denied::Busy("what was asked for before")
+        } else if self.node.role() == Role::Primary {
             match self.node.submit(command, Some(level), Some(wanted.deadline), now) {
                 Ok(local) => {
                     let ticket = self.calls.ticket();
@@ -53,8 +56,8 @@ impl Member {
             .map_err(|malformed| Error::invalid("command", malformed.to_string()))?;
         let mut encoded = Vec::new();
         command.encode(&mut encoded);
-        let (is_repeatable, stays) = (command.request.is_some(), wanted.stays);
-        let asked = Asked::Write { command: encoded, level, is_repeatable, stays };
+        let (is_repeatable, stays, source) = (command.request.is_some(), wanted.stays, wanted.source);
+        let asked = Asked::Write { command: encoded, level, is_repeatable, stays, source };
         Ok(self.hold(asked, wanted.deadline, now))
     }
 
@@ -132,7 +135,7 @@ impl Member {
                 self.refuse(&call, why);
             }
         }
-        while !self.calls.held.is_empty() {
+        while !self.calls.held.is_settled() {
             let is_primary = self.node.role() == Role::Primary;
             if !is_primary && now.instant < self.routes_at {
                 return has_submitted;
@@ -144,21 +147,25 @@ impl Member {
                 if !is_hopeless {
                     return has_submitted;
                 }
-                let Some(call) = self.calls.take_held() else { break };
+                let Some(call) = self.calls.take_held(None) else { break };
                 let why = self.not_primary();
                 let why = self.error(why);
                 self.refuse(&call, why);
                 continue;
             }
-            let Some(call) = self.calls.take_held() else { break };
-            if let (false, Some(to)) = (is_primary, to) {
+            let to = to.filter(|_| !is_primary);
+            if to.is_some() && !self.calls.may_send() {
+                return has_submitted;
+            }
+            let Some(call) = self.calls.take_held(to) else { break };
+            if let Some(to) = to {
                 self.pass_on(to, call, now);
                 continue;
             }
             match self.submit_held(&call, now) {
                 Ok(()) => has_submitted = true,
                 Err(why) if self.may_hold(&why) => {
-                    self.calls.hold_again(call);
+                    self.calls.hold(call);
                     return has_submitted;
                 }
                 Err(why) => {
@@ -173,6 +180,17 @@ impl Member {
     /// Nothing comes of a call any more. What was passed on before, and is refused now, may have been done all the same.
     fn refuse(&mut self, call: &Call, why: Error) {
         self.reply(call.ticket, Err(if call.is_doubtful { Error::UnknownOutcome } else { why }));
+    }
+
+    /// A call was done, or may have been: what its source asked for before, and has come back, would be done behind it, so
+    /// it is not done.
+    ///
+    /// - `is_done`: it was. Otherwise what may have been done as well may be asked for again, in its order.
+    fn pass_over(&mut self, call: &Call, is_done: bool) {
+        for before in self.calls.take_before(call, is_done) {
+            let why = self.error(Denied::Superseded);
+            self.refuse(&before, why);
+        }
     }
 
     fn submit_held(&mut self, call: &Call, now: Now) -> std::result::Result<(), Denied> {
@@ -219,7 +237,7 @@ impl Member {
             Asked::Read | Asked::Look(_) => Relay::Read { millis },
         };
         let id = self.calls.send(to, call);
-        self.say(to, id, &relay);
+        self.ask(to, id, &relay);
     }
 
     /// Something came from another node beside its frames.
@@ -311,6 +329,8 @@ impl Member {
     fn written(&mut self, call: Call, result: std::result::Result<Done, Denied>, now: Now) {
         match result {
             Ok(done) => {
+                self.calls.note_done(now.instant);
+                self.pass_over(&call, true);
                 let reply = reply_of(Answer::Written(done));
                 if call.asked.is_read() {
                     self.reply(call.ticket, Ok(reply));
@@ -357,7 +377,10 @@ impl Member {
             Asked::Write { is_repeatable, .. } => (false, *is_repeatable),
             Asked::Read | Asked::Look(_) => (true, true),
         };
-        call.is_doubtful |= why == Denied::Unknown && !is_read;
+        if !is_read && matches!(why, Denied::Unknown | Denied::TimedOut) {
+            self.pass_over(&call, false);
+            call.is_doubtful = true;
+        }
         let again = match &why {
             Denied::NotPrimary { .. } | Denied::NoQuorum | Denied::Busy(_) | Denied::Superseded => true,
             Denied::Unknown => is_repeatable,
@@ -365,7 +388,7 @@ impl Member {
         };
         if again {
             self.routes_at = now.saturating_add(PAUSE);
-            self.calls.hold_again(call);
+            self.calls.hold(call);
             return;
         }
         let why = match self.error(why) {
@@ -377,17 +400,21 @@ impl Member {
 
     /// A link is over: what was passed on over it does not come back.
     pub(super) fn lose(&mut self, to: u64, now: Instant) {
-        for id in self.calls.sent_to(to).into_iter().rev() {
+        for id in self.calls.sent_to(to) {
             if let Some(call) = self.calls.take_sent(to, id) {
                 self.came_to_nothing(call, Denied::Unknown, now);
             }
         }
     }
 
-    /// Something for another node did not leave.
+    /// A call that was to be passed on did not leave. Nor do those that were to go behind it.
     pub(super) fn not_sent(&mut self, to: u64, id: u64) {
-        if let Some(call) = self.calls.take_sent(to, id) {
-            self.calls.hold_again(call);
+        let behind: Vec<u64> = self.out.iter().filter(|it| it.to == to).filter_map(|it| it.call).collect();
+        self.out.retain(|it| it.to != to || it.call.is_none());
+        for id in std::iter::once(id).chain(behind) {
+            if let Some(call) = self.calls.take_sent(to, id) {
+                self.calls.hold(call);
+            }
         }
     }
 
@@ -400,10 +427,10 @@ impl Member {
             *to != primary && !is_write
         });
         let elsewhere: Vec<(u64, u64)> = elsewhere.map(|(id, it)| (*id, it.0)).collect();
-        for (id, to) in elsewhere.into_iter().rev() {
+        for (id, to) in elsewhere {
             if let Some(mut call) = self.calls.take_sent(to, id) {
                 call.is_doubtful = !call.asked.is_read();
-                self.calls.hold_again(call);
+                self.calls.hold(call);
             }
         }
     }
@@ -448,11 +475,12 @@ impl Member {
         }
         self.sweeps_at = now.saturating_add(SWEEP);
         self.end_doubtful(now);
-        let (done, sent, held) = self.calls.late(now);
+        let (done, sent, held) = self.calls.late(self.options.patience, now);
         for (ticket, reply) in done {
             self.reply(ticket, Ok(reply));
         }
         for call in sent {
+            self.pass_over(&call, false);
             let what = if call.asked.is_read() { READ } else { "write" };
             self.reply(call.ticket, Err(Error::TimedOut { what }));
         }

@@ -121,3 +121,51 @@ fn whoever_waits_for_one_is_told_when_its_node_is_closed() {
     net.node(primary).close(now);
     assert!(matches!(came_of(&mut net, primary, ticket), Some(Err(Denied::Refused(Error::State { .. })))));
 }
+
+#[test]
+fn what_is_to_be_on_all_is_there_before_the_handover() {
+    let mut net = three(Duration::from_secs(5));
+    let primary = net.primary();
+    let to = 1 + primary % 3;
+    let write = net.put(primary, "key", Level::All).unwrap();
+    let now = at(net.millis);
+    net.node(primary).advance(now);
+    let ticket = net.node(primary).transfer(to, now).unwrap();
+    assert_eq!(net.put(primary, "other", Level::Quorum), Err(Denied::Busy("a handover")));
+    net.pass(100);
+    let came: Vec<_> = std::iter::from_fn(|| net.node(primary).poll_completion()).collect();
+    let of = |ticket| came.iter().find(|it| it.ticket == ticket).map(|it| it.result.clone());
+    let Some(Ok(Answer::Written(done))) = of(write) else { panic!("{came:?}") };
+    assert_eq!((done.reached.durability, done.reached.is_degraded), (Durability::All, false));
+    assert_eq!(of(ticket), Some(Ok(Answer::HandedOver)));
+}
+
+#[test]
+fn what_is_not_known_to_be_on_all_is_not_answered_as_done_when_the_primary_changes() {
+    for level in [Level::All, Level::AtLeast(3)] {
+        let mut net = three(Duration::from_secs(5));
+        let primary = net.primary();
+        let (to, gone) = (1 + primary % 3, 1 + (primary + 1) % 3);
+        net.stop(gone);
+        let write = net.put(primary, "key", level).unwrap();
+        net.talk();
+        assert_eq!(came_of(&mut net, primary, write), None);
+        let now = at(net.millis);
+        let ticket = net.node(primary).transfer(to, now).unwrap();
+        net.pass(400);
+        let came: Vec<_> = std::iter::from_fn(|| net.node(primary).poll_completion()).collect();
+        let of = |ticket| came.iter().find(|it| it.ticket == ticket).map(|it| it.result.clone());
+        assert_eq!(of(write), Some(Err(Denied::Unknown)), "{level:?}");
+        assert_eq!(of(ticket), Some(Ok(Answer::HandedOver)), "that is not held up by it");
+        assert!(is_there(net.node(to), "key"));
+        // As before where fewer will do.
+        net.node(to).options.degrade_after = Some(Duration::from_secs(60));
+        let write = net.put(to, "later", level).unwrap();
+        net.talk();
+        let now = at(net.millis);
+        net.node(to).transfer(primary, now).unwrap();
+        net.pass(400);
+        let Some(Ok(Answer::Written(done))) = came_of(&mut net, to, write) else { panic!("{level:?}") };
+        assert!(done.reached.is_degraded, "{done:?}");
+    }
+}

@@ -1,0 +1,75 @@
+//! A full memory, and a log whose next segment is still being made.
+
+use super::*;
+use crate::store::index::Settings;
+use crate::store::index::evict::Eviction;
+
+fn put_long(node: &mut Node, number: usize, len: usize, now: Now) -> std::result::Result<Ticket, Denied> {
+    let key = format!("{number:06}{}", "k".repeat(len));
+    let step = Step::Put {
+        key: key.as_bytes(),
+        value: &vec![b'v'; len],
+        condition: Condition::Always,
+        lifetime: Lifetime::Unbounded,
+        previous: false,
+    };
+    let command = Command { time: Timestamp::default(), request: None, operation: Operation::Step(step) };
+    node.submit(&command, Some(Level::Quorum), None, now)
+}
+
+/// Does all there is to do but to make segments.
+fn flush(node: &mut Node, disk: &SimDisk, now: Now) {
+    node.advance(now);
+    while let Some(flush) = node.poll_flush(now) {
+        let result = flush.run(disk);
+        node.handle_flushed(flush, result, now, |file| disk.name(file));
+        node.advance(now);
+    }
+}
+
+#[test]
+fn an_eviction_and_what_needs_it_wait_for_the_next_segment() {
+    let settings = Settings { memory_max: 64 << 10, ..Settings::default() };
+    let mut ended_full = 0;
+    for shift in 0..40 {
+        let disk = SimDisk::new(1, Faults::default());
+        let store = engine::Options {
+            eviction: Eviction::Lru,
+            settings,
+            log: log::Options { segment_bytes: 256 << 10, ..log::Options::default() },
+            ..store()
+        };
+        let identity = Identity { cluster: CLUSTER, node: 1 };
+        let (mut node, _) =
+            Node::open(&disk, store, options(None), identity, &begin(1, 0), 77, at(0)).unwrap();
+        settle(&mut node, &disk, at(1));
+        let operation = Operation::Configure(settings);
+        let command = Command { time: Timestamp::default(), request: None, operation };
+        node.submit(&command, None, None, at(1)).unwrap();
+        settle(&mut node, &disk, at(1));
+        // The next segment is begun, and takes for ever.
+        let upkeep: Vec<_> = std::iter::from_fn(|| node.poll_upkeep()).collect();
+        for number in 0..160 {
+            let now = at(2 + number as u64);
+            // So that the end of the segment is met in each place of the two entries.
+            let count = if number == 70 { shift } else { 0 };
+            for _ in 0..count {
+                let _ = put_long(&mut node, 0, 16, now);
+                flush(&mut node, &disk, now);
+            }
+            let _ = put_long(&mut node, number, 1_500, now);
+            flush(&mut node, &disk, now);
+            assert_eq!(*node.standing(), Standing::Active, "shift {shift}, write {number}");
+        }
+        assert!(node.engine().counts().evictions > 0);
+        ended_full += usize::from(node.calls.writes.count() > 0);
+        // It is made in the end, and all goes on.
+        for work in upkeep {
+            let result = work.run(&disk);
+            node.handle_upkeep(&work, result, at(200), |file| disk.name(file));
+        }
+        settle(&mut node, &disk, at(200));
+        assert_eq!((node.calls.writes.count(), node.standing()), (0, &Standing::Active), "shift {shift}");
+    }
+    assert!(ended_full > 30, "{ended_full}");
+}
