@@ -115,6 +115,8 @@ impl Held {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
     use super::super::calls::Asked;
     use super::*;
     use crate::replication::Level;
@@ -204,6 +206,60 @@ mod tests {
         assert_eq!(tickets(held.take_before(Source::Queue(8), Ticket(9), true)), [] as [u64; 0]);
         assert_eq!(tickets(held.take_before(SOURCE, Ticket(3), true)), [1]);
         assert_eq!(held.len(), 0);
+    }
+
+    /// Nodes that do or refuse what comes to them, each in its order, and of which now one and now the other is primary.
+    #[test]
+    fn whatever_is_refused_what_is_done_is_done_in_order() {
+        let (mut done_in_all, mut given_up_in_all) = (0, 0);
+        for seed in 0..200 {
+            let mut rng = crate::rng::Rng::new(seed);
+            let mut held = Held::default();
+            let (mut asked, mut to) = (0, 0);
+            // What is on its way to each node, and what of that node has to say, and whether it was done.
+            let mut there = [const { VecDeque::new() }; 2];
+            let mut back = [const { VecDeque::new() }; 2];
+            let (mut done, mut answered) = (Vec::new(), 0);
+            for step in 0..400 {
+                match rng.below(6) {
+                    0 if step < 200 => {
+                        asked += 1;
+                        held.push(call(asked, Some(SOURCE)));
+                    }
+                    1 if rng.below(5) == 0 => to = 1 - to,
+                    2 => send(&mut held, to).into_iter().for_each(|it| there[to as usize].push_back(it)),
+                    3 | 4 => {
+                        let node = rng.below(2);
+                        let Some(ticket) = there[node as usize].pop_front() else { continue };
+                        // Also one that is primary refuses now and then.
+                        let is_done = node == to && rng.below(4) > 0;
+                        if is_done {
+                            done.push(ticket);
+                        }
+                        back[node as usize].push_back((ticket, is_done));
+                    }
+                    _ => {
+                        let Some((ticket, is_done)) = back[rng.below(2) as usize].pop_front() else {
+                            continue;
+                        };
+                        let call = call(ticket, Some(SOURCE));
+                        held.note_back(&call);
+                        if is_done {
+                            let given_up = held.take_before(SOURCE, Ticket(ticket), true).len();
+                            given_up_in_all += given_up;
+                            answered += 1 + given_up as u64;
+                        } else {
+                            held.push(call);
+                        }
+                    }
+                }
+            }
+            assert!(done.is_sorted(), "seed {seed}: {done:?}");
+            let away = there.iter().map(VecDeque::len).chain(back.iter().map(VecDeque::len)).sum::<usize>();
+            assert_eq!(asked, answered + (held.len() + away) as u64, "seed {seed}: each is somewhere");
+            done_in_all += done.len();
+        }
+        assert!(done_in_all > 2_000 && given_up_in_all > 100, "{done_in_all} {given_up_in_all}");
     }
 
     #[test]
