@@ -495,5 +495,5 @@ def test_a_subinterpreter_is_refused_and_takes_nothing_along(tmp_path: Path) -> 
                 assert server.state is trimtab.ServerState.RUNNING, server.state
             print(store[b"k"])
         """
-    said = script(code, str(tmp_path / "store")).splitlines()
+    said = script(code, str(tmp_path / "store"), timeout=TIMEOUT).splitlines()
     assert "WSGIApplicationGroup" in said[0] and said[1] == "b'3'", said
