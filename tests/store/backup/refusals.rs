@@ -105,6 +105,19 @@ fn points_outside_say_what_there_is() {
 }
 
 #[test]
+fn of_what_begins_later_nothing_at_all_is_no_point() {
+    let (folder, backup) = backed_up();
+    let (to, later) = (Folder::new("to"), Folder::new("later"));
+    let store = Store::open(folder.path(), tiny()).expect("it opens");
+    store.backup(later.path(), &Options { is_full: true }).expect("a backup is taken");
+    let first = backup::read_manifest(later.path()).expect("it is there").spans()[0].first;
+    assert!(first > 1, "it has a snapshot and nothing before it");
+    let error = restore(later.path(), to.path(), Point::Sequence(0)).expect_err("it is before the first");
+    assert!(error.to_string().contains("which holds the"), "{error}");
+    restore(backup.path(), to.path(), Point::Sequence(0)).expect("the other has the first entry");
+}
+
+#[test]
 fn directories_with_something_else_in_them() {
     let (folder, backup) = backed_up();
     // A store, a backup, anything.
