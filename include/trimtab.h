@@ -5790,7 +5790,8 @@ trimtab_status trimtab_store_queue_new(const struct trimtab_store *store,
                                        struct trimtab_store_queue **queue_out);
 
 /**
- * Ends a queue, and closes its descriptor. Calls under way go on; nobody is told what comes of them.
+ * Ends a queue, and closes its descriptor. Writes under way go on; nobody is told what comes of them. What only waits is taken
+ * back, as `trimtab_store_queue_cancel` does.
  *
  * - `queue`: may be NULL.
  *
@@ -5861,6 +5862,23 @@ trimtab_status trimtab_store_queue_submit_txn(const struct trimtab_store_queue *
 trimtab_status trimtab_store_queue_submit_durable(const struct trimtab_store_queue *queue,
                                                   uint64_t sequence,
                                                   uint64_t user_data);
+
+/**
+ * Takes back waits that are not done: of what was submitted with `user_data`, what `trimtab_store_queue_submit_durable` was asked.
+ * One that is taken back is never completed; its place in the queue is free, and so is that among the `waiting_max` who wait in
+ * the store. So each wait is either counted here once, or completed once.
+ *
+ * Writes are left alone: they are done, and completed. So is what is done and not taken: it is to be taken as ever.
+ *
+ * - `user_data`: as it was submitted. Of several with the same all are taken back.
+ * - `count_out`: how many were; 0 when there was none. May be NULL. Written on success only.
+ *
+ * Returns `TRIMTAB_OK`, also when the store is closed, or `TRIMTAB_E_NULL`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_store_queue_cancel(const struct trimtab_store_queue *queue,
+                                          uint64_t user_data,
+                                          size_t *count_out);
 
 /**
  * Takes the next that is done, in the order in which they were.

@@ -2396,6 +2396,15 @@ public:
         detail::check(trimtab_store_queue_submit_durable(queue_.get(), sequence, user_data));
     }
 
+    /// Takes back waits that are not done: of what was submitted with `user_data`, what `submit_durable` was asked. They are never
+    /// completed, and their places are free. Gives how many; writes, and what is done, are left alone.
+    std::size_t cancel(std::uint64_t user_data)
+    {
+        std::size_t count = 0;
+        detail::check(trimtab_store_queue_cancel(queue_.get(), user_data, &count));
+        return count;
+    }
+
     /// Waits for the next that is done.
     StoreCompletion next() { return std::move(*next(Duration::max())); }
     /// The same, waiting at most so long; not at all for 0. Nothing when the time is over.

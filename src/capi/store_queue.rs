@@ -58,7 +58,8 @@ pub unsafe extern "C" fn trimtab_store_queue_new(
     })
 }
 
-/// Ends a queue, and closes its descriptor. Calls under way go on; nobody is told what comes of them.
+/// Ends a queue, and closes its descriptor. Writes under way go on; nobody is told what comes of them. What only waits is taken
+/// back, as `trimtab_store_queue_cancel` does.
 ///
 /// - `queue`: may be NULL.
 ///
@@ -206,6 +207,36 @@ pub unsafe extern "C" fn trimtab_store_queue_submit_durable(
         // SAFETY: `queue` is null or a live result of `trimtab_store_queue_new`; null is refused.
         let queue = unsafe { handle::borrow(queue, "queue") }?;
         Ok(queue.queue.submit_durable(sequence, user_data)?)
+    })
+}
+
+/// Takes back waits that are not done: of what was submitted with `user_data`, what `trimtab_store_queue_submit_durable` was asked.
+/// One that is taken back is never completed; its place in the queue is free, and so is that among the `waiting_max` who wait in
+/// the store. So each wait is either counted here once, or completed once.
+///
+/// Writes are left alone: they are done, and completed. So is what is done and not taken: it is to be taken as ever.
+///
+/// - `user_data`: as it was submitted. Of several with the same all are taken back.
+/// - `count_out`: how many were; 0 when there was none. May be NULL. Written on success only.
+///
+/// Returns `TRIMTAB_OK`, also when the store is closed, or `TRIMTAB_E_NULL`.
+/// Thread safety: any thread, at any time. Does not block.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trimtab_store_queue_cancel(
+    queue: *const trimtab_store_queue,
+    user_data: u64,
+    count_out: *mut usize,
+) -> trimtab_status {
+    guard(|| {
+        // SAFETY: `queue` is null or a live result of `trimtab_store_queue_new`; null is refused.
+        let queue = unsafe { handle::borrow(queue, "queue") }?;
+        // SAFETY: `count_out` is null or writable.
+        let count_out = unsafe { handle::out_if_wanted(count_out) };
+        let count = queue.queue.cancel(user_data)?;
+        if let Some(count_out) = count_out {
+            count_out.write(count);
+        }
+        Ok(())
     })
 }
 

@@ -419,6 +419,8 @@ struct row {
     R(x_store_queue_submit_txn_txn, trimtab_store_queue_submit_txn, txn, BAD, queue, NULL, &store_call, 0) \
     R(x_store_queue_submit_txn_call, trimtab_store_queue_submit_txn, call, FINE, queue, txn, NULL, 0) \
     R(x_store_queue_submit_durable_queue, trimtab_store_queue_submit_durable, queue, BAD, NULL, 0, 0) \
+    R(x_store_queue_cancel_queue, trimtab_store_queue_cancel, queue, BAD, NULL, 0, &length) \
+    R(x_store_queue_cancel_count_out, trimtab_store_queue_cancel, count_out, FINE, queue, 0, NULL) \
     R(x_store_queue_next_queue, trimtab_store_queue_next, queue, BAD, NULL, 0, &number, &made_answer) \
     R(x_store_queue_next_answer_out, trimtab_store_queue_next, answer_out, BAD, queue, 0, &number, NULL) \
     R(x_store_queue_under_way_queue, trimtab_store_queue_under_way, queue, BAD, NULL, &length) \

@@ -52,6 +52,83 @@ static void durable(void)
     trimtab_store_free(store);
 }
 
+/* Whether that number is a descriptor to wait with. */
+static int is_event(int32_t fd)
+{
+    char name[64], target[64] = {0};
+    snprintf(name, sizeof name, "/proc/self/fd/%d", (int)fd);
+    return readlink(name, target, sizeof target - 1) > 0 && strstr(target, "eventfd") != NULL;
+}
+
+/* A wait that is taken back, and those of a queue that is freed, keep no place and no descriptor. */
+static void waits_taken_back(void)
+{
+    enum { WAITS_MAX = 2 };
+    trimtab_store_options *options = small_options();
+    OK(trimtab_store_options_set_waiting_max(options, WAITS_MAX));
+    trimtab_store *store = open_with("taken", options);
+    trimtab_store_queue *queue = NULL, *other = NULL;
+    trimtab_store_answer *answer = NULL;
+    trimtab_store_result result = new_result();
+    uint64_t user_data = 0;
+    size_t count = 77, under_way = 7;
+    int32_t fd = -1;
+
+    OK(trimtab_store_queue_new(store, WAITS_MAX + 1, &queue));
+    OK(trimtab_store_queue_cancel(queue, 1, &count));
+    CHECK(count == 0);
+    for (unsigned turn = 0; turn < 100; turn++) {
+        OK(trimtab_store_queue_submit_durable(queue, 1000, 1));
+        OK(trimtab_store_queue_submit_durable(queue, 1000, turn % 2));
+        EXPECT(TRIMTAB_E_CAPACITY, trimtab_store_queue_submit_durable(queue, 1000, 2));
+        CHECK(strstr(last_error(), "waiting_max") != NULL);
+        OK(trimtab_store_queue_cancel(queue, 1, &count));
+        CHECK(count == 1 + turn % 2);
+        OK(trimtab_store_queue_cancel(queue, 0, NULL));
+        OK(trimtab_store_queue_under_way(queue, &under_way));
+        CHECK(under_way == 0);
+    }
+
+    /* What is done, and a write, are left alone. */
+    OK(trimtab_store_put(store, BYTES("k"), BYTES("v"), NULL, &result));
+    OK(trimtab_store_queue_submit_durable(queue, result.sequence, 3));
+    trimtab_store_operation put = operation(TRIMTAB_OPERATION_PUT, "k", "w");
+    const trimtab_store_operation *puts = &put;
+    put.user_data = 3;
+    OK(trimtab_store_queue_submit(queue, &puts, 1, NULL, &count));
+    OK(trimtab_store_queue_cancel(queue, 3, &count));
+    CHECK(count == 0);
+    for (unsigned turn = 0; turn < 2; turn++) {
+        OK(trimtab_store_queue_next(queue, -1, &user_data, &answer));
+        OK(trimtab_store_answer_read(answer, &result));
+        CHECK(user_data == 3);
+        trimtab_store_answer_free(answer);
+    }
+
+    /* A queue that is freed with waits, and with a write under way. */
+    for (unsigned turn = 0; turn < 20; turn++) {
+        OK(trimtab_store_queue_new(store, WAITS_MAX + 1, &other));
+        OK(trimtab_store_queue_poll_fd(other, &fd));
+        CHECK(is_event(fd));
+        OK(trimtab_store_queue_submit_durable(other, 1000, 1));
+        OK(trimtab_store_queue_submit_durable(other, 1000, 2));
+        OK(trimtab_store_queue_submit(other, &puts, 1, NULL, &count));
+        trimtab_store_queue_free(other);
+        CHECK(!is_event(fd));
+    }
+    OK(trimtab_store_queue_submit_durable(queue, 1000, 4));
+    OK(trimtab_store_sync(store, 0, NULL));
+    CHECK(has(store, "k", "w"));
+    OK(trimtab_store_close(store));
+    OK(trimtab_store_queue_cancel(queue, 4, &count));
+    CHECK(count == 0);
+    OK(trimtab_store_queue_next(queue, 0, &user_data, &answer));
+    EXPECT(TRIMTAB_E_STATE, trimtab_store_answer_read(answer, &result));
+    trimtab_store_answer_free(answer);
+    trimtab_store_queue_free(queue);
+    trimtab_store_free(store);
+}
+
 static void queues(void)
 {
     trimtab_store *store = open_store("queue");
@@ -382,6 +459,7 @@ int main(void)
     make_folder();
     durable();
     queues();
+    waits_taken_back();
     watches();
     compacted();
     forks();

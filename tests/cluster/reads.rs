@@ -179,3 +179,26 @@ fn a_position_that_is_lost_with_its_primary_is_told() {
     check(&cluster, primary);
     assert!(cluster.store(primary).get(b"lost").unwrap().is_none());
 }
+
+#[test]
+fn a_read_that_is_taken_back_keeps_no_place() {
+    let cluster = Cluster::new(3, 0);
+    let store = cluster.store(cluster.replica());
+    let done = store.put(b"key", b"1", &Call::default()).unwrap();
+    let mut token = done.position();
+    token.sequence += 1_000;
+    let read = Read { token: Some(token), timeout: Some(PATIENCE), ..LOCAL };
+    let queue = store.queue(2).unwrap();
+    for user_data in 0..20 {
+        queue.submit_fresh(&read, 7).unwrap();
+        queue.submit_fresh(&read, user_data).unwrap();
+        let expected = if user_data == 7 { 2 } else { 1 };
+        assert_eq!(queue.cancel(7), Ok(expected));
+        assert_eq!(queue.cancel(user_data), Ok(2 - expected));
+        assert_eq!(queue.under_way(), 0);
+    }
+    // One that is gone takes nothing of the others' with it.
+    queue.submit_fresh(&Read { timeout: Some(PATIENCE), ..Read::default() }, 1).unwrap();
+    let done = queue.wait(1, PATIENCE).unwrap();
+    assert!(done.len() == 1 && done[0].user_data == 1 && done[0].result.is_ok(), "{done:?}");
+}

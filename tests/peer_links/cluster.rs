@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use trimtab::links::{Notice, PeerAddress};
+use trimtab::links::{Links, Notice, PeerAddress};
 use trimtab::peer::{Class, End, NotSent, Options, Reason};
 
 use crate::support::{Node, free_address, name, setup, setups, until};
@@ -259,4 +259,26 @@ fn another_thread_ends_a_wait() {
     });
     waker.wake().unwrap();
     waiting.join().unwrap();
+}
+
+#[test]
+#[allow(unsafe_code)]
+fn a_child_made_by_fork_does_not_keep_the_address() {
+    let listen = free_address();
+    let mut links = Links::open(setup("db-1", listen, &[])).unwrap();
+    // SAFETY: the child waits for a signal and does nothing else.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        loop {
+            // SAFETY: it only waits.
+            unsafe { libc::pause() };
+        }
+    }
+    links.close(Duration::ZERO).unwrap();
+    let again = Links::open(setup("db-1", listen, &[]));
+    // SAFETY: the child made above, which was not waited for yet.
+    unsafe { libc::kill(pid, libc::SIGKILL) };
+    // SAFETY: it waits for that child and writes no status.
+    unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
+    again.unwrap();
 }

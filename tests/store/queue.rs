@@ -10,7 +10,7 @@ use trimtab::embedded::{Completed, Options, Queue, Store, Submission};
 use trimtab::store::engine::Durability;
 use trimtab::store::index::{Answer, Operation, RequestId, Step};
 
-use crate::support::{Folder, LONG, memory, open, small, value_of};
+use crate::support::{Folder, LONG, local, memory, open, small, value_of};
 
 fn increment(user_data: u64, durability: Durability) -> Submission<'static> {
     let operation = Operation::Step(Step::Increment { key: b"n", by: 1 });
@@ -230,4 +230,59 @@ fn who_waits_for_the_disk_is_told_and_hurries_nobody() {
         assert!(matches!(queue.submit_durable(1, 6), Err(Error::State { .. })));
         assert!(matches!(store.wait_durable(1, None), Err(Error::State { .. })));
     }
+}
+
+#[test]
+fn a_wait_that_is_taken_back_is_never_completed_and_keeps_no_place() {
+    for is_hosted in [false, true] {
+        let folder = Folder::new("queue-cancel");
+        let store = Store::open(folder.path(), Options { is_hosted, waiting_max: 2, ..small() }).unwrap();
+        let queue = store.queue(2).unwrap();
+        for _ in 0..3 {
+            queue.submit_durable(1_000, 1).unwrap();
+            queue.submit_durable(1_001, 1).unwrap();
+            assert!(matches!(queue.submit_durable(1_000, 2), Err(Error::Capacity { .. })));
+            assert_eq!((queue.cancel(2), queue.cancel(1), queue.cancel(1)), (Ok(0), Ok(2), Ok(0)));
+            assert_eq!(queue.under_way(), 0);
+        }
+        // A write is done, and what is done is to be taken.
+        let sequence = store.call(&increment(0, Durability::Local).operation, &local()).unwrap().sequence;
+        queue.submit_durable(sequence, 3).unwrap();
+        assert_eq!(queue.submit(&[increment(3, Durability::Local)]).0, 1);
+        assert_eq!(queue.cancel(3), Ok(0));
+        let mut done = Vec::new();
+        while done.len() < 2 {
+            done.extend(queue.wait(2, LONG).unwrap());
+        }
+        assert!(done.iter().all(|it| it.user_data == 3 && it.result.is_ok()), "{done:?}");
+        // What another waits for is its own.
+        let other = store.queue(2).unwrap();
+        other.submit_durable(1_000, 4).unwrap();
+        queue.submit_durable(1_000, 4).unwrap();
+        assert_eq!((queue.cancel(4), other.under_way()), (Ok(1), 1));
+        store.close().unwrap();
+        assert_eq!(queue.cancel(4), Ok(0));
+        assert!(matches!(&other.take(2)[..], [Completed { user_data: 4, result: Err(_) }]));
+        assert!(queue.take(2).is_empty());
+    }
+}
+
+#[test]
+fn what_waits_for_a_queue_that_is_gone_waits_no_more() {
+    let folder = Folder::new("queue-gone");
+    let store = Store::open(folder.path(), Options { waiting_max: 2, ..small() }).unwrap();
+    for _ in 0..3 {
+        let queue = store.queue(3).unwrap();
+        queue.submit_durable(1_000, 1).unwrap();
+        queue.submit_durable(1_000, 2).unwrap();
+        // A call that waits elsewhere is told apart from one that gave up.
+        assert!(matches!(store.begin_wait_durable(1_000), Err(Error::Capacity { what: "waiting_max", .. })));
+        assert_eq!(queue.submit(&[increment(3, Durability::Local)]).0, 1);
+    }
+    let queue = store.queue(2).unwrap();
+    queue.submit_durable(1_000, 1).unwrap();
+    queue.submit_durable(1_000, 2).unwrap();
+    store.sync(None).unwrap();
+    assert_eq!(value_of(&store, b"n").unwrap(), b"3", "writes are done");
+    assert_eq!(queue.under_way(), 2);
 }

@@ -2,6 +2,7 @@
 //! right one and a value that cannot be is an `InvalidArgumentError` that names the argument.
 
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use pyo3::exceptions::{PyTypeError, PyUnicodeEncodeError};
@@ -203,6 +204,23 @@ pub(crate) fn whole<T: TryFrom<u64>>(
     // 2^bits - 1, also when bits are 64.
     let most = u64::MAX >> (64 - bits);
     Err(errors::invalid(object.py(), what, format!("{number} is outside 0 to {most}")))
+}
+
+/// A whole number of a range, where Python's own numbers have none.
+pub(crate) fn within(
+    what: &'static str,
+    range: RangeInclusive<u64>,
+    object: &Bound<'_, PyAny>,
+) -> PyResult<u64> {
+    if let Ok(number) = object.extract::<u64>()
+        && range.contains(&number)
+    {
+        return Ok(number);
+    }
+    let number =
+        object.call_method0("__index__").map_err(|_| wrong_argument(what, "a whole number", object))?;
+    let (least, most) = range.into_inner();
+    Err(errors::invalid(object.py(), what, format!("{number} is outside {least} to {most}")))
 }
 
 /// A span of time: seconds or a `timedelta`.

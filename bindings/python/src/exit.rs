@@ -4,6 +4,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use pyo3::exceptions::PyImportError;
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -11,6 +13,21 @@ use crate::events::Listener;
 use crate::server::Core;
 use crate::store;
 use crate::wait::SLICE;
+
+/// Only the main interpreter may have the module: what ends with an interpreter is kept once for the process, and threads of
+/// ours that call Python do so in the main one.
+pub(crate) fn check_interpreter() -> PyResult<()> {
+    #[expect(unsafe_code, reason = "what numbers interpreters is in C alone")]
+    // SAFETY: a module is made by an interpreter, which the thread that does so is attached to.
+    let number = unsafe { ffi::PyInterpreterState_GetID(ffi::PyInterpreterState_Get()) };
+    // The number of the main one, whatever has been before.
+    if number == 0 {
+        return Ok(());
+    }
+    let detail = "trimtab runs in the main interpreter alone, and this is a subinterpreter; import it in the main one \
+                  (mod_wsgi: WSGIApplicationGroup %{GLOBAL})";
+    Err(PyImportError::new_err(detail))
+}
 
 /// Has Python stop all servers and close all stores at its exit.
 pub(crate) fn register(py: Python<'_>) -> PyResult<()> {

@@ -78,6 +78,7 @@ mod _trimtab {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::exit::check_interpreter()?;
         crate::exit::register(module.py())?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }

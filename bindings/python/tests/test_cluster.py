@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import select
@@ -486,3 +487,51 @@ def test_options_of_consensus_have_their_ranges(tmp_path: Path, option: str, val
     given: dict[str, Any] = {"insecure_plaintext": True, "message_bytes": 16 << 10, option: value}
     with pytest.raises(trimtab.InvalidArgumentError, match=option):
         Store(tmp_path, segment_bytes=SEGMENT_BYTES, cluster=ClusterOptions("a", [Member("a")], **given))
+
+
+def test_what_is_no_member_is_told(tmp_path: Path) -> None:
+    for members in ([("a", "127.0.0.1:1")], ["a"], 5):
+        options = trimtab.ClusterOptions("a", members, insecure_plaintext=True)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="members"):
+            Store(tmp_path / "wrong", cluster=options)
+
+
+def test_a_durability_of_a_member_is_said_in_one_place(tmp_path: Path) -> None:
+    options = trimtab.ClusterOptions("a", [trimtab.Member("a", "127.0.0.1:1")], insecure_plaintext=True)
+    with pytest.raises(trimtab.InvalidArgumentError, match="durability.*ClusterOptions"):
+        Store(tmp_path / "wrong", durability="memory", cluster=options)
+
+
+def test_events_in_a_loop(cluster: Cluster) -> None:
+    store = cluster.stores[cluster.primary()]
+
+    async def main() -> None:
+        with store.cluster_events() as events:
+            async for event in events:
+                if event.kind is ClusterEventKind.ROLE:
+                    break
+
+            async def rest() -> int:
+                return len([event async for event in events])
+
+            # Whether it waits by then or not: it ends.
+            task = asyncio.create_task(rest())
+            await asyncio.sleep(0)
+            await asyncio.to_thread(events.close)
+            assert await task >= 0
+
+        # What comes while it is waited for wakes it.
+        with store.cluster_events() as events:
+
+            async def left() -> str | None:
+                async for event in events:
+                    if event.kind is ClusterEventKind.LINK_DOWN:
+                        return event.name
+                return None
+
+            task_of_link = asyncio.create_task(left())
+            other = next(name for name in cluster.stores if cluster.stores[name] is not store)
+            await asyncio.to_thread(cluster.stores[other].close)
+            assert await task_of_link == other
+
+    asyncio.run(asyncio.wait_for(main(), PATIENCE))

@@ -132,6 +132,25 @@ def test_reads_wait_beside_the_loop(lonely: Store, run: Callable[..., None]) -> 
     run(main())
 
 
+def test_reads_that_are_cancelled_keep_no_place(lonely: Store, run: Callable[..., None]) -> None:
+    async def main() -> None:
+        async with aio.attach(lonely, capacity=4) as reads:
+            for _ in range(20):
+                tasks = [asyncio.ensure_future(reads.view(level="local", position=(9, 9))) for _ in range(6)]
+                while reads.under_way < 4:
+                    await asyncio.sleep(0)
+                for task in tasks:
+                    task.cancel()
+                results = await asyncio.gather(*tasks, return_exceptions=True)
+                assert all(isinstance(result, asyncio.CancelledError) for result in results), results
+                assert reads.under_way == 0
+            # There is room for what has an answer at once.
+            with await reads.view(level="local") as view:
+                assert len(view) == 0
+
+    run(main())
+
+
 def test_reads_end_with_the_store(lonely: Store, run: Callable[..., None]) -> None:
     async def main() -> None:
         async with aio.attach(lonely) as reads:

@@ -274,6 +274,7 @@ FUNCTIONS = {
     "trimtab_store_queue_poll_fd": "StoreQueue.fileno",
     "trimtab_store_queue_submit": "StoreQueue.submit_all",
     "trimtab_store_queue_submit_txn": "Transaction.operation",
+    "trimtab_store_queue_cancel": "StoreQueue.cancel(user_data)",
     "trimtab_store_queue_next": "StoreQueue.take",
     "trimtab_store_queue_under_way": "StoreQueue.under_way",
     "trimtab_store_watch_new": "Store.watch(sequence)",

@@ -642,3 +642,63 @@ def test_what_a_queue_is_asked_for_has_its_range(store: Store, number: int) -> N
                 call(number)
     with pytest.raises(trimtab.InvalidArgumentError, match="capacity"):
         store.queue(number)
+
+
+def test_what_a_dict_does_is_one_step(store: Store) -> None:
+    assert store.setdefault(b"a", b"1") == b"1" and store.setdefault(b"a", bytearray(b"2")) == b"1"
+    assert store.pop(b"a") == b"1" and store.pop(b"a", None) is None and store.pop(b"a", 7) == 7
+    with pytest.raises(KeyError) as missing:
+        store.pop(b"a")
+    assert missing.value.args == (b"a",)
+    before = store.status().sequence
+    result = store.update({b"x": b"1", b"y": b"2"}, durability="memory")
+    assert result.sequence == before + 1 and len(result.steps) == 2
+    store.update(iter([(b"y", b"3"), (b"y", b"4")]))
+    assert dict(store.items()) == {b"x": b"1", b"y": b"4"}
+    with pytest.raises(TypeError):
+        store.update({b"x": b"9", b"z": "text"})  # type: ignore[arg-type]
+    assert store[b"x"] == b"1"
+    # Sent again it gives what it gave.
+    request = trimtab.Request(b"c" * 16, 1)
+    assert store.pop(b"x", request=request) == store.pop(b"x", request=request) == b"1"
+
+
+def test_a_lease_that_is_sent_again_is_the_same(store: Store) -> None:
+    request = trimtab.Request(b"c" * 16, 1)
+    with pytest.raises(TypeError, match="wants an id"):
+        store.lease_grant(10, request=request)
+    leases = [store.lease_grant(10, id=7, request=request) for _ in range(2)]
+    assert [lease.alive for lease in leases] == [True, True]
+    store.put(b"k", b"v", lease=leases[1])
+
+
+def test_a_queue_takes_a_wait_back(store: Store) -> None:
+    far = store.put(b"k", b"v").sequence + 1000
+    with store.queue(2) as queue:
+        for _ in range(3):
+            queue.submit_durable(far, 1)
+            queue.submit_durable(far, 1)
+            with pytest.raises(trimtab.CapacityError):
+                queue.submit_durable(far, 2)
+            assert [queue.cancel(2), queue.cancel(1), queue.cancel(1)] == [0, 2, 0]
+        # A write, and what is done, are left alone.
+        queue.submit(trimtab.Operation.put(b"k", b"w"), 3)
+        queue.submit_durable(1, 3)
+        assert queue.cancel(3) == 0
+        done: list[trimtab.Completion] = []
+        while len(done) < 2:
+            done += queue.wait(timeout=60)
+        assert [one.user_data for one in done] == [3, 3]
+        for wrong in (-1, 1 << 64):
+            with pytest.raises(trimtab.InvalidArgumentError, match="user_data"):
+                queue.cancel(wrong)
+
+
+def test_numbers_out_of_range_say_what_the_range_is(store: Store) -> None:
+    for capacity in (0, -1, 1 << 40, 1 << 70):
+        with pytest.raises(trimtab.InvalidArgumentError, match=r"outside 1 to 16777216"):
+            store.queue(capacity)
+    with pytest.raises(trimtab.InvalidArgumentError, match="sequence.*outside"):
+        store.watch(sequence=-1)
+    with pytest.raises(TypeError, match="sequence"):
+        store.watch(sequence="1")  # type: ignore[arg-type]

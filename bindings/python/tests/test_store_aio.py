@@ -314,3 +314,45 @@ def test_waiting_for_the_disk(tmp_path: Path, run: Callable[..., None]) -> None:
 
     with Store(tmp_path, segment_bytes=SEGMENT_BYTES, flush_interval=3600.0) as store:
         run(main())
+
+
+def test_a_wait_that_is_cancelled_keeps_no_place(store: Store, run: Callable[..., None]) -> None:
+    async def main() -> None:
+        async with aio.attach(store, capacity=2) as writes:
+            far = (await writes.put(b"k", b"v")).sequence + 1000
+            for _ in range(20):
+                tasks = [asyncio.ensure_future(writes.wait_durable(far)) for _ in range(3)]
+                while writes.under_way < 2:
+                    await asyncio.sleep(0)
+                for task in tasks:
+                    task.cancel()
+                results = await asyncio.gather(*tasks, return_exceptions=True)
+                assert all(isinstance(result, asyncio.CancelledError) for result in results), results
+                assert writes.under_way == 0
+            # One that is done and not taken when it is cancelled has its place until it is taken.
+            await writes.put(b"k", b"w")
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(writes.wait_durable(far), 0.01)
+            assert await writes.wait_durable(far - 1000) >= far - 1000
+            await asyncio.gather(*(writes.put(b"k", b"x") for _ in range(8)))
+
+    run(main())
+
+
+def test_what_a_dict_does_is_one_step_here_too(store: Store, run: Callable[..., None]) -> None:
+    async def main() -> None:
+        async with aio.attach(store) as writes:
+            assert await writes.setdefault(b"a", b"1") == b"1"
+            got = await asyncio.gather(*(writes.setdefault(b"b", b"%d" % at) for at in range(5)))
+            assert got == [b"0"] * 5
+            popped = await asyncio.gather(*(writes.pop(b"b", None) for _ in range(5)))
+            assert sorted(popped, key=str) == [None] * 4 + [b"0"]
+            with pytest.raises(KeyError):
+                await writes.pop(b"b")
+            await writes.update({b"x": b"1", b"a": b"2"})
+            await writes.update([(b"y", b"3")])
+            assert dict(store.items()) == {b"a": b"2", b"x": b"1", b"y": b"3"}
+            with pytest.raises(TypeError, match="wants an id"):
+                await writes.lease_grant(10, request=trimtab.Request(b"c" * 16, 1))
+
+    run(main())

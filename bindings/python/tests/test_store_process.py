@@ -449,3 +449,51 @@ def test_importing_it_makes_no_thread() -> None:
     code = "import os, trimtab.aio; print(len(os.listdir('/proc/self/task')))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "1\n"
 
+
+
+def test_a_subinterpreter_is_refused_and_takes_nothing_along(tmp_path: Path) -> None:
+    code = """
+        import asyncio, sys, trimtab, trimtab.aio
+        from peers import config
+        try:
+            import _interpreters as interpreters
+        except ImportError:
+            import _xxsubinterpreters as interpreters
+
+        IMPORT = '''
+        try:
+            import trimtab
+        except ImportError as error:
+            said = str(error)
+        else:
+            said = "imported"
+        with open({0!r}, "w") as told:
+            told.write(said)
+        '''
+
+        def tried(path):
+            number = interpreters.create()
+            interpreters.run_string(number, IMPORT.format(path))
+            interpreters.destroy(number)
+            with open(path) as told:
+                return told.read()
+
+        async def attached(store):
+            async with trimtab.aio.attach(store) as writes:
+                await writes.put(b"k", b"1")
+                assert "main interpreter" in tried(sys.argv[1] + "-told")
+                await writes.put(b"k", b"2")
+
+        with trimtab.Store(sys.argv[1], segment_bytes=256 << 10) as store:
+            store[b"k"] = b"0"
+            queue = store.queue(4)
+            asyncio.run(attached(store))
+            queue.submit(trimtab.Operation.put(b"k", b"3"))
+            assert queue.wait(timeout=30)[0].error is None
+            with trimtab.Server(config()) as server:
+                print(tried(sys.argv[1] + "-told"))
+                assert server.state is trimtab.ServerState.RUNNING, server.state
+            print(store[b"k"])
+        """
+    said = script(code, str(tmp_path / "store"), timeout=TIMEOUT).splitlines()
+    assert "WSGIApplicationGroup" in said[0] and said[1] == "b'3'", said

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Options, Report, clock_ms, folder, random, seed};
+use super::{Options, Report, clock_ms, folder, not_there, random, seed};
 use crate::driver::log::FileDisk;
 use crate::driver::store::now;
 use crate::error::{Error, Result};
@@ -19,17 +19,19 @@ use crate::store::log::{Log, Options as LogOptions, Sequence, Written, find_labe
 /// # Errors
 ///
 /// `State` when somebody has the store open, or adds to the backup; when the store is behind the backup, or has gone
-/// another way since. `InvalidArgument` when there is something else in `to`, or a backup of another store. `NotFound` when
-/// there is no store in `from`. `Corrupt` when either is damaged, `Io`.
+/// another way since. `InvalidArgument` when there is something else in `to`, a backup of another store, or when it is in `from`.
+/// `NotFound` when there is no store in `from`. `Corrupt` when either is damaged, `Io`.
 pub fn backup_closed(from: impl AsRef<Path>, to: impl AsRef<Path>, options: &Options) -> Result<Report> {
     // One that is not there is not made, and one that cannot be written is read.
-    let source = FileDisk::existing(from.as_ref())?;
+    let source =
+        FileDisk::existing(from.as_ref()).map_err(|error| not_there(error, "store", from.as_ref()))?;
     let label = find_label(&source)?;
     let random = random()?;
     let log_options = LogOptions { segment_bytes: label.segment_bytes, ..LogOptions::default() };
     // What it writes, it would write later.
     let (log, report) = open(&source, log_options.clone(), label.identity, seed(&random), &mut |_| {})?;
     folder::check_backup(to.as_ref())?;
+    folder::check_apart(from.as_ref(), to.as_ref())?;
     let disk = FileDisk::new(to.as_ref())?;
     let mut target = Target::open(&disk, label.identity, label.segment_bytes)?;
     let before = target.manifest().clone();

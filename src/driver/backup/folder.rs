@@ -26,6 +26,22 @@ fn names(dir: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
+/// A backup is put beside the store in `store`: what is in its directory goes with it.
+pub(super) fn check_apart(store: &Path, dir: &Path) -> Result<()> {
+    // What is not there yet is made in what is.
+    let there = dir.ancestors().find_map(|it| match it.as_os_str().is_empty() {
+        true => fs::canonicalize(".").ok(),
+        false => fs::canonicalize(it).ok(),
+    });
+    match (fs::canonicalize(store), there) {
+        (Ok(store), Some(there)) if there.starts_with(&store) => Err(Error::invalid(
+            "directory",
+            format!("{} is in that of the store, {}; take one elsewhere", dir.display(), store.display()),
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// A backup is put into an empty directory, or where one is.
 pub(super) fn check_backup(dir: &Path) -> Result<()> {
     let names = names(dir)?;

@@ -89,7 +89,7 @@ pub struct RestoreOptions {
 /// damaged: which file, at which byte; `Unsupported` when a later release wrote it; `Io`. There is nothing in `to` then,
 /// as before.
 pub fn restore(from: impl AsRef<Path>, to: impl AsRef<Path>, options: &RestoreOptions) -> Result<Restored> {
-    let from = FileDisk::read_only(from.as_ref())?;
+    let from = existing(from.as_ref())?;
     let manifest = read(&from)?;
     let random = random()?;
     let new = Identity { cluster: *random.first_chunk().expect("32 bytes begin with 16"), node: 1 };
@@ -105,7 +105,7 @@ pub fn restore(from: impl AsRef<Path>, to: impl AsRef<Path>, options: &RestoreOp
 ///
 /// `NotFound` when there is none; `Corrupt`, `Unsupported`, `Io`.
 pub fn read_manifest(from: impl AsRef<Path>) -> Result<Manifest> {
-    read(&FileDisk::read_only(from.as_ref())?)
+    read(&existing(from.as_ref())?)
 }
 
 /// Reads all of the backup in a directory, and gives what it holds. Blocks for the disk.
@@ -114,10 +114,25 @@ pub fn read_manifest(from: impl AsRef<Path>) -> Result<Manifest> {
 ///
 /// `NotFound` when there is none; `Corrupt` for the first file that is damaged, at which byte; `Unsupported`; `Io`.
 pub fn verify(from: impl AsRef<Path>) -> Result<Manifest> {
-    let from = FileDisk::read_only(from.as_ref())?;
+    let from = existing(from.as_ref())?;
     let manifest = read(&from)?;
     pure::verify(&from, &manifest)?;
     Ok(manifest)
+}
+
+/// The directory of a backup.
+fn existing(dir: &Path) -> Result<FileDisk> {
+    FileDisk::read_only(dir).map_err(|error| not_there(error, "backup", dir))
+}
+
+/// Where there is no directory there is no backup in it, and no store.
+fn not_there(error: Error, what: &'static str, dir: &Path) -> Error {
+    match error {
+        Error::Io { code: libc::ENOENT, .. } => {
+            Error::NotFound { what, value: format!("in {}: there is no such directory", dir.display()) }
+        }
+        error => error,
+    }
 }
 
 fn read(disk: &FileDisk) -> Result<Manifest> {

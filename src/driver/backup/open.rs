@@ -26,6 +26,7 @@ impl Job<'_> {
     /// Takes it.
     pub(in crate::driver) fn run(&self, to: &Path, options: &Options) -> Result<Report> {
         folder::check_backup(to)?;
+        folder::check_apart(self.source.dir(), to)?;
         let disk = FileDisk::new(to)?;
         let mut target = Target::open(&disk, self.identity, self.segment_bytes)?;
         let before = target.manifest().clone();

@@ -165,6 +165,19 @@ fn keep(open: &mut BTreeMap<File, Arc<fs::File>>, file: File, handle: fs::File) 
     handle
 }
 
+/// Who has the lock, which `owner` took, as its file says.
+fn by_process(owner: &str) -> String {
+    let Ok(number) = owner.parse::<u32>() else { return String::new() };
+    if Path::new("/proc").join(number.to_string()).exists() {
+        return format!("by process {number}");
+    }
+    // Its descriptors are copied by a fork, and the lock goes with the last of them.
+    format!(
+        "by process {number}, which is not to be found: if it has ended without closing it, a child that it made by fork \
+         has it as long as that lives; or it is in another container"
+    )
+}
+
 impl Disk for FileDisk {
     fn lock(&self) -> io::Result<()> {
         let mut held = self.lock.lock();
@@ -178,9 +191,7 @@ impl Disk for FileDisk {
                 let mut owner = [0; 20];
                 let read = file.as_ref().map_or(0, |file| file.read_at(&mut owner, 0).unwrap_or(0));
                 let owner = String::from_utf8_lossy(&owner[..read]);
-                let owner = owner.trim();
-                let by = if owner.is_empty() { String::new() } else { format!("by process {owner}") };
-                return Err(io::Error::new(io::ErrorKind::WouldBlock, by));
+                return Err(io::Error::new(io::ErrorKind::WouldBlock, by_process(owner.trim())));
             }
             // Some file systems lock nothing that is open for reading alone.
             Some(Err(fs::TryLockError::Error(_))) if self.access == Access::Hold => {}
@@ -287,6 +298,23 @@ mod tests {
     fn the_system_says_how_much_room_there_is() {
         assert!(Folder::open(&std::env::temp_dir()).unwrap().free_bytes().is_some_and(|free| free > 0));
         assert_eq!(Folder::open(Path::new("/proc")).unwrap().free_bytes(), None);
+    }
+
+    #[test]
+    fn who_has_the_lock_is_told_and_whether_that_process_is_there() {
+        let top = std::env::temp_dir().join(format!("trimtab-disk-owner-{}", std::process::id()));
+        let disk = FileDisk::new(&top).unwrap();
+        disk.lock().unwrap();
+        let refused = || FileDisk::new(&top).unwrap().lock().unwrap_err().to_string();
+        assert_eq!(refused(), format!("by process {}", std::process::id()));
+        let mut gone = std::process::Command::new("true").spawn().unwrap();
+        gone.wait().unwrap();
+        fs::write(top.join("lock"), format!("{}\n", gone.id())).unwrap();
+        let told = refused();
+        assert!(told.starts_with(&format!("by process {}, which is not", gone.id())), "{told}");
+        assert!(told.contains("made by fork"), "{told}");
+        drop(disk);
+        fs::remove_dir_all(&top).unwrap();
     }
 
     #[test]

@@ -300,7 +300,9 @@ impl Links {
     ///
     /// `Io` where the system fails the loop.
     pub fn close(&mut self, wait: Duration) -> Result<()> {
-        self.listener = None;
+        if let Some(listener) = self.listener.take() {
+            listener.close();
+        }
         self.dials.values_mut().for_each(|dial| dial.next = None);
         let now = Clock.now();
         let until = now.saturating_add(wait);

@@ -3,12 +3,17 @@
 use std::collections::BTreeMap;
 
 use super::owner::Owner;
+use super::queue::WaitPlace;
 use crate::error::{Error, Result};
+
+/// Where one waits: by the sequence, and in the order in which they came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place(u64, u64);
 
 /// Those who wait, by the sequence they wait for; those of one in the order in which they came.
 #[derive(Default)]
 pub(super) struct DurableWaits {
-    waits: BTreeMap<(u64, u64), Owner>,
+    waits: BTreeMap<Place, Owner>,
     /// Counts all that ever came.
     count: u64,
 }
@@ -24,8 +29,17 @@ impl DurableWaits {
             return Err(Error::Capacity { what: "waiting_max", limit: most as u64 });
         }
         self.count += 1;
-        self.waits.insert((sequence, self.count), owner);
+        let place = Place(sequence, self.count);
+        if let Owner::Wait(queue, wait) = &owner {
+            queue.note_place(*wait, WaitPlace::Durable(place));
+        }
+        self.waits.insert(place, owner);
         Ok(())
+    }
+
+    /// Whoever waits there does so no more.
+    pub(super) fn remove(&mut self, place: Place) {
+        self.waits.remove(&place);
     }
 
     /// One who waits for a sequence up to `durable`, the lowest first.
@@ -82,6 +96,8 @@ mod tests {
         let refused = waits.insert(1, more(), 2).unwrap_err();
         assert!(matches!(refused, Error::Capacity { what: "waiting_max", limit: 2 }), "{refused}");
         drop(second);
+        waits.insert(1, more(), 2).unwrap();
+        waits.remove(Place(1, waits.count));
         waits.insert(1, more(), 2).unwrap();
         assert!(Arc::ptr_eq(&slot_of(waits.pop(1)), &kept));
     }

@@ -374,7 +374,8 @@ impl Store {
     /// # Errors
     ///
     /// `State` when another is adding to the backup, when the store is behind it or has gone another way since, or is
-    /// closed; `InvalidArgument` when there is something else in `to`, or a backup of another store; `Corrupt` when what is
+    /// closed; `InvalidArgument` when there is something else in `to`, a backup of another store, or when it is in the store's own
+    /// directory; `Corrupt` when what is
     /// read is damaged; `Io`; `TimedOut` when what was written does not come to disk; `Forked`.
     pub fn backup(&self, to: impl AsRef<Path>, options: &backup::Options) -> Result<backup::Report> {
         let shared = self.shared()?;

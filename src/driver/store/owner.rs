@@ -9,7 +9,7 @@ use crate::driver::lock::{Condvar, Mutex};
 use super::answer::{Done, Expected};
 #[cfg(feature = "proxy")]
 use super::lane;
-use super::queue;
+use super::queue::{self, WaitPlace};
 use super::shared::{Shared, deadline};
 use crate::error::{Error, Result};
 use crate::store::engine::Ticket;
@@ -21,6 +21,8 @@ pub(super) enum Owner {
     Call(Arc<Slot>),
     /// A submitted one, with its user data, and which answers it may get.
     Queue(Arc<queue::Shared>, u64, Expected),
+    /// A submitted wait, which its queue may take back.
+    Wait(Arc<queue::Shared>, queue::WaitKey),
     /// One of a loop's.
     #[cfg(feature = "proxy")]
     Lane(lane::Place),
@@ -31,7 +33,7 @@ impl Owner {
     pub(super) fn is_gone(&self) -> bool {
         match self {
             Owner::Call(slot) => Arc::strong_count(slot) == 1,
-            Owner::Queue(queue, ..) => queue.is_gone(),
+            Owner::Queue(..) | Owner::Wait(..) => false,
             #[cfg(feature = "proxy")]
             Owner::Lane(_) => false,
         }
@@ -48,6 +50,9 @@ pub(super) struct Owners {
 impl Owners {
     pub(super) fn insert(&mut self, ticket: Ticket, owner: Owner) {
         debug_assert!(self.queue.back().is_none_or(|(last, _)| *last < ticket), "tickets rise");
+        if let Owner::Wait(queue, wait) = &owner {
+            queue.note_place(*wait, WaitPlace::Ticket(ticket));
+        }
         self.queue.push_back((ticket, Some(owner)));
     }
 

@@ -1,7 +1,7 @@
 //! [`Queue`]: calls that are submitted, and completed through a queue with a descriptor, for hosts with a loop of their
 //! own.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +10,13 @@ use crate::driver::lock::Mutex;
 
 use super::Store;
 use super::answer::{Done, Expected};
+use super::durable;
 use super::ground::{Source, Wanted};
 use super::owner::Owner;
 use super::shared::{closed, deadline, now};
 use crate::error::{Error, Result};
-use crate::store::engine::Durability;
+use crate::store::engine::{Durability, Ticket};
 use crate::store::index::{Command, FETCH_MAX, Operation, RequestId, Timestamp};
-use crate::sync::{AtomicU32, Ordering};
 use crate::sys::eventfd::EventFd;
 use crate::time::Clock;
 
@@ -44,27 +44,48 @@ pub struct Completed {
     pub result: Result<Done>,
 }
 
-/// Calls under way, and those that are done. Any thread may use it.
+/// Calls under way, and those that are done. Any thread may use it. When it is dropped its descriptor is closed and its waits
+/// are taken back; its writes are done, and nobody is told.
 #[derive(Debug)]
 pub struct Queue {
     store: Store,
+    /// Readable while something is done and not taken, and from the end of the store on until somebody takes.
+    event: Arc<EventFd>,
     shared: Arc<Shared>,
 }
 
+/// Its lock is taken with the store's in hand, or alone.
 #[derive(Debug)]
 pub(super) struct Shared {
     state: Mutex<State>,
-    /// Readable while something is done and not taken, and from the end of the store on until somebody takes.
-    event: EventFd,
     capacity: usize,
-    /// 1: the queue was dropped, and what is done is taken by nobody.
-    gone: AtomicU32,
 }
 
-#[derive(Debug, Default)]
+/// One of those that were submitted to wait, and change nothing: which of them it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct WaitKey {
+    pub(super) user_data: u64,
+    /// Tells those of the same user data apart.
+    count: u64,
+}
+
+/// Where in the store a wait is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum WaitPlace {
+    Durable(durable::Place),
+    Ticket(Ticket),
+}
+
+#[derive(Debug)]
 struct State {
+    /// That of the queue; `None`: it was dropped, and what is done is taken by nobody.
+    event: Option<Arc<EventFd>>,
     done: VecDeque<Completed>,
     under_way: usize,
+    /// Those of them that only wait, and where. `None` while one is submitted, with the store's lock held.
+    waits: BTreeMap<WaitKey, Option<WaitPlace>>,
+    /// Counts all waits that ever came.
+    count: u64,
     /// The store is closed, and all that was under way is done.
     is_closed: bool,
     /// Threads in [`Queue::wait`], which each are to see it.
@@ -72,6 +93,31 @@ struct State {
 }
 
 impl State {
+    fn reserve(&mut self, capacity: usize) -> Result<()> {
+        if self.under_way + self.done.len() >= capacity {
+            return Err(Error::Capacity { what: "queue_capacity", limit: capacity as u64 });
+        }
+        self.under_way += 1;
+        Ok(())
+    }
+
+    fn complete(&mut self, user_data: u64, result: Result<Done>) {
+        self.under_way -= 1;
+        if self.event.is_none() {
+            return;
+        }
+        self.done.push_back(Completed { user_data, result });
+        if self.done.len() == 1 {
+            self.signal();
+        }
+    }
+
+    fn signal(&self) {
+        if let Some(event) = &self.event {
+            event.signal();
+        }
+    }
+
     /// Whether nothing is there, nor will be.
     fn has_ended(&self) -> bool {
         self.is_closed && self.done.is_empty() && self.under_way == 0
@@ -79,18 +125,14 @@ impl State {
 }
 
 impl Shared {
-    pub(super) fn is_gone(&self) -> bool {
-        // Relaxed: it frees a place, sooner or later.
-        self.gone.load(Ordering::Relaxed) != 0
+    pub(super) fn complete(&self, user_data: u64, result: Result<Done>) {
+        self.state.lock().complete(user_data, result);
     }
 
-    pub(super) fn complete(&self, user_data: u64, result: Result<Done>) {
+    pub(super) fn complete_wait(&self, wait: WaitKey, result: Result<Done>) {
         let mut state = self.state.lock();
-        state.under_way -= 1;
-        state.done.push_back(Completed { user_data, result });
-        if state.done.len() == 1 {
-            self.event.signal();
-        }
+        state.waits.remove(&wait);
+        state.complete(wait.user_data, result);
     }
 
     /// Whether who waits has something to look at.
@@ -101,8 +143,58 @@ impl Shared {
 
     /// Nothing comes any more.
     pub(super) fn close(&self) {
-        self.state.lock().is_closed = true;
-        self.event.signal();
+        let mut state = self.state.lock();
+        state.is_closed = true;
+        state.signal();
+    }
+
+    fn reserve(&self) -> Result<()> {
+        self.state.lock().reserve(self.capacity)
+    }
+
+    fn give_back(&self) {
+        self.state.lock().under_way -= 1;
+    }
+
+    fn reserve_wait(&self, user_data: u64) -> Result<WaitKey> {
+        let mut state = self.state.lock();
+        state.reserve(self.capacity)?;
+        state.count += 1;
+        let wait = WaitKey { user_data, count: state.count };
+        state.waits.insert(wait, None);
+        Ok(wait)
+    }
+
+    /// A wait was taken in, and is there until it is done.
+    pub(super) fn note_place(&self, wait: WaitKey, place: WaitPlace) {
+        if let Some(noted) = self.state.lock().waits.get_mut(&wait) {
+            *noted = Some(place);
+        }
+    }
+
+    /// A wait was refused.
+    fn forget_wait(&self, wait: WaitKey) {
+        let mut state = self.state.lock();
+        state.waits.remove(&wait);
+        state.under_way -= 1;
+    }
+
+    /// Takes back the waits with this user data. Says where they were.
+    fn take_back(&self, user_data: u64) -> Vec<WaitPlace> {
+        let mut state = self.state.lock();
+        let [first, last] = [0, u64::MAX].map(|count| WaitKey { user_data, count });
+        let found: Vec<WaitKey> = state.waits.range(first..=last).map(|(wait, _)| *wait).collect();
+        state.under_way -= found.len();
+        found.into_iter().filter_map(|wait| state.waits.remove(&wait).flatten()).collect()
+    }
+
+    /// Nobody takes any more. Says where the waits were.
+    fn end(&self) -> Vec<WaitPlace> {
+        let mut state = self.state.lock();
+        (state.event, state.done) = (None, VecDeque::new());
+        let waits = std::mem::take(&mut state.waits);
+        state.under_way -= waits.len();
+        waits.into_values().flatten().collect()
     }
 }
 
@@ -112,9 +204,19 @@ impl Queue {
             return Err(Error::invalid("capacity", format!("{capacity} is outside 1 to 16777216")));
         }
         let event = EventFd::new().map_err(|error| Error::io("make a descriptor to wait with", &error))?;
-        let shared = Arc::new(Shared { state: Mutex::default(), event, capacity, gone: AtomicU32::new(0) });
+        let event = Arc::new(event);
+        let state = State {
+            event: Some(Arc::clone(&event)),
+            done: VecDeque::new(),
+            under_way: 0,
+            waits: BTreeMap::new(),
+            count: 0,
+            is_closed: false,
+            waiters: 0,
+        };
+        let shared = Arc::new(Shared { state: Mutex::new(state), capacity });
         store.inner.shared.add_queue(&shared);
-        Ok(Self { store: store.clone(), shared })
+        Ok(Self { store: store.clone(), event, shared })
     }
 
     /// Submits all of `batch`, in order, as far as it can be: says how many were taken, and why not the next one. Each
@@ -140,7 +242,7 @@ impl Queue {
                 let now = group.iter().filter(|it| it.durability.unwrap_or(default) == Durability::Memory);
                 core.engine().state().fetch(now.flat_map(|it| it.operation.keys()));
             }
-            result = self.reserve().and_then(|()| {
+            result = self.shared.reserve().and_then(|()| {
                 let Submission { operation, request, durability, nodes, user_data } = submission;
                 let command =
                     Command { time: Timestamp::default(), request: *request, operation: operation.clone() };
@@ -148,9 +250,7 @@ impl Queue {
                 let source = Some(Source::Queue(Arc::as_ptr(&self.shared) as usize));
                 let wanted =
                     Wanted { durability: *durability, nodes: *nodes, deadline: until, stays: false, source };
-                shared
-                    .take(&mut core, &command, &wanted, owner, now)
-                    .inspect_err(|_| self.shared.state.lock().under_way -= 1)
+                shared.take(&mut core, &command, &wanted, owner, now).inspect_err(|_| self.shared.give_back())
             });
             if result.is_err() {
                 break;
@@ -171,11 +271,7 @@ impl Queue {
     pub fn submit_durable(&self, sequence: u64, user_data: u64) -> Result<()> {
         let shared = self.store.shared()?;
         let mut core = shared.core.lock();
-        self.reserve()?;
-        let owner = Owner::Queue(Arc::clone(&self.shared), user_data, Expected::Any);
-        shared
-            .take_durable(&mut core, sequence, owner)
-            .inspect_err(|_| self.shared.state.lock().under_way -= 1)
+        self.submit_wait(user_data, |owner| shared.take_durable(&mut core, sequence, owner))
     }
 
     /// In a cluster: asks to be told once what is here is as fresh as `read` asks, for its `timeout` at most, as
@@ -191,17 +287,15 @@ impl Queue {
         let shared = self.store.shared()?;
         let must_wait = self.store.must_wait(read)?;
         let mut core = shared.core.lock();
-        self.reserve()?;
-        let owner = Owner::Queue(Arc::clone(&self.shared), user_data, Expected::Any);
-        if !must_wait {
-            core.tell(owner);
-            return Ok(());
-        }
-        let timeout = read.timeout.unwrap_or(self.store.inner.options.timeout);
-        let level = self.store.level_of(read);
-        shared
-            .take_read(&mut core, level, read.token, deadline(timeout), owner, now())
-            .inspect_err(|_| self.shared.state.lock().under_way -= 1)
+        self.submit_wait(user_data, |owner| {
+            if !must_wait {
+                core.tell(owner);
+                return Ok(());
+            }
+            let timeout = read.timeout.unwrap_or(self.store.inner.options.timeout);
+            let level = self.store.level_of(read);
+            shared.take_read(&mut core, level, read.token, deadline(timeout), owner, now())
+        })
     }
 
     /// In a cluster: asks what came of a request, as [`Store::outcome`] does.
@@ -214,12 +308,24 @@ impl Queue {
     pub fn submit_outcome(&self, request: &RequestId, user_data: u64) -> Result<()> {
         let shared = self.store.shared()?;
         let mut core = shared.core.lock();
-        self.reserve()?;
-        let owner = Owner::Queue(Arc::clone(&self.shared), user_data, Expected::Any);
         let until = deadline(self.store.inner.options.timeout);
-        shared
-            .take_outcome(&mut core, request, until, owner, now())
-            .inspect_err(|_| self.shared.state.lock().under_way -= 1)
+        self.submit_wait(user_data, |owner| shared.take_outcome(&mut core, request, until, owner, now()))
+    }
+
+    /// Takes back what only waits and is not done: of what was submitted with `user_data`, what [`Queue::submit_durable`],
+    /// `submit_fresh` and `submit_outcome` were asked. Gives how many. They are never completed, and their places, here and in
+    /// the store, are free. Writes are done and completed as ever, and what is done is to be taken: neither is counted.
+    /// Does not block.
+    ///
+    /// # Errors
+    ///
+    /// `Forked`.
+    pub fn cancel(&self, user_data: u64) -> Result<usize> {
+        self.store.check_process()?;
+        let mut core = self.store.inner.shared.core.lock();
+        let places = self.shared.take_back(user_data);
+        places.iter().for_each(|place| core.forget_wait(*place));
+        Ok(places.len())
     }
 
     /// Takes what is done, at most `max`, in the order in which it was. Does not block.
@@ -228,7 +334,7 @@ impl Queue {
         let count = state.done.len().min(max);
         let done = state.done.drain(..count).collect();
         if state.done.is_empty() && !(state.is_closed && state.waiters > 0) {
-            self.shared.event.clear();
+            self.event.clear();
         }
         done
     }
@@ -261,7 +367,7 @@ impl Queue {
             if shared.host.is_some() {
                 shared.drive(deadline, |_| self.shared.has_news().then_some(()));
             } else {
-                self.shared.event.wait(left);
+                self.event.wait(left);
                 self.shared.state.lock().waiters -= 1;
             }
         }
@@ -272,25 +378,26 @@ impl Queue {
         self.shared.state.lock().under_way
     }
 
-    fn reserve(&self) -> Result<()> {
-        let mut state = self.shared.state.lock();
-        if state.under_way + state.done.len() >= self.shared.capacity {
-            return Err(Error::Capacity { what: "queue_capacity", limit: self.shared.capacity as u64 });
-        }
-        state.under_way += 1;
-        Ok(())
+    /// Submits what only waits, by `take`. The store is locked.
+    fn submit_wait(&self, user_data: u64, take: impl FnOnce(Owner) -> Result<()>) -> Result<()> {
+        let wait = self.shared.reserve_wait(user_data)?;
+        take(Owner::Wait(Arc::clone(&self.shared), wait)).inspect_err(|_| self.shared.forget_wait(wait))
     }
 }
 
 impl Drop for Queue {
     fn drop(&mut self) {
-        self.shared.gone.store(1, Ordering::Relaxed);
+        // In a child made by fork the locks are the parent's, and so is what waits.
+        if self.store.check_process().is_ok() {
+            let mut core = self.store.inner.shared.core.lock();
+            self.shared.end().into_iter().for_each(|place| core.forget_wait(place));
+        }
     }
 }
 
 impl AsFd for Queue {
     /// Readable while something is done and not taken, and once when the store is closed.
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.shared.event.as_fd()
+        self.event.as_fd()
     }
 }

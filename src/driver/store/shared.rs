@@ -20,7 +20,7 @@ use super::lane::Lanes;
 use super::member::{Member, Sight};
 use super::options::Options;
 use super::owner::{Owner, Owners, Slot, Submitted};
-use super::queue;
+use super::queue::{self, WaitPlace};
 use super::scrubbing::Scrubbing;
 use super::syncing::Syncing;
 use super::watcher::Bell;
@@ -127,12 +127,21 @@ impl Core {
         self.give(owner, Ok(durable_to(durable)));
     }
 
+    /// Whoever was there waits no more.
+    pub(super) fn forget_wait(&mut self, place: WaitPlace) {
+        match place {
+            WaitPlace::Durable(place) => self.durable_waits.remove(place),
+            WaitPlace::Ticket(ticket) => drop(self.owners.remove(ticket)),
+        }
+    }
+
     fn give(&mut self, owner: Owner, result: Result<Reply>) {
         match owner {
             Owner::Call(slot) => slot.fill(answer::of(result)),
             Owner::Queue(queue, user_data, expected) => {
                 queue.complete(user_data, answer::of(result).and_then(|done| expected.check(done)));
             }
+            Owner::Wait(queue, wait) => queue.complete_wait(wait, answer::of(result)),
             #[cfg(feature = "proxy")]
             Owner::Lane(place) => self.lanes.complete(place, result),
         }

@@ -138,8 +138,8 @@ fn route(manifest: &Manifest, point: Point) -> Result<Route<'_>> {
             // A store in which nothing was ever written.
             None => return Ok(NOTHING),
         },
-        // Before the first entry there was nothing.
-        Point::Sequence(0) => return Ok(NOTHING),
+        // Before the first entry there was nothing. Of a backup that begins later it is asked by mistake.
+        Point::Sequence(0) if spans.first().is_none_or(|span| span.first == 1) => return Ok(NOTHING),
         Point::Sequence(sequence) => {
             match spans.iter().find(|span| (span.first..=span.last).contains(&sequence)) {
                 Some(span) => (span, sequence, u64::MAX),

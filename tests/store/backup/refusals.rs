@@ -105,6 +105,19 @@ fn points_outside_say_what_there_is() {
 }
 
 #[test]
+fn of_what_begins_later_nothing_at_all_is_no_point() {
+    let (folder, backup) = backed_up();
+    let (to, later) = (Folder::new("to"), Folder::new("later"));
+    let store = Store::open(folder.path(), tiny()).expect("it opens");
+    store.backup(later.path(), &Options { is_full: true }).expect("a backup is taken");
+    let first = backup::read_manifest(later.path()).expect("it is there").spans()[0].first;
+    assert!(first > 1, "it has a snapshot and nothing before it");
+    let error = restore(later.path(), to.path(), Point::Sequence(0)).expect_err("it is before the first");
+    assert!(error.to_string().contains("which holds the"), "{error}");
+    restore(backup.path(), to.path(), Point::Sequence(0)).expect("the other has the first entry");
+}
+
+#[test]
 fn directories_with_something_else_in_them() {
     let (folder, backup) = backed_up();
     // A store, a backup, anything.
@@ -133,7 +146,36 @@ fn directories_with_something_else_in_them() {
     assert!(matches!(&error, Error::NotFound { what: "backup", .. }), "{error}");
     let nowhere = other.path().join("nowhere");
     let error = backup_closed(&nowhere, other.path().join("new"), &Options::default()).unwrap_err();
-    assert!(!nowhere.exists() && error.to_string().contains("No such file"), "{error}");
+    assert!(matches!(&error, Error::NotFound { what: "store", .. }), "{error}");
+    assert!(!nowhere.exists() && error.to_string().contains("no such directory"), "{error}");
+    for error in [
+        verify(&nowhere).unwrap_err(),
+        backup::read_manifest(&nowhere).unwrap_err(),
+        restore(&nowhere, &other.path().join("new"), Point::End).unwrap_err(),
+    ] {
+        assert!(matches!(&error, Error::NotFound { what: "backup", .. }), "{error}");
+    }
+}
+
+#[test]
+fn a_backup_is_not_put_into_the_stores_own_directory() {
+    let (folder, _backup) = backed_up();
+    let store = Store::open(folder.path(), tiny()).expect("it opens");
+    let links = Folder::new("links");
+    let link = links.path().join("to-the-store");
+    std::os::unix::fs::symlink(folder.path(), &link).expect("it is made");
+    for dir in [folder.path().join("a/backup"), link.join("backup")] {
+        let error = store.backup(&dir, &Options::default()).expect_err("it would go with the store");
+        assert!(matches!(&error, Error::InvalidArgument { what: "directory", .. }), "{error}");
+        assert!(!dir.exists(), "nothing is made");
+    }
+    store.close().expect("all is written");
+    let inside = folder.path().join("backup");
+    let error = backup_closed(&link, &inside, &Options::default()).expect_err("it would go with the store");
+    assert!(error.to_string().contains("in that of the store"), "{error}");
+    assert!(!inside.exists(), "nothing is made");
+    let beside = links.path().join("backup");
+    backup_closed(&link, &beside, &Options::default()).expect("it is elsewhere");
 }
 
 #[test]

@@ -18,6 +18,7 @@ A :class:`Store` keeps keys and values, and loses none.
         store[b"greeting"] = b"hello"
 """
 
+from ._cluster_events import ClusterEvents
 from ._cluster_types import (
     AtLeast,
     ClusterEvent,
@@ -99,7 +100,6 @@ from ._trimtab import (
     WEIGHT_MAX,
     Change,
     Check,
-    ClusterEvents,
     Compacted,
     Completion,
     Entry,

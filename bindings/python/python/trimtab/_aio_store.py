@@ -5,23 +5,24 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, final
+from typing import Any, TypeVar, final, overload
 
 from ._aio_reads import AsyncReads
 from ._cluster_types import AtLeast
 from ._enums import Durability, LifetimeCondition
 from ._errors import ClosedError, ForkedError, TrimtabError
 from ._lease import AsyncLease, Lease
-from ._store import Store, new_lease_id
+from ._store import _NONE, Store, new_lease_id, popped, puts, settled
 from ._store_types import BytesLike, Request
 from ._transaction import AsyncTransaction
 from ._trimtab import Operation, StoreQueue, StoreResult
 from ._turns import Turns
 
+_T = TypeVar("_T")
 _Submission = tuple[Operation, int, Durability | AtLeast | int | str | None, Request | None]
 
 
@@ -36,9 +37,10 @@ class AsyncStore(AsyncReads):
     asynchronous iterator.
 
     A write that is cancelled before it was submitted is not done; one that is under way goes on, and its
-    answer is dropped. A read that is cancelled is over. ``capacity`` writes and reads that wait may be
-    under way; others wait for their turn, in order. Leaving the block waits for the writes under way; the
-    store stays open. Use it on its loop's thread; each loop has one of its own.
+    answer is dropped. A read or a ``wait_durable`` that is cancelled is over, and its place is free.
+    ``capacity`` writes and reads that wait may be under way; others wait for their turn, in order. Leaving
+    the block waits for the writes under way; the store stays open. Use it on its loop's thread; each loop
+    has one of its own.
 
     A hosted store makes no thread either: the loop turns it as long as it is attached, and waits for the
     disk in each turn that has something to write. One loop at a time does.
@@ -59,8 +61,6 @@ class AsyncStore(AsyncReads):
         self._batch: list[_Submission] = []
         # What is submitted or about to be, by its number.
         self._futures: dict[int, asyncio.Future[StoreResult]] = {}
-        # Those of them that were waits, and that nobody waits for any more: they need not come to an end.
-        self._given_up: set[int] = set()
         # Places that nobody has, who waits for one, and who waits for all to be done.
         self._free = capacity
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -73,8 +73,8 @@ class AsyncStore(AsyncReads):
 
     @property
     def under_way(self) -> int:
-        """How many writes are under way."""
-        return len(self._futures) - len(self._given_up)
+        """How many writes, and reads that wait, are under way."""
+        return len(self._futures)
 
     async def execute(
         self,
@@ -203,6 +203,59 @@ class AsyncStore(AsyncReads):
             Operation.increment(key, by), durability=durability, request=request
         )
 
+    @overload
+    async def pop(
+        self,
+        key: BytesLike,
+        *,
+        durability: Durability | AtLeast | int | str | None = None,
+        request: Request | None = None,
+    ) -> bytes: ...
+    @overload
+    async def pop(
+        self,
+        key: BytesLike,
+        default: _T,
+        *,
+        durability: Durability | AtLeast | int | str | None = None,
+        request: Request | None = None,
+    ) -> bytes | _T: ...
+    async def pop(
+        self,
+        key: BytesLike,
+        default: Any = _NONE,
+        *,
+        durability: Durability | AtLeast | int | str | None = None,
+        request: Request | None = None,
+    ) -> Any:
+        """Deletes a key and gives its value, as ``Store.pop``."""
+        result = await self.delete(key, previous=True, durability=durability, request=request)
+        return popped(result, key, default)
+
+    async def setdefault(
+        self,
+        key: BytesLike,
+        default: BytesLike,
+        *,
+        durability: Durability | AtLeast | int | str | None = None,
+        request: Request | None = None,
+    ) -> bytes:
+        """The value of a key, which is put if it is not there, as ``Store.setdefault``."""
+        result = await self.put(
+            key, default, absent=True, previous=True, durability=durability, request=request
+        )
+        return settled(result, default)
+
+    async def update(
+        self,
+        entries: Mapping[bytes, BytesLike] | Iterable[tuple[BytesLike, BytesLike]],
+        *,
+        durability: Durability | AtLeast | int | str | None = None,
+        request: Request | None = None,
+    ) -> StoreResult:
+        """Puts all entries as one, as ``Store.update``."""
+        return await self.execute(puts(entries), durability=durability, request=request)
+
     async def append(
         self,
         key: BytesLike,
@@ -271,7 +324,7 @@ class AsyncStore(AsyncReads):
         request: Request | None = None,
     ) -> AsyncLease:
         """Begins a lease, as ``Store.lease_grant``."""
-        number = new_lease_id() if id is None else id
+        number = new_lease_id(request) if id is None else id
         operation = Operation.lease_grant(number, ttl)
         await self.execute(operation, durability=durability, request=request)
         return AsyncLease(self, number)
@@ -365,7 +418,7 @@ class AsyncStore(AsyncReads):
         return self
 
     async def _waited(self, submit: Callable[[StoreQueue, int], None]) -> StoreResult:
-        """Submits what is only waited for, and waits for it. Cancelled, it need not come to an end."""
+        """Submits what is only waited for, and waits for it. Cancelled, it is taken back."""
         number, future = await self._begin(self._check())
         queue = self._queue
         assert queue is not None, "what is attached has one"
@@ -380,10 +433,17 @@ class AsyncStore(AsyncReads):
         try:
             return await future
         except asyncio.CancelledError:
-            if number in self._futures:
-                self._given_up.add(number)
+            # What is done already comes as ever; and in a child made by fork nothing is taken back.
+            if number in self._futures and self._take_back(queue, number):
+                self._settle(number, None, None)
                 self._rest()
             raise
+
+    def _take_back(self, queue: StoreQueue, number: int) -> bool:
+        try:
+            return queue.cancel(number) > 0
+        except ForkedError:
+            return False
 
     async def _begin(self, loop: asyncio.AbstractEventLoop) -> tuple[int, asyncio.Future[StoreResult]]:
         """Takes a place, for what is submitted under a number of its own."""
@@ -490,7 +550,6 @@ class AsyncStore(AsyncReads):
 
     def _settle(self, number: int, result: StoreResult | None, error: BaseException | None) -> None:
         future = self._futures.pop(number)
-        self._given_up.discard(number)
         self._release()
         # Whoever was cancelled does not want to know.
         if not future.done():
@@ -524,7 +583,6 @@ class AsyncStore(AsyncReads):
         for future in left:
             future.cancel()
         self._futures.clear()
-        self._given_up.clear()
         self._waiting.clear()
         self._idle.clear()
         self._batch.clear()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from os import PathLike
 from types import EllipsisType
-from typing import Any, final
+from typing import Any, TypeVar, final, overload
 
+from ._cluster_events import ClusterEvents
 from ._cluster_types import AtLeast, ClusterOptions
 from ._enums import Durability, Eviction, LifetimeCondition
 from ._lease import Lease
@@ -15,6 +17,11 @@ from ._store_types import BytesLike, Request
 from ._transaction import Transaction
 from ._trimtab import Entry, Operation, Server, StoreResult, StoreScan, _Store
 from ._watch import StoreWatch
+
+_T = TypeVar("_T")
+
+# What stands for no default.
+_NONE: Any = object()
 
 
 @final
@@ -31,7 +38,8 @@ class Store(_Store):
     disk; what writes or waits for it lets other threads run. ``trimtab.aio.attach`` has it in asyncio. All
     are keywords but the path; None is the default:
 
-    - durability: what a write gets that asks for nothing: ``"memory"`` or ``"local"`` (default).
+    - durability: what a write gets that asks for nothing: ``"memory"`` or ``"local"`` (default). Of a member
+      of a cluster ``ClusterOptions`` says it.
     - timeout: how long a call waits that does not say so itself, 1 ms to 24 h, in seconds or as a timedelta
       (30).
     - flush_interval: after how long memory writes go to disk at the latest, 1 ms to 1 h (1 s); flush_bytes:
@@ -237,6 +245,76 @@ class Store(_Store):
             key, value, previous=True, durability=durability, timeout=timeout, request=request
         )
 
+    @overload
+    def pop(
+        self,
+        key: BytesLike,
+        *,
+        durability: Durability | AtLeast | int | str | None = None,
+        timeout: float | timedelta | EllipsisType | None = ...,
+        request: Request | None = None,
+    ) -> bytes: ...
+    @overload
+    def pop(
+        self,
+        key: BytesLike,
+        default: _T,
+        *,
+        durability: Durability | AtLeast | int | str | None = None,
+        timeout: float | timedelta | EllipsisType | None = ...,
+        request: Request | None = None,
+    ) -> bytes | _T: ...
+    def pop(
+        self,
+        key: BytesLike,
+        default: Any = _NONE,
+        *,
+        durability: Durability | AtLeast | int | str | None = None,
+        timeout: float | timedelta | EllipsisType | None = ...,
+        request: Request | None = None,
+    ) -> Any:
+        """Deletes a key and gives its value, in one step: of several that pop a key, one has it. ``default``
+        when it is not there; without one it raises KeyError. Keywords as for ``put``."""
+        result = self.delete(key, previous=True, durability=durability, timeout=timeout, request=request)
+        return popped(result, key, default)
+
+    def setdefault(
+        self,
+        key: BytesLike,
+        default: BytesLike,
+        *,
+        durability: Durability | AtLeast | int | str | None = None,
+        timeout: float | timedelta | EllipsisType | None = ...,
+        request: Request | None = None,
+    ) -> bytes:
+        """The value of a key, which is put if it is not there, in one step: of several that do so, all have
+        the same. Keywords as for ``put``."""
+        result = self.put(
+            key,
+            default,
+            absent=True,
+            previous=True,
+            durability=durability,
+            timeout=timeout,
+            request=request,
+        )
+        return settled(result, default)
+
+    def update(
+        self,
+        entries: Mapping[bytes, BytesLike] | Iterable[tuple[BytesLike, BytesLike]],
+        *,
+        durability: Durability | AtLeast | int | str | None = None,
+        timeout: float | timedelta | EllipsisType | None = ...,
+        request: Request | None = None,
+    ) -> StoreResult:
+        """Puts all entries of a mapping, or pairs of key and value, as one transaction: all are seen, or
+        none. It is no longer than ``operations_max`` and what a transaction may have allow. Keywords, and
+        what it raises, as for ``put``."""
+        return self.execute(
+            puts(entries), durability=durability, timeout=timeout, request=request
+        )
+
     def append(
         self,
         key: BytesLike,
@@ -344,11 +422,11 @@ class Store(_Store):
     ) -> Lease:
         """Begins a lease that lives for ``ttl`` (1 ms to 2^48 ms) without a keep-alive; see ``Lease``.
 
-        - id: from 1, and none that is alive; None (default) draws one. A request that is sent again has the
-          same.
+        - id: from 1, and none that is alive; None (default) draws one. With a request it has to be said:
+          sent again, it is the same.
 
         As ``put`` otherwise."""
-        number = new_lease_id() if id is None else id
+        number = new_lease_id(request) if id is None else id
         operation = Operation.lease_grant(number, ttl)
         self.execute(operation, durability=durability, timeout=timeout, request=request)
         return Lease(self, number)
@@ -356,6 +434,11 @@ class Store(_Store):
     def lease(self, id: int) -> Lease | None:
         """The lease of this id; None when it is not alive."""
         return None if self._lease(id) is None else Lease(self, id)
+
+    def cluster_events(self) -> ClusterEvents:
+        """Follows what happens to the cluster; see ``ClusterEvents``. Raises StateError when it is in
+        none."""
+        return ClusterEvents(self)
 
     def watch(
         self,
@@ -372,6 +455,28 @@ class Store(_Store):
         return StoreWatch(self, start, end, prefix=prefix, sequence=sequence)
 
 
-def new_lease_id() -> int:
+def new_lease_id(request: Request | None) -> int:
     """One that no lease has, in all likelihood."""
+    if request is not None:
+        raise TypeError("lease_grant() with a request wants an id: what is sent again begins the same lease")
     return secrets.randbits(63) or 1
+
+
+def popped(result: StoreResult, key: BytesLike, default: Any) -> Any:
+    """What was deleted."""
+    if result.previous is not None:
+        return result.previous.value
+    if default is _NONE:
+        raise KeyError(bytes(key))
+    return default
+
+
+def settled(result: StoreResult, default: BytesLike) -> bytes:
+    """What a key has that was put if it was not there."""
+    return bytes(default) if result.previous is None else result.previous.value
+
+
+def puts(entries: Mapping[bytes, BytesLike] | Iterable[tuple[BytesLike, BytesLike]]) -> Operation:
+    """All of them as one."""
+    pairs = entries.items() if isinstance(entries, Mapping) else entries
+    return Operation._transaction([], [Operation.put(key, value) for key, value in pairs], [])

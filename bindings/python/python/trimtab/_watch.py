@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from contextlib import suppress
 from typing import TYPE_CHECKING, final
 
-from ._errors import StateError
+from ._readable import Readable
 from ._store_types import BytesLike
 from ._trimtab import _Watch
 
@@ -38,9 +36,9 @@ class StoreWatch(_Watch):
     takes it.
     """
 
-    __slots__ = ("_waiter",)
+    __slots__ = ("_readable",)
 
-    _waiter: tuple[asyncio.AbstractEventLoop, asyncio.Future[None]] | None
+    _readable: Readable
 
     def __new__(
         cls,
@@ -52,26 +50,14 @@ class StoreWatch(_Watch):
         sequence: int | None = None,
     ) -> StoreWatch:
         self = super().__new__(cls, store, start, end, prefix, sequence)
-        self._waiter = None
+        self._readable = Readable("the watch is")
         return self
 
     def close(self) -> None:
         """Ends it; a wait on another thread, or in a task, ends too. Once is enough, and more does no
         harm."""
         super().close()
-        if self._waiter is None:
-            return
-        loop, future = self._waiter
-        try:
-            is_here = asyncio.get_running_loop() is loop
-        except RuntimeError:
-            is_here = False
-        if is_here:
-            _wake(future)
-        elif not loop.is_closed():
-            # Unless it is closed at this moment, and nobody waits any more.
-            with suppress(RuntimeError):
-                loop.call_soon_threadsafe(_wake, future)
+        self._readable.wake()
 
     def __aiter__(self) -> StoreWatch:
         return self
@@ -87,31 +73,5 @@ class StoreWatch(_Watch):
                 return change
             if self.is_over:
                 raise StopAsyncIteration
-            await self._readable()
+            await self._readable.wait(self.fileno())
             may_read = True
-
-    async def _readable(self) -> None:
-        """Returns when a poll is worth it, or the watch is closed."""
-        if self._waiter is not None:
-            raise StateError("the watch is waited in by another task; make one for each task")
-        loop, pid = asyncio.get_running_loop(), os.getpid()
-        future: asyncio.Future[None] = loop.create_future()
-        # A duplicate, so that the loop never watches a number that is somebody else's by now.
-        descriptor = os.dup(self.fileno())
-        try:
-            loop.add_reader(descriptor, _wake, future)
-            self._waiter = (loop, future)
-            try:
-                await future
-            finally:
-                self._waiter = None
-                # The selector is one for a parent and its children: what a child takes out of it is gone.
-                if pid == os.getpid() and not loop.is_closed():
-                    loop.remove_reader(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _wake(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)

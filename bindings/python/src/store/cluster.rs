@@ -86,8 +86,14 @@ pub(crate) fn options(given: &Bound<'_, PyAny>) -> PyResult<ClusterOptions> {
     };
     let node = text("node")?.ok_or_else(|| PyTypeError::new_err("node is a name"))?;
     let mut members = Vec::new();
-    for member in field("members")?.try_iter()? {
+    let member_class = errors::class(py, TYPES, "Member")?;
+    let wrong = |given| convert::wrong_argument("members", "trimtab.Member in it", given);
+    let given_members = field("members")?;
+    for member in given_members.try_iter().map_err(|_| wrong(&given_members))? {
         let member = member?;
+        if !member.is_instance(&member_class)? {
+            return Err(wrong(&member));
+        }
         let address = member.getattr("address")?;
         members.push(MemberOptions {
             name: convert::text("members.name", &member.getattr("name")?)?.parse().map_err(raised)?,
@@ -345,10 +351,8 @@ fn told(py: Python<'_>, event: ClusterEvent) -> PyResult<Bound<'_, PyAny>> {
     errors::class(py, TYPES, "ClusterEvent")?.call1((kind, of, epoch, number, name, detail))
 }
 
-/// Follows what happens to the cluster of a store; Store.cluster_events makes one. It gives each ClusterEvent, from what is
-/// kept of them on, and waits for the next one, until it is closed or Ctrl-C comes; poll waits for a time. When the store is
-/// closed it raises ClosedError. A selector takes it; a slow one delays nobody, and is told how many events it has missed.
-#[pyclass(frozen, weakref, module = "trimtab")]
+/// Follows what happens to the cluster of a store. A slow one delays nobody, and is told how many events it has missed.
+#[pyclass(frozen, subclass, weakref, name = "_ClusterEvents", module = "trimtab")]
 pub(crate) struct ClusterEvents {
     /// Locked by the thread that waits, without the interpreter: others only try. `None` once closed.
     events: Arc<Mutex<Option<embedded::ClusterEvents>>>,
@@ -359,6 +363,18 @@ pub(crate) struct ClusterEvents {
 
 #[pymethods]
 impl ClusterEvents {
+    #[new]
+    fn new(store: &Bound<'_, Store>) -> PyResult<Self> {
+        let events = store.get().of_member(store.py(), embedded::Store::cluster_events)?;
+        let descriptor = AtomicI32::new(events.as_fd().as_raw_fd());
+        Ok(Self {
+            events: Arc::new(Mutex::new(Some(events))),
+            is_closed: AtomicBool::new(false),
+            descriptor,
+            store: store.clone().unbind(),
+        })
+    }
+
     /// Waits for the next event and gives it; None when the time is over, or this is closed. Ctrl-C ends the wait.
     ///
     /// - timeout: seconds or timedelta; 0 (default) only looks, None waits as long as it takes.
@@ -437,19 +453,6 @@ impl ClusterEvents {
 
     fn __reduce__(&self) -> PyResult<()> {
         Err(errors::stays("ClusterEvents"))
-    }
-}
-
-impl ClusterEvents {
-    pub(crate) fn new(store: &Bound<'_, Store>) -> PyResult<Self> {
-        let events = store.get().of_member(store.py(), embedded::Store::cluster_events)?;
-        let descriptor = AtomicI32::new(events.as_fd().as_raw_fd());
-        Ok(Self {
-            events: Arc::new(Mutex::new(Some(events))),
-            is_closed: AtomicBool::new(false),
-            descriptor,
-            store: store.clone().unbind(),
-        })
     }
 }
 

@@ -86,6 +86,11 @@ impl Store {
         let path: PathBuf = path.extract()?;
         let cluster = options.map(|options| options.get_item("cluster")).transpose()?.flatten();
         let cluster = cluster.filter(|it| !it.is_none()).map(|it| cluster::options(&it)).transpose()?;
+        let durability = options.map(|options| options.get_item("durability")).transpose()?.flatten();
+        if cluster.is_some() && durability.is_some_and(|it| !it.is_none()) {
+            let detail = "of a member of a cluster ClusterOptions says it".into();
+            return Err(errors::invalid(py, "durability", detail));
+        }
         let options = options.map_or_else(|| Ok(embedded::Options::default()), options::read)?;
         let kept = options.clone();
         let open = move || match cluster {
@@ -468,11 +473,6 @@ impl Store {
         cluster::described(py, &status)
     }
 
-    /// Follows what happens to the cluster. Raises StateError when it is in none.
-    fn cluster_events(slf: &Bound<'_, Self>) -> PyResult<ClusterEvents> {
-        ClusterEvents::new(slf)
-    }
-
     /// Hands over to the voter of this name, which has all of the log by then. Writes wait while that one is about to take
     /// over; while it does not answer, or is far behind, they go on. timeout as for put; when that is over the handover goes
     /// on. It is called off when it takes longer than transfer_timeout, and by abort_transfer.
@@ -605,8 +605,8 @@ impl Store {
     /// A queue for operations that are submitted, of which capacity (1 to 2^24) may be under way or done and not taken.
     #[pyo3(signature = (capacity = None), text_signature = "($self, capacity=1024)")]
     fn queue(slf: &Bound<'_, Self>, capacity: Option<&Bound<'_, PyAny>>) -> PyResult<Queue> {
-        let capacity = capacity.map_or(Ok(1024), |given| convert::whole("capacity", 64, given))?;
-        Queue::new(slf, usize::try_from(capacity).unwrap_or(usize::MAX))
+        let capacity = capacity.map_or(Ok(1024), |given| convert::within("capacity", 1..=1 << 24, given))?;
+        Queue::new(slf, usize::try_from(capacity).expect("2^24 fits"))
     }
 
     fn __repr__(&self) -> String {

@@ -111,6 +111,16 @@ impl Queue {
         self.store.get().detached(py, move |_| queue.submit_outcome(&request.0, user_data))
     }
 
+    /// Takes back what only waits and is not done: of what was submitted with this user_data, what submit_durable was asked.
+    /// It is never completed, and its place is free. Gives how many there were. Writes are done and completed as ever, and
+    /// what is done is to be taken: neither is counted. Does not block.
+    #[pyo3(signature = (user_data = None), text_signature = "($self, user_data=0)")]
+    fn cancel(&self, py: Python<'_>, user_data: Option<&Bound<'_, PyAny>>) -> PyResult<usize> {
+        let user_data = user_data.map_or(Ok(0), |data| convert::whole("user_data", 64, data))?;
+        let queue = self.queue(py)?;
+        door::without(py, move || queue.cancel(user_data)).map_err(|error| Store::raised(py, &error))
+    }
+
     /// What is done, at most max (1 to 65,536) of it, as Completions in the order in which it was done. Does not block.
     #[pyo3(signature = (max = None), text_signature = "($self, max=256)")]
     fn take<'py>(&self, py: Python<'py>, max: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyList>> {
@@ -168,9 +178,10 @@ impl Queue {
     }
 
     /// Gives the descriptor back; once is enough, and more does no harm.
-    fn close(&self) {
+    fn close(&self, py: Python<'_>) {
         let queue = self.queue.write().unwrap_or_else(PoisonError::into_inner).take();
-        drop(queue);
+        // What waits in the store is taken out of it.
+        py.detach(|| drop(queue));
     }
 
     /// Whether close was called.
@@ -183,8 +194,14 @@ impl Queue {
         slf
     }
 
-    fn __exit__(&self, _kind: &Bound<'_, PyAny>, _error: &Bound<'_, PyAny>, _trace: &Bound<'_, PyAny>) {
-        self.close();
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        _kind: &Bound<'_, PyAny>,
+        _error: &Bound<'_, PyAny>,
+        _trace: &Bound<'_, PyAny>,
+    ) {
+        self.close(py);
     }
 
     fn __reduce__(&self) -> PyResult<()> {
@@ -293,14 +310,8 @@ impl Completion {
 }
 
 fn most(max: Option<&Bound<'_, PyAny>>) -> PyResult<usize> {
-    let Some(given) = max else { return Ok(256) };
-    let whole = given
-        .call_method0("__index__")
-        .map_err(|_| convert::wrong_argument("max", "a whole number", given))?;
-    match whole.extract() {
-        Ok(max @ 1..=65_536) => Ok(max),
-        _ => Err(errors::invalid(given.py(), "max", format!("{whole} is outside 1 to 65536"))),
-    }
+    let max = max.map_or(Ok(256), |given| convert::within("max", 1..=65_536, given))?;
+    Ok(usize::try_from(max).expect("65,536 fits"))
 }
 
 fn completions(py: Python<'_>, done: Vec<embedded::Completed>) -> PyResult<Bound<'_, PyList>> {

@@ -11,7 +11,7 @@ use trimtab::Error;
 use trimtab::embedded::{self, Watched};
 use trimtab::store::index::{Event, EventKind};
 
-use crate::convert::Timeout;
+use crate::convert::{self, Timeout};
 use crate::errors;
 use crate::store::Store;
 use crate::store::arguments::Keys;
@@ -54,8 +54,9 @@ impl Watch {
         start: Option<&Bound<'_, PyAny>>,
         end: Option<&Bound<'_, PyAny>>,
         prefix: Option<&Bound<'_, PyAny>>,
-        sequence: Option<u64>,
+        sequence: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
+        let sequence = sequence.map(|given| convert::whole("sequence", 64, given)).transpose()?;
         let keys = Keys::new(store.py(), start, end, prefix)?;
         let watcher = store.get().detached(store.py(), |store| store.watch(&keys.range(), sequence))?;
         let descriptor = AtomicI32::new(watcher.as_fd().as_raw_fd());
