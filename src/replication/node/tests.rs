@@ -6,6 +6,7 @@ mod chain;
 mod changes;
 mod founding;
 mod handover;
+mod promotion;
 mod votes;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
