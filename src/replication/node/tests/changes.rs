@@ -163,12 +163,8 @@ fn a_replica_far_behind_gets_a_snapshot_and_goes_on() {
     node.kept.clear();
     node.want_snapshot();
     let mut job = node.poll_snapshot(now).expect("one is wanted");
-    let written = loop {
-        if let Some(written) = job.step(disk).unwrap() {
-            break written;
-        }
-    };
-    node.handle_snapshot(&job, Ok(written), now).unwrap();
+    let written = write(&mut job, disk);
+    node.handle_snapshot(&job, written, now).unwrap();
     // The log lets go of what it can when more is on disk.
     for _ in 0..3 {
         net.put(primary, "more", Level::Quorum).unwrap();
@@ -191,7 +187,7 @@ fn a_replica_far_behind_gets_a_snapshot_and_goes_on() {
 }
 
 /// A primary, and another node that needs a snapshot of it in many pieces.
-fn far_behind() -> (Net, u64, u64) {
+pub(super) fn far_behind() -> (Net, u64, u64) {
     let mut net = Net::new(3, 0, None);
     let primary = net.primary();
     let behind = 1 + primary % 3;
@@ -216,12 +212,8 @@ fn far_behind() -> (Net, u64, u64) {
     node.kept.clear();
     node.want_snapshot();
     let mut job = node.poll_snapshot(now).expect("one is wanted");
-    let written = loop {
-        if let Some(written) = job.step(disk).unwrap() {
-            break written;
-        }
-    };
-    node.handle_snapshot(&job, Ok(written), now).unwrap();
+    let written = write(&mut job, disk);
+    node.handle_snapshot(&job, written, now).unwrap();
     for _ in 0..3 {
         net.put(primary, "more", Level::Quorum).unwrap();
         net.talk();
