@@ -154,7 +154,11 @@ impl Node {
         }
         let uncommitted = found.uncommitted.len() as u64;
         let raw = raw_node(&options, identity.node, &found, &members, start.is_promoted);
-        let promised = if is_begun && !start.is_promoted { options.promise() } else { Duration::ZERO };
+        // Who is in the cluster is written down behind what made this node answer a primary, and may not have come to disk.
+        let promised = match found.is_new || start.is_promoted {
+            true => Duration::ZERO,
+            false => options.promise(),
+        };
         let reported = Report { store: report, committed: found.applied.0, uncommitted };
         let mut node = Self {
             boot,
