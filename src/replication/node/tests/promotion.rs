@@ -104,7 +104,8 @@ fn a_learner_that_was_to_replace_the_voter_stays_a_learner() {
     net.node(primary).change(&Change::Replace { old: other, new: 4 }, None, now).unwrap();
     net.talk();
     net.cut = vec![1, 2];
-    (net.stop(1), net.stop(2));
+    net.stop(1);
+    net.stop(2);
     let status = net.node(3).status();
     assert!(status.last > status.applied, "the change is there, and not known to be committed");
     net.stop(3);
