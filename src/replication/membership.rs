@@ -305,7 +305,7 @@ impl Membership {
         Ok(members)
     }
 
-    /// Takes in an initial change: all who are not in it are out.
+    /// Takes in an initial change: all who are not in it are out, and all who are in it are in.
     pub(super) fn take_initial(&mut self, sequence: u64, change: &Change) {
         let Change::Initial { generation, nodes } = change else { return };
         let before: BTreeSet<u64> = self.nodes().collect();
@@ -319,6 +319,8 @@ impl Membership {
         self.returning.clear();
         let all: BTreeSet<u64> = self.nodes().collect();
         self.removed.extend(before.difference(&all));
+        // One whose removal was not known to be committed is in it again.
+        self.removed.retain(|node| !all.contains(node));
         self.about = nodes.iter().map(|(node, _, about)| (*node, about.clone())).collect();
     }
 

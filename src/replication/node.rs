@@ -227,6 +227,7 @@ impl Node {
 
     /// A snapshot to be written, see [`Engine::poll_snapshot`].
     pub fn poll_snapshot(&mut self, now: Now) -> Option<SnapshotJob> {
+        self.drop_overtaken();
         self.engine.poll_snapshot(now)
     }
 

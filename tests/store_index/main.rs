@@ -6,6 +6,7 @@ mod evicting;
 mod harness;
 mod model;
 mod operations;
+mod recalling;
 mod recorded;
 mod snapshots;
 mod threads;

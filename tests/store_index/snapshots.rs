@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use trimtab::rng::Rng;
 use trimtab::store::index::snapshot::{Position, SnapshotError, SnapshotReader, SnapshotWriter};
-use trimtab::store::index::{Index, Options, Range, State, Timestamp, View};
+use trimtab::store::index::{Index, Options, Range, RequestId, State, Timestamp, View};
 
 use crate::commands::{Course, Words};
 use crate::harness::{run, run_on};
@@ -36,6 +36,8 @@ fn same(a: &State, b: &State) {
     assert_eq!((a.time(), a.changes(), a.settings()), (b.time(), b.changes(), b.settings()));
     assert_eq!((a.len(), a.lease_count(), a.client_count()), (b.len(), b.lease_count(), b.client_count()));
     assert_eq!((a.client_bytes(), a.next_deadline()), (b.client_bytes(), b.next_deadline()));
+    let unknown = RequestId { client: *b"one never heard.", number: 1 };
+    assert_eq!(a.recall(&unknown), b.recall(&unknown));
     let all = |state: &State| {
         let page = state.range(&Range::ALL, 0, u64::MAX, false, Timestamp::default());
         page.entries.iter().map(|(key, entry)| (key.clone(), entry.to_found())).collect::<Vec<_>>()
@@ -163,12 +165,13 @@ fn chunks_of_two_snapshots_do_not_mix() {
 /// A chunk whose sum is right may still have been made by somebody else.
 #[test]
 fn what_cannot_be_is_refused_and_ends_it() {
-    let sealed = |body: &[u8]| {
-        let mut chunk = [b"TTSS\x01\x09\x00", body].concat();
+    let sealed_as = |version: u8, body: &[u8]| {
+        let mut chunk = [b"TTSS", &[version][..], b"\x09\x00", body].concat();
         let sum = xxhash_rust::xxh3::xxh3_64(&chunk);
         chunk.extend_from_slice(&sum.to_le_bytes());
         chunk
     };
+    let sealed = |body: &[u8]| sealed_as(1, body);
     let header = b"\x01\x05\x07\x00\x80\x80\x80\x08\x90\x4e\x90\x4e\x80\x80\x80\x20";
     let with = |records: &[u8]| sealed(&[&header[..], records].concat());
     for (chunk, what) in [
@@ -176,6 +179,8 @@ fn what_cannot_be_is_refused_and_ends_it() {
         (sealed(b"\x03\x01k\x01\x00\x00"), "the header is not the first record"),
         (sealed(&header[..5]), "the header is cut"),
         (with(&header[..]), "the header is not the first record"),
+        (sealed_as(2, &header[..]), "the header is cut"),
+        (sealed_as(2, &[&header[..], b"\x02"].concat()), "the header has a flag of an unknown kind"),
         (with(b"\x06"), "a record of an unknown kind"),
         (with(b"\x03\x05k"), "a record is cut"),
         (with(b"\x03\x01k\x01\x00\x02"), "a value that is neither small nor large"),
@@ -199,6 +204,6 @@ fn what_cannot_be_is_refused_and_ends_it() {
         assert_eq!(reader.finish().unwrap_err(), error);
     }
     let mut reader = SnapshotReader::new();
-    assert_eq!(reader.chunk(b"TTSS\x02").unwrap_err(), SnapshotError::Version { found: 2 });
+    assert_eq!(reader.chunk(b"TTSS\x03").unwrap_err(), SnapshotError::Version { found: 3 });
     assert_eq!(reader.chunk(b"RDB").unwrap_err(), SnapshotError::NotASnapshot);
 }

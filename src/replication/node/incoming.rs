@@ -1,5 +1,10 @@
 //! A snapshot that comes from another node: [`Incoming`], and what writes it, [`InstallJob`]. It
 //! gets its name on disk when it is whole, and only then counts.
+//!
+//! From the offer on until it counts or is let go of, the files of its sequence are its own ([`Engine::claim_snapshot`]): neither the
+//! node's own snapshot of that sequence nor one that is offered by somebody else is written to them.
+//!
+//! [`Engine::claim_snapshot`]: crate::store::engine::Engine::claim_snapshot
 
 use std::collections::VecDeque;
 
@@ -135,8 +140,9 @@ impl Node {
         }
         let is_same = |it: &Incoming| (it.from, it.boot, it.id) == (to, header.boot, id);
         if !self.incoming.as_ref().is_some_and(is_same) {
-            if let Some(before) = self.incoming.take() {
-                self.engine.discard(File::Unfinished(Sequence(before.id.sequence)));
+            if !self.make_way(Sequence(id.sequence)) {
+                // It is offered again.
+                return Ok(());
             }
             let header_here = SnapshotHeader {
                 identity: self.engine.identity(),
@@ -172,6 +178,42 @@ impl Node {
         let next = incoming.written;
         self.outbox.push(to, Body::Want { id, next });
         Ok(())
+    }
+
+    /// Lets go of the snapshot that was coming, and takes the names of the next one. `false`: somebody else writes files of these
+    /// names, or they are still to be taken away.
+    fn make_way(&mut self, sequence: Sequence) -> bool {
+        let is_same = |it: &Incoming| it.id.sequence == sequence.0 && it.job.is_some();
+        if self.incoming.take_if(|it| is_same(it)).is_some() {
+            // Nobody writes them, and what is written next begins anew.
+            return true;
+        }
+        if !self.engine.claim_snapshot(sequence) {
+            return false;
+        }
+        if let Some(before) = self.incoming.take() {
+            self.let_go(&before);
+        }
+        true
+    }
+
+    /// Has what was written of a snapshot taken away that is not to come any more; while it is being written, once that is over
+    /// ([`Node::handle_install`]).
+    fn let_go(&mut self, incoming: &Incoming) {
+        if incoming.job.is_some() {
+            let sequence = Sequence(incoming.id.sequence);
+            self.engine.give_back_snapshot(sequence, Some(File::Unfinished(sequence)));
+        }
+    }
+
+    /// Lets go of a snapshot that was coming of what has come as entries meanwhile.
+    pub(super) fn drop_overtaken(&mut self) {
+        let committed = self.raw.raft.raft_log.committed;
+        let is_overtaken = |it: &Incoming| it.job.is_some() && it.id.sequence <= committed;
+        if let Some(incoming) = self.incoming.take_if(|it| is_overtaken(it)) {
+            self.let_go(&incoming);
+            self.outbox.push(incoming.from, Body::Want { id: incoming.id, next: HAVE_IT });
+        }
     }
 
     /// A piece has come. One out of order is left: it comes again.
@@ -215,17 +257,18 @@ impl Node {
                 Ok(Some(_)) => File::Snapshot(sequence),
                 _ => File::Unfinished(sequence),
             };
-            return self.engine.discard(file);
+            return self.engine.give_back_snapshot(sequence, Some(file));
         };
         match result {
             // It is offered again, and begun anew.
-            Err(_) => {}
+            Err(_) => self.engine.give_back_snapshot(sequence, None),
             Ok(None) => {
                 incoming.written += job.count;
                 let want = Body::Want { id: incoming.id, next: incoming.written };
                 self.outbox.push(incoming.from, want);
                 incoming.job = Some(job);
                 self.incoming = Some(incoming);
+                self.drop_overtaken();
             }
             Ok(Some((written, state))) => self.restore(incoming, written, state),
         }
@@ -241,14 +284,14 @@ impl Node {
         let metadata = message.mut_snapshot().mut_metadata();
         (metadata.index, metadata.term) = (incoming.id.sequence, incoming.id.epoch);
         metadata.set_conf_state(incoming.membership.for_raft());
+        let sequence = Sequence(incoming.id.sequence);
         self.installed = Some((written, state, incoming.membership));
         let _ = self.raw.step(message);
         self.observe();
         self.append_ready();
-        if self.installed.take().is_some() {
-            // What it has was here already, or its sender is primary no more.
-            self.engine.discard(File::Snapshot(Sequence(incoming.id.sequence)));
-        }
+        // What it has was here already, or its sender is primary no more.
+        let is_refused = self.installed.take().is_some();
+        self.engine.give_back_snapshot(sequence, is_refused.then_some(File::Snapshot(sequence)));
     }
 
     /// The library has taken a snapshot.

@@ -101,7 +101,8 @@ impl Node {
                 // It has entries, and had not heard yet that any counts.
                 members.take_initial(1, &change);
             }
-            members = promote(&mut engine, &mut found, &members, local.put_out, identity.node, now)?;
+            members =
+                promote(&mut engine, &mut found, &members, &options, local.put_out, identity.node, now)?;
             local.incarnation = 0;
         }
         if local.put_out <= members.generation {
@@ -153,7 +154,11 @@ impl Node {
         }
         let uncommitted = found.uncommitted.len() as u64;
         let raw = raw_node(&options, identity.node, &found, &members, start.is_promoted);
-        let promised = if is_begun && !start.is_promoted { options.promise() } else { Duration::ZERO };
+        // Who is in the cluster is written down behind what made this node answer a primary, and may not have come to disk.
+        let promised = match found.is_new || start.is_promoted {
+            true => Duration::ZERO,
+            false => options.promise(),
+        };
         let reported = Report { store: report, committed: found.applied.0, uncommitted };
         let mut node = Self {
             boot,
@@ -345,22 +350,53 @@ fn promote(
     engine: &mut Engine,
     found: &mut Found,
     members: &Membership,
+    options: &Options,
     put_out: u64,
     node: u64,
     now: Now,
 ) -> Result<Membership> {
-    if !members.nodes().any(|it| it == node) {
+    // All that is here counts, changes of the cluster too: every other node applies them before what is written down now.
+    let counted = take_changes(found, members, options, node);
+    if !members.nodes().chain(counted.nodes()).any(|it| it == node) {
         let why =
             "the node of this directory has heard of no cluster, so it cannot be made the primary of one";
         return Err(Error::invalid("promote", why));
     }
-    let about = |it: &u64| members.about.get(it).cloned().unwrap_or_default();
-    let learners = members.learners.iter().filter(|it| **it != node);
-    let mut nodes: Vec<_> = learners.map(|it| (*it, false, about(it))).collect();
+    // Whether what is not known to be committed was is not known here. A learner that was to be taken out, or to vote, may have
+    // all that this one has: it stays, as a learner.
+    let learners: BTreeSet<u64> = members.learners.union(&counted.learners).copied().collect();
+    let follows = |it: &&u64| **it != node && !members.is_voter(**it);
+    let about =
+        |it: &u64| counted.about.get(it).or_else(|| members.about.get(it)).cloned().unwrap_or_default();
+    let mut nodes: Vec<_> = learners.iter().filter(follows).map(|it| (*it, false, about(it))).collect();
     nodes.push((node, true, about(&node)));
     nodes.sort();
-    let change = Change::Initial { generation: members.generation.max(put_out).saturating_add(1), nodes };
-    write_initial(engine, found, members, &change, now)
+    let generation = members.generation.max(counted.generation).max(put_out).saturating_add(1);
+    let change = Change::Initial { generation, nodes };
+    write_initial(engine, found, &counted, &change, now)
+}
+
+/// What the changes among the entries that are not known to be committed make of a membership, as on a node that applies them.
+fn take_changes(found: &Found, members: &Membership, options: &Options, node: u64) -> Membership {
+    let mut members = members.clone();
+    for entry in &found.uncommitted {
+        // The membership may be ahead of the state.
+        if entry.sequence.0 <= members.sequence {
+            continue;
+        }
+        let Ok(change) = Change::decode(&entry.payload) else { continue };
+        let Some(for_raft) = change.for_raft() else {
+            members.take_initial(entry.sequence.0, &change);
+            continue;
+        };
+        let conf = members.for_raft();
+        let storage = Storage::new(1, 0, vec![(0, 0)], HardState::default(), conf, 0);
+        // One that cannot be is none, on every node alike.
+        if let Ok(state) = library(options, node, storage, 0).apply_conf_change(&for_raft) {
+            members.take(entry.sequence.0, &change, &state);
+        }
+    }
+    members
 }
 
 /// Appends it, takes all before it for committed, and applies that. That it is committed is to be noted once it is.
@@ -420,11 +456,15 @@ fn raw_node(
     for it in &found.uncommitted {
         storage.found(entry(it.sequence.0, it.epoch.0, &it.payload));
     }
+    library(options, node, storage, found.applied.0)
+}
+
+fn library(options: &Options, node: u64, storage: Storage, applied: u64) -> RawNode<Storage> {
     let config = Config {
         id: node,
         election_tick: options.election_ticks as usize,
         heartbeat_tick: options.heartbeat_ticks as usize,
-        applied: found.applied.0,
+        applied,
         max_size_per_msg: options.message_bytes,
         max_inflight_msgs: options.inflight_messages as usize,
         check_quorum: true,

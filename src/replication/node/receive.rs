@@ -109,8 +109,9 @@ impl Node {
         process.heard_at = self.now.instant;
         let is_old = (1..self.members.generation).contains(&header.generation);
         if self.members.removed.contains(&from) && !is_old {
-            // What a crash may take back is not told.
-            if self.are_members_durable() {
+            // What a crash may take back is not told, nor is what the voters may not know for good: whoever was removed may not know
+            // that this one has no vote.
+            if self.are_members_durable() && self.members.is_voter(self.identity.node) {
                 self.tell(header, Verdict::Removed);
             }
             return Err(Fault::Removed { from });
@@ -155,14 +156,15 @@ impl Node {
         }
         match verdict {
             Verdict::Removed => {
-                // Only then can the others do without it: most of them know, and will after a crash.
+                // Only then can the others do without it: most of those that vote know, and will after a crash.
                 if self.tellers.insert(from) && !self.is_leaving() {
                     // It was not told by the log, so it asks.
                     let voters = self.members.voters.iter().filter(|it| **it != self.identity.node);
                     voters.for_each(|voter| self.outbox.push(*voter, Body::Ping));
                 }
                 let others = self.members.voters.iter().filter(|it| **it != self.identity.node).count();
-                if 2 * self.tellers.len() > others {
+                let tellers = self.tellers.difference(&self.members.learners).count();
+                if 2 * tellers > others {
                     self.fence(Fence::Removed);
                 }
             }

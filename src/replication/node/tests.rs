@@ -7,6 +7,8 @@ mod changes;
 mod founding;
 mod handover;
 mod room;
+mod promotion;
+mod snapshots;
 mod votes;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -60,6 +62,11 @@ fn begin(voters: u64, learners: u64) -> Start {
 
 /// Has the disk do all that is wanted; gives what the node says.
 fn settle(node: &mut Node, disk: &SimDisk, now: Now) -> Vec<(u64, Vec<u8>)> {
+    settle_all(node, disk, true, now)
+}
+
+/// Likewise; of snapshots that come nothing is written where it does not install.
+fn settle_all(node: &mut Node, disk: &SimDisk, installs: bool, now: Now) -> Vec<(u64, Vec<u8>)> {
     let mut said = Vec::new();
     loop {
         node.advance(now);
@@ -77,15 +84,11 @@ fn settle(node: &mut Node, disk: &SimDisk, now: Now) -> Vec<(u64, Vec<u8>)> {
         if node.engine().log().problem().is_some()
             && let Some(mut job) = node.poll_snapshot(now)
         {
-            let result = loop {
-                if let Some(result) = job.step(disk).transpose() {
-                    break result;
-                }
-            };
+            let result = write(&mut job, disk);
             let _ = node.handle_snapshot(&job, result, now);
             is_busy = true;
         }
-        if let Some(mut job) = node.poll_install() {
+        if installs && let Some(mut job) = node.poll_install() {
             let result = job.run(disk);
             node.handle_install(job, result, now);
             is_busy = true;
@@ -101,6 +104,15 @@ fn settle(node: &mut Node, disk: &SimDisk, now: Now) -> Vec<(u64, Vec<u8>)> {
         }
         if !is_busy {
             return said;
+        }
+    }
+}
+
+/// Writes a snapshot to its end.
+fn write(job: &mut engine::SnapshotJob, disk: &SimDisk) -> Result<log::Written> {
+    loop {
+        if let Some(result) = job.step(disk).transpose() {
+            return result;
         }
     }
 }
@@ -164,6 +176,12 @@ struct Net {
     pieces: Vec<u64>,
     /// The links of this node are cut when so many have.
     cut_after: Option<(u64, usize)>,
+    /// Of snapshots that come to this node nothing is written.
+    held: Option<u64>,
+    /// This node writes a snapshot of its own as soon as it has applied so many entries, if it may.
+    snapshot_at: Option<(u64, u64)>,
+    /// What came of a snapshot: offers and pieces.
+    tape: Vec<Vec<u8>>,
     millis: u64,
     planted: Option<Plant>,
     faults: Vec<Fault>,
@@ -187,6 +205,9 @@ impl Net {
             carried: BTreeMap::new(),
             pieces: Vec::new(),
             cut_after: None,
+            held: None,
+            snapshot_at: None,
+            tape: Vec::new(),
             millis: 0,
             planted,
             faults: Vec::new(),
@@ -219,7 +240,15 @@ impl Net {
         loop {
             for (id, (disk, node)) in &mut self.nodes {
                 if let Some(node) = node {
-                    frames.extend(settle(node, disk, now).into_iter().map(|(to, bytes)| (*id, to, bytes)));
+                    let said = settle_all(node, disk, self.held != Some(*id), now);
+                    frames.extend(said.into_iter().map(|(to, bytes)| (*id, to, bytes)));
+                    if self.snapshot_at == Some((*id, node.state().sequence())) {
+                        node.want_snapshot();
+                        if let Some(mut job) = node.poll_snapshot(now) {
+                            let result = write(&mut job, disk);
+                            node.handle_snapshot(&job, result, now).expect("it counts");
+                        }
+                    }
                 }
             }
             let Some((from, to, bytes)) = frames.pop_front() else { return };
@@ -231,8 +260,13 @@ impl Net {
             if self.cut_after.is_some_and(is_cut) {
                 continue;
             }
-            if let Ok((_, Body::Piece { number, .. })) = frame::decode(&bytes) {
-                self.pieces.push(number);
+            match frame::decode(&bytes) {
+                Ok((_, Body::Piece { number, .. })) => {
+                    self.pieces.push(number);
+                    self.tape.push(bytes.clone());
+                }
+                Ok((_, Body::Offer { .. })) => self.tape.push(bytes.clone()),
+                _ => {}
             }
             if let Ok((_, Body::Consensus(_) | Body::Piece { .. } | Body::Feed(_))) = frame::decode(&bytes)
                 && bytes.len() > 500

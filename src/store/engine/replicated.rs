@@ -469,11 +469,6 @@ impl Engine {
         self.log.keep(from);
     }
 
-    /// Takes away a snapshot file that came to nothing.
-    pub fn discard(&mut self, file: File) {
-        self.log.discard(file);
-    }
-
     /// Whether records of so many bytes can be appended now.
     pub fn has_room(&self, bytes: u64) -> bool {
         self.log.has_room(bytes)

@@ -5,6 +5,7 @@
 //! files take pieces of bounded length. So each chunk is cut into pieces, and the first byte of a piece says whether it
 //! is the last of its chunk (1) or not (0).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ pub(super) struct Snapshots {
     /// What lies on disk is damaged: a snapshot is to stand for it, also one of the last one's sequence.
     is_mending: bool,
     is_under_way: bool,
+    /// The sequences of snapshots that are being written, or come from elsewhere: the files of each are one writer's.
+    claimed: BTreeSet<Sequence>,
     /// The disk has no room for one, and there is nothing that could go for it.
     is_hopeless: bool,
     retry_at: Option<Instant>,
@@ -54,6 +57,7 @@ impl Snapshots {
             is_wanted: false,
             is_mending: false,
             is_under_way: false,
+            claimed: BTreeSet::new(),
             is_hopeless: false,
             retry_at: None,
         }
@@ -131,13 +135,30 @@ impl Engine {
             policy.retry_at = None;
             return None;
         }
-        if !is_due {
+        if !is_due || !self.claim_snapshot(Sequence(self.index.state().sequence())) {
             return None;
         }
+        let policy = &mut self.snapshots;
         policy.is_under_way = true;
         policy.is_wanted = false;
         policy.retry_at = None;
         Some(self.view_job(now))
+    }
+
+    /// Takes the names under which a snapshot of this sequence is written: nobody else writes such files, or has them taken away,
+    /// before [`Engine::give_back_snapshot`]. `false`: somebody has them, or files of these names are still to go.
+    pub fn claim_snapshot(&mut self, sequence: Sequence) -> bool {
+        !self.log.is_snapshot_going(sequence) && self.snapshots.claimed.insert(sequence)
+    }
+
+    /// Whoever had the names of a snapshot of this sequence writes no more.
+    ///
+    /// - `left`: what it has left, which goes.
+    pub fn give_back_snapshot(&mut self, sequence: Sequence, left: Option<File>) {
+        self.snapshots.claimed.remove(&sequence);
+        if let Some(file) = left {
+            self.log.discard(file);
+        }
     }
 
     /// A snapshot of what is applied now, to be written anywhere but into the log's own directory: a backup's. The log
@@ -191,12 +212,21 @@ impl Engine {
         memory.saturating_add(membership + margin + self.options.log.segment_bytes)
     }
 
-    /// How a snapshot went: what [`SnapshotJob::step`] gave last. The log lets go of what it stands for.
+    /// How a snapshot went: what [`SnapshotJob::step`] gave last. The log lets go of what it stands for. One that was overtaken by
+    /// another that came from elsewhere is taken away.
     pub fn handle_snapshot(&mut self, job: &SnapshotJob, result: Result<Written>, now: Now) -> Result<()> {
         self.snapshots.is_under_way = false;
+        let sequence = job.header.sequence;
+        self.give_back_snapshot(sequence, None);
+        if result.is_ok() && sequence.0 < self.snapshot_sequence() {
+            self.log.discard(File::Snapshot(sequence));
+            self.snapshots.is_wanted |= self.snapshots.is_mending;
+            return Ok(());
+        }
         let clock_ms = self.time.clock_ms(now);
         let taken = result.and_then(|written| {
-            self.log.handle_snapshot(&written, false, clock_ms)?;
+            let taken = self.log.handle_snapshot(&written, false, clock_ms);
+            taken.inspect_err(|_| self.log.discard(File::Snapshot(sequence)))?;
             Ok(written)
         });
         match taken {

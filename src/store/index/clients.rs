@@ -35,7 +35,7 @@ pub enum Recalled {
     /// Whether it was done is not known any more.
     Forgotten {
         /// The lowest number of this client's that is remembered, which may be one that was not done; 0: nothing is remembered
-        /// of the client, and there were so many others that it may have been forgotten.
+        /// of the client, and it may have been forgotten.
         lowest: u64,
     },
 }
@@ -69,17 +69,23 @@ pub(super) fn recall(state: &State, request: &RequestId) -> Recalled {
         Fate::Known(Outcome { answer: Err(Refusal::StaleRequest { lowest }), .. }) => {
             Recalled::Forgotten { lowest }
         }
-        // Those who asked longest ago are forgotten first, and only while there are too many, or they take too much.
-        _ if state.clients.get(&request.client).is_none() && may_have_forgotten(state) => {
-            Recalled::Forgotten { lowest: 0 }
+        _ if !state.may_have_forgotten => Recalled::NotDone,
+        _ => {
+            // One that was forgotten and has asked again since is known by what it asked from then on.
+            let cell = state.clients.get(&request.client);
+            let lowest = cell.map_or(0, |cell| Remembered::of(cell).first());
+            match lowest == 0 || request.number < lowest {
+                true => Recalled::Forgotten { lowest },
+                false => Recalled::NotDone,
+            }
         }
-        _ => Recalled::NotDone,
     }
 }
 
-/// Whether there may have been clients that are remembered no more. Once there were too many there are as many as may be from
-/// then on; once they took too much they take more than half of that, unless one alone had as much.
-fn may_have_forgotten(state: &State) -> bool {
+/// Whether a state says of itself that there may have been clients that are remembered no more: there are as many as may be, or
+/// they take half of what they may. It says so no more once the limits were raised, or one that alone took more than half was
+/// forgotten; hence [`State::may_have_forgotten`], which stays.
+pub(super) fn shows_forgetting(state: &State) -> bool {
     let settings = &state.settings;
     state.clients.len() >= settings.clients_max || state.client_bytes >= settings.client_bytes_max / 2
 }
@@ -111,9 +117,12 @@ pub(super) fn remember(writer: &mut Writer<'_>, request: &RequestId, answer: &An
     writer.state.client_order.put(&order, Cell::small(&request.client), &mut writer.scratch.tree);
 }
 
-/// Forgets those who asked longest ago while there are too many, or too much of them; never the last one.
+/// Forgets those who asked longest ago while there are too many, or too much of them; never the last one. To be called behind
+/// each command.
 pub(super) fn enforce(writer: &mut Writer<'_>) {
     let settings = writer.state.settings;
+    // Who is forgotten below is one of too many, or of those that take too much.
+    writer.state.may_have_forgotten |= shows_forgetting(writer.state);
     while writer.state.clients.len() > 1
         && (writer.state.clients.len() > settings.clients_max
             || writer.state.client_bytes > settings.client_bytes_max)
@@ -170,6 +179,11 @@ impl<'a> Remembered<'a> {
             answers.push((take_varint(&mut bytes)?, take_varint(&mut bytes)?, take_bytes(&mut bytes)?));
         }
         bytes.is_empty().then_some(Self { last, answers })
+    }
+
+    /// The lowest number of which the answer is remembered.
+    fn first(&self) -> u64 {
+        self.answers.first().map_or(0, |(number, ..)| *number)
     }
 
     fn of(cell: Cell<'a>) -> Self {

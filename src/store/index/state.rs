@@ -31,6 +31,9 @@ pub struct State {
     /// Sequence of its last request (8 bytes, big-endian) to client.
     pub(super) client_order: Tree,
     pub(super) client_bytes: u64,
+    /// There may have been clients that are remembered no more. Never unset. It follows from the commands, and does not count
+    /// towards the hash: releases before did not keep it.
+    pub(super) may_have_forgotten: bool,
     pub(super) settings: Settings,
     pub(super) hash: u128,
     pub(super) memory: u64,

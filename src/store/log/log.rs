@@ -377,9 +377,16 @@ impl Log {
         next.filter(|_| self.damaged > 0).map(|next| next.first.before())
     }
 
-    /// Has a snapshot file that came to nothing taken away.
+    /// Has a snapshot file that came to nothing taken away. The one that the log goes on from stays.
     pub fn discard(&mut self, file: File) {
-        self.segments.discard(file);
+        if file != File::Snapshot(self.state.snapshot.sequence) {
+            self.segments.discard(file);
+        }
+    }
+
+    /// Whether files of a snapshot of this sequence are still to be taken away: until then none is to be written.
+    pub fn is_snapshot_going(&self, sequence: Sequence) -> bool {
+        self.segments.is_going(File::Snapshot(sequence)) || self.segments.is_going(File::Unfinished(sequence))
     }
 
     /// Whether records of so many bytes together can be appended now, as far as can be told beforehand. What is more

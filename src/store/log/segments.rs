@@ -218,6 +218,11 @@ impl Segments {
         self.unwanted.push_back(Unwanted { file, is_reusable: false });
     }
 
+    /// Whether a file of this name is to go, or is just being taken away: what was made anew under it would go too.
+    pub(super) fn is_going(&self, file: File) -> bool {
+        self.unwanted.iter().any(|it| it.file == file)
+    }
+
     /// The next segment to write to, if it is prepared; it counts as started from now on.
     pub(super) fn start(&mut self, first: Sequence, chain: u32) -> Option<Label> {
         let label = self.prepared.pop_front()?;

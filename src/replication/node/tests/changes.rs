@@ -163,12 +163,8 @@ fn a_replica_far_behind_gets_a_snapshot_and_goes_on() {
     node.kept.clear();
     node.want_snapshot();
     let mut job = node.poll_snapshot(now).expect("one is wanted");
-    let written = loop {
-        if let Some(written) = job.step(disk).unwrap() {
-            break written;
-        }
-    };
-    node.handle_snapshot(&job, Ok(written), now).unwrap();
+    let written = write(&mut job, disk);
+    node.handle_snapshot(&job, written, now).unwrap();
     // The log lets go of what it can when more is on disk.
     for _ in 0..3 {
         net.put(primary, "more", Level::Quorum).unwrap();
@@ -191,7 +187,7 @@ fn a_replica_far_behind_gets_a_snapshot_and_goes_on() {
 }
 
 /// A primary, and another node that needs a snapshot of it in many pieces.
-fn far_behind() -> (Net, u64, u64) {
+pub(super) fn far_behind() -> (Net, u64, u64) {
     let mut net = Net::new(3, 0, None);
     let primary = net.primary();
     let behind = 1 + primary % 3;
@@ -216,12 +212,8 @@ fn far_behind() -> (Net, u64, u64) {
     node.kept.clear();
     node.want_snapshot();
     let mut job = node.poll_snapshot(now).expect("one is wanted");
-    let written = loop {
-        if let Some(written) = job.step(disk).unwrap() {
-            break written;
-        }
-    };
-    node.handle_snapshot(&job, Ok(written), now).unwrap();
+    let written = write(&mut job, disk);
+    node.handle_snapshot(&job, written, now).unwrap();
     for _ in 0..3 {
         net.put(primary, "more", Level::Quorum).unwrap();
         net.talk();
@@ -440,4 +432,50 @@ fn a_learner_misses_its_primary() {
     net.cut.clear();
     net.pass(500);
     assert_eq!(net.node(2).primary(), Some(1));
+}
+
+/// What learners know says nothing of what the voters will know after a crash.
+#[test]
+fn that_it_was_removed_a_node_hears_from_voters() {
+    let disk = SimDisk::new(1, Faults::default());
+    let mut node = open(&disk, 1, &begin(3, 2), None, at(0));
+    found(&mut node, &disk, at(5));
+    let boot = node.boot;
+    let told = |from| frame(from, 1, 0, &Body::Told { verdict: Verdict::Removed, boot, generation: 1 });
+    for learner in [4, 5] {
+        node.handle_frame(&told(learner), at(10)).unwrap();
+    }
+    assert_eq!(*node.standing(), Standing::Active);
+    node.handle_frame(&told(2), at(10)).unwrap();
+    assert_eq!(*node.standing(), Standing::Active);
+    node.handle_frame(&told(3), at(10)).unwrap();
+    assert_eq!(*node.standing(), Standing::Fenced(Fence::Removed));
+}
+
+/// The one that is removed may not know who is a learner, so learners do not tell it.
+#[test]
+fn learners_do_not_say_that_a_node_was_removed() {
+    let mut net = Net::new(3, 1, None);
+    let primary = net.primary();
+    let removed = 1 + primary % 3;
+    net.cut = vec![removed];
+    let now = at(net.millis);
+    net.node(primary).change(&Change::Remove { node: removed }, None, now).unwrap();
+    net.pass(500);
+    let now = at(net.millis);
+    for (to, tells) in [(4, false), (primary, true)] {
+        assert!(net.node(to).members().removed.contains(&removed));
+        let boot = 77;
+        let header = Header { from: removed, to, boot, ..header(removed, 1, 0) };
+        let mut bytes = Vec::new();
+        frame::encode(&mut bytes, &header, &Body::Ping);
+        let (disk, node) = net.nodes.get_mut(&to).expect("it is there");
+        let node = node.as_mut().expect("it runs");
+        assert_eq!(node.handle_frame(&bytes, now), Err(Fault::Removed { from: removed }));
+        let said = settle(node, disk, now);
+        let is_told = |it: &(u64, Vec<u8>)| {
+            it.0 == removed && matches!(frame::decode(&it.1).unwrap().1, Body::Told { .. })
+        };
+        assert_eq!(said.iter().any(is_told), tells, "{to}");
+    }
 }

@@ -132,3 +132,41 @@ fn the_primary_counts_on_the_vote_of_a_late_founder_once_it_has_been_taken_in() 
     net.stop(primary);
     assert_ne!(net.primary(), primary);
 }
+
+/// Who has entries, and has not yet written down who is in the cluster, may be one on whose answers a primary counts.
+#[test]
+fn a_promise_outlasts_a_process_that_had_written_down_no_membership() {
+    let disk = SimDisk::new(1, Faults::default());
+    let mut node = open(&disk, 1, &Start::default(), None, at(0));
+    let initial = Change::Initial {
+        generation: 1,
+        nodes: vec![(1, false, Vec::new()), (2, true, Vec::new()), (3, true, Vec::new())],
+    };
+    let mut append = Message::default();
+    append.set_msg_type(MessageType::MsgAppend);
+    (append.term, append.commit) = (5, 0);
+    let entries = [(1, 1, initial), (2, 5, Change::Promote { node: 1 })];
+    let entries = entries
+        .iter()
+        .map(|(index, term, it)| crate::replication::message::entry(*index, *term, &it.encode()));
+    append.set_entries(entries.collect::<Vec<_>>().into());
+    node.handle_frame(&frame(2, 5, 2, &Body::Consensus(append)), at(10)).unwrap();
+    settle(&mut node, &disk, at(10));
+    // It hears that they are committed, and answers; what it writes of it does not come to disk.
+    let mut heartbeat = Message::default();
+    heartbeat.set_msg_type(MessageType::MsgHeartbeat);
+    (heartbeat.term, heartbeat.commit) = (5, 2);
+    node.handle_frame(&frame(2, 5, 2, &Body::Consensus(heartbeat)), at(15)).unwrap();
+    assert!(node.members().is_voter(1));
+    let mut bytes = Vec::new();
+    assert!(node.poll_frame(&mut bytes, at(15)).is_some(), "the primary counts on it");
+    drop(node);
+    disk.restart();
+    let mut node = open(&disk, 1, &Start::default(), None, at(20));
+    let ask = frame(3, 6, 0, &message(MessageType::MsgRequestVote, 6, 2, 5));
+    node.handle_frame(&ask, at(30)).unwrap();
+    assert!(!votes(&settle(&mut node, &disk, at(30)), 3));
+    let later = at(21 + options(None).promise().as_millis() as u64);
+    node.handle_frame(&ask, later).unwrap();
+    assert!(votes(&settle(&mut node, &disk, later), 3));
+}

@@ -13,8 +13,15 @@ pub use self::read::SnapshotReader;
 pub use self::write::SnapshotWriter;
 use super::wire::{put_bytes, put_varint, take_bytes, take_varint};
 
-/// The version of chunks.
-pub const SNAPSHOT_VERSION: u8 = 1;
+/// The latest version of chunks. Version 1 is written where it says all there is to say, so that releases which know no other
+/// read it.
+pub const SNAPSHOT_VERSION: u8 = 2;
+/// The version without flags in the header.
+const WITHOUT_FLAGS: u8 = 1;
+/// The flag of a state that may have forgotten clients, and does not show it by their number or size.
+const MAY_HAVE_FORGOTTEN: u64 = 1;
+/// The version of positions.
+const POSITION_VERSION: u8 = 1;
 
 const MAGIC: &[u8; 4] = b"TTSS";
 
@@ -43,7 +50,7 @@ impl Position {
 
     /// Appends an encoding to `out`, to be sent to who has the view.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        out.push(SNAPSHOT_VERSION);
+        out.push(POSITION_VERSION);
         put_varint(out, self.sequence);
         put_varint(out, self.chunk);
         out.push(self.kind);
@@ -58,7 +65,7 @@ impl Position {
         let (kind, rest) = bytes.split_first()?;
         bytes = rest;
         let key = take_bytes(&mut bytes)?.to_vec();
-        let is_one = *version == SNAPSHOT_VERSION && *kind <= END && bytes.is_empty();
+        let is_one = *version == POSITION_VERSION && *kind <= END && bytes.is_empty();
         is_one.then_some(Self { sequence, chunk, kind: *kind, key })
     }
 }
@@ -118,7 +125,7 @@ impl fmt::Display for SnapshotError {
             SnapshotError::NotASnapshot => f.write_str("this is no snapshot of a store"),
             SnapshotError::Version { found } => write!(
                 f,
-                "the snapshot has version {found}, this library reads version {SNAPSHOT_VERSION}; update it"
+                "the snapshot has version {found}, this library reads versions up to {SNAPSHOT_VERSION}; update it"
             ),
             SnapshotError::Damaged { chunk } => {
                 write!(f, "chunk {chunk} of the snapshot is damaged or cut; fetch it again")

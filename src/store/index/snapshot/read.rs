@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{CLIENT, END, ENTRY, HEADER, LEASE, MAGIC, Position, SNAPSHOT_VERSION, SnapshotError};
+use super::{
+    CLIENT, END, ENTRY, HEADER, LEASE, MAGIC, MAY_HAVE_FORGOTTEN, Position, SNAPSHOT_VERSION, SnapshotError,
+    WITHOUT_FLAGS,
+};
 use crate::store::index::clients;
 use crate::store::index::command::{KEY_MAX, Lifetime, Settings};
 use crate::store::index::entry::{Entry, INLINE_MAX};
@@ -20,6 +23,8 @@ use crate::store::index::writer::{attach, settings_hash};
 pub struct SnapshotReader {
     state: State,
     at: Position,
+    /// The version of the first chunk, which all have.
+    version: u8,
     /// What was wrong, once something was.
     failed: Option<SnapshotError>,
     scratch: Scratch,
@@ -36,7 +41,8 @@ impl SnapshotReader {
     /// One that waits for the first chunk.
     pub fn new() -> Self {
         let state = State::default();
-        Self { state, at: Position::START, failed: None, scratch: Scratch::default(), buffer: Vec::new() }
+        let (scratch, buffer) = (Scratch::default(), Vec::new());
+        Self { state, at: Position::START, version: 0, failed: None, scratch, buffer }
     }
 
     /// Where it stands: what to ask a writer for.
@@ -91,11 +97,11 @@ impl SnapshotReader {
     fn body<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], SnapshotError> {
         let damaged = SnapshotError::Damaged { chunk: self.at.chunk };
         let Some(rest) = bytes.strip_prefix(MAGIC) else { return Err(SnapshotError::NotASnapshot) };
-        match rest.first() {
-            Some(&SNAPSHOT_VERSION) => {}
+        let version = match rest.first() {
+            Some(&version @ WITHOUT_FLAGS..=SNAPSHOT_VERSION) => version,
             Some(&found) => return Err(SnapshotError::Version { found }),
             None => return Err(damaged),
-        }
+        };
         let (summed, sum) = bytes.split_last_chunk::<8>().ok_or(damaged)?;
         if xxhash_rust::xxh3::xxh3_64(summed) != u64::from_le_bytes(*sum) {
             return Err(damaged);
@@ -108,6 +114,11 @@ impl SnapshotReader {
         }
         if chunk != self.at.chunk || self.at.kind == END {
             return Err(SnapshotError::OutOfOrder { expected: self.at.chunk, found: chunk });
+        }
+        if self.at.kind == 0 {
+            self.version = version;
+        } else if self.version != version {
+            return Err(damaged);
         }
         self.at.sequence = sequence;
         self.state.sequence = sequence;
@@ -140,6 +151,11 @@ impl SnapshotReader {
         for field in &mut fields {
             *field = number()?;
         }
+        let flags = if self.version == WITHOUT_FLAGS { 0 } else { number()? };
+        if flags & !MAY_HAVE_FORGOTTEN != 0 {
+            return Err("the header has a flag of an unknown kind");
+        }
+        self.state.may_have_forgotten = flags != 0;
         self.state.settings = Settings::from_fields(fields).map_err(|_| "the settings are out of range")?;
         self.state.hash = settings_hash(&self.state.settings, &mut self.buffer);
         self.at.kind = HEADER;
@@ -227,6 +243,7 @@ impl SnapshotReader {
         if take(bytes, 16) != Some(&state.hash.to_le_bytes()) {
             return Err("its hash is not that of its records");
         }
+        self.state.may_have_forgotten |= clients::shows_forgetting(&self.state);
         self.at.kind = END;
         self.at.key.clear();
         Ok(())

@@ -3,7 +3,11 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::{CLIENT, END, ENTRY, HEADER, LEASE, MAGIC, Position, SNAPSHOT_VERSION, SnapshotError};
+use super::{
+    CLIENT, END, ENTRY, HEADER, LEASE, MAGIC, MAY_HAVE_FORGOTTEN, Position, SNAPSHOT_VERSION, SnapshotError,
+    WITHOUT_FLAGS,
+};
+use crate::store::index::clients::shows_forgetting;
 use crate::store::index::tree::{Cell, Tree};
 use crate::store::index::view::View;
 use crate::store::index::wire::{put_bytes, put_varint};
@@ -50,7 +54,7 @@ impl SnapshotWriter {
         }
         let start = out.len();
         out.extend_from_slice(MAGIC);
-        out.push(SNAPSHOT_VERSION);
+        out.push(self.version());
         put_varint(out, self.at.sequence);
         put_varint(out, self.at.chunk);
         let full = out.len().saturating_add(bytes.max(1));
@@ -64,12 +68,20 @@ impl SnapshotWriter {
         true
     }
 
+    fn version(&self) -> u8 {
+        let state = &self.view.state;
+        if state.may_have_forgotten && !shows_forgetting(state) { SNAPSHOT_VERSION } else { WITHOUT_FLAGS }
+    }
+
     fn header(&mut self, out: &mut Vec<u8>) {
         let state = &self.view.state;
         out.push(HEADER);
         put_varint(out, state.time.as_millis());
         put_varint(out, state.changes);
         state.settings.fields().into_iter().for_each(|field| put_varint(out, field));
+        if self.version() != WITHOUT_FLAGS {
+            put_varint(out, MAY_HAVE_FORGOTTEN);
+        }
         self.at.kind = HEADER;
     }
 

@@ -1,0 +1,132 @@
+//! Promotion by force of a node that has a change of the cluster which is not known to be committed.
+
+use super::*;
+
+/// Node 1 alone votes. It proposes `change`, which its learners have on disk when it is gone; none of them knows whether it
+/// counts. Node 2 is promoted by force, and goes on.
+fn promoted_with(change: &Change, learners: u64) -> Net {
+    let mut net = Net::empty(None);
+    for id in 1..=1 + learners {
+        net.told.insert(id, Options { hash_interval: 4, ..options(None) });
+        net.start(id, &begin(1, learners));
+    }
+    assert_eq!(net.primary(), 1);
+    net.put(1, "both", Level::AtLeast(2)).unwrap();
+    net.talk();
+    net.pass(500);
+    let now = at(net.millis);
+    net.node(1).change(change, None, now).unwrap();
+    net.node(1).advance(now);
+    // Its frames leave, and nothing of it comes to its own disk.
+    let mut frame = Vec::new();
+    let mut frames = Vec::new();
+    while let Some(to) = net.node(1).poll_frame(&mut frame, now) {
+        frames.push((to, frame.clone()));
+    }
+    for (to, frame) in frames {
+        net.node(to).handle_frame(&frame, now).unwrap();
+    }
+    net.cut = vec![1];
+    net.stop(1);
+    for id in 2..=1 + learners {
+        let (disk, node) = net.nodes.get_mut(&id).expect("it is there");
+        settle(node.as_mut().expect("it runs"), disk, now);
+        let status = net.node(id).status();
+        assert!(status.last > status.applied, "the change is there, and not known to be committed");
+    }
+    net.stop(2);
+    net.start(2, &Start { is_promoted: true, ..Start::default() });
+    net.pass(500);
+    for number in 0..12 {
+        net.put(2, &format!("after-{number}"), Level::Quorum).unwrap();
+        net.talk();
+        net.pass(100);
+    }
+    net
+}
+
+/// Node 3 has followed, to the same.
+fn follows(net: &mut Net) {
+    assert_eq!(*net.node(3).standing(), Standing::Active);
+    assert!(is_there(net.node(3), "after-11"));
+    let members = net.node(2).members().clone();
+    assert_eq!(*net.node(3).members(), members);
+    assert_eq!(members.voters, [2].into());
+    assert_eq!(members.removed, [1].into());
+    // And does so after a restart.
+    net.stop(3);
+    net.start(3, &Start::default());
+    net.pass(500);
+    assert_eq!(*net.node(3).standing(), Standing::Active);
+    assert_eq!(*net.node(3).members(), members);
+    net.put(2, "last", Level::AtLeast(2)).unwrap();
+    net.talk();
+    net.pass(200);
+    assert!(is_there(net.node(3), "last"));
+}
+
+#[test]
+fn one_that_was_to_be_added_is_in() {
+    let mut net = promoted_with(&Change::AddLearner { node: 4, about: b"x".to_vec() }, 2);
+    follows(&mut net);
+    let members = net.node(2).members();
+    assert_eq!((&members.learners, &members.about[&4]), (&[3, 4].into(), &b"x".to_vec()));
+}
+
+#[test]
+fn a_learner_that_was_to_be_removed_stays() {
+    let mut net = promoted_with(&Change::Remove { node: 3 }, 2);
+    follows(&mut net);
+    assert_eq!(net.node(2).members().learners, [3].into());
+}
+
+#[test]
+fn a_learner_that_was_to_vote_stays_a_learner() {
+    let mut net = promoted_with(&Change::Promote { node: 3 }, 2);
+    follows(&mut net);
+    assert_eq!(net.node(2).members().learners, [3].into());
+}
+
+#[test]
+fn a_learner_that_was_to_replace_the_voter_stays_a_learner() {
+    // The voter that is to go is not primary: of two that vote.
+    let mut net = Net::empty(None);
+    for id in 1..=4 {
+        net.told.insert(id, Options { hash_interval: 4, ..options(None) });
+        net.start(id, &begin(2, 2));
+    }
+    let primary = net.primary();
+    let other = 3 - primary;
+    net.pass(500);
+    // Only the learners hear of it.
+    net.apart.insert((1, 2));
+    let now = at(net.millis);
+    net.node(primary).change(&Change::Replace { old: other, new: 4 }, None, now).unwrap();
+    net.talk();
+    net.cut = vec![1, 2];
+    net.stop(1);
+    net.stop(2);
+    let status = net.node(3).status();
+    assert!(status.last > status.applied, "the change is there, and not known to be committed");
+    net.stop(3);
+    net.start(3, &Start { is_promoted: true, ..Start::default() });
+    net.pass(500);
+    for number in 0..12 {
+        net.put(3, &format!("after-{number}"), Level::Quorum).unwrap();
+        net.talk();
+        net.pass(100);
+    }
+    assert_eq!(*net.node(4).standing(), Standing::Active);
+    assert!(is_there(net.node(4), "after-11"));
+    let members = net.node(3).members().clone();
+    assert_eq!(*net.node(4).members(), members);
+    assert_eq!((&members.voters, &members.learners), (&[3].into(), &[4].into()));
+    assert_eq!(members.removed, [1, 2].into());
+}
+
+#[test]
+fn one_that_was_to_be_removed_can_be_promoted() {
+    let mut net = promoted_with(&Change::Remove { node: 2 }, 2);
+    follows(&mut net);
+    assert_eq!(net.node(2).members().learners, [3].into());
+}
