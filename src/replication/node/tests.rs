@@ -6,8 +6,8 @@ mod chain;
 mod changes;
 mod founding;
 mod handover;
-mod room;
 mod promotion;
+mod room;
 mod snapshots;
 mod votes;
 
