@@ -5864,9 +5864,9 @@ trimtab_status trimtab_store_queue_submit_durable(const struct trimtab_store_que
                                                   uint64_t user_data);
 
 /**
- * Takes back waits that are not done: of what was submitted with `user_data`, what `trimtab_store_queue_submit_durable` was asked.
- * One that is taken back is never completed; its place in the queue is free, and so is that among the `waiting_max` who wait in
- * the store. So each wait is either counted here once, or completed once.
+ * Takes back waits that are not done: of what was submitted with `user_data`, what `trimtab_store_queue_submit_durable`, `_fresh`,
+ * `_get_at`, `_count_at` and `_outcome` were asked. One that is taken back is never completed; its place in the queue is free, and so is
+ * that among the `waiting_max` who wait in the store. So each wait is either counted here once, or completed once.
  *
  * Writes are left alone: they are done, and completed. So is what is done and not taken: it is to be taken as ever.
  *
@@ -6600,6 +6600,88 @@ trimtab_status trimtab_store_lease_read_at(const struct trimtab_store *store,
                                            const struct trimtab_store_read *read,
                                            uint64_t *ttl_ms_out,
                                            uint64_t *deadline_ms_out);
+
+/**
+ * Whether a read sees what `read` asks for without a wait, as far as that can be told at a glance: on a primary that holds its
+ * quorum, where what is here is no older than is asked, where it is that which is asked for, and in a store of one node. Then who reads with `TRIMTAB_READ_LOCAL` from now on sees
+ * that, and does not block. Otherwise have a queue tell when it is so.
+ *
+ * - `read`: as for `trimtab_store_get_at`.
+ * - `fresh_out`: 1 or 0, when it may have to be waited for. Written on success only.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_STRUCT_SIZE`, `TRIMTAB_E_INVALID_ARGUMENT`, `TRIMTAB_E_STATE` when the store is
+ * closed, or `TRIMTAB_E_FORKED`.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_store_is_fresh(const struct trimtab_store *store,
+                                      const struct trimtab_store_read *read,
+                                      int32_t *fresh_out);
+
+/**
+ * Asks to be told once what is here is as fresh as is asked, for the read's `timeout_ms` at most. Who reads with
+ * `TRIMTAB_READ_LOCAL`, and the same `epoch` and `entry`, once it is completed sees that and does not block: by
+ * `trimtab_store_scan_new_at` and `trimtab_store_lease_read_at`, and by what else reads. It is of this node: when that is not as
+ * fresh in time, it waits on for what the primary has. In a store of one node it is completed at once.
+ *
+ * - `read`: as for `trimtab_store_get_at`; copied before return.
+ * - `user_data`: comes back with its answer, which fails with what `trimtab_store_scan_new_at` returns.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_STRUCT_SIZE`, `TRIMTAB_E_CAPACITY` when `capacity` is reached, or what each
+ * read in a cluster may that is known at once.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_store_queue_submit_fresh(const struct trimtab_store_queue *queue,
+                                                const struct trimtab_store_read *read,
+                                                uint64_t user_data);
+
+/**
+ * As `trimtab_store_queue_submit_fresh`, for who reads a key then. When what is here is not as fresh in time the primary reads it,
+ * as `trimtab_store_get_at` says: the answer has what that has found then, an entry, or `is_done` is 0 as the key is not there. With
+ * `is_done` and without an entry it is here that the key is to be read.
+ *
+ * - `key`: copied before return. The others: as for `trimtab_store_queue_submit_fresh`.
+ *
+ * Returns what `trimtab_store_queue_submit_fresh` does.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_store_queue_submit_get_at(const struct trimtab_store_queue *queue,
+                                                 struct trimtab_bytes key,
+                                                 const struct trimtab_store_read *read,
+                                                 uint64_t user_data);
+
+/**
+ * As `trimtab_store_queue_submit_fresh`, for who counts the keys of a range then. When what is here is not as fresh in time the
+ * primary counts them: the answer's `count` is what it has found, and `version` is not 0. With `version` 0 it is here that they
+ * are to be counted.
+ *
+ * - `range`, `start`, `end`: as for `trimtab_store_count`; copied before return. The others: as for
+ *   `trimtab_store_queue_submit_fresh`.
+ *
+ * Returns what `trimtab_store_queue_submit_fresh` does.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_store_queue_submit_count_at(const struct trimtab_store_queue *queue,
+                                                   int32_t range,
+                                                   struct trimtab_bytes start,
+                                                   struct trimtab_bytes end,
+                                                   const struct trimtab_store_read *read,
+                                                   uint64_t user_data);
+
+/**
+ * Asks the primary what came of a request, as `trimtab_store_outcome` says. The answer is what its retry would get, with
+ * `is_repeated`, when it was applied. Without, it was not as of now when `is_done` is 1, and that is forgotten when it is 0.
+ *
+ * - `call`: as for `trimtab_store_outcome`; copied before return.
+ * - `user_data`: comes back with its answer, which fails with what `trimtab_store_outcome` returns.
+ *
+ * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_STRUCT_SIZE`, `TRIMTAB_E_INVALID_ARGUMENT`, `TRIMTAB_E_CAPACITY` when `capacity`
+ * is reached, what `trimtab_store_outcome` returns that is known at once, or `TRIMTAB_E_STATE` also for a store in no cluster, where
+ * that need not wait.
+ * Thread safety: any thread, at any time. Does not block.
+ */
+trimtab_status trimtab_store_queue_submit_outcome(const struct trimtab_store_queue *queue,
+                                                  const struct trimtab_store_call *call,
+                                                  uint64_t user_data);
 
 #ifdef __cplusplus
 }  // extern "C"

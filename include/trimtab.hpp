@@ -2396,8 +2396,33 @@ public:
         detail::check(trimtab_store_queue_submit_durable(queue_.get(), sequence, user_data));
     }
 
-    /// Takes back waits that are not done: of what was submitted with `user_data`, what `submit_durable` was asked. They are never
-    /// completed, and their places are free. Gives how many; writes, and what is done, are left alone.
+    /// Asks to be told once what is here is as fresh as `read` asks: who reads with `ReadLevel::local` then, behind the same result,
+    /// sees that and does not wait.
+    void submit_fresh(const StoreRead &read, std::uint64_t user_data)
+    {
+        detail::check(trimtab_store_queue_submit_fresh(queue_.get(), read.get(), user_data));
+    }
+    /// The same, for who reads a key then: the answer has an entry, or its `is_done` is 0, when the primary has read it instead.
+    void submit_get(std::string_view key, const StoreRead &read, std::uint64_t user_data)
+    {
+        detail::check(trimtab_store_queue_submit_get_at(queue_.get(), detail::bytes(key), read.get(), user_data));
+    }
+    /// The same, for who counts then: the answer's `version` is not 0 when the primary has, and `count` is what it found.
+    void submit_count(const KeyRange &range, const StoreRead &read, std::uint64_t user_data)
+    {
+        detail::check(trimtab_store_queue_submit_count_at(queue_.get(), range.kind(), detail::bytes(range.start()),
+                                                          detail::bytes(range.end()), read.get(), user_data));
+    }
+    /// Asks the primary of a cluster what came of a request: applied when the answer's `is_repeated` is 1; else not applied as of now
+    /// when `is_done` is 1, and forgotten when it is 0.
+    void submit_outcome(const StoreCall &call, std::uint64_t user_data)
+    {
+        detail::check(trimtab_store_queue_submit_outcome(queue_.get(), call.get(), user_data));
+    }
+
+    /// Takes back waits that are not done: of what was submitted with `user_data`, what `submit_durable`, `submit_fresh`, `submit_get`,
+    /// `submit_count` and `submit_outcome` were asked. They are never completed, and their places are free. Gives how many; writes,
+    /// and what is done, are left alone.
     std::size_t cancel(std::uint64_t user_data)
     {
         std::size_t count = 0;
@@ -2669,6 +2694,14 @@ public:
         detail::check(trimtab_store_scan_new(get(), range.kind(), detail::bytes(range.start()),
                                              detail::bytes(range.end()), limit, reverse ? 1 : 0, &scan));
         return StoreScan(scan);
+    }
+    /// Whether reads see what `read` asks for without a wait, as far as that can be told at a glance: then those with `ReadLevel::local`
+    /// do.
+    bool is_fresh(const StoreRead &read = {}) const
+    {
+        std::int32_t fresh = 0;
+        detail::check(trimtab_store_is_fresh(get(), read.get(), &fresh));
+        return fresh != 0;
     }
     /// The same reads, as fresh as is asked, in a cluster; they wait for that.
     std::optional<StoreValue> get(std::string_view key, const StoreRead &read) const

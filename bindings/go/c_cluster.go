@@ -41,6 +41,8 @@ package trimtab
 #cgo nocallback trimtab_go_store_count_at
 #cgo noescape trimtab_go_store_scan_at
 #cgo nocallback trimtab_go_store_scan_at
+#cgo noescape trimtab_go_queue_await
+#cgo nocallback trimtab_go_queue_await
 
 #include "c_cluster.h"
 */
@@ -333,24 +335,29 @@ func (e nativeClusterEvents) free() {
 	C.trimtab_go_cluster_unfollow(e.events)
 }
 
-func (f freshness) native(timeoutMS int64) C.trimtab_go_how_fresh {
-	return C.trimtab_go_how_fresh{
+func (f freshness) native() C.trimtab_go_how_fresh {
+	how := C.trimtab_go_how_fresh{
 		level:      C.int32_t(f.level),
 		age_max_ms: C.uint64_t(millisecondsUp(f.ageMax)),
 		epoch:      C.uint64_t(f.position.Epoch),
 		entry:      C.uint64_t(f.position.Entry),
-		timeout_ms: C.int64_t(timeoutMS),
+		timeout_ms: C.int64_t(f.timeoutMS),
 	}
+	if f.isHere {
+		how.is_here = 1
+	}
+	return how
 }
 
-func (n *nativeStore) entryAt(key []byte, fresh freshness, timeoutMS int64) (Entry, error) {
+// entryAt reads what is here; false when that may have to be waited for, as in the others.
+func (n *nativeStore) entryAt(key []byte, fresh freshness) (Entry, bool, error) {
 	data, length := bytes(key)
-	how := fresh.native(timeoutMS)
+	how := fresh.native()
 	got := C.trimtab_go_store_get_at(&n.gate, n.store, data, length, &how)
-	// Null is fine.
-	defer C.trimtab_go_got_at_free(got.answer)
-	if err := failureOf("store", opGet, got.result); err != nil {
-		return Entry{}, err
+	if err := failureOf("store", opGet, got.result); err != nil || got.is_fresh == 0 {
+		// Null is fine.
+		C.trimtab_go_got_at_free(got.answer)
+		return Entry{}, false, err
 	}
 	read := &got.entry
 	entry := Entry{
@@ -361,21 +368,22 @@ func (n *nativeStore) entryAt(key []byte, fresh freshness, timeoutMS int64) (Ent
 		Lease:    LeaseID(read.lease),
 	}
 	entry.Key, entry.Value = pairOf(read.key, uintptr(read.key_len), read.value, uintptr(read.value_len))
-	return entry, nil
+	C.trimtab_go_got_at_free(got.answer)
+	return entry, true, nil
 }
 
-func (n *nativeStore) countAt(keys KeyRange, fresh freshness, timeoutMS int64) (uint64, error) {
+func (n *nativeStore) countAt(keys KeyRange, fresh freshness) (uint64, bool, error) {
 	start, startLength := bytes(keys.start)
 	end, endLength := bytes(keys.end)
-	how := fresh.native(timeoutMS)
+	how := fresh.native()
 	count := C.trimtab_go_store_count_at(&n.gate, n.store, C.int32_t(keys.number()), start, startLength, end, endLength, &how)
-	return uint64(count.number), failureOf("store", "count", count.result)
+	return uint64(count.number), count.is_fresh != 0, failureOf("store", opCount, count.result)
 }
 
-func (n *nativeStore) scanAt(keys KeyRange, limit uint64, isReverse bool, fresh freshness, timeoutMS int64) (nativeScan, error) {
+func (n *nativeStore) scanAt(keys KeyRange, limit uint64, isReverse bool, fresh freshness) (nativeScan, bool, error) {
 	batch, err := newNativeBatch(opScan)
 	if err != nil {
-		return nativeScan{}, err
+		return nativeScan{}, false, err
 	}
 	start, startLength := bytes(keys.start)
 	end, endLength := bytes(keys.end)
@@ -383,22 +391,47 @@ func (n *nativeStore) scanAt(keys KeyRange, limit uint64, isReverse bool, fresh 
 	if isReverse {
 		reverse = 1
 	}
-	how := fresh.native(timeoutMS)
+	how := fresh.native()
 	made := C.trimtab_go_store_scan_at(&n.gate, n.store, C.int32_t(keys.number()), start, startLength, end, endLength,
 		C.uint64_t(limit), reverse, &how)
 	scan := nativeScan{scan: made.scan, sequence: uint64(made.sequence), batch: batch}
-	if err := failureOf("store", opScan, made.result); err != nil {
+	if err := failureOf("store", opScan, made.result); err != nil || made.is_fresh == 0 {
 		scan.free()
-		return nativeScan{}, err
+		return nativeScan{}, false, err
 	}
-	return scan, nil
+	return scan, true, nil
 }
 
-func (n *nativeStore) leaseAt(number LeaseID, timeoutMS int64) (LeaseState, error) {
-	how := freshness{}.native(timeoutMS)
+func (n *nativeStore) leaseAt(number LeaseID, fresh freshness) (LeaseState, bool, error) {
+	how := fresh.native()
 	lease := C.trimtab_go_store_lease_at(&n.gate, n.store, C.uint64_t(number), &how)
-	if err := failureOf("store", opReadLease, lease.result); err != nil {
-		return LeaseState{}, err
+	if err := failureOf("store", opReadLease, lease.result); err != nil || lease.is_fresh == 0 {
+		return LeaseState{}, false, err
 	}
-	return leaseStateOf(uint64(lease.ttl_ms), uint64(lease.deadline_ms)), nil
+	return leaseStateOf(uint64(lease.ttl_ms), uint64(lease.deadline_ms)), true, nil
+}
+
+// What a read waits for.
+const (
+	awaitFresh   = C.TRIMTAB_GO_AWAIT_FRESH
+	awaitGet     = C.TRIMTAB_GO_AWAIT_GET
+	awaitCount   = C.TRIMTAB_GO_AWAIT_COUNT
+	awaitOutcome = C.TRIMTAB_GO_AWAIT_OUTCOME
+)
+
+// await submits what a read waits for, and takes one that is done meanwhile; false when there is none.
+func (n *nativeStore) await(operation string, what awaited, fresh freshness, userData uint64, into *nativeDone) (bool, error) {
+	given := C.trimtab_go_await{
+		what:         C.int32_t(what.what),
+		_range:       C.int32_t(what.keys),
+		start_length: C.uint64_t(len(what.start)),
+		end_length:   C.uint64_t(len(what.end)),
+		number:       C.uint64_t(what.number),
+		user_data:    C.uint64_t(userData),
+		how:          fresh.native(),
+	}
+	start, _ := bytes(what.start)
+	end, _ := bytes(what.end)
+	submitted := C.trimtab_go_queue_await(&n.gate, n.queue.queue, start, end, &given, &into.done)
+	return submitted.done != 0, failureOf("store", operation, submitted.result)
 }

@@ -3,7 +3,7 @@
 #ifndef TRIMTAB_GO_C_CLUSTER_H
 #define TRIMTAB_GO_C_CLUSTER_H
 
-#include "c.h"
+#include "c_store_queue.h"
 
 typedef struct trimtab_go_member {
     trimtab_go_result result;
@@ -244,12 +244,14 @@ static inline void trimtab_go_cluster_unfollow(trimtab_cluster_events *events) {
     trimtab_cluster_events_free(events);
 }
 
-// Reads of a level and behind a position. Each may wait in C.
+// Reads of a level and behind a position. None waits in C: what may have to is submitted first.
 
 typedef struct trimtab_go_how_fresh {
     int32_t level;
     uint64_t age_max_ms, epoch, entry;
     int64_t timeout_ms;
+    // It was waited for: what is here is to be read.
+    int32_t is_here;
 } trimtab_go_how_fresh;
 
 static inline trimtab_store_read trimtab_go_read_of(const trimtab_go_how_fresh *how) {
@@ -263,14 +265,28 @@ static inline trimtab_store_read trimtab_go_read_of(const trimtab_go_how_fresh *
     };
 }
 
+// How to read what is here; `fresh_out` gets whether that may be done already.
+static inline trimtab_status trimtab_go_look_here(const trimtab_store *store, const trimtab_go_how_fresh *how,
+                                                  trimtab_store_read *read, int32_t *fresh_out) {
+    *read = trimtab_go_read_of(how);
+    *fresh_out = how->is_here;
+    trimtab_status status = how->is_here ? TRIMTAB_OK : trimtab_store_is_fresh(store, read, fresh_out);
+    read->level = TRIMTAB_READ_LOCAL;
+    return status;
+}
+
+// Each of these reads nothing when `is_fresh` is 0.
+
 typedef struct trimtab_go_got_at {
     trimtab_go_result result;
+    int32_t is_fresh;
     trimtab_store_answer *answer;
     trimtab_store_entry entry;
 } trimtab_go_got_at;
 
 typedef struct trimtab_go_lease_at {
     trimtab_go_result result;
+    int32_t is_fresh;
     uint64_t ttl_ms, deadline_ms;
 } trimtab_go_lease_at;
 
@@ -282,9 +298,11 @@ static inline trimtab_go_lease_at trimtab_go_store_lease_at(trimtab_go_gate *gat
         lease.result = trimtab_go_closed();
         return lease;
     }
-    trimtab_store_read read = trimtab_go_read_of(how);
-    lease.result = trimtab_go_leave(
-        calls, trimtab_store_lease_read_at(store, number, &read, &lease.ttl_ms, &lease.deadline_ms));
+    trimtab_store_read read;
+    trimtab_status status = trimtab_go_look_here(store, how, &read, &lease.is_fresh);
+    if (status == TRIMTAB_OK && lease.is_fresh)
+        status = trimtab_store_lease_read_at(store, number, &read, &lease.ttl_ms, &lease.deadline_ms);
+    lease.result = trimtab_go_leave(calls, status);
     return lease;
 }
 
@@ -297,9 +315,12 @@ static inline trimtab_go_got_at trimtab_go_store_get_at(trimtab_go_gate *gate, c
         got.result = trimtab_go_closed();
         return got;
     }
-    trimtab_store_read read = trimtab_go_read_of(how);
-    trimtab_status status = trimtab_store_get_at(store, trimtab_go_bytes(key, key_length), &read, &got.answer);
-    if (status == TRIMTAB_OK) status = trimtab_store_answer_entry(got.answer, 0, &got.entry);
+    trimtab_store_read read;
+    trimtab_status status = trimtab_go_look_here(store, how, &read, &got.is_fresh);
+    if (status == TRIMTAB_OK && got.is_fresh) {
+        status = trimtab_store_get_at(store, trimtab_go_bytes(key, key_length), &read, &got.answer);
+        if (status == TRIMTAB_OK) status = trimtab_store_answer_entry(got.answer, 0, &got.entry);
+    }
     got.result = trimtab_go_leave(calls, status);
     return got;
 }
@@ -308,25 +329,34 @@ static inline void trimtab_go_got_at_free(trimtab_store_answer *answer) {
     trimtab_store_answer_free(answer);
 }
 
-static inline trimtab_go_number trimtab_go_store_count_at(trimtab_go_gate *gate, const trimtab_store *store,
-                                                          int32_t range, const uint8_t *start, size_t start_length,
-                                                          const uint8_t *end, size_t end_length,
-                                                          const trimtab_go_how_fresh *how) {
-    trimtab_go_number count = {0};
+typedef struct trimtab_go_count_at {
+    trimtab_go_result result;
+    int32_t is_fresh;
+    uint64_t number;
+} trimtab_go_count_at;
+
+static inline trimtab_go_count_at trimtab_go_store_count_at(trimtab_go_gate *gate, const trimtab_store *store,
+                                                            int32_t range, const uint8_t *start, size_t start_length,
+                                                            const uint8_t *end, size_t end_length,
+                                                            const trimtab_go_how_fresh *how) {
+    trimtab_go_count_at count = {0};
     uint32_t *calls = trimtab_go_enter(gate);
     if (calls == NULL) {
         count.result = trimtab_go_closed();
         return count;
     }
-    trimtab_store_read read = trimtab_go_read_of(how);
-    count.result = trimtab_go_leave(
-        calls, trimtab_store_count_at(store, range, trimtab_go_bytes(start, start_length),
-                                      trimtab_go_bytes(end, end_length), &read, &count.number));
+    trimtab_store_read read;
+    trimtab_status status = trimtab_go_look_here(store, how, &read, &count.is_fresh);
+    if (status == TRIMTAB_OK && count.is_fresh)
+        status = trimtab_store_count_at(store, range, trimtab_go_bytes(start, start_length),
+                                        trimtab_go_bytes(end, end_length), &read, &count.number);
+    count.result = trimtab_go_leave(calls, status);
     return count;
 }
 
 typedef struct trimtab_go_scan_at {
     trimtab_go_result result;
+    int32_t is_fresh;
     trimtab_store_scan *scan;
     uint64_t sequence;
 } trimtab_go_scan_at;
@@ -341,13 +371,63 @@ static inline trimtab_go_scan_at trimtab_go_store_scan_at(trimtab_go_gate *gate,
         scan.result = trimtab_go_closed();
         return scan;
     }
-    trimtab_store_read read = trimtab_go_read_of(how);
-    trimtab_status status =
-        trimtab_store_scan_new_at(store, range, trimtab_go_bytes(start, start_length),
-                                  trimtab_go_bytes(end, end_length), limit, reverse, &read, &scan.scan);
-    if (status == TRIMTAB_OK) status = trimtab_store_scan_sequence(scan.scan, &scan.sequence);
+    trimtab_store_read read;
+    trimtab_status status = trimtab_go_look_here(store, how, &read, &scan.is_fresh);
+    if (status == TRIMTAB_OK && scan.is_fresh) {
+        status = trimtab_store_scan_new_at(store, range, trimtab_go_bytes(start, start_length),
+                                           trimtab_go_bytes(end, end_length), limit, reverse, &read, &scan.scan);
+        if (status == TRIMTAB_OK) status = trimtab_store_scan_sequence(scan.scan, &scan.sequence);
+    }
     scan.result = trimtab_go_leave(calls, status);
     return scan;
+}
+
+// What a read waits for.
+enum {
+    TRIMTAB_GO_AWAIT_FRESH,
+    TRIMTAB_GO_AWAIT_GET,
+    TRIMTAB_GO_AWAIT_COUNT,
+    TRIMTAB_GO_AWAIT_OUTCOME,
+};
+
+// `start` is the key too; of an outcome the client, which has that length then, and `number` its number.
+typedef struct trimtab_go_await {
+    int32_t what, range;
+    uint64_t start_length, end_length, number, user_data;
+    trimtab_go_how_fresh how;
+} trimtab_go_await;
+
+// Submits it, and takes what is done already, one at most.
+static inline trimtab_go_submitted trimtab_go_queue_await(trimtab_go_gate *gate, const trimtab_store_queue *queue,
+                                                          const uint8_t *start, const uint8_t *end,
+                                                          const trimtab_go_await *given, trimtab_go_outcome *done) {
+    trimtab_go_submitted submitted = {0};
+    uint32_t *calls = trimtab_go_enter(gate);
+    if (calls == NULL) {
+        submitted.result = trimtab_go_closed();
+        return submitted;
+    }
+    trimtab_store_read read = trimtab_go_read_of(&given->how);
+    trimtab_bytes first = trimtab_go_bytes(start, given->start_length), last = trimtab_go_bytes(end, given->end_length);
+    trimtab_status status = TRIMTAB_E_INVALID_ARGUMENT;
+    switch (given->what) {
+    case TRIMTAB_GO_AWAIT_FRESH: status = trimtab_store_queue_submit_fresh(queue, &read, given->user_data); break;
+    case TRIMTAB_GO_AWAIT_GET: status = trimtab_store_queue_submit_get_at(queue, first, &read, given->user_data); break;
+    case TRIMTAB_GO_AWAIT_COUNT:
+        status = trimtab_store_queue_submit_count_at(queue, given->range, first, last, &read, given->user_data);
+        break;
+    case TRIMTAB_GO_AWAIT_OUTCOME: {
+        trimtab_store_call call = {
+            .struct_size = sizeof call, .timeout_ms = given->how.timeout_ms, .number = given->number};
+        memcpy(call.client, start, sizeof call.client);
+        status = trimtab_store_queue_submit_outcome(queue, &call, given->user_data);
+        break;
+    }
+    }
+    submitted.result = trimtab_go_result_of(status);
+    if (status == TRIMTAB_OK) submitted.done = trimtab_go_queue_take(queue, done, 1);
+    __atomic_fetch_sub(calls, 1, __ATOMIC_RELEASE);
+    return submitted;
 }
 
 #endif

@@ -11,6 +11,8 @@ package trimtab
 #cgo nocallback trimtab_go_queue_submit_txn
 #cgo noescape trimtab_go_queue_submit_durable
 #cgo nocallback trimtab_go_queue_submit_durable
+#cgo noescape trimtab_go_queue_cancel
+#cgo nocallback trimtab_go_queue_cancel
 #cgo noescape trimtab_go_answer_free
 #cgo nocallback trimtab_go_answer_free
 #cgo noescape trimtab_go_answer_entries
@@ -185,6 +187,17 @@ func (n *nativeStore) submitTxn(txn *Txn, call *callOptions, userData uint64) er
 func (n nativeQueue) take(done []nativeDone) int {
 	return int(C.trimtab_go_queue_take(n.queue, (*C.trimtab_go_outcome)(unsafe.Pointer(unsafe.SliceData(done))),
 		C.size_t(len(done))))
+}
+
+// cancel takes back what only waits and is not done; false when there is none. No gate guards it: whoever calls it sees to it
+// that the queue is there.
+func (n nativeQueue) cancel(userData uint64) bool {
+	return C.trimtab_go_queue_cancel(n.queue, C.uint64_t(userData)) != 0
+}
+
+// nativeClosed is what came of what the end of the store has ended.
+func nativeClosed() nativeDone {
+	return nativeDone{C.trimtab_go_outcome{failed: C.trimtab_go_result{status: C.TRIMTAB_E_CLOSED}}}
 }
 
 func (d *nativeDone) userData() uint64 {

@@ -165,6 +165,13 @@ static inline trimtab_go_result trimtab_go_queue_submit_durable(trimtab_go_gate 
     return trimtab_go_leave(calls, trimtab_store_queue_submit_durable(queue, sequence, user_data));
 }
 
+// Takes back what only waits; tells how many there were.
+static inline size_t trimtab_go_queue_cancel(const trimtab_store_queue *queue, uint64_t user_data) {
+    size_t count = 0;
+    trimtab_store_queue_cancel(queue, user_data, &count);
+    return count;
+}
+
 // Answers. They belong to no store, and outlive it.
 
 static inline void trimtab_go_answer_free(trimtab_store_answer *answer) {

@@ -97,7 +97,7 @@ func (n *nativeStore) count(keys KeyRange) (uint64, error) {
 	start, startLength := bytes(keys.start)
 	end, endLength := bytes(keys.end)
 	count := C.trimtab_go_store_count(&n.gate, n.store, C.int32_t(keys.number()), start, startLength, end, endLength)
-	return uint64(count.number), failureOf("store", "count", count.result)
+	return uint64(count.number), failureOf("store", opCount, count.result)
 }
 
 // nativeBatch is what one crossing brought.

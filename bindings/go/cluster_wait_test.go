@@ -74,24 +74,33 @@ func TestAContextThatEndsIsTheErrorOfARead(t *testing.T) {
 	}
 }
 
-func TestWhatCameTooLateIsLetGoOf(t *testing.T) {
-	ctx, cancel := context.WithCancel(context.Background())
-	begun, end, gone := make(chan struct{}), make(chan struct{}), make(chan int)
-	go func() {
-		<-begun
-		cancel()
-	}()
-	_, err := asideOr(ctx, func() (int, error) {
-		close(begun)
+// Calls that hold a thread are bounded, those included that nobody waits for any more; one that waits for a place ends with its
+// context.
+func TestCallsThatHoldAThreadAreBounded(t *testing.T) {
+	begun, end := make(chan struct{}), make(chan struct{})
+	hold := func() (int, error) {
+		begun <- struct{}{}
 		<-end
 		return 7, nil
-	}, func(value int) { gone <- value })
-	if err != context.Canceled {
+	}
+	for range asidesMax {
+		ctx, cancel := context.WithCancel(patient(t))
+		go func() {
+			<-begun
+			cancel()
+		}()
+		if _, err := aside(ctx, hold); err != context.Canceled {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(patient(t), time.Millisecond)
+	defer cancel()
+	if _, err := aside(ctx, hold); err != context.DeadlineExceeded {
 		t.Fatal(err)
 	}
 	close(end)
-	if value := <-gone; value != 7 {
-		t.Fatal(value)
+	if value, err := aside(patient(t), func() (int, error) { return 8, nil }); err != nil || value != 8 {
+		t.Fatal(value, err)
 	}
 }
 

@@ -51,6 +51,11 @@ func init() {
 		"trimtab_store_get_at":                            "WithReadLevel",
 		"trimtab_store_count_at":                          "WithPosition",
 		"trimtab_store_scan_new_at":                       "WithAgeMax",
+		"trimtab_store_is_fresh":                          "Store.Get",
+		"trimtab_store_queue_submit_fresh":                "Store.Scan",
+		"trimtab_store_queue_submit_get_at":               "Store.Get",
+		"trimtab_store_queue_submit_count_at":             "Store.Count",
+		"trimtab_store_queue_submit_outcome":              "Store.Outcome",
 	} {
 		functions[name] = counterpart{is: is}
 	}

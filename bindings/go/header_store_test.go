@@ -64,6 +64,7 @@ var storeFunctions = map[string]counterpart{
 
 	"trimtab_store_wait_durable":         {not: submits},
 	"trimtab_store_queue_submit_durable": {is: "Store.WaitDurable"},
+	"trimtab_store_queue_cancel":         {is: "Store.WaitDurable"},
 
 	"trimtab_store_status_read": {is: "Store.Status"},
 	"trimtab_store_lease_read":  {is: "Store.Lease"},

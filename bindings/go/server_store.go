@@ -8,7 +8,7 @@ import (
 // Store gives the server's own store, the [store] of its configuration: the same keys that Redis clients see. Each call
 // gives another *Store; Close gives it back and ends nothing but that handle, whose Scans and Watches go on. Calls of
 // other goroutines that have begun come to their end: Close waits for writes, and not for Sync, Snapshot, Scrub and
-// Backup.
+// Backup. What only waits is told ErrClosed: WaitDurable, and reads in a cluster.
 //
 // The server closes the store when it ends. Who waits is told then, and everything that is called later says ErrState.
 //
@@ -31,6 +31,7 @@ func (s *Server) Store() (*Store, error) {
 // letGo is what close is for a server's store.
 func (c *storeCore) letGo() {
 	closeGate(&c.native.gate)
+	c.calls.endWaits()
 	// All that was submitted is done when all places are free; it may be that the server ends meanwhile, which does it too.
 	for range cap(c.calls.places) {
 		c.calls.places <- struct{}{}

@@ -62,6 +62,7 @@ type storeCore struct {
 const (
 	opOpen  = "open store"
 	opGet   = "get"
+	opCount = "count"
 	opScan  = "scan"
 	opWatch = "watch"
 )
@@ -184,25 +185,13 @@ func (s *Store) WaitDurable(ctx context.Context, sequence uint64) (uint64, error
 	if err == nil {
 		err = ctx.Err()
 	}
-	if err == nil {
-		err = s.takePlace(ctx, name)
-	}
 	if err != nil {
 		return 0, err
 	}
-	queue := core.calls
-	waits := newPending(1)
-	defer waits.drop()
-	queue.enter(waits, 0, 1)
-	if err := core.native.submitDurable(name, sequence, uint64(waits.slots[0])); err != nil {
-		queue.leave(waits, 0)
-		return 0, core.closedNow(err)
-	}
-	if _, err := queue.wait(ctx, waits, s.timeout, func() error { return s.timedOut(name) }); err != nil {
-		return 0, err
-	}
-	result, err := waits.answers[0].read(name)
-	return result.Sequence, core.closedNow(err)
+	reached, err := s.await(ctx, name, s.timeout, func(userData uint64, _ *nativeDone) (bool, error) {
+		return false, core.native.submitDurable(name, sequence, userData)
+	})
+	return reached.Sequence, err
 }
 
 // Snapshot has a snapshot written of what is there now, beside everything else, waits for it, and gives its sequence.

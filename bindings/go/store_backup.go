@@ -119,13 +119,14 @@ func (s *Store) Scrub(ctx context.Context) error {
 	return err
 }
 
+// asidesMax is how many calls that hold a thread each are made at once, of all stores: backups, and changes of a cluster. More wait
+// until one is over, also one that nobody waits for any more, for as long as their context allows.
+const asidesMax = 64
+
+var asides = make(chan struct{}, asidesMax)
+
 // aside has a call that holds a thread made beside, and waits for as long as ctx allows.
 func aside[T any](ctx context.Context, call func() (T, error)) (T, error) {
-	return asideOr(ctx, call, func(T) {})
-}
-
-// asideOr is aside for what is to be let go of when nobody waits for it any more.
-func asideOr[T any](ctx context.Context, call func() (T, error), letGo func(T)) (T, error) {
 	type outcome struct {
 		value T
 		err   error
@@ -134,16 +135,16 @@ func asideOr[T any](ctx context.Context, call func() (T, error), letGo func(T)) 
 	if err := ctx.Err(); err != nil {
 		return none, err
 	}
-	over, left := make(chan outcome), make(chan struct{})
+	select {
+	case asides <- struct{}{}:
+	case <-ctx.Done():
+		return none, ctx.Err()
+	}
+	over := make(chan outcome, 1)
 	go func() {
+		defer func() { <-asides }()
 		value, err := call()
-		select {
-		case over <- outcome{value, err}:
-		case <-left:
-			if err == nil {
-				letGo(value)
-			}
-		}
+		over <- outcome{value, err}
 	}()
 	select {
 	case came := <-over:
@@ -155,7 +156,6 @@ func asideOr[T any](ctx context.Context, call func() (T, error), letGo func(T)) 
 		}
 		return came.value, came.err
 	case <-ctx.Done():
-		close(left)
 		return none, ctx.Err()
 	}
 }

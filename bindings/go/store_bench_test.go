@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 const benchmarkKeys = 10_000
@@ -159,5 +160,48 @@ func BenchmarkStoreWatch(b *testing.B) {
 			}
 		}
 		watch.Close()
+	}
+}
+
+// BenchmarkClusterGet: what reading a key costs in a cluster, where there is nothing to wait for.
+func BenchmarkClusterGet(b *testing.B) {
+	options := smallStore()
+	options.Cluster = &ClusterOptions{
+		Node:              "a",
+		Members:           []Member{{Name: "a", Address: freeAddress()}},
+		InsecurePlaintext: PlaintextLoopback,
+		MessageBytes:      16 << 10,
+	}
+	store := openStore(b, options)
+	key := []byte("key/000000")
+	if _, err := store.Put(bg, key, make([]byte, 100)); err != nil {
+		b.Fatal(err)
+	}
+	for _, level := range []struct {
+		name    string
+		options []CallOption
+	}{
+		{"primary", nil},
+		{"local", []CallOption{WithReadLevel(ReadLocal)}},
+		{"replica", []CallOption{WithAgeMax(time.Minute)}},
+	} {
+		get := func() {
+			if _, err := store.Get(bg, key, level.options...); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.Run(level.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for range b.N {
+				get()
+			}
+		})
+		b.Run(level.name+"-parallel", func(b *testing.B) {
+			b.RunParallel(func(each *testing.PB) {
+				for each.Next() {
+					get()
+				}
+			})
+		})
 	}
 }

@@ -77,8 +77,8 @@ type StoreOptions struct {
 	// Timeout is how long a call waits whose context has no deadline: 1 ms to 24 h. Default 30 s: who waits for a
 	// disk that hangs is told so.
 	Timeout time.Duration
-	// QueueMax is how many writes may be under way at once: 1 to StoreQueueMax. Default WaitingMax. More wait for
-	// a place, for as long as their context allows.
+	// QueueMax is how many calls may be under way at once, writes, reads of a cluster that wait, and WaitDurable: 1 to
+	// StoreQueueMax. Default WaitingMax. More wait for a place, for as long as their context allows.
 	QueueMax int
 	// WaitingMax is how many writes may wait until the log takes them; more, which there are only if QueueMax is
 	// higher, are refused with ErrCapacity: 1 to 16,777,216. Default 65,536.
@@ -133,7 +133,7 @@ type StoreOptions struct {
 	// minutes, and a disk hardly notices.
 	ScrubBytesPerSecond uint64
 	// Cluster has the store be a member of a cluster: a node that takes reads and writes like any other, whichever is
-	// primary. Reads may wait for the primary then, for as long as their context allows, and hold a thread meanwhile; Close
+	// primary. Reads may wait for the primary then, for as long as their context allows, and hold no thread meanwhile; Close
 	// of a primary hands over before. Default nil: a store of one node.
 	Cluster *ClusterOptions
 	// Hosted has it make no thread: whatever is to be done is done in Turn, by a loop on a goroutine of the caller's.

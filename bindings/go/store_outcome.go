@@ -39,10 +39,23 @@ func (s *Store) Outcome(ctx context.Context, request Request) (RequestOutcome, e
 		return RequestOutcome{}, err
 	}
 	if core.isMember {
-		return waiting(ctx, core, func(timeoutMS int64) (RequestOutcome, error) {
-			return core.native.outcome(request, timeoutMS)
-		})
+		return s.outcomeOf(ctx, request)
 	}
 	outcome, err := core.native.outcome(request, 0)
 	return outcome, core.closedNow(err)
+}
+
+// outcomeOf asks the primary.
+func (s *Store) outcomeOf(ctx context.Context, request Request) (RequestOutcome, error) {
+	what := awaited{what: awaitOutcome, start: request.Client[:], number: request.Number}
+	told, err := s.readAwaited(ctx, opOutcome, what, freshness{})
+	switch {
+	case err != nil:
+		return RequestOutcome{}, err
+	case told.Repeated:
+		return RequestOutcome{State: RequestApplied, Result: told}, nil
+	case told.Done:
+		return RequestOutcome{State: RequestNotApplied}, nil
+	}
+	return RequestOutcome{State: RequestForgotten}, nil
 }

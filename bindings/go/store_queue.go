@@ -16,6 +16,8 @@ type storeQueue struct {
 	bell bell
 	// places has a place for each call that may be under way; the library's queue is as large, so it is never full.
 	places chan struct{}
+	// turns is for who submits what only waits: many at once would each hold a thread until the store's lock is theirs.
+	turns chan struct{}
 	// over is closed when everything was brought, behind the end of the store.
 	over chan struct{}
 
@@ -28,6 +30,8 @@ type storeQueue struct {
 	isArmed bool
 	// isOver is set before the bell is closed.
 	isOver bool
+	// endsWaits is whether what only waits is over.
+	endsWaits bool
 }
 
 // slot is who waits for one submission, the number of which is the slot's; nobody once call is nil.
@@ -45,6 +49,8 @@ type pending struct {
 	left    int
 	ready   chan struct{}
 	timer   *time.Timer
+	// isWait is whether it changes nothing, and may be taken back.
+	isWait  bool
 	one     [1]nativeDone
 	oneSlot [1]uint32
 }
@@ -66,11 +72,15 @@ func newPending(count int) *pending {
 func (p *pending) drop() {
 	p.answers, p.slots = nil, nil
 	p.one[0] = nativeDone{}
+	p.isWait = false
 	pendings.Put(p)
 }
 
+// turnsMax is how many submit what only waits at once.
+const turnsMax = 4
+
 func newStoreQueue(native nativeQueue, bell bell, max int) *storeQueue {
-	queue := &storeQueue{native: native, bell: bell, places: make(chan struct{}, max), over: make(chan struct{})}
+	queue := &storeQueue{native: native, bell: bell, places: make(chan struct{}, max), turns: make(chan struct{}, turnsMax), over: make(chan struct{})}
 	go queue.run()
 	return queue
 }
@@ -102,7 +112,11 @@ func (q *storeQueue) listen(call *pending, from int) {
 	q.mutex.Lock()
 	defer q.mutex.Unlock()
 	for _, number := range call.slots[from:] {
-		if slot := &q.slots[number]; slot.call == call && !slot.isAwaited {
+		slot := &q.slots[number]
+		if slot.call != call || q.endWait(number) {
+			continue
+		}
+		if !slot.isAwaited {
 			slot.isAwaited = true
 			q.awaited++
 		}
@@ -286,10 +300,47 @@ func (q *storeQueue) giveUp(call *pending) map[int]bool {
 	for _, number := range call.slots {
 		if slot := &q.slots[number]; slot.call == call {
 			missing[slot.at] = true
+			isWait := call.isWait
 			slot.call = nil
+			if isWait {
+				q.takeBack(number)
+			}
 		}
 	}
 	return missing
+}
+
+// takeBack has what only waits under a number wait no more, and its place be free; false when it is done already, which is brought
+// then. With the mutex held, so that the number is nobody else's meanwhile.
+func (q *storeQueue) takeBack(number uint32) bool {
+	if q.isOver || !q.native.cancel(uint64(number)) {
+		return false
+	}
+	q.vacate(number)
+	q.givePlaces(1)
+	return true
+}
+
+// endWaits has whoever only waits be told that the store is closed, now and from now on.
+func (q *storeQueue) endWaits() {
+	q.mutex.Lock()
+	defer q.mutex.Unlock()
+	q.endsWaits = true
+	for number := range q.slots {
+		q.endWait(uint32(number))
+	}
+}
+
+// endWait is endWaits for one, and does nothing before that; false when there is nobody to tell.
+func (q *storeQueue) endWait(number uint32) bool {
+	to := q.slots[number]
+	if !q.endsWaits || to.call == nil || !to.call.isWait || !q.takeBack(number) {
+		return false
+	}
+	to.call.answers[to.at] = nativeClosed()
+	to.call.left = 0
+	to.call.ready <- struct{}{}
+	return true
 }
 
 // notComing takes away answers of a call that were never submitted.

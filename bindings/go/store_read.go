@@ -2,6 +2,7 @@ package trimtab
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"runtime"
 	"slices"
@@ -83,29 +84,60 @@ func (s *Store) GetEntry(ctx context.Context, key []byte, options ...CallOption)
 		return Entry{}, err
 	}
 	if core.mayWait(fresh) {
-		key := slices.Clone(key)
-		return waiting(ctx, core, func(timeoutMS int64) (Entry, error) { return core.native.entryAt(key, fresh, timeoutMS) })
+		return s.entryAt(ctx, key, fresh)
 	}
 	entry, err := core.native.entry(key)
 	return entry, core.closedNow(err)
 }
 
+func (s *Store) entryAt(ctx context.Context, key []byte, fresh freshness) (Entry, error) {
+	entry, isFresh, err := s.core.native.entryAt(key, fresh)
+	if err != nil || isFresh {
+		return entry, s.core.closedNow(err)
+	}
+	found, err := s.readAwaited(ctx, opGet, awaited{what: awaitGet, start: key}, fresh)
+	switch {
+	case err != nil:
+		return Entry{}, err
+	case len(found.Entries) != 0:
+		return found.Entries[0], nil
+	case !found.Done:
+		return Entry{}, &Error{Code: CodeNotFound, Operation: opGet, Detail: fmt.Sprintf("key %.40q not found by the primary", key)}
+	}
+	entry, _, err = s.core.native.entryAt(key, fresh.here())
+	return entry, s.core.closedNow(err)
+}
+
 // Count tells how many keys a range has. Else as Get.
 func (s *Store) Count(ctx context.Context, keys KeyRange, options ...CallOption) (uint64, error) {
 	defer runtime.KeepAlive(s)
-	core, err := s.reads(ctx, "count")
+	core, err := s.reads(ctx, opCount)
 	if err != nil {
 		return 0, err
 	}
-	fresh, err := readOptions("count", options)
+	fresh, err := readOptions(opCount, options)
 	if err != nil {
 		return 0, err
 	}
 	if core.mayWait(fresh) {
-		return waiting(ctx, core, func(timeoutMS int64) (uint64, error) { return core.native.countAt(keys, fresh, timeoutMS) })
+		return s.countAt(ctx, keys, fresh)
 	}
 	count, err := core.native.count(keys)
 	return count, core.closedNow(err)
+}
+
+func (s *Store) countAt(ctx context.Context, keys KeyRange, fresh freshness) (uint64, error) {
+	count, isFresh, err := s.core.native.countAt(keys, fresh)
+	if err != nil || isFresh {
+		return count, s.core.closedNow(err)
+	}
+	what := awaited{what: awaitCount, keys: keys.number(), start: keys.start, end: keys.end}
+	counted, err := s.readAwaited(ctx, opCount, what, fresh)
+	if err != nil || counted.Version != 0 {
+		return counted.Count, err
+	}
+	count, _, err = s.core.native.countAt(keys, fresh.here())
+	return count, s.core.closedNow(err)
 }
 
 // Range gives the keys of a range, all as they were at one moment: WithLimit, WithReverse, and as Get. Scan goes

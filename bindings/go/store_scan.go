@@ -48,9 +48,13 @@ func (s *Store) Scan(ctx context.Context, keys KeyRange, options ...CallOption) 
 	limit, isReverse := read.options.limit, read.options.reverse
 	var native nativeScan
 	if core.mayWait(fresh) {
-		native, err = waitingOr(ctx, core, func(timeoutMS int64) (nativeScan, error) {
-			return core.native.scanAt(keys, limit, isReverse, fresh, timeoutMS)
-		}, nativeScan.free)
+		var isFresh bool
+		native, isFresh, err = core.native.scanAt(keys, limit, isReverse, fresh)
+		if err == nil && !isFresh {
+			if _, err = s.readAwaited(ctx, opScan, awaited{what: awaitFresh}, fresh); err == nil {
+				native, _, err = core.native.scanAt(keys, limit, isReverse, fresh.here())
+			}
+		}
 	} else {
 		native, err = core.native.scan(keys, limit, isReverse)
 	}

@@ -7,8 +7,11 @@ use crate::capi::handle::{self, Sized32};
 use crate::capi::status::{Failure, trimtab_status};
 use crate::capi::store::{borrow, no_key, trimtab_store};
 use crate::capi::store_answer::trimtab_store_answer;
+use crate::capi::store_call::trimtab_store_call;
 use crate::capi::store_lease::no_lease;
 use crate::capi::store_operation::Keys;
+use crate::capi::store_outcome::named_request;
+use crate::capi::store_queue::trimtab_store_queue;
 use crate::capi::store_read::{Scanned, found_answer, trimtab_store_scan};
 use crate::capi::text::trimtab_bytes;
 use crate::embedded::{Read, Store};
@@ -185,5 +188,139 @@ pub unsafe extern "C" fn trimtab_store_lease_read_at(
             deadline_ms_out.write(found.deadline.as_millis());
         }
         Ok(())
+    })
+}
+
+/// Whether a read sees what `read` asks for without a wait, as far as that can be told at a glance: on a primary that holds its
+/// quorum, where what is here is no older than is asked, where it is that which is asked for, and in a store of one node. Then who reads with `TRIMTAB_READ_LOCAL` from now on sees
+/// that, and does not block. Otherwise have a queue tell when it is so.
+///
+/// - `read`: as for `trimtab_store_get_at`.
+/// - `fresh_out`: 1 or 0, when it may have to be waited for. Written on success only.
+///
+/// Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_STRUCT_SIZE`, `TRIMTAB_E_INVALID_ARGUMENT`, `TRIMTAB_E_STATE` when the store is
+/// closed, or `TRIMTAB_E_FORKED`.
+/// Thread safety: any thread, at any time. Does not block.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trimtab_store_is_fresh(
+    store: *const trimtab_store,
+    read: *const trimtab_store_read,
+    fresh_out: *mut i32,
+) -> trimtab_status {
+    guard(|| {
+        // SAFETY: `store` is null or a live store; null is refused.
+        let store = unsafe { borrow(store) }?;
+        // SAFETY: `read` is null or as large as its `struct_size` says.
+        let read = unsafe { read_of(read) }?;
+        // SAFETY: `fresh_out` is null or writable; null is refused.
+        let fresh_out = unsafe { handle::out(fresh_out, "fresh_out") }?;
+        fresh_out.write(i32::from(store.is_fresh(&read)?));
+        Ok(())
+    })
+}
+
+/// Asks to be told once what is here is as fresh as is asked, for the read's `timeout_ms` at most. Who reads with
+/// `TRIMTAB_READ_LOCAL`, and the same `epoch` and `entry`, once it is completed sees that and does not block: by
+/// `trimtab_store_scan_new_at` and `trimtab_store_lease_read_at`, and by what else reads. It is of this node: when that is not as
+/// fresh in time, it waits on for what the primary has. In a store of one node it is completed at once.
+///
+/// - `read`: as for `trimtab_store_get_at`; copied before return.
+/// - `user_data`: comes back with its answer, which fails with what `trimtab_store_scan_new_at` returns.
+///
+/// Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_STRUCT_SIZE`, `TRIMTAB_E_CAPACITY` when `capacity` is reached, or what each
+/// read in a cluster may that is known at once.
+/// Thread safety: any thread, at any time. Does not block.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trimtab_store_queue_submit_fresh(
+    queue: *const trimtab_store_queue,
+    read: *const trimtab_store_read,
+    user_data: u64,
+) -> trimtab_status {
+    guard(|| {
+        // SAFETY: `queue` is null or a live result of `trimtab_store_queue_new`; null is refused.
+        let queue = unsafe { handle::borrow(queue, "queue") }?;
+        // SAFETY: `read` is null or as large as its `struct_size` says.
+        let read = unsafe { read_of(read) }?;
+        Ok(queue.queue.submit_fresh(&read, user_data)?)
+    })
+}
+
+/// As `trimtab_store_queue_submit_fresh`, for who reads a key then. When what is here is not as fresh in time the primary reads it,
+/// as `trimtab_store_get_at` says: the answer has what that has found then, an entry, or `is_done` is 0 as the key is not there. With
+/// `is_done` and without an entry it is here that the key is to be read.
+///
+/// - `key`: copied before return. The others: as for `trimtab_store_queue_submit_fresh`.
+///
+/// Returns what `trimtab_store_queue_submit_fresh` does.
+/// Thread safety: any thread, at any time. Does not block.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trimtab_store_queue_submit_get_at(
+    queue: *const trimtab_store_queue,
+    key: trimtab_bytes,
+    read: *const trimtab_store_read,
+    user_data: u64,
+) -> trimtab_status {
+    guard(|| {
+        // SAFETY: `queue` is null or a live result of `trimtab_store_queue_new`; null is refused.
+        let queue = unsafe { handle::borrow(queue, "queue") }?;
+        // SAFETY: the caller keeps `key.data` readable for `key.len` bytes during the call.
+        let key = unsafe { key.bytes("key") }?;
+        // SAFETY: `read` is null or as large as its `struct_size` says.
+        let read = unsafe { read_of(read) }?;
+        Ok(queue.queue.submit_get_at(key, &read, user_data)?)
+    })
+}
+
+/// As `trimtab_store_queue_submit_fresh`, for who counts the keys of a range then. When what is here is not as fresh in time the
+/// primary counts them: the answer's `count` is what it has found, and `version` is not 0. With `version` 0 it is here that they
+/// are to be counted.
+///
+/// - `range`, `start`, `end`: as for `trimtab_store_count`; copied before return. The others: as for
+///   `trimtab_store_queue_submit_fresh`.
+///
+/// Returns what `trimtab_store_queue_submit_fresh` does.
+/// Thread safety: any thread, at any time. Does not block.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trimtab_store_queue_submit_count_at(
+    queue: *const trimtab_store_queue,
+    range: i32,
+    start: trimtab_bytes,
+    end: trimtab_bytes,
+    read: *const trimtab_store_read,
+    user_data: u64,
+) -> trimtab_status {
+    guard(|| {
+        // SAFETY: `queue` is null or a live result of `trimtab_store_queue_new`; null is refused.
+        let queue = unsafe { handle::borrow(queue, "queue") }?;
+        // SAFETY: the caller keeps what `start` and `end` point to readable during the call.
+        let keys = unsafe { Keys::read(range, start, end) }?;
+        // SAFETY: `read` is null or as large as its `struct_size` says.
+        let read = unsafe { read_of(read) }?;
+        Ok(queue.queue.submit_count_at(&keys.range(), &read, user_data)?)
+    })
+}
+
+/// Asks the primary what came of a request, as `trimtab_store_outcome` says. The answer is what its retry would get, with
+/// `is_repeated`, when it was applied. Without, it was not as of now when `is_done` is 1, and that is forgotten when it is 0.
+///
+/// - `call`: as for `trimtab_store_outcome`; copied before return.
+/// - `user_data`: comes back with its answer, which fails with what `trimtab_store_outcome` returns.
+///
+/// Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_STRUCT_SIZE`, `TRIMTAB_E_INVALID_ARGUMENT`, `TRIMTAB_E_CAPACITY` when `capacity`
+/// is reached, what `trimtab_store_outcome` returns that is known at once, or `TRIMTAB_E_STATE` also for a store in no cluster, where
+/// that need not wait.
+/// Thread safety: any thread, at any time. Does not block.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trimtab_store_queue_submit_outcome(
+    queue: *const trimtab_store_queue,
+    call: *const trimtab_store_call,
+    user_data: u64,
+) -> trimtab_status {
+    guard(|| {
+        // SAFETY: `queue` is null or a live result of `trimtab_store_queue_new`; null is refused.
+        let queue = unsafe { handle::borrow(queue, "queue") }?;
+        // SAFETY: `call` is null or as large as its `struct_size` says; null is refused.
+        let (request, timeout) = unsafe { named_request(call) }?;
+        Ok(queue.queue.submit_outcome(&request, timeout, user_data)?)
     })
 }

@@ -1,5 +1,7 @@
 //! What came of a request, asked by client and number.
 
+use std::time::Duration;
+
 use crate::capi::guard::guard;
 use crate::capi::handle;
 use crate::capi::status::{Failure, trimtab_status};
@@ -8,6 +10,7 @@ use crate::capi::store_answer::{answer_of, trimtab_store_answer};
 use crate::capi::store_call::{call_of, trimtab_store_call};
 use crate::embedded::RequestOutcome;
 use crate::error::Error;
+use crate::store::index::RequestId;
 
 /// It was done: the answer is what its retry would get.
 pub const TRIMTAB_REQUEST_APPLIED: i32 = 1;
@@ -40,19 +43,13 @@ pub unsafe extern "C" fn trimtab_store_outcome(
     guard(|| {
         // SAFETY: `store` is null or a live store; null is refused.
         let store = unsafe { borrow(store) }?;
-        if call.is_null() {
-            return Err(Failure::Null { what: "call" });
-        }
-        // SAFETY: `call` is as large as its `struct_size` says.
-        let asked = unsafe { call_of(call) }?;
         // SAFETY: `outcome_out` is null or writable; null is refused.
         let outcome_out = unsafe { handle::out(outcome_out, "outcome_out") }?;
         // SAFETY: `answer_out` is null or writable; null is refused.
         let answer_out = unsafe { handle::out(answer_out, "answer_out") }?;
-        let request = asked.request.ok_or_else(|| {
-            Error::invalid("call", "it names no request; say whose by client, and which by number")
-        })?;
-        let (outcome, answer) = match store.outcome(&request, asked.timeout)? {
+        // SAFETY: `call` is null or as large as its `struct_size` says; null is refused.
+        let (request, timeout) = unsafe { named_request(call) }?;
+        let (outcome, answer) = match store.outcome(&request, timeout)? {
             RequestOutcome::Applied(done) => (TRIMTAB_REQUEST_APPLIED, answer_of(done)),
             RequestOutcome::NotApplied => (TRIMTAB_REQUEST_NOT_APPLIED, std::ptr::null_mut()),
             RequestOutcome::Forgotten { .. } => (TRIMTAB_REQUEST_FORGOTTEN, std::ptr::null_mut()),
@@ -61,4 +58,22 @@ pub unsafe extern "C" fn trimtab_store_outcome(
         answer_out.write(answer);
         Ok(())
     })
+}
+
+/// Which request is asked about, and how long to wait for what came of it.
+///
+/// # Safety
+/// `call` is null, which is refused, or as large as its `struct_size` says.
+pub(super) unsafe fn named_request(
+    call: *const trimtab_store_call,
+) -> Result<(RequestId, Option<Duration>), Failure> {
+    if call.is_null() {
+        return Err(Failure::Null { what: "call" });
+    }
+    // SAFETY: passed on to the caller.
+    let asked = unsafe { call_of(call) }?;
+    let request = asked.request.ok_or_else(|| {
+        Error::invalid("call", "it names no request; say whose by client, and which by number")
+    })?;
+    Ok((request, asked.timeout))
 }

@@ -30,7 +30,7 @@ impl Handle for trimtab_store_queue {
 
 /// What the handle stands for.
 pub(super) struct OwnedQueue {
-    queue: Queue,
+    pub(super) queue: Queue,
     store: Store,
 }
 
@@ -210,9 +210,9 @@ pub unsafe extern "C" fn trimtab_store_queue_submit_durable(
     })
 }
 
-/// Takes back waits that are not done: of what was submitted with `user_data`, what `trimtab_store_queue_submit_durable` was asked.
-/// One that is taken back is never completed; its place in the queue is free, and so is that among the `waiting_max` who wait in
-/// the store. So each wait is either counted here once, or completed once.
+/// Takes back waits that are not done: of what was submitted with `user_data`, what `trimtab_store_queue_submit_durable`, `_fresh`,
+/// `_get_at`, `_count_at` and `_outcome` were asked. One that is taken back is never completed; its place in the queue is free, and so is
+/// that among the `waiting_max` who wait in the store. So each wait is either counted here once, or completed once.
 ///
 /// Writes are left alone: they are done, and completed. So is what is done and not taken: it is to be taken as ever.
 ///

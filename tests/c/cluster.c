@@ -100,6 +100,103 @@ static void writes_and_reads_on_every_node(void)
     CHECK(late == TRIMTAB_E_NOT_PRIMARY || late == TRIMTAB_E_TIMED_OUT);
 }
 
+/* Waits for what was submitted, which is done well, and gives what came of it. */
+static trimtab_store_answer *told(trimtab_store_queue *queue, uint64_t user_data, trimtab_store_result *result)
+{
+    trimtab_store_answer *answer = NULL;
+    uint64_t of = 0;
+    OK(trimtab_store_queue_next(queue, PATIENCE_MS, &of, &answer));
+    CHECK(of == user_data);
+    OK(trimtab_store_answer_read(answer, result));
+    return answer;
+}
+
+/* The same reads without a thread that waits: a queue tells when what is here is as fresh, or what the primary has found. */
+static void reads_by_a_queue(void)
+{
+    trimtab_store_call call = new_call();
+    trimtab_store_result result = new_result();
+    trimtab_store_read read = new_read(TRIMTAB_READ_PRIMARY), here = new_read(TRIMTAB_READ_LOCAL);
+    trimtab_store_answer *answer = NULL;
+    int32_t fresh = -1;
+    memcpy(call.client, "who asks by a q.", sizeof call.client);
+    call.number = 1;
+    OK(trimtab_store_put(stores[LEARNER], BYTES("by"), BYTES("queue"), &call, &result));
+    for (unsigned at = 0; at < NODES; at++) {
+        trimtab_store_queue *queue = NULL;
+        trimtab_store_read later = new_read(TRIMTAB_READ_LOCAL);
+        uint64_t count = 0;
+        OK(trimtab_store_queue_new(stores[at], 8, &queue));
+        OK(trimtab_store_is_fresh(stores[at], &here, &fresh));
+        CHECK(fresh == 1);
+        read.level = TRIMTAB_READ_PRIMARY;
+        OK(trimtab_store_is_fresh(stores[at], &read, &fresh));
+        CHECK(fresh == 0 || at == agreed_primary());
+
+        OK(trimtab_store_queue_submit_fresh(queue, &read, 1));
+        trimtab_store_answer_free(told(queue, 1, &result));
+        CHECK(has(stores[at], "by", "queue"));
+        OK(trimtab_store_count_at(stores[at], TRIMTAB_RANGE_PREFIX, BYTES("by"), NO_BYTES, &here, &count));
+        CHECK(count == 1);
+        OK(trimtab_store_queue_submit_get_at(queue, BYTES("by"), &read, 2));
+        trimtab_store_answer_free(told(queue, 2, &result));
+        CHECK(result.is_done == 1 && result.entries == 0);
+        OK(trimtab_store_queue_submit_count_at(queue, TRIMTAB_RANGE_PREFIX, BYTES("by"), NO_BYTES, &read, 3));
+        trimtab_store_answer_free(told(queue, 3, &result));
+        CHECK(result.version == 0);
+
+        /* What no replica can say it has is read by the primary. */
+        read.level = TRIMTAB_READ_REPLICA;
+        read.age_max_ms = 0;
+        read.timeout_ms = PATIENCE_MS;
+        if (at == LEARNER) {
+            OK(trimtab_store_queue_submit_get_at(queue, BYTES("by"), &read, 4));
+            answer = told(queue, 4, &result);
+            if (result.entries == 1) {
+                trimtab_store_entry entry = new_entry();
+                OK(trimtab_store_answer_entry(answer, 0, &entry));
+                CHECK(is(entry.value, entry.value_len, "queue"));
+            } else {
+                CHECK(result.is_done == 1);
+            }
+            trimtab_store_answer_free(answer);
+            OK(trimtab_store_queue_submit_count_at(queue, TRIMTAB_RANGE_PREFIX, BYTES("by"), NO_BYTES, &read, 5));
+            trimtab_store_answer_free(told(queue, 5, &result));
+            CHECK(result.version == 0 || result.count == 1);
+        }
+
+        call.number = 1;
+        OK(trimtab_store_queue_submit_outcome(queue, &call, 6));
+        trimtab_store_answer_free(told(queue, 6, &result));
+        CHECK(result.is_done == 1 && result.is_repeated == 1 && result.epoch > 0);
+        later.epoch = result.epoch;
+        call.number = 2;
+        OK(trimtab_store_queue_submit_outcome(queue, &call, 7));
+        trimtab_store_answer_free(told(queue, 7, &result));
+        CHECK(result.is_done == 1 && result.is_repeated == 0);
+
+        /* One that nobody has written yet is waited for, until it is taken back. */
+        size_t taken_back = 0;
+        later.entry = UINT64_C(1) << 40;
+        later.timeout_ms = -1;
+        OK(trimtab_store_is_fresh(stores[at], &later, &fresh));
+        CHECK(fresh == 0);
+        OK(trimtab_store_queue_submit_get_at(queue, BYTES("by"), &later, 8));
+        OK(trimtab_store_queue_cancel(queue, 8, &taken_back));
+        CHECK(taken_back == 1);
+        EXPECT(TRIMTAB_E_TIMED_OUT, trimtab_store_queue_next(queue, 0, NULL, &answer));
+        trimtab_store_queue_free(queue);
+    }
+    trimtab_store_queue *queue = NULL;
+    OK(trimtab_store_queue_new(stores[0], 8, &queue));
+    read.level = 17;
+    EXPECT(TRIMTAB_E_INVALID_ARGUMENT, trimtab_store_is_fresh(stores[0], &read, &fresh));
+    EXPECT(TRIMTAB_E_INVALID_ARGUMENT, trimtab_store_queue_submit_fresh(queue, &read, 8));
+    memset(call.client, 0, sizeof call.client);
+    EXPECT(TRIMTAB_E_INVALID_ARGUMENT, trimtab_store_queue_submit_outcome(queue, &call, 9));
+    trimtab_store_queue_free(queue);
+}
+
 static void how_it_is(void)
 {
     unsigned primary = agreed_primary();
@@ -238,6 +335,7 @@ static void a_child(void)
         EXPECT(TRIMTAB_E_FORKED, trimtab_store_reload_certificates(stores[0]));
         EXPECT(TRIMTAB_E_FORKED, trimtab_store_get_at(stores[0], BYTES("key"), &read, &answer));
         EXPECT(TRIMTAB_E_FORKED, trimtab_store_lease_read_at(stores[0], 7, &read, NULL, NULL));
+        EXPECT(TRIMTAB_E_FORKED, trimtab_store_is_fresh(stores[0], &read, &aborted));
         EXPECT(TRIMTAB_E_FORKED, trimtab_store_put(stores[0], BYTES("key"), BYTES("v"), NULL, NULL));
         EXPECT(TRIMTAB_E_FORKED, trimtab_cluster_events_next(events, -1, &event));
         EXPECT(TRIMTAB_E_FORKED, trimtab_cluster_events_poll_fd(events, &fd));
@@ -385,6 +483,7 @@ int main(void)
         open_node(at);
     }
     writes_and_reads_on_every_node();
+    reads_by_a_queue();
     how_it_is();
     a_child();
     who_is_primary_and_who_is_in_it();

@@ -258,6 +258,20 @@ struct row {
     R(y_get_at_store, trimtab_store_get_at, store, BAD, NULL, trimtab_bytes_of("k", 1), NULL, &made_answer) \
     R(y_get_at_key, trimtab_store_get_at, key, BAD, joined, missing_bytes(), NULL, &made_answer) \
     R(y_get_at_out, trimtab_store_get_at, answer_out, BAD, joined, trimtab_bytes_of("k", 1), NULL, NULL) \
+    R(y_is_fresh_store, trimtab_store_is_fresh, store, BAD, NULL, NULL, &flag) \
+    R(y_is_fresh_read, trimtab_store_is_fresh, read, FINE, joined, NULL, &flag) \
+    R(y_is_fresh_out, trimtab_store_is_fresh, fresh_out, BAD, joined, NULL, NULL) \
+    R(y_submit_fresh_queue, trimtab_store_queue_submit_fresh, queue, BAD, NULL, NULL, 0) \
+    R(y_submit_fresh_read, trimtab_store_queue_submit_fresh, read, FINE, queue, NULL, 0) \
+    R(y_submit_get_at_queue, trimtab_store_queue_submit_get_at, queue, BAD, NULL, trimtab_bytes_of("k", 1), NULL, 0) \
+    R(y_submit_get_at_key, trimtab_store_queue_submit_get_at, key, BAD, queue, missing_bytes(), NULL, 0) \
+    R(y_submit_get_at_read, trimtab_store_queue_submit_get_at, read, FINE, queue, trimtab_bytes_of("k", 1), NULL, 0) \
+    R(y_submit_count_at_queue, trimtab_store_queue_submit_count_at, queue, BAD, NULL, TRIMTAB_RANGE_BETWEEN, trimtab_bytes_of("k", 1), NO_KEY, NULL, 0) \
+    R(y_submit_count_at_start, trimtab_store_queue_submit_count_at, start, BAD, queue, TRIMTAB_RANGE_BETWEEN, missing_bytes(), NO_KEY, NULL, 0) \
+    R(y_submit_count_at_end, trimtab_store_queue_submit_count_at, end, BAD, queue, TRIMTAB_RANGE_BETWEEN, trimtab_bytes_of("k", 1), missing_bytes(), NULL, 0) \
+    R(y_submit_count_at_read, trimtab_store_queue_submit_count_at, read, FINE, queue, TRIMTAB_RANGE_BETWEEN, trimtab_bytes_of("k", 1), NO_KEY, NULL, 0) \
+    R(y_submit_outcome_queue, trimtab_store_queue_submit_outcome, queue, BAD, NULL, &store_call, 0) \
+    R(y_submit_outcome_call, trimtab_store_queue_submit_outcome, call, BAD, queue, NULL, 0) \
     R(y_lease_read_at_store, trimtab_store_lease_read_at, store, BAD, NULL, 3, NULL, &number, &number) \
     R(y_lease_read_at_read, trimtab_store_lease_read_at, read, FINE, store, 3, NULL, &number, &number) \
     R(y_lease_read_at_ttl, trimtab_store_lease_read_at, ttl_ms_out, FINE, store, 3, NULL, NULL, &number) \

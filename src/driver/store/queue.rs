@@ -15,7 +15,11 @@ use super::ground::{Source, Wanted};
 use super::owner::Owner;
 use super::shared::{closed, deadline, now};
 use crate::error::{Error, Result};
+#[cfg(all(feature = "proxy", feature = "replication"))]
+use crate::replication::look::Look;
 use crate::store::engine::{Durability, Ticket};
+#[cfg(all(feature = "proxy", feature = "replication"))]
+use crate::store::index::Range;
 use crate::store::index::{Command, FETCH_MAX, Operation, RequestId, Timestamp};
 use crate::sys::eventfd::EventFd;
 use crate::time::Clock;
@@ -284,6 +288,35 @@ impl Queue {
     /// once the store is closed; `Forked`.
     #[cfg(all(feature = "proxy", feature = "replication"))]
     pub fn submit_fresh(&self, read: &super::Read, user_data: u64) -> Result<()> {
+        self.submit_read(read, None, user_data)
+    }
+
+    /// As [`Queue::submit_fresh`], for who reads a key then: where what is here is not as fresh in time it is completed with what
+    /// the primary has found, an [`Answer::Got`](crate::store::index::Answer::Got), as [`Store::get_at`] says. Does not block.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Queue::submit_fresh`].
+    #[cfg(all(feature = "proxy", feature = "replication"))]
+    pub fn submit_get_at(&self, key: &[u8], read: &super::Read, user_data: u64) -> Result<()> {
+        self.submit_read(read, Some(Look::Get { key: key.to_vec() }), user_data)
+    }
+
+    /// As [`Queue::submit_fresh`], for who counts the keys of a range then: where what is here is not as fresh in time it is
+    /// completed with what the primary has counted, an [`Answer::Length`](crate::store::index::Answer::Length), as
+    /// [`Store::count_at`] says. Does not block.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Queue::submit_fresh`].
+    #[cfg(all(feature = "proxy", feature = "replication"))]
+    pub fn submit_count_at(&self, range: &Range<'_>, read: &super::Read, user_data: u64) -> Result<()> {
+        let (start, end) = (range.start.to_vec(), range.end.map(<[u8]>::to_vec));
+        self.submit_read(read, Some(Look::Count { start, end }), user_data)
+    }
+
+    #[cfg(all(feature = "proxy", feature = "replication"))]
+    fn submit_read(&self, read: &super::Read, look: Option<Look>, user_data: u64) -> Result<()> {
         let shared = self.store.shared()?;
         let must_wait = self.store.must_wait(read)?;
         let mut core = shared.core.lock();
@@ -292,30 +325,34 @@ impl Queue {
                 core.tell(owner);
                 return Ok(());
             }
-            let timeout = read.timeout.unwrap_or(self.store.inner.options.timeout);
-            let level = self.store.level_of(read);
-            shared.take_read(&mut core, level, read.token, deadline(timeout), owner, now())
+            let until = deadline(read.timeout.unwrap_or(self.store.inner.options.timeout));
+            shared.take_read(&mut core, (self.store.level_of(read), read.token), look, until, owner)
         })
     }
 
-    /// In a cluster: asks what came of a request, as [`Store::outcome`] does.
+    /// In a cluster: asks what came of a request, as [`Store::outcome`] does, for `timeout` at most; `None`: the store's.
     /// [`RequestOutcome::of`](super::RequestOutcome::of) says what the answer means. Does not block.
     ///
     /// # Errors
     ///
     /// Those of [`Queue::submit_fresh`]; `State` also outside a cluster.
     #[cfg(all(feature = "proxy", feature = "replication"))]
-    pub fn submit_outcome(&self, request: &RequestId, user_data: u64) -> Result<()> {
+    pub fn submit_outcome(
+        &self,
+        request: &RequestId,
+        timeout: Option<Duration>,
+        user_data: u64,
+    ) -> Result<()> {
         let shared = self.store.shared()?;
         let mut core = shared.core.lock();
-        let until = deadline(self.store.inner.options.timeout);
-        self.submit_wait(user_data, |owner| shared.take_outcome(&mut core, request, until, owner, now()))
+        let until = deadline(timeout.unwrap_or(self.store.inner.options.timeout));
+        self.submit_wait(user_data, |owner| shared.take_outcome(&mut core, request, until, owner))
     }
 
     /// Takes back what only waits and is not done: of what was submitted with `user_data`, what [`Queue::submit_durable`],
-    /// `submit_fresh` and `submit_outcome` were asked. Gives how many. They are never completed, and their places, here and in
-    /// the store, are free. Writes are done and completed as ever, and what is done is to be taken: neither is counted.
-    /// Does not block.
+    /// `submit_fresh`, `submit_get_at`, `submit_count_at` and `submit_outcome` were asked. Gives how many. They are never completed, and
+    /// their places, here and in the store, are free. Writes are done and completed as ever, and what is done is to be taken: neither
+    /// is counted. Does not block.
     ///
     /// # Errors
     ///

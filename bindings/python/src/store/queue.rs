@@ -108,7 +108,7 @@ impl Queue {
     /// Asks, in a cluster, what came of a request, as Store.outcome. Store._outcome_of reads the result. Does not block.
     fn _submit_outcome(&self, py: Python<'_>, user_data: u64, request: Request) -> PyResult<()> {
         let queue = self.queue(py)?;
-        self.store.get().detached(py, move |_| queue.submit_outcome(&request.0, user_data))
+        self.store.get().detached(py, move |_| queue.submit_outcome(&request.0, None, user_data))
     }
 
     /// Takes back what only waits and is not done: of what was submitted with this user_data, what submit_durable was asked.

@@ -127,6 +127,23 @@ impl Store {
         Ok(Some(self.pending(submitted, Expected::Any)))
     }
 
+    /// Whether who reads with [`ReadLevel::Local`] from now on sees what `read` asks for, as far as that can be told at a glance: on
+    /// a primary that holds its quorum, where what is here is no older than was asked, and where it is that which is asked for.
+    /// `false` where it may have to be waited for. Does not block.
+    pub fn is_fresh(&self, read: &Read) -> Result<bool> {
+        if !self.must_wait(read)? {
+            return Ok(true);
+        }
+        let shared = self.shared()?;
+        let Some(sight) = shared.sight.as_ref().filter(|_| read.token.is_none()) else { return Ok(false) };
+        // A view that is taken later shows no less.
+        Ok(match (sight.of(sight.standpoint()), self.level_of(read)) {
+            (resp::Sight::Whole, _) => true,
+            (resp::Sight::Past(Some(age)), ReadLevel::Replica { age_max }) => age <= age_max,
+            _ => false,
+        })
+    }
+
     /// `State` when the write at this position was lost with a primary.
     pub fn check_position(&self, position: Position) -> Result<()> {
         let shared = self.shared()?;
@@ -242,17 +259,20 @@ impl Shared {
         self.submit_with(|member, now| ask_to_read(member, level, token, look, deadline, now))
     }
 
-    /// Asks to read in a cluster; `owner` is told once what is here is as fresh.
+    /// Asks to read in a cluster; `owner` is told once what is here is as fresh, or what the primary finds for `look` where it is
+    /// not in time.
     pub(in crate::driver::store) fn take_read(
         &self,
         core: &mut Core,
-        level: ReadLevel,
-        token: Option<Position>,
+        (level, token): (ReadLevel, Option<Position>),
+        look: Option<Look>,
         deadline: Instant,
         owner: Owner,
-        now: Now,
     ) -> Result<()> {
-        self.take_with(core, owner, now, |member| ask_to_read(member, level, token, None, deadline, now))
+        let now = now();
+        // What the primary's freshness is asked of is read here in any case.
+        let look = look.filter(|_| level != ReadLevel::Primary);
+        self.take_with(core, owner, now, |member| ask_to_read(member, level, token, look, deadline, now))
     }
 
     /// Asks the primary what it remembers of a request; `owner` is told.
@@ -262,8 +282,8 @@ impl Shared {
         request: &RequestId,
         deadline: Instant,
         owner: Owner,
-        now: Now,
     ) -> Result<()> {
+        let now = now();
         self.take_with(core, owner, now, |member| member.submit_look(Look::Request(*request), deadline, now))
     }
 
