@@ -80,6 +80,8 @@ pub use self::member::{
     Beginning, ClusterEvent, ClusterEvents, ClusterOptions, ClusterStatus, Directory, Marked, MemberOptions,
     NodeStatus, Promoted, Read, ReadLevel, look_at_directory, mark_directory, promote_directory,
 };
+#[cfg(all(feature = "cli", feature = "replication"))]
+pub(crate) use self::member::{Forgetting, forgetting, mark_forgetting};
 pub use self::options::Options;
 pub use self::queue::{Completed, Queue, Submission};
 pub use self::recalled::RequestOutcome;
@@ -112,7 +114,7 @@ pub struct Store {
 }
 
 /// In the directory of a member of a cluster: says whose it is.
-const MEMBER_FILE: &str = "member";
+pub(crate) const MEMBER_FILE: &str = "member";
 
 struct Inner {
     shared: Arc<Shared>,

@@ -14,7 +14,7 @@ use crate::driver::store::owner::{Owner, Slot, Submitted};
 use crate::driver::store::shared::{closed, deadline, now};
 use crate::error::{Error, Result};
 use crate::peer::NodeName;
-use crate::replication::{Change, Denied, Position, Role, Standing};
+use crate::replication::{Change, Denied, Position, Role, Standing, damage};
 use crate::store::engine::{Now, Ticket};
 use crate::time::Instant;
 
@@ -404,6 +404,16 @@ impl Member {
                 let address = address.map(|it| format!(" {it}")).unwrap_or_default();
                 Some(format!(
                     "waits to be added to the cluster; have the primary do so: trimtab store add {name}{address}"
+                ))
+            }
+            Standing::Forgetful { .. }
+                if members.is_voter(self.own) && members.voters.len() < damage::VOTERS_MIN =>
+            {
+                Some(format!(
+                    "has forgotten what it promised, votes for nobody, and with fewer than {} voters cannot be taken in \
+                     again: stop the node that has most, mostly a learner, and promote its directory by force: trimtab store \
+                     promote --dir DIR --force",
+                    damage::VOTERS_MIN
                 ))
             }
             Standing::Forgetful { .. } => {

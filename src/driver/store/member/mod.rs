@@ -58,6 +58,8 @@ use self::calls::{Calls, Local, READ};
 use self::certificates::Renewals;
 use self::changes::Held;
 pub use self::changes::{ClusterStatus, NodeStatus};
+use self::deciding::Deciding;
+pub(crate) use self::marking::{Forgetting, forgetting, mark_forgetting};
 pub use self::marking::{Marked, look_at_directory, mark_directory};
 use self::messages::Messages;
 use self::news::News;
