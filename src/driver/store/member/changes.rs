@@ -210,7 +210,7 @@ impl Store {
         })
     }
 
-    fn ask_member(
+    pub(super) fn ask_member(
         &self,
         what: &'static str,
         timeout: Option<Duration>,

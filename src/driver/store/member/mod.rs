@@ -20,6 +20,7 @@
 //! | `mending` | a directory that is damaged when it is opened |
 //! | `marking` | what is said of a directory that nobody has open |
 //! | `promoting` | promotion by force of a directory that nobody has open |
+//! | `deciding` | who waits until what was answered here is decided |
 //! | `looking` | reads that are done here, or by the primary |
 //! | `changes` | who is in the cluster, who is primary: asked for and told |
 //! | `reads` | how fresh what a read sees is |
@@ -33,6 +34,7 @@ mod calls;
 mod catching;
 mod certificates;
 mod changes;
+mod deciding;
 mod joining;
 mod looking;
 mod marking;
@@ -77,7 +79,7 @@ use crate::error::{Error, Result};
 use crate::peer::Class;
 use crate::replication::progress::Progress;
 use crate::replication::relay::{self, Relay};
-use crate::replication::{Answer, Completion, Denied, Event, Fetch, InstallJob, Node, Role};
+use crate::replication::{Answer, Completion, Denied, Event, Fetch, InstallJob, Node, Position, Role};
 use crate::store::engine::{Durability, Engine, Now, Ticket};
 use crate::store::index::{self, Command, Operation, Outcome, Settings, Timestamp};
 use crate::store::log;
@@ -100,6 +102,7 @@ pub(in crate::driver) struct Member {
     pub(super) news: News,
     sight: Arc<Sight>,
     held: Option<Held>,
+    deciding: Deciding,
     pub(super) fetches: VecDeque<Fetch>,
     pub(super) install: Option<InstallJob>,
     waker: Waker,
@@ -159,6 +162,9 @@ impl Member {
 
     /// Tells a caller.
     fn reply(&mut self, ticket: Ticket, result: Result<Reply>) {
+        if let Ok(Reply { epoch: epoch @ 1.., sequence, .. }) = result {
+            self.deciding.note(Position { epoch, sequence });
+        }
         self.replies.push_back((ticket, result));
     }
 
@@ -199,6 +205,9 @@ impl Member {
         if let Some(ticket) = self.take_held_change() {
             self.reply(ticket, Err(super::shared::closed()));
         }
+        for ticket in self.deciding.take_all() {
+            self.reply(ticket, Err(super::shared::closed()));
+        }
         for (ticket, is_doubtful) in self.calls.take_all() {
             let why = if is_doubtful { Error::UnknownOutcome } else { super::shared::closed() };
             self.reply(ticket, Err(why));
@@ -219,6 +228,7 @@ impl Member {
             }
             self.configure(now);
             self.follow_mending();
+            self.follow_deciding(now.instant);
             if self.is_cut_off {
                 self.drop_out(now);
             }
