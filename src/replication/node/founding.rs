@@ -11,9 +11,10 @@ use std::collections::BTreeSet;
 
 use raft::eraftpb::{Message, MessageType};
 
-use super::{Node, Standing};
+use super::{Fence, Node, Standing};
 use crate::replication::frame::Header;
 use crate::replication::message::Body;
+use crate::store::engine::Now;
 
 /// What a founder writes down in place of the number of one that has forgotten something, which is odd.
 pub(super) const FOUNDING: u64 = 2;
@@ -83,6 +84,19 @@ impl Node {
         message.request_snapshot = raft.raft_log.committed.max(1);
         let _ = self.raw.step(message);
         self.append_ready();
+    }
+
+    /// A primary has this node as a member, and here only this node votes ([`Fault::Stranger`]): there are two clusters of one
+    /// name, as when a store that was restored was adopted in place of a member. Both would take writes that the other never
+    /// gets, so this one, which is alone, takes none any more.
+    ///
+    /// [`Fault::Stranger`]: crate::replication::frame::Fault::Stranger
+    pub fn handle_stranger(&mut self, primary: u64, now: Now) {
+        self.now = now;
+        // A learner of its own leads nobody, but for one that was promoted by force, and that says so.
+        if self.is_alone() && !self.members.learners.contains(&primary) {
+            self.fence(Fence::TwoClusters { primary });
+        }
     }
 
     /// Whether it is settled, and on disk, that this node may take part in elections.
