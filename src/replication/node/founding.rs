@@ -27,11 +27,22 @@ pub(super) struct Founding {
     /// Others that are new.
     new: BTreeSet<u64>,
     ticks: u32,
+    /// Who is primary, as the last of the others said that knows.
+    leader: Option<u64>,
 }
 
 impl Node {
     /// Takes in what another node's frame says of how far that is.
     pub(super) fn hear_of_founding(&mut self, header: &Header) {
+        if header.leader != 0 {
+            self.founding.leader = Some(header.leader);
+        } else if self.raw.raft.leader_id != 0 && !self.is_primary() {
+            // One that has forgotten something, or has nothing, looks for who takes it in: this header says who that is.
+            let is_lost = header.forgot != 0 || (header.epoch <= FIRST_EPOCH && self.is_beyond_founding());
+            if is_lost {
+                self.outbox.push(header.from, Body::Ping);
+            }
+        }
         if self.standing != Standing::Founding {
             return;
         }
@@ -46,6 +57,22 @@ impl Node {
                 self.write_membership();
             }
         }
+    }
+
+    /// Who is primary, as others say to one that has forgotten something, or has nothing yet; it may not be linked with that one.
+    pub fn primary_by_hearsay(&self) -> Option<u64> {
+        self.founding.leader.filter(|it| *it != self.identity.node)
+    }
+
+    /// Whether this node waits for a primary that takes it in, and hears of none.
+    pub fn seeks_primary(&self) -> bool {
+        let has_nothing = self.members.nodes().next().is_none();
+        self.takes_part() && self.primary().is_none() && (has_nothing || self.standing != Standing::Active)
+    }
+
+    /// Asks another node, whether that is primary or not, who is.
+    pub fn ask_for_primary(&mut self, node: u64) {
+        self.outbox.push(node, Body::Ping);
     }
 
     /// Tells the others that it is there, as long as nobody has left the first epoch.

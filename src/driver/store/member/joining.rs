@@ -166,6 +166,7 @@ impl Store {
             sweeps_at: Instant::START,
             lapsed_at: None,
             routes_at: Instant::START,
+            asks_at: Instant::START,
             is_newly_primary: false,
             told_role: Role::Idle,
             told_reign: false,

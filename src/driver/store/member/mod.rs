@@ -114,6 +114,8 @@ pub(in crate::driver) struct Member {
     lapsed_at: Option<Instant>,
     /// Nothing is passed on before then.
     routes_at: Instant,
+    /// When others are asked next who is primary, where this node has forgotten that.
+    asks_at: Instant,
     /// The settings are to be compared with the primary's.
     is_newly_primary: bool,
     /// The role that was told last.
@@ -229,6 +231,7 @@ impl Member {
             self.configure(now);
             self.follow_mending();
             self.follow_deciding(now.instant);
+            self.seek_primary(now.instant);
             if self.is_cut_off {
                 self.drop_out(now);
             }
@@ -249,6 +252,17 @@ impl Member {
             self.reply(ticket, Ok(reply));
         }
         self.answer_syncs();
+    }
+
+    /// One that has forgotten something, or has nothing, may be linked with others than the primary alone.
+    fn seek_primary(&mut self, now: Instant) {
+        if now >= self.asks_at && self.node.seeks_primary() {
+            let replication = &self.options.replication;
+            self.asks_at = now.saturating_add(replication.tick * replication.election_ticks);
+            for number in self.people.linked().collect::<Vec<_>>() {
+                self.node.ask_for_primary(number);
+            }
+        }
     }
 
     /// Shows readers what they see without the lock.
