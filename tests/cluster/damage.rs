@@ -362,7 +362,7 @@ fn a_lone_voter_whose_log_was_cut_off_waits_for_what_its_operator_says() {
         let store = cluster.store(cluster.primary());
         (0..600)
             .map(|it| store.put(&u32::to_be_bytes(it), &value(it), &Call::default()).unwrap().position())
-            .last()
+            .max()
     };
     let read = Read { level: Some(ReadLevel::Local), token: last, timeout: Some(PATIENCE) };
     cluster.store(1).view_at(&read).unwrap();

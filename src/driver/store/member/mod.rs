@@ -19,6 +19,7 @@
 //! | `joining` | opening |
 //! | `mending` | a directory that is damaged when it is opened |
 //! | `marking` | what is said of a directory that nobody has open |
+//! | `forgetting` | a directory whose log is cut off by hand |
 //! | `promoting` | promotion by force of a directory that nobody has open |
 //! | `deciding` | who waits until what was answered here is decided |
 //! | `looking` | reads that are done here, or by the primary |
@@ -35,6 +36,8 @@ mod catching;
 mod certificates;
 mod changes;
 mod deciding;
+#[cfg(feature = "cli")]
+mod forgetting;
 mod joining;
 mod looking;
 mod marking;
@@ -61,7 +64,8 @@ use self::certificates::Renewals;
 use self::changes::Held;
 pub use self::changes::{ClusterStatus, NodeStatus};
 use self::deciding::Deciding;
-pub(crate) use self::marking::{Forgetting, forgetting, mark_forgetting};
+#[cfg(feature = "cli")]
+pub(crate) use self::forgetting::{Forgetting, forgetting, mark_forgetting};
 pub use self::marking::{Marked, look_at_directory, mark_directory};
 use self::messages::Messages;
 use self::news::News;

@@ -178,13 +178,6 @@ pub(super) fn look(
     Ok(Place { found, label })
 }
 
-/// Whether somebody has said whose the directory is. Blocks for the disk.
-pub(super) fn is_member(folder: &Folder) -> Result<bool> {
-    folder
-        .has(NAME)
-        .map_err(|error| Error::io(format!("look for {NAME} in {}", folder.path().display()), &error))
-}
-
 /// The names of the cluster and the node whose directory this is. Blocks for the disk.
 ///
 /// # Errors
