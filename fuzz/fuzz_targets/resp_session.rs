@@ -83,6 +83,7 @@ fn topology(is_primary: bool) -> Topology {
         forwards: true,
         is_degraded: false,
         degraded_writes: 0,
+        fenced: None,
     }
 }
 

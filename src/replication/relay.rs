@@ -386,6 +386,10 @@ impl Fence {
                 "has another entry {sequence} than node {from}, and both say it is committed; keep its directory for \
                  looking into it, and add the node under another name"
             ),
+            Fence::TwoClusters { .. } => "is the only voter of its cluster, and another cluster of that name has it as a member. To \
+                                          make it a member there, take its directory away and start it with join = true, and \
+                                          without adopt; to keep what it has, end the other cluster and start this node again"
+                .into(),
             Fence::Differs { sequence } => format!(
                 "has come to another state than most others at entry {sequence}; keep its directory for looking into \
                  it, and add the node under another name"

@@ -96,6 +96,8 @@ pub struct Topology {
     pub is_degraded: bool,
     /// How many it has so answered.
     pub degraded_writes: u64,
+    /// Why this node is of no cluster any more, if so: it was removed, or put out.
+    pub fenced: Option<String>,
 }
 
 /// What is told to subscribers: a channel, and the message.
@@ -242,6 +244,7 @@ pub(super) mod tests {
             forwards: false,
             is_degraded: false,
             degraded_writes: 0,
+            fenced: None,
         }
     }
 

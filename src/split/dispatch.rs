@@ -502,6 +502,10 @@ impl Split {
 
     /// A client waits for a primary, unless it has done so for long enough or too many do.
     fn hold(&mut self, id: ClientId, now: Instant) {
+        if let Some(fenced) = &self.fenced {
+            let text = format!("ERR the node {fenced}");
+            return self.fail_waiting(id, text.as_bytes(), now);
+        }
         let (hold, max, count) = (self.options.hold, self.options.queue_max, self.held.len());
         let Some(client) = self.client_mut(id) else { return };
         match client.held_until {

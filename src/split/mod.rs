@@ -64,6 +64,7 @@ mod take;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use slab::Slab;
 
@@ -183,6 +184,8 @@ pub struct Split {
     nodes: BTreeMap<u64, Node>,
     epoch: u64,
     primary: Option<u64>,
+    /// Why there will be none.
+    fenced: Option<Arc<str>>,
     clients: Slab<Client>,
     links: Slab<Link>,
     generation: u32,
@@ -208,6 +211,7 @@ impl Split {
             nodes: BTreeMap::new(),
             epoch: 0,
             primary: None,
+            fenced: None,
             clients: Slab::new(),
             links: Slab::new(),
             generation: 0,

@@ -65,9 +65,11 @@ impl Split {
         if topology.epoch < self.epoch {
             return;
         }
-        let is_new = topology.epoch > self.epoch || topology.primary != self.primary;
+        let is_new =
+            topology.epoch > self.epoch || topology.primary != self.primary || topology.fenced != self.fenced;
         self.epoch = topology.epoch;
         self.primary = topology.primary;
+        self.fenced.clone_from(&topology.fenced);
         let gone: Vec<u64> = self
             .nodes
             .keys()

@@ -117,6 +117,8 @@ pub struct Topology {
     pub primary: Option<u64>,
     /// All nodes.
     pub nodes: Vec<NodeView>,
+    /// Why this listener's own node is of no cluster any more, if so: of a primary it hears nothing.
+    pub fenced: Option<Arc<str>>,
 }
 
 /// A node.

@@ -25,7 +25,7 @@ fn topology(epoch: u64, primary: Option<u64>, nodes: u64) -> Topology {
         is_own: id == 2,
         is_out: false,
     };
-    Topology { epoch, primary, nodes: (1..=nodes).map(view).collect() }
+    Topology { epoch, primary, nodes: (1..=nodes).map(view).collect(), fenced: None }
 }
 
 impl Bench {
@@ -338,6 +338,22 @@ fn without_a_primary_writes_wait_and_are_told_in_the_end() {
     bench.split.close_client(two, bench.now);
     bench.later(Duration::from_secs(5));
     assert!(bench.told(one).starts_with("-TRYAGAIN there was no primary for 5s"));
+    assert_eq!(bench.split.held(), 0);
+}
+
+#[test]
+fn where_the_node_is_out_who_waits_for_a_primary_is_told_at_once() {
+    let mut bench = Bench::with(Options::default());
+    bench.split.handle_topology(&topology(1, None, 2), bench.now);
+    let client = bench.client();
+    bench.say(client, "SET a 1");
+    assert_eq!(bench.told(client), "");
+    let fenced = Some("was removed from the cluster".into());
+    bench.split.handle_topology(&Topology { fenced, ..topology(1, None, 2) }, bench.now);
+    bench.act();
+    assert_eq!(bench.told(client), "-ERR the node was removed from the cluster\r\n");
+    bench.say(client, "SET a 2");
+    assert_eq!(bench.told(client), "-ERR the node was removed from the cluster\r\n");
     assert_eq!(bench.split.held(), 0);
 }
 

@@ -6,7 +6,7 @@ use trimtab::embedded::{Beginning, Call, ClusterOptions, Store, Watched};
 use trimtab::store::index::{Range, RequestId};
 
 use crate::support::{Cluster, LOCAL, PATIENCE, member, options, wait_role};
-use trimtab::replication::Role;
+use trimtab::replication::{Role, Standing};
 
 fn key(at: u32) -> Vec<u8> {
     format!("key-{at:05}").into_bytes()
@@ -172,4 +172,57 @@ fn a_store_with_others_in_its_configuration_begins_alone() {
     cluster.stores[0] = Some(store);
     assert_eq!(cluster.primary(), 0);
     assert_eq!(*cluster.store(0).get(b"key").unwrap().unwrap().value, *b"1");
+}
+
+/// A member's directory is lost, a backup restored in its place, and `adopt` still asked for: what would be a second primary for
+/// its clients takes no writes once it hears of the other.
+#[test]
+fn a_second_cluster_of_the_name_takes_no_writes_once_it_is_known() {
+    let mut cluster = alone();
+    let lone = Store::open(cluster.dir(0), options()).unwrap();
+    lone.put(b"key", b"yesterday", &Call::default()).unwrap();
+    let copy = cluster.folder.path().join("backup");
+    lone.backup(&copy, &backup::Options::default()).unwrap();
+    lone.close().unwrap();
+    drop(lone);
+    cluster.stores[0] = Some(Store::join(cluster.dir(0), options(), adopting(&cluster)).unwrap());
+    for name in ["b", "c"] {
+        let at = cluster.open_new(name);
+        let address = cluster.members[at].address;
+        cluster.store(0).add(name, address, Some(PATIENCE)).unwrap();
+        wait_role(cluster.store(at), Role::Learner);
+        cluster.store(0).promote_learner(name, Some(PATIENCE)).unwrap();
+        wait_role(cluster.store(at), Role::Replica);
+    }
+    cluster.members.iter_mut().for_each(|it| it.is_learner = false);
+    cluster.store(0).put(b"key", b"today", &Call { nodes: 3, ..Call::default() }).unwrap();
+    (0..3).for_each(|at| cluster.drop(at));
+    std::fs::remove_dir_all(cluster.dir(0)).unwrap();
+    backup::restore(&copy, cluster.dir(0), &backup::RestoreOptions::default()).unwrap();
+    cluster.stores[0] = Some(Store::join(cluster.dir(0), options(), adopting(&cluster)).unwrap());
+    cluster.store(0).put(b"key", b"here", &Call::default()).unwrap();
+    let mut events = cluster.store(0).cluster_events().unwrap();
+    (1..3).for_each(|at| cluster.open(at));
+    let store = cluster.store(0);
+    let detail = loop {
+        let status = store.cluster().unwrap();
+        if matches!(status.standing, Standing::Fenced(_)) {
+            break status.trouble.unwrap();
+        }
+        let told = events.next(PATIENCE);
+        assert!(told.is_ok(), "{status:?}, and there {:?}", cluster.store(1).cluster());
+    };
+    assert!(detail.contains("another cluster of that name has it as a member"), "{detail}");
+    let refused = store.put(b"key", b"here", &Call::default()).unwrap_err();
+    assert!(matches!(refused, Error::State { .. }), "{refused}");
+    assert_eq!(*cluster.store(1).get(b"key").unwrap().unwrap().value, *b"today");
+    cluster.store(1).put(b"key", b"later", &Call::default()).unwrap();
+    // As it says: with an empty directory, and asking to join.
+    drop(events);
+    cluster.drop(0);
+    std::fs::remove_dir_all(cluster.dir(0)).unwrap();
+    let joining = ClusterOptions { beginning: Beginning::Join, ..cluster.options_of(0) };
+    cluster.stores[0] = Some(Store::join(cluster.dir(0), options(), joining).unwrap());
+    cluster.wait_shown(0, b"key", b"later");
+    wait_role(cluster.store(0), Role::Replica);
 }

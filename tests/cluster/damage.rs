@@ -303,3 +303,133 @@ fn with_too_few_that_are_whole_nobody_votes_for_what_may_be_lost() {
     wait_role(&store, Role::Primary);
     assert!(store.view_at(&Read::default()).unwrap().sequence() >= last.sequence);
 }
+
+/// `trimtab wal repair --yes`: what it tells.
+fn repair(dir: &Path) -> String {
+    let command = ["wal", "repair", "--yes"];
+    let output =
+        std::process::Command::new(env!("CARGO_BIN_EXE_trimtab")).args(command).arg(dir).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What was cut off may have been answered at `quorum` with this node: it does not vote for who lacks that.
+#[test]
+fn a_node_whose_log_was_cut_off_by_hand_does_not_vote_until_it_has_that_again() {
+    let mut cluster = Cluster::new(3, 0);
+    let primary = cluster.primary();
+    let (cut, away) = ((primary + 1) % 3, (primary + 2) % 3);
+    fill(cluster.store(primary), 0, 300);
+    cluster.drop(away);
+    let store = cluster.store(primary);
+    for number in 300..600 {
+        let done = store.put(&u32::to_be_bytes(number), &value(number), &Call::default()).unwrap();
+        assert!(done.nodes >= 2);
+    }
+    cluster.drop(cut);
+    cluster.drop(primary);
+    let dir = cluster.dir(cut);
+    flip(&written(&dir), 30_000);
+    let told = repair(&dir);
+    assert!(told.contains("votes for nobody until the others have given it what it lacks"), "{told}");
+    assert_eq!(trimtab::embedded::look_at_directory(&dir).unwrap().seen, "damaged");
+    cluster.open(cut);
+    cluster.open(away);
+    let status = cluster.store(cut).cluster().unwrap();
+    assert!(matches!(status.standing, Standing::Forgetful { .. }), "{status:?}");
+    let mut events = cluster.store(away).cluster_events().unwrap();
+    wait_role(cluster.store(away), Role::Candidate);
+    let call = Call { timeout: Some(std::time::Duration::from_secs(2)), ..Call::default() };
+    let refused = cluster.store(away).put(b"key", b"1", &call).unwrap_err();
+    assert!(matches!(refused, Error::NoQuorum | Error::TimedOut { .. }), "{refused}");
+    while let Ok(event) = events.next(std::time::Duration::ZERO) {
+        assert!(!matches!(event, ClusterEvent::Role { role: Role::Primary, .. }), "{event:?}");
+    }
+    drop(events);
+    // Who has all of it is elected, and gives it to the others.
+    cluster.open(primary);
+    wait_role(cluster.store(primary), Role::Primary);
+    wait_role(cluster.store(cut), Role::Replica);
+    let last = fill(cluster.store(primary), 600, 610);
+    agree(&cluster, last, 610);
+}
+
+/// Nobody could take a lone voter in again, and its learner may have more than is left of it.
+#[test]
+fn a_lone_voter_whose_log_was_cut_off_waits_for_what_its_operator_says() {
+    let mut cluster = Cluster::new(1, 1);
+    let last = {
+        let store = cluster.store(cluster.primary());
+        (0..600)
+            .map(|it| store.put(&u32::to_be_bytes(it), &value(it), &Call::default()).unwrap().position())
+            .max()
+    };
+    let read = Read { level: Some(ReadLevel::Local), token: last, timeout: Some(PATIENCE) };
+    cluster.store(1).view_at(&read).unwrap();
+    cluster.drop(0);
+    flip(&written(&cluster.dir(0)), 30_000);
+    let refused = Store::join(cluster.dir(0), options(), cluster.options_of(0)).unwrap_err().to_string();
+    assert!(
+        refused.contains("b may have everything") && refused.contains("trimtab store promote --dir"),
+        "{refused}"
+    );
+    let told = repair(&cluster.dir(0));
+    assert!(told.contains("If a learner has more, promote that by force"), "{told}");
+    cluster.open(0);
+    let status = cluster.store(0).cluster().unwrap();
+    assert!(matches!(status.standing, Standing::Forgetful { .. }), "{status:?}");
+    assert!(
+        status.trouble.as_ref().is_some_and(|it| it.contains("promote its directory by force")),
+        "{status:?}"
+    );
+    // The learner has all of it, and nobody takes that from it.
+    assert_eq!(cluster.store(1).cluster().unwrap().standing, Standing::Active);
+    cluster.drop(1);
+    trimtab::embedded::promote_directory(cluster.dir(1)).unwrap();
+    cluster.open(1);
+    wait_role(cluster.store(1), Role::Primary);
+    agree_on(cluster.store(1), 600);
+    let mut events = cluster.store(0).cluster_events().unwrap();
+    while !matches!(cluster.store(0).cluster().unwrap().standing, Standing::Fenced(_)) {
+        events.next(PATIENCE).unwrap();
+    }
+}
+
+fn agree_on(store: &Store, count: u32) {
+    let view = store.view_at(&Read::default()).unwrap();
+    for number in 0..count {
+        assert_eq!(view.get(&number.to_be_bytes(), view.time()).unwrap().value, value(number), "{number}");
+    }
+}
+
+/// Without a learner that has more, what is left goes on, once somebody has said so.
+#[test]
+fn a_lone_voter_whose_log_was_cut_off_goes_on_by_force() {
+    let mut cluster = Cluster::new(1, 0);
+    let store = cluster.store(cluster.primary());
+    for number in 0..100 {
+        store.put(&u32::to_be_bytes(number), &value(number), &Call::default()).unwrap();
+    }
+    cluster.drop(0);
+    flip(&files(&cluster.dir(0), "wal").into_iter().next().unwrap(), 20_000);
+    repair(&cluster.dir(0));
+    for _ in 0..2 {
+        cluster.open(0);
+        let status = cluster.store(0).cluster().unwrap();
+        assert!(matches!(status.standing, Standing::Forgetful { .. }), "{status:?}");
+        cluster.drop(0);
+    }
+    for is_marked in [false, true] {
+        if is_marked {
+            // Cut off, and not opened since.
+            fs::remove_dir_all(cluster.dir(0).join("damaged")).unwrap();
+            flip(&files(&cluster.dir(0), "wal").into_iter().next().unwrap(), 12_000);
+            repair(&cluster.dir(0));
+        }
+        trimtab::embedded::promote_directory(cluster.dir(0)).unwrap();
+        cluster.open(0);
+        wait_role(cluster.store(0), Role::Primary);
+        cluster.store(0).put(b"key", b"1", &Call::default()).unwrap();
+        cluster.drop(0);
+    }
+}

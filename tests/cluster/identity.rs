@@ -325,3 +325,43 @@ fn copy_dir(from: &Path, to: &Path) {
         fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
     }
 }
+
+/// Who lost its directory may know only some of the others by its configuration, and the primary is not among them: it says so.
+#[test]
+fn a_node_whose_directory_was_lost_says_that_it_does_not_know_the_primary() {
+    let mut cluster = Cluster::new(3, 0);
+    let primary = cluster.primary();
+    let at = cluster.open_new("d");
+    let store = cluster.store(primary);
+    store.add("d", cluster.members[at].address, Some(PATIENCE)).unwrap();
+    store.promote_learner("d", Some(PATIENCE)).unwrap();
+    store.put(b"key", b"1", &Call { nodes: 4, ..Call::default() }).unwrap();
+    store.transfer("d", Some(PATIENCE)).unwrap();
+    wait_role(cluster.store(at), Role::Primary);
+    cluster.members[at].is_learner = false;
+    cluster.drop(0);
+    for beginning in [Beginning::New, Beginning::Join] {
+        fs::remove_dir_all(cluster.dir(0)).unwrap();
+        let full = cluster.options_of(0);
+        let members = full.members[..3].to_vec();
+        let older = ClusterOptions { members, beginning, ..full };
+        let store = Store::join(cluster.dir(0), options(), older).unwrap();
+        let mut events = store.cluster_events().unwrap();
+        let is_told = |store: &Store| {
+            let trouble = store.cluster().unwrap().trouble;
+            trouble.is_some_and(|it| it.contains("none of the nodes in this one's peers"))
+        };
+        let begun = std::time::Instant::now();
+        while !is_told(&store) {
+            assert!(begun.elapsed() < PATIENCE, "{:?}", store.cluster());
+            // No event need tell of it.
+            let _ = events.next(std::time::Duration::from_millis(100));
+        }
+        let refused = cluster.store(at).add("a", cluster.members[0].address, Some(PATIENCE)).unwrap_err();
+        assert!(refused.to_string().contains("name that in its peers (d = "), "{refused}");
+    }
+    // Told of it, it is taken in.
+    cluster.open(0);
+    cluster.wait_shown(0, b"key", b"1");
+    wait_role(cluster.store(0), Role::Replica);
+}

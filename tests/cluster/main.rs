@@ -11,6 +11,7 @@ mod certificates;
 mod folder;
 
 mod adopt;
+mod backup;
 mod chain;
 mod changes;
 mod damage;

@@ -13,7 +13,7 @@ use crate::cli::ctl::client::Client;
 use crate::cli::ctl::status::read;
 use crate::cli::ctl::table::{Side, Table, printable};
 use crate::cli::ctl::{self, address};
-use crate::cli::{Failure, json};
+use crate::cli::{Failure, count, json};
 
 /// Where the cluster is asked and changed.
 const PATH: &str = "/v1/store/cluster";
@@ -331,6 +331,12 @@ impl Promote {
             }
         }
         writeln!(out, "learners: {}", list(&promoted.learners))?;
+        let left = 1 + promoted.learners.len();
+        writeln!(
+            out,
+            "{} left: a durability of more nodes than that, in [store] or asked for, is reached by no write until others are added",
+            count(left, "node")
+        )?;
         Ok(writeln!(out, "start it now, and add new nodes to it")?)
     }
 

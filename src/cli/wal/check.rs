@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
+use super::node;
+use crate::cli::ctl::table::printable;
 use crate::cli::{Failure, count};
 use crate::driver::log::FileDisk;
 use crate::error::{Damage, Error};
@@ -29,6 +31,8 @@ struct Answer {
     found: Option<Found>,
     /// What is damaged.
     damage: Option<DamageTold>,
+    /// The node of a cluster whose directory it is, where that is damaged.
+    node: Option<node::Forgetting>,
     /// Why it was not read, when nothing is damaged.
     error: Option<String>,
 }
@@ -86,9 +90,17 @@ impl From<&Damage> for DamageTold {
 }
 
 pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<(), Failure> {
-    let checked = FileDisk::read_only(&arguments.dir).and_then(|disk| check(&disk, None, &mut |_| {}));
+    let disk = FileDisk::read_only(&arguments.dir);
+    let checked = disk.as_ref().map_err(Clone::clone).and_then(|disk| check(disk, None, &mut |_| {}));
+    let node = match (&disk, &checked) {
+        (Ok(disk), Err(Error::Corrupt(damage))) => node::find(disk, damage)?,
+        _ => None,
+    };
     if arguments.json {
-        return tell_json(checked, out);
+        return tell_json(checked, node, out);
+    }
+    if let Some(node) = node {
+        writeln!(out, "{}", printable(&node.advice))?;
     }
     let (identity, state, report) = checked?;
     writeln!(out, "{identity}")?;
@@ -131,15 +143,23 @@ pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<(), Fai
     Ok(())
 }
 
-fn tell_json(checked: Result<(Identity, State, Report), Error>, out: &mut impl Write) -> Result<(), Failure> {
+fn tell_json(
+    checked: Result<(Identity, State, Report), Error>,
+    node: Option<node::Forgetting>,
+    out: &mut impl Write,
+) -> Result<(), Failure> {
     let answer = match &checked {
-        Ok((identity, state, report)) => {
-            Answer { good: true, found: Some(found(identity, state, report)), damage: None, error: None }
-        }
+        Ok((identity, state, report)) => Answer {
+            good: true,
+            found: Some(found(identity, state, report)),
+            damage: None,
+            node,
+            error: None,
+        },
         Err(Error::Corrupt(damage)) => {
-            Answer { good: false, found: None, damage: Some((&**damage).into()), error: None }
+            Answer { good: false, found: None, damage: Some((&**damage).into()), node, error: None }
         }
-        Err(error) => Answer { good: false, found: None, damage: None, error: Some(error.to_string()) },
+        Err(error) => Answer { good: false, found: None, damage: None, node, error: Some(error.to_string()) },
     };
     super::json(out, &answer)?;
     if answer.good { Ok(()) } else { Err(Failure::Told) }

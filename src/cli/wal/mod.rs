@@ -2,6 +2,7 @@
 
 mod check;
 mod dump;
+mod node;
 mod repair;
 
 pub(super) use check::DamageTold;

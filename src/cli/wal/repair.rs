@@ -7,6 +7,8 @@ use clap::Args;
 use serde::Serialize;
 
 use super::check::DamageTold;
+use super::node;
+use crate::cli::ctl::table::printable;
 use crate::cli::{Failure, count};
 use crate::driver::log::FileDisk;
 use crate::error::Error;
@@ -16,7 +18,9 @@ use crate::store::log::{Repair, lock};
 ///
 /// A torn tail needs no repair: opening the log cuts it. Without --yes it only tells what it would do. What it changes is
 /// copied to the folder "damaged" in the log's directory first. A backup or another node is the better way when there
-/// is one, since entries that were acknowledged may be among those that are lost.
+/// is one, since entries that were acknowledged may be among those that are lost. The directory of a node of a cluster is
+/// written down as damaged before: its node votes for nobody until the others have given it what it lacks. One of three or more
+/// needs no repair: started, it mends its log by itself, or it is given an empty directory, which the others fill.
 #[derive(Args)]
 pub(super) struct Arguments {
     /// The log's directory
@@ -34,6 +38,8 @@ pub(super) struct Arguments {
 struct Answer {
     /// What is wrong, if anything.
     damage: Option<DamageTold>,
+    /// The node of a cluster whose directory it is.
+    node: Option<node::Forgetting>,
     /// The file that is cut, and where.
     cut: Option<CutTold>,
     removed: Vec<String>,
@@ -49,23 +55,29 @@ struct CutTold {
 }
 
 pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<(), Failure> {
-    let Some(repair) = Repair::plan(&FileDisk::read_only(&arguments.dir)?)? else {
+    let source = FileDisk::read_only(&arguments.dir)?;
+    let Some(repair) = Repair::plan(&source)? else {
         if arguments.json {
-            let answer = Answer { damage: None, cut: None, removed: Vec::new(), done: false, last: None };
+            let answer =
+                Answer { damage: None, node: None, cut: None, removed: Vec::new(), done: false, last: None };
             return Ok(super::json(out, &answer)?);
         }
         return Ok(writeln!(out, "good: there is nothing to repair")?);
     };
+    let node = node::find(&source, &repair.damage)?;
     let mut last = None;
     if arguments.yes {
         let disk = FileDisk::new(&arguments.dir)?;
         lock(&disk)?;
         set_aside(arguments, &repair)?;
+        // From here on it has forgotten something, whatever comes in between.
+        node::mark(&disk)?;
         last = Some(repair.run(&disk)?.1);
     }
     if arguments.json {
         let answer = Answer {
             damage: Some((&*repair.damage).into()),
+            node,
             cut: repair.cut.map(|(file, offset)| CutTold { file: file.to_string(), offset }),
             removed: repair.removed.iter().map(ToString::to_string).collect(),
             done: arguments.yes,
@@ -89,6 +101,21 @@ pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<(), Fai
                 out,
                 "nothing was done; {} would be changed or removed with --yes, and the entries there lost",
                 count(repair.touched().count(), "file")
+            )?,
+        }
+        match node {
+            None => {}
+            Some(node) if !arguments.yes => writeln!(out, "{}", printable(&node.advice))?,
+            Some(node) if node.is_mendable => writeln!(
+                out,
+                "the directory is written down as damaged: its node votes for nobody until the others have given it what it \
+                 lacks"
+            )?,
+            Some(_) => writeln!(
+                out,
+                "the directory is written down as damaged: its node votes for nobody, and with so few voters nobody can take \
+                 it in again. If a learner has more, promote that by force, else this directory: trimtab store promote --dir \
+                 DIR --force"
             )?,
         }
     }

@@ -20,6 +20,8 @@ pub(in crate::driver) struct Job<'s> {
     pub(in crate::driver) segment_bytes: u64,
     /// Waits until all that was taken so far is on disk.
     pub(in crate::driver) sync: &'s dyn Fn() -> Result<u64>,
+    /// Waits until all that was answered so far is committed, or never will be.
+    pub(in crate::driver) decided: &'s dyn Fn() -> Result<()>,
 }
 
 impl Job<'_> {
@@ -33,6 +35,7 @@ impl Job<'_> {
         let source = &self.source;
         let salt = seed(&random()?);
         let through_ms = self.shared.clock_ms();
+        (self.decided)()?;
         (self.sync)()?;
         let last = self.last();
         check_last(last, target.last())?;

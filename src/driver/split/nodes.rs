@@ -73,7 +73,7 @@ impl Nodes {
     fn alone(&self) -> Topology {
         let node =
             NodeView { id: 1, name: "store".into(), address: self.own.clone(), is_own: true, is_out: false };
-        Topology { epoch: 0, primary: Some(1), nodes: vec![node] }
+        Topology { epoch: 0, primary: Some(1), nodes: vec![node], fenced: None }
     }
 
     fn translate(&mut self, from: &resp::Topology) -> Topology {
@@ -88,7 +88,7 @@ impl Nodes {
             nodes.push(NodeView { id, name, address, is_own, is_out: false });
         }
         let primary = from.primary.and_then(|at| nodes.get(at)).map(|node| node.id);
-        Topology { epoch: from.epoch, primary, nodes }
+        Topology { epoch: from.epoch, primary, nodes, fenced: from.fenced.as_deref().map(Arc::from) }
     }
 
     fn number(&mut self, name: &str) -> (u64, Arc<str>) {

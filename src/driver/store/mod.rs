@@ -80,6 +80,8 @@ pub use self::member::{
     Beginning, ClusterEvent, ClusterEvents, ClusterOptions, ClusterStatus, Directory, Marked, MemberOptions,
     NodeStatus, Promoted, Read, ReadLevel, look_at_directory, mark_directory, promote_directory,
 };
+#[cfg(all(feature = "cli", feature = "replication"))]
+pub(crate) use self::member::{Forgetting, forgetting, mark_forgetting};
 pub use self::options::Options;
 pub use self::queue::{Completed, Queue, Submission};
 pub use self::recalled::RequestOutcome;
@@ -112,7 +114,7 @@ pub struct Store {
 }
 
 /// In the directory of a member of a cluster: says whose it is.
-const MEMBER_FILE: &str = "member";
+pub(crate) const MEMBER_FILE: &str = "member";
 
 struct Inner {
     shared: Arc<Shared>,
@@ -371,18 +373,28 @@ impl Store {
     /// that was answered before the call is in it. If it stops midway the backup is as it was before. Blocks for the
     /// disk; nobody else does.
     ///
+    /// On a member of a cluster that is what this node has answered. What was answered at `memory` or `local` is waited for
+    /// first, for the store's `timeout` at most, until it is committed and here, or lost with a primary.
+    ///
     /// # Errors
     ///
     /// `State` when another is adding to the backup, when the store is behind it or has gone another way since, or is
     /// closed; `InvalidArgument` when there is something else in `to`, a backup of another store, or when it is in the store's own
-    /// directory; `Corrupt` when what is
-    /// read is damaged; `Io`; `TimedOut` when what was written does not come to disk; `Forked`.
+    /// directory; `Corrupt` when what is read is damaged; `Io`; `TimedOut` when what was written does not come to disk; of a member
+    /// `NoQuorum`, and `TimedOut`, when what it had answered is not committed; `Forked`.
     pub fn backup(&self, to: impl AsRef<Path>, options: &backup::Options) -> Result<backup::Report> {
         let shared = self.shared()?;
         let source = backup::open::source(self.inner.threads.lock().disk.as_deref())?;
         let sync = || self.sync(None);
+        let decided = || {
+            #[cfg(all(feature = "proxy", feature = "replication"))]
+            self.wait_decided(self.inner.options.timeout)?;
+            Ok(())
+        };
         let (identity, segment_bytes) = (self.inner.identity, self.inner.options.engine.log.segment_bytes);
-        backup::open::Job { shared, source, identity, segment_bytes, sync: &sync }.run(to.as_ref(), options)
+        let job =
+            backup::open::Job { shared, source, identity, segment_bytes, sync: &sync, decided: &decided };
+        job.run(to.as_ref(), options)
     }
 
     /// The descriptor of a hosted store: readable while [`Store::turn`] has something to do. For poll, epoll and whatever is

@@ -11,9 +11,10 @@ use std::collections::BTreeSet;
 
 use raft::eraftpb::{Message, MessageType};
 
-use super::{Node, Standing};
+use super::{Fence, Node, Standing};
 use crate::replication::frame::Header;
 use crate::replication::message::Body;
+use crate::store::engine::Now;
 
 /// What a founder writes down in place of the number of one that has forgotten something, which is odd.
 pub(super) const FOUNDING: u64 = 2;
@@ -26,11 +27,22 @@ pub(super) struct Founding {
     /// Others that are new.
     new: BTreeSet<u64>,
     ticks: u32,
+    /// Who is primary, as the last of the others said that knows.
+    leader: Option<u64>,
 }
 
 impl Node {
     /// Takes in what another node's frame says of how far that is.
     pub(super) fn hear_of_founding(&mut self, header: &Header) {
+        if header.leader != 0 {
+            self.founding.leader = Some(header.leader);
+        } else if self.raw.raft.leader_id != 0 && !self.is_primary() {
+            // One that has forgotten something, or has nothing, looks for who takes it in: this header says who that is.
+            let is_lost = header.forgot != 0 || (header.epoch <= FIRST_EPOCH && self.is_beyond_founding());
+            if is_lost {
+                self.outbox.push(header.from, Body::Ping);
+            }
+        }
         if self.standing != Standing::Founding {
             return;
         }
@@ -45,6 +57,22 @@ impl Node {
                 self.write_membership();
             }
         }
+    }
+
+    /// Who is primary, as others say to one that has forgotten something, or has nothing yet; it may not be linked with that one.
+    pub fn primary_by_hearsay(&self) -> Option<u64> {
+        self.founding.leader.filter(|it| *it != self.identity.node)
+    }
+
+    /// Whether this node waits for a primary that takes it in, and hears of none.
+    pub fn seeks_primary(&self) -> bool {
+        let has_nothing = self.members.nodes().next().is_none();
+        self.takes_part() && self.primary().is_none() && (has_nothing || self.standing != Standing::Active)
+    }
+
+    /// Asks another node, whether that is primary or not, who is.
+    pub fn ask_for_primary(&mut self, node: u64) {
+        self.outbox.push(node, Body::Ping);
     }
 
     /// Tells the others that it is there, as long as nobody has left the first epoch.
@@ -83,6 +111,19 @@ impl Node {
         message.request_snapshot = raft.raft_log.committed.max(1);
         let _ = self.raw.step(message);
         self.append_ready();
+    }
+
+    /// A primary has this node as a member, and here only this node votes ([`Fault::Stranger`]): there are two clusters of one
+    /// name, as when a store that was restored was adopted in place of a member. Both would take writes that the other never
+    /// gets, so this one, which is alone, takes none any more.
+    ///
+    /// [`Fault::Stranger`]: crate::replication::frame::Fault::Stranger
+    pub fn handle_stranger(&mut self, primary: u64, now: Now) {
+        self.now = now;
+        // A learner of its own leads nobody, but for one that was promoted by force, and that says so.
+        if self.is_alone() && !self.members.learners.contains(&primary) {
+            self.fence(Fence::TwoClusters { primary });
+        }
     }
 
     /// Whether it is settled, and on disk, that this node may take part in elections.

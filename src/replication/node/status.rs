@@ -55,6 +55,11 @@ pub enum Fence {
         /// Who says so.
         from: u64,
     },
+    /// Only this node votes here, and another cluster of the same name has it as a member.
+    TwoClusters {
+        /// The other one's primary.
+        primary: u64,
+    },
     /// It has come to another state than more than half of the voters.
     Differs {
         /// At this sequence, or before.

@@ -241,7 +241,7 @@ impl World {
             is_out: false,
         });
         let primary = self.primary.map(|at| at as u64 + 1);
-        self.news.push((at, Topology { epoch: self.epoch, primary, nodes: nodes.collect() }));
+        self.news.push((at, Topology { epoch: self.epoch, primary, nodes: nodes.collect(), fenced: None }));
     }
 
     fn break_wire(&mut self, link: LinkId) {
@@ -308,7 +308,7 @@ impl World {
                 let nodes = self.news.last().map(|news| news.1.nodes.clone());
                 if let Some(nodes) = nodes {
                     let at = self.millis(20);
-                    self.news.push((at, Topology { epoch: self.epoch, primary: None, nodes }));
+                    self.news.push((at, Topology { epoch: self.epoch, primary: None, nodes, fenced: None }));
                     self.tell();
                 }
             }

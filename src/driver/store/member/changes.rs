@@ -14,7 +14,7 @@ use crate::driver::store::owner::{Owner, Slot, Submitted};
 use crate::driver::store::shared::{closed, deadline, now};
 use crate::error::{Error, Result};
 use crate::peer::NodeName;
-use crate::replication::{Change, Denied, Position, Role, Standing};
+use crate::replication::{Change, Denied, Position, Role, Standing, damage};
 use crate::store::engine::{Now, Ticket};
 use crate::time::Instant;
 
@@ -210,7 +210,7 @@ impl Store {
         })
     }
 
-    fn ask_member(
+    pub(super) fn ask_member(
         &self,
         what: &'static str,
         timeout: Option<Duration>,
@@ -276,6 +276,12 @@ impl Member {
         }
     }
 
+    /// Others say that there is a primary, and this node does not know where that is.
+    fn misses_primary(&self) -> bool {
+        let primary = self.node.primary().or(self.node.primary_by_hearsay());
+        primary.is_some_and(|it| self.people.get(it).is_none())
+    }
+
     /// Why a change is not made, by names: consensus knows numbers alone.
     fn refusal(&self, why: Denied, change: &Change) -> Error {
         if !matches!(why, Denied::Refused(_)) {
@@ -285,6 +291,16 @@ impl Member {
         let is_known = |node: u64| members.nodes().any(|it| it == node);
         let name = |node: u64| self.people.name(node);
         let said = match change {
+            Change::AddLearner { node, .. } if is_known(*node) && !self.people.is_linked(*node) => {
+                let (name, own) = (name(*node), &self.options.node);
+                let place = self.options.own().and_then(|it| it.address);
+                let place = place.map(|it| format!(" = \"{it}\"")).unwrap_or_default();
+                format!(
+                    "{name} is in the cluster already, and there is no link to it. If its directory was lost, it is taken in again \
+                     once it reaches this node, the primary: name that in its peers ({own}{place}). For another node choose \
+                     another name, as {name}b"
+                )
+            }
             Change::AddLearner { node, .. } if is_known(*node) => {
                 let name = name(*node);
                 format!(
@@ -384,6 +400,11 @@ impl Member {
         let status = self.node.status();
         let members = self.node.members();
         let trouble = match self.node.standing() {
+            Standing::Active if members.nodes().next().is_none() && self.misses_primary() => Some(
+                "waits to hear from the cluster's primary who is in the cluster; that is none of the nodes in this one's peers: name \
+                 it there, as trimtab store status of another node tells it, and start this one again"
+                    .into(),
+            ),
             Standing::Active if members.nodes().next().is_none() => {
                 Some("waits to hear from the cluster's primary who is in the cluster".into())
             }
@@ -399,11 +420,27 @@ impl Member {
             Standing::Founding => Some(
                 "begins a new cluster, and waits until enough of its voters say that they are new too".into(),
             ),
+            Standing::Forgetful { .. } if self.misses_primary() => Some(
+                "has forgotten what it promised, and votes for nobody until the cluster's primary takes it in again; that is none of \
+                 the nodes in this one's peers: name it there, as trimtab store status of another node tells it, and start this \
+                 one again"
+                    .into(),
+            ),
             Standing::Forgetful { .. } if !members.nodes().any(|it| it == self.own) => {
                 let (name, address) = (&self.options.node, self.options.own().and_then(|it| it.address));
                 let address = address.map(|it| format!(" {it}")).unwrap_or_default();
                 Some(format!(
                     "waits to be added to the cluster; have the primary do so: trimtab store add {name}{address}"
+                ))
+            }
+            Standing::Forgetful { .. }
+                if members.is_voter(self.own) && members.voters.len() < damage::VOTERS_MIN =>
+            {
+                Some(format!(
+                    "has forgotten what it promised, votes for nobody, and with fewer than {} voters cannot be taken in \
+                     again: stop the node that has most, mostly a learner, and promote its directory by force: trimtab store \
+                     promote --dir DIR --force",
+                    damage::VOTERS_MIN
                 ))
             }
             Standing::Forgetful { .. } => {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::calls::Calls;
 use super::certificates::Renewals;
+use super::deciding::Deciding;
 use super::messages::Messages;
 use super::news::News;
 use super::people::{People, about};
@@ -157,6 +158,7 @@ impl Store {
             news: News::default(),
             sight: Arc::clone(&sight),
             held: None,
+            deciding: Deciding::default(),
             fetches: VecDeque::new(),
             install: None,
             waker: links.waker(),
@@ -164,6 +166,7 @@ impl Store {
             sweeps_at: Instant::START,
             lapsed_at: None,
             routes_at: Instant::START,
+            asks_at: Instant::START,
             is_newly_primary: false,
             told_role: Role::Idle,
             told_reign: false,

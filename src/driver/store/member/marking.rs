@@ -71,7 +71,7 @@ pub fn mark_directory(path: impl AsRef<Path>, directory: Directory) -> Result<Ma
     seen(disk.folder()).map(|(marked, _)| marked)
 }
 
-fn seen(folder: &Folder) -> Result<(Marked, place::Place)> {
+pub(super) fn seen(folder: &Folder) -> Result<(Marked, place::Place)> {
     let (cluster, node) = place::names(folder)?;
     let place = place::look(folder, &cluster, &node.parse()?, true, || Ok(None), false)?;
     let seen = match place.found {

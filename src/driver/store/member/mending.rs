@@ -3,9 +3,11 @@
 
 use std::io::{self, ErrorKind};
 
+use super::people::name_in;
 use super::{ClusterEvent, ClusterOptions, place};
 use crate::driver::log::{FileDisk, Folder};
 use crate::error::{Error, Result};
+use crate::replication::Membership;
 use crate::replication::damage::{Cut, VOTERS_MIN};
 use crate::store::log::{Disk, Identity};
 
@@ -28,12 +30,15 @@ pub(super) fn mend(
 ) -> Result<Option<ClusterEvent>> {
     let Some(cut) = Cut::plan(disk, opening)? else { return Ok(None) };
     let voters = cluster.members.iter().filter(|it| !it.is_learner).count();
-    if !cut.is_mendable(cluster.identity().node, voters) {
+    let own = cluster.identity().node;
+    if !cut.is_mendable(own, voters) {
+        let configured = cluster.members.iter().filter(|it| it.is_learner).map(|it| it.name.to_string());
+        let learners = match &cut.members {
+            Some(members) => learners_in(members),
+            None => configured.collect(),
+        };
         let mut damage = cut.damage;
-        damage.hint = format!(
-            "there are fewer than {VOTERS_MIN} voters, so the others cannot take this node in again: restore the directory \
-             from a backup, or cut the log off with \"trimtab wal repair\" and open it with the directory said to be a copy"
-        );
+        damage.hint = by_force(&learners);
         return Err(Error::Corrupt(damage));
     }
     // From here on the node has forgotten something, whatever comes in between.
@@ -50,6 +55,30 @@ pub(super) fn mend(
         cut.damage.what
     );
     Ok(Some(ClusterEvent::Damaged { file: cut.damage.file.clone(), offset: cut.damage.offset, detail }))
+}
+
+/// What to do with a damaged directory whose node nobody could take in again.
+///
+/// - `learners`: the names of those that may have all of it.
+pub(super) fn by_force(learners: &[String]) -> String {
+    let first = match learners {
+        [] => "restore the directory from a backup".to_owned(),
+        learners => format!(
+            "{} may have everything: let it be, stop that and promote its directory by force (\"trimtab store promote --dir DIR \
+             --force\"), and fill this node anew under another name. Without it restore the directory from a backup",
+            learners.join(" or ")
+        ),
+    };
+    format!(
+        "there are fewer than {VOTERS_MIN} voters, so the others cannot take this node in again: {first}, or cut the log off \
+         with \"trimtab wal repair\" and promote this directory by force, with what is left"
+    )
+}
+
+/// The names of those that follow without a vote.
+pub(super) fn learners_in(members: &Membership) -> Vec<String> {
+    let name = |number: &u64| members.about.get(number).and_then(|about| name_in(about));
+    members.learners.iter().filter_map(name).collect()
 }
 
 /// Takes away what an earlier opening has set aside: the node is whole again. What cannot be taken away stays.

@@ -20,7 +20,9 @@
 //! | `joining` | opening |
 //! | `mending` | a directory that is damaged when it is opened |
 //! | `marking` | what is said of a directory that nobody has open |
+//! | `forgetting` | a directory whose log is cut off by hand |
 //! | `promoting` | promotion by force of a directory that nobody has open |
+//! | `deciding` | who waits until what was answered here is decided |
 //! | `looking` | reads that are done here, or by the primary |
 //! | `changes` | who is in the cluster, who is primary: asked for and told |
 //! | `reads` | how fresh what a read sees is |
@@ -34,6 +36,9 @@ mod calls;
 mod catching;
 mod certificates;
 mod changes;
+mod deciding;
+#[cfg(feature = "cli")]
+mod forgetting;
 mod held;
 mod joining;
 mod looking;
@@ -60,6 +65,9 @@ use self::calls::{Calls, Local, READ};
 use self::certificates::Renewals;
 use self::changes::Held;
 pub use self::changes::{ClusterStatus, NodeStatus};
+use self::deciding::Deciding;
+#[cfg(feature = "cli")]
+pub(crate) use self::forgetting::{Forgetting, forgetting, mark_forgetting};
 pub use self::marking::{Marked, look_at_directory, mark_directory};
 use self::messages::Messages;
 use self::news::News;
@@ -77,7 +85,7 @@ use crate::error::{Error, Result};
 use crate::peer::Class;
 use crate::replication::progress::Progress;
 use crate::replication::relay::{self, Relay};
-use crate::replication::{Answer, Completion, Denied, Event, Fetch, InstallJob, Node, Role};
+use crate::replication::{Answer, Completion, Denied, Event, Fetch, InstallJob, Node, Position, Role};
 use crate::store::engine::{Durability, Engine, Now, Ticket};
 use crate::store::index::{self, Command, Operation, Outcome, Settings, Timestamp};
 use crate::store::log;
@@ -100,6 +108,7 @@ pub(in crate::driver) struct Member {
     pub(super) news: News,
     sight: Arc<Sight>,
     held: Option<Held>,
+    deciding: Deciding,
     pub(super) fetches: VecDeque<Fetch>,
     pub(super) install: Option<InstallJob>,
     waker: Waker,
@@ -111,6 +120,8 @@ pub(in crate::driver) struct Member {
     lapsed_at: Option<Instant>,
     /// Nothing is passed on before then.
     routes_at: Instant,
+    /// When others are asked next who is primary, where this node has forgotten that.
+    asks_at: Instant,
     /// The settings are to be compared with the primary's.
     is_newly_primary: bool,
     /// The role that was told last.
@@ -159,6 +170,9 @@ impl Member {
 
     /// Tells a caller.
     fn reply(&mut self, ticket: Ticket, result: Result<Reply>) {
+        if let Ok(Reply { epoch: epoch @ 1.., sequence, .. }) = result {
+            self.deciding.note(Position { epoch, sequence });
+        }
         self.replies.push_back((ticket, result));
     }
 
@@ -199,6 +213,9 @@ impl Member {
         if let Some(ticket) = self.take_held_change() {
             self.reply(ticket, Err(super::shared::closed()));
         }
+        for ticket in self.deciding.take_all() {
+            self.reply(ticket, Err(super::shared::closed()));
+        }
         for (ticket, is_doubtful) in self.calls.take_all() {
             let why = if is_doubtful { Error::UnknownOutcome } else { super::shared::closed() };
             self.reply(ticket, Err(why));
@@ -219,6 +236,8 @@ impl Member {
             }
             self.configure(now);
             self.follow_mending();
+            self.follow_deciding(now.instant);
+            self.seek_primary(now.instant);
             if self.is_cut_off {
                 self.drop_out(now);
             }
@@ -239,6 +258,17 @@ impl Member {
             self.reply(ticket, Ok(reply));
         }
         self.answer_syncs();
+    }
+
+    /// One that has forgotten something, or has nothing, may be linked with others than the primary alone.
+    fn seek_primary(&mut self, now: Instant) {
+        if now >= self.asks_at && self.node.seeks_primary() {
+            let replication = &self.options.replication;
+            self.asks_at = now.saturating_add(replication.tick * replication.election_ticks);
+            for number in self.people.linked().collect::<Vec<_>>() {
+                self.node.ask_for_primary(number);
+            }
+        }
     }
 
     /// Shows readers what they see without the lock.

@@ -49,6 +49,7 @@ pub fn promote_directory(path: impl AsRef<Path>) -> Result<Promoted> {
     let (cluster, node) = place::names(disk.folder())?;
     // The lock comes before all else: whoever has the directory open goes on undisturbed.
     log::lock(&disk)?;
+    let found = place::look(disk.folder(), &cluster, &node.parse()?, true, || Ok(None), false)?;
     let label = find_label(&disk)?;
     let identity = identity_of(&cluster, &node.parse()?);
     let log = log::Options { segment_bytes: label.segment_bytes, ..log::Options::default() };
@@ -66,6 +67,8 @@ pub fn promote_directory(path: impl AsRef<Path>) -> Result<Promoted> {
     let (mut promoted, _) =
         open(&Start { label: Some(label.identity), is_promoted: true, ..Start::default() }, word(1))?;
     close(&mut promoted, &disk)?;
+    // What it has forgotten is nobody's any more: it alone says what was.
+    place::mark(disk.folder(), &cluster, &node.parse()?, found.label, place::Stage::Settled)?;
     let (before, members) = (before.members(), promoted.members());
     let name = |number: &u64| {
         before.about.get(number).and_then(|it| name_in(it)).unwrap_or_else(|| format!("node {number}"))

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 use super::people::Order;
 use super::{ClusterEvent, Member};
+use crate::driver::store::shared::now;
 use crate::peer::{End, NodeName, Reason, Refusal};
 use crate::replication::frame::Fault;
 use crate::store::engine::Now;
@@ -77,6 +78,9 @@ impl Member {
 
     /// Something that came from a node was not taken.
     pub(super) fn frame_refused(&mut self, from: u64, fault: &Fault) {
+        if let Fault::Stranger { from } = fault {
+            self.node.handle_stranger(*from, now());
+        }
         self.refusals.frames += 1;
         let why = format!("what it sent was refused: {}", self.words_of(fault));
         self.troubled(from, why.clone());

@@ -3,7 +3,7 @@
 use super::Member;
 use crate::driver::store::shared::Core;
 use crate::error::Result;
-use crate::replication::{Position, Role};
+use crate::replication::{Position, Role, Standing};
 use crate::resp::{ClientAddress, Node, Topology};
 use crate::store::engine::Now;
 
@@ -49,6 +49,10 @@ impl Member {
             forwards: self.options.forwards,
             is_degraded: status.is_degraded,
             degraded_writes: status.degraded_writes,
+            fenced: match self.node.standing() {
+                Standing::Fenced(fence) => Some(fence.describe()),
+                _ => None,
+            },
         }
     }
 

@@ -88,6 +88,13 @@ fn a_node_that_votes_alone_follows_nobody() {
         let now = at(net.millis);
         let promoted = net.node(primary).change(&Change::Promote { node: 4 }, None, now);
         assert!(matches!(promoted, Err(Denied::Refused(_))), "{promoted:?}");
+        // Told so, it takes nothing that the other would not get.
+        net.node(4).handle_stranger(primary, now);
+        assert!(matches!(net.node(4).standing(), Standing::Fenced(Fence::TwoClusters { .. })));
+        assert!(!net.node(4).is_settled() && is_there(net.node(4), "alone"));
+        // One that does not vote alone has heard nothing of weight.
+        net.node(primary).handle_stranger(4, now);
+        assert!(net.node(primary).is_settled());
     }
 }
 
