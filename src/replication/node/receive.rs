@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use raft::StateRole;
-use raft::eraftpb::{Message, MessageType};
+use raft::eraftpb::{EntryType, Message, MessageType};
 
 use super::{Event, Fence, Node, Standing};
 use crate::replication::frame::{self, Fault, Header};
@@ -242,13 +242,22 @@ impl Node {
     /// Whether what a primary says may be taken from this one. Where this node alone votes nobody else can be primary: whoever
     /// is, is another cluster's.
     pub(super) fn check_may_lead(&self, header: &Header) -> Result<(), Fault> {
-        let log = &self.raw.raft.raft_log;
-        // Of what is not known to be committed some may say who votes.
-        let knows_all = log.last_index() == log.committed;
-        if self.is_alone() && knows_all {
+        if self.is_alone() && !self.may_have_voters_to_come() {
             return Err(Fault::Stranger { from: header.from });
         }
         Ok(())
+    }
+
+    /// Whether something of what is not known to be committed may say who votes.
+    fn may_have_voters_to_come(&self) -> bool {
+        let log = &self.raw.raft.raft_log;
+        let (from, end) = (log.committed + 1, log.last_index() + 1);
+        if from >= end {
+            return false;
+        }
+        let tail = log.slice(from, end, None, raft::GetEntriesContext::empty(false));
+        let is_change = |entry: &raft::eraftpb::Entry| entry.get_entry_type() != EntryType::EntryNormal;
+        tail.map_or(true, |entries| entries.iter().any(is_change))
     }
 
     /// Whether the library may be given a message. `Err`: it cannot be, and says something about its sender.

@@ -119,6 +119,37 @@ fn a_node_that_votes_alone_takes_no_snapshot() {
     assert!(!said.iter().any(wants) && node.is_settled());
 }
 
+/// Not before the first entry of its reign counts either.
+#[test]
+fn a_node_that_votes_alone_follows_nobody_before_it_is_settled() {
+    let disk = SimDisk::new(1, Faults::default());
+    let mut node = open(&disk, 1, &begin(1, 0), None, at(0));
+    settle(&mut node, &disk, at(1));
+    drop(node);
+    disk.restart();
+    let mut node = open(&disk, 1, &Start::default(), None, at(2));
+    // What it appends is not on disk.
+    node.advance(at(2));
+    for millis in 3..2_000 {
+        node.handle_timeout(at(millis));
+        if node.role() == Role::Primary {
+            break;
+        }
+    }
+    assert!(node.role() == Role::Primary && !node.is_settled());
+    let membership =
+        open(&SimDisk::new(2, Faults::default()), 2, &begin(3, 0), None, at(0)).members().encode();
+    let offer = Body::Offer {
+        id: crate::replication::SnapshotId { sequence: 90, epoch: 8 },
+        clock_ms: 5,
+        membership,
+    };
+    let taken = node.handle_frame(&frame(2, 9, 2, &offer), at(2_001));
+    assert_eq!(taken, Err(Fault::Stranger { from: 2 }));
+    settle(&mut node, &disk, at(2_002));
+    assert!(node.is_settled());
+}
+
 /// A process ends amidst what it writes down about the beginning: wherever that is, the next one goes on.
 #[test]
 fn a_beginning_that_was_cut_off_is_begun_again() {
