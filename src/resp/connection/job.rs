@@ -101,7 +101,10 @@ impl Connection {
             (parts.map(|parts| (parts, world.into_draft())), now, state.settings().operations_max)
         });
         let Some((parts, mut draft)) = made else {
-            self.cut(hub);
+            match self.is_shared() {
+                true => self.fail_job(job.is_transaction, self.too_long(), hub),
+                false => self.cut(hub),
+            }
             return;
         };
         if let Some(failure) = draft.failure() {
@@ -229,7 +232,8 @@ impl Connection {
                 }
                 continue;
             }
-            let mut reply = Reply::bounded(&mut self.output, protocol, self.options.output_max);
+            let end = self.answer_end(from);
+            let mut reply = Reply::bounded(&mut self.output, protocol, end);
             let mut result = Ok(());
             match (part, queued.spec.run) {
                 (Part::Written(bytes, lookups), _) => {
@@ -252,6 +256,9 @@ impl Connection {
                 (Part::Later, _) => reply.simple("OK"),
             }
             let is_over = reply.is_over();
+            if is_over && self.is_shared() {
+                return self.conclude(from, Ok(()), true, hub);
+            }
             self.conclude(start, result, is_over, hub);
             if self.is_cut {
                 return;

@@ -162,7 +162,8 @@ impl Connection {
                 let mut context = Context { id: self.id, hub, view: &view, now };
                 let protocol = context.hub.client(self.id).protocol;
                 let start = self.output.len();
-                let mut reply = Reply::bounded(&mut self.output, protocol, self.options.output_max);
+                let end = self.answer_end(start);
+                let mut reply = Reply::bounded(&mut self.output, protocol, end);
                 let result = run(&mut context, args, &mut reply);
                 let is_over = reply.is_over();
                 self.conclude(start, result, is_over, hub);
@@ -262,7 +263,8 @@ impl Connection {
     pub(super) fn read(&mut self, run: Data, world: &mut World<'_>, args: Args<'_>, hub: &mut Hub) {
         let protocol = hub.client(self.id).protocol;
         let start = self.output.len();
-        let mut reply = Reply::bounded(&mut self.output, protocol, self.options.output_max);
+        let end = self.answer_end(start);
+        let mut reply = Reply::bounded(&mut self.output, protocol, end);
         let result = run(world, args, &mut reply);
         hub.counters.looked_up(world.take_lookups(false));
         let is_over = reply.is_over();
