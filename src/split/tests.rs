@@ -695,3 +695,36 @@ fn a_read_whose_answer_was_next_each_time_is_given_up_soon() {
     bench.answer(link, "$1\r\n1\r\n*2\r\n:3\r\n:1\r\n");
     assert_eq!(bench.told(other), "$1\r\n1\r\n");
 }
+
+/// As on a node.
+#[test]
+fn an_exec_that_is_refused_ends_its_transaction() {
+    let mut bench = Bench::new();
+    let client = bench.client();
+    bench.say(client, "MULTI\nSET q 1\nEXEC x");
+    let aborted =
+        "-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command\r\n";
+    assert_eq!(bench.told(client), format!("+OK\r\n+QUEUED\r\n{aborted}"));
+    bench.say(client, "EXEC\nEXEC x\nGET a");
+    assert_eq!(bench.told(client), format!("-ERR EXEC without MULTI\r\n{aborted}"));
+    let (read, _) = bench.sent(2);
+    bench.say(client, "exec x");
+    assert_eq!(bench.told(client), "", "what was asked for before it comes first");
+    bench.answer(read, "$1\r\n1\r\n");
+    assert_eq!(bench.told(client), format!("$1\r\n1\r\n{aborted}"));
+    // What was watched is not any more.
+    bench.say(client, "WATCH a");
+    let (own, _) = bench.sent(1);
+    bench.answer(own, "+OK\r\n");
+    bench.say(client, "MULTI\nEXEC x");
+    assert_eq!(bench.told(client), format!("+OK\r\n+OK\r\n{aborted}"));
+    assert!(!bench.links.contains_key(&own));
+    let hub = HubOptions { password: Some(b"secret".to_vec()), ..HubOptions::default() };
+    let mut bench = Bench::with(Options { hub, ..Options::default() });
+    let client = bench.client();
+    bench.say(client, "EXEC");
+    assert_eq!(
+        bench.told(client),
+        "-EXECABORT Transaction discarded because of: NOAUTH Authentication required.\r\n"
+    );
+}
