@@ -125,7 +125,9 @@ impl Connection {
         if draft.operations() > max {
             self.fail_job(
                 job.is_transaction,
-                failure(format!("ERR more than {max} keys are read and written at once; split it")),
+                failure(format!(
+                    "ERR more than {max} keys are read and written at once, those that are both counted twice; split it"
+                )),
                 hub,
             );
             return;

@@ -7,7 +7,7 @@ use super::job::{Job, Queued};
 use super::output::Slot;
 use super::position::BEHIND;
 use super::{Busy, Connection, Queue};
-use crate::resp::command::blind;
+use crate::resp::command::blind::{self, Expects};
 use crate::resp::command::{self, Args, Context, Control, Data, Run, Spec, failure, is};
 use crate::resp::hub::Hub;
 use crate::resp::keys::{Has, Keys, Position, Sight, Submitted};
@@ -282,21 +282,24 @@ impl Connection {
     ) -> Option<Taken> {
         let (time, value_max) = keys.present();
         let now = now.max(time);
-        let (step, expects) = match blind::plan(spec.name, args, value_max, now) {
-            Ok(planned) => planned?,
+        let (operation, expects) = match blind::plan(spec.name, args, value_max, now) {
+            Ok(Some(_)) if args.get(1).is_some_and(|key| keys.is_contested(key, now)) => return None,
+            Ok(Some((step, expects))) => (Operation::Step(step), expects),
+            Ok(None) if args.len() > 2 && matches!(spec.name, "del" | "unlink") => {
+                let max = keys.read(|state| state.settings().operations_max);
+                (blind::sweep(spec.name, args, max)?, Expects::Count)
+            }
+            Ok(None) => return None,
             Err(failure) => {
                 self.refuse(failure, hub);
                 return Some(Taken::Yes);
             }
         };
-        if args.get(1).is_some_and(|key| keys.is_contested(key, now)) {
-            return None;
-        }
         hub.counters.commands += 1;
         let client = hub.client(self.id);
         client.active = now;
         (client.last_command, client.last_subcommand) = (spec.name, None);
-        let command = Command { time: now, request: None, operation: Operation::Step(step) };
+        let command = Command { time: now, request: None, operation };
         match keys.submit(&command, self.options.durability, self.follows_primary, None) {
             Ok(Submitted::UnderWay(ticket)) => self.slots.push_back(Slot::Pending(ticket, expects)),
             Ok(Submitted::Done(done)) => {

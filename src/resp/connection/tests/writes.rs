@@ -206,3 +206,22 @@ fn what_is_no_number_is_told_as_it_was_when_it_was_applied() {
     while world.apply() {}
     assert_eq!(world.told(0), format!("{text} +OK :2"));
 }
+
+/// What is read and deleted counts twice, and more than half of what may be at once is deleted without being read.
+#[test]
+fn as_many_keys_are_deleted_as_may_be() {
+    let mut world = World::plain(1);
+    let keys: Vec<String> = (0..10_001).map(|at| format!("key{at}")).collect();
+    for chunk in keys.chunks(5_000) {
+        let pairs: String = chunk.iter().map(|key| format!(" {key} 1")).collect();
+        assert_eq!(world.ask(0, &format!("MSET{pairs}")), "+OK");
+    }
+    let del = |keys: &[String]| format!("DEL {}", keys.join(" "));
+    let refused =
+        "-ERR more than 10000 keys are read and written at once, those that are both counted twice; split it";
+    assert_eq!(world.ask(0, &del(&keys)), refused);
+    assert_eq!(world.ask(0, &del(&keys[..5_000])), ":5000");
+    assert_eq!(world.ask(0, &del(&keys[..10_000])), ":5000");
+    assert_eq!(world.ask(0, &del(&keys[..10_000]).replace("DEL", "UNLINK")), ":0");
+    assert_eq!(world.ask(0, "DBSIZE"), ":1");
+}
