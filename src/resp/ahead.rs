@@ -8,8 +8,11 @@
 //! Only writes that read first are foreseen: of the others nobody knows beforehand what they come to. Where one has come
 //! between, the keys are contested for a while, and who would write them without having read does read first. So
 //! whoever has failed does not fail again and again.
+//!
+//! A replica foresees nothing, since what it passes on has no sequence yet. There those who would write one key stand in a
+//! *line* once one of them has failed, and only the first one tries.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::keys::Ticket;
 use super::world::{Changed, Held};
@@ -20,6 +23,16 @@ const CONTEST_MS: u64 = 1_000;
 
 /// Keys that are contested at the same time, at most.
 const CONTESTED_MAX: usize = 1 << 10;
+
+/// How long one has a place in a line without having looked whether it is its turn, in milliseconds.
+const PLACE_MS: u64 = 200;
+
+/// How often it should look, in milliseconds.
+pub(super) const LOOK_MS: u64 = PLACE_MS / 2;
+
+/// Lines there are at the same time, at most, and places in one.
+const LINES_MAX: usize = 1 << 10;
+const LINE_MAX: usize = 1 << 7;
 
 /// What one key will have.
 #[derive(Clone, Debug)]
@@ -37,6 +50,15 @@ pub struct Ahead {
     expected: BTreeMap<Vec<u8>, Expected>,
     /// Keys, and until when.
     contested: BTreeMap<Vec<u8>, Timestamp>,
+    /// Who would write a key, one after the other.
+    lines: BTreeMap<Vec<u8>, VecDeque<Standing>>,
+}
+
+/// Who stands in a line, and until when.
+#[derive(Debug)]
+struct Standing {
+    who: u64,
+    until: Timestamp,
 }
 
 /// What a write that has read first will have changed.
@@ -104,6 +126,44 @@ impl Ahead {
         }
     }
 
+    /// Whether it is the turn of `who` to write `key`. If not, it has a place in the line, or there is none free yet: it is to look
+    /// again when another one has left it, or within [`LOOK_MS`].
+    ///
+    /// - `begins`: a line is begun if there is none.
+    pub fn is_turn(&mut self, key: &[u8], who: u64, begins: bool, now: Timestamp) -> bool {
+        let until = now.saturating_add(PLACE_MS);
+        let Some(line) = self.lines.get_mut(key) else {
+            if begins && self.lines.len() >= LINES_MAX {
+                self.lines.retain(|_, line| line.iter().any(|standing| standing.until > now));
+            }
+            if begins && self.lines.len() < LINES_MAX {
+                self.lines.insert(key.to_vec(), VecDeque::from([Standing { who, until }]));
+            }
+            return true;
+        };
+        // Those who have gone have left nothing but their places.
+        while line.front().is_some_and(|first| first.who != who && first.until <= now) {
+            line.pop_front();
+        }
+        match line.iter().position(|standing| standing.who == who) {
+            Some(at) => line[at].until = until,
+            None if line.len() < LINE_MAX => line.push_back(Standing { who, until }),
+            None => {}
+        }
+        line.front().is_none_or(|first| first.who == who)
+    }
+
+    /// `who` stands in the line no more. Says whether others do.
+    pub fn leave_line(&mut self, key: &[u8], who: u64) -> bool {
+        let Some(line) = self.lines.get_mut(key) else { return false };
+        line.retain(|standing| standing.who != who);
+        let is_over = line.is_empty();
+        if is_over {
+            self.lines.remove(key);
+        }
+        !is_over
+    }
+
     /// Whether who writes `key` should read it first.
     pub fn is_contested(&mut self, key: &[u8], now: Timestamp) -> bool {
         let Some(end) = self.contested.get(key) else { return false };
@@ -118,6 +178,35 @@ impl Ahead {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_stands_in_a_line_has_its_turn() {
+        let mut ahead = Ahead::default();
+        let at = Timestamp::from_millis;
+        assert!(
+            ahead.is_turn(b"a", 1, false, at(0)) && ahead.is_turn(b"a", 2, false, at(0)),
+            "there is none"
+        );
+        assert!(ahead.is_turn(b"a", 1, true, at(0)) && ahead.is_turn(b"b", 2, true, at(0)));
+        assert!(!ahead.is_turn(b"a", 2, true, at(0)) && !ahead.is_turn(b"a", 3, false, at(0)));
+        assert!(ahead.is_turn(b"a", 1, true, at(0)), "it tries again");
+        assert!(ahead.leave_line(b"a", 1));
+        assert!(!ahead.is_turn(b"a", 1, false, at(1)), "it stands behind the others now");
+        assert!(!ahead.is_turn(b"a", 3, false, at(1)) && ahead.is_turn(b"a", 2, false, at(1)));
+        // Whoever does not look any more is no obstacle, and neither is what is full.
+        assert!(!ahead.is_turn(b"a", 1, false, at(150)) && !ahead.is_turn(b"a", 3, false, at(200)));
+        assert!(ahead.is_turn(b"a", 3, false, at(201)));
+        assert!((10..200).all(|who| !ahead.is_turn(b"a", who, true, at(201))));
+        assert_eq!(ahead.lines[&b"a"[..]].len(), LINE_MAX);
+        assert!(!ahead.leave_line(b"b", 2) && !ahead.leave_line(b"b", 2));
+        // Lines are bounded, and those that nobody looks at make room.
+        for line in 0..LINES_MAX + 9 {
+            assert!(ahead.is_turn(format!("line{line}").as_bytes(), 1, true, at(300)));
+        }
+        assert_eq!(ahead.lines.len(), LINES_MAX);
+        assert!(ahead.is_turn(b"c", 1, true, at(500)));
+        assert_eq!(ahead.lines.len(), 1);
+    }
 
     #[test]
     fn contests_end_and_are_bounded() {

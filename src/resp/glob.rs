@@ -33,6 +33,8 @@ pub(super) struct Glob<'a> {
     /// Steps it may be walked for, from text to text.
     steps: usize,
     places: Option<Places>,
+    /// Whether a text without a byte fits.
+    takes_empty: bool,
 }
 
 /// Steps for each byte of a text: with one star before a word there are no more than two for each, mostly.
@@ -48,11 +50,21 @@ impl<'a> Glob<'a> {
             least += usize::from(part != Part::Star);
             rest = behind;
         }
-        Self { pattern, least, steps: pattern.len(), places: None }
+        Self { pattern, least, steps: pattern.len(), places: None, takes_empty: pattern.is_empty() }
+    }
+
+    /// One for keys and fields, of which a star alone takes each, an empty one too.
+    pub(super) fn of_keys(pattern: &'a [u8]) -> Self {
+        let takes_empty = matches!(pattern, [] | [b'*']);
+        Self { takes_empty, ..Self::new(pattern) }
     }
 
     /// Whether all of `text` fits.
     pub(super) fn matches(&mut self, text: &[u8]) -> bool {
+        // As Redis has it, whose stars are looked at only where there is something to look at.
+        if text.is_empty() {
+            return self.takes_empty;
+        }
         if text.len() < self.least {
             return false;
         }
@@ -259,7 +271,6 @@ mod tests {
         for (pattern, text, is_match) in [
             ("", "", true),
             ("", "a", false),
-            ("*", "", true),
             ("*", "abc", true),
             ("a*c", "abbc", true),
             ("a*c", "abbcd", false),
@@ -305,8 +316,23 @@ mod tests {
                 let (pattern, text, mut steps) = (pattern.as_bytes(), text.as_bytes(), usize::MAX);
                 let walked = walk(pattern, text, &mut steps).expect("there are steps enough");
                 prop_assert_eq!(at_once(pattern, text), walked);
-                prop_assert_eq!(glob.matches(text), walked);
+                let is_match = if text.is_empty() { pattern.is_empty() } else { walked };
+                prop_assert_eq!(glob.matches(text), is_match);
             }
+        }
+    }
+
+    #[test]
+    fn nothing_fits_no_star_but_one_for_keys() {
+        for (pattern, of_channels, of_keys) in [
+            ("", true, true),
+            ("*", false, true),
+            ("**", false, false),
+            ("?", false, false),
+            ("*?", false, false),
+        ] {
+            assert_eq!(matches(pattern.as_bytes(), b""), of_channels, "{pattern}");
+            assert_eq!(Glob::of_keys(pattern.as_bytes()).matches(b""), of_keys, "{pattern}");
         }
     }
 

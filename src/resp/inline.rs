@@ -26,7 +26,8 @@ fn word<'a>(mut rest: &'a [u8], out: &mut Vec<u8>) -> Option<&'a [u8]> {
     loop {
         match rest {
             [] | [0, ..] => return Some(rest),
-            [byte, ..] if is_space(*byte) => return Some(rest),
+            // Between words others part too, and these within one.
+            [b' ' | b'\t' | b'\n' | b'\r', ..] => return Some(rest),
             [b'"', after @ ..] => return quoted(after, b'"', out),
             [b'\'', after @ ..] => return quoted(after, b'\'', out),
             [byte, after @ ..] => {
@@ -101,6 +102,7 @@ mod tests {
             (r#"a"b" "" ''"#, vec!["ab", "", ""]),
             (r#""\xzz""#, vec!["xzz"]),
             ("a\0b", vec!["a"]),
+            ("\x0b\x0ca\x0bb\x0c \"c\"\x0bd", vec!["a\x0bb\x0c", "c", "d"]),
         ] {
             let expected: Vec<Vec<u8>> = expected.into_iter().map(|word| word.as_bytes().to_vec()).collect();
             assert_eq!(words(line), Some(expected), "{line}");

@@ -142,6 +142,18 @@ pub trait Keys {
         false
     }
 
+    /// Whether it is the turn of the client `who` to write `key`, where those who would write it stand in a line; if not, it is to
+    /// look again when something was applied. A line is begun only by who `begins` one.
+    fn is_turn(&mut self, key: &[u8], who: u64, begins: bool, now: Timestamp) -> bool {
+        let _ = (key, who, begins, now);
+        true
+    }
+
+    /// `who` has had its turn.
+    fn leave_line(&mut self, key: &[u8], who: u64) {
+        let _ = (key, who);
+    }
+
     /// What [`Keys::read`] will show, which is no older than this call.
     fn look(&mut self) -> Sight {
         self.view();

@@ -46,6 +46,12 @@ impl<'a> Reply<'a> {
         self.len_max.saturating_sub(self.out.len())
     }
 
+    /// Leaves out all that follows if it has `len` bytes at least, and there is no room for so many: before it is made up. Says
+    /// whether there is.
+    pub fn is_to_hold(&mut self, len: usize) -> bool {
+        self.has_room(len)
+    }
+
     /// Writes in `protocol` from now on.
     pub fn set_protocol(&mut self, protocol: Protocol) {
         self.protocol = protocol;

@@ -283,6 +283,14 @@ impl<'a> World<'a> {
         })
     }
 
+    /// The bytes of the string at `key`, which does not count as looked up.
+    pub(super) fn string_len(&mut self, key: &[u8]) -> usize {
+        self.look_up(key, |seen| match seen.map(|(value, _, _)| Value::parse(value)) {
+            Some(Value::String(string)) => string.len(),
+            _ => 0,
+        })
+    }
+
     /// Shows `then` the hash at `key`.
     pub(super) fn hash<T>(
         &mut self,

@@ -93,6 +93,8 @@ pub(super) struct Slot {
     pub(super) state: State,
     /// Connections that broke under it, and times that the node which alone can answer it was not fresh enough.
     pub(super) breaks: u32,
+    /// Connections that broke when its answer was the next to come.
+    pub(super) led: u32,
 }
 
 /// What a client has begun.
@@ -223,7 +225,7 @@ impl Client {
 
     pub(super) fn push(&mut self, ask: Ask, bytes: Bytes, state: State) {
         self.waiting += usize::from(matches!(state, State::Waiting));
-        self.slots.push_back(Slot { ask, bytes, state, breaks: 0 });
+        self.slots.push_back(Slot { ask, bytes, state, breaks: 0, led: 0 });
     }
 
     /// Answers at once, behind what is to be answered before.

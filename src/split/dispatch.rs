@@ -545,6 +545,9 @@ impl Split {
             Some(Node { name, failures: 1.., .. }) => {
                 format!("TRYAGAIN {name} is primary and was not to be reached for {hold:?}: nothing was done")
             }
+            Some(Node { name, address: Some(_), is_out: false, .. }) => {
+                format!("TRYAGAIN {name} is primary, and refused or broke off for {hold:?}: nothing was done")
+            }
             _ => format!("TRYAGAIN there was no primary for {hold:?}: nothing was done"),
         };
         self.fail_waiting(id, text.as_bytes(), now);

@@ -27,7 +27,7 @@ pub(super) struct Node {
     pub(super) mark: u8,
     pub(super) address: Option<Address>,
     is_own: bool,
-    is_out: bool,
+    pub(super) is_out: bool,
     pub(super) links: [Links; 2],
     /// What its connection for reads is known to have applied.
     pub(super) has: [Position; 2],

@@ -22,6 +22,10 @@ const REFUSALS: [&[u8]; 7] = [
 const IN_DOUBT: &[u8] = b"INDOUBT the primary broke off: whether this was done is not known";
 /// How many connections may break under a read before it is given up.
 const BREAKS_MAX: u32 = 32;
+/// The same when its answer was the next to come each time: it may be why.
+const LED_MAX: u32 = 4;
+/// What a node says instead of an answer that has more than `output_max` bytes.
+const TOO_LONG: &[u8] = b"-TOOLONG ";
 
 /// Whether an answer says that nothing was done, but may be elsewhere.
 pub(super) fn is_refusal(answer: &[u8]) -> bool {
@@ -219,6 +223,10 @@ impl Split {
         }
         let mut answer = std::mem::take(answer);
         let is_streamed = *is_streamed;
+        if !is_streamed && answer.starts_with(TOO_LONG) {
+            self.counters.slow += 1;
+            return self.cut(id);
+        }
         let ask = client.slots[at].ask;
         if let Some(refusal) = refusal
             && answer.starts_with(b"-EXECABORT ")
@@ -340,12 +348,12 @@ impl Split {
         let stood = matches!(link.stage, Stage::Up | Stage::Draining(_));
         let seekers = link.take_seekers();
         self.lose_seeks(seekers);
-        for pending in std::mem::take(&mut link.pending) {
+        for (place, pending) in std::mem::take(&mut link.pending).into_iter().enumerate() {
             match pending.what {
                 What::Position(seekers) => self.lose_seeks(seekers),
                 What::Slot { client, slot, .. } => {
                     let has_left = stood && link.sent > pending.begin;
-                    self.break_slot(id, client, slot, has_left);
+                    self.break_slot(id, client, slot, has_left, place == 0);
                 }
                 What::Greeting | What::Swallow | What::Fence { .. } => {}
             }
@@ -392,8 +400,8 @@ impl Split {
         self.touch(id);
     }
 
-    /// What was sent for a slot is not answered. `has_left`: the node may have it.
-    fn break_slot(&mut self, link: LinkId, id: ClientId, slot: u64, has_left: bool) {
+    /// What was sent for a slot is not answered. `has_left`: the node may have it. `is_next`: its answer was the next to come.
+    fn break_slot(&mut self, link: LinkId, id: ClientId, slot: u64, has_left: bool, is_next: bool) {
         let tells_twice = is_planted!(self, ToldTwice);
         let sends_twice = is_planted!(self, SentTwice);
         let in_doubt: &[u8] = if is_planted!(self, CertainDoubt) { b"TRYAGAIN" } else { IN_DOUBT };
@@ -410,7 +418,8 @@ impl Split {
             return self.cut(id);
         }
         slot.breaks += 1;
-        let is_spent = slot.breaks >= BREAKS_MAX;
+        slot.led += u32::from(has_left && is_next);
+        let is_spent = slot.breaks >= BREAKS_MAX || slot.led >= LED_MAX;
         if slot.ask.is_repeatable() && is_spent {
             slot.state = State::Ready(error(b"TRYAGAIN every node that was asked broke off"));
             self.counters.unserved += 1;

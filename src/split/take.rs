@@ -88,10 +88,10 @@ impl Split {
         let number = client.number;
         let routed = match route(args) {
             Ok(routed) => routed,
-            Err(text) => return self.reject(id, &text),
+            Err(text) => return self.reject_request(id, args, &text, now),
         };
         if !routed.is_for_strangers && !self.desk.is_authenticated(number) {
-            return self.reject(id, b"NOAUTH Authentication required.");
+            return self.reject_request(id, args, b"NOAUTH Authentication required.", now);
         }
         let Some(client) = self.client(id) else { return Taken::Yes };
         if client.multi.is_some() {
@@ -262,6 +262,21 @@ impl Split {
     fn refuse(&mut self, id: ClientId, text: &[u8]) -> Taken {
         self.desk.count(true);
         self.reply(id, &error(text))
+    }
+
+    /// Says what is wrong with a request. If that is `EXEC`, its transaction is over, as on a node.
+    fn reject_request(&mut self, id: ClientId, args: &[&[u8]], text: &[u8], now: Instant) -> Taken {
+        if !args.first().is_some_and(|name| name.eq_ignore_ascii_case(b"exec")) {
+            return self.reject(id, text);
+        }
+        let Some(client) = self.client_mut(id) else { return Taken::Yes };
+        if !client.slots.is_empty() {
+            return Taken::Later;
+        }
+        client.multi = None;
+        self.end_watch(id, now);
+        let reason = text.strip_prefix(b"ERR ").unwrap_or(text);
+        self.refuse(id, &[b"EXECABORT Transaction discarded because of: ", reason].concat())
     }
 
     /// The same, and a transaction that it belongs to is lost.

@@ -674,3 +674,73 @@ fn a_request_of_http_is_cut_without_a_word() {
     assert_eq!(bench.cut, [client]);
     assert_eq!((bench.split.counters().protocol_errors, bench.split.counters().writes), (1, 0));
 }
+
+/// A node does not cut the connection that its client shares with others for what is too long, and no other one is asked.
+#[test]
+fn who_asks_for_too_much_is_cut_and_nobody_else() {
+    let mut bench = Bench::new();
+    let (one, other) = (bench.client(), bench.client());
+    bench.say(one, "MGET a a");
+    bench.say(other, "GET b");
+    let (read, said) = bench.sent(2);
+    assert_eq!(said, "MGET a a; GET b");
+    bench.answer(read, "-TOOLONG this answer has more than 100 bytes\r\n$1\r\n1\r\n");
+    assert_eq!(bench.told(other), "$1\r\n1\r\n");
+    assert_eq!(bench.cut, [one]);
+    let counters = bench.split.counters();
+    assert_eq!((counters.slow, counters.retries, counters.link_errors), (1, 0, 0));
+    assert!(bench.links.contains_key(&read) && bench.is_silent(1));
+}
+
+/// It may be why they broke.
+#[test]
+fn a_read_whose_answer_was_next_each_time_is_given_up_soon() {
+    let mut bench = Bench::new();
+    let (one, other) = (bench.client(), bench.client());
+    bench.say(one, "GET a");
+    bench.say(other, "GET b");
+    for round in 0..4 {
+        let port = if round == 0 { 2 } else { 1 };
+        let (link, said) = bench.sent(port);
+        assert!(said.starts_with("GET a; GET b"), "{said}");
+        bench.split.handle_link_down(link, bench.now);
+    }
+    assert_eq!(bench.told(one), "-TRYAGAIN every node that was asked broke off\r\n");
+    let (link, said) = bench.sent(1);
+    assert_eq!(said, "GET b; TRIMTAB POSITION");
+    bench.answer(link, "$1\r\n1\r\n*2\r\n:3\r\n:1\r\n");
+    assert_eq!(bench.told(other), "$1\r\n1\r\n");
+}
+
+/// As on a node.
+#[test]
+fn an_exec_that_is_refused_ends_its_transaction() {
+    let mut bench = Bench::new();
+    let client = bench.client();
+    bench.say(client, "MULTI\nSET q 1\nEXEC x");
+    let aborted =
+        "-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command\r\n";
+    assert_eq!(bench.told(client), format!("+OK\r\n+QUEUED\r\n{aborted}"));
+    bench.say(client, "EXEC\nEXEC x\nGET a");
+    assert_eq!(bench.told(client), format!("-ERR EXEC without MULTI\r\n{aborted}"));
+    let (read, _) = bench.sent(2);
+    bench.say(client, "exec x");
+    assert_eq!(bench.told(client), "", "what was asked for before it comes first");
+    bench.answer(read, "$1\r\n1\r\n");
+    assert_eq!(bench.told(client), format!("$1\r\n1\r\n{aborted}"));
+    // What was watched is not any more.
+    bench.say(client, "WATCH a");
+    let (own, _) = bench.sent(1);
+    bench.answer(own, "+OK\r\n");
+    bench.say(client, "MULTI\nEXEC x");
+    assert_eq!(bench.told(client), format!("+OK\r\n+OK\r\n{aborted}"));
+    assert!(!bench.links.contains_key(&own));
+    let hub = HubOptions { password: Some(b"secret".to_vec()), ..HubOptions::default() };
+    let mut bench = Bench::with(Options { hub, ..Options::default() });
+    let client = bench.client();
+    bench.say(client, "EXEC");
+    assert_eq!(
+        bench.told(client),
+        "-EXECABORT Transaction discarded because of: NOAUTH Authentication required.\r\n"
+    );
+}

@@ -173,3 +173,26 @@ fn what_several_change_on_different_nodes_is_all_there() {
         assert_eq!(client.ask(&format!("GET {key}")), Some(format!("${}|{all}", all.to_string().len())));
     }
 }
+
+/// A replica passes on what others would change too, one after the other.
+#[test]
+fn many_change_one_hash_on_a_replica() {
+    let cluster = Cluster::start("");
+    let primary = cluster.primary();
+    let replica = (0..3).find(|at| *at != primary).expect("there are others");
+    let (connections, rounds) = (30, 10);
+    std::thread::scope(|scope| {
+        for _ in 0..connections {
+            scope.spawn(|| {
+                let mut client = cluster.connect(replica);
+                for _ in 0..rounds {
+                    let told = client.ask("HINCRBY hash f 1").expect("it is told");
+                    assert!(told.starts_with(':'), "{told}");
+                }
+            });
+        }
+    });
+    let sum = (connections * rounds).to_string();
+    let told = cluster.connect(primary).ask("HGET hash f");
+    assert_eq!(told, Some(format!("${}|{sum}", sum.len())));
+}

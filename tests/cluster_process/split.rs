@@ -356,3 +356,31 @@ fn what_was_given_up_is_not_done_later() {
     assert_eq!(client.ask("GET key").as_deref(), Some("$6|second"));
     assert_eq!(client.ask("GET n").as_deref(), Some("$1|1"));
 }
+
+/// What is too long for one client ends nothing that it shares with others, at no node.
+#[test]
+fn who_asks_for_too_much_is_cut_and_nobody_else_notices() {
+    let lines = "learners = [\"n3\"]\nvalue_max = \"256KiB\"\noutput_max = \"1MiB\"";
+    let cluster = Cluster::start_splitting_store(lines, "reads = \"any\"");
+    let mut client = ready(&cluster);
+    assert_eq!(client.ask(&format!("SET long {}", "x".repeat(200 << 10))).as_deref(), Some("+OK"));
+    assert_eq!(client.ask("HSET hash field value").as_deref(), Some(":1"));
+    let long = format!("MGET{}", " long".repeat(10));
+    let transaction = format!("MULTI\nSET not-done 1\n{}EXEC", "GET long\n".repeat(10));
+    let requests = [&long[..], "HRANDFIELD hash -1000000000", &transaction];
+    for request in requests {
+        let mut greedy = Client::connect(cluster.split(LEARNER)).expect("it listens");
+        assert!(request.lines().all(|line| greedy.say(line)));
+        while let Some(told) = greedy.answer() {
+            assert!(told == "+OK" || told == "+QUEUED", "{request}: {told}");
+        }
+        assert_eq!(client.ask("INCR n").as_deref().map(|told| &told[..1]), Some(":"));
+        assert_eq!(client.ask("GET not-done").as_deref(), Some("$-1"));
+    }
+    let split = cluster.status(LEARNER)["splits"][0].clone();
+    assert_eq!((&split["slow"], &split["unserved"]), (&requests.len().into(), &0.into()), "{split}");
+    for at in 0..4 {
+        let stats = cluster.connect(at).ask("INFO stats").expect("it is told");
+        assert!(stats.contains("|client_output_buffer_limit_disconnections:0|"), "n{at}: {stats}");
+    }
+}

@@ -8,7 +8,17 @@ use crate::redis::Redis;
 use crate::{encoded, masked, words};
 
 /// Each is one connection.
-const TALKS: [&[&str]; 8] = [
+const TALKS: [&[&str]; 13] = [
+    &["AUTH secret", "CONFIG SET save x y", "CONFIG SET notify-keyspace-events KEA x", "CONFIG SET save"],
+    &["HELLO 3 SETNAME early", "AUTH secret", "CLIENT GETNAME"],
+    &[
+        "HELLO 2 AUTH default secret SETNAME a\u{1}b",
+        "CLIENT GETNAME",
+        "HELLO 2 SETNAME good AUTH default bad",
+        "CLIENT GETNAME",
+    ],
+    &["HELLO 2 SETNAME a\u{1}b AUTH default secret", "CLIENT GETNAME"],
+    &["HELLO 2 AUTH default secret SETNAME good NOPE", "CLIENT GETNAME", "EXEC x"],
     &[
         "GET a",
         "PING",

@@ -33,7 +33,16 @@ fn whole(options: &str, mut ask: impl FnMut(&[u8]) -> Vec<u8>) -> (BTreeSet<Vec<
 
 /// Both find the same keys, however many at a time.
 pub(crate) fn compare(theirs: &mut Client, local: &mut Local, ours: u64, rng: &mut Rng, now: u64) {
-    let filters = ["", " TYPE hash", " TYPE string", " TYPE list", " MATCH [a-c]", " MATCH h*", " MATCH *"];
+    let filters = [
+        "",
+        " TYPE hash",
+        " TYPE string",
+        " TYPE list",
+        " MATCH [a-c]",
+        " MATCH h*",
+        " MATCH *",
+        " MATCH **",
+    ];
     let filter = filters[rng.below(filters.len() as u64) as usize];
     let options = format!(" COUNT {}{filter}", 1 + rng.below(4));
     let (expected, _) = whole(&options, |request| theirs.ask(request).0);

@@ -247,9 +247,12 @@ fn draw(letter: char, rng: &mut Rng, words: &mut Vec<Vec<u8>>) {
             let time = ((FAR + rng.below(3)) * 1_000).to_string();
             push(choose(&[&time, &time, "1", "-1", "x", "0"], rng));
         }
-        'p' => push(choose(&["*", "a*", "[a-c]", "?", "\\a", "[^a]", "", "h"], rng)),
+        'p' => push(choose(&["*", "a*", "[a-c]", "?", "\\a", "[^a]", "", "h", "**", "*?", "*a*"], rng)),
         'r' => push(choose(&["REPLACE", "replace", "nope"], rng)),
-        '0' => push(choose(&["0", "0", "x", "-"], rng)),
+        '0' => push(choose(
+            &["0", "0", "x", "-", "", "-1", "-0", "+0", " 0", "0 ", "18446744073709551616", "1\0x"],
+            rng,
+        )),
         'o' => {
             for _ in 0..=rng.below(2) {
                 match rng.below(9) {

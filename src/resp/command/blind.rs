@@ -6,7 +6,7 @@ use super::super::world::{Failure, TOO_LONG};
 use super::expiry::{Unit, deadline};
 use super::string::{Options, negated};
 use super::{Args, integer};
-use crate::store::index::{Condition, KEY_MAX, Lifetime, Step, Timestamp};
+use crate::store::index::{Condition, KEY_MAX, Lifetime, OnRefusal, Operation, Step, Timestamp, Transaction};
 
 /// What is answered once it is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,4 +79,25 @@ pub(in crate::resp) fn plan<'a>(
         }
         _ => Ok(None),
     }
+}
+
+/// How more keys are deleted than can be read and deleted at once, which counts twice: without being read. `None`: so many can be
+/// read too, or are too many all the same.
+pub(in crate::resp) fn sweep<'a>(name: &str, args: Args<'a>, operations_max: u64) -> Option<Operation<'a>> {
+    let keys = &args[1..];
+    let count = keys.len() as u64;
+    if !matches!(name, "del" | "unlink") || count <= operations_max / 2 || count > operations_max {
+        return None;
+    }
+    let then = keys.iter().filter(|key| key.len() <= KEY_MAX).map(|key| Step::Delete {
+        key,
+        condition: Condition::Always,
+        previous: false,
+    });
+    Some(Operation::Transaction(Transaction {
+        conditions: Vec::new(),
+        then: then.collect(),
+        otherwise: Vec::new(),
+        on_refusal: OnRefusal::Abort,
+    }))
 }

@@ -162,7 +162,7 @@ fn config(context: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> R
         reply.simple("OK");
     } else {
         if args.len() % 2 == 1 {
-            return Err(super::wrong_arity("config|set"));
+            return Err(SYNTAX);
         }
         let known = parameters(context);
         for (at, pair) in args[2..].chunks_exact(2).enumerate() {

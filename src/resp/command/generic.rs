@@ -125,7 +125,7 @@ fn each_key(world: &mut World<'_>, mut then: impl FnMut(Vec<u8>) -> ControlFlow<
 }
 
 fn keys(world: &mut World<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Failure> {
-    let mut pattern = Glob::new(glob::bounded(args[1])?);
+    let mut pattern = Glob::of_keys(glob::bounded(args[1])?);
     let (mut found, mut bytes) = (Vec::new(), 0);
     each_key(world, |key| {
         if pattern.matches(&key) {
@@ -220,7 +220,7 @@ impl<'a> Scan<'a> {
                         count => count.unsigned_abs(),
                     };
                 }
-                () if is(name, "match") => scan.pattern = Some(Glob::new(glob::bounded(value)?)),
+                () if is(name, "match") => scan.pattern = Some(Glob::of_keys(glob::bounded(value)?)),
                 () if has_type && is(name, "type") => scan.type_name = Some(value),
                 () => return Err(SYNTAX),
             }
@@ -235,8 +235,21 @@ impl<'a> Scan<'a> {
 
 /// The number that a cursor is.
 pub(super) fn cursor(arg: &[u8]) -> Result<u64, Failure> {
-    let digits = std::str::from_utf8(arg).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-    digits.and_then(|digits| digits.parse().ok()).ok_or(fail("ERR invalid cursor"))
+    // As strtoul(3) reads it, without blanks before it: nothing is 0, and a minus is minded modulo 2^64.
+    let text = arg.split(|byte| *byte == 0).next().unwrap_or_default();
+    let (is_negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] => (false, digits),
+        digits => (false, digits),
+    };
+    let digits =
+        std::str::from_utf8(digits).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let number = match digits {
+        Some("") if text.is_empty() => Some(0),
+        digits => digits.and_then(|digits| digits.parse::<u64>().ok()),
+    };
+    let number = number.ok_or(fail("ERR invalid cursor"))?;
+    Ok(if is_negative { number.wrapping_neg() } else { number })
 }
 
 /// Keys looked at for one answer, at most.

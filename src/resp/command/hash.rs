@@ -178,6 +178,9 @@ fn hscan(world: &mut World<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result
     })?
 }
 
+/// What any bytes have around them at least.
+const BULK_BYTES: usize = b"$0\r\n\r\n".len();
+
 fn hrandfield(world: &mut World<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Failure> {
     let mut rng = crate::rng::Rng::new(world.random());
     let Some(count) = args.get(2) else {
@@ -210,6 +213,11 @@ fn hrandfield(world: &mut World<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> R
             ..0 => count.unsigned_abs() as usize,
             _ => all.len().min(count as usize),
         };
+        let len = |(field, value): &(&[u8], &[u8])| field.len() + if with_values { value.len() } else { 0 };
+        let shortest = all.iter().map(len).min().unwrap_or(0) + BULK_BYTES;
+        if !reply.is_to_hold(chosen.saturating_mul(shortest)) {
+            return;
+        }
         let is_nested = with_values && reply.protocol() == Protocol::Resp3;
         reply.array(if with_values && !is_nested { chosen * 2 } else { chosen });
         for at in 0..chosen {

@@ -83,17 +83,17 @@ fn hello(context: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Re
             _ => return Err(fail("NOPROTO unsupported protocol version")),
         });
     }
-    let (mut login, mut name) = (None, None);
+    // Each counts at once, whatever comes of those behind it.
     let mut rest = args.get(2..).unwrap_or_default();
     while let [option, values @ ..] = rest {
         rest = match values {
             [user, password, rest @ ..] if is(option, "auth") => {
-                login = Some((user, password));
+                log_in(context, user, password)?;
                 rest
             }
             [given, rest @ ..] if is(option, "setname") => {
                 check_name(given)?;
-                name = Some(given);
+                context.hub.client(context.id).name = given.to_vec();
                 rest
             }
             _ => {
@@ -103,9 +103,6 @@ fn hello(context: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Re
             }
         };
     }
-    if let Some((user, password)) = login {
-        log_in(context, user, password)?;
-    }
     let id = context.id;
     let client = context.hub.client(id);
     if !client.is_authenticated {
@@ -114,9 +111,6 @@ fn hello(context: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Re
              <user> <pass> option can be used to authenticate the client and select the RESP protocol version at \
              the same time",
         ));
-    }
-    if let Some(name) = name {
-        client.name = name.to_vec();
     }
     if let Some(protocol) = protocol {
         client.protocol = protocol;

@@ -191,12 +191,23 @@ fn getex(world: &mut World<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result
     Ok(())
 }
 
+/// With an answer longer than that it is looked first how long all of it would be: one that is too long is not made up.
+const WEIGHED_FROM: usize = 4 << 20;
+
 fn mget(world: &mut World<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Failure> {
     reply.array(args.len() - 1);
-    for key in &args[1..] {
+    let room = reply.room();
+    let mut is_weighed = false;
+    for (at, key) in (1..).zip(&args[1..]) {
         // What is no string is nothing here.
         if string_or_null(world, key, reply).is_err() {
             reply.null();
+        }
+        if !is_weighed && room - reply.room() > WEIGHED_FROM {
+            is_weighed = true;
+            let rest =
+                args[at + 1..].iter().fold(0, |sum: usize, key| sum.saturating_add(world.string_len(key)));
+            reply.is_to_hold(rest);
         }
         if reply.is_over() {
             break;

@@ -22,6 +22,10 @@ pub(super) fn answer(
         (Ok(Answer::NotMet { .. }), Expects::Ok) => reply.null(),
         (Ok(Answer::Put { .. }), _) => reply.integer(1),
         (Ok(Answer::Deleted { count, .. }), _) => reply.integer(count as i64),
+        (Ok(Answer::Transaction { answers, .. }), _) => {
+            let count = |answer| if let Ok(Answer::Deleted { count, .. }) = answer { count } else { 0 };
+            reply.integer(answers.into_iter().map(count).sum::<u64>() as i64);
+        }
         (Ok(Answer::Number(number)), _) => reply.integer(number),
         (Ok(_), _) => reply.integer(0),
         // What came from another node does not say what it was, so what is there now has to do.

@@ -45,7 +45,8 @@ impl Connection {
         self.is_closing |= part.is_own_end;
         let protocol = hub.client(self.id).protocol;
         let start = self.output.len();
-        let mut reply = Reply::bounded(&mut self.output, protocol, self.options.output_max);
+        let end = self.answer_end(start);
+        let mut reply = Reply::bounded(&mut self.output, protocol, end);
         let result = part.write(question, &mut reply);
         let is_over = reply.is_over();
         self.conclude(start, result, is_over, hub);

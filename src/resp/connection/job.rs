@@ -4,6 +4,7 @@ use std::vec::IntoIter;
 
 use super::control::{progress, told_progress, waiting};
 use super::{Busy, Connection, Watched};
+use crate::resp::ahead::LOOK_MS;
 use crate::resp::command::server::flush_refused;
 use crate::resp::command::{Context, Control, GUARDED, READONLY, Run, Spec, failure};
 use crate::resp::connection::answer::{refused, refused_write};
@@ -34,6 +35,12 @@ impl Queued {
         self.spec.flags & READONLY != 0 && self.spec.keys.0 == 0
     }
 
+    /// The first key it names.
+    fn first_key(&self) -> Option<&[u8]> {
+        let place = usize::try_from(self.spec.keys.0).ok().filter(|place| *place > 0)?;
+        self.args.get(place).map(|key| &key[..])
+    }
+
     pub(super) fn args(&self) -> Vec<&[u8]> {
         self.args.iter().map(|arg| &arg[..]).collect()
     }
@@ -57,6 +64,42 @@ pub(super) enum Part {
 }
 
 impl Connection {
+    /// Goes on with a job that stands in a line, if it is its turn.
+    pub(super) fn check_line(&mut self, hub: &mut Hub, keys: &mut impl Keys, now: Timestamp) {
+        if matches!(self.busy, Some(Busy::Line { .. }))
+            && let Some(Busy::Line { job, attempts, .. }) = self.busy.take()
+        {
+            self.start_job(job, attempts, hub, keys, now);
+        }
+        self.leave_line(keys);
+    }
+
+    /// Has others have their turn, unless a job of this one still needs its own.
+    pub(super) fn leave_line(&mut self, keys: &mut impl Keys) {
+        if !matches!(self.busy, Some(Busy::Write { .. } | Busy::Line { .. }))
+            && let Some(key) = self.line.take()
+        {
+            keys.leave_line(&key, self.id);
+        }
+    }
+
+    /// Whether a job has to wait for others, on a node that does not foresee what they will have written: there they stand in a
+    /// line once one has found a key changed.
+    fn stands_in_line(&mut self, job: &Job, attempts: u32, keys: &mut impl Keys, now: Timestamp) -> bool {
+        if !keys.follows() {
+            return false;
+        }
+        let written = job.requests.iter().filter(|queued| queued.spec.is_write());
+        // One line for each job, so that no two wait for each other.
+        let Some(key) = written.filter_map(Queued::first_key).next() else { return false };
+        // One that was done at once has left another one behind.
+        if let Some(before) = self.line.take_if(|before| before.as_slice() != key) {
+            keys.leave_line(&before, self.id);
+        }
+        self.line.get_or_insert_with(|| key.to_vec());
+        !keys.is_turn(key, self.id, attempts > 1, now)
+    }
+
     /// Makes up what a job comes to over the present view, and submits it if that changes something.
     pub(super) fn start_job(
         &mut self,
@@ -66,6 +109,11 @@ impl Connection {
         keys: &mut impl Keys,
         now: Timestamp,
     ) {
+        if self.stands_in_line(&job, attempts, keys, now) {
+            let until = now.saturating_add(LOOK_MS);
+            self.busy = Some(Busy::Line { until, job, attempts });
+            return;
+        }
         if job.is_transaction && !self.watched.is_empty() {
             let view = keys.view();
             let now = view.present(now, keys.follows());
@@ -101,7 +149,10 @@ impl Connection {
             (parts.map(|parts| (parts, world.into_draft())), now, state.settings().operations_max)
         });
         let Some((parts, mut draft)) = made else {
-            self.cut(hub);
+            match self.is_shared() {
+                true => self.fail_job(job.is_transaction, self.too_long(), hub),
+                false => self.cut(hub),
+            }
             return;
         };
         if let Some(failure) = draft.failure() {
@@ -122,7 +173,9 @@ impl Connection {
         if draft.operations() > max {
             self.fail_job(
                 job.is_transaction,
-                failure(format!("ERR more than {max} keys are read and written at once; split it")),
+                failure(format!(
+                    "ERR more than {max} keys are read and written at once, those that are both counted twice; split it"
+                )),
                 hub,
             );
             return;
@@ -229,7 +282,8 @@ impl Connection {
                 }
                 continue;
             }
-            let mut reply = Reply::bounded(&mut self.output, protocol, self.options.output_max);
+            let end = self.answer_end(from);
+            let mut reply = Reply::bounded(&mut self.output, protocol, end);
             let mut result = Ok(());
             match (part, queued.spec.run) {
                 (Part::Written(bytes, lookups), _) => {
@@ -252,6 +306,9 @@ impl Connection {
                 (Part::Later, _) => reply.simple("OK"),
             }
             let is_over = reply.is_over();
+            if is_over && self.is_shared() {
+                return self.conclude(from, Ok(()), true, hub);
+            }
             self.conclude(start, result, is_over, hub);
             if self.is_cut {
                 return;

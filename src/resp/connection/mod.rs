@@ -69,6 +69,8 @@ pub struct Connection {
     lapsed: Option<Timestamp>,
     /// Until when it waits for what this connection has written.
     own: Option<Timestamp>,
+    /// The key in whose line this stands.
+    line: Option<Vec<u8>>,
     /// The next request waits for the answers before it.
     is_held: bool,
     /// It has asked for what a balancer does of a primary: positions, or reads of what is newest.
@@ -91,6 +93,8 @@ enum Busy {
     /// The primary was asked, for the next request or for a write that has come to none, which is told the failure
     /// otherwise.
     Elsewhere { ticket: Ticket, is_errand: bool, job: Option<(Job, u32, Failure)> },
+    /// A write that reads first stands in the line of its key.
+    Line { until: Timestamp, job: Job, attempts: u32 },
 }
 
 #[derive(Debug, Default)]
@@ -129,6 +133,7 @@ impl Connection {
             bound: None,
             behind: None,
             lapsed: None,
+            line: None,
             is_held: false,
             follows_primary: false,
             is_closing: false,
@@ -156,11 +161,13 @@ impl Connection {
             self.busy = None;
         }
         self.check_answer(hub, keys, now);
+        self.check_line(hub, keys, now);
         if self.has_requests(hub) {
             let mut intake = std::mem::replace(&mut self.intake, Intake::empty(self.options.limits));
             while self.takes_requests(hub) && self.next_request(&mut intake, hub, keys, now) {}
             intake.shrink();
             self.intake = intake;
+            self.leave_line(keys);
         }
         if self.is_closing || self.is_cut {
             self.intake.bytes = Vec::new();
@@ -240,7 +247,7 @@ impl Connection {
     pub fn next_deadline(&self) -> Option<Timestamp> {
         match &self.busy {
             Some(Busy::Wait { deadline, .. }) => *deadline,
-            Some(Busy::Behind { until }) => Some(*until),
+            Some(Busy::Behind { until } | Busy::Line { until, .. }) => Some(*until),
             _ => None,
         }
     }
@@ -254,7 +261,13 @@ impl Connection {
     pub fn is_at_work(&self, hub: &Hub) -> bool {
         let is_busy = matches!(
             self.busy,
-            Some(Busy::Write { .. } | Busy::Asking { .. } | Busy::Behind { .. } | Busy::Elsewhere { .. })
+            Some(
+                Busy::Write { .. }
+                    | Busy::Asking { .. }
+                    | Busy::Behind { .. }
+                    | Busy::Elsewhere { .. }
+                    | Busy::Line { .. }
+            )
         );
         is_busy || !self.slots.is_empty() || self.is_held || self.has_requests(hub)
     }
@@ -279,9 +292,9 @@ impl Connection {
         matches!(self.busy, Some(Busy::Wait { local: 1.., .. }))
     }
 
-    /// Whether it waits for more of the log.
+    /// Whether it waits for more of the log, or for others to have written what it would write.
     pub fn waits_for_log(&self) -> bool {
-        matches!(self.busy, Some(Busy::Behind { .. }))
+        matches!(self.busy, Some(Busy::Behind { .. } | Busy::Line { .. }))
     }
 
     /// Whether it writes as a balancer does, which goes to another primary by itself.
@@ -327,10 +340,8 @@ impl Connection {
     }
 
     fn drop_busy(&mut self, hub: &mut Hub) {
-        match self.busy.take() {
-            Some(Busy::Asking { number, .. }) => hub.forget_question(number),
-            Some(Busy::Write { .. } | Busy::Wait { .. } | Busy::Behind { .. } | Busy::Elsewhere { .. })
-            | None => {}
+        if let Some(Busy::Asking { number, .. }) = self.busy.take() {
+            hub.forget_question(number);
         }
     }
 

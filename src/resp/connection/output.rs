@@ -2,6 +2,7 @@
 
 use super::Connection;
 use crate::resp::command::blind::Expects;
+use crate::resp::command::failure;
 use crate::resp::hub::Hub;
 use crate::resp::keys::{Keys, Ticket};
 use crate::resp::reply::Reply;
@@ -64,6 +65,24 @@ impl Connection {
         }
     }
 
+    /// Whether it speaks for several clients, as a balancer's does that has said `TRIMTAB BOUND`: it is not cut for what one of
+    /// them has asked for.
+    pub(super) fn is_shared(&self) -> bool {
+        self.bound.is_some()
+    }
+
+    /// The length to which an answer that begins at `start` in the output may bring it. What others have not read yet does not
+    /// count against it.
+    pub(super) fn answer_end(&self, start: usize) -> usize {
+        let others = if self.is_shared() { start } else { 0 };
+        self.options.output_max.saturating_add(others)
+    }
+
+    /// What is told in place of an answer that is too long, to who is not cut for it.
+    pub(super) fn too_long(&self) -> Failure {
+        failure(format!("TOOLONG this answer has more than {} bytes", self.options.output_max))
+    }
+
     /// Leaves what was written behind `start` as it is, or an error instead.
     pub(super) fn conclude(
         &mut self,
@@ -72,9 +91,14 @@ impl Connection {
         is_over: bool,
         hub: &mut Hub,
     ) {
+        let is_too_long = self.is_shared() && (is_over || self.output.len() > self.answer_end(start));
+        let result = if is_too_long { Err(self.too_long()) } else { result };
         if let Err(Failure(text)) = result {
             hub.counters.errors += 1;
             self.output.truncate(start);
+            if self.output.capacity() > self.options.output_max {
+                self.output.shrink_to(self.output.len());
+            }
             let protocol = hub.client(self.id).protocol;
             Reply::new(&mut self.output, protocol).error_bytes(&text);
             self.check_output(false, hub);
@@ -97,7 +121,9 @@ impl Connection {
     }
 
     pub(super) fn check_output(&mut self, is_over: bool, hub: &mut Hub) {
-        if is_over || self.unsent() > self.options.output_max {
+        // An answer comes behind what others have not read yet.
+        let most = self.answer_end(self.options.output_max);
+        if is_over || self.unsent() > most {
             self.cut(hub);
         }
     }

@@ -7,7 +7,7 @@ use super::job::{Job, Queued};
 use super::output::Slot;
 use super::position::BEHIND;
 use super::{Busy, Connection, Queue};
-use crate::resp::command::blind;
+use crate::resp::command::blind::{self, Expects};
 use crate::resp::command::{self, Args, Context, Control, Data, Run, Spec, failure, is};
 use crate::resp::hub::Hub;
 use crate::resp::keys::{Has, Keys, Position, Sight, Submitted};
@@ -162,7 +162,8 @@ impl Connection {
                 let mut context = Context { id: self.id, hub, view: &view, now };
                 let protocol = context.hub.client(self.id).protocol;
                 let start = self.output.len();
-                let mut reply = Reply::bounded(&mut self.output, protocol, self.options.output_max);
+                let end = self.answer_end(start);
+                let mut reply = Reply::bounded(&mut self.output, protocol, end);
                 let result = run(&mut context, args, &mut reply);
                 let is_over = reply.is_over();
                 self.conclude(start, result, is_over, hub);
@@ -262,7 +263,8 @@ impl Connection {
     pub(super) fn read(&mut self, run: Data, world: &mut World<'_>, args: Args<'_>, hub: &mut Hub) {
         let protocol = hub.client(self.id).protocol;
         let start = self.output.len();
-        let mut reply = Reply::bounded(&mut self.output, protocol, self.options.output_max);
+        let end = self.answer_end(start);
+        let mut reply = Reply::bounded(&mut self.output, protocol, end);
         let result = run(world, args, &mut reply);
         hub.counters.looked_up(world.take_lookups(false));
         let is_over = reply.is_over();
@@ -280,21 +282,24 @@ impl Connection {
     ) -> Option<Taken> {
         let (time, value_max) = keys.present();
         let now = now.max(time);
-        let (step, expects) = match blind::plan(spec.name, args, value_max, now) {
-            Ok(planned) => planned?,
+        let (operation, expects) = match blind::plan(spec.name, args, value_max, now) {
+            Ok(Some(_)) if args.get(1).is_some_and(|key| keys.is_contested(key, now)) => return None,
+            Ok(Some((step, expects))) => (Operation::Step(step), expects),
+            Ok(None) if args.len() > 2 && matches!(spec.name, "del" | "unlink") => {
+                let max = keys.read(|state| state.settings().operations_max);
+                (blind::sweep(spec.name, args, max)?, Expects::Count)
+            }
+            Ok(None) => return None,
             Err(failure) => {
                 self.refuse(failure, hub);
                 return Some(Taken::Yes);
             }
         };
-        if args.get(1).is_some_and(|key| keys.is_contested(key, now)) {
-            return None;
-        }
         hub.counters.commands += 1;
         let client = hub.client(self.id);
         client.active = now;
         (client.last_command, client.last_subcommand) = (spec.name, None);
-        let command = Command { time: now, request: None, operation: Operation::Step(step) };
+        let command = Command { time: now, request: None, operation };
         match keys.submit(&command, self.options.durability, self.follows_primary, None) {
             Ok(Submitted::UnderWay(ticket)) => self.slots.push_back(Slot::Pending(ticket, expects)),
             Ok(Submitted::Done(done)) => {

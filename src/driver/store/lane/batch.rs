@@ -165,6 +165,19 @@ impl Keys for Batch<'_> {
         core.lanes.ahead.is_contested(key, now)
     }
 
+    fn is_turn(&mut self, key: &[u8], who: u64, begins: bool, now: Timestamp) -> bool {
+        let core = self.core.get_or_insert_with(|| self.shared.core.lock());
+        core.lanes.ahead.is_turn(key, who, begins, now)
+    }
+
+    fn leave_line(&mut self, key: &[u8], who: u64) {
+        let core = self.core.get_or_insert_with(|| self.shared.core.lock());
+        if core.lanes.ahead.leave_line(key, who) {
+            // What was applied may have been told before.
+            core.lanes.note_news();
+        }
+    }
+
     fn submit(
         &mut self,
         command: &Command<'_>,

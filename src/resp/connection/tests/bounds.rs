@@ -26,6 +26,39 @@ fn who_does_not_read_is_not_listened_to_and_then_cut() {
     assert!(world.connections[1].is_cut());
 }
 
+/// A balancer's connection is that of several clients: what is too long for one of them is no reason to cut it.
+#[test]
+fn who_asks_for_several_is_told_that_an_answer_is_too_long() {
+    let options = Options { output_pause: 50, output_max: 100, messages_max: 100, ..Options::default() };
+    let mut world = World::new(HubOptions::default(), options, 2);
+    let long = "x".repeat(40);
+    world.ask(1, &format!("SET a {long}\nHSET h f v"));
+    assert_eq!(world.ask(0, "TRIMTAB BOUND 0"), "+OK");
+    let too_long = "-TOOLONG this answer has more than 100 bytes";
+    for line in
+        ["MGET a a a", "HRANDFIELD h -1000000000000", "HRANDFIELD h -1000000000000 WITHVALUES", "KEYS *"]
+    {
+        if line == "KEYS *" {
+            world.ask(1, &(0..20).map(|at| format!("SET key{at} 1\n")).collect::<String>());
+        }
+        assert_eq!(world.ask(0, &format!("{line}\nGET a")), format!("{too_long} $40 {long}"), "{line}");
+    }
+    // What is not read yet of others does not count, and a transaction is not done.
+    assert_eq!(
+        world.ask(0, "GET a\nMGET a a\nMULTI\nSET b 1\nGET a\nGET a\nGET a\nEXEC\nEXISTS b"),
+        format!("$40 {long} *2 $40 {long} $40 {long}"),
+    );
+    world.advance(0);
+    assert_eq!(world.told(0), format!("+OK +QUEUED +QUEUED +QUEUED +QUEUED {too_long}"));
+    world.advance(0);
+    assert_eq!(world.told(0), ":0");
+    assert_eq!(world.hub.counters().slow_readers, 0);
+    // One that speaks for itself is cut, and nothing is made up that is not told.
+    world.send(1, "HRANDFIELD h -1000000000000");
+    assert!(world.connections[1].is_cut());
+    assert_eq!(world.hub.counters().slow_readers, 1);
+}
+
 /// A transaction publishes all it has before any of it is delivered.
 #[test]
 fn what_is_published_at_once_is_bounded() {

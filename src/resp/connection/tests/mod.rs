@@ -68,6 +68,14 @@ impl Keys for Store {
         self.ahead.is_contested(key, now)
     }
 
+    fn is_turn(&mut self, key: &[u8], who: u64, begins: bool, now: Timestamp) -> bool {
+        self.ahead.is_turn(key, who, begins, now)
+    }
+
+    fn leave_line(&mut self, key: &[u8], who: u64) {
+        self.ahead.leave_line(key, who);
+    }
+
     fn submit(
         &mut self,
         command: &Command<'_>,
@@ -83,7 +91,8 @@ impl Keys for Store {
         command.encode(&mut bytes);
         let ticket = Ticket(self.submitted);
         self.log.push_back((bytes, leaves.as_ref().map(|leaves| leaves.trace(ticket))));
-        if let Some(leaves) = leaves {
+        // What is passed on has no sequence yet.
+        if let Some(leaves) = leaves.filter(|_| !self.follows) {
             self.ahead.put(ticket, leaves);
         }
         Ok(Submitted::UnderWay(ticket))

@@ -206,3 +206,61 @@ fn what_is_no_number_is_told_as_it_was_when_it_was_applied() {
     while world.apply() {}
     assert_eq!(world.told(0), format!("{text} +OK :2"));
 }
+
+/// Where nobody foresees what others will have written, each has its turn, and none is refused.
+#[test]
+fn many_change_one_hash_on_a_replica() {
+    let options = Options { attempts_max: 4, ..Options::default() };
+    let mut world = World::new(HubOptions::default(), options, 40);
+    world.store.follows = true;
+    for at in 0..40 {
+        world.send(at, "HINCRBY h f 1\nHINCRBY h f 1");
+    }
+    while world.apply() {
+        (0..40).for_each(|at| world.advance(at));
+    }
+    let mut sums = Vec::new();
+    for at in 0..40 {
+        let told = world.told(at);
+        sums.extend(told.split(' ').map(|sum| sum.strip_prefix(':').unwrap().parse::<u64>().unwrap()));
+    }
+    sums.sort_unstable();
+    assert_eq!(sums, (1..=80).collect::<Vec<_>>());
+    // Who leaves is no obstacle for longer than it takes to notice that.
+    for at in 0..3 {
+        world.send(at, "HINCRBY h f 1");
+    }
+    (0..3).for_each(|_| assert!(world.apply()));
+    let gone = world.connections.remove(1);
+    gone.close(&mut world.hub);
+    while world.apply() {}
+    world.advance(1);
+    assert_eq!((world.told(0).as_str(), world.told(1).as_str()), (":81", ""));
+    let until = world.connections[1].next_deadline().unwrap();
+    assert!(until > world.now && world.connections[1].waits_for_log());
+    for _ in 0..3 {
+        world.now = world.connections[1].next_deadline().unwrap_or(world.now);
+        world.advance(1);
+    }
+    world.apply();
+    assert_eq!(world.told(1), ":83");
+}
+
+/// What is read and deleted counts twice, and more than half of what may be at once is deleted without being read.
+#[test]
+fn as_many_keys_are_deleted_as_may_be() {
+    let mut world = World::plain(1);
+    let keys: Vec<String> = (0..10_001).map(|at| format!("key{at}")).collect();
+    for chunk in keys.chunks(5_000) {
+        let pairs: String = chunk.iter().map(|key| format!(" {key} 1")).collect();
+        assert_eq!(world.ask(0, &format!("MSET{pairs}")), "+OK");
+    }
+    let del = |keys: &[String]| format!("DEL {}", keys.join(" "));
+    let refused =
+        "-ERR more than 10000 keys are read and written at once, those that are both counted twice; split it";
+    assert_eq!(world.ask(0, &del(&keys)), refused);
+    assert_eq!(world.ask(0, &del(&keys[..5_000])), ":5000");
+    assert_eq!(world.ask(0, &del(&keys[..10_000])), ":5000");
+    assert_eq!(world.ask(0, &del(&keys[..10_000]).replace("DEL", "UNLINK")), ":0");
+    assert_eq!(world.ask(0, "DBSIZE"), ":1");
+}
