@@ -39,6 +39,7 @@ impl Connection {
             && !self.is_cut
             && self.busy.is_none()
             && self.slots.len() < self.options.pending_max
+            && self.pending_bytes < self.options.pending_bytes
             && self.unsent() < self.options.output_pause
             && !hub.is_crowded()
     }

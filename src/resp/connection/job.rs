@@ -7,7 +7,7 @@ use super::{Busy, Connection, Watched};
 use crate::resp::ahead::LOOK_MS;
 use crate::resp::command::server::flush_refused;
 use crate::resp::command::{Context, Control, GUARDED, READONLY, Run, Spec, failure};
-use crate::resp::connection::answer::{refused, refused_write};
+use crate::resp::connection::answer::{LAPSED, refused, refused_write};
 use crate::resp::hub::Hub;
 use crate::resp::keys::{Completed, Keys, Submitted};
 use crate::resp::reply::{Protocol, Reply};
@@ -163,8 +163,15 @@ impl Connection {
         if rests_on_view && !job.is_whole {
             let sight = keys.sight();
             if let Some(failure) = self.unseen(sight, hub, keys) {
+                if failure == LAPSED
+                    && let Some(until) = self.lapses_until(now)
+                {
+                    self.busy = Some(Busy::Line { until, job, attempts });
+                    return;
+                }
                 return self.seek_whole(job, attempts, failure, hub, keys);
             }
+            self.lapsed = None;
         }
         if !draft.has_changes() {
             self.write_job(job, parts, hub, keys, now);

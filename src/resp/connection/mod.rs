@@ -67,6 +67,8 @@ pub struct Connection {
     behind: Option<Timestamp>,
     /// Until when it waits for a quorum.
     lapsed: Option<Timestamp>,
+    /// Bytes of writes under way.
+    pending_bytes: usize,
     /// Until when it waits for what this connection has written.
     own: Option<Timestamp>,
     /// The key in whose line this stands.
@@ -93,7 +95,7 @@ enum Busy {
     /// The primary was asked, for the next request or for a write that has come to none, which is told the failure
     /// otherwise.
     Elsewhere { ticket: Ticket, is_errand: bool, job: Option<(Job, u32, Failure)> },
-    /// A write that reads first stands in the line of its key.
+    /// A write that reads first stands in the line of its key, or waits for a quorum.
     Line { until: Timestamp, job: Job, attempts: u32 },
 }
 
@@ -133,6 +135,7 @@ impl Connection {
             bound: None,
             behind: None,
             lapsed: None,
+            pending_bytes: 0,
             line: None,
             is_held: false,
             follows_primary: false,
@@ -206,14 +209,15 @@ impl Connection {
             self.finish_job(job, parts, attempts, completed, hub, keys, now);
             return;
         }
-        let is_own = |slot: &Slot| matches!(slot, Slot::Pending(own, _) if *own == ticket);
+        let is_own = |slot: &Slot| matches!(slot, Slot::Pending(own, ..) if *own == ticket);
         let Some(at) = self.slots.iter().position(is_own) else { return };
         let protocol = hub.client(self.id).protocol;
         let mut written = Vec::new();
         // Mostly the first is done first, and goes straight to the output.
         let out = if at == 0 { &mut self.output } else { &mut written };
         let mut reply = Reply::new(out, protocol);
-        let Slot::Pending(_, expects) = &self.slots[at] else { return };
+        let Slot::Pending(_, expects, bytes) = &self.slots[at] else { return };
+        self.pending_bytes -= bytes;
         if let Err(Failure(text)) = answer(completed, expects, keys, now, &mut reply) {
             hub.counters.errors += 1;
             reply.error_bytes(&text);

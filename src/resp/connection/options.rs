@@ -12,6 +12,7 @@ use crate::resp::request::Limits;
 /// | `limits` | | | [`Limits`] | of requests |
 /// | `durability` | | | local | when a write is answered |
 /// | `pending_max` | writes | from 1 | 1,024 | under way at once; then no request is taken |
+/// | `pending_bytes` | bytes | from 1 | 16 MiB | of writes under way at once; likewise |
 /// | `output_pause` | bytes | from 1 | 1 MiB | with so much not yet read by the client, no request is taken |
 /// | `output_max` | bytes | from `output_pause` | 256 MiB | a client with more is cut: one answer is too long |
 /// | `messages_max` | bytes | up to `output_max` | 32 MiB, as Redis | a subscriber that has so much to read when a message comes is cut, and one for whom so much was published at once, by a transaction, before any of it was delivered |
@@ -27,6 +28,8 @@ pub struct Options {
     pub durability: Durability,
     /// Writes under way at once.
     pub pending_max: usize,
+    /// Bytes of writes under way from which on no request is taken.
+    pub pending_bytes: usize,
     /// Bytes to be sent from which on no request is taken.
     pub output_pause: usize,
     /// Bytes to be sent at most.
@@ -55,6 +58,7 @@ impl Default for Options {
             limits: Limits::default(),
             durability: Durability::default(),
             pending_max: 1_024,
+            pending_bytes: 16 << 20,
             output_pause: 1 << 20,
             output_max: 256 << 20,
             messages_max: 32 << 20,

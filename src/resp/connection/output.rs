@@ -12,7 +12,8 @@ use crate::resp::world::Failure;
 #[derive(Debug)]
 pub(super) enum Slot {
     Ready(Vec<u8>),
-    Pending(Ticket, Expects),
+    /// A write of so many bytes.
+    Pending(Ticket, Expects, usize),
     /// Where in the log all before it is.
     Position,
 }

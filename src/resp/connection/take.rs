@@ -207,15 +207,21 @@ impl Connection {
             self.lapsed = None;
             return false;
         }
-        let until = *self.lapsed.get_or_insert(now.saturating_add(self.options.quorum_wait_ms()));
-        if until <= now {
-            self.lapsed = None;
-            return false;
-        }
+        let Some(until) = self.lapses_until(now) else { return false };
         // It is counted when it is answered.
         hub.counters.commands -= 1;
         self.busy = Some(Busy::Behind { until });
         true
+    }
+
+    /// Until when it is waited for what comes of a primary that has no quorum; `None`: no longer.
+    pub(super) fn lapses_until(&mut self, now: Timestamp) -> Option<Timestamp> {
+        let until = *self.lapsed.get_or_insert(now.saturating_add(self.options.quorum_wait_ms()));
+        if until <= now {
+            self.lapsed = None;
+            return None;
+        }
+        Some(until)
     }
 
     /// Where the last write of this connection is, if what is seen lacks it and will have it.
@@ -301,7 +307,11 @@ impl Connection {
         (client.last_command, client.last_subcommand) = (spec.name, None);
         let command = Command { time: now, request: None, operation };
         match keys.submit(&command, self.options.durability, self.follows_primary, None) {
-            Ok(Submitted::UnderWay(ticket)) => self.slots.push_back(Slot::Pending(ticket, expects)),
+            Ok(Submitted::UnderWay(ticket)) => {
+                let bytes = args.iter().map(|arg| arg.len()).sum();
+                self.pending_bytes += bytes;
+                self.slots.push_back(Slot::Pending(ticket, expects, bytes));
+            }
             Ok(Submitted::Done(done)) => {
                 self.written = self.written.max(done.position());
                 self.respond(hub, |reply| answer(Ok(done), &expects, keys, now, reply));

@@ -21,13 +21,19 @@ fn blind_writes_are_under_way_together_and_answered_in_order() {
 
 #[test]
 fn no_more_writes_are_under_way_than_allowed() {
-    let options = Options { pending_max: 2, ..Options::default() };
-    let mut world = World::new(HubOptions::default(), options, 1);
-    world.send(0, "SET a 1\nSET a 2\nSET a 3");
-    assert_eq!(world.store.log.len(), 2);
-    assert!(!world.connections[0].wants_bytes(&world.hub));
-    while world.apply() {}
-    assert_eq!((world.told(0).as_str(), world.ask(0, "GET a").as_str()), ("+OK +OK +OK", "$1 3"));
+    let (few, short) = (
+        Options { pending_max: 2, ..Options::default() },
+        Options { pending_bytes: 10, ..Options::default() },
+    );
+    for options in [few, short] {
+        let mut world = World::new(HubOptions::default(), options, 1);
+        world.send(0, "SET a 1\nSET a 2\nSET a 3");
+        assert_eq!(world.store.log.len(), 2);
+        assert!(!world.connections[0].wants_bytes(&world.hub));
+        while world.apply() {}
+        assert_eq!((world.told(0).as_str(), world.ask(0, "GET a").as_str()), ("+OK +OK +OK", "$1 3"));
+        assert!(world.connections[0].wants_bytes(&world.hub));
+    }
 }
 
 #[test]
