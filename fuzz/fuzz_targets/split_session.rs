@@ -151,7 +151,10 @@ fuzz_target!(|run: (u64, Vec<Step>)| {
                 };
                 let nodes = (1..=u64::from(count % 5)).map(view).collect();
                 let primary = primary.map(|at| u64::from(at % 5) + 1);
-                split.handle_topology(&Topology { epoch: u64::from(epoch), primary, nodes, fenced: None }, now);
+                split.handle_topology(
+                    &Topology { epoch: u64::from(epoch), primary, nodes, fenced: None },
+                    now,
+                );
             }
             Step::Read(at, len) => {
                 if let Some(id) = client(at) {

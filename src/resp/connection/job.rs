@@ -163,7 +163,9 @@ impl Connection {
         if rests_on_view && !job.is_whole {
             let sight = keys.sight();
             if let Some(failure) = self.unseen(sight, hub, keys) {
+                // EXEC has waited before.
                 if failure == LAPSED
+                    && !job.is_transaction
                     && let Some(until) = self.lapses_until(now)
                 {
                     self.busy = Some(Busy::Line { until, job, attempts });
