@@ -291,7 +291,7 @@ impl Split {
             let has_quit = |client| self.client(client).is_some_and(|client| client.has_quit);
             let is_asked = matches!(link.purpose, Use::Joined(client) if has_quit(client));
             self.counters.link_errors += u64::from(!is_asked);
-            self.break_link(id, now);
+            self.end_link(id, true, now);
         }
         self.attend(now);
     }

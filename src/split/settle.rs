@@ -339,6 +339,11 @@ impl Split {
 
     /// A connection is over: what was sent by it and not answered is sent again, or told that it is not known.
     pub(super) fn break_link(&mut self, id: LinkId, now: Instant) {
+        self.end_link(id, false, now);
+    }
+
+    /// The same; `by_node`: the node broke it off.
+    pub(super) fn end_link(&mut self, id: LinkId, by_node: bool, now: Instant) {
         if self.link(id).is_none() {
             return;
         }
@@ -353,7 +358,7 @@ impl Split {
                 What::Position(seekers) => self.lose_seeks(seekers),
                 What::Slot { client, slot, .. } => {
                     let has_left = stood && link.sent > pending.begin;
-                    self.break_slot(id, client, slot, has_left, place == 0);
+                    self.break_slot(id, client, slot, has_left, by_node && place == 0);
                 }
                 What::Greeting | What::Swallow | What::Fence { .. } => {}
             }
@@ -400,7 +405,8 @@ impl Split {
         self.touch(id);
     }
 
-    /// What was sent for a slot is not answered. `has_left`: the node may have it. `is_next`: its answer was the next to come.
+    /// What was sent for a slot is not answered. `has_left`: the node may have it. `is_next`: the node
+    /// broke off when its answer was the next to come.
     fn break_slot(&mut self, link: LinkId, id: ClientId, slot: u64, has_left: bool, is_next: bool) {
         let tells_twice = is_planted!(self, ToldTwice);
         let sends_twice = is_planted!(self, SentTwice);

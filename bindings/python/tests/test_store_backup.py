@@ -93,7 +93,7 @@ def test_a_closed_directory_is_backed_up(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(trimtab.NotFoundError):
         trimtab.backup_closed(tmp_path / "empty", tmp_path / "other")
-    with pytest.raises(trimtab.IoError, match="nothing"):
+    with pytest.raises(trimtab.NotFoundError, match="nothing"):
         trimtab.backup_closed(tmp_path / "nothing", tmp_path / "other")
     with pytest.raises(trimtab.NotFoundError):
         trimtab.backup_verify(data)

@@ -131,7 +131,13 @@ impl Core {
     pub(super) fn forget_wait(&mut self, place: WaitPlace) {
         match place {
             WaitPlace::Durable(place) => self.durable_waits.remove(place),
-            WaitPlace::Ticket(ticket) => drop(self.owners.remove(ticket)),
+            WaitPlace::Ticket(ticket) => {
+                drop(self.owners.remove(ticket));
+                #[cfg(all(feature = "proxy", feature = "replication"))]
+                if let Some(member) = self.ground.member() {
+                    member.forget_read(ticket);
+                }
+            }
         }
     }
 

@@ -140,7 +140,11 @@ impl Node {
     pub(super) fn push_transfer(&mut self) {
         let (now, election) = (self.now.instant, self.election_time());
         let is_able = self.raw.raft.state == StateRole::Leader && self.raw.raft.lead_transferee.is_none();
-        let is_spread = !self.calls.writes.wait_for_more();
+        if self.transfer.is_none() {
+            return;
+        }
+        let quorum = self.members.voters.len() as u32 / 2 + 1;
+        let is_spread = !self.calls.writes.wait_for_more(quorum);
         let Some(transfer) = self.transfer.as_mut() else { return };
         let spreads_until = transfer.spreads_until.take();
         if !is_able {

@@ -58,10 +58,14 @@ impl Writes {
         self.proposals.len() + self.logged.len() + self.spreading.len() + self.joint.len()
     }
 
-    /// Whether something that is in the log is to be on more nodes than a quorum.
-    pub(super) fn wait_for_more(&self) -> bool {
+    /// Whether something that is in the log is to be on more nodes than so many, which are a quorum.
+    pub(super) fn wait_for_more(&self, quorum: u32) -> bool {
         let mut writes = self.logged.values().chain(self.spreading.values());
-        writes.any(|write| matches!(write.level, Level::All | Level::AtLeast(_)))
+        writes.any(|write| match write.level {
+            Level::All => true,
+            Level::AtLeast(least) => least > quorum,
+            _ => false,
+        })
     }
 
     /// A change that is in the log.
@@ -210,6 +214,10 @@ impl Node {
             if !self.make_room_in_memory(growth) || !self.engine.has_room(bytes) {
                 return;
             }
+            if !self.is_primary() {
+                // It was until then.
+                continue;
+            }
             let entry = |it: &Proposal| Entry { data: it.payload.clone().into(), ..Entry::default() };
             let entries = self.calls.writes.proposals.iter().take(count).map(entry);
             // Too much is not committed: later.
@@ -348,7 +356,9 @@ impl Node {
         let degrade_after = self.options.degrade_after;
         let mut spreading = std::mem::take(&mut self.calls.writes.spreading);
         spreading.retain(|sequence, write| {
-            let nodes = if is_primary { self.nodes_with(*sequence) } else { 1 };
+            // The quorum that has it may be one of fewer voters than there are by now.
+            let quorum = write.voters.min(self.members.voters.len()) as u32 / 2 + 1;
+            let nodes = if is_primary { self.nodes_with(*sequence) } else { 1 }.max(quorum);
             let has_all = is_primary && self.lacking(*sequence).next().is_none();
             let (_, since) = write.applied.as_ref().expect("only what is applied spreads");
             let is_enough = match write.level {
@@ -366,9 +376,7 @@ impl Node {
                 return is_primary;
             }
             let durability = if has_all { Durability::All } else { Durability::Quorum };
-            // The quorum that has it may be one of fewer voters than there are by now.
-            let least = write.voters.min(self.members.voters.len()) as u32 / 2 + 1;
-            let reached = Reached { durability, nodes: nodes.max(least), is_degraded: !is_enough };
+            let reached = Reached { durability, nodes, is_degraded: !is_enough };
             if !is_enough {
                 degraded.push((*sequence, write.level));
             }

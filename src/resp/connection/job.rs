@@ -114,6 +114,7 @@ impl Connection {
             self.busy = Some(Busy::Line { until, job, attempts });
             return;
         }
+        let lapsed = self.lapsed.take();
         if job.is_transaction && !self.watched.is_empty() {
             let view = keys.view();
             let now = view.present(now, keys.follows());
@@ -164,6 +165,7 @@ impl Connection {
             let sight = keys.sight();
             if let Some(failure) = self.unseen(sight, hub, keys) {
                 // EXEC has waited before.
+                self.lapsed = lapsed;
                 if failure == LAPSED
                     && !job.is_transaction
                     && let Some(until) = self.lapses_until(now)
@@ -171,9 +173,9 @@ impl Connection {
                     self.busy = Some(Busy::Line { until, job, attempts });
                     return;
                 }
+                self.lapsed = None;
                 return self.seek_whole(job, attempts, failure, hub, keys);
             }
-            self.lapsed = None;
         }
         if !draft.has_changes() {
             self.write_job(job, parts, hub, keys, now);

@@ -135,7 +135,12 @@ impl Engine {
             policy.retry_at = None;
             return None;
         }
-        if !is_due || !self.claim_snapshot(Sequence(self.index.state().sequence())) {
+        if !is_due {
+            return None;
+        }
+        if !self.claim_snapshot(Sequence(self.index.state().sequence())) {
+            // Whoever has the names tells when it goes on; until then nothing is due.
+            self.snapshots.retry_at = None;
             return None;
         }
         let policy = &mut self.snapshots;

@@ -120,15 +120,15 @@ pub(super) struct Calls {
     pub(super) remote: BTreeMap<u64, u32>,
     /// Bytes of what is held and passed on.
     bytes: usize,
-    /// Bytes of what is passed on.
-    sent_bytes: usize,
+    /// Bytes of what is passed on, by node.
+    sent_bytes: BTreeMap<u64, usize>,
     /// When a call was last done.
     done_at: Option<Instant>,
 }
 
 /// The most bytes that are held and passed on together.
 const BYTES_MAX: usize = 128 << 20;
-/// So many bytes are passed on before more are held: the primary has room for those of several nodes.
+/// So many bytes are passed on to a node before more are held: a primary has room for those of several nodes.
 const SENT_BYTES_MAX: usize = 16 << 20;
 
 impl Calls {
@@ -148,9 +148,26 @@ impl Calls {
         Ok(())
     }
 
-    /// Whether one more may be passed on.
-    pub(super) fn may_send(&self) -> bool {
-        self.sent_bytes < SENT_BYTES_MAX
+    /// Whether one more may be passed on to a node.
+    pub(super) fn may_send(&self, to: u64) -> bool {
+        self.sent_bytes.get(&to).is_none_or(|bytes| *bytes < SENT_BYTES_MAX)
+    }
+
+    /// Nobody waits for a read any more.
+    pub(super) fn forget_read(&mut self, ticket: Ticket) {
+        let held = self.held.extract(|call| call.ticket == ticket && call.asked.is_read());
+        self.let_go(&held);
+        let is_it = |call: &Call| call.ticket == ticket && call.asked.is_read();
+        let sent = self.sent.iter().find(|(_, (_, call))| is_it(call)).map(|(id, (to, _))| (*to, *id));
+        if let Some((to, id)) = sent {
+            self.take_sent(to, id);
+        }
+        self.local.retain(|_, local| match local {
+            Local::Read(call) => call.ticket != ticket,
+            Local::Here(call) | Local::Look { call, .. } => call.ticket != ticket,
+            Local::Other { ticket: other, what } => *what != READ || *other != ticket,
+            Local::Write { .. } | Local::Remote { .. } | Local::RemoteLook { .. } => true,
+        });
     }
 
     /// A call was done: what waits behind it has its turn.
@@ -194,7 +211,7 @@ impl Calls {
     pub(super) fn send(&mut self, to: u64, call: Call) -> u64 {
         self.ids += 1;
         self.bytes += call.asked.bytes();
-        self.sent_bytes += call.asked.bytes();
+        *self.sent_bytes.entry(to).or_default() += call.asked.bytes();
         self.held.note_sent(&call, to);
         self.sent.insert(self.ids, (to, call));
         self.ids
@@ -207,7 +224,12 @@ impl Calls {
         }
         let (_, call) = self.sent.remove(&id)?;
         self.bytes -= call.asked.bytes();
-        self.sent_bytes -= call.asked.bytes();
+        if let Some(bytes) = self.sent_bytes.get_mut(&from) {
+            *bytes -= call.asked.bytes();
+            if *bytes == 0 {
+                self.sent_bytes.remove(&from);
+            }
+        }
         self.held.note_back(&call);
         Some(call)
     }
@@ -260,7 +282,8 @@ impl Calls {
         for ((_, ticket), _) in std::mem::take(&mut self.arriving) {
             all.push((ticket, true));
         }
-        (self.bytes, self.sent_bytes) = (0, 0);
+        self.bytes = 0;
+        self.sent_bytes.clear();
         all
     }
 
@@ -307,6 +330,37 @@ mod tests {
         assert_eq!(calls.take_sent(3, id).map(|it| it.ticket), Some(Ticket(1)));
         assert!(calls.take_sent(3, id).is_none());
         assert_eq!(calls.bytes, 0);
+    }
+
+    #[test]
+    fn what_hangs_at_one_node_does_not_keep_anything_from_another() {
+        let mut calls = Calls::default();
+        let asked = |len| Asked::Write {
+            command: vec![0; len],
+            level: Level::Quorum,
+            is_repeatable: false,
+            stays: false,
+            source: None,
+        };
+        calls.send(3, Call { asked: asked(SENT_BYTES_MAX - 1), ..call(1, 10, 20) });
+        assert!(calls.may_send(3));
+        let id = calls.send(3, Call { asked: asked(1), ..call(2, 10, 20) });
+        assert!(!calls.may_send(3) && calls.may_send(4));
+        calls.take_sent(3, id);
+        assert!(calls.may_send(3));
+    }
+
+    #[test]
+    fn a_read_that_nobody_waits_for_keeps_no_place() {
+        let mut calls = Calls::default();
+        let read = |ticket| Call { asked: Asked::Read, ..call(ticket, 10, 20) };
+        calls.hold(read(1));
+        calls.send(3, read(2));
+        calls.local.insert(replication::Ticket(1), Local::Read(read(3)));
+        calls.hold(call(4, 10, 20));
+        (1..=4).for_each(|ticket| calls.forget_read(Ticket(ticket)));
+        assert!(calls.check_room(2).is_ok() && calls.local.is_empty() && calls.sent.is_empty());
+        assert_eq!(calls.held.len(), 1, "what is to be written is");
     }
 
     #[test]

@@ -418,6 +418,11 @@ impl Member {
         });
     }
 
+    /// Nobody waits for a read any more.
+    pub(in crate::driver::store) fn forget_read(&mut self, ticket: Ticket) {
+        self.calls.forget_read(ticket);
+    }
+
     /// Passes a call of this node's on.
     fn ask(&mut self, to: u64, id: u64, relay: &Relay) {
         let bytes = relay::encode(id, relay);

@@ -7,7 +7,7 @@ use super::people::Order;
 use super::{ClusterEvent, Member};
 use crate::driver::peer::{Event, Links, Notice, class_of};
 use crate::driver::store::shared::{Core, Shared, now};
-use crate::peer::{Class, NodeName};
+use crate::peer::{Class, NodeName, NotSent};
 use crate::replication::relay;
 use crate::store::engine::Now;
 
@@ -37,6 +37,8 @@ enum What {
     Frame,
     /// A call of this node's.
     Call(u64),
+    /// One that no link takes.
+    TooLong(u64),
     /// Something else that members say to each other.
     Word,
 }
@@ -123,10 +125,18 @@ impl Load {
         let mut stuck = Vec::new();
         for Parcel { name, to, class, what, bytes } in self.frames.drain(..) {
             let is_call = matches!(what, What::Call(_));
-            if is_call && stuck.contains(&to) || links.send(&name, class, bytes).is_err() {
+            if is_call && stuck.contains(&to) {
                 self.unsent.push((to, what));
-                if is_call {
-                    stuck.push(to);
+                continue;
+            }
+            match (links.send(&name, class, bytes), what) {
+                (Ok(()), _) => {}
+                (Err(NotSent::Length), What::Call(id)) => self.unsent.push((to, What::TooLong(id))),
+                (Err(_), _) => {
+                    self.unsent.push((to, what));
+                    if is_call {
+                        stuck.push(to);
+                    }
                 }
             }
         }
@@ -162,6 +172,7 @@ impl Member {
             match what {
                 What::Frame => self.node.handle_unreachable(to),
                 What::Call(id) => self.not_sent(to, id),
+                What::TooLong(id) => self.too_long(to, id),
                 What::Word => {}
             }
         }

@@ -154,7 +154,7 @@ impl Member {
                 continue;
             }
             let to = to.filter(|_| !is_primary);
-            if to.is_some() && !self.calls.may_send() {
+            if to.is_some_and(|to| !self.calls.may_send(to)) {
                 return has_submitted;
             }
             let Some(call) = self.calls.take_held(to) else { break };
@@ -379,8 +379,8 @@ impl Member {
         };
         if !is_read && matches!(why, Denied::Unknown | Denied::TimedOut) {
             self.pass_over(&call, false);
-            call.is_doubtful = true;
         }
+        call.is_doubtful |= !is_read && why == Denied::Unknown;
         let again = match &why {
             Denied::NotPrimary { .. } | Denied::NoQuorum | Denied::Busy(_) | Denied::Superseded => true,
             Denied::Unknown => is_repeatable,
@@ -407,6 +407,15 @@ impl Member {
         }
     }
 
+    /// A call that was to be passed on is longer than the links take.
+    pub(super) fn too_long(&mut self, to: u64, id: u64) {
+        if let Some(call) = self.calls.take_sent(to, id) {
+            let why =
+                "it is longer than the message_bytes_max of the links to the primary; ask that one itself";
+            self.refuse(&call, Error::invalid("command", why));
+        }
+    }
+
     /// A call that was to be passed on did not leave. Nor do those that were to go behind it.
     pub(super) fn not_sent(&mut self, to: u64, id: u64) {
         let behind: Vec<u64> = self.out.iter().filter(|it| it.to == to).filter_map(|it| it.call).collect();
@@ -429,6 +438,7 @@ impl Member {
         let elsewhere: Vec<(u64, u64)> = elsewhere.map(|(id, it)| (*id, it.0)).collect();
         for (id, to) in elsewhere {
             if let Some(mut call) = self.calls.take_sent(to, id) {
+                self.pass_over(&call, false);
                 call.is_doubtful = !call.asked.is_read();
                 self.calls.hold(call);
             }
