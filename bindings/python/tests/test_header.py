@@ -8,6 +8,7 @@ from enum import IntEnum
 
 import pytest
 import trimtab
+import trimtab.aio
 from conftest import ROOT
 from peers import config
 
