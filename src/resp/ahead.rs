@@ -127,7 +127,7 @@ impl Ahead {
     }
 
     /// Whether it is the turn of `who` to write `key`. If not, it has a place in the line, or there is none free yet: it is to look
-    /// again when another one has left it, or within 200 ms.
+    /// again when another one has left it, or within 100 ms.
     ///
     /// - `begins`: a line is begun if there is none.
     pub fn is_turn(&mut self, key: &[u8], who: u64, begins: bool, now: Timestamp) -> bool {
