@@ -66,6 +66,15 @@ fn found(store: &Store, path: &Path) -> u64 {
     damage.offset
 }
 
+/// Waits until there is another snapshot than so many.
+fn wait_snapshot(store: &Store, written: u64) {
+    let deadline = Instant::now() + LONG;
+    while store.status().expect("it is open").counts.snapshots == written {
+        assert!(Instant::now() < deadline, "no snapshot is written");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 #[test]
 fn a_log_that_rots_is_told_and_a_snapshot_stands_for_it() {
     let folder = Folder::new("rot");
@@ -103,11 +112,7 @@ fn a_snapshot_that_rots_is_written_again() {
     found(&store, &path);
     check(&store, 300);
     // Nothing was written since, and even so there is another one, of the same sequence.
-    let deadline = Instant::now() + LONG;
-    while store.status().expect("it is open").counts.snapshots == written {
-        assert!(Instant::now() < deadline, "no snapshot is written");
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    wait_snapshot(&store, written);
     assert_eq!(one(folder.path(), "snapshot"), path);
     store.scrub(None).expect("it is good again");
     store.close().expect("all is written");
@@ -128,11 +133,7 @@ fn files_that_are_taken_away_are_missed_and_made_up_for() {
         std::fs::remove_file(&path).expect("it was there");
         let written = store.status().expect("it is open").counts.snapshots;
         assert_eq!(found(&store, &path), 0);
-        let deadline = Instant::now() + LONG;
-        while store.status().expect("it is open").counts.snapshots == written {
-            assert!(Instant::now() < deadline, "no snapshot is written");
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        wait_snapshot(&store, written);
         fill(&store, 300, 310);
         store.scrub(None).expect("it is good again");
         store.close().expect("all is written");

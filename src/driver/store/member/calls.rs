@@ -155,12 +155,17 @@ impl Calls {
 
     /// Nobody waits for a read any more.
     pub(super) fn forget_read(&mut self, ticket: Ticket) {
-        let held = self.held.extract(|call| call.ticket == ticket && call.asked.is_read());
-        self.let_go(&held);
         let is_it = |call: &Call| call.ticket == ticket && call.asked.is_read();
+        let held = self.held.extract(is_it);
+        self.let_go(&held);
+        // It is in one place.
+        if !held.is_empty() {
+            return;
+        }
         let sent = self.sent.iter().find(|(_, (_, call))| is_it(call)).map(|(id, (to, _))| (*to, *id));
         if let Some((to, id)) = sent {
             self.take_sent(to, id);
+            return;
         }
         self.local.retain(|_, local| match local {
             Local::Read(call) => call.ticket != ticket,

@@ -98,6 +98,13 @@ fn a_node_that_votes_alone_follows_nobody() {
     }
 }
 
+/// The state of another cluster, which has three voters.
+fn offer_of_strangers() -> Body {
+    let membership =
+        open(&SimDisk::new(2, Faults::default()), 2, &begin(3, 0), None, at(0)).members().encode();
+    Body::Offer { id: crate::replication::SnapshotId { sequence: 90, epoch: 8 }, clock_ms: 5, membership }
+}
+
 /// Nor is a whole state of such another cluster taken.
 #[test]
 fn a_node_that_votes_alone_takes_no_snapshot() {
@@ -105,14 +112,7 @@ fn a_node_that_votes_alone_takes_no_snapshot() {
     let mut node = open(&disk, 1, &begin(1, 0), None, at(0));
     settle(&mut node, &disk, at(1));
     assert!(node.is_settled());
-    let membership =
-        open(&SimDisk::new(2, Faults::default()), 2, &begin(3, 0), None, at(0)).members().encode();
-    let offer = Body::Offer {
-        id: crate::replication::SnapshotId { sequence: 90, epoch: 8 },
-        clock_ms: 5,
-        membership,
-    };
-    let taken = node.handle_frame(&frame(2, 9, 2, &offer), at(2));
+    let taken = node.handle_frame(&frame(2, 9, 2, &offer_of_strangers()), at(2));
     assert_eq!(taken, Err(Fault::Stranger { from: 2 }));
     let said = settle(&mut node, &disk, at(3));
     let wants = |(_, bytes): &(u64, Vec<u8>)| matches!(frame::decode(bytes), Ok((_, Body::Want { .. })));
@@ -137,14 +137,7 @@ fn a_node_that_votes_alone_follows_nobody_before_it_is_settled() {
         }
     }
     assert!(node.role() == Role::Primary && !node.is_settled());
-    let membership =
-        open(&SimDisk::new(2, Faults::default()), 2, &begin(3, 0), None, at(0)).members().encode();
-    let offer = Body::Offer {
-        id: crate::replication::SnapshotId { sequence: 90, epoch: 8 },
-        clock_ms: 5,
-        membership,
-    };
-    let taken = node.handle_frame(&frame(2, 9, 2, &offer), at(2_001));
+    let taken = node.handle_frame(&frame(2, 9, 2, &offer_of_strangers()), at(2_001));
     assert_eq!(taken, Err(Fault::Stranger { from: 2 }));
     settle(&mut node, &disk, at(2_002));
     assert!(node.is_settled());
