@@ -1,5 +1,7 @@
 //! What the parts make of whole texts.
 
+#[cfg(feature = "replication")]
+mod cluster;
 mod errors;
 mod members;
 mod properties;
