@@ -162,6 +162,7 @@ pub struct Hub {
     asks: Asks,
     /// Connections that are to go when they are answered.
     dismissed: VecDeque<u64>,
+    parting: VecDeque<u64>,
     topology: Option<Arc<Topology>>,
     /// This node was the last primary that it knew of.
     was_primary: bool,
@@ -226,6 +227,7 @@ impl Hub {
             peers: None,
             asks: Asks::default(),
             dismissed: VecDeque::new(),
+            parting: VecDeque::new(),
             topology: None,
             was_primary: false,
             last_primary: None,
@@ -327,18 +329,23 @@ impl Hub {
     }
 
     /// How the cluster is now. Who has subscribed to Sentinel's channels here is told what has changed; and when another node
-    /// is primary in place of this one, which passes no writes on, clients are dismissed, as Sentinel has it: they look for
-    /// the new one. Balancers are not: they do so by themselves, and closed before would not know what came of a write that
-    /// is on its way.
+    /// is primary in place of this one, clients have to go, as Sentinel has it: they look for the new one. Where this one passes no
+    /// writes on they are dismissed; where it does, they go as soon as what they have asked for is answered, and those that read from any
+    /// node stay. Balancers do too: they look for it by themselves, and closed before would not know what came of a write that is on
+    /// its way.
     pub fn set_topology(&mut self, topology: Arc<Topology>) {
         let before = self.topology.take();
         let news = topology.news(before.as_deref(), &self.options.set, &mut self.last_primary);
         if topology.is_primary() {
             self.was_primary = true;
-        } else if topology.primary.is_some() && std::mem::take(&mut self.was_primary) && !topology.forwards {
+        } else if topology.primary.is_some() && std::mem::take(&mut self.was_primary) {
             for (id, client) in self.clients.iter_mut().filter(|(_, client)| client.stays_with_its_node()) {
-                client.is_killed = true;
-                self.dismissed.push_back(*id);
+                if !topology.forwards {
+                    client.is_killed = true;
+                    self.dismissed.push_back(*id);
+                } else if !client.takes_any {
+                    self.parting.push_back(*id);
+                }
             }
         }
         let names = topology.nodes.iter().map(|node| node.name.as_str());
@@ -425,6 +432,11 @@ impl Hub {
     /// The next connection that is to go, by [`Connection::kill`](super::Connection::kill).
     pub fn poll_killed(&mut self) -> Option<u64> {
         self.asks.killed.pop_front()
+    }
+
+    /// The next connection that is to go once all that has come from it is answered.
+    pub fn poll_parting(&mut self) -> Option<u64> {
+        self.parting.pop_front()
     }
 
     /// The next connection that is to go, by [`Connection::dismiss`](super::Connection::dismiss).

@@ -196,3 +196,37 @@ fn many_change_one_hash_on_a_replica() {
     let told = cluster.connect(primary).ask("HGET hash f");
     assert_eq!(told, Some(format!("${}|{sum}", sum.len())));
 }
+
+#[test]
+fn what_a_replica_passes_on_waits_for_room_in_its_order() {
+    // However slow the machine is, the primary stays.
+    let cluster =
+        Cluster::start("uncommitted_bytes_max = \"64KiB\"\nelection_ticks = 200\nslow_flush = \"0s\"");
+    let primary = cluster.primary();
+    let value = "v".repeat(50_000);
+    let clients: Vec<_> = (0..3)
+        .flat_map(|node| (0..4).map(move |client| (node, client)))
+        .map(|(node, client)| {
+            let mut connection = cluster.connect(node);
+            let value = value.clone();
+            std::thread::spawn(move || {
+                for round in 0..5 {
+                    let row: Vec<String> =
+                        (0..10).map(|number| format!("SET {node}:{client} {round}{number}{value}")).collect();
+                    assert!(row.iter().all(|write| connection.say(write)));
+                    for number in 0..10 {
+                        assert_eq!(
+                            connection.answer().as_deref(),
+                            Some("+OK"),
+                            "node {node}, write {number}"
+                        );
+                    }
+                    let there = connection.ask(&format!("GETRANGE {node}:{client} 0 1"));
+                    assert_eq!(there, Some(format!("$2|{round}9")), "node {node}");
+                }
+            })
+        })
+        .collect();
+    clients.into_iter().for_each(|client| client.join().unwrap());
+    assert_eq!(cluster.primary(), primary);
+}

@@ -198,14 +198,7 @@ impl Cluster {
 
     /// Has one stand still, all of its threads.
     pub(crate) fn stop(&self, at: usize) {
-        self.signal(at, "-STOP");
-        let tasks = format!("/proc/{}/task", self.nodes[at].as_ref().expect("it runs").pid());
-        let stands_still = |task: std::io::Result<std::fs::DirEntry>| {
-            let stat = std::fs::read_to_string(task.expect("it runs").path().join("stat")).expect("it runs");
-            // The name, in brackets, may hold anything.
-            stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
-        };
-        until("it stands still", || std::fs::read_dir(&tasks).expect("it runs").all(stands_still));
+        stop(self.nodes[at].as_ref().expect("it runs").pid());
     }
 
     /// Ends one in order.
@@ -229,6 +222,18 @@ impl Cluster {
     pub(crate) fn primary(&self) -> usize {
         self.primary_of(&[0, 1, 2])
     }
+}
+
+/// Has a process stand still, all of its threads.
+pub(crate) fn stop(pid: u32) {
+    assert!(Command::new("kill").args(["-STOP", &pid.to_string()]).status().unwrap().success());
+    let stands_still = |task: std::io::Result<std::fs::DirEntry>| {
+        let stat = std::fs::read_to_string(task.expect("it runs").path().join("stat")).expect("it runs");
+        // The name, in brackets, may hold anything.
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+    };
+    let tasks = format!("/proc/{pid}/task");
+    until("it stands still", || std::fs::read_dir(&tasks).expect("it runs").all(stands_still));
 }
 
 pub(crate) struct Client(BufReader<TcpStream>);

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::folder::Folder;
 use crate::process::{DEADLINE, Running, until};
-use crate::support::{Client, Cluster};
+use crate::support::{Client, Cluster, stop};
 
 fn command(arguments: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_trimtab")).args(arguments).output().expect("it runs");
@@ -46,7 +46,7 @@ fn redis_clients_get_the_number_of_nodes_that_is_the_default() {
     assert_eq!((&store["durability"], &store["nodes"]), (&"quorum".into(), &2.into()));
     assert!(command(&["ctl", "--admin", &nodes[0].admin(), "status"]).contains(": quorum and 2 nodes, "));
 
-    signal(&nodes[1], "-STOP");
+    stop(nodes[1].pid());
     let mut client = connect(0);
     assert!(client.say("SET key 3"));
     // The one voter has it, so it is seen; that is not enough to be answered.

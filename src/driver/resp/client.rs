@@ -18,6 +18,10 @@ pub(super) struct Client {
     pub(super) is_readable: bool,
     /// The other side ended its half, and what it sent before may still be unread.
     pub(super) is_ending: bool,
+    /// It ended its half while this process stood still.
+    pub(super) is_late: bool,
+    /// It is to go as soon as nothing that it has asked for is left.
+    pub(super) is_parting: bool,
     /// Nothing more comes from it.
     pub(super) has_ended: bool,
     /// The socket took all it was given.

@@ -212,9 +212,11 @@ impl Clients {
             socket,
             connection,
             generation: key.generation,
-            // What it says may be there already.
-            is_readable: true,
+            // What it says may be there already. Whether it has gone since is told with what it said.
+            is_readable: !self.lane.has_stood_still(),
             is_ending: false,
+            is_late: false,
+            is_parting: false,
             has_ended: false,
             is_writable: true,
             is_called: false,
@@ -229,7 +231,11 @@ impl Clients {
     pub(crate) fn handle_event(&mut self, key: Key, event: &Event) {
         let Some(client) = find(&mut self.table, key) else { return };
         client.is_readable |= event.is_readable() || event.is_read_closed() || event.is_error();
-        client.is_ending |= event.is_read_closed() || event.is_error();
+        if (event.is_read_closed() || event.is_error()) && !client.is_ending {
+            client.is_ending = true;
+            client.is_late = self.lane.has_stood_still();
+            self.lane.forsake(number_of(key));
+        }
         client.is_writable |= event.is_writable() || event.is_error();
         self.call(key);
     }
@@ -267,7 +273,8 @@ impl Clients {
         for &key in &self.called {
             let Some(client) = find(&mut self.table, key) else { continue };
             // A balancer that has left has given up what it sent last, and may have asked for other things elsewhere.
-            let has_left = client.is_ending && client.connection.follows_primary();
+            // So may others that gave up while nothing went on here.
+            let has_left = client.is_late || client.is_ending && client.connection.follows_primary();
             if has_left || client.read(&mut core.buffer, &self.hub, core.now).is_err() {
                 gone.push(key);
             }
@@ -442,6 +449,14 @@ impl Clients {
             client.connection.kill(&mut self.hub);
             self.call(key);
         }
+        while let Some(id) = self.hub.poll_parting() {
+            let Some(&key) = self.places.get(&id) else { continue };
+            let Some(client) = find(&mut self.table, key) else { continue };
+            client.is_parting = true;
+            // Whether there is something unread is looked at once more.
+            client.is_readable = true;
+            self.call(key);
+        }
         while let Some(id) = self.hub.poll_dismissed() {
             let Some(&key) = self.places.get(&id) else { continue };
             let Some(client) = find(&mut self.table, key) else { continue };
@@ -471,7 +486,8 @@ impl Clients {
         for key in std::mem::take(&mut self.called) {
             let Some(client) = find(&mut self.table, key) else { continue };
             client.is_called = false;
-            let is_draining = self.is_draining && !(may_part && client.connection.follows_primary());
+            let is_draining =
+                client.is_parting || self.is_draining && !(may_part && client.connection.follows_primary());
             if client.write().is_err() || client.is_over(&self.hub, is_draining) {
                 self.end(core, key);
                 continue;
@@ -546,6 +562,9 @@ impl Clients {
         let client = self.table.remove(key.index as usize);
         if let Some(timer) = client.timer {
             core.wheel.cancel(timer);
+        }
+        if !client.is_ending {
+            self.lane.forsake(number_of(key));
         }
         self.places.remove(&client.connection.id());
         client.connection.close(&mut self.hub);

@@ -17,6 +17,8 @@ pub(crate) use self::sight::Seen;
 use self::sight::Sight;
 use super::Store;
 use super::ground::Reply;
+#[cfg(feature = "replication")]
+use super::ground::Source;
 use super::shared::{Core, now};
 use crate::error::Result;
 use crate::resp::{Ahead, Completed, Done, Position, Ticket, Told, Topology, Trace};
@@ -278,6 +280,31 @@ impl Lane {
         }
         let _ = to;
         Ok(())
+    }
+
+    /// A client asks for nothing more, and waits for nothing any more, or may not: in a cluster what it has asked for, and is refused,
+    /// is not asked for again.
+    pub(crate) fn forsake(&self, client: u64) {
+        #[cfg(feature = "replication")]
+        if self.sight.of_member.is_some() {
+            let inner = &*self.store.inner;
+            let (mut core, now) = (inner.shared.core.lock(), now());
+            let until = now.instant.saturating_add(inner.options.timeout);
+            if let Ok(member) = core.member() {
+                member.forsake(Source::Client { lane: self.index, client }, until);
+            }
+        }
+        let _ = client;
+    }
+
+    /// Whether this process stands still, or has done so just now: what comes in may have been said long ago, and another node may
+    /// have answered for it since.
+    pub(crate) fn has_stood_still(&self) -> bool {
+        #[cfg(feature = "replication")]
+        if let Some(of_member) = &self.sight.of_member {
+            return of_member.sight.has_stood_still();
+        }
+        false
     }
 
     /// Has messages go to the clients of other nodes: once, or not at all.

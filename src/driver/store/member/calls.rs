@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::super::ground::{Reply, Source};
 use super::held::Held;
+use super::passed::Passed;
 use crate::error::{Error, Result};
 use crate::replication::look::Look;
 use crate::replication::{self, Level, Position};
@@ -116,6 +117,10 @@ pub(super) struct Calls {
     pub(super) sent: BTreeMap<u64, (u64, Call)>,
     /// Done, and not to be seen here yet: by the sequence at which it is.
     arriving: BTreeMap<(u64, Ticket), (Reply, Instant)>,
+    /// Those of other nodes that wait until there is room.
+    pub(super) passed: Passed,
+    /// Sources that have left what they asked for, and until when anything of theirs may be left.
+    forsaken: BTreeMap<Source, Instant>,
     /// How many calls of other nodes are here.
     pub(super) remote: BTreeMap<u64, u32>,
     /// Bytes of what is held and passed on.
@@ -173,6 +178,16 @@ impl Calls {
             Local::Other { ticket: other, what } => *what != READ || *other != ticket,
             Local::Write { .. } | Local::Remote { .. } | Local::RemoteLook { .. } => true,
         });
+    }
+
+    /// A source asks for nothing more, and does not wait for what it has asked for, of which nothing is left at `until`.
+    pub(super) fn forsake(&mut self, source: Source, until: Instant) {
+        self.forsaken.insert(source, until);
+    }
+
+    /// Whether whoever asked for a call has left.
+    pub(super) fn is_forsaken(&self, call: &Call) -> bool {
+        !self.forsaken.is_empty() && call.asked.source().is_some_and(|it| self.forsaken.contains_key(&it))
     }
 
     /// A call was done: what waits behind it has its turn.
@@ -271,6 +286,7 @@ impl Calls {
         let late: Vec<(u64, u64)> =
             self.sent.iter().filter(|(_, it)| it.1.deadline <= now).map(|(id, it)| (*id, it.0)).collect();
         let sent = late.into_iter().filter_map(|(id, to)| self.take_sent(to, id)).collect();
+        self.forsaken.retain(|_, until| *until > now);
         let is_idle = self.done_at.is_none_or(|at| at.saturating_add(patience) <= now);
         let held = self.held.take_late(is_idle, now);
         self.let_go(&held);
@@ -366,6 +382,29 @@ mod tests {
         (1..=4).for_each(|ticket| calls.forget_read(Ticket(ticket)));
         assert!(calls.check_room(2).is_ok() && calls.local.is_empty() && calls.sent.is_empty());
         assert_eq!(calls.held.len(), 1, "what is to be written is");
+    }
+
+    #[test]
+    fn who_has_left_is_known_as_long_as_something_of_it_may_be_left() {
+        let mut calls = Calls::default();
+        let source = Source::Client { lane: 1, client: 7 };
+        let of = |ticket, own| {
+            let mut call = call(ticket, 10, 20);
+            if let Asked::Write { source, .. } = &mut call.asked {
+                *source = own;
+            }
+            call
+        };
+        let at = |ms| Instant::START.saturating_add(Duration::from_millis(ms));
+        assert!(!calls.is_forsaken(&of(1, Some(source))));
+        calls.forsake(source, at(20));
+        assert!(calls.is_forsaken(&of(1, Some(source))));
+        assert!(!calls.is_forsaken(&of(1, None)));
+        assert!(!calls.is_forsaken(&of(1, Some(Source::Client { lane: 2, client: 7 }))));
+        calls.late(Duration::ZERO, at(19));
+        assert!(calls.is_forsaken(&of(1, Some(source))));
+        calls.late(Duration::ZERO, at(20));
+        assert!(!calls.is_forsaken(&of(1, Some(source))) && calls.forsaken.is_empty());
     }
 
     #[test]

@@ -13,6 +13,7 @@
 //! | `certificates` | certificates that are renewed |
 //! | `calls` | who asked for what, and where it is |
 //! | `held` | calls that wait to be sent, those of each connection in its order |
+//! | `passed` | writes of other nodes' that wait until this primary has room |
 //! | `routing` | the way of a call: here, held, passed on, back |
 //! | `people` | names, addresses, who is linked |
 //! | `peers` | the thread that has the links |
@@ -47,6 +48,7 @@ mod mending;
 mod messages;
 mod news;
 mod options;
+mod passed;
 mod peers;
 mod people;
 mod place;
@@ -273,6 +275,7 @@ impl Member {
 
     /// Shows readers what they see without the lock.
     fn show(&mut self, now: Now) {
+        self.sight.beat(now.instant);
         self.sight.set(self.node.reign(now.instant));
         let is_primary = self.node.role() == Role::Primary;
         self.sight.set_standing(is_primary, self.node.fresh_since());
@@ -405,7 +408,6 @@ impl Member {
         }
     }
 
-    /// Has something go to another node.
     /// Tells another node something.
     ///
     /// - `id`: the number of the call of that one's which it answers; 0: none.

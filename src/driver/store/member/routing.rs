@@ -2,12 +2,16 @@
 //!
 //! A call that came to nothing for certain is sent again by itself, for as long as its caller has patience. One of which that
 //! is not known is sent again only if it has a client and a number, by which it is done once.
+//!
+//! What was asked for by who has left since is not sent again, nor is what had to wait: whoever gives up may ask elsewhere, and what it
+//! asked for before would be done behind what it was answered there.
 
 use std::time::Duration;
 
 use super::calls::{Asked, CHANGE, Call, Local, Looking, READ};
+use super::passed::Write;
 use super::{Member, reply_of};
-use crate::driver::store::ground::Wanted;
+use crate::driver::store::ground::{Source, Wanted};
 use crate::error::{Error, Result};
 use crate::replication::look::Look;
 use crate::replication::relay::{self, Relay};
@@ -18,6 +22,8 @@ use crate::time::Instant;
 
 /// How often deadlines are looked at.
 const SWEEP: Duration = Duration::from_millis(10);
+/// What a caller that has left asked for less than so long ago is still sent for the first time.
+const LATE: Duration = Duration::from_millis(100);
 /// How long nothing is passed on to a primary that was none, or had no time, unless another one is found.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -33,6 +39,8 @@ impl Member {
         let is_behind = wanted.source.is_some_and(|source| self.calls.held.has_before(source));
         let why = if self.node.role() == Role::Primary && is_behind {
             Denied::Busy("what was asked for before")
+        } else if self.node.role() == Role::Primary && !self.calls.passed.is_empty() {
+            Denied::Busy("what others asked for before")
         } else if self.node.role() == Role::Primary {
             match self.node.submit(command, Some(level), Some(wanted.deadline), now) {
                 Ok(local) => {
@@ -128,6 +136,14 @@ impl Member {
 
     /// Sends calls that are held where they can be done. Whether the node got some.
     pub(super) fn route(&mut self, now: Now) -> bool {
+        let line_first = self.calls.passed.goes_first();
+        let mut has_submitted = line_first && self.submit_passed(now);
+        has_submitted |= self.route_held(now);
+        has_submitted |= !line_first && self.submit_passed(now);
+        has_submitted
+    }
+
+    fn route_held(&mut self, now: Now) -> bool {
         let mut has_submitted = false;
         if self.node.role() != Role::Primary {
             for call in self.calls.take_staying() {
@@ -158,6 +174,11 @@ impl Member {
                 return has_submitted;
             }
             let Some(call) = self.calls.take_held(to) else { break };
+            if self.is_late(&call, now.instant) {
+                let why = self.error(Denied::NoQuorum);
+                self.refuse(&call, why);
+                continue;
+            }
             if let Some(to) = to {
                 self.pass_on(to, call, now);
                 continue;
@@ -175,6 +196,17 @@ impl Member {
             }
         }
         has_submitted
+    }
+
+    /// Who asked for a call that has had to wait has left.
+    fn is_late(&self, call: &Call, now: Instant) -> bool {
+        let asked_at = call.gives_up.as_nanos().saturating_sub(self.options.patience.as_nanos() as u64);
+        self.calls.is_forsaken(call) && Instant::from_nanos(asked_at).saturating_add(LATE) <= now
+    }
+
+    /// A source has left.
+    pub(in crate::driver::store) fn forsake(&mut self, source: Source, until: Instant) {
+        self.calls.forsake(source, until);
     }
 
     /// Nothing comes of a call any more. What was passed on before, and is refused now, may have been done all the same.
@@ -249,10 +281,7 @@ impl Member {
         match relay {
             Relay::Write { level, millis, command } => {
                 let deadline = now.instant.saturating_add(Duration::from_millis(u64::from(millis)));
-                let result = self.submit_remote(from, |member| {
-                    member.submit_encoded(&command, level, Some(deadline), now)
-                });
-                self.serve(from, id, false, result);
+                self.take_write(Write { from, id, command, level, deadline }, now);
             }
             Relay::Read { millis } => {
                 let deadline = now.instant.saturating_add(Duration::from_millis(u64::from(millis)));
@@ -291,6 +320,46 @@ impl Member {
                 }
             }
         }
+    }
+
+    /// Takes a write of another node's: it is done behind those that wait.
+    fn take_write(&mut self, write: Write, now: Now) {
+        let Write { from, id, .. } = write;
+        let is_behind = !self.calls.passed.is_empty();
+        let admitted = self.submit_remote(from, |member| {
+            if is_behind {
+                return Err(Denied::Busy("what was asked for before"));
+            }
+            member.submit_encoded(&write.command, write.level, Some(write.deadline), now)
+        });
+        if matches!(admitted, Err(Denied::Busy(_))) && self.calls.admit_remote(from, self.options.forward_max)
+        {
+            self.calls.passed.push(write);
+        } else {
+            self.serve(from, id, false, admitted);
+        }
+    }
+
+    /// Writes of other nodes' that waited are done as far as there is room; refused if they are not to be done here. Whether the
+    /// node got some.
+    fn submit_passed(&mut self, now: Now) -> bool {
+        let mut has_submitted = false;
+        while let Some(write) = self.calls.passed.take() {
+            let result = match self.node.role() {
+                Role::Primary => self.submit_encoded(&write.command, write.level, Some(write.deadline), now),
+                _ => Err(self.not_primary()),
+            };
+            match result {
+                Err(Denied::Busy(_)) => {
+                    self.calls.passed.put_back(write);
+                    break;
+                }
+                Err(_) => self.calls.end_remote(write.from),
+                Ok(_) => has_submitted = true,
+            }
+            self.serve(write.from, write.id, false, result);
+        }
+        has_submitted
     }
 
     /// Takes a call of another node's, as many as may be.
@@ -386,7 +455,7 @@ impl Member {
             Denied::Unknown => is_repeatable,
             _ => false,
         };
-        if again {
+        if again && !self.calls.is_forsaken(&call) {
             self.routes_at = now.saturating_add(PAUSE);
             self.calls.hold(call);
             return;
@@ -398,8 +467,11 @@ impl Member {
         self.refuse(&call, why);
     }
 
-    /// A link is over: what was passed on over it does not come back.
+    /// A link is over: what was passed on over it does not come back, and what came over it is not begun.
     pub(super) fn lose(&mut self, to: u64, now: Instant) {
+        for _ in 0..self.calls.passed.lose(to) {
+            self.calls.end_remote(to);
+        }
         for id in self.calls.sent_to(to) {
             if let Some(call) = self.calls.take_sent(to, id) {
                 self.came_to_nothing(call, Denied::Unknown, now);
@@ -440,7 +512,11 @@ impl Member {
             if let Some(mut call) = self.calls.take_sent(to, id) {
                 self.pass_over(&call, false);
                 call.is_doubtful = !call.asked.is_read();
-                self.calls.hold(call);
+                if self.calls.is_forsaken(&call) {
+                    self.refuse(&call, Error::UnknownOutcome);
+                } else {
+                    self.calls.hold(call);
+                }
             }
         }
     }
@@ -485,6 +561,10 @@ impl Member {
         }
         self.sweeps_at = now.saturating_add(SWEEP);
         self.end_doubtful(now);
+        for write in self.calls.passed.take_late(now) {
+            self.calls.end_remote(write.from);
+            self.say(write.from, write.id, &Relay::Written(Err(Denied::Busy("what was asked for before"))));
+        }
         let (done, sent, held) = self.calls.late(self.options.patience, now);
         for (ticket, reply) in done {
             self.reply(ticket, Ok(reply));

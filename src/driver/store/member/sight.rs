@@ -5,10 +5,17 @@
 //! until then. If it was, in the same epoch, nobody else had answered a write by the time the view was taken; and what this
 //! node had answered was in the view before it was.
 
+use std::time::Duration;
+
 use crate::resp;
 use crate::store::index::Timestamp;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::time::{Clock, Instant};
+
+/// A node that has no turn for so long has stood still. Another may be primary by then.
+const STANDSTILL: Duration = Duration::from_millis(500);
+/// For so long afterwards what comes in may have been said before.
+const AFTERWARDS: Duration = Duration::from_secs(1);
 
 /// See the module. Written with the store's lock held.
 #[derive(Debug, Default)]
@@ -21,6 +28,10 @@ pub(in crate::driver::store) struct Sight {
     is_primary: AtomicU32,
     /// As of when what is here is all there was; 0: that is not known.
     fresh_since: AtomicU64,
+    /// When the node last had its turn, which it has many times a second.
+    beat: AtomicU64,
+    /// When it had one again that it should have had long before: the process, or the machine, had stood still.
+    resumed: AtomicU64,
     /// The time in the log less this machine's count, in milliseconds; 0: nothing is known of it.
     offset: AtomicU64,
 }
@@ -86,6 +97,29 @@ impl Sight {
         Timestamp::from_millis(offset + millis(Clock.now()))
     }
 
+    /// Whether this process stands still, or has done so just now: what comes in may have been said long ago.
+    pub(in crate::driver::store) fn has_stood_still(&self) -> bool {
+        self.has_stood_still_at(Clock.now())
+    }
+
+    fn has_stood_still_at(&self, now: Instant) -> bool {
+        let now = now.as_nanos();
+        // In this order: what `beat` puts into one of the two is never missing in both.
+        let beat = self.beat.load(Ordering::Acquire);
+        let resumed = self.resumed.load(Ordering::Acquire);
+        let is_within = |at: u64, bound: Duration| now.saturating_sub(at) < bound.as_nanos() as u64;
+        beat != 0 && !is_within(beat, STANDSTILL) || resumed != 0 && is_within(resumed, AFTERWARDS)
+    }
+
+    /// The node has its turn at `now`.
+    pub(super) fn beat(&self, now: Instant) {
+        let (now, before) = (now.as_nanos(), self.beat.load(Ordering::Relaxed));
+        if before != 0 && now.saturating_sub(before) >= STANDSTILL.as_nanos() as u64 {
+            self.resumed.store(now, Ordering::Release);
+        }
+        self.beat.store(now.max(before), Ordering::Release);
+    }
+
     /// Time in the log has come to `time` at `now`.
     pub(super) fn set_clock(&self, time: Timestamp, now: Instant) {
         self.offset.store(time.as_millis().saturating_sub(millis(now)), Ordering::Relaxed);
@@ -115,9 +149,24 @@ fn millis(instant: Instant) -> u64 {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+
+    #[test]
+    fn who_has_stood_still_is_known_for_a_while() {
+        let sight = Sight::default();
+        let at = |ms: u64| Instant::from_nanos(ms * 1_000_000);
+        assert!(!sight.has_stood_still_at(at(9_000)), "it has never had its turn");
+        sight.beat(at(9_000));
+        sight.beat(at(9_499));
+        assert!(!sight.has_stood_still_at(at(9_998)));
+        assert!(sight.has_stood_still_at(at(9_999)), "it stands still");
+        sight.beat(at(9_999));
+        sight.beat(at(9_990));
+        assert!(sight.has_stood_still_at(at(9_999)), "it has just gone on");
+        sight.beat(at(10_400));
+        sight.beat(at(10_800));
+        assert!(sight.has_stood_still_at(at(10_998)) && !sight.has_stood_still_at(at(10_999)));
+    }
 
     #[test]
     fn a_reign_lasts_until_its_lease_ends_or_another_begins() {

@@ -182,12 +182,29 @@ fn clients_find_the_primary_and_are_told_when_it_is_another() {
     );
     assert!(world.ask(2, "HELLO 2").contains("$4 role $7 replica"));
     assert_eq!(world.ask(2, "SENTINEL failover trimtab"), "-ERR this node is not primary; ask 10.0.0.1:7002");
-    // One that passes writes on keeps its clients.
-    let three = crate::resp::topology::tests::three;
-    for primary in [Some(0), Some(2)] {
-        let topology = Topology { forwards: true, ..three(0, primary) };
-        world.hub.set_topology(Arc::new(topology));
+    assert_eq!(world.hub.poll_parting(), None);
+}
+
+#[test]
+fn where_writes_are_passed_on_clients_go_once_they_are_answered() {
+    let mut world = World::plain(5);
+    in_cluster(&mut world, 0, Some(1));
+    for (at, said) in
+        [(1, "READONLY"), (2, "TRIMTAB BOUND 0"), (3, "SUBSCRIBE news"), (4, "READONLY\nREADWRITE")]
+    {
+        world.ask(at, said);
     }
+    let three = crate::resp::topology::tests::three;
+    let mut become_primary = |primary| {
+        world.hub.set_topology(Arc::new(Topology { forwards: true, ..three(0, primary) }));
+        std::iter::from_fn(|| world.hub.poll_parting()).collect::<Vec<u64>>()
+    };
+    for primary in [Some(1), Some(0), None] {
+        assert!(become_primary(primary).is_empty(), "{primary:?}");
+    }
+    let parting = become_primary(Some(2));
+    assert!(become_primary(Some(1)).is_empty(), "it was not primary since");
+    assert_eq!(parting, [0, 4].map(|at: usize| world.connections[at].id()));
     assert_eq!(world.hub.poll_dismissed(), None);
 }
 

@@ -1,0 +1,105 @@
+//! [`Passed`]: writes that other nodes have passed on to this primary, and that wait until it has room.
+//!
+//! A node passes on what its connections ask for in their order, and goes on without an answer. If this primary refused one for want of
+//! room and did a younger one, the older could not be done behind it any more ([`Held`](super::held::Held)). So they wait here, all in one
+//! line, in the order in which they came. A node has no more under way than one passes on at a time, which bounds the line.
+
+use std::collections::VecDeque;
+
+use crate::replication::Level;
+use crate::time::Instant;
+
+/// A write of another node's.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Write {
+    /// Who passed it on, and the number by which it knows it.
+    pub(super) from: u64,
+    pub(super) id: u64,
+    /// Encoded.
+    pub(super) command: Vec<u8>,
+    pub(super) level: Level,
+    pub(super) deadline: Instant,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Passed {
+    line: VecDeque<Write>,
+    /// Whose turn it was last when there was room: the line's, or that of what this node's own callers ask for.
+    was_first: bool,
+}
+
+impl Passed {
+    pub(super) fn is_empty(&self) -> bool {
+        self.line.is_empty()
+    }
+
+    /// One more, behind the others.
+    pub(super) fn push(&mut self, write: Write) {
+        self.line.push_back(write);
+    }
+
+    /// One that was taken, and finds no room.
+    pub(super) fn put_back(&mut self, write: Write) {
+        self.line.push_front(write);
+    }
+
+    /// The one that came first.
+    pub(super) fn take(&mut self) -> Option<Write> {
+        self.line.pop_front()
+    }
+
+    /// Whether the line goes before what else waits; the two take turns.
+    pub(super) fn goes_first(&mut self) -> bool {
+        self.was_first = !self.was_first;
+        self.was_first
+    }
+
+    /// A link is over: nobody is to be answered over it.
+    pub(super) fn lose(&mut self, from: u64) -> usize {
+        let before = self.line.len();
+        self.line.retain(|write| write.from != from);
+        before - self.line.len()
+    }
+
+    /// Takes out those for which nobody waits any more.
+    pub(super) fn take_late(&mut self, now: Instant) -> VecDeque<Write> {
+        if self.line.iter().all(|write| write.deadline > now) {
+            return VecDeque::new();
+        }
+        let (late, line) = std::mem::take(&mut self.line).into_iter().partition(|it| it.deadline <= now);
+        self.line = line;
+        late
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn they_have_their_turn_in_the_order_in_which_they_came() {
+        let write = |from, id, ms| Write {
+            from,
+            id,
+            command: Vec::new(),
+            level: Level::Quorum,
+            deadline: Instant::START.saturating_add(Duration::from_millis(ms)),
+        };
+        let mut passed = Passed::default();
+        for (from, id, ms) in [(1, 1, 9), (2, 1, 5), (1, 2, 5), (2, 2, 9), (1, 3, 9)] {
+            passed.push(write(from, id, ms));
+        }
+        let first = passed.take().unwrap();
+        assert_eq!((first.from, first.id), (1, 1));
+        passed.put_back(first);
+        let at = |ms| Instant::START.saturating_add(Duration::from_millis(ms));
+        assert!(passed.take_late(at(4)).is_empty());
+        assert_eq!(passed.take_late(at(5)), [write(2, 1, 5), write(1, 2, 5)]);
+        assert_eq!(passed.lose(1), 2);
+        assert_eq!((passed.take(), passed.is_empty()), (Some(write(2, 2, 9)), true));
+        assert_ne!(passed.goes_first(), passed.goes_first());
+    }
+}
