@@ -48,7 +48,7 @@ use self::receive::Process;
 use self::room::Room;
 use self::source::Source;
 pub use self::status::{Event, Fence, Role, Standing, Status};
-use self::transfer::Transfer;
+use self::transfer::{Summons, Transfer};
 use super::frame::{self, Header};
 use super::hashes::Hashes;
 use super::lease::Stamps;
@@ -121,7 +121,10 @@ pub struct Node {
     /// An expiry proposed and not applied.
     expiring: Option<(u64, u64)>,
     flush_since: Option<Instant>,
-    handed_over_at: Option<Instant>,
+    /// This primary hands over by itself no earlier than then.
+    hands_over_from: Instant,
+    /// It was told to take over, and could not yet.
+    summons: Option<Summons>,
     kept: VecDeque<(u64, u64)>,
     appended_bytes: u64,
     rate: (Instant, u64),

@@ -212,6 +212,19 @@ fn a_node_with_a_damaged_snapshot_is_sent_everything() {
     open_damaged(|dir| flip(files(dir, "snapshot").last().unwrap(), 60_000));
 }
 
+/// The one shows only once the other is mended: it starts all the same, with no order.
+#[test]
+fn a_node_with_a_damaged_snapshot_and_a_damaged_segment_is_sent_everything() {
+    open_damaged(|dir| {
+        flip(files(dir, "snapshot").last().unwrap(), 60_000);
+        flip(&written(dir), 30_000);
+    });
+    open_damaged(|dir| {
+        flip(files(dir, "snapshot").last().unwrap(), 312);
+        flip(&written(dir), 30_000);
+    });
+}
+
 /// Its log goes on from a snapshot that came from another: without that file it would seem to have begun there with nothing.
 #[test]
 fn a_node_that_misses_the_snapshot_it_goes_on_from_is_sent_everything() {

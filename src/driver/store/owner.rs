@@ -45,7 +45,12 @@ impl Owner {
 pub(super) struct Owners {
     /// Rising tickets; `None` where it was answered before others that came earlier.
     queue: VecDeque<(Ticket, Option<Owner>)>,
+    /// How many of them are `None`. There are no more than of the others, but for a few.
+    answered: usize,
 }
+
+/// So many that were answered are let be.
+const ANSWERED_MIN: usize = 64;
 
 impl Owners {
     pub(super) fn insert(&mut self, ticket: Ticket, owner: Owner) {
@@ -61,11 +66,18 @@ impl Owners {
             Some((first, _)) if *first == ticket => 0,
             _ => self.queue.binary_search_by_key(&ticket, |(ticket, _)| *ticket).ok()?,
         };
-        let owner = self.queue[at].1.take();
+        let owner = self.queue[at].1.take()?;
+        self.answered += 1;
         while self.queue.front().is_some_and(|(_, owner)| owner.is_none()) {
             self.queue.pop_front();
+            self.answered -= 1;
         }
-        owner
+        // One that waits for long keeps the places of those behind it.
+        if self.answered > ANSWERED_MIN && self.answered * 2 > self.queue.len() {
+            self.queue.retain(|(_, owner)| owner.is_some());
+            self.answered = 0;
+        }
+        Some(owner)
     }
 }
 
@@ -127,5 +139,31 @@ impl Slot {
             }
             self.filled.wait_for(&mut result, left);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_for_long_keeps_no_place_but_its_own() {
+        let mut owners = Owners::default();
+        let slots: Vec<Arc<Slot>> = (0..10_000).map(|_| Arc::new(Slot::default())).collect();
+        let is_of = |owner: Option<Owner>, at: usize| matches!(owner, Some(Owner::Call(slot)) if Arc::ptr_eq(&slot, &slots[at]));
+        for (at, slot) in slots.iter().enumerate() {
+            owners.insert(Ticket(at as u64 + 1), Owner::Call(Arc::clone(slot)));
+            // The first and the hundredth wait; the others are answered one behind the other.
+            if at > 1 && at != 101 {
+                assert!(is_of(owners.remove(Ticket(at as u64)), at - 1), "{at}");
+            }
+            assert!(owners.queue.len() <= 3 * ANSWERED_MIN, "{at}: {}", owners.queue.len());
+        }
+        assert!(owners.remove(Ticket(50)).is_none() && owners.remove(Ticket(20_000)).is_none());
+        assert!(is_of(owners.remove(Ticket(101)), 100));
+        assert!(owners.remove(Ticket(101)).is_none(), "it is given once");
+        assert!(is_of(owners.remove(Ticket(10_000)), 9_999));
+        assert!(is_of(owners.remove(Ticket(1)), 0));
+        assert!(owners.queue.is_empty() && owners.answered == 0);
     }
 }

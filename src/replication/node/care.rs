@@ -19,6 +19,7 @@ impl Node {
             self.write_membership();
         }
         self.follow_transfer();
+        self.follow_summons();
         self.follow_snapshots();
         self.keep();
         if self.is_primary() {
@@ -104,8 +105,7 @@ impl Node {
         let is_slow =
             self.options.slow_flush.zip(self.flush_since).is_some_and(|(most, it)| is_late(it, most));
         let is_full = matches!(self.engine.problem(), Some(Error::Io { .. }));
-        let is_early = self.handed_over_at.is_some_and(|at| !is_late(at, self.options.handover_pause));
-        if !(is_slow || is_full) || is_early || self.transfer.is_some() {
+        if !(is_slow || is_full) || now < self.hands_over_from || self.transfer.is_some() {
             return;
         }
         let committed = self.raw.raft.raft_log.committed;
@@ -115,7 +115,7 @@ impl Node {
             progress.recent_active && progress.matched >= committed && !self.forgetful.contains_key(it)
         });
         let Some((_, to)) = able.map(|(progress, it)| (progress.matched, it)).max() else { return };
-        self.handed_over_at = Some(now);
+        self.hands_over_from = now.saturating_add(self.options.handover_pause);
         if is_slow {
             self.events.push_back(Event::SlowDisk { to });
         }

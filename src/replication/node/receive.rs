@@ -268,8 +268,8 @@ impl Node {
         let is_current = message.term >= epoch;
         let bytes: u64 = message.entries.iter().map(|it| payload(it).len() as u64 + 64).sum();
         let kind = message.get_msg_type();
-        // What comes of it may have to be written down.
-        if !self.engine.has_room(bytes + (4 << 10)) {
+        // What comes of it may have to be written down. A summons waits for room.
+        if kind != MessageType::MsgTimeoutNow && !self.engine.has_room(bytes + (4 << 10)) {
             return Ok(false);
         }
         let is_voter = self.members.is_voter(from);
@@ -324,6 +324,10 @@ impl Node {
                 let is_transfer = !message.context.is_empty();
                 let may_vote = self.may_elect();
                 Ok(may_vote && (is_transfer || self.votes_from <= self.now.instant))
+            }
+            MessageType::MsgTimeoutNow if leader == from && !self.may_campaign() && self.may_elect() => {
+                self.take_summons(message.clone());
+                Ok(false)
             }
             MessageType::MsgTimeoutNow => Ok(leader == from && self.may_campaign()),
             _ => Ok(true),

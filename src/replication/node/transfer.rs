@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use raft::StateRole;
+use raft::eraftpb::Message;
 
 use super::calls::refused;
 use super::{Answer, Denied, Node, Ticket};
@@ -32,6 +33,14 @@ pub(super) struct Transfer {
     /// Nothing more is taken, and writes that are to be on more nodes than a quorum have until then to be so: once this node is
     /// primary no longer it does not hear whether they are.
     spreads_until: Option<Instant>,
+}
+
+/// The other side of it: the primary has told this node to take over, which it could not do at once.
+#[derive(Debug)]
+pub(super) struct Summons {
+    message: Message,
+    /// By then the primary gives it up, or soon.
+    until: Instant,
 }
 
 impl Transfer {
@@ -127,6 +136,11 @@ impl Node {
             }
             self.transfer = None;
         } else if transfer.deadline <= self.now.instant {
+            if !transfer.is_ordered() {
+                // Nothing came of it: there is no need to wait until it may be this node's turn again.
+                let soon = self.now.instant.saturating_add(self.election_time());
+                self.hands_over_from = self.hands_over_from.min(soon);
+            }
             self.end_transfer(Denied::TimedOut);
         } else if self.primary().is_some_and(|node| node != self.identity.node) {
             self.end_transfer(Denied::Busy("another node that has become primary"));
@@ -179,6 +193,26 @@ impl Node {
         } else if mark.is_none_or(|(sequence, _)| matched >= sequence) {
             transfer.mark = Some((last, now));
         }
+    }
+
+    /// Takes a summons to take over when this node can: what it has may be on its way to the disk, and the room for the first entry
+    /// of its reign still be made.
+    pub(super) fn take_summons(&mut self, message: Message) {
+        let until = self.now.instant.saturating_add(self.election_time() / 2);
+        self.summons = Some(Summons { message, until });
+    }
+
+    /// Takes over where that was asked for, and has become possible.
+    pub(super) fn follow_summons(&mut self) {
+        let Some(Summons { message, until }) = &self.summons else { return };
+        let raft = &self.raw.raft;
+        let counts = raft.term == message.term && raft.leader_id == message.from && self.now.instant < *until;
+        if counts && !self.may_campaign() {
+            return;
+        }
+        let Some(Summons { message, .. }) = self.summons.take().filter(|_| counts) else { return };
+        let _ = self.raw.step(message);
+        self.observe();
     }
 
     /// How long the library tries to hand over.

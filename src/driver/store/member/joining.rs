@@ -29,6 +29,9 @@ use crate::store::log::{Disk, File, find_identity};
 use crate::sys::{entropy, fork};
 use crate::time::Instant;
 
+/// So often a directory that is damaged is mended at one opening.
+const MENDED_MAX: usize = 4;
+
 impl Store {
     /// Opens the store in the directory `path` as a member of a cluster, or makes one there. Blocks while it reads the log;
     /// not until there is a primary: calls wait for that.
@@ -103,28 +106,30 @@ impl Store {
                 shared::now(),
             )
         };
-        let mut damage = None;
-        let (node, report) = match open(&start, word(2)) {
-            Err(error) if !start.is_promoted && !is_alone => {
-                damage = mending::mend(&disk, &error, &cluster, label)?;
-                if damage.is_none() {
-                    return Err(error);
-                }
-                open(&Start { is_damaged: true, label, ..Start::default() }, word(3))?
-            }
-            opened => opened?,
-        };
+        let mut damage = Vec::new();
+        let mut opened = open(&start, word(2));
+        // What is damaged may show only once something else is mended.
+        while let Err(error) = &opened
+            && damage.len() < MENDED_MAX
+            && !start.is_promoted
+            && !is_alone
+            && let Some(done) = mending::mend(&disk, error, &cluster, label, damage.is_empty())?
+        {
+            damage.push(done);
+            opened = open(&Start { is_damaged: true, label, ..Start::default() }, word(3));
+        }
+        let (node, report) = opened?;
         // Anew at every opening, so that a copy that was made before is seen even where its files were written into those that
         // are here.
         let settled = place::mark(disk.folder(), &cluster.cluster, &cluster.node, label, Stage::Settled);
-        if found != Found::Original || damage.is_some() {
+        if found != Found::Original || !damage.is_empty() {
             settled?;
         } else if *node.standing() == Standing::Active {
             // What the file said is still so, if a full disk left no room for another.
             mending::clear(&disk);
         }
         let store = Self::found(disk, node, links, people, report.store, options, cluster)?;
-        if let Some(damage) = damage {
+        if !damage.is_empty() {
             store.inner.shared.tell_damage(damage);
         }
         Ok(store)

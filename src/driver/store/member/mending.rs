@@ -18,6 +18,7 @@ const FOLDER: &str = "set-aside";
 /// the log. Blocks for the disk.
 ///
 /// - `label`: whose the log says it is, where it was a store of one node.
+/// - `is_first`: nothing was mended at this opening yet. What was kept of the directory before that is not replaced otherwise.
 ///
 /// # Errors
 ///
@@ -27,6 +28,7 @@ pub(super) fn mend(
     opening: &Error,
     cluster: &ClusterOptions,
     label: Option<Identity>,
+    is_first: bool,
 ) -> Result<Option<ClusterEvent>> {
     let Some(cut) = Cut::plan(disk, opening)? else { return Ok(None) };
     let voters = cluster.members.iter().filter(|it| !it.is_learner).count();
@@ -43,7 +45,7 @@ pub(super) fn mend(
     }
     // From here on the node has forgotten something, whatever comes in between.
     place::mark(disk.folder(), &cluster.cluster, &cluster.node, label, place::Stage::Damaged)?;
-    set_aside(disk, &cut)?;
+    set_aside(disk, &cut, is_first)?;
     cut.run(disk)?;
     let done = match cut.keeps_log() {
         true => "the log was cut off there",
@@ -87,7 +89,7 @@ pub(super) fn clear(disk: &FileDisk) {
 }
 
 /// Keeps the files that are changed or go as they are: under another name, or as a copy where they are cut.
-fn set_aside(disk: &FileDisk, cut: &Cut) -> Result<()> {
+fn set_aside(disk: &FileDisk, cut: &Cut, is_first: bool) -> Result<()> {
     let path = disk.dir().join(FOLDER);
     let failed = |what: String, error: io::Error| Error::io(what, &error);
     let folder = disk
@@ -96,13 +98,16 @@ fn set_aside(disk: &FileDisk, cut: &Cut) -> Result<()> {
         .map_err(|error| failed(format!("make {}", path.display()), error))?;
     for file in cut.touched() {
         let name = file.to_string();
-        keep(disk.folder(), &folder, &name, cut.cuts(file))
+        keep(disk.folder(), &folder, &name, cut.cuts(file), is_first)
             .map_err(|error| failed(format!("keep {} in {}", disk.name(file), path.display()), error))?;
     }
     folder.handle().sync_all().map_err(|error| failed(format!("sync {}", path.display()), error))
 }
 
-fn keep(from: &Folder, to: &Folder, name: &str, is_cut: bool) -> io::Result<()> {
+fn keep(from: &Folder, to: &Folder, name: &str, is_cut: bool, replaces: bool) -> io::Result<()> {
+    if !replaces && to.file(name, false).is_ok() {
+        return Ok(());
+    }
     match to.remove(name) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}

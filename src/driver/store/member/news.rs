@@ -194,12 +194,12 @@ impl Store {
 }
 
 impl Shared {
-    /// Tells that the directory was damaged when it was opened, and was mended.
-    pub(super) fn tell_damage(&self, damage: ClusterEvent) {
+    /// Tells where the directory was damaged when it was opened, and was mended.
+    pub(super) fn tell_damage(&self, damage: Vec<ClusterEvent>) {
         let mut core = self.core.lock();
         if let Ok(member) = core.member() {
             member.mended += 1;
-            member.tell(damage);
+            damage.into_iter().for_each(|event| member.tell(event));
         }
         self.settle(&mut core, now());
     }

@@ -169,3 +169,38 @@ fn what_is_not_known_to_be_on_all_is_not_answered_as_done_when_the_primary_chang
         assert!(done.reached.is_degraded, "{done:?}");
     }
 }
+
+#[test]
+fn one_that_is_told_to_take_over_while_its_disk_is_at_work_does_so_afterwards() {
+    for is_in_time in [true, false] {
+        let mut net = three(Duration::from_secs(5));
+        let primary = net.primary();
+        let to = 1 + primary % 3;
+        let epoch = net.node(primary).status().epoch;
+        net.put(primary, "key", Level::Quorum).unwrap();
+        let now = at(net.millis);
+        net.node(primary).advance(now);
+        let mut bytes = Vec::new();
+        while let Some(id) = net.node(primary).poll_frame(&mut bytes, now) {
+            if id == to {
+                net.node(to).handle_frame(&bytes, now).unwrap();
+            }
+        }
+        let header = net.node(primary).header(to);
+        let mut summons = Vec::new();
+        frame::encode(&mut summons, &header, &message(MessageType::MsgTimeoutNow, epoch, 0, 0));
+        net.node(to).handle_frame(&summons, now).unwrap();
+        assert_eq!(net.node(to).status().epoch, epoch, "it does not ask for votes yet");
+        if !is_in_time {
+            // Its disk has the entry, and the primary goes on, before it has its turn.
+            let later = at(net.millis + 300);
+            net.node(to).handle_timeout(later);
+        }
+        net.pass(100);
+        let follows = net.node(primary).status().epoch;
+        assert_eq!(follows > epoch, is_in_time, "{follows}");
+        assert_eq!(net.primary(), if is_in_time { to } else { primary });
+        net.pass(1_000);
+        assert!(is_there(net.node(to), "key") && net.faults.is_empty(), "{:?}", net.faults);
+    }
+}
