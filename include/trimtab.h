@@ -42,8 +42,11 @@
  *
  * Or keep keys and values in a directory (trimtab_store_open), that are there after a crash.
  *
- * Status. A function that can fail returns a trimtab_status. When it is not TRIMTAB_OK nothing was changed
- * and no `_out` parameter was written; trimtab_last_error_copy tells this thread more. The docs of each
+ * Status. A function that can fail returns a trimtab_status. When it is not TRIMTAB_OK no `_out` parameter was
+ * written, and nothing was changed, but for these: after TRIMTAB_E_TIMED_OUT what was waited for goes on; after
+ * TRIMTAB_E_UNKNOWN_OUTCOME, TRIMTAB_E_PANIC, and TRIMTAB_E_IO of a disk that has failed, it may have been done,
+ * or in part; what was done on behalf of a request before (TRIMTAB_E_STATE) stays done; and a function says so
+ * where it takes or ends something even when it fails. trimtab_last_error_copy tells this thread more. The docs of each
  * function list its codes; beside these every function may return TRIMTAB_E_PANIC, and one that takes a
  * handle TRIMTAB_E_CLOSED or, for what is no handle of its type, TRIMTAB_E_INVALID_ARGUMENT.
  *
@@ -1200,11 +1203,18 @@ typedef struct trimtab_server trimtab_server;
  * - `TRIMTAB_E_UNSUPPORTED`: a durability that needs replication; nothing was done;
  * - `TRIMTAB_E_CAPACITY`: `memory_max`, `disk_bytes_max` or `waiting_max` is reached; nothing was done;
  * - `TRIMTAB_E_NOT_FOUND`: the lease has ended; nothing was done;
- * - `TRIMTAB_E_TIMED_OUT`: it may be done, or not, or still be; sent again with the same `client` and `number` it tells;
+ * - `TRIMTAB_E_NOT_PRIMARY`, in a cluster, from a node that does not forward; nothing was done;
+ * - `TRIMTAB_E_NO_QUORUM`, in a cluster: no primary was found within `patience_ms`, or it holds no quorum; nothing was done;
+ * - `TRIMTAB_E_SUPERSEDED`, in a cluster: another primary's writes took the place of this one; it was not done, and will not be;
+ * - `TRIMTAB_E_UNKNOWN_OUTCOME`, in a cluster: the primary was lost before it said what came of it; it may have been done, or
+ *   still be;
+ * - `TRIMTAB_E_TIMED_OUT`: it may be done, or not, or still be. In both cases it can be sent again if it had a `client` and a
+ *   `number`, with the same ones, and is not done twice; or `trimtab_store_outcome` tells. Without, only what is there tells;
  * - `TRIMTAB_E_IO`: the disk is full, and nothing was done; or it has failed: nothing more is taken, and whether this was
  *   done is known when the store is opened again;
- * - `TRIMTAB_E_STATE`: also when the request's answer is forgotten, or is none of this kind of operation: a number names one
- *   request, see `trimtab_store_call`.
+ * - `TRIMTAB_E_STATE`: the store is closed; or, of a request, its answer is forgotten, or is none of this kind of operation: a
+ *   number names one request, see `trimtab_store_call`; the detail has `the request` then. This call did nothing
+ *   either way; that of before, under the same number, may have.
  *
  * The functions `trimtab_store_...` and `trimtab_txn_...` are there in a library built with the feature `store`, which
  * every release is; `trimtab_feature_has` tells.
@@ -3064,7 +3074,8 @@ typedef struct trimtab_store_read {
 #define TRIMTAB_E_STRUCT_SIZE (-9)
 
 /**
- * A bug in trimtab, stopped at this call. The handles it was given answer `TRIMTAB_E_CLOSED` from now on.
+ * A bug in trimtab, stopped at this call, which may have done something. The handles it was given answer
+ * `TRIMTAB_E_CLOSED` from now on.
  */
 #define TRIMTAB_E_PANIC (-10)
 
@@ -3074,7 +3085,7 @@ typedef struct trimtab_store_read {
 #define TRIMTAB_E_CLOSED (-11)
 
 /**
- * A wait reached its deadline; what was waited for goes on.
+ * A wait reached its deadline; what was waited for goes on. A write may be done, or not, or still be.
  */
 #define TRIMTAB_E_TIMED_OUT (-12)
 
@@ -3124,8 +3135,9 @@ typedef struct trimtab_store_read {
 #define TRIMTAB_E_SUPERSEDED (-22)
 
 /**
- * The primary was lost before it said what came of a write. The same request, with its client and number, may be sent
- * again, and tells.
+ * The primary was lost before it said what came of a write: it may have been done, or still be. One with a client and a
+ * number may be sent again, as it was, and is not done twice; `trimtab_store_outcome` tells too. Without, only what is
+ * there tells.
  */
 #define TRIMTAB_E_UNKNOWN_OUTCOME (-23)
 
@@ -5993,7 +6005,8 @@ trimtab_status trimtab_server_store(const struct trimtab_server *server,
 
 /**
  * Opens the store in a directory as a member of a cluster, or makes one there. It does not wait until there is a primary:
- * calls do. Else it is a store like any other; every node takes reads and writes.
+ * calls do. Else it is a store like any other; every node takes reads and writes. `trimtab_store` lists what a write may come to
+ * in a cluster, `TRIMTAB_E_UNKNOWN_OUTCOME` among it, after which it may have been done.
  *
  * - `path`, `options`: as for `trimtab_store_open`; NULL for the defaults.
  * - `cluster`: who is in the cluster; nothing of it is kept.

@@ -212,7 +212,8 @@ enum class EventKind : std::int32_t {
 /// Names a backend of one pool.
 using BackendId = std::uint64_t;
 
-/// A failed call: its status, and what went wrong in words.
+/// A failed call: its status, and what went wrong in words. A write that failed was not done, but for `timed_out` and
+/// `unknown_outcome`, after which it may have been; `io` and `panic` are told of in trimtab.h.
 class Error : public std::exception {
 public:
     Error(Status status, std::string detail) : status_(status), detail_(std::move(detail)) {}

@@ -90,8 +90,8 @@ pub enum Error {
     NoQuorum,
     /// Another primary's writes took the place of this one: it was not done, and will not be.
     Superseded,
-    /// Whether a write was or will be done is not known: its primary was lost before it could say. The same request,
-    /// with its client and number, may be sent again, and tells.
+    /// Whether a write was or will be done is not known: its primary was lost before it could say. With a client and a
+    /// number the same request may be sent again, and tells; without, only what is there does.
     UnknownOutcome,
 }
 
@@ -297,8 +297,8 @@ impl fmt::Display for Error {
                 f.write_str("another primary took over before this write was safe; it was not done: send it again")
             }
             Error::UnknownOutcome => f.write_str(
-                "the primary was lost before it said what came of this write; it may have been done: look, or send it \
-                 again with the same client and number",
+                "the primary was lost before it said what came of this write; it may have been done: with a client and \
+                 a number it may be sent again, otherwise read what is there",
             ),
         }
     }

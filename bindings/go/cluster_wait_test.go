@@ -212,6 +212,11 @@ func TestANumberNamesOneRequest(t *testing.T) {
 	wantError(t, err, ErrNotFound)
 	_, err = store.Increment(ctx, []byte("n"), 1, request)
 	wantError(t, err, ErrState)
+	// Of a store that is being closed, too.
+	wantError(t, store.core.closedNow(err), ErrState)
+	store.core.isClosed.Store(true)
+	wantError(t, store.core.closedNow(err), ErrState)
+	store.core.isClosed.Store(false)
 }
 
 func TestAReportIsThereOnceItIsClosed(t *testing.T) {
@@ -249,5 +254,50 @@ func TestEventsOfAClusterHaveNames(t *testing.T) {
 	names := ClusterLinkUp.String() + " " + ClusterEventKind(99).String() + " " + NodeRole(0).String() + " " + NodeLearner.String()
 	if names != "link-up kind 99 none learner" {
 		t.Error(names)
+	}
+}
+
+// A primary that is closed while a write of its waits for the other node does not know what will come of it.
+func TestAWriteWhosePrimaryIsLostIsOfUnknownOutcome(t *testing.T) {
+	ctx, key := patient(t), []byte("key")
+	cluster := &nodes{path: t.TempDir(), stores: map[string]*Store{}}
+	for _, name := range []string{"a", "b"} {
+		cluster.members = append(cluster.members, Member{Name: name, Address: freeAddress()})
+	}
+	for _, member := range cluster.members {
+		cluster.open(t, member.Name)
+	}
+	primary := cluster.agreed(t)
+	store := cluster.stores[primary]
+	first := must[Result](t)(store.Put(ctx, key, nil))
+	for name, other := range cluster.stores {
+		if name != primary {
+			other.Close()
+		}
+	}
+	request := Request{Client: NewClientID(), Number: 7}
+	writes := map[string]func() error{
+		"put":    func() error { _, err := store.Put(ctx, key, nil, WithRequest(request)); return err },
+		"commit": func() error { _, err := store.Commit(ctx, Txn{Then: []Operation{OpPut(key, nil)}}); return err },
+		"batch":  func() error { _, err := store.Batch(ctx, []Operation{OpPut(key, nil)}); return err },
+	}
+	told := map[string]chan error{}
+	for name, write := range writes {
+		told[name] = make(chan error, 1)
+		go func() { told[name] <- write() }()
+	}
+	eventually(t, "they are under way", func() bool {
+		status, err := store.Status()
+		return err == nil && status.Sequence >= first.Position.Entry+3
+	})
+	store.Close()
+	for name, told := range told {
+		err := <-told
+		wantError(t, err, ErrOutcomeUnknown)
+		wantError(t, err, ErrUnknownOutcome)
+		var is *OutcomeUnknownError
+		if !errors.As(err, &is) || is.Operation != name || (is.Request == request) != (name == "put") {
+			t.Errorf("%s: got %#v", name, err)
+		}
 	}
 }

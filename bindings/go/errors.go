@@ -74,7 +74,7 @@ var (
 	ErrNotPrimary      error = &Error{Code: CodeNotPrimary}  // the detail names who is, where that is known
 	ErrNoQuorum        error = &Error{Code: CodeNoQuorum}    // no primary holds a quorum; nothing was done
 	ErrSuperseded      error = &Error{Code: CodeSuperseded}  // another primary took over; it was not done
-	// ErrUnknownOutcome: the primary was lost before it said what came of a write; the same request may be sent again.
+	// ErrUnknownOutcome: a write may have been done, or a change of a cluster; the same as ErrOutcomeUnknown.
 	ErrUnknownOutcome error = &Error{Code: CodeUnknownOutcome}
 )
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,15 +20,17 @@ import (
 // no thread: writes are submitted, and one goroutine of the store's brings what came of them. A context without a
 // deadline waits for StoreOptions.Timeout at most.
 //
-// A write is told to be done, refused (nothing was done), or, when its context ended first, an ErrOutcomeUnknown. What
-// was submitted goes on then. A context that is done before a call begins is an error of its own: nothing was done.
+// A write is told to be done, refused (nothing was done), or an ErrOutcomeUnknown: its context ended first, and what was
+// submitted goes on; or, in a cluster, its primary was lost before it said. It may have been done then. A context that is done
+// before a call begins is an error of its own: nothing was done.
 //
 // Errors of whatever writes, beside what it lists: ErrInvalidArgument, for a key or value that is too long and the
 // like; ErrUnsupported, for a durability that needs replication; ErrCapacity when MemoryMax, DiskBytesMax or
-// WaitingMax is reached; ErrNotFound for a lease that has ended: nothing was done in these cases. ErrIO: the disk
+// WaitingMax is reached; ErrNotFound for a lease that has ended; in a cluster ErrNotPrimary from a node that does not forward,
+// ErrNoQuorum and ErrSuperseded: nothing was done in these cases. ErrIO: the disk
 // is full, and nothing was done; or it has failed, nothing more is taken, and whether this was done is known when
 // the store is opened again. ErrState: the answer to a Request is forgotten, or is none of this kind of operation.
-// ErrClosed after Close.
+// ErrClosed after Close, and of a call that Close came before: this call did nothing.
 //
 // Call Close. A store that is dropped without is closed when the garbage collector finds it so, which it does not
 // while a call, a Scan or a Watch of it is under way.
@@ -160,7 +163,8 @@ func (c *storeCore) closedNow(err error) error {
 		return err
 	}
 	var is *Error
-	if errors.As(err, &is) && is.Code == CodeState {
+	// Of a request the same code may say that its number is used up, which it is in an open store too.
+	if errors.As(err, &is) && is.Code == CodeState && !strings.Contains(is.Detail, "the request ") {
 		return &Error{Code: CodeClosed, Operation: is.Operation, Detail: "the store is closed"}
 	}
 	return err

@@ -292,8 +292,15 @@ func TestClosingWhileCallsWait(t *testing.T) {
 			go func() {
 				defer group.Done()
 				key := fmt.Appendf(nil, "%03d", at)
-				for {
-					result, err := store.Increment(bg, key, 1, WithDurability(Durability(1+at%2)))
+				options := []CallOption{WithDurability(Durability(1 + at%2)), {}}
+				client := NewClientID()
+				for number := uint64(1); ; number++ {
+					given := options[:1]
+					if at%4 < 2 {
+						options[1] = WithRequest(Request{Client: client, Number: number})
+						given = options
+					}
+					result, err := store.Increment(bg, key, 1, given...)
 					if err != nil {
 						wantError(t, err, ErrClosed)
 						return

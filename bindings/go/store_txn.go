@@ -116,11 +116,11 @@ func (s *Store) Commit(ctx context.Context, txn Txn, options ...CallOption) (Txn
 	queue.enter(waits, 0, 1)
 	if err := core.native.submitTxn(&txn, &call, uint64(waits.slots[0])|keep); err != nil {
 		queue.leave(waits, 0)
-		return TxnResult{}, core.closedUnless(call, err)
+		return TxnResult{}, core.closedNow(err)
 	}
 	if _, err := queue.wait(ctx, waits, s.timeout, func() error { return s.timedOut(name) }); err != nil {
 		return TxnResult{}, &OutcomeUnknownError{Operation: name, Request: call.request, Cause: err}
 	}
 	result, err := waits.answers[0].readSteps(name, max(len(txn.Then), len(txn.Else)))
-	return result, core.closedUnless(call, err)
+	return result, core.answered(name, call.request, err)
 }

@@ -3,7 +3,6 @@ package trimtab
 import (
 	"context"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"runtime"
 	"time"
@@ -67,17 +66,18 @@ type Answer struct {
 	Err error
 }
 
-// ErrOutcomeUnknown is matched by the error of a write whose context was done, or time over, before it was answered.
-var ErrOutcomeUnknown = errors.New("trimtab: the outcome is unknown")
+// ErrOutcomeUnknown is matched by the error of a write of which nobody knows whether it was done: its context was done, or its
+// time over, before it was answered, or its primary was lost before it said so. It is ErrUnknownOutcome by another name.
+var ErrOutcomeUnknown = ErrUnknownOutcome
 
-// OutcomeUnknownError tells of a write that was submitted and not answered in time. It may be done, be done later, or
-// never. Store.Outcome tells by its Request, if it had one, and so does sending it again; else only the store's keys do. It
-// matches ErrOutcomeUnknown, and the context's error or ErrTimedOut.
+// OutcomeUnknownError tells of a write that was submitted and not answered in time, or by nobody who knows. It may be done, be
+// done later, or never. Store.Outcome tells by its Request, if it had one, and so does sending it again; else only the store's
+// keys do. It matches ErrOutcomeUnknown, and its cause: the context's error or ErrTimedOut, if it was not waited for.
 type OutcomeUnknownError struct {
 	Operation string
 	// Request is what it was sent with; its Client is zero if there was none.
 	Request Request
-	// Cause is why nobody waited on.
+	// Cause is why nobody waited on, or what the cluster said.
 	Cause error
 }
 
@@ -88,14 +88,18 @@ func (e *OutcomeUnknownError) Error() string {
 		how = fmt.Sprintf("send it again with request %d of client %s to find out", e.Request.Number,
 			hex.EncodeToString(e.Request.Client[:]))
 	}
+	if told, ok := e.Cause.(*Error); ok && told.Code == CodeUnknownOutcome {
+		return fmt.Sprintf("%v; %s", told, how)
+	}
 	return fmt.Sprintf("trimtab: %s: it may be done, be done later, or never, for it was not waited for: %v; %s",
 		e.Operation, e.Cause, how)
 }
 
-// Unwrap has errors.Is match ErrOutcomeUnknown and the cause.
-func (e *OutcomeUnknownError) Unwrap() []error {
-	return []error{ErrOutcomeUnknown, e.Cause}
-}
+// Is has errors.Is match ErrOutcomeUnknown, whatever the cause.
+func (e *OutcomeUnknownError) Is(target error) bool { return target == ErrOutcomeUnknown }
+
+// Unwrap has errors.Is match the cause.
+func (e *OutcomeUnknownError) Unwrap() error { return e.Cause }
 
 // Put puts a value: under a condition (IfAbsent, IfPresent, IfVersion), with a lifetime (WithTTL, WithDeadline,
 // WithLease, WithKeptLifetime; until it is deleted without), WithPrevious, WithDurability, WithRequest. Done of the
@@ -216,11 +220,11 @@ func (s *Store) do(ctx context.Context, operation *Operation, call callOptions) 
 	isDone, err := core.native.submit(operation, &call, uint64(waits.slots[0]), isMemory, &done[0])
 	if err != nil {
 		queue.leave(waits, 0)
-		return Result{}, core.closedUnless(call, err)
+		return Result{}, core.closedNow(err)
 	}
 	if isDone && queue.claim(waits, &done[0]) {
 		result, err := done[0].read(name)
-		return result, core.closedUnless(call, err)
+		return result, core.answered(name, call.request, err)
 	}
 	if isDone {
 		queue.bring(done[:])
@@ -229,7 +233,7 @@ func (s *Store) do(ctx context.Context, operation *Operation, call callOptions) 
 		return Result{}, &OutcomeUnknownError{Operation: name, Request: call.request, Cause: err}
 	}
 	result, err := waits.answers[0].read(name)
-	return result, core.closedUnless(call, err)
+	return result, core.answered(name, call.request, err)
 }
 
 // takePlace waits for a place for one call, no longer than ctx or the store's timeout allows: nothing was done then.
@@ -243,10 +247,11 @@ func (s *Store) takePlace(ctx context.Context, operation string) error {
 	return queue.place(ctx)
 }
 
-// closedUnless is closedNow for what has no request: of that the same code may say something else.
-func (c *storeCore) closedUnless(call callOptions, err error) error {
-	if err == nil || call.request.Client != (ClientID{}) {
-		return err
+// answered is the error of a write that was submitted and answered: of one that may have been done, however that is said, an
+// OutcomeUnknownError.
+func (c *storeCore) answered(operation string, request Request, err error) error {
+	if told, ok := err.(*Error); ok && (told.Code == CodeUnknownOutcome || told.Code == CodeTimedOut) {
+		return &OutcomeUnknownError{Operation: operation, Request: request, Cause: err}
 	}
 	return c.closedNow(err)
 }
@@ -282,19 +287,19 @@ func (s *Store) Batch(ctx context.Context, operations []Operation, options ...Ca
 	submitted, refused := s.submitBatch(ctx, waits, operations, call)
 	answers := make([]Answer, len(operations))
 	for at := submitted; at < len(answers); at++ {
-		answers[at].Err = core.closedUnless(call, refused)
+		answers[at].Err = core.closedNow(refused)
 	}
 	if submitted > 0 {
 		isThere, err := core.calls.wait(ctx, waits, s.timeout, func() error { return s.timedOut(name) })
 		for at := range submitted {
+			request := call.request
+			request.Number += uint64(at)
 			if !isThere(at) {
-				request := call.request
-				request.Number += uint64(at)
 				answers[at].Err = &OutcomeUnknownError{Operation: name, Request: request, Cause: err}
 				continue
 			}
 			result, err := waits.answers[at].read(operations[at].kind.String())
-			answers[at] = Answer{result, core.closedUnless(call, err)}
+			answers[at] = Answer{result, core.answered(name, request, err)}
 		}
 	}
 	for at := range answers {

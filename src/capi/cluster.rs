@@ -62,7 +62,8 @@ fn standing_number(standing: &Standing) -> i32 {
 }
 
 /// Opens the store in a directory as a member of a cluster, or makes one there. It does not wait until there is a primary:
-/// calls do. Else it is a store like any other; every node takes reads and writes.
+/// calls do. Else it is a store like any other; every node takes reads and writes. `trimtab_store` lists what a write may come to
+/// in a cluster, `TRIMTAB_E_UNKNOWN_OUTCOME` among it, after which it may have been done.
 ///
 /// - `path`, `options`: as for `trimtab_store_open`; NULL for the defaults.
 /// - `cluster`: who is in the cluster; nothing of it is kept.

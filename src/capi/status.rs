@@ -28,11 +28,12 @@ pub const TRIMTAB_E_STALE_PICK: trimtab_status = -7;
 pub const TRIMTAB_E_UTF8: trimtab_status = -8;
 /// A struct's `struct_size` is less than the first release's: it was not set, most likely.
 pub const TRIMTAB_E_STRUCT_SIZE: trimtab_status = -9;
-/// A bug in trimtab, stopped at this call. The handles it was given answer `TRIMTAB_E_CLOSED` from now on.
+/// A bug in trimtab, stopped at this call, which may have done something. The handles it was given answer
+/// `TRIMTAB_E_CLOSED` from now on.
 pub const TRIMTAB_E_PANIC: trimtab_status = -10;
 /// This handle saw a `TRIMTAB_E_PANIC`; it can only be freed.
 pub const TRIMTAB_E_CLOSED: trimtab_status = -11;
-/// A wait reached its deadline; what was waited for goes on.
+/// A wait reached its deadline; what was waited for goes on. A write may be done, or not, or still be.
 pub const TRIMTAB_E_TIMED_OUT: trimtab_status = -12;
 /// The system refused something; the detail names it and gives the system's words.
 pub const TRIMTAB_E_IO: trimtab_status = -13;
@@ -53,8 +54,9 @@ pub const TRIMTAB_E_NOT_PRIMARY: trimtab_status = -20;
 pub const TRIMTAB_E_NO_QUORUM: trimtab_status = -21;
 /// Another primary's writes took the place of this one: it was not done, and will not be.
 pub const TRIMTAB_E_SUPERSEDED: trimtab_status = -22;
-/// The primary was lost before it said what came of a write. The same request, with its client and number, may be sent
-/// again, and tells.
+/// The primary was lost before it said what came of a write: it may have been done, or still be. One with a client and a
+/// number may be sent again, as it was, and is not done twice; `trimtab_store_outcome` tells too. Without, only what is
+/// there tells.
 pub const TRIMTAB_E_UNKNOWN_OUTCOME: trimtab_status = -23;
 
 /// Every code with its name.

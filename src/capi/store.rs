@@ -47,11 +47,18 @@ use crate::error::Error;
 /// - `TRIMTAB_E_UNSUPPORTED`: a durability that needs replication; nothing was done;
 /// - `TRIMTAB_E_CAPACITY`: `memory_max`, `disk_bytes_max` or `waiting_max` is reached; nothing was done;
 /// - `TRIMTAB_E_NOT_FOUND`: the lease has ended; nothing was done;
-/// - `TRIMTAB_E_TIMED_OUT`: it may be done, or not, or still be; sent again with the same `client` and `number` it tells;
+/// - `TRIMTAB_E_NOT_PRIMARY`, in a cluster, from a node that does not forward; nothing was done;
+/// - `TRIMTAB_E_NO_QUORUM`, in a cluster: no primary was found within `patience_ms`, or it holds no quorum; nothing was done;
+/// - `TRIMTAB_E_SUPERSEDED`, in a cluster: another primary's writes took the place of this one; it was not done, and will not be;
+/// - `TRIMTAB_E_UNKNOWN_OUTCOME`, in a cluster: the primary was lost before it said what came of it; it may have been done, or
+///   still be;
+/// - `TRIMTAB_E_TIMED_OUT`: it may be done, or not, or still be. In both cases it can be sent again if it had a `client` and a
+///   `number`, with the same ones, and is not done twice; or `trimtab_store_outcome` tells. Without, only what is there tells;
 /// - `TRIMTAB_E_IO`: the disk is full, and nothing was done; or it has failed: nothing more is taken, and whether this was
 ///   done is known when the store is opened again;
-/// - `TRIMTAB_E_STATE`: also when the request's answer is forgotten, or is none of this kind of operation: a number names one
-///   request, see `trimtab_store_call`.
+/// - `TRIMTAB_E_STATE`: the store is closed; or, of a request, its answer is forgotten, or is none of this kind of operation: a
+///   number names one request, see `trimtab_store_call`; the detail has `the request` then. This call did nothing
+///   either way; that of before, under the same number, may have.
 ///
 /// The functions `trimtab_store_...` and `trimtab_txn_...` are there in a library built with the feature `store`, which
 /// every release is; `trimtab_feature_has` tells.

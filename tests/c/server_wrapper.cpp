@@ -4,15 +4,18 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <exception>
 #include <filesystem>
 #include <fstream>
 #include <mutex>
+#include <stdexcept>
 #include <thread>
 #include <type_traits>
 
@@ -43,6 +46,28 @@ Status thrown(Call &&call)
         return error.status();
     }
     return Status::ok;
+}
+
+// Whether a child made by fork ends in std::terminate as it does `call`.
+template <typename Call>
+bool terminates(Call &&call)
+{
+    constexpr int terminated = 7;
+    const pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        std::set_terminate([] { _exit(terminated); });
+        try {
+            call();
+        } catch (...) {
+            // It came through to the caller.
+            _exit(2);
+        }
+        _exit(0);
+    }
+    int status = 0;
+    CHECK(waitpid(child, &status, 0) == child);
+    return WIFEXITED(status) && WEXITSTATUS(status) == terminated;
 }
 
 class Socket {
@@ -144,6 +169,24 @@ void types()
         CHECK(false);
     } catch (const trimtab::Error &error) {
         CHECK(std::strncmp(error.what(), "x.toml:1:12: ", 13) == 0);
+    }
+}
+
+// On whichever thread: that of the caller of a hosted server, and those of a server's own.
+void an_exception_that_leaves_a_callback_ends_the_program()
+{
+    for (const bool is_hosted : {true, false}) {
+        CHECK(terminates([&] {
+            Server server(config("127.0.0.1:9"), {},
+                          [](const trimtab::Event &) { throw std::runtime_error("not caught"); });
+            if (is_hosted) {
+                server.start_hosted();
+            } else {
+                server.start();
+                server.drain();
+                server.wait();
+            }
+        }));
     }
 }
 
@@ -282,6 +325,7 @@ int main()
 {
     alarm(60);
     types();
+    an_exception_that_leaves_a_callback_ends_the_program();
     own_threads();
     hosted();
     its_store();

@@ -1,11 +1,15 @@
 // The C++ header: owners, exceptions, and a pick path that allocates nothing.
 #include "trimtab.hpp"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <array>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <exception>
 #include <new>
 #include <stdexcept>
 #include <thread>
@@ -36,6 +40,28 @@ trimtab::Status thrown(Call &&call)
         return error.status();
     }
     return trimtab::Status::ok;
+}
+
+// Whether a child made by fork ends in std::terminate as it does `call`.
+template <typename Call>
+bool terminates(Call &&call)
+{
+    constexpr int terminated = 7;
+    const pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        std::set_terminate([] { _exit(terminated); });
+        try {
+            call();
+        } catch (...) {
+            // It came through to the caller.
+            _exit(2);
+        }
+        _exit(0);
+    }
+    int status = 0;
+    CHECK(waitpid(child, &status, 0) == child);
+    return WIFEXITED(status) && WEXITSTATUS(status) == terminated;
 }
 
 void types()
@@ -98,6 +124,16 @@ void a_pool()
     trimtab::Pool measured(trimtab::Policy::predictive);
     measured.handle_timeout(std::chrono::steady_clock::now());
     CHECK(measured.next_deadline().has_value());
+}
+
+void an_exception_that_leaves_a_callback_ends_the_program()
+{
+    CHECK(terminates([] {
+        trimtab::Pool pool(trimtab::Policy::round_robin);
+        const auto backend = pool.add("10.0.0.1:80");
+        pool.observe([](const trimtab::PoolEvent &) { throw std::runtime_error("not caught"); });
+        pool.set_observed(backend, trimtab::Observed::down, "it was unplugged", std::chrono::steady_clock::now());
+    }));
 }
 
 void a_pick_is_given_back()
@@ -401,6 +437,7 @@ int main()
 {
     types();
     a_pool();
+    an_exception_that_leaves_a_callback_ends_the_program();
     a_pick_is_given_back();
     failures();
     retries();

@@ -1,6 +1,6 @@
-//! A socket that Python has, for the server: a duplicate of its descriptor.
+//! Duplicates of descriptors: of a socket that Python has, for the server; of what a loop that Python has is to watch.
 
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 use pyo3::exceptions::{PyAttributeError, PyOSError};
 use pyo3::prelude::*;
@@ -30,6 +30,14 @@ pub(crate) fn duplicate(socket: &Bound<'_, PyAny>, purpose: &str) -> PyResult<Ow
     #[expect(unsafe_code, reason = "Python hands descriptors over as numbers")]
     let copy = unsafe { OwnedFd::from_raw_fd(copy) };
     Ok(copy)
+}
+
+/// A duplicate that is the caller's to close. `purpose` is what errors say was tried.
+pub(crate) fn given(py: Python<'_>, descriptor: BorrowedFd<'_>, purpose: &str) -> PyResult<RawFd> {
+    descriptor.try_clone_to_owned().map(IntoRawFd::into_raw_fd).map_err(|error| {
+        let (code, detail) = (error.raw_os_error().unwrap_or(0), error.to_string());
+        errors::raised(py, &Error::Io { what: purpose.into(), code, detail })
+    })
 }
 
 fn number(socket: &Bound<'_, PyAny>) -> PyResult<RawFd> {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import threading
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -52,3 +53,19 @@ def run(request: pytest.FixtureRequest) -> Callable[[Coroutine[Any, Any, None]],
             loop.close()
 
     return run
+
+
+def within(method: str, call: Callable[[], object]) -> None:
+    """Has another thread call this, from beginning to end, once a method of the running loop is called for
+    the next time: before it does what it does."""
+    loop = asyncio.get_running_loop()
+    does = getattr(loop, method)
+
+    def first(*arguments: Any) -> Any:
+        delattr(loop, method)
+        thread = threading.Thread(target=call)
+        thread.start()
+        thread.join()
+        return does(*arguments)
+
+    setattr(loop, method, first)

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 import trimtab
-from conftest import SEGMENT_BYTES
-from peers import script
+from conftest import SEGMENT_BYTES, within
+from peers import TIMEOUT, script
 from test_cluster import PATIENCE, free_address
 from trimtab import ClusterOptions, Member, Request, Store, aio
 
@@ -161,6 +161,39 @@ def test_reads_end_with_the_store(lonely: Store, run: Callable[..., None]) -> No
             for task in tasks:
                 with pytest.raises(trimtab.ClosedError):
                     await task
+
+    run(main())
+
+
+def test_leaving_the_block_cancels_reads_that_wait(lonely: Store, run: Callable[..., None]) -> None:
+    async def main() -> None:
+        tasks: list[asyncio.Future[Any]] = []
+        with pytest.raises(KeyError):
+            async with aio.attach(lonely) as reads:
+                tasks += (asyncio.ensure_future(call) for call in (reads.get(b"k"), reads.outcome(REQUEST)))
+                while reads.under_way < len(tasks):
+                    await asyncio.sleep(0)
+                raise KeyError
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(isinstance(result, asyncio.CancelledError) for result in results), results
+
+    run(main())
+
+
+@pytest.mark.parametrize("method", ["create_future", "add_reader"])
+def test_events_that_are_closed_as_a_task_begins_to_wait_end_it(
+    alone: Store, run: Callable[..., None], method: str
+) -> None:
+    async def main() -> None:
+        events = alone.cluster_events()
+
+        async def follow() -> None:
+            within(method, events.close)
+            # What is kept is told before it waits.
+            async for _ in events:
+                pass
+
+        await asyncio.wait_for(follow(), TIMEOUT)
 
     run(main())
 

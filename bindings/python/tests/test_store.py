@@ -47,6 +47,15 @@ def every_second(of: bytes) -> memoryview:
     return memoryview(b"".join(bytes((byte, 0)) for byte in of))[::2]
 
 
+def test_it_is_gone_through_backwards_too(store: Store) -> None:
+    assert list(reversed(store)) == []
+    store.update({b"b": b"", b"a": b"", b"c": b""})
+    assert list(reversed(store)) == [b"c", b"b", b"a"]
+    with store.view() as view:
+        store[b"d"] = b""
+        assert list(reversed(view)) == [b"c", b"b", b"a"]
+
+
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, every_second])
 def test_bytes_like_goes_in_and_bytes_come_out(store: Store, kind: Callable[[bytes], Any]) -> None:
     key, value = b"key", b"val"
@@ -655,6 +664,24 @@ def test_what_a_dict_does_is_one_step(store: Store) -> None:
     assert result.sequence == before + 1 and len(result.steps) == 2
     store.update(iter([(b"y", b"3"), (b"y", b"4")]))
     assert dict(store.items()) == {b"x": b"1", b"y": b"4"}
+
+    class Keyed:
+        def keys(self) -> list[bytes]:
+            return [b"x", b"z"]
+
+        def __getitem__(self, key: bytes) -> bytes:
+            return key * 2
+
+    store.update(Keyed())
+    assert dict(store) == {b"x": b"xx", b"y": b"4", b"z": b"zz"}
+    store.delete_range(b"z")
+    with store.view() as view:
+        store[b"x"] = b"1"
+        store.update(view)
+        assert store[b"x"] == b"xx" and len(store.update(store).steps) == 2
+    with pytest.raises(TypeError):
+        store.update(7)  # type: ignore[arg-type]
+    store[b"x"] = b"1"
     with pytest.raises(TypeError):
         store.update({b"x": b"9", b"z": "text"})  # type: ignore[arg-type]
     assert store[b"x"] == b"1"

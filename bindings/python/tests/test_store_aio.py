@@ -139,7 +139,10 @@ def test_it_is_bounded_and_in_order(store: Store, run: Callable[..., None]) -> N
 
             sequences = await asyncio.gather(*(put(n) for n in range(200)))
         assert sequences == list(range(1, 201)) and most <= 10
-        for bad in (0, (1 << 24) + 1):
+        for wrong in (None, 1.5, "4"):
+            with pytest.raises(TypeError, match="'capacity': a whole number wanted"):
+                aio.attach(store, wrong)  # type: ignore[arg-type]
+        for bad in (0, -1, (1 << 24) + 1, 1 << 70):
             with pytest.raises(trimtab.InvalidArgumentError, match="capacity"):
                 async with aio.attach(store, bad):
                     pass
@@ -202,6 +205,40 @@ def test_leaving_waits_for_what_is_under_way(store: Store, run: Callable[..., No
 
     run(main())
     assert len(store) == 100
+
+
+def test_leaving_takes_back_what_only_waits(store: Store, run: Callable[..., None]) -> None:
+    async def main() -> None:
+        late: list[BaseException] = []
+
+        async def until_refused(writes: aio.AsyncStore) -> None:
+            try:
+                while True:
+                    await writes.put(b"again", b"")
+            except RuntimeError as error:
+                late.append(error)
+
+        with pytest.raises(KeyError):
+            async with aio.attach(store, 3) as writes:
+                waits = [asyncio.create_task(writes.wait_durable(1 << 40)) for _ in range(2)]
+                again = asyncio.create_task(until_refused(writes))
+                while writes.under_way < 3:
+                    await asyncio.sleep(0)
+                # In order: two wait for their place behind a write, and another for one behind both.
+                puts = [asyncio.create_task(writes.put(b"a", b""))]
+                waits += [asyncio.create_task(writes.wait_durable(1 << 40)) for _ in range(2)]
+                puts += [asyncio.create_task(writes.put(b"b", b""))]
+                await asyncio.sleep(0)
+                raise KeyError
+        results = await asyncio.gather(*waits, return_exceptions=True)
+        assert all(isinstance(result, asyncio.CancelledError) for result in results), results
+        assert all(task.done() and task.result() for task in puts)
+        # One that writes for ever does not keep the block.
+        await again
+        assert len(late) == 1 and "not attached here" in str(late[0])
+
+    run(main())
+    assert {b"a", b"b"} <= set(store)
 
 
 def test_a_cancelled_leave_leaves_nobody_waiting(store: Store, run: Callable[..., None]) -> None:
@@ -352,6 +389,15 @@ def test_what_a_dict_does_is_one_step_here_too(store: Store, run: Callable[..., 
             await writes.update({b"x": b"1", b"a": b"2"})
             await writes.update([(b"y", b"3")])
             assert dict(store.items()) == {b"a": b"2", b"x": b"1", b"y": b"3"}
+            anything: Any = writes
+            with pytest.raises(TypeError, match="'operation': an Operation wanted, not NoneType"):
+                await anything.execute(None)
+            for position in ((1, 2**70), (-1, 1)):
+                with pytest.raises(trimtab.InvalidArgumentError, match="position"):
+                    await writes.view(position=position)
+            for wrong in (7, (1,), ("a", 1)):
+                with pytest.raises(TypeError, match="position"):
+                    await anything.view(position=wrong)
             with pytest.raises(TypeError, match="wants an id"):
                 await writes.lease_grant(10, request=trimtab.Request(b"c" * 16, 1))
 

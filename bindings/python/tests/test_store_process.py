@@ -330,6 +330,31 @@ def test_a_store_that_is_open_at_the_exit_is_closed(tmp_path: Path, end: str) ->
             store.delete_range(b"")
 
 
+def test_a_thread_that_is_no_daemon_has_the_store_until_it_ends(tmp_path: Path) -> None:
+    code = """
+        import sys, threading, trimtab
+
+        store = trimtab.Store(sys.argv[1], segment_bytes=256 << 10)
+        watch = store.watch()
+
+        def follow():
+            changes = [change.key for change in watch]
+            print(changes, flush=True)
+
+        def write():
+            threading.main_thread().join()
+            store[b"k"] = b"v"
+            watch.close()
+
+        for work in (follow, write):
+            threading.Thread(target=work).start()
+        """
+    # Closed while the other waits in it, or before it comes to that.
+    assert script(code, str(tmp_path), timeout=60) in ("[b'k']\n", "[]\n")
+    with Store(tmp_path, segment_bytes=SEGMENT_BYTES) as store:
+        assert store[b"k"] == b"v" and store.report.is_closed
+
+
 def test_an_asyncio_program_that_just_ends(tmp_path: Path) -> None:
     code = """
         import asyncio, sys, trimtab, trimtab.aio

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import trimtab
-from conftest import SEGMENT_BYTES
+from conftest import SEGMENT_BYTES, within
 from trimtab import Change, ChangeKind, Compacted, Operation, Store, Submission
 
 TIMEOUT = 10.0
@@ -263,6 +263,22 @@ def test_asynchronous_iteration(store: Store, run: Callable[..., None]) -> None:
             await asyncio.wait_for(task, TIMEOUT)
             watch = store.watch()
         assert [change.sequence for change in got] == list(range(1, 3_001))
+
+    run(main())
+
+
+@pytest.mark.parametrize("method", ["create_future", "add_reader"])
+def test_a_watch_that_is_closed_as_a_task_begins_to_wait_ends_it(
+    store: Store, run: Callable[..., None], method: str
+) -> None:
+    async def main() -> None:
+        watch = store.watch()
+
+        async def follow() -> list[Change | Compacted]:
+            within(method, watch.close)
+            return [change async for change in watch]
+
+        assert await asyncio.wait_for(follow(), TIMEOUT) == []
 
     run(main())
 

@@ -149,4 +149,15 @@ mod tests {
              you write again"
         );
     }
+
+    /// Beyond C, which has one code for both, a number that is used up is told from a store that is closed by that.
+    #[test]
+    fn only_what_is_wrong_with_a_request_names_it() {
+        let used = super::super::calls::unexpected(&Answer::Number(5));
+        for error in [Error::from(Refusal::StaleRequest { lowest: 7 }), used] {
+            assert!(error.to_string().contains("the request "), "{error}");
+        }
+        let closed = super::super::shared::closed().to_string();
+        assert!(!closed.contains("the request "), "{closed}");
+    }
 }

@@ -114,7 +114,9 @@ impl fmt::Debug for Pending {
 /// - `Unsupported`: `quorum` and `all`, which need replication; nothing was done;
 /// - `Capacity`: `memory_max`, `disk_bytes_max` or `waiting_max` is reached; nothing was done;
 /// - `NotFound`: the lease has ended; nothing was done;
-/// - `TimedOut`: it may be done, or not, or still be; with a request id it can be sent again to find out;
+/// - in a cluster `NotPrimary`, from a node that does not forward, `NoQuorum` and `Superseded`; nothing was done;
+/// - `TimedOut`, and in a cluster `UnknownOutcome`: it may be done, or not, or still be; with a request id it can be sent again
+///   to find out;
 /// - `Io`: the disk is full (nothing was done) or has failed (nothing more is taken; whether it was done is known when
 ///   the store is opened again);
 /// - `State`: the store is closed, or the request's answer is forgotten, or is none of this kind of operation: a request's id

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
+from operator import index
 from types import TracebackType
 from typing import Any, TypeVar, final, overload
 
@@ -17,7 +18,7 @@ from ._enums import Durability, LifetimeCondition
 from ._errors import ClosedError, ForkedError, TrimtabError
 from ._lease import AsyncLease, Lease
 from ._store import _NONE, Store, new_lease_id, popped, puts, settled
-from ._store_types import BytesLike, Request
+from ._store_types import BytesLike, HasEntries, Request
 from ._transaction import AsyncTransaction
 from ._trimtab import Operation, StoreQueue, StoreResult
 from ._turns import Turns
@@ -39,8 +40,9 @@ class AsyncStore(AsyncReads):
     A write that is cancelled before it was submitted is not done; one that is under way goes on, and its
     answer is dropped. A read or a ``wait_durable`` that is cancelled is over, and its place is free.
     ``capacity`` writes and reads that wait may be under way; others wait for their turn, in order. Leaving
-    the block waits for the writes under way; the store stays open. Use it on its loop's thread; each loop
-    has one of its own.
+    the block waits for the writes that were begun, and takes back what only waits, a ``wait_durable`` or a
+    read, which is cancelled; what is called meanwhile is refused. The store stays open. Use it on its
+    loop's thread; each loop has one of its own.
 
     A hosted store makes no thread either: the loop turns it as long as it is attached, and waits for the
     disk in each turn that has something to write. One loop at a time does.
@@ -48,7 +50,6 @@ class AsyncStore(AsyncReads):
 
     def __init__(self, store: Store, capacity: int = 4096) -> None:
         self._store = store
-        self._capacity = capacity
         self._pid = os.getpid()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._queue: StoreQueue | None = None
@@ -59,12 +60,18 @@ class AsyncStore(AsyncReads):
         self._failure: BaseException | None = None
         self._number = 0
         self._batch: list[_Submission] = []
-        # What is submitted or about to be, by its number.
+        # What is submitted or about to be, by its number; and which of it only waits, to be taken back.
         self._futures: dict[int, asyncio.Future[StoreResult]] = {}
+        self._waits: set[int] = set()
+        # The block is being left.
+        self._is_leaving = False
         # Places that nobody has, who waits for one, and who waits for all to be done.
-        self._free = capacity
+        self._free = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._idle: list[asyncio.Future[None]] = []
+        if not hasattr(capacity, "__index__"):
+            raise TypeError(f"argument 'capacity': a whole number wanted, not {type(capacity).__name__}")
+        self._capacity = self._free = index(capacity)
 
     @property
     def store(self) -> Store:
@@ -86,6 +93,8 @@ class AsyncStore(AsyncReads):
         """Does whatever operation, as ``Store.execute``, without a timeout: use ``asyncio.timeout`` or
         ``wait_for``."""
         loop = self._check()
+        if not isinstance(operation, Operation):
+            raise TypeError(f"argument 'operation': an Operation wanted, not {type(operation).__name__}")
         number, future = await self._begin(loop)
         if not self._batch:
             loop.call_soon(self._submit)
@@ -248,7 +257,7 @@ class AsyncStore(AsyncReads):
 
     async def update(
         self,
-        entries: Mapping[bytes, BytesLike] | Iterable[tuple[BytesLike, BytesLike]],
+        entries: HasEntries | Iterable[tuple[BytesLike, BytesLike]],
         *,
         durability: Durability | AtLeast | int | str | None = None,
         request: Request | None = None,
@@ -374,9 +383,11 @@ class AsyncStore(AsyncReads):
         _error: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
+        self._is_leaving = True
         try:
             if self._failure is None:
                 with suppress(ForkedError):
+                    self._take_back_all()
                     await self.join()
         finally:
             self._end()
@@ -422,6 +433,12 @@ class AsyncStore(AsyncReads):
         number, future = await self._begin(self._check())
         queue = self._queue
         assert queue is not None, "what is attached has one"
+        if self._is_leaving:
+            # It had to wait for its place until now.
+            self._settle(number, None, None)
+            self._rest()
+            raise asyncio.CancelledError
+        self._waits.add(number)
         try:
             submit(queue, number)
         except (TrimtabError, TypeError, OverflowError, ValueError) as error:
@@ -439,6 +456,17 @@ class AsyncStore(AsyncReads):
                 self._rest()
             raise
 
+    def _take_back_all(self) -> None:
+        """Cancels whoever only waits. What is done already comes as ever."""
+        queue = self._queue
+        if queue is None:
+            return
+        for number in list(self._waits):
+            future = self._futures[number]
+            if self._take_back(queue, number):
+                future.cancel()
+                self._settle(number, None, None)
+
     def _take_back(self, queue: StoreQueue, number: int) -> bool:
         try:
             return queue.cancel(number) > 0
@@ -447,6 +475,8 @@ class AsyncStore(AsyncReads):
 
     async def _begin(self, loop: asyncio.AbstractEventLoop) -> tuple[int, asyncio.Future[StoreResult]]:
         """Takes a place, for what is submitted under a number of its own."""
+        if self._is_leaving:
+            raise RuntimeError("the store is not attached here any more; the block is being left")
         if self._free > 0:
             self._free -= 1
         else:
@@ -550,6 +580,7 @@ class AsyncStore(AsyncReads):
 
     def _settle(self, number: int, result: StoreResult | None, error: BaseException | None) -> None:
         future = self._futures.pop(number)
+        self._waits.discard(number)
         self._release()
         # Whoever was cancelled does not want to know.
         if not future.done():
@@ -583,6 +614,7 @@ class AsyncStore(AsyncReads):
         for future in left:
             future.cancel()
         self._futures.clear()
+        self._waits.clear()
         self._waiting.clear()
         self._idle.clear()
         self._batch.clear()

@@ -54,4 +54,4 @@ class ClusterEvents(_ClusterEvents):
                 return event
             if self.closed:
                 raise StopAsyncIteration
-            await self._readable.wait(self.fileno())
+            await self._readable.wait(self._duplicate)

@@ -52,7 +52,7 @@ class StalePickError(TrimtabError):
 
 
 class PanicError(TrimtabError):
-    """A bug in trimtab, caught. The pool, server or store is closed."""
+    """A bug in trimtab, caught; the call may have done something. The pool, server or store is closed."""
 
     status: ClassVar[int] = -10
 
@@ -64,7 +64,7 @@ class ClosedError(TrimtabError):
 
 
 class TimedOutError(TrimtabError, TimeoutError):
-    """A wait reached its end; what was waited for goes on."""
+    """A wait reached its end; what was waited for goes on. A write may be done, or not, or still be."""
 
     status: ClassVar[int] = -12
 
@@ -91,7 +91,7 @@ class ConfigError(TrimtabError, ValueError):
 
 class StateError(TrimtabError, RuntimeError):
     """The call does not fit the state of the server or store: started twice, turned after its end, open
-    already."""
+    already. Of a write with a ``request``: its answer is forgotten, or is that of another operation."""
 
     status: ClassVar[int] = -15
 
@@ -135,7 +135,8 @@ class SupersededError(TrimtabError, RuntimeError):
 
 
 class UnknownOutcomeError(TrimtabError, RuntimeError):
-    """The primary was lost before it said what came of a write. The same request, with its client and
-    number, may be sent again, and tells."""
+    """The primary was lost before it said what came of a write: it may have been done, or still be. One with
+    a ``request`` may be sent again with it, and is not done twice; ``Store.outcome`` tells too. Without, only
+    what is there tells."""
 
     status: ClassVar[int] = -23

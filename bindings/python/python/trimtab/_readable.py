@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from typing import final
 
@@ -20,31 +21,39 @@ class Readable:
         self._what = what
         self._waiter: tuple[asyncio.AbstractEventLoop, asyncio.Future[None]] | None = None
 
-    async def wait(self, descriptor: int) -> None:
+    async def wait(self, duplicate: Callable[[], int]) -> None:
+        """Waits until what ``duplicate`` gives is readable, and closes it: a descriptor, or -1 when it is
+        closed already."""
         if self._waiter is not None:
             raise StateError(f"{self._what} waited in by another task; make one for each task")
         loop, pid = asyncio.get_running_loop(), os.getpid()
         future: asyncio.Future[None] = loop.create_future()
-        # A duplicate, so that the loop never watches a number that is somebody else's by now.
-        copy = os.dup(descriptor)
+        # From here on a close wakes it; one of before is seen by what is duplicated.
+        self._waiter = (loop, future)
         try:
-            loop.add_reader(copy, _wake, future)
-            self._waiter = (loop, future)
+            descriptor = duplicate()
+            if descriptor < 0:
+                return
             try:
-                await future
+                loop.add_reader(descriptor, _wake, future)
+                try:
+                    await future
+                finally:
+                    # The selector is one for a parent and its children: what a child takes out of it is gone.
+                    if pid == os.getpid() and not loop.is_closed():
+                        loop.remove_reader(descriptor)
             finally:
-                self._waiter = None
-                # The selector is one for a parent and its children: what a child takes out of it is gone.
-                if pid == os.getpid() and not loop.is_closed():
-                    loop.remove_reader(copy)
+                os.close(descriptor)
         finally:
-            os.close(copy)
+            self._waiter = None
 
     def wake(self) -> None:
         """Ends the wait, if there is one, from any thread."""
-        if self._waiter is None:
+        # Read once: it may end at any time.
+        waiter = self._waiter
+        if waiter is None:
             return
-        loop, future = self._waiter
+        loop, future = waiter
         try:
             is_here = asyncio.get_running_loop() is loop
         except RuntimeError:

@@ -7,15 +7,15 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from os import PathLike
 from types import EllipsisType
-from typing import Any, TypeVar, final, overload
+from typing import Any, TypeVar, cast, final, overload
 
 from ._cluster_events import ClusterEvents
 from ._cluster_types import AtLeast, ClusterOptions
 from ._enums import Durability, Eviction, LifetimeCondition
 from ._lease import Lease
-from ._store_types import BytesLike, Request
+from ._store_types import BytesLike, HasEntries, Request
 from ._transaction import Transaction
-from ._trimtab import Entry, Operation, Server, StoreResult, StoreScan, _Store
+from ._trimtab import Entry, Operation, Server, StoreResult, StoreScan, StoreView, _Store
 from ._watch import StoreWatch
 
 _T = TypeVar("_T")
@@ -76,7 +76,7 @@ class Store(_Store):
 
     After a fork the store is the parent's: in the child everything but close, closed and repr raises
     ForkedError, and nothing waits; it opens one of its own. What is open at the interpreter's exit is
-    closed then.
+    closed then, which ends the waits of daemon threads; Python waits for all others before.
     """
 
     __slots__ = ()
@@ -302,15 +302,15 @@ class Store(_Store):
 
     def update(
         self,
-        entries: Mapping[bytes, BytesLike] | Iterable[tuple[BytesLike, BytesLike]],
+        entries: HasEntries | Iterable[tuple[BytesLike, BytesLike]],
         *,
         durability: Durability | AtLeast | int | str | None = None,
         timeout: float | timedelta | EllipsisType | None = ...,
         request: Request | None = None,
     ) -> StoreResult:
-        """Puts all entries of a mapping, or pairs of key and value, as one transaction: all are seen, or
-        none. It is no longer than ``operations_max`` and what a transaction may have allow. Keywords, and
-        what it raises, as for ``put``."""
+        """Puts all entries of whatever has ``keys()``, as a dict takes them, or pairs of key and value, as
+        one transaction: all are seen, or none. It is no longer than ``operations_max`` and what a transaction
+        may have allow. Keywords, and what it raises, as for ``put``."""
         return self.execute(
             puts(entries), durability=durability, timeout=timeout, request=request
         )
@@ -476,7 +476,16 @@ def settled(result: StoreResult, default: BytesLike) -> bytes:
     return bytes(default) if result.previous is None else result.previous.value
 
 
-def puts(entries: Mapping[bytes, BytesLike] | Iterable[tuple[BytesLike, BytesLike]]) -> Operation:
+def puts(entries: HasEntries | Iterable[tuple[BytesLike, BytesLike]]) -> Operation:
     """All of them as one."""
-    pairs = entries.items() if isinstance(entries, Mapping) else entries
+    pairs: Iterable[tuple[BytesLike, BytesLike]]
+    if isinstance(entries, (Mapping, Store, StoreView)):
+        # One moment of each, also of what others write to meanwhile.
+        pairs = entries.items()
+    elif hasattr(entries, "keys"):
+        has = cast(HasEntries, entries)
+        keys = has.keys()
+        pairs = ((key, has[key]) for key in keys)
+    else:
+        pairs = entries
     return Operation._transaction([], [Operation.put(key, value) for key, value in pairs], [])

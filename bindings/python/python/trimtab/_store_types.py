@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import operator
 import os
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, final
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, final
 
 from ._errors import InvalidArgumentError
 
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
 
 BytesLike: TypeAlias = bytes | bytearray | memoryview
 """What keys and values may be."""
+
+
+class HasEntries(Protocol):
+    """What ``dict.update`` takes beside pairs: it says its keys, and what each of them has."""
+
+    def keys(self) -> Iterable[bytes]: ...
+    def __getitem__(self, key: bytes, /) -> BytesLike: ...
 
 
 class Request(NamedTuple):

@@ -73,5 +73,5 @@ class StoreWatch(_Watch):
                 return change
             if self.is_over:
                 raise StopAsyncIteration
-            await self._readable.wait(self.fileno())
+            await self._readable.wait(self._duplicate)
             may_read = True

@@ -43,8 +43,8 @@ def serve(server: Server) -> Hosted:
 
 def attach(store: Store, capacity: int = 4096) -> AsyncStore:
     """A store for an ``async with`` block in the running loop: entering makes a queue of its own for
-    ``capacity`` writes, and reads that wait; leaving waits for what is under way. The store stays open, and
-    goes on to be everybody else's too.
+    ``capacity`` writes, and reads that wait; leaving waits for the writes that were begun, and cancels what
+    only waits. The store stays open, and goes on to be everybody else's too.
 
     A hosted store is turned by the loop as long as it is attached, to one loop at a time; a turn waits for
     the disk, and the loop with it."""

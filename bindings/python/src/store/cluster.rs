@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use pyo3::exceptions::PyTypeError;
@@ -18,6 +18,7 @@ use trimtab::peer::Security;
 use trimtab::replication::{Position, Role, Standing};
 
 use crate::convert::{self, Choice, Chosen, Timeout};
+use crate::descriptor;
 use crate::errors;
 use crate::store::Store;
 use crate::store::arguments::{Reach, Wait};
@@ -191,18 +192,34 @@ pub(crate) fn read(
     py: Python<'_>,
     given: Option<&Bound<'_, PyAny>>,
     age_max: Option<&Bound<'_, PyAny>>,
-    position: Option<(u64, u64)>,
+    position: Option<At>,
     timeout: Wait,
 ) -> PyResult<Read> {
     Ok(Read {
         level: level(py, given, age_max)?,
-        token: position.map(self::position),
+        token: position.map(|at| at.0),
         timeout: timeout.duration(),
     })
 }
 
-pub(crate) fn position((epoch, sequence): (u64, u64)) -> Position {
-    Position { epoch, sequence }
+/// Where a write was: an epoch and a sequence, as a `trimtab.StoreResult` has it.
+#[derive(Clone, Copy)]
+pub(crate) struct At(pub(crate) Position);
+
+impl<'a, 'py> FromPyObject<'a, 'py> for At {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        let wrong = || convert::wrong_argument("position", "the position of a StoreResult", &object);
+        let pair = object.cast::<PyTuple>().map_err(|_| wrong())?;
+        if pair.len() != 2 {
+            return Err(wrong());
+        }
+        Ok(Self(Position {
+            epoch: convert::whole("position.epoch", 64, &pair.get_item(0)?)?,
+            sequence: convert::whole("position.sequence", 64, &pair.get_item(1)?)?,
+        }))
+    }
 }
 
 pub(crate) fn role(py: Python<'_>, role: Role) -> PyResult<Bound<'_, PyAny>> {
@@ -389,10 +406,7 @@ impl ClusterEvents {
                 return Ok(None);
             }
             self.store.get().check(py)?;
-            if let Err(TryLockError::WouldBlock) = self.events.try_lock() {
-                let detail = "are waited for by another thread; make one for each thread".into();
-                return Err(errors::raised(py, &Error::State { what: "events", detail }));
-            }
+            drop(self.events(py)?);
             let (events, slice) = (Arc::clone(&self.events), until.slice());
             let next = self.store.get().detached(py, move |_| {
                 let mut events = events.lock().unwrap_or_else(PoisonError::into_inner);
@@ -425,6 +439,20 @@ impl ClusterEvents {
         self.descriptor.load(Ordering::Acquire)
     }
 
+    /// A duplicate of the descriptor, for a loop that goes on watching it, also when this is closed meanwhile; -1 once it is
+    /// closed. It is the caller's to close.
+    fn _duplicate(&self, py: Python<'_>) -> PyResult<RawFd> {
+        if self.is_closed.load(Ordering::Acquire) {
+            return Ok(-1);
+        }
+        self.store.get().check(py)?;
+        // Whoever closes it has to wait for the lock.
+        match &*self.events(py)? {
+            Some(events) => descriptor::given(py, events.as_fd(), "duplicate the descriptor of events"),
+            None => Ok(-1),
+        }
+    }
+
     /// Ends it; a wait on another thread ends too. Once is enough, and more does no harm.
     fn close(&self) {
         self.is_closed.store(true, Ordering::Release);
@@ -453,6 +481,20 @@ impl ClusterEvents {
 
     fn __reduce__(&self) -> PyResult<()> {
         Err(errors::stays("ClusterEvents"))
+    }
+}
+
+impl ClusterEvents {
+    /// What there is, unless another thread waits for more.
+    fn events(&self, py: Python<'_>) -> PyResult<MutexGuard<'_, Option<embedded::ClusterEvents>>> {
+        match self.events.try_lock() {
+            Ok(events) => Ok(events),
+            Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => {
+                let detail = "are waited for by another thread; make one for each thread".into();
+                Err(errors::raised(py, &Error::State { what: "events", detail }))
+            }
+        }
     }
 }
 

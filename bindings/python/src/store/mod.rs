@@ -189,6 +189,10 @@ impl Store {
         Self::_scan(slf, "keys", None, None, None, false, None)
     }
 
+    fn __reversed__(slf: &Bound<'_, Self>) -> PyResult<Scan> {
+        Self::_scan(slf, "keys", None, None, None, true, None)
+    }
+
     /// How many keys a range has: those from start on and before end, or those that begin with prefix; all (default).
     #[pyo3(signature = (start = None, end = None, *, prefix = None))]
     fn count(
@@ -239,8 +243,9 @@ impl Store {
     /// - request: a Request, so that it may be sent again without being done twice.
     ///
     /// Gives a StoreResult: true if it was done. Raises InvalidArgumentError, UnsupportedError, CapacityError and
-    /// NotFoundError (the lease has ended) when nothing was done; TimedOutError when that is not known; IoError when the
-    /// disk is full (nothing was done) or has failed.
+    /// NotFoundError (the lease has ended) when nothing was done, and so NotPrimaryError, NoQuorumError and SupersededError in a
+    /// cluster; TimedOutError, and UnknownOutcomeError in a cluster, when that is not known; IoError when the disk is full
+    /// (nothing was done) or has failed; StateError when the answer of a request is forgotten, or another operation's.
     #[pyo3(signature = (key, value, *, version = None, absent = false, present = false, ttl = None, at = None,
         lease = None, keep_lifetime = false, previous = false, durability = None, timeout = Wait::Usual, request = None),
         text_signature = "($self, key, value, *, version=None, absent=False, present=False, ttl=None, at=None, \
@@ -421,9 +426,8 @@ impl Store {
     }
 
     /// Raises StateError when the write at this position was lost with a primary.
-    fn _check_position(&self, py: Python<'_>, position: (u64, u64)) -> PyResult<()> {
-        let position = cluster::position(position);
-        self.detached(py, move |store| store.check_position(position))
+    fn _check_position(&self, py: Python<'_>, position: cluster::At) -> PyResult<()> {
+        self.detached(py, move |store| store.check_position(position.0))
     }
 
     /// How it is, as a StoreStatus. Does not block for the disk.
@@ -461,7 +465,7 @@ impl Store {
         slf: &Bound<'_, Self>,
         level: Option<&Bound<'_, PyAny>>,
         age_max: Option<&Bound<'_, PyAny>>,
-        position: Option<(u64, u64)>,
+        position: Option<cluster::At>,
         timeout: Wait,
     ) -> PyResult<View> {
         View::new(slf, cluster::read(slf.py(), level, age_max, position, timeout)?)

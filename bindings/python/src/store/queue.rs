@@ -98,7 +98,7 @@ impl Queue {
         user_data: u64,
         level: Option<&Bound<'_, PyAny>>,
         age_max: Option<&Bound<'_, PyAny>>,
-        position: Option<(u64, u64)>,
+        position: Option<cluster::At>,
     ) -> PyResult<()> {
         let read = cluster::read(py, level, age_max, position, Wait::Usual)?;
         let queue = self.queue(py)?;

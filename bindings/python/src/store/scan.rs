@@ -86,6 +86,10 @@ impl View {
         slf.get().scan(slf.py(), &Keys::ALL, false, 0, Gives::Keys)
     }
 
+    fn __reversed__(slf: &Bound<'_, Self>) -> PyResult<Scan> {
+        slf.get().scan(slf.py(), &Keys::ALL, true, 0, Gives::Keys)
+    }
+
     /// The keys of a range. See Store.items.
     #[pyo3(signature = (start = None, end = None, *, prefix = None, reverse = false, limit = None))]
     fn keys(

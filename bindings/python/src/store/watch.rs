@@ -12,6 +12,7 @@ use trimtab::embedded::{self, Watched};
 use trimtab::store::index::{Event, EventKind};
 
 use crate::convert::{self, Timeout};
+use crate::descriptor;
 use crate::errors;
 use crate::store::Store;
 use crate::store::arguments::Keys;
@@ -128,6 +129,19 @@ impl Watch {
     /// it.
     fn fileno(&self) -> RawFd {
         self.descriptor.load(Ordering::Acquire)
+    }
+
+    /// A duplicate of the descriptor, for a loop that goes on watching it, also when this is closed meanwhile; -1 once it is
+    /// closed. It is the caller's to close.
+    fn _duplicate(&self, py: Python<'_>) -> PyResult<RawFd> {
+        if self.is_closed.load(Ordering::Acquire) {
+            return Ok(-1);
+        }
+        // Whoever closes it has to wait for the lock.
+        match &self.following(py)?.watcher {
+            Some(watcher) => descriptor::given(py, watcher.as_fd(), "duplicate the descriptor of a watch"),
+            None => Ok(-1),
+        }
     }
 
     /// Ends it; a wait on another thread ends too. Once is enough, and more does no harm.
