@@ -22,6 +22,7 @@
 //! | 8 | report | the last entry applied, the last that is committed as far as the node knows (8 each), whether it knows how old what it shows is (1), and if so that in milliseconds (8) |
 //! | 9 | door | where nodes reach what a card has a name for, as text |
 //! | 10 | look | milliseconds it may take (4), the position to be seen, or zeros (8, 8), what is read; the answer is of kind 2 |
+//! | 11 | forget | nothing: nobody waits for the answer to the read that has the number any more |
 //!
 //! The links have checksums, and have seen to it that both ends belong to one cluster.
 
@@ -94,6 +95,8 @@ pub enum Relay {
     Ask,
     /// How far the node is.
     Report(Report),
+    /// Nobody waits for a read any more.
+    Forget,
 }
 
 /// Whether bytes from a link are one of these and no frame.
@@ -119,6 +122,7 @@ pub fn encode(id: u64, relay: &Relay) -> Vec<u8> {
         Relay::Report(_) => 8,
         Relay::Door { .. } => 9,
         Relay::Look { .. } => 10,
+        Relay::Forget => 11,
     });
     put_u64(&mut to, id);
     match relay {
@@ -169,7 +173,7 @@ pub fn encode(id: u64, relay: &Relay) -> Vec<u8> {
             put_bytes(&mut to, channel);
             to.extend_from_slice(payload);
         }
-        Relay::Ask => {}
+        Relay::Ask | Relay::Forget => {}
         Relay::Report(report) => {
             put_u64(&mut to, report.applied);
             put_u64(&mut to, report.committed);
@@ -252,6 +256,7 @@ pub fn decode(bytes: &[u8]) -> Result<(u64, Relay), Fault> {
             return Ok((id, Relay::Message { channel, payload: from.0.to_vec() }));
         }
         7 => Relay::Ask,
+        11 => Relay::Forget,
         8 => {
             let (applied, committed) = (from.u64()?, from.u64()?);
             let age = match from.flag()? {
@@ -455,6 +460,7 @@ mod tests {
             Relay::Message { channel: Vec::new(), payload: Vec::new() },
             Relay::Door { address: "10.0.0.1:6379".into() },
             Relay::Ask,
+            Relay::Forget,
             Relay::Report(Report { applied: 9, committed: 12, age: Some(Duration::from_millis(40)) }),
             Relay::Report(Report { applied: 0, committed: u64::MAX, age: None }),
         ];

@@ -202,3 +202,34 @@ fn a_read_that_is_taken_back_keeps_no_place() {
     let done = queue.wait(1, PATIENCE).unwrap();
     assert!(done.len() == 1 && done[0].user_data == 1 && done[0].result.is_ok(), "{done:?}");
 }
+
+/// What was asked of the node, and of the primary, is forgotten there too: before their deadlines.
+#[test]
+fn reads_that_are_taken_back_keep_no_place_where_they_wait() {
+    let cluster = Cluster::with(3, 0, |options| {
+        options.forward_max = 8;
+        options.replication.waiting_max = 8;
+    });
+    for at in [cluster.primary(), cluster.replica()] {
+        let store = cluster.store(at);
+        let mut token = store.put(b"key", b"1", &Call::default()).unwrap().position();
+        token.sequence += 1_000_000;
+        let read = Read { token: Some(token), timeout: Some(PATIENCE), ..LOCAL };
+        let queue = store.queue(100).unwrap();
+        for _ in 0..8 {
+            for user_data in 0..5 {
+                queue.submit_get_at(b"key", &read, user_data).unwrap();
+            }
+            if at != cluster.primary() {
+                let since = std::time::Instant::now();
+                while store.cluster().unwrap().forwarded < 5 {
+                    assert!(since.elapsed() < PATIENCE, "they are not passed on");
+                    std::thread::yield_now();
+                }
+            }
+            assert_eq!((0..5).map(|it| queue.cancel(it).unwrap()).sum::<usize>(), 5);
+            store.put(b"key", b"2", &Call::default()).unwrap();
+            assert_eq!(store.get(b"key").unwrap().map(|it| it.value.to_vec()), Some(b"2".to_vec()));
+        }
+    }
+}

@@ -359,9 +359,14 @@ impl Queue {
     /// `Forked`.
     pub fn cancel(&self, user_data: u64) -> Result<usize> {
         self.store.check_process()?;
-        let mut core = self.store.inner.shared.core.lock();
+        let shared = &self.store.inner.shared;
+        let mut core = shared.core.lock();
         let places = self.shared.take_back(user_data);
         places.iter().for_each(|place| core.forget_wait(*place));
+        if !places.is_empty() {
+            // The primary is to know.
+            shared.settle(&mut core, now());
+        }
         Ok(places.len())
     }
 

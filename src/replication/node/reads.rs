@@ -89,6 +89,13 @@ impl Node {
         Ok(ticket)
     }
 
+    /// Nobody waits for a read any more: there is no answer.
+    pub fn forget_read(&mut self, ticket: Ticket) {
+        let reads = &mut self.calls.reads;
+        reads.strong.retain(|read| read.ticket != ticket);
+        reads.waiters.retain(|waiter| waiter.ticket != ticket);
+    }
+
     /// Whether what was at a position never counts, since what a later primary wrote has taken its place: it had been answered
     /// at `memory` or `local`, and its primary was lost. As far as is known here: of entries that the log has let go of, and
     /// of a position that nothing has been applied behind yet, nothing is.

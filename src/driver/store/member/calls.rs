@@ -106,6 +106,15 @@ pub(super) enum Local {
     RemoteLook { node: u64, id: u64, looking: Box<Looking>, deadline: Instant, is_granted: bool },
 }
 
+/// What is left of a read that nobody waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// This node was asked for it.
+    Here(replication::Ticket),
+    /// It was passed on, as `id`.
+    There { node: u64, id: u64 },
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
@@ -158,26 +167,42 @@ impl Calls {
         self.sent_bytes.get(&to).is_none_or(|bytes| *bytes < SENT_BYTES_MAX)
     }
 
-    /// Nobody waits for a read any more.
-    pub(super) fn forget_read(&mut self, ticket: Ticket) {
+    /// Nobody waits for a read any more. Gives where it was, if others have something of it.
+    pub(super) fn forget_read(&mut self, ticket: Ticket) -> Option<Left> {
         let is_it = |call: &Call| call.ticket == ticket && call.asked.is_read();
         let held = self.held.extract(is_it);
         self.let_go(&held);
         // It is in one place.
         if !held.is_empty() {
-            return;
+            return None;
         }
         let sent = self.sent.iter().find(|(_, (_, call))| is_it(call)).map(|(id, (to, _))| (*to, *id));
         if let Some((to, id)) = sent {
             self.take_sent(to, id);
-            return;
+            return Some(Left::There { node: to, id });
         }
-        self.local.retain(|_, local| match local {
-            Local::Read(call) => call.ticket != ticket,
-            Local::Here(call) | Local::Look { call, .. } => call.ticket != ticket,
-            Local::Other { ticket: other, what } => *what != READ || *other != ticket,
-            Local::Write { .. } | Local::Remote { .. } | Local::RemoteLook { .. } => true,
-        });
+        let is_its = |local: &Local| match local {
+            Local::Read(call) => call.ticket == ticket,
+            Local::Here(call) | Local::Look { call, .. } => call.ticket == ticket,
+            Local::Other { ticket: other, what } => *what == READ && *other == ticket,
+            Local::Write { .. } | Local::Remote { .. } | Local::RemoteLook { .. } => false,
+        };
+        let local = self.local.iter().find(|(_, local)| is_its(local)).map(|(ticket, _)| *ticket)?;
+        self.local.remove(&local);
+        Some(Left::Here(local))
+    }
+
+    /// Likewise, of another node's. Gives what this node has of it.
+    pub(super) fn forget_remote_read(&mut self, from: u64, number: u64) -> Option<replication::Ticket> {
+        let is_its = |local: &Local| match local {
+            Local::Remote { node, id, is_read } => *is_read && (*node, *id) == (from, number),
+            Local::RemoteLook { node, id, .. } => (*node, *id) == (from, number),
+            _ => false,
+        };
+        let local = self.local.iter().find(|(_, local)| is_its(local)).map(|(ticket, _)| *ticket)?;
+        self.local.remove(&local);
+        self.end_remote(from);
+        Some(local)
     }
 
     /// A source asks for nothing more, and does not wait for what it has asked for, of which nothing is left at `until`.
@@ -376,10 +401,22 @@ mod tests {
         let mut calls = Calls::default();
         let read = |ticket| Call { asked: Asked::Read, ..call(ticket, 10, 20) };
         calls.hold(read(1));
-        calls.send(3, read(2));
+        let id = calls.send(3, read(2));
         calls.local.insert(replication::Ticket(1), Local::Read(read(3)));
         calls.hold(call(4, 10, 20));
-        (1..=4).for_each(|ticket| calls.forget_read(Ticket(ticket)));
+        let left: Vec<_> = (1..=4).map(|ticket| calls.forget_read(Ticket(ticket))).collect();
+        let (here, there) = (Left::Here(replication::Ticket(1)), Left::There { node: 3, id });
+        assert_eq!(left, [None, Some(there), Some(here), None]);
+        // One that is another node's is known by that and its number.
+        assert!(calls.admit_remote(7, 1));
+        calls.local.insert(replication::Ticket(2), Local::Remote { node: 7, id: 5, is_read: true });
+        calls.local.insert(replication::Ticket(3), Local::Remote { node: 7, id: 6, is_read: false });
+        for (from, number, found) in [(7, 6, None), (8, 5, None), (7, 5, Some(2)), (7, 5, None)] {
+            let forgotten = calls.forget_remote_read(from, number);
+            assert_eq!(forgotten, found.map(replication::Ticket), "{from} {number}");
+        }
+        assert!(calls.admit_remote(7, 1));
+        calls.local.clear();
         assert!(calls.check_room(2).is_ok() && calls.local.is_empty() && calls.sent.is_empty());
         assert_eq!(calls.held.len(), 1, "what is to be written is");
     }

@@ -63,7 +63,7 @@ mod telling;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use self::calls::{Calls, Local, READ};
+use self::calls::{Calls, Left, Local, READ};
 use self::certificates::Renewals;
 use self::changes::Held;
 pub use self::changes::{ClusterStatus, NodeStatus};
@@ -422,7 +422,11 @@ impl Member {
 
     /// Nobody waits for a read any more.
     pub(in crate::driver::store) fn forget_read(&mut self, ticket: Ticket) {
-        self.calls.forget_read(ticket);
+        match self.calls.forget_read(ticket) {
+            None => {}
+            Some(Left::Here(ticket)) => self.node.forget_read(ticket),
+            Some(Left::There { node, id }) => self.say(node, id, &Relay::Forget),
+        }
     }
 
     /// Passes a call of this node's on.

@@ -304,6 +304,11 @@ impl Member {
             }
             Relay::Message { channel, payload } => self.hear(channel, payload),
             Relay::Ask => self.progress.handle_asked(from),
+            Relay::Forget => {
+                if let Some(ticket) = self.calls.forget_remote_read(from, id) {
+                    self.node.forget_read(ticket);
+                }
+            }
             Relay::Report(report) => self.take_report(from, &report, now.instant),
             Relay::Door { address } => {
                 if let Some(person) = self.people.get_mut(from) {
