@@ -155,6 +155,19 @@ fn what_a_store_would_be_is_told() {
     let output = check(&["-"], b"[runtime]\nworkers = 1\n[store]\ndir = \"data\"\n");
     assert_eq!((out(&output).as_str(), err(&output).as_str()), (expected, ""));
 
+    let voter = CLUSTER.replace("resp = \"127.0.0.1:6379\"\npassword = \"secret\"\n", "");
+    let line = "no Redis clients: the store has no resp";
+    let output = check(&["-"], voter.as_bytes());
+    assert!(out(&output).contains(&format!("{line}\n")), "a learner: {}", out(&output));
+    let output = check(
+        &["-"],
+        voter
+            .replace("\"db-2\", \"db-3\"", "\"db-2\"")
+            .replace("db-2 =", "db-3 = \"127.0.0.3:7401\", db-2 =")
+            .as_bytes(),
+    );
+    assert!(out(&output).contains(&format!("{line}; while this node is primary, ")), "{output:?}");
+
     let output = check(&["-"], CLUSTER.as_bytes());
     let expected = "\
 <stdin> is good; it runs 1 worker:

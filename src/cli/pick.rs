@@ -78,6 +78,7 @@ enum HashName {
 enum BackupsName {
     One,
     All,
+    Spill,
 }
 
 fn policies() -> clap::builder::PossibleValuesParser {
@@ -130,6 +131,7 @@ fn pool(arguments: &Arguments) -> Result<Pool, Failure> {
         backups: match arguments.backups {
             BackupsName::One => Backups::One,
             BackupsName::All => Backups::All,
+            BackupsName::Spill => Backups::Spill,
         },
         bounded_load: arguments.bounded_load,
         formula: Formula::Trimtab,

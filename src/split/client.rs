@@ -163,6 +163,8 @@ pub(super) struct Client {
     /// Until when it waits for a primary.
     pub(super) held_until: Option<Instant>,
     pub(super) has_ended: bool,
+    /// It has ended its half, perhaps behind what was not taken yet: nothing is waited for without end.
+    pub(super) is_leaving: bool,
     /// The last that it has said, being joined, was `QUIT`.
     pub(super) has_quit: bool,
     pub(super) is_closing: bool,
@@ -235,6 +237,15 @@ impl Client {
         } else {
             self.push(Ask::Nothing, Bytes::Own(Vec::new()), State::Ready(bytes));
         }
+    }
+
+    /// Nothing more comes of what it has sent.
+    pub(super) fn stop(&mut self) {
+        self.is_closing = true;
+        self.slots.clear();
+        (self.waiting, self.in_flight) = (0, 0);
+        self.intake = Vec::new();
+        (self.at, self.wanted) = (0, 0);
     }
 
     /// Moves answers to the output as far as it is their turn.
@@ -332,6 +343,7 @@ impl Split {
             reads: 0,
             held_until: None,
             has_ended: false,
+            is_leaving: false,
             has_quit: false,
             is_closing: false,
             is_touched: false,
@@ -351,10 +363,17 @@ impl Split {
         self.attend(now);
     }
 
-    /// A client has ended its half: it is answered what it has asked for, and finished then.
+    /// A client has ended its half: it is answered what it has asked for, as far as that has an end, and finished then.
     pub fn handle_client_end(&mut self, id: ClientId, now: Instant) {
         let Some(client) = self.client_mut(id) else { return };
         client.has_ended = true;
+        self.handle_client_leaving(id, now);
+    }
+
+    /// The same is known to come behind what was not taken yet.
+    pub fn handle_client_leaving(&mut self, id: ClientId, now: Instant) {
+        let Some(client) = self.client_mut(id) else { return };
+        client.is_leaving = true;
         self.advance(id, now);
         self.attend(now);
     }
@@ -434,6 +453,7 @@ impl Split {
                 break;
             }
         }
+        self.leave(id, now);
         let (output_max, output_pause) = (self.options.output_max, self.options.output_pause);
         let Some(client) = self.client_mut(id) else { return };
         client.flush(whole_max);
@@ -449,7 +469,8 @@ impl Split {
             self.counters.slow += 1;
             return self.cut(id);
         }
-        if client.has_ended && client.slots.is_empty() && client.unsent() < output_pause {
+        let is_answered = client.slots.is_empty() && client.mode != Mode::Joined;
+        if client.has_ended && is_answered && client.unsent() < output_pause {
             client.is_closing = true;
         }
         self.call_client(id);
@@ -458,16 +479,31 @@ impl Split {
     /// Has a client closed at once.
     pub(super) fn cut(&mut self, id: ClientId) {
         let Some(client) = self.client_mut(id) else { return };
-        client.is_closing = true;
-        client.slots.clear();
-        client.waiting = 0;
-        client.in_flight = 0;
+        client.stop();
         client.output = Vec::new();
         client.sending = Sending::default();
-        client.intake = Vec::new();
-        (client.at, client.wanted) = (0, 0);
         self.release(id);
         self.actions.push_back(Action::CutClient(id));
+    }
+
+    /// What a client that has ended its half waits for without end goes on no longer than at a node.
+    fn leave(&mut self, id: ClientId, now: Instant) {
+        let Some(client) = self.client(id).filter(|client| client.is_leaving) else { return };
+        match client.slots.front() {
+            _ if client.mode == Mode::Joined => {
+                let (own, has_ended) = (client.own, client.has_ended);
+                let Some(own) = own else { return };
+                self.leave_link(own, now);
+                if has_ended {
+                    self.say_no_more(own);
+                }
+            }
+            Some(Slot { ask: Ask::Wait { within_ms: None }, state: State::Sent { link, .. }, .. }) => {
+                let link = *link;
+                self.leave_link(link, now);
+            }
+            _ => {}
+        }
     }
 
     /// It does not wait for a primary any more.
@@ -487,7 +523,7 @@ impl Split {
         let at = std::mem::take(&mut client.at);
         client.base += bytes.len() as u64;
         let (own, has_ended) = (client.own, client.has_ended);
-        if has_ended {
+        if has_ended && own.is_none() {
             client.is_closing = true;
         }
         if at < bytes.len() {

@@ -545,7 +545,10 @@ impl Split {
             Some(Node { name, failures: 1.., .. }) => {
                 format!("TRYAGAIN {name} is primary and was not to be reached for {hold:?}: nothing was done")
             }
-            Some(Node { name, address: Some(_), is_out: false, .. }) => {
+            Some(Node { name, address: None, is_out: false, .. }) => format!(
+                "TRYAGAIN {name} is primary and has no address for clients, which its `resp` gives it: nothing was done"
+            ),
+            Some(Node { name, is_out: false, .. }) => {
                 format!("TRYAGAIN {name} is primary, and refused or broke off for {hold:?}: nothing was done")
             }
             _ => format!("TRYAGAIN there was no primary for {hold:?}: nothing was done"),

@@ -97,6 +97,10 @@ pub(super) struct Link {
     round: u64,
     /// Clients that wait for room.
     pub(super) stalled: Vec<ClientId>,
+    /// The client whose own it is has ended its half: nothing is waited for without end any more.
+    pub(super) is_left: bool,
+    /// Nothing more is said by it, as its node is to hear: that of a joined client which has ended its half.
+    pub(super) is_ended: bool,
     pub(super) is_called: bool,
 }
 
@@ -108,6 +112,12 @@ impl Link {
     /// Whether it may be sent more.
     pub(super) fn is_open(&self) -> bool {
         !matches!(self.stage, Stage::Draining(_))
+    }
+
+    /// Whether all that is ever said by it was sent. A node that does not know yet that it is a client's own would take its end
+    /// for that of a listener, which waits for nothing more.
+    fn is_said(&self) -> bool {
+        self.is_ended && self.is_up() && self.output.is_empty() && self.pending.is_empty()
     }
 
     /// What may be sent now.
@@ -193,9 +203,12 @@ impl Link {
 
     /// Whether it may be silent as long as it likes: its client waits for messages, or has said to wait without end.
     pub(super) fn is_patient(&self) -> bool {
-        matches!(self.purpose, Use::Joined(_)) || self.grace.is_none()
+        !self.is_left && (matches!(self.purpose, Use::Joined(_)) || self.grace.is_none())
     }
 }
+
+/// How much longer `WAIT` without end may take when its client has ended its half: what is there already is told, as by a node.
+const LEFT_WAIT: Duration = Duration::from_millis(250);
 
 /// Writes a request.
 pub(super) fn command(words: &[&[u8]], out: &mut Vec<u8>) {
@@ -246,6 +259,8 @@ impl Split {
             seekers: Vec::new(),
             round: 0,
             stalled: Vec::new(),
+            is_left: false,
+            is_ended: false,
             is_called: false,
         };
         let mut greet = |words: &[&[u8]]| link.say(words, What::Greeting);
@@ -290,7 +305,7 @@ impl Split {
         if let Some(link) = self.link(id) {
             let has_quit = |client| self.client(client).is_some_and(|client| client.has_quit);
             let is_asked = matches!(link.purpose, Use::Joined(client) if has_quit(client));
-            self.counters.link_errors += u64::from(!is_asked);
+            self.counters.link_errors += u64::from(!is_asked && !link.is_ended);
             self.end_link(id, true, now);
         }
         self.attend(now);
@@ -299,6 +314,11 @@ impl Split {
     /// What is to be sent to a node.
     pub fn link_output(&self, id: LinkId) -> &[u8] {
         self.link(id).map_or(&[], Link::output)
+    }
+
+    /// Whether all that is ever said to a node by a connection was sent: its half is to be ended.
+    pub fn is_link_said(&self, id: LinkId) -> bool {
+        self.link(id).is_some_and(Link::is_said)
     }
 
     /// Takes away what was sent of it.
@@ -363,6 +383,7 @@ impl Split {
 
     fn patience(&self, id: LinkId) -> Duration {
         match self.link(id).map(|link| (link.purpose, link.grace)) {
+            Some((Use::Own(_), _)) if self.link(id).is_some_and(|link| link.is_left) => LEFT_WAIT,
             Some((Use::Read | Use::After, _)) => self.options.answer,
             Some((_, Some(grace))) => self.options.primary_answer.saturating_add(grace),
             _ => self.options.primary_answer,
@@ -372,10 +393,30 @@ impl Split {
     /// What a connection was asked that takes its time is answered: what it owes still is due as anything else.
     pub(super) fn end_grace(&mut self, id: LinkId, now: Instant) {
         let Some(link) = self.link_mut(id) else { return };
+        link.is_left = false;
         if link.grace.replace(Duration::ZERO) != Some(Duration::ZERO) {
             // The timer may be far away, or gone.
             link.has_timer = false;
             self.watch_link(id, now);
+        }
+    }
+
+    /// The client whose own this connection is has ended its half.
+    pub(super) fn leave_link(&mut self, id: LinkId, now: Instant) {
+        let Some(link) = self.link_mut(id) else { return };
+        if !std::mem::replace(&mut link.is_left, true) {
+            link.progressed = now;
+            link.has_timer = false;
+            self.watch_link(id, now);
+        }
+    }
+
+    /// A joined client has ended its half, and so is its connection's once all is sent: its node does what it does with its own
+    /// clients then.
+    pub(super) fn say_no_more(&mut self, id: LinkId) {
+        let Some(link) = self.link_mut(id) else { return };
+        if !std::mem::replace(&mut link.is_ended, true) {
+            self.call_link(id);
         }
     }
 
@@ -386,13 +427,14 @@ impl Split {
         let due = match link.stage {
             Stage::Connecting | Stage::Greeting => Some(link.stands_by),
             Stage::Draining(until) => Some(until),
-            Stage::Up if link.pending.is_empty() || link.is_patient() => None,
+            Stage::Up if link.is_patient() || (link.pending.is_empty() && !link.is_left) => None,
             Stage::Up => Some(link.progressed.saturating_add(patience)),
         };
         match due {
             None => link.has_timer = false,
             Some(due) if due <= now => {
-                self.counters.link_errors += 1;
+                let is_left = matches!(link.stage, Stage::Up) && link.is_left;
+                self.counters.link_errors += u64::from(!is_left);
                 self.break_link(id, now);
             }
             Some(due) => {

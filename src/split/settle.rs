@@ -194,10 +194,18 @@ impl Split {
     }
 
     fn lose_seeks(&mut self, seekers: Vec<(ClientId, u64)>) {
+        self.end_seeks(seekers, true);
+    }
+
+    /// Positions that will not come. `has_sent`: something was sent that they were to tell of; otherwise clients have seen
+    /// no more than their tokens say.
+    fn end_seeks(&mut self, seekers: Vec<(ClientId, u64)>, has_sent: bool) {
         for (id, _) in seekers {
             let Some(client) = self.client_mut(id) else { continue };
             client.unsettled -= 1;
-            client.lose_token();
+            if has_sent {
+                client.lose_token();
+            }
             self.touch(id);
         }
     }
@@ -352,12 +360,16 @@ impl Split {
         self.actions.push_back(Action::CloseLink(id));
         let stood = matches!(link.stage, Stage::Up | Stage::Draining(_));
         let seekers = link.take_seekers();
-        self.lose_seeks(seekers);
+        self.end_seeks(seekers, stood);
         for (place, pending) in std::mem::take(&mut link.pending).into_iter().enumerate() {
             match pending.what {
-                What::Position(seekers) => self.lose_seeks(seekers),
+                What::Position(seekers) => self.end_seeks(seekers, stood),
                 What::Slot { client, slot, .. } => {
                     let has_left = stood && link.sent > pending.begin;
+                    if link.is_left && has_left {
+                        self.end_waiting(client);
+                        continue;
+                    }
                     self.break_slot(id, client, slot, has_left, by_node && place == 0);
                 }
                 What::Greeting | What::Swallow | What::Fence { .. } => {}
@@ -370,7 +382,7 @@ impl Split {
                 self.lose_own(client, id);
                 let joined = self.client(client).filter(|client| client.mode == Mode::Joined);
                 if let Some(joined) = joined.filter(|client| !client.is_closing) {
-                    self.counters.cut += u64::from(!joined.has_quit);
+                    self.counters.cut += u64::from(!joined.has_quit && !joined.has_ended);
                     if let Some(client) = self.client_mut(client) {
                         // What has come is told; then it hears that it is over.
                         client.is_closing = true;
@@ -391,6 +403,14 @@ impl Split {
         if !stood {
             self.note_failure(link.node, now);
         }
+    }
+
+    /// What a client waited for without end has ended with its half: it is told what it was answered before, and closed.
+    fn end_waiting(&mut self, id: ClientId) {
+        let Some(client) = self.client_mut(id) else { return };
+        client.stop();
+        self.release(id);
+        self.call_client(id);
     }
 
     fn lose_own(&mut self, id: ClientId, link: LinkId) {

@@ -536,6 +536,47 @@ fn who_waits_for_a_primary_that_is_not_to_be_reached_is_told_which() {
 }
 
 #[test]
+fn who_could_not_write_reads_on_at_a_replica() {
+    for says in ["", "-ERR max number of clients reached\r\n"] {
+        let mut bench = Bench::new();
+        let client = bench.client();
+        bench.say(client, "SET a 1");
+        let refused = |bench: &mut Bench| {
+            let found = bench.links.iter().find(|(_, port)| **port == 1).map(|(link, _)| *link);
+            let Some(link) = found else { return };
+            bench.split.handle_link_up(link, bench.now);
+            bench.split.handle_link_bytes(link, says.as_bytes(), bench.now);
+            bench.split.handle_link_down(link, bench.now);
+            bench.act();
+        };
+        for _ in 0..100 {
+            refused(&mut bench);
+            bench.later(Duration::from_millis(50));
+        }
+        assert!(bench.told(client).starts_with("-TRYAGAIN n1 is primary and "));
+        refused(&mut bench);
+        bench.say(client, "GET a");
+        let (read, said) = bench.sent(2);
+        assert_eq!(said, "GET a", "no write of it was sent, so there is nothing more to see");
+        bench.answer(read, "$-1\r\n");
+        assert_eq!(bench.told(client), "$-1\r\n");
+    }
+}
+
+#[test]
+fn who_waits_for_a_primary_that_serves_no_clients_is_told_so() {
+    let mut bench = Bench::new();
+    let mut without = topology(2, Some(1), 2);
+    without.nodes[0].address = None;
+    bench.split.handle_topology(&without, bench.now);
+    let client = bench.client();
+    bench.say(client, "SET a 1");
+    bench.later(Options::default().hold);
+    let told = bench.told(client);
+    assert!(told.starts_with("-TRYAGAIN n1 is primary and has no address for clients"), "{told}");
+}
+
+#[test]
 fn a_long_answer_is_passed_on_as_it_comes_and_cut_with_its_node() {
     let mut bench = Bench::new();
     let client = bench.client();

@@ -134,3 +134,31 @@ fn nodes_that_announce_a_name_are_reached_all_the_same() {
     let told = cluster.connect(LEARNER).ask("SENTINEL get-master-addr-by-name trimtab");
     assert_eq!(told.as_deref(), Some("*2|$10|db.invalid|$4|7000"));
 }
+
+/// What a node was told last of the others is nothing to go by once it is out.
+#[test]
+fn who_was_removed_sends_nobody_anywhere() {
+    let cluster = Cluster::start_splitting(
+        "[[listener]]\nname = \"pooled\"\nbind = \"ADDRESS:6500\"\npool = \"replicas\"\n\
+         [[pool]]\nname = \"replicas\"\nstore = { role = \"replicas\" }",
+    );
+    let primary = cluster.primary();
+    until("the others are up", || up(&cluster) == all_but(primary));
+    let run = |arguments: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_trimtab"))
+            .arg("store")
+            .args(arguments)
+            .output()
+            .expect("it runs");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    run(&["remove", "--admin", &cluster.admin(primary), "n3"]);
+    until("all are down", || up(&cluster).is_empty());
+    let observed = observed(&cluster);
+    let is_told = |it: &(bool, String)| it.1.starts_with("this node was removed from the cluster");
+    assert!(observed.len() >= 3 && observed.values().all(is_told), "{observed:?}");
+    let told = run(&["status", "--admin", &cluster.admin(LEARNER)]);
+    assert!(told.contains("it takes no part: was removed from the cluster"), "{told}");
+    assert!(!told.contains("replica "), "{told}");
+}

@@ -1,7 +1,7 @@
 //! Clients of a listener that splits reads from writes, before nodes that are killed and restarted.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -383,4 +383,74 @@ fn who_asks_for_too_much_is_cut_and_nobody_else_notices() {
         let stats = cluster.connect(at).ask("INFO stats").expect("it is told");
         assert!(stats.contains("|client_output_buffer_limit_disconnections:0|"), "n{at}: {stats}");
     }
+}
+
+/// What waits without end, and then its client has gone, by half or wholly.
+#[test]
+fn nobody_who_has_gone_is_waited_for() {
+    let cluster = Cluster::start_splitting("reads = \"any\"");
+    drop(ready(&cluster));
+    let clients = || cluster.status(LEARNER)["splits"][0]["clients"].as_u64().expect("a number");
+    let requests = [
+        "SET a 1\nWAIT 9 0",
+        "SET a 1\nWAITAOF 1 9 0",
+        "HELLO 3\nSET a 1\nWAIT 9 0\nPING",
+        "WATCH a\nWAIT 9 0\nMULTI\nSET a 1\nEXEC",
+        "SUBSCRIBE c\nUNSUBSCRIBE c\nWAIT 9 0",
+    ];
+    for request in requests {
+        let begin = || {
+            let mut client = Client::connect(cluster.split(LEARNER)).expect("it listens");
+            assert!(request.lines().all(|line| client.say(line)));
+            client
+        };
+        // One that is gone before it could be asked, one that has been answered, and one that goes on to listen.
+        drop(begin());
+        let mut client = begin();
+        assert!(client.answer().is_some());
+        drop(client);
+        let mut client = begin();
+        client.stream().shutdown(Shutdown::Write).expect("it is connected");
+        let told: Vec<String> = std::iter::from_fn(|| client.answer()).collect();
+        assert!(!told.is_empty() && told.iter().all(|it| !it.starts_with(['-', ':'])), "{request}: {told:?}");
+        until("none is left", || clients() == 0);
+    }
+    // What has an end is answered.
+    for (request, answers) in
+        [("WAIT 9 300", 1), ("WAIT 0 0\nSET a 2", 2), ("SUBSCRIBE c", 1), ("WATCH a\nSUBSCRIBE c", 2)]
+    {
+        let mut client = Client::connect(cluster.split(LEARNER)).expect("it listens");
+        assert!(request.lines().all(|line| client.say(line)));
+        client.stream().shutdown(Shutdown::Write).expect("it is connected");
+        let told: Vec<String> = std::iter::from_fn(|| client.answer()).collect();
+        assert!(told.len() == answers && !told[0].starts_with('-'), "{request}: {told:?}");
+        until("none is left", || clients() == 0);
+    }
+    for at in 0..3 {
+        let list = cluster.connect(at).ask("CLIENT LIST").expect("it is told");
+        assert!(!list.contains("cmd=wait") && !list.contains("cmd=subscribe"), "n{at}: {list}");
+    }
+}
+
+/// The nodes have a time for who says nothing, which is not for what this listener has connected.
+#[test]
+fn idle_connections_of_the_listener_stand() {
+    let lines = "learners = [\"n3\"]\nidle = \"100ms\"";
+    let cluster = Cluster::start_splitting_store(lines, "reads = \"any\"");
+    let mut client = ready(&cluster);
+    let mut watcher = Client::connect(cluster.split(LEARNER)).expect("it listens");
+    assert_eq!(client.ask("SET a 1").as_deref(), Some("+OK"));
+    assert_eq!(watcher.ask("WATCH a").as_deref(), Some("+OK"));
+    let primary = cluster.primary();
+    for _ in 0..3 {
+        let mut idle = cluster.connect(primary);
+        assert_eq!(idle.ask("PING").as_deref(), Some("+PONG"));
+        assert_eq!(idle.answer(), None, "it is ended");
+        assert_eq!(client.ask("SET b 1").as_deref(), Some("+OK"));
+    }
+    for (request, answer) in [("MULTI", "+OK"), ("SET a 2", "+QUEUED"), ("EXEC", "*1|+OK")] {
+        assert_eq!(watcher.ask(request).as_deref(), Some(answer));
+    }
+    let split = cluster.status(LEARNER)["splits"][0].clone();
+    assert_eq!((&split["link_errors"], &split["in_doubt"]), (&0.into(), &0.into()), "{split}");
 }

@@ -235,6 +235,8 @@ fn waiting_ends_with_its_time() {
 fn the_idle_are_ended_and_those_who_wait_are_not() {
     let served = Served::start(1, "idle = \"80ms\"");
     let (mut idle, mut subscriber, mut waiter) = (served.connect(), served.connect(), served.connect());
+    let mut balancer = served.connect();
+    assert_eq!(balancer.ask("TRIMTAB BOUND 0"), "+OK");
     assert_eq!(idle.ask("PING"), "+PONG");
     assert_eq!(subscriber.ask("SUBSCRIBE news"), "*3|$9|subscribe|$4|news|:1");
     waiter.say("WAIT 1 400");
@@ -242,6 +244,7 @@ fn the_idle_are_ended_and_those_who_wait_are_not() {
     assert_eq!(waiter.answer(), ":0");
     assert_eq!(served.connect().ask("PUBLISH news x"), ":1");
     assert_eq!(subscriber.answer(), "*3|$7|message|$4|news|$1|x");
+    assert_eq!(balancer.ask("PING"), "+PONG");
     assert!(served.status().clients.unwrap().idle >= 1);
 }
 

@@ -81,7 +81,17 @@ pub(super) fn print(store: &Store, out: &mut impl Write) -> io::Result<()> {
             let password = if has_password(store) { "with a password" } else { "without a password" };
             writeln!(out, "  Redis clients on {resp}, {password}, at most {}", store.maxclients)?;
         }
-        None => writeln!(out, "  no Redis clients: the store has no resp")?,
+        None => {
+            write!(out, "  no Redis clients: the store has no resp")?;
+            #[cfg(feature = "replication")]
+            if store.cluster.as_ref().is_some_and(cluster::may_be_primary) {
+                write!(
+                    out,
+                    "; while this node is primary, listeners of mode resp-split and pools of the primary have nobody to write to"
+                )?;
+            }
+            writeln!(out)?;
+        }
     }
     if let Some(health) = &store.health {
         writeln!(out, "  health on {health}")?;
@@ -159,9 +169,13 @@ mod cluster {
         }
     }
 
+    /// Whether this node has a vote.
+    pub(super) fn may_be_primary(cluster: &Cluster) -> bool {
+        !cluster.members.get(&cluster.node).is_some_and(|own| own.is_learner)
+    }
+
     pub(in crate::cli::check) fn print(cluster: &Cluster, out: &mut impl Write) -> io::Result<()> {
-        let is_learner = cluster.members.get(&cluster.node).is_some_and(|own| own.is_learner);
-        let what = if is_learner { "learner" } else { "voter" };
+        let what = if may_be_primary(cluster) { "voter" } else { "learner" };
         write!(out, "  {what} {} of the cluster {}", cluster.node, cluster.name)?;
         match cluster.listen {
             Some(address) => write!(out, " on {address}")?,

@@ -82,8 +82,10 @@ fn print_server(status: &Status, out: &mut impl Write) -> io::Result<()> {
     for split in &status.splits {
         print_split(split, out)?;
     }
-    writeln!(out)?;
-    print_listeners(&status.listeners, out)?;
+    if !status.listeners.is_empty() || status.splits.is_empty() {
+        writeln!(out)?;
+        print_listeners(&status.listeners, out)?;
+    }
     for pool in &status.pools {
         writeln!(out)?;
         print_pool(pool, out)?;
@@ -451,6 +453,13 @@ pool app: round-robin, 1 of 1 backend serving, waiting 1, picks 1200, in flight 
 pool cache: source, 0 of 0 backends serving, waiting 0, picks 0, in flight 0, refused 0
 ";
         assert_eq!(shown(value, |status: &Status, out| print_server(status, out)), expected);
+    }
+
+    #[test]
+    fn where_all_listeners_split_there_is_no_table_of_others() {
+        let split = json!({ "splits": [{ "name": "redis", "address": "127.0.0.1:6400" }] });
+        let told = shown(split, |status: &Status, out| print_server(status, out));
+        assert!(told.contains("split redis on 127.0.0.1:6400") && !told.contains("\nlistener "), "{told}");
     }
 
     #[test]

@@ -400,10 +400,12 @@ fn print(told: &Told, out: &mut impl Write) -> io::Result<()> {
         ("clients", Side::Left),
     ]);
     let number = |number: Option<u64>| number.map_or("-".to_owned(), |number| number.to_string());
+    // Who takes no part hears no more what the others are.
+    let hears = told.role != "idle" || told.trouble.is_none();
     for node in &told.nodes {
         table.push([
             node.name.clone(),
-            node.role.clone(),
+            if hears { node.role.clone() } else { "-".to_owned() },
             if node.is_linked { "up" } else { "down" }.to_owned(),
             number(node.on_disk),
             number(node.behind),

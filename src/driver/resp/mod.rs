@@ -600,9 +600,13 @@ impl Clients {
     }
 }
 
-/// Whether `idle` bounds its silence: it does not for who waits for messages or for `WAIT`.
+/// Whether `idle` bounds its silence: it does not for who waits for messages or for `WAIT`, nor for a balancer, which has
+/// clients of its own that come and go.
 fn is_bound_by_idle(client: &Client, hub: &mut Hub, idle: Duration) -> bool {
-    !idle.is_zero() && !client.connection.is_waiting() && !client.connection.is_subscriber(hub)
+    !idle.is_zero()
+        && !client.connection.is_waiting()
+        && !client.connection.is_subscriber(hub)
+        && !client.connection.is_balancer(hub)
 }
 
 fn find(table: &mut Slab<Client>, key: Key) -> Option<&mut Client> {

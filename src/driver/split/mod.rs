@@ -13,6 +13,7 @@ pub(crate) mod nodes;
 pub(crate) mod pools;
 pub(crate) mod shared;
 
+use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,6 +62,8 @@ struct Peer {
     is_writable: bool,
     /// Of a connection to a node: it does not stand yet.
     is_connecting: bool,
+    /// Of a connection to a node: its half was ended.
+    is_said: bool,
     /// It is among those that this turn is about.
     is_called: bool,
     /// When a client last said something.
@@ -78,6 +81,7 @@ impl Peer {
             has_ended: false,
             is_writable: true,
             is_connecting,
+            is_said: false,
             is_called: false,
             touched: now,
             since,
@@ -366,6 +370,9 @@ impl Splitter {
         if is_draining && !peer.is_readable && !peer.has_ended {
             peer.has_ended = true;
             self.split.handle_client_end(id, core.now);
+        } else if (is_draining || peer.is_ending) && !peer.has_ended {
+            // Its end is not read while it waits.
+            self.split.handle_client_leaving(id, core.now);
         }
         self.write_client(core, id);
     }
@@ -410,6 +417,11 @@ impl Splitter {
         loop {
             let Some(peer) = self.links.get(id.index, id.generation) else { return };
             let output = self.split.link_output(id);
+            if output.is_empty() && self.split.is_link_said(id) && !std::mem::replace(&mut peer.is_said, true)
+            {
+                // A connection that is over already says so where it is read.
+                let _ = peer.socket.shutdown(Shutdown::Write);
+            }
             if !peer.is_writable || peer.is_connecting || output.is_empty() {
                 return;
             }

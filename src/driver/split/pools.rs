@@ -5,6 +5,7 @@
 //! pool bounds how far behind a node may be, the nodes tell each other how far they are, and a timer says when what they told
 //! last is too long ago.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -58,7 +59,7 @@ struct Known {
 }
 
 /// Whether a node is up for a pool, and why not.
-type Verdict = std::result::Result<(), &'static str>;
+type Verdict = std::result::Result<(), Cow<'static, str>>;
 
 /// A node.
 struct Seen {
@@ -106,6 +107,8 @@ impl StorePools {
     }
 
     fn apply(&mut self, told: Option<Arc<Topology>>, core: &mut Core) {
+        let fenced = told.as_ref().and_then(|topology| topology.fenced.as_ref());
+        let fenced = fenced.map(|why| format!("this node {why}"));
         let seen = match told {
             Some(topology) => seen(&topology, self.nodes.own()),
             // A store of its own is primary for good.
@@ -123,7 +126,7 @@ impl StorePools {
         };
         let mut next: Option<Instant> = None;
         for (follower, told) in &mut self.followers {
-            let until = follower.apply(&seen, told, core.now);
+            let until = follower.apply(&seen, fenced.as_deref(), told, core.now);
             next = [next, until].into_iter().flatten().min();
         }
         if let Some(next) = next.filter(|_| self.is_bounded) {
@@ -154,7 +157,9 @@ fn seen(topology: &Topology, own: Option<&Address>) -> Vec<Seen> {
 
 impl Follower {
     /// Tells the pool. Gives when to look again if nothing is heard until then.
-    fn apply(&self, seen: &[Seen], told: &mut Told, now: Instant) -> Option<Instant> {
+    ///
+    /// - `fenced`: why nothing is known here of the nodes any more.
+    fn apply(&self, seen: &[Seen], fenced: Option<&str>, told: &mut Told, now: Instant) -> Option<Instant> {
         let mut wanted = Told::new();
         let mut next: Option<Instant> = None;
         for node in seen {
@@ -163,7 +168,10 @@ impl Follower {
                 (_, address) => address.clone(),
             };
             let mut lag = told.get(&node.name).map_or_else(Lag::default, |before| before.lag);
-            let (verdict, until) = self.judge(node, &mut lag, now);
+            let (verdict, until) = match fenced {
+                Some(why) => (Err(why.to_owned().into()), None),
+                None => self.judge(node, &mut lag, now),
+            };
             next = [next, until].into_iter().flatten().min();
             wanted.insert(Arc::clone(&node.name), Known { address, verdict, lag });
         }
@@ -193,7 +201,7 @@ impl Follower {
             let Ok(id) = id else { continue };
             let (observed, reason) = match verdict {
                 Ok(()) => (Observed::Up, ""),
-                Err(reason) => (Observed::Down, *reason),
+                Err(reason) => (Observed::Down, &**reason),
             };
             let _ = self.pool.set_observed_with(id, observed, reason, now);
         }
@@ -204,15 +212,17 @@ impl Follower {
     /// Whether a node is up for this pool, and why not; and when to look again if nothing is heard until then.
     fn judge(&self, node: &Seen, lag: &mut Lag, now: Instant) -> (Verdict, Option<Instant>) {
         match (self.wanted, node.is_primary) {
-            _ if !node.is_linked => (Err("there is no link to it"), None),
-            (Wanted::Primary, false) => (Err("it is not primary"), None),
-            (Wanted::Replicas, true) => (Err("it is primary"), None),
+            _ if !node.is_linked => (Err("there is no link to it".into()), None),
+            (Wanted::Primary, false) => (Err("it is not primary".into()), None),
+            (Wanted::Replicas, true) => (Err("it is primary".into()), None),
             // Nobody is ahead of it.
             (_, true) => (Ok(()), None),
             (_, false) => match lag.judge(&self.bound, node.freshness.as_ref(), now) {
                 (Ok(()), until) => (Ok(()), until),
                 // The others say when they have come nearer; this node does not tell itself.
-                (Err(late), _) => (Err(reason(late)), node.is_own.then(|| now.saturating_add(TELL_INTERVAL))),
+                (Err(late), _) => {
+                    (Err(reason(late).into()), node.is_own.then(|| now.saturating_add(TELL_INTERVAL)))
+                }
             },
         }
     }

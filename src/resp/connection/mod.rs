@@ -311,6 +311,11 @@ impl Connection {
         hub.client(self.id).subscriptions() > 0
     }
 
+    /// Whether it is one of a balancer's, as `TRIMTAB BOUND` and `POSITION` say.
+    pub fn is_balancer(&self, hub: &mut Hub) -> bool {
+        hub.client(self.id).is_balancer
+    }
+
     /// Whether nothing more will come: to be closed, after the output was sent unless [`Connection::is_cut`].
     pub fn is_finished(&self) -> bool {
         self.is_cut || (self.is_closing && self.slots.is_empty() && self.busy.is_none())

@@ -56,6 +56,8 @@ impl Connection {
                 Ok(bound) => {
                     // Who reads only what is newest does so where it writes.
                     self.follows_primary |= bound.as_ref().is_some_and(|bound| bound.age == 0);
+                    // Without a bound it is served as any other.
+                    self.follows_primary &= bound.is_some();
                     self.bound = bound;
                     self.ok(hub);
                 }

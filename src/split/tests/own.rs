@@ -222,3 +222,156 @@ fn long_answers_are_asked_for_as_they_are_read() {
     }
     assert_eq!((asked, told), (40, 40 * long.len()));
 }
+
+/// A client that asks for `line` and ends its half, and the connection by which that was sent.
+fn left(bench: &mut Bench, line: &str) -> (ClientId, LinkId) {
+    let client = bench.client();
+    bench.say(client, line);
+    let (own, _) = bench.sent(1);
+    bench.split.handle_client_end(client, bench.now);
+    bench.act();
+    (client, own)
+}
+
+#[test]
+fn a_wait_without_end_ends_with_the_half_of_its_client() {
+    for line in ["WAIT 9 0", "WAITAOF 1 9 0", "WATCH a\nWAIT 9 0", "WAIT 9 0\nWAIT 9 0\nGET a"] {
+        let mut bench = Bench::new();
+        let client = bench.client();
+        bench.say(client, line);
+        let (own, mut said) = bench.sent(1);
+        if line.starts_with("WATCH") {
+            bench.answer(own, "+OK\r\n*2\r\n:1\r\n:1\r\n");
+            said = bench.sent_by(own);
+        }
+        assert!(said.ends_with(" 0; TRIMTAB POSITION"), "{said}");
+        bench.told(client);
+        bench.later(Duration::from_secs(1_000));
+        assert!(!bench.links.is_empty(), "as long as its client is there: {line}");
+        // What comes behind is not read.
+        bench.split.handle_client_leaving(client, bench.now);
+        bench.act();
+        bench.later(Duration::from_millis(249));
+        assert!(!bench.split.is_client_finished(client), "{line}");
+        bench.later(Duration::from_millis(1));
+        assert!(bench.split.is_client_finished(client), "{line}");
+        assert_eq!(bench.told(client), "", "{line}");
+        assert!(bench.links.is_empty() && bench.split.links() == 0, "{line}");
+        let counters = bench.split.counters();
+        assert_eq!((counters.cut, counters.link_errors, counters.retries), (0, 0, 0), "{line}");
+    }
+}
+
+#[test]
+fn who_breaks_off_is_waited_for_no_longer() {
+    let mut bench = Bench::new();
+    let client = bench.client();
+    bench.say(client, "WAIT 9 0");
+    bench.sent(1);
+    bench.split.close_client(client, bench.now);
+    bench.act();
+    assert!(bench.links.is_empty() && bench.split.links() == 0);
+}
+
+#[test]
+fn a_wait_without_end_that_is_answered_at_once_is() {
+    let mut bench = Bench::new();
+    let (client, own) = watching(&mut bench);
+    bench.say(client, "WAIT 0 0\nMULTI\nSET a 1\nEXEC");
+    bench.sent_by(own);
+    bench.split.handle_client_end(client, bench.now);
+    bench.answer(own, ":0\r\n*2\r\n:1\r\n:1\r\n");
+    assert!(bench.sent_by(own).starts_with("MULTI; SET a 1; EXEC"), "what is watched stays watched");
+    bench.later(Duration::from_secs(9));
+    bench.answer(own, "+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n*2\r\n:1\r\n:1\r\n");
+    assert_eq!(bench.told(client), ":0\r\n+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n");
+    assert!(bench.split.is_client_finished(client));
+}
+
+#[test]
+fn who_sends_a_wait_without_end_and_an_end_together_does_not_stay_either() {
+    for stands in [true, false] {
+        let mut bench = Bench::new();
+        let client = bench.client();
+        bench.split.handle_client_bytes(client, b"WAIT 9 0\r\n", bench.now);
+        bench.split.handle_client_end(client, bench.now);
+        if stands {
+            let (_, said) = bench.sent(1);
+            assert!(said.ends_with(" WAIT 9 0; TRIMTAB POSITION"), "{said}");
+        }
+        bench.act();
+        // It is asked anew as long as a connection does not stand, and told then that none does.
+        for _ in 0..10_000 {
+            if bench.split.is_client_finished(client) {
+                break;
+            }
+            bench.later(Duration::from_millis(10));
+        }
+        assert!(bench.split.is_client_finished(client), "{stands}");
+        assert_eq!(bench.told(client).is_empty(), stands);
+        assert!(bench.links.is_empty(), "{stands}");
+    }
+}
+
+#[test]
+fn what_was_not_sent_is_asked_of_the_next_primary_though_its_client_has_ended() {
+    let mut bench = Bench::new();
+    let client = bench.client();
+    bench.say(client, "WAIT 0 0");
+    bench.split.handle_client_end(client, bench.now);
+    bench.act();
+    let (&connecting, _) = bench.links.first_key_value().unwrap();
+    bench.split.handle_link_down(connecting, bench.now);
+    bench.split.handle_topology(&topology(2, Some(2), 2), bench.now);
+    let (own, said) = bench.sent(2);
+    assert!(said.ends_with(" WAIT 0 0; TRIMTAB POSITION"), "{said}");
+    bench.answer(own, ":0\r\n*2\r\n:1\r\n:1\r\n");
+    assert_eq!(bench.told(client), ":0\r\n");
+    assert!(bench.split.is_client_finished(client));
+}
+
+#[test]
+fn a_wait_that_has_an_end_is_answered_to_who_has_ended() {
+    let mut bench = Bench::new();
+    let (client, own) = left(&mut bench, "WAIT 9 60000");
+    bench.later(Duration::from_secs(60));
+    bench.answer(own, ":1\r\n*2\r\n:1\r\n:1\r\n");
+    assert_eq!(bench.told(client), ":1\r\n");
+    assert!(bench.split.is_client_finished(client));
+}
+
+#[test]
+fn who_subscribes_and_ends_is_answered_before_it_is_over() {
+    let told = "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n";
+    let mut bench = Bench::new();
+    let client = bench.client();
+    bench.split.handle_client_bytes(client, b"SUBSCRIBE c\r\n", bench.now);
+    bench.split.handle_client_end(client, bench.now);
+    let (own, said) = bench.sent(1);
+    assert_eq!(said, "SUBSCRIBE c");
+    assert!(bench.split.is_link_said(own), "its node hears of it");
+    assert!(!bench.split.is_client_finished(client));
+    bench.answer(own, &told[..10]);
+    bench.answer(own, &told[10..]);
+    assert_eq!(bench.told(client), told);
+    // As nodes do.
+    bench.split.handle_link_down(own, bench.now);
+    bench.act();
+    assert!(bench.split.is_client_finished(client) && bench.links.is_empty());
+    let counters = bench.split.counters();
+    assert_eq!((counters.cut, counters.link_errors), (0, 0));
+    // One that watches is a listener's for its node until that has heard otherwise.
+    let (client, own) = watching(&mut bench);
+    bench.say(client, "SUBSCRIBE c");
+    bench.split.handle_client_end(client, bench.now);
+    assert_eq!(bench.sent_by(own), format!("{BOUND}; SUBSCRIBE c"));
+    assert!(!bench.split.is_link_said(own));
+    bench.answer(own, "+OK\r\n");
+    assert!(bench.split.is_link_said(own));
+    bench.split.close_client(client, bench.now);
+    // One whose node says nothing more is not kept.
+    let (client, own) = left(&mut bench, "SUBSCRIBE c");
+    assert!(bench.split.is_link_said(own));
+    bench.later(Duration::from_secs(10));
+    assert!(bench.split.is_client_finished(client) && bench.links.is_empty());
+}
