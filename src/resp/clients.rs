@@ -87,7 +87,8 @@ impl Client {
         if self.subscriptions() > 0 { Kind::PubSub } else { Kind::Normal }
     }
 
-    /// The line of `CLIENT LIST`, with its end.
+    /// The line of `CLIENT LIST`, with its end: all that Redis tells, for some clients look each of it up. What is not known
+    /// here, of buffers and such, is 0.
     pub(super) fn line(&self, id: u64, now: Timestamp) -> Vec<u8> {
         let mut flags = String::new();
         for (is_set, flag) in [
@@ -103,16 +104,18 @@ impl Client {
         if flags.is_empty() {
             flags.push('N');
         }
-        let mut out = format!("id={id} addr={} laddr={} name=", self.address, self.local).into_bytes();
+        let mut out = format!("id={id} addr={} laddr={} fd=0 name=", self.address, self.local).into_bytes();
         out.extend_from_slice(&self.name);
         out.extend_from_slice(
             format!(
-                " age={} idle={} flags={flags} db=0 sub={} psub={} ssub=0 multi={} cmd={}",
+                " age={} idle={} flags={flags} db=0 sub={} psub={} ssub=0 multi={} watch=0 qbuf=0 qbuf-free=0 argv-mem=0 \
+                 multi-mem=0 rbs=0 rbp=0 obl=0 oll={} omem=0 tot-mem=0 events=r cmd={}",
                 seconds(self.since, now),
                 seconds(self.active, now),
                 self.channels.len(),
                 self.patterns.len(),
                 self.queued,
+                self.inbox.len(),
                 self.last_command,
             )
             .as_bytes(),

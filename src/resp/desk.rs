@@ -77,6 +77,7 @@ impl Desk {
             };
             let client = self.hub.client(id);
             (client.active, client.last_command) = (now, spec.name);
+            client.last_subcommand = spec.subcommand(args);
             if spec.flags & ASKING != 0
                 && let Some(question) = client::question(args, id)
             {
@@ -124,6 +125,14 @@ mod tests {
         assert_eq!(say(&mut desk, "CLIENT GETNAME"), "$2\r\nme\r\n");
         assert!(say(&mut desk, "GET a").starts_with("-ERR this command is about keys"));
         assert!(say(&mut desk, "CLIENT LIST").contains("name=me"));
+        let info = say(&mut desk, "CLIENT INFO");
+        assert!(info.contains(" cmd=client|info "), "{info}");
+        // All that Redis 7 has, and clients look up.
+        let fields = info.split_once("txt:").unwrap().1.trim_end().split(' ');
+        let names: Vec<_> = fields.map(|field| field.split_once('=').unwrap().0).collect();
+        let all = "id addr laddr fd name age idle flags db sub psub ssub multi watch qbuf qbuf-free argv-mem multi-mem rbs rbp \
+                   obl oll omem tot-mem events cmd user redir resp lib-name lib-ver";
+        assert_eq!(names.join(" "), all);
         let other = desk.connect("10.0.0.2:5", "10.0.0.9:6400", now);
         assert_eq!(say(&mut desk, &format!("CLIENT KILL ID {other}")), ":1\r\n");
         assert_eq!((desk.poll_killed(), desk.poll_killed()), (Some(other), None));

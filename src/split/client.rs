@@ -82,8 +82,8 @@ pub(super) enum State {
         /// The client has been told a part of it.
         is_streamed: bool,
     },
-    /// It was not done; what to tell if it cannot be sent again.
-    Refused(Vec<u8>),
+    /// It was not done, and what was sent with it is not answered yet.
+    Refused,
 }
 
 #[derive(Debug)]
@@ -266,7 +266,7 @@ impl Client {
                     }
                     break;
                 }
-                State::Waiting | State::Refused(_) => break,
+                State::Waiting | State::Refused => break,
             }
         }
         self.forget();

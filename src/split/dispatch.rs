@@ -44,8 +44,7 @@ impl Split {
             if client.waiting == 0 {
                 return true;
             }
-            let is_left =
-                |slot: &super::client::Slot| matches!(slot.state, State::Waiting | State::Refused(_));
+            let is_left = |slot: &super::client::Slot| matches!(slot.state, State::Waiting | State::Refused);
             let at = match client.waiting {
                 1 if client.slots.back().is_some_and(is_left) => client.slots.len() - 1,
                 _ => match client.slots.iter().position(is_left) {
@@ -55,7 +54,7 @@ impl Split {
             };
             let slot = &client.slots[at];
             // What was refused is sent again once all that was sent with it is answered.
-            if matches!(slot.state, State::Refused(_)) {
+            if matches!(slot.state, State::Refused) {
                 return false;
             }
             let ask = slot.ask;
@@ -159,7 +158,7 @@ impl Split {
     pub(super) fn answer_slot(&mut self, id: ClientId, at: usize, answer: Vec<u8>) {
         let Some(client) = self.client_mut(id) else { return };
         let slot = &mut client.slots[at];
-        if matches!(slot.state, State::Waiting | State::Refused(_)) {
+        if matches!(slot.state, State::Waiting | State::Refused) {
             client.waiting -= 1;
         }
         slot.state = State::Ready(answer);

@@ -6,7 +6,7 @@ use super::link::{Stage, Use, What};
 use super::nodes::of;
 use super::take::error;
 use super::{Action, ClientId, LinkId, Split};
-use crate::resp::{Position, parse_integer};
+use crate::resp::{Position, Protocol, parse_integer};
 use crate::time::Instant;
 
 /// Errors that say that nothing was done, and that another node may do it, or the same one later.
@@ -19,6 +19,8 @@ const REFUSALS: [&[u8]; 7] = [
     b"-LOST ",
     b"-TRYAGAIN another primary took over ",
 ];
+const PASSED: &[u8] =
+    b"TRYAGAIN its node was not primary then, and what was sent behind it is done, or may be: this was not";
 const IN_DOUBT: &[u8] = b"INDOUBT the primary broke off: whether this was done is not known";
 /// How many connections may break under a read before it is given up.
 const BREAKS_MAX: u32 = 32;
@@ -30,6 +32,12 @@ const TOO_LONG: &[u8] = b"-TOOLONG ";
 /// Whether an answer says that nothing was done, but may be elsewhere.
 pub(super) fn is_refusal(answer: &[u8]) -> bool {
     answer.first() == Some(&b'-') && REFUSALS.iter().any(|code| answer.starts_with(code))
+}
+
+/// Whether an answer says that nothing was done, of a transaction also for what was watched.
+fn is_void(ask: Ask, answer: &[u8]) -> bool {
+    let is_nothing = || [Protocol::Resp2, Protocol::Resp3].map(nothing).contains(&answer);
+    answer.starts_with(b"-TRYAGAIN ") || (matches!(ask, Ask::Exec { .. }) && is_nothing())
 }
 
 impl Split {
@@ -133,7 +141,7 @@ impl Split {
             What::Fence { client, position } if partial.starts_with(b"-LOST ") => {
                 self.forget_lost(client, position);
             }
-            What::Fence { client, .. } => self.fail_fence(id, client, &partial, now),
+            What::Fence { client, .. } => self.fail_fence(id, client, now),
             What::Slot { client, slot, after, is_unfenced } => {
                 self.end_grace(id, now);
                 self.conclude_slot(id, client, slot, after, is_unfenced, now);
@@ -153,7 +161,7 @@ impl Split {
 
     /// A node does not show what a client has seen, and answers what was sent behind that all the same. What may be done again
     /// is; of a write it is known only if it is refused too.
-    fn fail_fence(&mut self, link: LinkId, id: ClientId, refusal: &[u8], now: Instant) {
+    fn fail_fence(&mut self, link: LinkId, id: ClientId, now: Instant) {
         let Some(found) = self.links.get_mut(link.index as usize) else { return };
         let Some(client) = self.clients.get_mut(id.index as usize) else { return };
         if client.generation == id.generation {
@@ -165,7 +173,7 @@ impl Split {
                 if slot.ask.is_repeatable()
                     && matches!(slot.state, State::Sent { link: by, .. } if by == link)
                 {
-                    slot.state = State::Refused(refusal.to_vec());
+                    slot.state = State::Refused;
                     client.in_flight -= 1;
                     client.waiting += 1;
                 }
@@ -249,7 +257,7 @@ impl Split {
         }
         let is_passed = ask.run() == Run::Reads
             && !keeps_passed
-            && client.slots.iter().take(at).any(|slot| matches!(slot.state, State::Refused(_)));
+            && client.slots.iter().take(at).any(|slot| matches!(slot.state, State::Refused));
         let mut is_behind = false;
         if is_refused && matches!(ask, Ask::Exec { .. }) && client.mode == Mode::Watching {
             // Nothing was done, and what was watched is forgotten: as if it had changed.
@@ -258,7 +266,7 @@ impl Split {
             client.slots[at].state = State::Ready(answer);
         } else if is_refused {
             is_behind = matches!(purpose, Use::Read | Use::After);
-            client.slots[at].state = State::Refused(answer);
+            client.slots[at].state = State::Refused;
             client.slots[at].breaks += u32::from(is_behind && matches!(ask, Ask::Scan { .. }));
             client.waiting += 1;
         } else if is_passed && !is_streamed {
@@ -295,6 +303,10 @@ impl Split {
         if is_behind && purpose == Use::After {
             // Whoever asked behind it need not wait as long again.
             self.break_link(link_id, now);
+        } else if is_refused && ask.run() == Run::Writes {
+            // By this connection the node takes no write any more: what is behind is to come behind.
+            self.forget_link(link_id);
+            self.drain_link(link_id, now);
         }
     }
 
@@ -317,7 +329,7 @@ impl Split {
     }
 
     /// When all that was sent together is answered, what was refused is sent again; a write only if none behind it was
-    /// done.
+    /// done. A node refuses those too, so that is so unless a connection broke under them.
     fn end_run(&mut self, id: ClientId) {
         let overtakes = is_planted!(self, Overtaken);
         let Some(client) = self.client_mut(id) else { return };
@@ -325,16 +337,17 @@ impl Split {
             return;
         }
         let is_done = |slot: &super::client::Slot| {
-            slot.ask.run() == Run::Writes && matches!(slot.state, State::Ready(_))
+            let State::Ready(answer) = &slot.state else { return false };
+            slot.ask.run() == Run::Writes && !is_void(slot.ask, answer)
         };
         let last_done = client.slots.iter().rposition(is_done);
         let (mut told, mut again) = (0, 0);
         for (at, slot) in client.slots.iter_mut().enumerate() {
-            if let State::Refused(answer) = &mut slot.state {
+            if matches!(slot.state, State::Refused) {
                 let is_passed =
                     !slot.ask.is_repeatable() && last_done.is_some_and(|last| last > at) && !overtakes;
                 slot.state = match is_passed {
-                    true => State::Ready(std::mem::take(answer)),
+                    true => State::Ready(error(PASSED)),
                     false => State::Waiting,
                 };
                 told += usize::from(is_passed);
@@ -342,6 +355,7 @@ impl Split {
             }
         }
         client.waiting -= told;
+        self.counters.unserved += told as u64;
         self.counters.retries += again;
     }
 

@@ -229,7 +229,55 @@ fn told_of_a_refused_one_and_one_done(options: Options) -> String {
 
 #[test]
 fn what_was_refused_before_one_that_was_done_is_not_sent_again() {
-    assert_eq!(told_of_a_refused_one_and_one_done(Options::default()), "-READONLY no\r\n+OK\r\n");
+    let told = told_of_a_refused_one_and_one_done(Options::default());
+    // Not READONLY, by which clients leave for another primary.
+    assert_eq!(
+        told,
+        "-TRYAGAIN its node was not primary then, and what was sent behind it is done, or may be: this was not\r\n\
+         +OK\r\n"
+    );
+}
+
+#[test]
+fn what_others_send_behind_one_that_was_refused_goes_by_another_connection_in_its_order() {
+    const REFUSED: &str = "-READONLY You can't write against a read only replica.\r\n";
+    let mut bench = Bench::new();
+    let (client, other) = (bench.client(), bench.client());
+    bench.say(client, "SET a 1");
+    bench.say(other, "SET b 1");
+    let (old, said) = bench.sent(1);
+    assert_eq!(said, "SET a 1; TRIMTAB POSITION; SET b 1; TRIMTAB POSITION");
+    bench.answer(old, REFUSED);
+    bench.answer(old, "*2\r\n:1\r\n:1\r\n");
+    // The node refuses what is on its way by this connection, and would refuse all the rest.
+    bench.say(other, "SET b 2");
+    assert!(bench.is_silent(1));
+    bench.answer(old, &format!("{REFUSED}*2\r\n:1\r\n:1\r\n"));
+    assert!(!bench.links.contains_key(&old), "it is of no more use");
+    bench.later(Duration::from_millis(20));
+    let (new, said) = bench.sent(1);
+    assert_ne!(new, old);
+    assert_eq!(said, "SET a 1; SET b 1; SET b 2; TRIMTAB POSITION");
+    bench.answer(new, "+OK\r\n+OK\r\n+OK\r\n*2\r\n:1\r\n:4\r\n");
+    assert_eq!((bench.told(client), bench.told(other)), ("+OK\r\n".into(), "+OK\r\n+OK\r\n".into()));
+}
+
+#[test]
+fn a_write_is_sent_again_when_what_was_behind_it_came_to_nothing() {
+    let mut bench = Bench::new();
+    let client = bench.client();
+    bench.say(client, "WATCH k");
+    let (own, _) = bench.sent(1);
+    bench.answer(own, "+OK\r\n*2\r\n:1\r\n:1\r\n");
+    bench.say(client, "SET a 1\nMULTI\nSET k 1\nEXEC");
+    let (_, said) = bench.sent(1);
+    assert_eq!(said, "SET a 1; MULTI; SET k 1; EXEC; TRIMTAB POSITION");
+    bench.answer(own, "-READONLY no\r\n+OK\r\n-READONLY no\r\n-EXECABORT no\r\n*2\r\n:1\r\n:1\r\n");
+    bench.later(Duration::from_millis(20));
+    let (new, said) = bench.sent(1);
+    assert_eq!(said, "SET a 1; TRIMTAB POSITION");
+    bench.answer(new, "+OK\r\n");
+    assert_eq!(bench.told(client), "+OK\r\n+OK\r\n+OK\r\n+QUEUED\r\n*-1\r\n");
 }
 
 /// With these options, what is asked of the primary when of two reads a replica has refused the first.

@@ -1,5 +1,6 @@
 //! What the index answers, as Redis says it.
 
+use super::position::BEHIND;
 use crate::resp::command::blind::Expects;
 use crate::resp::command::{OVERFLOW, failure};
 use crate::resp::keys::{Completed, Keys};
@@ -80,6 +81,11 @@ const NO_QUORUM: Failure =
 /// What a write is answered that another primary's took the place of.
 const SUPERSEDED: Failure =
     fail("TRYAGAIN another primary took over before this write was safe; it was not done: send it again");
+
+/// Whether what was refused so may be done by another primary, or by this one later; nothing was done here.
+pub(super) fn is_for_another(failure: &Failure) -> bool {
+    [READ_ONLY, STALE, NO_QUORUM, SUPERSEDED, LAPSED, BEHIND].contains(failure)
+}
 
 /// What a read is answered on a primary that has lost its quorum.
 pub(super) const LAPSED: Failure =

@@ -74,6 +74,7 @@ impl Connection {
                 self.watched.clear();
                 self.bound = None;
                 self.follows_primary = false;
+                self.refused = None;
                 hub.reset(self.id);
                 self.respond(hub, |reply| {
                     reply.simple("RESET");

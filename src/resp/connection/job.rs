@@ -240,6 +240,7 @@ impl Connection {
         if is_transaction {
             self.watched.clear();
         }
+        self.note_refused(&failure);
         self.refuse(failure, hub);
     }
 

@@ -77,6 +77,8 @@ pub struct Connection {
     is_held: bool,
     /// It has asked for what a balancer does of a primary: positions, or reads of what is newest.
     follows_primary: bool,
+    /// Why a write was refused that another primary may do. So are those behind it, which follow it there in their order.
+    refused: Option<Failure>,
     is_closing: bool,
     is_cut: bool,
 }
@@ -139,6 +141,7 @@ impl Connection {
             line: None,
             is_held: false,
             follows_primary: false,
+            refused: None,
             is_closing: false,
             is_cut: false,
         }
@@ -221,6 +224,7 @@ impl Connection {
         if let Err(Failure(text)) = answer(completed, expects, keys, now, &mut reply) {
             hub.counters.errors += 1;
             reply.error_bytes(&text);
+            self.note_refused(&Failure(text));
         }
         if at == 0 {
             self.slots.pop_front();

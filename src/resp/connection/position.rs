@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::answer::is_for_another;
 use super::output::Slot;
 use super::take::Taken;
 use super::{Busy, Connection};
@@ -59,6 +60,7 @@ impl Connection {
                     // Without a bound it is served as any other.
                     self.follows_primary &= bound.is_some();
                     self.bound = bound;
+                    self.refused = None;
                     self.ok(hub);
                 }
                 Err(failure) => self.refuse(failure, hub),
@@ -70,6 +72,15 @@ impl Connection {
             });
         }
         Taken::Yes
+    }
+
+    /// A write was not done. If that may be done elsewhere, who goes to the primary by itself has all writes behind it
+    /// refused too: one of them that was done here, by a node that has become primary meanwhile, would have overtaken it.
+    pub(super) fn note_refused(&mut self, failure: &Failure) {
+        let is_bound = self.bound.is_some_and(|bound| bound.age == 0);
+        if is_bound && self.refused.is_none() && is_for_another(failure) {
+            self.refused = Some(failure.clone());
+        }
     }
 
     /// Answers with a place in the log behind all that this connection has been told.
@@ -135,6 +146,7 @@ impl Connection {
             }
             if self.queue.take().is_some() {
                 self.end_multi(hub);
+                self.note_refused(&BEHIND);
             }
             self.refuse(BEHIND, hub);
             return Some(Taken::Yes);

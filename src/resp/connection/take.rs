@@ -68,6 +68,17 @@ impl Connection {
             return self.trimtab(args, hub, keys, now);
         }
         if let Some(failure) = out_of_place(spec, args, self.follows_primary, hub) {
+            self.note_refused(&failure);
+            return self.reject(failure, hub);
+        }
+        let is_exec = matches!(spec.run, Run::Control(Control::Exec));
+        if let Some(failure) = self.refused.clone()
+            && (tells_others(spec) || is_exec && self.queue.is_some())
+        {
+            if is_exec {
+                self.queue = None;
+                self.end_multi(hub);
+            }
             return self.reject(failure, hub);
         }
         if let Some(queue) = &mut self.queue {
@@ -113,7 +124,6 @@ impl Connection {
             self.is_held = true;
             return Taken::Later;
         }
-        let is_exec = matches!(spec.run, Run::Control(Control::Exec));
         let reads_queued =
             |queue: &Queue| queue.requests.iter().any(|it| it.spec.flags & command::READONLY != 0);
         let reads = spec.flags & command::READONLY != 0;
@@ -316,7 +326,11 @@ impl Connection {
                 self.written = self.written.max(done.position());
                 self.respond(hub, |reply| answer(Ok(done), &expects, keys, now, reply));
             }
-            Err(error) => self.refuse(refused_write(&error), hub),
+            Err(error) => {
+                let failure = refused_write(&error);
+                self.note_refused(&failure);
+                self.refuse(failure, hub);
+            }
         }
         Some(Taken::Yes)
     }
@@ -347,6 +361,11 @@ fn fetch(spec: &Spec, args: Args<'_>, state: &State) {
         }
         state.fetch(group);
     }
+}
+
+/// Whether others see what it does: it writes, or publishes.
+fn tells_others(spec: &Spec) -> bool {
+    spec.is_write() || spec.name == "publish"
 }
 
 /// Why a command is not for this node, in a cluster or out of one.

@@ -88,6 +88,8 @@ pub(super) struct Client {
     /// What the watched read saw, and whether it counts.
     watched: Option<u64>,
     is_watching: bool,
+    /// It was told that a write was not done for what came behind it, which is yet to be told.
+    is_passed: bool,
     values: u64,
     pub(super) since: Instant,
     pub(super) answered: u64,
@@ -101,6 +103,9 @@ pub(super) struct Client {
     pub(super) watched_done: u64,
     pub(super) watched_doubtful: u64,
 }
+
+/// Words of what is told of a write that was refused, and cannot be sent again.
+const PASSED: &str = "sent behind it is done, or may be";
 
 /// How an answer ended.
 enum Ending {
@@ -128,6 +133,7 @@ impl Client {
             shared: 0,
             watched: None,
             is_watching: false,
+            is_passed: false,
             values: 0,
             since: Instant::START,
             answered: 0,
@@ -255,10 +261,16 @@ impl Client {
         self.answered += 1;
         let ending = match answer {
             _ if answer.starts_with("-INDOUBT") || answer.starts_with("-MISCONF") => Ending::InDoubt,
-            _ if answer.starts_with("-TRYAGAIN") || answer.starts_with("-READONLY") => Ending::Refused,
+            _ if answer.starts_with("-TRYAGAIN") => Ending::Refused,
             _ if answer.starts_with('-') => return Err(format!("an error to {op:?} that none expects")),
             _ => Ending::Good,
         };
+        // Nodes take nothing behind what they have refused: it can only be in doubt.
+        self.is_passed |= answer.contains(PASSED);
+        self.is_passed &= !matches!(ending, Ending::InDoubt);
+        if self.is_passed && self.expected.is_empty() && self.outbox.is_empty() {
+            return Err("nothing that was sent behind it is in doubt".into());
+        }
         self.errors += u64::from(!matches!(ending, Ending::Good));
         self.in_doubt += u64::from(matches!(ending, Ending::InDoubt));
         let wrong = |op: &Op| Err(format!("wrong answer to {op:?}"));

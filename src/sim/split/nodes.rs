@@ -51,6 +51,8 @@ pub(super) struct Node {
     tickets: u64,
     /// It takes itself for the primary of this epoch.
     pub(super) reign: Option<u64>,
+    /// From when on it takes writes: it hears later than others that it is primary.
+    pub(super) takes_from: Instant,
     pub(super) is_up: bool,
     pub(super) is_frozen: bool,
     /// It applies fewer than so many entries in a step.
@@ -130,6 +132,7 @@ impl Node {
             proposed: VecDeque::new(),
             tickets: 0,
             reign: None,
+            takes_from: Instant::START,
             is_up: true,
             is_frozen: false,
             pace: 2 + rng.below(5),
@@ -260,6 +263,7 @@ impl Node {
             (false, Some(_)) => Sight::Lapsed,
             (false, None) => Sight::Past(self.fresh_at.map(|at| now.duration_since(at))),
         };
+        let is_primary = is_primary && self.takes_from <= now;
         let mut keys = View1 {
             index: &self.index,
             log,

@@ -91,6 +91,8 @@ struct World {
     elects_at: Option<Instant>,
     summary: Summary,
     is_calm: bool,
+    /// A node takes no writes yet when others know that it is primary.
+    hears_late: bool,
     /// Connections that break, in 700 steps.
     breaks: u64,
 }
@@ -167,6 +169,7 @@ impl World {
             elects_at: None,
             summary: Summary::default(),
             is_calm: false,
+            hears_late: seed % 2 == 1,
             breaks,
         };
         world.elect(false);
@@ -221,9 +224,11 @@ impl World {
         let lost: Vec<LinkId> = self.nodes[chosen].proposed.drain(..).map(|proposed| proposed.link).collect();
         lost.into_iter().for_each(|link| self.break_wire(link));
         let end = self.log.entries.len() as u64;
+        let takes_from = if self.hears_late { self.millis(40) } else { self.now };
         let node = &mut self.nodes[chosen];
         node.apply(&self.log, end);
         node.reign = Some(self.epoch);
+        node.takes_from = takes_from;
         self.primary = Some(chosen);
         self.elects_at = None;
         self.tell();
@@ -555,6 +560,7 @@ impl World {
     /// All is well again: everything is answered, and the log has what it should.
     fn heal(mut self) -> Result<Summary, String> {
         self.is_calm = true;
+        self.hears_late = false;
         // What was late is overtaken.
         self.news.clear();
         let end = self.log.entries.len() as u64;

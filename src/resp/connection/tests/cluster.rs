@@ -84,6 +84,41 @@ fn a_replica_answers_reads_and_refuses_writes() {
     assert_eq!(world.told(1), "$1 w");
 }
 
+/// A node that hears late that it is primary, or loses its quorum for a moment, must not have a write overtake one that it has
+/// refused: who goes to the primary by itself sends that again, and has sent more meanwhile.
+#[test]
+fn who_goes_to_the_primary_has_no_write_done_behind_one_that_was_refused() {
+    const READ_ONLY: &str = "-READONLY You can't write against a read only replica.";
+    let mut world = World::plain(3);
+    let behind =
+        "SET k w\nHSET h a b\nPUBLISH c m\nMULTI\nGET k\nEXEC\nMULTI\nPUBLISH c m\nEXEC\nGET k\nEXEC";
+    let refused = format!(
+        "{READ_ONLY} {READ_ONLY} {READ_ONLY} +OK +QUEUED {READ_ONLY} +OK {READ_ONLY} {READ_ONLY} $-1 \
+         -ERR EXEC without MULTI"
+    );
+    for write in ["SET k v", "HSET h a v", "MULTI\nSET k v\nEXEC"] {
+        in_cluster(&mut world, 1, Some(0));
+        world.store.sight = Sight::Past(Some(Duration::ZERO));
+        assert_eq!(world.ask(0, "RESET\nTRIMTAB BOUND 0"), "+RESET +OK");
+        world.send(0, write);
+        world.send(1, "SET k v");
+        assert!(world.told(0).starts_with(READ_ONLY) || write.starts_with("MULTI"));
+        in_cluster(&mut world, 1, Some(1));
+        world.store.sight = Sight::Whole;
+        assert_eq!(world.ask(0, behind), refused, "{write}");
+        assert!(world.store.log.is_empty(), "{write}");
+    }
+    // It is over when it says so, and no concern of others.
+    assert_eq!(world.told(1).matches(READ_ONLY).count(), 3);
+    assert_eq!(world.ask(1, "SET j 1"), "+OK");
+    assert_eq!(world.ask(0, "TRIMTAB BOUND 0\nHSET h a b"), "+OK :1");
+    // Nor of who is a client itself: joined to one.
+    in_cluster(&mut world, 1, Some(0));
+    assert_eq!(world.ask(2, "TRIMTAB BOUND 0\nTRIMTAB BOUND -1\nSET k v"), format!("+OK +OK {READ_ONLY}"));
+    in_cluster(&mut world, 1, Some(1));
+    assert_eq!(world.ask(2, "SET k v"), "+OK");
+}
+
 #[test]
 fn what_would_write_and_finds_nothing_to_change_waits_for_a_quorum() {
     let mut world = World::plain(2);
