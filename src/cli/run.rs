@@ -14,7 +14,7 @@ use crate::sys;
 /// Run a server until it is told to end
 ///
 /// SIGTERM and SIGINT end it gracefully: nothing new is accepted, and sessions have the longest
-/// `timeouts.drain` of the listeners to end by themselves. A second one, or SIGQUIT, ends it at once; the store is
+/// `timeouts.drain` of the listeners, and `drain` of the store, to end by themselves. A second one, or SIGQUIT, ends it at once; the store is
 /// closed in order either way. SIGHUP reads the certificates of the links between nodes anew, and nothing else: the
 /// configuration is read at the start alone. SIGUSR1 and SIGUSR2 do nothing, and are told.
 /// What happens is told on standard error, one line each. The limit of open descriptors is raised as far as the

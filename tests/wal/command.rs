@@ -57,6 +57,7 @@ fn a_whole_log_is_told() {
     let told: serde_json::Value =
         serde_json::from_str(&out(&wal(&["check", "--json"], folder.path()))).expect("one value");
     assert_eq!((&told["good"], &told["last"], &told["closed"]), (&true.into(), &12.into(), &true.into()));
+    assert_eq!(told["node"], 1, "{told}");
 
     let output = wal(&["dump", "--from", "11"], folder.path());
     let lines = out(&output);

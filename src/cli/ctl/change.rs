@@ -33,7 +33,7 @@ pub(super) struct Drain {
     /// The whole server
     #[arg(long, group = "what")]
     all: bool,
-    /// With --all: cut what has not ended by then [default: the longest timeouts.drain of the listeners]
+    /// With --all: cut what has not ended by then [default: the longest timeouts.drain of the listeners and drain of the store]
     #[arg(long, value_name = "TIME", conflicts_with = "member", value_parser = time)]
     within: Option<Duration>,
 }

@@ -31,7 +31,8 @@ struct Answer {
     found: Option<Found>,
     /// What is damaged.
     damage: Option<DamageTold>,
-    /// The node of a cluster whose directory it is, where that is damaged.
+    /// The node of a cluster whose directory it is, where that is damaged. What is good has its number.
+    #[serde(skip_serializing_if = "Option::is_none")]
     node: Option<node::Forgetting>,
     /// Why it was not read, when nothing is damaged.
     error: Option<String>,

@@ -59,6 +59,7 @@
 //! | `store.kept_bytes` | bytes | 0 to 256 TiB | 0: none | of the log, behind a snapshot |
 //! | `store.output_max` | bytes of a client | 1 MiB to 16 GiB | 256 MiB | one answer of a request as long as may be |
 //! | `store.idle` | time | 0, 1 ms to 30 d | 0: no limit | as Redis' `timeout` |
+//! | `store.drain` | time | 1 ms to 30 d | 30 s | as `listener.timeouts.drain` |
 //! | `store.password`, `password_file` | | one of them | none: nobody logs in | as Redis' `requirepass` |
 //! | `admin.bind` | | an address | no admin | |
 //! | `admin.mode` | | three octal digits | `0600` | whoever reaches it commands the server |
@@ -200,13 +201,12 @@ impl Config {
         resolve::config(text, source)
     }
 
-    /// How long it drains unless told otherwise: the longest `timeouts.drain` of the listeners, and for the store what
-    /// a listener has that says nothing.
+    /// How long it drains unless told otherwise: the longest `timeouts.drain` of the listeners and `drain` of the store.
     pub fn drain(&self) -> Duration {
         let listeners = self.listeners.iter().map(|listener| listener.timeouts.drain).max();
         let listeners = listeners.max(self.splits.iter().map(|split| split.drain).max());
         #[cfg(feature = "store")]
-        let listeners = listeners.max(self.store.as_ref().map(|_| Timeouts::default().drain));
+        let listeners = listeners.max(self.store.as_ref().map(|store| store.drain));
         listeners.unwrap_or_default()
     }
 
@@ -466,6 +466,8 @@ pub struct Store {
     pub output_max: u64,
     /// How long a Redis client may say nothing; zero: for ever.
     pub idle: Duration,
+    /// How long a handover, and Redis clients, may take when the server ends gracefully.
+    pub drain: Duration,
 }
 
 /// `[admin]`

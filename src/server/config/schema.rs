@@ -105,6 +105,7 @@ pub(super) const STORE: Schema = Schema {
         key("notify", "\"KEA\""),
         key("output_max", "\"256MiB\""),
         key("idle", "\"5m\""),
+        key("drain", "\"10s\""),
         key("password", "\"secret\""),
         key("password_file", "\"/etc/trimtab/store.password\""),
         key("cluster", "\"orders\""),

@@ -12,7 +12,7 @@ use crate::server::config::problems::Problems;
 use crate::server::config::size::show;
 use crate::server::config::suggest::shown;
 use crate::server::config::{
-    Bind, CLIENTS_MAX, OUTPUT_MAX, OUTPUT_MIN, Store, TIMEOUT_MAX, TIMEOUT_MIN, engine, listener,
+    Bind, CLIENTS_MAX, OUTPUT_MAX, OUTPUT_MIN, Store, TIMEOUT_MAX, TIMEOUT_MIN, Timeouts, engine, listener,
 };
 #[cfg(feature = "replication")]
 use crate::server::config::{cluster, consensus};
@@ -112,6 +112,7 @@ pub(super) fn read(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Opti
     }
     let notify = notify(fields, problems);
     let idle = fields.duration("idle", problems).and_then(|idle| idle_time(idle, problems));
+    let drain = fields.duration("drain", problems).and_then(|drain| drain_time(drain, problems));
     let password = fields.text("password", problems);
     let password_file = fields.text("password_file", problems);
     if let (Some(_), Some(file)) = (password, password_file) {
@@ -147,6 +148,7 @@ pub(super) fn read(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> Opti
         password_at: problems.position(fields.value_at("password_file")),
         output_max,
         idle: idle.unwrap_or_default(),
+        drain: drain.unwrap_or(Timeouts::default().drain),
     };
     // The node's first: it is the same in all configurations of the cluster, and the other is to be changed.
     let addresses = [(listens_at, "this node of the cluster"), (resp, "the store"), (health, "the store")];
@@ -197,6 +199,16 @@ fn notify(fields: &Fields<'_, '_>, problems: &mut Problems<'_>) -> String {
         problems.add(at, message, "write notify = \"KEA\"");
     }
     classes.to_owned()
+}
+
+fn drain_time(drain: At<Duration>, problems: &mut Problems<'_>) -> Option<Duration> {
+    let At { at, value } = drain;
+    if (TIMEOUT_MIN..=TIMEOUT_MAX).contains(&value) {
+        return Some(value);
+    }
+    let (least, most) = (show_duration(TIMEOUT_MIN), show_duration(TIMEOUT_MAX));
+    problems.add(at, format!("drain {} is outside {least} to {most}", show_duration(value)), "");
+    None
 }
 
 fn idle_time(idle: At<Duration>, problems: &mut Problems<'_>) -> Option<Duration> {

@@ -49,7 +49,7 @@ fn what_is_said_is_taken() {
     let config = good(
         "[store]\ndir = \"/var/lib/trimtab\"\nnode = \"db-1\"\nresp = \"unix:@store\"\ndurability = \"memory\"\n\
          maxclients = 1_000_000\nflush = \"allow\"\nmemory_max = \"1GiB\"\neviction = \"ttl\"\n\
-         disk_bytes_max = 268435456\nkept_bytes = \"5GiB\"\noutput_max = \"1MiB\"\nidle = \"30d\"\npassword = \"secret\"",
+         disk_bytes_max = 268435456\nkept_bytes = \"5GiB\"\noutput_max = \"1MiB\"\nidle = \"30d\"\ndrain = \"2s\"\npassword = \"secret\"",
     );
     let store = config.store.unwrap();
     assert_eq!(store.resp.map(|resp| resp.to_string()).as_deref(), Some("unix:@store"));
@@ -57,6 +57,7 @@ fn what_is_said_is_taken() {
     assert_eq!((store.durability, engine.eviction), (Durability::Memory, Eviction::Ttl));
     assert_eq!((store.maxclients, engine.settings.memory_max), (1_000_000, 1 << 30));
     assert_eq!((engine.log.disk_bytes_max, store.output_max), (Some(256 << 20), 1 << 20));
+    assert_eq!(store.drain, Duration::from_secs(2));
     assert_eq!((store.idle, engine.log.kept_bytes), (Duration::from_secs(30 * 86_400), 5 << 30));
     assert!(store.password == Some(Secret::from("secret")) && store.allows_flush);
     assert_eq!(format!("{:?}", store.password), "Some(Secret)");
@@ -315,6 +316,8 @@ fn what_is_wrong_is_told() {
                 ":4:14: output_max: \"5MB\" is not a size: it has a unit that is none; write bytes, or a whole number with the unit KiB, MiB, GiB or TiB: \"512MiB\"",
             ],
         ),
+        (store("drain = \"31d\""), &[":4:9: drain 31d is outside 1ms to 30d"]),
+        (store("drain = \"0s\""), &[":4:9: drain 0s is outside 1ms to 30d"]),
         (store("idle = \"31d\""), &[":4:8: idle 31d is outside 1ms to 30d; \"0s\" is no limit"]),
         (
             store("eviction = \"lru\""),
