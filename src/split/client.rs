@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::dispatch::LEFT_HOLD;
 use super::pace::Pace;
 use super::{Action, ClientId, LinkId, Split};
 use crate::resp::{Parser, Position, Sending};
@@ -165,6 +166,8 @@ pub(super) struct Client {
     pub(super) has_ended: bool,
     /// It has ended its half, perhaps behind what was not taken yet: nothing is waited for without end.
     pub(super) is_leaving: bool,
+    /// Its other side has ended its half: it may listen, or have gone.
+    pub(super) may_have_left: bool,
     /// The last that it has said, being joined, was `QUIT`.
     pub(super) has_quit: bool,
     pub(super) is_closing: bool,
@@ -344,6 +347,7 @@ impl Split {
             held_until: None,
             has_ended: false,
             is_leaving: false,
+            may_have_left: false,
             has_quit: false,
             is_closing: false,
             is_touched: false,
@@ -376,6 +380,19 @@ impl Split {
         client.is_leaving = true;
         self.advance(id, now);
         self.attend(now);
+    }
+
+    /// The other side of a client has ended its half, so it may have gone: what it has asked for, and is not done at once, it may ask for
+    /// elsewhere.
+    pub fn handle_client_left(&mut self, id: ClientId, now: Instant) {
+        let Some(client) = self.client_mut(id).filter(|client| !client.may_have_left) else { return };
+        client.may_have_left = true;
+        let soon = now.saturating_add(LEFT_HOLD);
+        if let Some(until) = client.held_until.filter(|until| *until > soon) {
+            client.held_until = Some(soon);
+            self.timers.remove(&(until, super::Timed::Held(id)));
+            self.timers.insert((soon, super::Timed::Held(id)));
+        }
     }
 
     /// A client has gone, or was closed. What it has under way is done all the same.

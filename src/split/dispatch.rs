@@ -519,6 +519,7 @@ impl Split {
             }
             None => {}
         }
+        let hold = if client.may_have_left { hold.min(LEFT_HOLD) } else { hold };
         let until = now.saturating_add(hold);
         client.held_until = Some(until);
         self.held.insert(id);
@@ -536,21 +537,23 @@ impl Split {
         if client.in_flight > 0 && client.held_until.is_some_and(|until| until > now) {
             return;
         }
-        let hold = self.options.hold;
+        // Who may have left has not waited for so long.
+        let within =
+            if client.may_have_left { String::new() } else { format!(" for {:?}", self.options.hold) };
         let text = match self.primary.and_then(|primary| self.nodes.get(&primary)) {
             Some(Node { name, problem: Some(problem), .. }) => format!(
-                "TRYAGAIN {name} is primary and did not let this listener in for {hold:?}, with {problem:?}: nothing was done"
+                "TRYAGAIN {name} is primary and did not let this listener in{within}, with {problem:?}: nothing was done"
             ),
             Some(Node { name, failures: 1.., .. }) => {
-                format!("TRYAGAIN {name} is primary and was not to be reached for {hold:?}: nothing was done")
+                format!("TRYAGAIN {name} is primary and was not to be reached{within}: nothing was done")
             }
             Some(Node { name, address: None, is_out: false, .. }) => format!(
                 "TRYAGAIN {name} is primary and has no address for clients, which its `resp` gives it: nothing was done"
             ),
             Some(Node { name, is_out: false, .. }) => {
-                format!("TRYAGAIN {name} is primary, and refused or broke off for {hold:?}: nothing was done")
+                format!("TRYAGAIN {name} is primary, and refused or broke off{within}: nothing was done")
             }
-            _ => format!("TRYAGAIN there was no primary for {hold:?}: nothing was done"),
+            _ => format!("TRYAGAIN there was no primary{within}: nothing was done"),
         };
         self.fail_waiting(id, text.as_bytes(), now);
     }
@@ -576,6 +579,10 @@ impl Split {
         self.touch(id);
     }
 }
+
+/// So long who has ended its half waits for a primary. It may have given up and ask elsewhere, and what it asked for here must not be
+/// done behind that.
+pub(super) const LEFT_HOLD: Duration = Duration::from_millis(100);
 
 /// The answer of `EXEC` when it was not done.
 pub(super) fn nothing(protocol: Protocol) -> &'static [u8] {

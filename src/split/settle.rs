@@ -21,6 +21,10 @@ const REFUSALS: [&[u8]; 7] = [
 ];
 const PASSED: &[u8] =
     b"TRYAGAIN its node was not primary then, and what was sent behind it is done, or may be: this was not";
+
+/// What a write is told that was refused when its client had ended its half: it may have given up, and ask elsewhere.
+const LEFT: &[u8] =
+    b"TRYAGAIN its node was not primary then, and its client had ended its half: nothing was done";
 const IN_DOUBT: &[u8] = b"INDOUBT the primary broke off: whether this was done is not known";
 /// How many connections may break under a read before it is given up.
 const BREAKS_MAX: u32 = 32;
@@ -329,7 +333,7 @@ impl Split {
     }
 
     /// When all that was sent together is answered, what was refused is sent again; a write only if none behind it was
-    /// done. A node refuses those too, so that is so unless a connection broke under them.
+    /// done, and its client has not ended its half. A node refuses those too, so that is so unless a connection broke under them.
     fn end_run(&mut self, id: ClientId) {
         let overtakes = is_planted!(self, Overtaken);
         let Some(client) = self.client_mut(id) else { return };
@@ -341,17 +345,20 @@ impl Split {
             slot.ask.run() == Run::Writes && !is_void(slot.ask, answer)
         };
         let last_done = client.slots.iter().rposition(is_done);
+        let may_have_left = client.may_have_left;
         let (mut told, mut again) = (0, 0);
         for (at, slot) in client.slots.iter_mut().enumerate() {
             if matches!(slot.state, State::Refused) {
-                let is_passed =
-                    !slot.ask.is_repeatable() && last_done.is_some_and(|last| last > at) && !overtakes;
-                slot.state = match is_passed {
-                    true => State::Ready(error(PASSED)),
-                    false => State::Waiting,
+                let is_passed = last_done.is_some_and(|last| last > at) && !overtakes;
+                slot.state = match () {
+                    () if slot.ask.is_repeatable() => State::Waiting,
+                    () if is_passed => State::Ready(error(PASSED)),
+                    () if may_have_left => State::Ready(error(LEFT)),
+                    () => State::Waiting,
                 };
-                told += usize::from(is_passed);
-                again += u64::from(!is_passed);
+                let is_told = matches!(slot.state, State::Ready(_));
+                told += usize::from(is_told);
+                again += u64::from(!is_told);
             }
         }
         client.waiting -= told;

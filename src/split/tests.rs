@@ -217,6 +217,50 @@ fn what_is_refused_goes_to_the_next_primary_in_its_order() {
     assert_eq!((bench.split.held(), bench.split.counters().retries), (0, 2));
 }
 
+#[test]
+fn what_is_refused_is_not_sent_again_for_who_may_have_left() {
+    let mut bench = Bench::new();
+    let client = bench.client();
+    bench.say(client, "SET a 1");
+    let (old, _) = bench.sent(1);
+    bench.split.handle_client_left(client, bench.now);
+    bench.answer(old, "-READONLY You can't write against a read only replica.\r\n*2\r\n:1\r\n:1\r\n");
+    bench.split.handle_topology(&topology(2, Some(2), 2), bench.now);
+    assert!(
+        bench.told(client).starts_with("-TRYAGAIN its node was not primary then, and its client had ended")
+    );
+    assert!(bench.is_silent(2));
+    assert_eq!((bench.split.held(), bench.split.counters().retries), (0, 0));
+    // What it has asked for in time is done.
+    bench.say(client, "SET a 2");
+    let (new, said) = bench.sent(2);
+    assert!(said.starts_with("SET a 2"), "{said}");
+    bench.answer(new, "+OK\r\n*2\r\n:2\r\n:9\r\n");
+    assert_eq!(bench.told(client), "+OK\r\n");
+}
+
+#[test]
+fn who_may_have_left_waits_for_no_primary_for_long() {
+    for left_first in [true, false] {
+        let mut bench = Bench::new();
+        let client = bench.client();
+        bench.split.handle_topology(&topology(1, None, 2), bench.now);
+        if left_first {
+            bench.split.handle_client_left(client, bench.now);
+        }
+        bench.say(client, "SET a 1");
+        assert_eq!(bench.split.held(), 1);
+        bench.split.handle_client_left(client, bench.now);
+        bench.later(Duration::from_millis(99));
+        assert_eq!((bench.told(client).as_str(), bench.split.held()), ("", 1));
+        bench.later(Duration::from_millis(1));
+        assert!(bench.told(client).starts_with("-TRYAGAIN there was no primary: nothing was done"));
+        assert_eq!(bench.split.held(), 0);
+        bench.split.handle_topology(&topology(2, Some(2), 2), bench.now);
+        assert!(bench.is_silent(2));
+    }
+}
+
 /// With these options, what a client is told of two writes of which the first was refused and the second done.
 fn told_of_a_refused_one_and_one_done(options: Options) -> String {
     let mut bench = Bench::with(options);

@@ -357,6 +357,30 @@ fn what_was_given_up_is_not_done_later() {
     assert_eq!(client.ask("GET n").as_deref(), Some("$1|1"));
 }
 
+/// The listener of a process that stood still does nothing for who gave up meanwhile, and was answered elsewhere.
+#[test]
+fn a_listener_that_stood_still_does_nothing_for_who_has_gone() {
+    let cluster = Cluster::start_splitting("reads = \"primary\"");
+    drop(ready(&cluster));
+    let stopped = cluster.primary();
+    let clients = |count| (0..count).map(|_| Client::connect(cluster.split(stopped)).expect("it listens"));
+    let mut gone: Vec<Client> = clients(4).collect();
+    assert!(gone.iter_mut().all(|client| client.ask("PING").as_deref() == Some("+PONG")));
+    cluster.stop(stopped);
+    gone.extend(clients(4));
+    assert!(gone.iter_mut().all(|client| client.say("SET key old")));
+    drop(gone);
+    let others: Vec<usize> = (0..3).filter(|at| *at != stopped).collect();
+    let mut client = cluster.connect(cluster.primary_of(&others));
+    until("it is written", || client.ask("SET key new").as_deref() == Some("+OK"));
+    cluster.signal(stopped, "-CONT");
+    let mut after: Vec<Client> = clients(8).collect();
+    for client in &mut after {
+        until("it passes on", || client.ask("SET mark 1").as_deref() == Some("+OK"));
+    }
+    assert_eq!(client.ask("GET key").as_deref(), Some("$3|new"));
+}
+
 /// What is too long for one client ends nothing that it shares with others, at no node.
 #[test]
 fn who_asks_for_too_much_is_cut_and_nobody_else_notices() {

@@ -57,6 +57,8 @@ struct Peer {
     is_readable: bool,
     /// The other side ended its half, and what it sent before may still be unread.
     is_ending: bool,
+    /// It did while this process stood still.
+    is_late: bool,
     has_ended: bool,
     /// The socket took all it was given.
     is_writable: bool,
@@ -78,6 +80,7 @@ impl Peer {
             generation,
             is_readable: true,
             is_ending: false,
+            is_late: false,
             has_ended: false,
             is_writable: true,
             is_connecting,
@@ -235,7 +238,10 @@ impl Splitter {
             self.shared.clients.leave();
             return net::close(socket, since);
         }
-        self.clients.put(id.index, Peer::new(socket, id.generation, false, core.now, since));
+        let mut peer = Peer::new(socket, id.generation, false, core.now, since);
+        // Whether it has gone since is told with what it said.
+        peer.is_readable = !self.nodes.has_stood_still();
+        self.clients.put(id.index, peer);
         self.present += 1;
         add(&self.shared.clients.counters(core.index).accepted, 1);
         self.call_client(id);
@@ -244,7 +250,10 @@ impl Splitter {
     pub(crate) fn handle_client_event(&mut self, key: Key, event: &Event) {
         let id = ClientId { index: key.index & INDEX_MASK, generation: key.generation };
         if let Some(peer) = self.clients.get(id.index, id.generation) {
+            let was_ending = peer.is_ending;
             peer.note(event);
+            // Who gave up while nothing went on here may have asked elsewhere since.
+            peer.is_late |= peer.is_ending && !was_ending && self.nodes.has_stood_still();
             self.call_client(id);
         }
     }
@@ -341,6 +350,9 @@ impl Splitter {
     fn read_client(&mut self, core: &mut Core, id: ClientId) {
         let Some(peer) = self.clients.get(id.index, id.generation) else { return };
         peer.is_called = false;
+        if peer.is_late {
+            return self.end_client(core, id);
+        }
         let is_draining = self.is_draining;
         for _ in 0..READS_MAX {
             let wants = self.split.wants_client_bytes(id);
@@ -367,6 +379,9 @@ impl Splitter {
             }
         }
         let Some(peer) = self.clients.get(id.index, id.generation) else { return };
+        if peer.is_ending {
+            self.split.handle_client_left(id, core.now);
+        }
         if is_draining && !peer.is_readable && !peer.has_ended {
             peer.has_ended = true;
             self.split.handle_client_end(id, core.now);

@@ -55,6 +55,11 @@ impl Nodes {
         if told.is_some() || is_first { Some(told) } else { None }
     }
 
+    /// Whether this process stands still, or has done so just now.
+    pub(super) fn has_stood_still(&self) -> bool {
+        self.lane.has_stood_still()
+    }
+
     /// From now on all nodes tell how far they are, and what they tell is news.
     pub(super) fn want_reports(&self) {
         self.lane.want_reports();
