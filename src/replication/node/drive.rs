@@ -60,6 +60,10 @@ impl Node {
         }
         if self.is_leaving() {
             self.tick_leaving();
+            // It asks for no votes, but must see that no primary is heard: before, it gives its own to nobody.
+            self.raw.tick();
+            self.miss_primary();
+            self.observe();
             return;
         }
         self.tick_source();
