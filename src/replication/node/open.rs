@@ -26,6 +26,10 @@ use crate::store::engine::{self, Engine, Now};
 use crate::store::log::record::Vote;
 use crate::store::log::{self, Disk, Epoch, File, Identity, Sequence};
 
+/// By how many epochs a promotion by force goes on, for each generation: more than others can have begun unheard since, and in each
+/// generation another number, for two nodes may be promoted from one epoch.
+const PROMOTED_EPOCHS: u64 = 1 << 20;
+
 /// How a node begins.
 #[derive(Clone, Debug, Default)]
 pub struct Start {
@@ -365,7 +369,7 @@ fn begin(
     }
     let change = Change::Initial { generation: 1, nodes };
     Change::decode(&change.encode()).map_err(|fault| Error::invalid("nodes", fault.to_string()))?;
-    write_initial(engine, found, &Membership::default(), &change, now)
+    write_initial(engine, found, &Membership::default(), 1, &change, now)
 }
 
 /// The beginning that a process wrote down that ended amidst it, before anybody was told of it: its epoch, and what it says.
@@ -408,7 +412,9 @@ fn promote(
     nodes.sort();
     let generation = members.generation.max(counted.generation).max(put_out).saturating_add(1);
     let change = Change::Initial { generation, nodes };
-    write_initial(engine, found, &counted, &change, now)
+    // The others may have held elections of which this one has not heard, and an entry is known by its epoch.
+    let leap = generation.saturating_mul(PROMOTED_EPOCHS);
+    write_initial(engine, found, &counted, leap, &change, now)
 }
 
 /// Up to which entry all are committed, for the log itself proves it: a primary proposes a change of the cluster once it has
@@ -449,15 +455,16 @@ fn take_changes<'e>(
     members
 }
 
-/// Appends it, takes all before it for committed, and applies that. That it is committed is to be noted once it is.
+/// Appends it, so many epochs on, takes all before it for committed, and applies that. That it is committed is to be noted once it is.
 fn write_initial(
     engine: &mut Engine,
     found: &mut Found,
     before: &Membership,
+    leap: u64,
     change: &Change,
     now: Now,
 ) -> Result<Membership> {
-    let epoch = Epoch(found.vote.epoch.max(engine.log().state().epoch).0 + 1);
+    let epoch = Epoch(found.vote.epoch.max(engine.log().state().epoch).0.saturating_add(leap));
     let payload = change.encode();
     let sequence = engine.append_entry(epoch, &payload, now)?.sequence;
     for entry in std::mem::take(&mut found.uncommitted) {

@@ -136,13 +136,14 @@ impl Node {
     /// what it has answered for is lost, and it follows, as one that has forgotten what it promised: it votes for nobody until it is
     /// taken in again.
     fn handle_newer_generation(&mut self, header: &Header, body: &Body) {
+        let may_follow = !self.is_alone() && self.raw.raft.state != StateRole::Leader;
         let follows = match body {
-            Body::Consensus(message) => self.goes_on_in(message),
+            Body::Consensus(message) => may_follow && self.goes_on_in(message),
             // Who sends it takes this node for one of its own, and says nothing of its log.
-            Body::Ping | Body::Hash { .. } => return,
+            Body::Ping | Body::Hash { .. } if may_follow => return,
             _ => false,
         };
-        if follows && !self.is_alone() {
+        if follows {
             self.forget();
         } else {
             self.fence(Fence::OldGeneration { generation: header.generation });
@@ -151,8 +152,7 @@ impl Node {
 
     /// Whether a message is of a primary whose log, as far as it tells, has all that this node's has.
     fn goes_on_in(&self, message: &Message) -> bool {
-        let raft = &self.raw.raft;
-        if raft.state == StateRole::Leader || message.term < raft.term {
+        if message.term < self.raw.raft.term {
             return false;
         }
         let is_other = |sequence, epoch| {

@@ -205,3 +205,28 @@ fn one_that_has_a_vote_and_what_the_promoted_one_has_not_takes_no_part() {
     }
     assert_eq!(net.node(2).role(), Role::Primary);
 }
+
+/// Node 1 begins another reign, of which node 2 does not hear: then that is promoted by force, and its first entry lies where the one
+/// of that reign does.
+#[test]
+fn a_promotion_by_force_has_an_epoch_that_no_reign_had_before() {
+    let mut net = Net::new(1, 2, None);
+    assert_eq!(net.primary(), 1);
+    net.put(1, "both", Level::AtLeast(3)).unwrap();
+    net.talk();
+    net.pass(500);
+    net.cut = vec![2];
+    net.stop(1);
+    net.start(1, &Start::default());
+    net.pass(500);
+    assert!(net.node(3).status().applied > net.node(2).status().last);
+    net.stop(1);
+    net.cut = vec![1];
+    net.stop(2);
+    net.start(2, &Start { is_promoted: true, ..Start::default() });
+    net.pass(500);
+    let sequence = net.node(2).members().sequence;
+    assert!(net.node(2).epoch_of(sequence) > net.node(3).epoch_of(sequence));
+    let fence = Fence::Diverged { sequence, from: 2 };
+    assert_eq!(*net.node(3).standing(), Standing::Fenced(fence), "it has what node 2 has not");
+}
