@@ -37,6 +37,8 @@ pub enum Plant {
     TrustedFounder,
     /// That another node was promoted by force is not written down by the one that it put out.
     ForgottenFence,
+    /// A node that is opened goes by who was in the cluster as it last wrote it down, whatever its log proves.
+    UnprovenChange,
 }
 
 impl Plant {
@@ -45,7 +47,7 @@ impl Plant {
         [Plant::ForgottenVote, Plant::HastyVote, Plant::UncheckedRead, Plant::TrustedFounder];
 
     /// All of them.
-    pub const ALL: [Plant; 17] = [
+    pub const ALL: [Plant; 18] = [
         Plant::EarlyAnswer,
         Plant::ForgottenVote,
         Plant::LongLease,
@@ -63,5 +65,6 @@ impl Plant {
         Plant::TrustedCopy,
         Plant::TrustedFounder,
         Plant::ForgottenFence,
+        Plant::UnprovenChange,
     ];
 }

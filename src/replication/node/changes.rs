@@ -4,6 +4,7 @@ use protobuf::Message as _;
 use raft::eraftpb::{Entry, EntryType};
 
 use super::calls::refused;
+use super::open::Local;
 use super::{Change, Denied, Node, Ticket};
 use crate::error::{Error, Result as StoreResult};
 use crate::store::engine::Now;
@@ -44,6 +45,14 @@ impl Node {
                     || members.nodes().count() >= crate::replication::NODES_MAX
                 {
                     return wrong(format!("node {node} is one too many, or too much is said about it"));
+                }
+                let most = self.engine.options().log.membership_bytes_max();
+                let needed = Local::bytes_max_with(members, about.len());
+                if needed > most {
+                    return wrong(format!(
+                        "with node {node} it may take {needed} bytes to write down who is in the cluster, and {most} fit a segment: \
+                         say less about each node, or make segments longer (segment_bytes)"
+                    ));
                 }
             }
             Change::Promote { node } => self.check_learner(*node)?,

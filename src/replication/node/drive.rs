@@ -60,6 +60,10 @@ impl Node {
         }
         if self.is_leaving() {
             self.tick_leaving();
+            // It asks for no votes, but must see that no primary is heard: before, it gives its own to nobody.
+            self.raw.tick();
+            self.miss_primary();
+            self.observe();
             return;
         }
         self.tick_source();
@@ -413,7 +417,8 @@ impl Node {
         self.events.push_back(Event::Members(self.members.clone()));
     }
 
-    /// Writes down who is in the cluster. Where there is no room it is in the entries, and in the next snapshot.
+    /// Writes down who is in the cluster. Where there is no room it is in the entries, where opening looks for it, and in the next
+    /// snapshot.
     pub(super) fn write_membership(&mut self) {
         let incarnation = match self.standing {
             Standing::Forgetful { incarnation } => incarnation,
@@ -423,7 +428,7 @@ impl Node {
         let local = Local { incarnation, put_out: self.put_out, membership: self.members.clone() };
         let of_state = self.members.encode();
         let encoded = local.encode();
-        self.members_at = match self.engine.has_room(encoded.len() as u64) {
+        self.members_at = match self.engine.has_room_for_membership(encoded.len()) {
             true => self.engine.append_membership(&encoded, &of_state, self.now).ok().map(|it| it.ticket),
             false => None,
         };

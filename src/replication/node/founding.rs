@@ -119,7 +119,7 @@ impl Node {
     ///
     /// [`Fault::Stranger`]: crate::replication::frame::Fault::Stranger
     pub fn handle_stranger(&mut self, primary: u64, now: Now) {
-        self.now = now;
+        self.pass(now);
         // A learner of its own leads nobody, but for one that was promoted by force, and that says so.
         if self.is_alone() && !self.members.learners.contains(&primary) {
             self.fence(Fence::TwoClusters { primary });

@@ -16,13 +16,19 @@ use crate::replication::lease::Stamps;
 use crate::replication::membership::{Change, Membership};
 use crate::replication::message::entry;
 use crate::replication::options::Options;
+#[cfg(feature = "sim")]
+use crate::replication::planted::Plant;
 use crate::replication::storage::Storage;
 use crate::replication::wire::{Reader, put_u64};
 use crate::rng::Rng;
-use crate::store::engine::replicated::{Found, open_replicated};
+use crate::store::engine::replicated::{Found, Uncommitted, open_replicated};
 use crate::store::engine::{self, Engine, Now};
 use crate::store::log::record::Vote;
 use crate::store::log::{self, Disk, Epoch, File, Identity, Sequence};
+
+/// By how many epochs a promotion by force goes on, for each generation: more than others can have begun unheard since, and in each
+/// generation another number, for two nodes may be promoted from one epoch.
+const PROMOTED_EPOCHS: u64 = 1 << 20;
 
 /// How a node begins.
 #[derive(Clone, Debug, Default)]
@@ -80,9 +86,20 @@ impl Node {
         let (mut engine, report, mut found) =
             open_replicated(disk, store, start.label.unwrap_or(identity), rng.next_u64(), now)?;
         let mut members = membership_in(disk, &found)?;
-        let mut local = Local::decode(&found.membership).map_err(|fault| unreadable(disk, &fault))?;
+        let of_log = Local::decode(&found.membership).map_err(|fault| unreadable(disk, &fault))?;
+        let mut local = of_log.clone();
         make_room(&mut engine, disk, found.membership.len() as u64 + (8 << 10), now);
         let is_begun = members != Membership::default();
+        if is_begun {
+            // Who is in the cluster is written down behind the change that made it so, and may not have come to disk.
+            let proven = proven(&found.uncommitted);
+            #[cfg(feature = "sim")]
+            let proven = proven.filter(|_| options.planted != Some(Plant::UnprovenChange));
+            if let Some(through) = proven {
+                engine.apply_found(&mut found, through)?;
+            }
+            members = take_changes(found.changes.iter(), &members, &options, identity.node);
+        }
         if is_begun && let Some((epoch, change)) = begun_before(&found) {
             // All of the beginning is there but that it counts.
             take_initial(&mut engine, &mut found, &members, Sequence(1), epoch, &change, now)?;
@@ -127,21 +144,26 @@ impl Node {
         };
         #[cfg(feature = "sim")]
         let standing = match options.planted {
-            Some(crate::replication::planted::Plant::TrustedCopy) => {
+            Some(Plant::TrustedCopy) => {
                 local.incarnation = 0;
                 Standing::Active
             }
-            Some(crate::replication::planted::Plant::TrustedFounder) if standing == Standing::Founding => {
+            Some(Plant::TrustedFounder) if standing == Standing::Founding => {
                 local.incarnation = 0;
                 Standing::Active
             }
             _ => standing,
         };
         local.membership = members.clone();
-        if local.encode() == found.membership {
+        let encoded = local.encode();
+        let is_written = encoded == found.membership;
+        // What the entries say can be read there again; all else has to be written down.
+        let is_needed = !is_begun || start.is_promoted || !of_log.is_of_same(&local);
+        let is_left_out = !is_needed && !engine.has_room_for_membership(encoded.len());
+        if is_written || is_left_out {
             engine.set_membership(&members.encode());
         } else {
-            engine.append_membership(&local.encode(), &members.encode(), now)?;
+            engine.append_membership(&encoded, &members.encode(), now)?;
         }
         // Behind it: of a beginning that is cut off before, nothing counts as committed.
         engine.note_commit(found.applied, now);
@@ -184,7 +206,7 @@ impl Node {
             founding: Founding::default(),
             tellers: BTreeSet::new(),
             leaving_ticks: 0,
-            members_at: Some(log::Ticket::default()),
+            members_at: (is_written || !is_left_out).then(log::Ticket::default),
             calls: Calls::default(),
             transfer: None,
             outgoing: BTreeMap::new(),
@@ -211,7 +233,7 @@ impl Node {
             identity,
         };
         #[cfg(feature = "sim")]
-        if node.options.planted == Some(crate::replication::planted::Plant::HastyVote) {
+        if node.options.planted == Some(Plant::HastyVote) {
             node.votes_from = now.instant;
         }
         node.seen.0 = node.raw.raft.term;
@@ -244,7 +266,7 @@ fn make_room(engine: &mut Engine, disk: &impl Disk, bytes: u64, now: Now) {
 }
 
 /// What a node writes down about itself beside who is in the cluster: in the log's membership records.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Local {
     /// It has forgotten something, and asks to be taken in under this number; 0: it has not; [`FOUNDING`]: it does not know.
     pub(super) incarnation: u64,
@@ -263,6 +285,23 @@ impl Local {
         }
         to.extend_from_slice(&self.membership.encode());
         to
+    }
+
+    /// The most bytes it may take with one more node, about which so many are said, whatever happens to each of them. Taking one out
+    /// makes it no longer.
+    pub(super) fn bytes_max_with(members: &Membership, about_bytes: usize) -> usize {
+        // A node can be among those to be learners, the voters of before, those that return, and with its number those taken in again.
+        let in_lists = 8 * (members.outgoing.len() + members.returning.len() + members.learners_next.len())
+            + 16 * members.readmitted.len();
+        let count = members.nodes().count() + 1;
+        let of_new = 8 + 12 + about_bytes;
+        // Before it: version, incarnation, generation.
+        17 + members.encode().len() - in_lists + 40 * count + of_new
+    }
+
+    /// Whether another one says the same of the node itself, whoever is in the cluster.
+    fn is_of_same(&self, other: &Self) -> bool {
+        (self.incarnation, self.put_out) == (other.incarnation, other.put_out)
     }
 
     fn decode(bytes: &[u8]) -> std::result::Result<Self, Fault> {
@@ -331,7 +370,7 @@ fn begin(
     }
     let change = Change::Initial { generation: 1, nodes };
     Change::decode(&change.encode()).map_err(|fault| Error::invalid("nodes", fault.to_string()))?;
-    write_initial(engine, found, &Membership::default(), &change, now)
+    write_initial(engine, found, &Membership::default(), 1, &change, now)
 }
 
 /// The beginning that a process wrote down that ended amidst it, before anybody was told of it: its epoch, and what it says.
@@ -357,7 +396,7 @@ fn promote(
     now: Now,
 ) -> Result<Membership> {
     // All that is here counts, changes of the cluster too: every other node applies them before what is written down now.
-    let counted = take_changes(found, members, options, node);
+    let counted = take_changes(found.uncommitted.iter(), members, options, node);
     if !members.nodes().chain(counted.nodes()).any(|it| it == node) {
         let why =
             "the node of this directory has heard of no cluster, so it cannot be made the primary of one";
@@ -374,13 +413,30 @@ fn promote(
     nodes.sort();
     let generation = members.generation.max(counted.generation).max(put_out).saturating_add(1);
     let change = Change::Initial { generation, nodes };
-    write_initial(engine, found, &counted, &change, now)
+    // The others may have held elections of which this one has not heard, and an entry is known by its epoch.
+    let leap = generation.saturating_mul(PROMOTED_EPOCHS);
+    write_initial(engine, found, &counted, leap, &change, now)
 }
 
-/// What the changes among the entries that are not known to be committed make of a membership, as on a node that applies them.
-fn take_changes(found: &Found, members: &Membership, options: &Options, node: u64) -> Membership {
+/// Up to which entry all are committed, for the log itself proves it: a primary proposes a change of the cluster once it has
+/// applied the one before, so where there is a later one the one before counts. Without that a node could answer for two changes,
+/// go by neither after a crash, and be elected by voters that no longer are any. A promotion by force takes for committed what may
+/// not be, and its entry, which is on disk before anybody is told, proves nothing.
+pub(super) fn proven(uncommitted: &VecDeque<Uncommitted>) -> Option<Sequence> {
+    let changes = uncommitted.iter().filter_map(|it| Some((it.sequence, Change::decode(&it.payload).ok()?)));
+    let mut changes = changes.rev().skip_while(|(_, it)| matches!(it, Change::Initial { .. })).skip(1);
+    changes.next().map(|(sequence, _)| sequence)
+}
+
+/// What the changes among some entries make of a membership, as on a node that applies them.
+fn take_changes<'e>(
+    entries: impl Iterator<Item = &'e Uncommitted>,
+    members: &Membership,
+    options: &Options,
+    node: u64,
+) -> Membership {
     let mut members = members.clone();
-    for entry in &found.uncommitted {
+    for entry in entries {
         // The membership may be ahead of the state.
         if entry.sequence.0 <= members.sequence {
             continue;
@@ -400,15 +456,16 @@ fn take_changes(found: &Found, members: &Membership, options: &Options, node: u6
     members
 }
 
-/// Appends it, takes all before it for committed, and applies that. That it is committed is to be noted once it is.
+/// Appends it, so many epochs on, takes all before it for committed, and applies that. That it is committed is to be noted once it is.
 fn write_initial(
     engine: &mut Engine,
     found: &mut Found,
     before: &Membership,
+    leap: u64,
     change: &Change,
     now: Now,
 ) -> Result<Membership> {
-    let epoch = Epoch(found.vote.epoch.max(engine.log().state().epoch).0 + 1);
+    let epoch = Epoch(found.vote.epoch.max(engine.log().state().epoch).0.saturating_add(leap));
     let payload = change.encode();
     let sequence = engine.append_entry(epoch, &payload, now)?.sequence;
     for entry in std::mem::take(&mut found.uncommitted) {

@@ -126,9 +126,47 @@ impl Node {
             self.note_forgetful(from, header.forgot);
         }
         if header.generation > self.members.generation && self.members.is_voter(self.identity.node) {
-            self.fence(Fence::OldGeneration { generation: header.generation });
+            self.handle_newer_generation(header, body);
         }
         Ok(())
+    }
+
+    /// Another node was promoted by force, and this one had a vote before: it is out, with all that it has. One whose promotion the
+    /// promoted node had not applied is a learner there, so that one sends it entries. Where its whole log goes on there nothing of
+    /// what it has answered for is lost, and it follows, as one that has forgotten what it promised: it votes for nobody until it is
+    /// taken in again.
+    fn handle_newer_generation(&mut self, header: &Header, body: &Body) {
+        let may_follow = !self.is_alone() && self.raw.raft.state != StateRole::Leader;
+        let follows = match body {
+            Body::Consensus(message) => may_follow && self.goes_on_in(message),
+            // Who sends it takes this node for one of its own, and says nothing of its log.
+            Body::Ping | Body::Hash { .. } if may_follow => return,
+            _ => false,
+        };
+        if follows {
+            self.forget();
+        } else {
+            self.fence(Fence::OldGeneration { generation: header.generation });
+        }
+    }
+
+    /// Whether a message is of a primary whose log, as far as it tells, has all that this node's has.
+    fn goes_on_in(&self, message: &Message) -> bool {
+        if message.term < self.raw.raft.term {
+            return false;
+        }
+        let is_other = |sequence, epoch| {
+            let there = self.epoch_of(sequence).filter(|it| *it != 0);
+            there.is_some_and(|it| it != epoch)
+        };
+        match message.get_msg_type() {
+            MessageType::MsgHeartbeat => true,
+            MessageType::MsgAppend => {
+                !is_other(message.index, message.log_term)
+                    && !message.entries.iter().any(|it| is_other(it.index, it.term))
+            }
+            _ => false,
+        }
     }
 
     fn refuse_retired(&mut self, header: &Header, is_alive: bool) -> Result<(), Fault> {

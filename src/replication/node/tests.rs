@@ -7,6 +7,7 @@ mod changes;
 mod founding;
 mod handover;
 mod promotion;
+mod reopening;
 mod room;
 mod snapshots;
 mod votes;

@@ -41,6 +41,10 @@ impl Links {
         arrivals
     }
 
+    pub(super) fn is_well(&self) -> bool {
+        self.cut.is_empty() && self.loss == 0
+    }
+
     pub(super) fn heal(&mut self) {
         *self = Self::default();
     }

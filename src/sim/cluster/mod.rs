@@ -29,6 +29,7 @@
 //! | `talk` | what clients ask of nodes, and whether the answers can be |
 //! | `checks` | what must hold all along, and in the end |
 //! | `promotion` | a learner promoted by force, and the voter that comes back |
+//! | `replacement` | a voter replaced while another one is behind, which loses power then |
 //! | `work` | what a disk does, and the power that fails in the midst of it |
 //! | `host` | a machine: its disk, its clock, its node, what the disk is at |
 //! | `links` | what becomes of a frame |
@@ -43,6 +44,7 @@ mod clients;
 mod host;
 mod links;
 mod promotion;
+mod replacement;
 mod summary;
 mod talk;
 mod trouble;

@@ -75,6 +75,8 @@ pub struct Summary {
     pub slow: u64,
     /// Changes of the cluster begun.
     pub changes: u64,
+    /// Voters replaced while another one was behind, and lost power as soon as it had answered for that.
+    pub replaced: u64,
     /// Learners promoted by force.
     pub promoted: u64,
     /// Writes answered before that, and lost by it.
@@ -159,6 +161,7 @@ impl Summary {
             (&mut self.transfers_late, other.transfers_late),
             (&mut self.slow, other.slow),
             (&mut self.changes, other.changes),
+            (&mut self.replaced, other.replaced),
             (&mut self.promoted, other.promoted),
             (&mut self.given_up, other.given_up),
             (&mut self.outdated, other.outdated),

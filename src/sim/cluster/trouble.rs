@@ -15,6 +15,12 @@ impl World {
         let ids: Vec<u64> = self.hosts.keys().copied().collect();
         let any = ids[self.rng.below(ids.len() as u64) as usize];
         let after = 200 * MS + self.rng.below(3 * SECOND);
+        if self.is_replacing() {
+            return Ok(());
+        }
+        if self.may_replace && self.rng.below(3) == 0 {
+            return self.replace();
+        }
         if self.is_pair && self.rng.below(5) == 0 {
             self.promote();
             return Ok(());
@@ -250,6 +256,7 @@ impl World {
     /// All is well from now on.
     pub(super) fn heal_all(&mut self) {
         self.links.heal();
+        self.replacement = None;
         self.is_healed = true;
         let mut down = Vec::new();
         for host in self.hosts.values_mut() {

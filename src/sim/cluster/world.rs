@@ -10,6 +10,7 @@ use crate::rng::Rng;
 use super::clients::{Client, Told};
 use super::host::{Host, Settings};
 use super::links::{Links, MS, SECOND};
+use super::replacement::Replacement;
 use super::summary::Summary;
 use super::work::Work;
 
@@ -77,6 +78,9 @@ pub(super) struct World {
     pub(super) generation: u64,
     /// Up to where the learner that is promoted knew entries to be committed.
     pub(super) known: u64,
+    /// A voter is to be replaced while another one is behind.
+    pub(super) may_replace: bool,
+    pub(super) replacement: Option<Replacement>,
     frame: Vec<u8>,
     pub(super) summary: Summary,
 }
@@ -154,6 +158,8 @@ impl World {
             are_links_judged: (voters, learners) == (1, 1) && (seed / 8).is_multiple_of(2),
             generation: 1,
             known: 0,
+            may_replace: (voters, learners) == (3, 1),
+            replacement: None,
             frame: Vec::new(),
             summary: Summary::default(),
         };
@@ -282,7 +288,9 @@ impl World {
                 Ok(())
             }
             Event::Heal => {
-                self.links.heal();
+                if !self.is_replacing() {
+                    self.links.heal();
+                }
                 Ok(())
             }
             Event::Room(id) => {
@@ -357,8 +365,12 @@ impl World {
             let at = self.now + self.hosts[&id].latency(&mut self.rng, self.now);
             self.at(at, Event::Disk(id, boot, work));
         }
+        self.see_replaced(id);
         self.send(id);
         self.check(id)?;
+        if self.see_answered(id) {
+            return Ok(());
+        }
         self.completions(id)?;
         let host = self.hosts.get_mut(&id).expect("it is there");
         let Some(node) = &mut host.node else { return Ok(()) };

@@ -53,6 +53,9 @@ pub struct Found {
     pub last: Sequence,
     /// Where each epoch begins, from that of the entry before `first` on, which is at the sequence before `first`.
     pub epochs: Vec<(Sequence, Epoch)>,
+    /// Of the entries up to `applied`, behind the snapshot, those that are none of the index' own and say something: changes of who
+    /// is in the cluster.
+    pub changes: Vec<Uncommitted>,
     /// The entries behind `applied`.
     pub uncommitted: VecDeque<Uncommitted>,
     /// The last vote.
@@ -173,6 +176,14 @@ impl Found {
         }
     }
 
+    /// An entry was applied.
+    fn note_applied(&mut self, entry: Uncommitted) {
+        self.applied = entry.sequence;
+        if !entry.payload.is_empty() && !is_command(&entry.payload) {
+            self.changes.push(entry);
+        }
+    }
+
     fn cut(&mut self, from: Sequence) {
         while self.epochs.len() > 1 && self.epochs.last().is_some_and(|(first, _)| *first >= from) {
             self.epochs.pop();
@@ -205,6 +216,7 @@ impl Replay {
                     self.found.applied = header.sequence;
                     self.found.epochs = vec![(header.sequence, header.epoch)];
                     self.found.snapshot_membership = membership;
+                    self.found.changes.clear();
                     self.committed = self.committed.max(header.sequence);
                 }
                 Err(error) => self.wrong = Some(error),
@@ -249,7 +261,7 @@ impl Replay {
             match checked.and_then(|()| self.index.apply(entry.sequence.0, payload).map(drop)) {
                 Ok(()) => {
                     self.replayed += 1;
-                    self.found.applied = entry.sequence;
+                    self.found.note_applied(entry);
                 }
                 Err(error) => self.wrong = Some(error),
             }
@@ -353,6 +365,20 @@ impl Engine {
             replica.last_command = sequence.0;
         }
         Ok(is_command.then_some(outcome))
+    }
+
+    /// Applies those of the entries found that turn out to be committed: up to `through`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Engine::apply_entry`].
+    pub fn apply_found(&mut self, found: &mut Found, through: Sequence) -> Result<()> {
+        while let Some(entry) = found.uncommitted.pop_front_if(|entry| entry.sequence <= through) {
+            self.apply_entry(entry.sequence, entry.epoch, &entry.payload)?;
+            found.note_applied(entry);
+        }
+        self.publish();
+        Ok(())
     }
 
     /// Shows readers all that was applied.
@@ -472,6 +498,11 @@ impl Engine {
     /// Whether records of so many bytes can be appended now.
     pub fn has_room(&self, bytes: u64) -> bool {
         self.log.has_room(bytes)
+    }
+
+    /// Whether a membership of so many bytes can be appended now.
+    pub fn has_room_for_membership(&self, bytes: usize) -> bool {
+        bytes <= self.options.log.membership_bytes_max() && self.has_room(bytes as u64)
     }
 
     /// Where durable entries lie.

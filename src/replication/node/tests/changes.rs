@@ -479,3 +479,44 @@ fn learners_do_not_say_that_a_node_was_removed() {
         assert_eq!(said.iter().any(is_told), tells, "{to}");
     }
 }
+
+/// One of four is taken out, and hears that it is, or does not; the two others that stay have that in their logs, and have not heard
+/// that it counts. The primary is lost: they need the vote of the one that was taken out.
+#[test]
+fn one_that_was_taken_out_votes_as_long_as_it_is_needed() {
+    for hears in [false, true] {
+        let mut net = Net::new(4, 0, None);
+        let primary = net.primary();
+        net.put(primary, "before", Level::All).unwrap();
+        assert!(matches!(net.answer(primary), Ok(Answer::Written(_))));
+        net.pass(300);
+        let others: Vec<u64> = (1..=4).filter(|id| *id != primary).collect();
+        let removed = others[2];
+        let now = at(net.millis);
+        net.node(primary).change(&Change::Remove { node: removed }, None, now).unwrap();
+        let turn = |net: &mut Net, id: u64| {
+            let (disk, node) = net.nodes.get_mut(&id).expect("it is there");
+            settle(node.as_mut().expect("it runs"), disk, now)
+        };
+        for (to, bytes) in turn(&mut net, primary) {
+            net.node(to).handle_frame(&bytes, now).unwrap();
+        }
+        let answers: Vec<_> = others.iter().flat_map(|id| turn(&mut net, *id)).collect();
+        for (_, bytes) in answers.iter().filter(|(to, _)| *to == primary) {
+            // The last of them counts no more, where that is whose removal the others have made count.
+            let _ = net.node(primary).handle_frame(bytes, now);
+        }
+        let told = turn(&mut net, primary);
+        assert!(net.node(primary).members().removed.contains(&removed), "it counts");
+        for (_, bytes) in told.iter().filter(|(to, _)| hears && *to == removed) {
+            net.node(removed).handle_frame(bytes, now).unwrap();
+        }
+        turn(&mut net, removed);
+        assert_eq!(net.node(removed).is_leaving(), hears);
+        net.stop(primary);
+        assert!(others[..2].contains(&net.primary()), "hears: {hears}");
+        // Then it is told, and is needed no more.
+        net.pass(3_000);
+        assert_eq!(*net.node(removed).standing(), Standing::Fenced(Fence::Removed));
+    }
+}

@@ -130,3 +130,103 @@ fn one_that_was_to_be_removed_can_be_promoted() {
     follows(&mut net);
     assert_eq!(net.node(2).members().learners, [3].into());
 }
+
+/// Node 1 alone votes, and gives node 3 a vote. Node 3 hears that this counts, node 2 does not. Node 3 may get a write, too, that node
+/// 2 has not. Then node 1 is gone, and node 2 is promoted by force.
+fn promoted_beside_a_voter(has_more: bool) -> Net {
+    let mut net = Net::empty(None);
+    for id in 1..=3 {
+        net.told.insert(id, Options { hash_interval: 4, ..options(None) });
+        net.start(id, &begin(1, 2));
+    }
+    assert_eq!(net.primary(), 1);
+    net.put(1, "both", Level::AtLeast(2)).unwrap();
+    net.talk();
+    net.pass(500);
+    let now = at(net.millis);
+    net.node(1).change(&Change::Promote { node: 3 }, None, now).unwrap();
+    net.node(1).advance(now);
+    let mut frame = Vec::new();
+    let mut frames = Vec::new();
+    while let Some(to) = net.node(1).poll_frame(&mut frame, now) {
+        frames.push((to, frame.clone()));
+    }
+    for (to, frame) in frames {
+        net.node(to).handle_frame(&frame, now).unwrap();
+    }
+    net.apart = [(1, 2), (2, 3)].into();
+    net.talk();
+    net.pass(300);
+    while net.node(1).poll_completion().is_some() {}
+    if has_more {
+        net.put(1, "more", Level::Quorum).unwrap();
+        assert!(matches!(net.answer(1), Ok(Answer::Written(_))));
+    }
+    assert!(net.node(3).members().is_voter(3) && !net.node(2).members().is_voter(3));
+    let status = net.node(2).status();
+    assert!(status.last > status.applied, "the change is there, and not known to be committed");
+    net.cut = vec![1];
+    net.stop(1);
+    net.apart.clear();
+    net.stop(2);
+    net.start(2, &Start { is_promoted: true, ..Start::default() });
+    net.pass(500);
+    for number in 0..12 {
+        net.put(2, &format!("after-{number}"), Level::Quorum).unwrap();
+        net.talk();
+        net.pass(100);
+    }
+    net
+}
+
+#[test]
+fn one_that_has_a_vote_by_a_change_of_which_the_promoted_one_had_not_heard_follows() {
+    let mut net = promoted_beside_a_voter(false);
+    follows(&mut net);
+    // And is one like others.
+    while net.node(2).poll_completion().is_some() {}
+    let now = at(net.millis);
+    net.node(2).change(&Change::Promote { node: 3 }, None, now).unwrap();
+    assert!(matches!(net.answer(2), Ok(Answer::Changed(_))));
+    net.pass(500);
+    assert!(net.node(3).may_elect() && net.node(3).role() == Role::Replica);
+}
+
+#[test]
+fn one_that_has_a_vote_and_what_the_promoted_one_has_not_takes_no_part() {
+    let mut net = promoted_beside_a_voter(true);
+    for _ in 0..2 {
+        let fence = Fence::OldGeneration { generation: 2 };
+        assert_eq!(*net.node(3).standing(), Standing::Fenced(fence));
+        assert!(is_there(net.node(3), "more") && !is_there(net.node(3), "after-0"));
+        net.stop(3);
+        net.start(3, &Start::default());
+        net.pass(1_000);
+    }
+    assert_eq!(net.node(2).role(), Role::Primary);
+}
+
+/// Node 1 begins another reign, of which node 2 does not hear: then that is promoted by force, and its first entry lies where the one
+/// of that reign does.
+#[test]
+fn a_promotion_by_force_has_an_epoch_that_no_reign_had_before() {
+    let mut net = Net::new(1, 2, None);
+    assert_eq!(net.primary(), 1);
+    net.put(1, "both", Level::AtLeast(3)).unwrap();
+    net.talk();
+    net.pass(500);
+    net.cut = vec![2];
+    net.stop(1);
+    net.start(1, &Start::default());
+    net.pass(500);
+    assert!(net.node(3).status().applied > net.node(2).status().last);
+    net.stop(1);
+    net.cut = vec![1];
+    net.stop(2);
+    net.start(2, &Start { is_promoted: true, ..Start::default() });
+    net.pass(500);
+    let sequence = net.node(2).members().sequence;
+    assert!(net.node(2).epoch_of(sequence) > net.node(3).epoch_of(sequence));
+    let fence = Fence::Diverged { sequence, from: 2 };
+    assert_eq!(*net.node(3).standing(), Standing::Fenced(fence), "it has what node 2 has not");
+}
