@@ -22,7 +22,7 @@
 //! | 8 | report | the last entry applied, the last that is committed as far as the node knows (8 each), whether it knows how old what it shows is (1), and if so that in milliseconds (8) |
 //! | 9 | door | where nodes reach what a card has a name for, as text |
 //! | 10 | look | milliseconds it may take (4), the position to be seen, or zeros (8, 8), what is read; the answer is of kind 2 |
-//! | 11 | forget | nothing: nobody waits for the answer to the read that has the number any more |
+//! | 11 | forget | nothing: nobody waits for what has the number any more: a read, or a write that is not begun |
 //!
 //! The links have checksums, and have seen to it that both ends belong to one cluster.
 
@@ -95,7 +95,7 @@ pub enum Relay {
     Ask,
     /// How far the node is.
     Report(Report),
-    /// Nobody waits for a read any more.
+    /// Nobody waits for a read any more, or for a write: if that is not begun, it is not to be.
     Forget,
 }
 

@@ -2,8 +2,9 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use socket2::Socket;
+use socket2::{Socket, TcpKeepalive};
 
 use crate::driver::event::EventKind;
 use crate::driver::listening::{ListeningSocket, Verdict};
@@ -16,6 +17,9 @@ use crate::sys::fork::Moment;
 
 /// How many clients are taken in in a turn before others have theirs.
 const ACCEPTS_PER_TURN: usize = 64;
+/// After so long without a word a client is asked whether it is there, as by Redis' `tcp-keepalive`: whose machine has gone without
+/// having said so would have a place for ever.
+const KEEPALIVE: Duration = Duration::from_secs(300);
 /// As Redis says it.
 const FULL: &[u8] = b"-ERR max number of clients reached\r\n";
 
@@ -59,6 +63,10 @@ impl Door {
             match net::accept(&self.from.socket) {
                 Accepted::One(socket, address) => {
                     if shared.try_enter() {
+                        if address.is_some() {
+                            let keepalive = TcpKeepalive::new().with_time(KEEPALIVE);
+                            let _ = socket.set_tcp_keepalive(&keepalive.with_interval(KEEPALIVE / 3));
+                        }
                         open(core, Guest { socket, address, since });
                     } else {
                         add(&shared.counters(core.index).refused, 1);

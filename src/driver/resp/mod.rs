@@ -273,8 +273,12 @@ impl Clients {
         for &key in &self.called {
             let Some(client) = find(&mut self.table, key) else { continue };
             // A balancer that has left has given up what it sent last, and may have asked for other things elsewhere.
-            // So may others that gave up while nothing went on here.
-            let has_left = client.is_late || client.is_ending && client.connection.follows_primary();
+            let mut has_left = client.is_ending && client.connection.follows_primary();
+            if client.is_late {
+                // So may others that gave up while nothing went on here. What is under way is answered.
+                has_left |= client.connection.has_requests(&self.hub);
+                (client.is_readable, client.has_ended) = (false, true);
+            }
             if has_left || client.read(&mut core.buffer, &self.hub, core.now).is_err() {
                 gone.push(key);
             }
@@ -361,13 +365,8 @@ impl Clients {
                         if !std::mem::replace(&mut client.is_called, true) {
                             self.called.push(key);
                         }
-                        client.connection.take_completion(
-                            ticket,
-                            completed,
-                            &mut self.hub,
-                            batch.of(number_of(key)),
-                            now,
-                        );
+                        let keys = batch.of(number_of(key), client.is_ending);
+                        client.connection.take_completion(ticket, completed, &mut self.hub, keys, now);
                     }
                     Finished::Told { client, ticket, told } => {
                         let key = key_of(client);
@@ -375,7 +374,7 @@ impl Clients {
                         if !std::mem::replace(&mut client.is_called, true) {
                             self.called.push(key);
                         }
-                        let keys = batch.of(number_of(key));
+                        let keys = batch.of(number_of(key), client.is_ending);
                         client.connection.take_told(ticket, told, &mut self.hub, keys, now);
                     }
                     Finished::Sync => {
@@ -393,7 +392,7 @@ impl Clients {
             for &key in &self.called {
                 let Some(client) = find(&mut self.table, key) else { continue };
                 is_idle &= !client.connection.has_requests(&self.hub);
-                client.connection.advance(&mut self.hub, batch.of(number_of(key)), now);
+                client.connection.advance(&mut self.hub, batch.of(number_of(key), client.is_ending), now);
                 if client.connection.waits_for_disk() && !self.waiting.contains(&key) {
                     self.waiting.push(key);
                 }

@@ -350,8 +350,11 @@ impl Splitter {
     fn read_client(&mut self, core: &mut Core, id: ClientId) {
         let Some(peer) = self.clients.get(id.index, id.generation) else { return };
         peer.is_called = false;
-        if peer.is_late {
-            return self.end_client(core, id);
+        if std::mem::take(&mut peer.is_late) && !peer.has_ended {
+            // What it has said since is not looked at.
+            (peer.is_readable, peer.has_ended) = (false, true);
+            self.split.handle_client_left(id, core.now);
+            self.split.handle_client_end(id, core.now);
         }
         let is_draining = self.is_draining;
         for _ in 0..READS_MAX {

@@ -34,7 +34,14 @@ pub struct Call {
 
 impl Call {
     pub(super) fn wanted(&self, deadline: Instant) -> Wanted {
-        Wanted { durability: self.durability, nodes: self.nodes, deadline, stays: false, source: None }
+        Wanted {
+            durability: self.durability,
+            nodes: self.nodes,
+            deadline,
+            stays: false,
+            source: None,
+            has_left: false,
+        }
     }
 }
 

@@ -55,6 +55,12 @@ pub(super) struct Wanted {
         expect(dead_code, reason = "of clusters")
     )]
     pub(super) source: Option<Source>,
+    /// Whoever asks has ended its half, and may have gone: what has to wait is not to be done later. A store of one node does not look at it.
+    #[cfg_attr(
+        not(all(feature = "proxy", feature = "replication")),
+        expect(dead_code, reason = "of clusters")
+    )]
+    pub(super) has_left: bool,
 }
 
 /// What was done, and what was reached.

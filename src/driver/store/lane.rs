@@ -298,7 +298,7 @@ impl Lane {
     }
 
     /// Whether this process stands still, or has done so just now: what comes in may have been said long ago, and another node may
-    /// have answered for it since.
+    /// have answered for it since. While a machine is suspended its clock stands still too, so that is not seen.
     pub(crate) fn has_stood_still(&self) -> bool {
         #[cfg(feature = "replication")]
         if let Some(of_member) = &self.sight.of_member {
@@ -350,6 +350,7 @@ impl Lane {
             now: now(),
             timeout: inner.options.timeout,
             client: 0,
+            has_left: false,
             is_writing: false,
             may_wait,
         }

@@ -252,8 +252,14 @@ impl Queue {
                     Command { time: Timestamp::default(), request: *request, operation: operation.clone() };
                 let owner = Owner::Queue(Arc::clone(&self.shared), *user_data, Expected::of(operation));
                 let source = Some(Source::Queue(Arc::as_ptr(&self.shared) as usize));
-                let wanted =
-                    Wanted { durability: *durability, nodes: *nodes, deadline: until, stays: false, source };
+                let wanted = Wanted {
+                    durability: *durability,
+                    nodes: *nodes,
+                    deadline: until,
+                    stays: false,
+                    source,
+                    has_left: false,
+                };
                 shared.take(&mut core, &command, &wanted, owner, now).inspect_err(|_| self.shared.give_back())
             });
             if result.is_err() {

@@ -381,8 +381,14 @@ impl Shared {
             let ticket = core.ground.submit_sync()?;
             core.owners.insert(ticket, owner);
         } else {
-            let wanted =
-                Wanted { durability: None, nodes: 0, deadline: Instant::START, stays: false, source: None };
+            let wanted = Wanted {
+                durability: None,
+                nodes: 0,
+                deadline: Instant::START,
+                stays: false,
+                source: None,
+                has_left: false,
+            };
             core.waiting.push_back(Waiting { command: None, wanted, owner });
         }
         Ok(())

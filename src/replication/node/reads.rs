@@ -91,9 +91,13 @@ impl Node {
 
     /// Nobody waits for a read any more: there is no answer.
     pub fn forget_read(&mut self, ticket: Ticket) {
+        // Tickets rise.
         let reads = &mut self.calls.reads;
-        reads.strong.retain(|read| read.ticket != ticket);
-        reads.waiters.retain(|waiter| waiter.ticket != ticket);
+        if let Ok(at) = reads.strong.binary_search_by_key(&ticket, |it| it.ticket) {
+            reads.strong.remove(at);
+        } else if let Ok(at) = reads.waiters.binary_search_by_key(&ticket, |it| it.ticket) {
+            reads.waiters.remove(at);
+        }
     }
 
     /// Whether what was at a position never counts, since what a later primary wrote has taken its place: it had been answered

@@ -58,6 +58,10 @@ pub(super) fn refused_write(error: &crate::error::Error) -> Failure {
         Error::NotPrimary { .. } => return READ_ONLY,
         Error::NoQuorum => return NO_QUORUM,
         Error::Superseded => return SUPERSEDED,
+        // Others are taken.
+        Error::State { what: "cluster", .. } => {
+            return failure(format!("TRYAGAIN nothing was written: {error}"));
+        }
         Error::UnknownOutcome | Error::TimedOut { .. } => return failure(format!("UNKNOWN {error}")),
         // What was sent is to blame, and other writes are taken.
         Error::InvalidArgument { .. } => return failure(format!("ERR nothing was written: {error}")),

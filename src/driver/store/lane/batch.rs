@@ -26,14 +26,16 @@ pub(crate) struct Batch<'a> {
     /// How long a write may take.
     pub(super) timeout: Duration,
     pub(super) client: u64,
+    /// It has ended its half.
+    pub(super) has_left: bool,
     pub(super) is_writing: bool,
     pub(super) may_wait: &'a mut bool,
 }
 
 impl Batch<'_> {
-    /// Whose the writes are that follow.
-    pub(crate) fn of(&mut self, client: u64) -> &mut Self {
-        self.client = client;
+    /// Whose the writes are that follow; `has_left`: it has ended its half, and may have gone.
+    pub(crate) fn of(&mut self, client: u64, has_left: bool) -> &mut Self {
+        (self.client, self.has_left) = (client, has_left);
         self
     }
 
@@ -212,7 +214,8 @@ impl Keys for Batch<'_> {
         let core = self.core.get_or_insert_with(|| self.shared.core.lock());
         let deadline = self.now.instant.saturating_add(self.timeout);
         let source = Some(Source::Client { lane: self.lane, client: self.client });
-        let wanted = Wanted { durability: Some(durability), nodes, deadline, stays, source };
+        let wanted =
+            Wanted { durability: Some(durability), nodes, deadline, stays, source, has_left: self.has_left };
         match self.shared.take_now(core, command, &wanted, owner, self.now)? {
             None => {
                 if let Some(leaves) = leaves

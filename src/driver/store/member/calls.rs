@@ -1,7 +1,7 @@
 //! [`Calls`]: who asked for what, where it is, and whom it is for: here with the node, held until there is a primary, passed
 //! on to it, or on its way back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::super::ground::{Reply, Source};
@@ -128,8 +128,11 @@ pub(super) struct Calls {
     arriving: BTreeMap<(u64, Ticket), (Reply, Instant)>,
     /// Those of other nodes that wait until there is room.
     pub(super) passed: Passed,
-    /// Sources that have left what they asked for, and until when anything of theirs may be left.
+    /// Sources that have left what they asked for, and until when anything of theirs may be left; and those times as they come.
     forsaken: BTreeMap<Source, Instant>,
+    forsaken_until: VecDeque<(Instant, Source)>,
+    /// Reads of other nodes' that nobody waits for, by node and number: looked for all at once.
+    forgotten: BTreeSet<(u64, u64)>,
     /// How many calls of other nodes are here.
     pub(super) remote: BTreeMap<u64, u32>,
     /// Bytes of what is held and passed on.
@@ -192,22 +195,46 @@ impl Calls {
         Some(Left::Here(local))
     }
 
-    /// Likewise, of another node's. Gives what this node has of it.
-    pub(super) fn forget_remote_read(&mut self, from: u64, number: u64) -> Option<replication::Ticket> {
-        let is_its = |local: &Local| match local {
-            Local::Remote { node, id, is_read } => *is_read && (*node, *id) == (from, number),
-            Local::RemoteLook { node, id, .. } => (*node, *id) == (from, number),
-            _ => false,
-        };
-        let local = self.local.iter().find(|(_, local)| is_its(local)).map(|(ticket, _)| *ticket)?;
-        self.local.remove(&local);
-        self.end_remote(from);
-        Some(local)
+    /// Nobody waits for a read of another node's.
+    pub(super) fn forget_remote(&mut self, from: u64, number: u64) {
+        self.forgotten.insert((from, number));
     }
 
-    /// A source asks for nothing more, and does not wait for what it has asked for, of which nothing is left at `until`.
-    pub(super) fn forsake(&mut self, source: Source, until: Instant) {
-        self.forsaken.insert(source, until);
+    /// Lets go of such reads. Gives what the node has of them.
+    pub(super) fn take_forgotten(&mut self) -> Vec<replication::Ticket> {
+        let forgotten = std::mem::take(&mut self.forgotten);
+        if forgotten.is_empty() {
+            return Vec::new();
+        }
+        let is_its = |local: &Local| match local {
+            Local::Remote { node, id, is_read: true } | Local::RemoteLook { node, id, .. } => {
+                forgotten.contains(&(*node, *id))
+            }
+            _ => false,
+        };
+        let local: Vec<_> = self.local.extract_if(.., |_, local| is_its(local)).collect();
+        for (_, local) in &local {
+            if let Local::Remote { node, .. } | Local::RemoteLook { node, .. } = local {
+                self.end_remote(*node);
+            }
+        }
+        local.into_iter().map(|(ticket, _)| ticket).collect()
+    }
+
+    /// A source asks for nothing more, and does not wait for what it has asked for, of which nothing is left at `until`. Gives what of it
+    /// is away: at which node, and as what.
+    pub(super) fn forsake(&mut self, source: Source, until: Instant) -> Vec<(u64, u64)> {
+        if self.held.may_have(source) {
+            self.note_forsaken(source, until);
+        }
+        self.held.away_of(source)
+    }
+
+    /// The same, of one that has just asked for something.
+    pub(super) fn note_forsaken(&mut self, source: Source, until: Instant) {
+        if self.forsaken.insert(source, until) != Some(until) {
+            self.forsaken_until.push_back((until, source));
+        }
     }
 
     /// Whether whoever asked for a call has left.
@@ -257,7 +284,7 @@ impl Calls {
         self.ids += 1;
         self.bytes += call.asked.bytes();
         *self.sent_bytes.entry(to).or_default() += call.asked.bytes();
-        self.held.note_sent(&call, to);
+        self.held.note_sent(&call, to, self.ids);
         self.sent.insert(self.ids, (to, call));
         self.ids
     }
@@ -311,7 +338,11 @@ impl Calls {
         let late: Vec<(u64, u64)> =
             self.sent.iter().filter(|(_, it)| it.1.deadline <= now).map(|(id, it)| (*id, it.0)).collect();
         let sent = late.into_iter().filter_map(|(id, to)| self.take_sent(to, id)).collect();
-        self.forsaken.retain(|_, until| *until > now);
+        while let Some((_, source)) = self.forsaken_until.pop_front_if(|(until, _)| *until <= now) {
+            if self.forsaken.get(&source).is_some_and(|until| *until <= now) {
+                self.forsaken.remove(&source);
+            }
+        }
         let is_idle = self.done_at.is_none_or(|at| at.saturating_add(patience) <= now);
         let held = self.held.take_late(is_idle, now);
         self.let_go(&held);
@@ -412,8 +443,9 @@ mod tests {
         calls.local.insert(replication::Ticket(2), Local::Remote { node: 7, id: 5, is_read: true });
         calls.local.insert(replication::Ticket(3), Local::Remote { node: 7, id: 6, is_read: false });
         for (from, number, found) in [(7, 6, None), (8, 5, None), (7, 5, Some(2)), (7, 5, None)] {
-            let forgotten = calls.forget_remote_read(from, number);
-            assert_eq!(forgotten, found.map(replication::Ticket), "{from} {number}");
+            calls.forget_remote(from, number);
+            let forgotten = calls.take_forgotten();
+            assert_eq!(forgotten.first().copied(), found.map(replication::Ticket), "{from} {number}");
         }
         assert!(calls.admit_remote(7, 1));
         calls.local.clear();
@@ -433,8 +465,12 @@ mod tests {
             call
         };
         let at = |ms| Instant::START.saturating_add(Duration::from_millis(ms));
+        assert!(calls.forsake(source, at(20)).is_empty());
+        assert!(calls.forsaken.is_empty(), "nothing of it is here");
+        let id = calls.send(3, of(1, Some(source)));
         assert!(!calls.is_forsaken(&of(1, Some(source))));
-        calls.forsake(source, at(20));
+        assert_eq!(calls.forsake(source, at(20)), [(3, id)]);
+        calls.take_sent(3, id);
         assert!(calls.is_forsaken(&of(1, Some(source))));
         assert!(!calls.is_forsaken(&of(1, None)));
         assert!(!calls.is_forsaken(&of(1, Some(Source::Client { lane: 2, client: 7 }))));

@@ -19,8 +19,8 @@ pub(super) struct Held {
     ready: BTreeMap<Ticket, Call>,
     /// What waits until nothing of its source is away. Something of it is.
     behind: BTreeMap<(Source, Ticket), Call>,
-    /// What is away, with the node that it is at.
-    away: BTreeMap<(Source, Ticket), u64>,
+    /// What is away, with the node that it is at, and the number by which it was passed on.
+    away: BTreeMap<(Source, Ticket), (u64, u64)>,
 }
 
 fn all_of(source: Source) -> std::ops::RangeInclusive<(Source, Ticket)> {
@@ -57,7 +57,7 @@ impl Held {
 
     fn may_go(&self, source: Source, ticket: Ticket, to: Option<u64>) -> bool {
         let last = self.away.range(all_of(source)).next_back();
-        let goes_on = last.is_none_or(|(&(_, before), &at)| before < ticket && to == Some(at));
+        let goes_on = last.is_none_or(|(&(_, before), &(at, _))| before < ticket && to == Some(at));
         goes_on && self.behind.range(all_of(source)).next().is_none()
     }
 
@@ -66,11 +66,23 @@ impl Held {
         !self.ready.is_empty() || self.away.range(all_of(source)).next().is_some()
     }
 
-    /// A call went to a node.
-    pub(super) fn note_sent(&mut self, call: &Call, to: u64) {
+    /// A call went to a node, as `id`.
+    pub(super) fn note_sent(&mut self, call: &Call, to: u64, id: u64) {
         if let Some(source) = call.asked.source() {
-            self.away.insert((source, call.ticket), to);
+            self.away.insert((source, call.ticket), (to, id));
         }
+    }
+
+    /// Whether something of a source may wait here or be away.
+    pub(super) fn may_have(&self, source: Source) -> bool {
+        !self.ready.is_empty()
+            || self.behind.range(all_of(source)).next().is_some()
+            || self.away.range(all_of(source)).next().is_some()
+    }
+
+    /// What of a source is away: the node that it is at, and the number by which it was passed on.
+    pub(super) fn away_of(&self, source: Source) -> Vec<(u64, u64)> {
+        self.away.range(all_of(source)).map(|(_, it)| *it).collect()
     }
 
     /// A call is away no more.
@@ -140,7 +152,7 @@ mod tests {
     fn send(held: &mut Held, to: u64) -> Vec<u64> {
         let sent = std::iter::from_fn(|| {
             let call = held.take(Some(to))?;
-            held.note_sent(&call, to);
+            held.note_sent(&call, to, call.ticket.0);
             Some(call.ticket.0)
         });
         sent.collect()
@@ -173,6 +185,8 @@ mod tests {
         assert_eq!(send(&mut held, 5), [1, 2]);
         held.push(call(3, Some(SOURCE)));
         assert_eq!(send(&mut held, 5), [3]);
+        assert_eq!(held.away_of(SOURCE), [(5, 1), (5, 2), (5, 3)]);
+        assert!(held.may_have(SOURCE) && !held.may_have(Source::Queue(8)));
         held.push(call(4, Some(SOURCE)));
         held.push(call(5, Some(Source::Queue(8))));
         held.push(call(6, None));

@@ -149,7 +149,7 @@ impl Store {
         let identity = node.engine().identity();
         let reader = node.reader();
         let uses = (options.engine.eviction == Eviction::Lru).then(|| node.engine().uses());
-        let sight = Arc::new(Sight::default());
+        let sight = Arc::new(Sight::new(cluster.replication.tick * cluster.replication.election_ticks));
         let read_level = cluster.read;
         let mut member = Member {
             own,

@@ -210,6 +210,7 @@ impl Member {
     pub(super) fn close(&mut self, now: Now) {
         self.is_closed = true;
         self.sight.set(None);
+        self.refuse_passed();
         self.node.close(now);
         self.take_completions(now);
         if let Some(ticket) = self.take_held_change() {
@@ -275,7 +276,11 @@ impl Member {
 
     /// Shows readers what they see without the lock.
     fn show(&mut self, now: Now) {
-        self.sight.beat(now.instant);
+        match self.node.next_deadline(now) {
+            Some(_) => self.sight.beat(now.instant),
+            // It has no turns any more.
+            None => self.sight.rest(),
+        }
         self.sight.set(self.node.reign(now.instant));
         let is_primary = self.node.role() == Role::Primary;
         self.sight.set_standing(is_primary, self.node.fresh_since());

@@ -4,7 +4,7 @@
 //! room and did a younger one, the older could not be done behind it any more ([`Held`](super::held::Held)). So they wait here, all in one
 //! line, in the order in which they came. A node has no more under way than one passes on at a time, which bounds the line.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use crate::replication::Level;
 use crate::time::Instant;
@@ -25,6 +25,8 @@ pub(super) struct Write {
 #[derive(Debug, Default)]
 pub(super) struct Passed {
     line: VecDeque<Write>,
+    /// Those that were withdrawn, by node and number.
+    withdrawn: BTreeSet<(u64, u64)>,
     /// Whose turn it was last when there was room: the line's, or that of what this node's own callers ask for.
     was_first: bool,
 }
@@ -44,15 +46,31 @@ impl Passed {
         self.line.push_front(write);
     }
 
-    /// The one that came first.
-    pub(super) fn take(&mut self) -> Option<Write> {
-        self.line.pop_front()
+    /// Whoever asked for one has left: it is not to be done any more.
+    pub(super) fn withdraw(&mut self, from: u64, id: u64) {
+        if !self.line.is_empty() {
+            self.withdrawn.insert((from, id));
+        }
     }
 
-    /// Whether the line goes before what else waits; the two take turns.
-    pub(super) fn goes_first(&mut self) -> bool {
+    /// The one that came first, and whether it was withdrawn.
+    pub(super) fn take(&mut self) -> Option<(Write, bool)> {
+        let Some(write) = self.line.pop_front() else {
+            self.withdrawn.clear();
+            return None;
+        };
+        let is_withdrawn = self.withdrawn.remove(&(write.from, write.id));
+        Some((write, is_withdrawn))
+    }
+
+    /// Whether the line goes before what else waits.
+    pub(super) fn goes_first(&self) -> bool {
+        !self.was_first
+    }
+
+    /// One of the two had room, so next time it is the other's turn.
+    pub(super) fn note_turn(&mut self) {
         self.was_first = !self.was_first;
-        self.was_first
     }
 
     /// A link is over: nobody is to be answered over it.
@@ -92,14 +110,21 @@ mod tests {
         for (from, id, ms) in [(1, 1, 9), (2, 1, 5), (1, 2, 5), (2, 2, 9), (1, 3, 9)] {
             passed.push(write(from, id, ms));
         }
-        let first = passed.take().unwrap();
-        assert_eq!((first.from, first.id), (1, 1));
+        let (first, is_withdrawn) = passed.take().unwrap();
+        assert_eq!((first.from, first.id, is_withdrawn), (1, 1, false));
         passed.put_back(first);
+        passed.withdraw(2, 2);
         let at = |ms| Instant::START.saturating_add(Duration::from_millis(ms));
         assert!(passed.take_late(at(4)).is_empty());
         assert_eq!(passed.take_late(at(5)), [write(2, 1, 5), write(1, 2, 5)]);
         assert_eq!(passed.lose(1), 2);
-        assert_eq!((passed.take(), passed.is_empty()), (Some(write(2, 2, 9)), true));
-        assert_ne!(passed.goes_first(), passed.goes_first());
+        assert_eq!((passed.take(), passed.is_empty()), (Some((write(2, 2, 9), true)), true));
+        assert_eq!(passed.take(), None);
+        passed.withdraw(2, 3);
+        passed.push(write(2, 3, 9));
+        assert_eq!(passed.take(), Some((write(2, 3, 9), false)), "that was another one's");
+        let goes_first = passed.goes_first();
+        passed.note_turn();
+        assert_ne!(passed.goes_first(), goes_first);
     }
 }

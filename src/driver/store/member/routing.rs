@@ -24,6 +24,8 @@ use crate::time::Instant;
 const SWEEP: Duration = Duration::from_millis(10);
 /// What a caller that has left asked for less than so long ago is still sent for the first time.
 const LATE: Duration = Duration::from_millis(100);
+/// What a write waits for whose turn has not come.
+const BEFORE: &str = "what was asked for before";
 /// How long nothing is passed on to a primary that was none, or had no time, unless another one is found.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -38,7 +40,7 @@ impl Member {
         let level = self.level_of(command, wanted);
         let is_behind = wanted.source.is_some_and(|source| self.calls.held.has_before(source));
         let why = if self.node.role() == Role::Primary && is_behind {
-            Denied::Busy("what was asked for before")
+            Denied::Busy(BEFORE)
         } else if self.node.role() == Role::Primary && !self.calls.passed.is_empty() {
             Denied::Busy("what others asked for before")
         } else if self.node.role() == Role::Primary {
@@ -65,6 +67,9 @@ impl Member {
         let mut encoded = Vec::new();
         command.encode(&mut encoded);
         let (is_repeatable, stays, source) = (command.request.is_some(), wanted.stays, wanted.source);
+        if let Some(source) = source.filter(|_| wanted.has_left) {
+            self.calls.note_forsaken(source, wanted.deadline);
+        }
         let asked = Asked::Write { command: encoded, level, is_repeatable, stays, source };
         Ok(self.hold(asked, wanted.deadline, now))
     }
@@ -140,6 +145,9 @@ impl Member {
         let mut has_submitted = line_first && self.submit_passed(now);
         has_submitted |= self.route_held(now);
         has_submitted |= !line_first && self.submit_passed(now);
+        if has_submitted {
+            self.calls.passed.note_turn();
+        }
         has_submitted
     }
 
@@ -175,7 +183,7 @@ impl Member {
             }
             let Some(call) = self.calls.take_held(to) else { break };
             if self.is_late(&call, now.instant) {
-                let why = self.error(Denied::NoQuorum);
+                let why = self.error(Denied::Busy(BEFORE));
                 self.refuse(&call, why);
                 continue;
             }
@@ -204,9 +212,11 @@ impl Member {
         self.calls.is_forsaken(call) && Instant::from_nanos(asked_at).saturating_add(LATE) <= now
     }
 
-    /// A source has left.
+    /// A source has left. What of it waits at the primary is not done there either.
     pub(in crate::driver::store) fn forsake(&mut self, source: Source, until: Instant) {
-        self.calls.forsake(source, until);
+        for (node, id) in self.calls.forsake(source, until) {
+            self.say(node, id, &Relay::Forget);
+        }
     }
 
     /// Nothing comes of a call any more. What was passed on before, and is refused now, may have been done all the same.
@@ -305,9 +315,8 @@ impl Member {
             Relay::Message { channel, payload } => self.hear(channel, payload),
             Relay::Ask => self.progress.handle_asked(from),
             Relay::Forget => {
-                if let Some(ticket) = self.calls.forget_remote_read(from, id) {
-                    self.node.forget_read(ticket);
-                }
+                self.calls.passed.withdraw(from, id);
+                self.calls.forget_remote(from, id);
             }
             Relay::Report(report) => self.take_report(from, &report, now.instant),
             Relay::Door { address } => {
@@ -333,7 +342,7 @@ impl Member {
         let is_behind = !self.calls.passed.is_empty();
         let admitted = self.submit_remote(from, |member| {
             if is_behind {
-                return Err(Denied::Busy("what was asked for before"));
+                return Err(Denied::Busy(BEFORE));
             }
             member.submit_encoded(&write.command, write.level, Some(write.deadline), now)
         });
@@ -349,7 +358,11 @@ impl Member {
     /// node got some.
     fn submit_passed(&mut self, now: Now) -> bool {
         let mut has_submitted = false;
-        while let Some(write) = self.calls.passed.take() {
+        while let Some((write, is_withdrawn)) = self.calls.passed.take() {
+            if is_withdrawn {
+                self.withdraw(&write);
+                continue;
+            }
             let result = match self.node.role() {
                 Role::Primary => self.submit_encoded(&write.command, write.level, Some(write.deadline), now),
                 _ => Err(self.not_primary()),
@@ -367,6 +380,27 @@ impl Member {
         has_submitted
     }
 
+    /// A write that waited is not done.
+    fn withdraw(&mut self, write: &Write) {
+        self.calls.end_remote(write.from);
+        self.say(write.from, write.id, &Relay::Written(Err(Denied::Busy(BEFORE))));
+    }
+
+    /// Nothing more is taken in: what waits is done by another primary, if by any.
+    pub(super) fn refuse_passed(&mut self) {
+        let why = self.not_primary();
+        while let Some((write, _)) = self.calls.passed.take() {
+            self.calls.end_remote(write.from);
+            self.say(write.from, write.id, &Relay::Written(Err(why.clone())));
+        }
+    }
+
+    fn let_go_forgotten(&mut self) {
+        for ticket in self.calls.take_forgotten() {
+            self.node.forget_read(ticket);
+        }
+    }
+
     /// Takes a call of another node's, as many as may be.
     pub(super) fn submit_remote(
         &mut self,
@@ -374,7 +408,12 @@ impl Member {
         submit: impl FnOnce(&mut Self) -> std::result::Result<crate::replication::Ticket, Denied>,
     ) -> std::result::Result<crate::replication::Ticket, Denied> {
         let most = self.options.forward_max;
-        if !self.calls.admit_remote(from, most) {
+        let mut is_admitted = self.calls.admit_remote(from, most);
+        if !is_admitted {
+            self.let_go_forgotten();
+            is_admitted = self.calls.admit_remote(from, most);
+        }
+        if !is_admitted {
             let limit = u64::from(most);
             return Err(Denied::Refused(Error::Capacity { what: "forward_max", limit }));
         }
@@ -567,9 +606,9 @@ impl Member {
         self.sweeps_at = now.saturating_add(SWEEP);
         self.end_doubtful(now);
         for write in self.calls.passed.take_late(now) {
-            self.calls.end_remote(write.from);
-            self.say(write.from, write.id, &Relay::Written(Err(Denied::Busy("what was asked for before"))));
+            self.withdraw(&write);
         }
+        self.let_go_forgotten();
         let (done, sent, held) = self.calls.late(self.options.patience, now);
         for (ticket, reply) in done {
             self.reply(ticket, Ok(reply));

@@ -12,10 +12,10 @@ use crate::store::index::Timestamp;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::time::{Clock, Instant};
 
-/// A node that has no turn for so long has stood still. Another may be primary by then.
+/// A node that has no turn for so long has stood still, unless an election takes longer. Another may be primary by then.
 const STANDSTILL: Duration = Duration::from_millis(500);
 /// For so long afterwards what comes in may have been said before.
-const AFTERWARDS: Duration = Duration::from_secs(1);
+const AFTERWARDS: Duration = Duration::from_millis(250);
 
 /// See the module. Written with the store's lock held.
 #[derive(Debug, Default)]
@@ -28,9 +28,11 @@ pub(in crate::driver::store) struct Sight {
     is_primary: AtomicU32,
     /// As of when what is here is all there was; 0: that is not known.
     fresh_since: AtomicU64,
-    /// When the node last had its turn, which it has many times a second.
+    /// After how long without a turn the node has stood still, in nanoseconds.
+    standstill: u64,
+    /// When the node last had its turn, which it has many times in an election's; 0: it has none.
     beat: AtomicU64,
-    /// When it had one again that it should have had long before: the process, or the machine, had stood still.
+    /// When it had one again that it should have had long before.
     resumed: AtomicU64,
     /// The time in the log less this machine's count, in milliseconds; 0: nothing is known of it.
     offset: AtomicU64,
@@ -45,6 +47,11 @@ pub(in crate::driver::store) struct Standpoint {
 }
 
 impl Sight {
+    /// Of a node whose elections take so long.
+    pub(super) fn new(election: Duration) -> Self {
+        Self { standstill: STANDSTILL.max(election).as_nanos() as u64, ..Self::default() }
+    }
+
     /// The reign, `None` where this node is not primary.
     #[inline]
     pub(in crate::driver::store) fn reign(&self) -> Option<u64> {
@@ -108,13 +115,19 @@ impl Sight {
         let beat = self.beat.load(Ordering::Acquire);
         let resumed = self.resumed.load(Ordering::Acquire);
         let is_within = |at: u64, bound: Duration| now.saturating_sub(at) < bound.as_nanos() as u64;
-        beat != 0 && !is_within(beat, STANDSTILL) || resumed != 0 && is_within(resumed, AFTERWARDS)
+        beat != 0 && now.saturating_sub(beat) >= self.standstill
+            || resumed != 0 && is_within(resumed, AFTERWARDS)
+    }
+
+    /// The node has no turns any more.
+    pub(super) fn rest(&self) {
+        self.beat.store(0, Ordering::Release);
     }
 
     /// The node has its turn at `now`.
     pub(super) fn beat(&self, now: Instant) {
         let (now, before) = (now.as_nanos(), self.beat.load(Ordering::Relaxed));
-        if before != 0 && now.saturating_sub(before) >= STANDSTILL.as_nanos() as u64 {
+        if before != 0 && now.saturating_sub(before) >= self.standstill {
             self.resumed.store(now, Ordering::Release);
         }
         self.beat.store(now.max(before), Ordering::Release);
@@ -153,7 +166,7 @@ mod tests {
 
     #[test]
     fn who_has_stood_still_is_known_for_a_while() {
-        let sight = Sight::default();
+        let sight = Sight::new(Duration::from_millis(400));
         let at = |ms: u64| Instant::from_nanos(ms * 1_000_000);
         assert!(!sight.has_stood_still_at(at(9_000)), "it has never had its turn");
         sight.beat(at(9_000));
@@ -163,9 +176,13 @@ mod tests {
         sight.beat(at(9_999));
         sight.beat(at(9_990));
         assert!(sight.has_stood_still_at(at(9_999)), "it has just gone on");
-        sight.beat(at(10_400));
-        sight.beat(at(10_800));
-        assert!(sight.has_stood_still_at(at(10_998)) && !sight.has_stood_still_at(at(10_999)));
+        sight.beat(at(10_200));
+        assert!(sight.has_stood_still_at(at(10_248)) && !sight.has_stood_still_at(at(10_249)));
+        sight.rest();
+        assert!(!sight.has_stood_still_at(at(99_999)), "it has no turns");
+        let slow = Sight::new(Duration::from_secs(10));
+        slow.beat(at(1_000));
+        assert!(!slow.has_stood_still_at(at(10_999)) && slow.has_stood_still_at(at(11_000)));
     }
 
     #[test]
