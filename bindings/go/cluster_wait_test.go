@@ -283,8 +283,9 @@ func TestAWriteWhosePrimaryIsLostIsOfUnknownOutcome(t *testing.T) {
 	}
 	told := map[string]chan error{}
 	for name, write := range writes {
-		told[name] = make(chan error, 1)
-		go func() { told[name] <- write() }()
+		answer := make(chan error, 1)
+		told[name] = answer
+		go func() { answer <- write() }()
 	}
 	eventually(t, "they are under way", func() bool {
 		status, err := store.Status()

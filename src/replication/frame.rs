@@ -62,6 +62,13 @@ pub enum Fault {
         /// Its generation.
         generation: u64,
     },
+    /// It is of a generation after a promotion by force of which this node has not heard by its log.
+    NewGeneration {
+        /// The sender.
+        from: u64,
+        /// Its generation.
+        generation: u64,
+    },
     /// It comes from a process that another one with the same number has taken the place of: sent late, or again, or two
     /// run at once.
     Retired {
@@ -107,6 +114,10 @@ impl fmt::Display for Fault {
                 f,
                 "node {from} is of generation {generation}, and another was promoted since; take its directory away \
                  and add it anew"
+            ),
+            Fault::NewGeneration { from, generation } => write!(
+                f,
+                "node {from} is of generation {generation}, which was promoted by force: this node waits to hear whether its log goes on there"
             ),
             Fault::Retired { from } => write!(
                 f,

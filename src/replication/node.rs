@@ -123,6 +123,8 @@ pub struct Node {
     flush_since: Option<Instant>,
     /// This primary hands over by itself no earlier than then.
     hands_over_from: Instant,
+    /// How many that it began by itself in a row came to nothing.
+    failed_handovers: u32,
     /// It was told to take over, and could not yet.
     summons: Option<Summons>,
     kept: VecDeque<(u64, u64)>,

@@ -74,7 +74,11 @@ impl Node {
     /// Looks whether it is over.
     pub(super) fn follow_degrading(&mut self) {
         let Some(Current { sequence, level, writes }) = self.degrading.current else { return };
-        let is_reached = !self.is_primary() || self.lacking_at(level, sequence).next().is_none();
+        // A number of nodes that there are not any more is not reached.
+        let is_hopeless =
+            matches!(level, Level::AtLeast(least) if self.members.nodes().count() < least as usize);
+        let is_reached =
+            !self.is_primary() || !is_hopeless && self.lacking_at(level, sequence).next().is_none();
         if is_reached {
             self.degrading.current = None;
             self.events.push_back(Event::Recovered { writes });

@@ -222,6 +222,7 @@ impl Node {
             expiring: None,
             flush_since: None,
             hands_over_from: crate::time::Instant::START,
+            failed_handovers: 0,
             summons: None,
             kept: VecDeque::new(),
             appended_bytes: 0,

@@ -126,7 +126,7 @@ impl Node {
             self.note_forgetful(from, header.forgot);
         }
         if header.generation > self.members.generation && self.members.is_voter(self.identity.node) {
-            self.handle_newer_generation(header, body);
+            return self.handle_newer_generation(header, body);
         }
         Ok(())
     }
@@ -135,12 +135,19 @@ impl Node {
     /// promoted node had not applied is a learner there, so that one sends it entries. Where its whole log goes on there nothing of
     /// what it has answered for is lost, and it follows, as one that has forgotten what it promised: it votes for nobody until it is
     /// taken in again.
-    fn handle_newer_generation(&mut self, header: &Header, body: &Body) {
+    ///
+    /// What says nothing of a log proves nothing, and is not taken in: who takes this node for a learner sends it entries before long, and
+    /// who does not tells it so.
+    fn handle_newer_generation(&mut self, header: &Header, body: &Body) -> Result<(), Fault> {
         let may_follow = !self.is_alone() && self.raw.raft.state != StateRole::Leader;
+        let ignored = Err(Fault::NewGeneration { from: header.from, generation: header.generation });
         let follows = match body {
-            Body::Consensus(message) => may_follow && self.goes_on_in(message),
-            // Who sends it takes this node for one of its own, and says nothing of its log.
-            Body::Ping | Body::Hash { .. } if may_follow => return,
+            Body::Ping | Body::Hash { .. } if may_follow => return Ok(()),
+            Body::Follow { .. } | Body::Want { .. } | Body::Feed(_) if may_follow => return ignored,
+            Body::Consensus(message) if may_follow => match message.get_msg_type() {
+                MessageType::MsgAppend | MessageType::MsgHeartbeat => self.goes_on_in(message),
+                _ => return ignored,
+            },
             _ => false,
         };
         if follows {
@@ -148,6 +155,7 @@ impl Node {
         } else {
             self.fence(Fence::OldGeneration { generation: header.generation });
         }
+        Ok(())
     }
 
     /// Whether a message is of a primary whose log, as far as it tells, has all that this node's has.

@@ -131,15 +131,17 @@ impl Node {
     pub(super) fn follow_transfer(&mut self) {
         let Some(transfer) = &self.transfer else { return };
         if self.primary() == Some(transfer.to) {
+            self.failed_handovers = 0;
             if let Some(ticket) = transfer.ticket {
                 self.calls.complete(ticket, Ok(Answer::HandedOver));
             }
             self.transfer = None;
         } else if transfer.deadline <= self.now.instant {
             if !transfer.is_ordered() {
-                // Nothing came of it: there is no need to wait until it may be this node's turn again.
-                let soon = self.now.instant.saturating_add(self.election_time());
-                self.hands_over_from = self.hands_over_from.min(soon);
+                // Nothing came of it, so it is tried again before it would be this node's turn: sooner at first than later.
+                self.failed_handovers += 1;
+                let pause = self.election_time().saturating_mul(1 << (2 * self.failed_handovers).min(16));
+                self.hands_over_from = self.hands_over_from.min(self.now.instant.saturating_add(pause));
             }
             self.end_transfer(Denied::TimedOut);
         } else if self.primary().is_some_and(|node| node != self.identity.node) {

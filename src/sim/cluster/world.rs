@@ -242,7 +242,7 @@ impl World {
                     use crate::replication::Fault;
                     let is_expected = match fault {
                         Fault::Removed { .. } | Fault::Retired { .. } => true,
-                        Fault::OldGeneration { .. } => self.generation > 1,
+                        Fault::OldGeneration { .. } | Fault::NewGeneration { .. } => self.generation > 1,
                         _ => false,
                     };
                     if !is_expected {

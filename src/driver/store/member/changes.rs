@@ -416,6 +416,14 @@ impl Member {
                 let has_room = engine.has_room(self.options.replication.message_bytes);
                 let is_stuck = matches!(problem, Error::Io { .. }) || is_snapshotted || !has_room;
                 is_stuck.then(|| format!("its disk takes no more of the log: {problem}"))
+            })
+            .or_else(|| {
+                let (asked, there) = (self.options.nodes as usize, members.nodes().count());
+                (asked > there && status.role == Role::Primary).then(|| {
+                    format!(
+                        "durability asks for {asked} nodes, and the cluster has {there}: no write reaches that; add one, or ask for less"
+                    )
+                })
             }),
             Standing::Founding => Some(
                 "begins a new cluster, and waits until enough of its voters say that they are new too".into(),

@@ -113,7 +113,8 @@ impl Store {
             && damage.len() < MENDED_MAX
             && !start.is_promoted
             && !is_alone
-            && let Some(done) = mending::mend(&disk, error, &cluster, label, damage.is_empty())?
+            && let Some(done) =
+                mending::mend(&disk, error, &cluster, label, damage.is_empty(), found == Found::Damaged)?
         {
             damage.push(done);
             opened = open(&Start { is_damaged: true, label, ..Start::default() }, word(3));

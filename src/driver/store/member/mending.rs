@@ -18,7 +18,8 @@ const FOLDER: &str = "set-aside";
 /// the log. Blocks for the disk.
 ///
 /// - `label`: whose the log says it is, where it was a store of one node.
-/// - `is_first`: nothing was mended at this opening yet. What was kept of the directory before that is not replaced otherwise.
+/// - `is_first`: nothing was mended at this opening yet. Otherwise who is in the cluster was looked for when more of the log was there.
+/// - `was_damaged`: it was before this opening. What was kept of it then is not replaced, nor is what an earlier pass has kept.
 ///
 /// # Errors
 ///
@@ -29,11 +30,12 @@ pub(super) fn mend(
     cluster: &ClusterOptions,
     label: Option<Identity>,
     is_first: bool,
+    was_damaged: bool,
 ) -> Result<Option<ClusterEvent>> {
     let Some(cut) = Cut::plan(disk, opening)? else { return Ok(None) };
     let voters = cluster.members.iter().filter(|it| !it.is_learner).count();
     let own = cluster.identity().node;
-    if !cut.is_mendable(own, voters) {
+    if is_first && !cut.is_mendable(own, voters) {
         let configured = cluster.members.iter().filter(|it| it.is_learner).map(|it| it.name.to_string());
         let learners = match &cut.members {
             Some(members) => learners_in(members),
@@ -45,7 +47,7 @@ pub(super) fn mend(
     }
     // From here on the node has forgotten something, whatever comes in between.
     place::mark(disk.folder(), &cluster.cluster, &cluster.node, label, place::Stage::Damaged)?;
-    set_aside(disk, &cut, is_first)?;
+    set_aside(disk, &cut, is_first && !was_damaged)?;
     cut.run(disk)?;
     let done = match cut.keeps_log() {
         true => "the log was cut off there",
@@ -89,7 +91,7 @@ pub(super) fn clear(disk: &FileDisk) {
 }
 
 /// Keeps the files that are changed or go as they are: under another name, or as a copy where they are cut.
-fn set_aside(disk: &FileDisk, cut: &Cut, is_first: bool) -> Result<()> {
+fn set_aside(disk: &FileDisk, cut: &Cut, replaces: bool) -> Result<()> {
     let path = disk.dir().join(FOLDER);
     let failed = |what: String, error: io::Error| Error::io(what, &error);
     let folder = disk
@@ -98,7 +100,7 @@ fn set_aside(disk: &FileDisk, cut: &Cut, is_first: bool) -> Result<()> {
         .map_err(|error| failed(format!("make {}", path.display()), error))?;
     for file in cut.touched() {
         let name = file.to_string();
-        keep(disk.folder(), &folder, &name, cut.cuts(file), is_first)
+        keep(disk.folder(), &folder, &name, cut.cuts(file), replaces)
             .map_err(|error| failed(format!("keep {} in {}", disk.name(file), path.display()), error))?;
     }
     folder.handle().sync_all().map_err(|error| failed(format!("sync {}", path.display()), error))

@@ -169,6 +169,30 @@ fn what_expires_expires_by_the_log_on_all_nodes() {
 }
 
 /// A number of nodes may be asked for that only a learner makes up.
+/// What was asked for cannot be reached any more once a node is removed: that is no recovery.
+#[test]
+fn a_primary_is_degraded_as_long_as_there_are_too_few_nodes() {
+    let mut net = Net::empty(None);
+    for id in 1..=3 {
+        net.told.insert(id, Options { degrade_after: Some(Duration::from_millis(200)), ..options(None) });
+        net.start(id, &begin(3, 0));
+    }
+    let primary = net.primary();
+    let lost = 1 + primary % 3;
+    net.cut = vec![lost];
+    net.put(primary, "key", Level::AtLeast(3)).unwrap();
+    net.pass(500);
+    assert!(matches!(net.answer(primary), Ok(Answer::Written(done)) if done.reached.is_degraded));
+    let events = degrading(net.node(primary));
+    assert!(matches!(&events[..], [Event::Degraded { nodes, .. }] if *nodes == [lost]), "{events:?}");
+    let now = at(net.millis);
+    net.node(primary).change(&Change::Remove { node: lost }, None, now).unwrap();
+    assert!(matches!(net.answer(primary), Ok(Answer::Changed(_))));
+    net.pass(1_000);
+    assert_eq!(degrading(net.node(primary)), []);
+    assert!(net.node(primary).status().is_degraded);
+}
+
 #[test]
 fn a_primary_is_degraded_while_a_learner_lacks_what_was_asked_of_it() {
     let mut net = Net::empty(None);

@@ -134,6 +134,19 @@ fn one_that_was_to_be_removed_can_be_promoted() {
 /// Node 1 alone votes, and gives node 3 a vote. Node 3 hears that this counts, node 2 does not. Node 3 may get a write, too, that node
 /// 2 has not. Then node 1 is gone, and node 2 is promoted by force.
 fn promoted_beside_a_voter(has_more: bool) -> Net {
+    let mut net = promoted_unheard(has_more);
+    net.apart.clear();
+    net.pass(500);
+    for number in 0..12 {
+        net.put(2, &format!("after-{number}"), Level::Quorum).unwrap();
+        net.talk();
+        net.pass(100);
+    }
+    net
+}
+
+/// The same, and node 3 has heard nothing of it yet.
+fn promoted_unheard(has_more: bool) -> Net {
     let mut net = Net::empty(None);
     for id in 1..=3 {
         net.told.insert(id, Options { hash_interval: 4, ..options(None) });
@@ -167,16 +180,36 @@ fn promoted_beside_a_voter(has_more: bool) -> Net {
     assert!(status.last > status.applied, "the change is there, and not known to be committed");
     net.cut = vec![1];
     net.stop(1);
-    net.apart.clear();
     net.stop(2);
     net.start(2, &Start { is_promoted: true, ..Start::default() });
+    net.pass(500);
+    net
+}
+
+/// Answers to its requests for votes, and what learners say to whom they are fed by, do not put it out.
+#[test]
+fn what_says_nothing_of_a_log_is_not_taken_for_another_log() {
+    let mut net = promoted_unheard(false);
+    let (now, epoch) = (at(net.millis), net.node(2).status().epoch);
+    let header = net.node(2).header(3);
+    assert_eq!(header.generation, 2);
+    let answers = [MessageType::MsgRequestPreVoteResponse, MessageType::MsgRequestVoteResponse]
+        .map(|kind| message(kind, epoch, 0, 0));
+    for body in answers.into_iter().chain([Body::Follow { source: 3, sequence: 0 }]) {
+        let mut bytes = Vec::new();
+        frame::encode(&mut bytes, &header, &body);
+        let told = net.node(3).handle_frame(&bytes, now);
+        assert_eq!(told, Err(Fault::NewGeneration { from: 2, generation: 2 }), "{body:?}");
+        assert_eq!(*net.node(3).standing(), Standing::Active);
+    }
+    net.apart.clear();
     net.pass(500);
     for number in 0..12 {
         net.put(2, &format!("after-{number}"), Level::Quorum).unwrap();
         net.talk();
         net.pass(100);
     }
-    net
+    follows(&mut net);
 }
 
 #[test]
