@@ -56,7 +56,7 @@ impl Nodes {
     }
 
     /// Whether this process stands still, or has done so just now.
-    pub(super) fn has_stood_still(&self) -> bool {
+    pub(super) fn has_stood_still(&mut self) -> bool {
         self.lane.has_stood_still()
     }
 

@@ -19,6 +19,8 @@ use super::Store;
 use super::ground::Reply;
 #[cfg(feature = "replication")]
 use super::ground::Source;
+#[cfg(feature = "replication")]
+use super::member;
 use super::shared::{Core, now};
 use crate::error::Result;
 use crate::resp::{Ahead, Completed, Done, Position, Ticket, Told, Topology, Trace};
@@ -198,10 +200,11 @@ impl Lane {
             view: None,
             readings: 0,
             #[cfg(feature = "replication")]
-            of_member: shared
-                .sight
-                .as_ref()
-                .map(|sight| OfMember { sight: Arc::clone(sight), standpoint: sight.standpoint() }),
+            of_member: shared.sight.as_ref().map(|sight| OfMember {
+                sight: Arc::clone(sight),
+                standpoint: sight.standpoint(),
+                noticed: member::Noticed::default(),
+            }),
         };
         let mut core = shared.core.lock();
         let index = core.lanes.posts.insert(post);
@@ -299,10 +302,10 @@ impl Lane {
 
     /// Whether this process stands still, or has done so just now: what comes in may have been said long ago, and another node may
     /// have answered for it since. While a machine is suspended its clock stands still too, so that is not seen.
-    pub(crate) fn has_stood_still(&self) -> bool {
+    pub(crate) fn has_stood_still(&mut self) -> bool {
         #[cfg(feature = "replication")]
-        if let Some(of_member) = &self.sight.of_member {
-            return of_member.sight.has_stood_still();
+        if let Some(of_member) = &mut self.sight.of_member {
+            return of_member.sight.has_stood_still(&mut of_member.noticed);
         }
         false
     }

@@ -24,6 +24,7 @@ pub(super) struct OfMember {
     pub(super) sight: Arc<member::Sight>,
     /// Before the view was taken.
     pub(super) standpoint: member::Standpoint,
+    pub(super) noticed: member::Noticed,
 }
 
 /// So many batches read under the lock before a view is made: among writes it would only cost.
@@ -69,7 +70,7 @@ impl Sight {
     /// Notes what this node is, before its state is looked at.
     #[cfg(feature = "replication")]
     pub(super) fn stand(&mut self) {
-        if let Some(OfMember { sight, standpoint }) = &mut self.of_member {
+        if let Some(OfMember { sight, standpoint, .. }) = &mut self.of_member {
             *standpoint = sight.standpoint();
         }
     }
@@ -77,7 +78,7 @@ impl Sight {
     /// What the view shows that was taken last.
     pub(super) fn of_view(&self) -> resp::Sight {
         #[cfg(feature = "replication")]
-        if let Some(OfMember { sight, standpoint }) = &self.of_member {
+        if let Some(OfMember { sight, standpoint, .. }) = &self.of_member {
             return sight.of(*standpoint);
         }
         resp::Sight::Whole

@@ -80,7 +80,7 @@ use self::people::People;
 pub use self::promoting::{Promoted, promote_directory};
 pub use self::reads::Read;
 use self::refusals::Refusals;
-pub(super) use self::sight::{Sight, Standpoint};
+pub(super) use self::sight::{Noticed, Sight, Standpoint};
 use super::ground::Reply;
 use crate::driver::peer::Waker;
 use crate::error::{Error, Result};

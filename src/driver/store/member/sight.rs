@@ -12,10 +12,19 @@ use crate::store::index::Timestamp;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::time::{Clock, Instant};
 
-/// A node that has no turn for so long has stood still, unless an election takes longer. Another may be primary by then.
-const STANDSTILL: Duration = Duration::from_millis(500);
-/// For so long afterwards what comes in may have been said before.
+/// For so long after a loop has seen that its process stood still, what comes in may have been said before.
 const AFTERWARDS: Duration = Duration::from_millis(250);
+/// A loop that has not seen it for so long has had its turns meanwhile, and nothing to do.
+const FORGOTTEN: Duration = Duration::from_secs(5);
+
+/// What a loop has seen of its process' standing still.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::driver::store) struct Noticed {
+    /// When the node went on.
+    resumed: u64,
+    /// When the loop saw that.
+    at: u64,
+}
 
 /// See the module. Written with the store's lock held.
 #[derive(Debug, Default)]
@@ -47,9 +56,10 @@ pub(in crate::driver::store) struct Standpoint {
 }
 
 impl Sight {
-    /// Of a node whose elections take so long.
+    /// Of a node whose elections take so long at least. One that has had no turn for three quarters of that has stood still: a
+    /// little later another may be primary.
     pub(super) fn new(election: Duration) -> Self {
-        Self { standstill: STANDSTILL.max(election).as_nanos() as u64, ..Self::default() }
+        Self { standstill: (election * 3 / 4).as_nanos() as u64, ..Self::default() }
     }
 
     /// The reign, `None` where this node is not primary.
@@ -104,19 +114,23 @@ impl Sight {
         Timestamp::from_millis(offset + millis(Clock.now()))
     }
 
-    /// Whether this process stands still, or has done so just now: what comes in may have been said long ago.
-    pub(in crate::driver::store) fn has_stood_still(&self) -> bool {
-        self.has_stood_still_at(Clock.now())
+    /// Whether this process stands still, or has done so just now, as a loop sees it: what comes in may have been said long ago.
+    pub(in crate::driver::store) fn has_stood_still(&self, noticed: &mut Noticed) -> bool {
+        self.has_stood_still_at(noticed, Clock.now())
     }
 
-    fn has_stood_still_at(&self, now: Instant) -> bool {
+    fn has_stood_still_at(&self, noticed: &mut Noticed, now: Instant) -> bool {
         let now = now.as_nanos();
         // In this order: what `beat` puts into one of the two is never missing in both.
         let beat = self.beat.load(Ordering::Acquire);
         let resumed = self.resumed.load(Ordering::Acquire);
         let is_within = |at: u64, bound: Duration| now.saturating_sub(at) < bound.as_nanos() as u64;
-        beat != 0 && now.saturating_sub(beat) >= self.standstill
-            || resumed != 0 && is_within(resumed, AFTERWARDS)
+        if noticed.resumed != resumed {
+            *noticed = Noticed { resumed, at: now };
+        }
+        let stands = beat != 0 && now.saturating_sub(beat) >= self.standstill;
+        let stood = resumed != 0 && is_within(resumed, FORGOTTEN) && is_within(noticed.at, AFTERWARDS);
+        stands || stood
     }
 
     /// The node has no turns any more.
@@ -168,21 +182,33 @@ mod tests {
     fn who_has_stood_still_is_known_for_a_while() {
         let sight = Sight::new(Duration::from_millis(400));
         let at = |ms: u64| Instant::from_nanos(ms * 1_000_000);
-        assert!(!sight.has_stood_still_at(at(9_000)), "it has never had its turn");
+        let (mut noticed, mut late, mut idle) = (Noticed::default(), Noticed::default(), Noticed::default());
+        let mut looks = |ms| sight.has_stood_still_at(&mut noticed, at(ms));
+        assert!(!looks(9_000), "it has never had its turn");
         sight.beat(at(9_000));
-        sight.beat(at(9_499));
-        assert!(!sight.has_stood_still_at(at(9_998)));
-        assert!(sight.has_stood_still_at(at(9_999)), "it stands still");
-        sight.beat(at(9_999));
-        sight.beat(at(9_990));
-        assert!(sight.has_stood_still_at(at(9_999)), "it has just gone on");
-        sight.beat(at(10_200));
-        assert!(sight.has_stood_still_at(at(10_248)) && !sight.has_stood_still_at(at(10_249)));
+        sight.beat(at(9_299));
+        assert!(!looks(9_598));
+        assert!(looks(9_599), "it stands still");
+        sight.beat(at(9_599));
+        sight.beat(at(9_590));
+        assert!(looks(9_599), "it has just gone on");
+        sight.beat(at(9_800));
+        assert!(looks(9_848) && !looks(9_849));
+        // A loop that had its turn later has what was said before still to read.
+        (11..=14).for_each(|hundreds| sight.beat(at(9_000 + 100 * hundreds - 100)));
+        assert!(sight.has_stood_still_at(&mut late, at(10_300)));
+        assert!(sight.has_stood_still_at(&mut late, at(10_549)));
+        (104..=150).for_each(|hundreds| sight.beat(at(100 * hundreds)));
+        assert!(!sight.has_stood_still_at(&mut late, at(10_550)));
+        assert!(!sight.has_stood_still_at(&mut idle, at(15_000)), "that is long ago");
+        let mut looks = |ms| sight.has_stood_still_at(&mut noticed, at(ms));
         sight.rest();
-        assert!(!sight.has_stood_still_at(at(99_999)), "it has no turns");
+        assert!(!looks(99_999), "it has no turns");
         let slow = Sight::new(Duration::from_secs(10));
         slow.beat(at(1_000));
-        assert!(!slow.has_stood_still_at(at(10_999)) && slow.has_stood_still_at(at(11_000)));
+        let mut noticed = Noticed::default();
+        assert!(!slow.has_stood_still_at(&mut noticed, at(8_499)));
+        assert!(slow.has_stood_still_at(&mut noticed, at(8_500)));
     }
 
     #[test]
