@@ -60,6 +60,8 @@ pub struct Report {
     pub committed: u64,
     /// Entries behind it.
     pub uncommitted: u64,
+    /// Who is in the cluster if all that the log has counts.
+    pub expected: Membership,
 }
 
 impl Node {
@@ -175,13 +177,14 @@ impl Node {
             }
         }
         let uncommitted = found.uncommitted.len() as u64;
+        let expected = take_changes(found.uncommitted.iter(), &members, &options, identity.node);
         let raw = raw_node(&options, identity.node, &found, &members, start.is_promoted);
         // Who is in the cluster is written down behind what made this node answer a primary, and may not have come to disk.
         let promised = match found.is_new || start.is_promoted {
             true => Duration::ZERO,
             false => options.promise(),
         };
-        let reported = Report { store: report, committed: found.applied.0, uncommitted };
+        let reported = Report { store: report, committed: found.applied.0, uncommitted, expected };
         let mut node = Self {
             boot,
             engine,

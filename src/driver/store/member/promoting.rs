@@ -1,5 +1,6 @@
 //! The promotion by force of a directory that nobody has open.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::Serialize;
@@ -62,24 +63,26 @@ pub fn promote_directory(path: impl AsRef<Path>) -> Result<Promoted> {
         Node::open(&disk, options.clone(), replication, identity, start, seed, now())
     };
     // As it was before, for who is in the cluster then.
-    let (mut before, _) = open(&Start { label: Some(label.identity), ..Start::default() }, word(0))?;
+    let (mut before, report) = open(&Start { label: Some(label.identity), ..Start::default() }, word(0))?;
     close(&mut before, &disk)?;
     let (mut promoted, _) =
         open(&Start { label: Some(label.identity), is_promoted: true, ..Start::default() }, word(1))?;
     close(&mut promoted, &disk)?;
     // What it has forgotten is nobody's any more: it alone says what was.
     place::mark(disk.folder(), &cluster, &node.parse()?, found.label, place::Stage::Settled)?;
-    let (before, members) = (before.members(), promoted.members());
-    let name = |number: &u64| {
-        before.about.get(number).and_then(|it| name_in(it)).unwrap_or_else(|| format!("node {number}"))
-    };
-    let voted = before.voters.union(&before.outgoing);
+    // A node that was killed may not have written down yet that the last changes count, the first among them.
+    let (known, expected, members) = (before.members(), &report.expected, promoted.members());
+    let about = |number: &u64| expected.about.get(number).or_else(|| known.about.get(number));
+    let name =
+        |number: &u64| about(number).and_then(|it| name_in(it)).unwrap_or_else(|| format!("node {number}"));
+    let voted: BTreeSet<u64> =
+        [known, expected].iter().flat_map(|it| it.voters.union(&it.outgoing)).copied().collect();
     Ok(Promoted {
         cluster,
         node,
         generation: members.generation,
         last: promoted.state().sequence(),
-        out: voted.filter(|it| !members.voters.contains(it)).map(name).collect(),
+        out: voted.iter().filter(|it| !members.voters.contains(it)).map(name).collect(),
         learners: members.learners.iter().map(name).collect(),
     })
 }

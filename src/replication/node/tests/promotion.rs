@@ -3,8 +3,8 @@
 use super::*;
 
 /// Node 1 alone votes. It proposes `change`, which its learners have on disk when it is gone; none of them knows whether it
-/// counts. Node 2 is promoted by force, and goes on.
-fn promoted_with(change: &Change, learners: u64) -> Net {
+/// counts. Node 2 is stopped.
+fn unheard(change: &Change, learners: u64) -> Net {
     let mut net = Net::empty(None);
     for id in 1..=1 + learners {
         net.told.insert(id, Options { hash_interval: 4, ..options(None) });
@@ -35,6 +35,12 @@ fn promoted_with(change: &Change, learners: u64) -> Net {
         assert!(status.last > status.applied, "the change is there, and not known to be committed");
     }
     net.stop(2);
+    net
+}
+
+/// The same, and node 2 is promoted by force, and goes on.
+fn promoted_with(change: &Change, learners: u64) -> Net {
+    let mut net = unheard(change, learners);
     net.start(2, &Start { is_promoted: true, ..Start::default() });
     net.pass(500);
     for number in 0..12 {
@@ -184,6 +190,20 @@ fn promoted_unheard(has_more: bool) -> Net {
     net.start(2, &Start { is_promoted: true, ..Start::default() });
     net.pass(500);
     net
+}
+
+/// A node that was killed before it wrote down that a change counts tells who votes if it does: who promotes it is told whom that puts
+/// out.
+#[test]
+fn what_is_opened_tells_who_is_in_the_cluster_if_all_that_it_has_counts() {
+    let net = unheard(&Change::Promote { node: 3 }, 2);
+    let identity = Identity { cluster: CLUSTER, node: 2 };
+    let disk = &net.nodes[&2].0;
+    let (node, report) =
+        Node::open(disk, store(), options(None), identity, &Start::default(), 7, at(net.millis)).unwrap();
+    assert_eq!(node.members().voters, [1].into());
+    assert_eq!(report.expected.voters, [1, 3].into());
+    assert!(report.expected.learners.contains(&2));
 }
 
 /// Answers to its requests for votes, and what learners say to whom they are fed by, do not put it out.
