@@ -37,8 +37,8 @@ use self::degrading::Degrading;
 use self::drive::Persisting;
 use self::feeding::Feeding;
 use self::founding::Founding;
-use self::incoming::Incoming;
 pub use self::incoming::InstallJob;
+use self::incoming::{FailedInstall, Incoming};
 pub(super) use self::open::membership_in_record;
 pub use self::open::{Report, Start};
 use self::outbox::Outbox;
@@ -108,6 +108,7 @@ pub struct Node {
     transfer: Option<Transfer>,
     outgoing: BTreeMap<u64, Outgoing>,
     incoming: Option<Incoming>,
+    failed_install: Option<FailedInstall>,
     installed: Option<(Written, State, Membership)>,
     fetching: Fetching,
     /// Who feeds this node.

@@ -7,6 +7,7 @@
 //! [`Engine::claim_snapshot`]: crate::store::engine::Engine::claim_snapshot
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use raft::eraftpb::{Message, MessageType};
 
@@ -21,9 +22,14 @@ use crate::store::index::State;
 use crate::store::index::snapshot::SnapshotReader;
 use crate::store::log::snapshot_format::SnapshotHeader;
 use crate::store::log::{self, Disk, Epoch, File, Sequence, Written};
+use crate::time::Instant;
 
 /// How much of a snapshot is written between two syncs.
 const SYNC_BYTES: usize = 4 << 20;
+/// For how long no snapshot is taken from a node after one from it could not be kept here; twice as long after each further one.
+const INSTALL_PAUSE: Duration = Duration::from_secs(1);
+/// At the longest.
+const INSTALL_PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// A snapshot that comes from another node.
 #[derive(Debug)]
@@ -54,6 +60,19 @@ pub struct InstallJob {
     reader: SnapshotReader,
     chunk: Vec<u8>,
     unsynced_bytes: usize,
+}
+
+/// A snapshot that came could not be kept here.
+#[derive(Debug)]
+pub(super) struct FailedInstall {
+    /// Who sent it.
+    from: u64,
+    sequence: u64,
+    error: Error,
+    /// How many in a row.
+    count: u32,
+    /// None is taken from the same node before.
+    retry_at: Instant,
 }
 
 impl Incoming {
@@ -136,6 +155,11 @@ impl Node {
         }
         if id.sequence <= self.raw.raft.raft_log.committed {
             self.outbox.push(to, Body::Want { id, next: HAVE_IT });
+            return Ok(());
+        }
+        let is_put_off = |it: &FailedInstall| it.from == to && self.now.instant < it.retry_at;
+        if self.failed_install.as_ref().is_some_and(is_put_off) {
+            // It is offered again.
             return Ok(());
         }
         let is_same = |it: &Incoming| (it.from, it.boot, it.id) == (to, header.boot, id);
@@ -261,7 +285,10 @@ impl Node {
         };
         match result {
             // It is offered again, and begun anew.
-            Err(_) => self.engine.give_back_snapshot(sequence, None),
+            Err(error) => {
+                self.engine.give_back_snapshot(sequence, None);
+                self.install_failed(incoming.from, sequence.0, error);
+            }
             Ok(None) => {
                 incoming.written += job.count;
                 let want = Body::Want { id: incoming.id, next: incoming.written };
@@ -272,6 +299,21 @@ impl Node {
             }
             Ok(Some((written, state))) => self.restore(incoming, written, state),
         }
+    }
+
+    /// What is sent in vain costs the sender as much as what counts, and its disk is no larger at once: the pauses grow.
+    fn install_failed(&mut self, from: u64, sequence: u64, error: Error) {
+        let count = self.failed_install.as_ref().map_or(0, |it| it.count).saturating_add(1);
+        let pause = INSTALL_PAUSE.saturating_mul(1 << (count - 1).min(16)).min(INSTALL_PAUSE_MAX);
+        let retry_at = self.now.instant.saturating_add(pause);
+        self.events.push_back(Event::InstallFailed { from, error: error.clone() });
+        self.failed_install = Some(FailedInstall { from, sequence, error, count, retry_at });
+    }
+
+    /// Why the last snapshot that came could not be kept here, while what is in it has not come in another way.
+    pub fn failed_install(&self) -> Option<&Error> {
+        let is_missed = |it: &&FailedInstall| it.sequence > self.engine.state().sequence();
+        self.failed_install.as_ref().filter(is_missed).map(|it| &it.error)
     }
 
     /// A snapshot is whole, and on disk: the library decides whether it counts.
@@ -304,6 +346,7 @@ impl Node {
         };
         self.overtaken(sequence);
         self.engine.install(&written, state, self.now)?;
+        self.failed_install = None;
         self.members = members;
         self.raw.mut_store().restart(sequence, epoch, self.members.for_raft());
         self.kept.clear();

@@ -214,6 +214,7 @@ impl Node {
             transfer: None,
             outgoing: BTreeMap::new(),
             incoming: None,
+            failed_install: None,
             installed: None,
             fetching: Fetching::default(),
             source: Source::default(),

@@ -1,6 +1,7 @@
 //! A snapshot that goes to a node that is behind, from the view of its sender, in pieces: [`Outgoing`]. So
-//! many are sent at once as the window allows; the receiver says up to where they have come and are on disk. Pieces that got
-//! lost are sent again from there, also after the connection was cut.
+//! many are sent at once as the window allows; the receiver says up to where they have come and are on disk. When nothing is said for
+//! a while the snapshot is offered again, and the answer has the pieces that got lost sent again, also after the connection was cut: to
+//! one that takes none at present, nothing goes but the offer.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -33,6 +34,8 @@ pub(super) struct Outgoing {
     /// Sent, and not said to have come: number, whether it is the last, bytes.
     unacked: VecDeque<(u64, bool, Vec<u8>)>,
     is_done: bool,
+    /// It was offered again, and is not answered yet: what was not said to have come is sent again then.
+    is_asking: bool,
     sent_at: Instant,
     progress_at: Instant,
 }
@@ -49,6 +52,7 @@ impl Outgoing {
             next: 0,
             unacked: VecDeque::new(),
             is_done: false,
+            is_asking: false,
             sent_at: now.instant,
             progress_at: now.instant,
         }
@@ -146,6 +150,12 @@ impl Node {
             outgoing.unacked.drain(..(next - first) as usize);
             outgoing.progress_at = self.now.instant;
         }
+        if std::mem::take(&mut outgoing.is_asking) {
+            for (number, is_last, bytes) in &outgoing.unacked {
+                let (number, is_last, bytes) = (*number, *is_last, bytes.clone());
+                self.outbox.push(to, Body::Piece { id, number, is_last, bytes });
+            }
+        }
         self.pump(to);
     }
 
@@ -196,17 +206,8 @@ impl Node {
                 continue;
             }
             if outgoing.sent_at.saturating_add(self.options.snapshot_retry) <= now {
-                outgoing.sent_at = now;
+                (outgoing.sent_at, outgoing.is_asking) = (now, true);
                 self.outbox.push(to, outgoing.offer());
-                for (number, is_last, bytes) in &outgoing.unacked {
-                    let piece = Body::Piece {
-                        id: outgoing.id,
-                        number: *number,
-                        is_last: *is_last,
-                        bytes: bytes.clone(),
-                    };
-                    self.outbox.push(to, piece);
-                }
             }
             // The first pieces wait until the offer was taken.
             if outgoing.next > 0 {

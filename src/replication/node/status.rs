@@ -144,6 +144,13 @@ pub enum Event {
         /// The last entry in it.
         sequence: u64,
     },
+    /// A state from another node could not be kept here. It is taken again later.
+    InstallFailed {
+        /// Who sent it.
+        from: u64,
+        /// Why.
+        error: Error,
+    },
 }
 
 /// How a node stands.

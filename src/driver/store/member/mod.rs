@@ -31,6 +31,7 @@
 //! | `refusals` | who was not let in, whose frames were not taken, and why |
 //! | `progress` | how far other nodes are, and telling them |
 //! | `telling` | what Redis clients are told of the cluster |
+//! | `trouble` | what is wrong with the node, in words |
 //! | `news` | what happens, for those who follow it |
 
 mod calls;
@@ -59,6 +60,7 @@ mod refusals;
 mod routing;
 mod sight;
 mod telling;
+mod trouble;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -471,6 +473,10 @@ impl Member {
                 Event::Recovered { writes } => ClusterEvent::Recovered { writes },
                 Event::Source { node } => ClusterEvent::Source { node: node.map(name) },
                 Event::Installed { sequence } => ClusterEvent::Installed { sequence },
+                Event::InstallFailed { from, error } => ClusterEvent::Refused {
+                    node: Some(name(from)),
+                    detail: format!("the snapshot that it sends cannot be kept here: {error}"),
+                },
             };
             self.tell(told);
         }
