@@ -1,5 +1,5 @@
 // The C++ header's store: owners that move, exceptions, values that come back whole; every class of it, and what each gives.
-#include "trimtab.hpp"
+#include "check.hpp"
 
 #include <poll.h>
 #include <time.h>
@@ -46,27 +46,6 @@ int __wrap_clock_gettime(clockid_t clock, timespec *at)
 }
 
 namespace {
-
-#define CHECK(condition)                                                                   \
-    do {                                                                                   \
-        if (!(condition)) {                                                                \
-            std::fprintf(stderr, "%s:%d: failed: %s\n", __FILE__, __LINE__, #condition);   \
-            std::exit(1);                                                                  \
-        }                                                                                  \
-    } while (0)
-
-// Runs `call`, which must throw, and gives the status.
-template <typename Call>
-Status thrown(Call &&call)
-{
-    try {
-        call();
-    } catch (const trimtab::Error &error) {
-        CHECK(std::strlen(error.what()) > 0);
-        return error.status();
-    }
-    return Status::ok;
-}
 
 template <typename Owner>
 constexpr bool moves_only = !std::is_copy_constructible_v<Owner> && std::is_nothrow_move_constructible_v<Owner> &&

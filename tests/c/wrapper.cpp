@@ -1,7 +1,6 @@
 // The C++ header: owners, exceptions, and a pick path that allocates nothing.
-#include "trimtab.hpp"
+#include "check.hpp"
 
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
@@ -19,50 +18,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-#define CHECK(condition)                                                                   \
-    do {                                                                                   \
-        if (!(condition)) {                                                                \
-            std::fprintf(stderr, "%s:%d: failed: %s\n", __FILE__, __LINE__, #condition);   \
-            std::exit(1);                                                                  \
-        }                                                                                  \
-    } while (0)
-
 thread_local std::size_t allocations = 0;
-
-// Runs `call`, which must throw, and gives the status.
-template <typename Call>
-trimtab::Status thrown(Call &&call)
-{
-    try {
-        call();
-    } catch (const trimtab::Error &error) {
-        CHECK(std::strlen(error.what()) > 0);
-        return error.status();
-    }
-    return trimtab::Status::ok;
-}
-
-// Whether a child made by fork ends in std::terminate as it does `call`.
-template <typename Call>
-bool terminates(Call &&call)
-{
-    constexpr int terminated = 7;
-    const pid_t child = fork();
-    CHECK(child >= 0);
-    if (child == 0) {
-        std::set_terminate([] { _exit(terminated); });
-        try {
-            call();
-        } catch (...) {
-            // It came through to the caller.
-            _exit(2);
-        }
-        _exit(0);
-    }
-    int status = 0;
-    CHECK(waitpid(child, &status, 0) == child);
-    return WIFEXITED(status) && WEXITSTATUS(status) == terminated;
-}
 
 void types()
 {
