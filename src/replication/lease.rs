@@ -78,6 +78,11 @@ impl Stamps {
         *heard = stamp.max(*heard);
     }
 
+    /// Another process runs as a node, on a machine that may have been started anew: its stamps are other ones.
+    pub(super) fn forget(&mut self, from: u64) {
+        self.heard.remove(&from);
+    }
+
     /// What to echo to a node.
     pub(super) fn echo_for(&self, to: u64) -> u64 {
         self.heard.get(&to).copied().unwrap_or(0)

@@ -208,10 +208,10 @@ pub trait Keys {
     /// How many other nodes have all up to `sequence`.
     fn replicas_with(&self, sequence: u64) -> u64;
 
-    /// The epoch of the entry at `sequence`; 0 in the log of a store of its own.
-    fn epoch_of(&mut self, sequence: u64) -> u64 {
-        let _ = sequence;
-        0
+    /// The place of the entry at `sequence`, which a view has shown, or one behind it where the log has let go of that; of no epoch
+    /// in the log of a store of its own.
+    fn place_of(&mut self, sequence: u64) -> Position {
+        Position { epoch: 0, sequence }
     }
 
     /// Whether a view that is asked for now has all up to `position`.

@@ -123,7 +123,8 @@ pub enum Denied {
     Unknown,
     /// Its time is over; as `Unknown`.
     TimedOut,
-    /// What the token speaks of was lost with a primary: it had been answered at `memory` or `local`.
+    /// What the token speaks of was lost with a primary: it had been answered at `memory` or `local`, or a node that had it not was
+    /// promoted by force.
     Lost,
     /// This node takes no part any more.
     Fenced(Fence),

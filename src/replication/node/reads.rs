@@ -100,9 +100,11 @@ impl Node {
         }
     }
 
-    /// Whether what was at a position never counts, since what a later primary wrote has taken its place: it had been answered
-    /// at `memory` or `local`, and its primary was lost. As far as is known here: of entries that the log has let go of, and
-    /// of a position that nothing has been applied behind yet, nothing is.
+    /// Whether what was at a position never counts, since another entry has taken its place: it had been answered at `memory` or
+    /// `local`, and its primary was lost, or a node that had it not was promoted by force. The other entry may be of a later primary, or of
+    /// an earlier one, of which the later ones knew nothing when they were elected. As far as is known here: of entries that the log has let
+    /// go of only that none of them is of a later epoch than the first behind them that is known; of a position that nothing has been
+    /// applied behind yet, nothing is.
     pub fn is_lost(&self, position: Position) -> bool {
         if position.sequence == 0 || position.epoch == 0 {
             return false;
@@ -111,7 +113,14 @@ impl Node {
             // Epochs do not go back: nothing of an earlier one comes behind what is applied.
             return self.engine.applied_epoch().0 > position.epoch;
         }
-        self.epoch_of(position.sequence).is_some_and(|epoch| epoch > position.epoch)
+        match self.epoch_of(position.sequence).filter(|epoch| *epoch > 0) {
+            Some(epoch) => epoch != position.epoch,
+            None => {
+                let behind = self.raw.raft.raft_log.first_index() - 1;
+                let most = self.epoch_of(behind).filter(|epoch| *epoch > 0);
+                most.is_some_and(|most| position.sequence <= behind && most < position.epoch)
+            }
+        }
     }
 
     /// Answers reads that may be done now.

@@ -99,6 +99,7 @@ impl Node {
             }
             let before = std::mem::replace(process, Process { boot: header.boot, ..Process::default() });
             process.retired = before.retired;
+            self.stamps.forget(from);
             if before.boot != 0 {
                 process.retired.push_back((before.boot, u64::MAX));
             }

@@ -6,6 +6,7 @@ mod chain;
 mod changes;
 mod founding;
 mod handover;
+mod positions;
 mod promotion;
 mod reopening;
 mod room;

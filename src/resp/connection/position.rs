@@ -86,7 +86,7 @@ impl Connection {
     /// Answers with a place in the log behind all that this connection has been told.
     pub(super) fn tell_position(&mut self, hub: &mut Hub, keys: &mut impl Keys) {
         let sequence = keys.view().sequence();
-        let shown = Position { epoch: keys.epoch_of(sequence), sequence };
+        let shown = keys.place_of(sequence);
         // What was written may not be shown yet; and only the primary had what it has read for this connection.
         let Position { epoch, sequence } = shown.max(self.written).max(self.seen);
         let protocol = hub.client(self.id).protocol;

@@ -109,9 +109,10 @@ impl Keys for View1<'_> {
         u64::from(self.log.entries.len() as u64 >= sequence)
     }
 
-    fn epoch_of(&mut self, sequence: u64) -> u64 {
+    fn place_of(&mut self, sequence: u64) -> Position {
         let at = (sequence as usize).checked_sub(1);
-        at.and_then(|at| self.log.entries.get(at)).map_or(0, |entry| entry.0)
+        let epoch = at.and_then(|at| self.log.entries.get(at)).map_or(0, |entry| entry.0);
+        Position { epoch, sequence }
     }
 
     fn sight(&mut self) -> Sight {

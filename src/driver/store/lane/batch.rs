@@ -100,14 +100,16 @@ impl Keys for Batch<'_> {
         self.sight.of_member.as_ref().is_some_and(|of_member| !of_member.sight.is_primary())
     }
 
-    fn epoch_of(&mut self, sequence: u64) -> u64 {
-        #[cfg(feature = "replication")]
+    #[cfg(feature = "replication")]
+    fn place_of(&mut self, sequence: u64) -> resp::Position {
         if self.sight.of_member.is_some() {
             let core = self.core.get_or_insert_with(|| self.shared.core.lock());
-            return core.member().map_or(0, |member| member.epoch_of(sequence));
+            if let Ok(member) = core.member() {
+                let crate::replication::Position { epoch, sequence } = member.place_of(sequence);
+                return resp::Position { epoch, sequence };
+            }
         }
-        let _ = sequence;
-        0
+        resp::Position { epoch: 0, sequence }
     }
 
     #[cfg(feature = "replication")]

@@ -196,7 +196,7 @@ impl Member {
             Errand { protocol, random, arguments }.answer(state, now.clock)
         };
         let outcome = looking.look.as_ref().map(|look| look.at(state, tell));
-        let position = Position { epoch: self.epoch_of(state.sequence()), sequence: state.sequence() };
+        let position = self.place_of(state.sequence());
         let nodes = self.node.members().voters.len() as u32 / 2 + 1;
         let reached = Reached { durability: Durability::Quorum, nodes, is_degraded: false };
         Done { outcome, position, reached }

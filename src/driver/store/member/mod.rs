@@ -403,12 +403,7 @@ impl Member {
     fn answer_for(&self, result: std::result::Result<Answer, Denied>, is_read: bool) -> Relay {
         match result {
             Ok(Answer::Written(done)) => Relay::Written(Ok(done)),
-            Ok(Answer::Read(granted)) => {
-                let sequence = granted.sequence;
-                let known = self.node.epoch_of(sequence).filter(|epoch| *epoch > 0);
-                let epoch = known.unwrap_or(self.engine().applied_epoch().0);
-                Relay::Granted(Ok(crate::replication::Position { epoch, sequence }))
-            }
+            Ok(Answer::Read(granted)) => Relay::Granted(Ok(self.place_of(granted.sequence))),
             Ok(Answer::Changed(_) | Answer::HandedOver) => Relay::Written(Err(Denied::Unknown)),
             Err(why) if is_read => Relay::Granted(Err(why)),
             Err(why) => Relay::Written(Err(why)),
@@ -512,7 +507,8 @@ impl Member {
             Denied::TimedOut => Error::TimedOut { what: "write" },
             Denied::Lost => Error::State {
                 what: "position",
-                detail: "was lost with a primary: what it speaks of had been answered at memory or local"
+                detail: "was lost with a primary: what it speaks of had been answered at memory or local, or a node without it was \
+                         promoted by force"
                     .into(),
             },
             Denied::Fenced(fence) => state(fence.describe()),

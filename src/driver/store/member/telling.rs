@@ -69,10 +69,15 @@ impl Member {
         if status.committed >= sequence { others } else { 0 }
     }
 
-    /// The epoch of an entry; where the log has let go of it, that of the last one applied, which is none before it.
-    pub(in crate::driver::store) fn epoch_of(&self, sequence: u64) -> u64 {
-        let known = self.node.epoch_of(sequence).filter(|epoch| *epoch > 0);
-        known.unwrap_or(self.engine().applied_epoch().0)
+    /// The place of an entry that is applied; where the log has let go of it, that of the last one that is.
+    pub(in crate::driver::store) fn place_of(&self, sequence: u64) -> Position {
+        match self.node.epoch_of(sequence).filter(|epoch| *epoch > 0) {
+            Some(epoch) => Position { epoch, sequence },
+            None => Position {
+                epoch: self.engine().applied_epoch().0,
+                sequence: self.node.state().sequence().max(sequence),
+            },
+        }
     }
 
     /// Whether what was at a position is lost with a primary.
