@@ -249,16 +249,32 @@ impl Link {
     ///
     /// `Down` before it is up and after its end, `Full` when too much waits, `Length` for one that is empty or too long.
     pub fn send(&mut self, class: Class, message: Vec<u8>) -> Result<(), NotSent> {
-        if self.state != State::Up {
-            return Err(NotSent::Down);
-        }
-        if message.is_empty() || message.len() > self.message_bytes_max as usize {
-            return Err(NotSent::Length);
-        }
+        self.check_sendable(message.len())?;
         self.outbox.push(class, message).map_err(|_| {
             self.counters.full[class.index()] += 1;
             NotSent::Full
         })
+    }
+
+    /// Whether it could go if it found room.
+    fn check_sendable(&self, bytes: usize) -> Result<(), NotSent> {
+        if self.state != State::Up {
+            return Err(NotSent::Down);
+        }
+        if bytes == 0 || bytes > self.message_bytes_max as usize {
+            return Err(NotSent::Length);
+        }
+        Ok(())
+    }
+
+    /// What [`send`](Self::send) would say to a message of so many bytes now.
+    ///
+    /// # Errors
+    ///
+    /// Why it would not go: [`NotSent`].
+    pub fn check_room(&self, class: Class, bytes: usize) -> Result<(), NotSent> {
+        self.check_sendable(bytes)?;
+        if self.outbox.has_room(class, bytes) { Ok(()) } else { Err(NotSent::Full) }
     }
 
     /// The next message that came: urgent ones first, but none waits for ever. Taking it makes room for others.

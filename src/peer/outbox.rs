@@ -55,14 +55,19 @@ impl Outbox {
         self.pace.set_rate(rate);
     }
 
-    /// Takes a message in; gives it back when its queue is full. One that is longer than the queue waits alone.
+    /// Whether a message of so many bytes finds room. One that is longer than its queue waits alone.
+    pub(super) fn has_room(&self, class: Class, bytes: usize) -> bool {
+        let queue = &self.queues[class.index()];
+        queue.messages.is_empty() || queue.waiting + charge(bytes) <= queue.limit
+    }
+
+    /// Takes a message in; gives it back when its queue is full.
     pub(super) fn push(&mut self, class: Class, message: Vec<u8>) -> Result<(), Vec<u8>> {
-        let queue = &mut self.queues[class.index()];
-        let charge = charge(message.len());
-        if !queue.messages.is_empty() && queue.waiting + charge > queue.limit {
+        if !self.has_room(class, message.len()) {
             return Err(message);
         }
-        queue.waiting += charge;
+        let queue = &mut self.queues[class.index()];
+        queue.waiting += charge(message.len());
         queue.messages.push_back(message);
         Ok(())
     }

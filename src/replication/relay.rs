@@ -41,6 +41,9 @@ const MAGIC: u16 = 0x7274;
 const VERSION: u8 = 1;
 /// The bytes before the body.
 const HEADER_BYTES: usize = 12;
+/// Where its kind stands, and the number behind it.
+const KIND_AT: usize = 3;
+const WRITTEN: u8 = 2;
 /// The longest address on a card.
 const CARD_BYTES_MAX: usize = 128;
 
@@ -106,6 +109,12 @@ pub fn is_relay(bytes: &[u8]) -> bool {
         && bytes.get(8..10) != Some(&[0x54, 0x74])
 }
 
+/// The number of the write that is answered by these bytes, if one is.
+pub fn answered(bytes: &[u8]) -> Option<u64> {
+    let is_answer = is_relay(bytes) && bytes.get(KIND_AT) == Some(&WRITTEN);
+    is_answer.then(|| u64::from_le_bytes(bytes[KIND_AT + 1..HEADER_BYTES].try_into().expect("eight bytes")))
+}
+
 /// The bytes of `relay`, which its asker has the number `id` for.
 pub fn encode(id: u64, relay: &Relay) -> Vec<u8> {
     let mut to = Vec::with_capacity(64);
@@ -113,7 +122,7 @@ pub fn encode(id: u64, relay: &Relay) -> Vec<u8> {
     to.push(VERSION);
     to.push(match relay {
         Relay::Write { .. } => 1,
-        Relay::Written(_) => 2,
+        Relay::Written(_) => WRITTEN,
         Relay::Read { .. } => 3,
         Relay::Granted(_) => 4,
         Relay::Card { .. } => 5,
@@ -217,7 +226,7 @@ pub fn decode(bytes: &[u8]) -> Result<(u64, Relay), Fault> {
             };
             return Ok((id, Relay::Write { level, millis, command: from.0.to_vec() }));
         }
-        2 if is_good(&mut from)? => {
+        WRITTEN if is_good(&mut from)? => {
             let position = Position { epoch: from.u64()?, sequence: from.u64()? };
             let durability = match from.u8()? {
                 0 => Durability::Memory,
@@ -238,7 +247,7 @@ pub fn decode(bytes: &[u8]) -> Result<(u64, Relay), Fault> {
                 reached: Reached { durability, nodes, is_degraded },
             }))
         }
-        2 => Relay::Written(Err(denied(&mut from)?)),
+        WRITTEN => Relay::Written(Err(denied(&mut from)?)),
         3 => Relay::Read { millis: from.u32()? },
         4 if is_good(&mut from)? => {
             Relay::Granted(Ok(Position { epoch: from.u64()?, sequence: from.u64()? }))

@@ -208,3 +208,36 @@ fn a_write_on_a_node_whose_disk_is_full_is_answered_and_the_node_says_why() {
     assert_eq!(&*cluster.store(primary).get(b"key").unwrap().unwrap().value, b"1");
     assert!(full.status().unwrap().applied < done.sequence);
 }
+
+/// The links have room for hardly anything beside what is going: entries and answers wait for it, and none is dropped. Who passed a write
+/// on hears of it.
+#[test]
+fn answers_wait_for_room_in_a_full_link() {
+    let cluster = Cluster::with(3, 0, |options| options.links.queue_bytes = [1 << 20, 1 << 10, 1 << 20]);
+    let primary = cluster.primary();
+    let replica = cluster.replica();
+    let value = vec![b'v'; 20 << 10];
+    let before = cluster.store(primary).cluster().unwrap();
+    std::thread::scope(|scope| {
+        for writer in 0..4 {
+            let (store, value) = (cluster.store(primary), &value);
+            scope.spawn(move || {
+                for _ in 0..100 {
+                    store.put(format!("key-{writer}").as_bytes(), value, &Call::default()).unwrap();
+                }
+            });
+        }
+        for writer in 4..8 {
+            let (store, value) = (cluster.store(replica), &value);
+            scope.spawn(move || {
+                let key = format!("key-{writer}");
+                for round in 0..100 {
+                    let before = store.get_and_set(key.as_bytes(), value, &Call::default()).unwrap();
+                    assert_eq!(before.is_some(), round > 0, "{key}");
+                }
+            });
+        }
+    });
+    let after = cluster.store(primary).cluster().unwrap();
+    assert_eq!((after.epoch, after.unsent_frames), (before.epoch, before.unsent_frames));
+}

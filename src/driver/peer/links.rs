@@ -17,7 +17,7 @@ use slab::Slab;
 
 use self::accepting::Listener;
 use self::dialling::Dial;
-use self::meeting::linked_mut;
+use self::meeting::{linked, linked_mut};
 use crate::driver::peer::connection::{After, Connection};
 use crate::driver::peer::secured::Secured;
 use crate::driver::peer::told::{Event, Notice, PeerStatus, Totals, Waker};
@@ -209,6 +209,19 @@ impl Links {
             self.pending.push(index);
         }
         Ok(())
+    }
+
+    /// What [`send`](Self::send) would say to a message of so many bytes now.
+    ///
+    /// # Errors
+    ///
+    /// Why it would be dropped: [`NotSent`].
+    pub fn check_room(&self, to: &NodeName, class: Class, bytes: usize) -> std::result::Result<(), NotSent> {
+        if !self.dials.contains_key(to) {
+            return Err(NotSent::Unknown);
+        }
+        let (_, connection) = linked(&self.roster, &self.connections, to).ok_or(NotSent::Down)?;
+        connection.link.check_room(class, bytes)
     }
 
     /// A node that belongs to the cluster from now on, or its new address or number.

@@ -103,6 +103,16 @@ impl Links {
 }
 
 /// The connection that is linked to a node.
+pub(super) fn linked<'a>(
+    roster: &Roster,
+    connections: &'a Slab<Connection>,
+    name: &NodeName,
+) -> Option<(usize, &'a Connection)> {
+    let id = roster.linked(name)?.connection;
+    connections.iter().find(|(_, connection)| connection.id == id)
+}
+
+/// The same, to be changed.
 pub(super) fn linked_mut<'a>(
     roster: &Roster,
     connections: &'a mut Slab<Connection>,

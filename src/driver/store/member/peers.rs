@@ -8,7 +8,7 @@ use super::{ClusterEvent, Member};
 use crate::driver::peer::{Event, Links, Notice, class_of};
 use crate::driver::store::shared::{Core, Shared, now};
 use crate::peer::{Class, NodeName, NotSent};
-use crate::replication::relay;
+use crate::replication::{Denied, relay};
 use crate::store::engine::Now;
 
 /// Something for another node that is none of the node's own frames.
@@ -39,6 +39,8 @@ enum What {
     Call(u64),
     /// One that no link takes.
     TooLong(u64),
+    /// An answer to a call of the other node's that no link takes.
+    LongAnswer(u64),
     /// Something else that members say to each other.
     Word,
 }
@@ -60,6 +62,9 @@ struct Load {
     messages: Vec<(NodeName, Vec<u8>)>,
     /// What did not leave, and for whom.
     unsent: Vec<(u64, What)>,
+    /// Words and entries for which their links have no room yet. While those are up they wait: a node that passed a write on waits for
+    /// the answer, and nobody says it again; and were entries dropped, all of them would be sent again, a long one over and over.
+    kept: Vec<Parcel>,
 }
 
 impl Shared {
@@ -121,9 +126,26 @@ impl Load {
                 Order::Secure(secured) => links.secure(*secured),
             }
         }
-        // What follows on a call that does not leave does not leave either: it would come first.
-        let mut stuck = Vec::new();
-        for Parcel { name, to, class, what, bytes } in self.frames.drain(..) {
+        // What follows on something that does not leave does not leave either: it would come first.
+        let (mut stuck, mut full) = (Vec::new(), Vec::new());
+        for parcel in std::mem::take(&mut self.kept).into_iter().chain(self.frames.drain(..)) {
+            let is_entries = parcel.what == What::Frame && parcel.class == Class::Normal;
+            if parcel.what == What::Word || is_entries {
+                let room = links.check_room(&parcel.name, parcel.class, parcel.bytes.len());
+                if full.contains(&parcel.to) || room == Err(NotSent::Full) {
+                    full.push(parcel.to);
+                    self.kept.push(parcel);
+                    continue;
+                }
+                if room == Err(NotSent::Length)
+                    && parcel.what == What::Word
+                    && let Some(id) = relay::answered(&parcel.bytes)
+                {
+                    self.unsent.push((parcel.to, What::LongAnswer(id)));
+                    continue;
+                }
+            }
+            let Parcel { name, to, class, what, bytes } = parcel;
             let is_call = matches!(what, What::Call(_));
             if is_call && stuck.contains(&to) {
                 self.unsent.push((to, what));
@@ -173,6 +195,8 @@ impl Member {
                 What::Frame => self.node.handle_unreachable(to),
                 What::Call(id) => self.not_sent(to, id),
                 What::TooLong(id) => self.too_long(to, id),
+                // It is done: who asked may ask what came of it.
+                What::LongAnswer(id) => self.say(to, id, &relay::Relay::Written(Err(Denied::Unknown))),
                 What::Word => {}
             }
         }
