@@ -157,7 +157,6 @@ fn a_replica_whose_machine_was_started_anew_knows_how_old_it_is() {
         pass_apart(&mut net, 5_000, &ahead);
         let age =
             |net: &mut Net, now: u64| net.node(3).fresh_since().map(|it| at(now).instant.duration_since(it));
-        let now = net.millis + day;
         if net.node(3).role() == Role::Primary {
             continue;
         }
