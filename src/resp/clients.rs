@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::inbox::Inbox;
+use super::notify;
 use super::reply::{Protocol, Reply};
 use super::world::{Failure, fail};
 use crate::store::index::Timestamp;
@@ -76,6 +77,12 @@ impl Client {
 
     pub(super) fn subscriptions(&self) -> usize {
         self.channels.len() + self.patterns.len()
+    }
+
+    /// Whether it may be told of keyspace notifications.
+    pub(super) fn hears_of_keys(&self) -> bool {
+        self.channels.iter().any(|it| notify::is_of_keys(it))
+            || self.patterns.iter().any(|it| notify::may_be_of_keys(it))
     }
 
     /// Whether it takes this node for the primary until its connection ends.

@@ -91,6 +91,8 @@ pub struct Counters {
     pub slow_readers: u64,
     /// Connections closed because of what they sent.
     pub protocol_errors: u64,
+    /// Connections cut because keyspace notifications for them were left out.
+    pub left_out: u64,
     /// Writes done again because somebody else had changed what they had read.
     pub retries: u64,
     /// Messages published.
@@ -112,6 +114,7 @@ impl Counters {
             misses: self.misses + other.misses,
             slow_readers: self.slow_readers + other.slow_readers,
             protocol_errors: self.protocol_errors + other.protocol_errors,
+            left_out: self.left_out + other.left_out,
             retries: self.retries + other.retries,
             messages: self.messages + other.messages,
         }
@@ -127,6 +130,7 @@ impl Counters {
             misses: self.misses.saturating_sub(other.misses),
             slow_readers: self.slow_readers.saturating_sub(other.slow_readers),
             protocol_errors: self.protocol_errors.saturating_sub(other.protocol_errors),
+            left_out: self.left_out.saturating_sub(other.left_out),
             retries: self.retries.saturating_sub(other.retries),
             messages: self.messages.saturating_sub(other.messages),
         }
@@ -462,6 +466,15 @@ impl Hub {
         let (part, killed) = question.answer(clients, now);
         self.asks.killed.extend(killed);
         part
+    }
+
+    /// Keyspace notifications are left out: who listens to them is to go, and to begin anew.
+    pub(super) fn cut_listeners(&mut self) {
+        for (id, client) in self.clients.iter_mut().filter(|(_, client)| client.hears_of_keys()) {
+            client.is_killed = true;
+            self.asks.killed.push_back(*id);
+            self.counters.left_out += 1;
+        }
     }
 
     /// As a new connection is; it stays connected.

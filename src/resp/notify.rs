@@ -63,6 +63,21 @@ const BYTES_MAX: usize = 1 << 20;
 /// Patterns that events are held against in one call.
 const LOOKS_MAX: usize = 65_536;
 
+/// What the channels of notifications begin with.
+const CHANNELS: [&[u8]; 2] = [b"__keyspace@0__:", b"__keyevent@0__:"];
+
+/// Whether this is a channel of notifications.
+pub(super) fn is_of_keys(channel: &[u8]) -> bool {
+    CHANNELS.iter().any(|it| channel.starts_with(it))
+}
+
+/// Whether a pattern may fit one, by what it has before all that fits more than itself.
+pub(super) fn may_be_of_keys(pattern: &[u8]) -> bool {
+    let plain = pattern.iter().take_while(|byte| !b"*?[\\".contains(byte)).count();
+    let (plain, is_all) = (&pattern[..plain], plain == pattern.len());
+    CHANNELS.iter().any(|it| plain.starts_with(it) || (!is_all && it.starts_with(plain)))
+}
+
 impl Hub {
     /// Takes new classes, as `notify-keyspace-events` says them, from the sequence of `view` on; `None`: there is no
     /// such class.
@@ -76,7 +91,8 @@ impl Hub {
     }
 
     /// Publishes what has happened up to `view`, as far as clients have asked for it by `CONFIG SET`; says whether
-    /// there is more, to be called for after messages have been delivered. What is too long ago is left out.
+    /// there is more, to be called for after messages have been delivered. Where something is too long ago to be told, or a snapshot of
+    /// another node's has taken its place, whoever listens is cut: it would take what it keeps for what is so.
     pub fn handle_view(&mut self, view: &View) -> bool {
         let Some(mut watch) = self.notifications.watch.take() else { return false };
         if self.notifications.seen.is_empty() {
@@ -85,7 +101,10 @@ impl Hub {
                     let seen = events.iter().map(|event| (event.key().to_vec(), named(event)));
                     self.notifications.seen = seen.collect();
                 }
-                Err(compacted) => watch = Watch::new(&Range::ALL, compacted.first),
+                Err(compacted) => {
+                    watch = Watch::new(&Range::ALL, compacted.first);
+                    self.cut_listeners();
+                }
             }
         }
         let has_more = watch.next_sequence() <= view.sequence();

@@ -590,6 +590,7 @@ impl Clients {
             (&shared.hits, own.hits),
             (&shared.misses, own.misses),
             (&shared.protocol_errors, own.protocol_errors),
+            (&shared.left_out, own.left_out),
             (&shared.retries, own.retries),
             (&shared.messages, own.messages),
             (&shared.present, self.table.len() as u64),

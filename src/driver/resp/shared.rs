@@ -68,6 +68,7 @@ pub(crate) struct Counters {
     pub(crate) hits: AtomicU64,
     pub(crate) misses: AtomicU64,
     pub(crate) protocol_errors: AtomicU64,
+    pub(crate) left_out: AtomicU64,
     pub(crate) retries: AtomicU64,
     pub(crate) messages: AtomicU64,
     /// Clients at present.
@@ -131,6 +132,7 @@ impl SharedClients {
             misses: sum(|counters| &counters.misses),
             slow_readers: sum(|counters| &counters.slow),
             protocol_errors: sum(|counters| &counters.protocol_errors),
+            left_out: sum(|counters| &counters.left_out),
             retries: sum(|counters| &counters.retries),
             messages: sum(|counters| &counters.messages),
         };

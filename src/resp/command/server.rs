@@ -277,6 +277,7 @@ fn own_fields(context: &Context<'_>, section: &str) -> Vec<(&'static str, String
             ("total_commands_processed", counters.commands.to_string()),
             ("total_error_replies", counters.errors.to_string()),
             ("client_output_buffer_limit_disconnections", counters.slow_readers.to_string()),
+            ("notification_gap_disconnections", counters.left_out.to_string()),
             ("protocol_errors", counters.protocol_errors.to_string()),
             ("transaction_retries", counters.retries.to_string()),
             ("expired_keys", view.removed().expired.to_string()),

@@ -48,6 +48,8 @@ enum What {
 /// What one turn takes from the node, and hands in to it, at most; one message in any case.
 const FRAMES_MAX: usize = 256;
 const BYTES_MAX: usize = 1 << 20;
+/// Entries for one node that wait for room in its link, at most; one message in any case.
+const KEPT_BYTES_MAX: usize = 32 << 20;
 /// How long the last words to other nodes may take.
 const LAST_WORDS: Duration = Duration::from_millis(50);
 
@@ -132,7 +134,12 @@ impl Load {
             let is_entries = parcel.what == What::Frame && parcel.class == Class::Normal;
             if parcel.what == What::Word || is_entries {
                 let room = links.check_room(&parcel.name, parcel.class, parcel.bytes.len());
-                if full.contains(&parcel.to) || room == Err(NotSent::Full) {
+                let is_full = full.contains(&parcel.to) || room == Err(NotSent::Full);
+                // Entries are sent again, and again to one that is not known to have any: no more of them wait than a link holds.
+                let waiting = self.kept.iter().filter(|it| it.to == parcel.to && it.what == What::Frame);
+                let waiting: usize = waiting.map(|it| it.bytes.len()).sum();
+                if is_full && (!is_entries || waiting == 0 || waiting + parcel.bytes.len() <= KEPT_BYTES_MAX)
+                {
                     full.push(parcel.to);
                     self.kept.push(parcel);
                     continue;

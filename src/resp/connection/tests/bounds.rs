@@ -85,6 +85,32 @@ fn what_is_published_at_once_is_bounded() {
     assert_eq!(world.ask(1, "PUBLISH c y"), ":1");
 }
 
+/// More has happened than the history keeps: whoever has missed something is cut, and nobody else.
+#[test]
+fn who_has_missed_notifications_is_cut() {
+    let mut world = World::new(HubOptions::default(), Options::default(), 8);
+    world.ask(7, "CONFIG SET notify-keyspace-events KEA");
+    let listeners =
+        ["SUBSCRIBE a __keyevent@0__:set", "PSUBSCRIBE __key*", "PSUBSCRIBE *", "PSUBSCRIBE [_]*"];
+    let others = ["SUBSCRIBE __keyspace", "PSUBSCRIBE a*", "PING"];
+    for (at, request) in listeners.iter().chain(&others).enumerate() {
+        world.ask(at, request);
+    }
+    let value = "v".repeat(64 << 10);
+    world.ask(7, "SET first 1");
+    world.deliver();
+    assert!(world.told(0).ends_with("first"));
+    world.send(7, &format!("SET key {value}\n").repeat(300));
+    while world.apply() {}
+    let view = world.store.view();
+    world.hub.handle_view(&view);
+    let mut cut: Vec<u64> = std::iter::from_fn(|| world.hub.poll_killed()).collect();
+    cut.sort_unstable();
+    let meant: Vec<u64> = world.connections[..listeners.len()].iter().map(Connection::id).collect();
+    assert_eq!(cut, meant);
+    assert_eq!(world.hub.counters().left_out, 4);
+}
+
 /// However many events there are, and subscribers to them, no more of them waits than may.
 #[test]
 fn what_has_happened_is_told_a_part_at_a_time() {
