@@ -205,8 +205,8 @@ pub trait Keys {
     /// The last sequence that is on this disk.
     fn durable(&mut self) -> u64;
 
-    /// How many other nodes have all up to `sequence`.
-    fn replicas_with(&self, sequence: u64) -> u64;
+    /// How many other nodes have all up to `position`, as it was written.
+    fn replicas_with(&self, position: Position) -> u64;
 
     /// The epoch of the entry at `sequence`; 0 in the log of a store of its own.
     fn epoch_of(&mut self, sequence: u64) -> u64 {
