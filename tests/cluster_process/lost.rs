@@ -73,7 +73,9 @@ fn what_a_killed_process_asked_for_is_not_answered_to_the_next_one() {
 
 #[test]
 fn no_node_counts_for_a_write_that_is_lost() {
-    let mut cluster = Cluster::start_splitting_store("learners = [\"n3\"]\ndurability = \"local\"", "");
+    // It is primary for 4 s without the others: long enough to be written to.
+    let lines = "learners = [\"n3\"]\ndurability = \"local\"\nelection_ticks = 200";
+    let mut cluster = Cluster::start_splitting_store(lines, "");
     let primary = cluster.primary();
     let others: Vec<usize> = (0..3).filter(|at| *at != primary).collect();
     let (mut direct, mut waiting, mut late) =
