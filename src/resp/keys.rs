@@ -205,8 +205,8 @@ pub trait Keys {
     /// The last sequence that is on this disk.
     fn durable(&mut self) -> u64;
 
-    /// How many other nodes have all up to `sequence`.
-    fn replicas_with(&self, sequence: u64) -> u64;
+    /// How many other nodes have all up to `position`, as it was written.
+    fn replicas_with(&self, position: Position) -> u64;
 
     /// The place of the entry at `sequence`, which a view has shown, or one behind it where the log has let go of that; of no epoch
     /// in the log of a store of its own.

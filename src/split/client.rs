@@ -155,6 +155,8 @@ pub(super) struct Client {
     pub(super) seeks: u64,
     /// The token says less than it has seen, until a position has come that it asked for after so many.
     pub(super) lost: Option<u64>,
+    /// Where what it wrote last is lost with a primary.
+    pub(super) gone: Option<Position>,
     /// The connection whose position it asked for last, and in which round.
     pub(super) sought: Option<(LinkId, u64)>,
     pub(super) home: Option<u64>,
@@ -340,6 +342,7 @@ impl Split {
             unsettled: 0,
             seeks: 0,
             lost: None,
+            gone: None,
             sought: None,
             home: None,
             has_read: false,

@@ -66,7 +66,7 @@ impl Split {
             if client.in_flight >= client.pace.window() || client.unsent() >= pause {
                 return false;
             }
-            if let Some(answer) = self.answer_unwatched(id, ask, now) {
+            if let Some(answer) = self.answer_gone(id, ask).or_else(|| self.answer_unwatched(id, ask, now)) {
                 self.answer_slot(id, at, answer);
                 continue;
             }
@@ -131,6 +131,13 @@ impl Split {
             let words = after.iter().map(|word| &word[..]).chain([&b"WAIT"[..], b"0", b"0"]);
             to.say(&words.collect::<Vec<_>>(), what);
         }
+    }
+
+    /// What is answered here to who waits for what is known to be lost.
+    fn answer_gone(&self, id: ClientId, ask: Ask) -> Option<Vec<u8>> {
+        let Position { epoch, sequence } =
+            self.client(id)?.gone.filter(|_| matches!(ask, Ask::Wait { .. }))?;
+        Some(error(format!("LOST what was written at {epoch}:{sequence} is lost").as_bytes()))
     }
 
     /// What is answered here when what a client has watched is gone.

@@ -153,11 +153,12 @@ impl Split {
         }
     }
 
-    /// What a client has seen is lost with a primary, as the present one says: there is nothing to wait for.
+    /// What a client has seen is lost with a primary, as the present one says: there is nothing to wait for, and `WAIT` says so.
     fn forget_lost(&mut self, id: ClientId, position: Position) {
         if let Some(client) = self.client_mut(id)
             && client.token == position
         {
+            client.gone = Some(position);
             client.token = Position::default();
             client.lose_token();
         }
@@ -255,7 +256,8 @@ impl Split {
         }
         client.in_flight -= 1;
         client.pace.note_answer();
-        let is_refused = !is_streamed && is_refusal(&answer);
+        let is_gone = matches!(ask, Ask::Wait { .. }) && answer.starts_with(b"-LOST ");
+        let is_refused = !is_streamed && !is_gone && is_refusal(&answer);
         if is_unfenced && !is_refused {
             return self.tell_doubt(id, at, now);
         }
@@ -286,8 +288,15 @@ impl Split {
                 Ask::Exec { .. } | Ask::Unwatch => client.mode = Mode::Plain,
                 _ => {}
             }
+            // `WAIT` is for what was written last.
+            if ask.run() == Run::Writes && answer.first() != Some(&b'-') {
+                client.gone = None;
+            }
             client.slots[at].state = State::Ready(answer);
             self.release(id);
+        }
+        if let Some(position) = after.filter(|_| is_gone) {
+            self.forget_lost(id, position);
         }
         let has = after.filter(|_| purpose == Use::After && !is_refused);
         if let Some(position) = has

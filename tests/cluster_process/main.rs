@@ -18,6 +18,7 @@ mod failover;
 #[allow(dead_code, reason = "each of the tests needs a part of it")]
 mod folder;
 mod late;
+mod lost;
 mod pools;
 #[path = "../shared/process.rs"]
 #[allow(dead_code, reason = "each of the tests needs a part of it")]

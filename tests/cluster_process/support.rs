@@ -45,6 +45,12 @@ impl Cluster {
         Self::begin(vec![own_address(), own_address()], 1, "learners = [\"n0\"]", None)
     }
 
+    /// Two nodes that vote, and a learner, `n2`. An election takes 6 s: as long a primary is one without the other.
+    pub(crate) fn start_two_and_learner() -> Self {
+        let lines = "learners = [\"n2\"]\nelection_ticks = 300";
+        Self::begin((0..3).map(|_| own_address()).collect(), 2, lines, None)
+    }
+
     /// Three nodes and a learner, `n3`; each has a listener that splits reads from writes, with these lines in it, in which
     /// `ADDRESS` is the node's.
     pub(crate) fn start_splitting(listener: &'static str) -> Self {

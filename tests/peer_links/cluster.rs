@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use trimtab::links::{Links, Notice, PeerAddress};
+use trimtab::links::{Links, Notice, PeerAddress, Setup};
 use trimtab::peer::{Class, End, NotSent, Options, Reason};
 
 use crate::support::{Node, free_address, name, setup, setups, until};
@@ -163,6 +163,30 @@ fn a_node_that_comes_late_or_again_is_linked() {
     nodes.push(Node::open(again));
     until(&mut nodes, "the third link", |nodes| nodes[0].is_up("db-2"));
     assert_eq!(nodes[0].status("db-2").links, 3);
+}
+
+#[test]
+fn that_a_link_is_over_is_told_before_the_next_one_of_the_same_process() {
+    let mut setups = setups(&["db-1", "db-2"]);
+    let first = setups.remove(0);
+    let mut nodes = vec![Node::open(setups.remove(0)), Node::open(first.clone())];
+    until(&mut nodes, "the link", |nodes| nodes[0].is_up("db-1"));
+    // As if its old connection had broken unseen.
+    nodes.push(Node::open(Setup { listen: None, ..first }));
+    let is_over = |it: &Notice| matches!(it, Notice::Down { end: End::Replaced, .. });
+    until(&mut nodes, "the end of the first", |nodes| nodes[0].notices.iter().any(is_over));
+    until(&mut nodes, "the next one", |nodes| nodes[0].is_up("db-1"));
+    let is_up: Vec<bool> = nodes[0]
+        .notices
+        .iter()
+        .filter_map(|it| match it {
+            Notice::Up { .. } => Some(true),
+            Notice::Down { .. } => Some(false),
+            _ => None,
+        })
+        .collect();
+    assert!(is_up.len() >= 3 && is_up.iter().step_by(2).all(|it| *it), "{is_up:?}");
+    assert!(is_up.iter().skip(1).step_by(2).all(|it| !*it), "{is_up:?}");
 }
 
 #[test]

@@ -51,7 +51,7 @@ impl Keys for Store {
         self.sequence
     }
 
-    fn replicas_with(&self, _: u64) -> u64 {
+    fn replicas_with(&self, _: trimtab::resp::Position) -> u64 {
         0
     }
 }

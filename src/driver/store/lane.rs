@@ -293,8 +293,10 @@ impl Lane {
             let inner = &*self.store.inner;
             let (mut core, now) = (inner.shared.core.lock(), now());
             let until = now.instant.saturating_add(inner.options.timeout);
-            if let Ok(member) = core.member() {
-                member.forsake(Source::Client { lane: self.index, client }, until);
+            let source = Source::Client { lane: self.index, client };
+            if core.member().is_ok_and(|member| member.forsake(source, until)) {
+                // The primary is to know.
+                inner.shared.settle(&mut core, now);
             }
         }
         let _ = client;

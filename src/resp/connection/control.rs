@@ -1,10 +1,11 @@
 //! What the connection itself answers: transactions begun and ended, keys watched, waiting, the end.
 
 use super::job::Job;
+use super::position::lost;
 use super::{Busy, Connection, Queue, Watched};
 use crate::resp::command::{Args, Control, failure, integer};
 use crate::resp::hub::Hub;
-use crate::resp::keys::Keys;
+use crate::resp::keys::{Has, Keys, Position};
 use crate::resp::parse_integer;
 use crate::resp::reply::Reply;
 use crate::resp::world::{Failure, fail};
@@ -107,12 +108,18 @@ impl Connection {
     }
 
     /// Answers `WAIT` or `WAITAOF` if that is possible now. What a primary was asked that is none any more might never be: it
-    /// does not hear of each node, and what was written may be lost.
+    /// does not hear of each node. Of what is lost no node has anything, whatever is in its place.
     pub(super) fn check_wait(&mut self, hub: &mut Hub, keys: &mut impl Keys, now: Timestamp) {
         let Some(Busy::Wait { is_local, local, replicas, deadline, asks_primary }) = &self.busy else {
             return;
         };
-        let (own, others) = progress(keys, self.written.sequence);
+        let (own, others) = match progress(keys, self.written) {
+            Ok(progress) => progress,
+            Err(failure) => {
+                self.busy = None;
+                return self.refuse(failure, hub);
+            }
+        };
         let is_late = deadline.is_some_and(|deadline| deadline <= now);
         if (own >= *local && others >= *replicas) || is_late {
             let is_local = *is_local;
@@ -183,8 +190,15 @@ pub(super) fn waiting(control: Control, args: Args<'_>, now: Timestamp) -> Resul
 }
 
 /// 1 if all that was written up to `written` is on this disk, otherwise 0; and how many other nodes have it.
-pub(super) fn progress(keys: &mut impl Keys, written: u64) -> (u64, u64) {
-    (u64::from(keys.durable() >= written), keys.replicas_with(written))
+///
+/// # Errors
+///
+/// It is lost.
+pub(super) fn progress(keys: &mut impl Keys, written: Position) -> Result<(u64, u64), Failure> {
+    if written.epoch > 0 && keys.has(written) == Has::Lost {
+        return Err(lost(written));
+    }
+    Ok((u64::from(keys.durable() >= written.sequence), keys.replicas_with(written)))
 }
 
 pub(super) fn told_progress(is_local: bool, own: u64, others: u64, reply: &mut Reply<'_>) {

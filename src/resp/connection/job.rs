@@ -310,9 +310,10 @@ impl Connection {
                     result = run(&mut context, &queued.args(), &mut reply);
                 }
                 (Part::Later, Run::Control(control @ (Control::Wait | Control::WaitAof))) => {
-                    let (own, others) = progress(keys, self.written.sequence);
+                    let is_local = control == Control::WaitAof;
                     result = waiting(control, &queued.args(), now)
-                        .map(|_| told_progress(control == Control::WaitAof, own, others, &mut reply));
+                        .and_then(|_| progress(keys, self.written))
+                        .map(|(own, others)| told_progress(is_local, own, others, &mut reply));
                 }
                 // Nothing is watched any more.
                 (Part::Later, _) => reply.simple("OK"),

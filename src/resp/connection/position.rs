@@ -114,13 +114,14 @@ impl Connection {
         }
         match keys.has(position) {
             Has::All => {
-                self.written = self.written.max(position);
+                // Who says what is to be there does not ask for what is lost of what this connection was told before.
+                let is_behind = self.written <= position || keys.has(self.written) == Has::Lost;
+                self.written = if is_behind { position } else { self.written };
                 self.take(inner, hub, keys, now)
             }
             Has::Lost => {
                 self.behind = None;
-                let Position { epoch, sequence } = position;
-                self.reject(failure(format!("LOST what was written at {epoch}:{sequence} is lost")), hub)
+                self.reject(lost(position), hub)
             }
             // What was asked for before has to be done.
             Has::NotYet if reads && !self.slots.is_empty() => {
@@ -169,6 +170,11 @@ impl Connection {
 
 /// What a read is answered that is to see more than there is here.
 pub(super) const BEHIND: Failure = fail("BEHIND this node is not as fresh as was asked; nothing was done");
+
+/// What is answered where what was written is lost, for who waits for it.
+pub(super) fn lost(Position { epoch, sequence }: Position) -> Failure {
+    failure(format!("LOST what was written at {epoch}:{sequence} is lost"))
+}
 
 /// Whether what is seen now is as fresh as that.
 fn is_young(keys: &mut impl Keys, bound: Bound) -> bool {

@@ -105,8 +105,8 @@ impl Keys for View1<'_> {
         self.index.reader().view().sequence()
     }
 
-    fn replicas_with(&self, sequence: u64) -> u64 {
-        u64::from(self.log.entries.len() as u64 >= sequence)
+    fn replicas_with(&self, position: Position) -> u64 {
+        u64::from(self.log.entries.len() as u64 >= position.sequence)
     }
 
     fn place_of(&mut self, sequence: u64) -> Position {

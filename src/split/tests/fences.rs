@@ -136,6 +136,43 @@ fn what_is_lost_with_a_primary_is_not_waited_for_again() {
 }
 
 #[test]
+fn who_waits_for_what_is_lost_is_told_and_not_sent_on() {
+    const LOST: &str = "-LOST what was written at 1:7 is lost\r\n";
+    for is_known in [false, true] {
+        let (mut bench, client) = Bench::at_primary();
+        bench.split.handle_topology(&topology(2, Some(2), 2), bench.now);
+        if is_known {
+            bench.say(client, "GET a");
+            let (strong, _) = bench.sent(2);
+            bench.answer(strong, &format!("{LOST}$-1\r\n*2\r\n:2\r\n:6\r\n"));
+            assert_eq!(bench.told(client), "$-1\r\n");
+        }
+        bench.say(client, "WAIT 1 100");
+        if !is_known {
+            let (own, said) = bench.sent(2);
+            assert!(said.starts_with("TRIMTAB AFTER 1 7 10000 WAIT 1 100"), "{said}");
+            bench.answer(own, &format!("{LOST}*2\r\n:2\r\n:6\r\n"));
+        }
+        assert_eq!(bench.told(client), LOST);
+        bench.say(client, "WAITAOF 0 1 100");
+        assert_eq!(bench.told(client), LOST, "and again, until it has written something");
+        bench.say(client, "SET a 2");
+        let (light, _) = bench.sent(2);
+        bench.answer(light, "-OOM no\r\n*2\r\n:2\r\n:6\r\n");
+        bench.say(client, "WAIT 1 100");
+        assert_eq!(bench.told(client), format!("-OOM no\r\n{LOST}"), "it has not");
+        bench.say(client, "SET a 2");
+        assert_eq!(bench.sent(2), (light, "SET a 2; TRIMTAB POSITION".into()));
+        bench.answer(light, "+OK\r\n*2\r\n:2\r\n:8\r\n");
+        bench.say(client, "WAIT 1 100");
+        let (own, said) = bench.sent(2);
+        assert!(said.starts_with("TRIMTAB AFTER 2 8 10000 WAIT 1 100"), "{said}");
+        bench.answer(own, ":1\r\n");
+        assert_eq!(bench.told(client), "+OK\r\n:1\r\n");
+    }
+}
+
+#[test]
 fn what_is_too_long_with_a_position_before_it_goes_behind_one() {
     let limits = |arguments_max, request_max| crate::resp::Limits {
         arguments_max,

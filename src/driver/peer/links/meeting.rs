@@ -59,19 +59,19 @@ impl Links {
             return;
         }
         connection.up_since = Some(now);
-        let linked = Linked { connection: connection.id, boot: hello.boot, address: hello.address };
-        let before = self.roster.link(&hello.name, linked);
+        let linked = Linked { connection: connection.id, boot: hello.boot, address: hello.address.clone() };
+        // That the one before is over is told first.
+        if let Some((old, before)) = linked_mut(&self.roster, &mut self.connections, &hello.name) {
+            before.link.close(End::Replaced);
+            self.run(old, now);
+        }
+        self.roster.link(&hello.name, linked);
         if let Some(dial) = self.dials.get_mut(&hello.name) {
             dial.links += 1;
             dial.next = None;
         }
         let Hello { name, number, boot, cluster, .. } = hello;
         self.tell(Notice::Up { peer: name, number, boot, cluster, version });
-        let old = before.and_then(|old| self.connections.iter().find(|(_, c)| c.id == old.connection));
-        if let Some(old) = old.map(|(index, _)| index) {
-            self.connections[old].link.close(End::Replaced);
-            self.run(old, now);
-        }
     }
 
     /// A link is over, whether it was up or not.

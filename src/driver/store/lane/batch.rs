@@ -258,8 +258,9 @@ impl Keys for Batch<'_> {
     }
 
     #[cfg(feature = "replication")]
-    fn replicas_with(&self, sequence: u64) -> u64 {
-        let of = |core: &Core| core.ground.as_member().map_or(0, |member| member.replicas_with(sequence));
+    fn replicas_with(&self, resp::Position { epoch, sequence }: resp::Position) -> u64 {
+        let position = crate::replication::Position { epoch, sequence };
+        let of = |core: &Core| core.ground.as_member().map_or(0, |member| member.replicas_with(position));
         match &self.core {
             Some(core) => of(core),
             None => of(&self.shared.core.lock()),
@@ -267,7 +268,7 @@ impl Keys for Batch<'_> {
     }
 
     #[cfg(not(feature = "replication"))]
-    fn replicas_with(&self, _: u64) -> u64 {
+    fn replicas_with(&self, _: resp::Position) -> u64 {
         0
     }
 

@@ -119,6 +119,7 @@ pub(super) enum Left {
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     tickets: u64,
+    /// The last number by which one was passed on. Those of a process begin where those of no other do.
     ids: u64,
     pub(super) local: BTreeMap<replication::Ticket, Local>,
     pub(super) held: Held,
@@ -149,6 +150,13 @@ const BYTES_MAX: usize = 128 << 20;
 const SENT_BYTES_MAX: usize = 16 << 20;
 
 impl Calls {
+    /// - `random`: another one in each process. What a primary answers says nothing of who asked but its name and number, and
+    ///   it may answer a process that is no more.
+    pub(super) fn new(random: u64) -> Self {
+        // They count up for as long as there is a process, and none is 0.
+        Self { ids: random >> 1, ..Self::default() }
+    }
+
     pub(super) fn ticket(&mut self) -> Ticket {
         self.tickets += 1;
         Ticket(self.tickets)
@@ -374,6 +382,21 @@ impl Calls {
         true
     }
 
+    /// The link to a node is over, and with it all that came over it: nobody there waits for an answer, and the next process may have
+    /// the same numbers. What is begun goes on. Gives what the node has of reads.
+    pub(super) fn lose_remote(&mut self, node: u64) -> Vec<replication::Ticket> {
+        self.passed.lose(node);
+        self.remote.remove(&node);
+        self.forgotten.extract_if((node, 0)..=(node, u64::MAX), |_| true).for_each(drop);
+        let is_its = |local: &Local| match local {
+            Local::Remote { node: of, .. } | Local::RemoteLook { node: of, .. } => *of == node,
+            _ => false,
+        };
+        let local = self.local.extract_if(.., |_, local| is_its(local));
+        let reads = local.filter(|(_, local)| !matches!(local, Local::Remote { is_read: false, .. }));
+        reads.map(|(ticket, _)| ticket).collect()
+    }
+
     pub(super) fn end_remote(&mut self, node: u64) {
         if let Some(count) = self.remote.get_mut(&node) {
             *count = count.saturating_sub(1);
@@ -407,6 +430,60 @@ mod tests {
         assert_eq!(calls.take_sent(3, id).map(|it| it.ticket), Some(Ticket(1)));
         assert!(calls.take_sent(3, id).is_none());
         assert_eq!(calls.bytes, 0);
+    }
+
+    #[test]
+    fn numbers_begin_elsewhere_in_each_process_and_do_not_come_to_their_end() {
+        for (random, first) in [(0, 1), (1, 1), (77 << 1, 78), (u64::MAX, 1 << 63)] {
+            let mut calls = Calls::new(random);
+            let ids: Vec<u64> = (1..=3).map(|ticket| calls.send(3, call(ticket, 10, 20))).collect();
+            assert_eq!(ids, [first, first + 1, first + 2]);
+            assert_eq!(calls.sent_to(3), ids, "the oldest first");
+        }
+        let (mut before, mut after) = (Calls::new(5 << 1), Calls::new(9 << 1));
+        let (old, _) = (before.send(3, call(1, 10, 20)), after.send(3, call(1, 10, 20)));
+        assert!(after.take_sent(3, old).is_none(), "that is answered to the process before");
+    }
+
+    #[test]
+    fn what_came_over_a_link_that_is_over_is_answered_to_nobody() {
+        let mut calls = Calls::default();
+        let at = |ms| Instant::START.saturating_add(Duration::from_millis(ms));
+        let write = |from, id| super::super::passed::Write {
+            from,
+            id,
+            command: Vec::new(),
+            level: Level::Quorum,
+            deadline: at(9),
+        };
+        let looking = || Box::new(Looking { token: None, look: None });
+        for node in [7, 8] {
+            let remote = |id, is_read| Local::Remote { node, id, is_read };
+            let look =
+                Local::RemoteLook { node, id: 3, looking: looking(), deadline: at(9), is_granted: false };
+            for (at, local) in [remote(1, false), remote(2, true), look].into_iter().enumerate() {
+                assert!(calls.admit_remote(node, 4));
+                calls.local.insert(replication::Ticket(node * 10 + at as u64), local);
+            }
+            assert!(calls.admit_remote(node, 4) && !calls.admit_remote(node, 4));
+            calls.passed.push(write(node, 4));
+            calls.passed.withdraw(node, 4);
+            calls.forget_remote(node, 2);
+        }
+        calls.local.insert(replication::Ticket(1), Local::Write { ticket: Ticket(1) });
+        // Of the write that is begun nothing is taken back.
+        assert_eq!(calls.lose_remote(7), [71, 72].map(replication::Ticket));
+        let left: Vec<u64> = calls.local.keys().map(|it| it.0).collect();
+        assert_eq!(left, [1, 80, 81, 82]);
+        assert!((0..4).all(|_| calls.admit_remote(7, 4)), "its places are free");
+        assert!(!calls.admit_remote(8, 4), "the other's are not");
+        // Its next process may have the same numbers.
+        calls.passed.push(write(7, 4));
+        assert_eq!(calls.passed.take(), Some((write(8, 4), true)));
+        assert_eq!(calls.passed.take(), Some((write(7, 4), false)));
+        calls.local.insert(replication::Ticket(73), Local::Remote { node: 7, id: 2, is_read: true });
+        assert_eq!(calls.take_forgotten(), [replication::Ticket(81)]);
+        assert!(calls.lose_remote(9).is_empty());
     }
 
     #[test]

@@ -129,7 +129,8 @@ impl Store {
             // What the file said is still so, if a full disk left no room for another.
             mending::clear(&disk);
         }
-        let store = Self::found(disk, node, links, people, report.store, options, cluster)?;
+        let calls = Calls::new(word(0));
+        let store = Self::found(disk, node, links, (people, calls), report.store, options, cluster)?;
         if !damage.is_empty() {
             store.inner.shared.tell_damage(damage);
         }
@@ -140,7 +141,7 @@ impl Store {
         disk: Arc<FileDisk>,
         node: Node,
         links: Links,
-        people: People,
+        (people, calls): (People, Calls),
         report: Report,
         options: Options,
         cluster: ClusterOptions,
@@ -156,7 +157,7 @@ impl Store {
             own,
             settings: options.engine.settings,
             people,
-            calls: Calls::default(),
+            calls,
             syncs: VecDeque::new(),
             replies: VecDeque::new(),
             out: VecDeque::new(),

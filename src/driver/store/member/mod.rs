@@ -286,6 +286,7 @@ impl Member {
         self.sight.set(self.node.reign(now.instant));
         let is_primary = self.node.role() == Role::Primary;
         self.sight.set_standing(is_primary, self.node.fresh_since());
+        self.sight.set_alone(self.node.members().voters.iter().eq([&self.own]));
         let time = self.node.state().time();
         if time > self.shown_time {
             self.shown_time = time;

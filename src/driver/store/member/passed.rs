@@ -4,7 +4,7 @@
 //! room and did a younger one, the older could not be done behind it any more ([`Held`](super::held::Held)). So they wait here, all in one
 //! line, in the order in which they came. A node has no more under way than one passes on at a time, which bounds the line.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::replication::Level;
 use crate::time::Instant;
@@ -25,8 +25,8 @@ pub(super) struct Write {
 #[derive(Debug, Default)]
 pub(super) struct Passed {
     line: VecDeque<Write>,
-    /// Those that were withdrawn, by node and number.
-    withdrawn: BTreeSet<(u64, u64)>,
+    /// Those in the line, by node and number: whether each was withdrawn.
+    withdrawn: BTreeMap<(u64, u64), bool>,
     /// Whose turn it was last when there was room: the line's, or that of what this node's own callers ask for.
     was_first: bool,
 }
@@ -38,28 +38,27 @@ impl Passed {
 
     /// One more, behind the others.
     pub(super) fn push(&mut self, write: Write) {
+        self.withdrawn.insert((write.from, write.id), false);
         self.line.push_back(write);
     }
 
     /// One that was taken, and finds no room.
     pub(super) fn put_back(&mut self, write: Write) {
+        self.withdrawn.insert((write.from, write.id), false);
         self.line.push_front(write);
     }
 
-    /// Whoever asked for one has left: it is not to be done any more.
+    /// Whoever asked for one has left: if it waits, it is not to be done any more.
     pub(super) fn withdraw(&mut self, from: u64, id: u64) {
-        if !self.line.is_empty() {
-            self.withdrawn.insert((from, id));
+        if let Some(is_withdrawn) = self.withdrawn.get_mut(&(from, id)) {
+            *is_withdrawn = true;
         }
     }
 
     /// The one that came first, and whether it was withdrawn.
     pub(super) fn take(&mut self) -> Option<(Write, bool)> {
-        let Some(write) = self.line.pop_front() else {
-            self.withdrawn.clear();
-            return None;
-        };
-        let is_withdrawn = self.withdrawn.remove(&(write.from, write.id));
+        let write = self.line.pop_front()?;
+        let is_withdrawn = self.withdrawn.remove(&(write.from, write.id)).unwrap_or(false);
         Some((write, is_withdrawn))
     }
 
@@ -74,10 +73,9 @@ impl Passed {
     }
 
     /// A link is over: nobody is to be answered over it.
-    pub(super) fn lose(&mut self, from: u64) -> usize {
-        let before = self.line.len();
+    pub(super) fn lose(&mut self, from: u64) {
         self.line.retain(|write| write.from != from);
-        before - self.line.len()
+        self.withdrawn.retain(|(of, _), _| *of != from);
     }
 
     /// Takes out those for which nobody waits any more.
@@ -85,8 +83,12 @@ impl Passed {
         if self.line.iter().all(|write| write.deadline > now) {
             return VecDeque::new();
         }
-        let (late, line) = std::mem::take(&mut self.line).into_iter().partition(|it| it.deadline <= now);
+        let (late, line): (VecDeque<Write>, _) =
+            std::mem::take(&mut self.line).into_iter().partition(|it| it.deadline <= now);
         self.line = line;
+        for write in &late {
+            self.withdrawn.remove(&(write.from, write.id));
+        }
         late
     }
 }
@@ -117,7 +119,7 @@ mod tests {
         let at = |ms| Instant::START.saturating_add(Duration::from_millis(ms));
         assert!(passed.take_late(at(4)).is_empty());
         assert_eq!(passed.take_late(at(5)), [write(2, 1, 5), write(1, 2, 5)]);
-        assert_eq!(passed.lose(1), 2);
+        passed.lose(1);
         assert_eq!((passed.take(), passed.is_empty()), (Some((write(2, 2, 9), true)), true));
         assert_eq!(passed.take(), None);
         passed.withdraw(2, 3);
@@ -126,5 +128,32 @@ mod tests {
         let goes_first = passed.goes_first();
         passed.note_turn();
         assert_ne!(passed.goes_first(), goes_first);
+    }
+    #[test]
+    fn nothing_is_kept_of_what_does_not_wait() {
+        let write = |from, id, ms| Write {
+            from,
+            id,
+            command: Vec::new(),
+            level: Level::Quorum,
+            deadline: Instant::START.saturating_add(Duration::from_millis(ms)),
+        };
+        let mut passed = Passed::default();
+        passed.push(write(1, 1, 9));
+        // These were begun before.
+        (2..1_000).for_each(|id| passed.withdraw(1, id));
+        passed.push(write(1, 2, 5));
+        passed.push(write(2, 1, 9));
+        assert_eq!(passed.withdrawn.len(), 3);
+        (1..=2).for_each(|id| passed.withdraw(1, id));
+        assert_eq!(passed.take_late(Instant::START.saturating_add(Duration::from_millis(5))).len(), 1);
+        // Whatever has the number later is another one, of the same process or the next.
+        passed.push(write(1, 2, 9));
+        passed.withdraw(2, 1);
+        passed.lose(1);
+        passed.push(write(1, 1, 9));
+        let taken: Vec<_> = std::iter::from_fn(|| passed.take()).collect();
+        assert_eq!(taken, [(write(2, 1, 9), true), (write(1, 1, 9), false)]);
+        assert!(passed.withdrawn.is_empty());
     }
 }

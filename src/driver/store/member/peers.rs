@@ -174,7 +174,9 @@ impl Load {
     /// Takes what came.
     fn collect(&mut self, links: &mut Links) {
         let mut bytes = 0;
-        while self.messages.len() + self.notices.len() < FRAMES_MAX && bytes < BYTES_MAX {
+        // Notices come first, and all of them: what is handed in behind them came over the links that they tell of, and what is sent
+        // goes over those.
+        while self.messages.len() < FRAMES_MAX && bytes < BYTES_MAX {
             match links.poll_event() {
                 None => return,
                 Some(Event::Notice(notice)) => self.notices.push(notice),
@@ -223,7 +225,11 @@ impl Member {
     fn notice(&mut self, notice: Notice, now: Now) {
         let event = match notice {
             Notice::Up { peer, boot, .. } => {
-                let number = self.people.rise(&peer, boot);
+                let (number, had_another) = self.people.rise(&peer, boot);
+                if had_another {
+                    // That it is over was not told.
+                    self.lose(number, now.instant);
+                }
                 self.refusals.forget(number);
                 let address = self.options.client_address.clone().unwrap_or_default();
                 self.say(number, 0, &relay::Relay::Card { address });

@@ -170,15 +170,16 @@ impl People {
         }
     }
 
-    /// A link is up, to the process `boot`.
-    pub(super) fn rise(&mut self, name: &NodeName, boot: u64) -> u64 {
+    /// A link is up, to the process `boot`. Gives the number of the node, and whether there was a link to it as far as is known.
+    pub(super) fn rise(&mut self, name: &NodeName, boot: u64) -> (u64, bool) {
         let number = number_of(name);
+        let mut had_another = false;
         if let Some(person) = self.by_number.get_mut(&number) {
-            person.linked = Some(boot);
+            had_another = person.linked.replace(boot).is_some();
             person.trouble = None;
             person.doubles = 0;
         }
-        number
+        (number, had_another)
     }
 
     /// A link is over.

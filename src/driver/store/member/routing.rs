@@ -13,6 +13,7 @@ use super::passed::Write;
 use super::{Member, reply_of};
 use crate::driver::store::ground::{Source, Wanted};
 use crate::error::{Error, Result};
+use crate::peer::Class;
 use crate::replication::look::Look;
 use crate::replication::relay::{self, Relay};
 use crate::replication::{Answer, Bound, Denied, Done, Level, Position, Role};
@@ -213,10 +214,13 @@ impl Member {
     }
 
     /// A source has left. What of it waits at the primary is not done there either.
-    pub(in crate::driver::store) fn forsake(&mut self, source: Source, until: Instant) {
-        for (node, id) in self.calls.forsake(source, until) {
-            self.say(node, id, &Relay::Forget);
+    /// Gives whether something is to be said to that.
+    pub(in crate::driver::store) fn forsake(&mut self, source: Source, until: Instant) -> bool {
+        let away = self.calls.forsake(source, until);
+        for (node, id) in &away {
+            self.say(*node, *id, &Relay::Forget);
         }
+        !away.is_empty()
     }
 
     /// Nothing comes of a call any more. What was passed on before, and is refused now, may have been done all the same.
@@ -511,11 +515,15 @@ impl Member {
         self.refuse(&call, why);
     }
 
-    /// A link is over: what was passed on over it does not come back, and what came over it is not begun.
+    /// A link is over: what was passed on over it does not come back, what came over it is not begun, and nobody is answered for
+    /// it. The other end sees it as over too before there is another link, so even the same process waits for no answer.
     pub(super) fn lose(&mut self, to: u64, now: Instant) {
-        for _ in 0..self.calls.passed.lose(to) {
-            self.calls.end_remote(to);
+        for ticket in self.calls.lose_remote(to) {
+            self.node.forget_read(ticket);
         }
+        // What has not left was for the process that was there.
+        self.out.retain(|it| it.to != to || it.call.is_some() || it.class == Class::Bulk);
+        self.take_back(to, None);
         for id in self.calls.sent_to(to) {
             if let Some(call) = self.calls.take_sent(to, id) {
                 self.came_to_nothing(call, Denied::Unknown, now);
@@ -534,9 +542,14 @@ impl Member {
 
     /// A call that was to be passed on did not leave. Nor do those that were to go behind it.
     pub(super) fn not_sent(&mut self, to: u64, id: u64) {
+        self.take_back(to, Some(id));
+    }
+
+    /// Holds a call that did not leave, and all for that node that are to leave yet.
+    fn take_back(&mut self, to: u64, first: Option<u64>) {
         let behind: Vec<u64> = self.out.iter().filter(|it| it.to == to).filter_map(|it| it.call).collect();
         self.out.retain(|it| it.to != to || it.call.is_none());
-        for id in std::iter::once(id).chain(behind) {
+        for id in first.into_iter().chain(behind) {
             if let Some(call) = self.calls.take_sent(to, id) {
                 self.calls.hold(call);
             }

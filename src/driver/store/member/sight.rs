@@ -43,6 +43,8 @@ pub(in crate::driver::store) struct Sight {
     beat: AtomicU64,
     /// When it had one again that it should have had long before.
     resumed: AtomicU64,
+    /// 1: it alone votes, so that nobody else is primary whatever it does.
+    is_alone: AtomicU32,
     /// The time in the log less this machine's count, in milliseconds; 0: nothing is known of it.
     offset: AtomicU64,
 }
@@ -114,12 +116,16 @@ impl Sight {
         Timestamp::from_millis(offset + millis(Clock.now()))
     }
 
-    /// Whether this process stands still, or has done so just now, as a loop sees it: what comes in may have been said long ago.
+    /// Whether this process stands still, or has done so just now, as a loop sees it: what comes in may have been said long ago, and
+    /// another node may have been primary since.
     pub(in crate::driver::store) fn has_stood_still(&self, noticed: &mut Noticed) -> bool {
         self.has_stood_still_at(noticed, Clock.now())
     }
 
     fn has_stood_still_at(&self, noticed: &mut Noticed, now: Instant) -> bool {
+        if self.is_alone.load(Ordering::Acquire) == 1 {
+            return false;
+        }
         let now = now.as_nanos();
         // In this order: what `beat` puts into one of the two is never missing in both.
         let beat = self.beat.load(Ordering::Acquire);
@@ -131,6 +137,11 @@ impl Sight {
         let stands = beat != 0 && now.saturating_sub(beat) >= self.standstill;
         let stood = resumed != 0 && is_within(resumed, FORGOTTEN) && is_within(noticed.at, AFTERWARDS);
         stands || stood
+    }
+
+    /// Whether no other node votes.
+    pub(super) fn set_alone(&self, is_alone: bool) {
+        self.is_alone.store(u32::from(is_alone), Ordering::Release);
     }
 
     /// The node has no turns any more.
@@ -209,6 +220,22 @@ mod tests {
         let mut noticed = Noticed::default();
         assert!(!slow.has_stood_still_at(&mut noticed, at(8_499)));
         assert!(slow.has_stood_still_at(&mut noticed, at(8_500)));
+    }
+
+    #[test]
+    fn who_alone_votes_misses_nothing_by_standing_still() {
+        let sight = Sight::new(Duration::from_millis(400));
+        let at = |ms: u64| Instant::from_nanos(ms * 1_000_000);
+        let mut noticed = Noticed::default();
+        sight.set_alone(true);
+        sight.beat(at(1_000));
+        assert!(!sight.has_stood_still_at(&mut noticed, at(1_900)));
+        sight.beat(at(1_900));
+        assert!(!sight.has_stood_still_at(&mut noticed, at(1_910)));
+        // Another one has a vote.
+        sight.set_alone(false);
+        sight.beat(at(1_950));
+        assert!(sight.has_stood_still_at(&mut noticed, at(2_300)));
     }
 
     #[test]

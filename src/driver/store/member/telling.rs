@@ -56,17 +56,24 @@ impl Member {
         }
     }
 
-    /// How many other nodes have all up to `sequence` on their disks, as far as is known: a primary knows of each, another
-    /// node that what is committed is on more than half of the voters.
-    pub(in crate::driver::store) fn replicas_with(&self, sequence: u64) -> u64 {
+    /// How many other nodes have all up to `position` on their disks, as far as is known: a primary knows of each, another node that
+    /// what is applied is on more than half of the voters. What is lost no node has: before something is applied in its place
+    /// only the primary that wrote it can tell.
+    pub(in crate::driver::store) fn replicas_with(&self, position: Position) -> u64 {
+        let Position { epoch, sequence } = position;
         let status = self.node.status();
+        let is_applied = status.applied >= sequence;
+        if self.node.is_lost(position) {
+            return 0;
+        }
         if status.role == Role::Primary {
-            return status.matched.iter().filter(|it| it.1 >= sequence).count() as u64;
+            let is_certain = is_applied || epoch == status.epoch;
+            return status.matched.iter().filter(|it| is_certain && it.1 >= sequence).count() as u64;
         }
         let voters = &self.node.members().voters;
         let quorum = if voters.is_empty() { 0 } else { voters.len() as u64 / 2 + 1 };
         let others = quorum.saturating_sub(u64::from(voters.contains(&self.own)));
-        if status.committed >= sequence { others } else { 0 }
+        if is_applied { others } else { 0 }
     }
 
     /// The place of an entry that is applied; where the log has let go of it, that of the last one that is.
@@ -88,10 +95,12 @@ impl Member {
     /// Whether other nodes have come further since this was asked last.
     pub(in crate::driver::store) fn take_progress(&mut self) -> bool {
         let status = self.node.status();
-        let progress = match status.role {
+        let others: u64 = match status.role {
             Role::Primary => status.matched.iter().map(|it| it.1).sum(),
-            _ => status.committed,
+            _ => 0,
         };
+        // What is applied tells what is lost, too.
+        let progress = others.saturating_add(status.applied);
         std::mem::replace(&mut self.told_progress, progress) != progress
     }
 

@@ -359,6 +359,32 @@ fn a_read_waits_for_a_position_and_is_told_when_it_does_not_come() {
 }
 
 #[test]
+fn who_waits_for_what_is_lost_is_told_at_once() {
+    const LOST: &str = "-LOST what was written at 3:1 is lost";
+    let mut world = World::plain(2);
+    in_cluster(&mut world, 0, Some(0));
+    (world.store.epoch, world.store.durable, world.store.replicas) = (3, 9, 1);
+    world.store.is_lost = true;
+    assert_eq!(world.ask(0, "WAIT 1 0"), ":1", "it has written nothing");
+    world.store.is_lost = false;
+    assert_eq!(world.ask(0, "SET a 1\nWAIT 1 0\nWAITAOF 1 1 0"), "+OK :1 *2 :1 :1");
+    // It becomes known meanwhile.
+    world.send(0, "WAIT 2 0\nPING");
+    assert!(world.told(0).is_empty() && world.connections[0].waits_for_nodes());
+    world.store.is_lost = true;
+    world.advance(0);
+    assert_eq!(world.told(0), format!("{LOST} +PONG"));
+    // However few are asked for, and in a transaction.
+    for line in ["WAIT 0 0", "WAIT 1 10", "WAITAOF 0 0 0", "WAITAOF 1 0 10"] {
+        assert_eq!(world.ask(0, line), LOST, "{line}");
+    }
+    assert_eq!(world.ask(0, "MULTI\nWAIT 1 10\nEXEC"), format!("+OK +QUEUED *1 {LOST}"));
+    // What is written later is not.
+    world.store.is_lost = false;
+    assert_eq!(world.ask(0, "SET a 2\nWAIT 1 0"), "+OK :1");
+}
+
+#[test]
 fn a_bound_holds_for_all_reads_of_a_connection() {
     let mut world = World::plain(2);
     world.ask(1, "SET a 1");

@@ -129,7 +129,7 @@ impl Keys for Store {
         self.durable
     }
 
-    fn replicas_with(&self, _: u64) -> u64 {
+    fn replicas_with(&self, _: Position) -> u64 {
         self.replicas
     }
 }
