@@ -378,8 +378,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// `State` when another is adding to the backup, when the store is behind it or has gone another way since, or is
-    /// closed; `InvalidArgument` when there is something else in `to`, a backup of another store, or when it is in the store's own
+    /// `State` when another is adding to the backup, when that takes no more (its manifest would have more than 64 MiB: begin another
+    /// one), when the store is behind it or has gone another way since, or is closed; `InvalidArgument` when there is something else in `to`, a backup of another store, or when it is in the store's own
     /// directory; `Corrupt` when what is read is damaged; `Io`; `TimedOut` when what was written does not come to disk; of a member
     /// `NoQuorum`, and `TimedOut`, when what it had answered is not committed; `Forked`.
     pub fn backup(&self, to: impl AsRef<Path>, options: &backup::Options) -> Result<backup::Report> {
