@@ -457,7 +457,9 @@ impl Store {
         Queue::new(self, capacity)
     }
 
-    /// Follows `range`; the change at the sequence `from` is the first it tells. `None`: what comes from now on.
+    /// Follows `range`; the change at the sequence `from` is the first it tells. `None`: what comes from now on. Where nothing that was
+    /// ever here can have come right before `from`, it is of writes that a crash took, whose numbers are given again: the watcher tells
+    /// [`Watched::Compacted`] at once. A replica may be behind, and waits for it.
     ///
     /// # Errors
     ///

@@ -433,6 +433,11 @@ impl Shared {
         }
     }
 
+    /// Whether a sequence lies behind all that was ever taken, as far as this is known here.
+    pub(super) fn is_unheard_of(&self, sequence: u64) -> bool {
+        self.core.lock().ground.is_unheard_of(sequence, now())
+    }
+
     pub(super) fn add_bell(&self, bell: &Arc<Bell>) {
         let mut core = self.core.lock();
         core.bells.retain(|bell| bell.strong_count() > 0);

@@ -410,7 +410,9 @@ mod tests {
     fn segments_that_no_log_has_are_damage() {
         for segment_bytes in [0, 100_000, 2 << 30] {
             let bytes = Manifest { segment_bytes, ..manifest() }.encode();
-            let Err(ManifestFault::Damaged { what, .. }) = Manifest::decode(&bytes) else { panic!("it reads") };
+            let Err(ManifestFault::Damaged { what, .. }) = Manifest::decode(&bytes) else {
+                panic!("it reads")
+            };
             assert!(what.contains("segment_bytes"), "{what}");
         }
     }

@@ -345,7 +345,8 @@ mod tests {
         assert!(manifest.parts.len() > 5, "{}", manifest.parts.len());
         super::super::verify(&backup, &manifest).expect("it is whole");
         // Where nothing is new nothing is added.
-        let same = Target { manifest_bytes_max: 0, ..target(&backup) }.finish(8, false).expect("it is written");
+        let same =
+            Target { manifest_bytes_max: 0, ..target(&backup) }.finish(8, false).expect("it is written");
         assert_eq!(same.parts.len(), manifest.parts.len());
         // And with room it goes on.
         let grown = add(&log, &source, &backup, u64::MAX).expect("there is room");
