@@ -491,6 +491,14 @@ impl Store {
         self.inner.close()
     }
 
+    /// What was taken and is not known to be on disk, the first and the last of it; also of one that is closed.
+    #[cfg(feature = "proxy")]
+    pub(crate) fn not_durable(&self) -> Option<(u64, u64)> {
+        let core = self.inner.shared.core.lock();
+        let (first, last) = (core.engine().durable_sequence() + 1, core.engine().last_sequence());
+        (first <= last).then_some((first, last))
+    }
+
     /// `Forked` in a child made by `fork`, whether it is closed or not.
     pub(crate) fn check_process(&self) -> Result<()> {
         if self.inner.process.is_this() { Ok(()) } else { Err(Error::Forked { what: "store" }) }
