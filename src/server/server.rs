@@ -88,7 +88,7 @@ struct Life {
     #[cfg(feature = "store")]
     store: Option<Store>,
     /// What its end has failed with.
-    #[cfg(feature = "store")]
+    #[cfg(all(feature = "cli", feature = "store"))]
     store_failure: Option<String>,
     #[cfg(feature = "store")]
     resp: Option<Bind>,

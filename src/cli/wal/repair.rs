@@ -124,7 +124,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<(), Fai
 
 /// Copies what will be changed, durably, with the folder that it is copied to.
 fn set_aside(disk: &FileDisk, repair: &Repair) -> Result<(), Failure> {
-    let aside = FileDisk::new(&disk.dir().join("damaged"))?;
+    let aside = FileDisk::new(disk.dir().join("damaged"))?;
     repair.set_aside(disk, &aside)?;
     Ok(disk.sync_names().map_err(|error| Error::io("sync the directory", &error))?)
 }

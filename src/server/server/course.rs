@@ -145,7 +145,10 @@ impl Inner {
             );
             let why = format!("{error}; {lost}");
             self.tell(EventKind::StoreFailed, &why);
-            self.life.lock().store_failure = Some(why);
+            #[cfg(feature = "cli")]
+            {
+                self.life.lock().store_failure = Some(why);
+            }
         }
         #[cfg(feature = "store")]
         self.backups.end();
