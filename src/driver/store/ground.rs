@@ -118,6 +118,7 @@ impl Ground {
     /// their way. Numbers of writes that a crash took are given again. `false` also where that is not known: on a replica, which
     /// may be behind, and on a primary that does not hold its quorum, or has not applied what came before its reign.
     pub(super) fn is_unheard_of(&mut self, sequence: u64, now: Now) -> bool {
+        let _ = now;
         let is_known = either!(self, _engine => true, member => member.node().reign(now.instant).is_some());
         is_known && sequence > self.last_taken()
     }

@@ -78,7 +78,6 @@ pub(in crate::driver) struct Core {
     /// The last snapshot that failed said this.
     pub(super) snapshot_error: Option<Error>,
     /// When the last one was written, by the wall clock; before that, when the store was opened.
-    #[cfg_attr(not(feature = "proxy"), expect(dead_code, reason = "of loops that have clients"))]
     pub(super) snapshotted_at: Timestamp,
     /// When the tending thread wakes by itself.
     pub(super) tends_at: Option<Instant>,
