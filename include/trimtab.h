@@ -5924,7 +5924,8 @@ trimtab_status trimtab_store_queue_under_way(const struct trimtab_store_queue *q
  * Begins to follow a range.
  *
  * - `range`, `start`, `end`: which keys; see `TRIMTAB_RANGE_BETWEEN` and `TRIMTAB_RANGE_PREFIX`. Copied before return.
- * - `from_sequence`: the change at this sequence is the first it tells; 0: what comes from now on.
+ * - `from_sequence`: the change at this sequence is the first it tells; 0: what comes from now on. Beyond the one that comes next it
+ *   is of writes that a crash took, and the first change is `TRIMTAB_CHANGE_COMPACTED`; a replica may be behind, and waits for it.
  * - `watch_out`: written on success only; end it with `trimtab_store_watch_free`.
  *
  * Returns `TRIMTAB_OK`, `TRIMTAB_E_NULL`, `TRIMTAB_E_INVALID_ARGUMENT`, or `TRIMTAB_E_IO` when there is no descriptor.

@@ -117,7 +117,8 @@ func (e *CompactedError) Is(target error) bool {
 }
 
 // Watch begins to follow a range. The change at the sequence from is the first it tells; 0: what comes from now on. It
-// goes on over restarts, as far as the log reaches. Close it. ErrIO when there is no descriptor.
+// goes on over restarts, as far as the log reaches. Beyond the one that comes next it is of writes that a crash took, and the
+// watch is compacted at once; a replica may be behind, and waits for it. Close it. ErrIO when there is no descriptor.
 func (s *Store) Watch(ctx context.Context, keys KeyRange, from uint64) (*Watch, error) {
 	defer runtime.KeepAlive(s)
 	core, err := s.reads(ctx, opWatch)

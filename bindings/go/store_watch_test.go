@@ -148,6 +148,11 @@ func TestAWatchBehindWhatIsKept(t *testing.T) {
 	if change := must[Change](t)(on.Next(patient(t))); string(change.Key) != "next" {
 		t.Errorf("goes on with %+v", change)
 	}
+	beyond := must[*Watch](t)(store.Watch(bg, AllKeys(), must[uint64](t)(on.Sequence())+1))
+	defer beyond.Close()
+	if _, err := beyond.Next(patient(t)); !errors.Is(err, ErrCompacted) {
+		t.Errorf("beyond what comes next: %v", err)
+	}
 }
 
 func TestAWaitForAChangeEnds(t *testing.T) {

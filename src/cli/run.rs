@@ -17,6 +17,7 @@ use crate::sys;
 /// `timeouts.drain` of the listeners, and `drain` of the store, to end by themselves. A second one, or SIGQUIT, ends it at once; the store is
 /// closed in order either way. SIGHUP reads the certificates of the links between nodes anew, and nothing else: the
 /// configuration is read at the start alone. SIGUSR1 and SIGUSR2 do nothing, and are told.
+/// The exit code is 1 when the store had failed, and the last line says which writes may not be on disk.
 /// What happens is told on standard error, one line each. The limit of open descriptors is raised as far as the
 /// system lets it: each session takes two, and bulk four more while it moves.
 #[derive(Args)]
@@ -69,6 +70,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     })?;
     // The last lines may be on their way.
     let _ = std::io::stderr().flush();
+    #[cfg(feature = "store")]
+    if let Some(why) = server.store_failure() {
+        return Err(Failure::Failed(format!("the store was not closed in order: {why}")));
+    }
     Ok(())
 }
 
@@ -77,7 +82,8 @@ fn without_end(server: &Server, signal: i32) -> Option<(&'static str, String)> {
     match signal {
         SIGHUP => {
             let detail = match reload(server) {
-                Ok(()) => "the certificates of the links were read anew".to_owned(),
+                Ok(()) => READ_ANEW.to_owned(),
+                Err(crate::Error::State { .. } | crate::Error::NotFound { .. }) => NO_LINKS.to_owned(),
                 Err(error) => format!("nothing was read anew: {error}"),
             };
             Some(("SIGHUP", detail))
@@ -89,6 +95,13 @@ fn without_end(server: &Server, signal: i32) -> Option<(&'static str, String)> {
 }
 
 const NOTHING: &str = "it means nothing here; SIGTERM ends the server, SIGHUP reads certificates anew";
+
+const READ_ANEW: &str =
+    "the certificates of the links were read anew; what else is changed in the configuration needs a restart";
+
+/// Not how to make a cluster: whoever asks has changed something, and wants to know what became of it.
+const NO_LINKS: &str = "nothing was read anew: there are no links with certificates here, and what is changed in the configuration needs a \
+                        restart; trimtab check tells whether that would start";
 
 #[cfg(feature = "replication")]
 fn reload(server: &Server) -> crate::Result<()> {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::command::{self, ASKING, Context, Run, client};
 use super::hub::{Hub, HubOptions};
+use super::keys::Persistence;
 use super::reply::{Protocol, Reply};
 use super::world::Failure;
 use crate::rng::Rng;
@@ -88,7 +89,8 @@ impl Desk {
                 return part.write(&question, &mut Reply::new(out, protocol));
             }
             let view = self.index.reader().view();
-            let mut context = Context { id, hub: &mut self.hub, view: &view, now };
+            let mut context =
+                Context { id, hub: &mut self.hub, view: &view, now, persistence: Persistence::default() };
             run(&mut context, args, &mut Reply::new(out, protocol))
         });
         self.count(result.is_err());

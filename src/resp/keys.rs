@@ -103,6 +103,23 @@ impl From<Outcome> for Done {
 /// What came of a write: that, or why it is not in the log.
 pub type Completed = Result<Done, Error>;
 
+/// What clients are told of the disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Persistence {
+    /// Writes are refused: the log has failed, or there is no room.
+    pub is_failing: bool,
+    /// The last snapshot failed.
+    pub has_snapshot_failed: bool,
+    /// One is being written.
+    pub is_snapshotting: bool,
+    /// When the last one was written, or the store was opened since.
+    pub snapshotted_at: Timestamp,
+    /// Entries of the log since the last snapshot.
+    pub changes: u64,
+    /// Bytes of the log and its snapshots.
+    pub bytes: u64,
+}
+
 /// The store. Reads are answered at once; a write is submitted and completed later, by
 /// [`Connection::handle_completion`](super::Connection::handle_completion), unless it is done at once.
 ///
@@ -118,6 +135,11 @@ pub trait Keys {
     /// Shows `read` what is there now. Costs less than a view, which has to be kept.
     fn read<T>(&mut self, read: impl FnOnce(&State) -> T) -> T {
         read(&self.view())
+    }
+
+    /// How the disk is.
+    fn persistence(&mut self) -> Persistence {
+        Persistence::default()
     }
 
     /// What the last view shows.

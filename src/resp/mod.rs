@@ -44,7 +44,9 @@ pub use self::errand::Errand;
 pub(crate) use self::glob::matches;
 pub use self::hub::{Counters, Hub, HubOptions, Order};
 pub use self::inbox::Message;
-pub use self::keys::{Completed, Done, Durability, Has, Keys, Position, Sight, Submitted, Ticket, Told};
+pub use self::keys::{
+    Completed, Done, Durability, Has, Keys, Persistence, Position, Sight, Submitted, Ticket, Told,
+};
 pub use self::notify::are_classes;
 pub use self::number::parse_integer;
 pub use self::peers::Peers;

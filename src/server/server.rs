@@ -87,6 +87,9 @@ struct Life {
     /// Closed, and gone, when the last worker has ended.
     #[cfg(feature = "store")]
     store: Option<Store>,
+    /// What its end has failed with.
+    #[cfg(all(feature = "cli", feature = "store"))]
+    store_failure: Option<String>,
     #[cfg(feature = "store")]
     resp: Option<Bind>,
     #[cfg(feature = "store")]
@@ -345,6 +348,12 @@ impl Server {
         }
         self.join();
         Ok(())
+    }
+
+    /// Why the store was not closed in order, and what of it may be lost, once the server has ended.
+    #[cfg(all(feature = "cli", feature = "store"))]
+    pub(crate) fn store_failure(&self) -> Option<String> {
+        self.inner.life.lock().store_failure.clone()
     }
 
     /// What it does.

@@ -345,6 +345,13 @@ static void compacted(void)
     OK(trimtab_store_watch_next(watch, 0, &change));
     CHECK(change.kind == TRIMTAB_CHANGE_INCREMENTED && change.sequence == from);
     trimtab_store_watch_free(watch);
+    /* Beyond what comes next. */
+    OK(trimtab_store_put(store, BYTES("k"), BYTES("0"), NULL, &result));
+    from = result.sequence + 2;
+    OK(trimtab_store_watch_new(store, TRIMTAB_RANGE_BETWEEN, NO_BYTES, NO_BYTES, from, &watch));
+    OK(trimtab_store_watch_next(watch, 0, &change));
+    CHECK(change.kind == TRIMTAB_CHANGE_COMPACTED && change.sequence <= result.sequence);
+    trimtab_store_watch_free(watch);
     trimtab_store_free(store);
 }
 

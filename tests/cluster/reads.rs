@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use trimtab::embedded::{Call, Read, ReadLevel};
+use trimtab::embedded::{Call, Read, ReadLevel, Watched};
 use trimtab::store::engine::Durability;
 use trimtab::store::index::Range;
 
@@ -231,5 +231,26 @@ fn reads_that_are_taken_back_keep_no_place_where_they_wait() {
             store.put(b"key", b"2", &Call::default()).unwrap();
             assert_eq!(store.get(b"key").unwrap().map(|it| it.value.to_vec()), Some(b"2".to_vec()));
         }
+    }
+}
+
+/// Whoever is primary knows that nobody was told of it; a replica may be behind, and waits.
+#[test]
+fn a_watch_from_beyond_the_last_write_is_told_so_by_the_primary() {
+    let cluster = Cluster::new(3, 0);
+    let (primary, replica) = (cluster.primary(), cluster.replica());
+    let done = cluster.store(primary).put(b"key", b"1", &Call::default()).unwrap();
+    cluster.wait_shown(replica, b"key", b"1");
+    let range = trimtab::store::index::Range { start: b"key", end: None };
+    let watch = |at: usize, from| cluster.store(at).watch(&range, Some(from)).unwrap();
+    let told = watch(primary, done.sequence + 100).next(PATIENCE).unwrap();
+    assert!(matches!(told, Watched::Compacted { .. }), "{told:?}");
+    let waits = watch(replica, done.sequence + 100).next(Duration::ZERO);
+    assert!(matches!(waits, Err(trimtab::Error::TimedOut { .. })), "{waits:?}");
+    for at in [primary, replica] {
+        let mut next = watch(at, done.sequence + 1);
+        cluster.store(primary).put(b"key", b"2", &Call::default()).unwrap();
+        let told = next.next(PATIENCE).unwrap();
+        assert!(matches!(told, Watched::Events(_)), "{told:?}");
     }
 }

@@ -28,7 +28,7 @@ fn a_hangup_reads_the_certificates_anew() {
         last["detail"].as_str().unwrap().to_owned()
     };
     cluster.signal(0, "-HUP");
-    assert_eq!(told(1), "the certificates of the links were read anew");
+    assert!(told(1).starts_with("the certificates of the links were read anew; "), "{}", told(1));
     let certificate = cluster.folder().path().join("n0.pem");
     let whole = std::fs::read(&certificate).unwrap();
     std::fs::write(&certificate, "").unwrap();
@@ -37,7 +37,7 @@ fn a_hangup_reads_the_certificates_anew() {
     assert!(why.starts_with("nothing was read anew: ") && why.contains("n0.pem is empty"), "{why}");
     std::fs::write(&certificate, whole).unwrap();
     cluster.signal(0, "-HUP");
-    assert_eq!(told(3), "the certificates of the links were read anew");
+    assert!(told(3).starts_with("the certificates of the links were read anew; "), "{}", told(3));
     assert_eq!(cluster.connect(0).ask("PING").as_deref(), Some("+PONG"));
 }
 

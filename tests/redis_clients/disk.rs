@@ -58,7 +58,11 @@ impl Scene {
     }
 
     fn start(&self, environment: &[(&str, PathBuf)]) -> (Running, SocketAddr) {
-        let config = config(&self.data.file("data"), self.workers, "");
+        self.start_with("", environment)
+    }
+
+    fn start_with(&self, lines: &str, environment: &[(&str, PathBuf)]) -> (Running, SocketAddr) {
+        let config = config(&self.data.file("data"), self.workers, lines);
         let running = Running::start_by("exec", environment, &config);
         let address = address(&running);
         (running, address)
@@ -122,8 +126,51 @@ fn fail(workers: u32, call: &str, errno: i32, who: &str) {
     let told = running.status()["store"]["failure"].to_string();
     assert!(told.contains("open it again"), "{told}");
     assert_eq!((running.count("store-full"), running.count("store-recovered")), (0, 0));
-    drop(running);
+    let persistence = client.ask("INFO persistence");
+    for field in ["aof_last_write_status:err", "aof_enabled:1", "rdb_last_bgsave_status:ok"] {
+        assert!(persistence.contains(field), "{field}: {persistence}");
+    }
+    let said = running.end_badly();
+    assert!(said.contains("not closed in order") && said.contains(&format!("(os error {errno})")), "{said}");
     scene.expect_again(count);
+}
+
+#[test]
+fn writes_in_memory_that_a_failed_store_did_not_bring_to_disk_are_told_at_the_end() {
+    let scene = Scene::new(1);
+    let lines = "durability = \"memory\"\nflush_interval = \"50ms\"";
+    let (running, address) = scene.start_with(lines, &scene.disk.environment());
+    let mut client = Client::connect(address);
+    let persistence = client.ask("INFO persistence");
+    let fields = [
+        "loading:0",
+        "rdb_bgsave_in_progress:0",
+        "rdb_last_save_time:1",
+        "rdb_last_bgsave_status:ok",
+        "aof_enabled:1",
+        "aof_last_bgrewrite_status:ok",
+        "aof_last_write_status:ok",
+        "aof_current_size:",
+    ];
+    for field in fields {
+        assert!(persistence.contains(field), "{field}: {persistence}");
+    }
+    scene.disk.set("fdatasync", "5");
+    let mut count = 0;
+    let refused = loop {
+        let answer = client.ask(&format!("SET k{count} {count}"));
+        if answer != "+OK" {
+            break answer;
+        }
+        count += 1;
+    };
+    assert!(refused.starts_with("-MISCONF "), "{refused}");
+    let said = running.end_badly();
+    let written = format!("writes 1 to {count} are not known to be on disk");
+    assert!(
+        said.starts_with("trimtab: the store was not closed in order: ") && said.contains(&written),
+        "{said}"
+    );
 }
 
 #[test]

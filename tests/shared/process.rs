@@ -217,6 +217,18 @@ impl Running {
         assert_eq!(self.count("worker-failed"), 0);
         assert_eq!(self.count("stopped"), 1);
     }
+
+    /// Ends it gracefully, though it cannot end well; gives what it says last.
+    #[track_caller]
+    #[allow(dead_code, reason = "not every program of tests has servers that fail")]
+    pub(crate) fn end_badly(mut self) -> String {
+        self.signal("TERM");
+        let status = self.child.wait().unwrap();
+        self.reader.take().expect("once").join().unwrap();
+        assert_eq!((status.code(), self.count("stopped")), (Some(1), 1));
+        let events = self.told.events.lock().unwrap();
+        events.last().and_then(Value::as_str).expect("the last line is no event").to_owned()
+    }
 }
 
 impl Drop for Running {

@@ -82,3 +82,29 @@ fn closing_wakes_who_waits() {
         assert!(matches!(waiting.join().unwrap(), Err(Error::State { .. })));
     });
 }
+
+/// What it has seen went with a crash, and its numbers are given again.
+#[test]
+fn a_watcher_from_beyond_the_last_write_is_told_so_at_once() {
+    let folder = Folder::new("beyond");
+    let store = open(&folder);
+    let last = store.put(b"k", b"base", &local()).unwrap().sequence;
+    let mut next = store.watch(&Range::ALL, Some(last + 1)).unwrap();
+    let mut beyond = store.watch(&Range::ALL, Some(last + 2)).unwrap();
+    let mut far = store.watch(&Range::ALL, Some(u64::MAX)).unwrap();
+    for number in 0..5 {
+        store.put(b"k", format!("new{number}").as_bytes(), &local()).unwrap();
+    }
+    for watcher in [&mut beyond, &mut far] {
+        // It stays so: what was missed does not come back.
+        for _ in 0..2 {
+            let told = watcher.next(Duration::ZERO).unwrap();
+            assert!(matches!(told, Watched::Compacted { first } if first == last), "{told:?}");
+        }
+    }
+    let Watched::Events(events) = next.next(LONG).unwrap() else { panic!("compacted") };
+    assert_eq!((events.len(), events[0].sequence()), (5, last + 1));
+    // Where a watcher has come to is no such place, whatever is under way.
+    let again = store.watch(&Range::ALL, Some(next.next_sequence())).unwrap().next(Duration::ZERO);
+    assert!(matches!(again, Err(Error::TimedOut { .. })), "{again:?}");
+}

@@ -63,6 +63,13 @@ def test_a_watch_goes_on_from_a_sequence_over_restarts(tmp_path: Path) -> None:
             assert told(other, 1)[0].key == b"more"
 
 
+def test_a_watch_from_beyond_what_comes_next_is_told_so(store: Store) -> None:
+    last = store.put(b"k", b"").sequence
+    with store.watch(sequence=last + 2) as watch:
+        store[b"k"] = b"new"
+        assert isinstance(watch.poll(TIMEOUT), Compacted) and watch.is_over
+
+
 def test_a_gap_is_told_and_nothing_comes_behind_it(tmp_path: Path) -> None:
     with Store(tmp_path, history_bytes_max=0, segment_bytes=SEGMENT_BYTES) as store:
         watch = store.watch()

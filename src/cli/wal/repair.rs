@@ -12,7 +12,7 @@ use crate::cli::ctl::table::printable;
 use crate::cli::{Failure, count};
 use crate::driver::log::FileDisk;
 use crate::error::Error;
-use crate::store::log::{Repair, lock};
+use crate::store::log::{Disk, Repair, lock};
 
 /// Cut a damaged log off where the damage begins; what came later is lost
 ///
@@ -69,7 +69,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<(), Fai
     if arguments.yes {
         let disk = FileDisk::new(&arguments.dir)?;
         lock(&disk)?;
-        set_aside(arguments, &repair)?;
+        set_aside(&disk, &repair)?;
         // From here on it has forgotten something, whatever comes in between.
         node::mark(&disk)?;
         last = Some(repair.run(&disk)?.1);
@@ -122,22 +122,9 @@ pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<(), Fai
     if arguments.yes { Ok(()) } else { Err(Failure::Told) }
 }
 
-/// Copies what will be changed.
-fn set_aside(arguments: &Arguments, repair: &Repair) -> Result<(), Failure> {
-    let folder = arguments.dir.join("damaged");
-    let failed = |what: String, error: std::io::Error| Failure::from(Error::io(what, &error));
-    std::fs::create_dir_all(&folder)
-        .map_err(|error| failed(format!("make the directory {}", folder.display()), error))?;
-    for file in repair.touched() {
-        let (from, to) = (arguments.dir.join(file.to_string()), folder.join(file.to_string()));
-        if to.exists() {
-            let why =
-                format!("{} is there already, from an earlier repair; move it away first", to.display());
-            return Err(Failure::Failed(why));
-        }
-        std::fs::copy(&from, &to)
-            .and_then(|_| std::fs::File::open(&to)?.sync_all())
-            .map_err(|error| failed(format!("copy {} to {}", from.display(), to.display()), error))?;
-    }
-    Ok(())
+/// Copies what will be changed, durably, with the folder that it is copied to.
+fn set_aside(disk: &FileDisk, repair: &Repair) -> Result<(), Failure> {
+    let aside = FileDisk::new(disk.dir().join("damaged"))?;
+    repair.set_aside(disk, &aside)?;
+    Ok(disk.sync_names().map_err(|error| Error::io("sync the directory", &error))?)
 }

@@ -18,7 +18,7 @@ use crate::store::log::{Log, Options as LogOptions, Sequence, Written, find_labe
 ///
 /// # Errors
 ///
-/// `State` when somebody has the store open, or adds to the backup; when the store is behind the backup, or has gone
+/// `State` when somebody has the store open, or adds to the backup; when that takes no more; when the store is behind the backup, or has gone
 /// another way since. `InvalidArgument` when there is something else in `to`, a backup of another store, or when it is in `from`.
 /// `NotFound` when there is no store in `from`. `Corrupt` when either is damaged, `Io`.
 pub fn backup_closed(from: impl AsRef<Path>, to: impl AsRef<Path>, options: &Options) -> Result<Report> {
@@ -63,6 +63,7 @@ pub fn backup_closed(from: impl AsRef<Path>, to: impl AsRef<Path>, options: &Opt
             match is_copied {
                 true => target.copy_snapshot(&source, base, crc)?,
                 false => {
+                    target.check_room()?;
                     let options = engine::Options { log: log_options, ..engine::Options::default() };
                     let engine =
                         open_to_view(&source, options, label.identity, is_replicated, seed(&random), now())?;

@@ -88,6 +88,7 @@ impl Job<'_> {
         if target.manifest().has_snapshot(sequence) {
             return Ok(None);
         }
+        target.check_room()?;
         // A backup of what a crash then takes from the store would be of another history.
         (self.sync)()?;
         // Now, while the log still has the entry.

@@ -114,6 +114,15 @@ impl Ground {
         either!(self, engine => engine.last_sequence(), member => member.last_taken())
     }
 
+    /// Whether nobody can have been told of a sequence by this history: it lies behind the last entry there is, and behind those on
+    /// their way. Numbers of writes that a crash took are given again. `false` also where that is not known: on a replica, which
+    /// may be behind, and on a primary that does not hold its quorum, or has not applied what came before its reign.
+    pub(super) fn is_unheard_of(&mut self, sequence: u64, now: Now) -> bool {
+        let _ = now;
+        let is_known = either!(self, _engine => true, member => member.node().reign(now.instant).is_some());
+        is_known && sequence > self.last_taken()
+    }
+
     /// What readers see, made for who asks while nobody has read for a while.
     pub(in crate::driver) fn view(&mut self) -> Arc<View> {
         either!(self, engine => engine.view(), member => member.node().view())

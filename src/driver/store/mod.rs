@@ -378,8 +378,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// `State` when another is adding to the backup, when the store is behind it or has gone another way since, or is
-    /// closed; `InvalidArgument` when there is something else in `to`, a backup of another store, or when it is in the store's own
+    /// `State` when another is adding to the backup, when that takes no more (its manifest would have more than 64 MiB: begin another
+    /// one), when the store is behind it or has gone another way since, or is closed; `InvalidArgument` when there is something else in `to`, a backup of another store, or when it is in the store's own
     /// directory; `Corrupt` when what is read is damaged; `Io`; `TimedOut` when what was written does not come to disk; of a member
     /// `NoQuorum`, and `TimedOut`, when what it had answered is not committed; `Forked`.
     pub fn backup(&self, to: impl AsRef<Path>, options: &backup::Options) -> Result<backup::Report> {
@@ -457,7 +457,9 @@ impl Store {
         Queue::new(self, capacity)
     }
 
-    /// Follows `range`; the change at the sequence `from` is the first it tells. `None`: what comes from now on.
+    /// Follows `range`; the change at the sequence `from` is the first it tells. `None`: what comes from now on. Where nothing that was
+    /// ever here can have come right before `from`, it is of writes that a crash took, whose numbers are given again: the watcher tells
+    /// [`Watched::Compacted`] at once. A replica may be behind, and waits for it.
     ///
     /// # Errors
     ///
@@ -487,6 +489,14 @@ impl Store {
         #[cfg(all(feature = "proxy", feature = "replication"))]
         self.hand_over();
         self.inner.close()
+    }
+
+    /// What was taken and is not known to be on disk, the first and the last of it; also of one that is closed.
+    #[cfg(feature = "proxy")]
+    pub(crate) fn not_durable(&self) -> Option<(u64, u64)> {
+        let core = self.inner.shared.core.lock();
+        let (first, last) = (core.engine().durable_sequence() + 1, core.engine().last_sequence());
+        (first <= last).then_some((first, last))
     }
 
     /// `Forked` in a child made by `fork`, whether it is closed or not.

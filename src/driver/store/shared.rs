@@ -77,6 +77,8 @@ pub(in crate::driver) struct Core {
     pub(super) syncing: Syncing,
     /// The last snapshot that failed said this.
     pub(super) snapshot_error: Option<Error>,
+    /// When the last one was written, by the wall clock; before that, when the store was opened.
+    pub(super) snapshotted_at: Timestamp,
     /// When the tending thread wakes by itself.
     pub(super) tends_at: Option<Instant>,
     pub(super) is_flusher_idle: bool,
@@ -192,6 +194,7 @@ impl Shared {
             scrubbing: Scrubbing::new(options.scrub_interval, Clock.now()),
             syncing,
             snapshot_error: None,
+            snapshotted_at: clock(),
             tends_at: None,
             is_flusher_idle: false,
             is_tender_idle: false,
@@ -431,6 +434,11 @@ impl Shared {
         while let Some(owner) = core.durable_waits.pop(u64::MAX) {
             core.give(owner, Err(failure.clone()));
         }
+    }
+
+    /// Whether a sequence lies behind all that was ever taken, as far as this is known here.
+    pub(super) fn is_unheard_of(&self, sequence: u64) -> bool {
+        self.core.lock().ground.is_unheard_of(sequence, now())
     }
 
     pub(super) fn add_bell(&self, bell: &Arc<Bell>) {

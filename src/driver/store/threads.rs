@@ -116,6 +116,9 @@ impl Shared {
         }
         let now = now();
         core.snapshot_error = core.ground.handle_snapshot(job, result, now).err();
+        if core.snapshot_error.is_none() {
+            core.snapshotted_at = now.clock;
+        }
         self.settle(core, now);
         self.snapshotted.notify_all();
     }

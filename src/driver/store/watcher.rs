@@ -59,8 +59,8 @@ impl AsFd for Bell {
 pub enum Watched {
     /// Changes, in order and without a gap behind the last ones; all those of a command together.
     Events(Vec<Event>),
-    /// What comes next is not kept any more: read the range in a [`Store::view`] and watch on from behind the view's
-    /// sequence.
+    /// What comes next is not kept any more, or what was told last is not in this store: it went with a crash. Read the range in a
+    /// [`Store::view`] and watch on from behind the view's sequence.
     Compacted {
         /// The first sequence that can still be watched from.
         first: u64,
@@ -73,6 +73,8 @@ pub struct Watcher {
     store: Store,
     watch: Watch,
     bell: Arc<Bell>,
+    /// What was told before it never was in this store.
+    is_beyond: bool,
 }
 
 /// What one answer has at most, unless one command did more.
@@ -82,10 +84,13 @@ const BYTES_MAX: usize = 1 << 20;
 impl Watcher {
     pub(super) fn new(store: &Store, range: &Range<'_>, from: u64) -> Result<Self> {
         let bell = Arc::new(Bell::new()?);
-        store.shared()?.add_bell(&bell);
+        let shared = store.shared()?;
+        shared.add_bell(&bell);
+        // Now: later there may be others of these numbers.
+        let is_beyond = shared.is_unheard_of(from.saturating_sub(1));
         // There may be something already.
         bell.ring();
-        Ok(Self { store: store.clone(), watch: Watch::new(range, from), bell })
+        Ok(Self { store: store.clone(), watch: Watch::new(range, from), bell, is_beyond })
     }
 
     /// The next changes. Waits for them, at most `timeout`; zero does not wait.
@@ -98,6 +103,12 @@ impl Watcher {
         loop {
             let reader = self.store.reader()?;
             let view = reader.view();
+            // On a replica that was behind it comes out once it is primary.
+            let told = self.watch.next_sequence().saturating_sub(1);
+            if self.is_beyond || told > view.sequence() && self.store.shared()?.is_unheard_of(told) {
+                self.is_beyond = true;
+                return Ok(Watched::Compacted { first: view.first_watchable() });
+            }
             match self.watch.next(&view, EVENTS_MAX, BYTES_MAX) {
                 Ok(events) if !events.is_empty() => {
                     return Ok(Watched::Events(events));

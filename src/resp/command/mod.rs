@@ -32,6 +32,7 @@ use std::borrow::Cow;
 
 pub(super) use self::server::NO_DEBUG;
 use super::hub::Hub;
+use super::keys::{Keys, Persistence};
 use super::number::parse_integer;
 use super::reply::Reply;
 use super::world::{Failure, NOT_AN_INTEGER, World, fail};
@@ -52,6 +53,13 @@ pub(super) struct Context<'a> {
     pub(super) hub: &'a mut Hub,
     pub(super) view: &'a View,
     pub(super) now: Timestamp,
+    /// For who tells of it.
+    pub(super) persistence: Persistence,
+}
+
+/// What a command is to know of the disk: nothing, but for the one that tells of it.
+pub(super) fn persistence(spec: &Spec, keys: &mut impl Keys) -> Persistence {
+    if spec.name == "info" { keys.persistence() } else { Persistence::default() }
 }
 
 /// What runs a command.

@@ -1,5 +1,6 @@
 //! The connection, and what the server says of itself.
 
+use super::super::keys::Persistence;
 use super::super::reply::{Protocol, Reply};
 use super::super::world::{Failure, SYNTAX, World, fail};
 use super::generic::{Scan, cursor, scanned};
@@ -271,7 +272,7 @@ fn own_fields(context: &Context<'_>, section: &str) -> Vec<(&'static str, String
             ("used_memory", view.memory().to_string()),
             ("maxmemory", view.settings().memory_max.to_string()),
         ],
-        "persistence" => vec![("loading", "0".into()), ("aof_enabled", "1".into())],
+        "persistence" => persistence(&context.persistence),
         "stats" => vec![
             ("total_connections_received", counters.connections.to_string()),
             ("total_commands_processed", counters.commands.to_string()),
@@ -293,6 +294,22 @@ fn own_fields(context: &Context<'_>, section: &str) -> Vec<(&'static str, String
             vec![("db0", text)]
         }
     }
+}
+
+/// Under Redis' names: the log is its append only file, and snapshots are its dumps and what the file is rewritten from.
+fn persistence(disk: &Persistence) -> Vec<(&'static str, String)> {
+    let status = |is_bad| if is_bad { "err" } else { "ok" }.to_owned();
+    vec![
+        ("loading", "0".into()),
+        ("rdb_changes_since_last_save", disk.changes.to_string()),
+        ("rdb_bgsave_in_progress", u8::from(disk.is_snapshotting).to_string()),
+        ("rdb_last_save_time", (disk.snapshotted_at.as_millis() / 1_000).to_string()),
+        ("rdb_last_bgsave_status", status(disk.has_snapshot_failed)),
+        ("aof_enabled", "1".into()),
+        ("aof_last_bgrewrite_status", status(disk.has_snapshot_failed)),
+        ("aof_last_write_status", status(disk.is_failing)),
+        ("aof_current_size", disk.bytes.to_string()),
+    ]
 }
 
 /// What a command answers that `allows_flush` is off for.

@@ -6,7 +6,7 @@ use super::control::{progress, told_progress, waiting};
 use super::{Busy, Connection, Watched};
 use crate::resp::ahead::LOOK_MS;
 use crate::resp::command::server::flush_refused;
-use crate::resp::command::{Context, Control, GUARDED, READONLY, Run, Spec, failure};
+use crate::resp::command::{Context, Control, GUARDED, READONLY, Run, Spec, failure, persistence};
 use crate::resp::connection::answer::{LAPSED, refused, refused_write};
 use crate::resp::hub::Hub;
 use crate::resp::keys::{Completed, Keys, Submitted};
@@ -306,7 +306,9 @@ impl Connection {
                 (Part::Later, Run::Session(_)) if let Some(Err(failure)) = question => result = Err(failure),
                 (Part::Later, Run::Session(run)) => {
                     let view = view.get_or_insert_with(|| keys.view());
-                    let mut context = Context { id: self.id, hub, view, now: now.max(view.time()) };
+                    let now = now.max(view.time());
+                    let persistence = persistence(queued.spec, keys);
+                    let mut context = Context { id: self.id, hub, view, now, persistence };
                     result = run(&mut context, &queued.args(), &mut reply);
                 }
                 (Part::Later, Run::Control(control @ (Control::Wait | Control::WaitAof))) => {

@@ -169,7 +169,8 @@ impl Connection {
                     return counted(taken, hub);
                 }
                 let now = now.max(view.time());
-                let mut context = Context { id: self.id, hub, view: &view, now };
+                let persistence = command::persistence(spec, keys);
+                let mut context = Context { id: self.id, hub, view: &view, now, persistence };
                 let protocol = context.hub.client(self.id).protocol;
                 let start = self.output.len();
                 let end = self.answer_end(start);

@@ -134,8 +134,21 @@ impl Inner {
         self.changes.forbid();
         // Last of all: what was answered is on disk behind this, whatever durability it asked for.
         #[cfg(feature = "store")]
-        if let Some(Err(error)) = store.map(|store| store.close()) {
-            self.tell(EventKind::StoreFailed, &error.to_string());
+        if let Some(store) = store
+            && let Err(error) = store.close()
+        {
+            let lost = store.not_durable().map_or_else(
+                || "all that was written is on disk".to_owned(),
+                |(first, last)| {
+                    format!("writes {first} to {last} are not known to be on disk, those answered at memory among them")
+                },
+            );
+            let why = format!("{error}; {lost}");
+            self.tell(EventKind::StoreFailed, &why);
+            #[cfg(feature = "cli")]
+            {
+                self.life.lock().store_failure = Some(why);
+            }
         }
         #[cfg(feature = "store")]
         self.backups.end();

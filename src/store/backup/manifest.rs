@@ -4,15 +4,21 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::store::log::{Disk, File, Identity, Sequence};
+use crate::store::log::{Disk, File, Identity, Options, Sequence};
 
 use super::entries::damaged;
 
 /// The version that this release writes, and the only one it reads.
 pub const MANIFEST_VERSION: u32 = 1;
 
-/// The longest manifest that is read, in bytes.
-const MANIFEST_BYTES_MAX: u64 = 64 << 20;
+/// The longest manifest there may be, in bytes: none that is longer is written, nor read.
+pub const MANIFEST_BYTES_MAX: u64 = 64 << 20;
+
+/// What a part adds to a manifest at most, in bytes.
+const PART_BYTES_MAX: u64 = 512;
+
+/// The most parts that one addition makes: a snapshot, and entries.
+const ADDED_PARTS_MAX: u64 = 2;
 
 const FORMAT: &str = "trimtab-backup";
 
@@ -157,6 +163,29 @@ impl Manifest {
         self.parts.iter().map(|part| part.bytes).fold(0, u64::saturating_add)
     }
 
+    /// Whether whatever an addition makes can be named too, in a manifest of at most `bytes_max`.
+    ///
+    /// # Errors
+    ///
+    /// `State` when it cannot.
+    pub(super) fn check_room(&self, disk: &impl Disk, bytes_max: u64) -> Result<()> {
+        let bytes = self.encode().len() as u64 + ADDED_PARTS_MAX * PART_BYTES_MAX;
+        if bytes <= bytes_max { Ok(()) } else { Err(self.full(disk, bytes_max)) }
+    }
+
+    fn full(&self, disk: &impl Disk, bytes_max: u64) -> Error {
+        Error::State {
+            what: "backup",
+            detail: format!(
+                "takes no more: {} names {} files, and may have {bytes_max} bytes at most; what is there can be \
+                 restored; begin another backup in an empty directory",
+                disk.name(File::Manifest),
+                self.parts.len()
+            )
+            .into(),
+        }
+    }
+
     /// As it is written: JSON, and a last line with its checksum.
     pub fn encode(&self) -> Vec<u8> {
         let written = Written {
@@ -205,6 +234,9 @@ impl Manifest {
         let Some(cluster) = cluster(&written.cluster) else {
             return Err(fault(0, "the cluster is not 32 hexadecimal digits".into()));
         };
+        if let Err(error) = (Options { segment_bytes: written.segment_bytes, ..Options::default() }).check() {
+            return Err(fault(0, format!("no log has such segments: {error}")));
+        }
         for part in &written.parts {
             let is_right = part.first > 0
                 && part.first <= part.last
@@ -257,11 +289,15 @@ impl Manifest {
     ///
     /// # Errors
     ///
-    /// `Io`.
+    /// `State` when it is longer than any may be, `Io`.
     pub fn write(&self, disk: &impl Disk) -> Result<()> {
         let (from, to) = (File::NextManifest, File::Manifest);
+        let bytes = self.encode();
+        if bytes.len() as u64 > MANIFEST_BYTES_MAX {
+            return Err(self.full(disk, MANIFEST_BYTES_MAX));
+        }
         disk.create(from, 0)
-            .and_then(|()| disk.write(from, 0, &self.encode()))
+            .and_then(|()| disk.write(from, 0, &bytes))
             .and_then(|()| disk.sync(from))
             .and_then(|()| disk.rename(from, to))
             .and_then(|()| disk.sync_names())
@@ -343,10 +379,42 @@ mod tests {
     }
 
     #[test]
+    fn no_part_is_longer_than_is_reckoned_with() {
+        let longest = Part {
+            kind: Kind::Snapshot,
+            first: u64::MAX,
+            last: u64::MAX,
+            last_epoch: u64::MAX,
+            first_clock_ms: u64::MAX,
+            last_clock_ms: u64::MAX,
+            through_ms: u64::MAX,
+            bytes: u64::MAX,
+            last_payload_crc32c: Some(u32::MAX),
+        };
+        let bytes = |manifest: &Manifest| manifest.encode().len() as u64;
+        let manifest = manifest();
+        let mut longer = manifest.clone();
+        longer.parts.push(longest);
+        // And the times of those that are there may have more digits than before.
+        assert!(bytes(&longer) + 64 <= bytes(&manifest) + PART_BYTES_MAX);
+    }
+
+    #[test]
     fn another_version_is_told_from_damage() {
         let text = "{\"version\": 2, \"new\": 1}\n";
         let bytes = format!("{text}crc32c {:08x}\n", crc32c::crc32c(text.as_bytes()));
         assert_eq!(Manifest::decode(bytes.as_bytes()), Err(ManifestFault::Version(2)));
+    }
+
+    #[test]
+    fn segments_that_no_log_has_are_damage() {
+        for segment_bytes in [0, 100_000, 2 << 30] {
+            let bytes = Manifest { segment_bytes, ..manifest() }.encode();
+            let Err(ManifestFault::Damaged { what, .. }) = Manifest::decode(&bytes) else {
+                panic!("it reads")
+            };
+            assert!(what.contains("segment_bytes"), "{what}");
+        }
     }
 
     #[test]

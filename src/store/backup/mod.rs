@@ -19,7 +19,7 @@ mod target;
 mod verify;
 
 pub use entries::{ENTRIES_HEADER_BYTES, EntriesHeader, EntriesReader, EntriesWriter};
-pub use manifest::{Kind, MANIFEST_VERSION, Manifest, ManifestFault, Part, Span};
+pub use manifest::{Kind, MANIFEST_BYTES_MAX, MANIFEST_VERSION, Manifest, ManifestFault, Part, Span};
 pub use restore::{Point, Restored, restore};
 pub use target::{Added, Target, last_payload_crc};
 pub use verify::verify;

@@ -8,7 +8,7 @@ use crate::store::log::{
 };
 
 use super::entries::EntriesWriter;
-use super::manifest::{Kind, Manifest, Part};
+use super::manifest::{Kind, MANIFEST_BYTES_MAX, Manifest, Part};
 
 /// What became of entries that were to be added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,7 @@ pub struct Target<'d, D> {
     manifest: Manifest,
     /// What an addition gave so far, not in force before the manifest is written.
     added: Vec<Part>,
+    manifest_bytes_max: u64,
 }
 
 impl<'d, D: Disk> Target<'d, D> {
@@ -66,7 +67,7 @@ impl<'d, D: Disk> Target<'d, D> {
                 manifest
             }
         };
-        let target = Self { disk, manifest, added: Vec::new() };
+        let target = Self { disk, manifest, added: Vec::new(), manifest_bytes_max: MANIFEST_BYTES_MAX };
         target.clean()?;
         Ok(target)
     }
@@ -82,6 +83,19 @@ impl<'d, D: Disk> Target<'d, D> {
         self.manifest.last().max(Sequence(added))
     }
 
+    /// To be asked before anything is written into the directory.
+    ///
+    /// # Errors
+    ///
+    /// `State` when the manifest would be longer than any may be.
+    pub fn check_room(&self) -> Result<()> {
+        // Whatever an addition makes was reckoned with when it began.
+        match self.added.is_empty() {
+            true => self.manifest.check_room(self.disk, self.manifest_bytes_max),
+            false => Ok(()),
+        }
+    }
+
     /// Adds the entries of a plan, read from `source`. One that is in the backup already, as its last, is held against
     /// what is there. Where the backup does not say what that one was, the store could be another, and nothing is put
     /// behind it: that is [`Added::Gone`] too.
@@ -91,8 +105,8 @@ impl<'d, D: Disk> Target<'d, D> {
     ///
     /// # Errors
     ///
-    /// `State` when the log has gone another way than the one that was backed up; `Corrupt` when the log is damaged;
-    /// `Io`. What was added before is not in force then.
+    /// `State` when the log has gone another way than the one that was backed up, or the backup takes no more; `Corrupt`
+    /// when the log is damaged; `Io`. What was added before is not in force then.
     pub fn entries(
         &mut self,
         source: &impl Disk,
@@ -107,6 +121,7 @@ impl<'d, D: Disk> Target<'d, D> {
             return Ok(Added::Gone);
         }
         let (disk, identity) = (self.disk, self.manifest.identity);
+        let this = &*self;
         let mut writer: Option<EntriesWriter> = None;
         let mut result = Ok(());
         let read = plan.read(source, |entry| {
@@ -116,7 +131,10 @@ impl<'d, D: Disk> Target<'d, D> {
                 }
                 let writer = match &mut writer {
                     Some(writer) => writer,
-                    none => none.insert(EntriesWriter::begin(disk, identity, entry.sequence, salt)?),
+                    none => {
+                        this.check_room()?;
+                        none.insert(EntriesWriter::begin(disk, identity, entry.sequence, salt)?)
+                    }
                 };
                 writer.entry(disk, entry)
             });
@@ -141,7 +159,7 @@ impl<'d, D: Disk> Target<'d, D> {
         }
     }
 
-    /// Adds a snapshot that was written into the directory.
+    /// Adds a snapshot that was written into the directory, after [`Target::check_room`].
     ///
     /// - `last_payload_crc`: what [`last_payload_crc`] gave for its last entry.
     pub fn snapshot(&mut self, written: &Written, last_payload_crc: Option<u32>) {
@@ -165,13 +183,14 @@ impl<'d, D: Disk> Target<'d, D> {
     ///
     /// # Errors
     ///
-    /// `Corrupt` when it is damaged, `Io`.
+    /// `Corrupt` when it is damaged, `State` when the backup takes no more, `Io`.
     pub fn copy_snapshot(
         &mut self,
         source: &impl Disk,
         sequence: Sequence,
         last_payload_crc: Option<u32>,
     ) -> Result<()> {
+        self.check_room()?;
         let mut reader = SnapshotReader::open(source, File::Snapshot(sequence), self.manifest.identity)?;
         let mut writer = SnapshotWriter::begin(self.disk, *reader.header())?;
         while let Some(piece) = reader.next(source)? {
@@ -192,7 +211,7 @@ impl<'d, D: Disk> Target<'d, D> {
     ///
     /// # Errors
     ///
-    /// `Io`: then the backup is as it was before.
+    /// `Io`, and `State` when it takes no more: then the backup is as it was before.
     pub fn finish(mut self, through_ms: u64, is_replicated: bool) -> Result<Manifest> {
         let last = self.last().0;
         let Manifest { parts, .. } = &mut self.manifest;
@@ -255,5 +274,87 @@ fn diverged(at: Sequence) -> Error {
             "has another entry {at} than the backup, so it has gone another way since; take another directory"
         )
         .into(),
+    }
+}
+
+#[cfg(all(test, feature = "sim"))]
+mod tests {
+    use super::*;
+    use crate::sim::disk::{Faults, SimDisk};
+    use crate::store::log::{Epoch, Log, Options, open};
+    use crate::time::Instant;
+
+    const IDENTITY: Identity = Identity { cluster: *b"0123456789abcdef", node: 1 };
+    const SEGMENT_BYTES: u64 = 64 << 10;
+
+    fn log(disk: &SimDisk) -> Log {
+        let options = Options { segment_bytes: SEGMENT_BYTES, ..Options::default() };
+        let (mut log, _) = open(disk, options, IDENTITY, 1, &mut |_| {}).expect("it opens");
+        upkeep(&mut log, disk);
+        log
+    }
+
+    fn upkeep(log: &mut Log, disk: &SimDisk) {
+        while let Some(work) = log.poll_upkeep() {
+            let result = work.run(disk);
+            log.handle_upkeep(&work, result, Instant::START, |file| file.to_string());
+        }
+    }
+
+    fn append(log: &mut Log, disk: &SimDisk) {
+        log.append(Epoch(1), 7, b"entry").expect("there is room");
+        while let Some(flush) = log.poll_flush() {
+            let result = flush.run(disk);
+            log.handle_flushed(flush, result, |file| file.to_string());
+        }
+    }
+
+    /// Adds what there is, to a backup whose manifest may have so many bytes.
+    fn add(log: &Log, source: &SimDisk, backup: &SimDisk, bytes_max: u64) -> Result<Manifest> {
+        backup.leave();
+        let mut target = Target::open(backup, IDENTITY, SEGMENT_BYTES)?;
+        target.manifest_bytes_max = bytes_max;
+        let plan = log.plan(target.last().max(Sequence(1)), log.state().last).expect("the log has all");
+        target.entries(source, &plan, 7, 1, &mut || Ok(()))?;
+        target.finish(7, false)
+    }
+
+    #[test]
+    fn a_backup_whose_manifest_is_full_is_left_as_it_was() {
+        let (source, backup) = (SimDisk::new(1, Faults::default()), SimDisk::new(2, Faults::default()));
+        let mut log = log(&source);
+        let bytes_max = 4 << 10;
+        let refused = loop {
+            append(&mut log, &source);
+            let before = backup.list().expect("it is listed");
+            match add(&log, &source, &backup, bytes_max) {
+                Ok(_) => {}
+                Err(error) => {
+                    let is_new = |file: &File| !before.contains(file);
+                    assert_eq!(backup.list().expect("it is listed").into_iter().find(is_new), None);
+                    break error;
+                }
+            }
+        };
+        let told = refused.to_string();
+        assert!(matches!(refused, Error::State { what: "backup", .. }), "{told}");
+        assert!(told.contains("manifest.json") && told.contains("4096 bytes"), "{told}");
+        assert!(told.contains("begin another backup in an empty directory"), "{told}");
+        let manifest = Manifest::read(&backup).expect("it is read").expect("it is there");
+        assert_eq!(manifest.last(), log.state().last.before());
+        assert!(manifest.parts.len() > 5, "{}", manifest.parts.len());
+        super::super::verify(&backup, &manifest).expect("it is whole");
+        // Where nothing is new nothing is added.
+        let same =
+            Target { manifest_bytes_max: 0, ..target(&backup) }.finish(8, false).expect("it is written");
+        assert_eq!(same.parts.len(), manifest.parts.len());
+        // And with room it goes on.
+        let grown = add(&log, &source, &backup, u64::MAX).expect("there is room");
+        assert_eq!(grown.last(), log.state().last);
+    }
+
+    fn target(backup: &SimDisk) -> Target<'_, SimDisk> {
+        backup.leave();
+        Target::open(backup, IDENTITY, SEGMENT_BYTES).expect("it opens")
     }
 }

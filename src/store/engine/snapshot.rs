@@ -187,6 +187,11 @@ impl Engine {
         self.snapshots.is_under_way || is_next
     }
 
+    /// Whether one is being written.
+    pub fn is_snapshotting(&self) -> bool {
+        self.snapshots.is_under_way
+    }
+
     fn is_snapshot_worthwhile(&self) -> bool {
         let sequence = self.index.state().sequence();
         sequence > self.snapshot_sequence() || self.snapshots.is_mending && sequence > 0

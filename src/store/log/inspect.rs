@@ -66,6 +66,49 @@ impl Repair {
         self.cut.iter().map(|(file, _)| *file).chain(self.removed.iter().copied())
     }
 
+    /// Copies what will be changed to `aside`, another directory, and has the copies be durable under their names before it returns;
+    /// that `aside` itself is, is the caller's to see to. What lies there with the same bytes is such a copy. A copy gets its name when it
+    /// is whole; what this has copied goes again when it fails.
+    ///
+    /// # Errors
+    ///
+    /// `State` when another file of that name is in `aside`; `Io`.
+    pub fn set_aside(&self, disk: &impl Disk, aside: &impl Disk) -> Result<()> {
+        let mut copied = Vec::new();
+        let mut copy_all = || {
+            for file in self.touched() {
+                match is_same(disk, aside, file)? {
+                    Some(true) => {}
+                    Some(false) => {
+                        let detail = format!(
+                            "{} is there already, from an earlier repair; move it away first",
+                            aside.name(file)
+                        );
+                        return Err(Error::State { what: "copy", detail: detail.into() });
+                    }
+                    None => {
+                        copied.push(UNFINISHED);
+                        copy(disk, aside, file)?;
+                        copied.push(file);
+                    }
+                }
+                // What was found may have been left by one that came no further.
+                aside
+                    .sync(file)
+                    .map_err(|error| Error::io(format!("write {} durably", aside.name(file)), &error))?;
+            }
+            aside.sync_names().map_err(|error| Error::io("sync the directory of the copies", &error))
+        };
+        let result = copy_all();
+        if result.is_err() {
+            for file in copied {
+                // Most are not there any more.
+                let _ = aside.remove(file);
+            }
+        }
+        result
+    }
+
     /// Does it, and gives the last entry there is then. The log must not be open: its lock is taken. Stopped midway it
     /// can be done again.
     pub fn run(&self, disk: &impl Disk) -> Result<(Identity, Sequence)> {
@@ -104,5 +147,141 @@ impl Repair {
             zero().map_err(|error| Error::io(format!("cut {}", disk.name(file)), &error))?;
         }
         Ok(())
+    }
+}
+
+/// What a copy is called until it is whole.
+const UNFINISHED: File = File::Unfinished(Sequence(0));
+
+/// How much is copied at once.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// Copies a file, which is not in `to` yet.
+fn copy(from: &impl Disk, to: &impl Disk, file: File) -> Result<()> {
+    let written = |error: std::io::Error| Error::io(format!("write {}", to.name(file)), &error);
+    to.create(UNFINISHED, 0).map_err(written)?;
+    let (mut offset, mut piece) = (0, vec![0; PIECE_BYTES]);
+    loop {
+        let bytes = read(from, file, offset, &mut piece)?;
+        if bytes == 0 {
+            break;
+        }
+        to.write(UNFINISHED, offset, &piece[..bytes]).map_err(written)?;
+        offset += bytes as u64;
+    }
+    to.sync(UNFINISHED).and_then(|()| to.rename(UNFINISHED, file)).map_err(written)
+}
+
+/// Whether both have a file with the same bytes; `None`: `other` has none of that name.
+fn is_same(disk: &impl Disk, other: &impl Disk, file: File) -> Result<Option<bool>> {
+    match other.bytes(file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        found => found.map_err(|error| Error::io(format!("read {}", other.name(file)), &error))?,
+    };
+    let (mut one, mut two) = (vec![0; PIECE_BYTES], vec![0; PIECE_BYTES]);
+    let mut offset = 0;
+    loop {
+        let bytes = read(disk, file, offset, &mut one)?;
+        if read(other, file, offset, &mut two)? != bytes || one[..bytes] != two[..bytes] {
+            return Ok(Some(false));
+        }
+        if bytes == 0 {
+            return Ok(Some(true));
+        }
+        offset += bytes as u64;
+    }
+}
+
+/// Reads until `into` is full or the file ends.
+fn read(disk: &impl Disk, file: File, offset: u64, into: &mut [u8]) -> Result<usize> {
+    let mut filled = 0;
+    while filled < into.len() {
+        let got = disk
+            .read(file, offset + filled as u64, &mut into[filled..])
+            .map_err(|error| Error::io(format!("read {}", disk.name(file)), &error))?;
+        if got == 0 {
+            break;
+        }
+        filled += got;
+    }
+    Ok(filled)
+}
+
+#[cfg(all(test, feature = "sim"))]
+mod tests {
+    use super::*;
+    use crate::error::Damage;
+    use crate::sim::disk::{Faults, SimDisk};
+
+    const FILES: [File; 2] = [File::Segment(12), File::Segment(13)];
+
+    fn bytes(file: File) -> Vec<u8> {
+        let length = if file == FILES[0] { PIECE_BYTES + 77 } else { 3_000 };
+        (0..length).map(|at| (at % 251) as u8).collect()
+    }
+
+    fn scene(seed: u64) -> (SimDisk, SimDisk, Repair) {
+        let (disk, aside) =
+            (SimDisk::new(seed, Faults::default()), SimDisk::new(seed + 1, Faults::default()));
+        FILES.iter().for_each(|file| disk.place(*file, bytes(*file)));
+        let damage = Damage { file: "12".into(), offset: 1, what: "damaged".into(), hint: "".into() };
+        let repair = Repair { damage: Box::new(damage), cut: Some((FILES[0], 1)), removed: vec![FILES[1]] };
+        (disk, aside, repair)
+    }
+
+    fn has_all(aside: &SimDisk) -> bool {
+        FILES.iter().all(|file| aside.contents(*file) == Some(bytes(*file)))
+    }
+
+    /// The originals are destroyed next, and then the power fails.
+    #[test]
+    fn copies_and_their_names_are_durable_before_anything_is_changed() {
+        for seed in 0..32 {
+            let (disk, aside, repair) = scene(seed);
+            repair.set_aside(&disk, &aside).expect("there is room");
+            aside.restart();
+            assert!(has_all(&aside), "seed {seed}");
+            assert_eq!(aside.list().expect("it is listed"), FILES);
+        }
+    }
+
+    #[test]
+    fn one_that_was_stopped_anywhere_is_done_again() {
+        for calls in 0..20 {
+            let (disk, aside, repair) = scene(calls);
+            aside.crash_in(calls);
+            let is_done = repair.set_aside(&disk, &aside).is_ok();
+            aside.restart();
+            assert!(!is_done || has_all(&aside), "{calls}");
+            repair.set_aside(&disk, &aside).expect("there is room, and nothing of another's");
+            aside.restart();
+            assert!(has_all(&aside), "{calls}");
+        }
+    }
+
+    #[test]
+    fn without_room_nothing_is_left_and_with_room_it_is_done() {
+        let (disk, aside, repair) = scene(1);
+        for room in [10, PIECE_BYTES as u64 + 100] {
+            aside.set_bytes_max(Some(room));
+            let refused = repair.set_aside(&disk, &aside).expect_err("there is no room");
+            assert!(matches!(refused, Error::Io { .. }), "{refused}");
+            assert_eq!(aside.list().expect("it is listed"), []);
+        }
+        aside.set_bytes_max(None);
+        repair.set_aside(&disk, &aside).expect("there is room");
+        assert!(has_all(&aside));
+    }
+
+    #[test]
+    fn what_an_earlier_repair_has_set_aside_is_not_replaced() {
+        let (disk, aside, repair) = scene(1);
+        aside.place(FILES[1], vec![7; 10]);
+        let refused = repair.set_aside(&disk, &aside).expect_err("it is another's");
+        assert!(matches!(&refused, Error::State { what: "copy", .. }), "{refused}");
+        assert_eq!(
+            (aside.list().expect("it is listed"), aside.contents(FILES[1])),
+            (vec![FILES[1]], Some(vec![7; 10]))
+        );
     }
 }

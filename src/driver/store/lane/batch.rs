@@ -9,7 +9,7 @@ use crate::driver::store::ground::{Source, Wanted};
 use crate::driver::store::owner::Owner;
 use crate::driver::store::shared::{Core, Shared};
 use crate::error::Result;
-use crate::resp::{self, Ahead, Durability, Keys, Leaves, Submitted, Ticket};
+use crate::resp::{self, Ahead, Durability, Keys, Leaves, Persistence, Submitted, Ticket};
 use crate::store::engine::{self, Now};
 use crate::store::index::evict::Uses;
 use crate::store::index::{Command, State, Timestamp};
@@ -89,6 +89,19 @@ impl Keys for Batch<'_> {
 
     fn present(&mut self) -> (Timestamp, u64) {
         (self.sight.reader.time(), self.sight.reader.value_max())
+    }
+
+    fn persistence(&mut self) -> Persistence {
+        let core = self.core.get_or_insert_with(|| self.shared.core.lock());
+        let engine = core.engine();
+        Persistence {
+            is_failing: engine.failure().is_some() || engine.problem().is_some(),
+            has_snapshot_failed: core.snapshot_error.is_some(),
+            is_snapshotting: engine.is_snapshotting(),
+            snapshotted_at: core.snapshotted_at,
+            changes: engine.last_sequence().saturating_sub(engine.snapshot_sequence()),
+            bytes: engine.log().disk_bytes(),
+        }
     }
 
     fn sight(&mut self) -> resp::Sight {
