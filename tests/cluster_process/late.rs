@@ -3,6 +3,7 @@
 
 use std::io::Read as _;
 
+use crate::command::told;
 use crate::process::until;
 use crate::support::{Client, Cluster};
 
@@ -81,4 +82,26 @@ fn who_took_a_node_for_the_primary_looks_for_the_next_one() {
     assert_eq!(clients[1].ask("SET key 2").as_deref(), Some("+OK"), "it may be anywhere");
     assert_eq!(cluster.connect(next).ask("PUBLISH news 1").as_deref(), Some(":0"));
     assert!(clients[2].answer().is_some_and(|it| it.contains("message")), "it goes on listening");
+}
+
+#[test]
+fn what_was_said_to_a_primary_is_not_done_when_it_is_that_again() {
+    let cluster = Cluster::start("");
+    let first = cluster.primary();
+    let mut balancer = cluster.connect(first);
+    assert_eq!(balancer.ask("TRIMTAB BOUND 0").as_deref(), Some("+OK"));
+    assert_eq!(balancer.ask("SET key 1").as_deref(), Some("+OK"));
+    let other = (first + 1) % 3;
+    told(&["transfer", "--admin", &cluster.admin(first), &format!("n{other}")], 0);
+    assert_eq!(cluster.connect(other).ask("SET key 2").as_deref(), Some("+OK"));
+    told(&["transfer", "--admin", &cluster.admin(other), &format!("n{first}")], 0);
+    until("it knows that it is primary", || {
+        cluster.connect(first).ask("ROLE").is_some_and(|it| it.contains("master"))
+    });
+    // The connection has stood all along, and what comes by it may have been said before.
+    let refused = balancer.ask("SET key 3").unwrap();
+    assert!(refused.starts_with("-READONLY this node has become primary since"), "{refused}");
+    assert_eq!(balancer.ask("GET key").as_deref(), Some("$1|2"));
+    assert_eq!(balancer.ask("TRIMTAB BOUND 0").as_deref(), Some("+OK"));
+    assert_eq!(balancer.ask("SET key 4").as_deref(), Some("+OK"));
 }

@@ -180,6 +180,14 @@ impl Keys for Batch<'_> {
         }
     }
 
+    #[cfg(feature = "replication")]
+    fn reign(&mut self) -> Option<u64> {
+        self.sight.of_member.as_ref()?;
+        // Held until the batch is finished, so it is the same when it comes to submitting.
+        let core = self.core.get_or_insert_with(|| self.shared.core.lock());
+        core.member().ok()?.reign()
+    }
+
     fn submit(
         &mut self,
         command: &Command<'_>,

@@ -69,6 +69,11 @@ impl Member {
         if status.committed >= sequence { others } else { 0 }
     }
 
+    /// The epoch of which this node is primary.
+    pub(in crate::driver::store) fn reign(&self) -> Option<u64> {
+        self.node.ruled_epoch()
+    }
+
     /// The epoch of an entry; where the log has let go of it, that of the last one applied, which is none before it.
     pub(in crate::driver::store) fn epoch_of(&self, sequence: u64) -> u64 {
         let known = self.node.epoch_of(sequence).filter(|epoch| *epoch > 0);
