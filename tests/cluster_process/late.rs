@@ -66,6 +66,32 @@ fn what_was_passed_on_for_who_has_gone_is_not_passed_on_again() {
 }
 
 #[test]
+fn what_waits_behind_what_was_passed_on_is_not_begun_for_who_has_gone() {
+    let cluster = Cluster::start("");
+    let stopped = cluster.primary();
+    let asked = (0..3).find(|at| *at != stopped).unwrap();
+    let mut gone = cluster.connect(asked);
+    assert_eq!(gone.ask("SET late 0").as_deref(), Some("+OK"));
+    cluster.stop(stopped);
+    // Each reads what the one before it has made, so only the first is on its way.
+    for at in 0..4 {
+        assert!(gone.say(&format!("APPEND late old{at}")));
+    }
+    let mut watcher = cluster.connect(asked);
+    assert_eq!(watcher.ask("PING").as_deref(), Some("+PONG"));
+    drop(gone);
+    let others: Vec<usize> = (0..3).filter(|at| *at != stopped).collect();
+    let mut client = cluster.connect(cluster.primary_of(&others));
+    until("it is written", || client.ask("SET late new").as_deref() == Some("+OK"));
+    // The node has done all that it does for the one that has gone.
+    until("it lets go of it", || watcher.ask("CLIENT LIST").is_some_and(|it| !it.contains("cmd=append")));
+    cluster.signal(stopped, "-CONT");
+    until("it follows", || cluster.connect(stopped).ask("ROLE").is_some_and(|it| it.contains("slave")));
+    until("it passes on", || cluster.connect(stopped).ask("SET mark 1").as_deref() == Some("+OK"));
+    assert_eq!(client.ask("GET late").as_deref(), Some("$3|new"));
+}
+
+#[test]
 fn who_took_a_node_for_the_primary_looks_for_the_next_one() {
     let cluster = Cluster::start("");
     let before = cluster.primary();
