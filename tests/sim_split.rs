@@ -11,7 +11,7 @@ use trimtab::split::planted::Plant;
 const SEEDS: u64 = 256;
 
 /// In how many worlds a planted bug has to be found.
-const BUG_SEEDS: u64 = 128;
+const BUG_SEEDS: u64 = 256;
 
 fn number(name: &str) -> Option<u64> {
     let value = std::env::var(name).ok()?;
@@ -38,6 +38,7 @@ fn what_must_hold_holds_in_every_world() {
                 all.epochs += one.epochs;
                 all.deaths += one.deaths;
                 all.cut += one.cut;
+                all.late += one.late;
                 let (to, from) = (&mut all.counters, one.counters);
                 to.replica_reads += from.replica_reads;
                 to.primary_reads += from.primary_reads;
@@ -63,6 +64,7 @@ fn what_must_hold_holds_in_every_world() {
         assert!(all.transactions > 1_000 && all.aborted > 50 && all.watched > 100, "{all:?}");
         assert!(counters.replica_reads > 5_000 && counters.primary_reads > 5_000, "{all:?}");
         assert!(counters.retries > 500 && counters.behind > 200 && counters.held > 500, "{all:?}");
+        assert!(all.late > 40, "{all:?}");
         assert!(all.cut > 0 && counters.unserved > 1_000 && all.errors < all.answered / 4, "{all:?}");
     }
 }

@@ -176,7 +176,7 @@ fuzz_target!(|run: (u64, Vec<Step>)| {
                     assert!(open.insert(link, false).is_none(), "a number is given once");
                     links.push(link);
                 }
-                Action::CloseLink(id) => links.retain(|link| *link != id),
+                Action::CloseLink(id) | Action::ResetLink(id) => links.retain(|link| *link != id),
                 Action::CutClient(id) => {
                     cut.insert(id);
                     split.close_client(id, now);

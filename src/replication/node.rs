@@ -316,6 +316,11 @@ impl Node {
         self.is_settled().then_some((self.raw.raft.term, until))
     }
 
+    /// The epoch of which this node is primary, whether it holds its quorum or not; `None`: it is none.
+    pub fn ruled_epoch(&self) -> Option<u64> {
+        (self.role() == Role::Primary).then_some(self.raw.raft.term)
+    }
+
     /// As of when what is applied here is all that was committed, by this node's clock, as far as that is known.
     pub fn fresh_since(&self) -> Option<Instant> {
         self.stamps.fresh_since()

@@ -195,6 +195,12 @@ pub trait Keys {
         false
     }
 
+    /// The epoch of which this node is primary at the moment at which [`Keys::submit`] takes a write in; `None`: it is none, or in no
+    /// cluster.
+    fn reign(&mut self) -> Option<u64> {
+        None
+    }
+
     /// Takes a write in. It does not wait. `leaves` is what it will have changed, if it has read first: to be known to
     /// [`Keys::read_ahead`] until it is done. `stays`: it is done by this node, as primary, or not at all; another one is not
     /// asked for it, now or later.

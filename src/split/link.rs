@@ -73,6 +73,8 @@ pub(super) struct Link {
     pub(super) purpose: Use,
     pub(super) protocol: Protocol,
     pub(super) stage: Stage,
+    /// The epoch that was known when it was made: its node takes writes by it as the primary that it was then, and as no other.
+    pub(super) epoch: u64,
     /// When it has to stand.
     pub(super) stands_by: Instant,
     output: Vec<u8>,
@@ -244,6 +246,7 @@ impl Split {
             purpose,
             protocol,
             stage: Stage::Connecting,
+            epoch: self.epoch,
             stands_by,
             output: Vec::new(),
             sent: 0,

@@ -109,6 +109,8 @@ pub enum Action {
     },
     /// This connection to a node is over: close it at once.
     CloseLink(LinkId),
+    /// Likewise, and it owes answers: what of it has not come to the node is to come there no more.
+    ResetLink(LinkId),
     /// There may be something to send to a node: [`Split::link_output`].
     SendLink(LinkId),
     /// There may be something to send to a client, or it wants more of what it has sent, or it is finished.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::client::{Mode, State};
-use super::link::Use;
+use super::link::{Link, Use};
 use super::{ClientId, LinkId, Reads, Split, Timed, Topology};
 use crate::balance::Address;
 use crate::resp::{Position, Protocol, mark_of, marks};
@@ -125,11 +125,36 @@ impl Split {
             others.sort_unstable();
             others.dedup();
             others.into_iter().for_each(|other| self.leave_node(other, false, now));
+            self.leave_reign(primary, now);
         }
         if is_new {
             self.wake();
         }
         self.attend(now);
+    }
+
+    /// The primary may be the one of before, anew: by what it was asked as that it takes no writes any more. Whoever has subscribed hears it
+    /// all the same.
+    fn leave_reign(&mut self, primary: u64, now: Instant) {
+        let epoch = self.epoch;
+        let is_of_before = |link: &Link| {
+            let is_meant = matches!(link.purpose, Use::Light | Use::Heavy | Use::Strong | Use::Own(_));
+            is_meant && link.node == primary && link.epoch < epoch && link.is_open()
+        };
+        let links = self.links.iter().filter(|(_, link)| is_of_before(link));
+        let links: Vec<(LinkId, Use)> = links
+            .map(|(index, link)| (LinkId { index: index as u32, generation: link.generation }, link.purpose))
+            .collect();
+        links.into_iter().for_each(|(link, purpose)| self.leave_link_of_before(link, purpose, now));
+    }
+
+    /// A connection to who was primary before.
+    fn leave_link_of_before(&mut self, link: LinkId, purpose: Use, now: Instant) {
+        match purpose {
+            Use::Own(client) => self.lose_watch(client),
+            _ => self.forget_link(link),
+        }
+        self.drain_link(link, now);
     }
 
     /// A node is primary no longer; `wholly`: it takes no part any more, either.
@@ -145,14 +170,7 @@ impl Split {
                 Use::Read | Use::After if !wholly => {}
                 // Whoever has subscribed has to subscribe anew, and hears of it at once.
                 Use::Joined(_) => self.break_link(link, now),
-                Use::Own(client) => {
-                    self.lose_watch(client);
-                    self.drain_link(link, now);
-                }
-                _ => {
-                    self.forget_link(link);
-                    self.drain_link(link, now);
-                }
+                _ => self.leave_link_of_before(link, purpose, now),
             }
         }
     }

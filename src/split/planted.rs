@@ -25,6 +25,8 @@ pub enum Plant {
     ForgottenWatch,
     /// An answer of which the client has a part is asked for anew.
     ToldTwice,
+    /// A node that is primary again does what was said to it before.
+    LateWrite,
 }
 
 impl Plant {
@@ -32,7 +34,7 @@ impl Plant {
     pub const BY_HAND: [Plant; 2] = [Plant::Overtaken, Plant::PassedRead];
 
     /// All of them.
-    pub const ALL: [Plant; 11] = [
+    pub const ALL: [Plant; 12] = [
         Plant::ForgottenToken,
         Plant::WayBack,
         Plant::StaleReplica,
@@ -44,5 +46,6 @@ impl Plant {
         Plant::HastyRead,
         Plant::ForgottenWatch,
         Plant::ToldTwice,
+        Plant::LateWrite,
     ];
 }

@@ -387,7 +387,8 @@ impl Split {
         }
         self.forget_link(id);
         let mut link = self.links.remove(id.index as usize);
-        self.actions.push_back(Action::CloseLink(id));
+        let owes = !link.pending.is_empty();
+        self.actions.push_back(if owes { Action::ResetLink(id) } else { Action::CloseLink(id) });
         let stood = matches!(link.stage, Stage::Up | Stage::Draining(_));
         let seekers = link.take_seekers();
         self.end_seeks(seekers, stood);

@@ -53,7 +53,7 @@ impl Bench {
                 Action::Connect { link, address: Address::Inet(address) } => {
                     self.links.insert(link, address.port());
                 }
-                Action::CloseLink(link) => {
+                Action::CloseLink(link) | Action::ResetLink(link) => {
                     self.links.remove(&link);
                 }
                 Action::CutClient(client) => self.cut.push(client),
@@ -413,6 +413,46 @@ fn a_primary_of_before_has_time_to_answer_and_is_cut_then() {
     assert_eq!(said, "SET a 2; TRIMTAB POSITION");
     bench.answer(new, "+OK\r\n*2\r\n:2\r\n:9\r\n");
     assert_eq!(bench.told(one), "+OK\r\n");
+}
+
+#[test]
+fn who_is_primary_again_is_asked_anew() {
+    let mut bench = Bench::new();
+    let (one, two) = (bench.client(), bench.client());
+    bench.say(one, "SET a 1");
+    let (light, _) = bench.sent(1);
+    bench.say(two, "GET a");
+    let (read, _) = bench.sent(2);
+    bench.split.handle_topology(&topology(2, None, 2), bench.now);
+    bench.split.handle_topology(&topology(3, Some(1), 2), bench.now);
+    bench.say(one, "SET a 2");
+    assert!(bench.is_silent(1), "by that one it is refused");
+    bench.answer(light, "+OK\r\n*2\r\n:1\r\n:4\r\n");
+    assert_eq!(bench.told(one), "+OK\r\n");
+    let (new, said) = bench.sent(1);
+    assert_eq!(said, "SET a 2; TRIMTAB POSITION");
+    assert!(!bench.links.contains_key(&light) && bench.links.contains_key(&read));
+    // Told once more what is known it goes on.
+    bench.split.handle_topology(&topology(3, None, 2), bench.now);
+    bench.split.handle_topology(&topology(3, Some(1), 2), bench.now);
+    bench.answer(new, "+OK\r\n*2\r\n:3\r\n:9\r\n");
+    bench.say(one, "SET a 3");
+    assert_eq!(bench.sent(1), (new, "SET a 3; TRIMTAB POSITION".to_owned()));
+}
+
+#[test]
+fn a_connection_that_owes_answers_is_reset() {
+    let mut bench = Bench::new();
+    let client = bench.client();
+    bench.say(client, "SET a 1");
+    let (link, _) = bench.sent(1);
+    bench.split.handle_topology(&topology(2, Some(2), 2), bench.now);
+    bench.now = bench.now.saturating_add(Duration::from_secs(1));
+    bench.split.handle_timeout(bench.now);
+    let closed = std::iter::from_fn(|| bench.split.poll_action())
+        .find(|action| matches!(action, Action::CloseLink(_) | Action::ResetLink(_)));
+    assert_eq!(closed, Some(Action::ResetLink(link)));
+    assert!(bench.told(client).starts_with("-INDOUBT "));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use std::io::Read as _;
 
+use crate::command::told;
 use crate::process::until;
 use crate::support::{Client, Cluster};
 
@@ -65,6 +66,32 @@ fn what_was_passed_on_for_who_has_gone_is_not_passed_on_again() {
 }
 
 #[test]
+fn what_waits_behind_what_was_passed_on_is_not_begun_for_who_has_gone() {
+    let cluster = Cluster::start("");
+    let stopped = cluster.primary();
+    let asked = (0..3).find(|at| *at != stopped).unwrap();
+    let mut gone = cluster.connect(asked);
+    assert_eq!(gone.ask("SET late 0").as_deref(), Some("+OK"));
+    cluster.stop(stopped);
+    // Each reads what the one before it has made, so only the first is on its way.
+    for at in 0..4 {
+        assert!(gone.say(&format!("APPEND late old{at}")));
+    }
+    let mut watcher = cluster.connect(asked);
+    assert_eq!(watcher.ask("PING").as_deref(), Some("+PONG"));
+    drop(gone);
+    let others: Vec<usize> = (0..3).filter(|at| *at != stopped).collect();
+    let mut client = cluster.connect(cluster.primary_of(&others));
+    until("it is written", || client.ask("SET late new").as_deref() == Some("+OK"));
+    // The node has done all that it does for the one that has gone.
+    until("it lets go of it", || watcher.ask("CLIENT LIST").is_some_and(|it| !it.contains("cmd=append")));
+    cluster.signal(stopped, "-CONT");
+    until("it follows", || cluster.connect(stopped).ask("ROLE").is_some_and(|it| it.contains("slave")));
+    until("it passes on", || cluster.connect(stopped).ask("SET mark 1").as_deref() == Some("+OK"));
+    assert_eq!(client.ask("GET late").as_deref(), Some("$3|new"));
+}
+
+#[test]
 fn who_took_a_node_for_the_primary_looks_for_the_next_one() {
     let cluster = Cluster::start("");
     let before = cluster.primary();
@@ -81,4 +108,26 @@ fn who_took_a_node_for_the_primary_looks_for_the_next_one() {
     assert_eq!(clients[1].ask("SET key 2").as_deref(), Some("+OK"), "it may be anywhere");
     assert_eq!(cluster.connect(next).ask("PUBLISH news 1").as_deref(), Some(":0"));
     assert!(clients[2].answer().is_some_and(|it| it.contains("message")), "it goes on listening");
+}
+
+#[test]
+fn what_was_said_to_a_primary_is_not_done_when_it_is_that_again() {
+    let cluster = Cluster::start("");
+    let first = cluster.primary();
+    let mut balancer = cluster.connect(first);
+    assert_eq!(balancer.ask("TRIMTAB BOUND 0").as_deref(), Some("+OK"));
+    assert_eq!(balancer.ask("SET key 1").as_deref(), Some("+OK"));
+    let other = (first + 1) % 3;
+    told(&["transfer", "--admin", &cluster.admin(first), &format!("n{other}")], 0);
+    assert_eq!(cluster.connect(other).ask("SET key 2").as_deref(), Some("+OK"));
+    told(&["transfer", "--admin", &cluster.admin(other), &format!("n{first}")], 0);
+    until("it knows that it is primary", || {
+        cluster.connect(first).ask("ROLE").is_some_and(|it| it.contains("master"))
+    });
+    // The connection has stood all along, and what comes by it may have been said before.
+    let refused = balancer.ask("SET key 3").unwrap();
+    assert!(refused.starts_with("-READONLY this node has become primary since"), "{refused}");
+    assert_eq!(balancer.ask("GET key").as_deref(), Some("$1|2"));
+    assert_eq!(balancer.ask("TRIMTAB BOUND 0").as_deref(), Some("+OK"));
+    assert_eq!(balancer.ask("SET key 4").as_deref(), Some("+OK"));
 }

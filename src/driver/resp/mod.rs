@@ -215,6 +215,7 @@ impl Clients {
             // What it says may be there already. Whether it has gone since is told with what it said.
             is_readable: !self.lane.has_stood_still(),
             is_ending: false,
+            waits_since: None,
             is_late: false,
             is_parting: false,
             has_ended: false,
@@ -287,7 +288,7 @@ impl Clients {
         for key in gone {
             self.end(core, key);
         }
-        self.run_rounds(is_alone);
+        self.run_rounds(is_alone, core.now);
         // Who waits for other nodes from now on looks once more: they may have come further in between.
         self.has_mail |= self.lane.poll_progress(!self.following.is_empty());
         let mut published = Vec::new();
@@ -310,7 +311,7 @@ impl Clients {
     }
 
     /// Has requests done until none is left that can be done without waiting.
-    fn run_rounds(&mut self, is_alone: bool) {
+    fn run_rounds(&mut self, is_alone: bool, at: Instant) {
         if std::mem::take(&mut self.has_mail) {
             self.has_news |= self.lane.take(&mut self.done);
             for (channel, payload) in self.lane.take_heard() {
@@ -365,7 +366,10 @@ impl Clients {
                         if !std::mem::replace(&mut client.is_called, true) {
                             self.called.push(key);
                         }
-                        let keys = batch.of(number_of(key), client.is_ending);
+                        let keys = batch.of(number_of(key), client.caller(at));
+                        if completed.is_ok() {
+                            client.note_done(at);
+                        }
                         client.connection.take_completion(ticket, completed, &mut self.hub, keys, now);
                     }
                     Finished::Told { client, ticket, told } => {
@@ -374,7 +378,10 @@ impl Clients {
                         if !std::mem::replace(&mut client.is_called, true) {
                             self.called.push(key);
                         }
-                        let keys = batch.of(number_of(key), client.is_ending);
+                        let keys = batch.of(number_of(key), client.caller(at));
+                        if told.is_ok() {
+                            client.note_done(at);
+                        }
                         client.connection.take_told(ticket, told, &mut self.hub, keys, now);
                     }
                     Finished::Sync => {
@@ -392,7 +399,8 @@ impl Clients {
             for &key in &self.called {
                 let Some(client) = find(&mut self.table, key) else { continue };
                 is_idle &= !client.connection.has_requests(&self.hub);
-                client.connection.advance(&mut self.hub, batch.of(number_of(key), client.is_ending), now);
+                let keys = batch.of(number_of(key), client.caller(at));
+                client.connection.advance(&mut self.hub, keys, now);
                 if client.connection.waits_for_disk() && !self.waiting.contains(&key) {
                     self.waiting.push(key);
                 }

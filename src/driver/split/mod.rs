@@ -423,6 +423,13 @@ impl Splitter {
                         core.has_freed = true;
                     }
                 }
+                Action::ResetLink(id) => {
+                    if let Some(peer) = self.links.take(id.index, id.generation) {
+                        // What the system has yet to send, again and again perhaps, it sends no more.
+                        net::reset(peer.socket, peer.since);
+                        core.has_freed = true;
+                    }
+                }
                 Action::SendLink(id) => self.write_link(core, id),
                 Action::SendClient(id) => self.write_client(core, id),
                 Action::CutClient(id) => self.end_client(core, id),

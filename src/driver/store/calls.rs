@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Store;
 use super::answer::{Done, Expected};
-use super::ground::{Wanted, time_in};
+use super::ground::{Caller, Wanted, time_in};
 use super::owner::Submitted;
 use super::shared::{Shared, clock, deadline};
 use crate::error::{Error, Result};
@@ -40,7 +40,7 @@ impl Call {
             deadline,
             stays: false,
             source: None,
-            has_left: false,
+            caller: Caller::Waits,
         }
     }
 }

@@ -30,6 +30,17 @@ pub(super) enum Source {
     Queue(usize),
 }
 
+/// Whether whoever asks for a write is there to be told what comes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Caller {
+    /// As far as is known.
+    Waits,
+    /// It has ended its half, and may have gone: what has to wait is not to be done later.
+    MayHaveLeft,
+    /// It has, and has waited since for longer than who listens may be thought to: nothing more of it is begun.
+    HasGivenUp,
+}
+
 /// What a write asks for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted {
@@ -55,12 +66,12 @@ pub(super) struct Wanted {
         expect(dead_code, reason = "of clusters")
     )]
     pub(super) source: Option<Source>,
-    /// Whoever asks has ended its half, and may have gone: what has to wait is not to be done later. A store of one node does not look at it.
+    /// Whether somebody waits for it. A store of one node does not look at it.
     #[cfg_attr(
         not(all(feature = "proxy", feature = "replication")),
         expect(dead_code, reason = "of clusters")
     )]
-    pub(super) has_left: bool,
+    pub(super) caller: Caller,
 }
 
 /// What was done, and what was reached.

@@ -16,9 +16,9 @@ use self::sight::OfMember;
 pub(crate) use self::sight::Seen;
 use self::sight::Sight;
 use super::Store;
-use super::ground::Reply;
 #[cfg(feature = "replication")]
 use super::ground::Source;
+use super::ground::{Caller, Reply};
 #[cfg(feature = "replication")]
 use super::member;
 use super::shared::{Core, now};
@@ -355,7 +355,7 @@ impl Lane {
             now: now(),
             timeout: inner.options.timeout,
             client: 0,
-            has_left: false,
+            caller: Caller::Waits,
             is_writing: false,
             may_wait,
         }

@@ -11,7 +11,7 @@ use crate::driver::lock::Mutex;
 use super::Store;
 use super::answer::{Done, Expected};
 use super::durable;
-use super::ground::{Source, Wanted};
+use super::ground::{Caller, Source, Wanted};
 use super::owner::Owner;
 use super::shared::{closed, deadline, now};
 use crate::error::{Error, Result};
@@ -258,7 +258,7 @@ impl Queue {
                     deadline: until,
                     stays: false,
                     source,
-                    has_left: false,
+                    caller: Caller::Waits,
                 };
                 shared.take(&mut core, &command, &wanted, owner, now).inspect_err(|_| self.shared.give_back())
             });

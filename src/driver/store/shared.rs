@@ -12,7 +12,7 @@ use crate::driver::lock::{Condvar, Mutex};
 
 use super::answer;
 use super::durable::DurableWaits;
-use super::ground::{self, Ground, Reply, Wanted};
+use super::ground::{self, Caller, Ground, Reply, Wanted};
 use super::hosted::{Host, Hosted};
 #[cfg(feature = "proxy")]
 use super::lane::Lanes;
@@ -390,7 +390,7 @@ impl Shared {
                 deadline: Instant::START,
                 stays: false,
                 source: None,
-                has_left: false,
+                caller: Caller::Waits,
             };
             core.waiting.push_back(Waiting { command: None, wanted, owner });
         }

@@ -74,6 +74,10 @@ pub(super) fn refused_write(error: &crate::error::Error) -> Failure {
 /// primary then.
 pub(super) const READ_ONLY: Failure = fail("READONLY You can't write against a read only replica.");
 
+/// The same of who goes to the primary by itself, when it has not said so to this one as the primary that it is.
+pub(super) const OUTLIVED: Failure =
+    fail("READONLY this node has become primary since it was told TRIMTAB BOUND; nothing was done");
+
 /// What a read is answered on a replica that is too far behind, as by Redis.
 pub(super) const STALE: Failure =
     fail("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.");
@@ -88,7 +92,7 @@ const SUPERSEDED: Failure =
 
 /// Whether what was refused so may be done by another primary, or by this one later; nothing was done here.
 pub(super) fn is_for_another(failure: &Failure) -> bool {
-    [READ_ONLY, STALE, NO_QUORUM, SUPERSEDED, LAPSED, BEHIND].contains(failure)
+    [READ_ONLY, OUTLIVED, STALE, NO_QUORUM, SUPERSEDED, LAPSED, BEHIND].contains(failure)
 }
 
 /// What a read is answered on a primary that has lost its quorum.

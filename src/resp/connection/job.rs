@@ -3,6 +3,7 @@
 use std::vec::IntoIter;
 
 use super::control::{progress, told_progress, waiting};
+use super::take::tells_others;
 use super::{Busy, Connection, Watched};
 use crate::resp::ahead::LOOK_MS;
 use crate::resp::command::server::flush_refused;
@@ -113,6 +114,11 @@ impl Connection {
             let until = now.saturating_add(LOOK_MS);
             self.busy = Some(Busy::Line { until, job, attempts });
             return;
+        }
+        if job.requests.iter().any(|queued| tells_others(queued.spec))
+            && let Some(failure) = self.outlived(keys)
+        {
+            return self.fail_job(job.is_transaction, failure, hub);
         }
         let lapsed = self.lapsed.take();
         if job.is_transaction && !self.watched.is_empty() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::answer::is_for_another;
+use super::answer::{OUTLIVED, is_for_another};
 use super::output::Slot;
 use super::take::Taken;
 use super::{Busy, Connection};
@@ -19,6 +19,8 @@ use crate::store::index::Timestamp;
 pub(super) struct Bound {
     age: u64,
     wait: u64,
+    /// Of which epoch this node was primary when it was said.
+    reign: Option<u64>,
 }
 
 impl Bound {
@@ -54,7 +56,10 @@ impl Connection {
             }
         } else if is(args[1], "bound") {
             match bound(args) {
-                Ok(bound) => {
+                Ok(mut bound) => {
+                    if let Some(bound) = bound.as_mut().filter(|bound| bound.age == 0) {
+                        bound.reign = keys.reign();
+                    }
                     // Who reads only what is newest does so where it writes.
                     self.follows_primary |= bound.as_ref().is_some_and(|bound| bound.age == 0);
                     // Without a bound it is served as any other.
@@ -81,6 +86,14 @@ impl Connection {
         if is_bound && self.refused.is_none() && is_for_another(failure) {
             self.refused = Some(failure.clone());
         }
+    }
+
+    /// Why nothing that others see is done for who goes to the primary by itself, if this node has become that since it was told so. What was
+    /// said before may have been given up since and come late: another primary has done what came behind it.
+    pub(super) fn outlived(&self, keys: &mut impl Keys) -> Option<Failure> {
+        let bound = self.bound.filter(|bound| bound.age == 0)?;
+        let reign = keys.reign()?;
+        (bound.reign != Some(reign)).then_some(OUTLIVED)
     }
 
     /// Answers with a place in the log behind all that this connection has been told.
@@ -201,7 +214,7 @@ fn bound(args: Args<'_>) -> Result<Option<Bound>, Failure> {
     let number = |at: usize| args.get(at).map_or(Some(0), |arg| parse_integer(arg));
     match (number(2), number(3).and_then(|wait| u64::try_from(wait).ok())) {
         (Some(-1), Some(_)) => Ok(None),
-        (Some(age), Some(wait)) if age >= 0 => Ok(Some(Bound { age: age as u64, wait })),
+        (Some(age), Some(wait)) if age >= 0 => Ok(Some(Bound { age: age as u64, wait, reign: None })),
         _ => Err(fail("ERR TRIMTAB BOUND takes milliseconds, or -1 for no bound, and how many to wait")),
     }
 }

@@ -72,9 +72,11 @@ impl Connection {
             return self.reject(failure, hub);
         }
         let is_exec = matches!(spec.run, Run::Control(Control::Exec));
-        if let Some(failure) = self.refused.clone()
-            && (tells_others(spec) || is_exec && self.queue.is_some())
-        {
+        let is_told = tells_others(spec) || is_exec && self.queue.is_some();
+        if is_told && let Some(failure) = self.outlived(keys) {
+            self.note_refused(&failure);
+        }
+        if let Some(failure) = self.refused.clone().filter(|_| is_told) {
             if is_exec {
                 self.queue = None;
                 self.end_multi(hub);
@@ -365,7 +367,7 @@ fn fetch(spec: &Spec, args: Args<'_>, state: &State) {
 }
 
 /// Whether others see what it does: it writes, or publishes.
-fn tells_others(spec: &Spec) -> bool {
+pub(super) fn tells_others(spec: &Spec) -> bool {
     spec.is_write() || spec.name == "publish"
 }
 

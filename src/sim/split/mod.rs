@@ -8,6 +8,7 @@
 //! - each request is answered once, in its order, with what that request can be answered with;
 //! - a client reads what it was told it has written, or what it was told is in doubt;
 //! - what a client reads of a number that only grows never shrinks;
+//! - what one client writes is in the log in its order, also what came to a node long after its connection was closed;
 //! - no write is in the log twice; one that was answered is there, one that was refused is not;
 //! - `EXEC` after `WATCH` is done only if nobody has changed what was watched;
 //! - what belongs to a primary that is one no longer is cut in time;

@@ -9,6 +9,7 @@ use crate::resp::{
 };
 use crate::rng::Rng;
 use crate::split::LinkId;
+use crate::split::planted::Plant;
 use crate::store::index::{self, Answer, Command, Index, Outcome, Timestamp, View};
 use crate::time::Instant;
 
@@ -61,8 +62,12 @@ pub(super) struct Node {
     pub(super) lag: u64,
     /// It hears nothing of what is committed.
     pub(super) is_cut: bool,
+    /// Until when nothing comes to it that listeners send.
+    pub(super) hears_from: Instant,
     /// When it last had all that was committed.
     fresh_at: Option<Instant>,
+    /// A planted bug: connections do not hear which epoch it is primary of.
+    forgets_reign: bool,
 }
 
 struct View1<'a> {
@@ -71,6 +76,8 @@ struct View1<'a> {
     proposed: &'a mut VecDeque<Proposed>,
     tickets: &'a mut u64,
     is_primary: bool,
+    /// Of which epoch it takes itself for the primary, as it tells connections.
+    reign: Option<u64>,
     sight: Sight,
     link: LinkId,
     due: Instant,
@@ -81,6 +88,10 @@ impl Keys for View1<'_> {
 
     fn view(&mut self) -> Arc<View> {
         self.index.reader().view()
+    }
+
+    fn reign(&mut self) -> Option<u64> {
+        self.reign
     }
 
     fn submit(
@@ -125,7 +136,7 @@ pub(super) fn wall(now: Instant) -> Timestamp {
 }
 
 impl Node {
-    pub(super) fn new(rng: &mut Rng) -> Self {
+    pub(super) fn new(rng: &mut Rng, planted: Option<Plant>) -> Self {
         Self {
             index: Index::new(&index::Options::default()),
             hub: Hub::new(HubOptions::default(), wall(Instant::START), Rng::new(rng.next_u64())),
@@ -139,7 +150,9 @@ impl Node {
             pace: 2 + rng.below(5),
             lag: if rng.below(3) == 0 { 10 + rng.below(50) } else { 0 },
             is_cut: false,
+            hears_from: Instant::START,
             fresh_at: None,
+            forgets_reign: planted == Some(Plant::LateWrite),
         }
     }
 
@@ -271,6 +284,7 @@ impl Node {
             proposed: &mut self.proposed,
             tickets: &mut self.tickets,
             is_primary,
+            reign: self.reign.filter(|_| !self.forgets_reign),
             sight,
             link,
             due,

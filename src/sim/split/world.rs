@@ -34,6 +34,8 @@ pub struct Summary {
     pub cut: u64,
     /// Nodes that died.
     pub deaths: u64,
+    /// Closed connections of which something came to a node long after.
+    pub late: u64,
     /// What the listener counted.
     pub counters: Counters,
 }
@@ -50,6 +52,18 @@ struct Wire {
     to_split: Vec<u8>,
     /// The node has ended it.
     is_over: bool,
+    /// The epoch that the listener knew of when it was made.
+    epoch: u64,
+}
+
+/// What the network still has of a connection that the listener has closed.
+struct Late {
+    link: LinkId,
+    node: usize,
+    bytes: Vec<u8>,
+    /// Of which epoch the node was primary when the connection was closed.
+    reign: Option<u64>,
+    at: Instant,
 }
 
 impl Wire {
@@ -82,6 +96,9 @@ struct World {
     epoch: u64,
     primary: Option<usize>,
     wires: BTreeMap<LinkId, Wire>,
+    late: Vec<Late>,
+    /// The epoch of the last news that the listener has heard.
+    heard: u64,
     /// Whom the listener takes for the primary, since when.
     believed: (Option<u64>, Instant),
     /// How long it keeps connections to a primary of before.
@@ -93,6 +110,8 @@ struct World {
     is_calm: bool,
     /// A node takes no writes yet when others know that it is primary.
     hears_late: bool,
+    /// Nodes hear nothing of listeners now and then.
+    loses_packets: bool,
     /// Connections that break, in 700 steps.
     breaks: u64,
 }
@@ -150,7 +169,7 @@ impl World {
             0 => Habit::Adds,
             _ => Habit::Asks,
         };
-        let nodes = (0..2 + rng.below(3)).map(|_| Node::new(&mut rng)).collect();
+        let nodes = (0..2 + rng.below(3)).map(|_| Node::new(&mut rng, planted)).collect();
         let clients = (0..3 + rng.below(8)).map(|number| Client::new(number, habit(number))).collect();
         let mut world = Self {
             now: Instant::from_millis(1),
@@ -163,6 +182,8 @@ impl World {
             epoch: 0,
             primary: None,
             wires: BTreeMap::new(),
+            late: Vec::new(),
+            heard: 0,
             believed: (None, Instant::START),
             drain,
             news: Vec::new(),
@@ -170,6 +191,7 @@ impl World {
             summary: Summary::default(),
             is_calm: false,
             hears_late: seed % 2 == 1,
+            loses_packets: seed % 4 == 2,
             breaks,
         };
         world.elect(false);
@@ -317,6 +339,7 @@ impl World {
                     self.tell();
                 }
             }
+            690..696 if self.loses_packets => self.nodes[at].hears_from = self.millis(800),
             _ => {}
         }
     }
@@ -342,6 +365,7 @@ impl World {
         while self.news.first().is_some_and(|news| news.0 <= self.now) {
             let (_, topology) = self.news.remove(0);
             self.split.handle_topology(&topology, self.now);
+            self.heard = self.heard.max(topology.epoch);
             let primary = self.split.nodes().find(|node| node.is_primary).map(|node| node.id);
             if primary != self.believed.0 {
                 self.believed = (primary, self.now);
@@ -350,6 +374,7 @@ impl World {
         }
         self.run_nodes();
         self.run_wires()?;
+        self.run_late();
         if self.split.next_deadline().is_some_and(|at| at <= self.now) {
             self.split.handle_timeout(self.now);
             self.act()?;
@@ -397,7 +422,8 @@ impl World {
             let due = self.millis(10);
             let Some(wire) = self.wires.get_mut(&link) else { continue };
             let node = &mut self.nodes[wire.node];
-            if !wire.is_up && !wire.is_over && wire.stands_at <= self.now && !node.is_frozen {
+            let is_heard = !node.is_frozen && node.hears_from <= self.now;
+            if !wire.is_up && !wire.is_over && wire.stands_at <= self.now && is_heard {
                 if !node.is_up {
                     wire.is_over = true;
                 } else {
@@ -409,7 +435,7 @@ impl World {
             }
             let Some(wire) = self.wires.get_mut(&link) else { continue };
             let node = &mut self.nodes[wire.node];
-            if wire.is_up && !wire.is_over && node.is_up && !node.is_frozen {
+            if wire.is_up && !wire.is_over && node.is_up && is_heard {
                 let len = match self.rng.below(4) {
                     0 => self.rng.below(wire.to_node.len() as u64 + 1) as usize,
                     _ => wire.to_node.len(),
@@ -436,6 +462,27 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// What the network has kept comes, and behind it that the connection is closed. What comes to the primary that it was closed to is
+    /// gone: what is sent to that one anew is on its way for as long.
+    fn run_late(&mut self) {
+        for Late { link, node, bytes, reign, at } in std::mem::take(&mut self.late) {
+            let due = self.millis(10);
+            let to = &mut self.nodes[node];
+            if at > self.now || to.is_frozen {
+                self.late.push(Late { link, node, bytes, reign, at });
+                continue;
+            }
+            if !bytes.is_empty()
+                && to.connections.contains_key(&link)
+                && (to.reign.is_none() || to.reign != reign)
+            {
+                self.summary.late += 1;
+                to.talk(link, &bytes, &self.log, self.epoch, self.now, due);
+            }
+            to.disconnect(link);
+        }
     }
 
     fn run_clients(&mut self) -> Result<(), String> {
@@ -474,15 +521,30 @@ impl World {
                         to_node: Vec::new(),
                         to_split: Vec::new(),
                         is_over: false,
+                        epoch: self.heard,
                     };
                     self.wires.insert(link, wire);
                 }
                 Action::Connect { .. } => return Err("an address that nobody has".into()),
-                Action::CloseLink(link) => {
+                Action::CloseLink(link) | Action::ResetLink(link) => {
                     if let Some(wire) = self.wires.remove(&link) {
+                        let is_of_before =
+                            self.believed.0 != Some(wire.node as u64 + 1) || wire.epoch < self.heard;
+                        let node = &self.nodes[wire.node];
+                        if is_of_before && node.is_up && wire.is_up && self.rng.below(2) == 0 {
+                            let reign = node.reign;
+                            let (node, bytes, at) = (wire.node, wire.to_node, self.millis(400));
+                            self.late.push(Late { link, node, bytes, reign, at });
+                            continue;
+                        }
                         let node = &mut self.nodes[wire.node];
                         // What had left comes to the node all the same.
-                        if node.is_up && !node.is_frozen && wire.is_up && self.rng.below(2) == 0 {
+                        if node.is_up
+                            && !node.is_frozen
+                            && node.hears_from <= self.now
+                            && wire.is_up
+                            && self.rng.below(2) == 0
+                        {
                             node.talk(link, &wire.to_node, &self.log, self.epoch, self.now, self.now);
                         }
                         node.disconnect(link);
@@ -566,7 +628,7 @@ impl World {
         let end = self.log.entries.len() as u64;
         for at in 0..self.nodes.len() {
             let node = &mut self.nodes[at];
-            (node.is_frozen, node.is_cut) = (false, false);
+            (node.is_frozen, node.is_cut, node.hears_from) = (false, false, self.now);
             if !node.is_up {
                 node.restart(&self.log, end);
             }
@@ -602,6 +664,23 @@ impl World {
         Ok(self.summary)
     }
 
+    /// What a client has written is in the log in the order in which it has asked for it.
+    fn check_order(&self, whole: &[String]) -> Result<(), String> {
+        for client in &self.clients {
+            let mark = format!(":c{}v", client.number);
+            let values = whole.iter().filter_map(|entry| entry.split_once(&mark)?.1.split_once('!'));
+            let values = values.filter_map(|(number, _)| number.parse::<u64>().ok());
+            let mut last = 0;
+            for value in values {
+                if value < last {
+                    return Err(format!("{mark}{value} of a client is done behind its {last}"));
+                }
+                last = value;
+            }
+        }
+        Ok(())
+    }
+
     fn check_log(&mut self) -> Result<(), String> {
         let primary = self.primary.ok_or("there is no primary")?;
         let end = self.log.entries.len() as u64;
@@ -626,6 +705,7 @@ impl World {
                 }
             }
         }
+        self.check_order(&whole)?;
         let view = self.nodes[primary].index.reader().view();
         let read = |key: &str| {
             let entry = view.get(key.as_bytes(), wall(self.now));

@@ -43,6 +43,20 @@ fn who_subscribes_is_joined_by_the_connection_that_watches() {
 }
 
 #[test]
+fn a_watch_is_lost_with_the_reign_and_a_subscription_is_not() {
+    let mut bench = Bench::new();
+    let (client, own) = watching(&mut bench);
+    let subscriber = bench.client();
+    bench.say(subscriber, "SUBSCRIBE c");
+    let (joined, _) = bench.sent(1);
+    bench.split.handle_topology(&topology(2, Some(1), 2), bench.now);
+    bench.act();
+    assert!(!bench.links.contains_key(&own) && bench.links.contains_key(&joined));
+    bench.say(client, "MULTI\nSET a 1\nEXEC");
+    assert_eq!(bench.told(client), "+OK\r\n+QUEUED\r\n*-1\r\n");
+}
+
+#[test]
 fn who_has_lost_what_is_watched_does_not_subscribe_before_that_is_told() {
     let mut bench = Bench::new();
     let (client, own) = watching(&mut bench);

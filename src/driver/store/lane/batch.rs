@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::sight::{READINGS_MAX, Seen, Sight};
 use super::{Finished, Place, done_of};
 use crate::driver::lock::MutexGuard;
-use crate::driver::store::ground::{Source, Wanted};
+use crate::driver::store::ground::{Caller, Source, Wanted};
 use crate::driver::store::owner::Owner;
 use crate::driver::store::shared::{Core, Shared};
 use crate::error::Result;
@@ -26,16 +26,16 @@ pub(crate) struct Batch<'a> {
     /// How long a write may take.
     pub(super) timeout: Duration,
     pub(super) client: u64,
-    /// It has ended its half.
-    pub(super) has_left: bool,
+    /// Whether it waits for what comes of them.
+    pub(super) caller: Caller,
     pub(super) is_writing: bool,
     pub(super) may_wait: &'a mut bool,
 }
 
 impl Batch<'_> {
-    /// Whose the writes are that follow; `has_left`: it has ended its half, and may have gone.
-    pub(crate) fn of(&mut self, client: u64, has_left: bool) -> &mut Self {
-        (self.client, self.has_left) = (client, has_left);
+    /// Whose the writes are that follow, and whether it waits for what comes of them.
+    pub(crate) fn of(&mut self, client: u64, caller: Caller) -> &mut Self {
+        (self.client, self.caller) = (client, caller);
         self
     }
 
@@ -195,6 +195,14 @@ impl Keys for Batch<'_> {
         }
     }
 
+    #[cfg(feature = "replication")]
+    fn reign(&mut self) -> Option<u64> {
+        self.sight.of_member.as_ref()?;
+        // Held until the batch is finished, so it is the same when it comes to submitting.
+        let core = self.core.get_or_insert_with(|| self.shared.core.lock());
+        core.member().ok()?.reign()
+    }
+
     fn submit(
         &mut self,
         command: &Command<'_>,
@@ -230,7 +238,7 @@ impl Keys for Batch<'_> {
         let deadline = self.now.instant.saturating_add(self.timeout);
         let source = Some(Source::Client { lane: self.lane, client: self.client });
         let wanted =
-            Wanted { durability: Some(durability), nodes, deadline, stays, source, has_left: self.has_left };
+            Wanted { durability: Some(durability), nodes, deadline, stays, source, caller: self.caller };
         match self.shared.take_now(core, command, &wanted, owner, self.now)? {
             None => {
                 if let Some(leaves) = leaves

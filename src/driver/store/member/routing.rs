@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::calls::{Asked, CHANGE, Call, Local, Looking, READ};
 use super::passed::Write;
 use super::{Member, reply_of};
-use crate::driver::store::ground::{Source, Wanted};
+use crate::driver::store::ground::{Caller, Source, Wanted};
 use crate::error::{Error, Result};
 use crate::peer::Class;
 use crate::replication::look::Look;
@@ -38,6 +38,10 @@ impl Member {
         wanted: &Wanted,
         now: Now,
     ) -> Result<Ticket> {
+        // Whatever a client writes comes by here: said just now, at its turn in a line, or made up anew.
+        if wanted.caller == Caller::HasGivenUp {
+            return Err(self.error(Denied::Busy(BEFORE)));
+        }
         let level = self.level_of(command, wanted);
         let is_behind = wanted.source.is_some_and(|source| self.calls.held.has_before(source));
         let why = if self.node.role() == Role::Primary && is_behind {
@@ -68,7 +72,7 @@ impl Member {
         let mut encoded = Vec::new();
         command.encode(&mut encoded);
         let (is_repeatable, stays, source) = (command.request.is_some(), wanted.stays, wanted.source);
-        if let Some(source) = source.filter(|_| wanted.has_left) {
+        if let Some(source) = source.filter(|_| wanted.caller == Caller::MayHaveLeft) {
             self.calls.note_forsaken(source, wanted.deadline);
         }
         let asked = Asked::Write { command: encoded, level, is_repeatable, stays, source };

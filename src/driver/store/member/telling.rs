@@ -87,6 +87,11 @@ impl Member {
         }
     }
 
+    /// The epoch of which this node is primary.
+    pub(in crate::driver::store) fn reign(&self) -> Option<u64> {
+        self.node.ruled_epoch()
+    }
+
     /// Whether what was at a position is lost with a primary.
     pub(in crate::driver::store) fn is_lost(&self, position: Position) -> bool {
         self.node.is_lost(position)

@@ -120,6 +120,44 @@ fn who_goes_to_the_primary_has_no_write_done_behind_one_that_was_refused() {
 }
 
 #[test]
+fn what_was_said_to_a_primary_of_before_is_not_done_by_the_same_node_as_primary_again() {
+    const OUTLIVED: &str =
+        "-READONLY this node has become primary since it was told TRIMTAB BOUND; nothing was done";
+    let mut world = World::plain(2);
+    in_cluster(&mut world, 1, Some(1));
+    for (told, then) in [(Some(3), Some(5)), (None, Some(3))] {
+        for (write, refused) in [
+            ("SET k v", OUTLIVED.to_owned()),
+            ("HSET h a v", OUTLIVED.to_owned()),
+            ("PUBLISH c m", OUTLIVED.to_owned()),
+            ("MULTI\nSET k v\nEXEC", format!("+OK {OUTLIVED} {OUTLIVED}")),
+            ("MULTI\nGET k\nEXEC", format!("+OK +QUEUED {OUTLIVED}")),
+        ] {
+            world.store.reign = told;
+            assert_eq!(world.ask(0, "RESET\nTRIMTAB BOUND 0"), "+RESET +OK");
+            world.store.reign = then;
+            assert_eq!(world.ask(0, write), refused, "{told:?}");
+            // What came behind it goes where that goes, in its order.
+            assert_eq!(world.ask(0, "GET k\nSET k w"), format!("$-1 {OUTLIVED}"));
+            assert!(world.store.log.is_empty());
+        }
+    }
+    // A transaction that was begun before, and one that has to be made up anew.
+    world.store.reign = Some(7);
+    assert_eq!(world.ask(0, "TRIMTAB BOUND 0\nMULTI\nSET k v"), "+OK +OK +QUEUED");
+    world.store.reign = Some(9);
+    assert_eq!(world.ask(0, "EXEC"), OUTLIVED);
+    assert_eq!(world.ask(0, "TRIMTAB BOUND 0\nSET k 1"), "+OK +OK");
+    world.store.follows = true;
+    world.send(1, "SET k 2");
+    world.send(0, "APPEND k 3");
+    world.store.reign = Some(11);
+    while world.apply() {}
+    assert_eq!(world.told(0), OUTLIVED);
+    assert_eq!(world.ask(0, "TRIMTAB BOUND 0\nAPPEND k 3"), "+OK :2");
+}
+
+#[test]
 fn what_would_write_and_finds_nothing_to_change_waits_for_a_quorum() {
     let mut world = World::plain(2);
     in_cluster(&mut world, 0, Some(0));

@@ -35,6 +35,8 @@ struct Store {
     replicas: u64,
     sight: Sight,
     follows: bool,
+    /// The epoch it is primary of.
+    reign: Option<u64>,
     /// There is a primary to be asked.
     has_primary: bool,
     /// What it was asked and has not told.
@@ -102,6 +104,10 @@ impl Keys for Store {
         self.sight
     }
 
+    fn reign(&mut self) -> Option<u64> {
+        self.reign
+    }
+
     fn follows(&mut self) -> bool {
         self.follows
     }
@@ -155,6 +161,7 @@ impl World {
             replicas: 0,
             sight: Sight::Whole,
             follows: false,
+            reign: None,
             has_primary: false,
             asked: VecDeque::new(),
             questions: 0,
