@@ -138,11 +138,14 @@ pub struct Plan {
     parts: Vec<Part>,
     sums: Sums,
     /// What the last command found: to go back to.
-    before: (Sums, BTreeMap<Arc<[u8]>, Option<(Value, u64)>>),
+    before: (Sums, Found),
     /// Of the command that is being added: the most that its answer takes, and whether a step may be refused.
     answer: u64,
     may_fail: bool,
 }
+
+/// What keys had in the plan, if they were in it.
+type Found = BTreeMap<Arc<[u8]>, Option<(Value, u64)>>;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Sums {
