@@ -383,10 +383,7 @@ impl<'a> World<'a> {
     pub(super) fn put(&mut self, key: &[u8], value: Arc<[u8]>, lifetime: Lifetime) -> Result<(), Failure> {
         self.put_edited(key);
         let bytes = (key.len() + value.len()) as u64;
-        let replaced = match self.draft.changed.get(key).map(|changed| &self.draft.changes[changed.at]) {
-            Some(Change::Put(_, held)) => (key.len() + held.value.len()) as u64,
-            _ => 0,
-        };
+        let replaced = self.replaced(key);
         self.check_put(key, value.len(), replaced)?;
         self.draft.worked += bytes;
         if self.draft.worked > self.value_max() * REPLACED_MAX {
@@ -400,6 +397,21 @@ impl<'a> World<'a> {
         let held = Held { value, lifetime };
         self.draft.change(key, Some(held.clone()), Change::Put(key.to_vec(), held));
         Ok(())
+    }
+
+    /// Whether a value so long may be put at `key`: for who changes something else before.
+    pub(super) fn check(&mut self, key: &[u8], value_bytes: usize) -> Result<(), Failure> {
+        self.put_edited(key);
+        let replaced = self.replaced(key);
+        self.check_put(key, value_bytes, replaced)
+    }
+
+    /// Bytes of what was put at `key` and is not written when something else is.
+    fn replaced(&self, key: &[u8]) -> u64 {
+        match self.draft.changed.get(key).map(|changed| &self.draft.changes[changed.at]) {
+            Some(Change::Put(_, held)) => (key.len() + held.value.len()) as u64,
+            _ => 0,
+        }
     }
 
     /// Whether `key` may have a value that long, in place of what counts as `replaced` bytes.

@@ -100,3 +100,56 @@ fn lru_spares_what_is_used() {
     let left = client.number(&format!("EXISTS {}", others.join(" ")));
     assert_eq!(left, 0, "of those that nobody used for 600 writes");
 }
+
+#[test]
+fn what_is_written_anew_has_nothing_evicted() {
+    for durability in ["memory", "local"] {
+        let settings = format!("memory_max = \"256KiB\"\neviction = \"lru\"\ndurability = \"{durability}\"");
+        let served = Served::start(1, &settings);
+        let mut client = served.connect();
+        for at in 0..50 {
+            assert_eq!(set(&mut client, &format!("key:{at}")), "+OK");
+        }
+        let long = vec![b'y'; 150_000];
+        // A hash that comes to most of the memory, one field after the other, which writes it anew each time.
+        for at in 0..80 {
+            client.send(&encoded(&[b"HSET", b"hash", format!("field:{at}").as_bytes(), &VALUE]));
+        }
+        for _ in 0..80 {
+            assert_eq!(client.answer(), ":1");
+        }
+        for _ in 0..3 {
+            client.ask("HINCRBY hash number 1");
+        }
+        assert_eq!(client.ask("HLEN hash"), ":81");
+        assert_eq!(client.ask("DEL hash"), ":1");
+        client.send(&encoded(&[b"SET", b"from", &long]));
+        assert_eq!(client.answer(), "+OK");
+        assert_eq!(client.ask("RENAME from to"), "+OK");
+        assert_eq!(client.ask("SETRANGE to 5 abc"), ":150000");
+        assert_eq!(client.ask("APPEND to x"), ":150001");
+        assert_eq!(client.ask("RENAME to from"), "+OK");
+        for _ in 0..20 {
+            client.send(&encoded(&[b"SET", b"from", &long]));
+        }
+        for _ in 0..20 {
+            assert_eq!(client.answer(), "+OK");
+        }
+        assert_eq!(client.ask("DBSIZE"), ":51");
+        let counted = client.ask("INFO stats");
+        assert!(counted.contains("|evicted_keys:0|"), "{counted}");
+    }
+}
+
+#[test]
+fn without_eviction_a_key_is_renamed_where_two_do_not_fit() {
+    let served = Served::start(1, "memory_max = \"256KiB\"");
+    let mut client = served.connect();
+    client.send(&encoded(&[b"SET", b"from", &[b'y'; 150_000]]));
+    assert_eq!(client.answer(), "+OK");
+    assert_eq!(client.ask("RENAME from to"), "+OK");
+    assert_eq!(client.ask("RENAMENX to from"), ":1");
+    assert!(client.ask("COPY from to").starts_with("-OOM "));
+    assert_eq!(client.ask("STRLEN from"), ":150000");
+    assert_eq!(client.ask("EXISTS from to"), ":1");
+}

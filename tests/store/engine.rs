@@ -19,15 +19,15 @@ use crate::support::Folder;
 const IDENTITY: Identity = Identity { cluster: *b"tests/store-----", node: 1 };
 
 /// The moment `millis` milliseconds after the beginning, by both clocks.
-fn at(millis: u64) -> Now {
+pub(super) fn at(millis: u64) -> Now {
     Now { instant: Instant::from_millis(millis), clock: Timestamp::from_millis(1_000_000 + millis) }
 }
 
-fn options() -> Options {
+pub(super) fn options() -> Options {
     Options { log: log::Options { segment_bytes: 64 << 10, ..log::Options::default() }, ..Options::default() }
 }
 
-fn open_in(folder: &Folder, options: Options) -> (Engine, Report, FileDisk) {
+pub(super) fn open_in(folder: &Folder, options: Options) -> (Engine, Report, FileDisk) {
     let disk = FileDisk::new(folder.path()).unwrap();
     let (engine, report) = open(&disk, options, IDENTITY, 1, at(0)).unwrap();
     (engine, report, disk)
@@ -43,7 +43,7 @@ fn submit(engine: &mut Engine, key: &str, durability: Durability, now: Now) -> T
     engine.submit(&command, Some(durability), now).unwrap()
 }
 
-fn completions(engine: &mut Engine) -> Vec<Completion> {
+pub(super) fn completions(engine: &mut Engine) -> Vec<Completion> {
     std::iter::from_fn(|| engine.poll_completion()).collect()
 }
 
@@ -67,7 +67,7 @@ fn finish(engine: &mut Engine, flush: Flush, disk: &FileDisk) {
 }
 
 /// Does all there is to do on files.
-fn settle(engine: &mut Engine, disk: &FileDisk, now: Now) {
+pub(super) fn settle(engine: &mut Engine, disk: &FileDisk, now: Now) {
     loop {
         if let Some(flush) = engine.poll_flush() {
             finish(engine, flush, disk);

@@ -15,6 +15,7 @@ mod hosted;
 #[path = "../shared/memory.rs"]
 mod memory;
 mod queue;
+mod room;
 mod scrub;
 mod support;
 mod watching;

@@ -45,7 +45,7 @@ impl Primary {
             if shortage == 0 {
                 return count;
             }
-            let keys = victims(self.index.state(), eviction, uses, shortage, 100, rng);
+            let keys = victims(self.index.state(), eviction, uses, shortage, 100, |_| false, rng);
             assert!(!keys.is_empty(), "there is something to take");
             let keys = keys.iter().map(|(key, version)| (key.as_slice(), *version)).collect();
             let Answer::Evicted { keys } = self.log(Operation::Evict { keys }) else { panic!("it evicts") };
@@ -102,8 +102,8 @@ fn the_next_due_goes_first_and_others_stay() {
     assert!(count > 0 && state.keys_with_deadline() == before - count && state.len() == 200 - count);
     let next = state.next_deadline().unwrap().as_millis();
     assert_eq!(next, 1_000_000 - (198 - 2 * count));
-    assert!(victims(state, Eviction::Refuse, &uses, u64::MAX, 100, &mut rng).is_empty());
-    let all = victims(state, Eviction::Ttl, &uses, u64::MAX, usize::MAX, &mut rng);
+    assert!(victims(state, Eviction::Refuse, &uses, u64::MAX, 100, |_| false, &mut rng).is_empty());
+    let all = victims(state, Eviction::Ttl, &uses, u64::MAX, usize::MAX, |_| false, &mut rng);
     assert_eq!(all.len() as u64, state.keys_with_deadline());
 }
 
@@ -113,7 +113,8 @@ fn a_key_that_changed_since_it_was_chosen_stays() {
     primary.put(b"a", b"1", Lifetime::Unbounded);
     primary.put(b"b", b"1", Lifetime::Unbounded);
     let uses = Uses::new(16, primary.time);
-    let chosen = victims(primary.index.state(), Eviction::Lru, &uses, u64::MAX, 10, &mut Rng::new(3));
+    let chosen =
+        victims(primary.index.state(), Eviction::Lru, &uses, u64::MAX, 10, |_| false, &mut Rng::new(3));
     assert_eq!(chosen.len(), 2);
     primary.put(b"a", b"2", Lifetime::Unbounded);
     let keys = chosen.iter().map(|(key, version)| (key.as_slice(), *version)).collect();

@@ -1,5 +1,6 @@
 //! What is due now and then: ending what took too long, what a primary does by itself, holding states against each other.
 
+use raft::eraftpb::Entry;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Change, Event, Fence, Node};
@@ -75,8 +76,9 @@ impl Node {
             return;
         }
         let Some(payload) = self.engine.expiry(self.now) else { return };
+        let entry = Entry { data: payload.into(), ..Entry::default() };
         let epoch = self.raw.raft.term;
-        self.expiring = self.propose_own(payload).map(|sequence| (sequence, epoch));
+        self.expiring = self.propose_own(entry).map(|sequence| (sequence, epoch));
         if self.expiring.is_some() {
             self.engine.note_expiry();
         }

@@ -368,7 +368,7 @@ impl Node {
         if self.expiring.is_some_and(|(at, _)| at <= sequence) {
             self.expiring = None;
         }
-        self.room.applied(sequence);
+        self.room.applied(self.engine.state(), sequence);
         self.applied(sequence, epoch, outcome, is_change);
         if sequence.is_multiple_of(self.options.hash_interval) {
             self.compare(sequence);

@@ -5,8 +5,11 @@ use std::collections::{BTreeMap, VecDeque};
 use raft::eraftpb::{Entry, Message, MessageType};
 
 use super::calls::refused;
+use super::room::Made;
 use super::{Answer, Denied, Done, Level, Node, Position, Reached, Ticket};
+use crate::error::Error;
 use crate::store::engine::{Durability, Now};
+use crate::store::index::forecast::Plan;
 use crate::store::index::{Command, Outcome};
 use crate::time::Instant;
 
@@ -17,8 +20,10 @@ struct Proposal {
     payload: Vec<u8>,
     level: Level,
     deadline: Option<Instant>,
-    /// By how much it may make the state grow, where keys go for that.
+    /// By how much it may make the state grow, at most.
     growth: u64,
+    /// Whether there has to be room for that before.
+    needs_room: bool,
 }
 
 /// A write that is in the log.
@@ -156,11 +161,18 @@ impl Node {
         {
             return Err(refused(problem.clone()));
         }
-        let growth = self.engine.growth(command);
+        let (growth, needs_room) = (self.engine.growth(command), self.engine.needs_room_in_memory(command));
         let ticket = self.calls.next();
         let level = level.unwrap_or_else(|| self.engine.options().durability.into());
         self.calls.writes.proposed_bytes += payload.len() as u64;
-        self.calls.writes.proposals.push_back(Proposal { ticket, payload, level, deadline, growth });
+        self.calls.writes.proposals.push_back(Proposal {
+            ticket,
+            payload,
+            level,
+            deadline,
+            growth,
+            needs_room,
+        });
         Ok(ticket)
     }
 
@@ -176,11 +188,11 @@ impl Node {
     }
 
     /// Has an entry appended that nobody waits for, at once: who looks for room behind it finds what there is.
-    pub(super) fn propose_own(&mut self, payload: Vec<u8>) -> Option<u64> {
-        if !self.engine.has_room(payload.len() as u64 + 64) {
+    pub(super) fn propose_own(&mut self, entry: Entry) -> Option<u64> {
+        if !self.engine.has_room(entry.data.len() as u64 + 64) {
             return None;
         }
-        let sequence = self.step_proposal(vec![Entry { data: payload.into(), ..Entry::default() }]);
+        let sequence = self.step_proposal(vec![entry]);
         self.append_ready();
         sequence
     }
@@ -199,19 +211,24 @@ impl Node {
             if self.is_handing_over() {
                 return;
             }
-            let (mut bytes, mut count, mut growth) = (0, 0, 0);
-            // So many at once that there can be room for all of them.
-            let growth_max = self.engine.state().settings().memory_max / 2;
-            for proposal in &self.calls.writes.proposals {
-                let more = proposal.payload.len() as u64 + 64;
-                let is_long = bytes + more > self.options.message_bytes;
-                if count > 0 && (is_long || proposal.growth > 0 && growth + proposal.growth > growth_max) {
-                    break;
-                }
-                (bytes, count, growth) = (bytes + more, count + 1, growth + proposal.growth);
+            let Some((mut count, mut bytes)) = self.fitting() else { return };
+            let mut plan = None;
+            if count == 0 {
+                let first = self.calls.writes.proposals.front().expect("there is one");
+                let payload = first.payload.clone();
+                let mut made = match self.make_room_in_memory(&payload) {
+                    Made::Room(made) => made,
+                    Made::Wait => return,
+                    Made::None => {
+                        self.refuse_first();
+                        continue;
+                    }
+                };
+                (count, bytes) = self.add_fitting(&mut made);
+                plan = Some(made);
             }
             // What makes room in memory takes some of that in the log.
-            if !self.make_room_in_memory(growth) || !self.engine.has_room(bytes) {
+            if !self.engine.has_room(bytes) {
                 return;
             }
             if !self.is_primary() {
@@ -219,16 +236,23 @@ impl Node {
                 continue;
             }
             let entry = |it: &Proposal| Entry { data: it.payload.clone().into(), ..Entry::default() };
-            let entries = self.calls.writes.proposals.iter().take(count).map(entry);
+            let entries: Vec<Entry> = self.calls.writes.proposals.iter().take(count).map(entry).collect();
             // Too much is not committed: later.
-            let Some(first) = self.step_proposal(entries.collect()) else { return };
+            let Some(first) = self.step_proposal(entries.clone()) else { return };
             self.pace.begun(first, count as u64, bytes, self.now.instant);
             let epoch = self.raw.raft.term;
+            let bounds = self.calls.writes.proposals.iter().map(|it| it.growth);
+            match plan {
+                Some(plan) => self.room.take(first, plan, entries.into_iter()),
+                None => {
+                    let pushed = (first..).zip(bounds.zip(entries));
+                    pushed.for_each(|(sequence, (bound, entry))| self.room.push(sequence, bound, entry));
+                }
+            }
             for (at, proposal) in self.calls.writes.proposals.drain(..count).enumerate() {
                 self.calls.writes.proposed_bytes -= proposal.payload.len() as u64;
                 let Proposal { ticket, level, deadline, .. } = proposal;
                 let sequence = first + at as u64;
-                self.room.push(sequence, proposal.growth, 0);
                 let (voters, applied) = (self.members.voters.len(), None);
                 let write = Write { ticket, epoch, level, deadline, is_change: false, voters, applied };
                 self.calls.writes.logged.insert(sequence, write);
@@ -238,6 +262,55 @@ impl Node {
                 self.answer_early(first + at, Level::Memory);
             }
         }
+    }
+
+    /// How many proposals can go into the log at once, and their bytes: as many as fit a message, and the memory at a glance. `None`:
+    /// they have to wait for what earlier primaries left in the log, which is not counted, since it comes first.
+    fn fitting(&self) -> Option<(usize, u64)> {
+        let (state, is_settled) = (self.engine.state(), self.is_settled());
+        let limit = state.settings().memory_max;
+        let (mut bytes, mut count, mut total) = (0, 0, self.room.total(state));
+        for proposal in &self.calls.writes.proposals {
+            let more = proposal.payload.len() as u64 + 64;
+            total = total.saturating_add(proposal.growth);
+            if count > 0 && bytes + more > self.options.message_bytes {
+                break;
+            }
+            if proposal.needs_room && !is_settled {
+                return (count > 0).then_some((count, bytes));
+            }
+            if proposal.needs_room && total > limit {
+                break;
+            }
+            (bytes, count) = (bytes + more, count + 1);
+        }
+        Some((count, bytes))
+    }
+
+    /// How many proposals can go into the log at once, and their bytes, where the first is in the plan: the others are added to it.
+    fn add_fitting(&mut self, plan: &mut Plan) -> (usize, u64) {
+        let state = self.engine.state();
+        let mut proposals = self.calls.writes.proposals.iter();
+        let (mut count, mut bytes) = (1, proposals.next().map_or(0, |first| first.payload.len() as u64 + 64));
+        let fits = plan.is_exact();
+        for proposal in proposals.take_while(|_| fits) {
+            let more = proposal.payload.len() as u64 + 64;
+            let is_long = bytes + more > self.options.message_bytes;
+            if is_long || !self.room.add(state, plan, &proposal.payload) {
+                break;
+            }
+            (count, bytes) = (count + 1, bytes + more);
+        }
+        (count, bytes)
+    }
+
+    /// There is no room for what would be remembered of the first proposal.
+    fn refuse_first(&mut self) {
+        let Some(first) = self.calls.writes.proposals.pop_front() else { return };
+        self.calls.writes.proposed_bytes -= first.payload.len() as u64;
+        let limit = self.engine.state().settings().memory_max;
+        let error = Error::Capacity { what: "memory_max", limit };
+        self.calls.complete(first.ticket, Err(refused(error)));
     }
 
     /// Answers a write that asked for no more than this.

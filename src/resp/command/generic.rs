@@ -58,8 +58,10 @@ fn moved(world: &mut World<'_>, from: &[u8], to: &[u8], replaces: bool) -> Resul
     if !replaces && world.exists(to) {
         return Ok(false);
     }
-    world.put(to, held.value, held.lifetime)?;
+    // What it frees makes room for what is put.
+    world.check(to, held.value.len())?;
     world.delete(from);
+    world.put(to, held.value, held.lifetime)?;
     Ok(true)
 }
 

@@ -267,7 +267,7 @@ impl Engine {
     pub fn is_worth_waiting(&self, error: &Error) -> bool {
         match error {
             Error::Capacity { what: "pending_bytes_max" | "segment_bytes", .. } => self.log.is_stalled(),
-            Error::Capacity { what: "memory_max", .. } => self.pending.is_evicting(),
+            Error::Capacity { what: "memory_max", .. } => !self.pending.is_empty(),
             // A snapshot lets go of segments, once what they say is said again in a later one, and that is on disk.
             Error::Capacity { what: "disk_bytes_max", .. } => {
                 self.is_snapshot_coming() || self.log.pending_bytes() > 0
@@ -365,6 +365,7 @@ impl Engine {
                 let Some(entry) = self.pending.pop() else { break };
                 let is_durable = entry.record <= durable;
                 let outcome = self.apply(entry.sequence, entry.what.command());
+                self.pending.applied(self.index.state(), entry.sequence, entry.bound);
                 self.complete(entry, outcome, is_durable);
             }
             if count < FETCH_MAX {
@@ -411,6 +412,7 @@ impl Engine {
         self.is_failed = true;
         let mut waiting = Vec::new();
         while let Some(entry) = self.pending.pop() {
+            self.pending.applied(self.index.state(), entry.sequence, entry.bound);
             waiting.extend(entry.waiting);
         }
         waiting.extend(self.syncs.drain(..).map(|sync| sync.ticket));

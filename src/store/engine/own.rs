@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use super::Engine;
 use super::clock::Now;
 use super::durability::Durability;
 use super::pending::{Entry, What};
+use super::{Engine, Options};
 use crate::error::{Error, Result};
 use crate::rng::Rng;
 use crate::store::index::evict::{self, Eviction, Uses};
-use crate::store::index::{Command, Operation, Step, Timestamp};
+use crate::store::index::forecast::{self, Plan};
+use crate::store::index::{Command, Operation, State, Step, Timestamp};
 use crate::time::Instant;
 
 /// The most keys that one command takes out: what is due beyond goes with the next, after what came meanwhile.
@@ -32,6 +33,16 @@ pub(super) struct Own {
     uses: Uses,
     /// An expiry was refused; not before then again.
     retry_at: Option<Instant>,
+}
+
+/// Whether there is room for a command.
+pub(super) enum Room {
+    /// There is, at a glance.
+    Ample,
+    /// There is, or it is to be refused when it is applied; this is what it does.
+    Made(Plan),
+    /// There is none for what would be remembered of it.
+    None { limit: u64 },
 }
 
 impl Own {
@@ -73,68 +84,90 @@ impl Engine {
         Some(self.own.retry_at.map_or(at, |retry| at.max(retry)))
     }
 
-    /// Appends evictions while `growth` more bytes do not fit. One is under way at a time, since the keys for the next
-    /// are chosen from what it leaves: `Capacity` until it is done, when it does not make enough room for this too.
-    pub(super) fn make_room_in_memory(&mut self, growth: u64, now: Now) -> Result<()> {
+    /// By how much a command may make the state grow, at most; 0 where there is no limit.
+    pub(super) fn bound(&self, command: &Command<'_>) -> u64 {
+        if self.index.state().settings().memory_max == 0 { 0 } else { forecast::bound(command) }
+    }
+
+    /// Whether there has to be room for a command before it is in the log: keys are to go for it, or what is remembered of it is
+    /// not looked at when it is applied.
+    pub(super) fn needs_room(&self, command: &Command<'_>) -> bool {
+        self.options.eviction != Eviction::Refuse || command.request.is_some()
+    }
+
+    /// Appends evictions while a command that may grow by `bound` does not fit. One is under way at a time, since the keys for the
+    /// next are chosen from what it leaves: `Capacity` until it is done, when it does not make enough room for this too. `Capacity`
+    /// also while it is not known how much room is needed, before what is under way is applied.
+    pub(super) fn make_room_in_memory(
+        &mut self,
+        command: &Command<'_>,
+        bound: u64,
+        now: Now,
+    ) -> Result<Room> {
         let limit = self.index.state().settings().memory_max;
-        // What can never fit takes nothing out.
-        if growth == 0 || growth > limit || self.options.eviction == Eviction::Refuse {
-            return Ok(());
+        if bound == 0 || !self.needs_room(command) {
+            return Ok(Room::Ample);
         }
+        if self.pending.forecast().total(self.index.state()).saturating_add(bound) <= limit {
+            return Ok(Room::Ample);
+        }
+        let command = Command { time: self.time.at(now), ..command.clone() };
         loop {
             let state = self.index.state();
-            let (more, room) = self.pending.growth_and_room();
-            let shortage = evict::shortage(state, growth + more).saturating_sub(room);
+            self.pending.look(state);
+            let forecast = self.pending.forecast();
+            let mut plan = Plan::default();
+            plan.add(forecast, state, &command);
+            let shortage = plan.shortage(forecast, state);
             if shortage == 0 {
-                return Ok(());
+                return Ok(Room::Made(plan));
             }
-            if self.pending.is_evicting() {
+            let is_exact = forecast.is_exact() && plan.is_exact();
+            if self.pending.is_evicting() || !is_exact && !self.pending.is_empty() {
                 return Err(Error::Capacity { what: "memory_max", limit });
             }
-            // When there is nothing to take out, or no room to say so, the write itself is refused.
-            if !self.evict(shortage + limit / HEADROOM, now) {
-                return Ok(());
+            // What can never fit takes nothing out.
+            let is_refused = command.request.is_some() && plan.is_too_much(forecast, state);
+            let can_fit = plan.can_fit(state);
+            if can_fit && self.evict(shortage + limit / HEADROOM, &plan, now) {
+                continue;
             }
+            // When there is nothing to take out, or no room to say so, the write itself is refused. What is under way can be taken
+            // out later.
+            let may_evict = can_fit && self.options.eviction != Eviction::Refuse;
+            if (is_refused || may_evict) && !self.pending.is_empty() {
+                return Err(Error::Capacity { what: "memory_max", limit });
+            }
+            if is_refused {
+                return Ok(Room::None { limit });
+            }
+            plan.doubt();
+            return Ok(Room::Made(plan));
         }
     }
 
-    fn evict(&mut self, bytes: u64, now: Now) -> bool {
-        let Some((encoded, freed)) = self.eviction(bytes, now) else { return false };
-        let is_taken = self.push_own(What::Evict(encoded, freed), now);
+    fn evict(&mut self, bytes: u64, plan: &Plan, now: Now) -> bool {
+        let forecast = self.pending.forecast();
+        let spared = |key: &[u8]| plan.has(key) || forecast.has(key);
+        let Some(encoded) =
+            eviction(self.index.state(), &self.options, &mut self.own, bytes, spared, self.time.at(now))
+        else {
+            return false;
+        };
+        let is_taken = self.push_own(What::Evict(encoded), now);
         self.counts.evictions += u64::from(is_taken);
         is_taken
     }
 
-    /// A command that takes out keys which together have `bytes` or more, as far as one command can, and how many bytes
-    /// that frees; `None` when there is nothing to take out.
-    pub(super) fn eviction(&mut self, bytes: u64, now: Now) -> Option<(Vec<u8>, u64)> {
-        let state = self.index.state();
-        let most = state.settings().operations_max as usize;
-        let mut victims =
-            evict::victims(state, self.options.eviction, &self.own.uses, bytes, most, &mut self.own.rng);
-        // It is a record like others.
-        let key_bytes_max = KEY_BYTES_MAX.min(self.options.log.payload_bytes_max() / 2);
-        let mut key_bytes = 0;
-        let fit = victims.iter().take_while(|(key, _)| {
-            let is_first = key_bytes == 0;
-            key_bytes += key.len() + 16;
-            is_first || key_bytes <= key_bytes_max
-        });
-        let fit = fit.count();
-        victims.truncate(fit);
-        if victims.is_empty() {
-            return None;
-        }
-        let freed = |(key, _): &(Vec<u8>, u64)| {
-            let entry = state.get(key, Timestamp::default())?;
-            Some(evict::footprint(key.len(), entry.value.len(), entry.deadline().is_some()))
-        };
-        let freed = victims.iter().filter_map(freed).sum();
-        let keys = victims.iter().map(|(key, version)| (&key[..], *version)).collect();
-        let mut encoded = Vec::new();
-        Command { time: self.time.at(now), request: None, operation: Operation::Evict { keys } }
-            .encode(&mut encoded);
-        Some((encoded, freed))
+    /// A command that takes out keys which together have `bytes` or more, as far as one command can, and none that are `spared`;
+    /// `None` when there is nothing to take out.
+    pub(super) fn eviction(
+        &mut self,
+        bytes: u64,
+        spared: impl Fn(&[u8]) -> bool,
+        now: Now,
+    ) -> Option<Vec<u8>> {
+        eviction(self.index.state(), &self.options, &mut self.own, bytes, spared, self.time.at(now))
     }
 
     /// Notes the keys that a command is about as used.
@@ -168,16 +201,46 @@ impl Engine {
     fn push_own(&mut self, what: What, now: Now) -> bool {
         let Ok(appended) = self.append(what.command(), now) else { return false };
         self.time.take(now);
-        self.pending.push(Entry {
+        let entry = Entry {
             sequence: appended.sequence.0,
             record: appended.ticket,
             durability: Durability::Memory,
             what,
             waiting: SmallVec::new(),
             request: None,
-            growth: 0,
-        });
+            bound: 0,
+        };
+        self.pending.push(entry, None);
         self.apply_ready();
         true
     }
+}
+
+fn eviction(
+    state: &State,
+    options: &Options,
+    own: &mut Own,
+    bytes: u64,
+    spared: impl Fn(&[u8]) -> bool,
+    time: Timestamp,
+) -> Option<Vec<u8>> {
+    let most = state.settings().operations_max as usize;
+    let mut victims = evict::victims(state, options.eviction, &own.uses, bytes, most, spared, &mut own.rng);
+    // It is a record like others.
+    let key_bytes_max = KEY_BYTES_MAX.min(options.log.payload_bytes_max() / 2);
+    let mut key_bytes = 0;
+    let fit = victims.iter().take_while(|(key, _)| {
+        let is_first = key_bytes == 0;
+        key_bytes += key.len() + 16;
+        is_first || key_bytes <= key_bytes_max
+    });
+    let fit = fit.count();
+    victims.truncate(fit);
+    if victims.is_empty() {
+        return None;
+    }
+    let keys = victims.iter().map(|(key, version)| (&key[..], *version)).collect();
+    let mut encoded = Vec::new();
+    Command { time, request: None, operation: Operation::Evict { keys } }.encode(&mut encoded);
+    Some(encoded)
 }

@@ -6,7 +6,8 @@ use smallvec::SmallVec;
 
 use super::Ticket;
 use super::durability::Durability;
-use crate::store::index::RequestId;
+use crate::store::index::forecast::{Forecast, Plan};
+use crate::store::index::{Command, RequestId, State};
 use crate::store::log;
 
 /// One entry of the log on its way into the index.
@@ -22,8 +23,8 @@ pub(super) struct Entry {
     /// Who waits for the answer: more than one when the same request came again meanwhile.
     pub(super) waiting: SmallVec<[Ticket; 1]>,
     pub(super) request: Option<RequestId>,
-    /// Bytes by which it may make the index grow.
-    pub(super) growth: u64,
+    /// Bytes by which it may make the index grow, at most.
+    pub(super) bound: u64,
 }
 
 impl Entry {
@@ -39,21 +40,21 @@ pub(super) enum What {
     Command(Vec<u8>),
     /// The engine's own: keys that have expired.
     Expire(Vec<u8>),
-    /// The engine's own: keys that make room, so many bytes of it.
-    Evict(Vec<u8>, u64),
+    /// The engine's own: keys that make room.
+    Evict(Vec<u8>),
 }
 
 impl What {
     /// Its memory, to be used again.
     pub(super) fn into_bytes(self) -> Vec<u8> {
         match self {
-            What::Command(bytes) | What::Expire(bytes) | What::Evict(bytes, _) => bytes,
+            What::Command(bytes) | What::Expire(bytes) | What::Evict(bytes) => bytes,
         }
     }
 
     pub(super) fn command(&self) -> &[u8] {
         match self {
-            What::Command(bytes) | What::Expire(bytes) | What::Evict(bytes, _) => bytes,
+            What::Command(bytes) | What::Expire(bytes) | What::Evict(bytes) => bytes,
         }
     }
 }
@@ -67,25 +68,25 @@ pub(super) struct Pending {
     taken: u64,
     /// Client and number to place.
     requests: BTreeMap<([u8; 16], u64), u64>,
-    growth: u64,
-    room: u64,
+    forecast: Forecast,
     is_expiring: bool,
     evictions: u32,
 }
 
 impl Pending {
-    pub(super) fn push(&mut self, entry: Entry) {
+    /// Takes an entry, with what it was found to do to the memory if that was looked at.
+    pub(super) fn push(&mut self, entry: Entry, plan: Option<Plan>) {
         if let Some(request) = &entry.request {
             let place = self.taken + self.entries.len() as u64;
             self.requests.insert((request.client, request.number), place);
         }
-        self.growth += entry.growth;
+        match plan {
+            Some(plan) => self.forecast.take(entry.sequence, plan),
+            None => self.forecast.push(entry.bound),
+        }
         match &entry.what {
             What::Expire(_) => self.is_expiring = true,
-            What::Evict(_, bytes) => {
-                self.room += bytes;
-                self.evictions += 1;
-            }
+            What::Evict(_) => self.evictions += 1,
             What::Command(_) => {}
         }
         self.entries.push_back(entry);
@@ -96,7 +97,7 @@ impl Pending {
         self.entries.iter().take_while(move |entry| entry.is_ready(durable))
     }
 
-    /// The first, ready or not.
+    /// The first, ready or not: it is to be applied now, and [`Pending::applied`] to be told.
     pub(super) fn pop(&mut self) -> Option<Entry> {
         let entry = self.entries.pop_front()?;
         if let Some(request) = &entry.request
@@ -105,13 +106,9 @@ impl Pending {
             self.requests.remove(&(request.client, request.number));
         }
         self.taken += 1;
-        self.growth -= entry.growth;
         match &entry.what {
             What::Expire(_) => self.is_expiring = false,
-            What::Evict(_, bytes) => {
-                self.room -= bytes;
-                self.evictions -= 1;
-            }
+            What::Evict(_) => self.evictions -= 1,
             What::Command(_) => {}
         }
         Some(entry)
@@ -140,9 +137,23 @@ impl Pending {
         self.entries.len()
     }
 
-    /// By how much the index may grow when all is applied, and how much room is made meanwhile.
-    pub(super) fn growth_and_room(&self) -> (u64, u64) {
-        (self.growth, self.room)
+    /// What was taken out is in the state.
+    pub(super) fn applied(&mut self, state: &State, sequence: u64, bound: u64) {
+        self.forecast.applied(state, sequence, bound);
+    }
+
+    /// What the memory comes to by what is here.
+    pub(super) fn forecast(&self) -> &Forecast {
+        &self.forecast
+    }
+
+    /// Looks at all that was not yet.
+    pub(super) fn look(&mut self, state: &State) {
+        let unseen = self.entries.len() - self.forecast.unseen()..;
+        for entry in self.entries.range(unseen) {
+            let command = Command::decode(entry.what.command(), state.settings());
+            self.forecast.look(state, entry.sequence, command.ok().as_ref(), entry.bound);
+        }
     }
 
     pub(super) fn is_expiring(&self) -> bool {

@@ -13,10 +13,10 @@ use super::options::Options;
 use super::own::HEADROOM;
 use super::recover::{Report, check_command};
 use super::snapshot::{Restored, Snapshots, restore};
-use super::submit::{growth, malformed, remembered};
+use super::submit::malformed;
 use crate::error::{Error, Result};
 use crate::rng::Rng;
-use crate::store::index::evict::{self, Eviction};
+use crate::store::index::evict::Eviction;
 use crate::store::index::{Command, FETCH_MAX, Index, Operation, Outcome, State, Timestamp};
 use crate::store::log::record::{Vote, record_bytes};
 use crate::store::log::{self, Appended, Disk, Epoch, File, Identity, Plan, Replayed, Sequence, Written};
@@ -437,26 +437,26 @@ impl Engine {
         self.counts.evictions += 1;
     }
 
-    /// By how much a command may make the state grow, at most; 0 where nothing is ever evicted for it: there is no limit, a full
-    /// memory refuses, or the command can never fit.
+    /// By how much a command may make the state grow, at most; 0 where there is no limit.
     pub fn growth(&self, command: &Command<'_>) -> u64 {
-        let limit = self.index.state().settings().memory_max;
-        if limit == 0 || self.options.eviction == Eviction::Refuse {
-            return 0;
-        }
-        Some(growth(&command.operation) + remembered(command)).filter(|growth| *growth <= limit).unwrap_or(0)
+        self.bound(command)
     }
 
-    /// How many bytes must go before `growth` more fit.
-    pub fn shortage(&self, growth: u64) -> u64 {
-        evict::shortage(self.index.state(), growth)
+    /// Whether there has to be room in memory for a command before it is proposed: it is not only refused when it is applied.
+    pub fn needs_room_in_memory(&self, command: &Command<'_>) -> bool {
+        self.bound(command) > 0 && self.needs_room(command)
+    }
+
+    /// Whether a full memory has keys taken out.
+    pub fn evicts(&self) -> bool {
+        self.options.eviction != Eviction::Refuse
     }
 
     /// A command that takes keys out which together have `bytes`, and a little more so that not each write needs one, as far as
-    /// one command can; and how many bytes that frees. For the primary to propose. `None`: there is nothing to take out.
-    pub fn evict_for(&mut self, bytes: u64, now: Now) -> Option<(Vec<u8>, u64)> {
+    /// one command can, and none that are `spared`. For the primary to propose. `None`: there is nothing to take out.
+    pub fn evict_for(&mut self, bytes: u64, spared: impl Fn(&[u8]) -> bool, now: Now) -> Option<Vec<u8>> {
         let headroom = self.index.state().settings().memory_max / HEADROOM;
-        let evicted = self.eviction(bytes + headroom, now)?;
+        let evicted = self.eviction(bytes + headroom, spared, now)?;
         self.time.take(now);
         Some(evicted)
     }

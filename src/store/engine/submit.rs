@@ -4,17 +4,16 @@ use smallvec::smallvec;
 
 use super::clock::Now;
 use super::durability::Durability;
+use super::own::Room;
 use super::pending::{Entry, What};
 use super::{Completion, Done, Engine, Submitted, Sync, Ticket};
 use crate::error::{Error, Result};
 use crate::store::index::{
     Command, Condition, Lifetime, Malformed, Operation, Outcome, Refusal, Step, Timestamp, evict,
+    forecast::growth,
 };
 use crate::store::log::Appended;
 use crate::store::log::record::record_bytes;
-
-/// A client that nothing is remembered of yet, and a short answer to it.
-const REMEMBERED_BYTES: u64 = 128 + 64;
 
 impl Engine {
     /// Takes a command: it is in the log at once, and [`Engine::poll_completion`] gives its ticket back with what came
@@ -124,17 +123,20 @@ impl Engine {
                 return Ok(Submitted::UnderWay(ticket));
             }
         }
-        let growth = growth(&command.operation);
         if let Some(refusal) = self.hopeless(command) {
             return Ok(Submitted::Done(self.refused(refusal)));
         }
-        if let Some(limit) = self.disk_limit_passed().filter(|_| growth > 0) {
+        if let Some(limit) = self.disk_limit_passed().filter(|_| growth(&command.operation) > 0) {
             return Err(Error::Capacity { what: "disk_bytes_max", limit });
         }
         // Before keys go for it: what could not be read back is not taken.
         command.check(self.index.state().settings()).map_err(malformed)?;
-        let growth = growth + remembered(command);
-        self.make_room_in_memory(growth, now)?;
+        let bound = self.bound(command);
+        let plan = match self.make_room_in_memory(command, bound, now)? {
+            Room::Ample => None,
+            Room::Made(plan) => Some(plan),
+            Room::None { limit } => return Ok(Submitted::Done(self.refused(Refusal::MemoryFull { limit }))),
+        };
         let time = self.time.at(now);
         let mut encoded = self.buffers.pop().unwrap_or_default();
         encoded.clear();
@@ -165,15 +167,16 @@ impl Engine {
             }));
         }
         let ticket = self.next_ticket();
-        self.pending.push(Entry {
+        let entry = Entry {
             sequence: appended.sequence.0,
             record: appended.ticket,
             durability,
             what: What::Command(encoded),
             waiting: smallvec![ticket],
             request: command.request,
-            growth,
-        });
+            bound,
+        };
+        self.pending.push(entry, plan);
         Ok(Submitted::UnderWay(ticket))
     }
 
@@ -224,34 +227,6 @@ impl Engine {
         let outcome = Outcome { sequence, is_repeated: false, answer: Err(refusal) };
         Done { outcome: Some(outcome), sequence, durability: Durability::Local }
     }
-}
-
-/// By how much a command may make the index grow, at most: as if all its keys were new.
-pub(super) fn growth(operation: &Operation<'_>) -> u64 {
-    let step = |step: &Step<'_>| match step {
-        Step::Put { key, value, lifetime, .. } => {
-            evict::footprint(key.len(), value.len(), !matches!(lifetime, Lifetime::Unbounded))
-        }
-        Step::Append { key, value } => evict::footprint(key.len(), value.len(), false),
-        Step::Increment { key, .. } => evict::footprint(key.len(), 20, false),
-        Step::SetLifetime { key, .. } => 32 + key.len() as u64,
-        Step::Delete { .. } | Step::DeleteRange { .. } | Step::Get { .. } | Step::Range { .. } => 0,
-    };
-    match operation {
-        Operation::Step(only) => step(only),
-        Operation::Transaction(transaction) => {
-            let sum = |steps: &[Step<'_>]| steps.iter().map(step).sum::<u64>();
-            sum(&transaction.then).max(sum(&transaction.otherwise))
-        }
-        Operation::LeaseGrant { .. } => 128,
-        _ => 0,
-    }
-}
-
-/// By how much what is remembered of a command's client may make the index grow, beside what the command itself does: as if the
-/// client were new. An answer with much in it is more than that.
-pub(super) fn remembered(command: &Command<'_>) -> u64 {
-    if command.request.is_some() { REMEMBERED_BYTES } else { 0 }
 }
 
 pub(super) fn malformed(malformed: Malformed) -> Error {

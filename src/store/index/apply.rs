@@ -133,7 +133,10 @@ impl<'a> Run<'a> {
     }
 
     fn transaction(&mut self, transaction: &Transaction<'_>) -> Answered {
-        let is_met = transaction.conditions.iter().all(|comparison| self.holds(comparison));
+        let is_met = transaction
+            .conditions
+            .iter()
+            .all(|comparison| holds(self.writer.get(comparison.key).as_ref(), comparison));
         let steps = if is_met { &transaction.then } else { &transaction.otherwise };
         let aborts = transaction.on_refusal == OnRefusal::Abort;
         // Kept only if it may be gone back to: all that is changed while it is there is copied.
@@ -162,24 +165,6 @@ impl<'a> Run<'a> {
         let may_be_full =
             limit > 0 && steps.iter().map(growth).sum::<u64>() > limit.saturating_sub(state.memory);
         may_be_full || steps.iter().skip(1).any(may_be_refused)
-    }
-
-    fn holds(&self, comparison: &Comparison<'_>) -> bool {
-        let entry = self.writer.get(comparison.key);
-        let number = |of: fn(&Entry<'_>) -> u64| entry.as_ref().map_or(0, of);
-        let order = match comparison.operand {
-            Operand::Version(version) => number(|entry| entry.version).cmp(&version),
-            Operand::Created(version) => number(|entry| entry.created).cmp(&version),
-            Operand::Changes(changes) => number(|entry| entry.changes).cmp(&changes),
-            Operand::Lease(id) => number(|entry| entry.lease().unwrap_or(0)).cmp(&id),
-            Operand::Value(value) => entry.as_ref().map(|entry| entry.value).cmp(&Some(value)),
-        };
-        match comparison.relation {
-            Relation::Equal => order.is_eq(),
-            Relation::NotEqual => order.is_ne(),
-            Relation::Less => order.is_lt(),
-            Relation::Greater => order.is_gt(),
-        }
     }
 
     /// The answer if `condition` does not hold.
@@ -330,6 +315,24 @@ impl<'a> Run<'a> {
     }
 }
 
+/// Whether it holds for a key that has this.
+pub(super) fn holds(entry: Option<&Entry<'_>>, comparison: &Comparison<'_>) -> bool {
+    let number = |of: fn(&Entry<'_>) -> u64| entry.map_or(0, of);
+    let order = match comparison.operand {
+        Operand::Version(version) => number(|entry| entry.version).cmp(&version),
+        Operand::Created(version) => number(|entry| entry.created).cmp(&version),
+        Operand::Changes(changes) => number(|entry| entry.changes).cmp(&changes),
+        Operand::Lease(id) => number(|entry| entry.lease().unwrap_or(0)).cmp(&id),
+        Operand::Value(value) => entry.map(|entry| entry.value).cmp(&Some(value)),
+    };
+    match comparison.relation {
+        Relation::Equal => order.is_eq(),
+        Relation::NotEqual => order.is_ne(),
+        Relation::Less => order.is_lt(),
+        Relation::Greater => order.is_gt(),
+    }
+}
+
 /// By how much a step may make the state grow, at most.
 fn growth(step: &Step<'_>) -> u64 {
     match step {
@@ -352,7 +355,7 @@ fn may_be_refused(step: &Step<'_>) -> bool {
 }
 
 /// A whole number in its one form: no plus, no zeros before it, no minus zero.
-fn parse_number(value: &[u8]) -> Option<i64> {
+pub(super) fn parse_number(value: &[u8]) -> Option<i64> {
     let text = std::str::from_utf8(value).ok().filter(|text| text.len() <= 20)?;
     text.parse::<i64>().ok().filter(|number| number.to_string() == text)
 }

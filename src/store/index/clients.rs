@@ -8,6 +8,8 @@
 //! count times, the numbers rising:  number, sequence, length of the answer, answer
 //! ```
 
+use std::ops::ControlFlow;
+
 use super::command::RequestId;
 use super::entry::INLINE_MAX;
 use super::outcome::{Answer, Outcome, Refusal};
@@ -88,6 +90,44 @@ pub(super) fn recall(state: &State, request: &RequestId) -> Recalled {
 pub(super) fn shows_forgetting(state: &State) -> bool {
     let settings = &state.settings;
     state.clients.len() >= settings.clients_max || state.client_bytes >= settings.client_bytes_max / 2
+}
+
+/// Whether `request` gets an answer without being done.
+pub(super) fn is_known(state: &State, request: &RequestId) -> bool {
+    matches!(fate(state, request), Fate::Known(_))
+}
+
+/// By how much the memory may grow at most, beside the answer, when an answer is remembered: three numbers with it, two in a new cell.
+pub(super) const ADDED_MAX: i64 = CLIENT_MEMORY as i64 + 40;
+
+/// By how much the memory grows when an answer of so many bytes is remembered: less what is not remembered any more then.
+pub(super) fn growth(state: &State, request: &RequestId, answer: u64) -> i64 {
+    let added = answer as i64 + 20;
+    let cell = state.clients.get(&request.client);
+    let mut bytes = added;
+    let mut memory = added + CLIENT_MEMORY as i64 + 20;
+    if let Some(cell) = cell {
+        let answers = Remembered::of(cell).answers;
+        let highest = answers.last().map_or(0, |(highest, ..)| *highest).max(request.number);
+        let dropped = answers.iter().take_while(|(number, ..)| *number < lowest(highest));
+        bytes -= dropped.map(|(.., answer)| answer.len() as i64 + 3).sum::<i64>();
+        memory = bytes;
+    }
+    let mut clients = state.clients.len() + u64::from(cell.is_none());
+    let mut left = state.client_bytes.saturating_add_signed(bytes);
+    let (clients_max, bytes_max) = (state.settings.clients_max, state.settings.client_bytes_max);
+    let _ = state.client_order.scan(b"", None, false, |_, place| {
+        if clients <= 1 || (clients <= clients_max && left <= bytes_max) {
+            return ControlFlow::Break(());
+        }
+        if place.small != request.client {
+            let gone = len(state.clients.get(place.small).expect("each place has its client"));
+            (clients, left) = (clients - 1, left.saturating_sub(gone));
+            memory -= (CLIENT_MEMORY + gone) as i64;
+        }
+        ControlFlow::Continue(())
+    });
+    memory
 }
 
 /// Remembers what was answered to `request`.

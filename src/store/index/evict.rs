@@ -81,13 +81,14 @@ const SAMPLE: u64 = 8;
 const MISSES_MAX: u32 = 64;
 
 /// Keys, with their versions, whose going frees `bytes` or more, at most `keys_max`; fewer when there are no
-/// more. They are for an [`Evict`](super::Operation::Evict).
+/// more. They are for an [`Evict`](super::Operation::Evict). None is one that `spared` names: what the room is for.
 pub fn victims(
     state: &State,
     eviction: Eviction,
     uses: &Uses,
     bytes: u64,
     keys_max: usize,
+    spared: impl Fn(&[u8]) -> bool,
     rng: &mut Rng,
 ) -> Vec<(Vec<u8>, u64)> {
     let mut chosen: Vec<(Vec<u8>, u64)> = Vec::new();
@@ -100,6 +101,9 @@ pub fn victims(
                     return ControlFlow::Break(());
                 }
                 let key = &due[8..];
+                if spared(key) {
+                    return ControlFlow::Continue(());
+                }
                 let entry = Entry::of(state.entries.get(key).expect("each deadline has its key"));
                 freed += entry_memory(key, &entry);
                 chosen.push((key.to_vec(), entry.version));
@@ -113,7 +117,7 @@ pub fn victims(
                 let sample = (0..SAMPLE.min(state.len())).filter_map(|_| state.nth(rng.below(state.len())));
                 let oldest = sample
                     .filter(|(key, entry)| {
-                        !matches!(entry.lifetime, Lifetime::Lease(_)) && !taken.contains(key)
+                        !matches!(entry.lifetime, Lifetime::Lease(_)) && !taken.contains(key) && !spared(key)
                     })
                     .min_by_key(|(key, entry)| (uses.last(key), entry.version));
                 let Some((key, entry)) = oldest else {

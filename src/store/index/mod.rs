@@ -15,6 +15,7 @@
 //! | `clients.rs` | answers remembered for retries |
 //! | `history.rs`, `watch.rs` | what has happened lately, and who follows it |
 //! | `evict.rs` | which keys the primary has taken out to make room |
+//! | `forecast.rs` | what the memory will come to by what is under way |
 //! | `snapshot/` | a state as a stream of chunks |
 //! | `tree/` | the ordered map below all of it |
 //!
@@ -35,6 +36,7 @@ mod clients;
 mod command;
 mod entry;
 pub mod evict;
+pub mod forecast;
 mod history;
 mod outcome;
 pub mod snapshot;
