@@ -270,6 +270,7 @@ impl Clients {
         if self.called.is_empty() && !self.has_mail && !self.has_news {
             return;
         }
+        let looks_again = self.lane.note_turn();
         let mut gone = Vec::new();
         for &key in &self.called {
             let Some(client) = find(&mut self.table, key) else { continue };
@@ -289,6 +290,7 @@ impl Clients {
             self.end(core, key);
         }
         self.run_rounds(is_alone, core.now);
+        self.has_mail |= looks_again;
         // Who waits for other nodes from now on looks once more: they may have come further in between.
         self.has_mail |= self.lane.poll_progress(!self.following.is_empty());
         let mut published = Vec::new();

@@ -204,6 +204,8 @@ impl Lane {
                 sight: Arc::clone(sight),
                 standpoint: sight.standpoint(),
                 noticed: member::Noticed::default(),
+                seen: 0,
+                looked: 0,
             }),
         };
         let mut core = shared.core.lock();
@@ -308,6 +310,30 @@ impl Lane {
         #[cfg(feature = "replication")]
         if let Some(of_member) = &mut self.sight.of_member {
             return of_member.sight.has_stood_still(&mut of_member.noticed);
+        }
+        false
+    }
+
+    /// A turn has begun, and what there was to hear of clients was heard. Once the process has stood still nothing of theirs is sent before
+    /// that: what they have asked for may have been given up. Whether another turn is to follow at once.
+    pub(crate) fn note_turn(&mut self) -> bool {
+        #[cfg(feature = "replication")]
+        if let Some(of_member) = &mut self.sight.of_member {
+            let resumed = of_member.sight.resumed();
+            if of_member.looked == resumed {
+                return false;
+            }
+            // What this turn has heard may be of before.
+            if std::mem::replace(&mut of_member.seen, resumed) != resumed {
+                return true;
+            }
+            of_member.looked = resumed;
+            let shared = &self.store.inner.shared;
+            let (mut core, now) = (shared.core.lock(), now());
+            if let Ok(member) = core.member() {
+                member.note_looked(self.index, resumed);
+                shared.settle(&mut core, now);
+            }
         }
         false
     }

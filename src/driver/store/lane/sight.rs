@@ -25,6 +25,9 @@ pub(super) struct OfMember {
     /// Before the view was taken.
     pub(super) standpoint: member::Standpoint,
     pub(super) noticed: member::Noticed,
+    /// The standing still of the process that a turn of the loop's has seen, and the one since which another turn has begun.
+    pub(super) seen: u64,
+    pub(super) looked: u64,
 }
 
 /// So many batches read under the lock before a view is made: among writes it would only cost.

@@ -1,6 +1,6 @@
 //! Opening a store as a member of a cluster.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -173,6 +173,7 @@ impl Store {
             sweeps_at: Instant::START,
             lapsed_at: None,
             routes_at: Instant::START,
+            looked: BTreeMap::new(),
             asks_at: Instant::START,
             is_newly_primary: false,
             told_role: Role::Idle,

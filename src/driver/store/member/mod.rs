@@ -62,7 +62,7 @@ mod sight;
 mod telling;
 mod trouble;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use self::calls::{Calls, Left, Local, READ};
@@ -124,6 +124,8 @@ pub(in crate::driver) struct Member {
     lapsed_at: Option<Instant>,
     /// Nothing is passed on before then.
     routes_at: Instant,
+    /// By lane: since which standing still of the process its loop has looked who of its clients has left.
+    looked: BTreeMap<usize, u64>,
     /// When others are asked next who is primary, where this node has forgotten that.
     asks_at: Instant,
     /// The settings are to be compared with the primary's.
@@ -279,7 +281,8 @@ impl Member {
     /// Shows readers what they see without the lock.
     fn show(&mut self, now: Now) {
         match self.node.next_deadline(now) {
-            Some(_) => self.sight.beat(now.instant),
+            // Each loop is to look who has left meanwhile.
+            Some(_) => self.is_topology_new |= self.sight.beat(now.instant),
             // It has no turns any more.
             None => self.sight.rest(),
         }

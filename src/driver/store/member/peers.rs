@@ -10,6 +10,7 @@ use crate::driver::store::shared::{Core, Shared, now};
 use crate::peer::{Class, NodeName, NotSent};
 use crate::replication::{Denied, relay};
 use crate::store::engine::Now;
+use crate::time::{Clock, Instant};
 
 /// Something for another node that is none of the node's own frames.
 #[derive(Debug)]
@@ -58,6 +59,8 @@ const LAST_WORDS: Duration = Duration::from_millis(50);
 struct Load {
     orders: Vec<Order>,
     frames: Vec<Parcel>,
+    /// When they were taken.
+    taken_at: Instant,
     /// There is more.
     more: bool,
     notices: Vec<Notice>,
@@ -89,7 +92,9 @@ impl Shared {
             if is_over {
                 break;
             }
-            load.carry(links);
+            // From when it was taken it was not seen here whether the process has stood still.
+            let sight = self.sight.as_ref();
+            load.carry(links, sight.is_some_and(|sight| sight.has_stood_still_since(load.taken_at)));
             let wait = if load.more || !load.unsent.is_empty() { Some(Duration::ZERO) } else { None };
             if links.turn(wait).is_err() {
                 // The system fails the loop itself: the others see this node as gone, and it sees them so.
@@ -115,8 +120,8 @@ fn take_out(core: &mut Core, load: &mut Load, now: Now) -> bool {
 }
 
 impl Load {
-    /// Gives the links what is for them.
-    fn carry(&mut self, links: &mut Links) {
+    /// Gives the links what is for them. `is_old`: calls do not leave, for whoever asked for them may have left since they were taken.
+    fn carry(&mut self, links: &mut Links, is_old: bool) {
         for order in self.orders.drain(..) {
             match order {
                 // An address that the security does not allow was refused where it was added.
@@ -154,7 +159,7 @@ impl Load {
             }
             let Parcel { name, to, class, what, bytes } = parcel;
             let is_call = matches!(what, What::Call(_));
-            if is_call && stuck.contains(&to) {
+            if is_call && (is_old || stuck.contains(&to)) {
                 self.unsent.push((to, what));
                 continue;
             }
@@ -299,6 +304,10 @@ impl Member {
             let (to, class, what, taken) = if let Some(to) = self.node.poll_frame(&mut frame, now) {
                 (to, class_of(&frame), What::Frame, std::mem::take(&mut frame))
             } else if let Some(Outbound { to, call, class, bytes }) = self.poll_out() {
+                if let Some(id) = call.filter(|id| !self.may_leave(*id)) {
+                    self.not_sent(to, id);
+                    continue;
+                }
                 (to, class, call.map_or(What::Word, What::Call), bytes)
             } else {
                 break;
@@ -311,6 +320,7 @@ impl Member {
                 None => load.unsent.push((to, what)),
             }
         }
+        load.taken_at = Clock.now();
         load.more = self.has_out();
         self.is_rung = load.more;
     }

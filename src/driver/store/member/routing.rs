@@ -43,8 +43,9 @@ impl Member {
             return Err(self.error(Denied::Busy(BEFORE)));
         }
         let level = self.level_of(command, wanted);
+        let is_clear = self.is_clear(wanted.source);
         let is_behind = wanted.source.is_some_and(|source| self.calls.held.has_before(source));
-        let why = if self.node.role() == Role::Primary && is_behind {
+        let why = if self.node.role() == Role::Primary && (is_behind || !is_clear) {
             Denied::Busy(BEFORE)
         } else if self.node.role() == Role::Primary && !self.calls.passed.is_empty() {
             Denied::Busy("what others asked for before")
@@ -157,6 +158,14 @@ impl Member {
     }
 
     fn route_held(&mut self, now: Now) -> bool {
+        let mut aside = Vec::new();
+        let has_submitted = self.route_clear(&mut aside, now);
+        aside.into_iter().for_each(|call| self.calls.hold(call));
+        has_submitted
+    }
+
+    /// The same, but for calls that are not to be sent yet, which are put `aside`.
+    fn route_clear(&mut self, aside: &mut Vec<Call>, now: Now) -> bool {
         let mut has_submitted = false;
         if self.node.role() != Role::Primary {
             for call in self.calls.take_staying() {
@@ -192,6 +201,10 @@ impl Member {
                 self.refuse(&call, why);
                 continue;
             }
+            if !self.is_clear(call.asked.source()) {
+                aside.push(call);
+                continue;
+            }
             if let Some(to) = to {
                 self.pass_on(to, call, now);
                 continue;
@@ -214,7 +227,28 @@ impl Member {
     /// Who asked for a call that has had to wait has left.
     fn is_late(&self, call: &Call, now: Instant) -> bool {
         let asked_at = call.gives_up.as_nanos().saturating_sub(self.options.patience.as_nanos() as u64);
-        self.calls.is_forsaken(call) && Instant::from_nanos(asked_at).saturating_add(LATE) <= now
+        let asked_at = Instant::from_nanos(asked_at);
+        let has_waited = asked_at.saturating_add(LATE) <= now || self.sight.is_shortly_after(asked_at);
+        self.calls.is_forsaken(call) && has_waited
+    }
+
+    /// Whether what a source asks for may be sent: what a client has asked for before the process stood still is not, until its loop has
+    /// looked whether it is there.
+    pub(super) fn is_clear(&self, source: Option<Source>) -> bool {
+        let Some(Source::Client { lane, .. }) = source else { return true };
+        let resumed = self.sight.resumed();
+        let has_looked = resumed == 0 || self.looked.get(&lane) == Some(&resumed);
+        has_looked && !self.sight.stands()
+    }
+
+    /// The same of a call that was passed on, and lies here still.
+    pub(super) fn may_leave(&self, id: u64) -> bool {
+        self.calls.sent.get(&id).is_none_or(|(_, call)| self.is_clear(call.asked.source()))
+    }
+
+    /// A loop has looked who of its clients has left since the process stood still, and has told.
+    pub(in crate::driver::store) fn note_looked(&mut self, lane: usize, resumed: u64) {
+        self.looked.insert(lane, resumed);
     }
 
     /// A source has left. What of it waits at the primary is not done there either.

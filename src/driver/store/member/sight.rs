@@ -144,18 +144,42 @@ impl Sight {
         self.is_alone.store(u32::from(is_alone), Ordering::Release);
     }
 
+    /// When it was last seen that the process had stood still, in nanoseconds; 0: never.
+    pub(in crate::driver::store) fn resumed(&self) -> u64 {
+        self.resumed.load(Ordering::Acquire)
+    }
+
+    /// Whether the node should have had its turn long ago.
+    pub(super) fn stands(&self) -> bool {
+        let beat = self.beat.load(Ordering::Acquire);
+        beat != 0 && Clock.now().as_nanos().saturating_sub(beat) >= self.standstill
+    }
+
+    /// Whether it has stood still since.
+    pub(super) fn has_stood_still_since(&self, before: Instant) -> bool {
+        Clock.now().duration_since(before).as_nanos() as u64 >= self.standstill
+    }
+
+    /// Whether what came at `at` may have been said before the process stood still.
+    pub(super) fn is_shortly_after(&self, at: Instant) -> bool {
+        let resumed = self.resumed();
+        resumed != 0 && at < Instant::from_nanos(resumed).saturating_add(AFTERWARDS)
+    }
+
     /// The node has no turns any more.
     pub(super) fn rest(&self) {
         self.beat.store(0, Ordering::Release);
     }
 
-    /// The node has its turn at `now`.
-    pub(super) fn beat(&self, now: Instant) {
+    /// The node has its turn at `now`. Whether it should have had it long before.
+    pub(super) fn beat(&self, now: Instant) -> bool {
         let (now, before) = (now.as_nanos(), self.beat.load(Ordering::Relaxed));
-        if before != 0 && now.saturating_sub(before) >= self.standstill {
+        let has_stood = before != 0 && now.saturating_sub(before) >= self.standstill;
+        if has_stood {
             self.resumed.store(now, Ordering::Release);
         }
         self.beat.store(now.max(before), Ordering::Release);
+        has_stood
     }
 
     /// Time in the log has come to `time` at `now`.
@@ -197,19 +221,23 @@ mod tests {
         let mut looks = |ms| sight.has_stood_still_at(&mut noticed, at(ms));
         assert!(!looks(9_000), "it has never had its turn");
         sight.beat(at(9_000));
-        sight.beat(at(9_299));
+        assert!(!sight.beat(at(9_299)) && !sight.is_shortly_after(at(9_299)));
         assert!(!looks(9_598));
         assert!(looks(9_599), "it stands still");
-        sight.beat(at(9_599));
+        assert!(sight.beat(at(9_599)));
         sight.beat(at(9_590));
         assert!(looks(9_599), "it has just gone on");
+        assert_eq!(sight.resumed(), at(9_599).as_nanos());
+        assert!(sight.is_shortly_after(at(9_000)) && sight.is_shortly_after(at(9_848)));
+        assert!(!sight.is_shortly_after(at(9_849)));
         sight.beat(at(9_800));
         assert!(looks(9_848) && !looks(9_849));
         // A loop that had its turn later has what was said before still to read.
-        (11..=14).for_each(|hundreds| sight.beat(at(9_000 + 100 * hundreds - 100)));
+        assert!((11..=14).all(|hundreds| !sight.beat(at(9_000 + 100 * hundreds - 100))));
         assert!(sight.has_stood_still_at(&mut late, at(10_300)));
         assert!(sight.has_stood_still_at(&mut late, at(10_549)));
-        (104..=150).for_each(|hundreds| sight.beat(at(100 * hundreds)));
+        let stood = (104..=150).filter(|hundreds| sight.beat(at(100 * hundreds))).count();
+        assert_eq!(stood, 0);
         assert!(!sight.has_stood_still_at(&mut late, at(10_550)));
         assert!(!sight.has_stood_still_at(&mut idle, at(15_000)), "that is long ago");
         let mut looks = |ms| sight.has_stood_still_at(&mut noticed, at(ms));
