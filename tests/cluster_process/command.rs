@@ -8,7 +8,7 @@ use crate::certificates::Authority;
 use crate::process::{Running, until};
 use crate::support::Cluster;
 
-fn store(arguments: &[&str]) -> Output {
+pub(crate) fn store(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_trimtab"));
     command.arg("store").args(arguments).env_remove("TRIMTAB_ADMIN").output().expect("it runs")
 }
