@@ -207,6 +207,8 @@ fn a_read_that_is_taken_back_keeps_no_place() {
 #[test]
 fn reads_that_are_taken_back_keep_no_place_where_they_wait() {
     let cluster = Cluster::with(3, 0, |options| {
+        // Another primary would know that nothing comes at what is waited for.
+        options.replication.election_ticks = 150;
         options.forward_max = 8;
         options.replication.waiting_max = 8;
     });

@@ -380,7 +380,8 @@ fn a_full_disk_refuses_writes_keeps_reads_and_recovers_without_a_restart() {
         assert!(refused.starts_with("-MISCONF the store takes no writes: "), "{refused}");
         assert!(refused.contains("(os error 28); appends are taken again when there is room"), "{refused}");
         assert!(count > 50, "{count}");
-        running.until_told("it is full", |count| count("store-full") == 1);
+        // Where a snapshot comes and goes there may be room in between, and none again.
+        running.until_told("it is full", |count| count("store-full") > count("store-recovered"));
         let details = running.details("store-full");
         assert!(details[0].contains("(os error 28)"), "{details:?}");
         for client in &mut clients {
@@ -401,13 +402,13 @@ fn a_full_disk_refuses_writes_keeps_reads_and_recovers_without_a_restart() {
             }
         });
         count += 1;
-        running.until_told("it says so", |count| count("store-recovered") == 1);
+        running.until_told("it says so", |count| count("store-recovered") == count("store-full"));
         for client in &mut clients {
             assert_eq!(set_large(client, count), "+OK");
             count += 1;
         }
         expect_large(&mut clients[0], count);
-        assert_eq!((running.count("store-full"), running.count("store-failed")), (1, 0));
+        assert_eq!(running.count("store-failed"), 0);
 
         // Killed, and started on what is there.
         drop(running);
