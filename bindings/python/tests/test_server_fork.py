@@ -573,7 +573,8 @@ def test_gunicorn_with_a_preloaded_application(tmp_path: Path, workers: str, bin
             assert worker not in seen and answers == ["forked"] * 5 + ["hello"]
             assert exchange(of_master) == b"hello"
             master.terminate()
-            master.wait(TIMEOUT)
+            # It gives its workers 30 s.
+            master.wait(6 * TIMEOUT)
         finally:
             if master.poll() is None:
                 master.kill()
