@@ -451,8 +451,9 @@ class Store(_Store):
         """Follows the keys of a range; see ``StoreWatch``, and ``items`` for the range.
 
         - sequence: the change at this sequence is the first it gives; None (default): what comes from now
-          on. It may be one of before the store was opened, as far as the log reaches. Beyond the one that comes
-          next it is of writes that a crash took, and a ``Compacted`` is told at once; a replica waits for it."""
+          on. It may be one of before the store was opened, as far as the log reaches. Beyond the one that
+          comes next it is of writes that a crash took, and a ``Compacted`` is told at once; a replica waits
+          for it."""
         return StoreWatch(self, start, end, prefix=prefix, sequence=sequence)
 
 
