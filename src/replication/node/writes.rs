@@ -156,6 +156,7 @@ impl Node {
         {
             return Err(refused(problem.clone()));
         }
+        self.engine.check_growth(command, self.calls.writes.proposed_bytes).map_err(refused)?;
         let growth = self.engine.growth(command);
         let ticket = self.calls.next();
         let level = level.unwrap_or_else(|| self.engine.options().durability.into());
