@@ -44,6 +44,13 @@ fn the_canaries_are_caught() {
     }
 }
 
+/// Where room for a snapshot cannot be left the log takes it, and there is never room again; the checker has to see that.
+#[test]
+fn a_disk_that_fills_up_with_log_is_caught() {
+    let caught = (0..32).filter(|seed| run(*seed, Trouble::FilledUntold).is_err()).count();
+    assert!(caught > 16, "{caught} of 32");
+}
+
 /// A seed is a whole world: it goes the same way each time.
 #[test]
 fn a_seed_replays() {

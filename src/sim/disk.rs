@@ -71,6 +71,7 @@ struct Inner {
     crash_in: Option<u64>,
     is_crashed: bool,
     bytes_max: Option<u64>,
+    is_mute: bool,
     /// A file whose sync is late.
     late: Option<usize>,
 }
@@ -103,6 +104,7 @@ impl SimDisk {
                 crash_in: None,
                 is_crashed: false,
                 bytes_max: None,
+                is_mute: false,
                 late: None,
             }),
             is_locked: Cell::new(false),
@@ -122,6 +124,11 @@ impl SimDisk {
     /// How many bytes its files may have; `None`: as many as they like.
     pub fn set_bytes_max(&self, bytes: Option<u64>) {
         self.inner.borrow_mut().bytes_max = bytes;
+    }
+
+    /// It does not say any more how much room there is.
+    pub fn mute(&self) {
+        self.inner.borrow_mut().is_mute = true;
     }
 
     /// How many bytes its files have.
@@ -392,7 +399,7 @@ impl Disk for SimDisk {
 
     fn free_bytes(&self) -> Option<u64> {
         let inner = self.inner.borrow();
-        inner.bytes_max.map(|most| most.saturating_sub(inner.used_bytes()))
+        inner.bytes_max.filter(|_| !inner.is_mute).map(|most| most.saturating_sub(inner.used_bytes()))
     }
 
     fn sync(&self, file: File) -> io::Result<()> {

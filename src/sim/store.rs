@@ -6,10 +6,11 @@
 //! - what is read, and what each command answers, is what an index without a disk says at that place of the log;
 //! - a request sent again is done once, whether the first one is under way, done, or was taken by a crash;
 //! - after a failed sync nothing more is taken, all that waited are told, and reading goes on;
-//! - a full disk refuses, and takes again when there is room; one whose calls fail costs no more than a failed sync does;
+//! - a full disk refuses, and takes again when there is room, soon and from then on if there is as much as a store needs; one whose calls fail costs no more than a failed sync does;
 //! - what a process that was killed left, and the next one has opened, is there when the power fails later;
 //! - a bit that rots is found, or was of the last batch alone and is reported.
 
+mod filled;
 mod host;
 mod summary;
 mod talk;
@@ -42,18 +43,23 @@ pub enum Trouble {
     Rot,
     /// Room that comes and goes.
     Full,
+    /// As much room as a store needs, which something else takes, and gives back.
+    Filled,
     /// Syncs that lie, of files and of names: what was answered may be gone, but what is there is right.
     Lies,
     /// A disk that acknowledges a sync before it does it. The checker is not told: it has to find out.
     LateDisk,
     /// An engine that is told of a flush before it is done. The checker is not told either.
     EarlyAnswer,
+    /// [`Trouble::Filled`], of a disk that does not say how much room there is: none can be left for a snapshot.
+    FilledUntold,
 }
 
 impl Trouble {
     /// The one of this seed.
     pub fn of(seed: u64) -> Self {
         match seed % 8 {
+            6 if seed % 16 == 14 => Trouble::Filled,
             0 | 1 => Trouble::None,
             2 => Trouble::Rot,
             3 => Trouble::Slow,
@@ -140,7 +146,9 @@ pub fn run(seed: u64, trouble: Trouble) -> Result<Summary, String> {
         log: log::Options {
             segment_bytes,
             pending_bytes_max: 64 << 10,
-            disk_bytes_max: (rng.below(4) == 0).then_some(segment_bytes * (5 + rng.below(6))),
+            disk_bytes_max: (rng.below(4) == 0)
+                .then_some(segment_bytes * (5 + rng.below(6)))
+                .filter(|_| !matches!(trouble, Trouble::Filled | Trouble::FilledUntold)),
             kept_bytes: segment_bytes * (seed % 4),
             ..log::Options::default()
         },
@@ -172,6 +180,9 @@ pub fn run(seed: u64, trouble: Trouble) -> Result<Summary, String> {
         requests: Vec::new(),
         summary: Summary::default(),
     };
+    if trouble == Trouble::FilledUntold {
+        world.disk.mute();
+    }
     let result = world.play();
     result
         .map_err(|why| format!("seed {seed} ({trouble:?}), opened {} times: {why}", world.summary.opened))?;
@@ -211,6 +222,9 @@ impl World {
             self.complete()?;
         }
         self.disk.abandon_crash();
+        if matches!(self.trouble, Trouble::Filled | Trouble::FilledUntold) {
+            self.fill_and_give_back()?;
+        }
         self.crash();
         self.disk.set_bytes_max(None);
         self.open()?;
@@ -307,7 +321,8 @@ impl World {
     }
 
     fn is_troubled(&self) -> bool {
-        matches!(self.trouble, Trouble::Full | Trouble::FailedSyncs | Trouble::FailedCalls)
+        use Trouble::{FailedCalls, FailedSyncs, Filled, FilledUntold, Full};
+        matches!(self.trouble, Full | Filled | FilledUntold | FailedSyncs | FailedCalls)
     }
 
     /// A world to be thrown away.
@@ -377,6 +392,16 @@ impl World {
             1 => Some(Durability::Memory),
             _ => Some(Durability::Local),
         };
+        self.submit_this(request, bytes, durability)
+    }
+
+    fn submit_this(
+        &mut self,
+        request: Option<RequestId>,
+        bytes: Vec<u8>,
+        durability: Option<Durability>,
+    ) -> Result<(), String> {
+        let is_troubled = self.is_troubled();
         let Some(engine) = &mut self.engine else { return Ok(()) };
         let before = engine.last_sequence();
         let result = engine.submit_encoded(&bytes, durability, self.now);
@@ -387,10 +412,8 @@ impl World {
             Ok(ticket) => ticket,
             Err(error @ (Error::Capacity { .. } | Error::Io { .. }))
                 if is_failed
-                    || self.trouble == Trouble::FailedCalls
-                    || self.trouble == Trouble::FailedSyncs
+                    || is_troubled
                     || engine.is_worth_waiting(&error)
-                    || self.trouble == Trouble::Full
                     || self.options.log.disk_bytes_max.is_some() =>
             {
                 self.summary.refused += 1;

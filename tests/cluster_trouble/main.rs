@@ -61,6 +61,11 @@ fn nodes_are_started_anew_one_after_the_other() {
 }
 
 #[test]
+fn a_replica_whose_disk_was_full_goes_on_when_there_is_room() {
+    play("refill");
+}
+
+#[test]
 fn a_primary_whose_disk_is_full_takes_nothing_and_loses_nothing() {
     play("full");
 }

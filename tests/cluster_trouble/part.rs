@@ -14,6 +14,7 @@ fn plays_its_part() {
         "deaf" => scenes::deaf(),
         "restart" => scenes::restart(),
         "full" => scenes::full(),
+        "refill" => scenes::refill(),
         other => panic!("there is no scene {other}"),
     }
     println!("scene: done");

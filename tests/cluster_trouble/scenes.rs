@@ -127,15 +127,55 @@ pub(crate) fn restart() {
     clients.check();
 }
 
-/// There is no room on the primary's disk: another one takes over. When there is room again it goes on.
-pub(crate) fn full() {
-    // Each on a small disk of its own, with segments that are soon full.
+/// Each on a small disk of its own, with segments that are soon full.
+fn on_small_disks() -> Nodes {
     let lines = "segment_bytes = \"128KiB\"\nvalue_max = \"64KiB\"\nmessage_bytes = \"16KiB\"\n";
-    let nodes = Nodes::start_with(lines, |dir| {
+    Nodes::start_with(lines, |dir| {
         let mounted =
             Command::new("mount").args(["-t", "tmpfs", "-o", "size=16m", "tmpfs"]).arg(dir).status();
         assert!(mounted.expect("there is mount").success());
+    })
+}
+
+/// Something else fills the disk of a replica, and gives it back while as much is written as the disk has: the log does not
+/// take what the next snapshot needs.
+pub(crate) fn refill() {
+    let nodes = on_small_disks();
+    let clients = Clients::start();
+    let value = vec![7u8; 48 << 10];
+    let mut number = 0u32;
+    let mut put = |count| {
+        for _ in 0..count {
+            number += 1;
+            until("a write is taken", || {
+                let Some(primary) = nodes.primary() else { return false };
+                let key = format!("large-{}", number % 32);
+                connect(primary).is_ok_and(|mut it| it.set::<_, _, ()>(key, &value).is_ok())
+            });
+        }
+    };
+    put(100);
+    let victim = (1..=VOTERS).find(|it| *it != primary(&nodes)).expect("there are others");
+    let count = |event: &str| nodes.told(victim).matches(&format!("\"event\":\"{event}\"")).count();
+    let before = count("store-full");
+    let ballast = nodes.dir(victim).join("ballast");
+    let mut file = std::fs::File::create(&ballast).expect("there is room yet");
+    until("it says that it has no room", || {
+        while file.write_all(&[0; 4096]).is_ok() {}
+        put(1);
+        count("store-full") > before
     });
+    drop(file);
+    std::fs::remove_file(&ballast).expect("it is there");
+    put(500);
+    until("it has room", || count("store-full") == count("store-recovered"));
+    clients.until_more("writes when there is room again", SOME);
+    clients.check();
+}
+
+/// There is no room on the primary's disk: another one takes over. When there is room again it goes on.
+pub(crate) fn full() {
+    let nodes = on_small_disks();
     let clients = Clients::start();
     clients.until_more("writes before", SOME);
     let victim = primary(&nodes);

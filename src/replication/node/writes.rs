@@ -161,6 +161,7 @@ impl Node {
         {
             return Err(refused(problem.clone()));
         }
+        self.engine.check_growth(command, self.calls.writes.proposed_bytes).map_err(refused)?;
         let (growth, needs_room) = (self.engine.growth(command), self.engine.needs_room_in_memory(command));
         let ticket = self.calls.next();
         let level = level.unwrap_or_else(|| self.engine.options().durability.into());

@@ -79,6 +79,11 @@ impl World {
 
     pub(super) fn pass_time(&mut self) -> Result<(), String> {
         let step_ms = [1, 10, 100, 1_000][self.rng.below(4) as usize] * (1 + self.rng.below(9));
+        self.pass(step_ms)
+    }
+
+    /// Lets so much time pass; the clock may step back meanwhile.
+    pub(super) fn pass(&mut self, step_ms: u64) -> Result<(), String> {
         self.now.instant = self.now.instant.saturating_add(Duration::from_millis(step_ms));
         let clock = self.now.clock.as_millis();
         self.now.clock = Timestamp::from_millis(match self.rng.below(6) {

@@ -208,7 +208,7 @@ impl Engine {
 
     /// The next work on files beside the records, see [`Log::poll_upkeep`].
     pub fn poll_upkeep(&mut self) -> Option<Upkeep> {
-        self.log.reserve(self.snapshot_reserve());
+        self.reserve_room();
         self.log.poll_upkeep()
     }
 
@@ -221,6 +221,7 @@ impl Engine {
         name: impl Fn(File) -> String,
     ) {
         self.log.handle_upkeep(work, result, now, name);
+        self.look_for_room();
         self.want_all_if_closed();
     }
 

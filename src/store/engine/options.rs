@@ -16,7 +16,7 @@ use crate::store::log;
 /// | `flush_interval` | time | 1 ms to 1 h | 1 s | what a crash may take of `memory` writes, as with Redis' `everysec` |
 /// | `flush_bytes` | bytes | 4 KiB to 4 GiB | 8 MiB | a burst of `memory` writes does not wait for the interval |
 /// | `snapshot_bytes` | bytes | 64 KiB to 2^48 | 256 MiB | the log is let grow to this, or to the length of the last snapshot, before the next one: what is written while one is made is copied in memory first, and this is read in half a second |
-/// | `snapshot_retry` | time | 1 ms to 24 h | 10 s | how soon a failed snapshot is tried again |
+/// | `snapshot_retry` | time | 1 ms to 24 h | 10 s | how soon a failed snapshot is tried again, unless it is seen before that there is room for it |
 /// | `eviction` | | `refuse`, `lru`, `ttl` | `refuse` | nothing goes that nobody asked to go |
 /// | `eviction_places` | keys | 1 to 2^28 | 1,048,576 | four bytes each, with `lru` alone; as many as there will be keys |
 /// | `settings` | | see [`Settings`] | | replicated: a change is a command in the log |

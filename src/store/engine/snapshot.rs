@@ -42,8 +42,8 @@ pub(super) struct Snapshots {
     is_under_way: bool,
     /// The sequences of snapshots that are being written, or come from elsewhere: the files of each are one writer's.
     claimed: BTreeSet<Sequence>,
-    /// The disk has no room for one, and there is nothing that could go for it.
-    is_hopeless: bool,
+    /// The last one found no room; the next is tried as soon as there are so many bytes, and what it needs.
+    seeks_bytes: Option<u64>,
     retry_at: Option<Instant>,
 }
 
@@ -58,7 +58,7 @@ impl Snapshots {
             is_mending: false,
             is_under_way: false,
             claimed: BTreeSet::new(),
-            is_hopeless: false,
+            seeks_bytes: None,
             retry_at: None,
         }
     }
@@ -69,7 +69,7 @@ impl Snapshots {
 
     /// One came from elsewhere, and the log goes on behind it.
     pub(super) fn installed(&mut self, bytes: u64) {
-        (self.log_bytes, self.last_bytes, self.is_hopeless) = (0, bytes, false);
+        (self.log_bytes, self.last_bytes, self.seeks_bytes) = (0, bytes, None);
     }
 
     /// The length of the last one.
@@ -133,6 +133,7 @@ impl Engine {
         if !is_worthwhile {
             policy.is_wanted = false;
             policy.retry_at = None;
+            policy.seeks_bytes = None;
             return None;
         }
         if !is_due {
@@ -210,16 +211,26 @@ impl Engine {
         self.log.failure().is_none() && (is_wanted || is_long || lacks_room || gives_room)
     }
 
-    /// What the log leaves of the disk for the next snapshot: about as much as the state would take, and one segment by which it
-    /// may grow until then. Where there was no room all the same, the rest is the log's, so that what is deleted gets through.
-    pub(super) fn snapshot_reserve(&self) -> u64 {
-        if self.snapshots.is_hopeless {
-            return 0;
+    /// Tells the log what the next snapshot needs, and has it look for that where the last one found no room.
+    pub(super) fn reserve_room(&mut self) {
+        let needed = self.snapshot_needs();
+        self.log.reserve(needed);
+        self.log.seek_room(self.snapshots.seeks_bytes.map(|least| needed.max(least)));
+    }
+
+    /// There may be room for a snapshot that found none.
+    pub(super) fn look_for_room(&mut self) {
+        if self.log.take_room() {
+            self.snapshots.seeks_bytes = None;
+            self.snapshots.retry_at = None;
         }
+    }
+
+    /// What the next snapshot takes, about.
+    fn snapshot_needs(&self) -> u64 {
         let memory = self.index.state().memory();
         let membership = self.replica.as_ref().map_or(0, |replica| replica.membership.len() as u64);
-        let margin = memory / 8 + SNAPSHOT_MARGIN_BYTES;
-        memory.saturating_add(membership + margin + self.options.log.segment_bytes)
+        memory.saturating_add(memory / 8 + SNAPSHOT_MARGIN_BYTES + membership)
     }
 
     /// How a snapshot went: what [`SnapshotJob::step`] gave last. The log lets go of what it stands for. One that was overtaken by
@@ -242,7 +253,7 @@ impl Engine {
         match taken {
             Ok(written) => {
                 self.counts.snapshots += 1;
-                self.snapshots.is_hopeless = false;
+                self.snapshots.seeks_bytes = None;
                 self.snapshots.last_bytes = written.bytes;
                 if self.snapshots.is_mending {
                     let is_mended = self.mends(written.header.sequence.0);
@@ -255,7 +266,10 @@ impl Engine {
                 Ok(())
             }
             Err(error) => {
-                self.snapshots.is_hopeless = self.log.handle_snapshot_failure(&error);
+                // Where there was room enough, as far as could be told, it has to be more.
+                let (needed, left) = (self.snapshot_needs(), job.left_bytes.unwrap_or(0));
+                let least = if left < needed { 0 } else { left + needed / 8 };
+                self.snapshots.seeks_bytes = self.log.handle_snapshot_failure(&error).then_some(least);
                 self.counts.snapshots_failed += 1;
                 self.snapshots.is_wanted = true;
                 self.snapshots.retry_at = Some(now.instant.saturating_add(self.snapshots.retry));
@@ -279,12 +293,14 @@ pub struct SnapshotJob {
     /// What was written since the last sync.
     unsynced_bytes: usize,
     log_bytes: u64,
+    /// What was free when it had failed.
+    left_bytes: Option<u64>,
 }
 
 impl SnapshotJob {
     fn new(view: Arc<View>, header: SnapshotHeader, membership: Vec<u8>, log_bytes: u64) -> Self {
         let (from, buffer) = (SnapshotWriter::new(view), Vec::new());
-        Self { header, from, membership, to: None, buffer, unsynced_bytes: 0, log_bytes }
+        Self { header, from, membership, to: None, buffer, unsynced_bytes: 0, log_bytes, left_bytes: None }
     }
 
     /// What it is of.
@@ -302,6 +318,7 @@ impl SnapshotJob {
         self.write(disk).inspect_err(|_| {
             // It may be what fills the disk. If it stays, the next open takes it away.
             let _ = disk.remove(File::Unfinished(self.header.sequence));
+            self.left_bytes = disk.free_bytes();
         })
     }
 

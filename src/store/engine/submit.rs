@@ -129,6 +129,7 @@ impl Engine {
         if let Some(limit) = self.disk_limit_passed().filter(|_| growth(&command.operation) > 0) {
             return Err(Error::Capacity { what: "disk_bytes_max", limit });
         }
+        self.check_growth(command, 0)?;
         // Before keys go for it: what could not be read back is not taken.
         command.check(self.index.state().settings()).map_err(malformed)?;
         let bound = self.bound(command);
@@ -194,6 +195,20 @@ impl Engine {
     pub(super) fn disk_limit_passed(&self) -> Option<u64> {
         let least = self.snapshots.last_bytes() + 3 * self.options.log.segment_bytes;
         self.options.log.disk_bytes_max.filter(|limit| least > *limit)
+    }
+
+    /// Refuses what may make the state grow where what is left of the log is left for what makes it smaller.
+    ///
+    /// - `bytes`: of what is to be appended before it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Log::check_growth`](crate::store::log::Log::check_growth).
+    pub fn check_growth(&self, command: &Command<'_>, bytes: u64) -> Result<()> {
+        match growth(&command.operation) {
+            0 => Ok(()),
+            growth => self.log.check_growth(bytes + growth),
+        }
     }
 
     /// Why a command would be refused as sure as anything, so that it need not be written down: a plain put into a full

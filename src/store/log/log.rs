@@ -19,6 +19,9 @@ use super::segments::{self, Segments, Upkeep};
 use super::snapshot::Written;
 use super::state::State;
 
+/// This part of the last segment that a full disk has room for is left for what makes the state smaller.
+const LAST_PART: u64 = 16;
+
 /// One write and one sync: a batch of records, or the start of a segment.
 #[derive(Debug)]
 pub struct Flush {
@@ -430,22 +433,48 @@ impl Log {
     }
 
     /// What the next snapshot needs of the disk. As long as it would let go of a segment, no further one is made that does
-    /// not leave so much; appends are refused then as on a full disk. 0: nothing is to be left.
+    /// not leave so much and one segment; appends are refused then as on a full disk. 0: nothing is to be left.
     pub fn reserve(&mut self, bytes: u64) {
         self.segments.reserve = bytes;
     }
 
     /// A snapshot could not be written. When that was for want of room all goes that nobody needs: what is kept of the log
-    /// (`kept_bytes`), and files of segments to come. Gives whether it was for want of room, and there is nothing of that
-    /// kind.
+    /// (`kept_bytes`), and files of segments to come. Gives whether it was for want of room.
     pub fn handle_snapshot_failure(&mut self, error: &Error) -> bool {
         let Error::Io { code, .. } = error else { return false };
         if !segments::is_full(io::Error::from_raw_os_error(*code).kind()) {
             return false;
         }
-        let is_some_going = self.segments.clear();
+        self.segments.clear();
         self.release_marks();
-        !is_some_going
+        true
+    }
+
+    /// Has it looked for so many bytes of the disk, for a snapshot that found no room: at once, and each `Options::retry` until
+    /// [`Log::take_room`] says that they are free. `None`: for none any more.
+    pub fn seek_room(&mut self, bytes: Option<u64>) {
+        match bytes {
+            Some(bytes) => self.segments.seek(bytes),
+            None => self.segments.seek_no_more(),
+        }
+    }
+
+    /// Whether the room looked for is there; then it is looked for no more.
+    pub fn take_room(&mut self) -> bool {
+        self.segments.take_found()
+    }
+
+    /// Refuses records of so many bytes where there is room neither for a snapshot nor for another segment, and they would begin
+    /// the last sixteenth of the present one: that is left for what makes the state smaller, and the next snapshot with it.
+    pub fn check_growth(&self, bytes: u64) -> Result<()> {
+        if !self.segments.is_lacking() || self.segments.is_prepared() {
+            return Ok(());
+        }
+        let left = self.options.segment_bytes.saturating_sub(self.open.end());
+        match self.segments.problem() {
+            Some(problem) if left < bytes + self.options.segment_bytes / LAST_PART => Err(problem.clone()),
+            _ => Ok(()),
+        }
     }
 
     /// Does what is due at or before `now`. Calling it too early changes nothing.

@@ -2,6 +2,7 @@
 //! or taken away. One piece of such work is under way at a time, beside the writing of records.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io;
 
 use crate::error::Error;
@@ -19,6 +20,10 @@ const FILL_BYTES: u64 = 1 << 20;
 /// How many spare files are kept; further ones are taken away.
 const SPARES_MAX: usize = 2;
 
+/// So many segments a log may have where the disk has no room for a snapshot: in the last of them is room for what makes the state
+/// smaller.
+const SEGMENTS_LEAST: usize = 2;
+
 static ZEROS: [u8; FILL_BYTES as usize] = [0; FILL_BYTES as usize];
 
 /// A piece of work on files that hold no record anybody needs. Whoever drives the log does it and tells how it went.
@@ -32,6 +37,11 @@ pub enum Upkeep {
         bytes: u64,
         /// So many bytes of the disk must be left then, as far as the disk can say.
         reserve: u64,
+    },
+    /// See whether so many bytes of the disk are free, for a snapshot that found no room.
+    Look {
+        /// How many.
+        bytes: u64,
     },
     /// Write zeros, so that records later overwrite blocks that are there.
     Fill {
@@ -65,12 +75,21 @@ impl Upkeep {
     pub fn run(&self, disk: &impl Disk) -> io::Result<()> {
         match self {
             Upkeep::Create { spare, bytes, reserve } => {
+                let free = disk.free_bytes();
                 let needed = bytes.saturating_add(*reserve);
-                if *reserve > 0 && disk.free_bytes().is_some_and(|free| free < needed) {
-                    return Err(io::Error::from_raw_os_error(libc::ENOSPC));
+                if let Some(free) = free.filter(|free| *reserve > 0 && *free < needed) {
+                    return Err(Full { free }.into());
                 }
-                disk.create(File::Spare(*spare), *bytes)
+                disk.create(File::Spare(*spare), *bytes).map_err(|error| match free {
+                    Some(free) if error.raw_os_error() == Some(libc::ENOSPC) => Full { free }.into(),
+                    _ => error,
+                })
             }
+            Upkeep::Look { bytes } => match disk.free_bytes() {
+                Some(free) if free < *bytes => Err(Full { free }.into()),
+                Some(_) => Ok(()),
+                None => Err(io::ErrorKind::Unsupported.into()),
+            },
             Upkeep::Fill { spare, offset, bytes } => {
                 disk.write(File::Spare(*spare), *offset, &ZEROS[..*bytes as usize])
             }
@@ -100,11 +119,32 @@ impl Upkeep {
     fn object(&self, disk_name: impl Fn(File) -> String) -> String {
         match self {
             Upkeep::Create { spare, .. } => format!("make {}", disk_name(File::Spare(*spare))),
+            Upkeep::Look { .. } => "look for room".into(),
             Upkeep::Fill { spare, .. } => format!("fill {}", disk_name(File::Spare(*spare))),
             Upkeep::Prepare { label, .. } => format!("prepare {}", disk_name(File::Segment(label.ordinal))),
             Upkeep::Retire { ordinal, .. } => format!("retire {}", disk_name(File::Segment(*ordinal))),
             Upkeep::Remove(file) => format!("remove {}", disk_name(*file)),
         }
+    }
+}
+
+/// There is no room for what is to be written and what is to be left, but only for so many bytes.
+#[derive(Debug)]
+struct Full {
+    free: u64,
+}
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        io::Error::from_raw_os_error(libc::ENOSPC).fmt(f)
+    }
+}
+
+impl std::error::Error for Full {}
+
+impl From<Full> for io::Error {
+    fn from(full: Full) -> Self {
+        io::Error::new(io::ErrorKind::StorageFull, full)
     }
 }
 
@@ -128,6 +168,18 @@ pub(super) struct Started {
     pub(super) first: Sequence,
     /// The checksum the first record names.
     pub(super) chain: u32,
+}
+
+/// A snapshot has found no room.
+#[derive(Clone, Copy, Debug)]
+struct Wanted {
+    /// What it needs.
+    bytes: u64,
+    /// It was looked for since, and is not there.
+    is_lacking: bool,
+    /// Not before then again.
+    look_at: Option<Instant>,
+    is_found: bool,
 }
 
 #[derive(Debug)]
@@ -162,6 +214,7 @@ pub(super) struct Segments {
     pub(super) snapshot_bytes: u64,
     /// What the next snapshot needs of the disk: no further segment takes it, as long as a snapshot would let go of one.
     pub(super) reserve: u64,
+    wanted: Option<Wanted>,
 }
 
 impl Segments {
@@ -191,6 +244,7 @@ impl Segments {
             retry_at: None,
             snapshot_bytes: 0,
             reserve: 0,
+            wanted: None,
         }
     }
 
@@ -274,10 +328,9 @@ impl Segments {
     }
 
     /// A snapshot had no room: all goes that holds nothing anybody needs, the next segment too unless the last one alone is
-    /// left, of which a snapshot lets go of nothing. Gives whether there was something.
-    pub(super) fn clear(&mut self) -> bool {
+    /// left, of which a snapshot lets go of nothing.
+    pub(super) fn clear(&mut self) {
         self.spend();
-        let is_going = !self.unwanted.is_empty() || !self.spares.is_empty();
         for it in &mut self.unwanted {
             it.is_reusable = false;
         }
@@ -285,16 +338,40 @@ impl Segments {
             self.discard(File::Spare(spare));
         }
         if self.is_busy || self.started.len() < 2 {
-            return is_going;
+            return;
         }
         let filling = self.filling.take().map(|(spare, _)| File::Spare(spare));
         let prepared = self.prepared.pop_back().map(|label| {
             self.ordinal_next = label.ordinal;
             File::Segment(label.ordinal)
         });
-        let is_any = filling.is_some() || prepared.is_some();
         filling.into_iter().chain(prepared).for_each(|file| self.discard(file));
-        is_going || is_any
+    }
+
+    /// Looks for so many bytes, at once if that is new, and then now and then until they are there.
+    pub(super) fn seek(&mut self, bytes: u64) {
+        let new = Wanted { bytes, is_lacking: false, look_at: None, is_found: false };
+        self.wanted.get_or_insert(new).bytes = bytes;
+    }
+
+    /// Looks no more.
+    pub(super) fn seek_no_more(&mut self) {
+        self.wanted = None;
+    }
+
+    /// Whether what was looked for is there; told once.
+    pub(super) fn take_found(&mut self) -> bool {
+        self.wanted.take_if(|it| it.is_found).is_some()
+    }
+
+    /// Whether what is looked for is not there.
+    pub(super) fn is_lacking(&self) -> bool {
+        self.wanted.is_some_and(|it| it.is_lacking)
+    }
+
+    /// What is to be looked for now.
+    fn look(&self) -> Option<u64> {
+        self.wanted.filter(|it| it.look_at.is_none() && !it.is_found).map(|it| it.bytes)
     }
 
     fn segments_going(&self) -> usize {
@@ -315,7 +392,8 @@ impl Segments {
     /// Whether `poll` may give something.
     pub(super) fn is_wanting(&self) -> bool {
         let is_making = !self.is_prepared() && self.retry_at.is_none() && !self.lacks_room();
-        !self.is_busy && (is_making || (!self.unwanted.is_empty() && self.stuck.is_none()))
+        let is_going = !self.unwanted.is_empty() && self.stuck.is_none();
+        !self.is_busy && (is_making || is_going || self.look().is_some())
     }
 
     /// Why no further segment can be made, if so.
@@ -358,7 +436,8 @@ impl Segments {
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let stuck_until = self.stuck.as_ref().map(|(until, _)| *until);
-        self.retry_at.into_iter().chain(stuck_until).min()
+        let look_at = self.wanted.and_then(|it| it.look_at);
+        [self.retry_at, stuck_until, look_at].into_iter().flatten().min()
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
@@ -367,6 +446,11 @@ impl Segments {
         }
         if self.stuck.as_ref().is_some_and(|(until, _)| *until <= now) {
             self.stuck = None;
+        }
+        if let Some(wanted) = &mut self.wanted
+            && wanted.look_at.is_some_and(|at| at <= now)
+        {
+            wanted.look_at = None;
         }
     }
 
@@ -393,6 +477,10 @@ impl Segments {
                 Unwanted { file, .. } => Upkeep::Remove(file),
             });
         }
+        // Before a segment is made.
+        if let Some(bytes) = self.look() {
+            return Some(Upkeep::Look { bytes });
+        }
         if self.retry_at.is_some() {
             return None;
         }
@@ -418,7 +506,11 @@ impl Segments {
             self.let_go(1);
             return self.choose();
         }
-        let reserve = if self.started.len() > 1 { self.reserve } else { 0 };
+        let least = if self.is_lacking() { SEGMENTS_LEAST } else { 1 };
+        let reserve = match self.started.len() > least && self.reserve > 0 {
+            true => self.reserve.saturating_add(self.segment_bytes),
+            false => 0,
+        };
         (!self.lacks_room()).then_some(Upkeep::Create {
             spare: self.spare_next,
             bytes: self.segment_bytes,
@@ -467,22 +559,35 @@ impl Segments {
             Upkeep::Remove(_) => {
                 self.unwanted.pop_front();
             }
+            Upkeep::Look { .. } => {
+                if let Some(wanted) = &mut self.wanted {
+                    (wanted.is_found, wanted.is_lacking) = (true, false);
+                }
+            }
         }
     }
 
     fn failed(&mut self, work: &Upkeep, error: &io::Error, now: Instant, name: impl Fn(File) -> String) {
+        let full = error.get_ref().and_then(|it| it.downcast_ref::<Full>());
         let why = Error::Io {
             what: work.object(name),
-            code: error.raw_os_error().unwrap_or(0),
+            code: error.raw_os_error().unwrap_or(if full.is_some() { libc::ENOSPC } else { 0 }),
             detail: match error.kind() {
                 kind if is_full(kind) => {
-                    format!("{error}; appends are taken again when there is room")
+                    let lacking = full.map_or(0, |full| self.enough(work).saturating_sub(full.free));
+                    let more = if lacking > 0 { format!(" for {lacking} bytes more") } else { String::new() };
+                    format!("{error}; appends are taken again when there is room{more}")
                 }
                 _ => error.to_string(),
             },
         };
         let until = now.saturating_add(self.retry);
         match work {
+            Upkeep::Look { .. } => {
+                if let Some(wanted) = &mut self.wanted {
+                    (wanted.look_at, wanted.is_lacking) = (Some(until), true);
+                }
+            }
             Upkeep::Retire { .. } | Upkeep::Remove(_) => self.stuck = Some((until, why)),
             _ => (self.retry_at, self.problem) = (Some(until), Some(why)),
         }
@@ -510,10 +615,19 @@ impl Segments {
                 // Others may still go.
                 self.unwanted.rotate_left(1);
             }
+            Upkeep::Look { .. } => {}
         }
         if is_full(error.kind()) {
             self.spend();
         }
+    }
+
+    /// What has to be free for appends to go on, by this work or by a snapshot.
+    fn enough(&self, work: &Upkeep) -> u64 {
+        let Upkeep::Create { bytes, reserve, .. } = work else { return 0 };
+        let needed = bytes.saturating_add(*reserve);
+        let is_snapshot_of_use = self.started.len() > 1 && self.reserve > 0;
+        if is_snapshot_of_use { needed.min(self.reserve) } else { needed }
     }
 }
 
@@ -550,7 +664,63 @@ mod tests {
         segments.start(Sequence(1), 0).expect("one is prepared");
         assert_eq!(reserves(&keep_up(&mut segments)), [0]);
         segments.start(Sequence(5), 0).expect("one is prepared");
-        assert_eq!(reserves(&keep_up(&mut segments)), [1_000]);
+        assert_eq!(reserves(&keep_up(&mut segments)), [1_000 + (16 << 10)]);
+    }
+
+    /// Told of a full disk; gives what was refused.
+    fn refuse(segments: &mut Segments, now: Instant, free: u64) -> Upkeep {
+        let work = segments.poll().expect("there is something to do");
+        segments.handle(&work, Err(Full { free }.into()), now, |file| file.to_string());
+        work
+    }
+
+    #[test]
+    fn room_is_left_though_a_snapshot_found_none_and_is_looked_for_until_it_is_there() {
+        let mut segments = segments();
+        segments.reserve = 100_000;
+        for first in [1, 5, 9] {
+            keep_up(&mut segments);
+            segments.start(Sequence(first), 0).expect("one is prepared");
+        }
+        segments.clear();
+        segments.seek(100_000);
+        let look = Upkeep::Look { bytes: 100_000 };
+        assert!(segments.is_wanting());
+        assert_eq!(refuse(&mut segments, Instant::START, 60_000), look);
+        assert!(segments.is_lacking() && !segments.take_found());
+        // Whatever is there, the log leaves it alone, and says how much more there has to be.
+        let create = refuse(&mut segments, Instant::START, 60_000);
+        assert_eq!(create, Upkeep::Create { spare: 4, bytes: 16 << 10, reserve: 100_000 + (16 << 10) });
+        let why = segments.problem().expect("there is no room").to_string();
+        assert!(why.ends_with("when there is room for 40000 bytes more"), "{why}");
+        assert!(matches!(segments.problem(), Some(Error::Io { code: libc::ENOSPC, .. })));
+        assert_eq!(segments.poll(), Some(Upkeep::Remove(File::Spare(4))));
+        segments.handle(&Upkeep::Remove(File::Spare(4)), Ok(()), Instant::START, |file| file.to_string());
+        assert!(segments.poll().is_none() && !segments.is_wanting());
+        // The state has become smaller.
+        segments.seek(50_000);
+        let later = segments.next_deadline().expect("it is looked for again");
+        segments.handle_timeout(later);
+        assert!(segments.is_wanting());
+        let look = segments.poll().expect("it is time");
+        assert_eq!(look, Upkeep::Look { bytes: 50_000 });
+        segments.handle(&look, Ok(()), later, |file| file.to_string());
+        assert!(!segments.is_lacking() && segments.take_found() && !segments.take_found());
+    }
+
+    #[test]
+    fn a_short_log_takes_one_segment_of_what_a_snapshot_would_need() {
+        let mut segments = segments();
+        segments.reserve = 100_000;
+        for first in [1, 5] {
+            keep_up(&mut segments);
+            segments.start(Sequence(first), 0).expect("one is prepared");
+        }
+        segments.seek(100_000);
+        refuse(&mut segments, Instant::START, 60_000);
+        assert_eq!(reserves(&keep_up(&mut segments)), [0]);
+        segments.start(Sequence(9), 0).expect("one is prepared");
+        assert_eq!(reserves(&keep_up(&mut segments)), [100_000 + (16 << 10)]);
     }
 
     #[test]
@@ -559,8 +729,8 @@ mod tests {
         keep_up(&mut segments);
         segments.start(Sequence(1), 0).expect("one is prepared");
         keep_up(&mut segments);
-        assert!(!segments.clear(), "without the next one nothing can be let go of");
-        assert!(segments.is_prepared());
+        segments.clear();
+        assert!(segments.is_prepared(), "without the next one nothing can be let go of");
         for first in [5, 9] {
             segments.start(Sequence(first), 0).expect("one is prepared");
             keep_up(&mut segments);
@@ -569,7 +739,7 @@ mod tests {
         segments.release(Sequence(4), 3, 1);
         assert!(matches!(keep_up(&mut segments)[..], [Upkeep::Retire { ordinal: 1, .. }]));
         segments.found_spare(90, true);
-        assert!(segments.clear());
+        segments.clear();
         assert!(!segments.is_prepared());
         let done = keep_up(&mut segments);
         let gone: Vec<File> = done

@@ -9,6 +9,7 @@ use trimtab::Error;
 use trimtab::backup::{self, Options as BackupOptions, verify};
 use trimtab::embedded::{Options, Store};
 use trimtab::store::engine;
+use trimtab::store::index::Range;
 use trimtab::store::log;
 
 use crate::support::{Folder, LONG, child_on_small_disk, local, memory, run, value_of};
@@ -170,9 +171,104 @@ pub(crate) fn grow(dir: &Path) {
     check(&store, count);
 }
 
+/// The state has outgrown the disk, and writes are refused: what is deleted gets through, and makes room.
+pub(crate) fn shrink(dir: &Path) {
+    let mut options = options(false);
+    options.engine.snapshot_retry = Duration::from_millis(10);
+    options.engine.log.segment_bytes = 64 << 10;
+    fs::write(dir.join("filler"), vec![1; 4 << 20]).expect("there is room for the filler");
+    let store = Store::open(dir.join("data"), options).expect("it opens");
+    let mut count = 0;
+    fill(&store, &mut count);
+    // As often as it likes: what may make the state grow does not take the room of what makes it smaller.
+    for _ in 0..1_000 {
+        assert!(store.put(&key(0), &value(0), &memory()).is_err());
+    }
+    let from = key(count / 4);
+    store
+        .delete_range(&Range { start: &from, end: None }, 0, &local())
+        .expect("there is room for a small record");
+    count /= 4;
+    put_when_there_is_room(&store, &mut count);
+    for _ in 0..1_000 {
+        put_when_there_is_room(&store, &mut count);
+    }
+    check(&store, count);
+}
+
+/// Others take all that is left, and give back what the store says it lacks, and then all: it goes on by itself, and what it is
+/// given is not filled with log.
+pub(crate) fn give_back(dir: &Path, is_hosted: bool) {
+    let mut options = options(is_hosted);
+    options.engine.log.segment_bytes = 64 << 10;
+    let value = |number: u32| number.to_be_bytes().repeat(1_000);
+    let store = Store::open(dir.join("data"), options.clone()).expect("it opens");
+    let mut number = 0;
+    let mut put = || {
+        let done = store.put(&key(number % 150), &value(number), &memory());
+        number += u32::from(done.is_ok());
+        done
+    };
+    for _ in 0..600 {
+        put().expect("there is room");
+    }
+    let mut filler = fs::File::create(dir.join("filler")).expect("it can be made");
+    let lacking = loop {
+        while filler.write_all(&[1; 4096]).is_ok() {}
+        let Err(error) = put() else { continue };
+        assert!(matches!(error, Error::Io { code: 28, .. }), "{error}");
+        let status = store.status().expect("it is open");
+        // By now it has looked for room, what it could do without is gone, and others have taken that.
+        let Some(Error::Io { detail, .. }) = status.problem.filter(|_| status.counts.snapshots_failed > 0)
+        else {
+            continue;
+        };
+        assert_eq!(status.counts.snapshots, 0);
+        let told = detail.split(" for ").last().and_then(|it| it.strip_suffix(" bytes more"));
+        let Some(told) = told.map(|it| it.parse::<u64>().expect("it is a number")) else { continue };
+        if filler.write_all(&[1; 4096]).is_err() {
+            break told;
+        }
+    };
+    assert!((500_000..1_000_000).contains(&lacking), "{lacking}");
+    // Of the values alone, which a snapshot has; rounded to what a file system gives.
+    let bytes = filler.metadata().expect("it is open").len();
+    filler.set_len(bytes - lacking.next_multiple_of(4096)).expect("it can be made shorter");
+    let mut put_soon = || {
+        let deadline = Instant::now() + LONG;
+        while let Err(error) = put() {
+            assert!(matches!(error, Error::Io { code: 28, .. }), "{error}");
+            assert!(Instant::now() < deadline, "there is room, and writes are refused: {error}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    };
+    put_soon();
+    assert!(store.status().expect("it is open").counts.snapshots > 0);
+    fs::remove_file(dir.join("filler")).expect("it goes");
+    drop(filler);
+    for _ in 0..5_000 {
+        put_soon();
+    }
+    let status = store.status().expect("it is open");
+    assert!(status.problem.is_none(), "{:?}", status.problem);
+    store.close().expect("what was taken has room");
+    let store = Store::open(dir.join("data"), options).expect("it opens");
+    for number in number - 150..number {
+        assert_eq!(value_of(&store, &key(number % 150)), Some(value(number)), "{number}");
+    }
+}
+
+#[test]
+fn what_others_took_of_a_disk_and_gave_back_is_not_filled_with_log() {
+    for part in ["give-back", "give-back-hosted"] {
+        let folder = Folder::new("room");
+        run(child_on_small_disk(part, folder.path(), BYTES));
+    }
+}
+
 #[test]
 fn a_snapshot_is_written_while_there_is_room_for_it() {
-    for part in ["overwrite", "overwrite-hosted", "grow"] {
+    for part in ["overwrite", "overwrite-hosted", "grow", "shrink"] {
         let folder = Folder::new("room");
         run(child_on_small_disk(part, folder.path(), BYTES));
     }
