@@ -10,6 +10,7 @@ use super::record::Record;
 use super::recover::check;
 use super::scan::{Found, Scanner};
 use super::segment::RECORDS_OFFSET;
+use super::snapshot::read_full;
 
 /// Gives every record to `take`, segment by segment, with its file and offset, until that answers `false`. A segment
 /// ends for it where the first thing lies that is no record, whatever the reason: [`check`] tells that.
@@ -162,7 +163,7 @@ fn copy(from: &impl Disk, to: &impl Disk, file: File) -> Result<()> {
     to.create(UNFINISHED, 0).map_err(written)?;
     let (mut offset, mut piece) = (0, vec![0; PIECE_BYTES]);
     loop {
-        let bytes = read(from, file, offset, &mut piece)?;
+        let bytes = read_full(from, file, offset, &mut piece)?;
         if bytes == 0 {
             break;
         }
@@ -181,8 +182,8 @@ fn is_same(disk: &impl Disk, other: &impl Disk, file: File) -> Result<Option<boo
     let (mut one, mut two) = (vec![0; PIECE_BYTES], vec![0; PIECE_BYTES]);
     let mut offset = 0;
     loop {
-        let bytes = read(disk, file, offset, &mut one)?;
-        if read(other, file, offset, &mut two)? != bytes || one[..bytes] != two[..bytes] {
+        let bytes = read_full(disk, file, offset, &mut one)?;
+        if read_full(other, file, offset, &mut two)? != bytes || one[..bytes] != two[..bytes] {
             return Ok(Some(false));
         }
         if bytes == 0 {
@@ -190,21 +191,6 @@ fn is_same(disk: &impl Disk, other: &impl Disk, file: File) -> Result<Option<boo
         }
         offset += bytes as u64;
     }
-}
-
-/// Reads until `into` is full or the file ends.
-fn read(disk: &impl Disk, file: File, offset: u64, into: &mut [u8]) -> Result<usize> {
-    let mut filled = 0;
-    while filled < into.len() {
-        let got = disk
-            .read(file, offset + filled as u64, &mut into[filled..])
-            .map_err(|error| Error::io(format!("read {}", disk.name(file)), &error))?;
-        if got == 0 {
-            break;
-        }
-        filled += got;
-    }
-    Ok(filled)
 }
 
 #[cfg(all(test, feature = "sim"))]

@@ -242,7 +242,7 @@ enum Kind {
 }
 
 /// Reads until `into` is full or the file ends.
-fn read_full(disk: &impl Disk, file: File, offset: u64, into: &mut [u8]) -> Result<usize> {
+pub(super) fn read_full(disk: &impl Disk, file: File, offset: u64, into: &mut [u8]) -> Result<usize> {
     let mut filled = 0;
     while filled < into.len() {
         let got = disk

@@ -99,15 +99,13 @@ mod tests {
 
     use super::*;
 
+    fn write(from: u64, id: u64, ms: u64) -> Write {
+        let deadline = Instant::START.saturating_add(Duration::from_millis(ms));
+        Write { from, id, command: Vec::new(), level: Level::Quorum, deadline }
+    }
+
     #[test]
     fn they_have_their_turn_in_the_order_in_which_they_came() {
-        let write = |from, id, ms| Write {
-            from,
-            id,
-            command: Vec::new(),
-            level: Level::Quorum,
-            deadline: Instant::START.saturating_add(Duration::from_millis(ms)),
-        };
         let mut passed = Passed::default();
         for (from, id, ms) in [(1, 1, 9), (2, 1, 5), (1, 2, 5), (2, 2, 9), (1, 3, 9)] {
             passed.push(write(from, id, ms));
@@ -129,15 +127,9 @@ mod tests {
         passed.note_turn();
         assert_ne!(passed.goes_first(), goes_first);
     }
+
     #[test]
     fn nothing_is_kept_of_what_does_not_wait() {
-        let write = |from, id, ms| Write {
-            from,
-            id,
-            command: Vec::new(),
-            level: Level::Quorum,
-            deadline: Instant::START.saturating_add(Duration::from_millis(ms)),
-        };
         let mut passed = Passed::default();
         passed.push(write(1, 1, 9));
         // These were begun before.

@@ -119,6 +119,13 @@ fn take_out(core: &mut Core, load: &mut Load, now: Now) -> bool {
     is_over
 }
 
+/// Whether entries may wait behind those that do: they are sent again, and again to a node that is not known to have any.
+fn may_wait(kept: &[Parcel], entries: &Parcel) -> bool {
+    let waiting = kept.iter().filter(|it| it.to == entries.to && it.what == What::Frame);
+    let waiting: usize = waiting.map(|it| it.bytes.len()).sum();
+    waiting == 0 || waiting + entries.bytes.len() <= KEPT_BYTES_MAX
+}
+
 impl Load {
     /// Gives the links what is for them. `is_old`: calls do not leave, for whoever asked for them may have left since they were taken.
     fn carry(&mut self, links: &mut Links, is_old: bool) {
@@ -140,11 +147,7 @@ impl Load {
             if parcel.what == What::Word || is_entries {
                 let room = links.check_room(&parcel.name, parcel.class, parcel.bytes.len());
                 let is_full = full.contains(&parcel.to) || room == Err(NotSent::Full);
-                // Entries are sent again, and again to one that is not known to have any: no more of them wait than a link holds.
-                let waiting = self.kept.iter().filter(|it| it.to == parcel.to && it.what == What::Frame);
-                let waiting: usize = waiting.map(|it| it.bytes.len()).sum();
-                if is_full && (!is_entries || waiting == 0 || waiting + parcel.bytes.len() <= KEPT_BYTES_MAX)
-                {
+                if is_full && (!is_entries || may_wait(&self.kept, &parcel)) {
                     full.push(parcel.to);
                     self.kept.push(parcel);
                     continue;
@@ -176,6 +179,12 @@ impl Load {
         }
     }
 
+    /// The link to a node is another one, or none: what waited for the one before does not go.
+    fn drop_kept(&mut self, peer: &NodeName) {
+        let dropped = self.kept.extract_if(.., |it| it.name == *peer).map(|it| (it.to, it.what));
+        self.unsent.extend(dropped);
+    }
+
     /// Takes what came.
     fn collect(&mut self, links: &mut Links) {
         let mut bytes = 0;
@@ -184,7 +193,12 @@ impl Load {
         while self.messages.len() < FRAMES_MAX && bytes < BYTES_MAX {
             match links.poll_event() {
                 None => return,
-                Some(Event::Notice(notice)) => self.notices.push(notice),
+                Some(Event::Notice(notice)) => {
+                    if let Notice::Up { peer, .. } | Notice::Down { peer, .. } = &notice {
+                        self.drop_kept(peer);
+                    }
+                    self.notices.push(notice);
+                }
                 Some(Event::Message { from, message }) => {
                     bytes += message.bytes.len();
                     self.messages.push((from, message.bytes));

@@ -2,6 +2,27 @@
 
 use super::*;
 
+/// What node 1 has to say comes to the others, and nothing of it to its own disk.
+fn frames_leave(net: &mut Net, now: Now) {
+    let mut frame = Vec::new();
+    let mut frames = Vec::new();
+    while let Some(to) = net.node(1).poll_frame(&mut frame, now) {
+        frames.push((to, frame.clone()));
+    }
+    for (to, frame) in frames {
+        net.node(to).handle_frame(&frame, now).unwrap();
+    }
+}
+
+/// Node 2 is primary, and is written to.
+fn goes_on(net: &mut Net) {
+    for number in 0..12 {
+        net.put(2, &format!("after-{number}"), Level::Quorum).unwrap();
+        net.talk();
+        net.pass(100);
+    }
+}
+
 /// Node 1 alone votes. It proposes `change`, which its learners have on disk when it is gone; none of them knows whether it
 /// counts. Node 2 is stopped.
 fn unheard(change: &Change, learners: u64) -> Net {
@@ -17,15 +38,7 @@ fn unheard(change: &Change, learners: u64) -> Net {
     let now = at(net.millis);
     net.node(1).change(change, None, now).unwrap();
     net.node(1).advance(now);
-    // Its frames leave, and nothing of it comes to its own disk.
-    let mut frame = Vec::new();
-    let mut frames = Vec::new();
-    while let Some(to) = net.node(1).poll_frame(&mut frame, now) {
-        frames.push((to, frame.clone()));
-    }
-    for (to, frame) in frames {
-        net.node(to).handle_frame(&frame, now).unwrap();
-    }
+    frames_leave(&mut net, now);
     net.cut = vec![1];
     net.stop(1);
     for id in 2..=1 + learners {
@@ -43,11 +56,7 @@ fn promoted_with(change: &Change, learners: u64) -> Net {
     let mut net = unheard(change, learners);
     net.start(2, &Start { is_promoted: true, ..Start::default() });
     net.pass(500);
-    for number in 0..12 {
-        net.put(2, &format!("after-{number}"), Level::Quorum).unwrap();
-        net.talk();
-        net.pass(100);
-    }
+    goes_on(&mut net);
     net
 }
 
@@ -143,11 +152,7 @@ fn promoted_beside_a_voter(has_more: bool) -> Net {
     let mut net = promoted_unheard(has_more);
     net.apart.clear();
     net.pass(500);
-    for number in 0..12 {
-        net.put(2, &format!("after-{number}"), Level::Quorum).unwrap();
-        net.talk();
-        net.pass(100);
-    }
+    goes_on(&mut net);
     net
 }
 
@@ -165,14 +170,7 @@ fn promoted_unheard(has_more: bool) -> Net {
     let now = at(net.millis);
     net.node(1).change(&Change::Promote { node: 3 }, None, now).unwrap();
     net.node(1).advance(now);
-    let mut frame = Vec::new();
-    let mut frames = Vec::new();
-    while let Some(to) = net.node(1).poll_frame(&mut frame, now) {
-        frames.push((to, frame.clone()));
-    }
-    for (to, frame) in frames {
-        net.node(to).handle_frame(&frame, now).unwrap();
-    }
+    frames_leave(&mut net, now);
     net.apart = [(1, 2), (2, 3)].into();
     net.talk();
     net.pass(300);
@@ -224,11 +222,7 @@ fn what_says_nothing_of_a_log_is_not_taken_for_another_log() {
     }
     net.apart.clear();
     net.pass(500);
-    for number in 0..12 {
-        net.put(2, &format!("after-{number}"), Level::Quorum).unwrap();
-        net.talk();
-        net.pass(100);
-    }
+    goes_on(&mut net);
     follows(&mut net);
 }
 
