@@ -50,7 +50,7 @@ impl World {
         match node.standing().clone() {
             Standing::Active | Standing::Founding | Standing::Forgetful { .. } => {}
             Standing::Fenced(Fence::Removed | Fence::OldGeneration { .. })
-                if node.members().generation < self.generation =>
+                if self.generation > 1 && node.members().generation < self.generation =>
             {
                 self.put_out(id);
                 return Ok(());
