@@ -9,6 +9,7 @@ mod drive;
 mod feeding;
 mod founding;
 mod incoming;
+mod long_entries;
 mod open;
 mod outbox;
 mod outgoing;
@@ -39,6 +40,7 @@ use self::feeding::Feeding;
 use self::founding::Founding;
 pub use self::incoming::InstallJob;
 use self::incoming::{FailedInstall, Incoming};
+use self::long_entries::LongEntries;
 pub(super) use self::open::membership_in_record;
 pub use self::open::{Report, Start};
 use self::outbox::Outbox;
@@ -92,6 +94,7 @@ pub struct Node {
     stamps: Stamps,
     persisting: VecDeque<Persisting>,
     outbox: Outbox,
+    long_entries: LongEntries,
     processes: BTreeMap<u64, Process>,
     /// Nodes that have said that they have forgotten something, and the number they gave.
     forgetful: BTreeMap<u64, u64>,
@@ -181,6 +184,7 @@ impl Node {
 
     /// A node cannot be reached: what was sent to it may be lost.
     pub fn handle_unreachable(&mut self, node: u64) {
+        self.long_entries.forget(node);
         self.raw.report_unreachable(node);
         self.source_unreachable(node);
     }

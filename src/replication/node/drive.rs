@@ -494,6 +494,12 @@ impl Node {
         {
             return;
         }
+        if kind == MessageType::MsgAppend {
+            let (long, patience) = (self.options.message_bytes, self.options.promise());
+            if !self.long_entries.may_send(&message, long, patience, self.now.instant) {
+                return;
+            }
+        }
         match kind {
             MessageType::MsgSnapshot => self.send_snapshot(message),
             MessageType::MsgTimeoutNow => {

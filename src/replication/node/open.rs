@@ -203,6 +203,7 @@ impl Node {
             stamps: Stamps::default(),
             persisting: VecDeque::new(),
             outbox: super::outbox::Outbox::default(),
+            long_entries: super::long_entries::LongEntries::default(),
             processes: BTreeMap::new(),
             forgetful: BTreeMap::new(),
             flagged: BTreeSet::new(),

@@ -269,7 +269,10 @@ impl Node {
         if matches!(kind, MessageType::MsgAppend | MessageType::MsgHeartbeat | MessageType::MsgTimeoutNow) {
             self.check_may_lead(header)?;
         }
-        let renews = matches!(message.get_msg_type(), MessageType::MsgAppend | MessageType::MsgHeartbeat);
+        if kind == MessageType::MsgAppendResponse {
+            self.long_entries.forget(header.from);
+        }
+        let renews = matches!(kind, MessageType::MsgAppend | MessageType::MsgHeartbeat);
         if !self.survives(header, &message)? {
             return Ok(());
         }
