@@ -15,9 +15,10 @@ use super::options::Options;
 use super::read::{Piece, Plan};
 use super::record::{Body, SnapshotMark, Vote, record_bytes};
 use super::segment::START_OFFSET;
-use super::segments::{self, Segments, Upkeep};
+use super::segments::Segments;
 use super::snapshot::Written;
 use super::state::State;
+use super::upkeep::{self, Upkeep};
 
 /// This part of the last segment that a full disk has room for is left for what makes the state smaller.
 const LAST_PART: u64 = 16;
@@ -421,7 +422,7 @@ impl Log {
         now: Instant,
         name: impl Fn(File) -> String,
     ) {
-        let is_full = result.as_ref().is_err_and(|error| segments::is_full(error.kind()));
+        let is_full = result.as_ref().is_err_and(|error| upkeep::is_full(error.kind()));
         self.segments.handle(work, result, now, name);
         if is_full {
             // Who was to read what a snapshot stands for has to do with that.
@@ -442,7 +443,7 @@ impl Log {
     /// (`kept_bytes`), and files of segments to come. Gives whether it was for want of room.
     pub fn handle_snapshot_failure(&mut self, error: &Error) -> bool {
         let Error::Io { code, .. } = error else { return false };
-        if !segments::is_full(io::Error::from_raw_os_error(*code).kind()) {
+        if !upkeep::is_full(io::Error::from_raw_os_error(*code).kind()) {
             return false;
         }
         self.segments.clear();

@@ -39,6 +39,7 @@ mod segments;
 mod snapshot;
 pub mod snapshot_format;
 mod state;
+mod upkeep;
 
 pub(super) use directory::check_identity;
 pub use directory::{find_identity, find_label, lock};
@@ -50,6 +51,6 @@ pub use options::Options;
 pub use read::{Entry, Plan};
 pub use recover::{Covered, Replayed, Report, Torn, check, open};
 pub use scrub::Scrub;
-pub use segments::Upkeep;
 pub use snapshot::{Part, SnapshotReader, SnapshotWriter, Written};
 pub use state::State;
+pub use upkeep::Upkeep;
