@@ -279,6 +279,8 @@ pub struct ClusterTold {
     pub node: String,
     /// What that is: `primary`, `replica`, `learner`, `candidate` or `idle`.
     pub role: &'static str,
+    /// Whether that may be believed: `active`, `founding`, `forgetful`, `fenced` or `failed`.
+    pub standing: &'static str,
     /// Why it takes no part, and what to do, if so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
@@ -371,6 +373,7 @@ impl ClusterTold {
             cluster: status.cluster,
             node: status.node,
             role: status.role.name(),
+            standing: status.standing.name(),
             trouble: status.trouble,
             epoch: status.epoch,
             generation: status.generation,

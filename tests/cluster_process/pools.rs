@@ -159,6 +159,6 @@ fn who_was_removed_sends_nobody_anywhere() {
     let is_told = |it: &(bool, String)| it.1.starts_with("this node was removed from the cluster");
     assert!(observed.len() >= 3 && observed.values().all(is_told), "{observed:?}");
     let told = run(&["status", "--admin", &cluster.admin(LEARNER)]);
-    assert!(told.contains("it takes no part: was removed from the cluster"), "{told}");
+    assert!(told.contains("it takes no part (fenced): was removed from the cluster"), "{told}");
     assert!(!told.contains("replica "), "{told}");
 }

@@ -147,6 +147,8 @@ struct Told {
     cluster: String,
     node: String,
     role: String,
+    #[serde(default)]
+    standing: String,
     trouble: Option<String>,
     epoch: u64,
     generation: u64,
@@ -373,7 +375,12 @@ fn print(told: &Told, out: &mut impl Write) -> io::Result<()> {
         told.durable
     )?;
     if let Some(trouble) = &told.trouble {
-        writeln!(out, "  it takes no part: {}", printable(trouble))?;
+        let what = match told.standing.as_str() {
+            "active" => "trouble".to_owned(),
+            "" => "it takes no part".to_owned(),
+            standing => format!("it takes no part ({})", printable(standing)),
+        };
+        writeln!(out, "  {what}: {}", printable(trouble))?;
     }
     match (told.is_degraded, told.degraded_writes) {
         (false, 0) => {}

@@ -85,6 +85,19 @@ pub enum Standing {
     Failed(Error),
 }
 
+impl Standing {
+    /// Its name, in JSON and in logs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Standing::Active => "active",
+            Standing::Founding => "founding",
+            Standing::Forgetful { .. } => "forgetful",
+            Standing::Fenced(_) => "fenced",
+            Standing::Failed(_) => "failed",
+        }
+    }
+}
+
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {

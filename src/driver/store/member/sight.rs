@@ -134,9 +134,8 @@ impl Sight {
         if noticed.resumed != resumed {
             *noticed = Noticed { resumed, at: now };
         }
-        let stands = beat != 0 && now.saturating_sub(beat) >= self.standstill;
         let stood = resumed != 0 && is_within(resumed, FORGOTTEN) && is_within(noticed.at, AFTERWARDS);
-        stands || stood
+        self.is_overdue(beat, now) || stood
     }
 
     /// Whether no other node votes.
@@ -151,8 +150,12 @@ impl Sight {
 
     /// Whether the node should have had its turn long ago.
     pub(super) fn stands(&self) -> bool {
-        let beat = self.beat.load(Ordering::Acquire);
-        beat != 0 && Clock.now().as_nanos().saturating_sub(beat) >= self.standstill
+        self.is_overdue(self.beat.load(Ordering::Acquire), Clock.now().as_nanos())
+    }
+
+    /// Whether who had the last turn at `beat` should have had one long before `now`.
+    fn is_overdue(&self, beat: u64, now: u64) -> bool {
+        beat != 0 && now.saturating_sub(beat) >= self.standstill
     }
 
     /// Whether it has stood still since.
@@ -174,7 +177,7 @@ impl Sight {
     /// The node has its turn at `now`. Whether it should have had it long before.
     pub(super) fn beat(&self, now: Instant) -> bool {
         let (now, before) = (now.as_nanos(), self.beat.load(Ordering::Relaxed));
-        let has_stood = before != 0 && now.saturating_sub(before) >= self.standstill;
+        let has_stood = self.is_overdue(before, now);
         if has_stood {
             self.resumed.store(now, Ordering::Release);
         }
