@@ -100,8 +100,8 @@ pub(super) enum Local {
     /// One that was held, and is asked of this node as primary; `is_granted`: what was answered before is seen, and it
     /// waits for its token.
     Look { call: Box<Call>, is_granted: bool },
-    /// Of another node's.
-    Remote { node: u64, id: u64, is_read: bool },
+    /// Of another node's, which waits for it until then.
+    Remote { node: u64, id: u64, is_read: bool, until: Instant },
     /// A read of another node's, until the time that it may take is over.
     RemoteLook { node: u64, id: u64, looking: Box<Looking>, deadline: Instant, is_granted: bool },
 }
@@ -215,7 +215,7 @@ impl Calls {
             return Vec::new();
         }
         let is_its = |local: &Local| match local {
-            Local::Remote { node, id, is_read: true } | Local::RemoteLook { node, id, .. } => {
+            Local::Remote { node, id, is_read: true, .. } | Local::RemoteLook { node, id, .. } => {
                 forgotten.contains(&(*node, *id))
             }
             _ => false,
@@ -458,7 +458,7 @@ mod tests {
         };
         let looking = || Box::new(Looking { token: None, look: None });
         for node in [7, 8] {
-            let remote = |id, is_read| Local::Remote { node, id, is_read };
+            let remote = |id, is_read| Local::Remote { node, id, is_read, until: at(9) };
             let look =
                 Local::RemoteLook { node, id: 3, looking: looking(), deadline: at(9), is_granted: false };
             for (at, local) in [remote(1, false), remote(2, true), look].into_iter().enumerate() {
@@ -481,7 +481,9 @@ mod tests {
         calls.passed.push(write(7, 4));
         assert_eq!(calls.passed.take(), Some((write(8, 4), true)));
         assert_eq!(calls.passed.take(), Some((write(7, 4), false)));
-        calls.local.insert(replication::Ticket(73), Local::Remote { node: 7, id: 2, is_read: true });
+        calls
+            .local
+            .insert(replication::Ticket(73), Local::Remote { node: 7, id: 2, is_read: true, until: at(9) });
         assert_eq!(calls.take_forgotten(), [replication::Ticket(81)]);
         assert!(calls.lose_remote(9).is_empty());
     }
@@ -517,8 +519,9 @@ mod tests {
         assert_eq!(left, [None, Some(there), Some(here), None]);
         // One that is another node's is known by that and its number.
         assert!(calls.admit_remote(7, 1));
-        calls.local.insert(replication::Ticket(2), Local::Remote { node: 7, id: 5, is_read: true });
-        calls.local.insert(replication::Ticket(3), Local::Remote { node: 7, id: 6, is_read: false });
+        let remote = |id, is_read| Local::Remote { node: 7, id, is_read, until: Instant::START };
+        calls.local.insert(replication::Ticket(2), remote(5, true));
+        calls.local.insert(replication::Ticket(3), remote(6, false));
         for (from, number, found) in [(7, 6, None), (8, 5, None), (7, 5, Some(2)), (7, 5, None)] {
             calls.forget_remote(from, number);
             let forgotten = calls.take_forgotten();

@@ -12,6 +12,7 @@
 use std::time::Duration;
 
 use super::calls::{Asked, Call, Local, Looking};
+use super::kept::Answered;
 use super::{Member, reply_of};
 use crate::error::{Error, Result};
 use crate::replication::look::{self, ClientCommand, Look};
@@ -175,7 +176,7 @@ impl Member {
             (Err(why), _) => Err(why),
         };
         self.calls.end_remote(node);
-        self.say(node, id, &Relay::Written(told));
+        self.say_answer(node, Answered { id, is_read: true, until: deadline }, &Relay::Written(told));
     }
 
     fn wait_for_token(

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::Member;
+use super::kept::What;
 use super::peers::Outbound;
 use crate::driver::store::Heard;
 use crate::peer::Class;
@@ -33,7 +34,7 @@ impl Member {
                 continue;
             }
             self.messages.waiting_bytes += bytes.len();
-            self.out.push_back(Outbound { to, call: None, class: Class::Bulk, bytes: bytes.clone() });
+            self.out.push_back(Outbound { to, what: What::Word, class: Class::Bulk, bytes: bytes.clone() });
         }
     }
 

@@ -43,6 +43,7 @@ mod deciding;
 mod forgetting;
 mod held;
 mod joining;
+mod kept;
 mod looking;
 mod marking;
 mod mending;
@@ -72,6 +73,7 @@ pub use self::changes::{ClusterStatus, NodeStatus};
 use self::deciding::Deciding;
 #[cfg(feature = "cli")]
 pub(crate) use self::forgetting::{Forgetting, forgetting, mark_forgetting};
+use self::kept::{Answered, What};
 pub use self::marking::{Marked, look_at_directory, mark_directory};
 use self::messages::Messages;
 use self::news::News;
@@ -394,10 +396,10 @@ impl Member {
                 Some(Local::RemoteLook { node, id, looking, deadline, is_granted }) => {
                     self.served_look((node, id), looking, deadline, is_granted, result, now);
                 }
-                Some(Local::Remote { node, id, is_read }) => {
+                Some(Local::Remote { node, id, is_read, until }) => {
                     self.calls.end_remote(node);
-                    let answer = self.answer_for(result, is_read);
-                    self.say(node, id, &answer);
+                    let relay = self.answer_for(result, is_read);
+                    self.say_answer(node, Answered { id, is_read, until }, &relay);
                 }
             }
         }
@@ -418,12 +420,16 @@ impl Member {
     ///
     /// - `id`: the number of the call of that one's which it answers; 0: none.
     fn say(&mut self, to: u64, id: u64, relay: &Relay) {
-        self.out.push_back(Outbound {
-            to,
-            call: None,
-            class: Class::Normal,
-            bytes: relay::encode(id, relay),
-        });
+        self.send(to, What::Word, id, relay);
+    }
+
+    /// Tells another node what came of a call of its.
+    fn say_answer(&mut self, to: u64, answer: Answered, relay: &Relay) {
+        self.send(to, What::Answer(answer), answer.id, relay);
+    }
+
+    fn send(&mut self, to: u64, what: What, id: u64, relay: &Relay) {
+        self.out.push_back(Outbound { to, what, class: Class::Normal, bytes: relay::encode(id, relay) });
     }
 
     /// Nobody waits for a read any more.
@@ -437,8 +443,7 @@ impl Member {
 
     /// Passes a call of this node's on.
     fn ask(&mut self, to: u64, id: u64, relay: &Relay) {
-        let bytes = relay::encode(id, relay);
-        self.out.push_back(Outbound { to, call: Some(id), class: Class::Normal, bytes });
+        self.send(to, What::Call(id), id, relay);
     }
 
     fn take_events(&mut self) {

@@ -3,12 +3,15 @@
 
 use std::time::Duration;
 
+use super::kept::{Answered, Kept, Parcel, Way, What};
 use super::people::Order;
 use super::{ClusterEvent, Member};
 use crate::driver::peer::{Event, Links, Notice, class_of};
 use crate::driver::store::shared::{Core, Shared, now};
+use crate::error::Error;
 use crate::peer::{Class, NodeName, NotSent};
-use crate::replication::{Denied, relay};
+use crate::replication::Denied;
+use crate::replication::relay::{self, Relay};
 use crate::store::engine::Now;
 use crate::time::{Clock, Instant};
 
@@ -16,41 +19,14 @@ use crate::time::{Clock, Instant};
 #[derive(Debug)]
 pub(super) struct Outbound {
     pub(super) to: u64,
-    /// The number of the call of this node's that it is; `None`: it is none.
-    pub(super) call: Option<u64>,
+    pub(super) what: What,
     pub(super) class: Class,
     pub(super) bytes: Vec<u8>,
-}
-
-/// What goes over a link.
-struct Parcel {
-    name: NodeName,
-    to: u64,
-    class: Class,
-    what: What,
-    bytes: Vec<u8>,
-}
-
-/// What something that goes over a link is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum What {
-    /// A frame of the node's own.
-    Frame,
-    /// A call of this node's.
-    Call(u64),
-    /// One that no link takes.
-    TooLong(u64),
-    /// An answer to a call of the other node's that no link takes.
-    LongAnswer(u64),
-    /// Something else that members say to each other.
-    Word,
 }
 
 /// What one turn takes from the node, and hands in to it, at most; one message in any case.
 const FRAMES_MAX: usize = 256;
 const BYTES_MAX: usize = 1 << 20;
-/// Entries for one node that wait for room in its link, at most; one message in any case.
-const KEPT_BYTES_MAX: usize = 32 << 20;
 /// How long the last words to other nodes may take.
 const LAST_WORDS: Duration = Duration::from_millis(50);
 
@@ -67,9 +43,7 @@ struct Load {
     messages: Vec<(NodeName, Vec<u8>)>,
     /// What did not leave, and for whom.
     unsent: Vec<(u64, What)>,
-    /// Words and entries for which their links have no room yet. While those are up they wait: a node that passed a write on waits for
-    /// the answer, and nobody says it again; and were entries dropped, all of them would be sent again, a long one over and over.
-    kept: Vec<Parcel>,
+    kept: Kept,
 }
 
 impl Shared {
@@ -119,11 +93,43 @@ fn take_out(core: &mut Core, load: &mut Load, now: Now) -> bool {
     is_over
 }
 
-/// Whether entries may wait behind those that do: they are sent again, and again to a node that is not known to have any.
-fn may_wait(kept: &[Parcel], entries: &Parcel) -> bool {
-    let waiting = kept.iter().filter(|it| it.to == entries.to && it.what == What::Frame);
-    let waiting: usize = waiting.map(|it| it.bytes.len()).sum();
-    waiting == 0 || waiting + entries.bytes.len() <= KEPT_BYTES_MAX
+/// The links, and what did not leave by them.
+struct Ways<'a> {
+    links: &'a mut Links,
+    unsent: &'a mut Vec<(u64, What)>,
+    /// Nodes to which a call did not leave. What follows on it does not leave either: it would come first.
+    stuck: Vec<u64>,
+    /// Calls do not leave.
+    is_old: bool,
+}
+
+impl Way for Ways<'_> {
+    fn room(&self, parcel: &Parcel) -> std::result::Result<(), NotSent> {
+        self.links.check_room(&parcel.name, parcel.class, parcel.bytes.len())
+    }
+
+    fn send(&mut self, parcel: Parcel) {
+        let Parcel { name, to, class, what, bytes } = parcel;
+        let is_call = matches!(what, What::Call(_));
+        if is_call && (self.is_old || self.stuck.contains(&to)) {
+            return self.unsent.push((to, what));
+        }
+        match (self.links.send(&name, class, bytes), what) {
+            (Ok(()), _) => {}
+            (Err(NotSent::Length), What::Call(id)) => self.unsent.push((to, What::TooLong(id))),
+            (Err(NotSent::Length), What::Answer(answer)) => self.unsent.push((to, What::LongAnswer(answer))),
+            (Err(_), _) => {
+                self.unsent.push((to, what));
+                if is_call {
+                    self.stuck.push(to);
+                }
+            }
+        }
+    }
+
+    fn lose(&mut self, to: u64, what: What) {
+        self.unsent.push((to, what));
+    }
 }
 
 impl Load {
@@ -140,49 +146,17 @@ impl Load {
                 Order::Secure(secured) => links.secure(*secured),
             }
         }
-        // What follows on something that does not leave does not leave either: it would come first.
-        let (mut stuck, mut full) = (Vec::new(), Vec::new());
-        for parcel in std::mem::take(&mut self.kept).into_iter().chain(self.frames.drain(..)) {
-            let is_entries = parcel.what == What::Frame && parcel.class == Class::Normal;
-            if parcel.what == What::Word || is_entries {
-                let room = links.check_room(&parcel.name, parcel.class, parcel.bytes.len());
-                let is_full = full.contains(&parcel.to) || room == Err(NotSent::Full);
-                if is_full && (!is_entries || may_wait(&self.kept, &parcel)) {
-                    full.push(parcel.to);
-                    self.kept.push(parcel);
-                    continue;
-                }
-                if room == Err(NotSent::Length)
-                    && parcel.what == What::Word
-                    && let Some(id) = relay::answered(&parcel.bytes)
-                {
-                    self.unsent.push((parcel.to, What::LongAnswer(id)));
-                    continue;
-                }
-            }
-            let Parcel { name, to, class, what, bytes } = parcel;
-            let is_call = matches!(what, What::Call(_));
-            if is_call && (is_old || stuck.contains(&to)) {
-                self.unsent.push((to, what));
-                continue;
-            }
-            match (links.send(&name, class, bytes), what) {
-                (Ok(()), _) => {}
-                (Err(NotSent::Length), What::Call(id)) => self.unsent.push((to, What::TooLong(id))),
-                (Err(_), _) => {
-                    self.unsent.push((to, what));
-                    if is_call {
-                        stuck.push(to);
-                    }
-                }
-            }
+        let now = Clock.now();
+        let mut way = Ways { links, unsent: &mut self.unsent, stuck: Vec::new(), is_old };
+        self.kept.drain(now, &mut way);
+        for parcel in self.frames.drain(..) {
+            self.kept.take(parcel, now, &mut way);
         }
     }
 
     /// The link to a node is another one, or none: what waited for the one before does not go.
     fn drop_kept(&mut self, peer: &NodeName) {
-        let dropped = self.kept.extract_if(.., |it| it.name == *peer).map(|it| (it.to, it.what));
-        self.unsent.extend(dropped);
+        self.kept.forget(peer, |to, what| self.unsent.push((to, what)));
     }
 
     /// Takes what came.
@@ -223,9 +197,19 @@ impl Member {
                 What::Frame => self.node.handle_unreachable(to),
                 What::Call(id) => self.not_sent(to, id),
                 What::TooLong(id) => self.too_long(to, id),
+                What::LongAnswer(Answered { id, is_read: true, .. }) => {
+                    let why = "its answer is longer than the message_bytes_max of the links to the primary; ask that one itself";
+                    let why = Denied::Refused(Error::invalid("command", why));
+                    self.say(to, id, &Relay::Written(Err(why)));
+                }
+                What::LateAnswer(Answered { id, is_read: true, .. }) => {
+                    self.say(to, id, &Relay::Written(Err(Denied::TimedOut)));
+                }
                 // It is done: who asked may ask what came of it.
-                What::LongAnswer(id) => self.say(to, id, &relay::Relay::Written(Err(Denied::Unknown))),
-                What::Word => {}
+                What::LongAnswer(Answered { id, .. }) | What::LateAnswer(Answered { id, .. }) => {
+                    self.say(to, id, &Relay::Written(Err(Denied::Unknown)));
+                }
+                What::Answer(_) | What::Report | What::Word => {}
             }
         }
         for notice in load.notices.drain(..) {
@@ -251,12 +235,12 @@ impl Member {
                 }
                 self.refusals.forget(number);
                 let address = self.options.client_address.clone().unwrap_or_default();
-                self.say(number, 0, &relay::Relay::Card { address });
+                self.say(number, 0, &Relay::Card { address });
                 if let Some(address) = self.options.reached_at.clone() {
-                    self.say(number, 0, &relay::Relay::Door { address });
+                    self.say(number, 0, &Relay::Door { address });
                 }
                 if self.progress.wants() {
-                    self.say(number, 0, &relay::Relay::Ask);
+                    self.say(number, 0, &Relay::Ask);
                 }
                 ClusterEvent::LinkUp { node: peer.to_string() }
             }
@@ -301,9 +285,9 @@ impl Member {
         while self.node.poll_frame(&mut frame, now).is_some() {
             self.unsent_frames += 1;
         }
-        while let Some(Outbound { to, call, .. }) = self.poll_out() {
+        while let Some(Outbound { to, what, .. }) = self.poll_out() {
             self.unsent_frames += 1;
-            if let Some(id) = call {
+            if let What::Call(id) = what {
                 self.not_sent(to, id);
             }
         }
@@ -317,12 +301,14 @@ impl Member {
         while load.frames.len() < FRAMES_MAX && bytes < BYTES_MAX {
             let (to, class, what, taken) = if let Some(to) = self.node.poll_frame(&mut frame, now) {
                 (to, class_of(&frame), What::Frame, std::mem::take(&mut frame))
-            } else if let Some(Outbound { to, call, class, bytes }) = self.poll_out() {
-                if let Some(id) = call.filter(|id| !self.may_leave(*id)) {
+            } else if let Some(Outbound { to, what, class, bytes }) = self.poll_out() {
+                if let What::Call(id) = what
+                    && !self.may_leave(id)
+                {
                     self.not_sent(to, id);
                     continue;
                 }
-                (to, class, call.map_or(What::Word, What::Call), bytes)
+                (to, class, what, bytes)
             } else {
                 break;
             };

@@ -1,6 +1,7 @@
 //! How far the nodes are, for pools that leave out who is too far behind: each tells those who have asked.
 
 use super::Member;
+use super::kept::What;
 use crate::replication::Status;
 use crate::replication::progress::{Known, Report};
 use crate::replication::relay::Relay;
@@ -24,7 +25,7 @@ impl Member {
             return;
         }
         let report = Relay::Report(own_report(&self.node.status()));
-        askers.into_iter().for_each(|to| self.say(to, 0, &report));
+        askers.into_iter().for_each(|to| self.send(to, What::Report, 0, &report));
     }
 
     /// A node has told.

@@ -9,7 +9,9 @@
 use std::time::Duration;
 
 use super::calls::{Asked, CHANGE, Call, Local, Looking, READ};
+use super::kept::What;
 use super::passed::Write;
+use super::peers::Outbound;
 use super::{Member, reply_of};
 use crate::driver::store::ground::{Caller, Source, Wanted};
 use crate::error::{Error, Result};
@@ -338,7 +340,7 @@ impl Member {
             Relay::Read { millis } => {
                 let deadline = now.instant.saturating_add(Duration::from_millis(u64::from(millis)));
                 let result = self.submit_remote(from, |member| member.node.read(Some(deadline), now));
-                self.serve(from, id, true, result);
+                self.serve(from, (id, true, deadline), result);
             }
             Relay::Look { millis, token, look } => {
                 let deadline = now.instant.saturating_add(Duration::from_millis(u64::from(millis)));
@@ -380,7 +382,7 @@ impl Member {
 
     /// Takes a write of another node's: it is done behind those that wait.
     fn take_write(&mut self, write: Write, now: Now) {
-        let Write { from, id, .. } = write;
+        let Write { from, id, deadline: until, .. } = write;
         let is_behind = !self.calls.passed.is_empty();
         let admitted = self.submit_remote(from, |member| {
             if is_behind {
@@ -392,7 +394,7 @@ impl Member {
         {
             self.calls.passed.push(write);
         } else {
-            self.serve(from, id, false, admitted);
+            self.serve(from, (id, false, until), admitted);
         }
     }
 
@@ -417,7 +419,7 @@ impl Member {
                 Err(_) => self.calls.end_remote(write.from),
                 Ok(_) => has_submitted = true,
             }
-            self.serve(write.from, write.id, false, result);
+            self.serve(write.from, (write.id, false, write.deadline), result);
         }
         has_submitted
     }
@@ -465,13 +467,12 @@ impl Member {
     fn serve(
         &mut self,
         from: u64,
-        id: u64,
-        is_read: bool,
+        (id, is_read, until): (u64, bool, Instant),
         result: std::result::Result<crate::replication::Ticket, Denied>,
     ) {
         match result {
             Ok(local) => {
-                self.calls.local.insert(local, Local::Remote { node: from, id, is_read });
+                self.calls.local.insert(local, Local::Remote { node: from, id, is_read, until });
             }
             Err(why) => {
                 let answer = self.answer_for(Err(why), is_read);
@@ -560,7 +561,7 @@ impl Member {
             self.node.forget_read(ticket);
         }
         // What has not left was for the process that was there.
-        self.out.retain(|it| it.to != to || it.call.is_some() || it.class == Class::Bulk);
+        self.out.retain(|it| it.to != to || matches!(it.what, What::Call(_)) || it.class == Class::Bulk);
         self.take_back(to, None);
         for id in self.calls.sent_to(to) {
             if let Some(call) = self.calls.take_sent(to, id) {
@@ -585,8 +586,12 @@ impl Member {
 
     /// Holds a call that did not leave, and all for that node that are to leave yet.
     fn take_back(&mut self, to: u64, first: Option<u64>) {
-        let behind: Vec<u64> = self.out.iter().filter(|it| it.to == to).filter_map(|it| it.call).collect();
-        self.out.retain(|it| it.to != to || it.call.is_none());
+        let call_of = |it: &Outbound| match it.what {
+            What::Call(id) if it.to == to => Some(id),
+            _ => None,
+        };
+        let behind: Vec<u64> = self.out.iter().filter_map(call_of).collect();
+        self.out.retain(|it| call_of(it).is_none());
         for id in first.into_iter().chain(behind) {
             if let Some(call) = self.calls.take_sent(to, id) {
                 self.calls.hold(call);
