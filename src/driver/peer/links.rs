@@ -224,6 +224,17 @@ impl Links {
         connection.link.check_room(class, bytes)
     }
 
+    /// What waits in the link to a node to go, in bytes as the link counts them; 0 where there is no link.
+    pub fn waiting(&self, to: &NodeName, class: Class) -> u64 {
+        let linked = linked(&self.roster, &self.connections, to);
+        linked.map_or(0, |(_, connection)| connection.link.waiting(class).1)
+    }
+
+    /// Has all go that the system takes now, before the next [`turn`](Self::turn).
+    pub fn flush(&mut self) {
+        self.run_pending(Clock.now());
+    }
+
     /// A node that belongs to the cluster from now on, or its new address or number.
     ///
     /// # Errors

@@ -149,6 +149,16 @@ impl Kept {
         });
     }
 
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// What has its turn, for each node.
+    pub(super) fn firsts(&self) -> impl Iterator<Item = &Parcel> {
+        self.nodes.values().filter_map(|it| it.of(it.turn()?).parcels.front())
+    }
+
     /// The link to a node is another one, or none: what waited for the one before does not go.
     pub(super) fn forget(&mut self, peer: &NodeName, mut lost: impl FnMut(u64, What)) {
         self.nodes.retain(|_, waiting| {

@@ -27,6 +27,9 @@ pub(super) struct Outbound {
 /// What one turn takes from the node, and hands in to it, at most; one message in any case.
 const FRAMES_MAX: usize = 256;
 const BYTES_MAX: usize = 1 << 20;
+/// As long as more waits in a link, entries and answers wait outside of it, where they have their turns, and what nobody waits for any
+/// more is let go of.
+const AHEAD_BYTES: u64 = 1 << 20;
 /// How long the last words to other nodes may take.
 const LAST_WORDS: Duration = Duration::from_millis(50);
 
@@ -69,7 +72,8 @@ impl Shared {
             // From when it was taken it was not seen here whether the process has stood still.
             let sight = self.sight.as_ref();
             load.carry(links, sight.is_some_and(|sight| sight.has_stood_still_since(load.taken_at)));
-            let wait = if load.more || !load.unsent.is_empty() { Some(Duration::ZERO) } else { None };
+            let is_busy = load.more || !load.unsent.is_empty() || load.may_go_on(links);
+            let wait = if is_busy { Some(Duration::ZERO) } else { None };
             if links.turn(wait).is_err() {
                 // The system fails the loop itself: the others see this node as gone, and it sees them so.
                 let mut core = self.core.lock();
@@ -103,9 +107,15 @@ struct Ways<'a> {
     is_old: bool,
 }
 
+/// What the link says to a parcel that may wait.
+fn room(links: &Links, parcel: &Parcel) -> std::result::Result<(), NotSent> {
+    links.check_room(&parcel.name, parcel.class, parcel.bytes.len())?;
+    if links.waiting(&parcel.name, parcel.class) > AHEAD_BYTES { Err(NotSent::Full) } else { Ok(()) }
+}
+
 impl Way for Ways<'_> {
     fn room(&self, parcel: &Parcel) -> std::result::Result<(), NotSent> {
-        self.links.check_room(&parcel.name, parcel.class, parcel.bytes.len())
+        room(self.links, parcel)
     }
 
     fn send(&mut self, parcel: Parcel) {
@@ -152,6 +162,15 @@ impl Load {
         for parcel in self.frames.drain(..) {
             self.kept.take(parcel, now, &mut way);
         }
+    }
+
+    /// Whether some of what waits has room, once all has gone that the system takes: no event may come of that.
+    fn may_go_on(&self, links: &mut Links) -> bool {
+        if self.kept.is_empty() {
+            return false;
+        }
+        links.flush();
+        self.kept.firsts().any(|parcel| room(links, parcel) != Err(NotSent::Full))
     }
 
     /// The link to a node is another one, or none: what waited for the one before does not go.
