@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::ahead::{Ahead, Leaves};
 use super::errand::Errand;
 use crate::error::Error;
-use crate::store::index::{Command, Outcome, State, Timestamp, View};
+use crate::store::index::{Answer, Command, Outcome, State, Timestamp, View};
 
 /// When a write is answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,6 +88,11 @@ pub struct Done {
 }
 
 impl Done {
+    /// Whether it came to something: a command that rests on what has changed since is to be made up anew.
+    pub fn is_met(&self) -> bool {
+        !matches!(self.outcome.answer, Ok(Answer::Transaction { is_met: false, .. }))
+    }
+
     pub(super) fn position(&self) -> Position {
         Position { epoch: self.epoch, sequence: self.outcome.sequence }
     }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::dispatch::LEFT_HOLD;
+use super::loss::Loss;
 use super::pace::Pace;
 use super::{Action, ClientId, LinkId, Split};
 use crate::resp::{Parser, Position, Sending};
@@ -155,8 +156,8 @@ pub(super) struct Client {
     pub(super) seeks: u64,
     /// The token says less than it has seen, until a position has come that it asked for after so many.
     pub(super) lost: Option<u64>,
-    /// Where what it wrote last is lost with a primary.
-    pub(super) gone: Option<Position>,
+    /// What it wrote last is lost with a primary.
+    pub(super) loss: Option<Loss>,
     /// The connection whose position it asked for last, and in which round.
     pub(super) sought: Option<(LinkId, u64)>,
     pub(super) home: Option<u64>,
@@ -342,7 +343,7 @@ impl Split {
             unsettled: 0,
             seeks: 0,
             lost: None,
-            gone: None,
+            loss: None,
             sought: None,
             home: None,
             has_read: false,

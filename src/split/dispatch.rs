@@ -135,8 +135,12 @@ impl Split {
 
     /// What is answered here to who waits for what is known to be lost.
     fn answer_gone(&self, id: ClientId, ask: Ask) -> Option<Vec<u8>> {
-        let Position { epoch, sequence } =
-            self.client(id)?.gone.filter(|_| matches!(ask, Ask::Wait { .. }))?;
+        let client = self.client(id)?;
+        let loss = client.loss.as_ref().filter(|_| matches!(ask, Ask::Wait { .. }))?;
+        if loss.is_open() && !client.knows_token() {
+            return None;
+        }
+        let Position { epoch, sequence } = loss.of;
         Some(error(format!("LOST what was written at {epoch}:{sequence} is lost").as_bytes()))
     }
 

@@ -30,6 +30,7 @@
 //! | `answer` | where answers of nodes end |
 //! | `client` | one client: what it has sent, and what it is to be told |
 //! | `link` | one connection to a node: what was sent, and who waits for it |
+//! | `loss` | what a client has written and is lost with a primary |
 //! | `nodes` | the nodes: which may be asked for what |
 //! | `take` | from bytes of a client to slots |
 //! | `dispatch` | from slots to connections |
@@ -53,6 +54,7 @@ mod client;
 mod dispatch;
 pub mod lag;
 mod link;
+mod loss;
 mod nodes;
 mod options;
 mod pace;

@@ -3,6 +3,7 @@
 use super::client::{Ask, Mode, Run, State};
 use super::dispatch::nothing;
 use super::link::{Stage, Use, What};
+use super::loss::Loss;
 use super::nodes::of;
 use super::take::error;
 use super::{Action, ClientId, LinkId, Split};
@@ -158,7 +159,7 @@ impl Split {
         if let Some(client) = self.client_mut(id)
             && client.token == position
         {
-            client.gone = Some(position);
+            client.loss = Some(Loss::new(position));
             client.token = Position::default();
             client.lose_token();
         }
@@ -201,6 +202,9 @@ impl Split {
             client.token = client.token.max(position);
             if client.lost.is_some_and(|after| seek > after) {
                 client.lost = None;
+            }
+            if client.loss.as_mut().is_some_and(|loss| loss.handle_position(seek, position)) {
+                client.loss = None;
             }
             self.touch(id);
         }
@@ -289,8 +293,12 @@ impl Split {
                 _ => {}
             }
             // `WAIT` is for what was written last.
-            if ask.run() == Run::Writes && answer.first() != Some(&b'-') {
-                client.gone = None;
+            if let Some(loss) = &mut client.loss
+                && ask.run() == Run::Writes
+                && answer.first() != Some(&b'-')
+                && !is_void(ask, &answer)
+            {
+                loss.handle_write(&answer, client.seeks);
             }
             client.slots[at].state = State::Ready(answer);
             self.release(id);

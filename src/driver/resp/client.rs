@@ -1,19 +1,16 @@
 //! [`Client`]: one Redis client: its socket, and what it has of the system's at the moment.
 
 use std::io;
-use std::time::Duration;
 
 use socket2::Socket;
 
+use super::patience::Patience;
 use crate::driver::net;
 use crate::driver::store::Caller;
 use crate::driver::timer::TimerId;
 use crate::resp::{Connection, Hub};
 use crate::sys::fork::Moment;
 use crate::time::Instant;
-
-/// How long who has ended its half is thought to wait for what comes next.
-const LATE: Duration = Duration::from_millis(100);
 
 pub(super) struct Client {
     pub(super) socket: Socket,
@@ -23,8 +20,8 @@ pub(super) struct Client {
     pub(super) is_readable: bool,
     /// The other side ended its half, and what it sent before may still be unread.
     pub(super) is_ending: bool,
-    /// Since when, or since when nothing of what it has asked for was done; `None`: nobody has looked since.
-    pub(super) waits_since: Option<Instant>,
+    /// Whether it is thought to wait all the same.
+    pub(super) patience: Patience,
     /// It ended its half while this process stood still.
     pub(super) is_late: bool,
     /// It is to go as soon as nothing that it has asked for is left.
@@ -66,20 +63,10 @@ impl Client {
     /// Whether it waits for what comes of its writes. One that has ended its half does as long as they go on; who gives up may ask
     /// elsewhere, and what stands about is not done behind that.
     pub(super) fn caller(&mut self, now: Instant) -> Caller {
-        if !self.is_ending {
-            return Caller::Waits;
-        }
-        let since = *self.waits_since.get_or_insert(now);
-        match self.is_late || since.saturating_add(LATE) <= now {
-            true => Caller::HasGivenUp,
-            false => Caller::MayHaveLeft,
-        }
-    }
-
-    /// Something that it has asked for was done.
-    pub(super) fn note_done(&mut self, now: Instant) {
-        if self.caller(now) == Caller::MayHaveLeft {
-            self.waits_since = Some(now);
+        match (self.is_ending, self.is_late) {
+            (false, _) => Caller::Waits,
+            (true, true) => Caller::HasGivenUp,
+            (true, false) => self.patience.caller(self.connection.is_under_way(), now),
         }
     }
 

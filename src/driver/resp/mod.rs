@@ -8,6 +8,7 @@
 //! | file | owns |
 //! |---|---|
 //! | `client` | one client: its socket, what it has read and written |
+//! | `patience` | how long who has ended its half is thought to wait |
 //! | `exchange` | messages of channels between loops, and who has subscribed where |
 //! | `listening` | where clients come in, and why it pauses |
 //! | `watch` | what the owner is told of the store |
@@ -20,6 +21,7 @@ mod client;
 mod cluster_watch;
 mod exchange;
 pub(crate) mod listening;
+mod patience;
 pub(crate) mod scans;
 pub(crate) mod shared;
 pub(crate) mod watch;
@@ -35,6 +37,7 @@ use slab::Slab;
 use self::client::Client;
 use self::exchange::Others;
 use self::listening::{Door, Guest};
+use self::patience::Patience;
 use self::shared::SharedClients;
 use crate::driver::listening::{ListeningSocket, Verdict};
 use crate::driver::mailbox::Sender;
@@ -44,7 +47,7 @@ use crate::driver::store::{Finished, Lane, Store};
 use crate::driver::token::{GENERATION_MASK, Key, Source};
 use crate::driver::worker::{Core, Message, Timer};
 use crate::error::Result;
-use crate::resp::{Connection, Hub, Order};
+use crate::resp::{Connection, Done, Hub, Order};
 use crate::rng::Rng;
 use crate::time::Instant;
 
@@ -215,7 +218,7 @@ impl Clients {
             // What it says may be there already. Whether it has gone since is told with what it said.
             is_readable: !self.lane.has_stood_still(),
             is_ending: false,
-            waits_since: None,
+            patience: Patience::default(),
             is_late: false,
             is_parting: false,
             has_ended: false,
@@ -271,6 +274,13 @@ impl Clients {
             return;
         }
         let looks_again = self.lane.note_turn();
+        if looks_again && self.lane.has_stood_still() {
+            for (_, client) in &mut self.table {
+                if client.is_ending {
+                    client.patience.give_up();
+                }
+            }
+        }
         let mut gone = Vec::new();
         for &key in &self.called {
             let Some(client) = find(&mut self.table, key) else { continue };
@@ -369,8 +379,8 @@ impl Clients {
                             self.called.push(key);
                         }
                         let keys = batch.of(number_of(key), client.caller(at));
-                        if completed.is_ok() {
-                            client.note_done(at);
+                        if completed.as_ref().is_ok_and(Done::is_met) {
+                            client.patience.note_done(at);
                         }
                         client.connection.take_completion(ticket, completed, &mut self.hub, keys, now);
                     }
@@ -382,7 +392,7 @@ impl Clients {
                         }
                         let keys = batch.of(number_of(key), client.caller(at));
                         if told.is_ok() {
-                            client.note_done(at);
+                            client.patience.note_done(at);
                         }
                         client.connection.take_told(ticket, told, &mut self.hub, keys, now);
                     }

@@ -3,7 +3,7 @@
 //!
 //! What is chosen depends on what is applied, so one such entry is under way at a time. What it does not make room for waits
 //! until it is applied; when there is nothing more to take out it goes into the log all the same, and is refused there, on all
-//! nodes alike.
+//! nodes alike. What needs room behind settings waits until those are applied: they say how much there is.
 
 use std::collections::VecDeque;
 
@@ -19,6 +19,8 @@ pub(super) struct Room {
     under_way: VecDeque<UnderWay>,
     forecast: Forecast,
     evictions: usize,
+    /// Where settings stand that are not in force yet, the last ones.
+    settings: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -57,8 +59,19 @@ impl Room {
         }
     }
 
+    /// An entry with settings was put into the log.
+    pub(super) fn note_settings(&mut self, sequence: u64) {
+        self.settings = Some(sequence);
+    }
+
+    /// Whether what comes next is judged by settings that are not in force yet.
+    pub(super) fn has_settings(&self) -> bool {
+        self.settings.is_some()
+    }
+
     /// Entries up to this one are applied.
     pub(super) fn applied(&mut self, state: &State, sequence: u64) {
+        self.settings = self.settings.filter(|settings| *settings > sequence);
         while let Some(first) = self.under_way.pop_front_if(|first| first.sequence <= sequence) {
             self.forecast.applied(state, first.sequence, first.bound);
             self.evictions -= usize::from(first.is_eviction);

@@ -10,7 +10,7 @@ use super::{Answer, Denied, Done, Level, Node, Position, Reached, Ticket};
 use crate::error::Error;
 use crate::store::engine::{Durability, Now};
 use crate::store::index::forecast::Plan;
-use crate::store::index::{Command, Outcome};
+use crate::store::index::{Command, Operation, Outcome};
 use crate::time::Instant;
 
 /// A write that is not in the log yet.
@@ -22,8 +22,9 @@ struct Proposal {
     deadline: Option<Instant>,
     /// By how much it may make the state grow, at most.
     growth: u64,
-    /// Whether there has to be room for that before.
+    /// Whether there has to be room for that before, where there is a limit.
     needs_room: bool,
+    is_settings: bool,
 }
 
 /// A write that is in the log.
@@ -162,7 +163,8 @@ impl Node {
             return Err(refused(problem.clone()));
         }
         self.engine.check_growth(command, self.calls.writes.proposed_bytes).map_err(refused)?;
-        let (growth, needs_room) = (self.engine.growth(command), self.engine.needs_room_in_memory(command));
+        let (growth, needs_room) = self.engine.growth(command);
+        let is_settings = matches!(command.operation, Operation::Configure(_));
         let ticket = self.calls.next();
         let level = level.unwrap_or_else(|| self.engine.options().durability.into());
         self.calls.writes.proposed_bytes += payload.len() as u64;
@@ -173,6 +175,7 @@ impl Node {
             deadline,
             growth,
             needs_room,
+            is_settings,
         });
         Ok(ticket)
     }
@@ -242,7 +245,8 @@ impl Node {
             let Some(first) = self.step_proposal(entries.clone()) else { return };
             self.pace.begun(first, count as u64, bytes, self.now.instant);
             let epoch = self.raw.raft.term;
-            let bounds = self.calls.writes.proposals.iter().map(|it| it.growth);
+            let is_limited = self.engine.state().settings().memory_max > 0;
+            let bounds = self.calls.writes.proposals.iter().map(|it| if is_limited { it.growth } else { 0 });
             match plan {
                 Some(plan) => self.room.take(first, plan, entries.into_iter()),
                 None => {
@@ -252,8 +256,11 @@ impl Node {
             }
             for (at, proposal) in self.calls.writes.proposals.drain(..count).enumerate() {
                 self.calls.writes.proposed_bytes -= proposal.payload.len() as u64;
-                let Proposal { ticket, level, deadline, .. } = proposal;
+                let Proposal { ticket, level, deadline, is_settings, .. } = proposal;
                 let sequence = first + at as u64;
+                if is_settings {
+                    self.room.note_settings(sequence);
+                }
                 let (voters, applied) = (self.members.voters.len(), None);
                 let write = Write { ticket, epoch, level, deadline, is_change: false, voters, applied };
                 self.calls.writes.logged.insert(sequence, write);
@@ -266,10 +273,15 @@ impl Node {
     }
 
     /// How many proposals can go into the log at once, and their bytes: as many as fit a message, and the memory at a glance. `None`:
-    /// they have to wait for what earlier primaries left in the log, which is not counted, since it comes first.
+    /// they have to wait for what earlier primaries left in the log, which is not counted, since it comes first; or for settings
+    /// that are under way, by which they will be judged.
     fn fitting(&self) -> Option<(usize, u64)> {
-        let (state, is_settled) = (self.engine.state(), self.is_settled());
-        let limit = state.settings().memory_max;
+        let state = self.engine.state();
+        let mut is_settled = self.is_settled() && !self.room.has_settings();
+        let limit = match state.settings().memory_max {
+            0 => u64::MAX,
+            limit => limit,
+        };
         let (mut bytes, mut count, mut total) = (0, 0, self.room.total(state));
         for proposal in &self.calls.writes.proposals {
             let more = proposal.payload.len() as u64 + 64;
@@ -283,6 +295,7 @@ impl Node {
             if proposal.needs_room && total > limit {
                 break;
             }
+            is_settled &= !proposal.is_settings;
             (bytes, count) = (bytes + more, count + 1);
         }
         Some((count, bytes))
@@ -294,7 +307,8 @@ impl Node {
         let mut proposals = self.calls.writes.proposals.iter();
         let (mut count, mut bytes) = (1, proposals.next().map_or(0, |first| first.payload.len() as u64 + 64));
         let fits = plan.is_exact();
-        for proposal in proposals.take_while(|_| fits) {
+        // What stands behind settings is judged by those.
+        for proposal in proposals.take_while(|it| fits && !it.is_settings) {
             let more = proposal.payload.len() as u64 + 64;
             let is_long = bytes + more > self.options.message_bytes;
             if is_long || !self.room.add(state, plan, &proposal.payload) {

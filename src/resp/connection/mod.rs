@@ -280,6 +280,14 @@ impl Connection {
         is_busy || !self.slots.is_empty() || self.is_held || self.has_requests(hub)
     }
 
+    /// Whether something that the client has asked for goes on: a write, what the primary is asked for, or `WAIT`. What stands in a
+    /// line, or waits for a quorum or for more of the log, is not begun.
+    pub fn is_under_way(&self) -> bool {
+        let is_busy =
+            matches!(self.busy, Some(Busy::Write { .. } | Busy::Elsewhere { .. } | Busy::Wait { .. }));
+        is_busy || !self.slots.is_empty()
+    }
+
     /// Whether `WAIT` or `WAITAOF` holds all further requests up.
     pub fn is_waiting(&self) -> bool {
         matches!(self.busy, Some(Busy::Wait { .. }))

@@ -173,6 +173,67 @@ fn who_waits_for_what_is_lost_is_told_and_not_sent_on() {
 }
 
 #[test]
+fn a_write_that_wrote_nothing_does_not_hide_that_the_last_one_is_lost() {
+    const LOST: &str = "-LOST what was written at 1:7 is lost\r\n";
+    let learns = || {
+        let (mut bench, client) = Bench::at_primary();
+        bench.split.handle_topology(&topology(2, Some(2), 2), bench.now);
+        bench.say(client, "GET a");
+        let (strong, _) = bench.sent(2);
+        bench.answer(strong, &format!("{LOST}$-1\r\n"));
+        assert_eq!(bench.told(client), "$-1\r\n");
+        (bench, client, strong)
+    };
+    let waits = |bench: &mut Bench, client: ClientId| {
+        bench.say(client, "WAIT 1 100");
+        bench.told(client)
+    };
+    let writes = [
+        ("DEL nothing", ":0\r\n"),
+        ("SET a 1 NX", "$-1\r\n"),
+        ("HDEL h f", ":0\r\n"),
+        ("MULTI\nGET a\nEXEC", "*1\r\n$1\r\n1\r\n"),
+    ];
+    for (line, answer) in writes {
+        let is_exec = line.starts_with("MULTI");
+        let before = if is_exec { "+OK\r\n+QUEUED\r\n" } else { "" };
+        for has_written in [false, true] {
+            let (mut bench, client, strong) = learns();
+            bench.answer(strong, "*2\r\n:2\r\n:6\r\n");
+            bench.say(client, line);
+            let (link, said) = bench.sent(2);
+            let fence = if said.starts_with("TRIMTAB AFTER") { ":0\r\n" } else { "" };
+            bench.answer(link, &format!("{fence}{before}{answer}"));
+            assert_eq!(bench.told(client), format!("{before}{answer}"));
+            // What the position says, which is waited for, counts.
+            assert_eq!(waits(&mut bench, client), "", "{line}");
+            let sequence = if has_written { 7 } else { 6 };
+            bench.answer(link, &format!("*2\r\n:2\r\n:{sequence}\r\n"));
+            if has_written {
+                let (own, said) = bench.sent(2);
+                assert!(said.starts_with("TRIMTAB AFTER 2 7 10000 WAIT 1 100"), "{said}");
+                bench.answer(own, ":1\r\n");
+                assert_eq!(bench.told(client), ":1\r\n", "{line}");
+            } else {
+                assert_eq!(bench.told(client), LOST, "{line}");
+                assert_eq!(waits(&mut bench, client), LOST, "{line}");
+            }
+        }
+    }
+    // It is not known yet where the log was before.
+    for (line, answer, is_lost) in [("DEL nothing", ":0\r\n", true), ("SET a 1", "+OK\r\n", false)] {
+        let (mut bench, client, strong) = learns();
+        bench.say(client, line);
+        let (light, _) = bench.sent(2);
+        bench.answer(light, &format!("{answer}*2\r\n:2\r\n:7\r\n"));
+        assert_eq!(bench.told(client), answer);
+        bench.answer(strong, "*2\r\n:2\r\n:6\r\n");
+        let told = waits(&mut bench, client);
+        assert_eq!(told == LOST, is_lost, "{line}: {told}");
+    }
+}
+
+#[test]
 fn what_is_too_long_with_a_position_before_it_goes_behind_one() {
     let limits = |arguments_max, request_max| crate::resp::Limits {
         arguments_max,

@@ -17,6 +17,7 @@ use super::submit::malformed;
 use crate::error::{Error, Result};
 use crate::rng::Rng;
 use crate::store::index::evict::Eviction;
+use crate::store::index::forecast;
 use crate::store::index::{Command, FETCH_MAX, Index, Operation, Outcome, State, Timestamp};
 use crate::store::log::record::{Vote, record_bytes};
 use crate::store::log::{self, Appended, Disk, Epoch, File, Identity, Plan, Replayed, Sequence, Written};
@@ -437,14 +438,11 @@ impl Engine {
         self.counts.evictions += 1;
     }
 
-    /// By how much a command may make the state grow, at most; 0 where there is no limit.
-    pub fn growth(&self, command: &Command<'_>) -> u64 {
-        self.bound(command)
-    }
-
-    /// Whether there has to be room in memory for a command before it is proposed: it is not only refused when it is applied.
-    pub fn needs_room_in_memory(&self, command: &Command<'_>) -> bool {
-        self.bound(command) > 0 && self.needs_room(command)
+    /// By how much a command may make the state grow, at most, and whether there has to be room in memory for it before it is proposed,
+    /// if there is a limit: it is not only refused when it is applied.
+    pub fn growth(&self, command: &Command<'_>) -> (u64, bool) {
+        let growth = forecast::bound(command);
+        (growth, growth > 0 && self.needs_room(command))
     }
 
     /// Whether a full memory has keys taken out.

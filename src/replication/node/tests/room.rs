@@ -73,3 +73,64 @@ fn an_eviction_and_what_needs_it_wait_for_the_next_segment() {
     }
     assert!(ended_full > 30, "{ended_full}");
 }
+
+/// Whether writes have come to be done, each of them.
+fn are_done(node: &mut Node, tickets: &[Ticket]) -> bool {
+    let done: BTreeMap<Ticket, _> =
+        std::iter::from_fn(|| node.poll_completion()).map(|it| (it.ticket, it.result)).collect();
+    tickets.iter().all(|ticket| match &done[ticket] {
+        Ok(Answer::Written(done)) => done.outcome.as_ref().is_some_and(|it| it.answer.is_ok()),
+        _ => false,
+    })
+}
+
+#[test]
+fn what_comes_behind_a_lower_limit_has_room_made_by_that() {
+    let low = Settings { memory_max: 64 << 10, ..Settings::default() };
+    let configure =
+        Command { time: Timestamp::default(), request: None, operation: Operation::Configure(low) };
+    // Without a limit before, and with a higher one; put into the log by this primary, and by one before it.
+    for (former, is_left_over) in [(0, false), (256 << 10, false), (0, true), (256 << 10, true)] {
+        let case = format!("{former} bytes before, left over: {is_left_over}");
+        let disk = SimDisk::new(1, Faults::default());
+        let settings = Settings { memory_max: former, ..low };
+        let store = engine::Options { eviction: Eviction::Lru, settings, ..store() };
+        let identity = Identity { cluster: CLUSTER, node: 1 };
+        let open =
+            |now| Node::open(&disk, store.clone(), options(None), identity, &begin(1, 0), 77, now).unwrap().0;
+        let mut node = open(at(0));
+        settle(&mut node, &disk, at(1));
+        let before = Command { operation: Operation::Configure(settings), ..configure.clone() };
+        node.submit(&before, None, None, at(1)).unwrap();
+        let filling: Vec<_> =
+            (0..300).map(|number| put_long(&mut node, number, 200, at(1)).unwrap()).collect();
+        settle(&mut node, &disk, at(1));
+        assert!(are_done(&mut node, &filling), "{case}");
+        assert!(node.state().memory() > 2 * low.memory_max, "{case}");
+        node.submit(&configure, None, None, at(2)).unwrap();
+        if is_left_over {
+            // It is on disk, and not applied when the next reign begins.
+            node.advance(at(2));
+            let flush = node.poll_flush(at(2)).expect("it is to be on disk");
+            flush.run(&disk).unwrap();
+            drop(node);
+            disk.restart();
+            node = open(at(3));
+            while !node.is_primary() {
+                if let Some(flush) = node.poll_flush(at(3)) {
+                    let result = flush.run(&disk);
+                    node.handle_flushed(flush, result, at(3), |file| disk.name(file));
+                }
+                node.advance(at(3));
+            }
+            assert_eq!(node.state().settings().memory_max, former, "{case}");
+        }
+        let now = at(3);
+        let writes: Vec<_> =
+            (300..320).map(|number| put_long(&mut node, number, 200, now).unwrap()).collect();
+        settle(&mut node, &disk, now);
+        assert!(are_done(&mut node, &writes), "{case}");
+        assert_eq!(*node.state().settings(), low, "{case}");
+        assert!(node.state().memory() <= low.memory_max && node.engine().counts().evictions > 0, "{case}");
+    }
+}

@@ -37,6 +37,19 @@ fn no_more_writes_are_under_way_than_allowed() {
 }
 
 #[test]
+fn what_a_client_has_asked_for_is_under_way_until_it_is_answered() {
+    let mut world = World::plain(2);
+    for line in ["SET a 1", "HSET h f v", "MULTI\nSET a 2\nEXEC"] {
+        assert!(!world.connections[0].is_under_way());
+        world.send(0, line);
+        assert!(world.connections[0].is_under_way(), "{line}");
+        while world.apply() {}
+    }
+    world.send(0, "WAIT 1 0");
+    assert!(!world.connections[1].is_under_way() && world.connections[0].is_under_way());
+}
+
+#[test]
 fn what_was_read_is_read_again_if_somebody_has_changed_it() {
     let mut world = World::plain(2);
     world.ask(0, "HSET h n 1");
