@@ -186,6 +186,7 @@ impl Node {
     pub fn handle_unreachable(&mut self, node: u64) {
         self.long_entries.forget(node);
         self.raw.report_unreachable(node);
+        self.snapshot_unreachable(node);
         self.source_unreachable(node);
     }
 

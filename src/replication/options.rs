@@ -18,9 +18,9 @@ use crate::error::{Error, Result, within};
 /// | `tail_bytes` | bytes | 0 to 4 GiB | 16 MiB | entries kept in memory for replicas that are a little behind |
 /// | `kept_bytes_max` | bytes | 0 to 2^48 | 256 MiB | of the log that a snapshot stands for, kept for a replica that is behind |
 /// | `waiting_max` | calls | 1 to 2^24 | 65,536 | reads and writes that wait for an answer |
-/// | `snapshot_window` | pieces | 1 to 1,024 | 16 | pieces of a snapshot on their way to one replica, 256 KiB each |
+/// | `snapshot_window` | pieces | 1 to 1,024 | 16 | pieces of a snapshot on their way to one replica, 256 KiB each; fewer over a slow link |
 /// | `snapshot_rate` | bytes a second | 0: no limit | 0 | what a replica that catches up may take of the network |
-/// | `snapshot_retry` | time | 10 ms to 1 h | 1 s | how soon a piece that was not acknowledged is sent again |
+/// | `snapshot_retry` | time | 10 ms to 1 h | 1 s | how soon it is asked what of a snapshot has come when nothing is heard, beside twice the time that the last piece took |
 /// | `snapshot_timeout` | time | `snapshot_retry` to 24 h | 30 s | without progress a transfer is given up, and begun anew |
 /// | `transfer_timeout` | time | 10 ms to 1 h | 2 s | a handover that takes longer is called off. Writes wait for an election's time of it at most before they have their turn |
 /// | `slow_flush` | time | 10 ms to 1 h; none | 1 s | a primary whose disk takes longer hands over to one whose does not |
@@ -55,7 +55,7 @@ pub struct Options {
     pub snapshot_window: u32,
     /// The most bytes of snapshots sent a second, to all replicas together; 0: no limit.
     pub snapshot_rate: u64,
-    /// After how long pieces are sent again.
+    /// After how long without a word it is asked which pieces have come.
     pub snapshot_retry: Duration,
     /// After how long without progress a transfer is given up.
     pub snapshot_timeout: Duration,

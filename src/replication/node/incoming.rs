@@ -199,6 +199,10 @@ impl Node {
         }
         let incoming = self.incoming.as_mut().expect("it was put there");
         (incoming.epoch, incoming.leader) = (epoch, header.leader);
+        if incoming.job.is_none() || !incoming.queue.is_empty() {
+            // What has come would be taken for lost. What is on disk is told as soon as that is, and it is offered again.
+            return Ok(());
+        }
         let next = incoming.written;
         self.outbox.push(to, Body::Want { id, next });
         Ok(())

@@ -1,10 +1,17 @@
-//! A snapshot that goes to a node that is behind, from the view of its sender, in pieces: [`Outgoing`]. So
-//! many are sent at once as the window allows; the receiver says up to where they have come and are on disk. When nothing is said for
-//! a while the snapshot is offered again, and the answer has the pieces that got lost sent again, also after the connection was cut: to
-//! one that takes none at present, nothing goes but the offer.
+//! A snapshot that goes to a node that is behind, from the view of its sender, in pieces: [`Outgoing`]. The receiver says up to where
+//! they have come and are on disk.
+//!
+//! A slow link is no loss. What is sent to a node keeps its order, the offer too, so a receiver that answers an offer has all that went
+//! before it and was not lost. So where something may be lost (what went did not leave, the link went down, nothing was heard for far
+//! longer than it took before) the snapshot is offered again, and nothing else goes. Only an answer that says no more than what
+//! was known has the pieces sent again behind which it came; each one that says more is followed by another offer.
+//!
+//! So many pieces are under way as are there within about [`QUEUE_TIME`], as the link and the receiver's disk take them, one at least and
+//! the window at most: what else goes to that node is not to wait behind them.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use raft::eraftpb::Message;
 use raft::{ProgressState, SnapshotStatus};
@@ -12,6 +19,7 @@ use raft::{ProgressState, SnapshotStatus};
 use super::Node;
 use crate::replication::frame::Header;
 use crate::replication::message::{Body, SnapshotId};
+use crate::replication::options::Options;
 use crate::store::engine::{Now, SNAPSHOT_PIECE_BYTES};
 use crate::store::index::View;
 use crate::store::index::snapshot::SnapshotWriter;
@@ -19,6 +27,8 @@ use crate::time::Instant;
 
 /// Says that a snapshot is there already.
 pub(super) const HAVE_IT: u64 = u64::MAX;
+/// How long a piece may take beyond the least that one took, before fewer are under way.
+const QUEUE_TIME: Duration = Duration::from_secs(1);
 
 /// A snapshot being sent to one node.
 #[derive(Debug)]
@@ -31,13 +41,32 @@ pub(super) struct Outgoing {
     /// What of a chunk is not sent yet.
     chunk: VecDeque<Vec<u8>>,
     next: u64,
-    /// Sent, and not said to have come: number, whether it is the last, bytes.
-    unacked: VecDeque<(u64, bool, Vec<u8>)>,
+    /// Not said to have come.
+    unacked: VecDeque<Piece>,
+    /// How many of those are under way, the first ones; the others are to be sent again.
+    under_way: usize,
+    /// How many may be.
+    window: usize,
     is_done: bool,
-    /// It was offered again, and is not answered yet: what was not said to have come is sent again then.
+    /// It was offered, and is not answered yet.
     is_asking: bool,
-    sent_at: Instant,
+    asked_at: Instant,
+    /// When something was heard last, or sent when nothing was under way.
+    quiet_since: Instant,
     progress_at: Instant,
+    /// How long the last piece took that has come, and the one that took least.
+    took: Duration,
+    least: Duration,
+}
+
+/// A piece that was sent.
+#[derive(Debug)]
+struct Piece {
+    number: u64,
+    is_last: bool,
+    bytes: Vec<u8>,
+    /// The first time.
+    sent_at: Instant,
 }
 
 impl Outgoing {
@@ -51,10 +80,15 @@ impl Outgoing {
             chunk: VecDeque::new(),
             next: 0,
             unacked: VecDeque::new(),
+            under_way: 0,
+            window: 1,
             is_done: false,
-            is_asking: false,
-            sent_at: now.instant,
+            is_asking: true,
+            asked_at: now.instant,
+            quiet_since: now.instant,
             progress_at: now.instant,
+            took: Duration::ZERO,
+            least: Duration::MAX,
         }
     }
 
@@ -63,6 +97,7 @@ impl Outgoing {
         self.id.sequence
     }
 
+    /// It is offered, or offered again.
     pub(super) fn offer(&self) -> Body {
         Body::Offer { id: self.id, clock_ms: self.clock_ms, membership: self.membership.clone() }
     }
@@ -97,13 +132,56 @@ impl Outgoing {
         Some((number, self.is_done, bytes))
     }
 
-    /// Begins anew, behind `next` pieces.
-    fn rewind(&mut self, next: u64) {
-        self.from = SnapshotWriter::new(self.view.clone());
-        self.chunk.clear();
+    /// Goes on behind `next` pieces, whatever was sent.
+    fn seek(&mut self, next: u64) {
+        if next < self.next {
+            self.from = SnapshotWriter::new(self.view.clone());
+            self.chunk.clear();
+            (self.next, self.is_done) = (0, false);
+        }
         self.unacked.clear();
-        (self.next, self.is_done) = (0, false);
+        self.under_way = 0;
         while self.next < next && self.piece().is_some() {}
+    }
+
+    /// The first piece that was not said to have come.
+    fn first(&self) -> u64 {
+        self.unacked.front().map_or(self.next, |it| it.number)
+    }
+
+    /// Pieces up to this one have come.
+    fn acked(&mut self, next: u64, window_max: usize, now: Instant) {
+        let count = (next - self.first()) as usize;
+        self.under_way = self.under_way.saturating_sub(count);
+        if let Some(last) = self.unacked.drain(..count).next_back() {
+            self.took = now.duration_since(last.sent_at);
+            self.least = self.least.min(self.took);
+        }
+        self.window = match self.took <= self.least.saturating_add(QUEUE_TIME) {
+            true => (self.window + count).min(window_max),
+            false => self.window.saturating_sub(count).max(1),
+        };
+        (self.quiet_since, self.progress_at) = (now, now);
+    }
+
+    /// What is under way is lost.
+    fn lost(&mut self) {
+        if self.under_way > 0 {
+            self.under_way = 0;
+            self.window = (self.window / 2).max(1);
+        }
+    }
+
+    /// Whether something is to be heard, and nothing was for far longer than the last piece took.
+    fn is_silent(&self, options: &Options, now: Instant) -> bool {
+        let patience = options.snapshot_retry.saturating_add(self.took * 2).min(options.snapshot_timeout / 2);
+        (self.under_way > 0 || self.is_done) && self.quiet_since.saturating_add(patience) <= now
+    }
+
+    /// As if so many pieces had come in time.
+    #[cfg(all(test, feature = "sim"))]
+    pub(super) fn widen(&mut self, window: usize) {
+        self.window = window;
     }
 }
 
@@ -140,30 +218,44 @@ impl Node {
             self.raw.report_snapshot(to, SnapshotStatus::Finish);
             return;
         }
-        let first = outgoing.unacked.front().map_or(outgoing.next, |(number, ..)| *number);
-        if next > outgoing.next {
-            return;
-        }
-        if next < first {
-            outgoing.rewind(next);
-        } else if next > first {
-            outgoing.unacked.drain(..(next - first) as usize);
-            outgoing.progress_at = self.now.instant;
-        }
-        if std::mem::take(&mut outgoing.is_asking) {
-            for (number, is_last, bytes) in &outgoing.unacked {
-                let (number, is_last, bytes) = (*number, *is_last, bytes.clone());
-                self.outbox.push(to, Body::Piece { id, number, is_last, bytes });
+        let (first, now) = (outgoing.first(), self.now.instant);
+        if (first + 1..=outgoing.next).contains(&next) {
+            outgoing.acked(next, self.options.snapshot_window as usize, now);
+            // It may have been said before the offer came.
+            if outgoing.is_asking && !outgoing.unacked.is_empty() {
+                return self.ask(to);
+            }
+        } else if outgoing.is_asking {
+            if next == first {
+                outgoing.lost();
+            } else {
+                // It has begun anew, or had some of it already.
+                outgoing.seek(next);
             }
         }
+        outgoing.is_asking = false;
         self.pump(to);
+    }
+
+    /// What was sent to a node may be lost.
+    pub(super) fn snapshot_unreachable(&mut self, to: u64) {
+        if self.outgoing.get(&to).is_some_and(|it| !it.is_asking) {
+            self.ask(to);
+        }
+    }
+
+    /// Offers it again: the answer tells what has come.
+    fn ask(&mut self, to: u64) {
+        let Some(outgoing) = self.outgoing.get_mut(&to) else { return };
+        (outgoing.is_asking, outgoing.asked_at) = (true, self.now.instant);
+        self.outbox.push(to, outgoing.offer());
     }
 
     /// Sends as many pieces as window and rate allow.
     fn pump(&mut self, to: u64) {
         let (window, rate) = (self.options.snapshot_window as usize, self.options.snapshot_rate);
         let Some(outgoing) = self.outgoing.get_mut(&to) else { return };
-        while outgoing.unacked.len() < window {
+        while outgoing.under_way < outgoing.window.min(window) {
             if rate > 0 {
                 let elapsed = self.now.instant.nanos_since(self.rate.0);
                 let earned = (u128::from(elapsed) * u128::from(rate) / 1_000_000_000) as u64;
@@ -176,16 +268,23 @@ impl Node {
             if !self.pace.may_send(self.now.instant) {
                 return;
             }
-            let Some((number, is_last, bytes)) = outgoing.piece() else { return };
+            if outgoing.under_way == outgoing.unacked.len() {
+                let Some((number, is_last, bytes)) = outgoing.piece() else { return };
+                outgoing.unacked.push_back(Piece { number, is_last, bytes, sent_at: self.now.instant });
+            }
+            if outgoing.under_way == 0 {
+                outgoing.quiet_since = self.now.instant;
+            }
+            let Piece { number, is_last, bytes, .. } = &outgoing.unacked[outgoing.under_way];
+            let (number, is_last, bytes) = (*number, *is_last, bytes.clone());
+            outgoing.under_way += 1;
             self.pace.sent(bytes.len() as u64, self.now.instant);
             self.rate.1 = self.rate.1.saturating_sub(bytes.len() as u64);
-            outgoing.sent_at = self.now.instant;
-            self.outbox.push(to, Body::Piece { id: outgoing.id, number, is_last, bytes: bytes.clone() });
-            outgoing.unacked.push_back((number, is_last, bytes));
+            self.outbox.push(to, Body::Piece { id: outgoing.id, number, is_last, bytes });
         }
     }
 
-    /// Sends again what did not come, gives up what does not get on.
+    /// Sends what may be sent by now, asks about what may be lost, gives up what does not get on.
     pub(super) fn follow_snapshots(&mut self) {
         let now = self.now.instant;
         let nodes: Vec<u64> = self.outgoing.keys().copied().collect();
@@ -195,7 +294,7 @@ impl Node {
                 true => self.raw.raft.prs().get(to).is_some_and(|it| it.state == ProgressState::Snapshot),
                 false => self.is_follower_behind(to, sequence),
             };
-            let outgoing = self.outgoing.get_mut(&to).expect("it was there");
+            let outgoing = &self.outgoing[&to];
             if !is_waiting {
                 self.outgoing.remove(&to);
                 continue;
@@ -205,12 +304,13 @@ impl Node {
                 self.raw.report_snapshot(to, SnapshotStatus::Failure);
                 continue;
             }
-            if outgoing.sent_at.saturating_add(self.options.snapshot_retry) <= now {
-                (outgoing.sent_at, outgoing.is_asking) = (now, true);
-                self.outbox.push(to, outgoing.offer());
-            }
-            // The first pieces wait until the offer was taken.
-            if outgoing.next > 0 {
+            let is_due = match outgoing.is_asking {
+                true => outgoing.asked_at.saturating_add(self.options.snapshot_retry) <= now,
+                false => outgoing.is_silent(&self.options, now),
+            };
+            if is_due {
+                self.ask(to);
+            } else if !outgoing.is_asking {
                 self.pump(to);
             }
         }

@@ -10,6 +10,7 @@ mod positions;
 mod promotion;
 mod reopening;
 mod room;
+mod slow_links;
 mod snapshots;
 mod votes;
 
@@ -182,6 +183,8 @@ struct Net {
     held: Option<u64>,
     /// This node writes a snapshot of its own as soon as it has applied so many entries, if it may.
     snapshot_at: Option<(u64, u64)>,
+    /// What goes of a snapshot goes through this.
+    pipe: Option<slow_links::Pipe>,
     /// What came of a snapshot: offers and pieces.
     tape: Vec<Vec<u8>>,
     millis: u64,
@@ -209,6 +212,7 @@ impl Net {
             cut_after: None,
             held: None,
             snapshot_at: None,
+            pipe: None,
             tape: Vec::new(),
             millis: 0,
             planted,
@@ -262,6 +266,12 @@ impl Net {
             if self.cut_after.is_some_and(is_cut) {
                 continue;
             }
+            if let Some(pipe) = self.pipe.as_mut().filter(|it| it.takes(to, &bytes)) {
+                if !pipe.push(bytes) {
+                    self.node(from).handle_unreachable(to);
+                }
+                continue;
+            }
             match frame::decode(&bytes) {
                 Ok((_, Body::Piece { number, .. })) => {
                     self.pieces.push(number);
@@ -292,6 +302,7 @@ impl Net {
                     node.handle_timeout(now);
                 }
             }
+            self.carry();
             self.talk();
         }
     }

@@ -10,6 +10,12 @@ fn files(net: &Net, id: u64) -> Vec<File> {
     files
 }
 
+/// Has so many pieces go though none has come.
+fn widen(net: &mut Net, primary: u64, behind: u64, window: usize) {
+    net.node(primary).outgoing.get_mut(&behind).expect("it is under way").widen(window);
+    net.pass(200);
+}
+
 /// A replica writes the last pieces of a snapshot when its primary dies, and the next one has it apply just as many entries. What
 /// was refused is not taken away under the name that its own snapshot has.
 #[test]
@@ -19,6 +25,7 @@ fn one_that_is_refused_does_not_take_away_the_own_one_of_the_same_sequence() {
     net.held = Some(behind);
     net.start(behind, &Start::default());
     net.pass(700);
+    widen(&mut net, primary, behind, 64);
     let sequence = net.node(primary).outgoing[&behind].sequence();
     let mut job = net.node(behind).poll_install().expect("pieces have come");
     net.stop(primary);
@@ -73,13 +80,12 @@ fn an_own_one_waits_until_files_of_its_sequence_are_gone() {
 #[test]
 fn one_that_is_offered_anew_waits_until_nobody_writes_the_file() {
     let (mut net, primary, behind) = far_behind();
-    net.node(primary).options.snapshot_window = 4;
+    net.node(primary).options.snapshot_window = 64;
     net.held = Some(behind);
     net.start(behind, &Start::default());
     net.pass(700);
-    let mut job = net.node(behind).poll_install().expect("pieces have come");
-    net.node(primary).options.snapshot_window = 64;
-    net.pass(300);
+    let mut job = net.node(behind).poll_install().expect("a piece has come");
+    widen(&mut net, primary, behind, 64);
     let sequence = net.node(primary).outgoing[&behind].sequence();
     let state = net.node(primary).state().hash();
     net.cut = vec![behind];
