@@ -10,7 +10,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
 
 use redis::Redis;
-use trimtab::resp::{Limits, Parsed, Parser, Protocol, Reply, Request};
+use trimtab::resp::{Limits, Parsed, Parser, Protocol, ProtocolError, Reply, Request};
 use trimtab::rng::Rng;
 
 #[derive(Debug)]
@@ -33,6 +33,13 @@ fn expected(bytes: &[u8]) -> Vec<Expected> {
             }
             Ok(Parsed::Nothing(len)) => consumed += len,
             Ok(Parsed::Incomplete { .. }) => return answers,
+            // We say behind the same words how many it may have.
+            Err(error @ ProtocolError::LongArgument(_)) => {
+                let words = b"-ERR Protocol error: invalid bulk length";
+                assert!([b"-", &error.reply()[..]].concat().starts_with(words), "{error}");
+                answers.push(Expected::Exactly([&words[..], b"\r\n"].concat()));
+                return answers;
+            }
             Err(error) => {
                 let mut out = Vec::new();
                 Reply::new(&mut out, Protocol::Resp2).error(error.reply());

@@ -6,7 +6,7 @@
 //! | says nothing between two requests | after [`IDLE_MAX`], or when its place is wanted |
 //! | begins a request and does not end it | after [`REQUEST_MAX`], with an answer that says so |
 //! | does not take its answer | after [`STALL_MAX`] without a byte |
-//! | was answered for the last time and does not leave | after [`LINGER_MAX`] |
+//! | was answered for the last time and does not leave | as [`Lingering`] has it |
 //!
 //! Each has one read a turn; there are [`CONVERSATIONS_MAX`] at once, and the next waits in the backlog until one
 //! has gone or has stood still for [`IDLE_MIN`]: idle ones first, then who is in the middle of something.
@@ -20,6 +20,7 @@ use std::time::Duration;
 use slab::Slab;
 use socket2::Socket;
 
+use crate::driver::lingering::{Lingering, Step};
 use crate::driver::mailbox::Sender;
 use crate::driver::net::{self, Accepted};
 use crate::driver::shared::add;
@@ -126,25 +127,14 @@ struct Talk {
     progress: Progress,
     /// When a byte last came or went.
     touched: Instant,
-    /// When the request under way began, or the farewell.
+    /// When the request under way began.
     begun: Instant,
     /// The other side has ended its half.
     has_ended: bool,
-    /// All is said, and only the other side's end is awaited: whoever closes on bytes it has not read takes
-    /// from the other side what that has not read.
-    is_lingering: bool,
+    /// All is said, and only the other side's end is awaited.
+    lingering: Option<Lingering>,
     timer: Option<TimerId>,
     generation: u32,
-}
-
-/// How a step of a conversation ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
-    /// It waits for an event.
-    Waits,
-    /// There may be more to do.
-    More,
-    Over,
 }
 
 /// The most conversations at once.
@@ -157,8 +147,6 @@ const IDLE_MIN: Duration = Duration::from_millis(500);
 pub(crate) const REQUEST_MAX: Duration = Duration::from_secs(10);
 /// How long an answer may go without a byte taken.
 pub(crate) const STALL_MAX: Duration = Duration::from_secs(10);
-/// How long the other side has to leave after the last answer.
-const LINGER_MAX: Duration = Duration::from_secs(2);
 /// After this much silence one who follows is told that the server is there.
 pub(crate) const FOLLOW_SILENCE_MAX: Duration = Duration::from_secs(15);
 /// How many clients are accepted before others have their turn.
@@ -223,7 +211,7 @@ impl Conversations {
             return;
         }
         talk.timer = None;
-        if talk.is_lingering {
+        if talk.lingering.is_some() {
             return self.end(core, key);
         }
         if talk.is_writing() {
@@ -286,7 +274,7 @@ impl Conversations {
             touched: core.now,
             begun: core.now,
             has_ended: false,
-            is_lingering: false,
+            lingering: None,
             timer: None,
             generation: self.generation,
         });
@@ -305,7 +293,7 @@ impl Conversations {
                 if step == Step::More && !core.talk_again.contains(&key) {
                     core.talk_again.push(key);
                 }
-                let deadline = talk.since().saturating_add(talk.patience());
+                let deadline = talk.deadline();
                 core.set_timer(&mut talk.timer, deadline, Timer::Conversation(key));
             }
         }
@@ -358,19 +346,20 @@ impl Talk {
         if self.is_writing() {
             return Step::Waits;
         }
-        if self.progress == Progress::Closing && !self.is_lingering {
-            if self.has_ended || self.socket.shutdown(Shutdown::Write).is_err() {
+        if self.progress == Progress::Closing && self.lingering.is_none() {
+            if self.has_ended {
                 return Step::Over;
             }
-            self.is_lingering = true;
-            self.begun = core.now;
+            self.lingering = Lingering::begin(&self.socket, core.now);
+        }
+        if self.progress == Progress::Closing {
+            let lingering = self.lingering.as_mut();
+            return lingering.map_or(Step::Over, |it| it.step(&self.socket, &mut core.buffer, core.now));
         }
         match net::read(&self.socket, &mut core.buffer) {
             Err(_) => Step::Over,
             Ok(None) if is_more => Step::More,
             Ok(None) => Step::Waits,
-            Ok(Some(0)) if self.is_lingering => Step::Over,
-            Ok(Some(_)) if self.is_lingering => Step::More,
             Ok(Some(bytes)) => {
                 self.answer(&core.buffer[..bytes], core.now);
                 if self.write(core.now) { Step::More } else { Step::Over }
@@ -422,20 +411,22 @@ impl Talk {
     /// Since when it is as it is.
     fn since(&self) -> Instant {
         match self.progress {
-            Progress::Begun(_) | Progress::Closing if !self.is_writing() => self.begun,
+            Progress::Begun(_) if !self.is_writing() => self.begun,
             _ => self.touched,
         }
     }
 
-    /// How long it may stay so.
-    fn patience(&self) -> Duration {
-        match self.progress {
+    /// Until when it may stay so.
+    fn deadline(&self) -> Instant {
+        let patience = match self.progress {
             _ if self.is_writing() => STALL_MAX,
             Progress::Idle => IDLE_MAX,
             Progress::Begun(_) => REQUEST_MAX,
             Progress::Following => FOLLOW_SILENCE_MAX,
-            Progress::Closing => LINGER_MAX,
-        }
+            // All is written, so it lingers.
+            Progress::Closing => return self.lingering.as_ref().map_or(self.touched, Lingering::deadline),
+        };
+        self.since().saturating_add(patience)
     }
 
     /// Ends the connection even where a child of this process holds a copy of it.

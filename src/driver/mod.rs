@@ -8,6 +8,7 @@
 //! | `discovering` | members from DNS and from files |
 //! | `probing`, `standing` | active checks, and what they found for who asks |
 //! | `conversation` | connections answered from memory: admin |
+//! | `lingering` | the end of a connection whose other side may be sending still |
 //! | `shared`, `room`, `cutting` | what workers share: pools, limits, counters, wait queues, whose sessions to cut |
 //! | `net`, `pipes` | sockets; pipes for splice |
 //! | `mailbox`, `timer`, `token` | messages from other threads, deadlines, what an event is about |
@@ -32,6 +33,8 @@ pub(crate) mod discovering;
 pub(crate) mod event;
 #[cfg(feature = "proxy")]
 mod joint;
+#[cfg(feature = "proxy")]
+mod lingering;
 #[cfg(feature = "proxy")]
 pub(crate) mod listening;
 #[cfg(feature = "store")]

@@ -37,8 +37,10 @@ pub(crate) enum Source {
     Listener(u32),
     /// A connection of a session.
     Session(Key, Side),
-    /// A connection answered from memory.
+    /// A connection answered from memory. Its index is below 2^31.
     Conversation(Key),
+    /// The connection of a Redis client that is closed when that has read why; likewise.
+    Farewell(Key),
     /// The connection of a probe.
     Probe(Key),
     /// A socket of a lookup.
@@ -56,6 +58,8 @@ pub(crate) const GENERATION_MASK: u32 = (1 << 29) - 1;
 
 const KIND_SHIFT: u32 = 62;
 const SIDE: u64 = 1 << 61;
+/// In the index.
+const IS_FAREWELL: u64 = 1 << 31;
 /// The mailbox, the store and its cluster, told apart by the index, and, with a generation, clients of splitting listeners; on the
 /// other side, Redis clients.
 const MAILBOX: u64 = 0;
@@ -64,7 +68,7 @@ const CLUSTER_INDEX: u64 = 2;
 /// Listeners and, with a generation, connections of splitting ones to nodes; on the other side, lookups.
 const LISTENER: u64 = 1;
 const SESSION: u64 = 2;
-/// Conversations and, on the other side, probes.
+/// Conversations, with a bit of the index set farewells and, on the other side, probes.
 const CONVERSATION: u64 = 3;
 
 impl Source {
@@ -82,6 +86,7 @@ impl Source {
             Source::Session(key, Side::Client) => SESSION << KIND_SHIFT | pack(key),
             Source::Session(key, Side::Backend) => SESSION << KIND_SHIFT | SIDE | pack(key),
             Source::Conversation(key) => CONVERSATION << KIND_SHIFT | pack(key),
+            Source::Farewell(key) => CONVERSATION << KIND_SHIFT | IS_FAREWELL | pack(key),
             Source::Lookup(key) => LISTENER << KIND_SHIFT | SIDE | pack(key),
             Source::Probe(key) => CONVERSATION << KIND_SHIFT | SIDE | pack(key),
         };
@@ -98,7 +103,10 @@ impl Source {
             LISTENER => Source::Lookup(key),
             SESSION if bits & SIDE == 0 => Source::Session(key, Side::Client),
             SESSION => Source::Session(key, Side::Backend),
-            CONVERSATION if bits & SIDE == 0 => Source::Conversation(key),
+            CONVERSATION if bits & (SIDE | IS_FAREWELL) == 0 => Source::Conversation(key),
+            CONVERSATION if bits & SIDE == 0 => {
+                Source::Farewell(Key { index: key.index & !(IS_FAREWELL as u32), ..key })
+            }
             CONVERSATION => Source::Probe(key),
             _ if bits & SIDE != 0 => Source::Client(key),
             _ if key.generation != 0 => Source::SplitClient(key),
@@ -118,6 +126,7 @@ mod tests {
     #[test]
     fn tokens_go_both_ways() {
         let key = Key { index: u32::MAX, generation: GENERATION_MASK };
+        let low = Key { index: u32::MAX >> 1, ..key };
         for source in [
             Source::Mailbox,
             Source::Store,
@@ -127,7 +136,8 @@ mod tests {
             Source::Session(key, Side::Client),
             Source::Session(key, Side::Backend),
             Source::Session(Key { index: 0, generation: 1 }, Side::Backend),
-            Source::Conversation(key),
+            Source::Conversation(low),
+            Source::Farewell(low),
             Source::Probe(key),
             Source::Lookup(key),
             Source::Client(key),

@@ -25,7 +25,7 @@ use crate::driver::mailbox::Receiver;
 use crate::driver::pipes::Pipes;
 use crate::driver::probing::Probing;
 #[cfg(feature = "store")]
-use crate::driver::resp::{self, Clients, watch::StoreWatch};
+use crate::driver::resp::{self, Clients, farewell::Farewells, watch::StoreWatch};
 use crate::driver::shared::{Presence, Shared};
 #[cfg(feature = "replication")]
 use crate::driver::split::{self, Splitter, pools::StorePools};
@@ -70,6 +70,9 @@ pub(crate) enum Timer {
     Conversation(Key),
     #[cfg(feature = "store")]
     Client(Key),
+    /// A Redis client has had the time to read why its connection ends.
+    #[cfg(feature = "store")]
+    Farewell(Key),
     /// The store is to be looked at.
     #[cfg(feature = "store")]
     Store,
@@ -181,6 +184,8 @@ impl Worker {
             again: Vec::new(),
             accept_again: Vec::new(),
             talk_again: Vec::new(),
+            #[cfg(feature = "store")]
+            farewells: Farewells::default(),
             paused: Vec::new(),
             is_starved: false,
             rooms,
@@ -266,7 +271,7 @@ impl Worker {
             return Some(Instant::START);
         }
         #[cfg(feature = "store")]
-        if self.clients.as_ref().is_some_and(Clients::is_pressed) {
+        if self.core.farewells.is_pressed() || self.clients.as_ref().is_some_and(Clients::is_pressed) {
             return Some(Instant::START);
         }
         #[cfg(feature = "replication")]
@@ -308,6 +313,8 @@ impl Worker {
         let accept_again = std::mem::take(&mut self.core.accept_again);
         let talk_again = std::mem::take(&mut self.core.talk_again);
         let mut count = again.len() + accept_again.len() + talk_again.len();
+        #[cfg(feature = "store")]
+        let farewells_again = self.core.farewells.take_again();
         let mut is_mail = false;
         // Sessions first: they give descriptors and places back that new ones can use.
         for event in &self.events {
@@ -334,8 +341,10 @@ impl Worker {
                         clients.handle_event(key, event);
                     }
                 }
+                #[cfg(feature = "store")]
+                Source::Farewell(key) => self.core.go_on_with_farewell(key),
                 #[cfg(not(feature = "store"))]
-                Source::Client(_) => {}
+                Source::Client(_) | Source::Farewell(_) => {}
                 #[cfg(feature = "replication")]
                 Source::SplitClient(key) => {
                     if let Some(splitter) = self.splitters.get_mut(Splitter::number_of(key)) {
@@ -371,6 +380,11 @@ impl Worker {
         }
         for key in talk_again {
             self.conversations.handle_event(&mut self.core, key);
+        }
+        #[cfg(feature = "store")]
+        for key in farewells_again {
+            count += 1;
+            self.core.go_on_with_farewell(key);
         }
         for event in &self.events {
             if let Source::Listener(index) = Source::from_token(event.token()) {
@@ -516,6 +530,8 @@ impl Worker {
                         clients.handle_timeout(&mut self.core, key);
                     }
                 }
+                #[cfg(feature = "store")]
+                Timer::Farewell(key) => self.core.end_farewell(key),
                 #[cfg(feature = "store")]
                 Timer::Store => {
                     if let Some(watch) = &mut self.store_watch {

@@ -9,6 +9,7 @@ pub(super) use self::peek::peek;
 
 use super::inline;
 use super::number::parse_integer;
+use crate::store::index::KEY_MAX;
 
 /// What a client may send at most.
 ///
@@ -58,8 +59,10 @@ pub enum ProtocolError {
     BigLength,
     /// An argument that does not begin with `$`.
     NoDollar(u8),
-    /// `$` and no number, or more than `argument_max`.
+    /// `$` and no number.
     Length,
+    /// More than `argument_max`, which is this.
+    LongArgument(usize),
     /// An argument of more than 16,384 bytes before logging in.
     StrangersLength,
     /// More than `request_max`.
@@ -82,6 +85,12 @@ impl fmt::Display for ProtocolError {
             ProtocolError::NoDollar(b'\r' | b'\n') => f.write_str("expected '$', got ' '"),
             ProtocolError::NoDollar(byte) => write!(f, "expected '$', got '{}'", char::from(*byte)),
             ProtocolError::Length => f.write_str("invalid bulk length"),
+            // Beginning as Redis says it, by which clients know it.
+            ProtocolError::LongArgument(most) => {
+                write!(f, "invalid bulk length: an argument has at most {most} bytes")?;
+                // As many as a key they are whatever is configured.
+                f.write_str(if *most > KEY_MAX { " (value_max)" } else { "" })
+            }
             ProtocolError::StrangersLength => f.write_str("unauthenticated bulk length"),
             ProtocolError::BigRequest => f.write_str("too big request"),
             ProtocolError::Http => f.write_str("a request of HTTP"),
@@ -212,6 +221,11 @@ impl Parser {
     /// Whether requests are limited as those of somebody who has yet to log in: ten arguments of 16,384 bytes.
     pub fn set_stranger(&mut self, is_stranger: bool) {
         self.is_stranger = is_stranger;
+    }
+
+    /// Whether [`Parser::parse`] has found what a connection must be closed for.
+    pub fn has_failed(&self) -> bool {
+        self.failed.is_some()
     }
 
     /// What `bytes` begin with: all that was sent and not consumed. After a request or nothing, the caller calls
@@ -351,8 +365,11 @@ impl Parser {
 
     fn length(&self, number: &[u8]) -> Result<usize, ProtocolError> {
         let length = parse_integer(number).ok_or(ProtocolError::Length)?;
-        if length < 0 || length > self.limits.argument_max as i64 {
+        if length < 0 {
             return Err(ProtocolError::Length);
+        }
+        if length > self.limits.argument_max as i64 {
+            return Err(ProtocolError::LongArgument(self.limits.argument_max));
         }
         if self.is_stranger && length > STRANGER_ARGUMENT_MAX {
             return Err(ProtocolError::StrangersLength);

@@ -448,6 +448,13 @@ impl Split {
         self.client(id).is_none_or(|client| client.is_closing && client.slots.is_empty())
     }
 
+    /// Whether a client is finished for what it has sent, or by the node that it was joined to, which may have done so. It may send
+    /// on, and does not read why if the connection breaks off meanwhile.
+    pub fn may_client_send_on(&self, id: ClientId) -> bool {
+        let may_send_on = |client: &Client| client.parser.has_failed() || client.mode == Mode::Joined;
+        self.client(id).is_some_and(|client| !client.has_ended && may_send_on(client))
+    }
+
     /// Whether something is to come of what a client has sent, without its sending more, or it waits for messages.
     pub fn is_client_at_work(&self, id: ClientId) -> bool {
         self.client(id).is_some_and(|client| !client.slots.is_empty() || client.mode == Mode::Joined)

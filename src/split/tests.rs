@@ -589,6 +589,21 @@ fn a_request_of_http_is_cut_without_a_word() {
     assert_eq!((bench.split.counters().protocol_errors, bench.split.counters().writes), (1, 0));
 }
 
+/// Not who goes by himself.
+#[test]
+fn who_is_closed_for_what_it_sent_may_send_on_and_nobody_else() {
+    let mut bench = Bench::new();
+    let [bad, quits, ended] = [(); 3].map(|()| bench.client());
+    bench.say(bad, "*1\r\n$16777217");
+    bench.say(quits, "QUIT");
+    bench.say(ended, "*1\r\n$16777217");
+    bench.split.handle_client_end(ended, bench.now);
+    for client in [bad, quits, ended] {
+        assert!(bench.split.is_client_finished(client));
+        assert_eq!(bench.split.may_client_send_on(client), client == bad);
+    }
+}
+
 /// A node does not cut the connection that its client shares with others for what is too long, and no other one is asked.
 #[test]
 fn who_asks_for_too_much_is_cut_and_nobody_else() {

@@ -35,7 +35,10 @@ fn half_requests_huge_lengths_and_noise_end_nobody_else() {
     let half = served.connect();
     half.0.get_ref().write_all(b"*2\r\n$3\r\nGE").unwrap();
     for (bytes, answer) in [
-        (&b"*2\r\n$3\r\nGET\r\n$536870913\r\n"[..], "-ERR Protocol error: invalid bulk length"),
+        (
+            &b"*2\r\n$3\r\nGET\r\n$536870913\r\n"[..],
+            "-ERR Protocol error: invalid bulk length: an argument has at most 16777216 bytes (value_max)",
+        ),
         (b"*2147483648\r\n", "-ERR Protocol error: invalid multibulk length"),
         (b"*1\r\n!\r\n", "-ERR Protocol error: expected '$', got '!'"),
         (b"SET a \"b\r\n", "-ERR Protocol error: unbalanced quotes in request"),

@@ -11,6 +11,7 @@ mod clients;
 mod crash;
 mod disk;
 mod eviction;
+mod farewell;
 #[path = "../shared/folder.rs"]
 #[allow(dead_code, reason = "each of the tests needs a part of it")]
 mod folder;

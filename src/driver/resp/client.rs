@@ -93,6 +93,11 @@ impl Client {
             || (is_said && is_heard && !self.connection.is_at_work(hub))
     }
 
+    /// Whether it may send on, being over, and is to have read why before it is closed.
+    pub(super) fn may_send_on(&self) -> bool {
+        self.connection.may_send_on() && !self.has_ended
+    }
+
     /// Whether there is more to do for it without anything happening.
     pub(super) fn has_more(&self, hub: &Hub) -> bool {
         self.connection.has_requests(hub)

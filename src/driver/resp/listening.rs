@@ -70,9 +70,11 @@ impl Door {
                         open(core, Guest { socket, address, since });
                     } else {
                         add(&shared.counters(core.index).refused, 1);
-                        // If that does not go at once, nobody reads it.
-                        let _ = net::write(&socket, FULL);
-                        net::close(socket, since);
+                        match net::write(&socket, FULL) {
+                            Ok(1..) => core.turn_away(socket, since),
+                            // If that does not go at once, nobody reads it.
+                            _ => net::close(socket, since),
+                        }
                     }
                 }
                 Accepted::None => {

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `client` | one client: its socket, what it has read and written |
 //! | `patience` | how long who has ended its half is thought to wait |
+//! | `farewell` | clients that are closed when they have read why |
 //! | `exchange` | messages of channels between loops, and who has subscribed where |
 //! | `listening` | where clients come in, and why it pauses |
 //! | `watch` | what the owner is told of the store |
@@ -20,6 +21,7 @@ mod client;
 #[cfg(feature = "replication")]
 mod cluster_watch;
 mod exchange;
+pub(crate) mod farewell;
 pub(crate) mod listening;
 mod patience;
 pub(crate) mod scans;
@@ -33,6 +35,7 @@ use std::time::Duration;
 
 use mio::event::Event;
 use slab::Slab;
+use socket2::Socket;
 
 use self::client::Client;
 use self::exchange::Others;
@@ -49,6 +52,7 @@ use crate::driver::worker::{Core, Message, Timer};
 use crate::error::Result;
 use crate::resp::{Connection, Done, Hub, Order};
 use crate::rng::Rng;
+use crate::sys::fork::Moment;
 use crate::time::Instant;
 
 /// What a loop serves Redis clients with.
@@ -507,8 +511,15 @@ impl Clients {
             client.is_called = false;
             let is_draining =
                 client.is_parting || self.is_draining && !(may_part && client.connection.follows_primary());
-            if client.write().is_err() || client.is_over(&self.hub, is_draining) {
+            if client.write().is_err() {
                 self.end(core, key);
+                continue;
+            }
+            if client.is_over(&self.hub, is_draining) {
+                match client.may_send_on() {
+                    true => self.see_off(core, key),
+                    false => self.end(core, key),
+                }
                 continue;
             }
             if client.has_more(&self.hub) {
@@ -575,9 +586,23 @@ impl Clients {
     }
 
     fn end(&mut self, core: &mut Core, key: Key) {
-        if find(&mut self.table, key).is_none() {
-            return;
+        if let Some((socket, since)) = self.take_out(core, key) {
+            net::close(socket, since);
+            self.shared.leave();
+            core.has_freed = true;
         }
+    }
+
+    /// The same as soon as it has read what it was told last. Until then it has its place.
+    fn see_off(&mut self, core: &mut Core, key: Key) {
+        if let Some((socket, since)) = self.take_out(core, key) {
+            core.see_off(socket, since, Arc::clone(&self.shared));
+        }
+    }
+
+    /// Forgets a client, but for its socket and that it has a place.
+    fn take_out(&mut self, core: &mut Core, key: Key) -> Option<(Socket, Moment)> {
+        find(&mut self.table, key)?;
         let client = self.table.remove(key.index as usize);
         if let Some(timer) = client.timer {
             core.wheel.cancel(timer);
@@ -587,9 +612,7 @@ impl Clients {
         }
         self.places.remove(&client.connection.id());
         client.connection.close(&mut self.hub);
-        net::close(client.socket, client.since);
-        self.shared.leave();
-        core.has_freed = true;
+        Some((client.socket, client.since))
     }
 
     fn call(&mut self, key: Key) {

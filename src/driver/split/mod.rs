@@ -472,7 +472,10 @@ impl Splitter {
             }
         }
         if self.split.is_client_finished(id) && self.split.client_output(id).is_empty() {
-            return self.end_client(core, id);
+            return match self.split.may_client_send_on(id) {
+                true => self.see_off(core, id),
+                false => self.end_client(core, id),
+            };
         }
         let wants = self.split.wants_client_bytes(id);
         if wants
@@ -486,12 +489,26 @@ impl Splitter {
     }
 
     fn end_client(&mut self, core: &mut Core, id: ClientId) {
-        let Some(peer) = self.clients.take(id.index, id.generation) else { return };
+        if let Some(peer) = self.take_out(core, id) {
+            net::close(peer.socket, peer.since);
+            self.shared.clients.leave();
+            core.has_freed = true;
+        }
+    }
+
+    /// The same as soon as it has read what it was told last. Until then it has its place.
+    fn see_off(&mut self, core: &mut Core, id: ClientId) {
+        if let Some(peer) = self.take_out(core, id) {
+            core.see_off(peer.socket, peer.since, Arc::clone(&self.shared.clients));
+        }
+    }
+
+    /// Forgets a client, but for its socket and that it has a place.
+    fn take_out(&mut self, core: &Core, id: ClientId) -> Option<Peer> {
+        let peer = self.clients.take(id.index, id.generation)?;
         self.split.close_client(id, core.now);
-        net::close(peer.socket, peer.since);
-        self.shared.clients.leave();
         self.present -= 1;
-        core.has_freed = true;
+        Some(peer)
     }
 
     /// Ends those who have said nothing for too long; now and then.

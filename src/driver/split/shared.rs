@@ -1,5 +1,6 @@
 //! [`SharedSplit`]: what the loops share of a listener that splits reads from writes.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_utils::CachePadded;
@@ -10,7 +11,7 @@ use crate::split::{Counters, Options, Split};
 
 pub(crate) struct SharedSplit {
     /// Who may come in, and what was counted of it.
-    pub(crate) clients: SharedClients,
+    pub(crate) clients: Arc<SharedClients>,
     pub(crate) options: Options,
     /// Where this node serves Redis clients; `None`: nowhere.
     pub(crate) own: Option<Address>,
@@ -29,7 +30,7 @@ impl SharedSplit {
         workers: usize,
     ) -> Self {
         let counters = (0..workers).map(|_| CachePadded::new(Default::default())).collect();
-        Self { clients, options, own, counters }
+        Self { clients: Arc::new(clients), options, own, counters }
     }
 
     /// Has the others see what a loop counted.

@@ -12,6 +12,8 @@ use super::Timer;
 use crate::balance::Lane;
 use crate::driver::event::EventKind;
 use crate::driver::pipes::Pipes;
+#[cfg(feature = "store")]
+use crate::driver::resp::farewell::Farewells;
 use crate::driver::shared::Shared;
 use crate::driver::timer::{TimerId, Wheel};
 use crate::driver::token::{Key, Source};
@@ -42,6 +44,9 @@ pub(crate) struct Core {
     pub(crate) accept_again: Vec<u32>,
     /// Conversations likewise.
     pub(crate) talk_again: Vec<Key>,
+    /// Redis clients that may not have read yet why their connection ends.
+    #[cfg(feature = "store")]
+    pub(crate) farewells: Farewells,
     /// Listeners with a [`Timer::Accept`]: one is enough, however often they find no descriptor.
     pub(super) paused: Vec<u32>,
     /// Whether there is a [`Timer::Starved`].
@@ -110,6 +115,15 @@ impl Core {
         let descriptor = socket.as_raw_fd();
         let mut socket = mio::unix::SourceFd(&descriptor);
         self.poll.registry().reregister(&mut socket, source.to_token(), READING | mio::Interest::WRITABLE)
+    }
+
+    /// Has events of a registered socket be another's, for everything but its room to write. What there is at the moment makes
+    /// one.
+    #[cfg(feature = "store")]
+    pub(crate) fn reregister_for_reading(&self, socket: &Socket, source: Source) -> io::Result<()> {
+        let descriptor = socket.as_raw_fd();
+        let mut socket = mio::unix::SourceFd(&descriptor);
+        self.poll.registry().reregister(&mut socket, source.to_token(), READING)
     }
 
     pub(super) fn register_for(

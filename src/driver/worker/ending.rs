@@ -66,6 +66,8 @@ impl Worker {
         if let Some(mut clients) = self.clients.take() {
             clients.close_all(&mut self.core);
         }
+        #[cfg(feature = "store")]
+        self.core.end_farewells();
         #[cfg(feature = "replication")]
         for mut splitter in self.splitters.drain(..) {
             splitter.close_all(&mut self.core);

@@ -152,6 +152,8 @@ fn replica_fields(topology: &Topology, hub: &Hub, node: &Node, address: &ClientA
     let primary = topology.primary().and_then(|node| node.address.as_ref());
     let is_up = node.is_linked && primary.is_some();
     let master = primary.or(hub.last_primary());
+    // Who is not primary has not heard how far the others are, and 0 would say that they have nothing.
+    let offset = node.sequence.map(|sequence| ("slave-repl-offset", sequence.to_string()));
     fields.extend([
         ("role-reported", "slave".to_owned()),
         ("master-link-status", if is_up { "ok" } else { "err" }.to_owned()),
@@ -159,9 +161,9 @@ fn replica_fields(topology: &Topology, hub: &Hub, node: &Node, address: &ClientA
         ("master-port", master.map_or(0, |address| address.port).to_string()),
         // Without a vote it is never promoted, which Redis says with 0.
         ("slave-priority", if node.is_voter { "100" } else { "0" }.to_owned()),
-        ("slave-repl-offset", node.sequence.unwrap_or_default().to_string()),
         ("replica-announced", "1".to_owned()),
     ]);
+    fields.extend(offset);
     fields
 }
 

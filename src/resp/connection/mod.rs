@@ -333,6 +333,11 @@ impl Connection {
         self.is_cut || (self.is_closing && self.slots.is_empty() && self.busy.is_none())
     }
 
+    /// Whether it is closed for what it has sent. It may send on, and does not read why if the connection breaks off meanwhile.
+    pub fn may_send_on(&self) -> bool {
+        self.intake.parser.has_failed() && !self.is_cut
+    }
+
     /// Whether it is to be closed at once, with the output unsent.
     pub fn is_cut(&self) -> bool {
         self.is_cut

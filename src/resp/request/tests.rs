@@ -98,12 +98,28 @@ fn errors_are_those_of_redis() {
         ("*1\r\n\r\n".into(), "expected '$', got ' '"),
         ("*1\r\n$\r\n".into(), "invalid bulk length"),
         ("*1\r\n$-1\r\n".into(), "invalid bulk length"),
-        ("*1\r\n$31\r\n".into(), "invalid bulk length"),
+        ("*1\r\n$31\r\n".into(), "invalid bulk length: an argument has at most 30 bytes"),
+        ("*1\r\n$9223372036854775808\r\n".into(), "invalid bulk length"),
         (format!("*9\r\n{}", format!("$30\r\n{}\r\n", "v".repeat(30)).repeat(9)), "too big request"),
     ] {
         let error = all(bytes.as_bytes()).1.unwrap_or_else(|| panic!("{bytes}"));
         assert_eq!(error.to_string(), format!("Protocol error: {text}"), "{bytes}");
     }
+}
+
+#[test]
+fn what_is_configured_is_named() {
+    let told = |argument_max| {
+        let limits = Limits { argument_max, ..SMALL };
+        let sent = format!("*1\r\n${}\r\n", argument_max + 1);
+        let error = Parser::new(limits).parse(sent.as_bytes()).unwrap_err();
+        String::from_utf8(error.reply()).unwrap()
+    };
+    let told_by_default =
+        "ERR Protocol error: invalid bulk length: an argument has at most 16777216 bytes (value_max)";
+    assert_eq!(told(16 << 20), told_by_default);
+    // So long keys are, however short the longest value is.
+    assert_eq!(told(65_536), "ERR Protocol error: invalid bulk length: an argument has at most 65536 bytes");
 }
 
 #[test]

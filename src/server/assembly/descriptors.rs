@@ -2,15 +2,16 @@
 //! no more than connect would take those that the log needs for its next file, and no write would be taken any more.
 
 use crate::driver::conversation::CONVERSATIONS_MAX;
+use crate::driver::resp::farewell::STRANGERS_MAX;
 use crate::error::{Error, Result};
 use crate::server::config::{CLIENTS_MAX, Config, Store};
 use crate::sys;
 
 /// For the log's files, snapshots, backups, reading the disk again, finding members, and what a program opens beside.
 const BESIDES: u64 = 32;
-/// A worker's loop, its waker, and what the store wakes it with; and its listening sockets of the store and of each splitting
-/// listener, which are counted for themselves.
-const WORKER: u64 = 4;
+/// A worker's loop, its waker, and what the store wakes it with; those whom it turns away; and its listening sockets of the store
+/// and of each splitting listener, which are counted for themselves.
+const WORKER: u64 = 4 + STRANGERS_MAX as u64;
 /// Of the admin, whom nobody comes to who is not trusted.
 const ADMIN: u64 = 16;
 /// Links to and from another node, old ones and new.

@@ -42,6 +42,21 @@ fn who_subscribes_is_joined_by_the_connection_that_watches() {
     assert_eq!(bench.links.len(), 1);
 }
 
+/// The node may have told it why, and that it is to read.
+#[test]
+fn whom_the_node_has_ended_may_send_on() {
+    let mut bench = Bench::new();
+    let client = bench.client();
+    bench.say(client, "SUBSCRIBE c");
+    let (own, _) = bench.sent(1);
+    bench.answer(own, "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n");
+    bench.split.handle_client_bytes(client, b"*1\r\n$16777217\r\n", bench.now);
+    bench.answer(own, "-ERR Protocol error: invalid bulk length\r\n");
+    bench.split.handle_link_down(own, bench.now);
+    assert!(bench.told(client).ends_with("\r\n-ERR Protocol error: invalid bulk length\r\n"));
+    assert!(bench.split.is_client_finished(client) && bench.split.may_client_send_on(client));
+}
+
 #[test]
 fn a_watch_is_lost_with_the_reign_and_a_subscription_is_not() {
     let mut bench = Bench::new();

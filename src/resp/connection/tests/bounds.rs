@@ -218,9 +218,25 @@ fn a_request_of_http_is_cut_without_a_word() {
     world.send(0, "SET a 1\nPOST / HTTP/1.1\nHost: x\nSET pwned yes");
     while world.apply() {}
     assert!(world.connections[0].is_cut() && world.connections[0].output().is_empty());
+    assert!(!world.connections[0].may_send_on());
     let counters = world.hub.counters();
     assert_eq!((counters.protocol_errors, counters.slow_readers), (1, 0));
     assert_eq!(world.ask(1, "MGET a pwned"), "*2 $1 1 $-1");
+}
+
+#[test]
+fn who_is_closed_for_what_it_sent_may_send_on_and_nobody_else() {
+    let mut world = World::plain(2);
+    world.connections[0].handle_bytes(b"*1\r\n$4\r\nPING\r\n*1\r\n$16777217\r\n");
+    world.advance(0);
+    world.send(1, "QUIT");
+    assert!([0, 1].iter().all(|at| world.connections[*at].is_finished()));
+    assert!(world.connections[0].may_send_on() && !world.connections[1].may_send_on());
+    // What it sends is not kept.
+    world.connections[0].handle_bytes(&[b'v'; 100_000]);
+    world.advance(0);
+    assert!(!world.connections[0].wants_bytes(&world.hub) && !world.connections[0].has_requests(&world.hub));
+    assert!(world.told(0).starts_with("+PONG -ERR Protocol error: invalid bulk length: an argument has"));
 }
 
 /// As Redis does it, whatever the byte is.

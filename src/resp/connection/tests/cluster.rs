@@ -189,6 +189,18 @@ fn what_would_write_and_finds_nothing_to_change_waits_for_a_quorum() {
 }
 
 #[test]
+fn how_far_a_replica_is_is_told_where_that_is_known() {
+    let mut world = World::plain(1);
+    let mut topology = crate::resp::topology::tests::three(1, Some(0));
+    topology.nodes[2].sequence = None;
+    world.hub.set_topology(Arc::new(topology));
+    let replicas = world.ask(0, "SENTINEL replicas trimtab");
+    let (own, other) = replicas[3..].split_once(" *22 ").expect("the other has a field less");
+    assert!(own.starts_with("*24 ") && own.contains("$17 slave-repl-offset $3 101"), "{own}");
+    assert!(other.contains("$4 7003") && !other.contains("offset"), "{other}");
+}
+
+#[test]
 fn clients_find_the_primary_and_are_told_when_it_is_another() {
     let mut world = World::plain(3);
     assert_eq!(world.ask(0, "ROLE"), "*3 $6 master :0 *0");
@@ -218,6 +230,7 @@ fn clients_find_the_primary_and_are_told_when_it_is_another() {
     let replicas = world.ask(0, "SENTINEL replicas trimtab");
     assert!(replicas.starts_with("*2 *24 ") && replicas.contains("$13 10.0.0.1:7003"), "{replicas}");
     assert_eq!(replicas.matches("$14 slave-priority $3 100").count(), 1);
+    assert!(replicas.contains("$17 slave-repl-offset $3 101") && replicas.contains("$3 102"), "{replicas}");
     assert_eq!(world.ask(0, "SENTINEL sentinels trimtab").matches("$8 sentinel").count(), 2);
     let told = world.ask(0, "SENTINEL ckquorum trimtab");
     assert_eq!(told, "+OK 2 usable Sentinels. Quorum and failover authorization can be reached");
