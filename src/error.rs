@@ -264,6 +264,9 @@ impl fmt::Display for Error {
             }
             Error::NotFound { what: what @ "backend", value } => write!(f, "no {what} {value} in the pool"),
             Error::NotFound { what, value } => write!(f, "there is no {what} {value}"),
+            Error::Capacity { what: what @ "disk_bytes_max", limit } => {
+                write!(f, "the limit {what} = {limit} is reached: delete what is not needed, or raise it")
+            }
             Error::Capacity { what, limit } => write!(f, "the limit {what} = {limit} is reached"),
             Error::NoBackend(reason) => write!(f, "no backend: {reason}"),
             Error::StalePick => {

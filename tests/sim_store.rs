@@ -44,6 +44,13 @@ fn the_canaries_are_caught() {
     }
 }
 
+/// Whoever deletes is heard at the bound, whatever writers did on the way there.
+#[test]
+fn a_bound_of_the_disk_is_kept_and_left_again() {
+    let wrong: Vec<String> = (0..24).filter_map(|seed| run(seed, Trouble::Bounded).err()).collect();
+    assert!(wrong.is_empty(), "{} of 24:\n{}", wrong.len(), wrong.join("\n"));
+}
+
 /// Where room for a snapshot cannot be left the log takes it, and there is never room again; the checker has to see that.
 #[test]
 fn a_disk_that_fills_up_with_log_is_caught() {

@@ -101,8 +101,9 @@ impl Hub {
                     let seen = events.iter().map(|event| (event.key().to_vec(), named(event)));
                     self.notifications.seen = seen.collect();
                 }
-                Err(compacted) => {
-                    watch = Watch::new(&Range::ALL, compacted.first);
+                Err(_) => {
+                    // Nobody listens now: who will, hears what happens from then on.
+                    watch = Watch::new(&Range::ALL, view.sequence() + 1);
                     self.cut_listeners();
                 }
             }

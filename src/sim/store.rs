@@ -7,9 +7,11 @@
 //! - a request sent again is done once, whether the first one is under way, done, or was taken by a crash;
 //! - after a failed sync nothing more is taken, all that waited are told, and reading goes on;
 //! - a full disk refuses, and takes again when there is room, soon and from then on if there is as much as a store needs; one whose calls fail costs no more than a failed sync does;
+//! - at the bound of the disk what is deleted is taken, and in the end what is put; there is never more on it than it says in the docs;
 //! - what a process that was killed left, and the next one has opened, is there when the power fails later;
 //! - a bit that rots is found, or was of the last batch alone and is reported.
 
+mod bounded;
 mod filled;
 mod host;
 mod summary;
@@ -45,6 +47,8 @@ pub enum Trouble {
     Full,
     /// As much room as a store needs, which something else takes, and gives back.
     Filled,
+    /// A bound of the disk, which writers fill.
+    Bounded,
     /// Syncs that lie, of files and of names: what was answered may be gone, but what is there is right.
     Lies,
     /// A disk that acknowledges a sync before it does it. The checker is not told: it has to find out.
@@ -59,6 +63,7 @@ impl Trouble {
     /// The one of this seed.
     pub fn of(seed: u64) -> Self {
         match seed % 8 {
+            0 if seed % 16 == 8 => Trouble::Bounded,
             6 if seed % 16 == 14 => Trouble::Filled,
             0 | 1 => Trouble::None,
             2 => Trouble::Rot,
@@ -146,7 +151,7 @@ pub fn run(seed: u64, trouble: Trouble) -> Result<Summary, String> {
         log: log::Options {
             segment_bytes,
             pending_bytes_max: 64 << 10,
-            disk_bytes_max: (rng.below(4) == 0)
+            disk_bytes_max: (rng.below(4) == 0 || trouble == Trouble::Bounded)
                 .then_some(segment_bytes * (5 + rng.below(6)))
                 .filter(|_| !matches!(trouble, Trouble::Filled | Trouble::FilledUntold)),
             kept_bytes: segment_bytes * (seed % 4),
@@ -224,6 +229,9 @@ impl World {
         self.disk.abandon_crash();
         if matches!(self.trouble, Trouble::Filled | Trouble::FilledUntold) {
             self.fill_and_give_back()?;
+        }
+        if self.trouble == Trouble::Bounded {
+            self.fill_to_the_bound()?;
         }
         self.crash();
         self.disk.set_bytes_max(None);

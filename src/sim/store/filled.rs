@@ -66,7 +66,7 @@ impl World {
         Ok(())
     }
 
-    fn open_again(&mut self) -> Result<(), String> {
+    pub(super) fn open_again(&mut self) -> Result<(), String> {
         while self.engine.is_none() {
             self.open()?;
         }
@@ -95,7 +95,7 @@ impl World {
     }
 
     /// Does what there is to do for the disk, and lets time pass.
-    fn keep_up(&mut self, step_ms: u64) -> Result<(), String> {
+    pub(super) fn keep_up(&mut self, step_ms: u64) -> Result<(), String> {
         for _ in 0..4 {
             self.begin();
             self.finish()?;

@@ -60,6 +60,7 @@ use self::snapshot::Snapshots;
 pub use self::snapshot::{SNAPSHOT_PIECE_BYTES, SnapshotJob};
 use crate::error::{Error, Result};
 use crate::store::index::{FETCH_MAX, Index, Outcome, Reader, State, View};
+use crate::store::log::record::record_bytes;
 use crate::store::log::{self, Epoch, File, Flush, Identity, Log, Upkeep};
 use crate::time::Instant;
 
@@ -331,10 +332,10 @@ impl Engine {
         self.log.failure()
     }
 
-    /// Why there is no room for more at present, if so. A disk is not called full while a snapshot is on its way that makes room.
+    /// Why there is no room for more at present, if so. Nothing is called full while a snapshot is on its way that makes room.
     pub fn problem(&self) -> Option<&Error> {
         let problem = self.log.problem()?;
-        let is_full = matches!(problem, Error::Io { code: libc::ENOSPC, .. });
+        let is_full = matches!(problem, Error::Io { code: libc::ENOSPC, .. } | Error::Capacity { .. });
         (!is_full || !self.is_snapshot_coming()).then_some(problem)
     }
 
@@ -383,7 +384,14 @@ impl Engine {
     fn apply(&mut self, sequence: u64, command: &[u8]) -> Outcome {
         self.counts.applied += 1;
         self.is_unseen = true;
-        self.index.apply(sequence, command).expect("the log numbers entries one after the other")
+        let outcome = self.index.apply(sequence, command);
+        self.note_in_state(command);
+        outcome.expect("the log numbers entries one after the other")
+    }
+
+    fn note_in_state(&mut self, payload: &[u8]) {
+        let is_last = self.index.state().sequence() == self.log.state().last.0;
+        self.snapshots.applied(record_bytes(payload.len()) as u64, is_last);
     }
 
     fn complete(&mut self, entry: Entry, outcome: Outcome, is_durable: bool) {

@@ -135,9 +135,10 @@ fn open_committed(
         bytes: 0,
         wrong: None,
     };
-    let (log, report) = log::open(disk, options.log.clone(), identity, rng.next_u64(), &mut |replayed| {
-        replay.take(disk, identity, &options, replayed);
-    })?;
+    let (mut log, report) =
+        log::open(disk, options.log.clone(), identity, rng.next_u64(), &mut |replayed| {
+            replay.take(disk, identity, &options, replayed);
+        })?;
     replay.committed = replay.committed.max(log.state().commit);
     replay.apply_committed();
     if let Some(wrong) = replay.wrong {
@@ -155,6 +156,7 @@ fn open_committed(
     let snapshots = Snapshots::new(options.snapshot_bytes, options.snapshot_retry, bytes, snapshot_bytes);
     index.opened();
     let ahead_ms = index.state().time().as_millis().saturating_sub(now.clock.as_millis());
+    log.follow();
     let mut engine = Engine::recovered(options, identity, log, index, snapshots, rng, now);
     let membership =
         if found.snapshot_membership.is_empty() { &found.membership } else { &found.snapshot_membership };
@@ -356,6 +358,7 @@ impl Engine {
             self.note_applied(payload);
         }
         let outcome = self.index.apply(sequence.0, if is_command { payload } else { &[] })?;
+        self.note_in_state(payload);
         self.epoch = epoch;
         self.counts.applied += 1;
         self.is_unseen = true;

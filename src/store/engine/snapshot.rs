@@ -27,6 +27,9 @@ const SNAPSHOT_MARGIN_BYTES: u64 = 16 << 10;
 /// How much is written between two syncs: one great sync at the end would hold up the log's.
 const SYNC_BYTES: usize = 4 << 20;
 
+/// So many segments of `disk_bytes_max` a snapshot is to leave to the log.
+const SEGMENTS_LEFT: u64 = 3;
+
 /// When the next snapshot is written.
 #[derive(Debug)]
 pub(super) struct Snapshots {
@@ -34,8 +37,12 @@ pub(super) struct Snapshots {
     retry: Duration,
     /// Bytes of the log since the last one.
     log_bytes: u64,
+    /// Of these, those of entries that are not applied yet.
+    unapplied_bytes: u64,
     /// The last one's length.
     last_bytes: u64,
+    /// The memory of the state it is of; `u64::MAX` when that is not known.
+    last_memory: u64,
     is_wanted: bool,
     /// What lies on disk is damaged: a snapshot is to stand for it, also one of the last one's sequence.
     is_mending: bool,
@@ -53,7 +60,9 @@ impl Snapshots {
             bytes_min,
             retry,
             log_bytes,
+            unapplied_bytes: 0,
             last_bytes,
+            last_memory: u64::MAX,
             is_wanted: false,
             is_mending: false,
             is_under_way: false,
@@ -65,16 +74,20 @@ impl Snapshots {
 
     pub(super) fn appended(&mut self, bytes: u64) {
         self.log_bytes += bytes;
+        self.unapplied_bytes += bytes;
+    }
+
+    /// An entry is in the state.
+    ///
+    /// - `is_last`: there is none behind it. What was replaced before it was applied counts no more then.
+    pub(super) fn applied(&mut self, bytes: u64, is_last: bool) {
+        self.unapplied_bytes = if is_last { 0 } else { self.unapplied_bytes.saturating_sub(bytes) };
     }
 
     /// One came from elsewhere, and the log goes on behind it.
     pub(super) fn installed(&mut self, bytes: u64) {
-        (self.log_bytes, self.last_bytes, self.seeks_bytes) = (0, bytes, None);
-    }
-
-    /// The length of the last one.
-    pub(super) fn last_bytes(&self) -> u64 {
-        self.last_bytes
+        (self.log_bytes, self.unapplied_bytes, self.seeks_bytes) = (0, 0, None);
+        (self.last_bytes, self.last_memory) = (bytes, u64::MAX);
     }
 
     /// When a failed one is to be tried again.
@@ -178,7 +191,8 @@ impl Engine {
             clock_ms: self.time.clock_ms(now),
         };
         let membership = self.replica.as_ref().map_or(&[][..], |replica| &replica.membership).to_vec();
-        SnapshotJob::new(view, header, membership, self.snapshots.log_bytes)
+        let policy = &self.snapshots;
+        SnapshotJob::new(view, header, membership, policy.log_bytes.saturating_sub(policy.unapplied_bytes))
     }
 
     /// Whether one is being written, or will be when it is asked for: what it lets go of makes room.
@@ -203,12 +217,49 @@ impl Engine {
         let is_wanted = policy.is_wanted && (!policy.is_mending || self.mends(self.index.state().sequence()));
         let is_long = policy.log_bytes >= policy.bytes_min.max(policy.last_bytes);
         // A snapshot right after another would let go of nothing.
-        let lacks_room =
-            self.log.problem().is_some() && policy.log_bytes >= self.options.log.segment_bytes / 4;
-        // What is there now takes less than what the last one did.
-        let gives_room =
-            self.disk_limit_passed().is_some() && self.index.state().memory() < policy.last_bytes / 2;
-        self.log.failure().is_none() && (is_wanted || is_long || lacks_room || gives_room)
+        let lacks_room = self.log.problem().is_some()
+            && policy.log_bytes >= self.options.log.segment_bytes / 4
+            || self.log.is_freed_by(Sequence(self.index.state().sequence()));
+        self.log.failure().is_none() && (is_wanted || is_long || lacks_room || self.may_take_less())
+    }
+
+    /// Whether what may make the state grow is refused, or soon will be, since it is not known how long the next snapshot is: it may be
+    /// shorter than could be.
+    fn may_take_less(&self) -> bool {
+        let Some(most) = self.snapshot_bytes_max() else { return false };
+        let (policy, memory) = (&self.snapshots, self.index.state().memory());
+        let segment_bytes = self.options.log.segment_bytes;
+        let is_near = self.snapshot_needs().saturating_add(segment_bytes) > most
+            && policy.last_bytes + policy.log_bytes > most;
+        // One is not written for each write: the last one let more be taken, or there is much less now.
+        is_near
+            && match policy.last_bytes <= most {
+                true => policy.log_bytes >= segment_bytes / 2,
+                false => memory <= policy.last_memory / 4 * 3,
+            }
+    }
+
+    /// How long a snapshot may be for `disk_bytes_max` to leave the log what it needs.
+    fn snapshot_bytes_max(&self) -> Option<u64> {
+        let log = &self.options.log;
+        log.disk_bytes_max.map(|limit| limit.saturating_sub(SEGMENTS_LEFT * log.segment_bytes))
+    }
+
+    /// Refuses what may make the state grow by `bytes`, where the next snapshot may then be longer than it is to be: by what the state
+    /// takes with what is not applied yet, and by what was written since the last one. The latter counts from three quarters of a
+    /// segment on, so that there is something to write the next one for.
+    pub(super) fn check_disk_limit(&self, bytes: u64) -> Result<()> {
+        let Some(most) = self.snapshot_bytes_max() else { return Ok(()) };
+        let (policy, log) = (&self.snapshots, &self.options.log);
+        let passed_over = log.segment_bytes / 4 * 3;
+        let by_state = self.snapshot_needs().saturating_add(policy.unapplied_bytes + bytes);
+        let by_log = policy.last_bytes + (policy.log_bytes + bytes).saturating_sub(passed_over);
+        match by_state.min(by_log) <= most {
+            true => Ok(()),
+            false => {
+                Err(Error::Capacity { what: "disk_bytes_max", limit: log.disk_bytes_max.unwrap_or_default() })
+            }
+        }
     }
 
     /// Tells the log what the next snapshot needs, and has it look for that where the last one found no room.
@@ -255,13 +306,14 @@ impl Engine {
                 self.counts.snapshots += 1;
                 self.snapshots.seeks_bytes = None;
                 self.snapshots.last_bytes = written.bytes;
+                self.snapshots.last_memory = job.memory;
                 if self.snapshots.is_mending {
                     let is_mended = self.mends(written.header.sequence.0);
                     self.snapshots.is_mending = !is_mended;
                     self.snapshots.is_wanted |= !is_mended;
                     self.counts.mended += u64::from(is_mended);
                 }
-                self.snapshots.log_bytes -= job.log_bytes;
+                self.snapshots.log_bytes = self.snapshots.log_bytes.saturating_sub(job.log_bytes);
                 self.flushing.appended(&self.log, 0, now.instant);
                 Ok(())
             }
@@ -292,15 +344,29 @@ pub struct SnapshotJob {
     buffer: Vec<u8>,
     /// What was written since the last sync.
     unsynced_bytes: usize,
+    /// Of the log since the last one, that it stands for.
     log_bytes: u64,
+    /// Of the state.
+    memory: u64,
     /// What was free when it had failed.
     left_bytes: Option<u64>,
 }
 
 impl SnapshotJob {
     fn new(view: Arc<View>, header: SnapshotHeader, membership: Vec<u8>, log_bytes: u64) -> Self {
-        let (from, buffer) = (SnapshotWriter::new(view), Vec::new());
-        Self { header, from, membership, to: None, buffer, unsynced_bytes: 0, log_bytes, left_bytes: None }
+        let (memory, buffer) = (view.memory(), Vec::new());
+        let from = SnapshotWriter::new(view);
+        Self {
+            header,
+            from,
+            membership,
+            to: None,
+            buffer,
+            unsynced_bytes: 0,
+            log_bytes,
+            memory,
+            left_bytes: None,
+        }
     }
 
     /// What it is of.

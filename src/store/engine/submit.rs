@@ -126,9 +126,6 @@ impl Engine {
         if let Some(refusal) = self.hopeless(command) {
             return Ok(Submitted::Done(self.refused(refusal)));
         }
-        if let Some(limit) = self.disk_limit_passed().filter(|_| growth(&command.operation) > 0) {
-            return Err(Error::Capacity { what: "disk_bytes_max", limit });
-        }
         self.check_growth(command, 0)?;
         // Before keys go for it: what could not be read back is not taken.
         command.check(self.index.state().settings()).map_err(malformed)?;
@@ -160,6 +157,7 @@ impl Engine {
                 .index
                 .apply_command_at(appended.sequence.0, time, command)
                 .expect("the log numbers entries one after the other");
+            self.snapshots.applied(0, true);
             self.keep_buffer(encoded);
             return Ok(Submitted::Done(Done {
                 outcome: Some(outcome),
@@ -190,25 +188,22 @@ impl Engine {
         Ok(appended)
     }
 
-    /// `disk_bytes_max`, when the last snapshot leaves less of it than the three segments that a log cannot do without.
-    /// What can only make the state smaller is still taken: what is there, and how long, is known when a write is applied.
-    pub(super) fn disk_limit_passed(&self) -> Option<u64> {
-        let least = self.snapshots.last_bytes() + 3 * self.options.log.segment_bytes;
-        self.options.log.disk_bytes_max.filter(|limit| least > *limit)
-    }
-
-    /// Refuses what may make the state grow where what is left of the log is left for what makes it smaller.
+    /// Refuses what may make the state grow where the next snapshot may leave less of `disk_bytes_max` than the log needs, and where
+    /// what is left of the log is left for what makes the state smaller. That is still taken: what is there, and how long, is known when
+    /// a write is applied.
     ///
     /// - `bytes`: of what is to be appended before it.
     ///
     /// # Errors
     ///
-    /// Those of [`Log::check_growth`](crate::store::log::Log::check_growth).
+    /// `Capacity`, and those of [`Log::check_growth`](crate::store::log::Log::check_growth).
     pub fn check_growth(&self, command: &Command<'_>, bytes: u64) -> Result<()> {
-        match growth(&command.operation) {
-            0 => Ok(()),
-            growth => self.log.check_growth(bytes + growth),
+        let growth = growth(&command.operation);
+        if growth == 0 {
+            return Ok(());
         }
+        self.check_disk_limit(bytes + growth)?;
+        self.log.check_growth(bytes + growth)
     }
 
     /// Why a command would be refused as sure as anything, so that it need not be written down: a plain put into a full

@@ -354,7 +354,7 @@ impl Log {
     }
 
     /// Keeps the entries from this one on, though a snapshot stands for them: somebody is to read them. `None`: none. When the
-    /// disk has no room for a segment they go all the same.
+    /// disk has no room for a segment, or `disk_bytes_max` leaves none, they go all the same.
     pub fn keep(&mut self, from: Option<Sequence>) {
         self.kept = from;
         self.release();
@@ -427,9 +427,8 @@ impl Log {
         if is_full {
             // Who was to read what a snapshot stands for has to do with that.
             self.kept = None;
-            self.release();
         }
-        self.release_marks();
+        self.release();
         self.try_to_close();
     }
 
@@ -437,6 +436,17 @@ impl Log {
     /// not leave so much and one segment; appends are refused then as on a full disk. 0: nothing is to be left.
     pub fn reserve(&mut self, bytes: u64) {
         self.segments.reserve = bytes;
+    }
+
+    /// Says that what is appended was taken elsewhere, and cannot be refused here for what it makes of the state: where a snapshot alone
+    /// is more than `disk_bytes_max`, no segment is made any more.
+    pub fn follow(&mut self) {
+        self.segments.is_led = true;
+    }
+
+    /// Whether `disk_bytes_max` leaves no room for a segment, and would if a snapshot stood for the entries up to this one.
+    pub fn is_freed_by(&self, sequence: Sequence) -> bool {
+        self.segments.lacks_room() && self.segments.count_free(sequence, self.settled) > 0
     }
 
     /// A snapshot could not be written. When that was for want of room all goes that nobody needs: what is kept of the log
@@ -602,8 +612,8 @@ impl Log {
     /// what it says at its beginning.
     fn release(&mut self) {
         let snapshot = self.state.snapshot.sequence;
-        // What is damaged is kept for nobody.
-        let kept = self.kept.filter(|_| self.damaged == 0);
+        // What is damaged is kept for nobody, nor what takes the next segment's place.
+        let kept = self.kept.filter(|_| self.damaged == 0 && !self.segments.lacks_room());
         let through = kept.map_or(snapshot, |kept| kept.before().min(snapshot));
         let readable = self.marks.first_ordinal().unwrap_or(u64::MAX).max(self.damaged + 1);
         self.segments.release(through, self.settled, readable);

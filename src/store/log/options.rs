@@ -23,7 +23,8 @@ pub struct Options {
     /// How much may be appended and not be durable yet; more is refused with `Capacity`.
     pub pending_bytes_max: u64,
     /// The most that segments and snapshots may take together; appends that would need more are refused with
-    /// `Capacity`. A snapshot is written even so, since it is what makes room.
+    /// `Capacity`. A snapshot is written even so, since it is what makes room, and beside it the log has two segments whatever it
+    /// takes: in them is room for what makes the next one smaller.
     pub disk_bytes_max: Option<u64>,
     /// How much of the log is kept though a snapshot stands for it, in whole segments: so an incremental backup, or a
     /// watcher that was away, goes on from where it was. It is read when the log is opened. Where `disk_bytes_max` or the

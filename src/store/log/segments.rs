@@ -16,8 +16,8 @@ use super::upkeep::{FILL_BYTES, Full, Upkeep, is_full};
 /// How many spare files are kept; further ones are taken away.
 const SPARES_MAX: usize = 2;
 
-/// So many segments a log may have where the disk has no room for a snapshot: in the last of them is room for what makes the state
-/// smaller.
+/// So many segments a log may have where the disk has no room for a snapshot, or `disk_bytes_max` for them: in the last of them is
+/// room for what makes the state smaller.
 const SEGMENTS_LEAST: usize = 2;
 
 /// A file to take away, or to use again.
@@ -54,6 +54,8 @@ pub(super) struct Segments {
     identity: Identity,
     segment_bytes: u64,
     disk_bytes_max: Option<u64>,
+    /// What is appended was taken elsewhere.
+    pub(super) is_led: bool,
     kept_bytes: u64,
     /// What is said when `disk_bytes_max` leaves no room for another segment.
     no_room: Error,
@@ -90,6 +92,7 @@ impl Segments {
             identity,
             segment_bytes: options.segment_bytes,
             disk_bytes_max: options.disk_bytes_max,
+            is_led: false,
             kept_bytes: options.kept_bytes,
             no_room: Error::Capacity {
                 what: "disk_bytes_max",
@@ -155,14 +158,12 @@ impl Segments {
     /// numbered `ordinal`. The newest of them are kept as far as `kept_bytes` and `disk_bytes_max` allow, but for those
     /// before the one numbered `readable`, whose entries do not count any more.
     pub(super) fn release(&mut self, through: Sequence, ordinal: u64, readable: u64) {
-        let started = self.started.make_contiguous();
-        let is_free = |pair: &&[Started]| pair[0].label.ordinal < ordinal && pair[1].first <= through.next();
-        let free = started.windows(2).take_while(is_free).count();
+        let free = self.count_free(through, ordinal);
         self.spendable = free;
         if free == 0 {
             return;
         }
-        let unreadable = started[..free].iter().take_while(|it| it.label.ordinal < readable).count();
+        let unreadable = self.started.range(..free).take_while(|it| it.label.ordinal < readable).count();
         let mut kept = (self.kept_bytes / self.segment_bytes).min((free - unreadable) as u64);
         if let Some(limit) = self.disk_bytes_max.filter(|_| kept > 0) {
             // What is to go is counted as gone, and the next segment as there.
@@ -172,6 +173,12 @@ impl Segments {
             kept = kept.min(limit.saturating_sub(others) / self.segment_bytes);
         }
         self.let_go(free - kept as usize);
+    }
+
+    /// How many segments are not needed for entries behind `through`, of those before the one numbered `ordinal`.
+    pub(super) fn count_free(&self, through: Sequence, ordinal: u64) -> usize {
+        let pairs = self.started.iter().zip(self.started.iter().skip(1));
+        pairs.take_while(|(it, next)| it.label.ordinal < ordinal && next.first <= through.next()).count()
     }
 
     /// Lets go of so many segments of those that are kept though nobody needs them, the oldest first.
@@ -275,7 +282,7 @@ impl Segments {
     /// Whether `disk_bytes_max` leaves no room for the next segment, and nothing is about to go that would. It follows
     /// from what is there, and does not wait for somebody to look for work: who is refused for it has a snapshot
     /// written, which makes room.
-    fn lacks_room(&self) -> bool {
+    pub(super) fn lacks_room(&self) -> bool {
         let is_at_work = self.is_busy || self.filling.is_some();
         let is_going = !self.unwanted.is_empty() && self.stuck.is_none();
         !self.is_prepared()
@@ -286,9 +293,13 @@ impl Segments {
             && self.is_full()
     }
 
-    /// Whether `disk_bytes_max` leaves no room for one more file.
+    /// Whether `disk_bytes_max` leaves no room for one more file. Of one segment no snapshot lets go: it gets a second in any case,
+    /// since what makes the state smaller has to be written down. But for one that is led: it takes what makes the state grow too, and
+    /// stops where that alone is more.
     fn is_full(&self) -> bool {
-        self.disk_bytes_max.is_some_and(|limit| self.disk_bytes() + self.segment_bytes > limit)
+        let Some(limit) = self.disk_bytes_max else { return false };
+        let is_short = self.started.len() < SEGMENTS_LEAST && (!self.is_led || self.snapshot_bytes <= limit);
+        !is_short && self.disk_bytes() + self.segment_bytes > limit
     }
 
     pub(super) fn started(&self) -> &VecDeque<Started> {
@@ -588,6 +599,35 @@ mod tests {
         assert_eq!(reserves(&keep_up(&mut segments)), [0]);
         segments.start(Sequence(9), 0).expect("one is prepared");
         assert_eq!(reserves(&keep_up(&mut segments)), [100_000 + (16 << 10)]);
+    }
+
+    #[test]
+    fn a_log_of_one_segment_gets_a_second_beyond_the_bound() {
+        for (is_led, snapshot_bytes, is_made) in
+            [(false, 60_000, true), (false, 80_000, true), (true, 60_000, true), (true, 80_000, false)]
+        {
+            let mut segments = segments();
+            segments.disk_bytes_max = Some(64 << 10);
+            keep_up(&mut segments);
+            segments.start(Sequence(1), 0).expect("one is prepared");
+            (segments.is_led, segments.snapshot_bytes) = (is_led, snapshot_bytes);
+            keep_up(&mut segments);
+            assert_eq!(
+                (segments.is_prepared(), segments.lacks_room()),
+                (is_made, !is_made),
+                "{snapshot_bytes}"
+            );
+            if is_made {
+                // And no third.
+                segments.start(Sequence(5), 0).expect("one is prepared");
+                assert!(keep_up(&mut segments).is_empty() && segments.lacks_room());
+                assert!(matches!(segments.problem(), Some(Error::Capacity { what: "disk_bytes_max", .. })));
+                assert_eq!(
+                    (segments.count_free(Sequence(3), 2), segments.count_free(Sequence(4), 2)),
+                    (0, 1)
+                );
+            }
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A full memory, and a log whose next segment is still being made.
 
 use super::*;
+use crate::error::Error;
 use crate::store::index::Settings;
 use crate::store::index::evict::Eviction;
 
@@ -133,4 +134,61 @@ fn what_comes_behind_a_lower_limit_has_room_made_by_that() {
         assert_eq!(*node.state().settings(), low, "{case}");
         assert!(node.state().memory() <= low.memory_max && node.engine().counts().evictions > 0, "{case}");
     }
+}
+
+/// Does all there is to do, snapshots too.
+fn keep_up(node: &mut Node, disk: &SimDisk, now: Now) {
+    settle(node, disk, now);
+    while let Some(mut job) = node.poll_snapshot(now) {
+        let result = write(&mut job, disk);
+        node.handle_snapshot(&job, result, now).expect("it counts");
+        settle(node, disk, now);
+    }
+}
+
+/// What may make the state grow is refused before a snapshot would leave nothing of the bound to the log; what is deleted is not.
+#[test]
+fn what_is_deleted_gets_through_at_the_bound_of_the_disk() {
+    let limit = 8 * (64 << 10);
+    let log = log::Options { disk_bytes_max: Some(limit), ..store().log };
+    let disk = SimDisk::new(1, Faults::default());
+    let identity = Identity { cluster: CLUSTER, node: 1 };
+    let store = engine::Options { log, ..store() };
+    let (mut node, _) = Node::open(&disk, store, options(None), identity, &begin(1, 0), 77, at(0)).unwrap();
+    settle(&mut node, &disk, at(1));
+    let mut number = 0;
+    let mut refused = None;
+    // Writers are faster than the disk: what is under way counts too.
+    while refused.is_none() {
+        assert!(number < 1_000, "it is never refused");
+        for _ in 0..40 {
+            match put_long(&mut node, number, 1_500, at(2)) {
+                Ok(_) => number += 1,
+                Err(Denied::Busy(_)) => {}
+                Err(error) => refused = Some(error),
+            }
+        }
+        keep_up(&mut node, &disk, at(2));
+        let is_refused = put_long(&mut node, number, 1_500, at(2)).map(|_| number += 1).err();
+        refused = refused.and(is_refused);
+    }
+    let is_bound =
+        |it: &Denied| matches!(it, Denied::Refused(Error::Capacity { what: "disk_bytes_max", .. }));
+    assert!(refused.as_ref().is_some_and(is_bound), "{refused:?}");
+    node.want_snapshot();
+    keep_up(&mut node, &disk, at(3));
+    assert!(node.engine().log().disk_bytes() <= limit && node.engine().snapshot_sequence() > 0);
+    for at_ in 0..number {
+        let key = format!("{at_:06}{}", "k".repeat(1_500));
+        let step = Step::Delete { key: key.as_bytes(), condition: Condition::Always, previous: false };
+        let command = Command { time: Timestamp::default(), request: None, operation: Operation::Step(step) };
+        node.submit(&command, Some(Level::Quorum), None, at(4)).expect("it is taken");
+        keep_up(&mut node, &disk, at(4));
+    }
+    assert!(node.state().is_empty());
+    for number in 0..1_000 {
+        put_long(&mut node, number % 10, 1_500, at(5)).expect("there is room");
+        keep_up(&mut node, &disk, at(5));
+    }
+    assert!(node.engine().log().disk_bytes() <= limit);
 }

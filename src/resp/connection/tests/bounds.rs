@@ -111,6 +111,37 @@ fn who_has_missed_notifications_is_cut() {
     assert_eq!(world.hub.counters().left_out, 4);
 }
 
+/// A gap is of those who listened when it came about; who begins behind it hears all that happens from then on.
+#[test]
+fn who_subscribes_behind_a_gap_is_not_cut_for_it() {
+    let mut world = World::new(HubOptions::default(), Options::default(), 3);
+    world.ask(2, "CONFIG SET notify-keyspace-events EA");
+    world.ask(0, "PSUBSCRIBE __key*");
+    let put = format!("SET key {}\n", "v".repeat(64 << 10));
+    world.send(2, &put.repeat(300));
+    while world.apply() {}
+    let view = world.store.view();
+    world.hub.handle_view(&view);
+    assert_eq!(std::iter::from_fn(|| world.hub.poll_killed()).count(), 1);
+    world.ask(1, "PSUBSCRIBE __key*");
+    world.told(1);
+    // Almost a history more, and all of it is told.
+    for _ in 0..100 {
+        world.send(2, &put);
+        while world.apply() {}
+    }
+    world.deliver();
+    assert_eq!(world.hub.poll_killed(), None);
+    assert_eq!((world.hub.counters().left_out, world.told(1).matches("pmessage").count()), (1, 100));
+    // More than one: it has missed some.
+    world.send(2, &put.repeat(300));
+    while world.apply() {}
+    let view = world.store.view();
+    world.hub.handle_view(&view);
+    let late = world.connections[1].id();
+    assert!(std::iter::from_fn(|| world.hub.poll_killed()).any(|it| it == late));
+}
+
 /// However many events there are, and subscribers to them, no more of them waits than may.
 #[test]
 fn what_has_happened_is_told_a_part_at_a_time() {
