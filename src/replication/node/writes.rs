@@ -293,7 +293,7 @@ impl Node {
         let state = self.engine.state();
         let mut proposals = self.calls.writes.proposals.iter();
         let (mut count, mut bytes) = (1, proposals.next().map_or(0, |first| first.payload.len() as u64 + 64));
-        let fits = plan.is_exact();
+        let fits = !plan.is_doubted();
         for proposal in proposals.take_while(|_| fits) {
             let more = proposal.payload.len() as u64 + 64;
             let is_long = bytes + more > self.options.message_bytes;
