@@ -78,10 +78,10 @@ impl Node {
         let Some(payload) = self.engine.expiry(self.now) else { return };
         let entry = Entry { data: payload.into(), ..Entry::default() };
         let epoch = self.raw.raft.term;
-        self.expiring = self.propose_own(entry).map(|sequence| (sequence, epoch));
-        if self.expiring.is_some() {
-            self.engine.note_expiry();
-        }
+        let Some(sequence) = self.propose_own(entry.clone()) else { return };
+        self.expiring = Some((sequence, epoch));
+        self.engine.note_expiry();
+        self.room.push(sequence, 0, entry);
     }
 
     /// Hands over to the one that has most of those that stay voters.

@@ -143,7 +143,7 @@ impl Node {
                 if is_refused {
                     return Made::None;
                 }
-                plan.doubt();
+                plan.doubt(&self.room.forecast, self.engine.state(), &command);
                 return Made::Room(plan);
             };
             let entry = Entry { data: payload.into(), ..Entry::default() };

@@ -306,7 +306,7 @@ impl Node {
         let state = self.engine.state();
         let mut proposals = self.calls.writes.proposals.iter();
         let (mut count, mut bytes) = (1, proposals.next().map_or(0, |first| first.payload.len() as u64 + 64));
-        let fits = plan.is_exact();
+        let fits = !plan.is_doubted();
         // What stands behind settings is judged by those.
         for proposal in proposals.take_while(|it| fits && !it.is_settings) {
             let more = proposal.payload.len() as u64 + 64;

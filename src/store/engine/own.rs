@@ -141,7 +141,7 @@ impl Engine {
             if is_refused {
                 return Ok(Room::None { limit });
             }
-            plan.doubt();
+            plan.doubt(self.pending.forecast(), self.index.state(), &command);
             return Ok(Room::Made(plan));
         }
     }

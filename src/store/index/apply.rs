@@ -218,19 +218,7 @@ impl<'a> Run<'a> {
         let Some(entry) = self.writer.get(key) else {
             return Ok(Answer::NotMet { version: 0, previous: None });
         };
-        // No deadline is one after all others.
-        let moment = |lifetime| match lifetime {
-            Lifetime::Until(deadline) => u128::from(deadline.as_millis()),
-            _ => u128::MAX,
-        };
-        let (before, after) = (moment(entry.lifetime), moment(new));
-        let is_met = match condition {
-            LifetimeCondition::Always => true,
-            LifetimeCondition::NoDeadline => before == u128::MAX,
-            LifetimeCondition::Deadline => before < u128::MAX,
-            LifetimeCondition::Later => after > before,
-            LifetimeCondition::Earlier => after < before,
-        };
+        let is_met = lifetime_is_met(entry.lifetime, new, condition);
         if !is_met {
             return Ok(Answer::NotMet { version: entry.version, previous: None });
         }
@@ -330,6 +318,23 @@ pub(super) fn holds(entry: Option<&Entry<'_>>, comparison: &Comparison<'_>) -> b
         Relation::NotEqual => order.is_ne(),
         Relation::Less => order.is_lt(),
         Relation::Greater => order.is_gt(),
+    }
+}
+
+/// Whether a lifetime may be changed from `before` to `new`.
+pub(super) fn lifetime_is_met(before: Lifetime, new: Lifetime, condition: LifetimeCondition) -> bool {
+    // No deadline is one after all others.
+    let moment = |lifetime| match lifetime {
+        Lifetime::Until(deadline) => u128::from(deadline.as_millis()),
+        _ => u128::MAX,
+    };
+    let (before, after) = (moment(before), moment(new));
+    match condition {
+        LifetimeCondition::Always => true,
+        LifetimeCondition::NoDeadline => before == u128::MAX,
+        LifetimeCondition::Deadline => before < u128::MAX,
+        LifetimeCondition::Later => after > before,
+        LifetimeCondition::Earlier => after < before,
     }
 }
 

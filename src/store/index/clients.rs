@@ -97,24 +97,37 @@ pub(super) fn is_known(state: &State, request: &RequestId) -> bool {
     matches!(fate(state, request), Fate::Known(_))
 }
 
+/// The most that an answer has beside it: three numbers.
+const NUMBERS_MAX: i64 = 25;
+
+/// Whether a client may be forgotten for so many more requests, which so many bytes at most are remembered of.
+pub(super) fn may_forget(state: &State, requests: u64, bytes: u64) -> bool {
+    state.clients.len().saturating_add(requests) > state.settings.clients_max
+        || state.client_bytes.saturating_add(bytes) > state.settings.client_bytes_max
+}
+
 /// By how much the memory may grow at most, beside the answer, when an answer is remembered: three numbers with it, two in a new cell.
 pub(super) const ADDED_MAX: i64 = CLIENT_MEMORY as i64 + 40;
 
-/// By how much the memory grows when an answer of so many bytes is remembered: less what is not remembered any more then.
+/// By how much the memory grows at most when an answer of no more bytes than this is remembered: less what is not remembered any more
+/// then.
 pub(super) fn growth(state: &State, request: &RequestId, answer: u64) -> i64 {
     let added = answer as i64 + 20;
     let cell = state.clients.get(&request.client);
-    let mut bytes = added;
     let mut memory = added + CLIENT_MEMORY as i64 + 20;
+    // Who is forgotten for sure is who would be however short the answer is.
+    let mut least = 0;
     if let Some(cell) = cell {
         let answers = Remembered::of(cell).answers;
         let highest = answers.last().map_or(0, |(highest, ..)| *highest).max(request.number);
         let dropped = answers.iter().take_while(|(number, ..)| *number < lowest(highest));
-        bytes -= dropped.map(|(.., answer)| answer.len() as i64 + 3).sum::<i64>();
-        memory = bytes;
+        let (count, bytes) =
+            dropped.fold((0, 0), |(count, bytes), (.., answer)| (count + 1, bytes + answer.len() as i64));
+        memory = added - bytes - 3 * count;
+        least -= bytes + NUMBERS_MAX * count;
     }
     let mut clients = state.clients.len() + u64::from(cell.is_none());
-    let mut left = state.client_bytes.saturating_add_signed(bytes);
+    let mut left = state.client_bytes.saturating_add_signed(least);
     let (clients_max, bytes_max) = (state.settings.clients_max, state.settings.client_bytes_max);
     let _ = state.client_order.scan(b"", None, false, |_, place| {
         if clients <= 1 || (clients <= clients_max && left <= bytes_max) {

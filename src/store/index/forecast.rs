@@ -3,109 +3,82 @@
 //!
 //! An upper bound is known of each command at a glance: [`bound`], as if all its keys were new. As long as the sum of those fits,
 //! nothing more is asked. When it does not, what is under way is looked at, each command once, and counted by key: what a key will
-//! have less what it has now. A command then costs one look into the index for each of its keys. That is exact but where it depends
-//! on what is not applied yet (a condition on a key that is being written, say); then it is an upper bound too, and
-//! [`Plan::is_exact`] says so.
+//! have less what it has now. A command then costs one look into the index for each of its keys.
+//!
+//! What a key will have is either known for certain or a guess that is not too small, and stays a guess until something certain is
+//! written over it, or nothing about the key is under way. Certain is only what follows from the state and from what is certain
+//! itself. A guess is made of a key that a step may or may not change, and of one that is changed by what it may have: where a
+//! condition is about a key that is being written, where keys are taken out that are not named, while leases begin and end, where a
+//! request may be one that is done already, and where a command may find the memory full. Then the sum is an upper bound too, and
+//! [`Forecast::is_exact`] and [`Plan::is_exact`] say so.
+//!
+//! What a key has now is read again when a command is applied that names it as one it may change, whether it did or not.
+
+mod bound;
+#[cfg(test)]
+mod tests;
+mod value;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use super::apply::{holds, parse_number};
+use self::bound::{ANSWER_BYTES, FOUND_BYTES};
+pub use self::bound::{REMEMBERED_BYTES, bound, growth};
+use self::value::{Held, Value};
+use super::apply::{holds, lifetime_is_met, parse_number};
 use super::clients;
 use super::command::{
-    Command, Condition, KEY_MAX, Lifetime, LifetimeCondition, OnRefusal, Operation, Range, Step, Transaction,
+    Command, Comparison, KEY_MAX, Lifetime, OnRefusal, Operation, Range, RequestId, Step, Transaction,
 };
 use super::entry::Entry;
-use super::evict::footprint;
 use super::state::{CLIENT_MEMORY, LEASE_MEMORY, State, entry_memory};
 use super::time::Timestamp;
 
-/// A client that nothing is remembered of yet, and a short answer to it.
-pub const REMEMBERED_BYTES: u64 = CLIENT_MEMORY + 64;
-/// The most that an answer to a step has beside keys and values.
-const ANSWER_BYTES: u64 = 24;
-/// The most that a value has beside it in an answer.
-const FOUND_BYTES: u64 = 56;
-
-/// By how much a command may make the state grow, at most: as if all its keys and its client were new. `u64::MAX` when only what is
-/// there can say: its answer has values in it, and is remembered.
-pub fn bound(command: &Command<'_>) -> u64 {
-    let growth = growth(&command.operation);
-    if command.request.is_none() {
-        return growth;
-    }
-    let steps = match &command.operation {
-        Operation::Step(only) => std::slice::from_ref(only).iter().chain(&[]),
-        Operation::Transaction(transaction) => transaction.then.iter().chain(&transaction.otherwise),
-        _ => [].iter().chain(&[]),
-    };
-    if steps.clone().any(has_values) {
-        return u64::MAX;
-    }
-    growth + REMEMBERED_BYTES + ANSWER_BYTES * steps.count() as u64
-}
-
-/// [`bound`] without what is remembered. Where it is 0, the command puts nothing.
-pub fn growth(operation: &Operation<'_>) -> u64 {
-    let step = |step: &Step<'_>| match step {
-        Step::Put { key, value, lifetime, .. } => {
-            footprint(key.len(), value.len(), !matches!(lifetime, Lifetime::Unbounded))
-        }
-        Step::Append { key, value } => footprint(key.len(), value.len(), false),
-        Step::Increment { key, .. } => footprint(key.len(), 20, false),
-        Step::SetLifetime { key, .. } => 32 + key.len() as u64,
-        Step::Delete { .. } | Step::DeleteRange { .. } | Step::Get { .. } | Step::Range { .. } => 0,
-    };
-    match operation {
-        Operation::Step(only) => step(only),
-        Operation::Transaction(transaction) => {
-            let sum = |steps: &[Step<'_>]| steps.iter().map(step).sum::<u64>();
-            sum(&transaction.then).max(sum(&transaction.otherwise))
-        }
-        Operation::LeaseGrant { .. } => LEASE_MEMORY,
-        _ => 0,
-    }
-}
-
-fn has_values(step: &Step<'_>) -> bool {
-    match step {
-        Step::Put { previous, .. } | Step::Delete { previous, .. } => *previous,
-        Step::Get { .. } | Step::Range { .. } => true,
-        _ => false,
-    }
-}
+/// What is counted at most for a command that cannot be read: as much as any limit.
+const UNKNOWN_MAX: u64 = 1 << 48;
 
 /// What commands that are under way, in the order of the log, will have made of the memory.
 #[derive(Debug, Default)]
 pub struct Forecast {
     /// The last ones, that were not looked at: how many, and the sum of their bounds.
     unseen: usize,
-    unseen_bytes: u64,
+    unseen_bytes: u128,
     /// Those before them, with their sequences.
     seen: VecDeque<(u64, Part)>,
     keys: BTreeMap<Arc<[u8]>, Expected>,
     /// What these keys come to at most, and what they have now.
     high: u64,
     now: u64,
+    /// Of how many that is a guess.
+    guesses: usize,
     beside: u64,
+    /// By client: how many requests, and the highest of their numbers.
+    clients: BTreeMap<[u8; 16], (usize, u64)>,
     requests: usize,
     sweeps: usize,
-    inexact: usize,
+    leases: usize,
+    rough: usize,
+    /// The latest time of all: what comes behind is done at that time or later.
+    time: Timestamp,
 }
 
 /// What one command does to the memory.
 #[derive(Debug, Default)]
 struct Part {
+    /// Those that it may change, as far as it names them.
     keys: Vec<Arc<[u8]>>,
     /// Bytes that are no key's: leases, and what is remembered.
     beside: u64,
-    is_request: bool,
-    /// It takes out keys that it does not name.
+    /// That is a guess.
+    is_rough: bool,
+    request: Option<RequestId>,
+    /// It may take out keys that it does not name.
     is_sweep: bool,
-    is_inexact: bool,
+    /// It is about leases: which are alive is known when it is applied.
+    is_about_leases: bool,
 }
 
-/// What a key will have at most.
+/// What a key will have.
 #[derive(Debug)]
 struct Expected {
     value: Value,
@@ -113,20 +86,6 @@ struct Expected {
     now: u64,
     /// The last command about it.
     last: u64,
-}
-
-/// What a key may have at most.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Value {
-    is_there: bool,
-    /// What has expired may lie there still.
-    is_live: bool,
-    is_bounded: bool,
-    length: u64,
-    /// What it says, if it is known and a number.
-    number: Option<i64>,
-    /// If it is known; 0: it is not there, or has expired.
-    version: Option<u64>,
 }
 
 /// What commands would do to the memory, one after the other, behind what is under way.
@@ -138,10 +97,11 @@ pub struct Plan {
     parts: Vec<Part>,
     sums: Sums,
     /// What the last command found: to go back to.
-    before: (Sums, Found),
+    before: Box<(Sums, Found)>,
     /// Of the command that is being added: the most that its answer takes, and whether a step may be refused.
     answer: u64,
     may_fail: bool,
+    is_doubted: bool,
 }
 
 /// What keys had in the plan, if they were in it.
@@ -150,25 +110,36 @@ type Found = BTreeMap<Arc<[u8]>, Option<(Value, u64)>>;
 #[derive(Clone, Copy, Debug, Default)]
 struct Sums {
     total: i64,
-    /// The most that it was when something had grown.
+    /// The most that it was when something may have grown.
     peak: Option<i64>,
     /// How much of that is no reason for a refusal.
     waived: i64,
+    requests: usize,
+    sweeps: usize,
+    leases: usize,
+    /// Not all of it is certain.
+    is_guess: bool,
+    time: Timestamp,
 }
 
-/// What a plan begins with.
+/// What a command is added to.
 #[derive(Clone, Copy)]
 struct Ground<'a> {
     forecast: &'a Forecast,
     state: &'a State,
+    /// When it will be done.
     now: Timestamp,
+    /// No key is taken out before that is not named.
+    keeps_keys: bool,
+    /// No lease is begun, prolonged or ended before.
+    keeps_leases: bool,
 }
 
 impl Forecast {
     /// A command was put into the log, and is to be looked at only if need be.
     pub fn push(&mut self, bound: u64) {
         self.unseen += 1;
-        self.unseen_bytes = self.unseen_bytes.saturating_add(bound);
+        self.unseen_bytes += u128::from(bound);
     }
 
     /// How many of the last ones were not looked at.
@@ -181,10 +152,16 @@ impl Forecast {
     pub fn look(&mut self, state: &State, sequence: u64, command: Option<&Command<'_>>, bound: u64) {
         let mut plan = Plan::default();
         match command {
-            Some(command) => plan.add(self, state, command),
-            None => plan.parts.push(Part { beside: bound, is_inexact: true, ..Part::default() }),
+            Some(command) => {
+                plan.add(self, state, command);
+                // It may have been taken without room for it.
+                if plan.shortage(self, state) > 0 {
+                    plan.doubt(self, state, command);
+                }
+            }
+            None => plan.add_unknown(bound),
         }
-        self.unseen_bytes -= bound;
+        self.unseen_bytes -= u128::from(bound);
         self.unseen -= 1;
         self.append(sequence, plan);
     }
@@ -196,21 +173,27 @@ impl Forecast {
     }
 
     fn append(&mut self, first: u64, plan: Plan) {
+        self.time = self.time.max(plan.sums.time);
         for (key, (value, now)) in plan.keys {
-            let high = value.footprint(&key);
-            if let Some(before) = self.keys.insert(key, Expected { value, high, now, last: first }) {
-                (self.high, self.now) = (self.high - before.high, self.now - before.now);
+            let expected = Expected { high: value.footprint(&key), value, now, last: first };
+            self.count(&expected);
+            if let Some(before) = self.keys.insert(key, expected) {
+                self.discount(&before);
             }
-            (self.high, self.now) = (self.high + high, self.now + now);
         }
         for (sequence, part) in (first..).zip(plan.parts) {
             for key in &part.keys {
                 self.keys.get_mut(key).expect("it was put in").last = sequence;
             }
             self.beside += part.beside;
-            self.requests += usize::from(part.is_request);
+            if let Some(RequestId { client, number }) = part.request {
+                let (count, highest) = self.clients.entry(client).or_default();
+                (*count, *highest) = (*count + 1, number.max(*highest));
+            }
+            self.requests += usize::from(part.request.is_some());
             self.sweeps += usize::from(part.is_sweep);
-            self.inexact += usize::from(part.is_inexact);
+            self.leases += usize::from(part.is_about_leases);
+            self.rough += usize::from(part.is_rough);
             self.seen.push_back((sequence, part));
         }
     }
@@ -219,44 +202,63 @@ impl Forecast {
     pub fn applied(&mut self, state: &State, sequence: u64, bound: u64) {
         let Some((_, part)) = self.seen.pop_front_if(|(at, _)| *at == sequence) else {
             self.unseen -= 1;
-            self.unseen_bytes -= bound;
+            self.unseen_bytes -= u128::from(bound);
             return;
         };
         for key in &part.keys {
-            let Some(expected) = self.keys.get_mut(key) else { continue };
-            self.now -= expected.now;
-            if expected.last <= sequence {
-                self.high -= expected.high;
-                self.keys.remove(key);
-            } else {
+            let Some(mut expected) = self.keys.remove(key) else { continue };
+            self.discount(&expected);
+            if expected.last > sequence {
                 expected.now = memory_of(state, key);
-                self.now += expected.now;
+                self.count(&expected);
+                self.keys.insert(Arc::clone(key), expected);
             }
         }
         if part.is_sweep {
-            // Keys are gone that it did not name.
+            self.now = 0;
             for (key, expected) in &mut self.keys {
-                self.now -= expected.now;
                 expected.now = memory_of(state, key);
                 self.now += expected.now;
             }
         }
         self.beside -= part.beside;
-        self.requests -= usize::from(part.is_request);
+        if let Some(RequestId { client, .. }) = part.request {
+            let (count, _) = self.clients.get_mut(&client).expect("it was counted");
+            *count -= 1;
+            if *count == 0 {
+                self.clients.remove(&client);
+            }
+        }
+        self.requests -= usize::from(part.request.is_some());
         self.sweeps -= usize::from(part.is_sweep);
-        self.inexact -= usize::from(part.is_inexact);
+        self.leases -= usize::from(part.is_about_leases);
+        self.rough -= usize::from(part.is_rough);
+    }
+
+    fn count(&mut self, expected: &Expected) {
+        (self.high, self.now) = (self.high + expected.high, self.now + expected.now);
+        self.guesses += usize::from(!expected.value.is_known());
+    }
+
+    fn discount(&mut self, expected: &Expected) {
+        (self.high, self.now) = (self.high - expected.high, self.now - expected.now);
+        self.guesses -= usize::from(!expected.value.is_known());
     }
 
     /// What the memory comes to at most.
     pub fn total(&self, state: &State) -> u64 {
-        // A request that was taken for one that is done may be done after all, when its client was forgotten meanwhile.
-        let seen = (state.memory() + self.high + self.beside).saturating_sub(self.now);
-        seen.saturating_add(self.unseen_bytes)
+        let total = u128::from(self.seen_total(state)) + self.unseen_bytes;
+        u64::try_from(total).unwrap_or(u64::MAX)
     }
 
-    /// Whether it may be less than that, as far as was looked.
+    /// Likewise, by what was looked at.
+    fn seen_total(&self, state: &State) -> u64 {
+        (state.memory() + self.high + self.beside).saturating_sub(self.now)
+    }
+
+    /// Whether it is that and no less, as far as was looked.
     pub fn is_exact(&self) -> bool {
-        self.inexact == 0
+        self.guesses == 0 && self.sweeps == 0 && self.rough == 0
     }
 
     /// Whether something that was looked at is about `key`.
@@ -268,63 +270,69 @@ impl Forecast {
 impl Plan {
     /// Adds a command, behind what is under way and those before it. All that is under way was looked at.
     pub fn add(&mut self, forecast: &Forecast, state: &State, command: &Command<'_>) {
-        self.before = (self.sums, BTreeMap::new());
-        (self.answer, self.may_fail) = (0, false);
+        *self.before = (self.sums, BTreeMap::new());
+        (self.answer, self.may_fail) = (0, self.is_doubted);
         self.parts.push(Part::default());
-        let ground = Ground { forecast, state, now: command.time.max(state.time()) };
-        if command.request.is_some_and(|request| clients::is_known(state, &request)) {
+        self.sums.time = self.sums.time.max(command.time);
+        let ground = Ground {
+            forecast,
+            state,
+            now: self.sums.time.max(forecast.time).max(state.time()),
+            keeps_keys: forecast.sweeps + self.sums.sweeps == 0,
+            keeps_leases: forecast.leases + self.sums.leases == 0,
+        };
+        let is_new = command.request.map_or(Some(true), |request| self.is_new(ground, &request));
+        if is_new == Some(false) {
             return;
         }
+        let is_done = is_new.is_some() && !self.is_doubted;
+        if let Operation::LeaseGrant { .. }
+        | Operation::LeaseKeepAlive { .. }
+        | Operation::LeaseRevoke { .. }
+        | Operation::Expire { .. } = &command.operation
+        {
+            self.part().is_about_leases = true;
+            self.sums.leases += 1;
+        }
         match &command.operation {
-            Operation::Step(step) => self.step(ground, step, true),
-            Operation::Transaction(transaction) => self.transaction(ground, transaction),
-            Operation::LeaseGrant { id, .. } => {
-                if state.lease(*id, ground.now).is_none() {
-                    self.grow_beside(LEASE_MEMORY);
-                }
-            }
-            Operation::LeaseRevoke { .. } | Operation::Expire { .. } => {
-                (self.part().is_sweep, self.part().is_inexact) = (true, true);
-            }
+            Operation::Step(step) => self.step(ground, step, is_done),
+            Operation::Transaction(transaction) => self.transaction(ground, transaction, is_done),
+            Operation::LeaseGrant { id, .. } => self.grant(ground, *id, is_done),
+            Operation::LeaseRevoke { .. } | Operation::Expire { .. } => self.sweep(),
             Operation::Evict { keys } => {
                 for (key, version) in keys {
-                    let before = self.value(ground, key);
-                    if state.entries.get(key).is_some_and(|cell| Entry::of(cell).version == *version) {
-                        self.set(ground, key, before, Value::gone(), true);
+                    let before = self.touch(ground, key);
+                    let is_same = before.held().is_some_and(|held| held.version == Some(*version));
+                    if is_same || !before.is_known() {
+                        self.set(ground, key, before, Value::GONE, is_done && is_same);
                     }
                 }
             }
             Operation::LeaseKeepAlive { .. } | Operation::Configure(_) => {}
         }
         if let Some(request) = &command.request {
-            self.part().is_request = true;
-            let answer = self.answer + ANSWER_BYTES;
-            let others = forecast.requests + self.parts.iter().filter(|part| part.is_request).count() - 1;
-            let remembered = if others == 0 {
-                clients::growth(state, request, answer)
-            } else {
-                // What others leave to be remembered is not known yet.
-                self.part().is_inexact = true;
-                clients::ADDED_MAX + answer as i64
-            };
-            self.sums.total += remembered;
-            if remembered > 0 {
-                self.part().beside += remembered.unsigned_abs();
-                self.note_peak();
-                let puts_nothing = growth(&command.operation) == 0;
-                self.sums.waived += if puts_nothing { remembered.min(REMEMBERED_BYTES as i64) } else { 0 };
-            }
+            self.remember(ground, request, growth(&command.operation) == 0);
         }
+    }
+
+    /// Adds one of which no more is known than by how much the state may grow.
+    fn add_unknown(&mut self, bound: u64) {
+        self.parts.push(Part::default());
+        self.is_doubted = true;
+        self.grow_beside(bound.min(UNKNOWN_MAX), false);
+        self.sweep();
     }
 
     /// Of one command of which nothing is known.
     pub fn unknown() -> Self {
-        Self { parts: vec![Part { is_inexact: true, ..Part::default() }], ..Self::default() }
+        let mut plan = Self::default();
+        plan.add_unknown(0);
+        plan
     }
 
     /// Takes the last command out again.
     pub fn undo(&mut self) {
-        let (sums, keys) = std::mem::take(&mut self.before);
+        let (sums, keys) = std::mem::take(&mut *self.before);
         self.sums = sums;
         self.parts.pop();
         for (key, before) in keys {
@@ -335,10 +343,21 @@ impl Plan {
         }
     }
 
+    /// It does not fit, and is put into the log to be refused there, it or a part of it; or it fits then. `command` is the only one.
+    pub fn doubt(&mut self, forecast: &Forecast, state: &State, command: &Command<'_>) {
+        *self = Self { is_doubted: true, ..Self::default() };
+        self.add(forecast, state, command);
+    }
+
+    /// Whether it may be refused for want of memory when it is applied.
+    pub fn is_doubted(&self) -> bool {
+        self.is_doubted
+    }
+
     /// How many bytes must go before it fits; 0 where there is no limit.
     pub fn shortage(&self, forecast: &Forecast, state: &State) -> u64 {
         let (Some(peak), limit @ 1..) = (self.sums.peak, state.settings().memory_max) else { return 0 };
-        forecast.total(state).saturating_add_signed(peak).saturating_sub(limit)
+        forecast.seen_total(state).saturating_add_signed(peak).saturating_sub(limit)
     }
 
     /// Whether it is beyond the limit though it might do without: what is remembered of who puts nothing may go beyond it.
@@ -357,12 +376,7 @@ impl Plan {
 
     /// Whether no less may be needed.
     pub fn is_exact(&self) -> bool {
-        self.parts.iter().all(|part| !part.is_inexact)
-    }
-
-    /// It does not fit, and is put into the log to be refused there; or it fits then.
-    pub fn doubt(&mut self) {
-        self.parts.iter_mut().for_each(|part| part.is_inexact = true);
+        !self.sums.is_guess
     }
 
     /// Whether a command of it is about `key`.
@@ -370,25 +384,67 @@ impl Plan {
         self.keys.contains_key(key) || self.read.contains(key)
     }
 
-    fn transaction(&mut self, ground: Ground<'_>, transaction: &Transaction<'_>) {
+    /// Whether a request was not done before, if that is known.
+    fn is_new(&self, ground: Ground<'_>, request: &RequestId) -> Option<bool> {
+        let Ground { forecast, state, .. } = ground;
+        let others = forecast.requests + self.sums.requests;
+        if clients::is_known(state, request) {
+            // Its client may be forgotten meanwhile.
+            let bytes = forecast.beside + self.parts.iter().map(|part| part.beside).sum::<u64>();
+            return (others == 0 || !clients::may_forget(state, others as u64, bytes)).then_some(false);
+        }
+        let under_way = forecast.clients.get(&request.client).map(|(_, highest)| *highest);
+        let planned = self.parts.iter().filter_map(|part| part.request);
+        let planned = planned.filter(|it| it.client == request.client).map(|it| it.number).max();
+        // Behind a higher one of the client's it may come too late, or be that one's retry.
+        (under_way.max(planned) < Some(request.number)).then_some(true)
+    }
+
+    /// What is remembered of the command counts.
+    fn remember(&mut self, ground: Ground<'_>, request: &RequestId, puts_nothing: bool) {
+        let answer = self.answer + ANSWER_BYTES;
+        let remembered = if ground.forecast.requests + self.sums.requests == 0 {
+            clients::growth(ground.state, request, answer)
+        } else {
+            // What others leave to be remembered is not known yet.
+            clients::ADDED_MAX + answer as i64
+        };
+        self.part().request = Some(*request);
+        self.sums.requests += 1;
+        // The answer may be shorter, and nothing is forgotten for one that is refused.
+        (self.part().is_rough, self.sums.is_guess) = (true, true);
+        if remembered > 0 {
+            self.grow_beside(remembered.unsigned_abs(), false);
+            self.sums.waived += if puts_nothing { remembered.min(REMEMBERED_BYTES as i64) } else { 0 };
+        }
+    }
+
+    fn grant(&mut self, ground: Ground<'_>, id: u64, is_done: bool) {
+        let old = ground.state.lease_of(id);
+        if ground.keeps_leases && old.is_some_and(|old| old.deadline > ground.now) {
+            return;
+        }
+        // Keys go with an old one that has ended.
+        if old.is_some() || !ground.keeps_leases {
+            self.sweep();
+        }
+        let is_new = old.is_none() || !ground.keeps_leases;
+        self.grow_beside(if is_new { LEASE_MEMORY } else { 0 }, is_done && ground.keeps_leases);
+    }
+
+    fn transaction(&mut self, ground: Ground<'_>, transaction: &Transaction<'_>, is_done: bool) {
         let mut is_met = Some(true);
         for comparison in &transaction.conditions {
             self.read.insert(comparison.key.into());
-            let is_known = self.value(ground, comparison.key).version.is_some()
-                && !ground.forecast.has(comparison.key)
-                && !self.keys.contains_key(comparison.key);
-            let holds =
-                is_known.then(|| holds(ground.state.get(comparison.key, ground.now).as_ref(), comparison));
-            is_met = match (is_met, holds) {
+            is_met = match (is_met, self.compare(ground, comparison)) {
                 (Some(false), _) | (_, Some(false)) => Some(false),
                 (Some(true), Some(true)) => Some(true),
                 _ => None,
             };
         }
+        let is_done = is_done && is_met.is_some();
         let run = |plan: &mut Self, steps: &[Step<'_>]| {
-            for step in steps {
-                plan.step(ground, step, is_met.is_some());
-            }
+            steps.iter().for_each(|step| plan.step(ground, step, is_done));
         };
         match is_met {
             Some(true) => run(self, &transaction.then),
@@ -402,15 +458,26 @@ impl Plan {
         }
         if self.may_fail && transaction.on_refusal == OnRefusal::Abort {
             // It is done, or nothing of it.
-            self.part().is_inexact = true;
+            self.sums.is_guess = true;
             self.sums.total = self.before.0.total;
             for (key, before) in &self.before.1 {
                 let before = before.map_or_else(|| ground.value(key).0, |(value, _)| value);
-                let (value, _) = self.keys.get_mut(key).expect("it was changed");
+                let (value, _) = self.keys.get_mut(key).expect("it was touched");
                 *value = before.or(*value);
                 self.sums.total += value.footprint(key) as i64 - before.footprint(key) as i64;
             }
         }
+    }
+
+    /// Whether it holds, if that is known.
+    fn compare(&self, ground: Ground<'_>, comparison: &Comparison<'_>) -> Option<bool> {
+        let value = self.value(ground, comparison.key);
+        if !ground.is_live(value)? {
+            return Some(holds(None, comparison));
+        }
+        let version = value.held()?.version?;
+        let entry = ground.state.get(comparison.key, ground.now).filter(|entry| entry.version == version)?;
+        Some(holds(Some(&entry), comparison))
     }
 
     fn step(&mut self, ground: Ground<'_>, step: &Step<'_>, is_done: bool) {
@@ -418,87 +485,80 @@ impl Plan {
         self.answer += ANSWER_BYTES;
         match *step {
             Step::Put { key, value, condition, lifetime, previous } => {
-                let before = self.value(ground, key);
-                self.answer_with(ground, before, previous);
-                let is_met = before.meets(condition);
+                let before = self.touch(ground, key);
+                let is_live = ground.is_live(before);
+                let is_answered = self.answer_with(ground, before, previous);
+                let is_met = before.meets(is_live, condition);
                 if is_met == Some(false) {
-                    self.read.insert(key.into());
                     return;
                 }
                 let is_lease = matches!(lifetime, Lifetime::Lease(_));
                 self.may_fail |= is_lease;
-                let new = Value {
-                    is_there: true,
-                    is_live: true,
-                    is_bounded: match lifetime {
-                        Lifetime::Unbounded => false,
-                        Lifetime::Keep => before.is_live && before.is_bounded,
-                        Lifetime::Until(_) | Lifetime::Lease(_) => true,
-                    },
-                    length: value.len() as u64,
-                    number: parse_number(value),
-                    version: None,
+                let new_lifetime = match lifetime {
+                    Lifetime::Keep => ground.kept(before),
+                    other => Some(other),
                 };
-                self.set(ground, key, before, new, is_done && is_met.is_some() && !is_lease);
+                let may_be_bounded = before.size().is_bounded;
+                let new =
+                    Value::written(value.len() as u64, new_lifetime, parse_number(value), may_be_bounded);
+                self.set(ground, key, before, new, is_done && is_met.is_some() && is_answered && !is_lease);
             }
             Step::Delete { key, condition, previous } => {
-                let before = self.value(ground, key);
-                self.answer_with(ground, before, previous);
-                let is_done = is_done && before.meets(condition) == Some(true);
-                if is_done || before.meets(condition).is_none() {
-                    self.set(ground, key, before, Value::gone(), is_done);
+                let before = self.touch(ground, key);
+                let is_answered = self.answer_with(ground, before, previous);
+                let is_met = before.meets(ground.is_live(before), condition);
+                if is_met != Some(false) {
+                    self.set(ground, key, before, Value::GONE, is_done && is_met.is_some() && is_answered);
                 }
             }
             Step::Increment { key, by } => {
-                let before = self.value(ground, key);
-                let number = if before.version == Some(0) { Some(0) } else { before.number };
+                let before = self.touch(ground, key);
+                let held = before.held().filter(|_| ground.is_live(before) == Some(true));
+                let number = match ground.is_live(before) {
+                    Some(false) => Some(0),
+                    _ => held.and_then(|held| held.number),
+                };
                 let sum = number.and_then(|number| number.checked_add(by));
                 self.may_fail |= sum.is_none();
-                let new = Value {
-                    is_there: true,
-                    is_live: true,
-                    is_bounded: before.is_live && before.is_bounded,
-                    length: sum.map_or(20, |sum| sum.to_string().len() as u64),
-                    number: sum,
-                    version: None,
-                };
-                // What is known, and no number, stays as it is.
-                if sum.is_some() || before.version.is_none() {
-                    self.set(ground, key, before, new, is_done && sum.is_some());
-                } else {
-                    self.read.insert(key.into());
-                }
-            }
-            Step::Append { key, value } => {
-                let before = self.value(ground, key);
-                let there = if before.is_live { before.length } else { 0 };
-                let length = there + value.len() as u64;
-                self.may_fail |= length > value_max;
-                let new = Value {
-                    is_there: true,
-                    is_live: true,
-                    is_bounded: before.is_live && before.is_bounded,
-                    length: length.min(value_max),
-                    number: None,
-                    version: None,
-                };
-                self.set(ground, key, before, new, is_done && length <= value_max);
-            }
-            Step::SetLifetime { key, lifetime, condition } => {
-                let before = self.value(ground, key);
-                let is_lease = matches!(lifetime, Lifetime::Lease(_));
-                self.may_fail |= is_lease;
-                if before.version == Some(0) || lifetime == Lifetime::Keep {
-                    self.read.insert(key.into());
+                // What is no number, or too large, stays as it is.
+                let is_refused = number.is_some() || held.is_some_and(|held| held.version.is_some());
+                if sum.is_none() && is_refused {
                     return;
                 }
-                let new = Value { is_bounded: lifetime != Lifetime::Unbounded, version: None, ..before };
-                let is_sure = condition == LifetimeCondition::Always && !is_lease && before.version.is_some();
-                self.set(ground, key, before, new, is_done && is_sure);
+                let length = sum.map_or(20, |sum| sum.to_string().len() as u64);
+                let new = Value::written(length, ground.kept(before), sum, before.size().is_bounded);
+                self.set(ground, key, before, new, is_done && sum.is_some());
             }
-            Step::DeleteRange { .. } => {
-                (self.part().is_sweep, self.part().is_inexact) = (true, true);
+            Step::Append { key, value } => {
+                let before = self.touch(ground, key);
+                let is_live = ground.is_live(before);
+                let there = if is_live == Some(false) { 0 } else { before.size().length };
+                let length = there + value.len() as u64;
+                let is_too_long = length > value_max;
+                self.may_fail |= is_too_long;
+                if is_too_long && is_live.is_some() {
+                    return;
+                }
+                let may_be_bounded = before.size().is_bounded;
+                let new = Value::written(length.min(value_max), ground.kept(before), None, may_be_bounded);
+                self.set(ground, key, before, new, is_done && !is_too_long);
             }
+            Step::SetLifetime { key, lifetime, condition } => {
+                let before = self.touch(ground, key);
+                let is_lease = matches!(lifetime, Lifetime::Lease(_));
+                self.may_fail |= is_lease;
+                let is_live = ground.is_live(before);
+                let held = before.held().filter(|_| is_live == Some(true));
+                let is_met = held.map(|held| lifetime_is_met(held.lifetime, lifetime, condition));
+                if is_live == Some(false) || lifetime == Lifetime::Keep || is_met == Some(false) {
+                    return;
+                }
+                let length = before.size().length;
+                let number = held.and_then(|held| held.number);
+                let new = Value::written(length, Some(lifetime), number, true);
+                self.set(ground, key, before, new, is_done && is_met.is_some() && !is_lease);
+            }
+            Step::DeleteRange { .. } => self.sweep(),
             Step::Get { key } => {
                 let value = self.value(ground, key);
                 self.answer_with(ground, value, true);
@@ -508,16 +568,20 @@ impl Plan {
         }
     }
 
-    fn answer_with(&mut self, ground: Ground<'_>, value: Value, is_asked: bool) {
-        if is_asked && value.is_there {
-            self.answer += FOUND_BYTES + value.length;
-            self.may_fail |= self.answer > 4 * ground.state.settings().value_max;
+    /// Whether there is room in the answer for sure.
+    fn answer_with(&mut self, ground: Ground<'_>, value: Value, is_asked: bool) -> bool {
+        if !is_asked || !value.size().is_there {
+            return true;
         }
+        self.answer += FOUND_BYTES + value.size().length;
+        let fits = self.answer <= 4 * ground.state.settings().value_max;
+        self.may_fail |= !fits;
+        fits
     }
 
     fn range(&mut self, ground: Ground<'_>, range: &Range<'_>, limit: u64, reverse: bool) {
         let bytes_max = ground.state.settings().value_max;
-        if ground.forecast.keys.is_empty() && ground.forecast.sweeps == 0 && self.keys.is_empty() {
+        if ground.forecast.seen.is_empty() && self.parts.len() == 1 && self.keys.is_empty() {
             let page = ground.state.range(range, limit, bytes_max, reverse, ground.now);
             let found = page.entries.iter().map(|(key, entry)| key.len() + entry.value.len()).sum::<usize>();
             self.answer += found as u64 + (FOUND_BYTES + 10) * page.entries.len() as u64;
@@ -525,43 +589,55 @@ impl Plan {
             let count = ground.state.len() + (ground.forecast.keys.len() + self.keys.len()) as u64;
             let count = if limit > 0 { count.min(limit) } else { count };
             self.answer += bytes_max + KEY_MAX as u64 + (FOUND_BYTES + 10) * count;
-            self.part().is_inexact = true;
         }
         self.may_fail |= self.answer > 4 * bytes_max;
     }
 
     /// What `key` has by then.
     fn value(&self, ground: Ground<'_>, key: &[u8]) -> Value {
-        let mut value = self.keys.get(key).map_or_else(|| ground.value(key).0, |(value, _)| *value);
-        if ground.forecast.sweeps > 0 || self.parts.iter().rev().take(1).any(|part| part.is_sweep) {
-            (value.version, value.number) = (None, None);
-        }
-        value
+        let value = self.keys.get(key).map_or_else(|| ground.value(key).0, |(value, _)| *value);
+        if ground.keeps_keys && self.sums.sweeps == self.before.0.sweeps { value } else { value.or_gone() }
     }
 
-    /// `key` gets `new`, or may get it.
-    fn set(&mut self, ground: Ground<'_>, key: &[u8], before: Value, new: Value, is_sure: bool) {
-        let new = if is_sure { new } else { before.or(new) };
-        self.part().is_inexact |= !is_sure;
+    /// What `key` has by then, which the command may change.
+    fn touch(&mut self, ground: Ground<'_>, key: &[u8]) -> Value {
+        let value = self.value(ground, key);
         let key: Arc<[u8]> = key.into();
-        let (old, now) = match self.keys.get(&key) {
-            Some((value, now)) => (Some((*value, *now)), *now),
-            None => (None, ground.value(&key).1),
-        };
+        let old = self.keys.get(&key).copied();
         if !self.before.1.contains_key(&key) {
             self.part().keys.push(Arc::clone(&key));
             self.before.1.insert(Arc::clone(&key), old);
         }
-        let (less, more) = (before.footprint(&key), new.footprint(&key));
-        self.sums.total += more as i64 - less as i64;
-        if more > less {
-            self.note_peak();
-        }
-        self.keys.insert(key, (new, now));
+        let now = old.map_or_else(|| ground.value(&key).1, |(_, now)| now);
+        self.keys.insert(key, (value, now));
+        value
     }
 
-    fn grow_beside(&mut self, bytes: u64) {
-        self.part().beside += bytes;
+    /// `key`, which was touched, gets `new`, or may get it.
+    fn set(&mut self, ground: Ground<'_>, key: &[u8], before: Value, new: Value, is_sure: bool) {
+        let next = if is_sure { new } else { before.or(new) };
+        self.sums.is_guess |= !next.is_known();
+        let (less, more) = (before.footprint(key), next.footprint(key));
+        self.sums.total += more as i64 - less as i64;
+        // What may have less than is counted may grow where that shrinks; what has expired is taken out before, and grows from nothing.
+        if new.size().is_there && (more > less || ground.is_live(before) != Some(true)) {
+            self.note_peak();
+        }
+        self.keys.get_mut(key).expect("it was touched").0 = next;
+    }
+
+    /// Keys may be taken out that are not named.
+    fn sweep(&mut self) {
+        self.part().is_sweep = true;
+        self.sums.sweeps += 1;
+        self.sums.is_guess = true;
+    }
+
+    fn grow_beside(&mut self, bytes: u64, is_sure: bool) {
+        let part = self.part();
+        part.beside += bytes;
+        part.is_rough |= !is_sure;
+        self.sums.is_guess |= !is_sure;
         self.sums.total += bytes as i64;
         self.note_peak();
     }
@@ -581,87 +657,34 @@ impl Ground<'_> {
         if let Some(expected) = self.forecast.keys.get(key) {
             return (expected.value, expected.now);
         }
-        let Some(entry) = self.state.entries.get(key).map(Entry::of) else { return (Value::gone(), 0) };
-        let is_live = self.state.is_live(&entry, self.now);
-        let value = Value {
-            is_there: true,
-            is_live,
-            is_bounded: matches!(entry.lifetime, Lifetime::Until(_) | Lifetime::Lease(_)),
+        let Some(entry) = self.state.entries.get(key).map(Entry::of) else { return (Value::GONE, 0) };
+        let held = Held {
             length: entry.value.len() as u64,
-            number: parse_number(entry.value).filter(|_| is_live),
-            version: Some(if is_live { entry.version } else { 0 }),
+            lifetime: entry.lifetime,
+            number: parse_number(entry.value),
+            version: Some(entry.version),
         };
-        (value, entry_memory(key, &entry))
-    }
-}
-
-impl Value {
-    fn gone() -> Self {
-        Self { version: Some(0), ..Self::default() }
+        (Value::Known(Some(held)), entry_memory(key, &entry))
     }
 
-    fn footprint(&self, key: &[u8]) -> u64 {
-        if self.is_there { footprint(key.len(), self.length as usize, self.is_bounded) } else { 0 }
-    }
-
-    /// One or the other.
-    fn or(self, other: Self) -> Self {
-        Self {
-            is_there: self.is_there || other.is_there,
-            is_live: self.is_live || other.is_live,
-            is_bounded: self.is_bounded || other.is_bounded,
-            length: self.length.max(other.length),
-            number: None,
-            version: None,
+    /// Whether it is there and has not expired, if that is known.
+    fn is_live(&self, value: Value) -> Option<bool> {
+        let Value::Known(held) = value else { return None };
+        let Some(held) = held else { return Some(false) };
+        match held.lifetime {
+            Lifetime::Unbounded | Lifetime::Keep => Some(true),
+            Lifetime::Until(deadline) => Some(deadline > self.now),
+            Lifetime::Lease(id) => self.keeps_leases.then(|| self.state.lease(id, self.now).is_some()),
         }
     }
 
-    fn meets(&self, condition: Condition) -> Option<bool> {
-        match condition {
-            Condition::Always => Some(true),
-            Condition::Absent => self.version.map(|version| version == 0),
-            Condition::Present => self.version.map(|version| version > 0),
-            Condition::Version(expected) => self.version.map(|version| version == expected),
-        }
+    /// The lifetime that a step leaves it, if that is known.
+    fn kept(&self, value: Value) -> Option<Lifetime> {
+        let is_live = self.is_live(value)?;
+        Some(value.held().filter(|_| is_live).map_or(Lifetime::Unbounded, |held| held.lifetime))
     }
 }
 
 fn memory_of(state: &State, key: &[u8]) -> u64 {
     state.entries.get(key).map_or(0, |cell| entry_memory(key, &Entry::of(cell)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::index::{self, Index};
-
-    fn command(step: Step<'_>) -> Command<'_> {
-        Command { time: Timestamp::from_millis(1), request: None, operation: Operation::Step(step) }
-    }
-
-    fn put<'a>(key: &'a [u8], value: &'a [u8]) -> Command<'a> {
-        let (condition, lifetime) = (Condition::Always, Lifetime::Unbounded);
-        command(Step::Put { key, value, condition, lifetime, previous: false })
-    }
-
-    /// What takes keys out without naming them leaves nothing to be taken off for them.
-    #[test]
-    fn what_a_range_has_taken_out_is_taken_off_once() {
-        let mut index = Index::new(&index::Options::default());
-        index.apply_command(1, &put(b"key", &[b'v'; 1_000])).unwrap();
-        let (all, small) = (command(Step::DeleteRange { range: Range::ALL, limit: 0 }), put(b"key", b"v"));
-        let mut forecast = Forecast::default();
-        for (sequence, command) in [(2, &all), (3, &small)] {
-            forecast.push(0);
-            forecast.look(index.state(), sequence, Some(command), 0);
-        }
-        index.apply_command(2, &all).unwrap();
-        forecast.applied(index.state(), 2, 0);
-        assert_eq!(index.state().memory(), 0);
-        let comes_to = forecast.total(index.state());
-        index.apply_command(3, &small).unwrap();
-        assert!((index.state().memory()..1_200).contains(&comes_to), "{comes_to}");
-        forecast.applied(index.state(), 3, 0);
-        assert_eq!(forecast.total(index.state()), index.state().memory());
-    }
 }

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::error::Error;
-use crate::store::index::Settings;
+use crate::rng::Rng;
 use crate::store::index::evict::Eviction;
+use crate::store::index::{Comparison, OnRefusal, Operand, Range, Refusal, Relation, Settings, Transaction};
 
 fn put_long(node: &mut Node, number: usize, len: usize, now: Now) -> std::result::Result<Ticket, Denied> {
     let key = format!("{number:06}{}", "k".repeat(len));
@@ -191,4 +192,128 @@ fn what_is_deleted_gets_through_at_the_bound_of_the_disk() {
         keep_up(&mut node, &disk, at(5));
     }
     assert!(node.engine().log().disk_bytes() <= limit);
+}
+
+fn open_full(disk: &SimDisk, id: u64, voters: u64, settings: Settings) -> Node {
+    let log = log::Options { segment_bytes: 1 << 20, ..log::Options::default() };
+    let store = engine::Options { eviction: Eviction::Lru, settings, log, ..store() };
+    let identity = Identity { cluster: CLUSTER, node: id };
+    Node::open(disk, store, options(None), identity, &begin(voters, 0), id, at(0)).unwrap().0
+}
+
+fn submit(node: &mut Node, operation: Operation<'_>, now: Now) {
+    let command = Command { time: Timestamp::default(), request: None, operation };
+    node.submit(&command, Some(Level::Quorum), None, now).unwrap();
+}
+
+fn put<'a>(key: &'a [u8], value: &'a [u8], lifetime: Lifetime) -> Step<'a> {
+    Step::Put { key, value, condition: Condition::Always, lifetime, previous: false }
+}
+
+/// Whether something was refused for want of memory.
+fn is_refused(node: &mut Node) -> bool {
+    let done = std::iter::from_fn(|| node.poll_completion()).filter_map(|it| match it.result {
+        Ok(Answer::Written(Done { outcome: Some(outcome), .. })) => Some(outcome.answer),
+        _ => None,
+    });
+    done.filter(|it| matches!(it, Err(Refusal::MemoryFull { .. }))).count() > 0
+}
+
+/// What an expiry takes out while a write of the same key is under way is not taken off a second time.
+#[test]
+fn an_expiry_that_is_under_way_counts_towards_the_room() {
+    let settings = Settings { memory_max: 128 << 10, ..Settings::default() };
+    let disk = SimDisk::new(1, Faults::default());
+    let mut node = open_full(&disk, 1, 1, settings);
+    settle(&mut node, &disk, at(1));
+    submit(&mut node, Operation::Configure(settings), at(1));
+    for number in 0..300 {
+        let key = format!("cold-{number:06}");
+        submit(&mut node, Operation::Step(put(key.as_bytes(), &[b'v'; 40], Lifetime::Unbounded)), at(1));
+    }
+    let long = [b'v'; 30_000];
+    let until = Lifetime::Until(at(50).clock);
+    submit(&mut node, Operation::Step(put(b"mortal", &long, until)), at(1));
+    submit(&mut node, Operation::Step(put(b"other", &long, Lifetime::Unbounded)), at(1));
+    settle(&mut node, &disk, at(1));
+    node.handle_timeout(at(2_000));
+    node.advance(at(2_000));
+    let flush = node.poll_flush(at(2_000)).expect("the expiry is to be flushed");
+    for key in [b"mortal", b"second"] {
+        submit(&mut node, Operation::Step(put(key, &long, Lifetime::Unbounded)), at(2_000));
+        node.advance(at(2_000));
+    }
+    let before = node.engine().state().memory();
+    let result = flush.run(&disk);
+    node.handle_flushed(flush, result, at(2_001), |file| disk.name(file));
+    node.advance(at(2_001));
+    assert!(node.engine().state().memory() + 30_000 < before, "it has expired, and no more is done");
+    submit(&mut node, Operation::Step(put(b"third", &long, Lifetime::Unbounded)), at(2_001));
+    settle(&mut node, &disk, at(2_001));
+    assert!(!is_refused(&mut node));
+    assert!(node.engine().counts().evictions > 0);
+}
+
+/// Writes at random, of which some are in the log and some are not when others come, on one node and on three.
+#[test]
+fn what_finds_room_is_not_refused_and_all_come_to_the_same() {
+    let settings = Settings { memory_max: 64 << 10, ..Settings::default() };
+    for seed in 0..6 {
+        let mut rng = Rng::new(seed);
+        let mut net = Net::empty(None);
+        let voters = [1, 3][seed as usize % 2];
+        for id in 1..=voters {
+            let disk = SimDisk::new(id, Faults::default());
+            let node = open_full(&disk, id, voters, settings);
+            net.nodes.insert(id, (disk, Some(node)));
+        }
+        let id = net.primary();
+        let now = at(net.millis);
+        submit(net.node(id), Operation::Configure(settings), now);
+        net.talk();
+        for _ in 0..300 {
+            let now = at(net.millis);
+            let keys = [(); 3].map(|()| format!("{:02}", rng.below(40)).into_bytes());
+            let value = vec![b'v'; rng.below(6_000) as usize];
+            let until = Lifetime::Until(Timestamp::from_millis(now.clock.as_millis() + 1 + rng.below(300)));
+            let lifetime = if rng.below(3) == 0 { until } else { Lifetime::Unbounded };
+            let deletion = |key| Step::Delete { key, condition: Condition::Always, previous: false };
+            let operation = match rng.below(10) {
+                0 => Operation::Step(deletion(&keys[0])),
+                1 => Operation::Step(Step::Append { key: &keys[0], value: b"more" }),
+                2 => {
+                    let range = Range { start: &keys[0], end: None };
+                    Operation::Step(Step::DeleteRange { range, limit: 2 })
+                }
+                3 | 4 => Operation::Transaction(Transaction {
+                    conditions: vec![Comparison {
+                        key: &keys[0],
+                        relation: Relation::Greater,
+                        operand: Operand::Version(0),
+                    }],
+                    then: vec![deletion(&keys[0]), put(&keys[1], &value, lifetime)],
+                    otherwise: vec![put(&keys[0], &value, lifetime), deletion(&keys[2])],
+                    on_refusal: OnRefusal::Abort,
+                }),
+                _ => Operation::Step(put(&keys[0], &value, lifetime)),
+            };
+            submit(net.node(id), operation, now);
+            net.node(id).advance(now);
+            match rng.below(8) {
+                0 => net.pass(10 * (1 + rng.below(5))),
+                1 | 2 => net.talk(),
+                _ => {}
+            }
+            let node = net.node(id);
+            assert!(!is_refused(node), "seed {seed}");
+            assert!(node.engine().state().memory() <= settings.memory_max, "seed {seed}");
+        }
+        net.pass(1_000);
+        let node = net.node(id);
+        assert!(!is_refused(node) && node.engine().counts().evictions > 0, "seed {seed}");
+        assert_eq!(node.calls.writes.count(), 0, "seed {seed}");
+        let of = |node: &Node| (node.state().sequence(), node.state().hash(), node.state().memory());
+        let is = of(node);
+        assert!((1..=voters).all(|other| of(net.node(other)) == is), "seed {seed}");
+    }
 }
