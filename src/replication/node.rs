@@ -184,7 +184,18 @@ impl Node {
 
     /// A node cannot be reached: what was sent to it may be lost.
     pub fn handle_unreachable(&mut self, node: u64) {
+        self.handle_link(node);
+        self.handle_unsent(node);
+    }
+
+    /// The link to a node is a new one, or gone: nothing is on its way to it.
+    pub fn handle_link(&mut self, node: u64) {
         self.long_entries.forget(node);
+        self.refeed(node);
+    }
+
+    /// A frame for a node did not leave. Others may be on their way.
+    pub fn handle_unsent(&mut self, node: u64) {
         self.raw.report_unreachable(node);
         self.snapshot_unreachable(node);
         self.source_unreachable(node);

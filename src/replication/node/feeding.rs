@@ -9,10 +9,11 @@ use std::collections::{BTreeMap, VecDeque};
 
 use raft::{GetEntriesContext, Storage as _, StorageError};
 
+use super::long_entries::time_of;
 use super::outgoing::Outgoing;
 use super::{Node, Standing};
 use crate::replication::frame::Header;
-use crate::replication::message::{Body, Feed, SnapshotId};
+use crate::replication::message::{Body, Feed, SnapshotId, payload};
 use crate::time::Instant;
 
 /// How many stamps of a follower wait for being vouched for.
@@ -28,8 +29,8 @@ struct Follower {
     acked: u64,
     /// The next entry for it.
     next: u64,
-    /// The last entry of each message that it has not said to have.
-    inflight: VecDeque<u64>,
+    /// The last entry of each message that it has not said to have, and the bytes of its entries.
+    inflight: VecDeque<(u64, u64)>,
     /// When an entry was sent, or it said that it has one, last.
     moved_at: Instant,
     /// Stamps of its that came after this of ours.
@@ -121,13 +122,14 @@ impl Node {
             (follower.acked, follower.moved_at) = (sequence, now);
             follower.next = follower.next.max(sequence + 1);
         }
-        while follower.inflight.front().is_some_and(|last| *last <= follower.acked) {
+        while follower.inflight.front().is_some_and(|(last, _)| *last <= follower.acked) {
             follower.inflight.pop_front();
         }
-        let retry = self.options.tick * self.options.election_ticks / 2;
+        // What is long takes its time.
+        let bytes: u64 = follower.inflight.iter().map(|(_, bytes)| bytes).sum();
+        let retry = self.options.tick * self.options.election_ticks / 2 + time_of(bytes);
         if !follower.inflight.is_empty() && follower.moved_at.saturating_add(retry) <= now {
-            follower.inflight.clear();
-            follower.next = follower.acked + 1;
+            self.refeed(from);
         }
         if self.outgoing.get(&from).is_some_and(|it| it.sequence() <= sequence) {
             self.outgoing.remove(&from);
@@ -142,6 +144,14 @@ impl Node {
         {
             // What was kept from it counts as lost.
             progress.become_probe();
+        }
+    }
+
+    /// The link to a node is a new one, or gone: what was on its way to it is sent again.
+    pub(super) fn refeed(&mut self, node: u64) {
+        if let Some(follower) = self.feeding.followers.get_mut(&node) {
+            follower.inflight.clear();
+            follower.next = follower.acked + 1;
         }
     }
 
@@ -223,11 +233,12 @@ impl Node {
                 break;
             };
             let now = self.now.instant;
+            let bytes = entries.iter().map(|it| payload(it).len() as u64).sum();
             if let Some(follower) = self.feeding.followers.get_mut(&to) {
                 if follower.inflight.is_empty() {
                     follower.moved_at = now;
                 }
-                follower.inflight.push_back(last);
+                follower.inflight.push_back((last, bytes));
                 follower.next = last + 1;
             }
             self.send_feed(to, (next - 1, epoch), entries);

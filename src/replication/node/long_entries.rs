@@ -12,8 +12,11 @@ use raft::eraftpb::Message;
 use crate::replication::message::payload;
 use crate::time::Instant;
 
-/// The slowest link that is not sent a long entry again before the first can have come, in bytes a second.
+/// The slowest link that is not sent a long entry again before the first can have come, in bytes a second; to a slower one it goes after
+/// twice the time, and so on.
 const SLOWEST_LINK: u64 = 8 << 20;
+/// So often the time is doubled at most.
+const DOUBLINGS_MAX: u32 = 6;
 
 /// The last long message to each node that it has not answered.
 #[derive(Debug, Default)]
@@ -28,6 +31,13 @@ struct Sent {
     range: (u64, u64),
     /// It counts as lost from then on.
     until: Instant,
+    /// How often it was sent again.
+    repeats: u32,
+}
+
+/// How long so many bytes may take.
+pub(super) fn time_of(bytes: u64) -> Duration {
+    Duration::from_secs_f64(bytes as f64 / SLOWEST_LINK as f64)
 }
 
 impl LongEntries {
@@ -47,19 +57,25 @@ impl LongEntries {
             return true;
         }
         let range = (message.index, message.index + message.entries.len() as u64);
-        if let Some(sent) = self.sent.get(&message.to)
-            && (sent.term, sent.range) == (message.term, range)
-            && now < sent.until
-        {
+        let before = self.sent.get(&message.to).filter(|it| (it.term, it.range) == (message.term, range));
+        if before.is_some_and(|it| now < it.until) {
             return false;
         }
-        let until =
-            now.saturating_add(patience + Duration::from_secs_f64(bytes as f64 / SLOWEST_LINK as f64));
-        self.sent.insert(message.to, Sent { term: message.term, range, until });
+        let repeats = before.map_or(0, |it| (it.repeats + 1).min(DOUBLINGS_MAX));
+        let until = now.saturating_add((patience + time_of(bytes)) * (1 << repeats));
+        self.sent.insert(message.to, Sent { term: message.term, range, until, repeats });
         true
     }
 
-    /// What was sent to a node was answered, or is lost.
+    /// A node has answered a message: one that refuses another message, which came before this one, says nothing of it.
+    pub(super) fn answered(&mut self, answer: &Message) {
+        let is_about = |sent: &Sent| !answer.reject || answer.index == sent.range.0;
+        if self.sent.get(&answer.from).is_some_and(is_about) {
+            self.sent.remove(&answer.from);
+        }
+    }
+
+    /// Nothing is on its way to a node.
     pub(super) fn forget(&mut self, node: u64) {
         self.sent.remove(&node);
     }
@@ -93,10 +109,21 @@ mod tests {
         // As long as a slow link takes, and not longer.
         let longer = append(2, 6, 9, 4 * SLOWEST_LINK as usize);
         assert!(may(&longer, 1_000) && !may(&longer, 5_399) && may(&longer, 5_401));
-        assert!(!may(&longer, 5_402));
+        // It is slower still.
+        assert!(!may(&longer, 14_200) && may(&longer, 14_202) && !may(&longer, 14_203));
+        let answer = |from, index, reject| Message { from, index, reject, ..Message::default() };
+        for other in [answer(3, 9, false), answer(2, 12, true)] {
+            long.answered(&other);
+            assert!(!long.may_send(&longer, 100, patience, at(14_204)), "that was about another one");
+        }
+        for this in [answer(2, 9, true), answer(2, 10, false)] {
+            long.answered(&this);
+            assert!(long.may_send(&longer, 100, patience, at(14_205)));
+            assert!(!long.may_send(&longer, 100, patience, at(14_206)));
+        }
         long.forget(3);
-        assert!(!long.may_send(&longer, 100, patience, at(5_403)), "that was another one");
+        assert!(!long.may_send(&longer, 100, patience, at(14_207)));
         long.forget(2);
-        assert!(long.may_send(&longer, 100, patience, at(5_404)));
+        assert!(long.may_send(&longer, 100, patience, at(14_208)));
     }
 }

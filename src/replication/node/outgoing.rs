@@ -175,7 +175,8 @@ impl Outgoing {
     /// Whether something is to be heard, and nothing was for far longer than the last piece took.
     fn is_silent(&self, options: &Options, now: Instant) -> bool {
         let patience = options.snapshot_retry.saturating_add(self.took * 2).min(options.snapshot_timeout / 2);
-        (self.under_way > 0 || self.is_done) && self.quiet_since.saturating_add(patience) <= now
+        (self.under_way > 0 || self.is_done && self.unacked.is_empty())
+            && self.quiet_since.saturating_add(patience) <= now
     }
 
     /// As if so many pieces had come in time.

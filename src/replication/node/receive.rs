@@ -270,7 +270,7 @@ impl Node {
             self.check_may_lead(header)?;
         }
         if kind == MessageType::MsgAppendResponse {
-            self.long_entries.forget(header.from);
+            self.long_entries.answered(&message);
         }
         let renews = matches!(kind, MessageType::MsgAppend | MessageType::MsgHeartbeat);
         if !self.survives(header, &message)? {

@@ -305,9 +305,10 @@ impl Node {
     fn add_fitting(&mut self, plan: &mut Plan) -> (usize, u64) {
         let state = self.engine.state();
         let mut proposals = self.calls.writes.proposals.iter();
-        let (mut count, mut bytes) = (1, proposals.next().map_or(0, |first| first.payload.len() as u64 + 64));
-        let fits = !plan.is_doubted();
+        let Some(first) = proposals.next() else { return (0, 0) };
+        let (mut count, mut bytes) = (1, first.payload.len() as u64 + 64);
         // What stands behind settings is judged by those.
+        let fits = !plan.is_doubted() && !first.is_settings;
         for proposal in proposals.take_while(|it| fits && !it.is_settings) {
             let more = proposal.payload.len() as u64 + 64;
             let is_long = bytes + more > self.options.message_bytes;

@@ -84,6 +84,11 @@ impl Snapshots {
         self.unapplied_bytes = if is_last { 0 } else { self.unapplied_bytes.saturating_sub(bytes) };
     }
 
+    /// Bytes of the log since the last one that the next one stands for.
+    fn applied_bytes(&self) -> u64 {
+        self.log_bytes.saturating_sub(self.unapplied_bytes)
+    }
+
     /// One came from elsewhere, and the log goes on behind it.
     pub(super) fn installed(&mut self, bytes: u64) {
         (self.log_bytes, self.unapplied_bytes, self.seeks_bytes) = (0, 0, None);
@@ -191,8 +196,7 @@ impl Engine {
             clock_ms: self.time.clock_ms(now),
         };
         let membership = self.replica.as_ref().map_or(&[][..], |replica| &replica.membership).to_vec();
-        let policy = &self.snapshots;
-        SnapshotJob::new(view, header, membership, policy.log_bytes.saturating_sub(policy.unapplied_bytes))
+        SnapshotJob::new(view, header, membership, self.snapshots.applied_bytes())
     }
 
     /// Whether one is being written, or will be when it is asked for: what it lets go of makes room.
@@ -215,10 +219,11 @@ impl Engine {
     fn is_snapshot_due(&self) -> bool {
         let policy = &self.snapshots;
         let is_wanted = policy.is_wanted && (!policy.is_mending || self.mends(self.index.state().sequence()));
-        let is_long = policy.log_bytes >= policy.bytes_min.max(policy.last_bytes);
+        // What is not applied is in no snapshot.
+        let log_bytes = policy.applied_bytes();
+        let is_long = log_bytes >= policy.bytes_min.max(policy.last_bytes);
         // A snapshot right after another would let go of nothing.
-        let lacks_room = self.log.problem().is_some()
-            && policy.log_bytes >= self.options.log.segment_bytes / 4
+        let lacks_room = self.log.problem().is_some() && log_bytes >= self.options.log.segment_bytes / 4
             || self.log.is_freed_by(Sequence(self.index.state().sequence()));
         self.log.failure().is_none() && (is_wanted || is_long || lacks_room || self.may_take_less())
     }
@@ -231,11 +236,15 @@ impl Engine {
         let segment_bytes = self.options.log.segment_bytes;
         let is_near = self.snapshot_needs().saturating_add(segment_bytes) > most
             && policy.last_bytes + policy.log_bytes > most;
-        // One is not written for each write: the last one let more be taken, or there is much less now.
+        // One is not written for each write: the last one let more be taken, or so much has gone since that the next one may.
+        let is_less = || {
+            let gone = policy.last_memory.saturating_sub(memory);
+            gone > policy.last_memory / 4 || gone >= policy.last_bytes - most + segment_bytes / 2
+        };
         is_near
             && match policy.last_bytes <= most {
-                true => policy.log_bytes >= segment_bytes / 2,
-                false => memory <= policy.last_memory / 4 * 3,
+                true => policy.applied_bytes() >= segment_bytes / 2,
+                false => is_less(),
             }
     }
 

@@ -24,7 +24,8 @@ pub struct Options {
     pub pending_bytes_max: u64,
     /// The most that segments and snapshots may take together; appends that would need more are refused with
     /// `Capacity`. A snapshot is written even so, since it is what makes room, and beside it the log has two segments whatever it
-    /// takes: in them is room for what makes the next one smaller.
+    /// takes: in them is room for what makes the next one smaller. But for a node of a cluster, which takes what the primary has
+    /// taken: it stops where its snapshot alone is more.
     pub disk_bytes_max: Option<u64>,
     /// How much of the log is kept though a snapshot stands for it, in whole segments: so an incremental backup, or a
     /// watcher that was away, goes on from where it was. It is read when the log is opened. Where `disk_bytes_max` or the

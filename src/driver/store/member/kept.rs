@@ -1,7 +1,7 @@
 //! [`Kept`]: what is for other nodes and finds no room in their links yet. It waits while the link is up: a node that passed a write on
 //! waits for the answer, and nobody says it again; and were entries dropped, all of them would be sent again, a long one over and over.
 //!
-//! Entries and words take turns, so that what is read through a slow link does not hold up the log, nor the reverse. Nothing of the same
+//! Entries and words take turns, of as many bytes each, so that what is read through a slow link does not hold up the log, nor the reverse. Nothing of the same
 //! kind overtakes what waits, and while something is too long for the room there is, nothing goes in its place. Each node's share is
 //! bounded, in bytes and, for answers, in time: who asked waits no longer.
 
@@ -15,7 +15,9 @@ const ENTRIES_BYTES_MAX: usize = 32 << 20;
 /// Words for one node that wait, at most; one in any case, and short ones.
 const WORDS_BYTES_MAX: usize = 16 << 20;
 /// So long a word is short: there are no more of them than a node may ask for.
-const SHORT: usize = 1 << 10;
+pub(super) const SHORT: usize = 1 << 10;
+/// The shortest turn of words behind entries, in bytes: an answer is short, and many are waited for.
+const TURN_LEAST: usize = 64 << 10;
 
 /// What goes over a link.
 #[derive(Debug)]
@@ -93,8 +95,8 @@ pub(super) struct Kept {
 struct Waiting {
     entries: Queue,
     words: Queue,
-    /// Words have the next turn, if there are any.
-    words_next: bool,
+    /// Of so many bytes the words have their turn, if there are any.
+    words_left: usize,
 }
 
 #[derive(Debug, Default)]
@@ -142,7 +144,10 @@ impl Kept {
                     way.lose(parcel.to, parcel.what);
                     continue;
                 }
-                waiting.words_next = kind == Kind::Entries;
+                waiting.words_left = match kind {
+                    Kind::Entries => parcel.bytes.len().max(TURN_LEAST),
+                    Kind::Words => waiting.words_left.saturating_sub(parcel.bytes.len()),
+                };
                 way.send(parcel);
             }
             false
@@ -180,7 +185,7 @@ impl Waiting {
             (true, true) => None,
             (true, false) => Some(Kind::Words),
             (false, true) => Some(Kind::Entries),
-            (false, false) if self.words_next => Some(Kind::Words),
+            (false, false) if self.words_left > 0 => Some(Kind::Words),
             (false, false) => Some(Kind::Entries),
         }
     }
@@ -296,23 +301,33 @@ mod tests {
     fn entries_and_words_take_turns_and_nothing_goes_in_the_place_of_another() {
         let (mut kept, mut pipe) = (Kept::default(), Pipe { room: 10, ..Pipe::default() });
         kept.take(parcel(What::Frame, 10), at(0), &mut pipe);
-        for (what, bytes) in [(What::Frame, 30), (What::Frame, 31), (What::Word, 5), (What::Word, 6)] {
-            kept.take(parcel(what, bytes), at(0), &mut pipe);
+        let (first, second, third) = (100_000, 30, 40);
+        for bytes in [first, second, third] {
+            kept.take(parcel(What::Frame, bytes), at(0), &mut pipe);
         }
-        pipe.room = 29;
-        kept.take(parcel(What::Word, 7), at(0), &mut pipe);
+        // Of one turn as many bytes as the entries had, and then as many as the least turn has.
+        for bytes in [90_000, 20_000, 50_000, 20_000, 7] {
+            kept.take(parcel(What::Word, bytes), at(0), &mut pipe);
+        }
+        pipe.room = first - 1;
+        kept.take(parcel(What::Word, 8), at(0), &mut pipe);
         kept.drain(at(0), &mut pipe);
         assert_eq!(pipe.sent, [(What::Frame, 10)], "the first of those that wait has no room");
-        pipe.room = 36;
+        pipe.room = first + 90_000 + 7;
         kept.drain(at(0), &mut pipe);
-        pipe.room = 100;
+        pipe.room = 1 << 20;
         kept.drain(at(0), &mut pipe);
-        let rest = [(What::Frame, 30), (What::Word, 5), (What::Frame, 31), (What::Word, 6), (What::Word, 7)];
-        assert_eq!(pipe.sent[1..], rest);
+        let (frame, word) = (|bytes| (What::Frame, bytes), |bytes| (What::Word, bytes));
+        let rest = [
+            [frame(first), word(90_000), word(20_000)],
+            [frame(second), word(50_000), word(20_000)],
+            [frame(third), word(7), word(8)],
+        ];
+        assert_eq!(pipe.sent[1..], rest.concat());
         assert!(pipe.lost.is_empty() && kept.nodes.is_empty());
         // To another node nothing waited.
         kept.take(Parcel { to: 3, ..parcel(What::Frame, 1) }, at(0), &mut pipe);
-        assert_eq!(pipe.sent.len(), 7);
+        assert_eq!(pipe.sent.last(), Some(&frame(1)));
     }
 
     #[test]

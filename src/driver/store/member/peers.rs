@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::kept::{Answered, Kept, Parcel, Way, What};
+use super::kept::{Answered, Kept, Parcel, SHORT, Way, What};
 use super::people::Order;
 use super::{ClusterEvent, Member};
 use crate::driver::peer::{Event, Links, Notice, class_of};
@@ -27,8 +27,8 @@ pub(super) struct Outbound {
 /// What one turn takes from the node, and hands in to it, at most; one message in any case.
 const FRAMES_MAX: usize = 256;
 const BYTES_MAX: usize = 1 << 20;
-/// As long as more waits in a link, entries and answers wait outside of it, where they have their turns, and what nobody waits for any
-/// more is let go of.
+/// As long as more waits in a link, long entries and answers wait outside of it, where they have their turns, and what nobody waits for
+/// any more is let go of.
 const AHEAD_BYTES: u64 = 1 << 20;
 /// How long the last words to other nodes may take.
 const LAST_WORDS: Duration = Duration::from_millis(50);
@@ -110,7 +110,8 @@ struct Ways<'a> {
 /// What the link says to a parcel that may wait.
 fn room(links: &Links, parcel: &Parcel) -> std::result::Result<(), NotSent> {
     links.check_room(&parcel.name, parcel.class, parcel.bytes.len())?;
-    if links.waiting(&parcel.name, parcel.class) > AHEAD_BYTES { Err(NotSent::Full) } else { Ok(()) }
+    let is_ahead = parcel.bytes.len() > SHORT && links.waiting(&parcel.name, parcel.class) > AHEAD_BYTES;
+    if is_ahead { Err(NotSent::Full) } else { Ok(()) }
 }
 
 impl Way for Ways<'_> {
@@ -213,7 +214,7 @@ impl Member {
         for (to, what) in load.unsent.drain(..) {
             self.unsent_frames += 1;
             match what {
-                What::Frame => self.node.handle_unreachable(to),
+                What::Frame => self.node.handle_unsent(to),
                 What::Call(id) => self.not_sent(to, id),
                 What::TooLong(id) => self.too_long(to, id),
                 What::LongAnswer(Answered { id, is_read: true, .. }) => {
@@ -248,6 +249,7 @@ impl Member {
         let event = match notice {
             Notice::Up { peer, boot, .. } => {
                 let (number, had_another) = self.people.rise(&peer, boot);
+                self.node.handle_link(number);
                 if had_another {
                     // That it is over was not told.
                     self.lose(number, now.instant);
