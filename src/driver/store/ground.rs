@@ -25,6 +25,7 @@ pub(in crate::driver) enum Ground {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Source {
     /// A connection of Redis'.
+    #[cfg_attr(not(feature = "proxy"), expect(dead_code, reason = "of loops that have clients"))]
     Client { lane: usize, client: u64 },
     /// A queue, by where it lies in memory.
     Queue(usize),
@@ -36,8 +37,10 @@ pub(crate) enum Caller {
     /// As far as is known.
     Waits,
     /// It has ended its half, and may have gone: what has to wait is not to be done later.
+    #[cfg_attr(not(feature = "proxy"), expect(dead_code, reason = "of loops that have clients"))]
     MayHaveLeft,
     /// It has, and has waited since for longer than who listens may be thought to: nothing more of it is begun.
+    #[cfg_attr(not(feature = "proxy"), expect(dead_code, reason = "of loops that have clients"))]
     HasGivenUp,
 }
 

@@ -67,6 +67,7 @@ pub use self::answer::Done;
 #[cfg(all(feature = "proxy", feature = "replication"))]
 use self::calls::listing;
 pub use self::calls::{Call, Exchanged, Listing, Pending, PutOptions};
+#[cfg(feature = "proxy")]
 pub(crate) use self::ground::Caller;
 use self::ground::Ground;
 use self::hosted::{Host, Hosted};
