@@ -84,11 +84,6 @@ impl Snapshots {
         self.unapplied_bytes = if is_last { 0 } else { self.unapplied_bytes.saturating_sub(bytes) };
     }
 
-    /// Bytes of the log since the last one that the next one stands for.
-    fn applied_bytes(&self) -> u64 {
-        self.log_bytes.saturating_sub(self.unapplied_bytes)
-    }
-
     /// One came from elsewhere, and the log goes on behind it.
     pub(super) fn installed(&mut self, bytes: u64) {
         (self.log_bytes, self.unapplied_bytes, self.seeks_bytes) = (0, 0, None);
@@ -196,7 +191,8 @@ impl Engine {
             clock_ms: self.time.clock_ms(now),
         };
         let membership = self.replica.as_ref().map_or(&[][..], |replica| &replica.membership).to_vec();
-        SnapshotJob::new(view, header, membership, self.snapshots.applied_bytes())
+        let policy = &self.snapshots;
+        SnapshotJob::new(view, header, membership, policy.log_bytes.saturating_sub(policy.unapplied_bytes))
     }
 
     /// Whether one is being written, or will be when it is asked for: what it lets go of makes room.
@@ -219,11 +215,10 @@ impl Engine {
     fn is_snapshot_due(&self) -> bool {
         let policy = &self.snapshots;
         let is_wanted = policy.is_wanted && (!policy.is_mending || self.mends(self.index.state().sequence()));
-        // What is not applied is in no snapshot.
-        let log_bytes = policy.applied_bytes();
-        let is_long = log_bytes >= policy.bytes_min.max(policy.last_bytes);
+        let is_long = policy.log_bytes >= policy.bytes_min.max(policy.last_bytes);
         // A snapshot right after another would let go of nothing.
-        let lacks_room = self.log.problem().is_some() && log_bytes >= self.options.log.segment_bytes / 4
+        let lacks_room = self.log.problem().is_some()
+            && policy.log_bytes >= self.options.log.segment_bytes / 4
             || self.log.is_freed_by(Sequence(self.index.state().sequence()));
         self.log.failure().is_none() && (is_wanted || is_long || lacks_room || self.may_take_less())
     }
@@ -243,7 +238,7 @@ impl Engine {
         };
         is_near
             && match policy.last_bytes <= most {
-                true => policy.applied_bytes() >= segment_bytes / 2,
+                true => policy.log_bytes >= segment_bytes / 2,
                 false => is_less(),
             }
     }
