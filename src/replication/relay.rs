@@ -41,8 +41,6 @@ const MAGIC: u16 = 0x7274;
 const VERSION: u8 = 1;
 /// The bytes before the body.
 const HEADER_BYTES: usize = 12;
-/// Where its kind stands, and the number behind it.
-const KIND_AT: usize = 3;
 const WRITTEN: u8 = 2;
 /// The longest address on a card.
 const CARD_BYTES_MAX: usize = 128;
@@ -107,12 +105,6 @@ pub fn is_relay(bytes: &[u8]) -> bool {
     bytes.len() >= HEADER_BYTES
         && bytes[..2] == MAGIC.to_le_bytes()
         && bytes.get(8..10) != Some(&[0x54, 0x74])
-}
-
-/// The number of the write that is answered by these bytes, if one is.
-pub fn answered(bytes: &[u8]) -> Option<u64> {
-    let is_answer = is_relay(bytes) && bytes.get(KIND_AT) == Some(&WRITTEN);
-    is_answer.then(|| u64::from_le_bytes(bytes[KIND_AT + 1..HEADER_BYTES].try_into().expect("eight bytes")))
 }
 
 /// The bytes of `relay`, which its asker has the number `id` for.

@@ -1,9 +1,9 @@
 //! [`Kept`]: what is for other nodes and finds no room in their links yet. It waits while the link is up: a node that passed a write on
 //! waits for the answer, and nobody says it again; and were entries dropped, all of them would be sent again, a long one over and over.
 //!
-//! Entries and words take turns, of as many bytes each, so that what is read through a slow link does not hold up the log, nor the reverse. Nothing of the same
-//! kind overtakes what waits, and while something is too long for the room there is, nothing goes in its place. Each node's share is
-//! bounded, in bytes and, for answers, in time: who asked waits no longer.
+//! Entries and words take turns, of as many bytes each, so that what is read through a slow link does not hold up the log, nor the
+//! reverse. Nothing of the same kind overtakes what waits, and while something is too long for the room there is, nothing goes in its
+//! place. Each node's share is bounded, in bytes and, for answers, in time: who asked waits no longer.
 
 use std::collections::{BTreeMap, VecDeque};
 
